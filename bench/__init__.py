@@ -1,0 +1,1 @@
+"""Harnesses that measure and break the real thing. Each runs as ``python -m bench.NAME``."""

@@ -1,0 +1,249 @@
+"""The documents of a world: what each of the nine assets holds, one pydantic class an asset.
+
+Here: the shape of what is stored and published, with the platform's own field names (contracts.md, "Content fields").
+Not here: what the model is asked to answer (drafts.py) and how a document reaches MongoDB (resources/mongo_io_manager.py).
+
+Every document has a ``key``: its name inside the world, the same in every generation. ``world`` for a world's own
+documents, ``c0007`` for the eighth character and everything that belongs to it, ``c0007-p0003`` for its fourth post.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+WORLD_KEY = "world"
+
+
+def character_key(index: int) -> str:
+    """The key of the character with this index, counted from 0."""
+    return f"c{index:04d}"
+
+
+def post_key(character: str, index: int) -> str:
+    """The key of this character's post with this index, counted from 0 in the order of the character's life."""
+    return f"{character}-p{index:04d}"
+
+
+class Quality(StrEnum):
+    """How much is spent on a world. ``high`` lets the model refine every image prompt by a call of its own."""
+
+    STANDARD = "standard"
+    HIGH = "high"
+
+
+class Document(BaseModel):
+    """What every stored document has. Immutable: a change is a new document of a new generation."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    key: str = Field(description="name inside the world, the same in every generation")
+
+
+class WorldRequest(Document):
+    """What was ordered (asset ``world_request``, R4 init). Counts are exact: so many are delivered, no more, no fewer."""
+
+    key: str = WORLD_KEY
+    user_prompt: str
+    users_count: int = Field(ge=1)
+    posts_count: int = Field(ge=0)
+    quality: Quality = Quality.STANDARD
+    language: str = Field(default="", description="language the user wrote in, as an English name; '' = let the model tell")
+    seed: int = Field(description="everything drawn by the program for this world is drawn from it")
+    max_cost_usd: float | None = Field(default=None, gt=0, description="cap in US dollars; None = no cap")
+    created_at: datetime
+
+
+class WorldEvent(BaseModel):
+    """One entry of the world's shared calendar."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    moment: str = Field(description="when, in the world's own time")
+    what_happens: str
+    who_cares: str = Field(description="whom it touches and why people disagree about it")
+
+
+class NamingCustoms(BaseModel):
+    """How people are named in this world."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rules: str
+    examples: tuple[str, ...] = ()
+
+
+class UserPreferences(BaseModel):
+    """What the user's sentence asked for beside the setting."""
+
+    model_config = ConfigDict(frozen=True)
+
+    language: str
+    other_preferences: tuple[str, ...] = ()
+
+
+class AdditionalDetails(BaseModel):
+    """The platform's drawer of further details."""
+
+    model_config = ConfigDict(frozen=True)
+
+    climate: str = ""
+    resources: str = ""
+    conflicts: str = ""
+    traditions: str = ""
+    technology: str = ""
+    magic_system: str = ""
+    time_period: str = ""
+    language: str = ""
+    custom_details: tuple[str, ...] = ()
+
+
+class WorldDescription(Document):
+    """The world itself (asset ``world_description``; stored once as WorldParameters and loaded by every later task)."""
+
+    key: str = WORLD_KEY
+    name: str
+    description_short: str
+    description: str = Field(description="2-30 paragraphs, separated by blank lines")
+    theme: str
+    technology_level: str
+    social_structure: str
+    culture: str
+    geography: str
+    visual_style: str = Field(description="one English sentence put in front of every image prompt of the world")
+    history: str
+    common_activities: tuple[str, ...]
+    typical_stories: tuple[str, ...]
+    user_preferences: UserPreferences
+    additional_details: AdditionalDetails
+    naming: NamingCustoms
+    calendar: tuple[WorldEvent, ...] = Field(description="5-12 events everyone has lived through, in order")
+
+
+class Media(BaseModel):
+    """A picture that the platform keeps."""
+
+    model_config = ConfigDict(frozen=True)
+
+    media_id: str
+    url: str
+    prompt: str = Field(description="the exact prompt the picture was made from")
+    width: int
+    height: int
+
+
+class WorldImages(Document):
+    """The world's wide header and its square icon (asset ``world_images``)."""
+
+    key: str = WORLD_KEY
+    header: Media
+    icon: Media
+
+
+class Acquaintance(BaseModel):
+    """One side of a relation in the world's social graph: whom this character knows, and how."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    username: str
+    display_name: str
+    relationship_type: str
+    summary: str = Field(default="", description="who that is, in one line")
+
+
+class CharacterBrief(Document):
+    """One character's concept (asset ``character_briefs``): 2-4 sentences, a name, and a share of the posts."""
+
+    username: str = Field(description="unique in the world, without @")
+    display_name: str = Field(description="unique in the world")
+    concept: str = Field(description="2-4 sentences")
+    one_line: str = Field(description="how others are told who this is")
+    axes: dict[str, str] = Field(default_factory=dict, description="what the program drew for this character")
+    posts_count: int = Field(ge=0)
+
+
+class Relationship(BaseModel):
+    """A relation as the platform's pages show it. ``username`` always exists in the world."""
+
+    model_config = ConfigDict(frozen=True)
+
+    username: str
+    relationship_type: str
+    description: str
+
+
+class Character(Document):
+    """A person of the world in full (asset ``characters``), already known to the platform as ``character_id``."""
+
+    username: str
+    display_name: str
+    bio: str = Field(max_length=200)
+    background_story: str = Field(description="2-10 paragraphs")
+    personality: str
+    appearance: str
+    interests: tuple[str, ...]
+    speaking_style: str
+    common_topics: tuple[str, ...]
+    avatar_description: str = Field(description="an English, image-ready prompt")
+    avatar_style: str
+    relationships: tuple[Relationship, ...]
+    secret: str
+    daily_routine: str
+    look: str = Field(description="the person's appearance in a few English words, the same in every picture of them")
+    posts_count: int = Field(ge=0)
+    character_id: str = Field(description="the platform's id")
+
+
+class CharacterAvatar(Document):
+    """A character's portrait (asset ``character_avatars``)."""
+
+    username: str
+    character_id: str
+    avatar: Media
+
+
+class PostBrief(Document):
+    """The idea of one post (asset ``post_briefs``)."""
+
+    character: str = Field(description="key of the character who posts")
+    username: str
+    order: int = Field(ge=0, description="place in the character's own story, from 0")
+    moment: str = Field(description="when, in the world's own time")
+    idea: str
+    form: str = Field(description="what kind of post it is: a question, a joke, a list, a complaint, …")
+    event: str = Field(default="", description="name of the calendar's event it hangs on, or ''")
+    mentions: tuple[str, ...] = Field(default=(), description="usernames that exist in the world")
+
+
+class Post(Document):
+    """A post in full (asset ``posts``), not yet published."""
+
+    character: str
+    username: str
+    character_id: str
+    order: int
+    moment: str
+    content: str
+    image_prompt: str = Field(description="English, image-ready")
+    image_style: str
+    hashtags: tuple[str, ...]
+    mood: str
+    context: str
+    mentions: tuple[str, ...]
+    location: str
+    time_of_day: str
+    deleted_reason: str = Field(default="", description="why this is a placeholder for refused content, or ''")
+
+
+class PostImage(Document):
+    """A post's picture, and the post as published (asset ``post_images``)."""
+
+    character: str
+    character_id: str
+    post_id: str = Field(description="the platform's id of the published post")
+    image: Media
+    published_at: datetime

@@ -1,0 +1,31 @@
+"""One request to the language model, as data: what is said, which shape the answer must have, how much room it gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A request for one draft.
+
+    ``system`` and ``world`` are byte-identical for all requests of a world, so that the provider's implicit cache can hit;
+    ``item`` comes last and is the only part that differs. ``complaints`` are told after it when an earlier answer was wrong.
+    ``schema`` is the JSON schema of the answer, without ``$ref``.
+    """
+
+    request_type: str
+    system: str
+    world: str
+    item: str
+    schema: dict[str, object]
+    max_output_tokens: int
+    complaints: tuple[str, ...] = field(default=())
+
+    def with_complaints(self, *complaints: str) -> Prompt:
+        """The same request, with what was wrong about the last answer."""
+        return replace(self, complaints=(*self.complaints, *complaints))
+
+    def with_more_room(self, factor: float = 2.0, ceiling: int = 65_536) -> Prompt:
+        """The same request with more output tokens, for an answer that was cut short."""
+        return replace(self, max_output_tokens=min(ceiling, int(self.max_output_tokens * factor)))

@@ -1,0 +1,91 @@
+"""How a call to the outside can end, as exceptions, the same for the language model, the image API and the platform.
+
+Here: the outcome classes and nothing else, so that a task may catch a refusal without knowing who was called or how.
+Not here: how a provider's error becomes one of them (each provider's module), and what is done about it (outside.py).
+"""
+
+from __future__ import annotations
+
+
+class OutsideError(Exception):
+    """A call to the outside that did not bring what was asked. The message says what to do."""
+
+    outcome = "error"
+
+
+class RateLimitedError(OutsideError):
+    """The provider asked us to slow down (429).
+
+    ``retry_after`` is the wait it asked for in seconds, or None; ``daily`` says that a day's quota is used up, which is an
+    outage until the reset and not a matter of pace.
+    """
+
+    outcome = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after: float | None = None, daily: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.daily = daily
+
+
+class TransientError(OutsideError):
+    """The provider or the way to it failed for now: 5xx, time-out, reset or refused connection. Counts in the breaker."""
+
+    outcome = "transient"
+
+
+class RefusedError(OutsideError):
+    """Moderation refused the request or its answer. ``reason`` is the provider's word for it (SAFETY, SPII, …)."""
+
+    outcome = "refused"
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class InvalidAnswerError(OutsideError):
+    """The call was answered, but not with what was asked: not JSON, cut short, or against the schema.
+
+    ``cut`` says that the answer ended at the output limit, so that asking again needs more room.
+    """
+
+    outcome = "invalid"
+
+    def __init__(self, message: str, *, cut: bool = False) -> None:
+        super().__init__(message)
+        self.cut = cut
+
+
+class ModelMissingError(OutsideError):
+    """The model is not there (404). Its successor takes over, for the whole fleet; without one this is fatal."""
+
+    outcome = "model_missing"
+
+
+class FatalCallError(OutsideError):
+    """Asking again cannot help: a bad key, a request the provider calls wrong, a missing right. Stop at once."""
+
+    outcome = "fatal"
+
+
+class PatienceExhaustedError(OutsideError):
+    """An outage lasted longer than the configured patience. The world is parked and can be resumed; nothing is lost."""
+
+    outcome = "outage"
+
+
+class BudgetExhaustedError(OutsideError):
+    """The world's limit of calls or dollars is reached. ``limit`` names it. No call was made."""
+
+    outcome = "budget_exhausted"
+
+    def __init__(self, message: str, *, limit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class LostWorldError(OutsideError):
+    """Another run owns this world now. This run stops itself and writes nothing more."""
+
+    outcome = "lost_world"

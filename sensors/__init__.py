@@ -1,0 +1,1 @@
+"""What triggers runs: the Kafka sensor and the sensors that watch over runs."""
