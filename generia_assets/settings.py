@@ -1,0 +1,158 @@
+"""Every setting of the generator, as one typed object read from the environment and ``.env`` (R19).
+
+Here: names, units, defaults, limits. Not here: secrets' values (they come from the environment alone, and never from a file).
+The environment wins over ``.env``. An empty value means "not set". A wrong value is refused when the process starts, with the
+variable's name, the value and what is allowed. ``tests/unit/test_settings.py`` keeps ``.env`` and this file the same.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+SECRETS = ("GEMINI_API_KEY",)
+"""Variables whose values are secrets: refused in ``.env``, masked in messages."""
+
+DEFAULT_MONGODB_URI = "mongodb://127.0.0.1:27017/?directConnection=true"
+DEFAULT_KAFKA = "127.0.0.1:9092"
+
+Seconds = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+
+
+class SettingsError(ValueError):
+    """A setting is wrong. The message names the variable, its value and what is allowed."""
+
+
+class Settings(BaseSettings):
+    """The generator's settings. Field names in capitals are the variables' names."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    # Addresses
+    mongodb_uri: SecretStr = Field(SecretStr(DEFAULT_MONGODB_URI), description="MongoDB, a replica set (transactions)")
+    mongodb_database: str = Field("generia_ai_worker", description="database of tasks, status and worlds (contracts.md)")
+    platform_database: str = Field("generia_platform", description="database of the local stand-in for the platform")
+    kafka_bootstrap_servers: str = Field(DEFAULT_KAFKA, description="Kafka brokers, host:port[,host:port]")
+    kafka_api_version: str = Field("", pattern=r"^(\d+\.\d+(\.\d+)?)?$", description="protocol version; '' asks the broker")
+    kafka_tasks_topic: str = "generia-tasks"
+    kafka_progress_topic: str = "generia-progress"
+    kafka_dead_letters_topic: str = "generia-tasks-dlq"
+    kafka_group_id: str = Field("generia-world-generator", description="group whose offsets lag tools look at")
+    gemini_api_key: SecretStr = Field(SecretStr(""), description="secret: environment only")
+    gemini_base_url: str = Field("", pattern=r"^(https?://.+)?$", description="'' = Google's; else an emulator or a gateway")
+    generia_data_dir: Path = Field(Path(".generia"), description="media, embedded servers' data, logs")
+
+    # The language model
+    gemini_model: str = Field("gemini-2.5-flash", description="a profile of resources/models.yaml (R1)")
+    gemini_timeout_seconds: Seconds = Field(120.0, description="time-out of one call")
+    gemini_max_reasks: int = Field(5, ge=0, le=20, description="times a damaged answer is asked again within an attempt")
+
+    # Images
+    image_stub_latency_seconds: float = Field(0.0, ge=0)
+    image_stub_cost_usd: float = Field(0.0, ge=0, description="US dollars per picture of the stub")
+    image_timeout_seconds: Seconds = 60.0
+    platform_timeout_seconds: Seconds = 30.0
+
+    # Pace (R17)
+    llm_concurrency: int = Field(15, ge=1, le=1000, description="calls at once over all runs and machines")
+    image_concurrency: int = Field(10, ge=1, le=1000, description="calls at once over all runs and machines")
+    platform_concurrency: int = Field(20, ge=1, le=1000, description="calls at once over all runs and machines")
+    task_concurrency: int = Field(100, ge=1, le=10_000, description="tasks at once in one process")
+
+    # Breaker (R9), one for each API
+    breaker_failure_rate: Rate = Field(0.5, description="share of failed calls in the window that opens it")
+    breaker_window_calls: int = Field(20, ge=1, description="calls the rate is taken over")
+    breaker_minimum_calls: int = Field(5, ge=1, description="calls before a rate counts")
+    breaker_open_seconds: Seconds = Field(2.0, description="first wait before a probe; doubles with every failed probe")
+    breaker_open_max_seconds: Seconds = 60.0
+    patience_seconds: Seconds = Field(900.0, description="how long an outage is waited out before the world is parked")
+
+    # Money (R13)
+    budget_spare: float = Field(0.25, ge=0, le=10, description="share added to the computed number of calls")
+    max_cost_usd: float | None = Field(None, gt=0, description="default cap in US dollars per world; unset = no cap")
+    max_users: int = Field(100_000, ge=1, description="largest order accepted")
+    max_posts: int = Field(1_000_000, ge=0, description="largest order accepted")
+
+    # Survival
+    world_lease_seconds: Seconds = Field(15.0, description="a run that is silent for so long has lost its world")
+    slot_lease_seconds: Seconds = Field(15.0, description="a process that is silent for so long has lost its slots")
+    max_takeovers: int = Field(10, ge=0, description="times a world is taken up after a death before it is failed")
+    history_ttl_days: int = Field(30, ge=1, description="days api_requests_history is kept")
+
+    # Sensor (R3)
+    sensor_poll_seconds: Seconds = Field(4.7, le=25, description="longest wait for a message within a tick")
+    sensor_max_records: int = Field(100, ge=1, le=10_000, description="messages taken by a tick")
+    sensor_max_queued_runs: int = Field(50, ge=1, description="queued runs above which nothing is polled")
+
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then ``.env``. No other source."""
+        del settings_cls, file_secret_settings
+        return init_settings, env_settings, dotenv_settings
+
+    @property
+    def media_dir(self) -> Path:
+        """Where the local platform keeps pictures."""
+        return self.generia_data_dir / "media"
+
+    @property
+    def kafka_api_version_tuple(self) -> tuple[int, ...] | None:
+        """The protocol version as kafka-python wants it; None lets it ask the broker."""
+        return tuple(int(part) for part in self.kafka_api_version.split(".")) if self.kafka_api_version else None
+
+    def export_defaults(self) -> None:
+        """Put the addresses that Dagster resolves by ``EnvVar`` into the environment where they are not set.
+
+        Resources name these variables instead of holding their values, so that no launchpad or event can show them.
+        """
+        for name, secret in (("MONGODB_URI", self.mongodb_uri), ("GEMINI_API_KEY", self.gemini_api_key)):
+            if not os.environ.get(name):
+                os.environ[name] = secret.get_secret_value()
+
+
+def load_settings(env_file: Path = Path(".env")) -> Settings:
+    """Read the settings. Raises ``SettingsError`` naming every wrong variable, its value and what is allowed."""
+    if env_file.exists():
+        written = dotenv_values(env_file, interpolate=False)
+        for secret in SECRETS:
+            if written.get(secret):
+                raise SettingsError(
+                    f"{secret} stands in {env_file}, which is tracked. Take it out and set it in the environment: export {secret}=…"
+                )
+    try:
+        return Settings(_env_file=env_file)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return load_settings()
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False):
+        name = str(problem["loc"][0]).upper()
+        value = "(hidden)" if name in SECRETS or name == "MONGODB_URI" else repr(problem["input"])
+        field = Settings.model_fields.get(str(problem["loc"][0]))
+        about = f" ({field.description})" if field and field.description else ""
+        lines.append(f"{name}={value}: {problem['msg']}{about}")
+    return "Wrong settings, in the environment or .env:\n  " + "\n  ".join(lines)
