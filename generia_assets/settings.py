@@ -133,7 +133,7 @@ def load_settings(env_file: Path = Path(".env")) -> Settings:
         for secret in SECRETS:
             if written.get(secret):
                 raise SettingsError(
-                    f"{secret} stands in {env_file}, a tracked file. Take it out and set it in the environment: export {secret}=…"
+                    f"{secret} stands in {env_file}, a tracked file. Take it out and export it instead: export {secret}=…"
                 )
     try:
         return Settings(_env_file=env_file)

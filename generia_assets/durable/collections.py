@@ -1,0 +1,53 @@
+"""The collections of the generator's database, by name, with the indexes that the project's own queries need.
+
+Here: names and indexes, in one place, so that a query without an index shows. The shapes are in contracts.md, documents.py
+and in the module that writes each collection.
+"""
+
+from __future__ import annotations
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from resources.mongo import MongoDatabase
+
+TASKS = "tasks"
+STATUS = "world_generation_status"
+HISTORY = "api_requests_history"
+GENERATIONS = "generations"
+STEPS = "task_steps"
+PUBLICATIONS = "publications"
+FLEET = "fleet"
+"""What all processes share about the outside: slots, pace, breakers, models that are gone. One small document each."""
+
+INDEXES: dict[str, list[IndexModel]] = {
+    TASKS: [
+        # the io manager streams one asset's results of one generation in order of their keys
+        IndexModel([("world_id", ASCENDING), ("generation", ASCENDING), ("type", ASCENDING), ("key", ASCENDING)]),
+        # people and checks ask for what failed
+        IndexModel([("world_id", ASCENDING), ("status", ASCENDING)]),
+    ],
+    STATUS: [
+        # the watchdog asks for worlds in progress whose owner fell silent
+        IndexModel([("status", ASCENDING), ("owner.expires_at", ASCENDING)]),
+        IndexModel([("updated_at", DESCENDING)]),
+    ],
+    HISTORY: [
+        IndexModel([("world_id", ASCENDING), ("created_at", ASCENDING)]),
+        IndexModel([("task_id", ASCENDING)]),
+    ],
+    GENERATIONS: [IndexModel([("world_id", ASCENDING), ("started_at", DESCENDING)])],
+    STEPS: [IndexModel([("task_id", ASCENDING)]), IndexModel([("world_id", ASCENDING)])],
+    PUBLICATIONS: [IndexModel([("world_id", ASCENDING), ("status", ASCENDING)])],
+}
+
+
+def ensure_indexes(database: MongoDatabase, *, history_ttl_days: int) -> None:
+    """Create what is missing; calling it again changes nothing."""
+    for collection, indexes in INDEXES.items():
+        database[collection].create_indexes(indexes)
+    seconds = history_ttl_days * 86_400
+    existing = database[HISTORY].index_information()
+    if "expiry" not in existing:
+        database[HISTORY].create_index("created_at", name="expiry", expireAfterSeconds=seconds)
+    elif existing["expiry"].get("expireAfterSeconds") != seconds:
+        database.command("collMod", HISTORY, index={"name": "expiry", "expireAfterSeconds": seconds})

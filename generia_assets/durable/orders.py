@@ -1,0 +1,214 @@
+"""Orders: what somebody wants made, recorded in MongoDB before any run exists, exactly once whoever asks and however often.
+
+Here: the order's shape and its recording (task document and status record). Not here: how an order arrives (sensors/kafka.py,
+the launch form of the asset ``world_request``, the command line).
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pymongo.errors import DuplicateKeyError
+
+from generia_assets.content.documents import Quality
+from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.status import State, new_status
+from generia_assets.tasks.kinds import TaskType
+from resources.mongo import MongoDatabase, MongoDocument
+
+WORLD_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+"""What may name a world: the platform's UUIDs, and short names a person types in the UI. Safe as partition key and folder name."""
+
+
+class OrderError(ValueError):
+    """An order that cannot be recorded. The message names the field, the value and what to do."""
+
+
+class WorldParametersOrder(BaseModel):
+    """The parameters of ``init_world_creation``. Strict: a count is an integer, not a text that looks like one."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    user_prompt: str
+    users_count: int = Field(ge=1)
+    posts_count: int = Field(ge=0)
+    quality: Quality = Field(Quality.STANDARD, strict=False)
+    created_at: datetime | None = Field(None, strict=False)
+    max_cost_usd: float | None = Field(None, gt=0, allow_inf_nan=False)
+
+    def within(self, *, max_users: int, max_posts: int) -> WorldParametersOrder:
+        """Itself, if it is no larger than what this installation accepts; else ``OrderError``."""
+        for field, value, limit in (
+            ("users_count", self.users_count, max_users),
+            ("posts_count", self.posts_count, max_posts),
+        ):
+            if value > limit:
+                raise OrderError(f"parameters.{field}={value}: at most {limit} are accepted (MAX_USERS, MAX_POSTS)")
+        return self
+
+
+class PartParameters(BaseModel):
+    """The parameters of the other eight task types: which items of the world to make again; none = all of them."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order, well-formed in itself. ``parameters`` None: they are in MongoDB under ``task_id``."""
+
+    task_id: str
+    task_type: TaskType
+    world_id: str
+    parameters: MongoDocument | None
+
+
+@dataclass(frozen=True)
+class RecordedOrder:
+    """An order as MongoDB has it. ``new`` is False for a repetition; ``finished`` is True when its work is already done."""
+
+    task_id: str
+    task_type: TaskType
+    world_id: str
+    new: bool
+    finished: bool
+    keys: tuple[str, ...] = ()
+
+
+def validated_parameters(parameters: MongoDocument) -> WorldParametersOrder:
+    """The parameters as a typed object. Raises ``OrderError`` naming each wrong field, its value and what is allowed."""
+    try:
+        return WorldParametersOrder.model_validate(parameters)
+    except ValidationError as error:
+        raise OrderError("; ".join(explain(error, "parameters."))) from None
+
+
+def explain(error: ValidationError, prefix: str = "") -> list[str]:
+    """One sentence for each problem: field, value (shortened), what is allowed."""
+    return [
+        f"{prefix}{'.'.join(str(part) for part in problem['loc'])}={shortened(problem['input'])}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_context=False)
+    ]
+
+
+def shortened(value: object, limit: int = 80) -> str:
+    """A value for a message: its repr, without control characters, cut."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def record_order(database: MongoDatabase, order: Order, *, max_users: int, max_posts: int) -> RecordedOrder:
+    """Record the order's task and the world's status record, once; a repetition finds what the first one wrote.
+
+    Raises ``OrderError`` when MongoDB and the order do not fit together. Parameters in MongoDB stand against the order's own.
+    """
+    if order.task_type is TaskType.INIT_WORLD_CREATION:
+        return _record_world(database, order, max_users=max_users, max_posts=max_posts)
+    return _record_part(database, order)
+
+
+def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_posts: int) -> RecordedOrder:
+    offered = None if order.parameters is None else validated_parameters(order.parameters)
+    if offered is not None:
+        offered.within(max_users=max_users, max_posts=max_posts)
+    task = database[TASKS].find_one({"_id": order.task_id})
+    new = task is None
+    if task is None:
+        if offered is None:
+            raise OrderError(
+                f"parameters: absent from the message, and MongoDB has no task {order.task_id}; send them with the message"
+            )
+        task = _insert_task(database, order, offered.model_dump(mode="json", exclude_none=True))
+    _same(order, task)
+    stored = validated_parameters(task["parameters"]).within(max_users=max_users, max_posts=max_posts)
+    if offered is not None:
+        for field in offered.model_fields_set & stored.model_fields_set - {"created_at"}:
+            if getattr(offered, field) != getattr(stored, field):
+                raise OrderError(
+                    f"parameters.{field}={shortened(getattr(offered, field))}: task {order.task_id} was already ordered with "
+                    f"{shortened(getattr(stored, field))}, which stands; use a new task_id for a new order"
+                )
+    database[STATUS].update_one(
+        {"_id": order.world_id},
+        {
+            "$setOnInsert": {
+                key: value
+                for key, value in new_status(
+                    order.world_id,
+                    stored.model_dump(mode="json", exclude_none=True) | {"task_id": order.task_id},
+                    users=stored.users_count,
+                    posts=stored.posts_count,
+                ).items()
+                if key != "_id"
+            }
+        },
+        upsert=True,
+    )
+    status = database[STATUS].find_one({"_id": order.world_id}, {"parameters.task_id": 1}) or {}
+    ordered_by = status.get("parameters", {}).get("task_id", order.task_id)
+    if ordered_by != order.task_id:
+        if new:
+            database[TASKS].delete_one({"_id": order.task_id, "status": State.PENDING.value})
+        raise OrderError(
+            f"world_id={order.world_id}: this world was already ordered by task {ordered_by}; use a new world_id for a new world"
+        )
+    return RecordedOrder(order.task_id, order.task_type, order.world_id, new, task["status"] == State.COMPLETED.value)
+
+
+def _record_part(database: MongoDatabase, order: Order) -> RecordedOrder:
+    if database[STATUS].find_one({"_id": order.world_id}, {"_id": 1}) is None:
+        raise OrderError(f"world_id={order.world_id}: no such world; order it first by an init_world_creation task")
+    task = database[TASKS].find_one({"_id": order.task_id})
+    new = task is None
+    if task is None:
+        task = _insert_task(database, order, order.parameters or {})
+    _same(order, task)
+    try:
+        keys = PartParameters.model_validate(task["parameters"] or {}).keys
+    except ValidationError as error:
+        raise OrderError("; ".join(explain(error, "parameters."))) from None
+    return RecordedOrder(order.task_id, order.task_type, order.world_id, new, task["status"] == State.COMPLETED.value, keys)
+
+
+def _same(order: Order, task: MongoDocument) -> None:
+    for field, given, stored in (
+        ("world_id", order.world_id, task["world_id"]),
+        ("task_type", order.task_type.value, task["type"]),
+    ):
+        if given != stored:
+            raise OrderError(f"{field}={shortened(given)}: task {order.task_id} exists with {field}={shortened(stored)}")
+
+
+def _insert_task(database: MongoDatabase, order: Order, parameters: MongoDocument) -> MongoDocument:
+    now = datetime.now(UTC)
+    task: MongoDocument = {
+        "_id": order.task_id,
+        "type": order.task_type.value,
+        "world_id": order.world_id,
+        "status": State.PENDING.value,
+        "worker_id": None,
+        "parameters": parameters,
+        "result": None,
+        "created_at": now,
+        "updated_at": now,
+        "attempt_count": 0,
+        "error": None,
+    }
+    try:
+        database[TASKS].insert_one(task)
+    except DuplicateKeyError:  # the same order, recorded by somebody else at the same moment: theirs stands
+        found = database[TASKS].find_one({"_id": order.task_id})
+        if found is None:
+            raise
+        return found
+    return task
+
+
+def new_task_id() -> str:
+    """The id of an order that comes from a person and not from a message."""
+    return str(uuid.uuid4())

@@ -1,0 +1,96 @@
+"""MongoDB: how this project connects to it, and the Dagster resource that hands connections out.
+
+Here: clients with time-outs, and the one message for a server that does not answer. Not here: what is kept in which collection
+(generia_assets/durable/collections.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import dagster as dg
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.database import Database
+from pymongo.errors import ConnectionFailure, OperationFailure
+
+MongoDocument: TypeAlias = dict[str, Any]
+"""A raw BSON document, at the border to pymongo only; inside, typed pydantic documents are passed."""
+
+CONNECT_TIMEOUT_MS = 5_000
+OPERATION_TIMEOUT_MS = 20_000
+"""Nothing waits for MongoDB longer than this; an outage is waited out by those who know how (resources/outside.py)."""
+
+
+class MongoUnavailableError(ConnectionError):
+    """MongoDB did not answer, or is not a replica set. The message says which address and how to start it."""
+
+
+def mongo_address(uri: str) -> str:
+    """The hosts of a URI without user, password and options, for messages."""
+    return urlsplit(uri).netloc.rsplit("@", 1)[-1] or "(empty MONGODB_URI)"
+
+
+def _options() -> Mapping[str, Any]:
+    return {
+        "serverSelectionTimeoutMS": CONNECT_TIMEOUT_MS,
+        "connectTimeoutMS": CONNECT_TIMEOUT_MS,
+        "timeoutMS": OPERATION_TIMEOUT_MS,
+        "tz_aware": True,
+        "appname": "generia",
+    }
+
+
+def connect(uri: str) -> MongoClient[MongoDocument]:
+    """A blocking client, for Dagster's own thread: sensors, the io manager, the command line. Close it."""
+    return MongoClient(uri, **_options())
+
+
+def connect_async(uri: str) -> AsyncMongoClient[MongoDocument]:
+    """A client for the process's event loop. Make it on that loop; close it there."""
+    return AsyncMongoClient(uri, **_options())
+
+
+def check_mongo(client: MongoClient[MongoDocument], uri: str) -> None:
+    """Raise ``MongoUnavailableError`` unless a replica set answers at this address (transactions need one)."""
+    try:
+        hello = client.admin.command("hello")
+    except ConnectionFailure as error:
+        raise MongoUnavailableError(
+            f"MongoDB at {mongo_address(uri)} did not answer ({type(error).__name__}). "
+            "Start one with `make dev`, which sets everything up, or point MONGODB_URI at a running replica set."
+        ) from None
+    except OperationFailure as error:
+        raise MongoUnavailableError(f"MongoDB at {mongo_address(uri)} refused: {error.details or error}") from None
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        raise MongoUnavailableError(
+            f"MongoDB at {mongo_address(uri)} is a standalone server. Transactions need a replica set: start mongod with "
+            "--replSet and run rs.initiate() once (a single node will do)."
+        )
+
+
+class MongoResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only for its own base
+    """MongoDB as a Dagster resource. ``uri`` is given as ``EnvVar``, so that no launchpad shows a password."""
+
+    uri: str
+    database: str
+
+    @contextmanager
+    def client(self) -> Iterator[MongoClient[MongoDocument]]:
+        """A checked blocking client, closed afterwards."""
+        with connect(self.uri) as client:
+            check_mongo(client, self.uri)
+            yield client
+
+    @contextmanager
+    def connection(self) -> Iterator[Database[MongoDocument]]:
+        """The generator's database through a checked blocking client, closed afterwards."""
+        with self.client() as client:
+            yield client[self.database]
+
+
+AsyncMongoDatabase: TypeAlias = AsyncDatabase[MongoDocument]
+MongoDatabase: TypeAlias = Database[MongoDocument]
