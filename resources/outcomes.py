@@ -29,9 +29,16 @@ class RateLimitedError(OutsideError):
 
 
 class TransientError(OutsideError):
-    """The provider or the way to it failed for now: 5xx, time-out, reset or refused connection. Counts in the breaker."""
+    """The provider or the way to it failed for now: 5xx, time-out, reset or refused connection. Counts in the breaker.
+
+    ``in_doubt`` says that the request may have been carried out (and billed) although no answer came.
+    """
 
     outcome = "transient"
+
+    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
 
 
 class RefusedError(OutsideError):

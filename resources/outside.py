@@ -1,0 +1,217 @@
+"""The one path to the outside: slot → breaker → budget → call → classify → record, for LLM, images and platform alike.
+
+Here: the order of these steps, and what is done about each outcome. The budget is asked last, at the moment of sending, so
+that a death while waiting costs nothing, and a waiting call has reserved nothing. Every attempt is reserved before it is
+made and recorded after it; what dies in between stays counted as spent.
+
+Not here: how a provider is spoken to (gemini.py, images.py, platform.py give a ``Call``), and where money and records are kept
+(the ``Account`` of the world, generia_assets/durable/account.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type, stop_after_delay
+from tenacity.wait import wait_exponential_jitter
+
+from resources.breaker import Breaker, BreakerOpenError
+from resources.outcomes import OutsideError, PatienceExhaustedError, RateLimitedError, TransientError
+from resources.slots import Slots
+
+logger = logging.getLogger(__name__)
+
+ValueT = TypeVar("ValueT")
+
+
+class Api(StrEnum):
+    """What is called, by the contract's words for ``api_type``."""
+
+    LLM = "llm"
+    IMAGE = "image_generation"
+    PLATFORM = "platform"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of one call as the provider billed them; ``prompt`` includes ``cached``, ``output`` includes thinking."""
+
+    prompt: int = 0
+    cached: int = 0
+    output: int = 0
+    thinking: int = 0
+
+
+@dataclass(frozen=True)
+class Answer(Generic[ValueT]):
+    """What a call brought: a value, or an ``error`` that was paid for all the same. ``data`` is what the record keeps of it."""
+
+    value: ValueT | None
+    data: Mapping[str, object]
+    cost_usd: float = 0.0
+    tokens: Tokens = field(default_factory=Tokens)
+    error: OutsideError | None = None
+
+
+@dataclass(frozen=True)
+class Call(Generic[ValueT]):
+    """One call to make. ``worst_case_usd`` is reserved before each attempt; ``request_data`` is recorded: no secret in it."""
+
+    api: Api
+    request_type: str
+    task_id: str
+    priority: int
+    request_data: Mapping[str, object]
+    send: Callable[[], Awaitable[Answer[ValueT]]]
+    worst_case_usd: float = 0.0
+    timeout_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """How an attempt ended: for the record, and for the world's account."""
+
+    outcome: str
+    cost_usd: float
+    tokens: Tokens
+    data: Mapping[str, object]
+    error: str | None
+    duration_ms: int
+
+
+class Account(Protocol):
+    """A world's money and records."""
+
+    async def reserve(self, call: Call[ValueT]) -> str:
+        """Count the attempt and its worst case, atomically; return the attempt's id.
+
+        Raises ``BudgetExhaustedError`` or ``LostWorldError``; then the call must not be made.
+        """
+        ...
+
+    async def settle(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> None:
+        """Record how the attempt ended and replace its worst case by its cost."""
+        ...
+
+    def waiting(self, api: Api, reason: str, since: datetime) -> None:
+        """An outage holds up a call of this world."""
+        ...
+
+    def answered(self, api: Api) -> None:
+        """The API answers again."""
+        ...
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What stands on the way to one API."""
+
+    slots: Slots
+    breaker: Breaker
+
+
+class Outside:
+    """The path, one object for each process."""
+
+    def __init__(self, lanes: Mapping[Api, Lane], *, patience_seconds: float) -> None:
+        self._lanes = lanes
+        self._patience = patience_seconds
+
+    async def call(self, call: Call[ValueT], account: Account) -> ValueT:
+        """Make the call, as often as outages and pace demand, and return its value.
+
+        Raises the outcome (``RefusedError``, ``InvalidAnswerError``, ``FatalCallError``, …), ``PatienceExhaustedError`` after
+        an outage longer than the patience, or what ``Account.reserve`` raises. Outages never use up a task's attempts.
+        """
+        since = datetime.now(UTC)
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type((RateLimitedError, TransientError)),
+                wait=_Wait(),
+                stop=stop_after_delay(self._patience),
+            ):
+                with attempt:
+                    try:
+                        value = await self._attempt(call, account)
+                    except (RateLimitedError, TransientError) as error:
+                        if isinstance(error, RateLimitedError) and error.daily:
+                            raise PatienceExhaustedError(f"{call.api}: {error}") from error
+                        account.waiting(call.api, str(error), since)
+                        raise
+                    account.answered(call.api)
+                    return value
+        except RetryError as error:
+            last = error.last_attempt.exception()
+            raise PatienceExhaustedError(
+                f"{call.api} did not recover within {self._patience:.0f} s (PATIENCE_SECONDS): {last}"
+            ) from last
+        raise AssertionError("tenacity ended without a result")  # pragma: no cover
+
+    async def _attempt(self, call: Call[ValueT], account: Account) -> ValueT:
+        lane = self._lanes[call.api]
+        async with lane.slots.slot(call.priority):
+            answer = await lane.breaker.call(lambda: self._send(call, account, lane))
+        if answer.error is not None:
+            raise answer.error
+        lane.slots.succeeded()
+        return answer.value  # type: ignore[return-value]  # a value or an error: Answer's promise
+
+    async def _send(self, call: Call[ValueT], account: Account, lane: Lane) -> Answer[ValueT]:
+        attempt_id = await account.reserve(call)
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(call.timeout_seconds):
+                answer = await call.send()
+        except OutsideError as error:
+            await account.settle(attempt_id, call, _failed(error, started, call))
+            if isinstance(error, RateLimitedError):
+                await lane.slots.limited(started_at=started, retry_after=error.retry_after)
+            raise
+        except TimeoutError:
+            late = TransientError(f"{call.api}: no answer within {call.timeout_seconds:.0f} s", in_doubt=True)
+            await account.settle(attempt_id, call, _failed(late, started, call))
+            raise late from None
+        outcome = answer.error.outcome if answer.error else "ok"
+        settlement = Settlement(
+            outcome, answer.cost_usd, answer.tokens, answer.data, str(answer.error) if answer.error else None, _ms(started)
+        )
+        await account.settle(attempt_id, call, settlement)
+        return answer
+
+    async def aclose(self) -> None:
+        """Give all slots back and stop the breakers."""
+        for lane in self._lanes.values():
+            await lane.slots.aclose()
+            await lane.breaker.aclose()
+
+
+def _ms(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)
+
+
+def _failed(error: OutsideError, started: float, call: Call[ValueT]) -> Settlement:
+    in_doubt = isinstance(error, TransientError) and error.in_doubt
+    cost = call.worst_case_usd if in_doubt else 0.0  # an unanswered call may have been billed: count it as spent
+    return Settlement(error.outcome, cost, Tokens(), {}, str(error), _ms(started))
+
+
+class _Wait:
+    """How long until the next attempt: what the provider or the breaker said, else exponential with jitter."""
+
+    def __init__(self) -> None:
+        self._exponential = wait_exponential_jitter(initial=0.5, max=30.0, jitter=0.5)
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        if isinstance(error, BreakerOpenError):
+            return error.retry_in
+        if isinstance(error, RateLimitedError) and error.retry_after is not None:
+            return 0.0  # the slots hold everybody back for that long
+        return self._exponential(retry_state)
