@@ -1,0 +1,165 @@
+"""A world's account: the limits of calls and dollars (R13), reserved before each call, and the record of every request (R5).
+
+Here: the ``Account`` that resources/outside.py asks before it sends. A reservation is one atomic update of the status record with
+the limits and the owner's epoch in its filter, so that no concurrency, death or second run can pass a limit. What was reserved
+and never settled (a death in between) stays counted as spent and is recorded as ``cut_off`` by whoever takes the world up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from pymongo import UpdateMany, UpdateOne
+
+from generia_assets.durable.collections import HISTORY, STATUS
+from generia_assets.durable.commits import Change, Commits
+from generia_assets.durable.patience import patiently
+from resources.mongo import AsyncMongoDatabase, MongoDocument
+from resources.outcomes import BudgetExhaustedError, LostWorldError
+from resources.outside import Api, Call, Settlement
+
+logger = logging.getLogger(__name__)
+
+ValueT = TypeVar("ValueT")
+
+CALLS_MADE = {Api.LLM: "api_calls_made_LLM", Api.IMAGE: "api_calls_made_images"}
+CALL_LIMIT = {Api.LLM: "api_call_limits_LLM", Api.IMAGE: "api_call_limits_images"}
+COST_TOTAL = {Api.LLM: "llm_cost_total", Api.IMAGE: "image_cost_total"}
+
+SETTLE_WAIT_SECONDS = 0.05
+"""How often a call that only other calls' reservations keep from the dollar cap looks again."""
+
+
+class WorldAccount:
+    """The account of one world for the run that owns it."""
+
+    def __init__(self, database: AsyncMongoDatabase, commits: Commits, generation: str, *, patience: float) -> None:
+        self._database = database
+        self._commits = commits
+        self._generation = generation
+        self._patience = patience
+        self._waiting_for: Api | None = None
+
+    async def reserve(self, call: Call[ValueT]) -> str:
+        """Count the attempt and its worst case before it is made. See ``resources.outside.Account``."""
+        attempt_id = uuid.uuid4().hex
+        if call.api in CALLS_MADE:
+            await self._count(call)
+        await patiently(lambda: self._note(attempt_id, call), patience_seconds=self._patience)
+        return attempt_id
+
+    async def settle(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> None:
+        """Record the attempt's end and exchange its worst case for its cost; durable with the world's next transaction."""
+        tokens = settlement.tokens
+        update = UpdateOne(
+            {"_id": attempt_id},
+            {
+                "$set": {
+                    "outcome": settlement.outcome,
+                    "response_data": _inert(settlement.data),
+                    "error": settlement.error,
+                    "duration_ms": settlement.duration_ms,
+                    "cost_usd": settlement.cost_usd,
+                    "tokens": {
+                        "prompt": tokens.prompt,
+                        "cached": tokens.cached,
+                        "output": tokens.output,
+                        "thinking": tokens.thinking,
+                    },
+                }
+            },
+        )
+        increments = {}
+        if call.api in COST_TOTAL:
+            increments = {COST_TOTAL[call.api]: settlement.cost_usd, "cost_reserved_usd": -call.worst_case_usd}
+        self._commits.enqueue(Change(records={HISTORY: [update]}, increments=increments))
+
+    def waiting(self, api: Api, reason: str, since: datetime) -> None:
+        """Say in the status record what the world waits for, and since when."""
+        if self._waiting_for is None:
+            self._waiting_for = api
+            self._commits.enqueue(Change(values={"waiting_for": {"api": api.value, "reason": reason[:500], "since": since}}))
+
+    def answered(self, api: Api) -> None:
+        """Nothing is waited for any more."""
+        if self._waiting_for is api:
+            self._waiting_for = None
+            self._commits.enqueue(Change(values={"waiting_for": None}))
+
+    async def cut_off(self) -> None:
+        """Close the attempts of a run that died: they stay counted, and their worst case counts as spent."""
+        fence = self._commits.fence
+        dangling: MongoDocument = {"world_id": fence.world_id, "outcome": "in_flight", "run_id": {"$ne": fence.run_id}}
+        spent = dict.fromkeys(Api, 0.0)
+        async for row in self._database[HISTORY].find(dangling, {"api_type": 1, "reserved_usd": 1}):
+            spent[Api(row["api_type"])] += float(row["reserved_usd"])
+        increments = {COST_TOTAL[api]: amount for api, amount in spent.items() if api in COST_TOTAL and amount}
+        close = UpdateMany(dangling, {"$set": {"outcome": "cut_off", "error": "the run died before the answer was recorded"}})
+        await self._commits.commit(
+            Change(records={HISTORY: [close]}, increments=increments, values={"cost_reserved_usd": 0.0, "waiting_for": None})
+        )
+
+    async def _count(self, call: Call[ValueT]) -> None:
+        made, limit, worst = CALLS_MADE[call.api], CALL_LIMIT[call.api], call.worst_case_usd
+        fence = self._commits.fence
+        committed = {"$add": ["$llm_cost_total", "$image_cost_total", "$cost_reserved_usd", worst]}
+        room = {"$or": [{"$eq": [{"$ifNull": ["$cost_limit_usd", None]}, None]}, {"$lte": [committed, "$cost_limit_usd"]}]}
+        while True:
+            reserved = await patiently(
+                lambda: self._database[STATUS].update_one(
+                    {**fence.filter, "$expr": {"$and": [{"$lt": [f"${made}", f"${limit}"]}, room]}},
+                    {"$inc": {made: 1, "cost_reserved_usd": worst}, "$set": {"updated_at": datetime.now(UTC)}},
+                ),
+                patience_seconds=self._patience,
+            )
+            if reserved.matched_count:
+                return
+            status = await self._database[STATUS].find_one({"_id": fence.world_id}) or {}
+            owner = status.get("owner", {})
+            if owner.get("run_id") != fence.run_id or owner.get("epoch") != fence.epoch:
+                raise LostWorldError(f"run {fence.run_id} lost world {fence.world_id}; it makes no more calls")
+            if status[made] >= status[limit]:
+                raise BudgetExhaustedError(
+                    f"{made} has reached {limit} = {status[limit]}; the generation is cancelled and what exists stays. To go on: "
+                    f"generia resume {fence.world_id} --more-calls N",
+                    limit=limit,
+                )
+            cap, spent = float(status["cost_limit_usd"]), float(status["llm_cost_total"] + status["image_cost_total"])
+            if spent + worst > cap:
+                raise BudgetExhaustedError(
+                    f"the next call may cost up to ${worst:.4f}, and ${spent:.4f} of the cap of ${cap:.4f} are spent; the "
+                    f"generation is cancelled and what exists stays. To go on: generia resume {fence.world_id} --max-cost-usd X",
+                    limit="cost_limit_usd",
+                )
+            await asyncio.sleep(SETTLE_WAIT_SECONDS)  # only calls in the air fill the cap: when they settle there may be room
+
+    async def _note(self, attempt_id: str, call: Call[ValueT]) -> None:
+        document = {
+            "api_type": call.api.value,
+            "task_id": call.task_id,
+            "world_id": self._commits.fence.world_id,
+            "generation": self._generation,
+            "run_id": self._commits.fence.run_id,
+            "request_type": call.request_type,
+            "request_data": _inert(call.request_data),
+            "response_data": None,
+            "error": None,
+            "outcome": "in_flight",
+            "reserved_usd": call.worst_case_usd,
+            "cost_usd": 0.0,
+            "duration_ms": 0,
+            "created_at": datetime.now(UTC),
+        }
+        await self._database[HISTORY].update_one({"_id": attempt_id}, {"$setOnInsert": document}, upsert=True)
+
+
+def _inert(data: Mapping[str, object]) -> MongoDocument:
+    """User and model text as MongoDB can keep it: no lone surrogates; keys are ours and need no care."""
+    return {
+        key: value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value for key, value in data.items()
+    }

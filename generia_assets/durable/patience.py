@@ -1,0 +1,49 @@
+"""Waiting out a MongoDB outage: an operation that can safely be repeated is repeated until the server answers or patience ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from pymongo.errors import AutoReconnect, ConnectionFailure, NetworkTimeout, PyMongoError, ServerSelectionTimeoutError
+from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception, stop_after_delay, wait_exponential_jitter
+
+from resources.outcomes import PatienceExhaustedError
+
+logger = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
+
+_NOT_PRIMARY = frozenset({10107, 13435, 11602, 11600, 189, 91})
+"""Server error codes of a primary that steps down or shuts down."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """True for errors that a server which comes back will not repeat."""
+    if isinstance(error, (ConnectionFailure, AutoReconnect, NetworkTimeout, ServerSelectionTimeoutError)):
+        return True
+    return isinstance(error, PyMongoError) and (error.timeout or getattr(error, "code", None) in _NOT_PRIMARY)
+
+
+async def patiently(operation: Callable[[], Awaitable[ResultT]], *, patience_seconds: float) -> ResultT:
+    """Run a repeatable MongoDB operation through outages. Raises ``PatienceExhaustedError`` when patience ends."""
+    try:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(is_outage),
+            wait=wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1),
+            stop=stop_after_delay(patience_seconds),
+            before_sleep=_say,
+        ):
+            with attempt:
+                return await operation()
+    except RetryError as error:
+        last = error.last_attempt.exception()
+        raise PatienceExhaustedError(f"MongoDB did not come back within {patience_seconds:.0f} s: {type(last).__name__}") from last
+    raise AssertionError("tenacity ended without a result")  # pragma: no cover
+
+
+def _say(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    if state.attempt_number in (1, 10, 100):
+        logger.warning("MongoDB does not answer (%s); waiting", type(error).__name__)
