@@ -1,0 +1,97 @@
+"""How an embedded server lives as a process: its two common options, its ready file, its end.
+
+Here: what every ``python -m emulators.…`` shares. It is the other end of generia_assets/cli/processes.py, which starts them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+LOOPBACK = "127.0.0.1"
+_PARENT_POLL_S = 0.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--ready-file`` and ``--parent-pid``."""
+    parser.add_argument("--ready-file", type=Path, help="the address is written to this file as soon as it can be used")
+    parser.add_argument("--parent-pid", type=int, help="end when this process does (default: live until told to end)")
+
+
+def announce(name: str, address: str, ready_file: Path | None) -> None:
+    """Print ``<name> ready <address>`` and write the address to the ready file, which is either whole or not there."""
+    if ready_file is not None:
+        unfinished = ready_file.with_name(f"{ready_file.name}.{os.getpid()}")
+        unfinished.write_text(address + "\n")
+        unfinished.replace(ready_file)
+    print(f"{name} ready {address}", flush=True)  # noqa: T201  (people start these by hand, too)
+
+
+def exit_on_signals() -> None:
+    """Make SIGTERM and SIGINT end this process through ``SystemExit(0)``, so that every open ``with`` block closes.
+
+    Further signals are then ignored: they must not cut the clean-up short.
+    """
+
+    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+
+
+def end_with_parent(parent_pid: int | None) -> None:
+    """Send this process SIGTERM as soon as the process ``parent_pid`` is gone; do nothing for None.
+
+    A thread waits for it, and not the kernel's PR_SET_PDEATHSIG: that one also fires when only the thread that started us ends.
+    """
+    if parent_pid is not None:
+        threading.Thread(target=_end_with, args=(parent_pid,), name="parent-watch", daemon=True).start()
+
+
+def _end_with(parent_pid: int) -> None:
+    _wait_for_end_of(parent_pid)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _wait_for_end_of(pid: int) -> None:
+    if hasattr(os, "pidfd_open"):  # Linux: no polling, and a number given to another process later does not fool it
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        ended = select.poll()
+        ended.register(descriptor, select.POLLIN)
+        ended.poll()
+        return
+    while True:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(_PARENT_POLL_S)
+
+
+def free_port() -> int:
+    """Give a TCP port of the loopback interface that nobody uses now (someone may take it before you do)."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def accepts_connections(port: int) -> bool:
+    """Say whether somebody listens on this port of the loopback interface."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((LOOPBACK, port)) == 0
