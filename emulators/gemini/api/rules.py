@@ -1,0 +1,81 @@
+"""What a well-formed request may not say, model by model. Each rule is one that the real API has, with its message.
+
+Not here: the shape of the request (wire.py) and of its schema (schema.py).
+"""
+
+from __future__ import annotations
+
+from emulators.gemini.api.errors import invalid_argument
+from emulators.gemini.api.models import OUTPUT_TOKEN_LIMIT, Model
+from emulators.gemini.api.wire import GenerateRequest, GenerationConfig
+
+MAX_THINKING_BUDGET = 24_576
+MIME_TYPES = ("text/plain", "application/json", "application/xml", "application/yaml", "text/x.enum")
+
+_CONFIG = "* GenerateContentRequest.generation_config"
+
+
+def check(request: GenerateRequest, model: Model) -> None:
+    """Refuse what Google refuses. Raises GoogleError (400)."""
+    _check_contents(request, model)
+    _check_thinking(request.generation_config, model)
+    _check_sampling(request.generation_config)
+    _check_output(request.generation_config)
+
+
+def _check_contents(request: GenerateRequest, model: Model) -> None:
+    if not request.contents:
+        raise invalid_argument("* GenerateContentRequest.contents: contents is not specified\n")
+    for index, turn in enumerate(request.contents):
+        if not turn.parts:
+            raise invalid_argument(f"* GenerateContentRequest.contents[{index}].parts: contents.parts must not be empty.\n")
+        if turn.role not in (None, "user", "model", "function"):
+            raise invalid_argument("Please use a valid role: user, model.")
+    last = request.contents[-1]
+    if last.role == "model" and last.parts[-1].function_response is None and not model.prefill:
+        raise invalid_argument("Requests ending with a model turn are not supported unless the last part is a function response.")
+
+
+def _check_thinking(config: GenerationConfig, model: Model) -> None:
+    thinking = config.thinking_config
+    if thinking is None:
+        return
+    level, budget = thinking.thinking_level, thinking.thinking_budget
+    if level is not None and budget is not None:
+        raise invalid_argument("You can only set only one of thinking budget and thinking level.")
+    if level is not None and not model.thinking_levels:
+        raise invalid_argument("Thinking level is not supported for this model.")
+    if level is not None and level.upper() not in {*model.thinking_levels, "THINKING_LEVEL_UNSPECIFIED"}:
+        raise invalid_argument(
+            f"Thinking level {level.upper()} is not supported for this model. Please retry with other thinking level."
+        )
+    if budget == 0 and not model.zero_budget:
+        raise invalid_argument("Budget 0 is invalid. This model only works in thinking mode.")
+    if budget is not None and not -1 <= budget <= MAX_THINKING_BUDGET:
+        raise invalid_argument(
+            f"The thinking budget {budget} is invalid. Please choose a value between 0 and {MAX_THINKING_BUDGET}."
+        )
+
+
+def _check_sampling(config: GenerationConfig) -> None:
+    if config.presence_penalty or config.frequency_penalty:
+        raise invalid_argument("Penalty is not enabled for this model")
+    if config.temperature is not None and not 0 <= config.temperature <= 2:
+        raise invalid_argument(f"{_CONFIG}.temperature: temperature must be in the range [0.0, 2.0].\n")
+    if config.top_p is not None and not 0 <= config.top_p <= 1:
+        raise invalid_argument(f"{_CONFIG}.top_p: top_p must be in the range [0.0, 1.0].\n")
+    if config.candidate_count not in (None, 1):
+        raise invalid_argument("Multiple candidates is not enabled for this model")
+
+
+def _check_output(config: GenerationConfig) -> None:
+    limit = config.max_output_tokens
+    if limit is not None and not 1 <= limit <= OUTPUT_TOKEN_LIMIT:
+        raise invalid_argument(f"{_CONFIG}.max_output_tokens: max_output_tokens must be in the range [1, {OUTPUT_TOKEN_LIMIT}].\n")
+    mime = config.response_mime_type
+    if mime is not None and mime not in MIME_TYPES:
+        allowed = ", ".join(f"`{name}`" for name in MIME_TYPES[:-1])
+        raise invalid_argument(f"{_CONFIG}.response_mime_type: allowed mimetypes are {allowed} and `{MIME_TYPES[-1]}`.\n")
+    has_schema = config.response_schema is not None or config.response_json_schema is not None
+    if has_schema and mime not in ("application/json", "text/x.enum"):
+        raise invalid_argument("Response schema is only supported with response mime type application/json or text/x.enum.")

@@ -1,0 +1,110 @@
+"""People: names from Faker in the language of the prompt, and handles that fit them. Practically never twice the same.
+
+Not here: what is told about them.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import cache
+
+from emulators.gemini.writing.words import Language, words_of
+
+_LATIN = dict(
+    zip(
+        "абвгдеёжзийклмнопрстуфхцчшщъыьэюя",
+        ("a b v g d e e zh z i y k l m n o p r s t u f kh ts ch sh shch - y - e yu ya").replace("-", "").split(" "),
+        strict=True,
+    )
+)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a name. ``first_name`` is how sentences call them."""
+
+    first_name: str
+    display_name: str
+    username: str
+    woman: bool | None = None
+    """None: not known, for a person who comes from the prompt."""
+
+
+@dataclass(frozen=True)
+class _Names:
+    first: tuple[tuple[str, ...], tuple[str, ...]]
+    last: tuple[tuple[str, ...], tuple[str, ...]]
+    middle: tuple[tuple[str, ...], tuple[str, ...]]
+
+
+@cache
+def _names(language: Language) -> _Names:
+    """Faker's names of a language, women's and men's.
+
+    Faker is imported on first use: its import takes longer than everything else the emulator does before it is ready.
+    Its name lists are drawn from evenly and not by its weights, which would bring the same few people again and again.
+    """
+    if language is Language.ENGLISH:
+        from faker.providers.person.en_US import Provider as English
+
+        first, last = (tuple(English.first_names_female), tuple(English.first_names_male)), tuple(English.last_names)
+        return _Names(first=first, last=(last, last), middle=first)
+    from faker.providers.person.ru_RU import Provider as Russian
+
+    return _Names(
+        first=(tuple(Russian.first_names_female), tuple(Russian.first_names_male)),
+        last=(tuple(Russian.last_names_female), tuple(Russian.last_names_male)),
+        middle=(tuple(Russian.middle_names_female), tuple(Russian.middle_names_male)),
+    )
+
+
+class People:
+    """A source of people.
+
+    ``taken`` is text in which a name must not stand yet; ``repeat`` is the fault of giving everybody the same name.
+    """
+
+    def __init__(self, language: Language, rng: random.Random, taken: str, *, repeat: bool = False) -> None:
+        self._language = language
+        self._rng = random.Random(0) if repeat else rng
+        self._taken = "" if repeat else taken
+        self._repeated = self._draw() if repeat else None
+        self._given: set[str] = set()
+
+    def somebody(self) -> Person:
+        """A new person, known neither to the prompt nor to this answer."""
+        if self._repeated is not None:
+            return self._repeated
+        while True:
+            person = self._draw()
+            known = {person.display_name, person.username} & self._given
+            if not known and person.display_name not in self._taken and person.username not in self._taken:
+                self._given |= {person.display_name, person.username}
+                return person
+
+    def _draw(self) -> Person:
+        rng, names = self._rng, _names(self._language)
+        sex = rng.randrange(2)
+        first, last = rng.choice(names.first[sex]), rng.choice(names.last[sex])
+        form = rng.randrange(3)
+        if form == 0:
+            display = f"{first} {rng.choice(names.middle[sex])} {last}"
+        elif form == 1:
+            display = f"{first} {last}-{rng.choice(names.last[sex])}"
+        else:
+            byname = rng.choice(words_of(self._language).lists["byname"])
+            display = f"{first} «{byname}» {last}" if self._language is Language.RUSSIAN else f"{first} “{byname}” {last}"
+        return Person(first, display, self._handle(_latin(first), _latin(last)), woman=sex == 0)
+
+    def _handle(self, first: str, last: str) -> str:
+        rng = self._rng
+        word = rng.choice(words_of(Language.ENGLISH).lists["word"])
+        number = rng.randrange(10, 1000)
+        forms = (f"{first}_{last}{number}", f"{word}_{first}{number}", f"{last}.{word}{number}", f"{first}{last[:3]}_{number}")
+        return rng.choice(forms)
+
+
+def _latin(name: str) -> str:
+    letters = (_LATIN.get(letter, letter) for letter in name.lower())
+    return "".join(letter for letter in "".join(letters) if letter.isascii() and letter.isalnum())

@@ -1,0 +1,135 @@
+"""What a prompt is about, as far as a program can see: language, kind of world, the user's own words, who exists.
+
+Not here: anything said in answer to it.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from emulators.gemini.api.wire import GenerateRequest
+from emulators.gemini.writing.words import Language, stems
+
+_LANGUAGES = {"russian": Language.RUSSIAN, "русский": Language.RUSSIAN, "русском": Language.RUSSIAN, "ru": Language.RUSSIAN}
+_STATED = (
+    re.compile(r"content language\W{1,4}(\w+)", re.IGNORECASE),
+    re.compile(r"(?:write|answer|respond)(?: \w+){0,4} in (russian|english|русск\w+)\b(?! \w*(?:prompt|image))", re.IGNORECASE),
+    re.compile(r"^\W*language\W{1,4}(\w+)", re.IGNORECASE | re.MULTILINE),
+)
+_OWN_WORDS = (
+    re.compile(r"<(\w*(?:user|prompt|request|idea|wish)\w*)>(?P<own>.*?)</\1>", re.DOTALL | re.IGNORECASE),
+    re.compile(r'user_prompt"?\s*[:=]\s*"?(?P<own>[^"\n]+)', re.IGNORECASE),
+    re.compile(r'"""(?P<own>.*?)"""', re.DOTALL),
+)
+_HANDLE = re.compile(r"""(?:@|username["']?\s*[:=]\s*["']?@?)([A-Za-z0-9_][\w.\-]{2,30}\w)""")
+_PERSON = re.compile(
+    r"""^\W*(?:display[_ ]name|character|name)["']?\s*[:=]\s*["']?([^\n"',(]{3,60})""", re.IGNORECASE | re.MULTILINE
+)
+_EXACTLY = re.compile(r"\bexactly (\d+)\b", re.IGNORECASE)
+_CYRILLIC_WORD = re.compile(r"[а-яё]{3,}", re.IGNORECASE)
+_WORD = re.compile(r"\w{3,}")
+_CONJUNCTION = re.compile(r"^(?:и|а|но|где|что|как|когда|котор\w+|and|but|where|who|that|which|with)\s+", re.IGNORECASE)
+_CLAUSE_END = re.compile(r"[.,;:!?\n()«»\"“”—]+")
+
+# Long prompts are looked at only so far: the world's description comes first, and looking costs time on every call.
+_LOOKED_AT = 8_000
+_SHORT_PROMPT = 600
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A prompt as the author sees it. ``text`` is all of it: a name that stands in it is taken."""
+
+    language: Language
+    setting: str
+    ideas: tuple[str, ...]
+    item: str
+    text: str
+
+    @cached_property
+    def handles(self) -> tuple[str, ...]:
+        """Usernames that the prompt knows, without @, in order of appearance."""
+        return tuple(dict.fromkeys(_HANDLE.findall(self.text)))
+
+    @cached_property
+    def own_handle(self) -> str:
+        """The first username of the item: most likely the person the request is about. '' if there is none."""
+        found = _HANDLE.search(self.item)
+        return found.group(1) if found else ""
+
+    @cached_property
+    def others(self) -> tuple[str, ...]:
+        """The usernames of everybody but the person the item is about."""
+        return tuple(handle for handle in self.handles if handle != self.own_handle)
+
+    @cached_property
+    def person(self) -> str:
+        """The display name the item is about, or ''."""
+        found = _PERSON.search(self.item)
+        return found.group(1).strip() if found else ""
+
+    @cached_property
+    def exact_count(self) -> int | None:
+        """The N of the last "exactly N" the prompt says, or None."""
+        found = _EXACTLY.findall(self.item)
+        return int(found[-1]) if found else None
+
+
+def read_scene(request: GenerateRequest) -> Scene:
+    """Look at a prompt."""
+    system, user = request.system_text(), request.user_text()
+    own = _own_words(user)
+    parts = [part.text for turn in request.contents for part in turn.parts if part.text]
+    return Scene(
+        language=_language(system, user, own),
+        setting=_setting(own) or _setting(f"{system[:_LOOKED_AT]}\n{user[:_LOOKED_AT]}") or _any_setting(own or system or user),
+        ideas=_ideas(own),
+        item=parts[-1] if parts else "",
+        text=f"{system}\n{user}",
+    )
+
+
+def _language(system: str, user: str, own: str) -> Language:
+    for text in (system, user[-_LOOKED_AT:], user[:_LOOKED_AT]):
+        for pattern in _STATED:
+            found = pattern.search(text)
+            if found and len(found.group(1)) > 1:
+                return _LANGUAGES.get(found.group(1).lower(), Language.ENGLISH)
+    sample = own or user[:_LOOKED_AT]
+    russian = len(_CYRILLIC_WORD.findall(sample))
+    # Instructions are English whatever the content is: a fifth of the words is enough, and one foreign name is not.
+    return Language.RUSSIAN if russian > 1 and russian * 5 >= len(_WORD.findall(sample)) else Language.ENGLISH
+
+
+def _own_words(user: str) -> str:
+    for pattern in _OWN_WORDS:
+        found = pattern.search(user)
+        if found and found.group("own").strip():
+            return found.group("own").strip()
+    return user.strip() if len(user) < _SHORT_PROMPT else ""
+
+
+def _setting(text: str) -> str:
+    known = stems()
+    votes: Counter[str] = Counter()
+    for word in set(_WORD.findall(text.lower())):
+        for length in range(3, min(len(word), 10) + 1):
+            setting = known.get(word[:length])
+            if setting:
+                votes[setting] += 1
+                break
+    return min(votes, key=lambda name: (-votes[name], name)) if votes else ""
+
+
+def _any_setting(text: str) -> str:
+    names = sorted(set(stems().values()))
+    return names[zlib.crc32(text.encode()) % len(names)]
+
+
+def _ideas(own: str) -> tuple[str, ...]:
+    clauses = (_CONJUNCTION.sub("", clause.strip()) for clause in _CLAUSE_END.split(own))
+    return tuple(clause for clause in clauses if 2 <= len(clause.split()) <= 8 and len(clause) <= 70)[:6]

@@ -1,0 +1,69 @@
+"""The emulator's vocabulary, as data: one YAML file a language, read once.
+
+Not here: how words become sentences (author.py).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+_FOLDER = Path(__file__).parent / "words"
+
+
+class Language(StrEnum):
+    """A language that answers can be written in."""
+
+    ENGLISH = "en"
+    RUSSIAN = "ru"
+
+    @property
+    def english_name(self) -> str:
+        """How the language is called in English, as prompts and documents do."""
+        return {"en": "English", "ru": "Russian"}[self.value]
+
+    @property
+    def other(self) -> Language:
+        """The wrong language, for the fault that answers in it."""
+        return Language.ENGLISH if self is Language.RUSSIAN else Language.RUSSIAN
+
+
+class Setting(BaseModel):
+    """The words of one kind of world. ``stems`` are beginnings of words by which a prompt is known to mean it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stems: tuple[str, ...]
+    where: tuple[str, ...]
+    thing: tuple[str, ...]
+    do: tuple[str, ...]
+    trade: tuple[str, ...]
+    event: tuple[str, ...]
+    world: tuple[str, ...]
+
+
+class Words(BaseModel):
+    """One language: settings, decks of sentence templates, lists of phrases."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    settings: dict[str, Setting]
+    decks: dict[str, tuple[str, ...]]
+    lists: dict[str, tuple[str, ...]]
+
+
+@cache
+def words_of(language: Language) -> Words:
+    """The vocabulary of a language."""
+    text = (_FOLDER / f"{language}.yaml").read_text(encoding="utf-8")
+    return Words.model_validate(yaml.load(text, yaml.CSafeLoader))
+
+
+@cache
+def stems() -> dict[str, str]:
+    """Beginnings of words in every language, and the setting each speaks for."""
+    return {stem: name for language in Language for name, setting in words_of(language).settings.items() for stem in setting.stems}
