@@ -22,6 +22,13 @@ class Prompt:
     max_output_tokens: int
     complaints: tuple[str, ...] = field(default=())
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What is sent, in order: the part that repeats first, then the item, then what was wrong about earlier answers."""
+        wrong = "\n".join(f"- {complaint}" for complaint in self.complaints)
+        again = f"Your last answer could not be used. Answer again in full, and mend this:\n{wrong}" if wrong else ""
+        return tuple(part for part in (self.world, self.item, again) if part)
+
     def with_complaints(self, *complaints: str) -> Prompt:
         """The same request, with what was wrong about the last answer."""
         return replace(self, complaints=(*self.complaints, *complaints))

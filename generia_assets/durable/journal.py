@@ -1,0 +1,267 @@
+"""The journal: durable tasks that read like ordinary calls.
+
+Here: ``perform``, which claims a task, does it at most as often as its attempts allow, and commits its result, its follow-ups and
+the status record's counters in one transaction; a task that is already completed returns its result without any call. What is
+repeated after a death is the calls in the air (steps.py). Not here: what a task does (tasks/), and in which order (assets/).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import ParamSpec, Protocol, TypeVar
+
+from pydantic import BaseModel
+from pymongo import ReturnDocument, UpdateOne, WriteConcern
+
+from generia_assets.durable.collections import STEPS, TASKS
+from generia_assets.durable.commits import Change, Commits
+from generia_assets.durable.patience import patiently
+from generia_assets.durable.progress import StageTracker, counted
+from generia_assets.durable.status import State
+from generia_assets.durable.steps import StepLog
+from generia_assets.tasks.kinds import DurableTask, TaskParameters, TaskType
+from generia_assets.tasks.tools import Tools
+from resources.mongo import AsyncMongoDatabase, MongoDocument
+from resources.outcomes import InvalidAnswerError, LostWorldError, OutsideError, RefusedError
+
+logger = logging.getLogger(__name__)
+
+ParametersT = TypeVar("ParametersT", bound=TaskParameters)
+ResultT = TypeVar("ResultT", bound=BaseModel)
+Context = ParamSpec("Context")
+
+_NAMESPACE = uuid.UUID("6f2b1c86-2f57-4a56-9c39-6d3f2f1f7a11")
+
+PRIORITY = {task_type: place for place, task_type in enumerate(TaskType)}
+"""Lower goes first when calls wait: the order of the task types is the order of the longest way still to go."""
+
+
+class TaskFailedError(RuntimeError):
+    """A task used up its attempts. It is counted and named in the status record; what hangs on it is not made."""
+
+    def __init__(self, task_type: TaskType, key: str, attempts: int, cause: str) -> None:
+        super().__init__(f"{task_type} {key} failed after {attempts} attempts: {cause}")
+        self.task_type = task_type
+        self.key = key
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """A task that is to be done: its type and its parameters."""
+
+    task_type: TaskType
+    parameters: TaskParameters
+
+
+class Toolmaker(Protocol):
+    """Makes the tools of one task."""
+
+    def __call__(self, task_id: str, priority: int, steps: StepLog, *, resumed: bool) -> Tools:
+        """Tools whose calls are recorded under this task, in this priority, remembered in these steps."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Claim:
+    task_id: str
+    attempts_used: int
+    resumed: bool
+
+
+def task_id_of(world_id: str, generation: str, task_type: TaskType, key: str) -> str:
+    """The deterministic id of a task: the same work in the same generation is the same task, whoever does it."""
+    return str(uuid.uuid5(_NAMESPACE, f"{world_id}/{generation}/{task_type}/{key}"))
+
+
+class Journal:
+    """The journal of one world's generation for the run that owns the world."""
+
+    def __init__(
+        self,
+        database: AsyncMongoDatabase,
+        commits: Commits,
+        generation: str,
+        tools: Toolmaker,
+        stages: StageTracker,
+        *,
+        task_concurrency: int,
+        patience: float,
+    ) -> None:
+        self.generation = generation
+        self._database = database
+        self._tasks = database.get_collection(TASKS, write_concern=WriteConcern(w=1))  # a lost claim is only claimed again
+        self._commits = commits
+        self._tools = tools
+        self._stages = stages
+        self._room = asyncio.Semaphore(task_concurrency)
+        self._patience = patience
+
+    async def perform(
+        self,
+        follow_ups: Callable[[ResultT], Iterable[TaskSpec]] | None,
+        task: DurableTask[ParametersT, Context, ResultT],
+        parameters: ParametersT,
+        *context: Context.args,
+        **named: Context.kwargs,
+    ) -> ResultT:
+        """Do the task, or return what was done. ``follow_ups`` names the tasks that its result brings, listed with its completion.
+
+        Raises ``TaskFailedError`` when its attempts are used up, and what stops a whole world as it is: exhausted budget or
+        patience, a fatal call, a lost world.
+        """
+        async with self._room:
+            claim = await self._claim(task, parameters)
+            if not isinstance(claim, _Claim):
+                return claim
+            steps = StepLog(self._database, self._commits, claim.task_id, resumed=claim.resumed)
+            tools = self._tools(claim.task_id, PRIORITY[task.task_type], steps, resumed=claim.resumed)
+            for attempt in range(claim.attempts_used + 1, task.level.attempts + 1):
+                try:
+                    result = await task.function(parameters, tools, *context, **named)
+                except (InvalidAnswerError, RefusedError) as error:
+                    await self._attempt_failed(task, parameters, claim, steps, attempt, error)
+                else:
+                    listed = () if follow_ups is None else tuple(follow_ups(result))
+                    await self._complete(task.task_type, claim, steps, attempt, result, listed)
+                    return result
+        raise TaskFailedError(task.task_type, parameters.key, task.level.attempts, "its attempts were used up by earlier runs")
+
+    def enlisting(self, specs: Sequence[TaskSpec]) -> Change:
+        """The change that lists tasks as pending; what is listed already stays as it is."""
+        return Change(enlist=[self._pending(spec.task_type, spec.parameters) for spec in specs])
+
+    def _pending(self, task_type: TaskType, parameters: TaskParameters) -> UpdateOne:
+        now = datetime.now(UTC)
+        document: MongoDocument = {
+            "type": task_type.value,
+            "world_id": self._commits.fence.world_id,
+            "status": State.PENDING.value,
+            "worker_id": None,
+            "parameters": parameters.model_dump(mode="json"),
+            "result": None,
+            "created_at": now,
+            "updated_at": now,
+            "attempt_count": 0,
+            "error": None,
+            "generation": self.generation,
+            "key": parameters.key,
+            "epoch": 0,
+        }
+        return UpdateOne({"_id": self._id(task_type, parameters)}, {"$setOnInsert": document}, upsert=True)
+
+    def _id(self, task_type: TaskType, parameters: TaskParameters) -> str:
+        return task_id_of(self._commits.fence.world_id, self.generation, task_type, parameters.key)
+
+    async def _claim(self, task: DurableTask[ParametersT, Context, ResultT], parameters: ParametersT) -> _Claim | ResultT:
+        """Atomically take the task; or its result, if it is completed. A former owner's claim (lower epoch) is taken over."""
+        fence = self._commits.fence
+        task_id = self._id(task.task_type, parameters)
+        claimable: MongoDocument = {
+            "_id": task_id,
+            "$or": [
+                {"status": State.PENDING.value},
+                {"status": State.IN_PROGRESS.value, "epoch": {"$lt": fence.epoch}},
+            ],
+        }
+        claim: MongoDocument = {
+            "$set": {
+                "status": State.IN_PROGRESS.value,
+                "worker_id": fence.run_id,
+                "epoch": fence.epoch,
+                "updated_at": datetime.now(UTC),
+            }
+        }
+        while True:
+            before = await patiently(
+                lambda: self._tasks.find_one_and_update(
+                    claimable, claim, projection={"status": 1, "attempt_count": 1}, return_document=ReturnDocument.BEFORE
+                ),
+                patience_seconds=self._patience,
+            )
+            if before is not None:
+                if started := self._stages.started(task.task_type):
+                    self._commits.enqueue(Change(values=started))
+                return _Claim(task_id, before["attempt_count"], resumed=before["status"] == State.IN_PROGRESS.value)
+            found = await patiently(lambda: self._database[TASKS].find_one({"_id": task_id}), patience_seconds=self._patience)
+            if found is None:
+                await self._commits.commit(self.enlisting([TaskSpec(task.task_type, parameters)]))
+                continue
+            if found["status"] == State.COMPLETED.value:
+                self._commits.enqueue(Change(values=self._stages.task_ended(task.task_type)))
+                return task.result.model_validate(found["result"])
+            if found["status"] == State.FAILED.value:
+                self._commits.enqueue(Change(values=self._stages.task_ended(task.task_type)))
+                raise TaskFailedError(task.task_type, parameters.key, found["attempt_count"], found["error"] or "")
+            if found["worker_id"] == fence.run_id and found["epoch"] == fence.epoch:  # our claim, its answer lost in an outage
+                return _Claim(task_id, found["attempt_count"], resumed=True)
+            raise LostWorldError(f"task {task_id} is held by run {found['worker_id']}, a later owner of world {fence.world_id}")
+
+    async def _complete(
+        self,
+        task_type: TaskType,
+        claim: _Claim,
+        steps: StepLog,
+        attempt: int,
+        result: BaseModel,
+        follow_ups: Sequence[TaskSpec],
+    ) -> None:
+        increments, minima = counted(task_type)
+        forget = steps.forget()
+        await self._commits.commit(
+            Change(
+                transitions=[
+                    self._transition(
+                        claim,
+                        {
+                            "status": State.COMPLETED.value,
+                            "result": result.model_dump(mode="json"),
+                            "attempt_count": attempt,
+                            "error": None,
+                        },
+                    )
+                ],
+                enlist=[self._pending(spec.task_type, spec.parameters) for spec in follow_ups],
+                records={STEPS: forget} if forget else {},
+                increments=increments,
+                minima=minima,
+                values=self._stages.task_ended(task_type),
+            )
+        )
+
+    async def _attempt_failed(
+        self,
+        task: DurableTask[ParametersT, Context, ResultT],
+        parameters: ParametersT,
+        claim: _Claim,
+        steps: StepLog,
+        attempt: int,
+        error: OutsideError,
+    ) -> None:
+        """Count the attempt. After the last one, fail the task for good and raise ``TaskFailedError``."""
+        logger.warning("%s %s: attempt %d of %d failed: %s", task.task_type, parameters.key, attempt, task.level.attempts, error)
+        reason = str(error)[:2000]
+        if attempt < task.level.attempts:
+            await self._commits.commit(Change(transitions=[self._transition(claim, {"attempt_count": attempt, "error": reason})]))
+            return
+        failure = {"task_id": claim.task_id, "type": task.task_type.value, "key": parameters.key, "error": reason}
+        forget = steps.forget()
+        await self._commits.commit(
+            Change(
+                transitions=[self._transition(claim, {"status": State.FAILED.value, "attempt_count": attempt, "error": reason})],
+                records={STEPS: forget} if forget else {},
+                increments={"tasks_failed": 1},
+                values=self._stages.task_ended(task.task_type),
+                failures=[failure],
+            )
+        )
+        raise TaskFailedError(task.task_type, parameters.key, attempt, reason)
+
+    def _transition(self, claim: _Claim, values: MongoDocument) -> UpdateOne:
+        fence = self._commits.fence
+        held = {"_id": claim.task_id, "status": State.IN_PROGRESS.value, "worker_id": fence.run_id, "epoch": fence.epoch}
+        return UpdateOne(held, {"$set": {**values, "updated_at": datetime.now(UTC)}})

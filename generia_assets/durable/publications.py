@@ -1,0 +1,54 @@
+"""Publications: what is created on the platform, once, although the platform knows no idempotency keys.
+
+Here: the intent, written (fenced, durable) before the call; the answer, written with the task's next commit; and what is done
+about an intent without an answer after a death: the platform is asked for it where it can be read, before anything is sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from pymongo import UpdateOne
+
+from generia_assets.durable.collections import PUBLICATIONS
+from generia_assets.durable.commits import Change, Commits
+from resources.mongo import AsyncMongoDatabase
+
+
+class Publications:
+    """The publications of one world for the run that owns it."""
+
+    def __init__(self, database: AsyncMongoDatabase, commits: Commits, find: Callable[[str], Awaitable[str | None]]) -> None:
+        self._database = database
+        self._commits = commits
+        self._find = find
+
+    async def once(self, key: str, kind: str, task_id: str, *, resumed: bool, send: Callable[[str], Awaitable[str]]) -> str:
+        """The platform's answer for ``key``: remembered, settled, or by sending now. ``send`` is given the key."""
+        if resumed:
+            known = await self._database[PUBLICATIONS].find_one({"_id": key})
+            if known is not None:
+                answer = known.get("answer") or await self._find(key)
+                if answer is not None:
+                    self._answered(key, answer)
+                    return str(answer)
+        await self._commits.commit(Change(records={PUBLICATIONS: [self._intent(key, kind, task_id)]}))
+        answer = await send(key)
+        self._answered(key, answer)
+        return answer
+
+    def _intent(self, key: str, kind: str, task_id: str) -> UpdateOne:
+        fence = self._commits.fence
+        return UpdateOne(
+            {"_id": key},
+            {
+                "$setOnInsert": {"kind": kind, "task_id": task_id, "world_id": fence.world_id, "created_at": datetime.now(UTC)},
+                "$set": {"status": "sent", "run_id": fence.run_id, "epoch": fence.epoch},
+            },
+            upsert=True,
+        )
+
+    def _answered(self, key: str, answer: str) -> None:
+        update = UpdateOne({"_id": key}, {"$set": {"status": "answered", "answer": answer, "answered_at": datetime.now(UTC)}})
+        self._commits.enqueue(Change(records={PUBLICATIONS: [update]}))
