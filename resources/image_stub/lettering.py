@@ -1,0 +1,87 @@
+"""The prompt's first words on the picture, so that one sees what was ordered.
+
+Here: choosing, spelling, wrapping and setting the words. Pillow's own scalable face has basic Latin letters only, so other
+alphabets are spelled in Latin: the same bytes on every machine, and no font file to license or to install.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+from PIL import Image, ImageDraw, ImageFont
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+WORDS = 8
+"""How many of the prompt's words are set at most."""
+
+LINES = 2
+
+_INK = (245, 245, 245)
+_PANEL = (12, 12, 16)
+
+_LATIN = dict(zip("абвгдезийклмнопрстуфыэіґ", "abvgdeziyklmnoprstufyeig", strict=True)) | {
+    "ё": "yo", "ж": "zh", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ъ": "", "ь": "", "ю": "yu", "я": "ya",
+    "ї": "yi", "є": "ye", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "—": "-", "–": "-", "’": "'", "«": '"', "»": '"',
+}  # fmt: skip
+_SPELLING = str.maketrans(_LATIN | {glyph.upper(): latin.capitalize() for glyph, latin in _LATIN.items() if glyph.isalpha()})
+
+
+def spelled(prompt: str) -> list[str]:
+    """The prompt's words in letters that the font has; what cannot be spelled is left out."""
+    latin = unicodedata.normalize("NFKD", prompt.translate(_SPELLING)).encode("ascii", "ignore").decode()
+    words = (word.strip("*#`\"'()[]{}<>|_~") for word in latin.split())
+    return [word for word in words if word]
+
+
+def letter(image: Image.Image, prompt: str, *, centered: bool) -> None:
+    """Set the prompt's first words at the picture's foot, light on a darkened panel; at most two lines."""
+    width, height = image.size
+    if min(width, height) < 48:
+        return
+    size = max(11, round(min(height * 0.058, width * 0.052)))
+    font = _font(size)
+    margin = round(size * 0.9)
+    lines = _wrapped(spelled(prompt), font, width - 4 * margin)
+    if not lines:
+        return
+    spacing = round(size * 1.28)
+    wide = max(round(font.getlength(line)) for line in lines)
+    left = (width - wide) // 2 if centered else 2 * margin
+    top = height - margin - spacing * len(lines) - size // 3
+    panel = (left - margin, top - size // 2, min(width, left + wide + margin), height - margin + size // 4)
+    _darken(image, panel, round(size * 0.45))
+    draw = ImageDraw.Draw(image)
+    for index, line in enumerate(lines):
+        x = left + (wide - round(font.getlength(line))) // 2 if centered else left
+        draw.text((x, top + index * spacing), line, font=font, fill=_INK)
+
+
+def _wrapped(words: list[str], font: Font, width: int) -> list[str]:
+    """The first words in at most two lines, with an ellipsis where more would follow."""
+    lines: list[list[str]] = [[]]
+    fitting = 0
+    for word in words[:WORDS]:
+        if lines[-1] and font.getlength(" ".join([*lines[-1], word])) > width:
+            if len(lines) == LINES:
+                break
+            lines.append([])
+        lines[-1].append(word)
+        fitting += 1
+    if fitting < len(words):
+        while len(lines[-1]) > 1 and len(lines[-1][-1]) <= 3:
+            lines[-1].pop()
+        lines[-1][-1] = lines[-1][-1].rstrip(",;:.-") + "…"
+    return [" ".join(line) for line in lines if line]
+
+
+def _darken(image: Image.Image, box: tuple[int, int, int, int], radius: int) -> None:
+    mask = Image.new("L", (box[2] - box[0], box[3] - box[1]))
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, mask.width - 1, mask.height - 1), radius, fill=150)
+    image.paste(_PANEL, box, mask)
+
+
+@lru_cache(maxsize=32)
+def _font(size: int) -> Font:
+    return ImageFont.load_default(size)

@@ -1,0 +1,35 @@
+"""What a prompt's words suggest: a small look-up of word beginnings, English and Russian.
+
+Here: ``Vocabulary``. Not here: the vocabularies, which stand beside what they choose.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+class Vocabulary:
+    """Choices by name, each with the beginnings of the words that suggest it."""
+
+    def __init__(self, **beginnings: str) -> None:
+        self._beginnings = {choice: tuple(words.split()) for choice, words in beginnings.items()}
+
+    def suggested(self, prompt: str) -> list[str]:
+        """The choices that a prompt suggests, in the order of its words, each once."""
+        found: dict[str, None] = {}
+        for word in _WORD.findall(prompt.lower()):
+            for choice, beginnings in self._beginnings.items():
+                if word.startswith(beginnings):
+                    found[choice] = None
+        return list(found)
+
+    def choose(self, prompt: str, rng: random.Random) -> str:
+        """One of the suggested choices, or any where nothing is suggested."""
+        return rng.choice(self.suggested(prompt) or list(self._beginnings))
+
+    def suggest(self, prompt: str, otherwise: str) -> str:
+        """The choice that a prompt suggests first, or ``otherwise``."""
+        return next(iter(self.suggested(prompt)), otherwise)

@@ -1,0 +1,82 @@
+"""The platform as the rest sees it: its four services as one protocol, a method for each call.
+
+Here: ``Platform`` and ``StoredMedia``. Not here: the local stand-in (platform_local.py), the real services, and what makes a
+publication happen once (generia_assets/durable): the real platform has no idempotency keys.
+
+The order of a world's calls: world params as soon as the description exists, a character before its media, media before
+what shows it, a post last and never without its image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class StoredMedia:
+    """A picture that the media service keeps."""
+
+    media_id: str
+    url: str
+
+
+class Platform(Protocol):
+    """The platform's character, media, post and world services.
+
+    A ``key`` is the deterministic id of a publication: creating twice under one key gives one thing where the platform can do
+    that, and ``find`` tells what exists. All ids are UUIDs as text. Every method raises ``FatalCallError`` for a call that can
+    never succeed as it is (an unknown id, a post without media, a human's character) and ``TransientError`` when the
+    platform does not answer.
+    """
+
+    async def update_world_params(
+        self, *, world_id: str, params: Mapping[str, object], name: str, users_count: int, posts_count: int
+    ) -> None:
+        """Tell the world's description (``params``, JSON) and how many users and posts there will be; repeatable."""
+        ...
+
+    async def update_world_image(self, *, world_id: str, image_uuid: str, icon_uuid: str) -> None:
+        """Give the world its header and its icon, by media id; repeatable."""
+        ...
+
+    async def create_character(self, *, key: str, world_id: str, display_name: str, meta: Mapping[str, object]) -> str:
+        """Create an AI's character with its fields as ``meta`` (JSON), and return its id."""
+        ...
+
+    async def update_character(self, *, character_id: str, avatar_media_id: str, avatar_url: str) -> None:
+        """Give a character its avatar, which must be that character's media; repeatable."""
+        ...
+
+    async def upload_media(
+        self,
+        *,
+        key: str,
+        world_id: str,
+        character_id: str | None,
+        filename: str,
+        content_type: str,
+        media_type: int,
+        data: bytes,
+    ) -> StoredMedia:
+        """Keep a picture for a character, or for the world itself (``character_id`` None).
+
+        ``media_type``: 1 world header, 2 world icon, 3 avatar, 4 post image (contracts, MediaService). ``content_type`` is
+        the MIME type of ``data``. Returns when the picture can be shown.
+        """
+        ...
+
+    async def create_post(
+        self, *, key: str, world_id: str, character_id: str, caption: str, media_id: str, tags: Sequence[str]
+    ) -> str:
+        """Publish an AI's post and return its id. The media must belong to the character."""
+        ...
+
+    async def find(self, *, key: str) -> str | None:
+        """The id of what an earlier create or upload under this key made, or None: settles a call in doubt after a death."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give back connections. The platform is not used afterwards."""
+        ...
