@@ -24,12 +24,19 @@ class Publications:
         self._commits = commits
         self._find = find
 
-    async def once(self, key: str, kind: str, task_id: str, *, resumed: bool, send: Callable[[str], Awaitable[str]]) -> str:
-        """The platform's answer for ``key``: remembered, settled, or by sending now. ``send`` is given the key."""
+    async def once(
+        self, key: str, kind: str, task_id: str, *, resumed: bool, readable: bool, send: Callable[[str], Awaitable[str]]
+    ) -> str:
+        """The platform's answer for ``key``: remembered, settled, or by sending now. ``send`` is given the key.
+
+        ``readable`` False: what is in doubt is sent again, since a second copy harms nobody (an upload that nothing refers to).
+        """
         if resumed:
             known = await self._database[PUBLICATIONS].find_one({"_id": key})
             if known is not None:
-                answer = known.get("answer") or await self._find(key)
+                answer = known.get("answer")
+                if answer is None and readable:
+                    answer = await self._find(key)
                 if answer is not None:
                     self._answered(key, answer)
                     return str(answer)

@@ -217,7 +217,7 @@ class _Publisher:
             )
             return await self._call("create_character", {"key": key, "display_name": character.display_name}, create)
 
-        return await self._once("character", "", send)
+        return await self._once("character", send)
 
     async def avatar(self, character_id: str, media: Media) -> None:
         send = partial(
@@ -238,7 +238,7 @@ class _Publisher:
             )
             return await self._call("create_post", {"key": key, "character_id": post.character_id}, create)
 
-        return await self._once("post", "", send)
+        return await self._once("post", send)
 
     async def media(self, picture: Picture, image: GeneratedImage, character_id: str | None) -> StoredMedia:
         """Upload a picture; the answer remembered is the stored media as JSON."""
@@ -260,11 +260,13 @@ class _Publisher:
             return stored.dump_json(media).decode()
 
         digest = hashlib.sha256(image.data).hexdigest()[:12]
-        return stored.validate_json(await self._once(f"media:{kind}", digest, send))
+        return stored.validate_json(await self._once(f"media:{kind}:{digest}", send, readable=False))
 
-    async def _once(self, kind: str, detail: str, send: Callable[[str], Awaitable[str]]) -> str:
-        key = ":".join(part for part in (self._task.task_id, kind, detail) if part)
-        return await self._publications.once(key, kind, self._task.task_id, resumed=self._task.resumed, send=send)
+    async def _once(self, kind: str, send: Callable[[str], Awaitable[str]], *, readable: bool = True) -> str:
+        key, task = f"{self._task.task_id}:{kind}", self._task
+        return await self._publications.once(
+            key, kind, task.task_id, resumed=task.resumed, readable=readable, send=send
+        )
 
     async def _call(self, request_type: str, data: dict[str, object], send: Callable[[], Awaitable[ValueT]]) -> ValueT:
         async def answer() -> Answer[ValueT]:

@@ -1,0 +1,267 @@
+"""The io manager: an asset's documents in MongoDB, one collection an asset, the world's id as the partition.
+
+Here: ``DocumentStore``, a plain object that replaces and reads a world's documents in a stream, and the Dagster io manager over it.
+Not here: which documents there are (the asset's annotation says), and how they came to be.
+
+Readers never see half of an old and half of a new materialization: new documents are written beside the old ones, one pointer
+(collection ``materializations``) is switched, then the old ones go. A reader follows the pointer and checks the count, so that a
+switch in the middle of reading is noticed and the reading begun anew. Memory does not grow with the number of documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Generic, TypeVar, get_args, get_origin
+
+import dagster as dg
+from pydantic import BaseModel, PrivateAttr
+from pymongo import ASCENDING, IndexModel, InsertOne, MongoClient
+from pymongo.errors import DuplicateKeyError
+
+from resources.mongo import MongoDatabase, MongoDocument, MongoResource, check_mongo, connect
+
+DocumentT = TypeVar("DocumentT", bound=BaseModel)
+
+POINTERS = "materializations"
+BATCH = 500
+"""Documents written at once."""
+TRIES = 5
+"""Times a list is read anew when its materialization is replaced meanwhile."""
+
+
+class MaterializationReplacedError(RuntimeError):
+    """The documents were replaced while they were being streamed; begin again."""
+
+
+class NotMaterializedError(LookupError):
+    """The world has no materialization of this asset. The message says which to make first."""
+
+
+@dataclass(frozen=True)
+class DocumentStream(Generic[DocumentT]):
+    """An asset's value as a stream. ``fence``: a number that grows with every owner of the world; a lower one writes nothing."""
+
+    documents: Iterable[DocumentT]
+    fence: int = 0
+
+
+class FencedOffError(RuntimeError):
+    """A later owner of the world has already materialized this asset; this run's documents are not wanted."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an asset's documents are: the collection, and whether a world has exactly one, under its own id."""
+
+    collection: str
+    one_per_world: bool = False
+
+
+class DocumentStore:
+    """Documents of worlds, by asset."""
+
+    def __init__(self, database: MongoDatabase) -> None:
+        self._database = database
+
+    def ensure_indexes(self, places: Iterable[Place]) -> None:
+        """The index that every reading uses: a world's documents of one materialization in order of their keys."""
+        for place in places:
+            if not place.one_per_world:
+                index = IndexModel([("world_id", ASCENDING), ("materialization", ASCENDING), ("key", ASCENDING)])
+                self._database[place.collection].create_indexes([index])
+
+    def replace(self, place: Place, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
+        """Replace the world's documents by these, visible all at once; return how many there are.
+
+        Raises ``FencedOffError`` when a later owner was faster; then nothing visible has changed.
+        """
+        collection = self._database[place.collection]
+        now = datetime.now(UTC)
+        if place.one_per_world:
+            return self._replace_one(place, world_id, materialization, stream)
+        mine = {"world_id": world_id, "materialization": materialization}
+        collection.delete_many(mine)  # left over by a death in the middle of an earlier try
+        count = 0
+        for batch in _batches(stream.documents):
+            collection.bulk_write(
+                [
+                    InsertOne(
+                        {
+                            "_id": f"{world_id}:{materialization}:{document['key']}",
+                            "world_id": world_id,
+                            "materialization": materialization,
+                            "created_at": now,
+                            **document,
+                        }
+                    )
+                    for document in (model.model_dump() for model in batch)
+                ],
+                ordered=False,
+            )
+            count += len(batch)
+        if not self._switch(place, world_id, materialization, count, stream.fence):
+            collection.delete_many(mine)
+            raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it")
+        collection.delete_many({"world_id": world_id, "materialization": {"$ne": materialization}})
+        return count
+
+    def read(self, place: Place, world_id: str, model: type[DocumentT]) -> list[DocumentT]:
+        """All documents of the world, in order of their keys. Raises ``NotMaterializedError``."""
+        for _ in range(TRIES):
+            try:
+                return list(self.stream(place, world_id, model))
+            except MaterializationReplacedError:
+                continue
+        return list(self.stream(place, world_id, model))
+
+    def stream(self, place: Place, world_id: str, model: type[DocumentT], *, prefix: str = "") -> Iterator[DocumentT]:
+        """The documents of the world whose keys begin with ``prefix``, in order of their keys, one at a time.
+
+        Raises ``NotMaterializedError`` at the first, ``MaterializationReplacedError`` when they were replaced meanwhile.
+        """
+        pointer = self._pointer(place, world_id)
+        if pointer is None:
+            raise NotMaterializedError(f"world {world_id} has no {place.collection} yet: materialize that asset first")
+        if place.one_per_world:
+            document = self._database[place.collection].find_one({"_id": world_id})
+            if document is None:
+                raise NotMaterializedError(f"world {world_id} has no {place.collection}: materialize that asset again")
+            yield model.model_validate({**document, "key": document.get("key", "world")})
+            return
+        wanted: MongoDocument = {"world_id": world_id, "materialization": pointer["materialization"]}
+        if prefix:
+            wanted["key"] = {"$gte": prefix, "$lt": prefix + "\uffff"}
+        seen = 0
+        for document in self._database[place.collection].find(wanted, batch_size=BATCH).sort("key", ASCENDING):
+            seen += 1
+            yield model.model_validate(document)
+        now = self._pointer(place, world_id)
+        replaced = now is None or now["materialization"] != pointer["materialization"]
+        if replaced or (not prefix and seen != pointer["count"]):
+            raise MaterializationReplacedError(f"{place.collection} of world {world_id} was replaced while it was read")
+
+    def one(self, place: Place, world_id: str, model: type[DocumentT], key: str) -> DocumentT | None:
+        """The document with this key, or None."""
+        for _ in range(TRIES):
+            pointer = self._pointer(place, world_id)
+            if pointer is None:
+                return None
+            found = self._database[place.collection].find_one({"_id": f"{world_id}:{pointer['materialization']}:{key}"})
+            if found is not None:
+                return model.model_validate(found)
+            if self._pointer(place, world_id) == pointer:
+                return None
+        return None
+
+    def count(self, place: Place, world_id: str) -> int | None:
+        """How many documents the present materialization has; None without one."""
+        pointer = self._pointer(place, world_id)
+        return None if pointer is None else int(pointer["count"])
+
+    def _pointer(self, place: Place, world_id: str) -> MongoDocument | None:
+        return self._database[POINTERS].find_one({"_id": f"{world_id}:{place.collection}"})
+
+    def _switch(self, place: Place, world_id: str, materialization: str, count: int, fence: int) -> bool:
+        pointer_id = f"{world_id}:{place.collection}"
+        values = {
+            "world_id": world_id,
+            "materialization": materialization,
+            "count": count,
+            "fence": fence,
+            "at": datetime.now(UTC),
+        }
+        try:
+            self._database[POINTERS].update_one({"_id": pointer_id, "fence": {"$lte": fence}}, {"$set": values}, upsert=True)
+        except DuplicateKeyError:  # the pointer exists with a higher fence
+            return False
+        return True
+
+    def _replace_one(self, place: Place, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
+        documents = list(stream.documents)
+        if len(documents) != 1:
+            raise ValueError(f"{place.collection}: a world has exactly one document here, not {len(documents)}")
+        now = datetime.now(UTC)
+        values = {**documents[0].model_dump(), "fence": stream.fence, "updated_at": now}
+        try:
+            self._database[place.collection].update_one(
+                {"_id": world_id, "fence": {"$lte": stream.fence}},
+                {"$set": values, "$setOnInsert": {"created_at": now}},
+                upsert=True,
+            )
+        except DuplicateKeyError:  # the document exists with a higher fence
+            raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it") from None
+        self._switch(place, world_id, materialization, 1, stream.fence)
+        return 1
+
+
+def _batches(documents: Iterable[DocumentT]) -> Iterator[tuple[DocumentT, ...]]:
+    iterator = iter(documents)
+    while batch := tuple(islice(iterator, BATCH)):
+        yield batch
+
+
+class MongoIOManager(dg.ConfigurableIOManager):
+    """Stores what an asset returns (a document, a list, or a ``DocumentStream``) and loads it as the input's annotation says.
+
+    The collection is the asset's name, or what its metadata ``collection`` says; ``one_per_world: true`` keeps the world's single
+    document under the world's id.
+    """
+
+    mongo: MongoResource
+    _client: MongoClient[MongoDocument] | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Connect once for the run; never at import, since a client does not survive a fork."""
+        self._client = connect(self.mongo.uri)
+        check_mongo(self._client, self.mongo.uri)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    @property
+    def store(self) -> DocumentStore:
+        """The documents, through this run's connection: for an asset that reads what it does not make."""
+        if self._client is None:
+            raise RuntimeError("the io manager is used outside of a run")
+        return DocumentStore(self._client[self.mongo.database])
+
+    def handle_output(self, context: dg.OutputContext, obj: BaseModel | list[BaseModel] | DocumentStream[BaseModel]) -> None:
+        """Replace the partition's documents and add their number to the materialization's metadata."""
+        stream = obj if isinstance(obj, DocumentStream) else DocumentStream(obj if isinstance(obj, list) else [obj])
+        place = place_of(context.asset_key, context.definition_metadata)
+        count = self.store.replace(place, _world(context), context.run_id, stream)
+        context.add_output_metadata({"documents": count, "collection": place.collection})
+
+    def load_input(self, context: dg.InputContext) -> object:
+        """``Model`` loads the world's one document, ``list[Model]`` all of them."""
+        annotation = context.dagster_type.typing_type
+        upstream = context.upstream_output
+        metadata = upstream.definition_metadata if upstream is not None else {}
+        place = place_of(context.asset_key, metadata)
+        many = get_origin(annotation) is list
+        model: Any = get_args(annotation)[0] if many else annotation
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise TypeError(
+                f"input {context.name} of {context.asset_key.to_user_string()}: annotate it with a document class or a list "
+                f"of one, not {annotation!r}"
+            )
+        found = self.store.read(place, _world(context), model)
+        return found if many else found[0]
+
+
+def place_of(asset_key: dg.AssetKey, metadata: Mapping[str, Any] | None) -> Place:
+    """Where this asset's documents are, by its name and its definition's metadata."""
+    metadata = metadata or {}
+    return Place(str(metadata.get("collection", asset_key.path[-1])), bool(metadata.get("one_per_world", False)))
+
+
+def _world(context: dg.OutputContext | dg.InputContext) -> str:
+    if not context.has_asset_partitions:
+        raise ValueError(f"{context.asset_key.to_user_string()}: this io manager stores one world for each partition")
+    return context.asset_partition_key
