@@ -22,6 +22,11 @@ def character_key(index: int) -> str:
     return f"c{index:04d}"
 
 
+def character_index(key: str) -> int:
+    """The index of the character with this key."""
+    return int(key.removeprefix("c"))
+
+
 def post_key(character: str, index: int) -> str:
     """The key of this character's post with this index, counted from 0 in the order of the character's life."""
     return f"{character}-p{index:04d}"
@@ -153,6 +158,7 @@ class Acquaintance(BaseModel):
     display_name: str
     relationship_type: str
     summary: str = Field(default="", description="who that is, in one line")
+    between: str = Field(default="", description="what lies between the two, told to both in the same words")
 
 
 class CharacterBrief(Document):

@@ -1,0 +1,71 @@
+"""What the model is asked about a world: its description, its pictures, and (quality ``high``) better picture prompts.
+
+Here: which data goes into which template, and the shape of the answer. Not here: the words (prompts/*.j2), the checks (drafts.py).
+"""
+
+from __future__ import annotations
+
+from generia_assets.content import prefix
+from generia_assets.content.documents import WorldDescription, WorldRequest
+from generia_assets.content.drafts import PicturePromptDraft, WorldDraft, WorldImagesDraft
+from generia_assets.content.fence import Fence
+from generia_assets.content.prefix import ask
+from generia_assets.content.prompt import Prompt
+from generia_assets.content.rendering import render
+from generia_assets.content.schemas import Shape, schema_of
+
+# Output tokens. Far above what is asked for: the limit is for a model that runs away, and its thinking counts too.
+_ROOM_WORLD = 16_384
+_ROOM_IMAGES = 2_048
+
+_WORLD_SHAPE = Shape(
+    items=(
+        # Verbalized sampling: three candidates with probabilities, to leave the most probable one.
+        ("considered", 3, 3),
+        ("paragraphs", 2, 10),
+        ("custom_details", 4, 7),
+        ("common_activities", 6, 8),
+        ("typical_stories", 4, 6),
+        ("naming_examples", 5, 5),
+        ("calendar", 5, 10),
+    )
+)
+
+
+def world_description(request: WorldRequest, *, softened: str = "") -> Prompt:
+    """Asks for the world. ``softened``: the reason of a refusal, to ask for the same for a general audience."""
+    return Prompt(
+        request_type="world_description",
+        system=prefix.guessed_system(request),
+        world="",
+        item=render(
+            "world_description",
+            fence=Fence.of(request.seed),
+            user_prompt=request.user_prompt,
+            users=request.users_count,
+            posts=request.posts_count,
+            softened=softened,
+        ),
+        schema=schema_of(WorldDraft, _WORLD_SHAPE),
+        max_output_tokens=_ROOM_WORLD,
+    )
+
+
+def world_images(request: WorldRequest, world: WorldDescription) -> Prompt:
+    """Asks for the prompts of header and icon."""
+    return ask(request, world, "world_images", WorldImagesDraft, _ROOM_IMAGES)
+
+
+def refine_picture(request: WorldRequest, world: WorldDescription, kind: str, scene: str, text: str = "") -> Prompt:
+    """Quality ``high``: asks for a better prompt of an ``avatar`` or a ``post`` picture of this scene."""
+    return ask(
+        request,
+        world,
+        "refine_avatar" if kind == "avatar" else "refine_post_image",
+        PicturePromptDraft,
+        _ROOM_IMAGES,
+        template="refine_picture",
+        kind=kind,
+        scene=scene,
+        text=text,
+    )

@@ -1,0 +1,73 @@
+"""The ban list: worn-out names, trades, words and turns of phrase, told to the model and looked for in its answers.
+
+Here: reading the lists for a language and finding what a text trips over. Not here: the lists (data/banlist/*.yaml), and
+what is done about a find (the tasks: names are asked for again, everything else is counted).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from generia_assets.content import data_files
+from generia_assets.content.data_files import BanFile
+
+_KINDS = ("names", "jobs", "words", "phrases", "openings")
+
+
+def _pattern(entry: str) -> str:
+    """An entry of a list as a regular expression; its syntax is told in any.yaml."""
+    escaped = re.escape(entry.replace("’", "'").casefold()).replace(r"\ ", r"\s+").replace("'", "['’]")
+    gap = r"(?:\W+\w+){0,6}?\W+"
+    body = re.sub(r"(?:\\s\+)?…(?:\\s\+)?", lambda _: gap, escaped).replace(r"\*", r"\w*")
+    end = r"\b" if entry[-1].isalnum() else ""
+    return rf"\b{body}{end}"
+
+
+@lru_cache(maxsize=64)
+def ban_list(language: str, wished: str = "") -> BanFile:
+    """What worlds in this language avoid: the list for all languages and its own, without what the user's sentence asks for.
+
+    ``wished`` is that sentence: someone who asks for a lighthouse gets one.
+    """
+    common, own = data_files.ban_file("any"), data_files.ban_file(language)
+
+    def merged(kind: str) -> tuple[str, ...]:
+        entries: tuple[str, ...] = (*getattr(common, kind), *getattr(own, kind))
+        folded = wished.casefold()
+        return tuple(entry for entry in dict.fromkeys(entries) if not re.search(_pattern(entry), folded))
+
+    return BanFile(**{kind: merged(kind) for kind in _KINDS})
+
+
+@lru_cache(maxsize=64)
+def _search(language: str, wished: str, kinds: tuple[str, ...]) -> tuple[re.Pattern[str], tuple[str, ...]] | None:
+    listed = ban_list(language, wished)
+    patterns: list[tuple[str, str]] = []
+    for kind in kinds:
+        for entry in getattr(listed, kind):
+            start = r"\A\W*" if kind == "openings" else ""
+            patterns.append((entry, start + _pattern(entry)))
+    if not patterns:
+        return None
+    # One pass over the text however long the lists are; the group's number tells which entry it was.
+    joined = "|".join(f"({pattern})" for _, pattern in patterns)
+    return re.compile(joined), tuple(entry for entry, _ in patterns)
+
+
+def trips(text: str, language: str, *, wished: str = "", kinds: tuple[str, ...] = _KINDS) -> list[str]:
+    """The entries of the ban list that occur in this text, each once, in the order of the text.
+
+    ``language`` by its English name, ``wished`` the user's sentence (its words are allowed), ``kinds`` which lists count.
+    """
+    search = _search(language, wished, kinds)
+    if search is None:
+        return []
+    pattern, entries = search
+    found = (entries[match.lastindex - 1] for match in pattern.finditer(text.casefold()) if match.lastindex)
+    return list(dict.fromkeys(found))
+
+
+def name_trips(name: str, language: str, *, wished: str = "") -> list[str]:
+    """The banned names that this name contains."""
+    return trips(name, language, wished=wished, kinds=("names",))

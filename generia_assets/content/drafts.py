@@ -1,0 +1,262 @@
+"""Drafts: what the model is asked to answer, one class a request.
+
+Here: the shape of answers, and the checks that the provider does not make (lengths, paragraphs, script, cleaning).
+Not here: what stands in the fields (prompts/*.j2 tell it), JSON schemas (schemas.py), documents made of drafts (the tasks).
+
+Where the count of an array matters (people, ideas) a draft takes what comes: too few and too many are the task's business.
+Fields of a draft are in the order in which the model writes them: what it must think about first stands first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Annotated, ClassVar, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from generia_assets.content import languages
+from generia_assets.content.text import clean, cut, one_line, paragraphs
+
+BIO_LIMIT = 200
+"""Characters of a bio, by the platform's contract."""
+SHORT_POST = 24
+"""Characters up to which a post's language is not checked."""
+
+DraftT = TypeVar("DraftT", bound="Draft")
+
+
+def _cleaned(value: object) -> object:
+    return clean(value) if isinstance(value, str) else value
+
+
+def _on_one_line(value: object) -> object:
+    return one_line(value) if isinstance(value, str) else value
+
+
+def _paragraphs_between(least: int, most: int) -> Callable[[list[str]], list[str]]:
+    def check(values: list[str]) -> list[str]:
+        found = list(paragraphs(values))
+        if not least <= len(found) <= most:
+            raise ValueError(f"must hold {least} to {most} paragraphs, not {len(found)}")
+        return found
+
+    return check
+
+
+def _cut_bio(text: str) -> str:
+    return cut(text, BIO_LIMIT)
+
+
+def _filled(values: list[str]) -> list[str]:
+    return [value for value in values if value]
+
+
+# Limits are several times what is asked for: they stop a model that ran away, not one that wrote a line too many.
+Label = Annotated[str, BeforeValidator(_on_one_line), Field(min_length=1, max_length=120)]
+Line = Annotated[str, BeforeValidator(_on_one_line), Field(min_length=1, max_length=600)]
+Passage = Annotated[str, BeforeValidator(_cleaned), Field(min_length=1, max_length=4_000)]
+Bio = Annotated[str, BeforeValidator(_on_one_line), AfterValidator(_cut_bio), Field(min_length=1, max_length=2_000)]
+Description = Annotated[list[Passage], AfterValidator(_paragraphs_between(2, 30))]
+Story = Annotated[list[Passage], AfterValidator(_paragraphs_between(2, 10))]
+Labels = Annotated[list[Annotated[str, BeforeValidator(_on_one_line), Field(max_length=600)]], AfterValidator(_filled)]
+
+
+class Draft(BaseModel):
+    """What every draft has: fields by name, unknown ones ignored, and a check of the language where it is known."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    language: ClassVar[str] = ""
+
+    def expected_language(self) -> str:
+        """The English name of the language this answer must be in; '' when anything goes."""
+        return type(self).language
+
+    def readable(self) -> dict[str, str]:
+        """What readers will see, by a name that a complaint can use; each must be in the expected language."""
+        return {}
+
+    @model_validator(mode="after")
+    def _is_in_its_language(self) -> Self:
+        language = self.expected_language()
+        script = languages.checked_script(language)
+        foreign = [name for name, text in self.readable().items() if script and not languages.is_native(text, script)]
+        if foreign:
+            raise ValueError(f"not written in {language}, the language of this world: {', '.join(foreign)}")
+        return self
+
+
+@cache
+def in_language(draft: type[DraftT], language: str) -> type[DraftT]:
+    """The same draft, whose validation asks for this language's script in everything readers see.
+
+    The class keeps its name, so that logs and errors name the draft that is known.
+    """
+    return type(draft.__name__, (draft,), {"language": language, "__module__": draft.__module__, "__doc__": draft.__doc__})
+
+
+class Considered(Draft):
+    """An idea that was weighed, with how probable it is that any writer would have come up with it (0 to 1)."""
+
+    idea: Line
+    probability: float = Field(ge=0, le=1)
+
+
+class EventDraft(Draft):
+    """An event of the calendar."""
+
+    name: Label
+    moment: Line
+    what_happens: Passage
+    who_cares: Passage
+
+
+class WorldDraft(Draft):
+    """Answer to ``world_description``."""
+
+    content_language: Label
+    wishes: Labels
+    considered: list[Considered]
+    name: Label
+    description_short: Line
+    theme: Line
+    paragraphs: Description
+    technology_level: Passage
+    social_structure: Passage
+    culture: Passage
+    geography: Passage
+    history: Passage
+    climate: Passage
+    resources: Passage
+    conflicts: Passage
+    traditions: Passage
+    technology: Passage
+    magic_system: Passage
+    time_period: Line
+    languages_spoken: Passage
+    custom_details: Labels
+    common_activities: Labels = Field(min_length=1)
+    typical_stories: Labels = Field(min_length=1)
+    naming_rules: Passage
+    naming_examples: Labels
+    calendar: list[EventDraft] = Field(min_length=5, max_length=12)
+    visual_style: Line
+
+    def expected_language(self) -> str:
+        """The language the answer itself names."""
+        return type(self).language or self.content_language
+
+    def readable(self) -> dict[str, str]:
+        """The description; the other fields follow it."""
+        return {"description_short": self.description_short, "paragraphs": "\n".join(self.paragraphs)}
+
+
+class WorldImagesDraft(Draft):
+    """Answer to ``world_images``."""
+
+    header_prompt: Passage
+    icon_prompt: Passage
+
+
+class ConceptDraft(Draft):
+    """One person in the answer to ``character_batch``. ``number`` is the number the request gave this person."""
+
+    number: int
+    considered: list[Considered]
+    display_name: Label
+    username: Label
+    concept: Passage
+    one_line: Line
+
+
+class ConceptsDraft(Draft):
+    """Answer to ``character_batch``."""
+
+    people: list[ConceptDraft]
+
+    def readable(self) -> dict[str, str]:
+        """Every concept."""
+        return {f"concept of number {person.number}": person.concept for person in self.people}
+
+
+class TieDraft(Draft):
+    """A relation as one of the two tells it."""
+
+    relationship_type: Label
+    description: Passage
+
+
+class CharacterDraft(Draft):
+    """Answer to ``character``. ``relations``: one entry a person listed in the request, named ``person_1``, ``person_2``, …"""
+
+    story: Story
+    personality: Passage
+    appearance: Passage
+    look: Line
+    speaking_style: Passage
+    secret: Passage
+    daily_routine: Passage
+    interests: Labels = Field(min_length=1)
+    common_topics: Labels = Field(min_length=1)
+    relations: dict[str, TieDraft] = Field(default_factory=dict)
+    bio: Bio
+    avatar_description: Passage
+    avatar_style: Line
+
+    def readable(self) -> dict[str, str]:
+        """All that the profile shows; the fields for painters are in English."""
+        shown = {
+            "story": "\n".join(self.story),
+            "bio": self.bio,
+            "personality": self.personality,
+            "appearance": self.appearance,
+            "daily_routine": self.daily_routine,
+            "secret": self.secret,
+        }
+        return shown | {f"relations.{name}": tie.description for name, tie in self.relations.items()}
+
+
+class IdeaDraft(Draft):
+    """One post in the answer to ``post_batch``. ``event`` and ``mentions`` count from 1; event 0 is the person's own life."""
+
+    number: int
+    considered: list[Considered]
+    moment: Line
+    idea: Passage
+    event: int = Field(default=0, ge=0)
+    mentions: list[int] = Field(default_factory=list)
+
+
+class IdeasDraft(Draft):
+    """Answer to ``post_batch``."""
+
+    ideas: list[IdeaDraft]
+
+    def readable(self) -> dict[str, str]:
+        """Every idea."""
+        return {f"idea of number {idea.number}": idea.idea for idea in self.ideas}
+
+
+class PostDraft(Draft):
+    """Answer to ``post``."""
+
+    content: Passage
+    mood: Label
+    context: Passage
+    location: Line
+    time_of_day: Label
+    hashtags: Labels
+    shows_author: bool
+    image_prompt: Passage
+    image_style: Line
+
+    def readable(self) -> dict[str, str]:
+        """The post itself, when there is enough of it to tell: a post may be one foreign word or a number."""
+        return {"content": self.content} if len(self.content) > SHORT_POST else {}
+
+
+class PicturePromptDraft(Draft):
+    """Answer to ``refine_avatar`` and ``refine_post_image`` (quality ``high``)."""
+
+    image_prompt: Passage

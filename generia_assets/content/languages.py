@@ -1,0 +1,94 @@
+"""Languages: a guess from the user's sentence, one name for each, and whether a text is written in its script.
+
+Here: what the program can tell without a model. Not here: the list itself (data/languages.yaml).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from generia_assets.content import data_files
+from generia_assets.content.data_files import Language
+from generia_assets.content.text import one_line
+
+# Ranges of letters; Latin stands for itself so that a guess can prefer it, all others are checked in answers too.
+_RANGES = {
+    "Latin": "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ",
+    "Cyrillic": "\u0400-\u052f",
+    "Greek": "\u0370-\u03ff\u1f00-\u1fff",
+    "Hebrew": "\u05d0-\u05ea",
+    "Arabic": "\u0620-\u064a\u066e-\u06d3",
+    "Devanagari": "\u0900-\u097f",
+    "Kana": "\u3041-\u30ff",
+    "Han": "\u3400-\u9fff",
+    "Hangul": "\uac00-\ud7a3",
+}
+_LETTERS = {script: re.compile(f"[{letters}]") for script, letters in _RANGES.items()}
+# Japanese writes in kana and Chinese characters, Korean now and then with the latter.
+_ALSO = {"Kana": ("Han",), "Hangul": ("Han",)}
+
+NATIVE_SHARE = 0.5
+"""Least share of a text's letters that must be of its language's script; the rest may be brand names, usernames, quotations."""
+
+
+def script_share(text: str, script: str) -> float:
+    """The share (0 to 1) of the text's letters of known scripts that are of this one; 1 for a text without letters."""
+    counts = {name: len(pattern.findall(text)) for name, pattern in _LETTERS.items()}
+    total = sum(counts.values())
+    if total == 0:
+        return 1.0
+    return (counts[script] + sum(counts[name] for name in _ALSO.get(script, ()))) / total
+
+
+def guess(text: str) -> Language | None:
+    """The language a sentence is probably in, by script, telling letters and frequent words; None when its script is unknown.
+
+    Only a guess to be told to the model, whose own word counts (``WorldDraft.language``).
+    """
+    shares = {script: len(pattern.findall(text)) for script, pattern in _LETTERS.items()}
+    if not any(shares.values()):
+        return None
+    # A sentence with any kana is Japanese however many Chinese characters it has.
+    script = "Kana" if shares["Kana"] else max(shares, key=lambda name: shares[name])
+    folded = text.casefold()
+    words = set(re.findall(r"\w+", folded))
+
+    def evidence(language: Language) -> int:
+        return 3 * sum(letter in folded for letter in language.letters) + sum(word in words for word in language.words)
+
+    # max keeps the first of equals: the file's order decides when nothing tells.
+    return max((language for language in data_files.languages() if language.script == script), key=evidence, default=None)
+
+
+@cache
+def find(name: str) -> Language | None:
+    """The language under this name, in English or its own, or None when the program does not know it."""
+    wanted = one_line(name).casefold()
+    for language in data_files.languages():
+        if wanted in {language.name.casefold(), *(own.casefold() for own in language.own)}:
+            return language
+    return None
+
+
+def canonical(name: str) -> str:
+    """The English name of a language the program knows; any other name as it came, on one line."""
+    known = find(name)
+    return known.name if known else one_line(name)
+
+
+def checked_script(language: str) -> str | None:
+    """The script answers in this language must be written in, or None where a script cannot tell (Latin, unknown)."""
+    known = find(language)
+    return known.script if known and known.script != "Latin" else None
+
+
+def is_native(text: str, script: str) -> bool:
+    """Whether enough of the text is in this script (``NATIVE_SHARE``)."""
+    return script_share(text, script) >= NATIVE_SHARE
+
+
+def deleted_post(language: str) -> str:
+    """What stands in place of a post that moderation refused twice, in this language or in English."""
+    known = find(language) or data_files.languages()[0]
+    return known.deleted

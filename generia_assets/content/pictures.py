@@ -1,0 +1,37 @@
+"""Pictures: what a painter is told, made of the world's visual style and the drafts' prompts, without any model's help.
+
+Here: the final prompts and the sizes. Not here: their words (prompts/picture.j2), painting (the tasks).
+The style comes first in every picture of a world, and the same words for a person's looks in every picture of them.
+"""
+
+from __future__ import annotations
+
+from generia_assets.content.documents import WorldDescription
+from generia_assets.content.rendering import render
+from generia_assets.content.text import one_line, sentence
+
+HEADER_SIZE = (1536, 640)
+ICON_SIZE = (512, 512)
+AVATAR_SIZE = (512, 512)
+POST_SIZE = (1024, 768)
+"""Width and height in pixels; multiples of 64, which every image model takes."""
+
+
+def picture_prompt(world: WorldDescription, kind: str, scene: str, *, look: str = "", manner: str = "") -> str:
+    """The prompt of a ``header``, ``icon``, ``avatar`` or ``post`` picture, on one line.
+
+    ``scene``: what is seen; ``look``: the person in it, if any; ``manner``: how the picture was made.
+    """
+    style = sentence(world.visual_style)
+    return one_line(render("picture", style=style, kind=kind, scene=scene, look=look, manner=manner, neutral=False))
+
+
+def neutral_prompt(world: WorldDescription, kind: str) -> str:
+    """A prompt for the same place that no moderation refuses: the world's style and nothing that could offend."""
+    style = sentence(world.visual_style)
+    return one_line(render("picture", style=style, kind=kind, scene="", look="", manner="", neutral=True))
+
+
+def scene_with_author(image_prompt: str, look: str) -> str:
+    """A post's image prompt with the author's looks, for pictures in which they can be seen."""
+    return f"{sentence(image_prompt)} The person: {sentence(look)}"

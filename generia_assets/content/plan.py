@@ -1,0 +1,105 @@
+"""The plan: how many tasks and calls a world takes, and about how many tokens, before any of them is made.
+
+Here: exact numbers of tasks and calls, estimates of tokens. Not here: prices (the model profiles), spare for repeats (the budget
+adds its 25 %, R13). The numbers hold when every answer is usable at once; asking again comes out of the spare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from types import MappingProxyType
+
+from generia_assets.content.documents import Quality, WorldRequest
+from generia_assets.content.shares import BATCH, shares
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of one call, estimated: input with the prefix of system and world, output without thinking."""
+
+    input: int
+    output: int
+
+
+TOKENS_PER_CALL: Mapping[str, Tokens] = MappingProxyType(
+    {
+        "world_description": Tokens(2_800, 4_500),
+        "world_images": Tokens(4_300, 300),
+        "character_batch": Tokens(7_300, 3_200),
+        "character": Tokens(5_900, 2_000),
+        "post_batch": Tokens(6_000, 1_100),
+        "post": Tokens(5_900, 450),
+        "refine_avatar": Tokens(4_400, 150),
+        "refine_post_image": Tokens(4_500, 150),
+    }
+)
+"""Estimates by request type, taken from rendered prompts of an English world of 25 people and 150 posts (four characters a
+token). Languages in other scripts take up to twice as many output tokens; inputs are mostly English and hardly change."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a world takes. ``tasks`` by task type, ``llm_calls`` by request type, ``image_calls`` by what the picture is for."""
+
+    tasks: Mapping[str, int]
+    llm_calls: Mapping[str, int]
+    image_calls: Mapping[str, int]
+
+    @property
+    def tasks_total(self) -> int:
+        """All tasks of all nine types."""
+        return sum(self.tasks.values())
+
+    @property
+    def llm_total(self) -> int:
+        """All calls of the language model."""
+        return sum(self.llm_calls.values())
+
+    @property
+    def images_total(self) -> int:
+        """All pictures."""
+        return sum(self.image_calls.values())
+
+    @property
+    def input_tokens(self) -> int:
+        """Estimated input tokens of all calls, cached ones included."""
+        return sum(TOKENS_PER_CALL[request_type].input * calls for request_type, calls in self.llm_calls.items())
+
+    @property
+    def output_tokens(self) -> int:
+        """Estimated output tokens of all calls, without thinking."""
+        return sum(TOKENS_PER_CALL[request_type].output * calls for request_type, calls in self.llm_calls.items())
+
+
+def plan(request: WorldRequest) -> Plan:
+    """The plan of this world; depends on nothing but the request. 25 people and 150 posts: 205 LLM calls, 177 pictures."""
+    people, posts = request.users_count, request.posts_count
+    idea_batches = sum(ceil(share / BATCH) for share in shares(request.seed, people, posts))
+    concept_batches = ceil(people / BATCH)
+    refined = request.quality is Quality.HIGH
+    return Plan(
+        tasks={
+            "init_world_creation": 1,
+            "generate_world_description": 1,
+            "generate_world_image": 1,
+            "generate_character_batch": concept_batches,
+            "generate_character": people,
+            "generate_character_avatar": people,
+            "generate_post_batch": idea_batches,
+            "generate_post": posts,
+            "generate_post_image": posts,
+        },
+        llm_calls={
+            "world_description": 1,
+            "world_images": 1,
+            "character_batch": concept_batches,
+            "character": people,
+            "post_batch": idea_batches,
+            "post": posts,
+            "refine_avatar": people if refined else 0,
+            "refine_post_image": posts if refined else 0,
+        },
+        image_calls={"world_header": 1, "world_icon": 1, "avatar": people, "post_image": posts},
+    )

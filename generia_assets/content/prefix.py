@@ -1,0 +1,104 @@
+"""The prefix: what every request of a world begins with, the same bytes each time, so that the provider's cache can hit.
+
+Here: the system instruction and the world as it is told. Not here: single requests (ask_world.py, ask_people.py, ask_posts.py).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from pydantic import BaseModel
+
+from generia_assets.content import banlist, languages
+from generia_assets.content.documents import WorldDescription, WorldRequest
+from generia_assets.content.fence import Fence
+from generia_assets.content.prompt import Prompt
+from generia_assets.content.rendering import render
+from generia_assets.content.schemas import AS_IT_IS, Shape, schema_of
+
+_BAN_TITLES = {
+    "names": "names",
+    "jobs": "trades and figures",
+    "words": "words",
+    "phrases": "turns of phrase",
+    "openings": "beginnings of a text",
+}
+
+
+@lru_cache(maxsize=64)
+def system(seed: int, user_prompt: str, language: str, *, guessed: bool = False) -> str:
+    """The system instruction: the craft, the language, what is worn out in it.
+
+    ``language`` by its English name, '' when nothing is known; ``guessed`` says that the program only guesses it.
+    """
+    listed = banlist.ban_list(language, user_prompt)
+    banned = [(title, getattr(listed, kind)) for kind, title in _BAN_TITLES.items()]
+    return render(
+        "system",
+        language=language or "the language of the user's sentence",
+        guessed=guessed,
+        code=Fence.of(seed).code,
+        banned=[(title, entries) for title, entries in banned if entries],
+    )
+
+
+def guessed_system(request: WorldRequest) -> str:
+    """The system instruction before the world is described: with the language ordered, or else a guess."""
+    if request.language:
+        return system(request.seed, request.user_prompt, languages.canonical(request.language))
+    guess = languages.guess(request.user_prompt)
+    return system(request.seed, request.user_prompt, guess.name if guess else "", guessed=guess is not None)
+
+
+def known_system(request: WorldRequest, world: WorldDescription) -> str:
+    """The system instruction of every request after the description."""
+    return system(request.seed, request.user_prompt, world.user_preferences.language)
+
+
+@lru_cache(maxsize=64)
+def told_world(request: WorldRequest, world: WorldDescription) -> str:
+    """The world as every request after its description is told of it, the user's sentence first."""
+    more = world.additional_details
+    details = {
+        "Climate": more.climate,
+        "What there is and what is scarce": more.resources,
+        "Conflicts": more.conflicts,
+        "Traditions": more.traditions,
+        "Tools and machines": more.technology,
+        "Magic or what is in its place": more.magic_system,
+        "Time": more.time_period,
+        "Languages spoken": more.language,
+    }
+    return render(
+        "world",
+        fence=Fence.of(request.seed),
+        user_prompt=request.user_prompt,
+        world=world,
+        details=[(title, text) for title, text in details.items() if text],
+    )
+
+
+def ask(
+    request: WorldRequest,
+    world: WorldDescription,
+    request_type: str,
+    draft: type[BaseModel],
+    room: int,
+    shape: Shape = AS_IT_IS,
+    *,
+    template: str = "",
+    **values: object,
+) -> Prompt:
+    """A request to the model about a described world.
+
+    ``room`` in output tokens; ``template`` where it is not named like the request type; ``values`` go into it, beside the world and
+    the world's fence. The item begins with its instructions, the same for all requests of a type, and ends with its data.
+    """
+    return Prompt(
+        request_type=request_type,
+        system=known_system(request, world),
+        world=told_world(request, world),
+        item=render(template or request_type, fence=Fence.of(request.seed), world=world, **values),
+        schema=schema_of(draft, shape),
+        max_output_tokens=room,
+    )

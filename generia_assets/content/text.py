@@ -1,0 +1,64 @@
+"""Text as it may be stored and published: cleaned, cut at a word, compared.
+
+Here: what is done to strings from users and models. Not here: languages (languages.py), names (names.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_NEVER = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and newline
+    "\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff"  # invisible, and what turns the writing direction round
+    "\ufff9-\ufffb\U000e0000-\U000e007f"  # interlinear marks and tag characters: text nobody sees
+    "\ud800-\udfff"  # lone surrogates: cannot be written as UTF-8, so neither stored nor sent
+    "]"
+)
+_WORD = re.compile(r"\w+")
+
+
+def clean(text: str) -> str:
+    """The text without NUL, control and bidirectional override characters and lone surrogates; line ends unified; trimmed.
+
+    The zero-width joiner and non-joiner stay: emoji and several scripts need them.
+    """
+    unified = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n\n")
+    return re.sub(r"\n{3,}", "\n\n", _NEVER.sub("", unified)).strip()
+
+
+def one_line(text: str) -> str:
+    """The text on one line, single spaces."""
+    return " ".join(clean(text).split())
+
+
+def cut(text: str, limit: int) -> str:
+    """At most ``limit`` characters, ended at a word boundary with an ellipsis when something was left out."""
+    if len(text) <= limit:
+        return text
+    head = text[: limit - 1]
+    # Cut inside a word only where there is no boundary to speak of (scripts without spaces).
+    boundary = max(head.rfind(" "), head.rfind("\n"))
+    if not text[limit - 1].isspace() and boundary > limit // 2:
+        head = head[:boundary]
+    return head.rstrip(" \n,;:–—-") + "…"
+
+
+def sentence(text: str) -> str:
+    """One line that ends like a sentence, so that pieces of picture prompts can stand one after another."""
+    line = one_line(text)
+    return line if not line or line[-1] in ".!?…" else f"{line}."
+
+
+def paragraphs(pieces: Iterable[str]) -> tuple[str, ...]:
+    """The paragraphs in these pieces: an answer may put two into one, or leave one empty."""
+    return tuple(part.strip() for piece in pieces for part in re.split(r"\n\s*\n", piece) if part.strip())
+
+
+def alike(one: str, other: str, threshold: float = 0.75) -> bool:
+    """True when two texts say the same with nearly the same words (Jaccard index of their words)."""
+    left, right = set(_WORD.findall(one.casefold())), set(_WORD.findall(other.casefold()))
+    if not left or not right:
+        return one.strip() == other.strip()
+    return len(left & right) >= threshold * len(left | right)
