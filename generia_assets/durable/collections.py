@@ -35,7 +35,10 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("world_id", ASCENDING), ("created_at", ASCENDING)]),
         IndexModel([("task_id", ASCENDING)]),
     ],
-    GENERATIONS: [IndexModel([("world_id", ASCENDING), ("started_at", DESCENDING)])],
+    GENERATIONS: [
+        IndexModel([("world_id", ASCENDING), ("started_at", DESCENDING)]),
+        IndexModel([("runs", ASCENDING)]),
+    ],
     STEPS: [IndexModel([("task_id", ASCENDING)]), IndexModel([("world_id", ASCENDING)])],
     PUBLICATIONS: [IndexModel([("world_id", ASCENDING), ("status", ASCENDING)])],
 }

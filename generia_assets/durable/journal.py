@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ParamSpec, Protocol, TypeVar
@@ -89,9 +89,11 @@ class Journal:
         tools: Toolmaker,
         stages: StageTracker,
         *,
+        adopted: Mapping[TaskType, str],
         task_concurrency: int,
         patience: float,
     ) -> None:
+        self._adopted = adopted
         self.generation = generation
         self._database = database
         self._tasks = database.get_collection(TASKS, write_concern=WriteConcern(w=1))  # a lost claim is only claimed again
@@ -155,7 +157,8 @@ class Journal:
         return UpdateOne({"_id": self._id(task_type, parameters)}, {"$setOnInsert": document}, upsert=True)
 
     def _id(self, task_type: TaskType, parameters: TaskParameters) -> str:
-        return task_id_of(self._commits.fence.world_id, self.generation, task_type, parameters.key)
+        adopted = self._adopted.get(task_type)
+        return adopted or task_id_of(self._commits.fence.world_id, self.generation, task_type, parameters.key)
 
     async def _claim(self, task: DurableTask[ParametersT, Context, ResultT], parameters: ParametersT) -> _Claim | ResultT:
         """Atomically take the task; or its result, if it is completed. A former owner's claim (lower epoch) is taken over."""

@@ -89,11 +89,12 @@ def validated_parameters(parameters: MongoDocument) -> WorldParametersOrder:
 
 
 def explain(error: ValidationError, prefix: str = "") -> list[str]:
-    """One sentence for each problem: field, value (shortened), what is allowed."""
-    return [
-        f"{prefix}{'.'.join(str(part) for part in problem['loc'])}={shortened(problem['input'])}: {problem['msg']}"
-        for problem in error.errors(include_url=False, include_context=False)
-    ]
+    """One sentence for each problem: field, value (shortened) unless it is missing, what is allowed."""
+    sentences = []
+    for problem in error.errors(include_url=False, include_context=False):
+        value = "" if problem["type"] == "missing" else f"={shortened(problem['input'])}"
+        sentences.append(f"{prefix}{'.'.join(str(part) for part in problem['loc'])}{value}: {problem['msg']}")
+    return sentences
 
 
 def shortened(value: object, limit: int = 80) -> str:

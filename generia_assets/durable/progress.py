@@ -45,6 +45,12 @@ class StageTracker:
                 self.states[stage] = State.PENDING if self.expected.get(stage, 0) else State.COMPLETED
         return self._all()
 
+    def resume(self, states: Mapping[Stage, State]) -> dict[str, object]:
+        """The stages as an earlier run of the generation left them; what failed is tried again."""
+        for stage in STAGES:
+            self.states[stage] = State.COMPLETED if states.get(stage) is State.COMPLETED else State.PENDING
+        return self._all()
+
     def started(self, task_type: TaskType) -> dict[str, object]:
         """What changes when a task of this type begins."""
         return self._moved(STAGE_OF[task_type], State.IN_PROGRESS) if self._is(task_type, State.PENDING) else {}

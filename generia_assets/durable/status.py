@@ -58,6 +58,13 @@ class Failure(BaseModel):
     error: str
 
 
+class Park(BaseModel):
+    """Why a world that is not finished is not being worked on (generations.Parked), and since when."""
+
+    kind: str
+    since: datetime
+
+
 class Owner(BaseModel):
     """The run that owns the world now. ``epoch`` grows with every owner, so that a former one is recognised."""
 
@@ -96,6 +103,7 @@ class WorldStatus(BaseModel):
     name: str = ""
     message: str = ""
     resumable: bool = False
+    parked: Park | None = None
     waiting_for: Waiting | None = None
     failures: list[Failure] = []
     generation: str | None = None
@@ -145,6 +153,7 @@ def new_status(world_id: str, parameters: MongoDocument, *, users: int, posts: i
         "name": "",
         "message": "",
         "resumable": False,
+        "parked": None,
         "waiting_for": None,
         "failures": [],
         "generation": None,

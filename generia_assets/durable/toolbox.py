@@ -264,9 +264,7 @@ class _Publisher:
 
     async def _once(self, kind: str, send: Callable[[str], Awaitable[str]], *, readable: bool = True) -> str:
         key, task = f"{self._task.task_id}:{kind}", self._task
-        return await self._publications.once(
-            key, kind, task.task_id, resumed=task.resumed, readable=readable, send=send
-        )
+        return await self._publications.once(key, kind, task.task_id, resumed=task.resumed, readable=readable, send=send)
 
     async def _call(self, request_type: str, data: dict[str, object], send: Callable[[], Awaitable[ValueT]]) -> ValueT:
         async def answer() -> Answer[ValueT]:

@@ -1,0 +1,204 @@
+"""Generations: one making of a world or of parts of it, over all the runs that work on it.
+
+Here: which generation a run belongs to, and how one begins, goes on and ends. A generation is named by the run that started it. A
+re-execution of a run that did not succeed continues its generation and repeats only what was in the air; a new materialization
+is a new generation and makes new content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from pymongo import UpdateOne
+
+from generia_assets.durable.collections import GENERATIONS, TASKS
+from generia_assets.durable.commits import Change, Commits
+from generia_assets.durable.progress import STAGE_OF, StageTracker
+from generia_assets.durable.status import Stage, State, WorldStatus
+from generia_assets.tasks.kinds import TaskType
+from resources.mongo import AsyncMongoDatabase
+from resources.outside import Api
+
+GENERATION_TAG = "generia/generation"
+"""Run tag: the generation this run continues."""
+TASK_TAG = "generia/task_id"
+"""Run tag: the order (a task's id) this run carries out."""
+
+
+class Parked(StrEnum):
+    """Why a world that is not finished is not being worked on."""
+
+    OUTAGE = "outage"
+    STOPPED = "stopped"
+    BUDGET = "budget"
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """What Dagster knows of a run that matters for its generation."""
+
+    run_id: str
+    parent_run_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a new generation will do: tasks by type, limits of calls (spare included) and dollars, people and posts."""
+
+    tasks: Mapping[TaskType, int]
+    call_limits: Mapping[Api, int]
+    cost_limit_usd: float | None
+    users: int
+    posts: int
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A generation as a run works on it."""
+
+    id: str
+    world_id: str
+    continued: bool
+    tasks: Mapping[TaskType, int]
+    keys: tuple[str, ...]
+    adopted: Mapping[TaskType, str]
+    """Tasks that existed before the generation (the order's own), by type."""
+
+    @property
+    def stages(self) -> dict[Stage, int]:
+        """How many tasks each stage has."""
+        expected: dict[Stage, int] = {}
+        for task_type, count in self.tasks.items():
+            expected[STAGE_OF[task_type]] = expected.get(STAGE_OF[task_type], 0) + count
+        return expected
+
+
+async def find_generation(database: AsyncMongoDatabase, world_id: str, run: RunIdentity) -> Generation | None:
+    """The unfinished generation this run continues, or None when it starts a new one."""
+    wanted = run.tags.get(GENERATION_TAG)
+    runs = [run_id for run_id in (run.run_id, run.parent_run_id) if run_id]
+    query = {"_id": wanted} if wanted else {"runs": {"$in": runs}}
+    found = await database[GENERATIONS].find_one({**query, "world_id": world_id, "status": {"$ne": State.COMPLETED.value}})
+    if found is None:
+        if wanted:
+            raise LookupError(f"tag {GENERATION_TAG}={wanted}: world {world_id} has no unfinished generation of this id")
+        return None
+    return Generation(
+        id=found["_id"],
+        world_id=world_id,
+        continued=True,
+        tasks={TaskType(name): count for name, count in found["tasks"].items()},
+        keys=tuple(found["keys"]),
+        adopted={TaskType(name): task_id for name, task_id in found["adopted"].items()},
+    )
+
+
+async def new_generation(
+    database: AsyncMongoDatabase, world_id: str, run: RunIdentity, workload: Workload, keys: tuple[str, ...], order_task: str | None
+) -> Generation:
+    """A generation that this run starts. The order's own pending task becomes its first one."""
+    adopted: dict[TaskType, str] = {}
+    if TaskType.INIT_WORLD_CREATION in workload.tasks and order_task is not None:
+        pending = {"_id": order_task, "world_id": world_id, "status": State.PENDING.value}
+        if await database[TASKS].find_one(pending, {"_id": 1}) is not None:
+            adopted[TaskType.INIT_WORLD_CREATION] = order_task
+    return Generation(run.run_id, world_id, False, workload.tasks, keys, adopted)
+
+
+async def begin(
+    commits: Commits, generation: Generation, run: RunIdentity, workload: Workload | None, status: WorldStatus, stages: StageTracker
+) -> None:
+    """Make the generation the world's present one, in one commit: record, counters, limits, stages."""
+    now = datetime.now(UTC)
+    record = {"$addToSet": {"runs": run.run_id}, "$set": {"status": State.IN_PROGRESS.value, "updated_at": now}}
+    values: dict[str, object] = {
+        "status": State.IN_PROGRESS.value,
+        "message": "",
+        "resumable": False,
+        "parked": None,
+        "waiting_for": None,
+        "finished_at": None,
+    }
+    transitions = []
+    if generation.continued or workload is None:
+        values |= stages.resume({entry.name: entry.status for entry in status.stages})
+    else:
+        values |= stages.begin() | _fresh(workload, generation, status)
+        record["$setOnInsert"] = {
+            "world_id": generation.world_id,
+            "tasks": {task_type.value: count for task_type, count in generation.tasks.items()},
+            "keys": list(generation.keys),
+            "adopted": {task_type.value: task_id for task_type, task_id in generation.adopted.items()},
+            "started_at": now,
+        }
+        for task_id in generation.adopted.values():
+            values_of_task = {"generation": generation.id, "key": "world", "epoch": 0, "updated_at": now}
+            transitions.append(UpdateOne({"_id": task_id, "status": State.PENDING.value}, {"$set": values_of_task}))
+    await commits.commit(
+        Change(
+            transitions=transitions,
+            records={GENERATIONS: [UpdateOne({"_id": generation.id}, record, upsert=True)]},
+            values=values,
+        )
+    )
+
+
+def _fresh(workload: Workload, generation: Generation, status: WorldStatus) -> dict[str, object]:
+    makes = set(generation.tasks)
+    return {
+        "generation": generation.id,
+        "tasks_total": len(generation.adopted),
+        "tasks_completed": 0,
+        "tasks_failed": 0,
+        "task_predicted": sum(workload.tasks.values()),
+        "users_predicted": workload.users,
+        "posts_predicted": workload.posts,
+        "users_created": 0 if TaskType.GENERATE_CHARACTER in makes and not generation.keys else status.users_created,
+        "posts_created": 0 if TaskType.GENERATE_POST_IMAGE in makes and not generation.keys else status.posts_created,
+        "api_call_limits_LLM": workload.call_limits[Api.LLM],
+        "api_call_limits_images": workload.call_limits[Api.IMAGE],
+        "api_calls_made_LLM": 0,
+        "api_calls_made_images": 0,
+        "cost_limit_usd": workload.cost_limit_usd,
+        "failures": [],
+        "takeovers": 0,
+        "first_post_at": None,
+    }
+
+
+async def end(
+    commits: Commits,
+    generation: Generation,
+    stages: StageTracker,
+    state: State,
+    *,
+    message: str = "",
+    parked: Parked | None = None,
+    order_task: str | None = None,
+) -> None:
+    """The world's last word in this run, after everything else has been written.
+
+    ``state`` IN_PROGRESS with ``parked`` leaves the world resumable; COMPLETED and FAILED are final for those who watch.
+    """
+    now = datetime.now(UTC)
+    values: dict[str, object] = {
+        "status": state.value,
+        "message": message,
+        "resumable": state is not State.COMPLETED,
+        "parked": None if parked is None else {"kind": parked.value, "since": now},
+    }
+    records = {
+        GENERATIONS: [UpdateOne({"_id": generation.id}, {"$set": {"status": state.value, "updated_at": now, "message": message}})]
+    }
+    if state is State.COMPLETED:
+        values |= stages.finished() | {"finished_at": now, "waiting_for": None}
+        if order_task is not None:
+            done = {"status": State.COMPLETED.value, "updated_at": now, "worker_id": commits.fence.run_id}
+            records[TASKS] = [UpdateOne({"_id": order_task, "status": State.PENDING.value}, {"$set": done})]
+    elif state is State.FAILED:
+        values |= stages.failed() | {"finished_at": now, "waiting_for": None}
+    await commits.commit(Change(records=records, values=values))
