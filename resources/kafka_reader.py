@@ -1,0 +1,167 @@
+"""Reading a Kafka topic from offsets that the caller keeps: no group membership, no rebalance, no commit that decides anything.
+
+Here: one topic's partitions, their bounds, a bounded read, and the reader that stays connected between two calls. Not here: which
+offsets to read from, and what the messages mean (sensors/).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError, LeaderNotAvailableError, UnknownTopicOrPartitionError, for_code
+from kafka.structs import OffsetAndMetadata
+
+from resources.kafka_client import REQUEST_TIMEOUT_S, KafkaAddress, KafkaUnavailableError
+
+_LOOK_AGAIN_S = 0.25
+_FOLLOW_UP_S = 0.25
+"""How long is waited for a message that the broker has already said is there."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message as it lies in the topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a partition holds: offsets from ``earliest`` up to, and without, ``end``."""
+
+    earliest: int
+    end: int
+
+
+@dataclass(frozen=True)
+class TopicLog:
+    """A topic as it stands now. The two ids tell a topic that was made anew from the one that had its name before; '' = unknown.
+
+    ``leaderless`` partitions exist and cannot be read at the moment; they are not in ``bounds``.
+    """
+
+    topic: str
+    cluster_id: str = ""
+    topic_id: str = ""
+    bounds: Mapping[int, Bounds] = field(default_factory=dict)
+    leaderless: tuple[int, ...] = ()
+
+
+class TopicReader:
+    """Reads one topic. Not safe to use from two threads at once. Close it."""
+
+    def __init__(self, address: KafkaAddress, topic: str, group_id: str) -> None:
+        """Connect. ``group_id`` names the group under which offsets are reported. Raises ``KafkaUnavailableError``."""
+        self._address = address
+        self._topic = topic
+        self._reported: dict[int, int] = {}
+        self.log: TopicLog | None = None
+        """The topic as the last ``look()`` found it; None: it does not exist."""
+        self._cluster = address.connect(KafkaAdminClient)
+        try:
+            self._consumer = address.connect(
+                KafkaConsumer,
+                group_id=group_id,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",  # only for a message deleted between look() and read()
+                default_offset_commit_callback=_log_failed_report,
+            )
+        except KafkaUnavailableError:
+            self._cluster.close()
+            raise
+
+    def look(self) -> TopicLog | None:
+        """The topic as it stands now, or None while it does not exist. Never creates it. Raises ``KafkaUnavailableError``."""
+        try:
+            self.log = self._describe()
+        except KafkaError as error:
+            raise self._address.unavailable(error) from None
+        return self.log
+
+    def await_topic(self, deadline: float) -> TopicLog | None:
+        """``look()`` until the topic exists or ``deadline`` (of ``time.monotonic``) is there."""
+        while self.log is None and time.monotonic() + _LOOK_AGAIN_S < deadline:
+            time.sleep(_LOOK_AGAIN_S)
+            self.look()
+        return self.log
+
+    def _describe(self) -> TopicLog | None:
+        cluster_id = str(self._cluster.describe_cluster()["cluster_id"] or "")
+        (topic,) = self._cluster.describe_topics([self._topic])
+        problem = for_code(topic["error_code"])
+        if problem in (UnknownTopicOrPartitionError, LeaderNotAvailableError):  # the latter while it is being made
+            return None
+        if topic["error_code"]:
+            raise problem(self._topic)
+        partitions = {part["partition_index"]: part["leader_id"] >= 0 for part in topic["partitions"]}
+        return TopicLog(
+            topic=self._topic,
+            cluster_id=cluster_id,
+            topic_id=str(topic.get("topic_id") or ""),
+            bounds=self._bounds(sorted(partition for partition, led in partitions.items() if led)),
+            leaderless=tuple(sorted(partition for partition, led in partitions.items() if not led)),
+        )
+
+    def _bounds(self, partitions: list[int]) -> dict[int, Bounds]:
+        names = [TopicPartition(self._topic, partition) for partition in partitions]
+        earliest = self._consumer.beginning_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
+        end = self._consumer.end_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
+        return {name.partition: Bounds(earliest[name], end[name]) for name in names}
+
+    def read(self, starts: Mapping[int, int], *, deadline: float, max_messages: int) -> list[Message]:
+        """Messages from ``starts`` (offsets of partitions in ``log``) on, in order within each partition.
+
+        Waits for the first one until ``deadline`` (of ``time.monotonic``), then takes at once what else is already there.
+        A broker that dies meanwhile looks like silence; the next ``look()`` notices. Raises ``KafkaUnavailableError``.
+        """
+        names = {partition: TopicPartition(self._topic, partition) for partition in starts}
+        if not names or self.log is None:
+            return []
+        messages: list[Message] = []
+        following, ends = dict(starts), {partition: self.log.bounds[partition].end for partition in starts}
+        try:
+            if self._consumer.assignment() != set(names.values()):
+                self._consumer.assign(list(names.values()))
+            for partition, name in names.items():
+                self._consumer.seek(name, starts[partition])
+            seconds = max(0.0, deadline - time.monotonic())
+            while polled := self._consumer.poll(timeout_ms=seconds * 1000, max_records=max_messages - len(messages)):
+                for name, records in polled.items():
+                    messages += [Message(self._topic, name.partition, one.offset, one.key, one.value) for one in records]
+                    following[name.partition] = records[-1].offset + 1
+                    ends[name.partition] = max(ends[name.partition], self._consumer.highwater(name) or 0)
+                if len(messages) >= max_messages or all(following[partition] >= ends[partition] for partition in names):
+                    break
+                seconds = _FOLLOW_UP_S
+        except KafkaError as error:
+            raise self._address.unavailable(error) from None
+        return messages
+
+    def report(self, offsets: Mapping[int, int]) -> None:
+        """Tell Kafka's group how far the caller is, for tools that show the lag. Does not wait; a failure is only logged."""
+        if offsets and offsets != self._reported:
+            self._reported = dict(offsets)
+            self._consumer.commit_async(
+                {TopicPartition(self._topic, partition): OffsetAndMetadata(at, "", -1) for partition, at in offsets.items()}
+            )
+
+    def close(self) -> None:
+        """End both connections."""
+        self._consumer.close(autocommit=False, timeout_ms=1000)
+        self._cluster.close()
+
+
+def _log_failed_report(offsets: object, outcome: object) -> None:
+    if isinstance(outcome, Exception):
+        _log.info("Kafka's group was not told the offsets %s (%s); only lag tools look at them", offsets, outcome)

@@ -1,0 +1,58 @@
+"""What the sensors ask of Dagster for a recorded order: a partition and a run.
+
+Here: which assets a task type makes, and the tags a run finds its order by. Not here: when (kafka.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from generia_assets.durable.orders import RecordedOrder
+from generia_assets.partitions import worlds
+from generia_assets.tasks.kinds import TaskType
+
+TASK_TAG = "generia/task_id"
+TASK_TYPE_TAG = "generia/task_type"
+KEYS_TAG = "generia/keys"
+"""Keys of the items to make again, comma separated. Left out when they are many: they are in MongoDB under the task's id."""
+LONGEST_KEYS_TAG = 250
+
+PART_ASSETS = {
+    TaskType.GENERATE_WORLD_DESCRIPTION: "world_description",
+    TaskType.GENERATE_WORLD_IMAGE: "world_images",
+    TaskType.GENERATE_CHARACTER_BATCH: "character_briefs",
+    TaskType.GENERATE_CHARACTER: "characters",
+    TaskType.GENERATE_CHARACTER_AVATAR: "character_avatars",
+    TaskType.GENERATE_POST_BATCH: "post_briefs",
+    TaskType.GENERATE_POST: "posts",
+    TaskType.GENERATE_POST_IMAGE: "post_images",
+}
+"""The part of a world that a task type makes again; ``init_world_creation`` makes all nine assets."""
+
+
+def run_requests(orders: Sequence[RecordedOrder]) -> list[dg.RunRequest]:
+    """One run for each order that is not finished. Dagster starts one run per ``run_key`` for ever, but not within one tick."""
+    unfinished = {order.task_id: order for order in orders if not order.finished}
+    return [run_request(order) for order in unfinished.values()]
+
+
+def run_request(order: RecordedOrder) -> dg.RunRequest:
+    """The run of one order: the whole world, or one asset of it."""
+    asset = PART_ASSETS.get(order.task_type)
+    tags = {TASK_TAG: order.task_id, TASK_TYPE_TAG: order.task_type.value}
+    keys = ",".join(order.keys)
+    if keys and len(keys) <= LONGEST_KEYS_TAG:
+        tags[KEYS_TAG] = keys
+    return dg.RunRequest(
+        run_key=order.task_id,
+        partition_key=order.world_id,
+        asset_selection=None if asset is None else [dg.AssetKey(asset)],
+        tags=tags,
+    )
+
+
+def partition_request(orders: Sequence[RecordedOrder]) -> dg.AddDynamicPartitionsRequest:
+    """The worlds of these orders as partitions; those that exist already are left alone."""
+    return worlds.build_add_request(list(dict.fromkeys(order.world_id for order in orders)))
