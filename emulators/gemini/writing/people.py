@@ -108,3 +108,10 @@ class People:
 def _latin(name: str) -> str:
     letters = (_LATIN.get(letter, letter) for letter in name.lower())
     return "".join(letter for letter in "".join(letters) if letter.isascii() and letter.isalnum())
+
+
+def warm_up() -> None:
+    """Load words and names of every language, so that the first answer is as fast as the others."""
+    for language in Language:
+        words_of(language)
+        _names(language)

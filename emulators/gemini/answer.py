@@ -1,0 +1,121 @@
+"""The body of a 200: what the model says, how it stopped, and what it used.
+
+Here: ``answer`` and the two refusals of moderation. Not here: errors (api/errors.py) and the words (writing/).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from dataclasses import dataclass, replace
+
+from pydantic import JsonValue
+
+from emulators.gemini.api.models import OUTPUT_TOKEN_LIMIT, Model
+from emulators.gemini.api.schema import Schema
+from emulators.gemini.api.wire import GenerateRequest
+from emulators.gemini.faults import BlockReason, Dice, FaultName, Faults, FinishReason
+from emulators.gemini.spoil import spoiled_text, spoiled_value, truncated
+from emulators.gemini.usage import Usage, thinking_tokens, tokens
+from emulators.gemini.writing.scene import read_scene
+from emulators.gemini.writing.walker import Walker, Wishes
+
+_FREE_TEXT: Schema = {"type": "string", "description": "2 paragraphs about the world"}
+_HARM = "HARM_CATEGORY_DANGEROUS_CONTENT"
+_THOUGHT = "**Reading the request**\n\nI look at what is asked, at who exists already, and at the language to write in."
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call that has passed all checks. ``digest`` is of the whole request, the model and the emulator's seed."""
+
+    request: GenerateRequest
+    model: Model
+    schema: Schema | None
+    digest: bytes
+    dice: Dice
+    usage: Usage
+
+
+def answer(asked: Asked, faults: Faults, fault: FaultName | None) -> tuple[dict[str, JsonValue], Usage]:
+    """What the model says, spoiled by the fault if it is one of the content's."""
+    config = asked.request.generation_config
+    rng = random.Random(asked.digest)
+    text = _text(asked, fault, rng)
+    thoughts = thinking_tokens(config, asked.model, rng.random())
+    room = (config.max_output_tokens or OUTPUT_TOKEN_LIMIT) - thoughts
+    written, finish = tokens(text), "STOP"
+    if fault == "truncated_json" and room > 0:
+        text, finish = truncated(text, rng), "MAX_TOKENS"
+        written = tokens(text)
+    elif written > room:
+        # Thinking counts against the limit, and may leave no room for a single word.
+        text, finish = text[: max(0, int(len(text) * room / written))], "MAX_TOKENS"
+        written, thoughts = tokens(text), min(thoughts, thoughts + room)
+    usage = replace(asked.usage, candidates=written, thoughts=thoughts)
+    parts = _parts(asked, text, in_pieces=asked.dice.throw("split_text") < faults.split_text)
+    content: dict[str, JsonValue] = {"parts": parts, "role": "model"} if text else {"role": "model"}
+    candidate: dict[str, JsonValue] = {"content": content, "finishReason": finish, "index": 0}
+    return _body(asked, usage, {"candidates": [candidate]}), usage
+
+
+def empty_answer(asked: Asked) -> tuple[dict[str, JsonValue], Usage]:
+    """A candidate that stopped by itself and says nothing."""
+    candidate: JsonValue = {"content": {"role": "model"}, "finishReason": "STOP", "index": 0}
+    return _body(asked, asked.usage, {"candidates": [candidate]}), asked.usage
+
+
+def blocked_prompt(asked: Asked, reasons: list[BlockReason]) -> tuple[dict[str, JsonValue], Usage]:
+    """Moderation refused the prompt: no candidates at all."""
+    reason = reasons[int(asked.dice.throw("block_reason", sticky=True) * len(reasons))]
+    feedback: dict[str, JsonValue] = {"blockReason": reason}
+    if reason == "SAFETY":
+        feedback["safetyRatings"] = [{"category": _HARM, "probability": "HIGH", "blocked": True}]
+    return _body(asked, asked.usage, {"promptFeedback": feedback}), asked.usage
+
+
+def blocked_answer(asked: Asked, reasons: list[FinishReason]) -> tuple[dict[str, JsonValue], Usage]:
+    """Moderation refused the answer: a candidate with a reason and without content."""
+    reason = reasons[int(asked.dice.throw("finish_reason", sticky=True) * len(reasons))]
+    candidate: dict[str, JsonValue] = {"finishReason": reason, "index": 0}
+    if reason == "SAFETY":
+        candidate["safetyRatings"] = [{"category": _HARM, "probability": "HIGH", "blocked": True}]
+    return _body(asked, asked.usage, {"candidates": [candidate]}), asked.usage
+
+
+def _text(asked: Asked, fault: FaultName | None, rng: random.Random) -> str:
+    scene = read_scene(asked.request)
+    wishes = Wishes(exact=scene.exact_count, repeat_names=fault == "repeated_names")
+    if fault == "wrong_language":
+        scene = replace(scene, language=scene.language.other)
+    if fault in ("too_few", "too_many"):
+        wishes = replace(wishes, item_factor=0.5 if fault == "too_few" else 1.5)
+    mime = asked.request.generation_config.response_mime_type
+    value = Walker(asked.schema or _FREE_TEXT, scene, rng, wishes).walk()
+    if mime != "application/json":
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if asked.schema is None:
+        value = {"answer": value}
+    return spoiled_text(json.dumps(spoiled_value(value, fault, rng), ensure_ascii=False), fault, rng)
+
+
+def _parts(asked: Asked, text: str, *, in_pieces: bool) -> list[JsonValue]:
+    parts: list[dict[str, JsonValue]] = []
+    thinking = asked.request.generation_config.thinking_config
+    if thinking is not None and thinking.include_thoughts:
+        parts.append({"text": _THOUGHT, "thought": True})
+    middle = len(text) // 2
+    parts.extend({"text": piece} for piece in ((text[:middle], text[middle:]) if in_pieces else (text,)))
+    if asked.model.signs_thoughts:
+        parts[-1]["thoughtSignature"] = base64.b64encode(asked.digest).decode()
+    return list(parts)
+
+
+def _body(asked: Asked, usage: Usage, said: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {
+        **said,
+        "usageMetadata": usage.metadata(),
+        "modelVersion": asked.model.name,
+        "responseId": base64.urlsafe_b64encode(asked.digest[:15]).decode(),
+    }

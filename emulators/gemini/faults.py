@@ -1,0 +1,134 @@
+"""What goes wrong, how often, and when: the faults as one model that is set while the emulator runs, and the dice.
+
+Here: which fault meets a call. Not here: what a fault does to the call (service.py, answer.py, spoil.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Rate = Annotated[float, Field(ge=0, le=1)]
+FinishReason = Literal["SAFETY", "PROHIBITED_CONTENT", "RECITATION", "BLOCKLIST", "SPII"]
+BlockReason = Literal["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "OTHER"]
+
+FaultName = Literal[
+    "rate_limited",
+    "rate_limited_header",
+    "rate_limited_bare",
+    "hang",
+    "reset_connection",
+    "internal_error",
+    "unavailable",
+    "deadline_exceeded",
+    "html",
+    "empty_body",
+    "empty_answer",
+    "prompt_blocked",
+    "answer_blocked",
+    "truncated_json",
+    "broken_json",
+    "fenced_json",
+    "too_few",
+    "too_many",
+    "repeated_names",
+    "wrong_types",
+    "wrong_language",
+]
+"""Every fault that is drawn, in the order in which they are drawn: the first that comes up is the call's only one."""
+
+_FAULTS: tuple[FaultName, ...] = FaultName.__args__  # type: ignore[attr-defined]
+
+_STICKY: frozenset[FaultName] = frozenset({"prompt_blocked", "answer_blocked"})
+"""Moderation judges the request: asking the same again is refused again, a changed prompt is judged anew."""
+
+
+class Faults(BaseModel):
+    """All faults. Rates are shares of calls from 0 to 1; with everything at its default nothing goes wrong."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(default=0, description="what the dice are thrown with; the same seed and requests meet the same faults")
+    only_matching: str = Field(default="", description="faults drawn by rate meet only requests whose body contains this text")
+    after_calls: int = Field(default=0, ge=0, description="faults drawn by rate spare the first so many calls since the reset")
+    for_calls: int | None = Field(default=None, ge=0, description="... and meet only so many calls after those; None = all")
+
+    latency: float = Field(default=0.0, ge=0, description="seconds until an answer")
+    jitter: float = Field(default=0.0, ge=0, description="at most so many seconds more, drawn for each call")
+
+    max_in_flight: int | None = Field(default=None, ge=0, description="calls at once; one more is refused with a bare 429")
+    requests_per_minute: int | None = Field(default=None, ge=0, description="quota of answered calls in the last minute")
+    requests_per_day: int | None = Field(default=None, ge=0, description="quota of answered calls in the last day")
+    minute: float = Field(default=60.0, gt=0, description="seconds a minute of the quota has; shorter in tests")
+    day: float = Field(default=86_400.0, gt=0, description="seconds a day of the quota has; shorter in tests")
+    missing_models: list[str] = Field(default=[], description="ids of models that are gone (404)")
+
+    rate_limited: Rate = Field(default=0.0, description="429 with QuotaFailure and RetryInfo")
+    rate_limited_header: Rate = Field(default=0.0, description="429 with QuotaFailure and a Retry-After header, no RetryInfo")
+    rate_limited_bare: Rate = Field(default=0.0, description="429 without details")
+    retry_after: float = Field(default=1.0, ge=0, description="seconds to wait that the 429s above name")
+    hang: Rate = Field(default=0.0, description="no answer until the caller gives up")
+    hang_limit: float = Field(default=600.0, gt=0, description="seconds after which a hanging call ends as 504 all the same")
+    reset_connection: Rate = Field(default=0.0, description="TCP reset after the latency, nothing answered")
+    internal_error: Rate = Field(default=0.0, description="500")
+    unavailable: Rate = Field(default=0.0, description="503")
+    deadline_exceeded: Rate = Field(default=0.0, description="504")
+    html: Rate = Field(default=0.0, description="200 with an HTML page")
+    empty_body: Rate = Field(default=0.0, description="200 with an empty JSON object")
+    empty_answer: Rate = Field(default=0.0, description="200 with a candidate that has no text, finishReason STOP")
+    prompt_blocked: Rate = Field(default=0.0, description="moderation refuses the prompt: promptFeedback.blockReason, no candidate")
+    block_reasons: list[BlockReason] = Field(
+        default=["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "OTHER"], min_length=1, description="reasons drawn from for it"
+    )
+    answer_blocked: Rate = Field(default=0.0, description="moderation refuses the answer: finishReason, no content")
+    finish_reasons: list[FinishReason] = Field(
+        default=["SAFETY", "PROHIBITED_CONTENT", "RECITATION", "BLOCKLIST", "SPII"],
+        min_length=1,
+        description="reasons drawn from for it",
+    )
+    truncated_json: Rate = Field(default=0.0, description="the answer is cut, finishReason MAX_TOKENS")
+    broken_json: Rate = Field(default=0.0, description="the answer is no JSON, finishReason STOP")
+    fenced_json: Rate = Field(default=0.0, description="the answer stands in a Markdown code fence")
+    too_few: Rate = Field(default=0.0, description="half as many objects as were asked for")
+    too_many: Rate = Field(default=0.0, description="half as many objects again as were asked for")
+    repeated_names: Rate = Field(default=0.0, description="everybody has the same name")
+    wrong_types: Rate = Field(default=0.0, description="one field has a type the schema does not allow")
+    wrong_language: Rate = Field(default=0.0, description="the answer is written in another language")
+    split_text: Rate = Field(default=0.0, description="the text comes in several parts; no fault, callers must join them")
+
+
+class Dice:
+    """Throws that depend on the seed and the call, never on time or on the order in which calls arrive."""
+
+    def __init__(self, seed: int, digest: bytes, repetition: int) -> None:
+        self._seed = seed
+        self._digest = digest
+        self._repetition = repetition
+
+    def throw(self, name: str, *, sticky: bool = False) -> float:
+        """A number from 0 to 1 for this name. ``sticky``: the same for every repetition of the same request."""
+        repetition = 0 if sticky else self._repetition
+        key = f"{self._seed}:{name}:{repetition}:".encode() + self._digest
+        return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") / 2**64
+
+
+def draw(faults: Faults, dice: Dice, *, call: int, body: bytes) -> FaultName | None:
+    """The fault that meets this call, the ``call``-th since the reset (from 1), or None."""
+    last = None if faults.for_calls is None else faults.after_calls + faults.for_calls
+    if call <= faults.after_calls or (last is not None and call > last):
+        return None
+    if faults.only_matching and not _contains(body, faults.only_matching):
+        return None
+    for name in _FAULTS:
+        rate: float = getattr(faults, name)
+        if rate and dice.throw(name, sticky=name in _STICKY) < rate:
+            return name
+    return None
+
+
+def _contains(body: bytes, text: str) -> bool:
+    """Whether a JSON body contains the text, written as it is or in JSON's escapes."""
+    escaped = "".join(letter if letter.isascii() else f"\\u{ord(letter):04x}" for letter in text)
+    return text.encode() in body or escaped.encode() in body

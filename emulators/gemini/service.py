@@ -1,0 +1,184 @@
+"""One call from its arrival to its end: checked, measured against quotas, met by a fault or answered, and counted.
+
+Here: the emulator's whole state and the order of things. Not here: HTTP routes (app.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+
+from pydantic import JsonValue
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from emulators.gemini.answer import Asked, answer, blocked_answer, blocked_prompt, empty_answer
+from emulators.gemini.api import errors
+from emulators.gemini.api.models import MODELS, Model
+from emulators.gemini.api.rules import check
+from emulators.gemini.api.schema import checked_schema
+from emulators.gemini.api.wire import parse
+from emulators.gemini.connections import Connections
+from emulators.gemini.faults import Dice, FaultName, Faults, draw
+from emulators.gemini.quotas import Quotas
+from emulators.gemini.stats import Call, Counts
+from emulators.gemini.usage import PrefixCache, Usage
+
+_REMEMBERED_REQUESTS = 100_000
+_HTML = (
+    "<!doctype html><html><head><title>Error</title></head><body><h1>Our systems have detected unusual traffic</h1></body></html>"
+)
+
+
+class ClientGoneError(Exception):
+    """The caller closed the connection before the answer."""
+
+
+class Emulator:
+    """The emulator's state and its one service.
+
+    ``seed`` goes into every answer; ``start`` are the faults a reset returns to; ``keep`` is how many request bodies are kept.
+    """
+
+    def __init__(self, *, seed: int, start: Faults, keep: int, connections: Connections) -> None:
+        self._seed = seed
+        self._start = start
+        self._keep = keep
+        self._connections = connections
+        self.reset()
+
+    def reset(self) -> None:
+        """As if just started: faults, counts, quotas, cache and memory. Calls in flight end in the former counts."""
+        self.faults = self._start
+        self.counts = Counts(self._keep)
+        self._quotas = Quotas()
+        self._cache = PrefixCache()
+        self._repetitions: OrderedDict[bytes, int] = OrderedDict()
+
+    def model(self, name: str, version: str, key: str | None) -> Model:
+        """The model of this name, for a caller with this key.
+
+        Raises GoogleError: 403 and 400 for a missing or bad key, 404 for a model that is gone or never was.
+        """
+        if not key:
+            raise errors.no_key()
+        if key.startswith("bad"):
+            raise errors.bad_key()
+        if name in self.faults.missing_models:
+            raise errors.retired_model(name)
+        if name not in MODELS:
+            raise errors.unknown_model(name, version)
+        return MODELS[name]
+
+    async def generate(self, http: Request, name: str, version: str) -> Response:
+        """Serve one ``generateContent`` call."""
+        counts = self.counts
+        call = counts.begin(name)
+        try:
+            call.body = await http.body()
+            return await self._served(http, call, self.model(name, version, http.headers.get("x-goog-api-key")))
+        except errors.GoogleError as error:
+            call.outcome = error.outcome
+            return JSONResponse(error.body(), error.code, error.headers)
+        except ClientGoneError:
+            call.outcome = call.outcome or "client_gone"
+            return Response(status_code=499)
+        finally:
+            call.outcome = call.outcome or "crashed"
+            counts.finish(call)
+
+    async def _served(self, http: Request, call: Call, model: Model) -> Response:
+        faults = self.faults
+        request = parse(call.body)
+        check(request, model)
+        schema = checked_schema(request.generation_config, model)
+        if faults.max_in_flight is not None and self.counts.in_flight > faults.max_in_flight:
+            raise errors.exhausted("ceiling")
+        self._quotas.take(faults, model.name, time.monotonic())
+
+        digest = hashlib.blake2b(f"{self._seed}:{model.name}:".encode() + call.body, digest_size=24).digest()
+        dice = Dice(faults.seed, digest, self._repetition(digest))
+        fault = draw(faults, dice, call=call.sequence, body=call.body)
+        _refuse_by_rate(fault, faults, model)
+        if fault == "hang":
+            call.outcome = "hang"
+            await _wait(http, faults.hang_limit)
+            raise errors.deadline_exceeded()
+        await _wait(http, faults.latency + faults.jitter * dice.throw("jitter"))
+        _fail(fault)
+        call.outcome = fault or "ok"
+        if fault == "reset_connection":
+            self._connections.reset(http.client)
+            raise ClientGoneError
+        if fault == "html":
+            return HTMLResponse(_HTML)
+        if fault == "empty_body":
+            return JSONResponse({})
+        prompt, cached = self._cache.measure(model, request.prompt_text())
+        asked = Asked(request, model, schema, digest, dice, Usage(prompt, cached))
+        body, call.usage = _said(asked, faults, fault)
+        return JSONResponse(body)
+
+    def _repetition(self, digest: bytes) -> int:
+        """How often this very request was made before."""
+        times = self._repetitions.pop(digest, -1) + 1
+        self._repetitions[digest] = times
+        if len(self._repetitions) > _REMEMBERED_REQUESTS:
+            self._repetitions.popitem(last=False)
+        return times
+
+
+def _said(asked: Asked, faults: Faults, fault: FaultName | None) -> tuple[dict[str, JsonValue], Usage]:
+    match fault:
+        case "empty_answer":
+            return empty_answer(asked)
+        case "prompt_blocked":
+            return blocked_prompt(asked, faults.block_reasons)
+        case "answer_blocked":
+            return blocked_answer(asked, faults.finish_reasons)
+        case _:
+            return answer(asked, faults, fault)
+
+
+def _refuse_by_rate(fault: FaultName | None, faults: Faults, model: Model) -> None:
+    """The 429s: refused at once, as at a front door, without the latency of an answer."""
+    if fault == "rate_limited_bare":
+        raise errors.exhausted(fault)
+    if fault in ("rate_limited", "rate_limited_header"):
+        raise errors.quota_exceeded(
+            quota_id="GenerateRequestsPerMinutePerProjectPerModel",
+            limit=1000,
+            model=model.name,
+            retry_after=faults.retry_after,
+            outcome=fault,
+            header=fault == "rate_limited_header",
+        )
+
+
+def _fail(fault: FaultName | None) -> None:
+    """The 5xx."""
+    match fault:
+        case "internal_error":
+            raise errors.internal()
+        case "unavailable":
+            raise errors.unavailable()
+        case "deadline_exceeded":
+            raise errors.deadline_exceeded()
+
+
+async def _wait(http: Request, seconds: float) -> None:
+    """Wait, but not for a caller who is gone: the call must not be counted as in flight any longer.
+
+    Raises ClientGoneError.
+    """
+    if seconds <= 0:
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            while (await http.receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        return
+    raise ClientGoneError

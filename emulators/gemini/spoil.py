@@ -1,0 +1,59 @@
+"""How an answer's text is damaged. Not here: damage that has to happen while it is written (writing/walker.py, Wishes)."""
+
+from __future__ import annotations
+
+import json
+import random
+
+from pydantic import JsonValue
+
+from emulators.gemini.faults import FaultName
+
+
+def truncated(text: str, rng: random.Random) -> str:
+    """The text up to somewhere between a third and nine tenths."""
+    return text[: max(1, int(len(text) * rng.uniform(0.33, 0.9)))]
+
+
+def spoiled_text(text: str, fault: FaultName | None, rng: random.Random) -> str:
+    """The text in a code fence, or no JSON any more, if that is the fault."""
+    if fault == "fenced_json":
+        return f"```json\n{text}\n```"
+    if fault == "broken_json":
+        return _broken(text, rng)
+    return text
+
+
+def spoiled_value(value: JsonValue, fault: FaultName | None, rng: random.Random) -> JsonValue:
+    """The value with one field of a wrong type, if that is the fault."""
+    return _mistyped(value, rng) if fault == "wrong_types" else value
+
+
+def _broken(text: str, rng: random.Random) -> str:
+    quotes = [position for position, letter in enumerate(text) if letter == '"'] or [len(text) - 1]
+    middle = rng.choice(quotes[len(quotes) // 3 :])
+    broken = text[:middle] + text[middle + 1 :]
+    try:
+        json.loads(broken)
+    except ValueError:
+        return broken
+    return text + "}"
+
+
+def _mistyped(value: JsonValue, rng: random.Random) -> JsonValue:
+    if isinstance(value, dict) and value:
+        name = rng.choice(sorted(value))
+        return {**value, name: _other_type(value[name])}
+    if isinstance(value, list) and value:
+        return [_mistyped(value[0], rng), *value[1:]]
+    return _other_type(value)
+
+
+def _other_type(value: JsonValue) -> JsonValue:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return "several"
+    if isinstance(value, dict):
+        return [str(key) for key in value]
+    return "some"
