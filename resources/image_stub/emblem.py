@@ -15,13 +15,13 @@ from resources.image_stub.sketch import Outline, Point, Sketch
 from resources.image_stub.words import Vocabulary
 
 SIGNS = Vocabulary(
-    peaks="mountain hill valley peak snow monaster гор холм снег монастыр",
+    peaks="mountain hill valley peak snow monaster гора. горы. горн холм снег монастыр",
     tower="city tower castle street library clock republic город башн замок часов библиотек",
-    waves="sea ocean harbor harbour river lake ship мор океан гаван рек озер корабл",
-    tree="forest tree garden tea flower meadow лес дерев сад чай цвет",
-    gem="crystal gem glass ice desert magic кристалл лёд лед пустын маги",
-    moon="moon night star sky cloud float dream лун ночь звезд небо облак сон",
-    sun="sun day fire ember gold солнц огонь золот",
+    waves="sea. seas. ocean harbor harbour river lake ship море. моря. морск океан гаван река. реки. реке. озер корабл",
+    tree="forest tree garden tea. flower meadow лес. лесу. леса. лесн дерев сад. саду. садов чай цвет",
+    gem="crystal gem. gems. glass ice. desert magic кристалл лёд. лед. ледян пустын маги",
+    moon="moon night star. stars. sky cloud float dream лун ночь звезд небо облак сон",
+    sun="sun day. days. fire ember gold солнц огонь золот",
 )
 
 MIDDLE: Point = (0.5, 0.43)

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-WORDS = 8
+WORDS = 10
 """How many of the prompt's words are set at most."""
 
 LINES = 2

@@ -42,11 +42,11 @@ MOODS = {
 }
 
 MOOD_WORDS = Vocabulary(
-    night="night moon star midnight dark nocturn lantern neon ночь ночн луна лунн звезд фонар",
+    night="night moon star. stars. midnight dark nocturn lantern neon ночь ночн луна лунн звезд фонар",
     dusk="dusk sunset dawn twilight evening sunrise golden закат рассвет сумерк вечер заря",
-    day="day noon morning sunny bright summer meadow market день полдень утр солнеч ярк",
-    mist="mist fog rain winter snow cloud pale quiet туман дожд снег зим облак",
-    ember="fire ember volcan lava rust war forge red crimson огонь огн вулкан красн ржав",
+    day="day. days. noon morning sunny bright summer meadow market день полдень утр солнеч ярк",
+    mist="mist fog rain. rainy winter snow cloud pale quiet туман дожд снег зим облак",
+    ember="fire ember volcan lava rust. rusty war. forge red. crimson огонь огн вулкан красн ржав",
 )
 
 HARMONIES = (0.5, 0.42, 0.58, 0.33, 0.08, -0.08)

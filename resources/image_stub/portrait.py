@@ -17,8 +17,8 @@ from resources.image_stub.wardrobe import HEADWEAR, wear
 from resources.image_stub.words import Vocabulary
 
 FACES = Vocabulary(
-    smooth="woman girl lady queen princess mother sister aunt witch she her young child женщ девоч девуш королев мать сестр ведьм",
-    bearded="bearded beard king wizard grandfather fisherman captain smith борода бородат король дед рыбак капитан кузнец",
+    smooth="woman girl lady queen princess mother sister aunt witch she. her. young child женщ девоч девуш королев мать сестр ведьм",
+    bearded="bearded beard king. wizard grandfather fisherman captain smith борода бородат король дед. рыбак капитан кузнец",
 )
 BEARD_CHANCE = {"smooth": 0.0, "bearded": 0.8, "any": 0.1}
 
@@ -52,7 +52,7 @@ def paint_portrait(size: tuple[int, int], palette: Palette, prompt: str, rng: ra
     _hair_behind(sketch, figure, hair)
     _shoulders(sketch, figure, palette)
     _head(sketch, figure)
-    if hair != "long" and rng.random() < BEARD_CHANCE[FACES.suggest(prompt, "any")]:
+    if rng.random() < BEARD_CHANCE[FACES.suggest(prompt, "any")]:
         _beard(sketch, figure)
     _hair_before(sketch, figure, hair)
     wear(sketch, HEADWEAR.choose(prompt, rng), HEAD, figure.half_width, figure.half_height, palette, figure.cloth)

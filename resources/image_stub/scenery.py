@@ -15,14 +15,14 @@ from resources.image_stub.sketch import LIGHT, SKY_FOOT, Sketch, ToneMap
 from resources.image_stub.words import Vocabulary
 
 SCENES = Vocabulary(
-    mountains="mountain hill valley peak cliff snow road village volcan гор холм долин скал деревн дорог вулкан",
+    mountains="mountain hill valley peak cliff snow road village volcan гора. горы. горн холм долин скал деревн дорог вулкан",
     city="city street tower skyline roof town market station urban neon library город улиц башн крыш рын вокзал библиотек",
-    sea="sea ocean harbor harbour ship boat wave coast island water river lake мор океан гаван корабл лодк волн берег озер рек",
-    forest="forest tree wood pine jungle grove лес дерев сосн рощ",
-    crystals="crystal ice gem glass cave mineral magic кристалл лёд лед стекл пещер маги",
-    garden="garden flower leaf plant bloom meadow moss mushroom tea сад цвет лист трав мох гриб чай",
-    dunes="desert dune sand caravan salt пустын песок песч дюн соль",
-    islands="cloud sky float airship balloon wind bird облак небес небо парящ дирижабл ветер птиц",
+    sea="sea. seas. ocean harbor harbour ship boat wave coast island water river lake море. моря. морск океан гаван корабл лодк волн берег озер река. реки. реке.",
+    forest="forest tree wood pine jungle grove лес. лесу. леса. лесн дерев сосн рощ",
+    crystals="crystal ice. icy gem. gems. glass cave mineral magic кристалл лёд. лед. ледян стекл пещер маги",
+    garden="garden flower leaf plant bloom meadow moss mushroom tea. сад. саду. садов цвет лист трав мох гриб чай",
+    dunes="desert dune sand. sands. caravan salt пустын песок песч дюн соль",
+    islands="cloud sky float airship balloon wind. windy bird облак небес небо парящ дирижабл ветер птиц",
 )
 
 

@@ -16,10 +16,10 @@ from resources.image_stub.words import Vocabulary
 
 HEADWEAR = Vocabulary(
     nothing="bare bald swimmer hair волос",
-    hat="captain sailor farmer traveller wanderer cowboy merchant hat pipe капитан моряк странник шляп купец",
-    hood="hood monk mage wizard witch thief ghost archiv капюшон монах маг вор призрак ведьм архив",
-    crown="king queen prince empress noble duke crown король королев принц корон",
-    flowers="flower girl bride spring garden druid dancer цвет девочк невест сад танцовщиц",
+    hat="captain sailor farmer traveller wanderer cowboy merchant hat. pipe капитан моряк странник шляп купец",
+    hood="hood monk mage wizard witch thief ghost archiv капюшон монах маг. магич вор. призрак ведьм архив",
+    crown="king. queen prince empress noble duke crown король королев принц корон",
+    flowers="flower girl bride spring garden druid dancer цвет девочк невест сад. саду. садов танцовщиц",
     glasses="glasses professor librarian clock scholar teacher poet очки профессор библиотекар часов учител поэт",
     goggles="goggles pilot mechanic engineer robot airship inventor механик пилот инженер робот изобретател",
     band="fisher baker dance athlet warrior рыба пекар спорт воин",

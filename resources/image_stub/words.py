@@ -1,4 +1,4 @@
-"""What a prompt's words suggest: a small look-up of word beginnings, English and Russian.
+"""What a prompt's words suggest: a small look-up of words, English and Russian.
 
 Here: ``Vocabulary``. Not here: the vocabularies, which stand beside what they choose.
 """
@@ -12,17 +12,18 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 
 class Vocabulary:
-    """Choices by name, each with the beginnings of the words that suggest it."""
+    """Choices by name, each with the beginnings of the words that suggest it (with a full stop: the whole word)."""
 
-    def __init__(self, **beginnings: str) -> None:
-        self._beginnings = {choice: tuple(words.split()) for choice, words in beginnings.items()}
+    def __init__(self, **words: str) -> None:
+        self._whole = {choice: {word[:-1] for word in text.split() if word.endswith(".")} for choice, text in words.items()}
+        self._beginnings = {choice: tuple(w for w in text.split() if not w.endswith(".")) for choice, text in words.items()}
 
     def suggested(self, prompt: str) -> list[str]:
         """The choices that a prompt suggests, in the order of its words, each once."""
         found: dict[str, None] = {}
         for word in _WORD.findall(prompt.lower()):
             for choice, beginnings in self._beginnings.items():
-                if word.startswith(beginnings):
+                if word.startswith(beginnings) or word in self._whole[choice]:
                     found[choice] = None
         return list(found)
 

@@ -12,6 +12,7 @@ from PIL import Image, ImageChops, ImageStat
 from resources.image_stub import StubImageGenerator
 from resources.image_stub.lettering import letter, spelled
 from resources.image_stub.painting import paint
+from resources.image_stub.words import Vocabulary
 from resources.images import GeneratedImage, ImageGenerator
 from resources.outcomes import FatalCallError
 
@@ -154,3 +155,13 @@ async def test_closing_ends_the_threads():
         if thread.name.startswith("image-stub"):
             thread.join(timeout=5)
             assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "suggested"),
+    [("A Window in the teachers' town", ["town"]), ("windy tea", ["wind", "tea"]), ("город у моря", ["town", "sea"]), ("", [])],
+)
+def test_words_suggest_by_their_beginning_or_as_a_whole(prompt, suggested):
+    """A beginning suits all its words, a whole word only itself, and what is suggested comes in the prompt's order."""
+    vocabulary = Vocabulary(wind="wind. windy", tea="tea.", town="town город", sea="sea. моря.")
+    assert vocabulary.suggested(prompt) == suggested
