@@ -17,7 +17,7 @@ from resources.image_stub.wardrobe import HEADWEAR, wear
 from resources.image_stub.words import Vocabulary
 
 FACES = Vocabulary(
-    smooth="woman girl lady queen princess mother sister aunt witch she. her. young child женщ девоч девуш королев мать сестр ведьм",
+    smooth="woman girl lady queen princess mother sister witch she. her. young child женщ девоч девуш королев мать сестр ведьм",
     bearded="bearded beard king. wizard grandfather fisherman captain smith борода бородат король дед. рыбак капитан кузнец",
 )
 BEARD_CHANCE = {"smooth": 0.0, "bearded": 0.8, "any": 0.1}
