@@ -7,7 +7,7 @@ librdkafka's own mock cluster, the one its authors test their client with: real 
 - The admin API is not there: topics are named at the start, or made with four partitions when they are first asked for.
 - kafka-python must be told the protocol: ``api_version=(2, 3)``. Its probing finds newer requests the mock cluster half knows.
 
-Here: that process. Not here: Apache Kafka itself (emulators/apache_kafka.py), and what is sent (resources/kafka.py, sensors/kafka.py).
+Here: that process. Not here: Apache Kafka itself (apache_kafka.py), and what is sent (resources/kafka.py, sensors/kafka.py).
 """
 
 from __future__ import annotations
@@ -97,11 +97,13 @@ def _load(path: Path) -> ctypes.CDLL:
 
 
 def parse_topics(text: str) -> dict[str, int]:
-    """Read ``name:partitions,name:partitions``; a name without a number has one partition. Raises ``ValueError``."""
+    """Read ``name:partitions,name:partitions``; a name without a number has one partition."""
     topics: dict[str, int] = {}
     for part in filter(None, text.split(",")):
         name, _, partitions = part.partition(":")
-        topics[name.strip()] = int(partitions or 1)
+        if not name or not (partitions or "1").isdecimal() or partitions == "0":
+            raise argparse.ArgumentTypeError(f"{part!r} is not name:partitions, like generia-tasks:3")
+        topics[name] = int(partitions or 1)
     return topics
 
 

@@ -82,6 +82,22 @@ def _wait_for_end_of(pid: int) -> None:
         time.sleep(_PARENT_POLL_S)
 
 
+class PortTakenError(RuntimeError):
+    """Somebody else serves at the port that was asked for."""
+
+
+def choose_port(wanted: int) -> int:
+    """Give the wanted port of the loopback interface, or for 0 one that nobody uses now.
+
+    Raises ``PortTakenError``: who waits for a port to open would take the other server for his own.
+    """
+    if wanted:
+        if accepts_connections(wanted):
+            raise PortTakenError(f"port {wanted} is taken: stop who uses it, or leave --port out")
+        return wanted
+    return free_port()
+
+
 def free_port() -> int:
     """Give a TCP port of the loopback interface that nobody uses now (someone may take it before you do)."""
     with socket.socket() as probe:

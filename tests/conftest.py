@@ -1,0 +1,97 @@
+"""The servers that tests share: started when the first test asks for one, stopped at the end, however it ends.
+
+They are always the tests' own, whatever addresses the environment names: a test must not write into somebody's database.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from pymongo import MongoClient
+
+from emulators import apache_kafka as apache
+from generia_assets.cli.processes import start
+
+BROKER_TOPICS = "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1"
+
+
+def python_module(name: str, *arguments: str | Path) -> list[str | Path]:
+    """Give the command line that runs a module with the tests' own interpreter."""
+    return [sys.executable, "-m", name, *arguments]
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a real mongod, a replica set of one; every test takes a database of its own (``mongo_database_name``)."""
+    home = tmp_path_factory.mktemp("mongod")
+    with start("mongod", python_module("emulators.mongod", "--dbpath", home / "data"), log_path=home / "server.log") as server:
+        yield server.ready_value
+
+
+@pytest.fixture(scope="session")
+def mongo_client(mongodb_uri: str) -> Iterator[MongoClient[dict[str, object]]]:
+    """A client of that mongod for a test's own looking and arranging; what is tested opens its own."""
+    with MongoClient(mongodb_uri) as client:
+        yield client
+
+
+@pytest.fixture
+def mongo_database_name(mongo_client: MongoClient[dict[str, object]]) -> Iterator[str]:
+    """The name of a database that is this test's alone and is dropped after it."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield name
+    mongo_client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``host:port`` of the small broker, with the contract's topics; kafka-python needs ``api_version=(2, 3)`` with it.
+
+    It keeps what earlier tests sent. A test that reads from the start takes a topic of its own: it is made, with four
+    partitions, when it is first used.
+    """
+    home = tmp_path_factory.mktemp("broker")
+    with start("broker", python_module("emulators.broker", "--topics", BROKER_TOPICS), log_path=home / "server.log") as server:
+        yield server.ready_value
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``host:port`` of Apache Kafka itself. Where it cannot be had the test is skipped with the reason.
+
+    On a CI machine with Java and Maven there is no reason to skip: what fails there is an error.
+    """
+    reason = apache.available()
+    if reason:
+        pytest.skip(reason)
+    try:
+        apache.fetch_libs()
+    except apache.ApacheKafkaError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    home = tmp_path_factory.mktemp("kafka")
+    command = python_module("emulators.apache_kafka", "--data", home / "data")
+    with start("kafka", command, log_path=home / "server.log", timeout=90) as server:
+        yield server.ready_value
+
+
+@pytest.fixture(scope="session")
+def gemini_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Base URL of the Gemini emulator; tests take ``gemini``, which begins from a clean one."""
+    home = tmp_path_factory.mktemp("gemini")
+    with start("gemini", python_module("emulators.gemini"), log_path=home / "server.log") as server:
+        yield server.ready_value
+
+
+@pytest.fixture
+def gemini(gemini_process: str) -> str:
+    """Base URL of the Gemini emulator, without the orders, failures and counts of earlier tests."""
+    requests.post(f"{gemini_process}/emulator/reset", timeout=10).raise_for_status()
+    return gemini_process

@@ -1,0 +1,121 @@
+"""The supervisor of processes: ready or a reason, and an end that is an end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from generia_assets.cli.processes import Child, ChildFailedError, spawn, start
+
+READY = "import sys, pathlib; pathlib.Path(sys.argv[sys.argv.index('--ready-file') + 1]).write_text('here\\n');"
+WAIT = "import signal; signal.pause()"
+
+
+def python(program: str) -> list[str]:
+    return [sys.executable, "-c", program]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for_line(child: Child, line: str) -> None:
+    child.wait_until(lambda: line in child.log_path.read_text() or None, timeout=10)
+
+
+def test_ready_value_is_what_the_process_wrote(tmp_path: Path) -> None:
+    """A started process is ready when it has written its ready file, and tells what is in it."""
+    with start("ready", python(READY + WAIT), log_path=tmp_path / "ready.log") as child:
+        assert child.ready_value == "here"
+        assert child.exit_code() is None
+    assert child.exit_code() == -signal.SIGTERM
+
+
+def test_stale_ready_file_is_not_believed(tmp_path: Path) -> None:
+    """What a former process left in the ready file does not make the next one ready."""
+    (tmp_path / "late.ready").write_text("stale\n")
+    with start("late", python(READY + WAIT), log_path=tmp_path / "late.log") as child:
+        assert child.ready_value == "here"
+
+
+def test_early_end_tells_why(tmp_path: Path) -> None:
+    """A process that ends before it is ready is an error with its exit code and the last lines of its log."""
+    program = "import sys; print(*range(100), sep=chr(10)); sys.exit('no room left')"
+    with pytest.raises(ChildFailedError, match="ended with exit code 1") as failure:
+        start("full", python(program), log_path=tmp_path / "full.log")
+    assert failure.value.exit_code == 1
+    assert failure.value.last_lines.splitlines()[-1] == "no room left"
+    assert len(failure.value.last_lines.splitlines()) == 20
+
+
+def test_process_that_is_never_ready_is_not_left_behind(tmp_path: Path) -> None:
+    """A process that is not ready in time is an error, and is ended."""
+    program = "import os; print(os.getpid(), flush=True);" + WAIT
+    with pytest.raises(ChildFailedError, match="not ready within 0.5 s"):
+        start("slow", python(program), log_path=tmp_path / "slow.log", timeout=0.5)
+    assert not alive(int((tmp_path / "slow.log").read_text()))
+
+
+def test_stubborn_process_is_killed(tmp_path: Path) -> None:
+    """A process that ignores SIGTERM is killed when its grace is over."""
+    program = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True);" + WAIT
+    child = spawn("stubborn", python(program), log_path=tmp_path / "stubborn.log")
+    wait_for_line(child, "deaf")
+    assert child.stop(grace=0.1) == -signal.SIGKILL
+    assert child.stop() == -signal.SIGKILL
+
+
+def test_group_ends_with_its_leader(tmp_path: Path) -> None:
+    """What a process started and did not end itself ends with it, even when it ignores SIGTERM."""
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
+    program = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {deaf!r}]);" + WAIT
+    with spawn("leader", python(program), log_path=tmp_path / "leader.log") as child:
+        wait_for_line(child, "deaf")
+        group = child.pid
+    assert not group_lives(group)
+
+
+def group_lives(group: int) -> bool:
+    """Whether a process of the group still runs (a dead one is listed until init fetches it)."""
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _parent, its_group = status.read_text().rpartition(")")[2].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(its_group) == group and state != "Z":
+            return True
+    return False
+
+
+def test_former_log_is_kept(tmp_path: Path) -> None:
+    """A second run begins a log of its own and keeps the first run's beside it."""
+    for word in ("first", "second"):
+        with spawn("talker", python(f"print({word!r}, flush=True);" + WAIT), log_path=tmp_path / "talker.log") as child:
+            wait_for_line(child, word)
+    assert (tmp_path / "talker.log").read_text() == "second\n"
+    assert (tmp_path / "talker.log.1").read_text() == "first\n"
+
+
+def test_process_of_ours_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    """A process that watches its parent by itself does not end with a helper thread of the parent."""
+    started: list[Child] = []
+
+    def begin() -> None:
+        started.append(start("ready", python(READY + WAIT), log_path=tmp_path / "ready.log"))
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    thread.join()
+    with started[0] as child:
+        with pytest.raises(ChildFailedError, match="was not ready within"):
+            child.wait_until(lambda: None, timeout=0.2)
+        assert child.exit_code() is None
