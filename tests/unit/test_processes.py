@@ -60,7 +60,7 @@ def test_early_end_tells_why(tmp_path: Path) -> None:
 def test_process_that_is_never_ready_is_not_left_behind(tmp_path: Path) -> None:
     """A process that is not ready in time is an error, and is ended."""
     program = "import os; print(os.getpid(), flush=True);" + WAIT
-    with pytest.raises(ChildFailedError, match="not ready within 0.5 s"):
+    with pytest.raises(ChildFailedError, match=r"not ready within 0\.5 s"):
         start("slow", python(program), log_path=tmp_path / "slow.log", timeout=0.5)
     assert not alive(int((tmp_path / "slow.log").read_text()))
 
