@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
 import socket
-import threading
 from pathlib import Path
 
 import uvicorn
 
+from emulators import lifecycle
 from emulators.gemini.app import build_app
 from emulators.gemini.connections import Connections
 from emulators.gemini.faults import Faults
@@ -48,8 +47,7 @@ def main() -> None:
     # uvicorn raises the signal again after its shutdown; with nothing to do then, the process ends with exit code 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    if options.parent_pid:
-        threading.Thread(target=_leave_with_parent, args=(options.parent_pid, server), daemon=True).start()
+    lifecycle.end_with_parent(options.parent_pid)
     server.run(sockets=[listener])
 
 
@@ -63,35 +61,20 @@ class _AnnouncedServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self._ready_file is not None:
-            unfinished = self._ready_file.with_name(f"{self._ready_file.name}.{os.getpid()}")
-            unfinished.write_text(self._url, encoding="utf-8")
-            unfinished.replace(self._ready_file)
-        print(f"gemini emulator ready {self._url}", flush=True)  # noqa: T201 - the line that callers wait for
+        lifecycle.announce("gemini emulator", self._url, self._ready_file)
         # Names and words take longer to load than the server to start; nobody has to wait for them.
         self._warming = asyncio.get_running_loop().run_in_executor(None, warm_up)
 
 
-def _leave_with_parent(parent: int, server: uvicorn.Server) -> None:
-    """Look once a second whether the parent lives. A dead child's parent is another process, so ours must stay the same."""
-    ours = os.getppid() == parent
-    pause = threading.Event()
-    while not pause.wait(1.0):
-        if (ours and os.getppid() != parent) or not Path(f"/proc/{parent}").exists():
-            server.should_exit = True
-            return
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m emulators.gemini", description="A Gemini API that runs on this machine.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--host", default=lifecycle.LOOPBACK, help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 = a free one")
     parser.add_argument("--seed", type=int, default=0, help="what all answers are drawn from")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds until an answer")
     parser.add_argument("--jitter", type=float, default=0.0, help="at most so many seconds more")
     parser.add_argument("--keep-requests", type=int, default=500, help="how many request bodies are kept for looking at")
-    parser.add_argument("--ready-file", type=Path, help="file to write the base URL to when ready")
-    parser.add_argument("--parent-pid", type=int, help="stop when this process is gone")
+    lifecycle.add_arguments(parser)
     return parser.parse_args()
 
 

@@ -86,9 +86,14 @@ class Author:
         return self._draw("mention", others) if others else ""
 
     def hashtag(self) -> str:
-        """A word with #, often one of the user's."""
+        """A word with # (unless the prompt wants it without), often one of the user's."""
         own = tuple(word for idea in self._scene.ideas for word in idea.split() if len(word) > 4 and word.isalpha())
-        return "#" + self._draw("hashtag", (*own, *self._words.lists["word"])).lower()
+        word = self._draw("hashtag", (*own, *self._words.lists["word"])).lower()
+        return word if self._scene.bare_hashtags else f"#{word}"
+
+    def wish(self) -> str:
+        """One of the user's own thoughts, in their words."""
+        return self._draw("wish", self._scene.ideas) if self._scene.ideas else self.phrase("topic")
 
     def look(self) -> str:
         """A person's appearance in a few words; the same for the same person."""

@@ -29,6 +29,7 @@ class Form(Enum):
     HASHTAG = auto()
     LOOK = auto()
     LANGUAGE = auto()
+    WISH = auto()
     SLUG = auto()
 
 
@@ -51,6 +52,7 @@ _TABLE: tuple[tuple[str, str, FieldKind], ...] = (
     ("", "mention", FieldKind(Form.MENTION)),
     ("", "user_?name|handle|nick|login", FieldKind(Form.HANDLE)),
     ("", "display_name|full_name|name_examples", FieldKind(Form.PERSON_NAME)),
+    ("", "naming_example", FieldKind(Form.PERSON_NAME)),
     ("naming", "example", FieldKind(Form.PERSON_NAME)),
     ("event|calendar", "name|title", FieldKind(Form.EVENT)),
     ("", "^event(_name)?$", FieldKind(Form.EVENT)),
@@ -64,7 +66,9 @@ _TABLE: tuple[tuple[str, str, FieldKind], ...] = (
     ("", "^form(at)?$|post_type", FieldKind(Form.PHRASE, "form")),
     ("", "relation(ship)?_?(type|kind)", FieldKind(Form.PHRASE, "relation_type")),
     ("", r"^age(_\w+)?$", FieldKind(Form.PHRASE, "age")),
+    ("", "spoken", FieldKind(Form.DECK, "society", _ONE)),
     ("", "language", FieldKind(Form.LANGUAGE)),
+    ("", "wish", FieldKind(Form.WISH)),
     ("", "look$", FieldKind(Form.LOOK, english=True)),
     ("", r"(avatar|image|visual|art|picture)\w*_style|^style$", FieldKind(Form.DECK, "style", _ONE, english=True)),
     ("", "header|background_(prompt|image)|banner", FieldKind(Form.DECK, "header", _ONE, english=True)),
@@ -86,6 +90,7 @@ _TABLE: tuple[tuple[str, str, FieldKind], ...] = (
     ("", "concept", FieldKind(Form.DECK, "person", Length(sentences=(2, 3)))),
     ("", "interest|topic|hobb|preference|detail", FieldKind(Form.PHRASE, "topic")),
     ("", "activit", FieldKind(Form.SLOT, "do")),
+    ("", "^paragraphs?$", FieldKind(Form.DECK, "world", Length(sentences=(3, 4)))),
     ("", "naming|customs|rules", FieldKind(Form.DECK, "naming", _ONE)),
     ("", "theme", FieldKind(Form.DECK, "theme", _ONE)),
     ("", "level", FieldKind(Form.PHRASE, "level")),
@@ -114,8 +119,11 @@ _MOST_PARAGRAPHS = 6
 
 
 @lru_cache(maxsize=4096)
-def kind_of(parent: str, name: str, description: str, max_length: int | None = None) -> FieldKind:
-    """What the field ``name`` inside ``parent`` asks for. ``max_length`` is the schema's, in characters."""
+def kind_of(parent: str, name: str, description: str, max_length: int | None = None, *, one_of_many: bool = False) -> FieldKind:
+    """What the field ``name`` inside ``parent`` (a dotted path) asks for.
+
+    ``max_length`` is the schema's, in characters; ``one_of_many``: an item of an array of texts, so one paragraph is enough.
+    """
     kind = _fitting(parent.lower(), name.lower()) or _fitting("", description.lower()) or _ANYTHING
     length = kind.length
     if found := _PARAGRAPHS.search(description):
@@ -123,6 +131,8 @@ def kind_of(parent: str, name: str, description: str, max_length: int | None = N
         length = Length((low, high), (3, 4), length.characters)
     elif found := _SENTENCES.search(description):
         length = Length((1, 1), _range(found, 8), length.characters)
+    if one_of_many:
+        length = Length((1, 1), length.sentences, length.characters)
     limit = _CHARACTERS.search(description)
     ceilings = [number for number in (length.characters, int(limit.group(1)) if limit else None, max_length) if number]
     length = Length(length.paragraphs, length.sentences, min(ceilings, default=None))

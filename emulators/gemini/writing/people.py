@@ -19,6 +19,9 @@ _LATIN = dict(
     )
 )
 
+_HANDLE_LETTERS = 17
+"""Letters of a username before its number: networks allow twenty characters or so."""
+
 
 @dataclass(frozen=True)
 class Person:
@@ -101,8 +104,8 @@ class People:
         rng = self._rng
         word = rng.choice(words_of(Language.ENGLISH).lists["word"])
         number = rng.randrange(10, 1000)
-        forms = (f"{first}_{last}{number}", f"{word}_{first}{number}", f"{last}.{word}{number}", f"{first}{last[:3]}_{number}")
-        return rng.choice(forms)
+        stem = rng.choice((f"{first}_{last}", f"{word}_{first}", f"{last}_{word}", f"{first}{last[:3]}_"))
+        return f"{stem[:_HANDLE_LETTERS]}{number}"
 
 
 def _latin(name: str) -> str:

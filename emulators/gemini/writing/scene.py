@@ -14,19 +14,28 @@ from functools import cached_property
 from emulators.gemini.api.wire import GenerateRequest
 from emulators.gemini.writing.words import Language, stems
 
-_LANGUAGES = {"russian": Language.RUSSIAN, "русский": Language.RUSSIAN, "русском": Language.RUSSIAN, "ru": Language.RUSSIAN}
+_LANGUAGES = {
+    "english": Language.ENGLISH,
+    "en": Language.ENGLISH,
+    "russian": Language.RUSSIAN,
+    "русский": Language.RUSSIAN,
+    "русском": Language.RUSSIAN,
+    "ru": Language.RUSSIAN,
+}
 _STATED = (
     re.compile(r"content language\W{1,4}(\w+)", re.IGNORECASE),
     re.compile(r"(?:write|answer|respond)(?: \w+){0,4} in (russian|english|русск\w+)\b(?! \w*(?:prompt|image))", re.IGNORECASE),
     re.compile(r"^\W*language\W{1,4}(\w+)", re.IGNORECASE | re.MULTILINE),
 )
 _OWN_WORDS = (
-    re.compile(r"<(\w*(?:user|prompt|request|idea|wish)\w*)>(?P<own>.*?)</\1>", re.DOTALL | re.IGNORECASE),
+    re.compile(r"<([\w-]*(?:user|prompt)[\w-]*)>(?P<own>.*?)</\1>", re.DOTALL | re.IGNORECASE),
     re.compile(r'user_prompt"?\s*[:=]\s*"?(?P<own>[^"\n]+)', re.IGNORECASE),
     re.compile(r'"""(?P<own>.*?)"""', re.DOTALL),
 )
 _HANDLE = re.compile(r"""(?:@|username["']?\s*[:=]\s*["']?@?)([A-Za-z0-9_][\w.\-]{2,30}\w)""")
-_PERSON = re.compile(
+_FENCED_PERSON = re.compile(r"<person[\w-]*>\s*([^\n(@<]{2,80}?) \(@")
+_NUMBER = re.compile(r"^Number (\d+)\b", re.MULTILINE)
+_NAMED = re.compile(
     r"""^\W*(?:display[_ ]name|character|name)["']?\s*[:=]\s*["']?([^\n"',(]{3,60})""", re.IGNORECASE | re.MULTILINE
 )
 _EXACTLY = re.compile(r"\bexactly (\d+)\b", re.IGNORECASE)
@@ -69,8 +78,18 @@ class Scene:
     @cached_property
     def person(self) -> str:
         """The display name the item is about, or ''."""
-        found = _PERSON.search(self.item)
+        found = _FENCED_PERSON.search(self.item) or _NAMED.search(self.item)
         return found.group(1).strip() if found else ""
+
+    @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of the lines "Number N" by which the prompt asks for several things at once."""
+        return tuple(int(number) for number in _NUMBER.findall(self.item))
+
+    @property
+    def bare_hashtags(self) -> bool:
+        """Whether hashtags are wanted without their #."""
+        return "without #" in self.item
 
     @cached_property
     def exact_count(self) -> int | None:
@@ -88,7 +107,8 @@ def read_scene(request: GenerateRequest) -> Scene:
         language=_language(system, user, own),
         setting=_setting(own) or _setting(f"{system[:_LOOKED_AT]}\n{user[:_LOOKED_AT]}") or _any_setting(own or system or user),
         ideas=_ideas(own),
-        item=parts[-1] if parts else "",
+        # What repeats comes first, what this request is about follows it.
+        item="\n".join(parts[1:] or parts),
         text=f"{system}\n{user}",
     )
 
@@ -97,8 +117,8 @@ def _language(system: str, user: str, own: str) -> Language:
     for text in (system, user[-_LOOKED_AT:], user[:_LOOKED_AT]):
         for pattern in _STATED:
             found = pattern.search(text)
-            if found and len(found.group(1)) > 1:
-                return _LANGUAGES.get(found.group(1).lower(), Language.ENGLISH)
+            if found and found.group(1).lower() in _LANGUAGES:
+                return _LANGUAGES[found.group(1).lower()]
     sample = own or user[:_LOOKED_AT]
     russian = len(_CYRILLIC_WORD.findall(sample))
     # Instructions are English whatever the content is: a fifth of the words is enough, and one foreign name is not.

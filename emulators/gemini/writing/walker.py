@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -40,15 +41,20 @@ class Wishes:
     exact: int | None = None
 
 
-@dataclass(frozen=True)
-class _Spot:
-    """Where in the answer a node stands."""
+class _Spot(NamedTuple):
+    """Where in the answer a node stands.
+
+    ``parent`` is the dotted path of the objects around it; ``place`` is its number in the innermost array; ``item`` whether it is
+    itself an item of that array.
+    """
 
     parent: str = ""
     name: str = ""
     description: str = ""
     arrays: int = 0
     depth: int = 0
+    place: int = 0
+    item: bool = False
 
 
 class Walker:
@@ -69,7 +75,8 @@ class Walker:
         return self._value(self._root, _Spot())
 
     def _value(self, node: Schema, spot: _Spot) -> JsonValue:
-        spot = replace(spot, depth=spot.depth + 1, description=_text(node.get("description")) or spot.description)
+        description = _text(node.get("description")) or spot.description
+        spot = _Spot(spot.parent, spot.name, description, spot.arrays, spot.depth + 1, spot.place, spot.item)
         node = resolve(self._root, node)
         options = node.get("anyOf") or node.get("oneOf")
         if isinstance(options, list):
@@ -85,7 +92,7 @@ class Walker:
             case "array":
                 return self._array(node, spot)
             case "integer":
-                return self._integer(node)
+                return self._integer(node, spot)
             case "number":
                 return self._number(node, spot)
             case "boolean":
@@ -116,7 +123,7 @@ class Walker:
         for name in dict.fromkeys([*ordered, *properties]):
             child = properties[name]
             if isinstance(child, dict) and (name in names or spot.depth < _DEEPEST):
-                inner = _Spot(spot.name, name, "", spot.arrays, spot.depth)
+                inner = _Spot(f"{spot.parent}.{spot.name}", name, "", spot.arrays, spot.depth, spot.place)
                 answer[name] = self._value(child, inner)
         self._author.person = self._english.person = before
         return answer
@@ -136,14 +143,16 @@ class Walker:
             wanted = self._wishes.exact if self._wishes.exact is not None else self._rng.randint(max(low, min(3, high)), high)
             count = round(min(max(wanted, low), high) * self._wishes.item_factor)
         else:
-            count = self._rng.randint(max(low, min(2, high)), min(high, max(low, 5)))
-        inner = replace(spot, arrays=spot.arrays + 1)
-        return self._different(items, inner, count)
+            count = self._rng.randint(min(low + 2, high), min(low + 4, high))
+        inner = [
+            _Spot(spot.parent, spot.name, spot.description, spot.arrays + 1, spot.depth, place, item=True) for place in range(count)
+        ]
+        return self._different(items, inner)
 
-    def _different(self, items: Schema, spot: _Spot, count: int) -> list[JsonValue]:
-        """So many values, texts all different as far as there are enough of them."""
+    def _different(self, items: Schema, spots: list[_Spot]) -> list[JsonValue]:
+        """A value for each spot, texts all different as far as there are enough of them."""
         values: list[JsonValue] = []
-        for _ in range(count):
+        for spot in spots:
             value = self._value(items, spot)
             for _ in range(_TRIES):
                 if value not in values or not isinstance(value, str):
@@ -152,8 +161,11 @@ class Walker:
             values.append(value)
         return values
 
-    def _integer(self, node: Schema) -> int:
+    def _integer(self, node: Schema, spot: _Spot) -> int:
         low, high = _bounds(node, 1, 10)
+        if spot.name == "number" and spot.arrays:
+            asked = self._scene.numbers
+            return asked[spot.place] if spot.place < len(asked) else round(low) + spot.place
         return self._rng.randint(round(low), max(round(low), round(high)))
 
     def _number(self, node: Schema, spot: _Spot) -> float:
@@ -166,7 +178,9 @@ class Walker:
         if pattern:
             return pattern.format(day=self._rng.randint(1, 28), digit=self._rng.randint(0, 9))
         longest = node.get("maxLength")
-        kind = kind_of(spot.parent, spot.name, spot.description, longest if isinstance(longest, int) else None)
+        kind = kind_of(
+            spot.parent, spot.name, spot.description, longest if isinstance(longest, int) else None, one_of_many=spot.item
+        )
         return self._written(kind, self._english if kind.english else self._author)
 
     def _written(self, kind: FieldKind, author: Author) -> str:
@@ -191,6 +205,8 @@ class Walker:
                 return author.hashtag()
             case Form.LOOK:
                 return author.look()
+            case Form.WISH:
+                return author.wish()
             case Form.LANGUAGE:
                 return self._scene.language.english_name
             case Form.SLUG:
