@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import dagster as dg
+import pymongo
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
@@ -57,7 +58,8 @@ def connect_async(uri: str) -> AsyncMongoClient[MongoDocument]:
 def check_mongo(client: MongoClient[MongoDocument], uri: str) -> None:
     """Raise ``MongoUnavailableError`` unless a replica set answers at this address (transactions need one)."""
     try:
-        hello = client.admin.command("hello")
+        with pymongo.timeout(CONNECT_TIMEOUT_MS / 1000):  # else it is asked again and again for OPERATION_TIMEOUT_MS
+            hello = client.admin.command("hello")
     except ConnectionFailure as error:
         raise MongoUnavailableError(
             f"MongoDB at {mongo_address(uri)} did not answer ({type(error).__name__}). "

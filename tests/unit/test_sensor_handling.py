@@ -1,0 +1,126 @@
+"""What becomes of a tick's messages one by one, and what is asked of Dagster for them, without a broker or a database."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+
+import dagster as dg
+from pymongo.errors import AutoReconnect
+
+from generia_assets.durable.orders import Order, OrderError, RecordedOrder
+from generia_assets.tasks.kinds import TaskType
+from resources.kafka import Message
+from sensors.dead_letters import CUT_AT_BYTES, LONGEST_REASON, Broken, dead_letter, shortened_dead_letter
+from sensors.kafka import handle
+from sensors.requests import KEYS_TAG, PART_ASSETS, run_request, run_requests
+
+
+def order_message(offset: int) -> Message:
+    order = {"event_type": "task_created", "task_id": str(uuid.uuid4()), "task_type": "init_world_creation"}
+    value = json.dumps(order | {"world_id": str(uuid.uuid4())}).encode()
+    return Message("orders", 0, offset, b"key", value)
+
+
+def record(order: Order) -> RecordedOrder:
+    return recorded(task_id=order.task_id, world_id=order.world_id)
+
+
+def recorded(
+    task_type: TaskType = TaskType.INIT_WORLD_CREATION,
+    *,
+    task_id: str = "task",
+    world_id: str = "world",
+    finished: bool = False,
+    keys: tuple[str, ...] = (),
+) -> RecordedOrder:
+    return RecordedOrder(task_id, task_type, world_id, new=True, finished=finished, keys=keys)
+
+
+def failing_at(call: int, error: Exception) -> Callable[[Order], RecordedOrder]:
+    calls = iter(range(1, 100))
+
+    def recorder(order: Order) -> RecordedOrder:
+        if next(calls) == call:
+            raise error
+        return record(order)
+
+    return recorder
+
+
+def soon() -> float:
+    return time.monotonic() + 60
+
+
+def test_a_database_that_goes_away_stops_the_tick_where_it_is() -> None:
+    """What was recorded before MongoDB went away proceeds; the message it went away at, and the rest, are not done."""
+    messages = [order_message(offset) for offset in range(4)]
+    handled = handle(messages, failing_at(3, AutoReconnect("gone")), deadline=soon())
+    assert (len(handled.orders), handled.done, handled.broken) == (2, messages[:2], [])
+    assert "gone" in handled.stopped
+    assert "orders[0]@2" in handled.stopped
+
+
+def test_an_order_that_does_not_fit_stops_nobody() -> None:
+    """An order that MongoDB refuses is broken, with the reason; the next one is recorded."""
+    messages = [order_message(offset) for offset in range(3)]
+    handled = handle(messages, failing_at(2, OrderError("world_id: no such world")), deadline=soon())
+    assert handled.broken == [Broken(messages[1], "world_id: no such world")]
+    assert handled.done == [messages[0], messages[2]]
+
+
+def test_a_tick_ends_in_time() -> None:
+    """When the tick's time is over no further message is begun."""
+    handled = handle([order_message(0)], record, deadline=time.monotonic() - 1)
+    assert (handled.orders, handled.done) == ([], [])
+    assert "time is over" in handled.stopped
+
+
+def test_a_dead_letter_is_the_message_and_its_story() -> None:
+    """Bytes and key are the original's; the headers are single lines of bounded length without control characters."""
+    message = Message("orders", 3, 17, b"\x00key", b"\xff\x00broken")
+    letter = dead_letter(Broken(message, "task_id='\x1b[31m\r\n\u2028\ud800'" + "x" * 5_000), "orders-dlq")
+    assert (letter.topic, letter.key, letter.value) == ("orders-dlq", b"\x00key", b"\xff\x00broken")
+    headers = dict(letter.headers)
+    reason = headers.pop("reason")
+    assert headers == {"topic": "orders", "partition": "3", "offset": "17"}
+    assert len(reason) == LONGEST_REASON
+    assert reason.isprintable()
+    assert reason.encode()
+
+
+def test_a_dead_letter_without_a_value_can_be_sent() -> None:
+    """A message without key and value becomes an empty dead letter, since Kafka wants one of the two."""
+    letter = dead_letter(Broken(Message("orders", 0, 0, None, None), "value: empty"), "orders-dlq")
+    assert (letter.key, letter.value) == (None, b"")
+
+
+def test_a_dead_letter_that_is_cut_says_so() -> None:
+    """What the dead letters' topic does not take whole is cut to its beginning, and a header tells where the original is."""
+    message = Message("orders", 0, 0, b"k" * 1_000_000, b"v" * 1_000_000)
+    letter = shortened_dead_letter(Broken(message, "value: too large"), "orders-dlq")
+    assert (letter.key, len(letter.value)) == (None, CUT_AT_BYTES)
+    assert "1000000 bytes" in dict(letter.headers)["cut"]
+
+
+def test_every_task_type_has_its_run() -> None:
+    """The whole world is requested by ``init_world_creation``, exactly one asset of it by each of the other eight."""
+    assert run_request(recorded()).asset_selection is None
+    assert set(PART_ASSETS) == set(TaskType) - {TaskType.INIT_WORLD_CREATION}
+    assert run_request(recorded(TaskType.GENERATE_POST)).asset_selection == [dg.AssetKey("posts")]
+
+
+def test_a_repetition_within_a_tick_is_one_run() -> None:
+    """Two messages of one order ask for one run, and a finished order for none."""
+    orders = [recorded(), recorded(), recorded(task_id="other"), recorded(task_id="old", finished=True)]
+    assert [request.run_key for request in run_requests(orders)] == ["task", "other"]
+
+
+def test_many_keys_stay_in_mongodb() -> None:
+    """A few items' keys go along as a tag; many would make it too long, and the run finds them under the task's id."""
+    few = run_request(recorded(TaskType.GENERATE_POST, keys=("c0001", "c0002")))
+    many = run_request(recorded(TaskType.GENERATE_POST, keys=tuple(f"c{index:04d}" for index in range(500))))
+    assert few.tags[KEYS_TAG] == "c0001,c0002"
+    assert KEYS_TAG not in many.tags
