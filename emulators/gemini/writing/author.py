@@ -104,8 +104,7 @@ class Author:
 
     def _first_name(self) -> str:
         if self.person is None:
-            known = self._scene.person
-            self.person = Person(known.split()[0], known, "") if known else self._people.somebody()
+            self.person = self._people.somebody()
         return self.person.first_name
 
     def _sentence(self, deck: str) -> str:

@@ -6,6 +6,7 @@ Not here: what is told about them.
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,6 +20,7 @@ _LATIN = dict(
     )
 )
 
+_NAME_PART = re.compile(r"[^\W\d_]+")
 _HANDLE_LETTERS = 17
 """Letters of a username before its number: networks allow twenty characters or so."""
 
@@ -65,13 +67,18 @@ def _names(language: Language) -> _Names:
 class People:
     """A source of people.
 
-    ``taken`` is text in which a name must not stand yet; ``repeat`` is the fault of giving everybody the same name.
+    ``taken`` is text in which a name must not stand yet, ``worn`` are names to avoid (with a * for any ending), ``repeat`` is
+    the fault of giving everybody the same name.
     """
 
-    def __init__(self, language: Language, rng: random.Random, taken: str, *, repeat: bool = False) -> None:
+    def __init__(
+        self, language: Language, rng: random.Random, taken: str, worn: tuple[str, ...] = (), *, repeat: bool = False
+    ) -> None:
         self._language = language
         self._rng = random.Random(0) if repeat else rng
         self._taken = "" if repeat else taken
+        self._worn = frozenset(name for name in worn if not name.endswith("*"))
+        self._worn_beginnings = tuple(name[:-1] for name in worn if name.endswith("*"))
         self._repeated = self._draw() if repeat else None
         self._given: set[str] = set()
 
@@ -81,10 +88,23 @@ class People:
             return self._repeated
         while True:
             person = self._draw()
-            known = {person.display_name, person.username} & self._given
-            if not known and person.display_name not in self._taken and person.username not in self._taken:
-                self._given |= {person.display_name, person.username}
-                return person
+            names = {person.display_name, person.username}
+            if names & self._given or any(name in self._taken for name in names) or self._is_worn(person):
+                continue
+            self._given |= names
+            return person
+
+    def _is_worn(self, person: Person) -> bool:
+        parts = _NAME_PART.findall(f"{person.display_name} {person.username.replace('_', ' ')}".lower())
+        return not self._worn.isdisjoint(parts) or any(part.startswith(self._worn_beginnings) for part in parts)
+
+    def known(self, display_name: str, username: str) -> Person:
+        """The person of this name, whom the prompt has told of."""
+        parts = re.findall(r"[^\s«»“”]+", display_name)
+        women, men = _names(self._language).first
+        first = next((part for part in parts if part in women or part in men), parts[0])
+        woman = None if (first in women) == (first in men) else first in women
+        return Person(first, display_name, username, woman)
 
     def _draw(self) -> Person:
         rng, names = self._rng, _names(self._language)

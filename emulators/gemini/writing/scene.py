@@ -33,11 +33,9 @@ _OWN_WORDS = (
     re.compile(r'"""(?P<own>.*?)"""', re.DOTALL),
 )
 _HANDLE = re.compile(r"""(?:@|username["']?\s*[:=]\s*["']?@?)([A-Za-z0-9_][\w.\-]{2,30}\w)""")
-_FENCED_PERSON = re.compile(r"<person[\w-]*>\s*([^\n(@<]{2,80}?) \(@")
+_PERSON = re.compile(r"<person[\w-]*>\s*([^\n(@<]{2,80}?) \(@")
+_WORN_NAMES = re.compile(r"^- names: (.+)$", re.MULTILINE)
 _NUMBER = re.compile(r"^Number (\d+)\b", re.MULTILINE)
-_NAMED = re.compile(
-    r"""^\W*(?:display[_ ]name|character|name)["']?\s*[:=]\s*["']?([^\n"',(]{3,60})""", re.IGNORECASE | re.MULTILINE
-)
 _EXACTLY = re.compile(r"\bexactly (\d+)\b", re.IGNORECASE)
 _CYRILLIC_WORD = re.compile(r"[а-яё]{3,}", re.IGNORECASE)
 _WORD = re.compile(r"\w{3,}")
@@ -78,8 +76,14 @@ class Scene:
     @cached_property
     def person(self) -> str:
         """The display name the item is about, or ''."""
-        found = _FENCED_PERSON.search(self.item) or _NAMED.search(self.item)
+        found = _PERSON.search(self.item)
         return found.group(1).strip() if found else ""
+
+    @cached_property
+    def worn_names(self) -> tuple[str, ...]:
+        """Names the prompt calls worn out, in a line "- names: A | B*"; a * stands for any ending."""
+        found = _WORN_NAMES.search(self.text)
+        return tuple(name.strip().lower() for name in found.group(1).split("|")) if found else ()
 
     @cached_property
     def numbers(self) -> tuple[int, ...]:
@@ -152,4 +156,4 @@ def _any_setting(text: str) -> str:
 
 def _ideas(own: str) -> tuple[str, ...]:
     clauses = (_CONJUNCTION.sub("", clause.strip()) for clause in _CLAUSE_END.split(own))
-    return tuple(clause for clause in clauses if 2 <= len(clause.split()) <= 8 and len(clause) <= 70)[:6]
+    return tuple(clause for clause in clauses if 2 <= len(clause.split()) <= 12 and len(clause) <= 90)[:6]

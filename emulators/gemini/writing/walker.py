@@ -22,8 +22,11 @@ from emulators.gemini.writing.words import Language
 _DEEPEST = 12
 """Levels after which optional properties are left out, so that recursive schemas end."""
 _TRIES = 8
+_UNBOUNDED = 6
+"""Items at most of an array that names no limit."""
 _PERSON_FIELD = re.compile(r"^(user_?name|handle|display_name|full_name)$")
 _RELATION = re.compile(r"relation|acquaint|mention", re.IGNORECASE)
+_WISHES = re.compile(r"wish", re.IGNORECASE)
 _LOOKS_LIKE_PROBABILITY = re.compile(r"probab|likel|confiden|typical")
 _FORMATS = {"date-time": "2031-04-{day:02d}T1{digit}:30:00Z", "date": "2031-04-{day:02d}", "time": "1{digit}:30:00"}
 
@@ -65,10 +68,12 @@ class Walker:
         self._scene = scene
         self._rng = rng
         self._wishes = wishes
-        self._people = People(scene.language, rng, scene.text, repeat=wishes.repeat_names)
+        self._people = People(scene.language, rng, scene.text, scene.worn_names, repeat=wishes.repeat_names)
         self._author = Author(scene, scene.language, rng, self._people)
         english = scene.language is Language.ENGLISH
         self._english = self._author if english else Author(scene, Language.ENGLISH, rng, self._people)
+        if scene.person:
+            self._author.person = self._english.person = self._people.known(scene.person, scene.own_handle)
 
     def walk(self) -> JsonValue:
         """A value for the whole schema."""
@@ -134,11 +139,13 @@ class Walker:
             return []
         least, most = node.get("minItems"), node.get("maxItems")
         low = least if isinstance(least, int) else 0
-        high = max(low, most if isinstance(most, int) else max(low, 4))
+        high = max(low, most if isinstance(most, int) else max(low, _UNBOUNDED))
         if _RELATION.search(spot.name):
             high = max(low, min(high, len(self._scene.others)))
         if spot.depth > _DEEPEST:
             count = low
+        elif _WISHES.search(spot.name) and self._scene.ideas:
+            count = min(max(len(self._scene.ideas), low), high)
         elif "properties" in resolve(self._root, items) and spot.arrays == 0 and not _RELATION.search(spot.name):
             wanted = self._wishes.exact if self._wishes.exact is not None else self._rng.randint(max(low, min(3, high)), high)
             count = round(min(max(wanted, low), high) * self._wishes.item_factor)
