@@ -194,7 +194,7 @@ def _popen(
 
 
 def _read(ready_file: Path) -> str | None:
-    return ready_file.read_text().strip() if ready_file.exists() else None
+    return (ready_file.read_text().strip() or None) if ready_file.exists() else None  # empty: not written to yet
 
 
 def _ask_to_die_with(parent_pid: int) -> Callable[[], None] | None:
