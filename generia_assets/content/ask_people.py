@@ -18,7 +18,7 @@ from generia_assets.content.schemas import Shape
 from generia_assets.content.shares import shares
 
 IDEAS_WEIGHED = 3
-"""Candidates for each person, with probabilities (verbalized sampling): enough to leave the most probable one, few enough to pay for."""
+"""Candidates for each person, with probabilities (verbalized sampling): enough to leave the most probable one."""
 
 # Output tokens: of a batch, for each person in it, of one person in full.
 _ROOM_BATCH = 2_048

@@ -20,8 +20,7 @@ def _pattern(entry: str) -> str:
     escaped = re.escape(entry.replace("’", "'").casefold()).replace(r"\ ", r"\s+").replace("'", "['’]")
     gap = r"(?:\W+\w+){0,6}?\W+"
     body = re.sub(r"(?:\\s\+)?…(?:\\s\+)?", lambda _: gap, escaped).replace(r"\*", r"\w*")
-    end = r"\b" if entry[-1].isalnum() else ""
-    return rf"\b{body}{end}"
+    return body + (r"\b" if entry[-1].isalnum() else "")
 
 
 @lru_cache(maxsize=64)
@@ -35,7 +34,7 @@ def ban_list(language: str, wished: str = "") -> BanFile:
     def merged(kind: str) -> tuple[str, ...]:
         entries: tuple[str, ...] = (*getattr(common, kind), *getattr(own, kind))
         folded = wished.casefold()
-        return tuple(entry for entry in dict.fromkeys(entries) if not re.search(_pattern(entry), folded))
+        return tuple(entry for entry in dict.fromkeys(entries) if not re.search(rf"\b{_pattern(entry)}", folded))
 
     return BanFile(**{kind: merged(kind) for kind in _KINDS})
 
@@ -46,13 +45,13 @@ def _search(language: str, wished: str, kinds: tuple[str, ...]) -> tuple[re.Patt
     patterns: list[tuple[str, str]] = []
     for kind in kinds:
         for entry in getattr(listed, kind):
-            start = r"\A\W*" if kind == "openings" else ""
+            start = r"\A" if kind == "openings" else ""
             patterns.append((entry, start + _pattern(entry)))
     if not patterns:
         return None
-    # One pass over the text however long the lists are; the group's number tells which entry it was.
+    # One pass over the text's words however long the lists are; the group's number tells which entry it was.
     joined = "|".join(f"({pattern})" for _, pattern in patterns)
-    return re.compile(joined), tuple(entry for entry, _ in patterns)
+    return re.compile(rf"(?<!\w)(?=\w)(?:{joined})"), tuple(entry for entry, _ in patterns)
 
 
 def trips(text: str, language: str, *, wished: str = "", kinds: tuple[str, ...] = _KINDS) -> list[str]:
@@ -64,7 +63,9 @@ def trips(text: str, language: str, *, wished: str = "", kinds: tuple[str, ...] 
     if search is None:
         return []
     pattern, entries = search
-    found = (entries[match.lastindex - 1] for match in pattern.finditer(text.casefold()) if match.lastindex)
+    # An opening is an opening behind a quotation mark or a dash too.
+    words = re.sub(r"\A\W+", "", text.casefold())
+    found = (entries[match.lastindex - 1] for match in pattern.finditer(words) if match.lastindex)
     return list(dict.fromkeys(found))
 
 

@@ -145,7 +145,7 @@ class WorldDraft(Draft):
 
     def expected_language(self) -> str:
         """The language the answer itself names."""
-        return type(self).language or self.content_language
+        return type(self).language or languages.canonical(self.content_language)
 
     def readable(self) -> dict[str, str]:
         """The description; the other fields follow it."""

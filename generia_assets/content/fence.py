@@ -13,7 +13,7 @@ from generia_assets.content import draw
 from generia_assets.content.text import clean
 
 # What may look like an angle bracket to a reader that normalises: ASCII, full-width, small, single quotes, mathematical.
-_TAG_START = re.compile(r"(?:[<＜﹤‹⟨〈]|&lt;?)(?=\s*[/\\]?\s*[^\W\d])")
+_TAG_START = re.compile(r"(?:[<＜﹤‹⟨〈]|&lt;?)+(?=[\s/\\]*[^\W\d])")
 
 
 @dataclass(frozen=True)

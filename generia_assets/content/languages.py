@@ -72,9 +72,10 @@ def find(name: str) -> Language | None:
 
 
 def canonical(name: str) -> str:
-    """The English name of a language the program knows; any other name as it came, on one line."""
+    """The English name of a language the program knows; any other name reduced to letters, at most 40."""
     known = find(name)
-    return known.name if known else one_line(name)
+    # An unknown name comes from a model and goes into the system instruction: nothing but a name may.
+    return known.name if known else re.sub(r"[^\w ()\-]", "", one_line(name))[:40].strip()
 
 
 def checked_script(language: str) -> str | None:

@@ -19,11 +19,11 @@ FOLDER = Path(__file__).parent / "prompts"
 
 @jinja2.pass_context
 def _fenced(context: jinja2.runtime.Context, text: str, name: str) -> str:
-    """Put the text between tags of this render's fence."""
+    """Put the text between tags of this render's fence, on lines of their own."""
     fence = context["fence"]
     if not isinstance(fence, Fence):
         raise TypeError("a template that fences text must be given a fence")
-    return fence.around(name, text)
+    return f"{fence.around(name, text)}\n"
 
 
 @cache
@@ -46,3 +46,8 @@ def environment() -> jinja2.Environment:
 def render(template: str, **values: object) -> str:
     """The text of a template (its file name without ``.j2``). Raises jinja2.TemplateError when template and values disagree."""
     return environment().get_template(f"{template}.j2").render(**values).strip()
+
+
+def complaint(kind: str, **values: object) -> str:
+    """One line about an answer that cannot be used as it is (prompts/complaints.j2)."""
+    return one_line(render("complaints", kind=kind, **values))

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import TypeVar
 
 from generia_assets.content import data_files, draw
 from generia_assets.content.data_files import RelationKind
@@ -32,6 +33,9 @@ _LONER_FROM = 6
 _CHORD_CHANCE = 0.3
 _TURN_CHANCE = 0.6
 """How often an event of the calendar changed what lies between two people."""
+
+
+CardT = TypeVar("CardT")
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,14 @@ def _pairs_inside(circle: Sequence[int], lot: random.Random) -> list[tuple[int, 
     return ring + (chords if size > 3 else [])
 
 
+def _dealt(cards: Sequence[CardT], count: int, lot: random.Random) -> list[CardT]:
+    """So many of these, each once before any comes twice: nobody gets three siblings by accident."""
+    dealt: list[CardT] = []
+    while len(dealt) < count:
+        dealt += lot.sample(cards, len(cards))
+    return dealt[:count]
+
+
 @lru_cache(maxsize=256)
 def _edges(seed: int, count: int, batch: int) -> tuple[_Edge, ...]:
     """All ties inside a batch, and its bridges to the batch before it."""
@@ -110,13 +122,16 @@ def _edges(seed: int, count: int, batch: int) -> tuple[_Edge, ...]:
         bridges = 1 + (lot.random() < 0.5)
         far += list(zip(there, here, strict=False))[:bridges]
 
-    def edge(pair: tuple[int, int], kinds: Sequence[RelationKind]) -> _Edge:
+    between = _dealt(relations.between, len(near) + len(far), lot)
+    kinds = _dealt(relations.near, len(near), lot) + _dealt(relations.far, len(far), lot)
+
+    def edge(pair: tuple[int, int], kind: RelationKind, words: str) -> _Edge:
         # Who is teacher and who is pupil is a matter of chance, not of who was invented first.
         left, right = pair if lot.random() < 0.5 else (pair[1], pair[0])
         turn = lot.randrange(2**16) if lot.random() < _TURN_CHANCE else None
-        return _Edge(left, right, lot.choice(kinds), lot.choice(relations.between), turn)
+        return _Edge(left, right, kind, words, turn)
 
-    return (*(edge(pair, relations.near) for pair in near), *(edge(pair, relations.far) for pair in far))
+    return tuple(edge(*drawn) for drawn in zip(near + far, kinds, between, strict=True))
 
 
 def acquaintances(seed: int, count: int, index: int) -> tuple[Tie, ...]:

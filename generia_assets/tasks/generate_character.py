@@ -1,0 +1,110 @@
+"""Task type ``generate_character``: a concept becomes a person, known to the platform (R4). One call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from generia_assets.content import ask_people
+from generia_assets.content.documents import (
+    Acquaintance,
+    Character,
+    CharacterBrief,
+    Relationship,
+    WorldDescription,
+    WorldRequest,
+)
+from generia_assets.content.drafts import CharacterDraft, in_language
+from generia_assets.content.rendering import complaint
+from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
+from generia_assets.tasks.ladders import write_down_the_ladder
+from generia_assets.tasks.tools import NewCharacter, Tools
+
+log = logging.getLogger(__name__)
+
+PLATFORM_FIELDS = frozenset(
+    {
+        "username",
+        "display_name",
+        "bio",
+        "background_story",
+        "personality",
+        "appearance",
+        "interests",
+        "speaking_style",
+        "common_topics",
+        "avatar_description",
+        "avatar_style",
+        "relationships",
+        "secret",
+        "daily_routine",
+    }
+)
+"""The fields of a character that the platform's pages know (contracts.md)."""
+
+
+def character_of(
+    draft: CharacterDraft, brief: CharacterBrief, acquaintances: Sequence[Acquaintance], character_id: str = ""
+) -> Character:
+    """The document of a draft. Names, key and share of the posts are the brief's; relations are with these people only."""
+    named = zip(ask_people.relation_slots(acquaintances), acquaintances, strict=True)
+    ties = [(other, draft.relations[slot]) for slot, other in named if slot in draft.relations]
+    return Character(
+        key=brief.key,
+        username=brief.username,
+        display_name=brief.display_name,
+        bio=draft.bio,
+        background_story="\n\n".join(draft.story),
+        personality=draft.personality,
+        appearance=draft.appearance,
+        interests=tuple(draft.interests),
+        speaking_style=draft.speaking_style,
+        common_topics=tuple(draft.common_topics),
+        avatar_description=draft.avatar_description,
+        avatar_style=draft.avatar_style,
+        relationships=tuple(
+            Relationship(username=other.username, relationship_type=tie.relationship_type, description=tie.description)
+            for other, tie in ties
+        ),
+        secret=draft.secret,
+        daily_routine=draft.daily_routine,
+        look=draft.look,
+        posts_count=brief.posts_count,
+        character_id=character_id,
+    )
+
+
+@durable_task(Level.ITEM)
+async def generate_character(
+    parameters: TaskParameters,
+    tools: Tools,
+    request: WorldRequest,
+    world: WorldDescription,
+    brief: CharacterBrief,
+    acquaintances: Sequence[Acquaintance],
+) -> Character:
+    """Write the person and create them on the platform.
+
+    Relations are with ``acquaintances`` only, one each; a missing one is asked for once more. Refused: asked more softly, then with
+    nothing but the name and one line; RefusedError when that is refused too.
+    """
+    draft_class = in_language(CharacterDraft, world.user_preferences.language)
+    draft, reason = await write_down_the_ladder(
+        tools.writer,
+        draft_class,
+        [
+            lambda _: ask_people.character(request, world, brief, acquaintances),
+            lambda reason: ask_people.character(request, world, brief, acquaintances, softened=reason),
+            lambda reason: ask_people.character(request, world, brief, acquaintances, softened=reason, mild=True),
+        ],
+    )
+    missing = [slot for slot in ask_people.relation_slots(acquaintances) if slot not in draft.relations]
+    if missing and not reason:
+        prompt = ask_people.character(request, world, brief, acquaintances)
+        draft = await tools.writer.write(prompt.with_complaints(complaint("relations", names=missing)), draft_class)
+    unknown = character_of(draft, brief, acquaintances)
+    if len(unknown.relationships) < len(acquaintances):
+        log.warning("%s tells %d of %d relations", brief.key, len(unknown.relationships), len(acquaintances))
+    meta = unknown.model_dump(mode="json", include=set(PLATFORM_FIELDS))
+    character_id = await tools.publisher.character(NewCharacter(display_name=brief.display_name, meta=meta))
+    return unknown.model_copy(update={"character_id": character_id})

@@ -1,0 +1,31 @@
+"""Task type ``generate_character_avatar``: a character's portrait (R4). No call of the model, one at quality ``high``."""
+
+from __future__ import annotations
+
+from generia_assets.content import ask_world, draw
+from generia_assets.content.documents import Character, CharacterAvatar, Quality, WorldDescription, WorldRequest
+from generia_assets.content.pictures import AVATAR_SIZE, neutral_prompt, picture_prompt
+from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
+from generia_assets.tasks.ladders import paint_or_neutral, refined_scene
+from generia_assets.tasks.tools import MediaType, Picture, Tools
+
+
+@durable_task(Level.ITEM)
+async def generate_character_avatar(
+    parameters: TaskParameters, tools: Tools, request: WorldRequest, world: WorldDescription, character: Character
+) -> CharacterAvatar:
+    """Paint the picture the character chose of themselves, in the world's style and with their looks, and set it as avatar."""
+    scene = character.avatar_description
+    if request.quality is Quality.HIGH:
+        scene = await refined_scene(tools.writer, ask_world.refine_picture(request, world, "avatar", scene), scene)
+    width, height = AVATAR_SIZE
+    picture = Picture(
+        media_type=MediaType.AVATAR,
+        prompt=picture_prompt(world, "avatar", scene, look=character.look, manner=character.avatar_style),
+        width=width,
+        height=height,
+        seed=draw.number(request.seed, "picture", "avatar", character.key),
+    )
+    media = await paint_or_neutral(tools.painter, picture, neutral_prompt(world, "avatar"), character_id=character.character_id)
+    await tools.publisher.avatar(character.character_id, media)
+    return CharacterAvatar(key=character.key, username=character.username, character_id=character.character_id, avatar=media)

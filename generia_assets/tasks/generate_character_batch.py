@@ -1,0 +1,113 @@
+"""Task type ``generate_character_batch``: the concepts and names of up to ten people, unlike all before them (R4). One call."""
+
+from __future__ import annotations
+
+import logging
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from generia_assets.content import ask_people, banlist
+from generia_assets.content.axes import character_axes
+from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest, character_key
+from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, in_language
+from generia_assets.content.names import Roster, username
+from generia_assets.content.numbered import settle
+from generia_assets.content.rendering import complaint
+from generia_assets.content.shares import BATCH, shares
+from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
+from generia_assets.tasks.tools import Tools
+from resources.outcomes import InvalidAnswerError, RefusedError
+
+log = logging.getLogger(__name__)
+
+MOST_ANSWERS = 6
+"""Answers asked for one batch before it has failed."""
+STRICT_ANSWERS = 3
+"""Answers in which a worn-out name is sent back. After them it is taken: a dull name is better than no world."""
+
+
+class CharacterBatchParameters(TaskParameters):
+    """Which people: ``count`` (1 to 10) from index ``first``; ``key`` is ``b000`` for the first batch."""
+
+    first: int = Field(ge=0)
+    count: int = Field(ge=1, le=BATCH)
+
+
+class CharacterBriefs(BaseModel):
+    """The concepts of one batch, in the order of their indices. ``worn``: what in them trips the ban list, for counting."""
+
+    model_config = ConfigDict(frozen=True)
+
+    briefs: tuple[CharacterBrief, ...]
+    worn: tuple[str, ...] = ()
+
+
+def _objection(number: int, draft: ConceptDraft, taken: tuple[Roster, Roster], worn: list[str]) -> str:
+    """Why this person cannot be taken as they are, or ''."""
+    handle = username(draft.username)
+    if not handle:
+        return complaint("nameless", number=number, name=draft.username)
+    if any(roster.has(handle, draft.display_name) for roster in taken):
+        return complaint("taken", number=number, name=f"{draft.display_name} (@{handle})")
+    if worn:
+        return complaint("worn", number=number, name=draft.display_name, found=worn)
+    return ""
+
+
+@durable_task(Level.WORLD)
+async def generate_character_batch(
+    parameters: CharacterBatchParameters, tools: Tools, request: WorldRequest, world: WorldDescription, roster: Roster
+) -> CharacterBriefs:
+    """Invent exactly the people asked for; ``roster`` knows everybody of the earlier batches.
+
+    Too few are asked for again, too many cut, names that exist or are worn out asked for again with the reason. Raises
+    InvalidAnswerError when ``MOST_ANSWERS`` answers did not suffice.
+    """
+    language = world.user_preferences.language
+    posts = shares(request.seed, request.users_count, request.posts_count)
+    made: dict[int, CharacterBrief] = {}
+    made_names = Roster()
+    complaints: list[str] = []
+    for answer in range(MOST_ANSWERS):
+        missing = [number for number in range(1, parameters.count + 1) if number not in made]
+        prompt = ask_people.character_batch(
+            request, world, first=parameters.first, numbers=missing, roster=roster, made=tuple(made.values())
+        ).with_complaints(*complaints)
+        try:
+            draft = await tools.writer.write(prompt, in_language(ConceptsDraft, language))
+        except RefusedError as refusal:
+            # Which of the people was refused is not told, so all that are missing become other people.
+            log.warning("concepts %s were refused (%s); asking for others", parameters.key, refusal.reason)
+            complaints = [complaint("refused", reason=refusal.reason)]
+            continue
+        complaints = []
+        settled = settle(draft.people, missing)
+        for number, person in settled.items():
+            names = f"{person.display_name} {person.username.replace('_', ' ')}"
+            worn = banlist.name_trips(names, language, wished=request.user_prompt) if answer < STRICT_ANSWERS else []
+            objection = _objection(number, person, (roster, made_names), worn)
+            if objection:
+                complaints.append(objection)
+                continue
+            index = parameters.first + number - 1
+            made[number] = CharacterBrief(
+                key=character_key(index),
+                username=username(person.username),
+                display_name=person.display_name,
+                concept=person.concept,
+                one_line=person.one_line,
+                axes=character_axes(request.seed, index),
+                posts_count=posts[index],
+            )
+            made_names.add(made[number])
+        if len(made) == parameters.count:
+            briefs = tuple(made[number] for number in sorted(made))
+            told = "\n".join(f"{brief.display_name}. {brief.concept}" for brief in briefs)
+            return CharacterBriefs(briefs=briefs, worn=tuple(banlist.trips(told, language, wished=request.user_prompt)))
+        unanswered = [number for number in missing if number not in settled]
+        if unanswered:
+            complaints.append(complaint("missing", numbers=unanswered))
+    raise InvalidAnswerError(
+        f"{MOST_ANSWERS} answers gave {len(made)} of the {parameters.count} people of batch {parameters.key}; "
+        f"the last problem: {' '.join(complaints)}"
+    )

@@ -1,0 +1,106 @@
+"""Task type ``generate_post``: an idea becomes a post and a picture's prompt (R4). One call."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+
+from generia_assets.content import ask_posts, banlist, languages
+from generia_assets.content.documents import Acquaintance, Character, Post, PostBrief, WorldDescription, WorldRequest
+from generia_assets.content.drafts import PostDraft, in_language
+from generia_assets.content.mentions import settle_mentions
+from generia_assets.content.pictures import neutral_prompt, scene_with_author
+from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
+from generia_assets.tasks.ladders import write_down_the_ladder
+from generia_assets.tasks.tools import Tools
+from resources.outcomes import RefusedError
+
+log = logging.getLogger(__name__)
+
+
+def _hashtags(tags: Iterable[str]) -> tuple[str, ...]:
+    joined = [re.sub(r"[^\w]", "", tag) for tag in tags]
+    # A tag in another case is the same tag; the first spelling stays.
+    first = {tag.casefold(): tag for tag in reversed(joined) if tag}
+    return tuple(tag for tag in dict.fromkeys(joined) if first.get(tag.casefold()) == tag)
+
+
+def post_of(draft: PostDraft, brief: PostBrief, character: Character, acquaintances: Sequence[Acquaintance], softened: str) -> Post:
+    """The document of a draft. Every mention in it exists; ``softened`` says for which refusal it was asked for again."""
+    content, found = settle_mentions(draft.content, (other.username for other in acquaintances))
+    note = f" [asked for again in softer words: moderation had refused it ({softened})]" if softened else ""
+    return Post(
+        key=brief.key,
+        character=character.key,
+        username=character.username,
+        character_id=character.character_id,
+        order=brief.order,
+        moment=brief.moment,
+        content=content,
+        image_prompt=scene_with_author(draft.image_prompt, character.look) if draft.shows_author else draft.image_prompt,
+        image_style=draft.image_style,
+        hashtags=_hashtags(draft.hashtags),
+        mood=draft.mood,
+        context=draft.context + note,
+        mentions=tuple(dict.fromkeys((*found, *brief.mentions))),
+        location=draft.location,
+        time_of_day=draft.time_of_day,
+    )
+
+
+def deleted_post(brief: PostBrief, character: Character, world: WorldDescription, reason: str) -> Post:
+    """What stands in place of a post that moderation refused twice (R10), in the world's language."""
+    return Post(
+        key=brief.key,
+        character=character.key,
+        username=character.username,
+        character_id=character.character_id,
+        order=brief.order,
+        moment=brief.moment,
+        content=languages.deleted_post(world.user_preferences.language),
+        image_prompt=neutral_prompt(world, "post"),
+        image_style="",
+        hashtags=(),
+        mood="",
+        context="",
+        mentions=(),
+        location="",
+        time_of_day="",
+        deleted_reason=f"refused by moderation twice: {reason}",
+    )
+
+
+@durable_task(Level.ITEM)
+async def generate_post(
+    parameters: TaskParameters,
+    tools: Tools,
+    request: WorldRequest,
+    world: WorldDescription,
+    character: Character,
+    brief: PostBrief,
+    acquaintances: Sequence[Acquaintance],
+    story: Sequence[PostBrief],
+) -> Post:
+    """Write the post of this idea; ``story`` are the character's ideas, so that this one fits between its neighbours.
+
+    Refused by moderation: asked again in softer words that keep what the user wants; refused twice: a placeholder.
+    """
+    try:
+        draft, softened = await write_down_the_ladder(
+            tools.writer,
+            in_language(PostDraft, world.user_preferences.language),
+            [
+                lambda _: ask_posts.post(request, world, character, brief, acquaintances, story),
+                lambda reason: ask_posts.post(request, world, character, brief, acquaintances, story, softened=reason),
+            ],
+        )
+    except RefusedError as refusal:
+        log.warning("%s was refused twice (%s); a placeholder stands in for it", brief.key, refusal.reason)
+        return deleted_post(brief, character, world, refusal.reason)
+    post = post_of(draft, brief, character, acquaintances, softened)
+    worn = banlist.trips(post.content, world.user_preferences.language, wished=request.user_prompt)
+    if worn:
+        # Counted, not asked for again: a worn-out word in one post of many is not worth a call.
+        log.info("%s uses what is worn out: %s", post.key, ", ".join(worn))
+    return post

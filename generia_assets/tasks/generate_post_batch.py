@@ -1,0 +1,122 @@
+"""Task type ``generate_post_batch``: the ideas of up to ten posts of one character, in the order of their life (R4). One call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from generia_assets.content import ask_posts
+from generia_assets.content.documents import (
+    Acquaintance,
+    Character,
+    PostBrief,
+    WorldDescription,
+    WorldRequest,
+    post_key,
+)
+from generia_assets.content.drafts import IdeaDraft, IdeasDraft, in_language
+from generia_assets.content.numbered import settle
+from generia_assets.content.rendering import complaint
+from generia_assets.content.shares import BATCH
+from generia_assets.content.storyline import Slot
+from generia_assets.content.text import alike, cut
+from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
+from generia_assets.tasks.tools import Tools
+from resources.outcomes import InvalidAnswerError, RefusedError
+
+MOST_ANSWERS = 6
+"""Answers asked for one batch before it has failed."""
+MOST_REFUSALS = 3
+"""Refusals by moderation before the batch has failed with the last of them."""
+
+
+class PostBatchParameters(TaskParameters):
+    """Which posts of the character: ``count`` (1 to 10) from order ``first``; ``key`` is ``c0007-b000`` for the first batch."""
+
+    first: int = Field(ge=0)
+    count: int = Field(ge=1, le=BATCH)
+
+
+class PostBriefs(BaseModel):
+    """The ideas of one batch, in the order of the character's life."""
+
+    model_config = ConfigDict(frozen=True)
+
+    briefs: tuple[PostBrief, ...]
+
+
+def _brief(
+    draft: IdeaDraft, slot: Slot, character: Character, world: WorldDescription, acquaintances: Sequence[Acquaintance]
+) -> PostBrief:
+    known = range(1, len(acquaintances) + 1)
+    mentions = [acquaintances[number - 1].username for number in draft.mentions if number in known]
+    return PostBrief(
+        key=post_key(character.key, slot.order),
+        character=character.key,
+        username=character.username,
+        order=slot.order,
+        moment=draft.moment,
+        idea=draft.idea,
+        form=slot.form.name,
+        event=world.calendar[draft.event - 1].name if 0 < draft.event <= len(world.calendar) else "",
+        mentions=tuple(dict.fromkeys(mentions)),
+    )
+
+
+@durable_task(Level.ITEM)
+async def generate_post_batch(
+    parameters: PostBatchParameters,
+    tools: Tools,
+    request: WorldRequest,
+    world: WorldDescription,
+    character: Character,
+    acquaintances: Sequence[Acquaintance],
+    earlier: Sequence[PostBrief],
+) -> PostBriefs:
+    """Plan exactly the posts asked for; ``earlier`` are all ideas of this character's former batches.
+
+    Too few are asked for again, too many cut, repeats asked for again with the reason, refused ones more softly. Raises
+    InvalidAnswerError when ``MOST_ANSWERS`` answers did not suffice, RefusedError after ``MOST_REFUSALS``.
+    """
+    slots = ask_posts.line_of(request, world, character, acquaintances).slots
+    made: dict[int, PostBrief] = {}
+    complaints: list[str] = []
+    softened = ""
+    refusals = 0
+    for _ in range(MOST_ANSWERS):
+        missing = [number for number in range(1, parameters.count + 1) if number not in made]
+        prompt = ask_posts.post_batch(
+            request,
+            world,
+            character,
+            acquaintances,
+            first=parameters.first,
+            numbers=missing,
+            earlier=(*earlier, *(made[number] for number in sorted(made))),
+            softened=softened,
+        ).with_complaints(*complaints)
+        try:
+            draft = await tools.writer.write(prompt, in_language(IdeasDraft, world.user_preferences.language))
+        except RefusedError as refusal:
+            refusals += 1
+            if refusals == MOST_REFUSALS:
+                raise
+            softened, complaints = refusal.reason, []
+            continue
+        complaints = []
+        settled = settle(draft.ideas, missing)
+        for number, idea in settled.items():
+            if any(alike(idea.idea, other.idea) for other in (*earlier, *made.values())):
+                complaints.append(complaint("repeated", number=number, name=cut(idea.idea, 60)))
+                continue
+            made[number] = _brief(idea, slots[parameters.first + number - 1], character, world, acquaintances)
+        if len(made) == parameters.count:
+            return PostBriefs(briefs=tuple(made[number] for number in sorted(made)))
+        unanswered = [number for number in missing if number not in settled]
+        if unanswered:
+            complaints.append(complaint("missing", numbers=unanswered))
+    raise InvalidAnswerError(
+        f"{MOST_ANSWERS} answers gave {len(made)} of the {parameters.count} ideas of {parameters.key}; "
+        f"the last problem: {' '.join(complaints)}"
+    )

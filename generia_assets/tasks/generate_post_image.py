@@ -1,0 +1,56 @@
+"""Task type ``generate_post_image``: a post's picture, and as the last act the post itself (R4).
+
+No call of the language model; one at quality ``high``.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from generia_assets.content import ask_world, draw
+from generia_assets.content.documents import Character, Post, PostImage, Quality, WorldDescription, WorldRequest
+from generia_assets.content.pictures import POST_SIZE, neutral_prompt, picture_prompt
+from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
+from generia_assets.tasks.ladders import paint_or_neutral, refined_scene
+from generia_assets.tasks.tools import MediaType, NewPost, Picture, Tools
+
+
+@durable_task(Level.ITEM)
+async def generate_post_image(
+    parameters: TaskParameters,
+    tools: Tools,
+    request: WorldRequest,
+    world: WorldDescription,
+    character: Character,
+    post: Post,
+) -> PostImage:
+    """Paint the picture in the world's style (a refused one becomes a neutral one) and publish the post with it."""
+    neutral = neutral_prompt(world, "post")
+    if post.deleted_reason:
+        prompt = neutral
+    else:
+        scene = post.image_prompt
+        if request.quality is Quality.HIGH:
+            asked = ask_world.refine_picture(request, world, "post", scene, text=post.content)
+            scene = await refined_scene(tools.writer, asked, scene)
+        prompt = picture_prompt(world, "post", scene, manner=post.image_style)
+    width, height = POST_SIZE
+    picture = Picture(
+        media_type=MediaType.POST_IMAGE,
+        prompt=prompt,
+        width=width,
+        height=height,
+        seed=draw.number(request.seed, "picture", "post", post.key),
+    )
+    media = await paint_or_neutral(tools.painter, picture, neutral, character_id=character.character_id)
+    post_id = await tools.publisher.post(
+        NewPost(character_id=character.character_id, caption=post.content, media_id=media.media_id, tags=post.hashtags)
+    )
+    return PostImage(
+        key=post.key,
+        character=character.key,
+        character_id=character.character_id,
+        post_id=post_id,
+        image=media,
+        published_at=datetime.now(UTC),
+    )

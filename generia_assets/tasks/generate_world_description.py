@@ -1,0 +1,101 @@
+"""Task type ``generate_world_description``: a user's sentence becomes a world (R4). One call."""
+
+from __future__ import annotations
+
+from generia_assets.content import ask_world, languages
+from generia_assets.content.documents import (
+    AdditionalDetails,
+    NamingCustoms,
+    UserPreferences,
+    WorldDescription,
+    WorldEvent,
+    WorldRequest,
+)
+from generia_assets.content.drafts import WorldDraft, in_language
+from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
+from generia_assets.tasks.ladders import write_down_the_ladder
+from generia_assets.tasks.tools import Tools
+from resources.outcomes import RefusedError
+
+PLATFORM_FIELDS = frozenset(
+    {
+        "name",
+        "description_short",
+        "description",
+        "theme",
+        "technology_level",
+        "social_structure",
+        "culture",
+        "geography",
+        "visual_style",
+        "history",
+        "common_activities",
+        "typical_stories",
+        "user_preferences",
+        "additional_details",
+    }
+)
+"""The fields of a world that the platform's pages know (contracts.md); the others are for later requests to the model."""
+
+
+def world_of(draft: WorldDraft, request: WorldRequest) -> WorldDescription:
+    """The document of a draft. The world's language is the one ordered, or else the one the draft found the sentence to be in."""
+    return WorldDescription(
+        name=draft.name,
+        description_short=draft.description_short,
+        description="\n\n".join(draft.paragraphs),
+        theme=draft.theme,
+        technology_level=draft.technology_level,
+        social_structure=draft.social_structure,
+        culture=draft.culture,
+        geography=draft.geography,
+        visual_style=draft.visual_style,
+        history=draft.history,
+        common_activities=tuple(draft.common_activities),
+        typical_stories=tuple(draft.typical_stories),
+        user_preferences=UserPreferences(
+            language=request.language or languages.canonical(draft.content_language),
+            other_preferences=tuple(draft.wishes),
+        ),
+        additional_details=AdditionalDetails(
+            climate=draft.climate,
+            resources=draft.resources,
+            conflicts=draft.conflicts,
+            traditions=draft.traditions,
+            technology=draft.technology,
+            magic_system=draft.magic_system,
+            time_period=draft.time_period,
+            language=draft.languages_spoken,
+            custom_details=tuple(draft.custom_details),
+        ),
+        naming=NamingCustoms(rules=draft.naming_rules, examples=tuple(draft.naming_examples)),
+        calendar=tuple(WorldEvent.model_validate(event.model_dump()) for event in draft.calendar),
+    )
+
+
+@durable_task(Level.WORLD)
+async def generate_world_description(parameters: TaskParameters, tools: Tools, request: WorldRequest) -> WorldDescription:
+    """Describe the world and tell the platform of it, whose pages show it at once.
+
+    Raises RefusedError, with a message for the user, when moderation refuses the sentence as it is and told more softly.
+    """
+    draft_class = in_language(WorldDraft, request.language) if request.language else WorldDraft
+    try:
+        draft, _ = await write_down_the_ladder(
+            tools.writer,
+            draft_class,
+            [
+                lambda _: ask_world.world_description(request),
+                lambda reason: ask_world.world_description(request, softened=reason),
+            ],
+        )
+    except RefusedError as refusal:
+        raise RefusedError(
+            f"The language model's moderation refuses a world of this prompt ({refusal.reason}). "
+            "Word it differently and order the world again; nothing was published.",
+            reason=refusal.reason,
+        ) from refusal
+    world = world_of(draft, request)
+    params = world.model_dump(mode="json", include=set(PLATFORM_FIELDS))
+    await tools.publisher.world_params(world.name, params, request.users_count, request.posts_count)
+    return world

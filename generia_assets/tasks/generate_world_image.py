@@ -1,0 +1,50 @@
+"""Task type ``generate_world_image``: the world's wide header and its icon (R4). One call for both prompts, two pictures."""
+
+from __future__ import annotations
+
+import logging
+
+from generia_assets.content import ask_world, draw
+from generia_assets.content.documents import Media, WorldDescription, WorldImages, WorldRequest
+from generia_assets.content.drafts import WorldImagesDraft
+from generia_assets.content.pictures import HEADER_SIZE, ICON_SIZE, neutral_prompt, picture_prompt
+from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
+from generia_assets.tasks.ladders import paint_or_neutral
+from generia_assets.tasks.tools import MediaType, Picture, Tools
+from resources.outcomes import RefusedError
+
+log = logging.getLogger(__name__)
+
+
+def _scenes(draft: WorldImagesDraft) -> tuple[tuple[str, str], ...]:
+    return ("header", draft.header_prompt), ("icon", draft.icon_prompt)
+
+
+@durable_task(Level.WORLD)
+async def generate_world_image(
+    parameters: TaskParameters, tools: Tools, request: WorldRequest, world: WorldDescription
+) -> WorldImages:
+    """Write both prompts, paint both pictures in the world's visual style, and give them to the world on the platform."""
+    try:
+        draft = await tools.writer.write(ask_world.world_images(request, world), WorldImagesDraft)
+        prompts = {kind: picture_prompt(world, kind, scene) for kind, scene in _scenes(draft)}
+    except RefusedError as refusal:
+        log.warning("the prompts of the world's pictures were refused (%s); painting neutral ones", refusal.reason)
+        prompts = {}
+
+    async def paint(kind: str, media_type: MediaType, size: tuple[int, int]) -> Media:
+        width, height = size
+        neutral = neutral_prompt(world, kind)
+        picture = Picture(
+            media_type=media_type,
+            prompt=prompts.get(kind, neutral),
+            width=width,
+            height=height,
+            seed=draw.number(request.seed, "picture", kind),
+        )
+        return await paint_or_neutral(tools.painter, picture, neutral)
+
+    header = await paint("header", MediaType.WORLD_HEADER, HEADER_SIZE)
+    icon = await paint("icon", MediaType.WORLD_ICON, ICON_SIZE)
+    await tools.publisher.world_images(header.media_id, icon.media_id)
+    return WorldImages(header=header, icon=icon)

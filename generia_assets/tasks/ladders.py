@@ -1,0 +1,58 @@
+"""Ladders: what is tried after moderation refused, rung by rung (R10).
+
+Here: climbing down. Not here: which rungs there are (each task), what a softer request says (content/prompts).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from generia_assets.content.documents import Media
+from generia_assets.content.drafts import PicturePromptDraft
+from generia_assets.content.prompt import Prompt
+from generia_assets.tasks.tools import Painter, Picture, Writer
+from resources.outcomes import RefusedError
+
+log = logging.getLogger(__name__)
+
+DraftT = TypeVar("DraftT", bound=BaseModel)
+Rung = Callable[[str], Prompt]
+"""Makes a request of the reason for which the one before was refused ('' on the first rung)."""
+
+
+async def write_down_the_ladder(writer: Writer, draft: type[DraftT], rungs: Sequence[Rung]) -> tuple[DraftT, str]:
+    """The first answer that moderation lets through, and the last reason it refused for ('' when it never did).
+
+    Raises the last RefusedError when every rung was refused.
+    """
+    reason = ""
+    for rung in rungs[:-1]:
+        prompt = rung(reason)
+        try:
+            return await writer.write(prompt, draft), reason
+        except RefusedError as refusal:
+            log.warning("%s was refused (%s); asking more softly", prompt.request_type, refusal.reason)
+            reason = refusal.reason
+    return await writer.write(rungs[-1](reason), draft), reason
+
+
+async def paint_or_neutral(painter: Painter, picture: Picture, neutral: str, *, character_id: str | None = None) -> Media:
+    """The picture, or one of the ``neutral`` prompt when the first is refused; raises RefusedError when that is refused too."""
+    try:
+        return await painter.paint(picture, character_id=character_id)
+    except RefusedError as refusal:
+        log.warning("a picture (%s) was refused (%s); painting a neutral one", picture.media_type.name, refusal.reason)
+        return await painter.paint(picture.model_copy(update={"prompt": neutral}), character_id=character_id)
+
+
+async def refined_scene(writer: Writer, prompt: Prompt, scene: str) -> str:
+    """A better picture prompt for this scene (quality ``high``); the scene as it was when moderation refuses to better it."""
+    try:
+        return (await writer.write(prompt, PicturePromptDraft)).image_prompt
+    except RefusedError as refusal:
+        log.warning("%s was refused (%s); painting the first draft", prompt.request_type, refusal.reason)
+        return scene

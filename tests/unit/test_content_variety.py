@@ -1,0 +1,171 @@
+"""What the program draws: axes, shares, the social graph, storylines."""
+
+from collections import Counter
+
+import pytest
+
+from generia_assets.content import data_files
+from generia_assets.content.axes import character_axes, posting_axes
+from generia_assets.content.draw import world_seed
+from generia_assets.content.shares import shares
+from generia_assets.content.social import acquaintances, batch_of, introduce, ready_after
+from generia_assets.content.storyline import storyline
+from tests.unit.worlds import a_brief, a_request, a_world
+
+SEEDS = [world_seed(name) for name in ("a", "b", "c")]
+
+
+def test_a_seed_depends_on_the_world_id_alone():
+    """The same id gives the same seed in every process, fitting a signed 64-bit integer."""
+    assert world_seed("7f0c") == world_seed("7f0c") == 7718935546230271933
+    assert 0 <= world_seed("x") < 2**63
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_axes_spread_like_a_latin_square(seed):
+    """In every block of as many people as an axis has values each value occurs exactly once, for every axis."""
+    for axis in data_files.axes().axes:
+        size = len(axis.values)
+        for block in range(4):
+            drawn = [character_axes(seed, index)[axis.name] for index in range(block * size, (block + 1) * size)]
+            assert sorted(drawn) == sorted(axis.values)
+
+
+def test_axes_do_not_travel_together():
+    """Values of two axes are drawn apart: few pairs of values repeat among a hundred people."""
+    pairs = Counter((drawn["work"], drawn["voice"]) for drawn in (character_axes(SEEDS[0], index) for index in range(100)))
+    assert len(pairs) > 50
+
+
+def test_what_is_told_with_every_post_is_part_of_the_draw():
+    """The posting axes are the character's own."""
+    assert posting_axes(SEEDS[0], 3).items() <= character_axes(SEEDS[0], 3).items()
+    assert "voice" in posting_axes(SEEDS[0], 3)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("people", "posts"),
+    [
+        (1, 0),
+        (1, 1),
+        (1, 9),
+        (2, 2),
+        (2, 3),
+        (2, 4),
+        (2, 16),
+        (3, 0),
+        (5, 3),
+        (7, 56),
+        (25, 150),
+        (25, 200),
+        (25, 201),
+        (10, 5000),
+        (1000, 7777),
+    ],
+)
+def test_shares_are_exact_capped_and_fair(seed, people, posts):
+    """Shares sum exactly, nobody is empty-handed with enough posts, and one answer holds each share up to eight posts a person."""
+    drawn = shares(seed, people, posts)
+    assert len(drawn) == people
+    assert sum(drawn) == posts
+    assert min(drawn) >= (1 if posts >= people else 0)
+    if posts <= people:
+        assert max(drawn) <= 1
+    if posts <= 8 * people:
+        assert max(drawn) <= 10
+
+
+@pytest.mark.parametrize("people", [2, 3, 10, 25, 100])
+def test_shares_are_uneven_wherever_they_can_be(people):
+    """With more posts than people somebody always writes more than somebody else."""
+    for seed in range(40):
+        for posts in (people + 1, 2 * people, 6 * people, 8 * people, 30 * people):
+            drawn = shares(seed, people, posts)
+            assert max(drawn) > min(drawn), (seed, people, posts)
+
+
+def test_every_relation_has_two_sides():
+    """Whoever knows somebody is known by them, with the same thing between them and the other word of the same kind."""
+    words = {(kind.one, kind.other) for kind in (*data_files.relations().near, *data_files.relations().far)}
+    for seed in SEEDS:
+        for count in (1, 2, 3, 5, 11, 25, 40):
+            for index in range(count):
+                for tie in acquaintances(seed, count, index):
+                    assert 0 <= tie.index < count
+                    assert tie.index != index
+                    back = next(other for other in acquaintances(seed, count, tie.index) if other.index == index)
+                    assert (back.between, back.turn) == (tie.between, tie.turn)
+                    assert (tie.relation, back.relation) in words or (back.relation, tie.relation) in words
+
+
+def test_the_graph_has_circles_bridges_and_loners():
+    """A world has a loner or two but not many, nobody knows a crowd, and neighbouring batches are joined."""
+    for seed in SEEDS:
+        degrees = [len(acquaintances(seed, 40, index)) for index in range(40)]
+        assert 1 <= degrees.count(0) <= 6
+        assert max(degrees) <= 8
+        for batch in range(1, 4):
+            bridges = [
+                tie
+                for index in range(batch * 10, batch * 10 + 10)
+                for tie in acquaintances(seed, 40, index)
+                if batch_of(tie.index) == batch - 1
+            ]
+            assert 1 <= len(bridges) <= 2
+
+
+def test_nothing_waits_for_the_whole_world():
+    """A character needs the concepts of the own batch, and at most two of ten those of the next one."""
+    for seed in SEEDS:
+        for batch in range(4):
+            late = [index for index in range(batch * 10, batch * 10 + 10) if ready_after(seed, 40, index) > batch]
+            assert len(late) <= 2
+            assert all(ready_after(seed, 40, index) == batch + 1 for index in late)
+
+
+def test_a_large_world_needs_no_stored_graph():
+    """The ties of one index in a world of 100,000 are those computed alone, with nobody else's."""
+    ties = acquaintances(SEEDS[0], 100_000, 73_456)
+    assert all(abs(batch_of(tie.index) - 7_345) <= 1 for tie in ties)
+
+
+def test_introductions_name_people_who_exist():
+    """Acquaintances come from briefs; whoever is not there yet is left out, and both sides are told the same story."""
+    request, world = a_request(), a_world()
+    briefs = {index: a_brief(index, request) for index in range(25)}
+    index = next(index for index in range(25) if len(acquaintances(request.seed, 25, index)) > 1)
+    known = introduce(request, world, index, briefs)
+    assert {other.username for other in known} <= {brief.username for brief in briefs.values()}
+    absent = acquaintances(request.seed, 25, index)[0].index
+    without = introduce(request, world, index, {key: brief for key, brief in briefs.items() if key != absent})
+    assert len(without) == len(known) - 1
+    back = {other.key: other for other in introduce(request, world, absent, briefs)}[briefs[index].key]
+    assert back.between == known[0].between
+    events = {event.name for event in world.calendar}
+    told = [other.between for i in range(25) for other in introduce(request, world, i, briefs)]
+    assert any(event in words for words in told for event in events)
+
+
+def test_a_storyline_develops():
+    """Posts vary in form, follow the calendar's order, hang partly on events, and begin and end differently."""
+    forms = len(data_files.post_kinds().forms)
+    for seed in SEEDS:
+        for posts in (1, 2, 6, 10, 30):
+            line = storyline(seed, 4, posts, 8, 3)
+            assert [slot.order for slot in line.slots] == list(range(posts))
+            assert len({slot.form.name for slot in line.slots}) == min(posts, forms)
+            events = [slot.event for slot in line.slots if slot.event]
+            assert events == sorted(events)
+            assert all(1 <= event <= 8 for event in events)
+            if posts > 3:
+                assert 0 < len(events) < posts
+                assert line.slots[0].beat != line.slots[-1].beat
+            assert all(slot.partner for slot in line.slots if slot.form.needs_someone)
+
+
+def test_a_loner_addresses_nobody():
+    """Who knows nobody gets no post that needs a partner."""
+    for slot in storyline(SEEDS[0], 4, 30, 8, 0).slots:
+        assert slot.partner == 0
+        assert not slot.form.needs_someone

@@ -1,0 +1,203 @@
+"""Tasks of people: concepts in batches, persons, avatars."""
+
+import pytest
+
+from generia_assets.content.axes import character_axes
+from generia_assets.content.documents import Quality
+from generia_assets.content.names import Roster
+from generia_assets.content.pictures import neutral_prompt
+from generia_assets.content.shares import shares
+from generia_assets.tasks.generate_character import generate_character
+from generia_assets.tasks.generate_character_avatar import generate_character_avatar
+from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
+from generia_assets.tasks.kinds import TaskParameters
+from generia_assets.tasks.tools import MediaType
+from resources.outcomes import InvalidAnswerError, RefusedError
+from tests.unit.answers import character_answer, people_answer
+from tests.unit.fake_tools import a_bench, refused
+from tests.unit.worlds import RUSSIAN, a_brief, a_character, a_request, a_world, acquaintances_of
+
+TEN = CharacterBatchParameters(key="b001", first=10, count=10)
+THIRD = TaskParameters(key="c0003")
+
+
+def renamed(answer, number, **fields):
+    """The answer with another name for one number."""
+    people = [person | fields if person["number"] == number else person for person in answer["people"]]
+    return {"people": people}
+
+
+async def test_a_batch_is_made_in_one_call():
+    """Ten concepts come with the keys, axes and shares of their indices, which the program decides."""
+    request, bench = a_request(), a_bench(people_answer(range(1, 11)))
+    made = await generate_character_batch(TEN, bench.tools, request, a_world(), Roster())
+    assert [brief.key for brief in made.briefs] == [f"c{index:04d}" for index in range(10, 20)]
+    assert [brief.posts_count for brief in made.briefs] == list(shares(request.seed, 25, 150)[10:20])
+    assert made.briefs[4].axes == character_axes(request.seed, 14)
+    assert len(bench.writer.prompts) == 1
+
+
+async def test_too_few_are_asked_for_again_by_number():
+    """What is missing is asked for again, told who exists by then, and nobody is asked for twice."""
+    bench = a_bench(people_answer([1, 2, 3, 4, 6, 7]), people_answer([5, 8], name="Bell"), people_answer([9, 10], name="Stair"))
+    made = await generate_character_batch(TEN, bench.tools, a_request(), a_world(), Roster())
+    assert len(made.briefs) == 10
+    assert made.briefs[4].display_name == "Bell 5 Lane"
+    second = bench.writer.prompts[1]
+    assert second.complaints == ("The last answer was short. Still missing: 5, 8, 9, 10. Give exactly these 4.",)
+    assert "Chock 7 Lane" in second.item
+    assert second.schema["properties"]["people"]["maxItems"] == 4
+
+
+async def test_too_many_are_cut():
+    """An answer of twelve gives the ten that were asked for."""
+    bench = a_bench(people_answer(range(1, 13)))
+    made = await generate_character_batch(TEN, bench.tools, a_request(), a_world(), Roster())
+    assert [brief.display_name for brief in made.briefs] == [f"Chock {number} Lane" for number in range(1, 11)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"display_name": "WICKET 3 háll"}, "exists already"),
+        ({"username": "@Wicket-3"}, "exists already"),
+        ({"username": "chock_2"}, "exists already"),
+        ({"display_name": "Elara Voss"}, "worn out (Elara, Voss)"),
+        ({"username": "?!"}, "no letter or digit"),
+    ],
+)
+async def test_names_that_cannot_be_are_asked_for_again(fields, reason):
+    """A name of the world, of the same answer, or of the ban list is sent back with the reason; the others stay."""
+    roster = Roster(a_brief(index, a_request()) for index in range(10))
+    bench = a_bench(renamed(people_answer(range(1, 11)), 5, **fields), people_answer([5], name="Bell"))
+    made = await generate_character_batch(TEN, bench.tools, a_request(), a_world(), roster)
+    assert made.briefs[4].display_name == "Bell 5 Lane"
+    assert len({brief.username for brief in made.briefs}) == 10
+    (complaint,) = bench.writer.prompts[1].complaints
+    assert complaint.startswith("Number 5: ")
+    assert reason in complaint
+
+
+async def test_a_name_the_user_wants_is_not_worn_out():
+    """A banned name in the user's own sentence is taken at once."""
+    bench = a_bench(renamed(people_answer(range(1, 11)), 5, display_name="Elara"))
+    made = await generate_character_batch(TEN, bench.tools, a_request("A town where Elara lives"), a_world(), Roster())
+    assert made.briefs[4].display_name == "Elara"
+
+
+async def test_a_dull_name_is_better_than_no_world():
+    """After three answers a worn-out name is taken, and counted."""
+    bench = a_bench(
+        *[
+            renamed(people_answer(range(1, 11)), 5, display_name="Elara"),
+            *[renamed(people_answer([5]), 5, display_name="Elara")] * 3,
+        ]
+    )
+    made = await generate_character_batch(TEN, bench.tools, a_request(), a_world(), Roster())
+    assert made.briefs[4].display_name == "Elara"
+    assert made.worn == ("Elara",)
+    assert len(bench.writer.prompts) == 4
+
+
+async def test_a_model_that_repeats_itself_ends():
+    """Six answers without a new name fail the batch with what was wrong; names are never made up by adding digits."""
+    taken = Roster([a_brief(10, a_request()).model_copy(update={"display_name": "Chock 1 Lane"})])
+    parameters = CharacterBatchParameters(key="b001", first=10, count=1)
+    bench = a_bench(*[people_answer([1])] * 6)
+    with pytest.raises(InvalidAnswerError, match=r"0 of the 1 people.*exists already"):
+        await generate_character_batch(parameters, bench.tools, a_request(), a_world(), taken)
+    assert len(bench.writer.prompts) == 6
+
+
+async def test_a_refused_batch_becomes_other_people():
+    """After a refusal the same numbers are asked for as other people, with the reason."""
+    bench = a_bench(refused("SAFETY"), people_answer(range(1, 11)))
+    assert len((await generate_character_batch(TEN, bench.tools, a_request(), a_world(), Roster())).briefs) == 10
+    assert "refused by moderation (SAFETY)" in bench.writer.prompts[1].complaints[0]
+
+
+async def test_a_russian_world_has_russian_concepts():
+    """Concepts in the world's language are taken; the draft class the writer gets refuses others (test_content_drafts)."""
+    bench = a_bench(people_answer(range(1, 11), russian=True))
+    made = await generate_character_batch(TEN, bench.tools, a_request(RUSSIAN), a_world("Russian"), Roster())
+    assert made.briefs[0].concept.startswith("Продаёт")
+
+
+async def test_a_person_is_written_and_created():
+    """One call; relations are with the acquaintances, one each; the platform gets exactly its fields and gives the id."""
+    request, world = a_request(), a_world()
+    known, brief = acquaintances_of(3, request, world), a_brief(3, request)
+    bench = a_bench(character_answer(len(known)))
+    person = await generate_character(THIRD, bench.tools, request, world, brief, known)
+    assert len(known) > 1
+    assert [tie.username for tie in person.relationships] == [other.username for other in known]
+    assert (person.character_id, person.username, person.posts_count) == ("character-1", brief.username, brief.posts_count)
+    ((kind, created),) = bench.publisher.published
+    assert kind == "character"
+    assert set(created.meta) == {
+        *("username", "display_name", "bio", "background_story", "personality", "appearance", "interests", "speaking_style"),
+        *("common_topics", "avatar_description", "avatar_style", "relationships", "secret", "daily_routine"),
+    }
+    assert set(created.meta["relationships"][0]) == {"username", "relationship_type", "description"}
+
+
+async def test_relations_with_nobody_are_dropped_and_missing_ones_asked_once():
+    """A relation beyond the acquaintances never gets into a person; one that is missing is asked for one time."""
+    request, world = a_request(), a_world()
+    known = acquaintances_of(3, request, world)
+    bench = a_bench(character_answer(1), character_answer(len(known) + 3))
+    person = await generate_character(THIRD, bench.tools, request, world, a_brief(3, request), known)
+    assert [tie.username for tie in person.relationships] == [other.username for other in known]
+    assert "person_2" in bench.writer.prompts[1].complaints[0]
+
+
+async def test_a_refused_person_is_told_more_softly_then_mildly():
+    """First refusal: the same concept for a general audience; second: only the name and one line; third: the refusal itself."""
+    request, world, brief = a_request(), a_world(), a_brief(3, a_request())
+    bench = a_bench(refused(), refused(), character_answer(0))
+    await generate_character(THIRD, bench.tools, request, world, brief, ())
+    first, second, third = (prompt.item for prompt in bench.writer.prompts)
+    assert brief.concept in first
+    assert brief.concept in second
+    assert "general audience" in second
+    assert brief.concept not in third
+    bench = a_bench(refused(), refused(), refused())
+    with pytest.raises(RefusedError):
+        await generate_character(THIRD, bench.tools, request, world, brief, ())
+    assert not bench.publisher.published
+
+
+async def test_an_avatar_needs_no_call_of_the_model():
+    """The picture is the world's style, the person's looks and their own description; it is uploaded for them and set."""
+    request, world = a_request(), a_world()
+    person, bench = a_character(3, request), a_bench()
+    avatar = await generate_character_avatar(THIRD, bench.tools, request, world, person)
+    (picture,) = bench.painter.pictures
+    assert (picture.media_type, picture.width, picture.height) == (MediaType.AVATAR, 512, 512)
+    assert picture.prompt.startswith(world.visual_style)
+    assert person.look in picture.prompt
+    assert person.avatar_description in picture.prompt
+    assert bench.painter.owners == ["id-3"]
+    assert bench.publisher.published == [("avatar", ("id-3", avatar.avatar.media_id))]
+    assert not bench.writer.prompts
+
+
+async def test_a_refused_avatar_becomes_a_neutral_one():
+    """A refused portrait is painted neutrally; when that is refused too, the task fails with the refusal."""
+    request, world = a_request(), a_world()
+    bench = a_bench(refused_pictures=1)
+    avatar = await generate_character_avatar(THIRD, bench.tools, request, world, a_character(3, request))
+    assert avatar.avatar.prompt == neutral_prompt(world, "avatar")
+    with pytest.raises(RefusedError):
+        await generate_character_avatar(THIRD, a_bench(refused_pictures=2).tools, request, world, a_character(3, request))
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen"), [({"image_prompt": "From below, a cart"}, "From below, a cart"), (refused(), "Seen from behind")]
+)
+async def test_high_quality_refines_the_avatar(answer, seen):
+    """Quality high makes one call for a better prompt, and paints the first one when that is refused."""
+    request, bench = a_request(quality=Quality.HIGH), a_bench(answer)
+    await generate_character_avatar(THIRD, bench.tools, request, a_world(), a_character(3, request))
+    assert [prompt.request_type for prompt in bench.writer.prompts] == ["refine_avatar"]
+    assert seen in bench.painter.pictures[0].prompt
