@@ -64,21 +64,21 @@ class DocumentStore:
     """Documents of worlds, by asset."""
 
     def __init__(self, database: MongoDatabase) -> None:
-        self._database = database
+        self.database = database
 
     def ensure_indexes(self, places: Iterable[Place]) -> None:
         """The index that every reading uses: a world's documents of one materialization in order of their keys."""
         for place in places:
             if not place.one_per_world:
                 index = IndexModel([("world_id", ASCENDING), ("materialization", ASCENDING), ("key", ASCENDING)])
-                self._database[place.collection].create_indexes([index])
+                self.database[place.collection].create_indexes([index])
 
     def replace(self, place: Place, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
         """Replace the world's documents by these, visible all at once; return how many there are.
 
         Raises ``FencedOffError`` when a later owner was faster; then nothing visible has changed.
         """
-        collection = self._database[place.collection]
+        collection = self.database[place.collection]
         now = datetime.now(UTC)
         if place.one_per_world:
             return self._replace_one(place, world_id, materialization, stream)
@@ -126,7 +126,7 @@ class DocumentStore:
         if pointer is None:
             raise NotMaterializedError(f"world {world_id} has no {place.collection} yet: materialize that asset first")
         if place.one_per_world:
-            document = self._database[place.collection].find_one({"_id": world_id})
+            document = self.database[place.collection].find_one({"_id": world_id})
             if document is None:
                 raise NotMaterializedError(f"world {world_id} has no {place.collection}: materialize that asset again")
             yield model.model_validate({**document, "key": document.get("key", "world")})
@@ -135,7 +135,7 @@ class DocumentStore:
         if prefix:
             wanted["key"] = {"$gte": prefix, "$lt": prefix + "\uffff"}
         seen = 0
-        for document in self._database[place.collection].find(wanted, batch_size=BATCH).sort("key", ASCENDING):
+        for document in self.database[place.collection].find(wanted, batch_size=BATCH).sort("key", ASCENDING):
             seen += 1
             yield model.model_validate(document)
         now = self._pointer(place, world_id)
@@ -149,7 +149,7 @@ class DocumentStore:
             pointer = self._pointer(place, world_id)
             if pointer is None:
                 return None
-            found = self._database[place.collection].find_one({"_id": f"{world_id}:{pointer['materialization']}:{key}"})
+            found = self.database[place.collection].find_one({"_id": f"{world_id}:{pointer['materialization']}:{key}"})
             if found is not None:
                 return model.model_validate(found)
             if self._pointer(place, world_id) == pointer:
@@ -162,7 +162,7 @@ class DocumentStore:
         return None if pointer is None else int(pointer["count"])
 
     def _pointer(self, place: Place, world_id: str) -> MongoDocument | None:
-        return self._database[POINTERS].find_one({"_id": f"{world_id}:{place.collection}"})
+        return self.database[POINTERS].find_one({"_id": f"{world_id}:{place.collection}"})
 
     def _switch(self, place: Place, world_id: str, materialization: str, count: int, fence: int) -> bool:
         pointer_id = f"{world_id}:{place.collection}"
@@ -174,7 +174,7 @@ class DocumentStore:
             "at": datetime.now(UTC),
         }
         try:
-            self._database[POINTERS].update_one({"_id": pointer_id, "fence": {"$lte": fence}}, {"$set": values}, upsert=True)
+            self.database[POINTERS].update_one({"_id": pointer_id, "fence": {"$lte": fence}}, {"$set": values}, upsert=True)
         except DuplicateKeyError:  # the pointer exists with a higher fence
             return False
         return True
@@ -186,7 +186,7 @@ class DocumentStore:
         now = datetime.now(UTC)
         values = {**documents[0].model_dump(), "fence": stream.fence, "updated_at": now}
         try:
-            self._database[place.collection].update_one(
+            self.database[place.collection].update_one(
                 {"_id": world_id, "fence": {"$lte": stream.fence}},
                 {"$set": values, "$setOnInsert": {"created_at": now}},
                 upsert=True,

@@ -62,7 +62,10 @@ class Answer(Generic[ValueT]):
 
 @dataclass(frozen=True)
 class Call(Generic[ValueT]):
-    """One call to make. ``worst_case_usd`` is reserved before each attempt; ``request_data`` is recorded: no secret in it."""
+    """One call to make.
+
+    ``worst_case_usd`` is reserved before each attempt. ``request_data`` and ``labels`` are recorded: no secret in them.
+    """
 
     api: Api
     request_type: str
@@ -72,6 +75,7 @@ class Call(Generic[ValueT]):
     send: Callable[[], Awaitable[Answer[ValueT]]]
     worst_case_usd: float = 0.0
     timeout_seconds: float = 60.0
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,7 @@ class WorldAccount:
             "generation": self._generation,
             "run_id": self._commits.fence.run_id,
             "request_type": call.request_type,
+            "labels": dict(call.labels),
             "request_data": _inert(call.request_data),
             "response_data": None,
             "error": None,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -65,12 +65,19 @@ class Commits:
     """The writer of one world. Make it on the event loop; ``aclose`` writes what is still waiting."""
 
     def __init__(
-        self, client: AsyncMongoClient[MongoDocument], database: AsyncMongoDatabase, fence: Fence, *, patience: float
+        self,
+        client: AsyncMongoClient[MongoDocument],
+        database: AsyncMongoDatabase,
+        fence: Fence,
+        *,
+        patience: float,
+        on_written: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._database = database
         self.fence = fence
         self._patience = patience
+        self._on_written = on_written
         self._waiting: list[tuple[Change, asyncio.Future[None]]] = []
         self._arrived = asyncio.Event()
         self._failure: BaseException | None = None
@@ -124,6 +131,7 @@ class Commits:
             for _, future in batch:
                 if not future.done():
                     future.set_result(None)
+            self._on_written()
 
     async def _write(self, changes: list[Change], commit_id: str) -> None:
         async with self._client.start_session() as session:

@@ -151,6 +151,7 @@ def _fresh(workload: Workload, generation: Generation, status: WorldStatus) -> d
     makes = set(generation.tasks)
     return {
         "generation": generation.id,
+        "parameters": status.parameters,
         "tasks_total": len(generation.adopted),
         "tasks_completed": 0,
         "tasks_failed": 0,

@@ -37,8 +37,7 @@ Context = ParamSpec("Context")
 
 _NAMESPACE = uuid.UUID("6f2b1c86-2f57-4a56-9c39-6d3f2f1f7a11")
 
-PRIORITY = {task_type: place for place, task_type in enumerate(TaskType)}
-"""Lower goes first when calls wait: the order of the task types is the order of the longest way still to go."""
+_PRIORITY = {task_type: place for place, task_type in enumerate(TaskType)}
 
 
 class TaskFailedError(RuntimeError):
@@ -58,11 +57,26 @@ class TaskSpec:
     parameters: TaskParameters
 
 
+@dataclass(frozen=True)
+class TaskInHand:
+    """A claimed task as its calls carry it. ``resumed``: an earlier run may have made some of them."""
+
+    task_id: str
+    task_type: TaskType
+    key: str
+    resumed: bool
+
+    @property
+    def priority(self) -> int:
+        """Lower goes first when calls wait: the order of the task types is the order of the longest way still to go."""
+        return _PRIORITY[self.task_type]
+
+
 class Toolmaker(Protocol):
     """Makes the tools of one task."""
 
-    def __call__(self, task_id: str, priority: int, steps: StepLog, *, resumed: bool) -> Tools:
-        """Tools whose calls are recorded under this task, in this priority, remembered in these steps."""
+    def __call__(self, task: TaskInHand, steps: StepLog) -> Tools:
+        """Tools whose calls are recorded under this task, in its priority, remembered in these steps."""
         ...
 
 
@@ -90,10 +104,12 @@ class Journal:
         stages: StageTracker,
         *,
         adopted: Mapping[TaskType, str],
+        on_result: Callable[[BaseModel], None],
         task_concurrency: int,
         patience: float,
     ) -> None:
         self._adopted = adopted
+        self._on_result = on_result
         self.generation = generation
         self._database = database
         self._tasks = database.get_collection(TASKS, write_concern=WriteConcern(w=1))  # a lost claim is only claimed again
@@ -121,7 +137,7 @@ class Journal:
             if not isinstance(claim, _Claim):
                 return claim
             steps = StepLog(self._database, self._commits, claim.task_id, resumed=claim.resumed)
-            tools = self._tools(claim.task_id, PRIORITY[task.task_type], steps, resumed=claim.resumed)
+            tools = self._tools(TaskInHand(claim.task_id, task.task_type, parameters.key, claim.resumed), steps)
             for attempt in range(claim.attempts_used + 1, task.level.attempts + 1):
                 try:
                     result = await task.function(parameters, tools, *context, **named)
@@ -130,6 +146,7 @@ class Journal:
                 else:
                     listed = () if follow_ups is None else tuple(follow_ups(result))
                     await self._complete(task.task_type, claim, steps, attempt, result, listed)
+                    self._on_result(result)
                     return result
         raise TaskFailedError(task.task_type, parameters.key, task.level.attempts, "its attempts were used up by earlier runs")
 

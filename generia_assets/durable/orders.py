@@ -128,7 +128,7 @@ def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_
     _same(order, task)
     stored = validated_parameters(task["parameters"]).within(max_users=max_users, max_posts=max_posts)
     if offered is not None:
-        for field in offered.model_fields_set & stored.model_fields_set - {"created_at"}:
+        for field in sorted(offered.model_fields_set & stored.model_fields_set - {"created_at"}):
             if getattr(offered, field) != getattr(stored, field):
                 raise OrderError(
                     f"parameters.{field}={shortened(getattr(offered, field))}: task {order.task_id} was already ordered with "
@@ -177,6 +177,9 @@ def _record_part(database: MongoDatabase, order: Order) -> RecordedOrder:
 
 
 def _same(order: Order, task: MongoDocument) -> None:
+    missing = {"type", "world_id", "status", "parameters"} - task.keys()  # the platform inserts tasks, too
+    if missing:
+        raise OrderError(f"{', '.join(sorted(missing))}: missing in MongoDB's task {order.task_id}")
     for field, given, stored in (
         ("world_id", order.world_id, task["world_id"]),
         ("task_type", order.task_type.value, task["type"]),

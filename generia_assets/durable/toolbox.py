@@ -19,6 +19,7 @@ from pydantic import BaseModel, TypeAdapter
 from generia_assets.content.documents import Media
 from generia_assets.content.prompt import Prompt
 from generia_assets.durable.account import WorldAccount
+from generia_assets.durable.journal import TaskInHand
 from generia_assets.durable.publications import Publications
 from generia_assets.durable.steps import StepLog
 from generia_assets.tasks.tools import DraftT, NewCharacter, NewPost, Picture, Tools
@@ -58,17 +59,6 @@ class Providers:
     max_reasks: int
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What every call of a task carries."""
-
-    task_id: str
-    priority: int
-    world_id: str
-    resumed: bool
-    steps: StepLog
-
-
 class Toolbox:
     """Makes the tools of a world's tasks. See ``journal.Toolmaker``."""
 
@@ -78,20 +68,20 @@ class Toolbox:
         self._account = account
         self._publications = publications
 
-    def __call__(self, task_id: str, priority: int, steps: StepLog, *, resumed: bool) -> Tools:
+    def __call__(self, task: TaskInHand, steps: StepLog) -> Tools:
         """The tools of one task."""
-        task = _Task(task_id, priority, self._world_id, resumed, steps)
-        publisher = _Publisher(task, self._providers, self._account, self._publications)
+        publisher = _Publisher(self._world_id, task, self._providers, self._account, self._publications)
         return Tools(
-            writer=_Writer(task, self._providers, self._account),
-            painter=_Painter(task, self._providers, self._account, publisher),
+            writer=_Writer(task, steps, self._providers, self._account),
+            painter=_Painter(task, steps, self._providers, self._account, publisher),
             publisher=publisher,
         )
 
 
 class _Writer:
-    def __init__(self, task: _Task, providers: Providers, account: WorldAccount) -> None:
+    def __init__(self, task: TaskInHand, steps: StepLog, providers: Providers, account: WorldAccount) -> None:
         self._task = task
+        self._steps = steps
         self._providers = providers
         self._account = account
 
@@ -105,7 +95,7 @@ class _Writer:
         return await self._once(prompt, draft)
 
     async def _once(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
-        return await self._task.steps.once(
+        return await self._steps.once(
             partial(self._ask, prompt, draft),
             dump=lambda value: value.model_dump_json(),
             load=draft.model_validate_json,
@@ -129,6 +119,7 @@ class _Writer:
             request_type=prompt.request_type,
             task_id=self._task.task_id,
             priority=self._task.priority,
+            labels=_labels(self._task),
             request_data={
                 "model": profile.id,
                 "system": prompt.system,
@@ -143,14 +134,17 @@ class _Writer:
 
 
 class _Painter:
-    def __init__(self, task: _Task, providers: Providers, account: WorldAccount, publisher: _Publisher) -> None:
+    def __init__(
+        self, task: TaskInHand, steps: StepLog, providers: Providers, account: WorldAccount, publisher: _Publisher
+    ) -> None:
         self._task = task
+        self._steps = steps
         self._providers = providers
         self._account = account
         self._publisher = publisher
 
     async def paint(self, picture: Picture, *, character_id: str | None = None) -> Media:
-        image = await self._task.steps.once(partial(self._generate, picture), dump=_dump_image, load=_load_image)
+        image = await self._steps.once(partial(self._generate, picture), dump=_dump_image, load=_load_image)
         stored = await self._publisher.media(picture, image, character_id)
         return Media(media_id=stored.media_id, url=stored.url, prompt=picture.prompt, width=picture.width, height=picture.height)
 
@@ -170,6 +164,7 @@ class _Painter:
             request_type=picture.media_type.name.lower(),
             task_id=self._task.task_id,
             priority=self._task.priority,
+            labels=_labels(self._task),
             request_data=picture.model_dump(mode="json"),
             send=send,
             worst_case_usd=images.cost_per_image_usd,
@@ -182,7 +177,10 @@ class _Painter:
 
 
 class _Publisher:
-    def __init__(self, task: _Task, providers: Providers, account: WorldAccount, publications: Publications) -> None:
+    def __init__(
+        self, world_id: str, task: TaskInHand, providers: Providers, account: WorldAccount, publications: Publications
+    ) -> None:
+        self._world_id = world_id
         self._task = task
         self._platform = providers.platform
         self._providers = providers
@@ -192,7 +190,7 @@ class _Publisher:
     async def world_params(self, name: str, params: dict[str, object], users_count: int, posts_count: int) -> None:
         send = partial(
             self._platform.update_world_params,
-            world_id=self._task.world_id,
+            world_id=self._world_id,
             params=params,
             name=name,
             users_count=users_count,
@@ -202,7 +200,7 @@ class _Publisher:
 
     async def world_images(self, header_media_id: str, icon_media_id: str) -> None:
         send = partial(
-            self._platform.update_world_image, world_id=self._task.world_id, image_uuid=header_media_id, icon_uuid=icon_media_id
+            self._platform.update_world_image, world_id=self._world_id, image_uuid=header_media_id, icon_uuid=icon_media_id
         )
         await self._call("update_world_image", {"image_uuid": header_media_id, "icon_uuid": icon_media_id}, send)
 
@@ -211,7 +209,7 @@ class _Publisher:
             create = partial(
                 self._platform.create_character,
                 key=key,
-                world_id=self._task.world_id,
+                world_id=self._world_id,
                 display_name=character.display_name,
                 meta=character.meta,
             )
@@ -230,7 +228,7 @@ class _Publisher:
             create = partial(
                 self._platform.create_post,
                 key=key,
-                world_id=self._task.world_id,
+                world_id=self._world_id,
                 character_id=post.character_id,
                 caption=post.caption,
                 media_id=post.media_id,
@@ -249,7 +247,7 @@ class _Publisher:
             upload = partial(
                 self._platform.upload_media,
                 key=key,
-                world_id=self._task.world_id,
+                world_id=self._world_id,
                 character_id=character_id,
                 filename=f"{kind}{_IMAGE_SUFFIX.get(image.mime, '')}",
                 content_type=image.mime,
@@ -276,11 +274,16 @@ class _Publisher:
             request_type=request_type,
             task_id=self._task.task_id,
             priority=self._task.priority,
+            labels=_labels(self._task),
             request_data=data,
             send=answer,
             timeout_seconds=self._providers.timeouts.platform,
         )
         return await self._providers.outside.call(call, self._account)
+
+
+def _labels(task: TaskInHand) -> dict[str, str]:
+    return {"task_type": task.task_type.value, "key": task.key}
 
 
 class _ImageHeader(BaseModel):

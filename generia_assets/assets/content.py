@@ -1,0 +1,119 @@
+"""The streaming multi-asset: a world's pictures, people and posts, made without barriers, shown asset by asset.
+
+Here: seven assets in one step, any subset of which can be materialized again (what is not selected is loaded from MongoDB). The
+order of the work is the conductor's; the lineage between the seven is declared here.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from generia_assets.assets.conductor import Conductor, Selection
+from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
+from generia_assets.assets.description import figures, previews, sample
+from generia_assets.assets.generator import GeneratorResource, Worker
+from generia_assets.assets.materialized import ASSETS, Materialized, results, with_the_rest
+from generia_assets.assets.runs import CONTENT, assignment_of, selected_types, works_last
+from generia_assets.content.documents import Document, WorldDescription, WorldRequest
+from generia_assets.durable.collections import TASKS
+from generia_assets.durable.generations import TASK_TAG
+from generia_assets.durable.orders import PartParameters
+from generia_assets.durable.session import WorldSession
+from generia_assets.partitions import worlds
+from resources.mongo_io_manager import DocumentStore, DocumentStream, MongoIOManager
+
+INTERNAL_DEPS: dict[str, set[str]] = {
+    "world_images": {"world_request", "world_description"},
+    "character_briefs": {"world_request", "world_description"},
+    "characters": {"world_request", "world_description", "character_briefs"},
+    "character_avatars": {"world_request", "world_description", "characters"},
+    "post_briefs": {"world_request", "world_description", "characters"},
+    "posts": {"world_request", "world_description", "post_briefs", "characters"},
+    "post_images": {"world_request", "world_description", "posts", "characters"},
+}
+
+
+class ContentConfig(dg.Config):
+    """Which items to make again."""
+
+    keys: list[str] = Field(
+        default=[],
+        description="Only these items, by key: c00007 is everything of the eighth character, c00007-p00003 that person's fourth "
+        "post. Empty: all. The other items stay as they are.",
+    )
+
+
+@dg.multi_asset(
+    name="world_content",
+    outs={
+        name: dg.AssetOut(
+            io_manager_key="mongo_io_manager",
+            is_required=False,
+            group_name=GROUPS[name],
+            description=DESCRIPTIONS[name],
+            owners=[OWNER],
+            kinds=KINDS[name],
+            code_version=code_version(name),
+            metadata=storage_metadata(name),
+            dagster_type=dg.Any,  # a stream; the documents' class is checked when they are stored
+        )
+        for name in CONTENT
+    },
+    internal_asset_deps={name: {dg.AssetKey(upstream) for upstream in deps} for name, deps in INTERNAL_DEPS.items()},
+    partitions_def=worlds,
+    can_subset=True,
+)
+def world_content(
+    context: dg.AssetExecutionContext,
+    config: ContentConfig,
+    generator: GeneratorResource,
+    documents: dg.ResourceParam[MongoIOManager],
+    world_request: WorldRequest,
+    world_description: WorldDescription,
+) -> Iterator[dg.Output[DocumentStream[Document]]]:
+    """Make what is selected, streaming; then hand each asset's documents to the io manager."""
+    world_id, store = context.partition_key, documents.store
+    keys = tuple(config.keys) or _ordered_keys(context, generator)
+    with generator.world(context, assignment_of(context, keys=keys), last=works_last(context)) as worker:
+
+        async def make(session: WorldSession) -> None:
+            selection = Selection(selected_types(context), frozenset(session.generation.keys))
+            conductor = Conductor(session.journal, Materialized(store, world_id), selection, world_request, world_description)
+            await conductor.run()
+            await session.finishing()
+
+        worker.run(make)
+        selected = {key.path[-1] for key in context.selected_asset_keys}
+        for name in CONTENT:
+            if name in selected:
+                yield _output(name, world_id, worker, store, generator)
+
+
+def _ordered_keys(context: dg.AssetExecutionContext, generator: GeneratorResource) -> tuple[str, ...]:
+    """The items an order by message names; they lie in MongoDB under its task."""
+    task_id = context.run.tags.get(TASK_TAG)
+    if task_id is None:
+        return ()
+    with generator.mongo.connection() as database:
+        task = database[TASKS].find_one({"_id": task_id}, {"parameters": 1}) or {}
+    return PartParameters.model_validate(task.get("parameters") or {}).keys
+
+
+def _output(
+    name: str, world_id: str, worker: Worker, store: DocumentStore, generator: GeneratorResource
+) -> dg.Output[DocumentStream[Document]]:
+    kind, generation = ASSETS[name], worker.taken.generation
+    media = Path(generator.platform.media_dir)
+
+    def made() -> Iterator[Document]:
+        documents = results(store.database, world_id, generation.id, kind)
+        return with_the_rest(store, world_id, kind, documents) if generation.keys else documents
+
+    first = list(islice(results(store.database, world_id, generation.id, kind), 12))
+    metadata = {**figures(store.database, world_id, generation.id, kind), "sample": sample(first)}
+    if (pictures := previews(first, media)) is not None:
+        metadata["pictures"] = pictures
+    return dg.Output(DocumentStream(made(), fence=worker.taken.commits.fence.epoch), output_name=name, metadata=metadata)

@@ -1,0 +1,66 @@
+"""What all nine assets have in common: group, owner, kinds, code version, where their documents lie.
+
+Here: one function that describes an asset, so that the nine agree. A code version is the fingerprint of what decides an asset's
+content: its task's code, and the prompts and data it is asked with; a changed prompt shows in the UI as a changed code version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from generia_assets import content
+from generia_assets.assets.materialized import ASSETS
+
+OWNER = "team:generia"
+
+GROUPS: Mapping[str, str] = {
+    "world_request": "world",
+    "world_description": "world",
+    "world_images": "world",
+    "character_briefs": "people",
+    "characters": "people",
+    "character_avatars": "people",
+    "post_briefs": "posts",
+    "posts": "posts",
+    "post_images": "posts",
+}
+DESCRIPTIONS: Mapping[str, str] = {
+    "world_request": "What was ordered: the user's sentence, how many people and posts, the quality; checked. "
+    "(init_world_creation)",
+    "world_description": "The world itself: name, 2-30 paragraphs, customs of naming, a calendar everyone lives by, one visual "
+    "style. Loaded by every later task. (generate_world_description)",
+    "world_images": "The world's wide header and its icon. (generate_world_image)",
+    "character_briefs": "Everyone's concept and name, invented ten at a time in one dialog, and their shares of the posts. "
+    "(generate_character_batch)",
+    "characters": "Everyone in full, known to the platform. (generate_character)",
+    "character_avatars": "Everyone's portrait. (generate_character_avatar)",
+    "post_briefs": "The ideas of everyone's posts, in an order that develops, in one dialog a person. (generate_post_batch)",
+    "posts": "The posts in full. (generate_post)",
+    "post_images": "The posts' pictures; their last act publishes the post on the platform. (generate_post_image)",
+}
+KINDS: Mapping[str, set[str]] = {
+    name: {"python", "mongodb"} | ({"gemini"} if name not in ("world_request", "character_avatars", "post_images") else set())
+    for name in ASSETS
+}
+_CONTENT = Path(inspect.getfile(content)).parent
+
+
+def storage_metadata(name: str) -> dict[str, object]:
+    """Where the io manager keeps the asset, as definition metadata."""
+    place = ASSETS[name].place
+    return {"collection": place.collection, "one_per_world": place.one_per_world, "task_type": ASSETS[name].task_type.value}
+
+
+@cache
+def code_version(name: str) -> str:
+    """Fingerprint of the asset's task, and of all prompts and data."""
+    digest = hashlib.sha256()
+    task = inspect.getfile(import_module(f"generia_assets.tasks.{ASSETS[name].task_type.value}"))
+    for path in [Path(task), *sorted(path for path in _CONTENT.rglob("*") if path.suffix in {".j2", ".yaml", ".txt"})]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,134 @@
+"""What a materialization tells people: counts, cost, tokens, failures, a sample that reads well, previews of pictures.
+
+Here: the metadata of an asset's output, from the journal's and the record's own figures. User and model text is inert: escaped
+before it becomes Markdown.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import dagster as dg
+from PIL import Image
+
+from generia_assets.assets.materialized import AssetKind
+from generia_assets.content.documents import (
+    Character,
+    CharacterAvatar,
+    CharacterBrief,
+    Document,
+    Media,
+    Post,
+    PostBrief,
+    PostImage,
+    WorldDescription,
+    WorldImages,
+    WorldRequest,
+)
+from generia_assets.durable.collections import HISTORY, TASKS
+from generia_assets.durable.status import State
+from resources.mongo import MongoDatabase
+
+SAMPLES = 3
+PREVIEWS = 6
+PREVIEW_WIDTH = 220
+"""Pixels; a preview is a few kilobytes inside the event, so that the page needs no other server."""
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~>$])")
+
+
+def figures(database: MongoDatabase, world_id: str, generation: str, kind: AssetKind) -> dict[str, dg.MetadataValue]:
+    """Tasks, calls, tokens and dollars that this asset took in this generation."""
+    mine = {"world_id": world_id, "generation": generation, "type": kind.task_type.value}
+    failed = database[TASKS].count_documents({**mine, "status": State.FAILED.value})
+    group = {
+        "_id": "$api_type",
+        "calls": {"$sum": 1},
+        "cost": {"$sum": "$cost_usd"},
+        "prompt": {"$sum": "$tokens.prompt"},
+        "cached": {"$sum": "$tokens.cached"},
+        "output": {"$sum": "$tokens.output"},
+    }
+    match = {"world_id": world_id, "generation": generation, "labels.task_type": kind.task_type.value}
+    rows = {row["_id"]: row for row in database[HISTORY].aggregate([{"$match": match}, {"$group": group}])}
+    llm = rows.get("llm", {})
+    return {
+        "generation": dg.MetadataValue.text(generation),
+        "failed_tasks": dg.MetadataValue.int(failed),
+        "llm_calls": dg.MetadataValue.int(int(llm.get("calls", 0))),
+        "image_calls": dg.MetadataValue.int(int(rows.get("image_generation", {}).get("calls", 0))),
+        "cost_usd": dg.MetadataValue.float(round(float(sum(row["cost"] for row in rows.values())), 6)),
+        "input_tokens": dg.MetadataValue.int(int(llm.get("prompt", 0))),
+        "cached_tokens": dg.MetadataValue.int(int(llm.get("cached", 0))),
+        "output_tokens": dg.MetadataValue.int(int(llm.get("output", 0))),
+    }
+
+
+def sample(documents: Iterable[Document]) -> dg.MetadataValue:
+    """The first documents as Markdown that reads well."""
+    parts = [text for document in documents if (text := _told(document))]
+    return dg.MetadataValue.md("\n\n---\n\n".join(parts[:SAMPLES]) or "(nothing)")
+
+
+def previews(documents: Iterable[Document], media_dir: Path) -> dg.MetadataValue | None:
+    """Small pictures of the first documents that have any, or None."""
+    media = [picture for document in documents for picture in _pictures(document)][:PREVIEWS]
+    return dg.MetadataValue.md(" ".join(_preview(picture, media_dir) for picture in media)) if media else None
+
+
+def inert(text: str) -> str:
+    """Text that Markdown and HTML show as it is and never act upon."""
+    return _MARKDOWN.sub(r"\\\1", html.escape(text, quote=False)).replace("\n", "  \n")
+
+
+def _told(document: Document) -> str:
+    match document:
+        case WorldRequest():
+            return f"{inert(document.user_prompt)}\n\n{document.users_count} people, {document.posts_count} posts"
+        case WorldDescription():
+            return f"### {inert(document.name)}\n\n*{inert(document.description_short)}*\n\n{inert(document.description[:1500])}"
+        case CharacterBrief():
+            return f"**{inert(document.display_name)}** (@{inert(document.username)}): {inert(document.concept)}"
+        case Character():
+            who = f"**{inert(document.display_name)}** (@{inert(document.username)})"
+            return f"{who}\n\n{inert(document.bio)}\n\n{inert(document.background_story[:700])}"
+        case PostBrief():
+            return f"**@{inert(document.username)}**, {inert(document.moment)}: {inert(document.idea)}"
+        case Post():
+            return f"**@{inert(document.username)}**, {inert(document.moment)}\n\n{inert(document.content)}"
+        case CharacterAvatar():
+            return f"@{inert(document.username)}: {inert(document.avatar.prompt)}"
+        case PostImage():
+            return f"{document.key}: {inert(document.image.prompt)}"
+        case WorldImages():
+            return f"{inert(document.header.prompt)}\n\n{inert(document.icon.prompt)}"
+        case _:
+            return ""
+
+
+def _pictures(document: Document) -> Sequence[Media]:
+    match document:
+        case WorldImages():
+            return (document.header, document.icon)
+        case CharacterAvatar():
+            return (document.avatar,)
+        case PostImage():
+            return (document.image,)
+        case _:
+            return ()
+
+
+def _preview(media: Media, media_dir: Path) -> str:
+    path = (media_dir.parent / media.url).resolve()
+    if not path.is_file() or media_dir.resolve() not in path.parents:
+        return f"![picture]({media.url})" if media.url.startswith("https://") else f"`{media.url}`"
+    with Image.open(path) as picture:
+        picture.thumbnail((PREVIEW_WIDTH, PREVIEW_WIDTH))
+        buffer = io.BytesIO()
+        picture.convert("RGB").save(buffer, "JPEG", quality=70)
+    return f"![picture](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"

@@ -1,0 +1,71 @@
+"""What a step's failure means for its world: failed, parked for later, stopped by a person, or no longer ours.
+
+Here: the translation of exceptions into the world's state and into Dagster's ``Failure``, whose description says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
+
+from generia_assets.durable.generations import Parked
+from generia_assets.durable.journal import TaskFailedError
+from generia_assets.durable.ownership import WorldTakenError
+from generia_assets.durable.session import TooManyTakeoversError
+from generia_assets.tasks.init_world_creation import WorldRequestError
+from resources.mongo import MongoUnavailableError
+from resources.outcomes import BudgetExhaustedError, FatalCallError, LostWorldError, PatienceExhaustedError
+
+if TYPE_CHECKING:
+    from generia_assets.assets.generator import Worker
+
+_SPEAKS_FOR_ITSELF = (
+    TaskFailedError,
+    WorldRequestError,
+    FatalCallError,
+    MongoUnavailableError,
+    WorldTakenError,
+    TooManyTakeoversError,
+    LookupError,
+)
+"""Errors whose message tells a person what happened and what to do; others are bugs and keep their traceback."""
+
+
+def settle_failure(worker: Worker, error: BaseException) -> None:
+    """Make the failure the world's state, and raise ``dg.Failure`` where its message is all a person needs."""
+    cause = root_cause(error)
+    if isinstance(cause, (DagsterExecutionInterruptedError, KeyboardInterrupt)):
+        worker.say(lambda session: session.parked("stopped; generia resume goes on where it stopped", Parked.STOPPED))
+        return
+    message = str(cause) if isinstance(cause, (*_SPEAKS_FOR_ITSELF, BudgetExhaustedError)) else f"{type(cause).__name__}: {cause}"
+    if isinstance(cause, LostWorldError):
+        raise dg.Failure(str(cause), allow_retries=False) from cause
+    if isinstance(cause, PatienceExhaustedError):
+        worker.say(lambda session: session.parked(str(cause), Parked.OUTAGE))
+        raise dg.Failure(f"{cause}. The world is parked and can be resumed; nothing is lost.", allow_retries=False) from cause
+    if isinstance(cause, BudgetExhaustedError):
+        worker.say(lambda session: session.failed(message, parked=Parked.BUDGET))
+    else:
+        worker.say(lambda session: session.failed(message))
+    if isinstance(cause, (*_SPEAKS_FOR_ITSELF, BudgetExhaustedError)):
+        raise dg.Failure(message, allow_retries=False) from cause
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The error that matters out of a task group's: what stops a whole world comes before what one item did."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = list(_leaves(error))
+    order = (LostWorldError, BudgetExhaustedError, FatalCallError, PatienceExhaustedError)
+    return next((leaf for kind in order for leaf in leaves if isinstance(leaf, kind)), leaves[0])
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -1,0 +1,214 @@
+"""The generator as a Dagster resource: one event loop beside Dagster's thread, on which a run works on its world.
+
+Here: the bridge. Assets are ordinary functions on Dagster's thread; what they do outside goes through a blocking portal to one
+event loop that lives for the whole run, so that heartbeats and calls go on while Dagster writes its events and the io manager its
+documents, and nothing blocking ever stands on the loop. Not here: the work (conductor.py) and how it survives (durable/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import AsyncExitStack, contextmanager, suppress
+from typing import TypeVar
+
+import dagster as dg
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from pydantic import Field, PrivateAttr
+
+from generia_assets.assets.failures import settle_failure
+from generia_assets.durable.collections import FLEET, ensure_indexes
+from generia_assets.durable.feed import Sender
+from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, open_session
+from generia_assets.durable.toolbox import Providers, Timeouts
+from resources.breaker import Breaker, BreakerConfig
+from resources.kafka import KafkaResource
+from resources.kafka_events import Event
+from resources.mongo import AsyncMongoDatabase, MongoResource, connect_async
+from resources.outside import Api, Lane, Outside
+from resources.providers import GeminiResource, ImagesResource, PlatformResource
+from resources.slots import Slots
+
+ResultT = TypeVar("ResultT")
+ArgumentT = TypeVar("ArgumentT")
+
+
+class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only for its own base
+    """What makes worlds: providers, limits and patience, and the session of the run's world."""
+
+    mongo: MongoResource
+    kafka: KafkaResource
+    gemini: GeminiResource
+    images: ImagesResource
+    platform: PlatformResource
+    llm_concurrency: int = Field(description="LLM calls at once over all runs and machines")
+    image_concurrency: int = Field(description="image calls at once over all runs and machines")
+    platform_concurrency: int = Field(description="platform calls at once over all runs and machines")
+    task_concurrency: int = Field(description="tasks at once in this process")
+    breaker_failure_rate: float = Field(description="share of failed calls that opens a breaker")
+    breaker_window_calls: int = Field(description="calls the rate is taken over")
+    breaker_minimum_calls: int = Field(description="calls before a rate counts")
+    breaker_open_seconds: float = Field(description="first wait before a probe")
+    breaker_open_max_seconds: float = Field(description="longest wait before a probe")
+    patience_seconds: float = Field(description="how long an outage is waited out")
+    world_lease_seconds: float = Field(description="silence after which a run has lost its world")
+    slot_lease_seconds: float = Field(description="silence after which a process has lost its slots")
+    max_takeovers: int = Field(description="times a world is taken up after a death")
+    history_ttl_days: int = Field(description="days the record of requests is kept")
+
+    _portal: BlockingPortal | None = PrivateAttr(default=None)
+    _session: WorldSession | None = PrivateAttr(default=None)
+    _closing: AsyncExitStack | None = PrivateAttr(default=None)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[GeneratorResource]:
+        """Start the event loop for the run; at its end close the session, every client and the loop."""
+        with start_blocking_portal("asyncio") as portal:
+            self._portal = portal
+            try:
+                yield self
+            finally:
+                if self._closing is not None:
+                    portal.call(self._closing.aclose)
+                self._session = self._closing = self._portal = None
+
+    @contextmanager
+    def world(self, context: dg.AssetExecutionContext, assignment: Assignment, *, last: bool) -> Iterator[Worker]:
+        """The run's world, taken at the first step and kept until the run ends.
+
+        ``last``: no later step of this run works on the world, so that when this one has ended (all its outputs stored) the world
+        says ``completed``. A failure or an interruption becomes the world's state and the step's ``dg.Failure``.
+        """
+        if self._session is None:
+            with self.mongo.connection() as database:
+                ensure_indexes(database, history_ttl_days=self.history_ttl_days)
+        worker = Worker(self._running_portal(), lambda: self._opened(context.instance, assignment))
+        try:
+            yield worker
+            if last:
+                worker.say(lambda session: session.completed())
+        except GeneratorExit:  # Dagster could not store an output: the session says so when the run ends
+            raise
+        except BaseException as error:
+            settle_failure(worker, error)
+            raise
+
+    def _running_portal(self) -> BlockingPortal:
+        if self._portal is None:
+            raise RuntimeError("the generator is used outside of a run")
+        return self._portal
+
+    async def _opened(self, instance: dg.DagsterInstance, assignment: Assignment) -> WorldSession:
+        if self._session is not None:
+            return self._session
+        async with AsyncExitStack() as stack:
+            client = connect_async(self.mongo.uri)
+            stack.push_async_callback(client.close)
+            database = client[self.mongo.database]
+            providers = await self._providers(database, stack)
+            self._session = await open_session(
+                client,
+                database,
+                providers,
+                assignment,
+                SessionOptions(
+                    lease_seconds=self.world_lease_seconds,
+                    patience_seconds=self.patience_seconds,
+                    task_concurrency=self.task_concurrency,
+                    max_takeovers=self.max_takeovers,
+                ),
+                run_is_over=lambda run_id: run_is_over(instance, run_id),
+                connect_feed=self._connect_feed(stack),
+            )
+            stack.push_async_callback(self._session.aclose)
+            self._closing = stack.pop_all()
+        return self._session
+
+    async def _providers(self, database: AsyncMongoDatabase, stack: AsyncExitStack) -> Providers:
+        gemini = self.gemini.open()
+        stack.push_async_callback(gemini.aclose)
+        images = self.images.open()
+        stack.push_async_callback(images.aclose)
+        platform = await self.platform.open(database)
+        stack.push_async_callback(platform.aclose)
+        limits = {Api.LLM: self.llm_concurrency, Api.IMAGE: self.image_concurrency, Api.PLATFORM: self.platform_concurrency}
+        outside = Outside(
+            {api: self._lane(database, api, limit) for api, limit in limits.items()}, patience_seconds=self.patience_seconds
+        )
+        stack.push_async_callback(outside.aclose)
+        timeouts = Timeouts(self.gemini.timeout_seconds, self.images.timeout_seconds, self.platform.timeout_seconds)
+        roster = self.gemini.roster(database, FLEET)
+        return Providers(outside, gemini, roster, images, platform, timeouts, self.gemini.max_reasks)
+
+    def _lane(self, database: AsyncMongoDatabase, api: Api, limit: int) -> Lane:
+        slots = Slots(database[FLEET], api.value, limit=limit, lease_seconds=self.slot_lease_seconds)
+        config = BreakerConfig(
+            failure_rate=self.breaker_failure_rate,
+            window_calls=self.breaker_window_calls,
+            minimum_calls=self.breaker_minimum_calls,
+            open_seconds=self.breaker_open_seconds,
+            open_max_seconds=self.breaker_open_max_seconds,
+        )
+        return Lane(slots, Breaker(api.value, config, lambda state: None))
+
+    def _connect_feed(self, stack: AsyncExitStack) -> Callable[[], Sender]:
+        def connect() -> Sender:
+            producer = self.kafka.producer()
+            stack.callback(producer.close)
+
+            def send(key: str, value: bytes) -> None:
+                producer.send(Event(self.kafka.progress_topic, key.encode(), value))
+
+            return send
+
+        return connect
+
+
+class Worker:
+    """A step's hands: runs coroutines of the world's session on the run's event loop and waits for them."""
+
+    def __init__(self, portal: BlockingPortal, opened: Callable[[], Awaitable[WorldSession]]) -> None:
+        self._portal = portal
+        self._opened = opened
+        self.session: WorldSession | None = None
+
+    @property
+    def taken(self) -> WorldSession:
+        """The session of the world this step has taken."""
+        if self.session is None:
+            raise RuntimeError("this step has not taken its world yet")
+        return self.session
+
+    def run(self, work: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT:
+        """Take the world if this run has not yet, and do this work, watched: it stops when the world is lost.
+
+        An interruption of Dagster's thread cancels the work and waits until it has stopped.
+        """
+        return self._wait(self._work, work)
+
+    def say(self, word: Callable[[WorldSession], Awaitable[None]]) -> None:
+        """Record something about the world, if this run has taken it."""
+        session = self.session
+        if session is not None:
+            self._wait(word, session)
+
+    async def _work(self, work: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT:
+        self.session = session = await self._opened()
+        return await session.work(work(session))
+
+    def _wait(self, function: Callable[[ArgumentT], Awaitable[ResultT]], argument: ArgumentT) -> ResultT:
+        future: Future[ResultT] = self._portal.start_task_soon(function, argument)
+        try:
+            return future.result()
+        except BaseException:
+            if not future.done():
+                future.cancel()
+                with suppress(CancelledError, Exception):
+                    future.result()
+            raise
+
+
+def run_is_over(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """What Dagster believes; a run it does not know (another instance's) is over only when its lease ends."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.is_finished

@@ -1,0 +1,111 @@
+"""What is already there: how assets and the journal's results are read, through the io manager's documents.
+
+Here: the table of the nine assets (which task type fills it, which document class it holds, where it lies), reading what a run does
+not make, and streaming what it made to the io manager. Not here: storing (resources/mongo_io_manager.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pymongo import ASCENDING
+
+from generia_assets.content.documents import (
+    Character,
+    CharacterAvatar,
+    CharacterBrief,
+    Document,
+    Post,
+    PostBrief,
+    PostImage,
+    WorldDescription,
+    WorldImages,
+    WorldRequest,
+    character_key,
+)
+from generia_assets.durable.collections import TASKS
+from generia_assets.durable.status import State
+from generia_assets.tasks.kinds import TaskType
+from resources.mongo import MongoDatabase
+from resources.mongo_io_manager import DocumentStore, NotMaterializedError, Place
+
+DocumentT = TypeVar("DocumentT", bound=Document)
+
+
+@dataclass(frozen=True)
+class AssetKind:
+    """One of the nine assets. ``batched``: its tasks' results hold many documents, under ``briefs``."""
+
+    name: str
+    task_type: TaskType
+    document: type[Document]
+    place: Place
+    batched: bool = False
+
+
+ASSETS: Mapping[str, AssetKind] = {
+    kind.name: kind
+    for kind in (
+        AssetKind("world_request", TaskType.INIT_WORLD_CREATION, WorldRequest, Place("world_request")),
+        AssetKind(
+            "world_description",
+            TaskType.GENERATE_WORLD_DESCRIPTION,
+            WorldDescription,
+            Place("world_parameters", one_per_world=True),
+        ),
+        AssetKind("world_images", TaskType.GENERATE_WORLD_IMAGE, WorldImages, Place("world_images")),
+        AssetKind("character_briefs", TaskType.GENERATE_CHARACTER_BATCH, CharacterBrief, Place("character_briefs"), batched=True),
+        AssetKind("characters", TaskType.GENERATE_CHARACTER, Character, Place("characters")),
+        AssetKind("character_avatars", TaskType.GENERATE_CHARACTER_AVATAR, CharacterAvatar, Place("character_avatars")),
+        AssetKind("post_briefs", TaskType.GENERATE_POST_BATCH, PostBrief, Place("post_briefs"), batched=True),
+        AssetKind("posts", TaskType.GENERATE_POST, Post, Place("posts")),
+        AssetKind("post_images", TaskType.GENERATE_POST_IMAGE, PostImage, Place("post_images")),
+    )
+}
+"""The nine assets by name, in the order of the work."""
+
+
+class Materialized:
+    """A world's materialized documents, read off the event loop."""
+
+    def __init__(self, store: DocumentStore, world_id: str) -> None:
+        self._store = store
+        self._world_id = world_id
+
+    async def one(self, asset: str, model: type[DocumentT], key: str) -> DocumentT:
+        """One document by its key. Raises ``NotMaterializedError`` naming what to make first."""
+        found = await asyncio.to_thread(self._store.one, ASSETS[asset].place, self._world_id, model, key)
+        if found is None:
+            raise NotMaterializedError(f"world {self._world_id} has no {asset} {key}: materialize {asset} first")
+        return found
+
+    async def briefs(self, first: int, count: int) -> list[CharacterBrief]:
+        """The concepts of ``count`` people from index ``first``."""
+        return [await self.one("character_briefs", CharacterBrief, character_key(first + place)) for place in range(count)]
+
+
+def results(database: MongoDatabase, world_id: str, generation: str, kind: AssetKind) -> Iterator[Document]:
+    """The documents this generation's completed tasks made for an asset, in order of their keys, one at a time."""
+    query = {
+        "world_id": world_id,
+        "generation": generation,
+        "type": kind.task_type.value,
+        "status": State.COMPLETED.value,
+    }
+    for task in database[TASKS].find(query, {"result": 1}, batch_size=200).sort("key", ASCENDING):
+        for result in task["result"]["briefs"] if kind.batched else (task["result"],):
+            yield kind.document.model_validate(result)
+
+
+def with_the_rest(store: DocumentStore, world_id: str, kind: AssetKind, made: Iterable[Document]) -> Iterator[Document]:
+    """What was made anew, then those documents of the present materialization that were not: for a run over some items only."""
+    keys = set()
+    for document in made:
+        keys.add(document.key)
+        yield document
+    for document in store.stream(kind.place, world_id, kind.document):
+        if document.key not in keys:
+            yield document

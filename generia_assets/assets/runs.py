@@ -1,0 +1,57 @@
+"""What a Dagster run means for a world: which task types it makes, which generation it belongs to, which step is its last."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from generia_assets.assets.materialized import ASSETS
+from generia_assets.durable.generations import TASK_TAG, RunIdentity, Workload
+from generia_assets.durable.orders import validated_parameters
+from generia_assets.durable.session import Assignment
+from generia_assets.durable.workload import workload
+from generia_assets.settings import settings
+from generia_assets.tasks.kinds import TaskType
+from resources.mongo import MongoDocument
+
+CONTENT = ("world_images", "character_briefs", "characters", "character_avatars", "post_briefs", "posts", "post_images")
+"""The assets that the streaming multi-asset makes."""
+
+
+def selected_assets(context: dg.AssetExecutionContext) -> list[str]:
+    """The assets this run makes, in the order of the work."""
+    selection = context.run.asset_selection
+    names = {key.path[-1] for key in selection} if selection else set(ASSETS)
+    return [name for name in ASSETS if name in names]
+
+
+def works_last(context: dg.AssetExecutionContext) -> bool:
+    """Whether this step is the run's last one that works on the world."""
+    names = {key.path[-1] for key in context.selected_asset_keys}
+    return selected_assets(context)[-1] in names
+
+
+def assignment_of(
+    context: dg.AssetExecutionContext, *, keys: tuple[str, ...] = (), parameters: MongoDocument | None = None
+) -> Assignment:
+    """What this run is to do with its world."""
+    world_id = context.partition_key
+    makes = [ASSETS[name].task_type for name in selected_assets(context)]
+    run = context.run
+
+    def new_workload(order: MongoDocument) -> Workload:
+        validated = validated_parameters({name: value for name, value in order.items() if name != "task_id"})
+        return workload(world_id, validated, makes, spare=settings().budget_spare, max_cost_usd=settings().max_cost_usd)
+
+    return Assignment(
+        world_id=world_id,
+        run=RunIdentity(run.run_id, run.parent_run_id, run.tags),
+        keys=keys,
+        order_task=run.tags.get(TASK_TAG),
+        workload=new_workload,
+        parameters=parameters,
+    )
+
+
+def selected_types(context: dg.AssetExecutionContext) -> frozenset[TaskType]:
+    """The task types that this step makes."""
+    return frozenset(ASSETS[key.path[-1]].task_type for key in context.selected_asset_keys)

@@ -1,0 +1,61 @@
+"""Asset ``world_description``: the world itself, stored once and loaded by every later task."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
+from generia_assets.assets.description import figures, sample
+from generia_assets.assets.generator import GeneratorResource
+from generia_assets.assets.materialized import ASSETS
+from generia_assets.assets.runs import assignment_of, works_last
+from generia_assets.content.documents import WORLD_KEY, WorldDescription, WorldRequest
+from generia_assets.durable.commits import Change
+from generia_assets.durable.session import WorldSession
+from generia_assets.partitions import worlds
+from generia_assets.tasks.generate_world_description import generate_world_description
+from generia_assets.tasks.kinds import TaskParameters
+from resources.mongo_io_manager import DocumentStream
+
+NAME = "world_description"
+KIND = ASSETS[NAME]
+
+
+@dg.asset(
+    name=NAME,
+    partitions_def=worlds,
+    io_manager_key="mongo_io_manager",
+    group_name=GROUPS[NAME],
+    description=DESCRIPTIONS[NAME],
+    owners=[OWNER],
+    kinds=KINDS[NAME],
+    code_version=code_version(NAME),
+    metadata=storage_metadata(NAME),
+    dagster_type=dg.Any,  # a stream; the document's class is checked when it is stored
+)
+def world_description(
+    context: dg.AssetExecutionContext, generator: GeneratorResource, world_request: WorldRequest
+) -> Iterator[dg.Output[DocumentStream[WorldDescription]]]:
+    """Ask for the description, tell the platform, store it as WorldParameters."""
+    with generator.world(context, assignment_of(context), last=works_last(context)) as worker:
+
+        async def describe(session: WorldSession) -> WorldDescription:
+            parameters = TaskParameters(key=WORLD_KEY)
+            world = await session.journal.perform(None, generate_world_description, parameters, world_request)
+            await session.commits.commit(Change(values={"name": world.name}))
+            return world
+
+        world = worker.run(describe)
+        with generator.mongo.connection() as database:
+            metadata = figures(database, context.partition_key, worker.taken.generation.id, KIND)
+        yield dg.Output(
+            DocumentStream([world], fence=worker.taken.commits.fence.epoch),
+            metadata={
+                **metadata,
+                "name": world.name,
+                "paragraphs": len(world.description.split("\n\n")),
+                "events": len(world.calendar),
+                "visual_style": world.visual_style,
+                "sample": sample([world]),
+            },
+        )

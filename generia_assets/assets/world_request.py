@@ -1,0 +1,115 @@
+"""Asset ``world_request``: the order, checked. A person can give a new one in the launch form; a message has recorded it before."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+from pydantic import Field
+
+from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
+from generia_assets.assets.description import figures, sample
+from generia_assets.assets.generator import GeneratorResource
+from generia_assets.assets.materialized import ASSETS
+from generia_assets.assets.runs import assignment_of, works_last
+from generia_assets.content.documents import Quality, WorldRequest
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.orders import WORLD_ID_PATTERN, Order, OrderError, new_task_id, record_order, validated_parameters
+from generia_assets.durable.session import WorldSession
+from generia_assets.partitions import worlds
+from generia_assets.settings import settings
+from generia_assets.tasks.init_world_creation import InitWorldParameters, init_world_creation
+from generia_assets.tasks.kinds import TaskType
+from resources.mongo import MongoDocument
+from resources.mongo_io_manager import DocumentStream
+
+NAME = "world_request"
+KIND = ASSETS[NAME]
+
+
+class WorldRequestConfig(dg.Config):
+    """The launch form. Leave ``prompt`` empty to take what was ordered before (by a message, or by an earlier run)."""
+
+    prompt: str = Field("", description="The world in a sentence or two, in your language. Empty: as ordered before.")
+    users: int = Field(10, description="How many people; exactly so many are made.")
+    posts: int = Field(30, description="How many posts; exactly so many are made.")
+    quality: str = Field("standard", description="standard, or high: every image prompt is refined by a call of its own.")
+    max_cost_usd: float = Field(0.0, description="Cap in US dollars; 0 = the installation's default.")
+
+    def parameters(self) -> MongoDocument | None:
+        """The order as a message would have it, or None to take the earlier one."""
+        if not self.prompt:
+            return None
+        parameters: MongoDocument = {
+            "user_prompt": self.prompt,
+            "users_count": self.users,
+            "posts_count": self.posts,
+            "quality": self.quality,
+        }
+        return parameters | ({"max_cost_usd": self.max_cost_usd} if self.max_cost_usd else {})
+
+
+@dg.asset(
+    name=NAME,
+    partitions_def=worlds,
+    io_manager_key="mongo_io_manager",
+    group_name=GROUPS[NAME],
+    description=DESCRIPTIONS[NAME],
+    owners=[OWNER],
+    kinds=KINDS[NAME],
+    code_version=code_version(NAME),
+    metadata=storage_metadata(NAME),
+    dagster_type=dg.Any,  # a stream; the document's class is checked when it is stored
+)
+def world_request(
+    context: dg.AssetExecutionContext, config: WorldRequestConfig, generator: GeneratorResource
+) -> Iterator[dg.Output[DocumentStream[WorldRequest]]]:
+    """Check the order and record it; what a message ordered is taken from MongoDB."""
+    world_id = context.partition_key
+    try:
+        given = _order(world_id, config, generator)
+    except OrderError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    assignment = assignment_of(context, parameters=given)
+    with generator.world(context, assignment, last=works_last(context)) as worker:
+
+        async def check(session: WorldSession) -> WorldRequest:
+            status = await session.database[STATUS].find_one({"_id": world_id}) or {}
+            order = validated_parameters({key: value for key, value in status["parameters"].items() if key != "task_id"})
+            parameters = InitWorldParameters(
+                world_id=world_id,
+                user_prompt=order.user_prompt,
+                users_count=order.users_count,
+                posts_count=order.posts_count,
+                quality=Quality(order.quality),
+                max_cost_usd=order.max_cost_usd,
+                created_at=order.created_at or datetime.now(UTC),
+            )
+            return await session.journal.perform(None, init_world_creation, parameters)
+
+        request = worker.run(check)
+        with generator.mongo.connection() as database:
+            metadata = figures(database, world_id, worker.taken.generation.id, KIND)
+        yield dg.Output(
+            DocumentStream([request], fence=worker.taken.commits.fence.epoch),
+            metadata={**metadata, "users": request.users_count, "posts": request.posts_count, "sample": sample([request])},
+        )
+
+
+def _order(world_id: str, config: WorldRequestConfig, generator: GeneratorResource) -> MongoDocument | None:
+    """The new parameters, if the launch form has any; a world nobody has ordered yet is recorded with them."""
+    if not re.match(WORLD_ID_PATTERN, world_id):
+        raise OrderError(f"partition {world_id!r}: name a world by letters, digits, - and _, at most 64")
+    given = config.parameters()
+    with generator.mongo.connection() as database:
+        known = database[STATUS].find_one({"_id": world_id}, {"parameters": 1})
+        if known is None:
+            if given is None:
+                raise OrderError(f"world {world_id} was never ordered: give prompt, users and posts in the launch form")
+            order = Order(new_task_id(), TaskType.INIT_WORLD_CREATION, world_id, given)
+            record_order(database, order, max_users=settings().max_users, max_posts=settings().max_posts)
+            return None
+    if given is None:
+        return None
+    validated = validated_parameters(given).within(max_users=settings().max_users, max_posts=settings().max_posts)
+    return validated.model_dump(mode="json", exclude_none=True) | {"task_id": known["parameters"].get("task_id")}

@@ -1,0 +1,99 @@
+"""The code location: the composition root, where settings become resources and everything is put together.
+
+Here: ``build_defs``, one factory that tests call with their own settings and resources. It is the only module that knows assets,
+resources and sensors alike. Loading it needs no server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from generia_assets.assets.checks import CHECKS
+from generia_assets.assets.content import world_content
+from generia_assets.assets.generator import GeneratorResource
+from generia_assets.assets.jobs import world_job
+from generia_assets.assets.world_description import world_description
+from generia_assets.assets.world_request import world_request
+from generia_assets.settings import Settings, settings
+from generia_assets.warm_start import install_warm_start
+from resources.kafka import KafkaResource
+from resources.mongo import MongoResource
+from resources.mongo_io_manager import MongoIOManager
+from resources.providers import GeminiResource, ImagesResource, PlatformResource
+from sensors.kafka import build_kafka_sensor
+from sensors.run_status import build_watchdog
+
+
+def build_resources(settings: Settings) -> dict[str, object]:
+    """The resources by name. What is secret is named by its variable and read from the environment when a run begins."""
+    settings.export_defaults()
+    mongo = MongoResource(uri=dg.EnvVar("MONGODB_URI"), database=settings.mongodb_database)
+    kafka = KafkaResource(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        api_version=settings.kafka_api_version,
+        tasks_topic=settings.kafka_tasks_topic,
+        progress_topic=settings.kafka_progress_topic,
+        dead_letters_topic=settings.kafka_dead_letters_topic,
+        group_id=settings.kafka_group_id,
+    )
+    generator = GeneratorResource(
+        mongo=mongo,
+        kafka=kafka,
+        gemini=GeminiResource(
+            api_key=dg.EnvVar("GEMINI_API_KEY"),
+            base_url=settings.gemini_base_url,
+            model=settings.gemini_model,
+            timeout_seconds=settings.gemini_timeout_seconds,
+            max_reasks=settings.gemini_max_reasks,
+        ),
+        images=ImagesResource(
+            latency_seconds=settings.image_stub_latency_seconds,
+            cost_usd=settings.image_stub_cost_usd,
+            timeout_seconds=settings.image_timeout_seconds,
+        ),
+        platform=PlatformResource(
+            database=settings.platform_database,
+            media_dir=str(settings.media_dir),
+            timeout_seconds=settings.platform_timeout_seconds,
+        ),
+        llm_concurrency=settings.llm_concurrency,
+        image_concurrency=settings.image_concurrency,
+        platform_concurrency=settings.platform_concurrency,
+        task_concurrency=settings.task_concurrency,
+        breaker_failure_rate=settings.breaker_failure_rate,
+        breaker_window_calls=settings.breaker_window_calls,
+        breaker_minimum_calls=settings.breaker_minimum_calls,
+        breaker_open_seconds=settings.breaker_open_seconds,
+        breaker_open_max_seconds=settings.breaker_open_max_seconds,
+        patience_seconds=settings.patience_seconds,
+        world_lease_seconds=settings.world_lease_seconds,
+        slot_lease_seconds=settings.slot_lease_seconds,
+        max_takeovers=settings.max_takeovers,
+        history_ttl_days=settings.history_ttl_days,
+    )
+    io_manager = MongoIOManager(mongo=mongo)
+    return {
+        "mongo": mongo,
+        "kafka": kafka,
+        "generator": generator,
+        "mongo_io_manager": io_manager,
+        "documents": io_manager,
+    }
+
+
+def build_defs(settings: Settings, *, resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:
+    """The code location for these settings; ``resource_overrides`` replaces resources by name."""
+    return dg.Definitions(
+        assets=[world_request, world_description, world_content],
+        asset_checks=CHECKS,
+        jobs=[world_job],
+        sensors=[build_kafka_sensor(world_job, settings), build_watchdog(world_job, settings)],
+        resources={**build_resources(settings), **(resource_overrides or {})},
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs(settings())
+install_warm_start()

@@ -1,0 +1,237 @@
+"""A session: one run's work on one world, from taking it to giving it back.
+
+Here: how ownership, generation, commits, account and journal come together, and how work stops when the world is lost. Not here:
+Dagster (assets/generator.py runs sessions), and what is worked (assets/conductor.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel
+from pymongo import AsyncMongoClient
+
+from generia_assets.content.documents import PostImage
+from generia_assets.durable.account import WorldAccount
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.commits import Change, Commits
+from generia_assets.durable.feed import Feed, Sender
+from generia_assets.durable.generations import (
+    Generation,
+    Parked,
+    RunIdentity,
+    Workload,
+    begin,
+    end,
+    find_generation,
+    new_generation,
+)
+from generia_assets.durable.journal import Journal
+from generia_assets.durable.ownership import keep_world, leave_world, take_world
+from generia_assets.durable.patience import patiently
+from generia_assets.durable.progress import StageTracker
+from generia_assets.durable.publications import Publications
+from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.toolbox import Providers, Toolbox
+from resources.mongo import AsyncMongoDatabase, MongoDocument
+from resources.outcomes import LostWorldError
+
+logger = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
+
+
+class TooManyTakeoversError(RuntimeError):
+    """The world's run died too often; something about the world kills its process."""
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How a session behaves; seconds where not said otherwise."""
+
+    lease_seconds: float
+    patience_seconds: float
+    task_concurrency: int
+    max_takeovers: int
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a run is to do: its world, which items (none = all), the order it carries out, and how much work a new start is."""
+
+    world_id: str
+    run: RunIdentity
+    keys: tuple[str, ...]
+    order_task: str | None
+    workload: Callable[[MongoDocument], Workload]
+    """Called with the world's parameters when a new generation begins."""
+    parameters: MongoDocument | None = None
+    """New parameters, which replace the world's when a new generation begins."""
+
+
+class WorldSession:
+    """One run's work on one world. Made by ``open_session``; used and closed on the event loop."""
+
+    def __init__(
+        self,
+        database: AsyncMongoDatabase,
+        assignment: Assignment,
+        generation: Generation,
+        commits: Commits,
+        journal: Journal,
+        stages: StageTracker,
+        feed: Feed,
+        heartbeat: asyncio.Task[None],
+    ) -> None:
+        self.assignment = assignment
+        self.generation = generation
+        self.journal = journal
+        self.commits = commits
+        self.database = database
+        self._stages = stages
+        self._feed = feed
+        self._heartbeat = heartbeat
+        self._ended = False
+
+    async def work(self, work: Awaitable[ResultT]) -> ResultT:
+        """Do this, and stop doing it the moment the world is lost (``LostWorldError``)."""
+        working = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait((working, self._heartbeat), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise self._heartbeat.exception() or LostWorldError("the heartbeat ended")
+            result = await working
+            await self.commits.flush()
+            return result
+        finally:
+            if not working.done():
+                working.cancel()
+                with suppress(asyncio.CancelledError):
+                    await working
+
+    async def finishing(self) -> None:
+        """All work is done; the documents are about to be written."""
+        await self.commits.commit(Change(values=self._stages.finishing()))
+
+    async def completed(self) -> None:
+        """Everything is written: the world's last word."""
+        await end(self.commits, self.generation, self._stages, State.COMPLETED, order_task=self.assignment.order_task)
+        self._ended = True
+
+    async def failed(self, message: str, *, parked: Parked | None = None) -> None:
+        """The generation is over without success; what exists stays, and a re-execution continues it."""
+        await end(self.commits, self.generation, self._stages, State.FAILED, message=message, parked=parked)
+        self._ended = True
+
+    async def parked(self, message: str, why: Parked) -> None:
+        """The world waits to be resumed; nothing is failed."""
+        await end(self.commits, self.generation, self._stages, State.IN_PROGRESS, message=message, parked=why)
+        self._ended = True
+
+    async def aclose(self) -> None:
+        """Stop the heartbeat, write what is waiting, give the world back. A run that ends without a last word has failed."""
+        self._heartbeat.cancel()
+        with suppress(asyncio.CancelledError, LostWorldError):
+            await self._heartbeat
+        with suppress(LostWorldError):
+            if not self._ended:
+                await self.failed(
+                    "the run ended before the world was finished: its log tells why; a re-execution goes on from here"
+                )
+        await self.commits.aclose()
+        await leave_world(self.database, self.commits.fence)
+        await self._feed.aclose()
+
+
+async def open_session(
+    client: AsyncMongoClient[MongoDocument],
+    database: AsyncMongoDatabase,
+    providers: Providers,
+    assignment: Assignment,
+    options: SessionOptions,
+    *,
+    run_is_over: Callable[[str], bool],
+    connect_feed: Callable[[], Sender],
+) -> WorldSession:
+    """Take the world, find or start the generation, and be ready to work.
+
+    Raises ``LookupError`` for a world nobody ordered, ``WorldTakenError``, and ``TooManyTakeoversError``.
+    """
+    world_id, run, patience = assignment.world_id, assignment.run, options.patience_seconds
+    fence = await take_world(
+        database,
+        world_id,
+        run.run_id,
+        lease_seconds=options.lease_seconds,
+        run_is_over=run_is_over,
+        patience_seconds=patience,
+    )
+    heartbeat = asyncio.create_task(keep_world(database, fence, lease_seconds=options.lease_seconds), name=f"heartbeat:{world_id}")
+    feed = Feed(database, world_id, connect_feed)
+    commits = Commits(client, database, fence, patience=patience, on_written=feed.changed)
+    try:
+        status = await _status(database, world_id, patience)
+        generation = await find_generation(database, world_id, run)
+        work: Workload | None = None
+        if generation is None:
+            if assignment.parameters is not None:
+                status = status.model_copy(update={"parameters": assignment.parameters})
+            work = assignment.workload(status.parameters)
+            order = assignment.order_task or status.parameters.get("task_id")
+            generation = await new_generation(database, world_id, run, work, assignment.keys, order)
+        account = WorldAccount(database, commits, generation.id, patience=patience)
+        await account.cut_off()
+        await _count_takeover(commits, generation, status, run, options.max_takeovers)
+        stages = StageTracker(generation.stages)
+        await begin(commits, generation, run, work, status, stages)
+    except BaseException:
+        heartbeat.cancel()
+        await commits.aclose()
+        await leave_world(database, fence)
+        await feed.aclose()
+        raise
+    publications = Publications(database, commits, lambda key: providers.platform.find(key=key))
+    journal = Journal(
+        database,
+        commits,
+        generation.id,
+        Toolbox(world_id, providers, account, publications),
+        stages,
+        adopted=generation.adopted,
+        on_result=lambda result: _tell(feed, result),
+        task_concurrency=options.task_concurrency,
+        patience=patience,
+    )
+    return WorldSession(database, assignment, generation, commits, journal, stages, feed, heartbeat)
+
+
+def _tell(feed: Feed, result: BaseModel) -> None:
+    if isinstance(result, PostImage):
+        feed.post(result)
+
+
+async def _status(database: AsyncMongoDatabase, world_id: str, patience: float) -> WorldStatus:
+    found = await patiently(lambda: database[STATUS].find_one({"_id": world_id}), patience_seconds=patience)
+    return WorldStatus.model_validate(found)
+
+
+async def _count_takeover(commits: Commits, generation: Generation, status: WorldStatus, run: RunIdentity, most: int) -> None:
+    """Count a generation that goes on because its run died; end it when that happened too often."""
+    died = generation.continued and status.status is State.IN_PROGRESS and status.parked is None
+    if not died:
+        return
+    if status.takeovers >= most:
+        message = (
+            f"the run of this world died {status.takeovers} times (MAX_TAKEOVERS): something about it kills its process. Look at "
+            f"the logs of its runs, mend it, then: generia resume {status.world_id}"
+        )
+        values = {"status": State.FAILED.value, "message": message, "resumable": True, "takeovers": 0}
+        await commits.commit(Change(values=values))
+        raise TooManyTakeoversError(message)
+    logger.warning("world %s: run %s takes up what run %s left", status.world_id, run.run_id, status.owner.run_id)
+    await commits.commit(Change(increments={"takeovers": 1}))

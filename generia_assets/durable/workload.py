@@ -1,0 +1,60 @@
+"""The workload of a generation: how many tasks and calls it takes, and the limits that follow (R13), before any call is made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from math import ceil
+
+from generia_assets.content import draw
+from generia_assets.content.documents import Quality, WorldRequest
+from generia_assets.content.plan import plan
+from generia_assets.durable.generations import Workload
+from generia_assets.durable.orders import WorldParametersOrder
+from generia_assets.tasks.kinds import TaskType
+from resources.outside import Api
+
+_LLM_CALLS_OF = {
+    TaskType.GENERATE_WORLD_DESCRIPTION: ("world_description",),
+    TaskType.GENERATE_WORLD_IMAGE: ("world_images",),
+    TaskType.GENERATE_CHARACTER_BATCH: ("character_batch",),
+    TaskType.GENERATE_CHARACTER: ("character",),
+    TaskType.GENERATE_CHARACTER_AVATAR: ("refine_avatar",),
+    TaskType.GENERATE_POST_BATCH: ("post_batch",),
+    TaskType.GENERATE_POST: ("post",),
+    TaskType.GENERATE_POST_IMAGE: ("refine_post_image",),
+}
+_IMAGE_CALLS_OF = {
+    TaskType.GENERATE_WORLD_IMAGE: ("world_header", "world_icon"),
+    TaskType.GENERATE_CHARACTER_AVATAR: ("avatar",),
+    TaskType.GENERATE_POST_IMAGE: ("post_image",),
+}
+
+
+def workload(
+    world_id: str, order: WorldParametersOrder, makes: Collection[TaskType], *, spare: float, max_cost_usd: float | None
+) -> Workload:
+    """What making these task types of this order takes. ``spare``: share added to the computed calls, rounded up."""
+    planned = plan(request_of(world_id, order))
+    llm = sum(planned.llm_calls[name] for task_type in makes for name in _LLM_CALLS_OF.get(task_type, ()))
+    images = sum(planned.image_calls[name] for task_type in makes for name in _IMAGE_CALLS_OF.get(task_type, ()))
+    return Workload(
+        tasks={task_type: planned.tasks[task_type.value] for task_type in TaskType if task_type in makes},
+        call_limits={Api.LLM: ceil(llm * (1 + spare)), Api.IMAGE: ceil(images * (1 + spare))},
+        cost_limit_usd=order.max_cost_usd or max_cost_usd,
+        users=order.users_count,
+        posts=order.posts_count,
+    )
+
+
+def request_of(world_id: str, order: WorldParametersOrder) -> WorldRequest:
+    """The order as a request, before its task has checked it: enough for planning and for a quote."""
+    return WorldRequest(
+        user_prompt=order.user_prompt,
+        users_count=order.users_count,
+        posts_count=order.posts_count,
+        quality=Quality(order.quality),
+        seed=draw.world_seed(world_id),
+        max_cost_usd=order.max_cost_usd,
+        created_at=order.created_at or datetime.now(UTC),
+    )
