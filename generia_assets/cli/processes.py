@@ -19,6 +19,9 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 POLL_S = 0.01
+# One of ours ends its own child first, so it needs longer than that child may take.
+_GRACE_S = 10.0
+_GRACE_OF_OURS_S = 15.0
 _LAST_LINES = 20
 _LAST_BYTES = 16_384
 _PR_SET_PDEATHSIG = 1
@@ -47,12 +50,13 @@ class Child:
     As a context manager it is stopped at the end of the block.
     """
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log_path: Path) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log_path: Path, grace: float) -> None:
         self.name = name
         self.log_path = log_path
         self.ready_value = ""
         """What the process wrote to its ready file, without the newline: usually the address it serves at."""
         self._process = process
+        self._grace = grace
 
     @property
     def pid(self) -> int:
@@ -85,14 +89,14 @@ class Child:
                 raise self._failure(f"was not ready within {timeout:g} s")
             time.sleep(POLL_S)
 
-    def stop(self, grace: float = 15.0) -> int:
-        """End the process and its group: SIGTERM, up to ``grace`` seconds to end in order, then SIGKILL. Returns the exit code.
+    def stop(self, grace: float | None = None) -> int:
+        """End the process and its group: SIGTERM, ``grace`` seconds to end in order, then SIGKILL. Returns the exit code.
 
-        May be called again, and after the process has ended by itself.
+        Without ``grace`` it has 10 seconds, or 15 if it is one of ours (``start``). May be called again, and after the process has ended by itself.
         """
         self._signal_group(signal.SIGTERM)
         try:
-            self._process.wait(grace)
+            self._process.wait(self._grace if grace is None else grace)
         except subprocess.TimeoutExpired:
             pass  # it had its time; what is left of the group ends below
         finally:
@@ -127,7 +131,8 @@ def spawn(
     ``env`` is added to this process's environment. On Linux the kernel sends the program SIGTERM when the calling thread
     is gone, however it died; elsewhere a killed process leaves it behind. Raises ``FileNotFoundError`` if there is no such program.
     """
-    return _popen(name, argv, log_path=log_path, env=env, cwd=cwd, before_exec=_ask_to_die_with(os.getpid()))
+    process = _popen(argv, log_path, env, cwd, before_exec=_ask_to_die_with(os.getpid()))
+    return Child(name, process, log_path, _GRACE_S)
 
 
 def start(
@@ -148,7 +153,7 @@ def start(
     ready_file.unlink(missing_ok=True)
     arguments = [*argv, "--ready-file", ready_file, "--parent-pid", str(os.getpid())]
     # It watches this process by itself, so it needs no help of the kernel's, which asks for a fork without other threads.
-    child = _popen(name, arguments, log_path=log_path, env=env, cwd=cwd, before_exec=None)
+    child = Child(name, _popen(arguments, log_path, env, cwd, before_exec=None), log_path, _GRACE_OF_OURS_S)
     try:
         child.ready_value = child.wait_until(lambda: _read(ready_file), timeout)
     except BaseException:  # a Ctrl-C too must leave nothing behind
@@ -168,19 +173,18 @@ def last_lines(log_path: Path) -> str:
 
 
 def _popen(
-    name: str,
     argv: Sequence[str | Path],
-    *,
     log_path: Path,
     env: Mapping[str, str] | None,
     cwd: Path | None,
+    *,
     before_exec: Callable[[], None] | None,
-) -> Child:
+) -> subprocess.Popen[bytes]:
     log_path.parent.mkdir(parents=True, exist_ok=True)
     if log_path.exists():
         log_path.replace(log_path.with_name(log_path.name + ".1"))
     with log_path.open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603  (the one place; callers give lists, never a shell's line)
+        return subprocess.Popen(  # noqa: S603  (the one place; callers give lists, never a shell's line)
             [os.fspath(part) for part in argv],
             env={**os.environ, **(env or {})},
             cwd=cwd,
@@ -190,7 +194,6 @@ def _popen(
             start_new_session=True,
             preexec_fn=before_exec,
         )
-    return Child(name, process, log_path)
 
 
 def _read(ready_file: Path) -> str | None:
