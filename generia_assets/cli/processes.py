@@ -57,6 +57,7 @@ class Child:
         """What the process wrote to its ready file, without the newline: usually the address it serves at."""
         self._process = process
         self._grace = grace
+        self._stopped = False
 
     @property
     def pid(self) -> int:
@@ -92,8 +93,12 @@ class Child:
     def stop(self, grace: float | None = None) -> int:
         """End the process and its group: SIGTERM, ``grace`` seconds to end in order, then SIGKILL. Returns the exit code.
 
-        Without ``grace`` it has 10 seconds, or 15 if it is one of ours (``start``). May be called again, and after the process has ended by itself.
+        Without ``grace`` it has 10 seconds, or 15 if it is one of ours (``start``). May be called after the process has ended by
+        itself, for what that left behind, and again, which does nothing.
         """
+        if self._stopped:  # the number of its group may by now be another's
+            return self._process.wait()
+        self._stopped = True
         self._signal_group(signal.SIGTERM)
         try:
             self._process.wait(self._grace if grace is None else grace)
