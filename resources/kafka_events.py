@@ -69,6 +69,10 @@ class EventProducer:
         self._producer = address.connect(
             KafkaProducer,
             acks="all",
+            # With kafka-python's idempotence one event that is too large makes the producer refuse all further ones.
+            # Without it, one request at a time keeps the order, and a repeated try may double an event.
+            enable_idempotence=False,
+            max_in_flight_requests_per_connection=1,
             linger_ms=0,
             max_block_ms=milliseconds,
             delivery_timeout_ms=milliseconds,

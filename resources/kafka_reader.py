@@ -115,8 +115,11 @@ class TopicReader:
 
     def _bounds(self, partitions: list[int]) -> dict[int, Bounds]:
         names = [TopicPartition(self._topic, partition) for partition in partitions]
-        earliest = self._consumer.beginning_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
-        end = self._consumer.end_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
+        try:
+            earliest = self._consumer.beginning_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
+            end = self._consumer.end_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
+        except KeyError as partition:  # what kafka-python says of one that is younger than the connection
+            raise UnknownTopicOrPartitionError(f"{partition} is new, a new connection knows it") from None
         return {name.partition: Bounds(earliest[name], end[name]) for name in names}
 
     def read(self, starts: Mapping[int, int], *, deadline: float, max_messages: int) -> list[Message]:

@@ -116,6 +116,34 @@ def test_an_id_used_before_with_other_parameters_is_a_dead_letter(ticks: Ticks) 
     assert [reason.split("=")[0].split(":")[0] for reason in reasons] == ["parameters.users_count", "world_id", "parameters"]
 
 
+def test_a_task_of_the_platform_that_is_broken_is_a_dead_letter(ticks: Ticks, mongo_client: MongoClient[dict[str, object]]) -> None:
+    """A task that the platform inserted badly blocks nobody: the order that points to it is refused by the missing field's name."""
+    broken, good = order(), order()
+    mongo_client[ticks.mongo.database]["tasks"].insert_one({"_id": broken["task_id"], "type": "init_world_creation"})
+    send(ticks.kafka, broken, good)
+    assert run_keys(ticks.tick()) == [good["task_id"]]
+    (letter,) = dead_letters(ticks.kafka, 1)
+    assert headers(letter)["reason"].startswith("parameters, status, world_id: missing")
+
+
+def test_parameters_of_mongodb_stand(ticks: Ticks, mongo_client: MongoClient[dict[str, object]]) -> None:
+    """A message without parameters orders what MongoDB holds under its task id."""
+    message = order(parameters=None)
+    database = mongo_client[ticks.mongo.database]
+    database["tasks"].insert_one(
+        {
+            "_id": message["task_id"],
+            "type": "init_world_creation",
+            "world_id": message["world_id"],
+            "status": "pending",
+            "parameters": {"user_prompt": "a moon of glass", "users_count": 7, "posts_count": 0},
+        }
+    )
+    send(ticks.kafka, message)
+    assert run_keys(ticks.tick()) == [message["task_id"]]
+    assert database["world_generation_status"].find_one({"_id": message["world_id"]})["users_predicted"] == 7
+
+
 def test_a_large_message_is_kept_whole(ticks: Ticks) -> None:
     """A message of 3 MB is not parsed, and its dead letter holds all of its bytes."""
     large = json.dumps(order(parameters={"user_prompt": "x" * 3_000_000})).encode()
