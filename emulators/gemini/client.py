@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from types import TracebackType
 
 from pydantic import JsonValue, TypeAdapter
@@ -10,6 +12,8 @@ from requests import Response, Session, codes
 from emulators.gemini.faults import Faults
 from emulators.gemini.stats import RecordedRequest, Stats
 
+_POLL = 0.01
+"""Seconds between two looks at the counts."""
 _RECORDS = TypeAdapter(list[RecordedRequest])
 
 
@@ -39,6 +43,18 @@ class EmulatorControl:
     def stats(self) -> Stats:
         """The counts since the start or the last reset."""
         return Stats.model_validate_json(self._call("GET", "stats").content)
+
+    def wait_until(self, condition: Callable[[Stats], bool], *, timeout: float = 5.0) -> Stats:
+        """Ask for the counts until the condition holds, and return them.
+
+        Raises ``TimeoutError`` with the last counts after ``timeout`` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while not condition(stats := self.stats()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"After {timeout:g} s the emulator still counts {stats!r}")
+            time.sleep(_POLL)
+        return stats
 
     def reset(self) -> None:
         """As if just started: no faults but those of the command line, all counts zero."""

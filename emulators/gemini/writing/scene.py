@@ -125,8 +125,9 @@ def _language(system: str, user: str, own: str) -> Language:
                 return _LANGUAGES[found.group(1).lower()]
     sample = own or user[:_LOOKED_AT]
     russian = len(_CYRILLIC_WORD.findall(sample))
-    # Instructions are English whatever the content is: a fifth of the words is enough, and one foreign name is not.
-    return Language.RUSSIAN if russian > 1 and russian * 5 >= len(_WORD.findall(sample)) else Language.ENGLISH
+    # Of the user's own words half must be Russian; among instructions, English whatever the content is, a fifth is enough.
+    needed = len(_WORD.findall(sample)) / (2 if own else 5)
+    return Language.RUSSIAN if russian > 1 and russian >= needed else Language.ENGLISH
 
 
 def _own_words(user: str) -> str:
@@ -146,7 +147,8 @@ def _setting(text: str) -> str:
             if setting:
                 votes[setting] += 1
                 break
-    return min(votes, key=lambda name: (-votes[name], name)) if votes else ""
+    # Anything happens in a city, so where a city is as likely as something else, it is something else.
+    return min(votes, key=lambda name: (-votes[name], name == "city", name)) if votes else ""
 
 
 def _any_setting(text: str) -> str:

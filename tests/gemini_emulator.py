@@ -1,0 +1,60 @@
+"""What the tests of the Gemini emulator share: the real SDK pointed at it, and small documents to ask for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from google import genai
+from google.genai import types
+from pydantic import BaseModel, Field
+
+FLASH = "gemini-2.5-flash"
+LITE = "gemini-3.5-flash-lite"
+NEWEST = "gemini-3.8-flash"
+
+
+class Person(BaseModel):
+    """Somebody in a village."""
+
+    username: str
+    display_name: str
+    bio: str
+    age: int = Field(ge=18, le=90)
+
+
+class Village(BaseModel):
+    """A village and its people."""
+
+    name: str
+    description: str
+    people: list[Person] = Field(min_length=3, max_length=6)
+
+
+@asynccontextmanager
+async def sdk(base_url: str, *, key: str = "test-key", patience: float = 10.0) -> AsyncIterator[genai.Client]:
+    """Google's own client, asking the emulator instead. ``patience`` in seconds."""
+    options = types.HttpOptions(base_url=base_url, api_version="v1beta", timeout=round(patience * 1000))
+    client = genai.Client(api_key=key, http_options=options)
+    try:
+        yield client
+    finally:
+        await client.aio.aclose()
+        client.close()
+
+
+def village_config(**changes: object) -> types.GenerateContentConfig:
+    """Asks for a village; ``changes`` are fields of the configuration."""
+    return types.GenerateContentConfig.model_validate(
+        {
+            "response_mime_type": "application/json",
+            "response_json_schema": Village.model_json_schema(),
+            "max_output_tokens": 4096,
+            **changes,
+        }
+    )
+
+
+async def ask(client: genai.Client, text: str = "A village on a reef", **changes: object) -> types.GenerateContentResponse:
+    """One call for a village."""
+    return await client.aio.models.generate_content(model=FLASH, contents=text, config=village_config(**changes))
