@@ -49,7 +49,8 @@ class Change:
     """What becomes true together.
 
     ``transitions`` move tasks this run holds, each matching exactly one; ``enlist`` are upserts of pending tasks; ``records``
-    go to other collections; ``increments``, ``values``, ``minima`` (keep the earlier moment) and ``failures`` to the status record.
+    go to other collections; ``increments``, ``values``, ``minima`` (keep the earlier moment), ``failures`` and ``unset`` to the
+    status record.
     """
 
     transitions: Sequence[UpdateOne] = ()
@@ -59,6 +60,7 @@ class Change:
     values: Mapping[str, object] = field(default_factory=dict)
     minima: Mapping[str, datetime] = field(default_factory=dict)
     failures: Sequence[MongoDocument] = ()
+    unset: Sequence[str] = ()
 
 
 class Commits:
@@ -189,6 +191,8 @@ def _status_update(changes: Sequence[Change], commit_id: str) -> MongoDocument:
         update["$inc"] = {name: _whole(name, amount) for name, amount in increments.items()}
     if minima:
         update["$min"] = minima
+    if unset := [name for change in changes for name in change.unset]:
+        update["$unset"] = dict.fromkeys(unset, "")
     if failures:
         update["$push"] = {"failures": {"$each": failures, "$slice": 100}}
     return update

@@ -143,6 +143,7 @@ async def begin(
             transitions=transitions,
             records={GENERATIONS: [UpdateOne({"_id": generation.id}, record, upsert=True)]},
             values=values,
+            unset=() if generation.continued else ("first_post_at",),
         )
     )
 
@@ -167,7 +168,6 @@ def _fresh(workload: Workload, generation: Generation, status: WorldStatus) -> d
         "cost_limit_usd": workload.cost_limit_usd,
         "failures": [],
         "takeovers": 0,
-        "first_post_at": None,
     }
 
 
@@ -196,7 +196,7 @@ async def end(
         GENERATIONS: [UpdateOne({"_id": generation.id}, {"$set": {"status": state.value, "updated_at": now, "message": message}})]
     }
     if state is State.COMPLETED:
-        values |= stages.finished() | {"finished_at": now, "waiting_for": None}
+        values |= stages.finished() | {"finished_at": now, "waiting_for": None, "cost_reserved_usd": 0.0}
         if order_task is not None:
             done = {"status": State.COMPLETED.value, "updated_at": now, "worker_id": commits.fence.run_id}
             records[TASKS] = [UpdateOne({"_id": order_task, "status": State.PENDING.value}, {"$set": done})]

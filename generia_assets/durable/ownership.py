@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from pymongo import ReturnDocument
 
@@ -95,6 +94,4 @@ async def keep_world(database: AsyncMongoDatabase, fence: Fence, *, lease_second
 
 async def leave_world(database: AsyncMongoDatabase, fence: Fence) -> None:
     """Give the world back, if it is still ours."""
-    await database[STATUS].update_one(
-        fence.filter, {"$set": {"owner.run_id": None, "owner.expires_at": None, "updated_at": datetime.now(UTC)}}
-    )
+    await database[STATUS].update_one(fence.filter, {"$set": {"owner.run_id": None, "owner.expires_at": None}})

@@ -161,6 +161,5 @@ def new_status(world_id: str, parameters: MongoDocument, *, users: int, posts: i
         "cost_reserved_usd": 0.0,
         "cost_limit_usd": None,
         "takeovers": 0,
-        "first_post_at": None,
         "finished_at": None,
     }
