@@ -5,6 +5,7 @@ Here: time-outs, protocol version, connecting without leaks. Not here: reading (
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,6 +18,8 @@ REQUEST_TIMEOUT_S = 5.0
 """Nothing waits for Kafka longer than this, except for a message that has not been written yet."""
 
 ClientT = TypeVar("ClientT")
+
+_library_log = logging.getLogger("kafka")
 
 
 class KafkaUnavailableError(ConnectionError):
@@ -53,6 +56,8 @@ class KafkaAddress:
         A kafka-python client that fails in its constructor leaves its network thread running for ever; an outage with a
         try every five seconds would pile them up. So the network part is made here, where it can be closed.
         """
+        if _library_log.level == logging.NOTSET:  # it writes every attempt of an outage as an error; we say it once, by raising
+            _library_log.setLevel(logging.CRITICAL)
         made: list[KafkaNetClient] = []
 
         def network(**settings: object) -> KafkaNetClient:
