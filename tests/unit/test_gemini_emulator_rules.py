@@ -177,7 +177,7 @@ def test_quotas_count_a_sliding_window_and_name_themselves():
 def test_a_prefix_is_cached_from_the_models_minimum_on_and_for_that_model_only():
     """A prompt's known beginning counts as cached if it is long enough; another model has not seen it."""
     cache = PrefixCache()
-    long = "The world of ships. " * 600
+    long = "The world of ships. " * 1200
     first, second = cache.measure(FLASH, long + "Item one."), cache.measure(FLASH, long + "Item two.")
     assert first[1] == 0
     assert FLASH.cache_minimum <= second[1] <= second[0]

@@ -18,6 +18,7 @@ from emulators.gemini.writing.walker import Walker, Wishes
 from emulators.gemini.writing.words import Language, words_of
 from generia_assets.content import banlist
 
+INSTRUCTIONS = "Write this person in full, with a past, a secret and a day of their own. " * 9
 SEA_IN_RUSSIAN = "<user-sentence-x>\nГород кораблей, где никто не умеет плавать\n</user-sentence-x>"
 
 
@@ -50,6 +51,8 @@ TEXT: JsonValue = {"type": "string"}
         ("Content language: the language of the user's sentence", SEA_IN_RUSSIAN, Language.RUSSIAN),
         ("Answer in JSON. English is only for the painter.", SEA_IN_RUSSIAN, Language.RUSSIAN),
         ("You write worlds.", "Write everything in Russian. A city of ships.", Language.RUSSIAN),
+        ("You write worlds.", INSTRUCTIONS + "вера рисует карты моря " * 15, Language.RUSSIAN),
+        ("You write worlds.", INSTRUCTIONS + "Игорь Орлов", Language.ENGLISH),
         ("You write worlds.", "A city of ships where one man is called Игорь Орлов", Language.ENGLISH),
     ],
 )
@@ -121,6 +124,15 @@ def test_relations_and_mentions_name_people_the_prompt_knows():
     named = {tie["username"] for tie in json.loads(json.dumps(value["relationships"]))}
     assert named == {"oleg_2", "inna_3"} == set(json.loads(json.dumps(value["mentions"])))
     assert alone == {"relationships": [], "mentions": []}
+
+
+def test_an_object_is_about_one_person():
+    """The name that is given and the name in the texts beside it are the same person's."""
+    schema = object_of(people={"type": "array", "items": object_of(display_name=TEXT, background_story=TEXT), "minItems": 5})
+    value = written(schema, SEA_IN_RUSSIAN)
+    assert isinstance(value, dict)
+    for person in json.loads(json.dumps(value["people"])):
+        assert person["display_name"].split()[0] in person["background_story"]
 
 
 def test_numbered_requests_get_their_numbers_back():
