@@ -19,7 +19,7 @@ from kafka.structs import OffsetAndMetadata
 from resources.kafka_client import REQUEST_TIMEOUT_S, KafkaAddress, KafkaUnavailableError
 
 _LOOK_AGAIN_S = 0.25
-_FOLLOW_UP_S = 0.25
+_BACKLOG_S = 1.0
 """How long is waited for a message that the broker has already said is there."""
 
 _log = logging.getLogger(__name__)
@@ -138,7 +138,9 @@ class TopicReader:
                 self._consumer.assign(list(names.values()))
             for partition, name in names.items():
                 self._consumer.seek(name, starts[partition])
-            seconds = max(0.0, deadline - time.monotonic())
+            backlog = any(starts[partition] < ends[partition] for partition in names)
+            # A slow connection that has used up the time must not starve a tick of what lies there.
+            seconds = max(deadline - time.monotonic(), _BACKLOG_S if backlog else 0.0)
             while polled := self._consumer.poll(timeout_ms=seconds * 1000, max_records=max_messages - len(messages)):
                 for name, records in polled.items():
                     messages += [Message(self._topic, name.partition, one.offset, one.key, one.value) for one in records]
@@ -146,7 +148,7 @@ class TopicReader:
                     ends[name.partition] = max(ends[name.partition], self._consumer.highwater(name) or 0)
                 if len(messages) >= max_messages or all(following[partition] >= ends[partition] for partition in names):
                     break
-                seconds = _FOLLOW_UP_S
+                seconds = _BACKLOG_S
         except KafkaError as error:
             raise self._address.unavailable(error) from None
         return messages

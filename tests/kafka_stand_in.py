@@ -83,7 +83,7 @@ def send(kafka: KafkaResource, *values: Mapping[str, object] | bytes, key: bytes
 
 
 def dead_letters(kafka: KafkaResource, expected: int) -> list[ConsumerRecord]:
-    """What lies in the dead letters' topic, once there are ``expected`` of them or three seconds have passed."""
+    """What lies in the dead letters' topic, once there are ``expected`` of them or ten seconds have passed."""
     options = kafka.address.options() | {"max_partition_fetch_bytes": 64 * 1024 * 1024}
     with contextmanager(_closing)(KafkaConsumer(**options)) as consumer:
         names = [TopicPartition(kafka.dead_letters_topic, part) for part in consumer.partitions_for_topic(kafka.dead_letters_topic)]
@@ -92,7 +92,7 @@ def dead_letters(kafka: KafkaResource, expected: int) -> list[ConsumerRecord]:
         consumer.assign(names)
         consumer.seek_to_beginning()
         found: list[ConsumerRecord] = []
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 10
         while time.monotonic() < deadline and len(found) < expected:
             for records in consumer.poll(timeout_ms=200).values():
                 found += records
