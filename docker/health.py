@@ -1,0 +1,61 @@
+"""Is this container's server up? ``health.py {tcp|http|grpc} ADDRESS`` ends with 0 if so, else with 1 and a line that says why.
+
+Here: the containers' health checks. They run every few seconds for ever, so nothing of Dagster is imported: its own gRPC
+check costs a second of CPU each time, this one a tenth. Not here: the daemon, whose own ``liveness-check`` reads its heartbeats.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import urllib.request
+
+TIMEOUT_S = 5.0
+
+
+def check_tcp(address: str) -> None:
+    """Connect to ``host:port``. Raises ``OSError`` if nobody listens."""
+    host, port = address.rsplit(":", 1)
+    socket.create_connection((host, int(port)), TIMEOUT_S).close()
+
+
+def check_http(address: str) -> None:
+    """Get an ``http://`` address. Raises ``OSError`` if there is no answer, or another one than success."""
+    if not address.startswith("http://"):
+        raise ValueError(f"not an http:// address: {address}")
+    urllib.request.urlopen(address, timeout=TIMEOUT_S).close()  # noqa: S310  (the scheme was just checked)
+
+
+def check_grpc(address: str) -> None:
+    """Ask the code server at ``host:port`` by gRPC's health protocol. Raises ``ConnectionError`` unless it says that it serves."""
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    request = health_pb2.HealthCheckRequest(service="DagsterApi")
+    with grpc.insecure_channel(address) as channel:
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_S)
+        except grpc.RpcError as error:
+            raise ConnectionError(f"{address}: {error}") from error
+    if answer.status != health_pb2.HealthCheckResponse.SERVING:
+        raise ConnectionError(f"{address} answers, but does not serve")
+
+
+CHECKS = {"tcp": check_tcp, "http": check_http, "grpc": check_grpc}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one check and return the exit code."""
+    if len(arguments) != 2 or arguments[0] not in CHECKS:
+        sys.stderr.write(f"usage: health.py {{{'|'.join(CHECKS)}}} ADDRESS\n")
+        return 2
+    try:
+        CHECKS[arguments[0]](arguments[1])
+    except OSError as error:
+        sys.stderr.write(f"{arguments[1]}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

