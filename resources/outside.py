@@ -80,7 +80,11 @@ class Call(Generic[ValueT]):
 
 @dataclass(frozen=True)
 class Settlement:
-    """How an attempt ended: for the record, and for the world's account."""
+    """How an attempt ended: for the record, and for the world's account.
+
+    ``carried_out`` False: the provider declined before doing anything (429, 503, refused connection), so it costs nothing and
+    is given back to the limit of calls. When in doubt it was carried out.
+    """
 
     outcome: str
     cost_usd: float
@@ -88,6 +92,7 @@ class Settlement:
     data: Mapping[str, object]
     error: str | None
     duration_ms: int
+    carried_out: bool = True
 
 
 class Account(Protocol):
@@ -202,8 +207,9 @@ def _ms(started: float) -> int:
 
 def _failed(error: OutsideError, started: float, call: Call[ValueT]) -> Settlement:
     in_doubt = isinstance(error, TransientError) and error.in_doubt
+    declined = isinstance(error, (RateLimitedError, TransientError)) and not in_doubt
     cost = call.worst_case_usd if in_doubt else 0.0  # an unanswered call may have been billed: count it as spent
-    return Settlement(error.outcome, cost, Tokens(), {}, str(error), _ms(started))
+    return Settlement(error.outcome, cost, Tokens(), {}, str(error), _ms(started), carried_out=not declined)
 
 
 class _Wait:

@@ -1,8 +1,9 @@
 """A world's account: the limits of calls and dollars (R13), reserved before each call, and the record of every request (R5).
 
 Here: the ``Account`` that resources/outside.py asks before it sends. A reservation is one atomic update of the status record with
-the limits and the owner's epoch in its filter, so that no concurrency, death or second run can pass a limit. What was reserved
-and never settled (a death in between) stays counted as spent and is recorded as ``cut_off`` by whoever takes the world up.
+the limits and the owner's epoch in its filter, so that no concurrency, death or second run can pass a limit. The same update
+notes the attempt under ``in_flight``; settling it removes the note and writes the request's record. What was reserved and never
+settled (a death in between) stays counted as spent and is recorded as ``cut_off`` by whoever takes the world up.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from pymongo import UpdateMany, UpdateOne
+from pymongo import UpdateOne
 
 from generia_assets.durable.collections import HISTORY, STATUS
 from generia_assets.durable.commits import Change, Commits
@@ -46,38 +48,32 @@ class WorldAccount:
         self._waiting_for: Api | None = None
 
     async def reserve(self, call: Call[ValueT]) -> str:
-        """Count the attempt and its worst case before it is made. See ``resources.outside.Account``."""
+        """Count the attempt and its worst case before it is made. See ``resources.outside.Account``.
+
+        Calls of the platform cost nothing and have no limit: what they create is guarded by its publication.
+        """
         attempt_id = uuid.uuid4().hex
         if call.api in CALLS_MADE:
-            await self._count(call)
-        await patiently(lambda: self._note(attempt_id, call), patience_seconds=self._patience)
+            await self._count(attempt_id, call)
         return attempt_id
 
     async def settle(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> None:
-        """Record the attempt's end and exchange its worst case for its cost; durable with the world's next transaction."""
-        tokens = settlement.tokens
-        update = UpdateOne(
-            {"_id": attempt_id},
-            {
-                "$set": {
-                    "outcome": settlement.outcome,
-                    "response_data": _inert(settlement.data),
-                    "error": settlement.error,
-                    "duration_ms": settlement.duration_ms,
-                    "cost_usd": settlement.cost_usd,
-                    "tokens": {
-                        "prompt": tokens.prompt,
-                        "cached": tokens.cached,
-                        "output": tokens.output,
-                        "thinking": tokens.thinking,
-                    },
-                }
-            },
-        )
-        increments = {}
-        if call.api in COST_TOTAL:
+        """Record the attempt's end and exchange its worst case for its cost; durable with the world's next transaction.
+
+        An attempt that the provider did not carry out (a 429, a 503) is given back to the limit of calls.
+        """
+        increments: dict[str, float] = {}
+        if call.api in CALLS_MADE:
             increments = {COST_TOTAL[call.api]: settlement.cost_usd, "cost_reserved_usd": -call.worst_case_usd}
-        self._commits.enqueue(Change(records={HISTORY: [update]}, increments=increments))
+            if not settlement.carried_out:
+                increments[CALLS_MADE[call.api]] = -1
+        self._commits.enqueue(
+            Change(
+                records={HISTORY: [self._record(attempt_id, call, settlement)]},
+                increments=increments,
+                unset=[f"in_flight.{attempt_id}"] if call.api in CALLS_MADE else (),
+            )
+        )
 
     def waiting(self, api: Api, reason: str, since: datetime) -> None:
         """Say in the status record what the world waits for, and since when."""
@@ -94,26 +90,56 @@ class WorldAccount:
     async def cut_off(self) -> None:
         """Close the attempts of a run that died: they stay counted, and their worst case counts as spent."""
         fence = self._commits.fence
-        dangling: MongoDocument = {"world_id": fence.world_id, "outcome": "in_flight", "run_id": {"$ne": fence.run_id}}
-        spent = dict.fromkeys(Api, 0.0)
-        async for row in self._database[HISTORY].find(dangling, {"api_type": 1, "reserved_usd": 1}):
-            spent[Api(row["api_type"])] += float(row["reserved_usd"])
-        increments = {COST_TOTAL[api]: amount for api, amount in spent.items() if api in COST_TOTAL and amount}
-        close = UpdateMany(dangling, {"$set": {"outcome": "cut_off", "error": "the run died before the answer was recorded"}})
+        status = await patiently(
+            lambda: self._database[STATUS].find_one({"_id": fence.world_id}, {"in_flight": 1}), patience_seconds=self._patience
+        )
+        dangling: dict[str, MongoDocument] = (status or {}).get("in_flight") or {}
+        spent: defaultdict[str, float] = defaultdict(float)
+        records = []
+        for attempt_id, note in dangling.items():
+            spent[COST_TOTAL[Api(note["api_type"])]] += float(note["reserved_usd"])
+            record = {
+                **note,
+                "world_id": fence.world_id,
+                "outcome": "cut_off",
+                "error": "the run died before the answer was recorded",
+                "cost_usd": note["reserved_usd"],
+                "request_data": None,
+                "response_data": None,
+                "duration_ms": 0,
+            }
+            records.append(UpdateOne({"_id": attempt_id}, {"$setOnInsert": record}, upsert=True))
         await self._commits.commit(
-            Change(records={HISTORY: [close]}, increments=increments, values={"cost_reserved_usd": 0.0, "waiting_for": None})
+            Change(
+                records={HISTORY: records} if records else {},
+                increments=spent,
+                values={"cost_reserved_usd": 0.0, "waiting_for": None, "in_flight": {}},
+            )
         )
 
-    async def _count(self, call: Call[ValueT]) -> None:
+    async def _count(self, attempt_id: str, call: Call[ValueT]) -> None:
         made, limit, worst = CALLS_MADE[call.api], CALL_LIMIT[call.api], call.worst_case_usd
         fence = self._commits.fence
         committed = {"$add": ["$llm_cost_total", "$image_cost_total", "$cost_reserved_usd", worst]}
+        note = {
+            "api_type": call.api.value,
+            "task_id": call.task_id,
+            "generation": self._generation,
+            "run_id": fence.run_id,
+            "request_type": call.request_type,
+            "labels": dict(call.labels),
+            "reserved_usd": worst,
+            "created_at": datetime.now(UTC),
+        }
         room = {"$or": [{"$eq": [{"$ifNull": ["$cost_limit_usd", None]}, None]}, {"$lte": [committed, "$cost_limit_usd"]}]}
         while True:
             reserved = await patiently(
                 lambda: self._database[STATUS].update_one(
                     {**fence.filter, "$expr": {"$and": [{"$lt": [f"${made}", f"${limit}"]}, room]}},
-                    {"$inc": {made: 1, "cost_reserved_usd": worst}, "$set": {"updated_at": datetime.now(UTC)}},
+                    {
+                        "$inc": {made: 1, "cost_reserved_usd": worst},
+                        "$set": {f"in_flight.{attempt_id}": note, "updated_at": datetime.now(UTC)},
+                    },
                 ),
                 patience_seconds=self._patience,
             )
@@ -138,7 +164,8 @@ class WorldAccount:
                 )
             await asyncio.sleep(SETTLE_WAIT_SECONDS)  # only calls in the air fill the cap: when they settle there may be room
 
-    async def _note(self, attempt_id: str, call: Call[ValueT]) -> None:
+    def _record(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> UpdateOne:
+        tokens = settlement.tokens
         document = {
             "api_type": call.api.value,
             "task_id": call.task_id,
@@ -148,15 +175,21 @@ class WorldAccount:
             "request_type": call.request_type,
             "labels": dict(call.labels),
             "request_data": _inert(call.request_data),
-            "response_data": None,
-            "error": None,
-            "outcome": "in_flight",
+            "response_data": _inert(settlement.data),
+            "error": settlement.error,
+            "outcome": settlement.outcome,
             "reserved_usd": call.worst_case_usd,
-            "cost_usd": 0.0,
-            "duration_ms": 0,
-            "created_at": datetime.now(UTC),
+            "cost_usd": settlement.cost_usd,
+            "tokens": {
+                "prompt": tokens.prompt,
+                "cached": tokens.cached,
+                "output": tokens.output,
+                "thinking": tokens.thinking,
+            },
+            "duration_ms": settlement.duration_ms,
+            "created_at": datetime.now(UTC) - timedelta(milliseconds=settlement.duration_ms),
         }
-        await self._database[HISTORY].update_one({"_id": attempt_id}, {"$setOnInsert": document}, upsert=True)
+        return UpdateOne({"_id": attempt_id}, {"$setOnInsert": document}, upsert=True)
 
 
 def _inert(data: Mapping[str, object]) -> MongoDocument:

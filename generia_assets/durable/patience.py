@@ -29,6 +29,11 @@ def is_outage(error: BaseException) -> bool:
 async def patiently(operation: Callable[[], Awaitable[ResultT]], *, patience_seconds: float) -> ResultT:
     """Run a repeatable MongoDB operation through outages. Raises ``PatienceExhaustedError`` when patience ends."""
     try:
+        return await operation()  # nearly always: what follows costs 0.1 ms of CPU for each of thousands of operations
+    except PyMongoError as error:
+        if not is_outage(error):
+            raise
+    try:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(is_outage),
             wait=wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1),

@@ -13,6 +13,7 @@ from pymongo import UpdateOne
 
 from generia_assets.durable.collections import PUBLICATIONS
 from generia_assets.durable.commits import Change, Commits
+from generia_assets.durable.steps import StepLog
 from resources.mongo import AsyncMongoDatabase
 
 
@@ -25,11 +26,20 @@ class Publications:
         self._find = find
 
     async def once(
-        self, key: str, kind: str, task_id: str, *, resumed: bool, readable: bool, send: Callable[[str], Awaitable[str]]
+        self,
+        key: str,
+        kind: str,
+        task_id: str,
+        steps: StepLog,
+        *,
+        resumed: bool,
+        readable: bool,
+        send: Callable[[str], Awaitable[str]],
     ) -> str:
         """The platform's answer for ``key``: remembered, settled, or by sending now. ``send`` is given the key.
 
-        ``readable`` False: what is in doubt is sent again, since a second copy harms nobody (an upload that nothing refers to).
+        What ``steps`` has not written yet becomes durable with the intent, before anything is sent. ``readable`` False: what
+        is in doubt is sent again, since a second copy harms nobody (an upload that nothing refers to).
         """
         if resumed:
             known = await self._database[PUBLICATIONS].find_one({"_id": key})
@@ -40,7 +50,7 @@ class Publications:
                 if answer is not None:
                     self._answered(key, answer)
                     return str(answer)
-        await self._commits.commit(Change(records={PUBLICATIONS: [self._intent(key, kind, task_id)]}))
+        await self._commits.commit(Change(records={**steps.unwritten(), PUBLICATIONS: [self._intent(key, kind, task_id)]}))
         answer = await send(key)
         self._answered(key, answer)
         return answer

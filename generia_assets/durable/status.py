@@ -158,6 +158,7 @@ def new_status(world_id: str, parameters: MongoDocument, *, users: int, posts: i
         "failures": [],
         "generation": None,
         "owner": {"run_id": None, "epoch": 0, "expires_at": None},
+        "in_flight": {},
         "cost_reserved_usd": 0.0,
         "cost_limit_usd": None,
         "takeovers": 0,

@@ -55,6 +55,13 @@ class StepLog:
         self._remember(number, {"value": Binary(dumped) if isinstance(dumped, bytes) else dumped})
         return value
 
+    def unwritten(self) -> dict[str, list[WriteOperation]]:
+        """The last outcome as records for a commit that somebody makes anyway before the task's next call begins."""
+        if self._unwritten is None:
+            return {}
+        operation, self._unwritten, self._written = self._unwritten, None, True
+        return {STEPS: [operation]}
+
     def forget(self) -> list[WriteOperation]:
         """The operations that remove this task's steps, for the commit that finishes the task."""
         return [DeleteMany({"task_id": self._task_id})] if self._written else []
@@ -75,9 +82,8 @@ class StepLog:
         self._unwritten = UpdateOne({"_id": f"{self._task_id}:{number}"}, {"$setOnInsert": document}, upsert=True)
 
     async def _write(self) -> None:
-        if self._unwritten is not None:
-            operation, self._unwritten, self._written = self._unwritten, None, True
-            await self._commits.commit(Change(records={STEPS: [operation]}))
+        if records := self.unwritten():
+            await self._commits.commit(Change(records=records))
 
 
 def _outcome(step: MongoDocument, load: Callable[[str | bytes], ValueT]) -> ValueT:

@@ -70,7 +70,7 @@ class Toolbox:
 
     def __call__(self, task: TaskInHand, steps: StepLog) -> Tools:
         """The tools of one task."""
-        publisher = _Publisher(self._world_id, task, self._providers, self._account, self._publications)
+        publisher = _Publisher(self._world_id, task, steps, self._providers, self._account, self._publications)
         return Tools(
             writer=_Writer(task, steps, self._providers, self._account),
             painter=_Painter(task, steps, self._providers, self._account, publisher),
@@ -178,10 +178,17 @@ class _Painter:
 
 class _Publisher:
     def __init__(
-        self, world_id: str, task: TaskInHand, providers: Providers, account: WorldAccount, publications: Publications
+        self,
+        world_id: str,
+        task: TaskInHand,
+        steps: StepLog,
+        providers: Providers,
+        account: WorldAccount,
+        publications: Publications,
     ) -> None:
         self._world_id = world_id
         self._task = task
+        self._steps = steps
         self._platform = providers.platform
         self._providers = providers
         self._account = account
@@ -262,7 +269,9 @@ class _Publisher:
 
     async def _once(self, kind: str, send: Callable[[str], Awaitable[str]], *, readable: bool = True) -> str:
         key, task = f"{self._task.task_id}:{kind}", self._task
-        return await self._publications.once(key, kind, task.task_id, resumed=task.resumed, readable=readable, send=send)
+        return await self._publications.once(
+            key, kind, task.task_id, self._steps, resumed=task.resumed, readable=readable, send=send
+        )
 
     async def _call(self, request_type: str, data: dict[str, object], send: Callable[[], Awaitable[ValueT]]) -> ValueT:
         async def answer() -> Answer[ValueT]:
