@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 ValueT = TypeVar("ValueT")
 
+_STORED = TypeAdapter(StoredMedia)
 _IMAGE_SUFFIX = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
 
 
@@ -247,7 +248,6 @@ class _Publisher:
 
     async def media(self, picture: Picture, image: GeneratedImage, character_id: str | None) -> StoredMedia:
         """Upload a picture; the answer remembered is the stored media as JSON."""
-        stored = TypeAdapter(StoredMedia)
         kind = picture.media_type.name.lower()
 
         async def send(key: str) -> str:
@@ -262,10 +262,10 @@ class _Publisher:
                 data=image.data,
             )
             media = await self._call("upload_media", {"key": key, "kind": kind, "bytes": len(image.data)}, upload)
-            return stored.dump_json(media).decode()
+            return _STORED.dump_json(media).decode()
 
         digest = hashlib.sha256(image.data).hexdigest()[:12]
-        return stored.validate_json(await self._once(f"media:{kind}:{digest}", send, readable=False))
+        return _STORED.validate_json(await self._once(f"media:{kind}:{digest}", send, readable=False))
 
     async def _once(self, kind: str, send: Callable[[str], Awaitable[str]], *, readable: bool = True) -> str:
         key, task = f"{self._task.task_id}:{kind}", self._task
