@@ -19,8 +19,8 @@ from generia_assets.assets.world_request import world_request
 from generia_assets.settings import Settings, settings
 from generia_assets.warm_start import install_warm_start
 from resources.kafka import KafkaResource
-from resources.mongo import MongoResource
 from resources.mongo_io_manager import MongoIOManager
+from resources.mongo_resource import MongoResource
 from resources.providers import GeminiResource, ImagesResource, PlatformResource
 from sensors.kafka import build_kafka_sensor
 from sensors.run_status import build_watchdog

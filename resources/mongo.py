@@ -1,17 +1,16 @@
-"""MongoDB: how this project connects to it, and the Dagster resource that hands connections out.
+"""MongoDB: how this project connects to it.
 
-Here: clients with time-outs, and the one message for a server that does not answer. Not here: what is kept in which collection
+Here: clients with time-outs, and the one message for a server that does not answer. Not here: the Dagster resource over them
+(mongo_resource.py; this module needs no Dagster, so that the command line starts at once), and what is kept in which collection
 (generia_assets/durable/collections.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-import dagster as dg
 import pymongo
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
@@ -72,26 +71,6 @@ def check_mongo(client: MongoClient[MongoDocument], uri: str) -> None:
             f"MongoDB at {mongo_address(uri)} is a standalone server. Transactions need a replica set: start mongod with "
             "--replSet and run rs.initiate() once (a single node will do)."
         )
-
-
-class MongoResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only for its own base
-    """MongoDB as a Dagster resource. ``uri`` is given as ``EnvVar``, so that no launchpad shows a password."""
-
-    uri: str
-    database: str
-
-    @contextmanager
-    def client(self) -> Iterator[MongoClient[MongoDocument]]:
-        """A checked blocking client, closed afterwards."""
-        with connect(self.uri) as client:
-            check_mongo(client, self.uri)
-            yield client
-
-    @contextmanager
-    def connection(self) -> Iterator[Database[MongoDocument]]:
-        """The generator's database through a checked blocking client, closed afterwards."""
-        with self.client() as client:
-            yield client[self.database]
 
 
 AsyncMongoDatabase: TypeAlias = AsyncDatabase[MongoDocument]

@@ -21,7 +21,8 @@ from pydantic import BaseModel, PrivateAttr
 from pymongo import ASCENDING, IndexModel, InsertOne, MongoClient
 from pymongo.errors import DuplicateKeyError
 
-from resources.mongo import MongoDatabase, MongoDocument, MongoResource, check_mongo, connect
+from resources.mongo import MongoDatabase, MongoDocument, check_mongo, connect
+from resources.mongo_resource import MongoResource
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
 

@@ -21,7 +21,8 @@ from pymongo.errors import PyMongoError
 from generia_assets.durable.orders import Order, OrderError, RecordedOrder, record_order
 from generia_assets.settings import Settings
 from resources.kafka import KafkaResource, KafkaUnavailableError, Message, ReaderBusyError
-from resources.mongo import MongoDatabase, MongoResource, MongoUnavailableError
+from resources.mongo import MongoDatabase, MongoUnavailableError
+from resources.mongo_resource import MongoResource
 from sensors.dead_letters import Broken, place, send_dead_letters
 from sensors.messages import MessageError, Skipped, read_message
 from sensors.offsets import Cursor, for_this_log, next_offsets, parse_cursor, starting_offsets

@@ -15,7 +15,8 @@ from generia_assets.durable.collections import STATUS
 from generia_assets.durable.generations import GENERATION_TAG, Parked
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.settings import Settings
-from resources.mongo import MongoDatabase, MongoResource, MongoUnavailableError
+from resources.mongo import MongoDatabase, MongoUnavailableError
+from resources.mongo_resource import MongoResource
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition

@@ -21,7 +21,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from generia_assets.partitions import worlds
 from generia_assets.settings import Settings
 from resources.kafka import Event, KafkaResource
-from resources.mongo import MongoResource
+from resources.mongo_resource import MongoResource
 from sensors.kafka import build_kafka_sensor
 from sensors.requests import PART_ASSETS
 

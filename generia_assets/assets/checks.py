@@ -10,8 +10,9 @@ from generia_assets.assets.materialized import ASSETS
 from generia_assets.content.documents import WorldRequest
 from generia_assets.durable.collections import STATUS
 from generia_assets.partitions import worlds
-from resources.mongo import MongoDatabase, MongoDocument, MongoResource
+from resources.mongo import MongoDatabase, MongoDocument
 from resources.mongo_io_manager import DocumentStore
+from resources.mongo_resource import MongoResource
 
 
 def _ordered(database: MongoDatabase, world_id: str) -> WorldRequest:

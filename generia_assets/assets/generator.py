@@ -26,7 +26,8 @@ from generia_assets.durable.toolbox import Providers, Timeouts
 from resources.breaker import Breaker, BreakerConfig
 from resources.kafka import KafkaResource
 from resources.kafka_events import Event
-from resources.mongo import AsyncMongoDatabase, MongoResource, connect_async
+from resources.mongo import AsyncMongoDatabase, connect_async
+from resources.mongo_resource import MongoResource
 from resources.outside import Api, Lane, Outside
 from resources.providers import GeminiResource, ImagesResource, PlatformResource
 from resources.slots import Slots

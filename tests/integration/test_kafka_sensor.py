@@ -17,7 +17,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from pymongo import MongoClient
 
 from generia_assets.cli.processes import Child, start
-from resources.mongo import MongoResource
+from resources.mongo_resource import MongoResource
 from tests.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send, sensor_settings
 
 NOBODY = "mongodb://127.0.0.1:1/?directConnection=true&serverSelectionTimeoutMS=200"
