@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DefaultRunLauncher
 from dagster._core.instance.ref import InstanceRef
 from yamllint import linter
 from yamllint.config import YamlLintConfig
@@ -76,7 +76,7 @@ def test_yaml_is_clean(path):
 
 
 def test_instance_settings_are_what_dagster_reads(tmp_path):
-    """Dagster accepts dagster.yaml, and reads from it one run per world, quick monitoring, and retries after crashes only."""
+    """Dagster accepts dagster.yaml, and reads from it one run per world, dead runs noticed, retries after crashes only."""
     (tmp_path / "dagster.yaml").write_text((DOCKER / "dagster.yaml").read_text())
     with DagsterInstance.from_ref(InstanceRef.from_dir(str(tmp_path))) as instance:
         queue = instance.get_concurrency_config().run_queue_config
@@ -90,10 +90,12 @@ def test_instance_settings_are_what_dagster_reads(tmp_path):
         assert instance.run_monitoring_poll_interval_seconds == 2
         assert instance.run_monitoring_max_resume_run_attempts == 0
         assert instance.run_retries_enabled
-        assert 0 < instance.run_retries_max_retries <= 3
+        assert instance.run_retries_max_retries == Settings.model_fields["max_takeovers"].default
         assert instance.run_retries_retry_on_asset_or_op_failure is False
         assert instance.get_settings("sensors")["use_threads"] is True
         assert not instance.telemetry_enabled
+        assert isinstance(instance.run_launcher, DefaultRunLauncher)
+        assert instance.run_launcher.supports_check_run_worker_health
 
 
 @pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
