@@ -117,14 +117,13 @@ def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_
     offered = None if order.parameters is None else validated_parameters(order.parameters)
     if offered is not None:
         offered.within(max_users=max_users, max_posts=max_posts)
-    task = database[TASKS].find_one({"_id": order.task_id})
-    new = task is None
+    task, new = database[TASKS].find_one({"_id": order.task_id}), False
     if task is None:
         if offered is None:
             raise OrderError(
                 f"parameters: absent from the message, and MongoDB has no task {order.task_id}; send them with the message"
             )
-        task = _insert_task(database, order, offered.model_dump(mode="json", exclude_none=True))
+        task, new = _insert_task(database, order, offered.model_dump(mode="json", exclude_none=True))
     _same(order, task)
     stored = validated_parameters(task["parameters"]).within(max_users=max_users, max_posts=max_posts)
     if offered is not None:
@@ -164,10 +163,9 @@ def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_
 def _record_part(database: MongoDatabase, order: Order) -> RecordedOrder:
     if database[STATUS].find_one({"_id": order.world_id}, {"_id": 1}) is None:
         raise OrderError(f"world_id={order.world_id}: no such world; order it first by an init_world_creation task")
-    task = database[TASKS].find_one({"_id": order.task_id})
-    new = task is None
+    task, new = database[TASKS].find_one({"_id": order.task_id}), False
     if task is None:
-        task = _insert_task(database, order, order.parameters or {})
+        task, new = _insert_task(database, order, order.parameters or {})
     _same(order, task)
     try:
         keys = PartParameters.model_validate(task["parameters"] or {}).keys
@@ -188,7 +186,8 @@ def _same(order: Order, task: MongoDocument) -> None:
             raise OrderError(f"{field}={shortened(given)}: task {order.task_id} exists with {field}={shortened(stored)}")
 
 
-def _insert_task(database: MongoDatabase, order: Order, parameters: MongoDocument) -> MongoDocument:
+def _insert_task(database: MongoDatabase, order: Order, parameters: MongoDocument) -> tuple[MongoDocument, bool]:
+    """The task as it is recorded now, and whether it is this call that recorded it."""
     now = datetime.now(UTC)
     task: MongoDocument = {
         "_id": order.task_id,
@@ -209,8 +208,8 @@ def _insert_task(database: MongoDatabase, order: Order, parameters: MongoDocumen
         found = database[TASKS].find_one({"_id": order.task_id})
         if found is None:
             raise
-        return found
-    return task
+        return found, False
+    return task, True
 
 
 def new_task_id() -> str:

@@ -1,0 +1,169 @@
+"""Orders: recorded once, whoever asks and however often; what is wrong is named."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from threading import Barrier
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.orders import Order, OrderError, RecordedOrder
+from generia_assets.tasks.kinds import TaskType
+from tests.durable_world import PARAMETERS, an_order, record
+
+THREADS = 8
+
+
+@pytest.fixture
+def database(mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str) -> Iterator[Any]:
+    yield mongo_client[mongo_database_name]
+
+
+def at_once(database: Any, orders: list[Order]) -> list[RecordedOrder | OrderError]:
+    """Record these orders at the same moment, one thread each."""
+    start = Barrier(len(orders))
+
+    def one(order: Order) -> RecordedOrder | OrderError:
+        start.wait()
+        try:
+            return record(database, order)
+        except OrderError as error:
+            return error
+
+    with ThreadPoolExecutor(len(orders)) as threads:
+        return list(threads.map(one, orders))
+
+
+def platform_task(order: Order, **changes: object) -> dict[str, object]:
+    """A task as the platform inserts it before it sends the message."""
+    now = datetime.now(UTC)
+    task = {
+        "_id": order.task_id,
+        "type": order.task_type.value,
+        "world_id": order.world_id,
+        "status": "pending",
+        "worker_id": None,
+        "parameters": order.parameters,
+        "result": None,
+        "created_at": now,
+        "updated_at": now,
+        "attempt_count": 0,
+        "error": None,
+    }
+    return {**task, **changes}
+
+
+def test_an_order_raced_from_eight_threads_is_recorded_once_and_new_to_one_of_them(database: Any) -> None:
+    """However many ask at the same moment, there is one task and one status record, and exactly one caller is told it is new."""
+    for _ in range(5):
+        order = an_order(str(uuid.uuid4()))
+        recorded = at_once(database, [order] * THREADS)
+        assert sum(entry.new for entry in recorded) == 1
+        assert {entry.task_id for entry in recorded} == {order.task_id}
+        assert database[TASKS].count_documents({"world_id": order.world_id}) == 1
+        assert database[STATUS].count_documents({"_id": order.world_id}) == 1
+
+
+def test_a_world_raced_by_different_tasks_belongs_to_one_of_them(database: Any) -> None:
+    """One task gets the world, all others are refused by world_id, and no task of theirs stays behind."""
+    world_id = str(uuid.uuid4())
+    answers = at_once(database, [an_order(world_id) for _ in range(THREADS)])
+    refused = [answer for answer in answers if isinstance(answer, OrderError)]
+    assert len(refused) == THREADS - 1
+    assert all("world_id=" in str(error) and world_id in str(error) for error in refused)
+    tasks = list(database[TASKS].find({"world_id": world_id}))
+    assert len(tasks) == 1
+    assert database[STATUS].find_one({"_id": world_id})["parameters"]["task_id"] == tasks[0]["_id"]
+
+
+def test_parameters_absent_from_the_order_are_taken_from_mongodb(database: Any) -> None:
+    """The platform's own task gives the parameters of a message without any."""
+    order = an_order(str(uuid.uuid4()))
+    database[TASKS].insert_one(platform_task(order))
+    recorded = record(database, Order(order.task_id, order.task_type, order.world_id, None))
+    assert not recorded.new
+    assert database[STATUS].find_one({"_id": order.world_id})["parameters"]["users_count"] == PARAMETERS["users_count"]
+
+
+@pytest.mark.parametrize("field", ["user_prompt", "users_count", "posts_count"])
+def test_mongodbs_parameters_stand_and_the_conflict_names_its_field(database: Any, field: str) -> None:
+    """An order that contradicts the recorded one is refused by the field, and what is recorded stays."""
+    order = an_order(str(uuid.uuid4()))
+    record(database, order)
+    other = "another world" if field == "user_prompt" else 7
+    with pytest.raises(OrderError, match=f"parameters.{field}="):
+        record(database, an_order(order.world_id, order.task_id, **{field: other}))
+    assert database[TASKS].find_one({"_id": order.task_id})["parameters"][field] == PARAMETERS[field]
+
+
+def test_a_task_id_means_one_world_and_one_type(database: Any) -> None:
+    """The same task id with another world or another type is refused by that field."""
+    order = an_order(str(uuid.uuid4()))
+    record(database, order)
+    with pytest.raises(OrderError, match="world_id="):
+        record(database, an_order(str(uuid.uuid4()), order.task_id))
+    with pytest.raises(OrderError, match="task_type="):
+        record(database, Order(order.task_id, TaskType.GENERATE_POST, order.world_id, {}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"users_count": 0}, "users_count"),
+        ({"users_count": "3"}, "users_count"),
+        ({"users_count": 1001}, "users_count"),
+        ({"posts_count": -1}, "posts_count"),
+        ({"posts_count": 1001}, "posts_count"),
+        ({"quality": "supreme"}, "quality"),
+        ({"max_cost_usd": 0.0}, "max_cost_usd"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_wrong_parameter_is_named_and_nothing_is_recorded(database: Any, changes: dict[str, object], field: str) -> None:
+    """An order that cannot be carried out leaves no trace in MongoDB."""
+    order = an_order(str(uuid.uuid4()), **changes)
+    with pytest.raises(OrderError, match=f"parameters.{field}"):
+        record(database, order)
+    assert database[TASKS].count_documents({"world_id": order.world_id}) == 0
+    assert database[STATUS].count_documents({"_id": order.world_id}) == 0
+
+
+def test_a_part_of_a_world_needs_the_world(database: Any) -> None:
+    """The other eight task types are refused for a world nobody ordered, and taken, with their keys, for one that exists."""
+    order = an_order(str(uuid.uuid4()))
+    part = Order(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001-p0000"]})
+    with pytest.raises(OrderError, match="no such world"):
+        record(database, part)
+    assert database[TASKS].count_documents({"_id": part.task_id}) == 0
+    record(database, order)
+    recorded = record(database, part)
+    assert (recorded.new, recorded.finished, recorded.keys) == (True, False, ("c0001-p0000",))
+    assert not record(database, part).new
+
+
+def test_the_status_record_stands_complete_from_the_first_moment_with_the_contracts_bson_types(database: Any) -> None:
+    """Before any run exists every field the platform reads is there: ints as ints, costs as doubles, dates as dates, six stages."""
+    order = an_order(str(uuid.uuid4()))
+    record(database, order)
+    fields = {
+        "int": "tasks_total tasks_completed tasks_failed task_predicted users_created posts_created users_predicted "
+        "posts_predicted api_call_limits_LLM api_call_limits_images api_calls_made_LLM api_calls_made_images",
+        "double": "llm_cost_total image_cost_total",
+        "date": "created_at updated_at",
+        "string": "status current_stage",
+        "array": "stages",
+        "object": "parameters",
+    }
+    wanted = {name: kind for kind, names in fields.items() for name in names.split()}
+    types = {"$project": {"_id": 0, **{name: {"$type": f"${name}"} for name in wanted}}}
+    (found,) = database[STATUS].aggregate([{"$match": {"_id": order.world_id}}, types])
+    assert found == wanted
+    status = database[STATUS].find_one({"_id": order.world_id})
+    names = ["initializing", "world_description", "world_image", "characters", "posts", "finishing"]
+    assert status["stages"] == [{"name": name, "status": "pending"} for name in names]
