@@ -188,7 +188,8 @@ class Conductor:
                     batch = await self._ideas(character, acquaintances, first, ideas)
                 except TaskFailedError as error:
                     logger.warning("%s; these posts are not made", error)
-                    return
+                    open_batches.release()
+                    continue
                 ideas.extend(batch)
                 told = tuple(ideas[-4 * BATCH :])
                 group.create_task(self._posts(character, acquaintances, batch, told, open_batches))

@@ -56,7 +56,13 @@ def paragraphs(pieces: Iterable[str]) -> tuple[str, ...]:
     return tuple(part.strip() for piece in pieces for part in re.split(r"\n\s*\n", piece) if part.strip())
 
 
-def alike(one: str, other: str, threshold: float = 0.85) -> bool:
+LIKENESS = 0.85
+"""Share of words two texts have in common from which they say the same."""
+COPY = 1.0
+"""All words in common."""
+
+
+def alike(one: str, other: str, threshold: float = LIKENESS) -> bool:
     """True when two texts say the same with nearly the same words (Jaccard index of their words)."""
     left, right = set(_WORD.findall(one.casefold())), set(_WORD.findall(other.casefold()))
     if not left or not right:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeAlias
 
-from pymongo import AsyncMongoClient, DeleteMany, InsertOne, UpdateMany, UpdateOne
+from pymongo import DeleteMany, InsertOne, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from generia_assets.durable.collections import STATUS, TASKS
@@ -64,18 +64,18 @@ class Change:
 
 
 class Commits:
-    """The writer of one world. Make it on the event loop; ``aclose`` writes what is still waiting."""
+    """The writer of one world, in one session of its own. Make it on the event loop; ``aclose`` writes what is still waiting."""
 
     def __init__(
         self,
-        client: AsyncMongoClient[MongoDocument],
+        session: AsyncClientSession,
         database: AsyncMongoDatabase,
         fence: Fence,
         *,
         patience: float,
         on_written: Callable[[], None] = lambda: None,
     ) -> None:
-        self._client = client
+        self._session = session
         self._database = database
         self.fence = fence
         self._patience = patience
@@ -106,12 +106,18 @@ class Commits:
         await self.commit(Change())
 
     async def aclose(self) -> None:
-        """Write what is waiting, then stop. A world that was lost has nothing left to write."""
-        with suppress(LostWorldError):
-            await self.flush()
-        self._writer.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._writer
+        """Write what is waiting, then stop. A world that was lost has nothing left to write.
+
+        Raises what the writing died of, if it did; the writer has stopped all the same.
+        """
+        try:
+            with suppress(LostWorldError):
+                await self.flush()
+        finally:
+            self._writer.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._writer
+            await self._session.end_session()
 
     async def _write_all(self) -> None:
         while True:
@@ -136,8 +142,7 @@ class Commits:
             self._on_written()
 
     async def _write(self, changes: list[Change], commit_id: str) -> None:
-        async with self._client.start_session() as session:
-            await session.with_transaction(partial(self._apply, changes=changes, commit_id=commit_id))
+        await self._session.with_transaction(partial(self._apply, changes=changes, commit_id=commit_id))
         self.transactions += 1
 
     async def _apply(self, session: AsyncClientSession, *, changes: list[Change], commit_id: str) -> None:

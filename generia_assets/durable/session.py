@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -135,17 +135,18 @@ class WorldSession:
 
     async def aclose(self) -> None:
         """Stop the heartbeat, write what is waiting, give the world back. A run that ends without a last word has failed."""
-        self._heartbeat.cancel()
-        with suppress(asyncio.CancelledError, LostWorldError):
-            await self._heartbeat
-        with suppress(LostWorldError):
+        async with AsyncExitStack() as closing:  # each of these is done, whatever the one before it raises
+            closing.push_async_callback(self._feed.aclose)
+            closing.push_async_callback(leave_world, self.database, self.commits.fence)
+            closing.push_async_callback(self.commits.aclose)
+            self._heartbeat.cancel()
+            with suppress(asyncio.CancelledError, LostWorldError):
+                await self._heartbeat
             if not self._ended:
-                await self.failed(
-                    "the run ended before the world was finished: its log tells why; a re-execution goes on from here"
-                )
-        await self.commits.aclose()
-        await leave_world(self.database, self.commits.fence)
-        await self._feed.aclose()
+                with suppress(LostWorldError):
+                    await self.failed(
+                        "the run ended before the world was finished: its log tells why; a re-execution goes on from here"
+                    )
 
 
 async def open_session(
@@ -163,17 +164,19 @@ async def open_session(
     Raises ``LookupError`` for a world nobody ordered, ``WorldTakenError``, and ``TooManyTakeoversError``.
     """
     world_id, run, patience = assignment.world_id, assignment.run, options.patience_seconds
+    writing = client.start_session()
     fence = await take_world(
         database,
         world_id,
         run.run_id,
+        writing,
         lease_seconds=options.lease_seconds,
         run_is_over=run_is_over,
         patience_seconds=patience,
     )
     heartbeat = asyncio.create_task(keep_world(database, fence, lease_seconds=options.lease_seconds), name=f"heartbeat:{world_id}")
     feed = Feed(database, world_id, connect_feed)
-    commits = Commits(client, database, fence, patience=patience, on_written=feed.changed)
+    commits = Commits(writing, database, fence, patience=patience, on_written=feed.changed)
     try:
         status = await _status(database, world_id, patience)
         generation = await find_generation(database, world_id, run)

@@ -20,13 +20,15 @@ from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH
 from generia_assets.content.storyline import Slot
-from generia_assets.content.text import alike, cut
+from generia_assets.content.text import COPY, LIKENESS, alike, cut
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
 from generia_assets.tasks.tools import Tools
 from resources.outcomes import InvalidAnswerError, RefusedError
 
 MOST_ANSWERS = 6
 """Answers asked for one batch before it has failed."""
+STRICT_ANSWERS = 3
+"""Answers in which an idea much like another is sent back. After them only a copy is: a dull post is better than a missing one."""
 MOST_REFUSALS = 3
 """Refusals by moderation before the batch has failed with the last of them."""
 
@@ -84,7 +86,8 @@ async def generate_post_batch(
     complaints: list[str] = []
     softened = ""
     refusals = 0
-    for _ in range(MOST_ANSWERS):
+    for answer in range(MOST_ANSWERS):
+        likeness = LIKENESS if answer < STRICT_ANSWERS else COPY
         missing = [number for number in range(1, parameters.count + 1) if number not in made]
         prompt = ask_posts.post_batch(
             request,
@@ -107,7 +110,7 @@ async def generate_post_batch(
         complaints = []
         settled = settle(draft.ideas, missing)
         for number, idea in settled.items():
-            if any(alike(idea.idea, other.idea) for other in (*earlier, *made.values())):
+            if any(alike(idea.idea, other.idea, likeness) for other in (*earlier, *made.values())):
                 complaints.append(complaint("repeated", number=number, name=cut(idea.idea, 60)))
                 continue
             made[number] = _brief(idea, slots[parameters.first + number - 1], character, world, acquaintances)

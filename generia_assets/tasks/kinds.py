@@ -77,9 +77,7 @@ class DurableTask(Generic[ParametersT, Context, ResultT]):
 
 def durable_task(
     level: Level,
-) -> Callable[
-    [Callable[Concatenate[ParametersT, Tools, Context], Awaitable[ResultT]]], DurableTask[ParametersT, Context, ResultT]
-]:
+) -> Callable[[Callable[Concatenate[ParametersT, Tools, Context], Awaitable[ResultT]]], DurableTask[ParametersT, Context, ResultT]]:
     """Declare an async function named like one of the nine task types as that task type."""
 
     def declare(

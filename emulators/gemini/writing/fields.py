@@ -85,7 +85,8 @@ _TABLE: tuple[tuple[str, str, FieldKind], ...] = (
     ("", "speak|speech|voice", FieldKind(Form.DECK, "speech", Length(sentences=(2, 2)))),
     ("", "routine", FieldKind(Form.DECK, "routine", Length(sentences=(3, 4)))),
     ("", "secret|wound", FieldKind(Form.DECK, "secret", _ONE)),
-    ("", "stories|plot|idea|premise", FieldKind(Form.DECK, "story", _ONE)),
+    ("", "stories|plot|premise", FieldKind(Form.DECK, "story", _ONE)),
+    ("", "idea", FieldKind(Form.DECK, "story", Length(sentences=(2, 2)))),  # two, so that ideas hardly ever repeat
     ("", "background|biograph|^story$", FieldKind(Form.DECK, "person", _STORY)),
     ("", "concept", FieldKind(Form.DECK, "person", Length(sentences=(2, 3)))),
     ("", "interest|topic|hobb|preference|detail", FieldKind(Form.PHRASE, "topic")),
