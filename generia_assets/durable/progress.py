@@ -77,8 +77,9 @@ class StageTracker:
 
     def failed(self) -> dict[str, object]:
         """The world fails in the stage it is in."""
-        self.states[self._current()] = State.FAILED
-        return self._all()
+        stage = self._current()
+        self.states[stage] = State.FAILED
+        return self._all() | {"current_stage": stage.value}
 
     def _is(self, task_type: TaskType, state: State) -> bool:
         return self.states[STAGE_OF[task_type]] is state
