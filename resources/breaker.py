@@ -1,7 +1,8 @@
 """The circuit breaker (R9), one for each API: CLOSED, OPEN, HALF-OPEN with one probe at a time, exponential open time.
 
 Here: our interface over interlock-cb (the only library measured that lets one probe through whatever the concurrency, and that
-opens on a failure rate). Only ``TransientError`` counts: a refusal or a 429 is an answer, not an outage.
+opens on a failure rate). Only ``TransientError`` counts as a failure: a refusal or a 429 is an answer, not an outage. What is
+neither (no budget left, a lost world, a mistake of ours) proves nothing either way and leaves the state as it is.
 """
 
 from __future__ import annotations
@@ -16,11 +17,22 @@ from interlock import CircuitBreaker, CircuitOpenError, Config
 from interlock import State as InterlockState
 from interlock.outcome import Outcome
 
-from resources.outcomes import TransientError
+from resources.outcomes import (
+    FatalCallError,
+    InvalidAnswerError,
+    ModelMissingError,
+    RateLimitedError,
+    RefusedError,
+    TransientError,
+)
 
 logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
+
+
+ANSWERED = (RateLimitedError, RefusedError, InvalidAnswerError, ModelMissingError, FatalCallError)
+"""What the provider answered, if not what was hoped for: it is not down."""
 
 
 class BreakerState(StrEnum):
@@ -83,10 +95,17 @@ class Breaker:
         """Make the call if the breaker lets it. Raises ``BreakerOpenError`` if not; else whatever ``send`` raises."""
 
         async def guarded() -> ResultT:
-            return await send()
+            try:
+                return await send()
+            except (TransientError, *ANSWERED):
+                raise
+            except Exception as error:
+                raise _NoVerdict(error) from error
 
         try:
             return await self._breaker.call_async(guarded)
+        except _NoVerdict as nothing:
+            raise nothing.error from nothing.error.__cause__
         except CircuitOpenError as error:
             wait = self._shortest_wait if error.retry_after is None else max(error.retry_after, self._shortest_wait)
             raise BreakerOpenError(self._name, wait, error.last_failure) from None
@@ -100,6 +119,17 @@ def _state(state: InterlockState) -> BreakerState:
     return {InterlockState.OPEN: BreakerState.OPEN, InterlockState.HALF_OPEN: BreakerState.HALF_OPEN}.get(
         state, BreakerState.CLOSED
     )
+
+
+class _NoVerdict(BaseException):
+    """Carries an error that says nothing about the provider (no budget, a lost world) past the library.
+
+    What is not an ``Exception`` counts there neither as a success nor as a failure, and gives a probe's place back.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 class _OnlyTransient:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type, stop_after_delay
+from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
 from resources.breaker import Breaker, BreakerOpenError
@@ -106,15 +106,15 @@ class Account(Protocol):
         ...
 
     async def settle(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> None:
-        """Record how the attempt ended and replace its worst case by its cost."""
+        """Record how the attempt ended and replace its worst case by its cost. Called once for each attempt, whatever happened."""
         ...
 
     def waiting(self, api: Api, reason: str, since: datetime) -> None:
-        """An outage holds up a call of this world."""
+        """An outage holds up a call of this world; told after each of its failed attempts, with the moment of the first."""
         ...
 
     def answered(self, api: Api) -> None:
-        """The API answers again."""
+        """The API answers, be it with a refusal: no outage, or its end."""
         ...
 
 
@@ -139,23 +139,19 @@ class Outside:
         Raises the outcome (``RefusedError``, ``InvalidAnswerError``, ``FatalCallError``, …), ``PatienceExhaustedError`` after
         an outage longer than the patience, or what ``Account.reserve`` raises. Outages never use up a task's attempts.
         """
-        since = datetime.now(UTC)
+        outage = _Outage(self._patience)
         try:
             async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type((RateLimitedError, TransientError)),
-                wait=_Wait(),
-                stop=stop_after_delay(self._patience),
+                retry=retry_if_exception_type((RateLimitedError, TransientError)), wait=_Wait(), stop=outage.is_too_long
             ):
                 with attempt:
                     try:
-                        value = await self._attempt(call, account)
+                        return await self._attempt(call, account)
                     except (RateLimitedError, TransientError) as error:
                         if isinstance(error, RateLimitedError) and error.daily:
                             raise PatienceExhaustedError(f"{call.api}: {error}") from error
-                        account.waiting(call.api, str(error), since)
+                        account.waiting(call.api, str(error), outage.seen())
                         raise
-                    account.answered(call.api)
-                    return value
         except RetryError as error:
             last = error.last_attempt.exception()
             raise PatienceExhaustedError(
@@ -167,6 +163,7 @@ class Outside:
         lane = self._lanes[call.api]
         async with lane.slots.slot(call.priority):
             answer = await lane.breaker.call(lambda: self._send(call, account, lane))
+        account.answered(call.api)
         if answer.error is not None:
             raise answer.error
         lane.slots.succeeded()
@@ -175,23 +172,25 @@ class Outside:
     async def _send(self, call: Call[ValueT], account: Account, lane: Lane) -> Answer[ValueT]:
         attempt_id = await account.reserve(call)
         started = time.monotonic()
+        settlement = _unanswered("cut_off", "the run stopped before the answer came", call, started)
         try:
             async with asyncio.timeout(call.timeout_seconds):
                 answer = await call.send()
+            settlement = _answered(answer, started)
         except OutsideError as error:
-            await account.settle(attempt_id, call, _failed(error, started, call))
+            settlement = _failed(error, call, started)
             if isinstance(error, RateLimitedError):
-                await lane.slots.limited(started_at=started, retry_after=error.retry_after)
+                lane.slots.limited(started_at=started, retry_after=error.retry_after)
             raise
         except TimeoutError:
             late = TransientError(f"{call.api}: no answer within {call.timeout_seconds:.0f} s", in_doubt=True)
-            await account.settle(attempt_id, call, _failed(late, started, call))
+            settlement = _failed(late, call, started)
             raise late from None
-        outcome = answer.error.outcome if answer.error else "ok"
-        settlement = Settlement(
-            outcome, answer.cost_usd, answer.tokens, answer.data, str(answer.error) if answer.error else None, _ms(started)
-        )
-        await account.settle(attempt_id, call, settlement)
+        except Exception as error:
+            settlement = _unanswered("error", f"{type(error).__name__}: {error}", call, started)
+            raise
+        finally:  # also when this run is stopped: nothing reserved stays without its end
+            await account.settle(attempt_id, call, settlement)
         return answer
 
     async def aclose(self) -> None:
@@ -205,11 +204,42 @@ def _ms(started: float) -> int:
     return round((time.monotonic() - started) * 1000)
 
 
-def _failed(error: OutsideError, started: float, call: Call[ValueT]) -> Settlement:
-    in_doubt = isinstance(error, TransientError) and error.in_doubt
-    declined = isinstance(error, (RateLimitedError, TransientError)) and not in_doubt
-    cost = call.worst_case_usd if in_doubt else 0.0  # an unanswered call may have been billed: count it as spent
-    return Settlement(error.outcome, cost, Tokens(), {}, str(error), _ms(started), carried_out=not declined)
+def _answered(answer: Answer[ValueT], started: float) -> Settlement:
+    error = answer.error
+    outcome = error.outcome if error else "ok"
+    return Settlement(outcome, answer.cost_usd, answer.tokens, answer.data, str(error) if error else None, _ms(started))
+
+
+def _failed(error: OutsideError, call: Call[ValueT], started: float) -> Settlement:
+    if isinstance(error, TransientError) and error.in_doubt:
+        return _unanswered(error.outcome, str(error), call, started)
+    refused = isinstance(error, (RateLimitedError, TransientError))
+    return Settlement(error.outcome, 0.0, Tokens(), {}, str(error), _ms(started), carried_out=not refused)
+
+
+def _unanswered(outcome: str, error: str, call: Call[ValueT], started: float) -> Settlement:
+    """The call may have been carried out and billed: its worst case counts as spent."""
+    return Settlement(outcome, call.worst_case_usd, Tokens(), {}, error, _ms(started))
+
+
+class _Outage:
+    """One call's outage: begins with its first failed attempt, so that waiting in the queue for a slot is none."""
+
+    def __init__(self, patience_seconds: float) -> None:
+        self._patience = patience_seconds
+        self._since: datetime | None = None
+        self._began = 0.0
+
+    def seen(self) -> datetime:
+        """An attempt failed; return when the first one did."""
+        if self._since is None:
+            self._since, self._began = datetime.now(UTC), time.monotonic()
+        return self._since
+
+    def is_too_long(self, retry_state: RetryCallState) -> bool:
+        """Whether it lasts longer than the patience."""
+        del retry_state
+        return self._since is not None and time.monotonic() - self._began >= self._patience
 
 
 class _Wait:

@@ -1,12 +1,12 @@
 """Slots: how many calls of one kind may be in the air at once, over all runs, processes and machines (R17), and at which pace.
 
-Here: one small MongoDB document per kind, in which every process holds a leased share of the limit, and the local queue that
-hands the share out by priority. One atomic update asks for more, renews, gives back and learns what others want, so that the
-number of database calls does not grow with the number of slots used. The limit adapts: x0.75 when the provider says 429, +1 per
-25 successes (AIMD), found and kept by all processes together.
+Here: the local queue, which hands this process's share of the slots out by priority, and the keeper, which asks for more, renews
+and gives back. It makes one small update a second while all is well, so that the number of database calls does not grow with the
+number of slots used; only while processes compete does it look more often.
 
-Not here: what is called (outside.py). Invariant: the shares in the document never add up to more than the limit, but for calls
-already in the air when the limit falls. A dead process's share comes back when its lease ends, by the server's clock.
+Not here: what is fair between processes (slot_shares.py), what is called (outside.py). Invariant: the shares in the document never
+add up to more than the limit, but for calls already in the air when the limit falls, or when a process was silent for longer than
+its lease. A dead process's share comes back when its lease ends, by the server's clock.
 """
 
 from __future__ import annotations
@@ -26,14 +26,19 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
 from resources.mongo import MongoDocument
+from resources.slot_shares import Request, Shares, share_update
+from resources.stopping import stop
 
 logger = logging.getLogger(__name__)
 
-CONTENDED_REFRESH_SECONDS = 0.1
-"""How often a process that waits for more, or must give back, looks again."""
+CONTENDED_SECONDS = 0.1
+"""How often the fleet's processes that wait for slots look again, all together: each of n looks every n-th time."""
+TOGETHER_SECONDS = 0.025
+"""Wishes that come within this time are one question."""
+OUTAGE_SECONDS = 0.5
+"""How often MongoDB is asked again while it is away."""
 RENEW_SECONDS = 1.0
 """How often a process with calls in the air renews its lease (or a third of the lease, if that is shorter)."""
-DECREASE = 0.75
 SUCCESSES_PER_INCREASE = 25
 
 
@@ -46,7 +51,7 @@ class _Waiter:
 
 @dataclass(frozen=True)
 class SlotsView:
-    """What a process knows about the slots: its share, what it uses, and the fleet's ceiling now."""
+    """What a process knows about the slots: what it may use and uses, who waits here, and the fleet's ceiling now."""
 
     share: int
     in_use: int
@@ -63,18 +68,23 @@ class Slots:
         self._collection = collection
         self._id = f"slots:{kind}"
         self._limit = limit
-        self._lease_ms = int(lease_seconds * 1000)
+        self._lease_seconds = lease_seconds
         self._renew_seconds = min(RENEW_SECONDS, lease_seconds / 3)
         self._holder = holder or uuid.uuid4().hex
         self._waiters: list[_Waiter] = []
         self._order = count()
         self._in_use = 0
-        self._share = 0
+        self._most_in_use = 0  # since the last question
+        self._may_use = 0
+        self._held = 0  # counted as ours by the fleet: more than we may use while calls above that end
+        self._told_wants = 0
         self._ceiling = limit
+        self._short = 0  # processes that want more than they have
+        self._others_short = False
         self._leased_until = 0.0
         self._paused_until = 0.0
-        self._refreshed_at = 0.0
-        self._decreased_at = 0.0
+        self._pause_to_tell = 0.0  # until when
+        self._refused_call: float | None = None  # when it began
         self._successes = 0
         self._changed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -82,7 +92,7 @@ class Slots:
     @property
     def view(self) -> SlotsView:
         """The state for people and tests."""
-        return SlotsView(self._share, self._in_use, len(self._waiters), self._ceiling)
+        return SlotsView(self._may_use, self._in_use, len(self._waiters), self._ceiling)
 
     @asynccontextmanager
     async def slot(self, priority: int) -> AsyncIterator[None]:
@@ -91,58 +101,48 @@ class Slots:
         try:
             yield
         finally:
-            self._in_use -= 1
-            self._hand_out()
-            if self._in_use + len(self._waiters) < self._share or self._share > self._ceiling:
-                self._changed.set()
+            self._leave()
 
-    async def limited(self, *, started_at: float, retry_after: float | None) -> None:
+    def limited(self, *, started_at: float, retry_after: float | None) -> None:
         """The provider refused a call made at ``started_at`` (``time.monotonic``) for its pace: lower the fleet's ceiling.
 
         Refusals of calls that were already in the air at the last lowering tell nothing new and lower nothing.
         ``retry_after`` seconds: nobody in the fleet calls before that.
         """
-        pause = retry_after or 0.0
-        self._paused_until = max(self._paused_until, time.monotonic() + pause)
-        lower = started_at >= self._decreased_at
-        if lower:
-            self._decreased_at = time.monotonic()
-        await self._collection.update_one(
-            {"_id": self._id},
-            [
-                {
-                    "$set": {
-                        "ceiling": {"$max": [1.0, {"$multiply": ["$ceiling", DECREASE if lower else 1.0]}]},
-                        "blocked_until": {"$max": ["$blocked_until", {"$add": ["$$NOW", int(pause * 1000)]}]},
-                    }
-                }
-            ],
-        )
+        until = time.monotonic() + (retry_after or 0.0)
+        self._paused_until = max(self._paused_until, until)
+        self._pause_to_tell = max(self._pause_to_tell, until)
+        self._refused_call = max(self._refused_call or 0.0, started_at)
+        self._successes = 0
         self._changed.set()
 
     def succeeded(self) -> None:
         """A call went well; every 25th lifts a lowered ceiling by one."""
-        self._successes += 1
-        if self._successes >= SUCCESSES_PER_INCREASE:
-            self._changed.set()
+        if self._ceiling < self._limit:
+            self._successes += 1
+            if self._successes >= SUCCESSES_PER_INCREASE:
+                self._changed.set()
 
     async def aclose(self) -> None:
         """Give the share back and stop renewing."""
         if self._keeper is not None:
-            self._keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeper
+            await stop(self._keeper)
             self._keeper = None
         with suppress(PyMongoError):  # the lease ends by itself
             await self._collection.update_one({"_id": self._id}, {"$pull": {"holders": {"id": self._holder}}})
+
+    @property
+    def _wanted(self) -> int:
+        return min(self._limit, self._in_use + len(self._waiters))
 
     async def _enter(self, priority: int) -> None:
         waiter = _Waiter(priority, next(self._order), asyncio.get_running_loop().create_future())
         heapq.heappush(self._waiters, waiter)
         if self._keeper is None or self._keeper.done():
             self._keeper = asyncio.create_task(self._keep(), name=self._id)
+            self._keeper.add_done_callback(self._keeper_ended)
         self._hand_out()
-        if not waiter.turn.done():
+        if not waiter.turn.done() and self._wanted > self._told_wants:
             self._changed.set()
         try:
             await waiter.turn
@@ -150,121 +150,103 @@ class Slots:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
                 heapq.heapify(self._waiters)
-            elif waiter.turn.done() and not waiter.turn.cancelled():  # the turn had come: pass it on
-                self._in_use -= 1
-                self._hand_out()
+            elif not waiter.turn.cancelled():  # the turn had come: pass it on
+                self._leave()
             raise
+
+    def _leave(self) -> None:
+        self._in_use -= 1
+        self._hand_out()
+        if self._others_short and max(self._in_use, min(self._may_use, self._wanted)) < self._held:
+            self._changed.set()
 
     def _hand_out(self) -> None:
         now = time.monotonic()
         if now < self._paused_until or now >= self._leased_until:
             return
-        while self._waiters and self._in_use < self._share:
+        while self._waiters and self._in_use < self._may_use:
             waiter = heapq.heappop(self._waiters)
             if waiter.turn.done():
                 continue
             self._in_use += 1
+            self._most_in_use = max(self._most_in_use, self._in_use)
             waiter.turn.set_result(None)
 
     async def _keep(self) -> None:
         """Renew, ask for more, give back: until nothing is wanted any more; then wait for the next wish."""
         while True:
+            self._changed.clear()
             try:
-                await self._refresh()
+                await self._ask()
             except PyMongoError as error:  # an outage: what is held runs out by itself, what is wanted is asked for again
                 logger.warning("%s: cannot reach MongoDB (%s); waiting", self._id, type(error).__name__)
-                await asyncio.sleep(CONTENDED_REFRESH_SECONDS * 5)
+                await asyncio.sleep(OUTAGE_SECONDS)
                 continue
             self._hand_out()
-            self._changed.clear()
-            wanted = self._in_use + len(self._waiters)
-            timeout: float | None
-            if wanted == 0 and self._share == 0:
-                timeout = None
-            elif self._waiters and self._share < min(self._limit, wanted):
-                timeout = CONTENDED_REFRESH_SECONDS
-            else:
-                timeout = self._renew_seconds
-            pause = self._paused_until - time.monotonic()
-            if self._waiters and pause > 0:
-                timeout = min(timeout or pause, pause)
+            asked_at = time.monotonic()
             with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(self._rest()):
                     await self._changed.wait()
-            soonest = self._refreshed_at + CONTENDED_REFRESH_SECONDS / 4
-            if (early := soonest - time.monotonic()) > 0:  # a burst of wishes is one question
-                await asyncio.sleep(early)
+            await asyncio.sleep(max(0.0, asked_at + TOGETHER_SECONDS - time.monotonic()))
 
-    async def _refresh(self) -> None:
+    def _rest(self) -> float | None:
+        """Seconds until the next question if nothing changes; None: none is needed."""
+        if self._told_wants == 0 and not self._waiters:
+            return None
+        rest = self._renew_seconds
+        if self._waiters and self._may_use < min(self._ceiling, self._wanted):
+            rest = min(rest, CONTENDED_SECONDS * max(1, self._short))
+        pause = self._paused_until - time.monotonic()
+        return min(rest, pause) if pause > 0 else rest
+
+    async def _ask(self) -> None:
         asked_at = time.monotonic()
+        refused_call, pause_to_tell = self._refused_call, self._pause_to_tell
         lift = self._successes >= SUCCESSES_PER_INCREASE
+        # What was used a moment ago is kept for the next call, unless somebody else needs it.
+        wants = self._wanted if self._others_short else max(self._wanted, min(self._may_use, self._most_in_use))
+        self._most_in_use = self._in_use
+        request = Request(
+            holder=self._holder,
+            in_use=self._in_use,
+            wants=wants,
+            limit=self._limit,
+            lease=_milliseconds(self._lease_seconds),
+            refused_ago=None if refused_call is None else _milliseconds(asked_at - refused_call),
+            pause=_milliseconds(max(0.0, pause_to_tell - asked_at)),
+            lift=lift,
+        )
+        found = await self._collection.find_one_and_update(
+            {"_id": self._id}, share_update(request), upsert=True, return_document=ReturnDocument.AFTER
+        )
+        self._told_wants = wants
+        if self._refused_call == refused_call:
+            self._refused_call = None
+        if self._pause_to_tell == pause_to_tell:
+            self._pause_to_tell = 0.0
         if lift:
             self._successes = 0
-        found = await self._collection.find_one_and_update(
-            {"_id": self._id},
-            _share_update(
-                self._holder, self._in_use, self._in_use + len(self._waiters), self._limit, self._lease_ms, lift=lift
-            ),
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
-        )
-        self._refreshed_at = time.monotonic()
-        if found is None:
-            raise AssertionError("an upsert that returns the document after it returned none")  # pragma: no cover
-        mine = next((h for h in found["holders"] if h["id"] == self._holder), {"share": 0})
-        self._share = int(mine["share"])
-        self._ceiling = int(found["ceiling"])
-        self._leased_until = asked_at + self._lease_ms / 1000
-        pause = max(0.0, float(found["pause_ms"]) / 1000)
-        if pause:
-            self._paused_until = max(self._paused_until, self._refreshed_at + pause)
+        self._learn(Shares.model_validate(found), asked_at)
+
+    def _learn(self, shares: Shares, asked_at: float) -> None:
+        short = shares.short_of_slots()
+        mine = shares.of(self._holder)
+        self._may_use, self._held = mine.may_use, mine.share
+        self._ceiling = shares.effective
+        self._short = len(short)
+        self._others_short = any(holder != self._holder for holder in short)
+        self._leased_until = asked_at + self._lease_seconds
+        if shares.pause_ms > 0:
+            self._paused_until = max(self._paused_until, time.monotonic() + shares.pause_ms / 1000)
+
+    def _keeper_ended(self, keeper: asyncio.Task[None]) -> None:
+        """A keeper ends only when it is stopped, or by a mistake of ours: then whoever waits must hear of it."""
+        error = None if keeper.cancelled() else keeper.exception()
+        while error is not None and self._waiters:
+            waiter = heapq.heappop(self._waiters)
+            if not waiter.turn.done():
+                waiter.turn.set_exception(error)
 
 
-def _share_update(holder: str, in_use: int, wants: int, limit: int, lease_ms: int, *, lift: bool) -> list[MongoDocument]:
-    """The one atomic update: drop leases that ended, then take what is wanted, free, and fair.
-
-    Fair: while somebody else has less than he wants, nobody takes more than the limit divided by those who want, rounded up.
-    """
-    others = {"$filter": {"input": {"$ifNull": ["$holders", []]}, "cond": {"$and": [
-        {"$ne": ["$$this.id", holder]}, {"$gt": ["$$this.expires_at", "$$NOW"]}]}}}  # fmt: skip
-    starving = {"$filter": {"input": "$holders", "cond": {"$gt": ["$$this.wants", "$$this.share"]}}}
-    wanting = {"$filter": {"input": "$holders", "cond": {"$gt": ["$$this.wants", 0]}}}
-    fair = {"$cond": [{"$gt": [{"$size": starving}, 0]},
-            {"$ceil": {"$divide": ["$effective", {"$add": [1, {"$size": wanting}]}]}}, limit]}  # fmt: skip
-    free = {"$max": [0, {"$subtract": ["$effective", {"$sum": "$holders.share"}]}]}
-    return [
-        {
-            "$set": {
-                "limit": limit,
-                "ceiling": {"$min": [float(limit), {"$add": [{"$ifNull": ["$ceiling", float(limit)]}, 1.0 if lift else 0.0]}]},
-                "holders": others,
-                "blocked_until": {"$ifNull": ["$blocked_until", "$$NOW"]},
-            }
-        },
-        {"$set": {"effective": {"$floor": "$ceiling"}, "pause_ms": {"$max": [0, {"$subtract": ["$blocked_until", "$$NOW"]}]}}},
-        {"$set": {"grant": {"$toInt": {"$max": [in_use, {"$min": [wants, free, fair]}]}}}},
-        {
-            "$set": {
-                "holders": {
-                    "$cond": [
-                        {"$gt": [wants, 0]},
-                        {
-                            "$concatArrays": [
-                                "$holders",
-                                [
-                                    {
-                                        "id": holder,
-                                        "share": "$grant",
-                                        "wants": wants,
-                                        "expires_at": {"$add": ["$$NOW", lease_ms]},
-                                    }
-                                ],
-                            ]
-                        },
-                        "$holders",
-                    ]
-                }
-            }
-        },
-        {"$unset": ["grant", "effective"]},
-    ]
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

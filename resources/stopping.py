@@ -1,0 +1,21 @@
+"""Ending an asyncio task for certain.
+
+Here: one function. On Python 3.11 ``asyncio.wait_for``, which pymongo uses for each write, swallows a cancellation that arrives
+just as the write is done (mended in 3.12): whoever cancels once and then awaits may wait for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+AGAIN_SECONDS = 0.1
+"""How long a cancelled task may take before it is cancelled again."""
+
+
+async def stop(task: asyncio.Task[None]) -> None:
+    """Cancel the task until it has ended. What it raised is not raised here; being cancelled meanwhile is."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=AGAIN_SECONDS)
+    if not task.cancelled():
+        task.exception()  # seen: asyncio need not warn about it
