@@ -144,7 +144,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         stack.push_async_callback(outside.aclose)
         timeouts = Timeouts(self.gemini.timeout_seconds, self.images.timeout_seconds, self.platform.timeout_seconds)
         roster = self.gemini.roster(database, FLEET)
-        return Providers(outside, gemini, roster, images, platform, timeouts, self.gemini.max_reasks)
+        return Providers(outside, gemini, roster, images, platform, timeouts, self.gemini.max_reasks, self.patience_seconds)
 
     def _lane(self, database: AsyncMongoDatabase, api: Api, limit: int) -> Lane:
         slots = Slots(database[FLEET], api.value, limit=limit, lease_seconds=self.slot_lease_seconds)

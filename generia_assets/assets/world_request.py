@@ -74,8 +74,7 @@ def world_request(
     with generator.world(context, assignment, last=works_last(context)) as worker:
 
         async def check(session: WorldSession) -> WorldRequest:
-            status = await session.database[STATUS].find_one({"_id": world_id}) or {}
-            order = validated_parameters({key: value for key, value in status["parameters"].items() if key != "task_id"})
+            order = validated_parameters({key: value for key, value in session.parameters.items() if key != "task_id"})
             parameters = InitWorldParameters(
                 world_id=world_id,
                 user_prompt=order.user_prompt,

@@ -78,7 +78,7 @@ class Commits:
         self._session = session
         self._database = database
         self.fence = fence
-        self._patience = patience
+        self.patience = patience
         self._on_written = on_written
         self._waiting: list[tuple[Change, asyncio.Future[None]]] = []
         self._arrived = asyncio.Event()
@@ -128,7 +128,7 @@ class Commits:
                 continue
             changes, commit_id = [change for change, _ in batch], uuid.uuid4().hex
             try:
-                await patiently(partial(self._write, changes, commit_id), patience_seconds=self._patience)
+                await patiently(partial(self._write, changes, commit_id), patience_seconds=self.patience)
             except Exception as error:  # noqa: BLE001  handed to everyone who waits, now and later
                 self._failure = error
                 for _, future in (*batch, *self._waiting):

@@ -18,6 +18,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
+from pymongo.errors import PyMongoError
+
 from generia_assets.content.documents import PostImage
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import WorldStatus
@@ -75,8 +77,14 @@ class Feed:
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def _tell_once(self) -> None:
-        found = await self._database[STATUS].find_one({"_id": self._world_id})
-        if found is None or self._broken:
+        if self._broken:
+            return
+        try:
+            found = await self._database[STATUS].find_one({"_id": self._world_id})
+        except PyMongoError as error:  # an outage of MongoDB: the next change tells the news
+            logger.warning("the live feed misses a moment: MongoDB does not answer (%s)", type(error).__name__)
+            return
+        if found is None:
             return
         posts, self._posts = self._posts, []
         events = [post_created(self._world_id, post) for post in posts] + [world_progress(WorldStatus.model_validate(found))]

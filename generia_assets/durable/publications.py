@@ -13,6 +13,7 @@ from pymongo import UpdateOne
 
 from generia_assets.durable.collections import PUBLICATIONS
 from generia_assets.durable.commits import Change, Commits
+from generia_assets.durable.patience import patiently
 from generia_assets.durable.steps import StepLog
 from resources.mongo import AsyncMongoDatabase
 
@@ -42,7 +43,9 @@ class Publications:
         is in doubt is sent again, since a second copy harms nobody (an upload that nothing refers to).
         """
         if resumed:
-            known = await self._database[PUBLICATIONS].find_one({"_id": key})
+            known = await patiently(
+                lambda: self._database[PUBLICATIONS].find_one({"_id": key}), patience_seconds=self._commits.patience
+            )
             if known is not None:
                 answer = known.get("answer")
                 if answer is None and readable:

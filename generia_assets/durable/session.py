@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -82,6 +83,7 @@ class WorldSession:
         database: AsyncMongoDatabase,
         assignment: Assignment,
         generation: Generation,
+        parameters: MongoDocument,
         commits: Commits,
         journal: Journal,
         stages: StageTracker,
@@ -90,6 +92,8 @@ class WorldSession:
     ) -> None:
         self.assignment = assignment
         self.generation = generation
+        self.parameters = parameters
+        """The world's order as it stands for this generation."""
         self.journal = journal
         self.commits = commits
         self.database = database
@@ -179,14 +183,16 @@ async def open_session(
     commits = Commits(writing, database, fence, patience=patience, on_written=feed.changed)
     try:
         status = await _status(database, world_id, patience)
-        generation = await find_generation(database, world_id, run)
+        generation = await patiently(lambda: find_generation(database, world_id, run), patience_seconds=patience)
         work: Workload | None = None
         if generation is None:
             if assignment.parameters is not None:
                 status = status.model_copy(update={"parameters": assignment.parameters})
             work = assignment.workload(status.parameters)
             order = assignment.order_task or status.parameters.get("task_id")
-            generation = await new_generation(database, world_id, run, work, assignment.keys, order)
+            generation = await patiently(
+                partial(new_generation, database, world_id, run, work, assignment.keys, order), patience_seconds=patience
+            )
         account = WorldAccount(database, commits, generation.id, patience=patience)
         await account.cut_off()
         await _count_takeover(commits, generation, status, run, options.max_takeovers)
@@ -210,7 +216,7 @@ async def open_session(
         task_concurrency=options.task_concurrency,
         patience=patience,
     )
-    return WorldSession(database, assignment, generation, commits, journal, stages, feed, heartbeat)
+    return WorldSession(database, assignment, generation, status.parameters, commits, journal, stages, feed, heartbeat)
 
 
 def _tell(feed: Feed, result: BaseModel) -> None:

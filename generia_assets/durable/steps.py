@@ -16,6 +16,7 @@ from pymongo import DeleteMany, UpdateOne
 
 from generia_assets.durable.collections import STEPS
 from generia_assets.durable.commits import Change, Commits, WriteOperation
+from generia_assets.durable.patience import patiently
 from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outcomes import InvalidAnswerError, RefusedError
 
@@ -68,8 +69,11 @@ class StepLog:
 
     async def _recall(self) -> dict[int, MongoDocument]:
         if self._known is None:
-            self._known = {row["number"]: row async for row in self._database[STEPS].find({"task_id": self._task_id})}
+            self._known = await patiently(self._read, patience_seconds=self._commits.patience)
         return self._known
+
+    async def _read(self) -> dict[int, MongoDocument]:
+        return {row["number"]: row async for row in self._database[STEPS].find({"task_id": self._task_id})}
 
     def _remember(self, number: int, outcome: MongoDocument) -> None:
         document = {

@@ -20,6 +20,7 @@ from generia_assets.content.documents import Media
 from generia_assets.content.prompt import Prompt
 from generia_assets.durable.account import WorldAccount
 from generia_assets.durable.journal import TaskInHand
+from generia_assets.durable.patience import patiently
 from generia_assets.durable.publications import Publications
 from generia_assets.durable.steps import StepLog
 from generia_assets.tasks.tools import DraftT, NewCharacter, NewPost, Picture, Tools
@@ -58,6 +59,7 @@ class Providers:
     platform: Platform
     timeouts: Timeouts
     max_reasks: int
+    patience: float
 
 
 class Toolbox:
@@ -105,11 +107,12 @@ class _Writer:
     async def _ask(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
         request = TextRequest(prompt.system, prompt.parts, prompt.schema, draft, prompt.max_output_tokens)
         while True:
-            profile = await self._providers.roster.current()
+            profile = await patiently(self._providers.roster.current, patience_seconds=self._providers.patience)
             try:
                 return await self._providers.outside.call(self._call(prompt, request, profile), self._account)
             except ModelMissingError as error:
-                await self._providers.roster.retire(profile.id, str(error))
+                retire = partial(self._providers.roster.retire, profile.id, str(error))
+                await patiently(retire, patience_seconds=self._providers.patience)
 
     def _call(self, prompt: Prompt, request: TextRequest[DraftT], profile: ModelProfile) -> Call[DraftT]:
         async def send() -> Answer[DraftT]:
