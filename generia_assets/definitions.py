@@ -73,7 +73,7 @@ def build_resources(settings: Settings) -> dict[str, object]:
         max_takeovers=settings.max_takeovers,
         history_ttl_days=settings.history_ttl_days,
     )
-    io_manager = MongoIOManager(mongo=mongo)
+    io_manager = MongoIOManager(mongo=mongo, patience_seconds=settings.patience_seconds)
     return {
         "mongo": mongo,
         "kafka": kafka,

@@ -15,7 +15,15 @@ import pymongo
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
-from pymongo.errors import ConnectionFailure, OperationFailure
+from pymongo.errors import (
+    AutoReconnect,
+    ConnectionFailure,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 MongoDocument: TypeAlias = dict[str, Any]
 """A raw BSON document, at the border to pymongo only; inside, typed pydantic documents are passed."""
@@ -71,6 +79,27 @@ def check_mongo(client: MongoClient[MongoDocument], uri: str) -> None:
             f"MongoDB at {mongo_address(uri)} is a standalone server. Transactions need a replica set: start mongod with "
             "--replSet and run rs.initiate() once (a single node will do)."
         )
+
+
+_NOT_PRIMARY = frozenset({10107, 13435, 11602, 11600, 189, 91})
+"""Server error codes of a primary that steps down or shuts down."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """True for errors that a server which comes back will not repeat."""
+    if isinstance(error, (ConnectionFailure, AutoReconnect, NetworkTimeout, ServerSelectionTimeoutError)):
+        return True
+    return isinstance(error, PyMongoError) and (error.timeout or getattr(error, "code", None) in _NOT_PRIMARY)
+
+
+def waiting_out(patience_seconds: float) -> Retrying:
+    """Repeats a blocking operation through an outage, for as long as patience lasts; the operation must be repeatable."""
+    return Retrying(
+        retry=retry_if_exception(is_outage),
+        wait=wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1),
+        stop=stop_after_delay(patience_seconds),
+        reraise=True,
+    )
 
 
 AsyncMongoDatabase: TypeAlias = AsyncDatabase[MongoDocument]

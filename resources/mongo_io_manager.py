@@ -10,21 +10,23 @@ switch in the middle of reading is noticed and the reading begun anew. Memory do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import Any, Generic, TypeVar, get_args, get_origin
 
 import dagster as dg
-from pydantic import BaseModel, PrivateAttr
-from pymongo import ASCENDING, IndexModel, InsertOne, MongoClient
+from pydantic import BaseModel, Field, PrivateAttr
+from pymongo import ASCENDING, IndexModel, MongoClient, ReplaceOne
 from pymongo.errors import DuplicateKeyError
 
-from resources.mongo import MongoDatabase, MongoDocument, check_mongo, connect
+from resources.mongo import MongoDatabase, MongoDocument, check_mongo, connect, waiting_out
 from resources.mongo_resource import MongoResource
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
+ResultT = TypeVar("ResultT")
 
 POINTERS = "materializations"
 BATCH = 500
@@ -64,8 +66,10 @@ class Place:
 class DocumentStore:
     """Documents of worlds, by asset."""
 
-    def __init__(self, database: MongoDatabase) -> None:
+    def __init__(self, database: MongoDatabase, *, patience_seconds: float = 0.0) -> None:
+        """``patience_seconds``: how long an outage of MongoDB is waited out before an operation gives up."""
         self.database = database
+        self._patience = patience_seconds
 
     def ensure_indexes(self, places: Iterable[Place]) -> None:
         """The index that every reading uses: a world's documents of one materialization in order of their keys."""
@@ -84,39 +88,33 @@ class DocumentStore:
         if place.one_per_world:
             return self._replace_one(place, world_id, materialization, stream)
         mine = {"world_id": world_id, "materialization": materialization}
-        collection.delete_many(mine)  # left over by a death in the middle of an earlier try
+        self._do(lambda: collection.delete_many(mine))  # left over by a death in the middle of an earlier try
         count = 0
         for batch in _batches(stream.documents):
-            collection.bulk_write(
-                [
-                    InsertOne(
-                        {
-                            "_id": f"{world_id}:{materialization}:{document['key']}",
-                            "world_id": world_id,
-                            "materialization": materialization,
-                            "created_at": now,
-                            **document,
-                        }
-                    )
-                    for document in (model.model_dump() for model in batch)
-                ],
-                ordered=False,
-            )
+            writes = [
+                ReplaceOne(
+                    {"_id": f"{world_id}:{materialization}:{document['key']}"},
+                    {"world_id": world_id, "materialization": materialization, "created_at": now, **document},
+                    upsert=True,  # repeatable: an outage may hide that a batch was written
+                )
+                for document in (model.model_dump() for model in batch)
+            ]
+            self._do(partial(collection.bulk_write, writes, ordered=False))
             count += len(batch)
         if not self._switch(place, world_id, materialization, count, stream.fence):
-            collection.delete_many(mine)
+            self._do(lambda: collection.delete_many(mine))
             raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it")
-        collection.delete_many({"world_id": world_id, "materialization": {"$ne": materialization}})
+        self._do(lambda: collection.delete_many({"world_id": world_id, "materialization": {"$ne": materialization}}))
         return count
 
     def read(self, place: Place, world_id: str, model: type[DocumentT]) -> list[DocumentT]:
         """All documents of the world, in order of their keys. Raises ``NotMaterializedError``."""
         for _ in range(TRIES):
             try:
-                return list(self.stream(place, world_id, model))
+                return self._do(lambda: list(self.stream(place, world_id, model)))
             except MaterializationReplacedError:
                 continue
-        return list(self.stream(place, world_id, model))
+        return self._do(lambda: list(self.stream(place, world_id, model)))
 
     def stream(self, place: Place, world_id: str, model: type[DocumentT], *, prefix: str = "") -> Iterator[DocumentT]:
         """The documents of the world whose keys begin with ``prefix``, in order of their keys, one at a time.
@@ -150,7 +148,8 @@ class DocumentStore:
             pointer = self._pointer(place, world_id)
             if pointer is None:
                 return None
-            found = self.database[place.collection].find_one({"_id": f"{world_id}:{pointer['materialization']}:{key}"})
+            wanted = {"_id": f"{world_id}:{pointer['materialization']}:{key}"}
+            found = self._do(partial(self.database[place.collection].find_one, wanted))
             if found is not None:
                 return model.model_validate(found)
             if self._pointer(place, world_id) == pointer:
@@ -163,7 +162,10 @@ class DocumentStore:
         return None if pointer is None else int(pointer["count"])
 
     def _pointer(self, place: Place, world_id: str) -> MongoDocument | None:
-        return self.database[POINTERS].find_one({"_id": f"{world_id}:{place.collection}"})
+        return self._do(lambda: self.database[POINTERS].find_one({"_id": f"{world_id}:{place.collection}"}))
+
+    def _do(self, operation: Callable[[], ResultT]) -> ResultT:
+        return waiting_out(self._patience)(operation)
 
     def _switch(self, place: Place, world_id: str, materialization: str, count: int, fence: int) -> bool:
         pointer_id = f"{world_id}:{place.collection}"
@@ -175,7 +177,8 @@ class DocumentStore:
             "at": datetime.now(UTC),
         }
         try:
-            self.database[POINTERS].update_one({"_id": pointer_id, "fence": {"$lte": fence}}, {"$set": values}, upsert=True)
+            pointer = {"_id": pointer_id, "fence": {"$lte": fence}}
+            self._do(lambda: self.database[POINTERS].update_one(pointer, {"$set": values}, upsert=True))
         except DuplicateKeyError:  # the pointer exists with a higher fence
             return False
         return True
@@ -187,11 +190,9 @@ class DocumentStore:
         now = datetime.now(UTC)
         values = {**documents[0].model_dump(), "fence": stream.fence, "updated_at": now}
         try:
-            self.database[place.collection].update_one(
-                {"_id": world_id, "fence": {"$lte": stream.fence}},
-                {"$set": values, "$setOnInsert": {"created_at": now}},
-                upsert=True,
-            )
+            document = {"_id": world_id, "fence": {"$lte": stream.fence}}
+            update = {"$set": values, "$setOnInsert": {"created_at": now}}
+            self._do(lambda: self.database[place.collection].update_one(document, update, upsert=True))
         except DuplicateKeyError:  # the document exists with a higher fence
             raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it") from None
         self._switch(place, world_id, materialization, 1, stream.fence)
@@ -212,6 +213,7 @@ class MongoIOManager(dg.ConfigurableIOManager):
     """
 
     mongo: MongoResource
+    patience_seconds: float = Field(0.0, description="how long an outage of MongoDB is waited out")
     _client: MongoClient[MongoDocument] | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
@@ -230,7 +232,7 @@ class MongoIOManager(dg.ConfigurableIOManager):
         """The documents, through this run's connection: for an asset that reads what it does not make."""
         if self._client is None:
             raise RuntimeError("the io manager is used outside of a run")
-        return DocumentStore(self._client[self.mongo.database])
+        return DocumentStore(self._client[self.mongo.database], patience_seconds=self.patience_seconds)
 
     def handle_output(self, context: dg.OutputContext, obj: BaseModel | list[BaseModel] | DocumentStream[BaseModel]) -> None:
         """Replace the partition's documents and add their number to the materialization's metadata."""

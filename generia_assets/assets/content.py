@@ -105,14 +105,14 @@ def _ordered_keys(context: dg.AssetExecutionContext, generator: GeneratorResourc
 def _output(
     name: str, world_id: str, worker: Worker, store: DocumentStore, generator: GeneratorResource
 ) -> dg.Output[DocumentStream[Document]]:
-    kind, generation = ASSETS[name], worker.taken.generation
+    kind, generation, patience = ASSETS[name], worker.taken.generation, generator.patience_seconds
     media = Path(generator.platform.media_dir)
 
     def made() -> Iterator[Document]:
-        documents = results(store.database, world_id, generation.id, kind)
+        documents = results(store.database, world_id, generation.id, kind, patience_seconds=patience)
         return with_the_rest(store, world_id, kind, documents) if generation.keys else documents
 
-    first = list(islice(results(store.database, world_id, generation.id, kind), 12))
+    first = list(islice(results(store.database, world_id, generation.id, kind, patience_seconds=patience), 12))
     metadata = {**figures(store.database, world_id, generation.id, kind), "sample": sample(first)}
     if (pictures := previews(first, media)) is not None:
         metadata["pictures"] = pictures

@@ -19,6 +19,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pydantic import Field, PrivateAttr
 
 from generia_assets.assets.failures import settle_failure
+from generia_assets.assets.materialized import ASSETS
 from generia_assets.durable.collections import FLEET, ensure_indexes
 from generia_assets.durable.feed import Sender
 from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, open_session
@@ -27,6 +28,7 @@ from resources.breaker import Breaker, BreakerConfig
 from resources.kafka import KafkaResource
 from resources.kafka_events import Event
 from resources.mongo import AsyncMongoDatabase, connect_async
+from resources.mongo_io_manager import DocumentStore
 from resources.mongo_resource import MongoResource
 from resources.outside import Api, Lane, Outside
 from resources.providers import GeminiResource, ImagesResource, PlatformResource
@@ -88,6 +90,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         if self._session is None:
             with self.mongo.connection() as database:
                 ensure_indexes(database, history_ttl_days=self.history_ttl_days)
+                DocumentStore(database).ensure_indexes(kind.place for kind in ASSETS.values())
         worker = Worker(self._running_portal(), lambda: self._opened(context.instance, assignment))
         try:
             yield worker

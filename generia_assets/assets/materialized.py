@@ -29,7 +29,7 @@ from generia_assets.content.documents import (
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.tasks.kinds import TaskType
-from resources.mongo import MongoDatabase
+from resources.mongo import MongoDatabase, MongoDocument, waiting_out
 from resources.mongo_io_manager import DocumentStore, NotMaterializedError, Place
 
 DocumentT = TypeVar("DocumentT", bound=Document)
@@ -87,17 +87,31 @@ class Materialized:
         return [await self.one("character_briefs", CharacterBrief, character_key(first + place)) for place in range(count)]
 
 
-def results(database: MongoDatabase, world_id: str, generation: str, kind: AssetKind) -> Iterator[Document]:
+PAGE = 200
+"""Tasks read at once."""
+
+
+def results(
+    database: MongoDatabase, world_id: str, generation: str, kind: AssetKind, *, patience_seconds: float
+) -> Iterator[Document]:
     """The documents this generation's completed tasks made for an asset, in order of their keys, one at a time."""
-    query = {
+    query: MongoDocument = {
         "world_id": world_id,
         "generation": generation,
         "type": kind.task_type.value,
         "status": State.COMPLETED.value,
     }
-    for task in database[TASKS].find(query, {"result": 1}, batch_size=200).sort("key", ASCENDING):
-        for result in task["result"]["briefs"] if kind.batched else (task["result"],):
-            yield kind.document.model_validate(result)
+    last = ""
+    while page := waiting_out(patience_seconds)(_page, database, {**query, "key": {"$gt": last}}):
+        for task in page:
+            for result in task["result"]["briefs"] if kind.batched else (task["result"],):
+                yield kind.document.model_validate(result)
+        last = page[-1]["key"]
+
+
+def _page(database: MongoDatabase, query: MongoDocument) -> list[MongoDocument]:
+    """The next tasks in order of their keys: pages instead of one cursor, so that an outage costs a page and not the stream."""
+    return list(database[TASKS].find(query, {"key": 1, "result": 1}).sort("key", ASCENDING).limit(PAGE))
 
 
 def with_the_rest(store: DocumentStore, world_id: str, kind: AssetKind, made: Iterable[Document]) -> Iterator[Document]:

@@ -16,8 +16,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.commits import Fence
-from generia_assets.durable.patience import is_outage, patiently
-from resources.mongo import AsyncMongoDatabase, MongoDocument
+from generia_assets.durable.patience import patiently
+from resources.mongo import AsyncMongoDatabase, MongoDocument, is_outage
 from resources.outcomes import LostWorldError
 
 logger = logging.getLogger(__name__)

@@ -6,24 +6,15 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from pymongo.errors import AutoReconnect, ConnectionFailure, NetworkTimeout, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import PyMongoError
 from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
+from resources.mongo import is_outage
 from resources.outcomes import PatienceExhaustedError
 
 logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
-
-_NOT_PRIMARY = frozenset({10107, 13435, 11602, 11600, 189, 91})
-"""Server error codes of a primary that steps down or shuts down."""
-
-
-def is_outage(error: BaseException) -> bool:
-    """True for errors that a server which comes back will not repeat."""
-    if isinstance(error, (ConnectionFailure, AutoReconnect, NetworkTimeout, ServerSelectionTimeoutError)):
-        return True
-    return isinstance(error, PyMongoError) and (error.timeout or getattr(error, "code", None) in _NOT_PRIMARY)
 
 
 async def patiently(operation: Callable[[], Awaitable[ResultT]], *, patience_seconds: float) -> ResultT:
