@@ -34,11 +34,17 @@ _SPEAKS_FOR_ITSELF = (
 """Errors whose message tells a person what happened and what to do; others are bugs and keep their traceback."""
 
 
-def settle_failure(worker: Worker, error: BaseException) -> None:
-    """Make the failure the world's state, and raise ``dg.Failure`` where its message is all a person needs."""
+def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: bool) -> None:
+    """Make the failure the world's state, and raise ``dg.Failure`` where its message is all a person needs.
+
+    An interruption parks the world when a person asked for it; a deploy leaves it to be taken up by the watchdog.
+    """
     cause = root_cause(error)
     if isinstance(cause, (DagsterExecutionInterruptedError, KeyboardInterrupt)):
-        worker.say(lambda session: session.parked("stopped; generia resume goes on where it stopped", Parked.STOPPED))
+        if stopped_by_person:
+            worker.say(lambda session: session.parked("stopped; generia resume goes on where it stopped", Parked.STOPPED))
+        else:
+            worker.say(lambda session: session.let_go("interrupted; it is taken up again by itself"))
         return
     message = str(cause) if isinstance(cause, (*_SPEAKS_FOR_ITSELF, BudgetExhaustedError)) else f"{type(cause).__name__}: {cause}"
     if isinstance(cause, LostWorldError):

@@ -20,6 +20,7 @@ from pydantic import Field, PrivateAttr
 
 from generia_assets.assets.failures import settle_failure
 from generia_assets.assets.materialized import ASSETS
+from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, ensure_indexes
 from generia_assets.durable.feed import Sender
 from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, open_session
@@ -99,7 +100,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         except GeneratorExit:  # Dagster could not store an output: the session says so when the run ends
             raise
         except BaseException as error:
-            settle_failure(worker, error)
+            settle_failure(worker, error, stopped_by_person=is_being_stopped(context.instance, context.run_id))
             raise
 
     def _running_portal(self) -> BlockingPortal:
@@ -114,7 +115,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             client = connect_async(self.mongo.uri)
             stack.push_async_callback(client.close)
             database = client[self.mongo.database]
-            providers = await self._providers(database, stack)
+            providers = await self._providers(database, assignment.run.run_id, stack)
             self._session = await open_session(
                 client,
                 database,
@@ -133,7 +134,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             self._closing = stack.pop_all()
         return self._session
 
-    async def _providers(self, database: AsyncMongoDatabase, stack: AsyncExitStack) -> Providers:
+    async def _providers(self, database: AsyncMongoDatabase, run_id: str, stack: AsyncExitStack) -> Providers:
         gemini = self.gemini.open()
         stack.push_async_callback(gemini.aclose)
         images = self.images.open()
@@ -141,15 +142,16 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         platform = await self.platform.open(database)
         stack.push_async_callback(platform.aclose)
         limits = {Api.LLM: self.llm_concurrency, Api.IMAGE: self.image_concurrency, Api.PLATFORM: self.platform_concurrency}
-        outside = Outside(
-            {api: self._lane(database, api, limit) for api, limit in limits.items()}, patience_seconds=self.patience_seconds
-        )
+        board = Board(database[FLEET], run_id)
+        stack.push_async_callback(board.aclose)
+        lanes = {api: self._lane(database, api, limit, board) for api, limit in limits.items()}
+        outside = Outside(lanes, patience_seconds=self.patience_seconds)
         stack.push_async_callback(outside.aclose)
         timeouts = Timeouts(self.gemini.timeout_seconds, self.images.timeout_seconds, self.platform.timeout_seconds)
         roster = self.gemini.roster(database, FLEET)
         return Providers(outside, gemini, roster, images, platform, timeouts, self.gemini.max_reasks, self.patience_seconds)
 
-    def _lane(self, database: AsyncMongoDatabase, api: Api, limit: int) -> Lane:
+    def _lane(self, database: AsyncMongoDatabase, api: Api, limit: int, board: Board) -> Lane:
         slots = Slots(database[FLEET], api.value, limit=limit, lease_seconds=self.slot_lease_seconds)
         config = BreakerConfig(
             failure_rate=self.breaker_failure_rate,
@@ -158,7 +160,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             open_seconds=self.breaker_open_seconds,
             open_max_seconds=self.breaker_open_max_seconds,
         )
-        return Lane(slots, Breaker(api.value, config, lambda state: None))
+        return Lane(slots, Breaker(api.value, config, board.breaker(api)))
 
     def _connect_feed(self, stack: AsyncExitStack) -> Callable[[], Sender]:
         def connect() -> Sender:
@@ -215,6 +217,12 @@ class Worker:
                 with suppress(CancelledError, Exception):
                     future.result()
             raise
+
+
+def is_being_stopped(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether somebody asked Dagster to terminate this run; an interruption without that is a deploy or a shutdown."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.status == dg.DagsterRunStatus.CANCELING
 
 
 def run_is_over(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -137,6 +137,11 @@ class WorldSession:
         await end(self.commits, self.generation, self._stages, State.IN_PROGRESS, message=message, parked=why)
         self._ended = True
 
+    async def let_go(self, message: str) -> None:
+        """The run ends before its work does, and another one is to go on as soon as it can."""
+        await self.commits.commit(Change(values={"message": message}))
+        self._ended = True
+
     async def aclose(self) -> None:
         """Stop the heartbeat, write what is waiting, give the world back. A run that ends without a last word has failed."""
         async with AsyncExitStack() as closing:  # each of these is done, whatever the one before it raises

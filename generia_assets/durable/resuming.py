@@ -1,0 +1,100 @@
+"""Letting a world go on that a person stopped, that ran into a limit, or that failed: a note in its status record.
+
+Here: the note, higher limits and another try for failed tasks, in one transaction. Not here: who reads it: the watchdog sensor
+(sensors/run_status.py) orders the world again, and the run continues its generation (generations.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pymongo.client_session import ClientSession
+
+from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
+from generia_assets.durable.generations import Parked
+from generia_assets.durable.progress import STAGE_OF
+from generia_assets.durable.status import State, WorldStatus
+from generia_assets.tasks.kinds import TaskType
+from resources.mongo import MongoDatabase, MongoDocument
+
+
+class ResumeError(RuntimeError):
+    """The world cannot go on like this. The message says why, and what can be done."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How a world is to go on: a new cap in US dollars (None: as before), more calls, and failed tasks again."""
+
+    max_cost_usd: float | None = None
+    more_calls: int = 0
+    retry_failed: bool = False
+
+
+def resume_world(database: MongoDatabase, world_id: str, wishes: Wishes) -> int:
+    """Note that the world is to go on; returns how many failed tasks are tried again. Raises ``ResumeError``."""
+    with database.client.start_session() as session:
+        return session.with_transaction(lambda transaction: _resume(database, world_id, wishes, transaction))
+
+
+def note_stop(database: MongoDatabase, world_id: str) -> None:
+    """Note that a person stopped the world, where no run was there to note it (its order was still waiting)."""
+    parked = {"kind": Parked.STOPPED.value, "since": datetime.now(UTC)}
+    database[STATUS].update_one(
+        {"_id": world_id, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "owner.run_id": None},
+        {
+            "$set": {
+                "parked": parked,
+                "message": "stopped; generia resume goes on where it stopped",
+                "updated_at": datetime.now(UTC),
+            }
+        },
+    )
+
+
+def _resume(database: MongoDatabase, world_id: str, wishes: Wishes, session: ClientSession) -> int:
+    found = database[STATUS].find_one({"_id": world_id}, session=session)
+    if found is None:
+        raise ResumeError(f"world {world_id}: nobody ordered it here")
+    world = WorldStatus.model_validate(found)
+    now = datetime.now(UTC)
+    if world.owner.run_id is not None and world.owner.expires_at is not None and world.owner.expires_at > now:
+        raise ResumeError(
+            f"world {world_id} is being made by run {world.owner.run_id} right now; stop it first to change its limits"
+        )
+    retried, stages = _retry(database, world, session) if wishes.retry_failed else (0, set())
+    if world.status is State.COMPLETED and not retried:
+        failed = f"; {world.tasks_failed} of its tasks failed: --retry-failed tries them again" if world.tasks_failed else ""
+        raise ResumeError(f"world {world_id} is completed{failed or '; there is nothing to go on with'}")
+    values: MongoDocument = {
+        "status": State.PENDING.value if world.generation is None else State.IN_PROGRESS.value,
+        "parked": {"kind": Parked.RESUMED.value, "since": now},
+        "message": "",
+        "finished_at": None,
+        "updated_at": now,
+    }
+    if wishes.max_cost_usd is not None:
+        values["cost_limit_usd"] = wishes.max_cost_usd
+    if retried:
+        values |= {"failures": [], "tasks_failed": world.tasks_failed - retried}
+        for place, stage in enumerate(world.stages):
+            if stage.name in stages:
+                values[f"stages.{place}.status"] = State.PENDING.value
+    update: MongoDocument = {"$set": values}
+    if wishes.more_calls:
+        update["$inc"] = {"api_call_limits_LLM": wishes.more_calls, "api_call_limits_images": wishes.more_calls}
+    database[STATUS].update_one({"_id": world_id}, update, session=session)
+    if world.generation is not None:
+        running = {"$set": {"status": State.IN_PROGRESS.value, "updated_at": now}}
+        database[GENERATIONS].update_one({"_id": world.generation}, running, session=session)
+    return retried
+
+
+def _retry(database: MongoDatabase, world: WorldStatus, session: ClientSession) -> tuple[int, set[str]]:
+    """Make the generation's failed tasks pending again: how many, and the stages they belong to."""
+    failed = {"world_id": world.world_id, "generation": world.generation, "status": State.FAILED.value}
+    types = database[TASKS].distinct("type", failed, session=session)
+    again = {"status": State.PENDING.value, "attempt_count": 0, "error": None, "worker_id": None, "updated_at": datetime.now(UTC)}
+    changed = database[TASKS].update_many(failed, {"$set": again}, session=session)
+    return changed.modified_count, {STAGE_OF[TaskType(name)] for name in types}
