@@ -11,7 +11,7 @@ Not here: how a provider is spoken to (gemini.py, images.py, platform.py give a 
 from __future__ import annotations
 
 import asyncio
-import logging
+import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,15 +20,16 @@ from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type
-from tenacity.wait import wait_exponential_jitter
 
 from resources.breaker import Breaker, BreakerOpenError
 from resources.outcomes import OutsideError, PatienceExhaustedError, RateLimitedError, TransientError
 from resources.slots import Slots
 
-logger = logging.getLogger(__name__)
-
 ValueT = TypeVar("ValueT")
+
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 8.0
+"""Between two attempts of one call; while the API is down it is the breaker that keeps calls back for longer."""
 
 
 class Api(StrEnum):
@@ -246,7 +247,7 @@ class _Wait:
     """How long until the next attempt: what the provider or the breaker said, else exponential with jitter."""
 
     def __init__(self) -> None:
-        self._exponential = wait_exponential_jitter(initial=0.5, max=30.0, jitter=0.5)
+        self._failures = 0
 
     def __call__(self, retry_state: RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome else None
@@ -254,4 +255,6 @@ class _Wait:
             return error.retry_in
         if isinstance(error, RateLimitedError) and error.retry_after is not None:
             return 0.0  # the slots hold everybody back for that long
-        return self._exponential(retry_state)
+        self._failures += 1  # of this call's own attempts: having asked an open breaker is none
+        longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (self._failures - 1))
+        return random.uniform(longest / 2, longest)  # noqa: S311  spreads calls, hides nothing

@@ -1,0 +1,274 @@
+"""The one path to the outside, with real slots and breakers: the order of its steps and what is done about each outcome."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from resources.breaker import Breaker, BreakerConfig, BreakerState
+from resources.mongo import connect_async
+from resources.outcomes import (
+    BudgetExhaustedError,
+    FatalCallError,
+    InvalidAnswerError,
+    LostWorldError,
+    PatienceExhaustedError,
+    RateLimitedError,
+    RefusedError,
+    TransientError,
+)
+from resources.outside import Answer, Api, Call, Lane, Outside, Tokens
+from resources.slots import Slots
+from tests.slots_tools import until
+
+WORST = 0.5
+OK = Answer("value", {"text": "value"}, 0.01, Tokens(prompt=10, output=5))
+
+
+@dataclass
+class RecordingAccount:
+    """An account that writes down what it is told, in order."""
+
+    refuses: Exception | None = None
+    looks: list = field(default_factory=list)
+    events: list = field(default_factory=list)
+    settlements: list = field(default_factory=list)
+
+    async def reserve(self, call):
+        self.events.append("reserve")
+        self.looks.append(call.labels.get("look") and call.labels["look"]())
+        if self.refuses:
+            raise self.refuses
+        return f"attempt {self.events.count('reserve')}"
+
+    async def settle(self, attempt_id, call, settlement):
+        assert attempt_id == f"attempt {len(self.settlements) + 1}"
+        self.events.append("settle")
+        self.settlements.append(settlement)
+
+    def waiting(self, api, reason, since):
+        self.events.append(f"waiting: {reason}")
+        self.looks.append(since)
+
+    def answered(self, api):
+        self.events.append("answered")
+
+
+@pytest.fixture
+def account():
+    return RecordingAccount()
+
+
+@pytest.fixture
+async def slots(mongodb_uri, mongo_database_name):
+    async with connect_async(mongodb_uri) as client:
+        made = Slots(client[mongo_database_name].fleet, "llm", limit=4, lease_seconds=30)
+        yield made
+        await made.aclose()
+
+
+@pytest.fixture
+def breaker():
+    config = BreakerConfig(failure_rate=1.0, window_calls=10, minimum_calls=10, open_seconds=0.1, open_max_seconds=0.2)
+    return Breaker("llm", config, lambda state: None)
+
+
+@pytest.fixture
+async def outside(slots, breaker):
+    made = Outside({Api.LLM: Lane(slots, breaker)}, patience_seconds=5)
+    yield made
+    await made.aclose()
+
+
+def call(*outcomes, timeout_seconds=5.0, events=None):
+    """A call whose attempts end one after the other as ``outcomes`` say; the last one stays."""
+    left = list(outcomes)
+
+    async def send():
+        if events is not None:
+            events.append("send")
+        outcome = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(outcome, BaseException):
+            raise outcome
+        if callable(outcome):
+            return await outcome()
+        return outcome
+
+    return Call(Api.LLM, "post", "task", 1, {}, send, worst_case_usd=WORST, timeout_seconds=timeout_seconds)
+
+
+async def test_the_steps_come_in_their_order(outside, slots, breaker, account):
+    """A slot is held and the breaker asked before money is reserved; then the call, its record, and only then the slot is free."""
+    in_use = []
+
+    async def reserve(call, reserve=account.reserve):
+        in_use.append(slots.view.in_use)
+        return await reserve(call)
+
+    async def settle(attempt_id, call, settlement, settle=account.settle):
+        in_use.append(slots.view.in_use)
+        await settle(attempt_id, call, settlement)
+
+    account.reserve, account.settle = reserve, settle
+    assert await outside.call(call(OK, events=account.events), account) == "value"
+    assert account.events == ["reserve", "send", "settle", "answered"]
+    assert in_use == [1, 1]
+    assert slots.view.in_use == 0
+
+
+async def test_every_attempt_is_reserved_and_settled(outside, account):
+    """Each attempt of a call is reserved before it and settled after it; what the provider declined costs nothing."""
+    await outside.call(call(TransientError("503"), TransientError("503"), OK, events=account.events), account)
+    once = ["reserve", "send", "settle"]
+    assert account.events == [*once, "waiting: 503", *once, "waiting: 503", *once, "answered"]
+    assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("transient", 0), ("transient", 0), ("ok", 0.01)]
+    assert account.settlements[-1].tokens == OK.tokens
+
+
+async def test_an_outage_has_one_beginning(outside, account):
+    """The account is told of each failed attempt with the moment of the first one."""
+    await outside.call(call(TransientError("503"), TransientError("503"), OK), account)
+    moments = [look for look in account.looks if look is not None]
+    assert len(moments) == 2
+    assert len(set(moments)) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "carried_out", "cost"),
+    [
+        (RateLimitedError("429", retry_after=0.01), False, 0),
+        (TransientError("refused connection"), False, 0),
+        (TransientError("504", in_doubt=True), True, WORST),
+        (FatalCallError("400"), True, 0),
+    ],
+    ids=["429", "refused", "in doubt", "fatal"],
+)
+async def test_what_the_provider_did_not_carry_out_is_given_back(outside, account, error, carried_out, cost):
+    """A 429 and a plain 5xx go back to the budget of calls; a call in doubt is counted, at its worst case."""
+    if isinstance(error, FatalCallError):
+        with pytest.raises(FatalCallError):
+            await outside.call(call(error), account)
+    else:
+        await outside.call(call(error, OK), account)
+    assert (account.settlements[0].carried_out, account.settlements[0].cost_usd) == (carried_out, cost)
+
+
+@pytest.mark.parametrize("error", [RefusedError("no", reason="SAFETY"), InvalidAnswerError("cut", cut=True)])
+async def test_an_answer_that_cannot_be_used_is_paid_for_and_raised_at_once(outside, account, error):
+    """Refusals and invalid answers are settled with their cost and tokens, end an outage, and are not asked again here."""
+    with pytest.raises(type(error)) as raised:
+        await outside.call(call(TransientError("503"), Answer(None, {}, 0.02, Tokens(prompt=7), error)), account)
+    assert raised.value is error
+    last = account.settlements[-1]
+    assert (last.outcome, last.cost_usd, last.tokens.prompt, last.error) == (error.outcome, 0.02, 7, str(error))
+    assert account.events[-2:] == ["settle", "answered"]
+    assert len(account.settlements) == 2
+
+
+async def test_a_mistake_in_sending_is_settled_too(outside, account):
+    """Whatever a call raises, its reservation gets an end, at its worst case; the mistake is raised."""
+    with pytest.raises(KeyError):
+        await outside.call(call(KeyError("field")), account)
+    assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("error", WORST)]
+
+
+async def test_a_demanded_wait_holds_for_every_call(outside, account):
+    """After a 429 with a wait, neither this call nor another one is sent before it is over."""
+    sent = []
+
+    async def note():
+        sent.append(time.monotonic())
+        return OK
+
+    began = time.monotonic()
+    first = asyncio.create_task(outside.call(call(RateLimitedError("429", retry_after=0.8), note), account))
+    await until(lambda: account.settlements)
+    await outside.call(call(note), RecordingAccount())
+    await first
+    assert len(sent) == 2
+    assert min(sent) - began >= 0.8
+    assert max(sent) - began < 2
+
+
+async def test_an_outage_is_waited_out_while_the_breaker_is_open(outside, breaker, account):
+    """Failures open the breaker; the call waits, reserving nothing meanwhile, and gets its answer when all is well again."""
+    states = []
+
+    async def sixth():
+        states.append(breaker.state)
+        return OK
+
+    down = TransientError("503")
+    others = [asyncio.create_task(outside.call(call(*[down] * 3, OK), RecordingAccount())) for _ in range(4)]
+    assert await outside.call(call(*[down] * 3, sixth), account) == "value"
+    await asyncio.gather(*others)
+    assert account.events.count("reserve") == len(account.settlements) == 4
+    assert any("is not answering" in event for event in account.events)
+    assert breaker.state is BreakerState.CLOSED
+    assert states in ([BreakerState.HALF_OPEN], [BreakerState.CLOSED])
+
+
+async def test_patience_ends_in_an_error_that_says_so(slots, breaker, account):
+    """An outage longer than the patience parks the call with the provider's last word and the setting's name."""
+    impatient = Outside({Api.LLM: Lane(slots, breaker)}, patience_seconds=0.7)
+    with pytest.raises(PatienceExhaustedError, match=r"PATIENCE_SECONDS.*503"):
+        await impatient.call(call(TransientError("503")), account)
+
+
+async def test_waiting_in_the_queue_is_no_outage(slots, breaker, account):
+    """A call that waited for its slot longer than the patience survives its first failure."""
+    impatient = Outside({Api.LLM: Lane(slots, breaker)}, patience_seconds=1.0)
+
+    async def slow():
+        await asyncio.sleep(1.2)
+        return OK
+
+    busy = [asyncio.create_task(impatient.call(call(slow), RecordingAccount())) for _ in range(4)]
+    await until(lambda: slots.view.in_use == 4)
+    assert await impatient.call(call(TransientError("503"), OK), account) == "value"
+    await asyncio.gather(*busy)
+
+
+async def test_a_used_up_day_parks_at_once(outside, account):
+    """A daily quota is not waited out."""
+    began = time.monotonic()
+    with pytest.raises(PatienceExhaustedError, match="per day"):
+        await outside.call(call(RateLimitedError("quota per day is used up", retry_after=0.1, daily=True)), account)
+    assert time.monotonic() - began < 1
+    assert len(account.settlements) == 1
+
+
+async def test_a_time_out_is_in_doubt(outside, account):
+    """A call without an answer in its time is settled at its worst case and made again."""
+    await outside.call(call(asyncio.Event().wait, OK, timeout_seconds=0.1), account)
+    assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("transient", WORST), ("ok", 0.01)]
+    assert "no answer within" in account.settlements[0].error
+
+
+@pytest.mark.parametrize("when", ["in the air", "in the queue"])
+async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(outside, slots, account, when):
+    """A call cancelled in the air is settled at its worst case, one in the queue was never reserved; all slots are free."""
+    tasks = [asyncio.create_task(outside.call(call(asyncio.Event().wait), RecordingAccount())) for _ in range(3)]
+    if when == "in the queue":
+        tasks.append(asyncio.create_task(outside.call(call(asyncio.Event().wait), RecordingAccount())))
+        await until(lambda: slots.view.in_use == 4)
+    stopped = asyncio.create_task(outside.call(call(asyncio.Event().wait), account))
+    await until(lambda: (account.events == ["reserve"]) if when == "in the air" else slots.view.waiting == 1)
+    for task in (stopped, *tasks):
+        task.cancel()
+    await asyncio.gather(stopped, *tasks, return_exceptions=True)
+    assert stopped.cancelled()
+    assert (slots.view.in_use, slots.view.waiting) == (0, 0)
+    assert [(each.outcome, each.cost_usd) for each in account.settlements] == ([("cut_off", WORST)] if when == "in the air" else [])
+
+
+@pytest.mark.parametrize("error", [LostWorldError("lost"), BudgetExhaustedError("spent", limit="cost_limit_usd")])
+async def test_without_a_reservation_there_is_no_call(outside, slots, account, error):
+    """What ``reserve`` refuses is never sent, never settled and raised as it is."""
+    account.refuses = error
+    with pytest.raises(type(error)) as raised:
+        await outside.call(call(OK, events=account.events), account)
+    assert raised.value is error
+    assert account.events == ["reserve"]
+    assert slots.view.in_use == 0
