@@ -23,8 +23,8 @@ from generia_assets.assets.materialized import ASSETS
 from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, ensure_indexes
 from generia_assets.durable.feed import Sender
+from generia_assets.durable.providers import Providers, Timeouts
 from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, open_session
-from generia_assets.durable.toolbox import Providers, Timeouts
 from resources.breaker import Breaker, BreakerConfig
 from resources.kafka import KafkaResource
 from resources.kafka_events import Event

@@ -34,6 +34,8 @@ class Parked(StrEnum):
     OUTAGE = "outage"
     STOPPED = "stopped"
     BUDGET = "budget"
+    RESUMED = "resumed"
+    """A person let it go on (resuming.py); the watchdog has not ordered it yet."""
 
 
 @dataclass(frozen=True)

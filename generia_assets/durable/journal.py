@@ -59,7 +59,7 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class TaskInHand:
-    """A claimed task as its calls carry it. ``resumed``: an earlier run may have made some of them."""
+    """A claimed task as its calls carry it. ``resumed``: an earlier run or attempt may have made some of them."""
 
     task_id: str
     task_type: TaskType
@@ -136,9 +136,12 @@ class Journal:
             claim = await self._claim(task, parameters)
             if not isinstance(claim, _Claim):
                 return claim
-            steps = StepLog(self._database, self._commits, claim.task_id, resumed=claim.resumed)
-            tools = self._tools(TaskInHand(claim.task_id, task.task_type, parameters.key, claim.resumed), steps)
-            for attempt in range(claim.attempts_used + 1, task.level.attempts + 1):
+            first = claim.attempts_used + 1
+            for attempt in range(first, task.level.attempts + 1):
+                # Steps belong to their attempt, publications to the task, whichever of its attempts made them.
+                steps = StepLog(self._database, self._commits, claim.task_id, resumed=claim.resumed and attempt == first)
+                in_hand = TaskInHand(claim.task_id, task.task_type, parameters.key, resumed=claim.resumed or attempt > 1)
+                tools = self._tools(in_hand, steps)
                 try:
                     result = await task.function(parameters, tools, *context, **named)
                 except (InvalidAnswerError, RefusedError) as error:
@@ -264,16 +267,17 @@ class Journal:
     ) -> None:
         """Count the attempt. After the last one, fail the task for good and raise ``TaskFailedError``."""
         logger.warning("%s %s: attempt %d of %d failed: %s", task.task_type, parameters.key, attempt, task.level.attempts, error)
-        reason = str(error)[:2000]
+        reason, forget = str(error)[:2000], steps.forget()
+        records = {STEPS: forget} if forget else {}
+        values: MongoDocument = {"attempt_count": attempt, "error": reason}
         if attempt < task.level.attempts:
-            await self._commits.commit(Change(transitions=[self._transition(claim, {"attempt_count": attempt, "error": reason})]))
+            await self._commits.commit(Change(transitions=[self._transition(claim, values)], records=records))
             return
         failure = {"task_id": claim.task_id, "type": task.task_type.value, "key": parameters.key, "error": reason}
-        forget = steps.forget()
         await self._commits.commit(
             Change(
-                transitions=[self._transition(claim, {"status": State.FAILED.value, "attempt_count": attempt, "error": reason})],
-                records={STEPS: forget} if forget else {},
+                transitions=[self._transition(claim, {**values, "status": State.FAILED.value})],
+                records=records,
                 increments={"tasks_failed": 1},
                 values=self._stages.task_ended(task.task_type),
                 failures=[failure],

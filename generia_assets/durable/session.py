@@ -36,9 +36,10 @@ from generia_assets.durable.journal import Journal
 from generia_assets.durable.ownership import keep_world, leave_world, take_world
 from generia_assets.durable.patience import patiently
 from generia_assets.durable.progress import StageTracker
+from generia_assets.durable.providers import Providers
 from generia_assets.durable.publications import Publications
 from generia_assets.durable.status import State, WorldStatus
-from generia_assets.durable.toolbox import Providers, Toolbox
+from generia_assets.durable.toolbox import Toolbox
 from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outcomes import LostWorldError
 

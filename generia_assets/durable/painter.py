@@ -1,0 +1,87 @@
+"""The painter: a task's image API, and the media service that keeps what it painted.
+
+Here: one picture as two remembered steps, the making (its bytes are kept until the upload is recorded) and the upload.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+
+from pydantic import BaseModel
+
+from generia_assets.content.documents import Media
+from generia_assets.durable.account import WorldAccount
+from generia_assets.durable.journal import TaskInHand
+from generia_assets.durable.providers import Providers, labels_of
+from generia_assets.durable.publisher import TaskPublisher
+from generia_assets.durable.steps import StepLog
+from generia_assets.tasks.tools import Picture
+from resources.images import GeneratedImage
+from resources.outside import Answer, Api, Call
+
+
+class TaskPainter:
+    """See ``tasks.tools.Painter``."""
+
+    def __init__(
+        self, task: TaskInHand, steps: StepLog, providers: Providers, account: WorldAccount, publisher: TaskPublisher
+    ) -> None:
+        self._task = task
+        self._steps = steps
+        self._providers = providers
+        self._account = account
+        self._publisher = publisher
+
+    async def paint(self, picture: Picture, *, character_id: str | None = None) -> Media:
+        """Make the picture, keep it, and return where; see ``tasks.tools.Painter``."""
+        image = await self._steps.once(partial(self._generate, picture), dump=_dump_image, load=_load_image)
+        stored = await self._publisher.media(picture, image, character_id)
+        return Media(media_id=stored.media_id, url=stored.url, prompt=picture.prompt, width=picture.width, height=picture.height)
+
+    async def _generate(self, picture: Picture) -> GeneratedImage:
+        key = self._key(picture)
+        images = self._providers.images
+
+        async def send() -> Answer[GeneratedImage]:
+            image = await images.generate(
+                prompt=picture.prompt, width=picture.width, height=picture.height, seed=picture.seed, idempotency_key=key
+            )
+            data = {"mime": image.mime, "bytes": len(image.data), "provider_id": image.provider_id}
+            return Answer(image, data, image.cost_usd)
+
+        call = Call(
+            api=Api.IMAGE,
+            request_type=picture.media_type.name.lower(),
+            task_id=self._task.task_id,
+            priority=self._task.priority,
+            labels=labels_of(self._task),
+            request_data=picture.model_dump(mode="json"),
+            send=send,
+            worst_case_usd=images.cost_per_image_usd,
+            timeout_seconds=self._providers.timeouts.image,
+        )
+        return await self._providers.outside.call(call, self._account)
+
+    def _key(self, picture: Picture) -> str:
+        return hashlib.sha256(f"{self._task.task_id}/{picture.model_dump_json()}".encode()).hexdigest()[:32]
+
+
+class _ImageHeader(BaseModel):
+    """What is remembered of a picture beside its bytes."""
+
+    mime: str
+    cost_usd: float
+    provider_id: str
+
+
+def _dump_image(image: GeneratedImage) -> bytes:
+    header = _ImageHeader(mime=image.mime, cost_usd=image.cost_usd, provider_id=image.provider_id).model_dump_json().encode()
+    return len(header).to_bytes(4, "big") + header + image.data
+
+
+def _load_image(stored: str | bytes) -> GeneratedImage:
+    data = bytes(stored) if isinstance(stored, bytes) else stored.encode()
+    end = 4 + int.from_bytes(data[:4], "big")
+    header = _ImageHeader.model_validate_json(data[4:end])
+    return GeneratedImage(data=data[end:], mime=header.mime, cost_usd=header.cost_usd, provider_id=header.provider_id)

@@ -1,0 +1,153 @@
+"""The publisher: a task's way to the platform, every creation a publication that is made once.
+
+Here: what each word of ``tasks.tools.Publisher`` means in calls of the platform. Not here: how a publication survives
+(publications.py), and the platform itself (resources/platform.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from generia_assets.content.documents import Media
+from generia_assets.durable.account import WorldAccount
+from generia_assets.durable.journal import TaskInHand
+from generia_assets.durable.providers import Providers, labels_of
+from generia_assets.durable.publications import Publications
+from generia_assets.durable.steps import StepLog
+from generia_assets.tasks.tools import NewCharacter, NewPost, Picture
+from resources.images import GeneratedImage
+from resources.outside import Answer, Api, Call
+from resources.platform import StoredMedia
+
+ValueT = TypeVar("ValueT")
+
+_STORED = TypeAdapter(StoredMedia)
+_IMAGE_SUFFIX = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
+
+
+class TaskPublisher:
+    """See ``tasks.tools.Publisher``."""
+
+    def __init__(
+        self,
+        world_id: str,
+        task: TaskInHand,
+        steps: StepLog,
+        providers: Providers,
+        account: WorldAccount,
+        publications: Publications,
+    ) -> None:
+        self._world_id = world_id
+        self._task = task
+        self._steps = steps
+        self._platform = providers.platform
+        self._providers = providers
+        self._account = account
+        self._publications = publications
+
+    async def world_params(self, name: str, params: dict[str, object], users_count: int, posts_count: int) -> None:
+        """Tell the platform about the world; telling it twice changes nothing."""
+        send = partial(
+            self._platform.update_world_params,
+            world_id=self._world_id,
+            params=params,
+            name=name,
+            users_count=users_count,
+            posts_count=posts_count,
+        )
+        await self._call("update_world_params", {"name": name}, send)
+
+    async def world_images(self, header_media_id: str, icon_media_id: str) -> None:
+        """Give the world its pictures; giving them twice changes nothing."""
+        send = partial(
+            self._platform.update_world_image, world_id=self._world_id, image_uuid=header_media_id, icon_uuid=icon_media_id
+        )
+        await self._call("update_world_image", {"image_uuid": header_media_id, "icon_uuid": icon_media_id}, send)
+
+    async def character(self, character: NewCharacter) -> str:
+        """Create the character, once."""
+
+        async def send(key: str) -> str:
+            create = partial(
+                self._platform.create_character,
+                key=key,
+                world_id=self._world_id,
+                display_name=character.display_name,
+                meta=character.meta,
+            )
+            return await self._call("create_character", {"key": key, "display_name": character.display_name}, create)
+
+        return await self._once("character", send)
+
+    async def avatar(self, character_id: str, media: Media) -> None:
+        """Give the character its avatar; giving it twice changes nothing."""
+        send = partial(
+            self._platform.update_character, character_id=character_id, avatar_media_id=media.media_id, avatar_url=media.url
+        )
+        await self._call("update_character", {"character_id": character_id, "avatar_media_id": media.media_id}, send)
+
+    async def post(self, post: NewPost) -> str:
+        """Publish the post, once."""
+
+        async def send(key: str) -> str:
+            create = partial(
+                self._platform.create_post,
+                key=key,
+                world_id=self._world_id,
+                character_id=post.character_id,
+                caption=post.caption,
+                media_id=post.media_id,
+                tags=post.tags,
+            )
+            return await self._call("create_post", {"key": key, "character_id": post.character_id}, create)
+
+        return await self._once("post", send)
+
+    async def media(self, picture: Picture, image: GeneratedImage, character_id: str | None) -> StoredMedia:
+        """Upload a picture; the answer remembered is the stored media as JSON."""
+        kind = picture.media_type.name.lower()
+
+        async def send(key: str) -> str:
+            upload = partial(
+                self._platform.upload_media,
+                key=key,
+                world_id=self._world_id,
+                character_id=character_id,
+                filename=f"{kind}{_IMAGE_SUFFIX.get(image.mime, '')}",
+                content_type=image.mime,
+                media_type=int(picture.media_type),
+                data=image.data,
+            )
+            media = await self._call("upload_media", {"key": key, "kind": kind, "bytes": len(image.data)}, upload)
+            return _STORED.dump_json(media).decode()
+
+        digest = hashlib.sha256(image.data).hexdigest()[:12]
+        return _STORED.validate_json(await self._once(f"media:{kind}:{digest}", send, readable=False))
+
+    async def _once(self, kind: str, send: Callable[[str], Awaitable[str]], *, readable: bool = True) -> str:
+        key, task = f"{self._task.task_id}:{kind}", self._task
+        return await self._publications.once(
+            key, kind, task.task_id, self._steps, resumed=task.resumed, readable=readable, send=send
+        )
+
+    async def _call(self, request_type: str, data: dict[str, object], send: Callable[[], Awaitable[ValueT]]) -> ValueT:
+        async def answer() -> Answer[ValueT]:
+            value = await send()
+            return Answer(value, {"answer": str(value) if value is not None else "ok"})
+
+        call = Call(
+            api=Api.PLATFORM,
+            request_type=request_type,
+            task_id=self._task.task_id,
+            priority=self._task.priority,
+            labels=labels_of(self._task),
+            request_data=data,
+            send=answer,
+            timeout_seconds=self._providers.timeouts.platform,
+        )
+        return await self._providers.outside.call(call, self._account)

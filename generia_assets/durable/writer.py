@@ -1,0 +1,84 @@
+"""The writer: a task's language model, on the one path to the outside, each call a remembered step.
+
+Here: asking again what came back damaged, and going over to the successor of a model that is gone. Not here: how Gemini is spoken
+to (resources/gemini.py).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import partial
+
+from generia_assets.content.prompt import Prompt
+from generia_assets.durable.account import WorldAccount
+from generia_assets.durable.journal import TaskInHand
+from generia_assets.durable.patience import patiently
+from generia_assets.durable.providers import Providers, labels_of
+from generia_assets.durable.steps import StepLog
+from generia_assets.tasks.tools import DraftT
+from resources.gemini import TextRequest
+from resources.models import ModelProfile
+from resources.outcomes import InvalidAnswerError, ModelMissingError
+from resources.outside import Answer, Api, Call
+
+logger = logging.getLogger(__name__)
+
+
+class TaskWriter:
+    """See ``tasks.tools.Writer``."""
+
+    def __init__(self, task: TaskInHand, steps: StepLog, providers: Providers, account: WorldAccount) -> None:
+        self._task = task
+        self._steps = steps
+        self._providers = providers
+        self._account = account
+
+    async def write(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
+        """Ask for a draft; what is damaged is asked again with the error, what was cut with more room."""
+        for _ in range(self._providers.max_reasks):
+            try:
+                return await self._once(prompt, draft)
+            except InvalidAnswerError as error:
+                logger.info("%s: asked again: %s", prompt.request_type, error)
+                prompt = prompt.with_more_room() if error.cut else prompt.with_complaints(str(error))
+        return await self._once(prompt, draft)
+
+    async def _once(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
+        return await self._steps.once(
+            partial(self._ask, prompt, draft),
+            dump=lambda value: value.model_dump_json(),
+            load=draft.model_validate_json,
+        )
+
+    async def _ask(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
+        request = TextRequest(prompt.system, prompt.parts, prompt.schema, draft, prompt.max_output_tokens)
+        while True:
+            profile = await patiently(self._providers.roster.current, patience_seconds=self._providers.patience)
+            try:
+                return await self._providers.outside.call(self._call(prompt, request, profile), self._account)
+            except ModelMissingError as error:
+                retire = partial(self._providers.roster.retire, profile.id, str(error))
+                await patiently(retire, patience_seconds=self._providers.patience)
+
+    def _call(self, prompt: Prompt, request: TextRequest[DraftT], profile: ModelProfile) -> Call[DraftT]:
+        async def send() -> Answer[DraftT]:
+            return await self._providers.gemini.ask(request, profile)
+
+        return Call(
+            api=Api.LLM,
+            request_type=prompt.request_type,
+            task_id=self._task.task_id,
+            priority=self._task.priority,
+            labels=labels_of(self._task),
+            request_data={
+                "model": profile.id,
+                "system": prompt.system,
+                "parts": list(prompt.parts),
+                "schema": json.dumps(prompt.schema, ensure_ascii=False),
+                "max_output_tokens": prompt.max_output_tokens,
+            },
+            send=send,
+            worst_case_usd=profile.worst_case_usd(prompt_bytes=request.prompt_bytes, max_output_tokens=prompt.max_output_tokens),
+            timeout_seconds=self._providers.timeouts.llm,
+        )
