@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 from pymongo import AsyncMongoClient, MongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.commits import Commits, Fence
@@ -131,12 +132,15 @@ class DurableWorld:
     def task(self, **wanted: object) -> dict[str, Any]:
         return self.see[TASKS].find_one({"world_id": self.world_id, **wanted}) or {}
 
-    async def take(self, run_id: str, *, lease_seconds: float = 60.0, over: bool = True) -> Fence:
-        """Own the world as this run; ``over``: what Dagster says of the former owner."""
+    async def take(
+        self, run_id: str, *, lease_seconds: float = 60.0, over: bool = True, session: AsyncClientSession | None = None
+    ) -> Fence:
+        """Own the world as this run, which writes in this session; ``over``: what Dagster says of the former owner."""
         return await take_world(
             self.database,
             self.world_id,
             run_id,
+            session or self.client.start_session(),
             lease_seconds=lease_seconds,
             run_is_over=lambda former: over,
             patience_seconds=5,
@@ -144,8 +148,9 @@ class DurableWorld:
 
     async def run(self, run_id: str = "run-1") -> Run:
         """A run that takes the world at once, whoever has it."""
-        fence = await self.take(run_id)
-        commits = Commits(self.client, self.database, fence, patience=5)
+        session = self.client.start_session()
+        fence = await self.take(run_id, session=session)
+        commits = Commits(session, self.database, fence, patience=5)
         self._stack.push_async_callback(commits.aclose)
         return Run(fence, commits, self.database)
 
