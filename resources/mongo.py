@@ -81,15 +81,15 @@ def check_mongo(client: MongoClient[MongoDocument], uri: str) -> None:
         )
 
 
-_NOT_PRIMARY = frozenset({10107, 13435, 11602, 11600, 189, 91})
-"""Server error codes of a primary that steps down or shuts down."""
+_INTERRUPTED = frozenset({10107, 13435, 11600, 11601, 11602, 189, 91})
+"""Server error codes of a primary that steps down or shuts down, and of an operation that was ended from outside."""
 
 
 def is_outage(error: BaseException) -> bool:
     """True for errors that a server which comes back will not repeat."""
     if isinstance(error, (ConnectionFailure, AutoReconnect, NetworkTimeout, ServerSelectionTimeoutError)):
         return True
-    return isinstance(error, PyMongoError) and (error.timeout or getattr(error, "code", None) in _NOT_PRIMARY)
+    return isinstance(error, PyMongoError) and (error.timeout or getattr(error, "code", None) in _INTERRUPTED)
 
 
 def waiting_out(patience_seconds: float) -> Retrying:
