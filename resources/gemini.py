@@ -73,6 +73,7 @@ class GeminiClient:
                 "GEMINI_BASE_URL"
             )
         self._types = types
+        self._api_key = api_key
         self._http = httpx2.AsyncClient(
             timeout=httpx2.Timeout(timeout_seconds, connect=min(10.0, timeout_seconds)),
             limits=httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
@@ -110,12 +111,14 @@ class GeminiClient:
         try:
             response = await self._client.aio.models.generate_content(model=profile.id, contents=contents, config=config)
         except APIError as error:
-            raise classify_error(error, profile.id) from None
-        except json.JSONDecodeError as error:
-            raise TransientError(f"Gemini answered 200 with something that is not JSON ({error.msg})") from None
-        except httpx2.ConnectError as error:
-            raise TransientError(f"Gemini cannot be reached: {error}") from None
-        except (httpx2.TimeoutException, httpx2.TransportError) as error:
+            raise classify_error(error, profile.id, secret=self._api_key) from None
+        except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
+            raise TransientError(
+                f"Gemini answered 200 with something that is no answer of Gemini ({type(error).__name__})"
+            ) from None
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+            raise TransientError(f"Gemini cannot be reached: {error or type(error).__name__}") from None
+        except httpx2.RequestError as error:
             raise TransientError(f"the call to Gemini broke off: {type(error).__name__}", in_doubt=True) from None
         return read_answer(response, request.answer, profile)
 
@@ -178,10 +181,15 @@ def _tokens(response: types.GenerateContentResponse) -> Tokens:
     )
 
 
-def classify_error(error: APIError, model: str) -> OutsideError:
-    """What an error response of the API means for us. The message is Google's, the advice ours; never a key in it."""
+def classify_error(error: APIError, model: str, *, secret: str = "") -> OutsideError:
+    """What an error response of the API means for us. The message is Google's, the advice ours.
+
+    Google names the key itself in some of its messages ("Consumer 'api_key:…' has been suspended"): ``secret`` is taken out.
+    """
     code, status = error.code, error.status or ""
     message = f"Gemini answered {code} {status}: {error.message or ''}".strip()
+    if secret:
+        message = message.replace(secret, "***")
     details = _details(error)
     if code == 429:
         return RateLimitedError(message, retry_after=_retry_after(error, details), daily=_daily(details))
@@ -191,6 +199,8 @@ def classify_error(error: APIError, model: str) -> OutsideError:
         return ModelMissingError(f"model {model}: {message}")
     if any(detail.get("reason") == "API_KEY_INVALID" for detail in details) or code in (401, 403):
         return FatalCallError(f"{message}. Check GEMINI_API_KEY and what it may use")
+    if status == "FAILED_PRECONDITION":
+        return FatalCallError(f"{message}. Check the billing and the region of the account behind GEMINI_API_KEY")
     return FatalCallError(f"{message}. The request itself is wrong; asking again cannot help")
 
 
