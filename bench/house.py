@@ -1,0 +1,186 @@
+"""The house: what a harness starts, every part a process of its own that can be killed and started again.
+
+Here: MongoDB, broker (or Apache Kafka), Gemini emulator, code server and daemon on free ports in a folder of the harness's own; and
+orders, sent as the platform sends them. Not here: what a harness does to them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import dagster as dg
+from kafka import KafkaProducer
+
+from emulators.gemini.client import EmulatorControl
+from generia_assets.cli.processes import Child, spawn, start
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.status import WorldStatus
+from resources.mongo import MongoDatabase, connect
+
+FoundT = TypeVar("FoundT")
+
+ROOT = Path(__file__).resolve().parents[1]
+MOCK_BROKER_VERSION = "2.3"
+
+
+class TooLateError(TimeoutError):
+    """Something that a harness waits for did not come."""
+
+
+@dataclass
+class House:
+    """The running parts. Use as a context manager; whatever still runs at the end is stopped, and the folder removed."""
+
+    settings: dict[str, str] = field(default_factory=dict)
+    """Variables beside the addresses, by name (see .env)."""
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="generia-bench-")))
+    parts: dict[str, Child] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        self.env = {
+            **self.settings,
+            "GENERIA_DATA_DIR": str(self.folder),
+            "DAGSTER_HOME": str(self.folder / "dagster"),
+            "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",
+            "KAFKA_API_VERSION": MOCK_BROKER_VERSION,
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for name in reversed(list(self.parts)):
+            self.parts.pop(name).stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start_servers(self, *, latency: float = 0.0) -> None:
+        """MongoDB, the small broker and the Gemini emulator."""
+        self.start_mongod()
+        broker = ("-m", "emulators.broker", "--topics", "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1")
+        self.env["KAFKA_BOOTSTRAP_SERVERS"] = self._start("broker", *broker)
+        self.env["GEMINI_BASE_URL"] = self._start("gemini", "-m", "emulators.gemini", "--latency", str(latency))
+
+    def start_mongod(self, *, port: int = 0) -> None:
+        """MongoDB; again on the same port with its data after it was stopped."""
+        argv = ("-m", "emulators.mongod", "--dbpath", str(self.folder / "mongodb"), "--port", str(port))
+        self.env["MONGODB_URI"] = self._start("mongod", *argv)
+
+    def start_dagster(self) -> None:
+        """Code server and daemon on a fresh instance."""
+        home = Path(self.env["DAGSTER_HOME"])
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "docker" / "dagster.yaml", home / "dagster.yaml")
+        with self.instance():
+            pass  # makes the tables before two processes would at once
+        self.env.setdefault("CODE_SERVER_PORT", str(_free_port()))
+        location = f"{{host: 127.0.0.1, port: {self.env['CODE_SERVER_PORT']}, location_name: generia}}"
+        (self.folder / "workspace.yaml").write_text(f"load_from:\n  - grpc_server: {location}\n")
+        self.start_code_server()
+        self.start_daemon()
+
+    def start_code_server(self) -> None:
+        """The code server, on the port it had before; return when it answers."""
+        port = self.env["CODE_SERVER_PORT"]
+        argv = [sys.executable, "-m", "dagster", "api", "grpc", "-m", "generia_assets.definitions", "-h", "127.0.0.1", "-p", port]
+        child = self.parts["code server"] = self._spawn("code server", argv)
+        child.wait_until(lambda: _listening(int(port)) or None, 60)
+
+    def start_daemon(self) -> None:
+        """The daemon; return at once."""
+        program = str(Path(sys.executable).with_name("dagster-daemon"))
+        self.parts["daemon"] = self._spawn("daemon", [program, "run", "-w", str(self.folder / "workspace.yaml")])
+
+    def forget(self, name: str) -> None:
+        """Take a part that was killed off the list, once it has ended."""
+        self.parts.pop(name).stop()
+
+    @contextmanager
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        """The Dagster instance."""
+        with dg.DagsterInstance.from_config(self.env["DAGSTER_HOME"]) as instance:
+            yield instance
+
+    @contextmanager
+    def database(self) -> Iterator[MongoDatabase]:
+        """The generator's database."""
+        with connect(self.env["MONGODB_URI"]) as client:
+            yield client["generia_ai_worker"]
+
+    @property
+    def gemini(self) -> EmulatorControl:
+        """The emulator's control plane."""
+        return EmulatorControl(self.env["GEMINI_BASE_URL"])
+
+    def order(self, *, users: int, posts: int, prompt: str = "a city where dreams turn solid until dawn", **more: object) -> str:
+        """Send one order as the platform does; return the world's id."""
+        world_id = str(uuid.uuid4())
+        message = {
+            "event_type": "task_created",
+            "task_id": str(uuid.uuid4()),
+            "task_type": "init_world_creation",
+            "world_id": world_id,
+            "parameters": {"user_prompt": prompt, "users_count": users, "posts_count": posts, **more},
+        }
+        version = tuple(int(part) for part in self.env["KAFKA_API_VERSION"].split(".")) if self.env["KAFKA_API_VERSION"] else None
+        producer = KafkaProducer(bootstrap_servers=self.env["KAFKA_BOOTSTRAP_SERVERS"], api_version=version, acks="all")
+        try:
+            producer.send("generia-tasks", json.dumps(message).encode(), key=world_id.encode()).get(timeout=10)
+        finally:
+            producer.close()
+        return world_id
+
+    def _start(self, name: str, *argv: str) -> str:
+        child = self.parts[name] = start(name, [sys.executable, *argv], log_path=self._log(name), env=self.env, cwd=ROOT)
+        return child.ready_value
+
+    def _spawn(self, name: str, argv: list[str]) -> Child:
+        return spawn(name, argv, log_path=self._log(name), env=self.env, cwd=ROOT)
+
+    def _log(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name.replace(' ', '-')}.log"
+
+
+def status_of(database: MongoDatabase, world_id: str) -> WorldStatus | None:
+    """The world's status record, or None before its order was seen."""
+    found = database[STATUS].find_one({"_id": world_id})
+    return None if found is None else WorldStatus.model_validate(found)
+
+
+def wait_for(what: str, probe: Callable[[], FoundT | None], *, seconds: float, every: float = 0.05) -> FoundT:
+    """What ``probe`` finds, as soon as it finds something. Raises ``TooLateError`` after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = probe()
+        if found is not None:
+            return found
+        time.sleep(every)
+    raise TooLateError(f"{what} did not come within {seconds:.0f} s")
+
+
+def in_process_settings(env: dict[str, str]) -> None:
+    """Make these the settings of this process, for a harness that runs worlds itself; call it before the definitions load."""
+    os.environ.update(env)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
