@@ -1,0 +1,200 @@
+"""The account: no concurrency and no death passes a limit of calls or dollars, and every attempt is on record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from generia_assets.durable.account import WorldAccount
+from generia_assets.durable.collections import HISTORY, STATUS
+from resources.outcomes import BudgetExhaustedError, LostWorldError
+from resources.outside import Answer, Api, Call, Settlement, Tokens
+from tests.durable_world import DurableWorld, Run, durable_world
+
+
+@pytest.fixture
+async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[DurableWorld]:
+    async with durable_world(mongodb_uri, mongo_database_name) as world:
+        yield world
+
+
+async def _unsent() -> Answer[str]:
+    raise AssertionError("an account sends nothing")
+
+
+def a_call(api: Api = Api.LLM, worst_case_usd: float = 0.0) -> Call[str]:
+    labels = {"task_type": "generate_post", "key": "c0000-p0000"}
+    return Call(api, "post", "task-1", 0, {"prompt": "lone \ud800 surrogate"}, _unsent, worst_case_usd, labels=labels)
+
+
+def an_end(cost_usd: float = 0.0) -> Settlement:
+    return Settlement("ok", cost_usd, Tokens(prompt=10, cached=4, output=3, thinking=1), {"text": "an answer"}, None, 12)
+
+
+def limits(world: DurableWorld, **values: object) -> None:
+    world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 1000, **values}})
+
+
+def account(run: Run) -> WorldAccount:
+    return WorldAccount(run.database, run.commits, run.generation, patience=5)
+
+
+@pytest.mark.parametrize(("api", "field"), [(Api.LLM, "LLM"), (Api.IMAGE, "images")])
+async def test_of_a_hundred_calls_at_once_exactly_as_many_are_let_through_as_the_limit_says(
+    world: DurableWorld, api: Api, field: str
+) -> None:
+    """The counter is taken before each call, so that it never passes the limit, and who is refused is told which limit."""
+    limits(world, **{f"api_call_limits_{field}": 40})
+    run = await world.run()
+    answers = await asyncio.gather(*(account(run).reserve(a_call(api)) for _ in range(100)), return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, BaseException)]
+    assert len(answers) - len(refused) == 40
+    assert all(isinstance(error, BudgetExhaustedError) and error.limit == f"api_call_limits_{field}" for error in refused)
+    assert world.status[f"api_calls_made_{field}"] == 40
+    assert len(world.status["in_flight"]) == 40
+
+
+async def test_the_dollar_cap_is_never_passed_reservations_included(world: DurableWorld) -> None:
+    """However many call at once: what is spent and what is reserved for calls in the air stay within the cap at every moment."""
+    limits(world, cost_limit_usd=1.0)
+    run = await world.run()
+    mine = account(run)
+    highest = 0.0
+
+    async def one() -> None:
+        call = a_call(worst_case_usd=0.3)
+        attempt = await mine.reserve(call)
+        nonlocal highest
+        status = world.status
+        highest = max(highest, status["llm_cost_total"] + status["cost_reserved_usd"])
+        await mine.settle(attempt, call, an_end(0.1))
+
+    ends = await asyncio.gather(*(one() for _ in range(30)), return_exceptions=True)
+    await run.commits.flush()
+    let_through = sum(end is None for end in ends)
+    assert {type(end) for end in ends if end is not None} == {BudgetExhaustedError}
+    assert 0.3 < highest <= 1.0 + 1e-9
+    assert let_through == 8  # 0.8 are spent then, and the next call might cost 0.3
+    assert world.status["llm_cost_total"] == pytest.approx(0.8)
+    assert world.status["cost_reserved_usd"] == pytest.approx(0.0)
+
+
+async def test_a_call_waits_while_only_reservations_fill_the_cap_and_goes_on_when_they_settle(world: DurableWorld) -> None:
+    """Money that is merely reserved refuses nobody: the call is made when the one in the air turned out cheap."""
+    limits(world, cost_limit_usd=1.0)
+    run = await world.run()
+    mine, call = account(run), a_call(worst_case_usd=0.6)
+    first = await mine.reserve(call)
+    second = asyncio.create_task(mine.reserve(call))
+    await asyncio.wait({second}, timeout=0.2)
+    assert not second.done()
+    await mine.settle(first, call, an_end(0.1))
+    await asyncio.wait_for(second, 5)
+    assert world.status["api_calls_made_LLM"] == 2
+
+
+async def test_a_call_that_waits_is_refused_when_the_one_in_the_air_was_dear(world: DurableWorld) -> None:
+    """When what was reserved is really spent, the waiting call learns that there is no room."""
+    limits(world, cost_limit_usd=1.0)
+    run = await world.run()
+    mine, call = account(run), a_call(worst_case_usd=0.6)
+    first = await mine.reserve(call)
+    second = asyncio.create_task(mine.reserve(call))
+    await mine.settle(first, call, an_end(0.6))
+    with pytest.raises(BudgetExhaustedError, match="cap of") as refused:
+        await asyncio.wait_for(second, 5)
+    assert refused.value.limit == "cost_limit_usd"
+    assert world.status["api_calls_made_LLM"] == 1
+
+
+async def test_a_run_that_lost_its_world_makes_no_more_calls(world: DurableWorld) -> None:
+    """The limit is asked with the owner's epoch: a former owner is refused before it spends anything."""
+    limits(world)
+    former = await world.run("former")
+    await world.take("later")
+    with pytest.raises(LostWorldError):
+        await account(former).reserve(a_call())
+    assert world.status["api_calls_made_LLM"] == 0
+
+
+async def test_attempts_that_a_dead_run_left_in_flight_are_closed_and_count_as_spent(world: DurableWorld) -> None:
+    """Nobody knows whether they were billed, so their worst case counts: once, by API, on record, and nothing stays reserved."""
+    limits(world, api_call_limits_images=10)
+    dead = await world.run("dead")
+    first = account(dead)
+    settled = a_call(worst_case_usd=0.5)
+    await first.settle(await first.reserve(settled), settled, an_end(0.01))
+    for api, worst in ((Api.LLM, 0.5), (Api.LLM, 0.25), (Api.IMAGE, 0.125)):
+        await first.reserve(a_call(api, worst))
+    await dead.commits.flush()
+    later = await world.run("later")
+    for _ in range(2):
+        await account(later).cut_off()
+    status = world.status
+    assert (status["llm_cost_total"], status["image_cost_total"]) == pytest.approx((0.76, 0.125))
+    assert status["cost_reserved_usd"] == 0.0
+    assert (status["api_calls_made_LLM"], status["api_calls_made_images"]) == (3, 1)
+    assert world.see[HISTORY].count_documents({"outcome": "cut_off"}) == 3
+    assert status["in_flight"] == {}
+
+
+async def test_the_history_has_one_document_for_each_attempt_with_all_there_is_to_know(world: DurableWorld) -> None:
+    """Question, answer, outcome, labels, tokens, cost, duration and moment; text that BSON cannot hold is made harmless."""
+    limits(world)
+    run = await world.run()
+    mine, call = account(run), a_call(worst_case_usd=0.5)
+    await mine.settle(await mine.reserve(call), call, an_end(0.25))
+    await run.commits.flush()
+    (entry,) = world.see[HISTORY].find()
+    expected = {
+        "api_type": "llm",
+        "task_id": "task-1",
+        "world_id": world.world_id,
+        "generation": run.generation,
+        "run_id": "run-1",
+        "request_type": "post",
+        "labels": {"task_type": "generate_post", "key": "c0000-p0000"},
+        "request_data": {"prompt": "lone ? surrogate"},
+        "response_data": {"text": "an answer"},
+        "error": None,
+        "outcome": "ok",
+        "cost_usd": 0.25,
+        "tokens": {"prompt": 10, "cached": 4, "output": 3, "thinking": 1},
+        "duration_ms": 12,
+    }
+    assert {name: entry[name] for name in expected} == expected
+    assert entry["created_at"].tzinfo is not None
+    assert world.status["llm_cost_total"] == 0.25
+    assert world.status["in_flight"] == {}
+
+
+async def test_an_attempt_that_was_not_carried_out_is_given_back_to_the_limit(world: DurableWorld) -> None:
+    """A 429 or a 503 costs neither a call nor a dollar, but it is on record."""
+    limits(world, api_call_limits_LLM=1)
+    run = await world.run()
+    mine, call = account(run), a_call(worst_case_usd=0.5)
+    for _ in range(3):
+        attempt = await mine.reserve(call)
+        await mine.settle(attempt, call, Settlement("rate_limited", 0.0, Tokens(), {}, "slow down", 3, carried_out=False))
+        await run.commits.flush()
+    assert (world.status["api_calls_made_LLM"], world.status["llm_cost_total"]) == (0, 0.0)
+    assert world.see[HISTORY].count_documents({"outcome": "rate_limited"}) == 3
+
+
+async def test_what_the_world_waits_for_is_told_once_and_taken_back(world: DurableWorld) -> None:
+    """While an outage lasts the status record says what is waited for and since when; with the answer that is over."""
+    run = await world.run()
+    mine = account(run)
+    since = world.status["created_at"]
+    mine.waiting(Api.LLM, "503", since)
+    mine.waiting(Api.IMAGE, "later", since)
+    await run.commits.flush()
+    assert world.status["waiting_for"] == {"api": "llm", "reason": "503", "since": since}
+    mine.answered(Api.IMAGE)
+    await run.commits.flush()
+    assert world.status["waiting_for"] is not None
+    mine.answered(Api.LLM)
+    await run.commits.flush()
+    assert world.status["waiting_for"] is None
