@@ -18,18 +18,24 @@ POST_SIZE = (1024, 768)
 
 
 def picture_prompt(world: WorldDescription, kind: str, scene: str, *, look: str = "", manner: str = "") -> str:
-    """The prompt of a ``header``, ``icon``, ``avatar`` or ``post`` picture, on one line.
+    """The prompt of a ``header``, ``icon``, ``avatar`` or ``post`` picture: the world's style on a line, the scene on the next.
 
     ``scene``: what is seen; ``look``: the person in it, if any; ``manner``: how the picture was made.
     """
     style = sentence(world.visual_style)
-    return one_line(render("picture", style=style, kind=kind, scene=scene, look=look, manner=manner, neutral=False))
+    return _two_lines(render("picture", style=style, kind=kind, scene=scene, look=look, manner=manner, neutral=False))
 
 
 def neutral_prompt(world: WorldDescription, kind: str) -> str:
     """A prompt for the same place that no moderation refuses: the world's style and nothing that could offend."""
     style = sentence(world.visual_style)
-    return one_line(render("picture", style=style, kind=kind, scene="", look="", manner="", neutral=True))
+    return _two_lines(render("picture", style=style, kind=kind, scene="", look="", manner="", neutral=True))
+
+
+def _two_lines(rendered: str) -> str:
+    """Style and scene apart, so that a painter (and a reader) can tell what all pictures share from what this one shows."""
+    style, _, scene = rendered.strip().partition("\n")
+    return f"{one_line(style)}\n{one_line(scene)}"
 
 
 def scene_with_author(image_prompt: str, look: str) -> str:

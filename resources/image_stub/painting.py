@@ -32,20 +32,24 @@ SQUARES = Vocabulary(
 
 
 def paint(prompt: str, width: int, height: int, seed: int) -> bytes:
-    """A picture of ``width`` x ``height`` pixels as a JPEG file; the same arguments always give the same bytes."""
+    """A picture of ``width`` x ``height`` pixels as a JPEG file; the same arguments always give the same bytes.
+
+    A prompt of several lines begins with the style that many pictures share: what is drawn and lettered comes from the rest.
+    """
+    subject = prompt.partition("\n")[2].strip() or prompt
     digest = hashlib.sha256(f"{seed}|{width}x{height}|{prompt}".encode()).digest()
     rng = random.Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 - a drawing must be repeatable
     palette = palette_for(prompt, rng)
     square = 0.8 <= width / height <= 1.25
     if square:
         side = min(max(width, height), SQUARE_SIDE)
-        paint_square = paint_emblem if SQUARES.suggest(prompt, "portrait") == "emblem" else paint_portrait
-        image = paint_square((side, side), palette, prompt, rng).image
+        paint_square = paint_emblem if SQUARES.suggest(subject, "portrait") == "emblem" else paint_portrait
+        image = paint_square((side, side), palette, subject, rng).image
         if image.size != (width, height):
             image = image.resize((width, height), Image.Resampling.BICUBIC)
     else:
-        image = paint_scene((width, height), palette, prompt, rng).image
-    letter(image, prompt, centered=square)
+        image = paint_scene((width, height), palette, subject, rng).image
+    letter(image, subject, centered=square)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()

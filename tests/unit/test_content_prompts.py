@@ -220,10 +220,10 @@ def test_every_picture_begins_with_the_world_s_style(kind):
     world = a_world()
     look = "broad woman of sixty"
     prompt = picture_prompt(world, kind, "A tram stop", look=look, manner="too close")
-    assert prompt.startswith(f"{world.visual_style}. ")
+    assert prompt.startswith(f"{world.visual_style}.\n")
     assert "A tram stop. The person: broad woman of sixty. too close." in prompt
-    assert neutral_prompt(world, kind).startswith(f"{world.visual_style}. ")
-    assert "\n" not in prompt
+    assert neutral_prompt(world, kind).startswith(f"{world.visual_style}.\n")
+    assert prompt.count("\n") == 1
 
 
 def test_all_templates_parse():
