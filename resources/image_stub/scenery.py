@@ -17,7 +17,7 @@ from resources.image_stub.words import Vocabulary
 SCENES = Vocabulary(
     mountains="mountain hill valley peak cliff snow road village volcan гора. горы. горн холм долин скал деревн дорог вулкан",
     city="city street tower skyline roof town market station urban neon library город улиц башн крыш рын вокзал библиотек",
-    sea="sea. seas. ocean harbor harbour ship boat wave coast island water river lake "
+    sea="sea. seas. ocean harbor harbour ship boat wave coast island water. waters. river lake "
     "море. моря. морск океан гаван корабл лодк волн берег озер река. реки. реке.",
     forest="forest tree wood pine jungle grove лес. лесу. леса. лесн дерев сосн рощ",
     crystals="crystal ice. icy gem. gems. glass cave mineral magic кристалл лёд. лед. ледян стекл пещер маги",
