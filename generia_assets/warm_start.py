@@ -1,7 +1,8 @@
 """Warm starts: runs that begin in a process which has already imported everything (1.3 s sooner, a third of the memory).
 
 Dagster's code server starts every run by ``spawn``, hard-coded. Here the server is given a ``forkserver`` context instead,
-preloaded with the definitions. If Dagster changes the place this hooks into, runs are cold again, and nothing else happens.
+preloaded with the definitions, and that is imported when the server begins to serve, so that the first run finds it ready. If
+Dagster changes the places this hooks into, runs are cold again, and nothing else happens.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import logging
 import multiprocessing
 import os
 import sys
+from multiprocessing import forkserver
 
-from dagster._grpc.server import DagsterApiServer
+from dagster._grpc.server import DagsterApiServer, DagsterGrpcServer
 
 logger = logging.getLogger(__name__)
 
@@ -24,17 +26,23 @@ def install_warm_start() -> None:
     if os.environ.get("GENERIA_COLD_START") == "1" or not sys.platform.startswith("linux"):
         return
     start_run = getattr(DagsterApiServer, "StartRun", None)
-    if start_run is None or getattr(start_run, "warm", False):
-        if start_run is None:
-            logger.warning("Dagster starts runs in another way now; they start cold")
+    serve = getattr(DagsterGrpcServer, "serve", None)
+    if start_run is None or serve is None:
+        logger.warning("Dagster starts runs in another way now; they start cold")
+        return
+    if getattr(start_run, "warm", False):
         return
 
     def warm_start_run(self: DagsterApiServer, request: object, context: object) -> object:
         if self._mp_ctx.get_start_method() == "spawn":
-            forkserver = multiprocessing.get_context("forkserver")
-            forkserver.set_forkserver_preload(PRELOADED)
-            self._mp_ctx = forkserver  # type: ignore[assignment]  # another context of the same interface
+            self._mp_ctx = multiprocessing.get_context("forkserver")  # type: ignore[assignment]  # of the same interface
         return start_run(self, request, context)
 
+    def warm_serve(self: DagsterGrpcServer) -> object:
+        forkserver.ensure_running()  # returns at once; the imports go on in the new process
+        return serve(self)
+
     warm_start_run.warm = True  # type: ignore[attr-defined]  # marks the hook, so that it is installed once
+    forkserver.set_forkserver_preload(PRELOADED)
     DagsterApiServer.StartRun = warm_start_run  # type: ignore[method-assign,assignment]
+    DagsterGrpcServer.serve = warm_serve  # type: ignore[method-assign]

@@ -1,8 +1,8 @@
 """The watchdog: a world that nobody works on although it should be is ordered again.
 
 Here: the last line of liveness. A killed run is retried by Dagster itself; this catches what Dagster cannot see: an order recorded
-whose run never came, a world whose owner fell silent with no run left, a world parked by an outage that may be over. Not here:
-worlds that a person stopped or whose budget is used up; those wait for ``generia resume``.
+whose run never came, a world whose owner fell silent with no run left, a world parked by an outage that may be over, a world that
+a person let go on. Not here: worlds that a person stopped or whose budget is used up; those wait for ``generia resume``.
 """
 
 from collections.abc import Iterator
@@ -78,7 +78,12 @@ def abandoned(database: MongoDatabase, lease_seconds: float) -> Iterator[WorldSt
                 "updated_at": {"$lt": silent},
                 "$or": [{"owner.run_id": None}, {"owner.expires_at": {"$lt": silent}}],
             },
-            {"status": State.PENDING.value, "updated_at": {"$lt": now - timedelta(seconds=ORDER_GRACE_SECONDS)}},
+            {
+                "status": State.PENDING.value,
+                "parked": None,
+                "updated_at": {"$lt": now - timedelta(seconds=ORDER_GRACE_SECONDS)},
+            },
+            {"status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked.kind": Parked.RESUMED.value},
             {
                 "status": State.IN_PROGRESS.value,
                 "parked.kind": Parked.OUTAGE.value,

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -50,9 +51,12 @@ class Child:
     As a context manager it is stopped at the end of the block.
     """
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log_path: Path, grace: float) -> None:
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes], log_path: Path, grace: float, ready_file: Path | None = None
+    ) -> None:
         self.name = name
         self.log_path = log_path
+        self._ready_file = ready_file
         self.ready_value = ""
         """What the process wrote to its ready file, without the newline: usually the address it serves at."""
         self._process = process
@@ -68,12 +72,18 @@ class Child:
         """How it ended (negative: by that signal), or None while it lives."""
         return self._process.poll()
 
+    def ready(self) -> bool:
+        """Whether a program of ours (``launch``) has said that it can be used."""
+        if not self.ready_value and self._ready_file is not None and self._ready_file.exists():
+            self.ready_value = self._ready_file.read_text().strip()  # empty: not written to yet
+        return bool(self.ready_value)
+
     def check(self) -> None:
         """Raise ``ChildFailedError`` if it has ended."""
         code = self.exit_code()
         if code is not None:
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            raise self._failure(how)
+            raise self.failure(how)
 
     def wait_until(self, probe: Callable[[], ProbeT | None], timeout: float) -> ProbeT:
         """Ask ``probe`` until it gives something other than None and return that.
@@ -87,7 +97,7 @@ class Child:
                 return found
             self.check()
             if time.monotonic() > deadline:
-                raise self._failure(f"was not ready within {timeout:g} s")
+                raise self.failure(f"was not ready within {timeout:g} s")
             time.sleep(POLL_S)
 
     def stop(self, grace: float | None = None) -> int:
@@ -116,7 +126,8 @@ class Child:
         except PermissionError:
             return  # macOS says this of a group of which only the dead are left
 
-    def _failure(self, what: str) -> ChildFailedError:
+    def failure(self, what: str) -> ChildFailedError:
+        """The error that says ``what`` happened to it (``was not ready``), with the end of its log."""
         return ChildFailedError(
             self.name, what, log_path=self.log_path, last_lines=last_lines(self.log_path), exit_code=self.exit_code()
         )
@@ -140,6 +151,20 @@ def spawn(
     return Child(name, process, log_path, _GRACE_S)
 
 
+def launch(
+    name: str, argv: Sequence[str | Path], *, log_path: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Child:
+    """Start a program of ours and return at once; ``ready`` is true when it can be used, and ``ready_value`` then its address.
+
+    Adds ``--ready-file`` (beside the log) and ``--parent-pid`` to ``argv``, which every ``python -m emulators.…`` understands.
+    """
+    ready_file = log_path.with_suffix(".ready").absolute()
+    ready_file.unlink(missing_ok=True)
+    arguments = [*argv, "--ready-file", ready_file, "--parent-pid", str(os.getpid())]
+    # It watches this process by itself, so it needs no help of the kernel's, which asks for a fork without other threads.
+    return Child(name, _popen(arguments, log_path, env, cwd, before_exec=None), log_path, _GRACE_OF_OURS_S, ready_file)
+
+
 def start(
     name: str,
     argv: Sequence[str | Path],
@@ -149,32 +174,27 @@ def start(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Child:
-    """Start a program of ours and return when it is ready; ``ready_value`` is what it then says of itself.
+    """Launch a program of ours and return when it is ready; ``ready_value`` is what it then says of itself.
 
-    Adds ``--ready-file`` (beside the log) and ``--parent-pid`` to ``argv``, which every ``python -m emulators.…`` understands.
     Raises ``ChildFailedError``, with nothing left running, if it ends or is not ready within ``timeout`` seconds.
     """
-    ready_file = log_path.with_suffix(".ready").absolute()
-    ready_file.unlink(missing_ok=True)
-    arguments = [*argv, "--ready-file", ready_file, "--parent-pid", str(os.getpid())]
-    # It watches this process by itself, so it needs no help of the kernel's, which asks for a fork without other threads.
-    child = Child(name, _popen(arguments, log_path, env, cwd, before_exec=None), log_path, _GRACE_OF_OURS_S)
+    child = launch(name, argv, log_path=log_path, env=env, cwd=cwd)
     try:
-        child.ready_value = child.wait_until(lambda: _read(ready_file), timeout)
+        child.wait_until(lambda: child.ready() or None, timeout)
     except BaseException:  # a Ctrl-C too must leave nothing behind
         child.stop()
         raise
     return child
 
 
-def last_lines(log_path: Path) -> str:
-    """Give the last lines of a log, or nothing if there is none."""
+def last_lines(log_path: Path, count: int = _LAST_LINES) -> str:
+    """Give the last lines of a log (at most the last 16 KiB for each twenty), or nothing if there is none."""
     if not log_path.exists():
         return ""
     with log_path.open("rb") as log:
-        log.seek(max(0, log_path.stat().st_size - _LAST_BYTES))
+        log.seek(max(0, log_path.stat().st_size - _LAST_BYTES * ceil(count / _LAST_LINES)))
         lines = log.read().decode(errors="replace").splitlines()
-    return "\n".join(lines[-_LAST_LINES:])
+    return "\n".join(lines[-count:])
 
 
 def _popen(
@@ -199,10 +219,6 @@ def _popen(
             start_new_session=True,
             preexec_fn=before_exec,
         )
-
-
-def _read(ready_file: Path) -> str | None:
-    return (ready_file.read_text().strip() or None) if ready_file.exists() else None  # empty: not written to yet
 
 
 def _ask_to_die_with(parent_pid: int) -> Callable[[], None] | None:

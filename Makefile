@@ -1,0 +1,66 @@
+# What people do with this checkout. Needs Python 3.11 or newer (below 3.14), make, and nothing else.
+#   make demo ARGS="--users 3 --posts 6"
+# Everything is installed into .venv, by hashes (requirements*.lock); the second time nothing is installed.
+SHELL := /bin/sh
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
+VENV := .venv
+BIN := $(VENV)/bin
+OURS := generia_assets resources sensors emulators
+ARGS ?=
+
+# A developer's environment has all that the generator needs, and more: it is never taken down to less.
+LOCK := $(if $(wildcard $(BIN)/pytest),requirements-dev.lock,requirements.lock)
+INSTALL = $(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode $(1) \
+	&& $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable . \
+	&& $(BIN)/python -m compileall -q $(OURS)
+
+# Without bytecode every process starts a second or two later.
+unexport PYTHONDONTWRITEBYTECODE
+# Not another environment's: what is installed is installed here.
+unexport VIRTUAL_ENV
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test lint format clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.installed  ## a whole generator from nothing, one world, and an orderly end (ARGS="--help" lists options)
+	@exec $(BIN)/generia demo $(ARGS)
+
+dev: $(VENV)/.installed  ## the generator with Dagster's pages, until Ctrl-C
+	@exec $(BIN)/generia dev $(ARGS)
+
+test: lint  ## lint, then all tests (ARGS="-k name" chooses)
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev  ## style, types and the arrows between the rooms; seconds
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev  ## write the code in the project's style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:  ## take away what was installed and generated (worlds in .generia stay)
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(VENV)/.installed: $(LOCK) requirements-bootstrap.lock pyproject.toml
+	@$(MAKE) --no-print-directory $(VENV)/bin/uv
+	$(call INSTALL,$(LOCK))
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock requirements-bootstrap.lock pyproject.toml
+	@$(MAKE) --no-print-directory $(VENV)/bin/uv
+	$(call INSTALL,requirements-dev.lock)
+	@touch $(VENV)/.installed $@
+
+$(VENV)/bin/uv: requirements-bootstrap.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+		|| { echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is another. Say which: make PYTHON=python3.11 …" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
+	@touch $@

@@ -1,0 +1,65 @@
+"""Where the command line writes: one console for results, one for everything that is said beside them.
+
+Here: whether a person is watching (colours, a live display) or a program is reading (plain lines, no control codes), and the
+error that ends a command with one line. Not here: what is said.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+
+WIDE = 200
+"""Columns where nobody's window limits them: tables need not cut ids."""
+
+
+class CommandError(Exception):
+    """Ends a command with this message on standard error and this exit status; never shown as a traceback."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def watched(stream: TextIO) -> bool:
+    """Whether a person looks at this stream: it is a terminal, and no CI says otherwise."""
+    dumb = os.environ.get("TERM") in ("dumb", "")
+    return stream.isatty() and os.environ.get("CI", "").lower() not in ("1", "true") and not dumb
+
+
+def console_on(stream: TextIO) -> Console:
+    """A console that reads no markup, since it prints anybody's text. Unwatched, it writes no control codes, and cuts no line."""
+    people = watched(stream)
+    return Console(
+        file=stream,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        force_terminal=people,
+        no_color=True if not people else None,
+        soft_wrap=not people,
+        width=None if people else WIDE,
+    )
+
+
+def results() -> Console:
+    """Standard output: what the command was asked for."""
+    return console_on(sys.stdout)
+
+
+def remarks() -> Console:
+    """Standard error: what is said beside the result."""
+    return console_on(sys.stderr)
+
+
+def own_name() -> str:
+    """How this command is called from here: by its name if that is found, else by its path."""
+    if shutil.which("generia"):
+        return "generia"
+    path = Path(sys.argv[0]).absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

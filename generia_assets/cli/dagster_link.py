@@ -1,0 +1,64 @@
+"""Dagster's instance, as the command line needs it: is a daemon alive there, which run has a world, end that run.
+
+Dagster is imported only when one of these is asked (it costs a second). Not here: what stopping means for the world (steer.py).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from generia_assets.cli.console import CommandError
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+WORLD_TAG = "dagster/partition"
+
+
+@contextmanager
+def instance_at(home: Path) -> Iterator[DagsterInstance]:
+    """The instance of this DAGSTER_HOME. Raises ``CommandError`` if there is none."""
+    from dagster import DagsterInstance
+
+    if not home.is_dir():
+        raise CommandError(f"DAGSTER_HOME={home}: no such folder; give the one that the generator runs with")
+    os.environ["DAGSTER_HOME"] = str(home)  # its settings may refer to it
+    with DagsterInstance.from_config(str(home)) as instance:
+        yield instance
+
+
+def refuse_second_daemon(home: Path) -> None:
+    """Raise ``CommandError`` if a daemon is alive on this instance: two would order every world twice."""
+    if not any(home.glob("*")):
+        return  # a fresh one: nobody can be there
+    from dagster._daemon.controller import get_daemon_statuses
+
+    with instance_at(home) as instance:
+        statuses = get_daemon_statuses(instance, instance.get_required_daemon_types(), ignore_errors=True)
+    if any(status.healthy for status in statuses.values()):
+        raise CommandError(
+            f"DAGSTER_HOME={home}: a Dagster daemon is at work there (or was, less than a minute ago). Order from that generator "
+            "with `generia send`, or unset DAGSTER_HOME, or wait a minute after ending it"
+        )
+
+
+def end_runs(home: Path, world_id: str) -> int:
+    """Ask every unfinished run of the world to end; queued ones are taken out of the queue. Returns how many there were."""
+    from dagster import DagsterRunStatus, RunsFilter
+
+    active = [
+        DagsterRunStatus.QUEUED,
+        DagsterRunStatus.NOT_STARTED,
+        DagsterRunStatus.STARTING,
+        DagsterRunStatus.STARTED,
+        DagsterRunStatus.CANCELING,
+    ]
+    with instance_at(home) as instance:
+        runs = instance.get_runs(RunsFilter(statuses=active, tags={WORLD_TAG: world_id}))
+        for run in runs:
+            instance.run_coordinator.cancel_run(run.run_id)
+    return len(runs)

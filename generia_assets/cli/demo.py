@@ -1,0 +1,150 @@
+"""``generia demo``: a whole generator from nothing, one world, and an orderly end.
+
+Here: the order of events. Not here: the parts (part_list.py), the picture of the progress (displays.py), the summary (summary.py).
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from generia_assets.cli import inert
+from generia_assets.cli.addresses import database_at
+from generia_assets.cli.console import CommandError, own_name, remarks, results
+from generia_assets.cli.displays import Display, display_on
+from generia_assets.cli.follow import follow, world_status
+from generia_assets.cli.home import Home, claim
+from generia_assets.cli.interrupts import interruptible, uninterrupted
+from generia_assets.cli.order import WorldOrder, hand_over, new_order
+from generia_assets.cli.order_options import DEFAULT_PROMPT, Json, Latency, Posts, Prompt, QualityOption, Users, check_order
+from generia_assets.cli.part_list import Choice, PartList
+from generia_assets.cli.result import WorldResult, world_result
+from generia_assets.cli.summary import print_summary
+from generia_assets.content.documents import Quality
+from generia_assets.durable.status import State, WorldStatus
+from generia_assets.settings import Settings, settings
+from resources.kafka_events import EventProducer
+from resources.mongo import MongoDatabase
+
+Keep = Annotated[bool, typer.Option("--keep", help="Leave everything running afterwards, to look around, until Ctrl-C.")]
+
+END_OF_RUN_S = 15.0
+LAST_EVENT_S = 0.2
+"""Between a run's giving back of its world and Dagster's record of its success."""
+
+
+def demo(
+    users: Users = 5,
+    posts: Posts = 12,
+    prompt: Prompt = DEFAULT_PROMPT,
+    quality: QualityOption = Quality.STANDARD,
+    latency: Latency = 0.0,
+    json: Json = False,
+    keep: Keep = False,
+) -> None:
+    """Start a whole generator, make one world, show it, and end.
+
+    What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL, DAGSTER_HOME)
+    is used as it is; an embedded part is started for everything else.
+    """
+    chosen = settings()
+    check_order(chosen, users=users, posts=posts, prompt=prompt)
+    order = new_order(users=users, posts=posts, prompt=prompt, quality=quality)
+    console = remarks() if json else results()
+    with interruptible(), claim(chosen.generia_data_dir, may_stand_beside=True) as home:
+        parts = PartList(home, chosen, Choice(latency))
+        try:
+            result = _make_world(parts, home, chosen, order, console)
+            if json:
+                typer.echo(result.model_dump_json())
+            if keep:
+                _keep(parts, console, order.world_id)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                _say_how_to_go_on(console, home, chosen, order.world_id)
+            with uninterrupted():
+                parts.parts.stop()
+            raise
+        with uninterrupted():
+            parts.parts.stop(idle=True)
+    if result.status != State.COMPLETED.value:
+        raise typer.Exit(1)
+
+
+def _make_world(parts: PartList, home: Home, settings: Settings, order: WorldOrder, console: Console) -> WorldResult:
+    with ExitStack() as stack:
+        with display_on(console) as display:
+            parts.start(lambda: display.parts(parts.parts))
+            home.announce(parts.running("demo"))
+            producer = stack.enter_context(EventProducer(parts.kafka))
+            database = stack.enter_context(database_at(parts.mongodb_uri, settings))
+            sent = datetime.now(UTC)
+            hand_over(order, producer, settings.kafka_tasks_topic)
+            display.began("ordered", order.parameters.user_prompt)
+            status = _follow(parts, database, order.world_id, display)
+        result = world_result(database, status, sent)
+        if status.status is State.COMPLETED:
+            bill = "(Gemini's bill)" if parts.real_model else "(at Gemini's prices; the emulator bills nothing)"
+            media = home.root / "media" / order.world_id
+            print_summary(console, database, status, result, media=media, bill=bill)
+            _say_where(console, home, settings, order.world_id)
+        else:
+            remarks().print(
+                f"World {order.world_id} {status.status.value}: {inert.line(status.message) or 'no reason was recorded'}"
+            )
+            remarks().print(f"Logs: {home.logs}")
+    return result
+
+
+def _follow(parts: PartList, database: MongoDatabase, world_id: str, display: Display) -> WorldStatus:
+    status: WorldStatus | None = None
+    for moment in follow(database, world_id, texts=True):
+        display.moment(moment)
+        parts.parts.check()
+        status = moment.status
+    if status is None:
+        raise CommandError(f"world {world_id}: its status record is gone; somebody deleted it")
+    return status
+
+
+def _let_the_run_end(database: MongoDatabase, world_id: str) -> None:
+    """Wait until the run has given its world back: it still checks what it made, and Dagster would repeat a run cut off in that."""
+    deadline = time.monotonic() + END_OF_RUN_S
+    while time.monotonic() < deadline:
+        status = world_status(database, world_id)
+        if status is None or status.owner.run_id is None:
+            break
+        time.sleep(0.05)
+    time.sleep(LAST_EVENT_S)
+
+
+def _keep(parts: PartList, console: Console, world_id: str) -> None:
+    console.print(f"\nEverything keeps running. Try: generia show {world_id} posts. Ctrl-C ends it.")
+    while True:
+        parts.parts.check()
+        time.sleep(0.5)
+
+
+def _dev(home: Home, settings: Settings) -> str:
+    """How to start `generia dev` on this demo's data."""
+    own = home.root == settings.generia_data_dir.absolute()
+    return "make dev" if own else f"GENERIA_DATA_DIR={home.root} make dev"
+
+
+def _say_where(console: Console, home: Home, settings: Settings, world_id: str) -> None:
+    console.print(f"  logs: {home.logs}")
+    console.print(f"\nTo look around: `{_dev(home, settings)}` (with Dagster's pages), and beside it, for example:")
+    console.print(f"  {own_name()} show {world_id} posts")
+
+
+def _say_how_to_go_on(console: Console, home: Home, settings: Settings, world_id: str) -> None:
+    console.print(f"Interrupted. World {world_id} keeps what it has; all parts are being ended.")
+    console.print(
+        f"To go on: `{_dev(home, settings)}`; it takes the world up where it stands within a minute, or at once when told to:\n"
+        f"  {own_name()} resume {world_id}"
+    )

@@ -1,0 +1,58 @@
+"""``generia dev``: the generator with everything it needs, and Dagster's pages, until Ctrl-C."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from generia_assets.cli.console import own_name, results
+from generia_assets.cli.displays import display_on
+from generia_assets.cli.home import claim
+from generia_assets.cli.interrupts import interruptible, uninterrupted
+from generia_assets.cli.order_options import Latency
+from generia_assets.cli.part_list import MONGODB, WEBSERVER, Choice, PartList
+from generia_assets.settings import settings
+
+Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of Dagster's pages on this machine.")]
+CHECK_S = 0.5
+
+
+def dev(latency: Latency = 0.0, port: Port = 3000) -> None:
+    """Start the generator and Dagster's pages, and stay until Ctrl-C.
+
+    What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL, DAGSTER_HOME)
+    is used as it is; an embedded part is started for everything else. Worlds and Dagster's history are kept in GENERIA_DATA_DIR.
+    """
+    chosen = settings()
+    console = results()
+    with interruptible(), claim(chosen.generia_data_dir, may_stand_beside=False) as home:
+        parts = PartList(home, chosen, Choice(latency, webserver_port=port))
+        try:
+            with display_on(console) as display:
+                parts.start(lambda: display.parts(parts.parts))
+            home.announce(parts.running("dev"))
+            _say_what_next(console, parts)
+            while True:
+                parts.parts.check()
+                time.sleep(CHECK_S)
+        except KeyboardInterrupt:
+            console.print("Ending all parts. Worlds that are not finished keep what they have.")
+        finally:
+            with uninterrupted():
+                parts.parts.stop()
+
+
+def _say_what_next(console: Console, parts: PartList) -> None:
+    console.print(f"\nDagster's pages   {parts.parts.address(WEBSERVER)}")
+    console.print(f"MongoDB           {parts.parts.address(MONGODB)}")
+    console.print(f"Kafka             {parts.kafka.bootstrap_servers}")
+    console.print(
+        "\nOrder a world, in another terminal:\n"
+        f'  {own_name()} send --users 5 --posts 12 --prompt "a harbour on the back of a whale"\n'
+        f"  {own_name()} watch WORLD --texts\n"
+        "or in Dagster's pages: Assets, select all, Materialize, a new partition, and the prompt in the launchpad.\n"
+        "Ctrl-C ends everything."
+    )

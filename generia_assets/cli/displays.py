@@ -1,0 +1,176 @@
+"""How a start and a world in the making are shown: live for people, in plain lines for everything else.
+
+Here: the two displays, both driven by the same calls. Not here: drawing (panel.py), and the summary at the end (summary.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.text import Text as Line
+
+from generia_assets.cli import inert
+from generia_assets.cli.follow import Moment
+from generia_assets.cli.panel import LINES, parts_panel, world_panel
+from generia_assets.cli.parts import Part
+from generia_assets.cli.texts import Text
+from generia_assets.durable.status import State, WorldStatus
+
+REFRESH_PER_SECOND = 8
+PLAIN_EVERY_S = 2.0
+"""Plain lines of progress come at most so often."""
+
+
+class Display(Protocol):
+    """What shows a start and a world."""
+
+    def parts(self, parts: Iterable[Part]) -> None:
+        """The parts as they are now."""
+        ...
+
+    def began(self, what: str, prompt: str) -> None:
+        """From now on it is about this world; seconds count from here. ``what`` happened: 'ordered', 'watching'."""
+        ...
+
+    def moment(self, moment: Moment) -> None:
+        """The world as it is now."""
+        ...
+
+
+class LiveDisplay(AbstractContextManager["LiveDisplay"]):
+    """For people: one picture, drawn over itself. With ``full_texts``, texts are printed whole above it."""
+
+    def __init__(self, console: Console, *, full_texts: bool = False) -> None:
+        self._console = console
+        self._full_texts = full_texts
+        self._live = Live(console=console, refresh_per_second=REFRESH_PER_SECOND, transient=True)
+        self._latest: deque[Text] = deque(maxlen=LINES)
+        self._status: WorldStatus | None = None
+        self._prompt = ""
+        self._since = time.monotonic()
+
+    def parts(self, parts: Iterable[Part]) -> None:
+        """See ``Display``."""
+        self._live.update(parts_panel(parts))
+
+    def began(self, what: str, prompt: str) -> None:
+        """See ``Display``. What was shown of the start stays above."""
+        del what  # the picture shows it
+        self._keep()
+        self._prompt, self._since = prompt, time.monotonic()
+        self._draw()
+
+    def moment(self, moment: Moment) -> None:
+        """See ``Display``."""
+        for text in moment.texts:
+            if self._full_texts:
+                print_text(self._console, text)
+            else:
+                self._latest.append(text)
+        self._status = moment.status
+        self._draw()
+
+    def _draw(self) -> None:
+        seconds = time.monotonic() - self._since
+        self._live.update(world_panel(self._status, list(self._latest), prompt=self._prompt, seconds=seconds))
+
+    def _keep(self) -> None:
+        picture: RenderableType | None = self._live.get_renderable()
+        self._live.update("")
+        if picture:
+            self._console.print(picture)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._keep()
+        self._live.stop()
+
+
+class PlainDisplay(AbstractContextManager["PlainDisplay"]):
+    """For logs: a line for every change that matters, none more often than every two seconds."""
+
+    def __init__(self, console: Console, *, full_texts: bool = False) -> None:
+        self._console = console
+        self._full_texts = full_texts
+        self._told_parts: set[str] = set()
+        self._told = ""
+        self._told_at = 0.0
+        self._since = time.monotonic()
+
+    def parts(self, parts: Iterable[Part]) -> None:
+        """See ``Display``."""
+        for part in parts:
+            if part.ready and part.name not in self._told_parts:
+                self._told_parts.add(part.name)
+                self._say(f"{part.name} ({part.whose.value}): {part.address}")
+
+    def began(self, what: str, prompt: str) -> None:
+        """See ``Display``."""
+        self._say(f"{what}: {inert.line(prompt, 200)}")
+        self._since = time.monotonic()
+
+    def moment(self, moment: Moment) -> None:
+        """See ``Display``."""
+        for text in moment.texts:
+            if self._full_texts:
+                print_text(self._console, text)
+            else:
+                self._say(f"{text.kind}: {text.title}: {inert.line(text.body, 120)}")
+        status = moment.status
+        if status is None:
+            if not self._told:
+                self._told = "the order is in Kafka; the generator reads it within seconds, if it runs"
+                self._say(self._told)
+        else:
+            told = progress_line(status)
+            now = time.monotonic()
+            if told != self._told and (now - self._told_at >= PLAIN_EVERY_S or status.done):
+                self._told, self._told_at = told, now
+                self._say(told)
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"{time.monotonic() - self._since:6.1f} s  {text}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def display_on(console: Console, *, full_texts: bool = False) -> LiveDisplay | PlainDisplay:
+    """The display that fits who is looking."""
+    if console.is_terminal:
+        return LiveDisplay(console, full_texts=full_texts)
+    return PlainDisplay(console, full_texts=full_texts)
+
+
+def progress_line(status: WorldStatus) -> str:
+    """A world's progress in one line."""
+    line = (
+        f"{status.current_stage.value if not status.done else status.status.value}: people "
+        f"{status.users_created}/{status.users_predicted}, posts {status.posts_created}/{status.posts_predicted}, "
+        f"{status.api_calls_made_LLM} calls, {status.api_calls_made_images} pictures, ${status.cost_usd:.4f}"
+    )
+    if status.waiting_for is not None:
+        line += f"; waiting for {status.waiting_for.api}: {inert.line(status.waiting_for.reason, 100)}"
+    if status.status is not State.COMPLETED and status.message:
+        line += f"; {inert.line(status.message, 300)}"
+    return line
+
+
+def print_text(console: Console, text: Text) -> None:
+    """A text as it is read: its title, then its body."""
+    console.print(Line(f"{text.title}", "bold"))
+    console.print(Padding(Line(text.body), (0, 0, 1, 4)) if console.is_terminal else Line(f"{text.body}\n"))

@@ -1,0 +1,116 @@
+"""The folder where the embedded parts keep their data, and who uses it now.
+
+Here: ``claim`` for the commands that start parts, ``running`` for those that look for parts another one started. A folder has one
+user at a time (a lock that dies with its process); a demo that finds it taken uses a folder beside it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import IO
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from generia_assets.cli.console import CommandError
+
+LOCK = "lock"
+RUNNING = "running.json"
+BESIDE = "beside"
+
+
+class Running(BaseModel):
+    """The parts that run now, as other commands find them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    command: str
+    pid: int
+    mongodb_uri: str
+    kafka_bootstrap_servers: str
+    kafka_api_version: str
+    dagster_home: str
+
+
+@dataclass(frozen=True)
+class Home:
+    """A claimed folder."""
+
+    root: Path
+
+    @property
+    def mongodb(self) -> Path:
+        """The embedded mongod's data."""
+        return self.root / "mongodb"
+
+    @property
+    def dagster(self) -> Path:
+        """Dagster's own storage, where DAGSTER_HOME is not set."""
+        return self.root / "dagster"
+
+    @property
+    def logs(self) -> Path:
+        """One file a part."""
+        return self.root / "logs"
+
+    @property
+    def workspace(self) -> Path:
+        """Tells daemon and webserver where the code server is."""
+        return self.root / "workspace.yaml"
+
+    def announce(self, running: Running) -> None:
+        """Let other commands find the parts."""
+        unfinished = self.root / f"{RUNNING}.new"
+        unfinished.touch(mode=0o600)  # a URI may hold a password
+        unfinished.write_text(running.model_dump_json())
+        unfinished.replace(self.root / RUNNING)
+
+
+@contextmanager
+def claim(root: Path, *, may_stand_beside: bool) -> Iterator[Home]:
+    """Use the folder alone. If somebody uses it: the next one beside it, or ``CommandError`` saying who."""
+    for place in _places(root, beside=may_stand_beside):
+        place.mkdir(parents=True, exist_ok=True)
+        with (place / LOCK).open("a+") as lock:
+            if not _locked(lock, fcntl.LOCK_EX):
+                continue
+            (place / RUNNING).unlink(missing_ok=True)
+            try:
+                yield Home(place)
+            finally:
+                (place / RUNNING).unlink(missing_ok=True)
+            return
+    user = running(root)
+    who = f"`generia {user.command}` (process {user.pid})" if user else "another `generia` command that is starting or ending"
+    raise CommandError(f"{root} is in use by {who}: end that one first, or set GENERIA_DATA_DIR to another folder")
+
+
+def running(root: Path) -> Running | None:
+    """The parts that run from this folder now, or None."""
+    try:
+        with (root / LOCK).open() as lock:
+            if _locked(lock, fcntl.LOCK_SH):  # nobody holds it: what the file says is left over
+                return None
+        return Running.model_validate_json((root / RUNNING).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _places(root: Path, *, beside: bool) -> Iterator[Path]:
+    absolute = root.absolute()
+    yield absolute
+    if beside:
+        for number in count(1):
+            yield absolute / f"{BESIDE}-{number}"
+
+
+def _locked(lock: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,57 @@
+"""An order as the command line makes it: checked, and sent to Kafka as the platform's own message (contracts.md).
+
+Here: the message. Not here: the command's options (order_options.py), and who reads it (sensors/kafka.py).
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+
+from generia_assets.content.documents import Quality
+from generia_assets.durable.orders import WorldParametersOrder
+from generia_assets.tasks.kinds import TaskType
+from resources.kafka_client import REQUEST_TIMEOUT_S, KafkaAddress
+from resources.kafka_events import Event, EventProducer
+
+
+@dataclass(frozen=True)
+class WorldOrder:
+    """A world to be made."""
+
+    world_id: str
+    task_id: str
+    parameters: WorldParametersOrder
+
+    def message(self) -> bytes:
+        """The Kafka message, as contracts.md has it."""
+        body = {
+            "event_type": "task_created",
+            "task_id": self.task_id,
+            "task_type": TaskType.INIT_WORLD_CREATION.value,
+            "world_id": self.world_id,
+            "parameters": self.parameters.model_dump(mode="json", exclude_none=True),
+        }
+        return json.dumps(body, ensure_ascii=False).encode()
+
+
+def new_order(
+    *, users: int, posts: int, prompt: str, quality: Quality, max_cost_usd: float | None = None, world_id: str | None = None
+) -> WorldOrder:
+    """An order under a new id, or under the id that is given."""
+    parameters = WorldParametersOrder(
+        user_prompt=prompt, users_count=users, posts_count=posts, quality=quality, max_cost_usd=max_cost_usd
+    )
+    return WorldOrder(world_id or str(uuid.uuid4()), str(uuid.uuid4()), parameters)
+
+
+def send(order: WorldOrder, address: KafkaAddress, topic: str) -> None:
+    """Put the order into the topic; when this returns, Kafka has it. Raises ``KafkaUnavailableError``."""
+    with EventProducer(address) as producer:
+        hand_over(order, producer, topic)
+
+
+def hand_over(order: WorldOrder, producer: EventProducer, topic: str) -> None:
+    """As ``send``, through a producer that is connected already."""
+    producer.send(Event(topic, order.world_id.encode(), order.message())).wait(REQUEST_TIMEOUT_S)

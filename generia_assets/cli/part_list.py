@@ -1,0 +1,220 @@
+"""Which parts a running generator has, and how each is started: MongoDB, Kafka, Gemini, the code server, the daemon, the web page.
+
+Here: what is set is used as it is (the environment, .env), and an embedded part takes the place of what is not. Emulators are
+started as modules, never imported. Not here: starting and ending (parts.py).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from generia_assets.cli.addresses import is_set, set_dagster_home
+from generia_assets.cli.console import CommandError
+from generia_assets.cli.dagster_link import refuse_second_daemon
+from generia_assets.cli.home import Home, Running
+from generia_assets.cli.parts import Part, Parts, Whose
+from generia_assets.cli.processes import Child, launch, spawn
+from generia_assets.settings import Settings
+from resources.kafka_client import KafkaAddress
+from resources.mongo import mongo_address
+
+LOOPBACK = "127.0.0.1"
+EMBEDDED_KAFKA_VERSION = "2.3"
+"""The embedded broker cannot tell its protocol's version."""
+PARTITIONS = 3
+INSTANCE_FILE = Path(__file__).parents[2] / "docker" / "dagster.yaml"
+
+MONGODB, KAFKA, GEMINI, CODE_SERVER, DAEMON, WEBSERVER = "MongoDB", "Kafka", "Gemini", "code server", "daemon", "web page"
+SENSOR_LOOKS = b"Checking for new runs for sensor: kafka_orders"
+"""What the daemon writes when its first look for orders begins: from now on a message is read at once."""
+CODE_SERVER_GRACE_S = 5.0
+"""In this time runs note where they stand. One that does not is taken up from its last transaction all the same."""
+DAEMON_GRACE_S = 1.5
+"""The daemon waits for its sensor's look to end (up to SENSOR_POLL_SECONDS); nothing is lost when it is not waited for."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the command asked for. ``latency``: seconds until the Gemini emulator answers; ``webserver_port`` None: no web page."""
+
+    latency: float
+    webserver_port: int | None = None
+
+
+class PartList:
+    """The parts for these settings, with their state under ``home``."""
+
+    def __init__(self, home: Home, settings: Settings, choice: Choice) -> None:
+        self._home = home
+        self._settings = settings
+        self._choice = choice
+        self._ports = {name: _free_port() for name in (MONGODB, GEMINI, CODE_SERVER)}
+        self.dagster_home = set_dagster_home() or home.dagster
+        self.parts = Parts(
+            [self._mongodb(), self._kafka(), self._gemini(), self._code_server(), self._daemon(), *self._webserver()]
+        )
+
+    @property
+    def mongodb_uri(self) -> str:
+        """Where MongoDB is, or will be."""
+        if is_set(self._settings, "mongodb_uri"):
+            return self._settings.mongodb_uri.get_secret_value()
+        return f"mongodb://{LOOPBACK}:{self._ports[MONGODB]}/?directConnection=true"
+
+    @property
+    def kafka(self) -> KafkaAddress:
+        """Where Kafka is. The embedded one's address is known when it is ready."""
+        if is_set(self._settings, "kafka_bootstrap_servers"):
+            return KafkaAddress(self._settings.kafka_bootstrap_servers, self._settings.kafka_api_version)
+        return KafkaAddress(self.parts.address(KAFKA), EMBEDDED_KAFKA_VERSION)
+
+    @property
+    def real_model(self) -> bool:
+        """Whether calls go to somebody else's Gemini, and may cost money."""
+        return is_set(self._settings, "gemini_api_key") or is_set(self._settings, "gemini_base_url")
+
+    def start(self, on_change: Callable[[], None]) -> None:
+        """Start what is to be started; see ``Parts.start``. Raises ``CommandError`` if DAGSTER_HOME is not free for it."""
+        if set_dagster_home() is not None:
+            refuse_second_daemon(self.dagster_home)
+        self._prepare_dagster()
+        self.parts.start(on_change)
+
+    def running(self, command: str) -> Running:
+        """What other commands need to know of these parts."""
+        return Running(
+            command=command,
+            pid=os.getpid(),
+            mongodb_uri=self.mongodb_uri,
+            kafka_bootstrap_servers=self.kafka.bootstrap_servers,
+            kafka_api_version=self.kafka.api_version,
+            dagster_home=str(self.dagster_home),
+        )
+
+    def _mongodb(self) -> Part:
+        if is_set(self._settings, "mongodb_uri"):
+            return Part(MONGODB, Whose.YOURS, address=mongo_address(self.mongodb_uri))
+        port = str(self._ports[MONGODB])
+        return Part(
+            MONGODB,
+            Whose.EMBEDDED,
+            lambda: self._embedded("mongod", "--dbpath", self._home.mongodb, "--port", port),
+            lambda child: f"{LOOPBACK}:{port}" if child.ready() else None,
+        )
+
+    def _kafka(self) -> Part:
+        settings = self._settings
+        if is_set(settings, "kafka_bootstrap_servers"):
+            return Part(KAFKA, Whose.YOURS, address=settings.kafka_bootstrap_servers)
+        topics = (settings.kafka_tasks_topic, settings.kafka_progress_topic, settings.kafka_dead_letters_topic)
+        named = ",".join(f"{topic}:{PARTITIONS}" for topic in topics)
+        return Part(KAFKA, Whose.EMBEDDED, lambda: self._embedded("broker", "--topics", named))
+
+    def _gemini(self) -> Part:
+        if self.real_model:
+            where = self._settings.gemini_base_url or "Google's, with GEMINI_API_KEY: calls cost money"
+            return Part(GEMINI, Whose.YOURS, address=where)
+        port, latency = str(self._ports[GEMINI]), str(self._choice.latency)
+        return Part(GEMINI, Whose.EMBEDDED, lambda: self._embedded("gemini", "--port", port, "--latency", latency))
+
+    def _code_server(self) -> Part:
+        # `api grpc` and not `code-server start`: the definitions are loaded in the process that starts the runs, which can
+        # therefore fork a run that has everything imported already.
+        port = self._ports[CODE_SERVER]
+        arguments = ("api", "grpc", "--host", LOOPBACK, "--port", str(port), "--module-name", "generia_assets.definitions")
+
+        return Part(
+            CODE_SERVER,
+            Whose.GENERATOR,
+            lambda: self._generator("code-server", "dagster", *arguments, "--location-name", "generia"),
+            lambda child: f"{LOOPBACK}:{port}" if _listens(port) else None,
+            after=(KAFKA,),  # of the other two the address is known before they run
+            ends_first=True,
+            grace=CODE_SERVER_GRACE_S,
+        )
+
+    def _daemon(self) -> Part:
+        port = str(self._ports[CODE_SERVER])
+        return Part(
+            DAEMON,
+            Whose.GENERATOR,
+            lambda: self._generator("daemon", "generia_assets.cli.late_daemon", port, "run", "--workspace", self._home.workspace),
+            lambda child: "looks for orders" if SENSOR_LOOKS in child.log_path.read_bytes() else None,
+            after=(KAFKA,),
+            ends_first=True,
+            grace=DAEMON_GRACE_S,
+        )
+
+    def _webserver(self) -> list[Part]:
+        port = self._choice.webserver_port
+        if port is None:
+            return []
+        if _listens(port):
+            raise CommandError(f"--port {port}: somebody listens there already; give another one, such as --port {port + 1}", 2)
+        arguments = ("--host", LOOPBACK, "--port", str(port), "--workspace", self._home.workspace)
+        return [
+            Part(
+                WEBSERVER,
+                Whose.GENERATOR,
+                lambda: self._generator("webserver", "dagster_webserver", *arguments),
+                lambda child: f"http://{LOOPBACK}:{port}" if _listens(port) else None,
+                # On a fresh DAGSTER_HOME two must not make the tables at once.
+                after=(CODE_SERVER,) if (self.dagster_home / "storage").exists() else (DAEMON,),
+                ends_first=True,
+            )
+        ]
+
+    def _embedded(self, name: str, *arguments: str | Path) -> Child:
+        return launch(name, [sys.executable, "-m", f"emulators.{name}", *arguments], log_path=self._home.logs / f"{name}.log")
+
+    def _generator(self, name: str, module: str, *arguments: str | Path) -> Child:
+        return spawn(
+            name,
+            [sys.executable, "-m", module, *arguments],
+            log_path=self._home.logs / f"{name}.log",
+            env=self._environment(),
+        )
+
+    def _environment(self) -> dict[str, str]:
+        environment = {
+            "MONGODB_URI": self.mongodb_uri,
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "KAFKA_API_VERSION": self.kafka.api_version,
+            "GENERIA_DATA_DIR": str(self._home.root),
+            "DAGSTER_HOME": str(self.dagster_home),
+            # Seconds until a run that died is ordered again (default 5).
+            "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",
+        }
+        if not self.real_model:
+            environment["GEMINI_BASE_URL"] = f"http://{LOOPBACK}:{self._ports[GEMINI]}"
+        return environment
+
+    def _prepare_dagster(self) -> None:
+        self.dagster_home.mkdir(parents=True, exist_ok=True)
+        instance = self.dagster_home / "dagster.yaml"
+        ours = self.dagster_home == self._home.dagster
+        if ours or not instance.exists():  # what is ours follows the checkout; what is yours is only completed
+            shutil.copyfile(INSTANCE_FILE, instance)
+        self._home.workspace.write_text(
+            "# Made anew at every start.\nload_from:\n  - grpc_server:\n"
+            f"      host: {LOOPBACK}\n      port: {self._ports[CODE_SERVER]}\n      location_name: generia\n"
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((LOOPBACK, port)) == 0

@@ -1,0 +1,116 @@
+"""The parts of a running generator: started all at once, each as soon as what it needs is there, and ended in order.
+
+Here: the machinery, the same for every part. Not here: which parts there are and how each is started (part_list.py), single
+processes (processes.py), and how the start looks (start_display.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import Enum
+
+from generia_assets.cli.processes import Child
+
+POLL_S = 0.02
+IDLE_GRACE_S = 0.3
+START_S = 60.0
+"""A part that is not ready by then never will be."""
+
+
+class Whose(Enum):
+    """Who runs a part."""
+
+    EMBEDDED = "embedded"
+    """Started here, in the place of a server that was not named."""
+    YOURS = "yours"
+    """Named by the environment or .env, used as it is."""
+    GENERATOR = "generator"
+    """The generator's own processes."""
+
+
+@dataclass
+class Part:
+    """One part. ``launch`` starts its process and returns at once; ``probe`` gives its address when it can be used."""
+
+    name: str
+    whose: Whose
+    launch: Callable[[], Child] | None = None
+    probe: Callable[[Child], str | None] = field(default=lambda child: child.ready_value if child.ready() else None)
+    after: tuple[str, ...] = ()
+    """Parts that must be ready before this one is started."""
+    ends_first: bool = False
+    """Ended before the others: it uses them."""
+    grace: float | None = None
+    """Seconds it has to end in order; None: as processes.py thinks right."""
+    address: str = ""
+    child: Child | None = None
+    began: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be used."""
+        return bool(self.address)
+
+
+class Parts:
+    """The parts of one command, by name."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = {part.name: part for part in parts}
+
+    def __iter__(self) -> Iterator[Part]:
+        return iter(list(self._parts.values()))
+
+    def address(self, name: str) -> str:
+        """The address of a part that is ready."""
+        return self._parts[name].address
+
+    def start(self, on_change: Callable[[], None]) -> None:
+        """Start them all; return when every one is ready. Raises ``ChildFailedError`` for the first that cannot be had.
+
+        ``on_change`` is called often meanwhile. What was started still runs when this raises: ``stop`` ends it.
+        """
+        while not all(part.ready for part in self):
+            for part in self:
+                self._move(part)
+            on_change()
+            time.sleep(POLL_S)
+        on_change()
+
+    def check(self) -> None:
+        """Raise ``ChildFailedError`` if a part has ended by itself."""
+        for part in self:
+            if part.child is not None:
+                part.child.check()
+
+    def stop(self, *, idle: bool = False) -> None:
+        """End what was started: first those that use the others, then the rest; within each group all at once.
+
+        ``idle``: no run is at work, so that nobody needs time to end in order.
+        """
+        for group in (True, False):
+            ending = [(part.child, part.grace) for part in self if part.child is not None and part.ends_first is group]
+            if ending:
+                with ThreadPoolExecutor(len(ending)) as threads:
+                    list(threads.map(lambda one: one[0].stop(IDLE_GRACE_S if group and idle else one[1]), ending))  # noqa: B023
+
+    def _move(self, part: Part) -> None:
+        if part.ready:
+            return
+        if part.child is None:
+            if part.launch is not None and all(self._parts[name].ready for name in part.after):
+                part.began = time.monotonic()
+                part.child = part.launch()
+            return
+        found = part.probe(part.child)
+        part.seconds = time.monotonic() - part.began
+        if found:
+            part.address = found
+        else:
+            part.child.check()
+            if part.seconds > START_S:
+                raise part.child.failure(f"was not ready within {START_S:g} s")

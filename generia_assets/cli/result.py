@@ -1,0 +1,73 @@
+"""What came of a world, in figures: for the summary, and as the one JSON object that programs read.
+
+Here: the figures and where they come from. Not here: how the summary looks (summary.py).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from generia_assets.durable.collections import TASKS
+from generia_assets.durable.status import State, WorldStatus
+from generia_assets.tasks.kinds import TaskType
+from resources.mongo import MongoDatabase
+
+_PICTURES = {
+    TaskType.GENERATE_WORLD_IMAGE: 2,  # header and icon
+    TaskType.GENERATE_CHARACTER_AVATAR: 1,
+    TaskType.GENERATE_POST_IMAGE: 1,
+}
+
+
+class WorldResult(BaseModel):
+    """The object of ``--json``. ``seconds`` count from the moment the order was sent; ``gallery`` is a path, or null."""
+
+    model_config = ConfigDict(frozen=True)
+
+    world_id: str
+    status: str
+    characters: int
+    posts: int
+    images: int
+    llm_calls: int
+    image_calls: int
+    cost_usd: float
+    seconds: float
+    seconds_to_first_post: float | None
+    gallery: str | None
+
+
+def world_result(database: MongoDatabase, status: WorldStatus, since: datetime, *, gallery: str | None = None) -> WorldResult:
+    """The figures of a world that is over; ``since`` is when it was ordered."""
+    end = status.finished_at or status.updated_at
+    first_post = status.first_post_at
+    return WorldResult(
+        world_id=status.world_id,
+        status=status.status.value,
+        characters=status.users_created,
+        posts=status.posts_created,
+        images=_pictures(database, status),
+        llm_calls=status.api_calls_made_LLM,
+        image_calls=status.api_calls_made_images,
+        cost_usd=round(status.cost_usd, 6),
+        seconds=round((end - since).total_seconds(), 2),
+        seconds_to_first_post=None if first_post is None else round((first_post - since).total_seconds(), 2),
+        gallery=gallery,
+    )
+
+
+def _pictures(database: MongoDatabase, status: WorldStatus) -> int:
+    return sum(
+        each
+        * database[TASKS].count_documents(
+            {
+                "world_id": status.world_id,
+                "generation": status.generation,
+                "type": task_type.value,
+                "status": State.COMPLETED.value,
+            }
+        )
+        for task_type, each in _PICTURES.items()
+    )

@@ -1,0 +1,108 @@
+"""Every object that MongoDB keeps of a world, by section and type (R14, 8.3).
+
+Here: which sections there are and how their documents are read: an asset's as materialized, or, while the world is being made, as
+the journal has them so far. Not here: how they look (look.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pymongo import ASCENDING
+
+from generia_assets.durable.collections import HISTORY, PUBLICATIONS, STATUS, TASKS
+from resources.mongo import MongoDatabase, MongoDocument
+
+PATIENCE_S = 5.0
+"""An outage of MongoDB is not waited out by somebody who looks on."""
+
+
+class Section(StrEnum):
+    """A part of what is kept of a world."""
+
+    REQUEST = "request"
+    DESCRIPTION = "description"
+    IMAGES = "images"
+    BRIEFS = "briefs"
+    CHARACTERS = "characters"
+    AVATARS = "avatars"
+    POST_BRIEFS = "post-briefs"
+    POSTS = "posts"
+    POST_IMAGES = "post-images"
+    TASKS = "tasks"
+    HISTORY = "history"
+    PUBLICATIONS = "publications"
+    STATUS = "status"
+
+
+ASSET_OF: Mapping[Section, str] = {
+    Section.REQUEST: "world_request",
+    Section.DESCRIPTION: "world_description",
+    Section.IMAGES: "world_images",
+    Section.BRIEFS: "character_briefs",
+    Section.CHARACTERS: "characters",
+    Section.AVATARS: "character_avatars",
+    Section.POST_BRIEFS: "post_briefs",
+    Section.POSTS: "posts",
+    Section.POST_IMAGES: "post_images",
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """A collection of the machinery: the field that tells its documents' type, and the order they are shown in."""
+
+    collection: str
+    type_field: str
+    order: str
+
+
+RECORDS: Mapping[Section, Record] = {
+    Section.TASKS: Record(TASKS, "type", "created_at"),
+    Section.HISTORY: Record(HISTORY, "request_type", "created_at"),
+    Section.PUBLICATIONS: Record(PUBLICATIONS, "kind", "created_at"),
+}
+
+
+def documents(database: MongoDatabase, world_id: str, section: Section, *, of_type: str | None) -> Iterator[MongoDocument]:
+    """The section's documents, one at a time. ``of_type`` is for tasks, history and publications, and ignored elsewhere."""
+    if section is Section.STATUS:
+        yield from database[STATUS].find({"_id": world_id})
+    elif section in RECORDS:
+        record = RECORDS[section]
+        wanted: MongoDocument = {"world_id": world_id}
+        if of_type:
+            wanted[record.type_field] = {"$regex": f"^{re.escape(of_type)}(:|$)"}
+        yield from database[record.collection].find(wanted, batch_size=200).sort(record.order, ASCENDING)
+    else:
+        yield from _asset(database, world_id, ASSET_OF[section])
+
+
+def counts(database: MongoDatabase, world_id: str) -> dict[Section, int]:
+    """How many documents each section has."""
+    return {section: sum(1 for _ in documents(database, world_id, section, of_type=None)) for section in Section}
+
+
+def types_of(database: MongoDatabase, world_id: str, section: Section) -> list[str]:
+    """The types that the documents of this section have; of ``media:avatar:1b6d…`` the first word."""
+    record = RECORDS[section]
+    found = database[record.collection].distinct(record.type_field, {"world_id": world_id})
+    return sorted({str(name).partition(":")[0] for name in found})
+
+
+def _asset(database: MongoDatabase, world_id: str, asset: str) -> Iterator[MongoDocument]:
+    # Only now: with it comes Dagster, a second that the other sections need not wait for.
+    from generia_assets.assets.materialized import ASSETS, results
+    from resources.mongo_io_manager import DocumentStore, NotMaterializedError
+
+    kind = ASSETS[asset]
+    try:
+        for document in DocumentStore(database).stream(kind.place, world_id, kind.document):
+            yield document.model_dump()
+    except NotMaterializedError:
+        status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
+        for document in results(database, world_id, status.get("generation") or "", kind, patience_seconds=PATIENCE_S):
+            yield document.model_dump()

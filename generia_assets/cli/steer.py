@@ -1,0 +1,75 @@
+"""Stopping a world and letting it go on: ``generia stop`` and ``generia resume``.
+
+Stopping ends the world's run through Dagster, and the run leaves the world as it is. Letting it go on is a note in its status
+record, which the generator's watchdog sensor takes up within seconds: so resuming needs MongoDB alone, wherever it is reached.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from generia_assets.cli.addresses import addresses, database_at
+from generia_assets.cli.console import CommandError, own_name, results
+from generia_assets.cli.dagster_link import end_runs
+from generia_assets.cli.follow import world_status
+from generia_assets.cli.order_options import World
+from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
+from generia_assets.settings import settings
+
+STOP_S = 30.0
+POLL_S = 0.2
+
+MaxCost = Annotated[float | None, typer.Option("--max-cost-usd", help="New cap for this world, US dollars over all it has cost.")]
+MoreCalls = Annotated[
+    int, typer.Option("--more-calls", min=0, help="Raise the limits of calls by so many: of the model, and of pictures.")
+]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try again what failed for good, too.")]
+
+
+def stop(world: World) -> None:
+    """Stop a world: its run ends, what exists stays, and `generia resume` goes on from there."""
+    chosen = settings()
+    where = addresses(chosen)
+    with database_at(where.mongodb_uri, chosen) as database:
+        known = world_status(database, world)
+        if known is None:
+            raise CommandError(f"world {world}: nobody ordered it here")
+        if known.done:
+            raise CommandError(f"world {world} is {known.status.value} already")
+        if where.dagster_home is None:
+            raise CommandError(
+                "DAGSTER_HOME is not set, and no `generia dev` runs from this folder: run this where the generator runs, or "
+                "terminate the world's run in Dagster's pages"
+            )
+        ended = end_runs(where.dagster_home, world)
+        if not ended and known.owner.run_id is not None:
+            raise CommandError(f"DAGSTER_HOME={where.dagster_home} knows no run of world {world}; run {known.owner.run_id} has it")
+        deadline = time.monotonic() + STOP_S
+        while (known := world_status(database, world)) is not None and known.owner.run_id is not None:
+            if time.monotonic() > deadline:
+                raise CommandError(
+                    f"run {known.owner.run_id} has not ended within {STOP_S:g} s; its log in Dagster's pages tells why"
+                )
+            time.sleep(POLL_S)
+        note_stop(database, world)
+    results().print(f"World {world} is stopped and keeps what it has. To go on: {own_name()} resume {world}")
+
+
+def resume(world: World, max_cost_usd: MaxCost = None, more_calls: MoreCalls = 0, retry_failed: RetryFailed = False) -> None:
+    """Let a stopped or failed world go on where it stands, with higher limits if they are given.
+
+    The generator's watchdog takes it up within about fifteen seconds.
+    """
+    if max_cost_usd is not None and not 0 < max_cost_usd < float("inf"):
+        raise CommandError(f"--max-cost-usd {max_cost_usd}: must be above 0, in US dollars", 2)
+    chosen = settings()
+    with database_at(addresses(chosen).mongodb_uri, chosen) as database:
+        try:
+            retried = resume_world(database, world, Wishes(max_cost_usd, more_calls, retry_failed=retry_failed))
+        except ResumeError as error:
+            raise CommandError(str(error)) from None
+    again = f", {retried} failed tasks are tried again" if retried else ""
+    results().print(f"World {world} goes on within about fifteen seconds{again}. To see it: {own_name()} watch {world}")

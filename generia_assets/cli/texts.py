@@ -1,0 +1,98 @@
+"""The texts of a world, as they are written: the description, the people, the posts.
+
+Here: reading them from the journal's completed tasks, so that they are seen before the world's assets are materialized at its end.
+Not here: how they look (displays.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from pymongo import ASCENDING
+from pymongo.change_stream import CollectionChangeStream
+
+from generia_assets.cli import inert
+from generia_assets.content.documents import Character, Post, WorldDescription
+from generia_assets.durable.collections import TASKS
+from generia_assets.durable.status import State
+from generia_assets.tasks.kinds import TaskType
+from resources.mongo import MongoDatabase, MongoDocument
+
+WAIT_MS = 250
+"""How long one look waits for something new; also the pace of those who watch."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Something to read: ``kind`` is 'world', 'person' or 'post'; all of it is harmless for a terminal."""
+
+    kind: str
+    title: str
+    body: str
+
+
+def text_of(task_type: TaskType, result: MongoDocument) -> Text:
+    """What a completed task of one of the ``KINDS`` wrote."""
+    if task_type is TaskType.GENERATE_WORLD_DESCRIPTION:
+        world = WorldDescription.model_validate(result)
+        return Text("world", inert.line(world.name), inert.block(world.description))
+    if task_type is TaskType.GENERATE_CHARACTER:
+        person = Character.model_validate(result)
+        return Text("person", inert.line(f"{person.display_name} @{person.username}"), inert.block(person.bio))
+    post = Post.model_validate(result)
+    tags = " ".join(f"#{tag.lstrip('#')}" for tag in post.hashtags)
+    return Text("post", inert.line(f"@{post.username}, {post.moment}"), inert.block(f"{post.content}\n{tags}".rstrip()))
+
+
+KINDS = [TaskType.GENERATE_WORLD_DESCRIPTION, TaskType.GENERATE_CHARACTER, TaskType.GENERATE_POST]
+
+
+class TextStream:
+    """The texts of one world: first those that are there, then new ones as they come. Close it, or use it in a ``with`` block."""
+
+    def __init__(self, database: MongoDatabase, world_id: str) -> None:
+        self._world_id = world_id
+        self._tasks = database[TASKS]
+        types = [task_type.value for task_type in KINDS]
+        # Opened before the first reading: what is written in between is in both, and told once.
+        self._changes: CollectionChangeStream[MongoDocument] = self._tasks.watch(
+            [
+                {"$match": {"operationType": "update", "updateDescription.updatedFields.status": State.COMPLETED.value}},
+                {"$match": {"fullDocument.world_id": world_id, "fullDocument.type": {"$in": types}}},
+            ],
+            full_document="updateLookup",
+            max_await_time_ms=WAIT_MS,
+        )
+        self._told: set[str] = set()
+        self._earlier: Iterator[MongoDocument] = self._written(types)
+
+    def _written(self, types: list[str]) -> Iterator[MongoDocument]:
+        wanted = {"world_id": self._world_id, "type": {"$in": types}, "status": State.COMPLETED.value}
+        yield from self._tasks.find(wanted, {"type": 1, "result": 1}).sort("updated_at", ASCENDING)
+
+    def new(self) -> list[Text]:
+        """What was written since the last time; waits up to ``WAIT_MS`` for the first."""
+        texts = [text for task in self._earlier if (text := self._tell(task))]
+        while (change := self._changes.try_next()) is not None:
+            text = self._tell(change["fullDocument"])
+            if text:
+                texts.append(text)
+        return texts
+
+    def _tell(self, task: MongoDocument) -> Text | None:
+        if task["_id"] in self._told or not task.get("result"):
+            return None
+        self._told.add(task["_id"])
+        return text_of(TaskType(task["type"]), task["result"])
+
+    def close(self) -> None:
+        """End the subscription."""
+        self._changes.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
