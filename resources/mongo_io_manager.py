@@ -87,14 +87,17 @@ class DocumentStore:
         now = datetime.now(UTC)
         if place.one_per_world:
             return self._replace_one(place, world_id, materialization, stream)
+        if (pointer := self._pointer(place, world_id)) is not None and pointer["materialization"] == materialization:
+            materialization += "+"  # the same run again: what is visible stays until this is whole
         mine = {"world_id": world_id, "materialization": materialization}
+        common = {**mine, "fence": stream.fence, "created_at": now}
         self._do(lambda: collection.delete_many(mine))  # left over by a death in the middle of an earlier try
         count = 0
         for batch in _batches(stream.documents):
             writes = [
                 ReplaceOne(
                     {"_id": f"{world_id}:{materialization}:{document['key']}"},
-                    {"world_id": world_id, "materialization": materialization, "created_at": now, **document},
+                    {**common, **document},
                     upsert=True,  # repeatable: an outage may hide that a batch was written
                 )
                 for document in (model.model_dump() for model in batch)
@@ -104,7 +107,9 @@ class DocumentStore:
         if not self._switch(place, world_id, materialization, count, stream.fence):
             self._do(lambda: collection.delete_many(mine))
             raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it")
-        self._do(lambda: collection.delete_many({"world_id": world_id, "materialization": {"$ne": materialization}}))
+        # Not what a later owner is writing at this moment: he switches after us.
+        former = {"world_id": world_id, "materialization": {"$ne": materialization}, "fence": {"$lte": stream.fence}}
+        self._do(lambda: collection.delete_many(former))
         return count
 
     def read(self, place: Place, world_id: str, model: type[DocumentT]) -> list[DocumentT]:
@@ -255,6 +260,11 @@ class MongoIOManager(dg.ConfigurableIOManager):
                 f"of one, not {annotation!r}"
             )
         found = self.store.read(place, _world(context), model)
+        if not many and len(found) != 1:
+            raise TypeError(
+                f"input {context.name}: {place.collection} of world {_world(context)} has {len(found)} documents, not one; "
+                f"annotate the input with list[{model.__name__}]"
+            )
         return found if many else found[0]
 
 
