@@ -1,0 +1,26 @@
+"""Ending a task for certain."""
+
+import asyncio
+
+from resources.stopping import stop
+
+
+async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same():
+    """However often the cancellation is lost on the way, ``stop`` returns when the task has ended."""
+    lost = 0
+
+    async def deaf():
+        nonlocal lost
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                lost += 1
+                if lost == 3:
+                    raise
+
+    task = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(stop(task), timeout=5)
+    assert task.cancelled()
+    assert lost == 3
