@@ -1,0 +1,163 @@
+"""Whether a finished world is exact: nothing missing, nothing twice, counters that agree, by everybody's own count.
+
+Here: the look at MongoDB, the platform's collections, the pictures on disk and the emulator's count once a world is over. Not
+here: what was done to the world before.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from generia_assets.assets.materialized import ASSETS
+from generia_assets.content.plan import plan
+from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS
+from generia_assets.durable.orders import validated_parameters
+from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.workload import request_of
+from resources.mongo import MongoDatabase, MongoDocument
+from resources.mongo_io_manager import POINTERS
+from resources.outside import Api
+
+PLATFORM_DATABASE = "generia_platform"
+CUT_OFF = "cut_off"
+"""Outcome of an attempt whose answer nobody recorded: it was in the air when its run died or was stopped."""
+
+
+@dataclass
+class Findings:
+    """What is wrong with a world. ``missing`` and ``doubled`` count documents and publications."""
+
+    missing: int = 0
+    doubled: int = 0
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing is."""
+        return not (self.missing or self.doubled or self.complaints)
+
+    def expect(self, what: str, found: object, wanted: object) -> None:
+        """Complain unless these are the same."""
+        if found != wanted:
+            self.complaints.append(f"{what}: {found!r} instead of {wanted!r}")
+
+    def count(self, what: str, keys: Iterable[str], wanted: int) -> None:
+        """Complain unless there are so many different keys, each of them once."""
+        times = Counter(keys)
+        missing, doubled = wanted - len(times), sum(times.values()) - len(times)
+        if missing or doubled:
+            self.complaints.append(f"{what}: {missing} missing, {doubled} twice of {wanted}")
+        self.missing += max(0, missing)
+        self.doubled += doubled + max(0, -missing)
+
+
+@dataclass(frozen=True)
+class CallCounts:
+    """A world's calls by its own records: attempts recorded, of these cut off, and what the plan needs without repetition."""
+
+    llm: int
+    images: int
+    cut_off_llm: int
+    cut_off_images: int
+    planned_llm: int
+    planned_images: int
+
+    @property
+    def cut_off(self) -> int:
+        """Calls whose answer was lost."""
+        return self.cut_off_llm + self.cut_off_images
+
+
+def exactness(database: MongoDatabase, media: Path, world_id: str) -> Findings:
+    """Everything that must be true of a completed world whose calls all went well; ``media`` is the folder of pictures."""
+    findings = Findings()
+    raw: MongoDocument = database[STATUS].find_one({"_id": world_id}) or {}
+    status = WorldStatus.model_validate(raw)
+    order = validated_parameters({name: value for name, value in status.parameters.items() if name != "task_id"})
+    planned = plan(request_of(world_id, order))
+    users, posts = order.users_count, order.posts_count
+    _status(findings, raw, status, tasks=sum(planned.tasks.values()), users=users, posts=posts)
+    _tasks(findings, database, status, planned.tasks)
+    _documents(findings, database, status, users, posts)
+    _platform(findings, database.client[PLATFORM_DATABASE], media, world_id, users, posts)
+    findings.count("generations", (str(row["_id"]) for row in database[GENERATIONS].find({"world_id": world_id})), 1)
+    findings.expect("steps left over", database[STEPS].count_documents({"world_id": world_id}), 0)
+    unanswered = database[PUBLICATIONS].count_documents({"world_id": world_id, "status": {"$ne": "answered"}})
+    findings.expect("publications in doubt", unanswered, 0)
+    return findings
+
+
+def call_counts(database: MongoDatabase, world_id: str) -> CallCounts:
+    """The world's calls as its account recorded them."""
+    status = WorldStatus.model_validate(database[STATUS].find_one({"_id": world_id}))
+    order = validated_parameters({name: value for name, value in status.parameters.items() if name != "task_id"})
+    planned = plan(request_of(world_id, order))
+    made, cut = Counter[str](), Counter[str]()
+    for row in database[HISTORY].find({"world_id": world_id}, {"api_type": 1, "outcome": 1}):
+        made[row["api_type"]] += 1
+        cut[row["api_type"]] += row["outcome"] == CUT_OFF
+    return CallCounts(
+        llm=made[Api.LLM],
+        images=made[Api.IMAGE],
+        cut_off_llm=cut[Api.LLM],
+        cut_off_images=cut[Api.IMAGE],
+        planned_llm=sum(planned.llm_calls.values()),
+        planned_images=sum(planned.image_calls.values()),
+    )
+
+
+def _status(findings: Findings, raw: MongoDocument, status: WorldStatus, *, tasks: int, users: int, posts: int) -> None:
+    findings.expect("status", status.status, State.COMPLETED)
+    findings.expect("stages", {stage.status for stage in status.stages}, {State.COMPLETED})
+    findings.expect("tasks_total", status.tasks_total, tasks)
+    findings.expect("tasks_completed", status.tasks_completed, tasks)
+    findings.expect("tasks_failed", status.tasks_failed, 0)
+    findings.expect("users_created", status.users_created, users)
+    findings.expect("posts_created", status.posts_created, posts)
+    findings.expect("waiting_for", status.waiting_for, None)
+    findings.expect("parked", status.parked, None)
+    findings.expect("message", status.message, "")
+    findings.expect("in_flight", raw.get("in_flight"), {})
+    findings.expect("cost_reserved_usd", round(status.cost_reserved_usd, 9), 0.0)
+    for made, limit in (("api_calls_made_LLM", "api_call_limits_LLM"), ("api_calls_made_images", "api_call_limits_images")):
+        if raw[made] > raw[limit]:
+            findings.complaints.append(f"{made}: {raw[made]} is above its limit {raw[limit]}")
+
+
+def _tasks(findings: Findings, database: MongoDatabase, status: WorldStatus, planned: Mapping[str, int]) -> None:
+    rows = list(database[TASKS].find({"world_id": status.world_id}, {"type": 1, "status": 1, "key": 1, "attempt_count": 1}))
+    for task_type, wanted in planned.items():
+        findings.count(f"tasks {task_type}", (row["key"] for row in rows if row["type"] == task_type), wanted)
+    findings.expect("states of tasks", {row["status"] for row in rows}, {State.COMPLETED.value})
+    findings.expect("attempts of tasks", {row["attempt_count"] for row in rows}, {1})
+
+
+def _documents(findings: Findings, database: MongoDatabase, status: WorldStatus, users: int, posts: int) -> None:
+    wanted = {"character": users, "post": posts}
+    for kind in ASSETS.values():
+        number = wanted.get(kind.name.partition("_")[0].removesuffix("s"), 1)
+        if kind.place.one_per_world:
+            keys = [str(row["_id"]) for row in database[kind.place.collection].find({"_id": status.world_id}, {"_id": 1})]
+        else:  # what a former materialization left behind would show here as twice
+            keys = [row["key"] for row in database[kind.place.collection].find({"world_id": status.world_id}, {"key": 1})]
+        findings.count(kind.place.collection, keys, number)
+        pointer = database[POINTERS].find_one({"_id": f"{status.world_id}:{kind.place.collection}"}) or {}
+        findings.expect(f"materialized {kind.place.collection}", pointer.get("count"), number)
+
+
+def _platform(findings: Findings, platform: MongoDatabase, media: Path, world_id: str, users: int, posts: int) -> None:
+    """Nothing on the platform twice, nothing missing, and nothing that nobody refers to."""
+    for collection, wanted in (("characters", users), ("posts", posts), ("media", 2 + users + posts)):
+        keys = [row["key"] for row in platform[f"platform_{collection}"].find({"world_id": world_id}, {"key": 1})]
+        findings.count(f"platform {collection}", keys, wanted)
+    world = platform["platform_worlds"].find_one({"_id": world_id}) or {}
+    shown = [world.get("image_uuid"), world.get("icon_uuid")]
+    shown += platform["platform_characters"].distinct("avatar_media_id", {"world_id": world_id})
+    shown += platform["platform_posts"].distinct("media_id", {"world_id": world_id})
+    stored = platform["platform_media"].distinct("_id", {"world_id": world_id})
+    findings.expect("media shown", sorted(map(str, shown)), sorted(map(str, stored)))
+    files = [path for path in (media / world_id).rglob("*") if path.is_file()]
+    findings.expect("pictures on disk", sorted(path.stem for path in files), sorted(map(str, stored)))
