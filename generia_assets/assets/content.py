@@ -14,9 +14,10 @@ from pydantic import Field
 from generia_assets.assets.conductor import Conductor, Selection
 from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
 from generia_assets.assets.description import figures, previews, sample
-from generia_assets.assets.generator import GeneratorResource, Worker
+from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS, Materialized, results, with_the_rest
 from generia_assets.assets.runs import CONTENT, assignment_of, selected_types, works_last
+from generia_assets.assets.worker import Worker
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.generations import TASK_TAG

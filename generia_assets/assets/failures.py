@@ -6,11 +6,11 @@ Here: the translation of exceptions into the world's state and into Dagster's ``
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
+from generia_assets.assets.worker import Worker
 from generia_assets.durable.generations import Parked
 from generia_assets.durable.journal import TaskFailedError
 from generia_assets.durable.ownership import WorldTakenError
@@ -18,9 +18,6 @@ from generia_assets.durable.session import TooManyTakeoversError
 from generia_assets.tasks.init_world_creation import WorldRequestError
 from resources.mongo import MongoUnavailableError
 from resources.outcomes import BudgetExhaustedError, FatalCallError, LostWorldError, PatienceExhaustedError
-
-if TYPE_CHECKING:
-    from generia_assets.assets.generator import Worker
 
 _SPEAKS_FOR_ITSELF = (
     TaskFailedError,

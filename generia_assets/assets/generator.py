@@ -8,9 +8,8 @@ documents, and nothing blocking ever stands on the loop. Not here: the work (con
 from __future__ import annotations
 
 import gc
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import CancelledError, Future
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from importlib import import_module
 from typing import TypeVar
 
@@ -20,6 +19,7 @@ from pydantic import Field, PrivateAttr
 
 from generia_assets.assets.failures import settle_failure
 from generia_assets.assets.materialized import ASSETS
+from generia_assets.assets.worker import Worker
 from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, ensure_indexes
 from generia_assets.durable.feed import Sender
@@ -173,50 +173,6 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             return send
 
         return connect
-
-
-class Worker:
-    """A step's hands: runs coroutines of the world's session on the run's event loop and waits for them."""
-
-    def __init__(self, portal: BlockingPortal, opened: Callable[[], Awaitable[WorldSession]]) -> None:
-        self._portal = portal
-        self._opened = opened
-        self.session: WorldSession | None = None
-
-    @property
-    def taken(self) -> WorldSession:
-        """The session of the world this step has taken."""
-        if self.session is None:
-            raise RuntimeError("this step has not taken its world yet")
-        return self.session
-
-    def run(self, work: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT:
-        """Take the world if this run has not yet, and do this work, watched: it stops when the world is lost.
-
-        An interruption of Dagster's thread cancels the work and waits until it has stopped.
-        """
-        return self._wait(self._work, work)
-
-    def say(self, word: Callable[[WorldSession], Awaitable[None]]) -> None:
-        """Record something about the world, if this run has taken it."""
-        session = self.session
-        if session is not None:
-            self._wait(word, session)
-
-    async def _work(self, work: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT:
-        self.session = session = await self._opened()
-        return await session.work(work(session))
-
-    def _wait(self, function: Callable[[ArgumentT], Awaitable[ResultT]], argument: ArgumentT) -> ResultT:
-        future: Future[ResultT] = self._portal.start_task_soon(function, argument)
-        try:
-            return future.result()
-        except BaseException:
-            if not future.done():
-                future.cancel()
-                with suppress(CancelledError, Exception):
-                    future.result()
-            raise
 
 
 def is_being_stopped(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -1,0 +1,62 @@
+"""A step's hands: what runs coroutines of the world's session on the run's event loop, and waits for them on Dagster's thread.
+
+Here: the crossing from one thread to the other, and what an interruption of Dagster's thread does to the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from typing import TypeVar
+
+from anyio.from_thread import BlockingPortal
+
+from generia_assets.durable.session import WorldSession
+
+ResultT = TypeVar("ResultT")
+ArgumentT = TypeVar("ArgumentT")
+
+
+class Worker:
+    """A step's hands: runs coroutines of the world's session on the run's event loop and waits for them."""
+
+    def __init__(self, portal: BlockingPortal, opened: Callable[[], Awaitable[WorldSession]]) -> None:
+        self._portal = portal
+        self._opened = opened
+        self.session: WorldSession | None = None
+
+    @property
+    def taken(self) -> WorldSession:
+        """The session of the world this step has taken."""
+        if self.session is None:
+            raise RuntimeError("this step has not taken its world yet")
+        return self.session
+
+    def run(self, work: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT:
+        """Take the world if this run has not yet, and do this work, watched: it stops when the world is lost.
+
+        An interruption of Dagster's thread cancels the work and waits until it has stopped.
+        """
+        return self._wait(self._work, work)
+
+    def say(self, word: Callable[[WorldSession], Awaitable[None]]) -> None:
+        """Record something about the world, if this run has taken it."""
+        session = self.session
+        if session is not None:
+            self._wait(word, session)
+
+    async def _work(self, work: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT:
+        self.session = session = await self._opened()
+        return await session.work(work(session))
+
+    def _wait(self, function: Callable[[ArgumentT], Awaitable[ResultT]], argument: ArgumentT) -> ResultT:
+        future: Future[ResultT] = self._portal.start_task_soon(function, argument)
+        try:
+            return future.result()
+        except BaseException:
+            if not future.done():
+                future.cancel()
+                with suppress(CancelledError, Exception):
+                    future.result()
+            raise
