@@ -51,6 +51,7 @@ def build_resources(settings: Settings) -> dict[str, object]:
         images=ImagesResource(
             latency_seconds=settings.image_stub_latency_seconds,
             cost_usd=settings.image_stub_cost_usd,
+            refused_words=settings.image_stub_refused_words,
             timeout_seconds=settings.image_timeout_seconds,
         ),
         platform=PlatformResource(

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     # Images
     image_stub_latency_seconds: float = Field(0.0, ge=0)
     image_stub_cost_usd: float = Field(0.0, ge=0, description="US dollars per picture of the stub")
+    image_stub_refused_words: str = Field("", description="comma separated: the stub refuses these, to try what moderation does")
     image_timeout_seconds: Seconds = 60.0
     platform_timeout_seconds: Seconds = 30.0
 

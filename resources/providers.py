@@ -42,11 +42,13 @@ class ImagesResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     latency_seconds: float = Field(0.0, description="pretended latency of a picture")
     cost_usd: float = Field(0.0, description="pretended price of a picture in US dollars")
+    refused_words: str = Field("", description="comma separated; a prompt with one of these words is refused")
     timeout_seconds: float = Field(description="time-out of one call")
 
     def open(self) -> ImageGenerator:
         """A generator on the running event loop; close it there."""
-        return StubImageGenerator(latency_seconds=self.latency_seconds, cost_usd=self.cost_usd)
+        words = [word.strip() for word in self.refused_words.split(",") if word.strip()]
+        return StubImageGenerator(latency_seconds=self.latency_seconds, cost_usd=self.cost_usd, refused_words=words)
 
 
 class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -97,7 +97,7 @@ def _text(asked: Asked, fault: FaultName | None, rng: random.Random) -> str:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if asked.schema is None:
         value = {"answer": value}
-    return spoiled_text(json.dumps(spoiled_value(value, fault, rng), ensure_ascii=False), fault, rng)
+    return spoiled_text(json.dumps(spoiled_value(value, fault, rng), ensure_ascii=fault == "hostile_text"), fault, rng)
 
 
 def _parts(asked: Asked, text: str, *, in_pieces: bool) -> list[JsonValue]:

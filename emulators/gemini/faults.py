@@ -36,6 +36,7 @@ FaultName = Literal[
     "repeated_names",
     "wrong_types",
     "wrong_language",
+    "hostile_text",
 ]
 """Every fault that is drawn, in the order in which they are drawn: the first that comes up is the call's only one."""
 
@@ -96,6 +97,9 @@ class Faults(BaseModel):
     repeated_names: Rate = Field(default=0.0, description="everybody has the same name")
     wrong_types: Rate = Field(default=0.0, description="one field has a type the schema does not allow")
     wrong_language: Rate = Field(default=0.0, description="the answer is written in another language")
+    hostile_text: Rate = Field(
+        default=0.0, description="valid JSON whose text holds NUL, half a surrogate pair, marks that turn the writing, or 1 MB"
+    )
     split_text: Rate = Field(default=0.0, description="the text comes in several parts; no fault, callers must join them")
 
 

@@ -15,6 +15,12 @@ def truncated(text: str, rng: random.Random) -> str:
     return text[: max(1, int(len(text) * rng.uniform(0.33, 0.9)))]
 
 
+HOSTILE = ("\x00", "\x1b[2J\x07", "\ud83d", "\u202e\u2066", "\ufeff\u200b")
+"""What a text may hold and nobody can use: NUL, a terminal's orders, half of a pair, turned writing, nothing that can be seen."""
+LONG = 1_000_000
+"""Characters of the longest text."""
+
+
 def spoiled_text(text: str, fault: FaultName | None, rng: random.Random) -> str:
     """The text in a code fence, or no JSON any more, if that is the fault."""
     if fault == "fenced_json":
@@ -25,8 +31,33 @@ def spoiled_text(text: str, fault: FaultName | None, rng: random.Random) -> str:
 
 
 def spoiled_value(value: JsonValue, fault: FaultName | None, rng: random.Random) -> JsonValue:
-    """The value with one field of a wrong type, if that is the fault."""
+    """The value with one field of a wrong type, or with hostile text in every field, if that is the fault."""
+    if fault == "hostile_text":
+        kind = rng.randrange(len(HOSTILE) + 1)
+        return _one_long(value, rng) if kind == len(HOSTILE) else _with_hostile(value, HOSTILE[kind])
     return _mistyped(value, rng) if fault == "wrong_types" else value
+
+
+def _with_hostile(value: JsonValue, hostile: str) -> JsonValue:
+    if isinstance(value, dict):
+        return {name: _with_hostile(entry, hostile) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_with_hostile(entry, hostile) for entry in value]
+    if isinstance(value, str):
+        middle = len(value) // 2
+        return value[:middle] + hostile + value[middle:]
+    return value
+
+
+def _one_long(value: JsonValue, rng: random.Random) -> JsonValue:
+    """The value with its first text of full length, so that a reader without a limit would take it."""
+    if isinstance(value, dict) and value:
+        texts = sorted(name for name, entry in value.items() if isinstance(entry, str)) or sorted(value)
+        name = rng.choice(texts)
+        return {**value, name: _one_long(value[name], rng)}
+    if isinstance(value, list) and value:
+        return [_one_long(value[0], rng), *value[1:]]
+    return (value * (LONG // max(1, len(value)) + 1))[:LONG] if isinstance(value, str) and value else value
 
 
 def _broken(text: str, rng: random.Random) -> str:

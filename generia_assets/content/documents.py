@@ -138,6 +138,7 @@ class Media(BaseModel):
     prompt: str = Field(description="the exact prompt the picture was made from")
     width: int
     height: int
+    moderation: str = Field(default="", description="why another picture was asked for at first and refused, or ''")
 
 
 class WorldImages(Document):
@@ -202,6 +203,7 @@ class Character(Document):
     look: str = Field(description="the person's appearance in a few English words, the same in every picture of them")
     posts_count: int = Field(ge=0)
     character_id: str = Field(description="the platform's id")
+    moderation: str = Field(default="", description="how moderation changed this person, or ''")
 
 
 class CharacterAvatar(Document):
@@ -223,6 +225,7 @@ class PostBrief(Document):
     form: str = Field(description="what kind of post it is: a question, a joke, a list, a complaint, …")
     event: str = Field(default="", description="name of the calendar's event it hangs on, or ''")
     mentions: tuple[str, ...] = Field(default=(), description="usernames that exist in the world")
+    moderation: str = Field(default="", description="why the program and not the model had this idea, or ''")
 
 
 class Post(Document):

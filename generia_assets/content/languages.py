@@ -12,7 +12,7 @@ from generia_assets.content import data_files
 from generia_assets.content.data_files import Language
 from generia_assets.content.text import one_line
 
-# Ranges of letters; Latin stands for itself so that a guess can prefer it, all others are checked in answers too.
+# Ranges of letters by script.
 _RANGES = {
     "Latin": "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ",
     "Cyrillic": "\u0400-\u052f",
@@ -79,9 +79,18 @@ def canonical(name: str) -> str:
 
 
 def checked_script(language: str) -> str | None:
-    """The script answers in this language must be written in, or None where a script cannot tell (Latin, unknown)."""
+    """The script answers in this language must be written in, or None for a language the program does not know."""
     known = find(language)
-    return known.script if known and known.script != "Latin" else None
+    return known.script if known else None
+
+
+def in_doubt(named: str, sentence: str) -> str:
+    """The language a user's sentence seems to be in, if it is of another script than the language ``named`` for it; else ''.
+
+    Both may be right (a sentence can ask for another language than its own), so that this is a question and not an answer.
+    """
+    seems, script = guess(sentence), checked_script(named)
+    return seems.name if seems and script and script != seems.script else ""
 
 
 def is_native(text: str, script: str) -> bool:

@@ -16,6 +16,12 @@ AVATAR_SIZE = (512, 512)
 POST_SIZE = (1024, 768)
 """Width and height in pixels; multiples of 64, which every image model takes."""
 
+PLAIN_STYLE = "Plain colour photograph in soft daylight."
+"""Stands in for a world's own style, when that is what an image API refuses."""
+UNSEEN_SCENE = "Somebody seen from behind at a window, the face turned away, one hand on the sill."
+UNSEEN_LOOK = "a figure in a plain grey coat, seen from behind"
+"""A person of whose looks nothing may be told."""
+
 
 def picture_prompt(world: WorldDescription, kind: str, scene: str, *, look: str = "", manner: str = "") -> str:
     """The prompt of a ``header``, ``icon``, ``avatar`` or ``post`` picture: the world's style on a line, the scene on the next.
@@ -26,8 +32,14 @@ def picture_prompt(world: WorldDescription, kind: str, scene: str, *, look: str 
     return _two_lines(render("picture", style=style, kind=kind, scene=scene, look=look, manner=manner, neutral=False))
 
 
+def milder_prompts(world: WorldDescription, kind: str) -> tuple[str, str]:
+    """What is painted instead of a refused picture: the world's own neutral one, then one with no word of the world."""
+    plain = render("picture", style=PLAIN_STYLE, kind=kind, scene="", look="", manner="", neutral=True)
+    return neutral_prompt(world, kind), one_line(plain)
+
+
 def neutral_prompt(world: WorldDescription, kind: str) -> str:
-    """A prompt for the same place that no moderation refuses: the world's style and nothing that could offend."""
+    """A prompt for the same place: the world's style and nothing else of it, nothing that could offend."""
     style = sentence(world.visual_style)
     return _two_lines(render("picture", style=style, kind=kind, scene="", look="", manner="", neutral=True))
 

@@ -14,11 +14,14 @@ from generia_assets.content.documents import (
     WorldDescription,
     WorldRequest,
 )
-from generia_assets.content.drafts import CharacterDraft, in_language
+from generia_assets.content.drafts import BIO_LIMIT, CharacterDraft, in_language
+from generia_assets.content.pictures import UNSEEN_LOOK, UNSEEN_SCENE
 from generia_assets.content.rendering import complaint
+from generia_assets.content.text import cut
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
 from generia_assets.tasks.ladders import write_down_the_ladder
 from generia_assets.tasks.tools import NewCharacter, Tools
+from resources.outcomes import RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -74,20 +77,35 @@ def character_of(
     )
 
 
-@durable_task(Level.ITEM)
-async def generate_character(
-    parameters: TaskParameters,
-    tools: Tools,
-    request: WorldRequest,
-    world: WorldDescription,
-    brief: CharacterBrief,
-    acquaintances: Sequence[Acquaintance],
-) -> Character:
-    """Write the person and create them on the platform.
+def character_of_concept(brief: CharacterBrief, reason: str) -> Character:
+    """Who stands in for a person that moderation refuses to have written: the concept, which it let through, and no more."""
+    return Character(
+        key=brief.key,
+        username=brief.username,
+        display_name=brief.display_name,
+        bio=cut(brief.one_line, BIO_LIMIT),
+        background_story=brief.concept,
+        personality="",
+        appearance="",
+        interests=(),
+        speaking_style="",
+        common_topics=(),
+        avatar_description=UNSEEN_SCENE,
+        avatar_style="",
+        relationships=(),
+        secret="",
+        daily_routine="",
+        look=UNSEEN_LOOK,
+        posts_count=brief.posts_count,
+        character_id="",
+        moderation=f"told by the concept alone, the rest was refused by moderation: {reason}",
+    )
 
-    Relations are with ``acquaintances`` only, one each; a missing one is asked for once more. Refused: asked more softly, then with
-    nothing but the name and one line; RefusedError when that is refused too.
-    """
+
+async def _written(
+    tools: Tools, request: WorldRequest, world: WorldDescription, brief: CharacterBrief, acquaintances: Sequence[Acquaintance]
+) -> Character:
+    """The person as the model writes them. Raises RefusedError when moderation refuses every rung."""
     draft_class = in_language(CharacterDraft, world.user_preferences.language)
     draft, reason = await write_down_the_ladder(
         tools.writer,
@@ -102,9 +120,32 @@ async def generate_character(
     if missing and not reason:
         prompt = ask_people.character(request, world, brief, acquaintances)
         draft = await tools.writer.write(prompt.with_complaints(complaint("relations", names=missing)), draft_class)
-    unknown = character_of(draft, brief, acquaintances)
-    if len(unknown.relationships) < len(acquaintances):
-        log.warning("%s tells %d of %d relations", brief.key, len(unknown.relationships), len(acquaintances))
+    written = character_of(draft, brief, acquaintances)
+    if len(written.relationships) < len(acquaintances):
+        log.warning("%s tells %d of %d relations", brief.key, len(written.relationships), len(acquaintances))
+    softened = f"asked for again in softer words, refused by moderation: {reason}" if reason else ""
+    return written.model_copy(update={"moderation": softened})
+
+
+@durable_task(Level.ITEM)
+async def generate_character(
+    parameters: TaskParameters,
+    tools: Tools,
+    request: WorldRequest,
+    world: WorldDescription,
+    brief: CharacterBrief,
+    acquaintances: Sequence[Acquaintance],
+) -> Character:
+    """Write the person and create them on the platform.
+
+    Relations are with ``acquaintances`` only, one each; a missing one is asked for once more. Refused: asked more softly, then with
+    nothing but the name and one line; when that is refused too, the person is what their concept says.
+    """
+    try:
+        unknown = await _written(tools, request, world, brief, acquaintances)
+    except RefusedError as refusal:
+        log.warning("%s was refused on every rung (%s); the profile tells the concept alone", brief.key, refusal.reason)
+        unknown = character_of_concept(brief, refusal.reason)
     meta = unknown.model_dump(mode="json", include=set(PLATFORM_FIELDS))
     character_id = await tools.publisher.character(NewCharacter(display_name=brief.display_name, meta=meta))
     return unknown.model_copy(update={"character_id": character_id})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from generia_assets.content import ask_world, draw
 from generia_assets.content.documents import Character, CharacterAvatar, Quality, WorldDescription, WorldRequest
-from generia_assets.content.pictures import AVATAR_SIZE, neutral_prompt, picture_prompt
+from generia_assets.content.pictures import AVATAR_SIZE, milder_prompts, picture_prompt
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
-from generia_assets.tasks.ladders import paint_or_neutral, refined_scene
+from generia_assets.tasks.ladders import paint_down_the_ladder, refined_scene
 from generia_assets.tasks.tools import MediaType, Picture, Tools
 
 
@@ -26,6 +26,7 @@ async def generate_character_avatar(
         height=height,
         seed=draw.number(request.seed, "picture", "avatar", character.key),
     )
-    media = await paint_or_neutral(tools.painter, picture, neutral_prompt(world, "avatar"), character_id=character.character_id)
+    milder = milder_prompts(world, "avatar")
+    media = await paint_down_the_ladder(tools.painter, picture, milder, character_id=character.character_id)
     await tools.publisher.avatar(character.character_id, media)
     return CharacterAvatar(key=character.key, username=character.username, character_id=character.character_id, avatar=media)

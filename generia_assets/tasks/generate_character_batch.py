@@ -68,6 +68,7 @@ async def generate_character_batch(
     made: dict[int, CharacterBrief] = {}
     made_names = Roster()
     complaints: list[str] = []
+    refusals = 0
     for answer in range(MOST_ANSWERS):
         missing = [number for number in range(1, parameters.count + 1) if number not in made]
         prompt = ask_people.character_batch(
@@ -78,7 +79,8 @@ async def generate_character_batch(
         except RefusedError as refusal:
             # Which of the people was refused is not told, so all that are missing become other people.
             log.warning("concepts %s were refused (%s); asking for others", parameters.key, refusal.reason)
-            complaints = [complaint("refused", reason=refusal.reason)]
+            refusals += 1  # told, too: the very same request would be refused again
+            complaints = [complaint("refused", reason=refusal.reason, times=refusals)]
             continue
         complaints = []
         settled = settle(draft.people, missing)

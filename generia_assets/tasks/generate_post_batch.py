@@ -30,7 +30,7 @@ MOST_ANSWERS = 6
 STRICT_ANSWERS = 3
 """Answers in which an idea much like another is sent back. After them only a copy is: a dull post is better than a missing one."""
 MOST_REFUSALS = 3
-"""Refusals by moderation before the batch has failed with the last of them."""
+"""Refusals by moderation before the plan itself becomes the ideas that are still missing."""
 
 
 class PostBatchParameters(TaskParameters):
@@ -66,6 +66,22 @@ def _brief(
     )
 
 
+def planned_brief(slot: Slot, character: Character, world: WorldDescription, reason: str) -> PostBrief:
+    """The idea that the plan itself holds, for one that moderation refuses to have written: a form and a place in the story."""
+    event = world.calendar[slot.event - 1] if slot.event else None
+    return PostBrief(
+        key=post_key(character.key, slot.order),
+        character=character.key,
+        username=character.username,
+        order=slot.order,
+        moment=event.moment if event else "",
+        idea=f"{slot.form.name}: {slot.form.how}. In the story: {slot.beat}. Something small, seen on an ordinary day.",
+        form=slot.form.name,
+        event=event.name if event else "",
+        moderation=f"the model's ideas were refused by moderation: {reason}",
+    )
+
+
 @durable_task(Level.ITEM)
 async def generate_post_batch(
     parameters: PostBatchParameters,
@@ -78,8 +94,8 @@ async def generate_post_batch(
 ) -> PostBriefs:
     """Plan exactly the posts asked for; ``earlier`` are all ideas of this character's former batches.
 
-    Too few are asked for again, too many cut, repeats asked for again with the reason, refused ones more softly. Raises
-    InvalidAnswerError when ``MOST_ANSWERS`` answers did not suffice, RefusedError after ``MOST_REFUSALS``.
+    Too few are asked for again, too many cut, repeats asked for again with the reason, refused ones more softly; what is refused
+    ``MOST_REFUSALS`` times is planned without the model. Raises InvalidAnswerError when ``MOST_ANSWERS`` answers did not suffice.
     """
     slots = ask_posts.line_of(request, world, character, acquaintances).slots
     made: dict[int, PostBrief] = {}
@@ -104,8 +120,11 @@ async def generate_post_batch(
         except RefusedError as refusal:
             refusals += 1
             if refusals == MOST_REFUSALS:
-                raise
-            softened, complaints = refusal.reason, []
+                planned = {n: planned_brief(slots[parameters.first + n - 1], character, world, refusal.reason) for n in missing}
+                made |= planned
+                return PostBriefs(briefs=tuple(made[number] for number in sorted(made)))
+            # The number is told, too: the very same request would be refused again.
+            softened, complaints = f"{refusal.reason}; {refusals} so far" if refusals > 1 else refusal.reason, []
             continue
         complaints = []
         settled = settle(draft.ideas, missing)

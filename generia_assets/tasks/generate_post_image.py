@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 from generia_assets.content import ask_world, draw
 from generia_assets.content.documents import Character, Post, PostImage, Quality, WorldDescription, WorldRequest
-from generia_assets.content.pictures import POST_SIZE, neutral_prompt, picture_prompt
+from generia_assets.content.pictures import POST_SIZE, milder_prompts, picture_prompt
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
-from generia_assets.tasks.ladders import paint_or_neutral, refined_scene
+from generia_assets.tasks.ladders import paint_down_the_ladder, refined_scene
 from generia_assets.tasks.tools import MediaType, NewPost, Picture, Tools
 
 
@@ -24,10 +24,10 @@ async def generate_post_image(
     character: Character,
     post: Post,
 ) -> PostImage:
-    """Paint the picture in the world's style (a refused one becomes a neutral one) and publish the post with it."""
-    neutral = neutral_prompt(world, "post")
+    """Paint the picture in the world's style (a refused one becomes a milder one) and publish the post with it."""
+    milder = milder_prompts(world, "post")
     if post.deleted_reason:
-        prompt = neutral
+        prompt = post.image_prompt
     else:
         scene = post.image_prompt
         if request.quality is Quality.HIGH:
@@ -42,7 +42,7 @@ async def generate_post_image(
         height=height,
         seed=draw.number(request.seed, "picture", "post", post.key),
     )
-    media = await paint_or_neutral(tools.painter, picture, neutral, character_id=character.character_id)
+    media = await paint_down_the_ladder(tools.painter, picture, milder, character_id=character.character_id)
     post_id = await tools.publisher.post(
         NewPost(character_id=character.character_id, caption=post.content, media_id=media.media_id, tags=post.hashtags)
     )

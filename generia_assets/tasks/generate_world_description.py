@@ -12,6 +12,8 @@ from generia_assets.content.documents import (
     WorldRequest,
 )
 from generia_assets.content.drafts import WorldDraft, in_language
+from generia_assets.content.prompt import Prompt
+from generia_assets.content.rendering import complaint
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
 from generia_assets.tasks.ladders import write_down_the_ladder
 from generia_assets.tasks.tools import Tools
@@ -36,6 +38,8 @@ PLATFORM_FIELDS = frozenset(
     }
 )
 """The fields of a world that the platform's pages know (contracts.md); the others are for later requests to the model."""
+MOST_DOUBTS = 2
+"""Times a world in another script than its sentence's is asked about. One that the user asked for is answered the same again."""
 
 
 def world_of(draft: WorldDraft, request: WorldRequest) -> WorldDescription:
@@ -80,15 +84,19 @@ async def generate_world_description(parameters: TaskParameters, tools: Tools, r
     Raises RefusedError, with a message for the user, when moderation refuses the sentence as it is and told more softly.
     """
     draft_class = in_language(WorldDraft, request.language) if request.language else WorldDraft
+    doubts: list[str] = []
+
+    def rung(reason: str) -> Prompt:
+        return ask_world.world_description(request, softened=reason).with_complaints(*doubts)
+
     try:
-        draft, _ = await write_down_the_ladder(
-            tools.writer,
-            draft_class,
-            [
-                lambda _: ask_world.world_description(request),
-                lambda reason: ask_world.world_description(request, softened=reason),
-            ],
-        )
+        draft, reason = await write_down_the_ladder(tools.writer, draft_class, [rung, rung])
+        while len(doubts) < MOST_DOUBTS and not request.language:
+            seems = languages.in_doubt(draft.content_language, request.user_prompt)
+            if not seems:
+                break
+            doubts.append(complaint("language", named=languages.canonical(draft.content_language), seems=seems))
+            draft = await tools.writer.write(rung(reason), draft_class)
     except RefusedError as refusal:
         raise RefusedError(
             f"The language model's moderation refuses a world of this prompt ({refusal.reason}). "

@@ -7,9 +7,9 @@ import logging
 from generia_assets.content import ask_world, draw
 from generia_assets.content.documents import Media, WorldDescription, WorldImages, WorldRequest
 from generia_assets.content.drafts import WorldImagesDraft
-from generia_assets.content.pictures import HEADER_SIZE, ICON_SIZE, neutral_prompt, picture_prompt
+from generia_assets.content.pictures import HEADER_SIZE, ICON_SIZE, milder_prompts, picture_prompt
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
-from generia_assets.tasks.ladders import paint_or_neutral
+from generia_assets.tasks.ladders import paint_down_the_ladder
 from generia_assets.tasks.tools import MediaType, Picture, Tools
 from resources.outcomes import RefusedError
 
@@ -27,22 +27,23 @@ async def generate_world_image(
     """Write both prompts, paint both pictures in the world's visual style, and give them to the world on the platform."""
     try:
         draft = await tools.writer.write(ask_world.world_images(request, world), WorldImagesDraft)
-        prompts = {kind: picture_prompt(world, kind, scene) for kind, scene in _scenes(draft)}
+        prompts, reason = {kind: picture_prompt(world, kind, scene) for kind, scene in _scenes(draft)}, ""
     except RefusedError as refusal:
         log.warning("the prompts of the world's pictures were refused (%s); painting neutral ones", refusal.reason)
-        prompts = {}
+        prompts, reason = {}, f"prompt refused by moderation: {refusal.reason}"
 
     async def paint(kind: str, media_type: MediaType, size: tuple[int, int]) -> Media:
         width, height = size
-        neutral = neutral_prompt(world, kind)
+        milder = milder_prompts(world, kind)
         picture = Picture(
             media_type=media_type,
-            prompt=prompts.get(kind, neutral),
+            prompt=prompts.get(kind, milder[0]),
             width=width,
             height=height,
             seed=draw.number(request.seed, "picture", kind),
         )
-        return await paint_or_neutral(tools.painter, picture, neutral)
+        media = await paint_down_the_ladder(tools.painter, picture, milder)
+        return media.model_copy(update={"moderation": reason or media.moderation})
 
     header = await paint("header", MediaType.WORLD_HEADER, HEADER_SIZE)
     icon = await paint("icon", MediaType.WORLD_ICON, ICON_SIZE)

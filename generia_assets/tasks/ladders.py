@@ -40,13 +40,25 @@ async def write_down_the_ladder(writer: Writer, draft: type[DraftT], rungs: Sequ
     return await writer.write(rungs[-1](reason), draft), reason
 
 
-async def paint_or_neutral(painter: Painter, picture: Picture, neutral: str, *, character_id: str | None = None) -> Media:
-    """The picture, or one of the ``neutral`` prompt when the first is refused; raises RefusedError when that is refused too."""
-    try:
-        return await painter.paint(picture, character_id=character_id)
-    except RefusedError as refusal:
-        log.warning("a picture (%s) was refused (%s); painting a neutral one", picture.media_type.name, refusal.reason)
-        return await painter.paint(picture.model_copy(update={"prompt": neutral}), character_id=character_id)
+async def paint_down_the_ladder(
+    painter: Painter, picture: Picture, milder: Sequence[str], *, character_id: str | None = None
+) -> Media:
+    """The picture, or the first of the ``milder`` prompts that is not refused, with the reason for it.
+
+    Raises the last RefusedError when every one was refused.
+    """
+    reason = ""
+    for prompt in milder:
+        try:
+            media = await painter.paint(picture, character_id=character_id)
+        except RefusedError as refusal:
+            log.warning("a picture (%s) was refused (%s); painting a milder one", picture.media_type.name, refusal.reason)
+            reason = reason or f"refused by moderation: {refusal.reason}"
+            picture = picture.model_copy(update={"prompt": prompt})
+        else:
+            return media.model_copy(update={"moderation": reason})
+    media = await painter.paint(picture, character_id=character_id)
+    return media.model_copy(update={"moderation": reason})
 
 
 async def refined_scene(writer: Writer, prompt: Prompt, scene: str) -> str:

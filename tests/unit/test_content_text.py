@@ -139,13 +139,23 @@ def test_languages_go_by_one_name():
 
 
 def test_a_foreign_text_is_noticed():
-    """English in a Russian world is foreign, Russian with a brand name is not; Latin scripts cannot be told apart."""
+    """English in a Russian world is foreign, Russian with a brand name is not, Russian in a Spanish world is."""
     assert languages.checked_script("Russian") == "Cyrillic"
     assert not languages.is_native("This is English", "Cyrillic")
     assert languages.is_native("Купил Zippo и iPhone у соседки с третьего этажа", "Cyrillic")
     assert languages.is_native("42!", "Cyrillic")
     assert languages.is_native("漢字かな", "Kana")
-    assert languages.checked_script("Spanish") is None
+    assert languages.checked_script("Spanish") == "Latin"
+    assert not languages.is_native("Это по-русски", "Latin")
+    assert languages.checked_script("Quenya") is None
+
+
+def test_a_language_of_another_script_than_the_sentence_is_in_doubt():
+    """A world said to be English is in doubt when its sentence is in Cyrillic, and not when both are of one script."""
+    assert languages.in_doubt("English", "Город на спине черепахи, где никто не спит") == "Russian"
+    assert languages.in_doubt("Ukrainian", "Город на спине черепахи, где никто не спит") == ""
+    assert languages.in_doubt("Spanish", "A town on a tortoise") == ""
+    assert languages.in_doubt("Quenya", "A town on a tortoise") == ""
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from emulators.gemini.api.schema import checked_schema
 from emulators.gemini.api.wire import GenerationConfig, ThinkingConfig, parse
 from emulators.gemini.faults import Dice, Faults, draw
 from emulators.gemini.quotas import Quotas
-from emulators.gemini.spoil import spoiled_text, spoiled_value, truncated
+from emulators.gemini.spoil import HOSTILE, spoiled_text, spoiled_value, truncated
 from emulators.gemini.usage import PrefixCache, Usage, thinking_tokens, tokens
 
 FLASH, LITE = MODELS["gemini-2.5-flash"], MODELS["gemini-3.5-flash-lite"]
@@ -214,3 +214,15 @@ def test_damage_is_damage():
         assert isinstance(mistyped, dict)
         assert [type(value) for value in mistyped.values()] != [str, list, int]
     assert spoiled_text(text, "fenced_json", rng) == f"```json\n{text}\n```"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_hostile_text_is_json_whose_text_nobody_can_use(seed: int):
+    """Every kind is JSON that parses, in ASCII, and holds something that must not be stored as it is."""
+    value: JsonValue = {"name": "a harbour", "people": [{"concept": "sells rope", "number": 1}]}
+    hostile = spoiled_value(value, "hostile_text", random.Random(seed))
+    text = json.dumps(hostile)
+    assert text.isascii()
+    assert json.loads(text) == hostile != value
+    held = json.dumps(hostile, ensure_ascii=False)
+    assert len(held) >= 1_000_000 or any(mark in held for mark in HOSTILE)

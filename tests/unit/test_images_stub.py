@@ -14,7 +14,7 @@ from resources.image_stub.lettering import letter, spelled
 from resources.image_stub.painting import paint
 from resources.image_stub.words import Vocabulary
 from resources.images import GeneratedImage, ImageGenerator
-from resources.outcomes import FatalCallError
+from resources.outcomes import FatalCallError, RefusedError
 
 PROMPTS = [
     "A mountain village at dusk with lanterns",
@@ -165,3 +165,14 @@ def test_words_suggest_by_their_beginning_or_as_a_whole(prompt, suggested):
     """A beginning suits all its words, a whole word only itself, and what is suggested comes in the prompt's order."""
     vocabulary = Vocabulary(wind="wind. windy", tea="tea.", town="town город", sea="sea. моря.")
     assert vocabulary.suggested(prompt) == suggested
+
+
+async def test_a_refused_word_is_refused_as_moderation_does_it():
+    """A prompt with a refused word, in any case, is refused with a reason; part of a word is not the word."""
+    stub = StubImageGenerator(refused_words=["Lantern"])
+    order = {"width": 64, "height": 64, "seed": 1, "idempotency_key": "k"}
+    with pytest.raises(RefusedError, match="lantern") as refusal:
+        await stub.generate(prompt="a LANTERN, lit", **order)
+    assert refusal.value.reason == "WORD"
+    assert (await stub.generate(prompt="two lanterns", **order)).data
+    await stub.aclose()

@@ -152,19 +152,33 @@ async def test_relations_with_nobody_are_dropped_and_missing_ones_asked_once():
 
 
 async def test_a_refused_person_is_told_more_softly_then_mildly():
-    """First refusal: the same concept for a general audience; second: only the name and one line; third: the refusal itself."""
+    """First refusal: the same concept for a general audience; second: only the name and one line; it is marked."""
     request, world, brief = a_request(), a_world(), a_brief(3, a_request())
     bench = a_bench(refused(), refused(), character_answer(0))
-    await generate_character(THIRD, bench.tools, request, world, brief, ())
+    person = await generate_character(THIRD, bench.tools, request, world, brief, ())
+    assert "softer words" in person.moderation
     first, second, third = (prompt.item for prompt in bench.writer.prompts)
     assert brief.concept in first
     assert brief.concept in second
     assert "general audience" in second
     assert brief.concept not in third
-    bench = a_bench(refused(), refused(), refused())
-    with pytest.raises(RefusedError):
-        await generate_character(THIRD, bench.tools, request, world, brief, ())
-    assert not bench.publisher.published
+
+
+async def test_a_person_refused_on_every_rung_is_what_the_concept_says():
+    """Nobody is missing: the profile tells the concept that moderation let through, and is marked with the reason."""
+    request, world, brief = a_request(), a_world(), a_brief(3, a_request())
+    bench = a_bench(refused(), refused(), refused("SPII"))
+    person = await generate_character(THIRD, bench.tools, request, world, brief, ())
+    assert (person.username, person.background_story) == (brief.username, brief.concept)
+    assert person.moderation.endswith("SPII")
+    assert person.character_id == "character-1"
+
+
+async def test_a_batch_refused_twice_for_one_reason_is_not_asked_the_same_again():
+    """Moderation judges the request, so that each further refusal changes it."""
+    bench = a_bench(refused(), refused(), people_answer(range(1, 11)))
+    await generate_character_batch(TEN, bench.tools, a_request(), a_world(), Roster())
+    assert len({prompt.parts for prompt in bench.writer.prompts}) == 3
 
 
 async def test_an_avatar_needs_no_call_of_the_model():
@@ -183,13 +197,16 @@ async def test_an_avatar_needs_no_call_of_the_model():
 
 
 async def test_a_refused_avatar_becomes_a_neutral_one():
-    """A refused portrait is painted neutrally; when that is refused too, the task fails with the refusal."""
+    """A refused portrait is painted neutrally, then without a word of the world; the picture says why."""
     request, world = a_request(), a_world()
     bench = a_bench(refused_pictures=1)
     avatar = await generate_character_avatar(THIRD, bench.tools, request, world, a_character(3, request))
     assert avatar.avatar.prompt == neutral_prompt(world, "avatar")
+    assert avatar.avatar.moderation == "refused by moderation: SAFETY"
+    avatar = await generate_character_avatar(THIRD, a_bench(refused_pictures=2).tools, request, world, a_character(3, request))
+    assert world.visual_style not in avatar.avatar.prompt
     with pytest.raises(RefusedError):
-        await generate_character_avatar(THIRD, a_bench(refused_pictures=2).tools, request, world, a_character(3, request))
+        await generate_character_avatar(THIRD, a_bench(refused_pictures=3).tools, request, world, a_character(3, request))
 
 
 @pytest.mark.parametrize(

@@ -76,12 +76,15 @@ async def test_a_model_without_ideas_ends():
 
 
 async def test_refused_ideas_are_asked_for_more_softly():
-    """After a refusal the batch is asked for a general audience; the third refusal is the task's failure."""
+    """After a refusal the batch is asked for a general audience, each time in another request; then the plan gives the ideas."""
     bench = a_bench(refused("SAFETY"), ideas_answer(range(1, 7)))
     assert len((await ideas(bench)).briefs) == 6
     assert "refused by moderation (SAFETY)" in bench.writer.prompts[1].item
-    with pytest.raises(RefusedError):
-        await ideas(a_bench(refused(), refused(), refused()))
+    bench = a_bench(refused(), refused(), refused())
+    planned = (await ideas(bench)).briefs
+    assert len({prompt.parts for prompt in bench.writer.prompts}) == 3
+    assert [brief.order for brief in planned] == list(range(6))
+    assert all(brief.moderation.endswith("SAFETY") for brief in planned)
 
 
 async def test_a_post_mentions_only_people_who_exist():
@@ -140,12 +143,12 @@ async def test_the_last_act_publishes_the_post():
 
 
 async def test_a_refused_picture_becomes_a_neutral_one():
-    """The post is published all the same; when the neutral picture is refused too nothing is published."""
+    """The post is published all the same; when the mildest picture is refused too nothing is published."""
     post = await a_post(a_bench(post_answer()))
     bench = a_bench(refused_pictures=1)
     published = await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post)
     assert published.image.prompt == neutral_prompt(WORLD, "post")
-    bench = a_bench(refused_pictures=2)
+    bench = a_bench(refused_pictures=3)
     with pytest.raises(RefusedError):
         await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post)
     assert not bench.publisher.published

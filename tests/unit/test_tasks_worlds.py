@@ -81,6 +81,17 @@ async def test_an_ordered_language_counts_more_than_the_model_s_word():
         await generate_world_description(WORLD, bench.tools, a_request(RUSSIAN, language="Russian"))
 
 
+async def test_a_world_in_another_script_than_its_sentence_is_asked_about():
+    """A Russian sentence answered in English is asked again with the doubt; an answer that stays English twice is meant so."""
+    bench = a_bench(world_answer("English"), world_answer("Russian"))
+    world = await generate_world_description(WORLD, bench.tools, a_request(RUSSIAN))
+    assert world.user_preferences.language == "Russian"
+    assert "seems to be in Russian" in bench.writer.prompts[1].complaints[0]
+    bench = a_bench(*[world_answer("English")] * 3)
+    world = await generate_world_description(WORLD, bench.tools, a_request(RUSSIAN))
+    assert world.user_preferences.language == "English"
+
+
 async def test_a_refused_world_is_asked_more_softly_once():
     """A refused sentence is told once more for a general audience, with the user's words unchanged."""
     bench = a_bench(refused("SAFETY"), world_answer())
