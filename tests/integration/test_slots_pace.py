@@ -11,17 +11,22 @@ from tests.slots_tools import Gauge, backlog, until
 
 
 @pytest.fixture
-async def make(mongodb_uri, mongo_database_name):
-    made = []
+async def fleet(mongodb_uri, mongo_database_name):
     async with connect_async(mongodb_uri) as client:
+        yield client[mongo_database_name].fleet
 
-        def one(holder, *, limit=16):
-            made.append(Slots(client[mongo_database_name].fleet, "llm", limit=limit, lease_seconds=30, holder=holder))
-            return made[-1]
 
-        yield one
-        for slots in made:
-            await slots.aclose()
+@pytest.fixture
+async def make(fleet):
+    made = []
+
+    def one(holder, *, limit=16):
+        made.append(Slots(fleet, "llm", limit=limit, lease_seconds=30, holder=holder))
+        return made[-1]
+
+    yield one
+    for slots in made:
+        await slots.aclose()
 
 
 async def one_call(slots):
@@ -54,14 +59,14 @@ async def test_a_lowered_ceiling_is_kept_even_with_a_backlog(make):
     assert gauge.most == 12
 
 
-async def test_the_ceiling_never_falls_below_one(make):
+async def test_the_ceiling_never_falls_below_one(make, fleet):
     """However often the provider refuses, one call at a time goes on."""
-    slots = make("a", limit=2)
-    for ceiling in (1, 1, 1):
-        slots.limited(started_at=await one_call(slots), retry_after=None)
-        await one_call(slots)
-        await until(lambda ceiling=ceiling: slots.view.ceiling == ceiling)
-    await asyncio.wait_for(one_call(slots), timeout=5)
+    slots, other = make("a", limit=1), make("b", limit=1)
+    for _ in range(3):
+        slots.limited(started_at=await one_call(slots), retry_after=0.1)
+        await until(lambda: slots.view.in_use == 0)
+        await asyncio.wait_for(one_call(slots), timeout=5)
+        await asyncio.wait_for(one_call(other), timeout=5)
 
 
 async def test_twenty_five_successes_lift_a_lowered_ceiling_by_one_up_to_the_limit(make):
@@ -87,6 +92,5 @@ async def test_a_demanded_wait_holds_for_the_other_processes_too(make):
     demanded_at = await one_call(first)
     first.limited(started_at=demanded_at, retry_after=1.0)
     await until(lambda: first.view.ceiling == 12)
-    for slots in (first, second):
-        waited = await asyncio.wait_for(one_call(slots), timeout=5) - demanded_at
-        assert 0.95 <= waited < 1.5
+    for called_at in await asyncio.gather(one_call(first), one_call(second)):
+        assert 0.95 <= called_at - demanded_at < 1.5
