@@ -31,6 +31,7 @@ from generia_assets.content.documents import (
 )
 from generia_assets.content.names import Roster
 from generia_assets.content.shares import BATCH
+from generia_assets.durable.items import batch_key
 from generia_assets.durable.journal import Journal, TaskFailedError, TaskSpec
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
@@ -64,7 +65,7 @@ _POSTS = frozenset({TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskTy
 class Selection:
     """What a run makes: task types, and of these only the items named in ``keys`` (none named: all).
 
-    A character's key names everything of that character.
+    A character's key names everything of that character; concepts are made again by their batch's key only (items.py).
     """
 
     types: frozenset[TaskType]
@@ -133,8 +134,8 @@ class Conductor:
     async def _briefs(self, batch: int, roster: Roster) -> Sequence[CharacterBrief]:
         first = batch * BATCH
         count = min(BATCH, self._request.users_count - first)
-        key = f"b{batch:03d}"
-        if TaskType.GENERATE_CHARACTER_BATCH not in self._selection.types:
+        key = batch_key(first)
+        if not self._selection.makes(TaskType.GENERATE_CHARACTER_BATCH, key):
             return await self._materialized.briefs(first, count)
         parameters = CharacterBatchParameters(key=key, first=first, count=count)
         made = await self._journal.perform(

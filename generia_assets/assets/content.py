@@ -16,12 +16,10 @@ from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER,
 from generia_assets.assets.description import figures, previews, sample
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS, Materialized, results, with_the_rest
-from generia_assets.assets.runs import CONTENT, assignment_of, selected_types, works_last
+from generia_assets.assets.runs import CONTENT, CONTENT_STEP, assignment_of, selected_types, works_last
 from generia_assets.assets.worker import Worker
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
-from generia_assets.durable.collections import TASKS
-from generia_assets.durable.generations import TASK_TAG
-from generia_assets.durable.orders import PartParameters
+from generia_assets.durable.commits import Change
 from generia_assets.durable.session import WorldSession
 from generia_assets.partitions import worlds
 from resources.mongo_io_manager import DocumentStore, DocumentStream, MongoIOManager
@@ -36,19 +34,21 @@ INTERNAL_DEPS: dict[str, set[str]] = {
     "post_images": {"world_request", "world_description", "posts", "characters"},
 }
 
+_COUNTERS = {"characters": "users_created", "post_images": "posts_created"}
+
 
 class ContentConfig(dg.Config):
     """Which items to make again."""
 
     keys: list[str] = Field(
         default=[],
-        description="Only these items, by key: c00007 is everything of the eighth character, c00007-p00003 that person's fourth "
+        description="Only these items, by key: c0007 is everything of the eighth character, c0007-p0003 that person's fourth "
         "post. Empty: all. The other items stay as they are.",
     )
 
 
 @dg.multi_asset(
-    name="world_content",
+    name=CONTENT_STEP,
     outs={
         name: dg.AssetOut(
             io_manager_key="mongo_io_manager",
@@ -77,8 +77,8 @@ def world_content(
 ) -> Iterator[dg.Output[DocumentStream[Document]]]:
     """Make what is selected, streaming; then hand each asset's documents to the io manager."""
     world_id, store = context.partition_key, documents.store
-    keys = tuple(config.keys) or _ordered_keys(context, generator)
-    with generator.world(context, assignment_of(context, keys=keys), last=works_last(context)) as worker:
+    del config  # read with the run's own configuration (runs.py), since an earlier step may be the one that takes the world
+    with generator.world(context, assignment_of(context, generator), last=works_last(context)) as worker:
 
         async def make(session: WorldSession) -> None:
             selection = Selection(selected_types(context), frozenset(session.generation.keys))
@@ -91,16 +91,14 @@ def world_content(
         for name in CONTENT:
             if name in selected:
                 yield _output(name, world_id, worker, store, generator)
+        if worker.taken.generation.keys:
+            worker.say(lambda session: session.commits.commit(_recounted(store, world_id)))
 
 
-def _ordered_keys(context: dg.AssetExecutionContext, generator: GeneratorResource) -> tuple[str, ...]:
-    """The items an order by message names; they lie in MongoDB under its task."""
-    task_id = context.run.tags.get(TASK_TAG)
-    if task_id is None:
-        return ()
-    with generator.mongo.connection() as database:
-        task = database[TASKS].find_one({"_id": task_id}, {"parameters": 1}) or {}
-    return PartParameters.model_validate(task.get("parameters") or {}).keys
+def _recounted(store: DocumentStore, world_id: str) -> Change:
+    """After some items only: an item that had failed before adds to what the world has, one made again does not."""
+    counts = {counter: store.count(ASSETS[name].place, world_id) or 0 for name, counter in _COUNTERS.items()}
+    return Change(values=counts)
 
 
 def _output(

@@ -13,6 +13,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from generia_assets.assets.worker import Worker
 from generia_assets.durable.generations import Parked
 from generia_assets.durable.journal import TaskFailedError
+from generia_assets.durable.orders import OrderError
 from generia_assets.durable.ownership import WorldTakenError
 from generia_assets.durable.session import TooManyTakeoversError
 from generia_assets.tasks.init_world_creation import WorldRequestError
@@ -26,6 +27,7 @@ _SPEAKS_FOR_ITSELF = (
     MongoUnavailableError,
     WorldTakenError,
     TooManyTakeoversError,
+    OrderError,
     LookupError,
 )
 """Errors whose message tells a person what happened and what to do; others are bugs and keep their traceback."""

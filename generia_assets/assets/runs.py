@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dagster as dg
 
+from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS
+from generia_assets.durable.collections import TASKS
 from generia_assets.durable.generations import TASK_TAG, RunIdentity, Workload
-from generia_assets.durable.orders import validated_parameters
+from generia_assets.durable.orders import PartParameters, validated_parameters
 from generia_assets.durable.session import Assignment
 from generia_assets.durable.workload import workload
 from generia_assets.settings import settings
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDocument
 
+CONTENT_STEP = "world_content"
 CONTENT = ("world_images", "character_briefs", "characters", "character_avatars", "post_briefs", "posts", "post_images")
 """The assets that the streaming multi-asset makes."""
 
@@ -31,16 +34,17 @@ def works_last(context: dg.AssetExecutionContext) -> bool:
 
 
 def assignment_of(
-    context: dg.AssetExecutionContext, *, keys: tuple[str, ...] = (), parameters: MongoDocument | None = None
+    context: dg.AssetExecutionContext, generator: GeneratorResource, *, parameters: MongoDocument | None = None
 ) -> Assignment:
-    """What this run is to do with its world."""
+    """What this run is to do with its world: the same for each of its steps, since the first one takes the world."""
     world_id = context.partition_key
     makes = [ASSETS[name].task_type for name in selected_assets(context)]
-    run = context.run
+    run, keys = context.run, keys_of(context, generator)
 
     def new_workload(order: MongoDocument) -> Workload:
         validated = validated_parameters({name: value for name, value in order.items() if name != "task_id"})
-        return workload(world_id, validated, makes, spare=settings().budget_spare, max_cost_usd=settings().max_cost_usd)
+        spare, cap = settings().budget_spare, settings().max_cost_usd
+        return workload(world_id, validated, makes, spare=spare, max_cost_usd=cap, keys=keys)
 
     return Assignment(
         world_id=world_id,
@@ -50,6 +54,19 @@ def assignment_of(
         workload=new_workload,
         parameters=parameters,
     )
+
+
+def keys_of(context: dg.AssetExecutionContext, generator: GeneratorResource) -> tuple[str, ...]:
+    """The items this run is restricted to: by its launch form, or by the order it carries out, whose keys lie in MongoDB."""
+    config = context.run.run_config.get("ops", {}).get(CONTENT_STEP, {}).get("config") or {}
+    if given := config.get("keys"):
+        return tuple(given)
+    task_id = context.run.tags.get(TASK_TAG)
+    if task_id is None or len(selected_assets(context)) == len(ASSETS):
+        return ()
+    with generator.mongo.connection() as database:
+        task = database[TASKS].find_one({"_id": task_id}, {"parameters": 1}) or {}
+    return PartParameters.model_validate(task.get("parameters") or {}).keys
 
 
 def selected_types(context: dg.AssetExecutionContext) -> frozenset[TaskType]:

@@ -37,7 +37,7 @@ def world_description(
     context: dg.AssetExecutionContext, generator: GeneratorResource, world_request: WorldRequest
 ) -> Iterator[dg.Output[DocumentStream[WorldDescription]]]:
     """Ask for the description, tell the platform, store it as WorldParameters."""
-    with generator.world(context, assignment_of(context), last=works_last(context)) as worker:
+    with generator.world(context, assignment_of(context, generator), last=works_last(context)) as worker:
 
         async def describe(session: WorldSession) -> WorldDescription:
             parameters = TaskParameters(key=WORLD_KEY)

@@ -70,7 +70,7 @@ def world_request(
         given = _order(world_id, config, generator)
     except OrderError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
-    assignment = assignment_of(context, parameters=given)
+    assignment = assignment_of(context, generator, parameters=given)
     with generator.world(context, assignment, last=works_last(context)) as worker:
 
         async def check(session: WorldSession) -> WorldRequest:
@@ -97,7 +97,7 @@ def world_request(
 
 def _order(world_id: str, config: WorldRequestConfig, generator: GeneratorResource) -> MongoDocument | None:
     """The new parameters, if the launch form has any; a world nobody has ordered yet is recorded with them."""
-    if not re.match(WORLD_ID_PATTERN, world_id):
+    if not re.fullmatch(WORLD_ID_PATTERN, world_id):
         raise OrderError(f"partition {world_id!r}: name a world by letters, digits, - and _, at most 64")
     given = config.parameters()
     with generator.mongo.connection() as database:

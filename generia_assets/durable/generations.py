@@ -151,7 +151,10 @@ async def begin(
 
 
 def _fresh(workload: Workload, generation: Generation, status: WorldStatus) -> dict[str, object]:
-    makes = set(generation.tasks)
+    def kept(created: int, task_type: TaskType) -> int:
+        """What counts as created of these although the generation begins: what it does not make again."""
+        return max(0, created - workload.tasks.get(task_type, 0)) if generation.keys or task_type not in workload.tasks else 0
+
     return {
         "generation": generation.id,
         "parameters": status.parameters,
@@ -161,8 +164,8 @@ def _fresh(workload: Workload, generation: Generation, status: WorldStatus) -> d
         "task_predicted": sum(workload.tasks.values()),
         "users_predicted": workload.users,
         "posts_predicted": workload.posts,
-        "users_created": 0 if TaskType.GENERATE_CHARACTER in makes and not generation.keys else status.users_created,
-        "posts_created": 0 if TaskType.GENERATE_POST_IMAGE in makes and not generation.keys else status.posts_created,
+        "users_created": kept(status.users_created, TaskType.GENERATE_CHARACTER),
+        "posts_created": kept(status.posts_created, TaskType.GENERATE_POST_IMAGE),
         "api_call_limits_LLM": workload.call_limits[Api.LLM],
         "api_call_limits_images": workload.call_limits[Api.IMAGE],
         "api_calls_made_LLM": 0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from math import ceil
 
@@ -10,6 +10,7 @@ from generia_assets.content import draw
 from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.content.plan import plan
 from generia_assets.durable.generations import Workload
+from generia_assets.durable.items import tasks_of
 from generia_assets.durable.orders import WorldParametersOrder
 from generia_assets.tasks.kinds import TaskType
 from resources.outside import Api
@@ -32,14 +33,36 @@ _IMAGE_CALLS_OF = {
 
 
 def workload(
-    world_id: str, order: WorldParametersOrder, makes: Collection[TaskType], *, spare: float, max_cost_usd: float | None
+    world_id: str,
+    order: WorldParametersOrder,
+    makes: Collection[TaskType],
+    *,
+    spare: float,
+    max_cost_usd: float | None,
+    keys: Collection[str] = (),
 ) -> Workload:
-    """What making these task types of this order takes. ``spare``: share added to the computed calls, rounded up."""
-    planned = plan(request_of(world_id, order))
-    llm = sum(planned.llm_calls[name] for task_type in makes for name in _LLM_CALLS_OF.get(task_type, ()))
-    images = sum(planned.image_calls[name] for task_type in makes for name in _IMAGE_CALLS_OF.get(task_type, ()))
+    """What making these task types of this order takes, or of these items only. Raises ``OrderError`` for a key of no item.
+
+    ``spare``: share added to the computed calls, rounded up.
+    """
+    request = request_of(world_id, order)
+    planned = plan(request)
+    whole = {task_type: planned.tasks[task_type.value] for task_type in TaskType if task_type in makes}
+    of_items = tasks_of(request, keys) if keys else whole
+    tasks = {task_type: of_items[task_type] for task_type in whole}
+
+    def calls(planned_calls: Mapping[str, int], names_of: Mapping[TaskType, tuple[str, ...]]) -> int:
+        """Every task of a type takes as many calls as every other, so that part of the tasks takes that part of the calls."""
+        return sum(
+            planned_calls[name] * count // whole[task_type]
+            for task_type, count in tasks.items()
+            if count
+            for name in names_of.get(task_type, ())
+        )
+
+    llm, images = calls(planned.llm_calls, _LLM_CALLS_OF), calls(planned.image_calls, _IMAGE_CALLS_OF)
     return Workload(
-        tasks={task_type: planned.tasks[task_type.value] for task_type in TaskType if task_type in makes},
+        tasks=tasks,
         call_limits={Api.LLM: ceil(llm * (1 + spare)), Api.IMAGE: ceil(images * (1 + spare))},
         cost_limit_usd=order.max_cost_usd or max_cost_usd,
         users=order.users_count,

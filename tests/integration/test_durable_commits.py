@@ -63,9 +63,9 @@ async def test_many_concurrent_changes_are_few_transactions_and_every_counter_is
 async def test_tasks_listed_twice_are_counted_once(world: DurableWorld) -> None:
     """``tasks_total`` grows by what was really added, however often the same tasks are listed."""
     run = await world.run()
-    for _ in range(2):
-        await run.commits.commit(Change(enlist=[a_pending_task(world, n) for n in range(5)]))
-    assert world.status["tasks_total"] == 1 + 5
+    for listed in (5, 6):
+        await run.commits.commit(Change(enlist=[a_pending_task(world, n) for n in range(listed)]))
+    assert world.status["tasks_total"] == 1 + 6
 
 
 async def test_costs_stay_doubles_and_counters_ints(world: DurableWorld) -> None:

@@ -81,7 +81,7 @@ async def test_a_task_is_stored_with_the_contracts_fields_and_types(world: Durab
 
 
 @pytest.mark.parametrize("level", list(Level))
-@pytest.mark.parametrize("problem", [InvalidAnswerError("not JSON"), RefusedError("no", reason="SAFETY")], ids=["invalid", "refused"])
+@pytest.mark.parametrize("problem", [InvalidAnswerError("not JSON"), RefusedError("no", reason="SAFETY")], ids=type)
 async def test_attempts_are_counted_and_end_with_the_failure_in_the_status_record(
     world: DurableWorld, level: Level, problem: Exception
 ) -> None:
@@ -173,16 +173,16 @@ async def test_a_task_held_by_a_later_owner_is_refused(world: DurableWorld) -> N
 async def test_a_former_owners_result_is_not_written(world: DurableWorld) -> None:
     """A run that loses its world in the middle of a call cannot complete the task: result, counters and steps stay untouched."""
     former = await world.run("former")
-    released = asyncio.Event()
+    asked, released = asyncio.Event(), asyncio.Event()
 
     class Slow(Outside):
         async def answer(self, name: str) -> str:
+            asked.set()
             await released.wait()
             return await super().answer(name)
 
     doing = asyncio.create_task(former.journal(Slow()).perform(None, asking("first"), ITEM))
-    while not world.task(type="generate_post", status="in_progress"):
-        await asyncio.sleep(0.01)
+    await asyncio.wait_for(asked.wait(), 10)
     await world.take("later")
     released.set()
     with pytest.raises(LostWorldError):
@@ -244,7 +244,7 @@ async def test_the_steps_of_a_finished_task_are_gone(world: DurableWorld) -> Non
     """What was remembered for a death is forgotten with the commit that ends the task, well or for good."""
     run = await world.run()
     await run.journal(Outside()).perform(None, asking("first", "second"), ITEM)
+    failing = run.journal(Outside({"second": [InvalidAnswerError("no"), InvalidAnswerError("no")]}))
     with pytest.raises(TaskFailedError):
-        script: dict[str, list[Exception | str]] = {"second": [InvalidAnswerError("no")] * 2}
-        await run.journal(Outside(script)).perform(None, asking("first", "second"), TaskParameters(key="other"))
+        await failing.perform(None, asking("first", "second"), TaskParameters(key="other"))
     assert world.see[STEPS].count_documents({}) == 0

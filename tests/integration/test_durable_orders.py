@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Barrier
@@ -21,8 +20,8 @@ THREADS = 8
 
 
 @pytest.fixture
-def database(mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str) -> Iterator[Any]:
-    yield mongo_client[mongo_database_name]
+def database(mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str) -> Any:
+    return mongo_client[mongo_database_name]
 
 
 def at_once(database: Any, orders: list[Order]) -> list[RecordedOrder | OrderError]:
