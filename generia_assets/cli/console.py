@@ -61,5 +61,9 @@ def own_name() -> str:
     """How this command is called from here: by its name if that is found, else by its path."""
     if shutil.which("generia"):
         return "generia"
-    path = Path(sys.argv[0]).absolute()
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    return str(short(Path(sys.argv[0]).absolute()))
+
+
+def short(path: Path) -> Path:
+    """The path as people read it: from here, where it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

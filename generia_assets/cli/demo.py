@@ -15,7 +15,7 @@ from rich.console import Console
 
 from generia_assets.cli import inert
 from generia_assets.cli.addresses import database_at
-from generia_assets.cli.console import CommandError, own_name, remarks, results
+from generia_assets.cli.console import CommandError, own_name, remarks, results, short
 from generia_assets.cli.displays import Display, display_on
 from generia_assets.cli.follow import follow, world_status
 from generia_assets.cli.home import Home, claim
@@ -90,14 +90,13 @@ def _make_world(parts: PartList, home: Home, settings: Settings, order: WorldOrd
         result = world_result(database, status, sent)
         if status.status is State.COMPLETED:
             bill = "(Gemini's bill)" if parts.real_model else "(at Gemini's prices; the emulator bills nothing)"
-            media = home.root / "media" / order.world_id
+            media = short(home.root / "media" / order.world_id)
             print_summary(console, database, status, result, media=media, bill=bill)
             _say_where(console, home, settings, order.world_id)
         else:
-            remarks().print(
-                f"World {order.world_id} {status.status.value}: {inert.line(status.message) or 'no reason was recorded'}"
-            )
-            remarks().print(f"Logs: {home.logs}")
+            reason = inert.line(status.message) or "no reason was recorded"
+            remarks().print(f"World {order.world_id} {status.status.value}: {reason}\nLogs: {short(home.logs)}")
+        _let_the_run_end(database, order.world_id)
     return result
 
 
@@ -130,21 +129,20 @@ def _keep(parts: PartList, console: Console, world_id: str) -> None:
         time.sleep(0.5)
 
 
-def _dev(home: Home, settings: Settings) -> str:
-    """How to start `generia dev` on this demo's data."""
-    own = home.root == settings.generia_data_dir.absolute()
-    return "make dev" if own else f"GENERIA_DATA_DIR={home.root} make dev"
+def _place(home: Home, settings: Settings) -> str:
+    """What goes before a command that is to use this demo's folder; nothing if it is the usual one."""
+    return "" if home.root == settings.generia_data_dir.absolute() else f"GENERIA_DATA_DIR={short(home.root)} "
 
 
 def _say_where(console: Console, home: Home, settings: Settings, world_id: str) -> None:
-    console.print(f"  logs: {home.logs}")
-    console.print(f"\nTo look around: `{_dev(home, settings)}` (with Dagster's pages), and beside it, for example:")
-    console.print(f"  {own_name()} show {world_id} posts")
+    place = _place(home, settings)
+    console.print(f"  logs: {short(home.logs)}")
+    console.print(f"\nTo look around: {place}make dev (with Dagster's pages), and beside it, for example:")
+    console.print(f"  {place}{own_name()} show {world_id} posts")
 
 
 def _say_how_to_go_on(console: Console, home: Home, settings: Settings, world_id: str) -> None:
+    place = _place(home, settings)
     console.print(f"Interrupted. World {world_id} keeps what it has; all parts are being ended.")
-    console.print(
-        f"To go on: `{_dev(home, settings)}`; it takes the world up where it stands within a minute, or at once when told to:\n"
-        f"  {own_name()} resume {world_id}"
-    )
+    console.print(f"To go on: {place}make dev takes it up where it stands, within a minute; or at once when told to, by")
+    console.print(f"  {place}{own_name()} resume {world_id}")

@@ -12,11 +12,13 @@ from generia_assets.cli.console import own_name, results
 from generia_assets.cli.displays import display_on
 from generia_assets.cli.home import claim
 from generia_assets.cli.interrupts import interruptible, uninterrupted
-from generia_assets.cli.order_options import Latency
+from generia_assets.cli.order_options import Latency, whole
 from generia_assets.cli.part_list import MONGODB, WEBSERVER, Choice, PartList
 from generia_assets.settings import settings
 
-Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of Dagster's pages on this machine.")]
+Port = Annotated[
+    int, typer.Option("--port", parser=whole(1, 65_535), metavar="NUMBER", help="Port of Dagster's pages on this machine.")
+]
 CHECK_S = 0.5
 
 

@@ -23,7 +23,7 @@ from generia_assets.cli.addresses import addresses, database_at
 from generia_assets.cli.console import CommandError, results
 from generia_assets.cli.displays import progress_line
 from generia_assets.cli.follow import world_status
-from generia_assets.cli.order_options import Json, World
+from generia_assets.cli.order_options import Json, World, whole
 from generia_assets.cli.panel import STAGE_WORDS
 from generia_assets.cli.processes import last_lines
 from generia_assets.cli.sections import RECORDS, Section, counts, documents, types_of
@@ -38,8 +38,11 @@ AnyWorld = Annotated[str | None, typer.Argument(help="A world's id; without it t
 AnySection = Annotated[
     Section | None, typer.Argument(help="What to show; without it, how many objects each has.", show_default=False)
 ]
-Type = Annotated[str | None, typer.Option("--type", help="Only objects of this type (tasks, history, publications).")]
-Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many objects.")]
+Type = Annotated[
+    str | None, typer.Option("--type", metavar="NAME", help="Only objects of this type (tasks, history, publications).")
+]
+Limit = Annotated[int, typer.Option("--limit", parser=whole(1), metavar="NUMBER", help="At most so many objects.")]
+Lines = Annotated[int, typer.Option("--lines", parser=whole(1), metavar="NUMBER", help="Lines from the end.")]
 AnyPart = Annotated[str | None, typer.Argument(help="A part, such as daemon; without it they are listed.", show_default=False)]
 
 
@@ -69,7 +72,7 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
 
 
 def show(world: World, section: AnySection = None, of_type: Type = None, limit: Limit = 20, json: Json = False) -> None:
-    """Show every object that MongoDB keeps of a world, by section and type."""
+    """Show every object that MongoDB keeps of a world."""
     console = results()
     with _database() as database:
         _known(database, world)
@@ -97,7 +100,7 @@ def show(world: World, section: AnySection = None, of_type: Type = None, limit: 
 
 
 def stats(world: World, json: Json = False) -> None:
-    """Count a world's requests: calls, tokens, dollars and times, by what was asked and how it ended."""
+    """Count a world's requests: calls, tokens, dollars, times."""
     with _database() as database:
         known = _known(database, world)
         figures = request_figures(database, world)
@@ -125,8 +128,8 @@ def stats(world: World, json: Json = False) -> None:
     console.print(progress_line(known))
 
 
-def logs(part: AnyPart = None, lines: Annotated[int, typer.Option("--lines", min=1, help="Lines from the end.")] = 40) -> None:
-    """Show the logs of the parts that `generia demo` and `generia dev` start."""
+def logs(part: AnyPart = None, lines: Lines = 40) -> None:
+    """Show the logs of the parts that demo and dev start."""
     folder = settings().generia_data_dir.absolute() / "logs"
     known = {path.stem: path for path in sorted(folder.glob("*.log"))}
     console = results()

@@ -5,9 +5,10 @@ Here: meaning, units, limits and the messages for what is not allowed. Not here:
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
-from math import nan
+from math import inf, nan
 from typing import Annotated
 
 import typer
@@ -17,18 +18,21 @@ from generia_assets.content.documents import Quality
 from generia_assets.settings import Settings
 from generia_assets.tasks.init_world_creation import PROMPT_LIMIT
 
+WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 LONGEST_LATENCY_S = 60.0
 DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
 
 
-def whole(minimum: int) -> Callable[[str], int]:
-    """A parser of whole numbers that are not below the minimum; its message names what was given and what is allowed."""
+def whole(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
+    """A parser of whole numbers within these limits; its message names what was given and what is allowed."""
+    allowed = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
 
     def parse(given: str | int) -> int:
         text = str(given)
-        if not text.lstrip("+-").isdecimal() or int(text) < minimum:
-            raise typer.BadParameter(f"{text[:60]!r} is not a whole number of at least {minimum}.")
-        return int(text)
+        number = int(text) if WHOLE.fullmatch(text) else None
+        if number is None or number < minimum or (maximum is not None and number > maximum):
+            raise typer.BadParameter(f"{text[:60]!r} is not a whole number {allowed}.")
+        return number
 
     return parse
 
@@ -41,6 +45,17 @@ def seconds(given: str | float) -> float:
         number = nan
     if not 0 <= number <= LONGEST_LATENCY_S:
         raise typer.BadParameter(f"{str(given)[:60]!r} is not a number of seconds from 0 to {LONGEST_LATENCY_S:g}.")
+    return number
+
+
+def dollars(given: str | float) -> float:
+    """A parser of US dollars above 0; its message names what was given and what is allowed."""
+    try:
+        number = float(given)
+    except ValueError:
+        number = nan
+    if not 0 < number < inf:
+        raise typer.BadParameter(f"{str(given)[:60]!r} is not an amount in US dollars above 0.")
     return number
 
 
@@ -59,7 +74,9 @@ Users = Annotated[
 Posts = Annotated[
     int, typer.Option("--posts", parser=whole(0), metavar="NUMBER", help="How many posts of all people together; exactly so many.")
 ]
-Prompt = Annotated[str, typer.Option("--prompt", help="The world in a sentence or two. All content comes in its language.")]
+Prompt = Annotated[
+    str, typer.Option("--prompt", metavar="TEXT", help="The world in a sentence or two. All content comes in its language.")
+]
 QualityOption = Annotated[
     Quality,
     typer.Option(
@@ -70,7 +87,13 @@ QualityOption = Annotated[
     ),
 ]
 MaxCost = Annotated[
-    float | None, typer.Option("--max-cost-usd", help="Cap for this world, US dollars; without it the installation's MAX_COST_USD.")
+    float | None,
+    typer.Option(
+        "--max-cost-usd",
+        parser=dollars,
+        metavar="DOLLARS",
+        help="Cap for this world, US dollars; without it the installation's MAX_COST_USD.",
+    ),
 ]
 Latency = Annotated[
     float,
@@ -80,7 +103,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 World = Annotated[str, typer.Argument(help="The world's id.", show_default=False)]
 
 
-def check_order(settings: Settings, *, users: int, posts: int, prompt: str, max_cost_usd: float | None = None) -> None:
+def check_order(settings: Settings, *, users: int, posts: int, prompt: str) -> None:
     """Raise ``CommandError`` (exit status 2) for an order that the generator would refuse."""
     for option, value, limit, setting in (
         ("--users", users, settings.max_users, "MAX_USERS"),
@@ -92,8 +115,6 @@ def check_order(settings: Settings, *, users: int, posts: int, prompt: str, max_
         raise CommandError(f"--prompt {prompt[:60]!r}: has no words; describe the world in a sentence or two", 2)
     if len(prompt) > PROMPT_LIMIT:
         raise CommandError(f"--prompt: has {len(prompt)} characters; at most {PROMPT_LIMIT}", 2)
-    if max_cost_usd is not None and not 0 < max_cost_usd < float("inf"):
-        raise CommandError(f"--max-cost-usd {max_cost_usd}: must be above 0, in US dollars; leave it out for no cap", 2)
 
 
 def check_world_id(world_id: str | None) -> str | None:

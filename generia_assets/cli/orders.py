@@ -35,7 +35,7 @@ from generia_assets.content.documents import Quality
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.settings import settings
 
-WorldId = Annotated[str | None, typer.Option("--world-id", help="UUID for the world; without it a new one.")]
+WorldId = Annotated[str | None, typer.Option("--world-id", metavar="UUID", help="UUID for the world; without it a new one.")]
 Texts = Annotated[bool, typer.Option("--texts", help="Print the world's description, people and posts as they are written.")]
 
 
@@ -48,9 +48,9 @@ def send(
     max_cost_usd: MaxCost = None,
     json: Json = False,
 ) -> None:
-    """Order a world: send the platform's Kafka message, and print the world's id."""
+    """Order a world by Kafka message, and print the world's id."""
     chosen = settings()
-    check_order(chosen, users=users, posts=posts, prompt=prompt, max_cost_usd=max_cost_usd)
+    check_order(chosen, users=users, posts=posts, prompt=prompt)
     order = new_order(
         users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd, world_id=check_world_id(world_id)
     )
@@ -86,7 +86,10 @@ def watch(world: World, texts: Texts = False, json: Json = False) -> None:
 
 
 def quote(users: Users = 5, posts: Posts = 12, quality: QualityOption = Quality.STANDARD, json: Json = False) -> None:
-    """Say what a world takes before it is ordered: calls exactly, tokens and US dollars estimated."""
+    """Say what a world takes before it is ordered.
+
+    Calls are exact when every answer is usable; tokens and US dollars are estimates.
+    """
     chosen = settings()
     check_order(chosen, users=users, posts=posts, prompt=DEFAULT_PROMPT)
     quoted = quote_for(chosen, users=users, posts=posts, quality=quality, now=datetime.now(UTC))

@@ -15,22 +15,33 @@ from generia_assets.cli.addresses import addresses, database_at
 from generia_assets.cli.console import CommandError, own_name, results
 from generia_assets.cli.dagster_link import end_runs
 from generia_assets.cli.follow import world_status
-from generia_assets.cli.order_options import World
+from generia_assets.cli.order_options import World, dollars, whole
 from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
 from generia_assets.settings import settings
 
 STOP_S = 30.0
 POLL_S = 0.2
 
-MaxCost = Annotated[float | None, typer.Option("--max-cost-usd", help="New cap for this world, US dollars over all it has cost.")]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(
+        "--max-cost-usd", parser=dollars, metavar="DOLLARS", help="New cap for this world, US dollars over all that it has cost."
+    ),
+]
 MoreCalls = Annotated[
-    int, typer.Option("--more-calls", min=0, help="Raise the limits of calls by so many: of the model, and of pictures.")
+    int,
+    typer.Option(
+        "--more-calls", parser=whole(0), metavar="NUMBER", help="Raise the limits of model calls and of pictures by so many each."
+    ),
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try again what failed for good, too.")]
 
 
 def stop(world: World) -> None:
-    """Stop a world: its run ends, what exists stays, and `generia resume` goes on from there."""
+    """Stop a world; what exists stays.
+
+    Its run is ended through Dagster, wherever DAGSTER_HOME or a running `generia dev` says that is.
+    """
     chosen = settings()
     where = addresses(chosen)
     with database_at(where.mongodb_uri, chosen) as database:
@@ -59,12 +70,10 @@ def stop(world: World) -> None:
 
 
 def resume(world: World, max_cost_usd: MaxCost = None, more_calls: MoreCalls = 0, retry_failed: RetryFailed = False) -> None:
-    """Let a stopped or failed world go on where it stands, with higher limits if they are given.
+    """Let a stopped or failed world go on where it stands.
 
-    The generator's watchdog takes it up within about fifteen seconds.
+    Limits can be raised at the same time. The generator's watchdog takes it up within about fifteen seconds.
     """
-    if max_cost_usd is not None and not 0 < max_cost_usd < float("inf"):
-        raise CommandError(f"--max-cost-usd {max_cost_usd}: must be above 0, in US dollars", 2)
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
         try:

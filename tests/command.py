@@ -1,0 +1,90 @@
+"""The command ``generia`` as a process of its own, and who is left when it has ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from generia_assets.cli.main import app
+from generia_assets.settings import settings
+
+MARK = "GENERIA_TEST_MARK"
+ADDRESSES = ("MONGODB_URI", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_API_VERSION", "GEMINI_API_KEY", "GEMINI_BASE_URL", "DAGSTER_HOME")
+
+
+@dataclass
+class Command:
+    """``generia`` with a data folder of its own; every process that it starts carries its mark."""
+
+    folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command; its output goes to pipes."""
+        environment = {name: value for name, value in os.environ.items() if name not in (*ADDRESSES, "PYTHONDONTWRITEBYTECODE")}
+        environment |= {MARK: self.mark, "GENERIA_DATA_DIR": str(self.folder), "CI": "true"} | self.settings
+        return subprocess.Popen(
+            [sys.executable, "-c", "from generia_assets.cli.main import app; app(prog_name='generia')", *arguments],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, timeout: float = 100) -> tuple[int, str, str]:
+        """Run a command to its end: exit status, standard output, standard error."""
+        process = self.start(*arguments)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        return process.returncode, out, err
+
+    def call(self, *arguments: str) -> tuple[int, str, str]:
+        """Run a command that only looks or notes within this process, which has everything imported already."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ADDRESSES:
+                patch.delenv(name, raising=False)
+            for name, value in (self.settings | {"GENERIA_DATA_DIR": str(self.folder), "CI": "true"}).items():
+                patch.setenv(name, value)
+            settings.cache_clear()
+            try:
+                result = CliRunner().invoke(app, arguments)
+            finally:
+                settings.cache_clear()
+        return result.exit_code, result.stdout, result.stderr
+
+    def processes(self) -> list[str]:
+        """The command lines of all processes that carry the mark and are not dead."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                try:
+                    if f"{MARK}={self.mark}".encode() in (entry / "environ").read_bytes():
+                        found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                except OSError:  # gone meanwhile, or somebody else's
+                    continue
+        return found
+
+
+def interrupt(process: subprocess.Popen[str], number: signal.Signals, timeout: float) -> tuple[int, str, str, float]:
+    """Send the signal and wait: exit status, standard output, standard error, seconds until the end."""
+    began = time.monotonic()
+    process.send_signal(number)
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return process.returncode, out, err, time.monotonic() - began

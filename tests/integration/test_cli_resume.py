@@ -1,0 +1,125 @@
+"""Letting a world go on: the note in its status record, what it changes, and that the watchdog finds it, on a real MongoDB."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pymongo import MongoClient
+
+from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
+from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
+from generia_assets.durable.status import WorldStatus
+from resources.mongo import MongoDatabase, MongoDocument
+from sensors.run_status import abandoned, order_again
+from tests.durable_world import an_order, record
+
+LEASE_S = 15.0
+
+
+@pytest.fixture
+def database(mongo_client: MongoClient[MongoDocument], mongo_database_name: str) -> MongoDatabase:
+    return mongo_client.get_database(
+        mongo_database_name, codec_options=mongo_client.codec_options.with_options(tz_aware=True, tzinfo=UTC)
+    )
+
+
+def a_world(database: MongoDatabase, **changes: object) -> str:
+    """A world whose generation has begun, in the state that ``changes`` say."""
+    world_id = str(uuid.uuid4())
+    record(database, an_order(world_id))
+    values = {"generation": "g1", "status": "in_progress", "api_call_limits_LLM": 10, "api_call_limits_images": 5} | changes
+    database[STATUS].update_one({"_id": world_id}, {"$set": values})
+    database[GENERATIONS].insert_one({"_id": f"{world_id}-g1", "world_id": world_id, "status": "failed"})
+    return world_id
+
+
+def status_of(database: MongoDatabase, world_id: str) -> WorldStatus:
+    return WorldStatus.model_validate(database[STATUS].find_one({"_id": world_id}))
+
+
+def found_by_watchdog(database: MongoDatabase) -> list[str]:
+    return [world.world_id for world in abandoned(database, LEASE_S)]
+
+
+def stopped() -> dict[str, object]:
+    return {"parked": {"kind": "stopped", "since": datetime.now(UTC)}, "message": "stopped"}
+
+
+def test_a_stopped_world_goes_on_only_when_told_to(database: MongoDatabase) -> None:
+    """The watchdog leaves a stopped world alone; once it is resumed it is ordered again, as its own generation."""
+    world_id = a_world(database, **stopped())
+    assert found_by_watchdog(database) == []
+    resume_world(database, world_id, Wishes())
+    assert found_by_watchdog(database) == [world_id]
+    request = order_again(status_of(database, world_id))
+    assert request.partition_key == world_id
+    assert request.tags["generia/generation"] == "g1"
+
+
+def test_two_resumes_are_two_runs(database: MongoDatabase) -> None:
+    """Each resume after a stop has a run key of its own, which Dagster would otherwise take for a repetition."""
+    world_id = a_world(database, **stopped())
+    keys = set()
+    for second in range(2):
+        resume_world(database, world_id, Wishes())
+        moment = datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=second)
+        database[STATUS].update_one({"_id": world_id}, {"$set": {"parked.since": moment}})
+        keys.add(order_again(status_of(database, world_id)).run_key)
+    assert len(keys) == 2
+
+
+def test_a_failed_world_goes_on_with_more_room(database: MongoDatabase) -> None:
+    """Limits are raised, the cap is replaced, and what said `failed` says `in_progress` again."""
+    world_id = a_world(database, status="failed", message="api_calls_made_LLM has reached its limit", cost_limit_usd=0.1)
+    resume_world(database, world_id, Wishes(max_cost_usd=2.5, more_calls=7))
+    world = status_of(database, world_id)
+    assert (world.status, world.message, world.finished_at) == ("in_progress", "", None)
+    assert (world.api_call_limits_LLM, world.api_call_limits_images, world.cost_limit_usd) == (17, 12, 2.5)
+
+
+def test_failed_tasks_are_tried_again_with_their_counters(database: MongoDatabase) -> None:
+    """Failed tasks of the generation become pending with all their attempts, and the counters agree with them."""
+    world_id = a_world(
+        database, status="completed", tasks_failed=2, failures=[{"task_id": "t", "type": "x", "key": "k", "error": "e"}]
+    )
+    database[STATUS].update_one({"_id": world_id}, {"$set": {"stages.4.status": "completed"}})
+    for generation, status in (("g1", "failed"), ("g1", "failed"), ("g1", "completed"), ("g0", "failed")):
+        task = {"_id": str(uuid.uuid4()), "world_id": world_id, "generation": generation, "type": "generate_post"}
+        database[TASKS].insert_one(task | {"status": status, "attempt_count": 2, "error": "refused"})
+    assert resume_world(database, world_id, Wishes(retry_failed=True)) == 2
+    world = status_of(database, world_id)
+    assert (world.status, world.tasks_failed, world.failures) == ("in_progress", 0, [])
+    assert {stage.name: stage.status for stage in world.stages}["posts"] == "pending"
+    again = {"world_id": world_id, "generation": "g1", "status": "pending", "attempt_count": 0, "error": None}
+    assert database[TASKS].count_documents(again) == 2
+    assert database[TASKS].count_documents({"world_id": world_id, "generation": "g0", "status": "failed"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"status": "completed"}, "nothing to go on with"),
+        ({"status": "completed", "tasks_failed": 3}, "--retry-failed"),
+        ({"owner": {"run_id": "r", "epoch": 3, "expires_at": datetime.now(UTC) + timedelta(hours=1)}}, "run r right now"),
+    ],
+)
+def test_a_world_that_cannot_go_on_says_why(database: MongoDatabase, changes: dict[str, object], reason: str) -> None:
+    """A finished world, and one that is being made, are left as they are."""
+    world_id = a_world(database, **changes)
+    before = database[STATUS].find_one({"_id": world_id})
+    with pytest.raises(ResumeError, match=reason):
+        resume_world(database, world_id, Wishes(more_calls=5))
+    assert database[STATUS].find_one({"_id": world_id}) == before
+
+
+def test_an_order_that_was_stopped_before_its_run_is_not_ordered_again(database: MongoDatabase) -> None:
+    """A world that is stopped while its run is queued stays stopped, however old its order becomes."""
+    world_id = a_world(database, status="pending", generation=None)
+    note_stop(database, world_id)
+    database[STATUS].update_one({"_id": world_id}, {"$set": {"updated_at": datetime(2020, 1, 1, tzinfo=UTC)}})
+    assert found_by_watchdog(database) == []
+    resume_world(database, world_id, Wishes())
+    assert status_of(database, world_id).status == "pending"
+    assert found_by_watchdog(database) == [world_id]
