@@ -8,6 +8,7 @@ documents, and nothing blocking ever stands on the loop. Not here: the work (con
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from importlib import import_module
@@ -15,6 +16,7 @@ from typing import TypeVar
 
 import dagster as dg
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from dagster._core.errors import DagsterExecutionInterruptedError
 from pydantic import Field, PrivateAttr
 
 from generia_assets.assets.failures import settle_failure
@@ -65,6 +67,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
     _portal: BlockingPortal | None = PrivateAttr(default=None)
     _session: WorldSession | None = PrivateAttr(default=None)
     _closing: AsyncExitStack | None = PrivateAttr(default=None)
+    _worker: Worker | None = PrivateAttr(default=None)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[GeneratorResource]:
@@ -77,9 +80,18 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             try:
                 yield self
             finally:
+                # This runs in a finally clause of Dagster's: what ends the run, if anything does, is the exception of the moment.
+                self._settle_interruption(sys.exception(), context)
                 if self._closing is not None:
                     portal.call(self._closing.aclose)
-                self._session = self._closing = self._portal = None
+                self._session = self._closing = self._portal = self._worker = None
+
+    def _settle_interruption(self, error: BaseException | None, context: dg.InitResourceContext) -> None:
+        """Say what an interruption means that met no step of ours: between two steps, or while Dagster stored an output."""
+        if not isinstance(error, (DagsterExecutionInterruptedError, KeyboardInterrupt)) or context.instance is None:
+            return
+        if self._worker is not None and self._session is not None and not self._session.ended:
+            settle_failure(self._worker, error, stopped_by_person=is_being_stopped(context.instance, str(context.run_id)))
 
     @contextmanager
     def world(self, context: dg.AssetExecutionContext, assignment: Assignment, *, last: bool) -> Iterator[Worker]:
@@ -92,7 +104,8 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             with self.mongo.connection() as database:
                 ensure_indexes(database, history_ttl_days=self.history_ttl_days)
                 DocumentStore(database).ensure_indexes(kind.place for kind in ASSETS.values())
-        worker = Worker(self._running_portal(), lambda: self._opened(context.instance, assignment))
+        worker = self._worker = Worker(self._running_portal(), lambda: self._opened(context.instance, assignment))
+        worker.session = self._session  # taken by an earlier step
         try:
             yield worker
             if last:

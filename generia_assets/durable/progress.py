@@ -86,9 +86,10 @@ class StageTracker:
 
     def _moved(self, stage: Stage, state: State) -> dict[str, object]:
         self.states[stage] = state
-        return {f"stages.{STAGES.index(stage)}.status": state.value, "current_stage": self._current().value}
+        return self._all()
 
     def _all(self) -> dict[str, object]:
+        """All stages, even where one moved: a change of one path and one of all would not go into the same update."""
         stages = [{"name": stage.value, "status": self.states[stage].value} for stage in STAGES]
         return {"stages": stages, "current_stage": self._current().value}
 

@@ -103,6 +103,11 @@ class WorldSession:
         self._heartbeat = heartbeat
         self._ended = False
 
+    @property
+    def ended(self) -> bool:
+        """Whether this run has said its last word about the world."""
+        return self._ended
+
     async def work(self, work: Awaitable[ResultT]) -> ResultT:
         """Do this, and stop doing it the moment the world is lost (``LostWorldError``)."""
         working = asyncio.ensure_future(work)
