@@ -1,0 +1,125 @@
+"""``python -m bench.answers``: a model that answers badly, in every way it can, and moderation that refuses every fifth request.
+
+Each kind of damage alone (with --quick each family of kinds), all at once, then refusals: every world must come out exact, with
+nothing damaged stored, every damaged answer asked again with what was wrong about it, and every refusal marked. Damaged answers
+cost calls, and calls are limited (BUDGET_SPARE, a quarter more than computed): the trials raise that spare, and one holds the
+default to its promise, that the world ends with a message a person can act on, and goes on to its exact end with more calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from bench.asked_again import not_asked_again
+from bench.house import House
+from bench.moderation import refusals, word_in_a_fifth
+from bench.report import Options, Report, run
+from bench.trials import SETTINGS, Bench, Outcome, Trial
+from generia_assets.durable.resuming import Wishes
+
+FAMILIES = {
+    "unreadable": ("truncated_json", "fenced_json", "broken_json"),
+    "empty": ("empty_answer", "empty_body", "html"),
+    "wrong": ("wrong_types", "wrong_language"),
+    "miscounted": ("too_few", "too_many", "repeated_names"),
+    "hostile": ("hostile_text", "split_text"),
+}
+DAMAGE = tuple(kind for kinds in FAMILIES.values() for kind in kinds)
+HEADINGS = ("trial", "people/posts", "calls", "damaged", "refused", "asked again", "wrong")
+
+
+def trials(options: Options) -> Iterator[Trial]:
+    """Each kind of damage alone to a tenth of the answers, then all at once; of a small world, each family of kinds."""
+    if options.quick:
+        for place, (name, kinds) in enumerate(FAMILIES.items()):
+            yield Trial(name, dict.fromkeys(kinds, 0.15), 3, 6, "English" if place % 2 else "Russian")
+        return
+    for kind in DAMAGE:
+        for number, language in enumerate(("Russian", "English")):
+            yield Trial(kind, {kind: 0.1}, 8, 30, language, number)
+    for number in range(3):
+        yield Trial("all at once", dict.fromkeys(DAMAGE, 0.02), 12, 50, "Russian" if number % 2 else "English", number)
+
+
+def harness(options: Options, console: Console) -> Report:
+    """Run every trial."""
+    report = Report(ok=True, figures={}, headings=HEADINGS, rows=[])
+    wrong: list[str] = []
+    figures = {"worlds": 0, "calls": 0, "damaged": 0, "refused": 0, "deleted_posts": 0, "softened_posts": 0, "milder_pictures": 0}
+    rows: list[tuple[object, ...]] = []
+
+    def note(outcome: Outcome, more: list[str]) -> None:
+        trial, refused = outcome.trial, outcome.hits["prompt_blocked"] + outcome.hits["answer_blocked"]
+        damaged = outcome.hits.total() - refused
+        again = sum("could not be used" in str(request.body) for request in outcome.requests)
+        found = [*outcome.wrong, *more]
+        rows.append((trial.name, f"{trial.users}/{trial.posts}", outcome.stats.calls, damaged, refused, again, len(found)))
+        wrong.extend(f"{trial.name} ({trial.language}): {sentence}" for sentence in found)
+        console.print(*rows[-1])
+        figures["worlds"] += 1
+        figures["calls"] += outcome.stats.calls
+        figures["damaged"] += damaged
+        figures["refused"] += refused
+
+    with House(settings=SETTINGS) as house:
+        bench = Bench(house, options.seed)
+        for trial in trials(options):
+            outcome = bench.run(trial)
+            never = [] if outcome.hits or trial.name == "split_text" else ["no call was met by the fault"]
+            note(outcome, [*not_asked_again(outcome.requests), *never])
+        with house.database() as database:
+            word = word_in_a_fifth(database, outcome.world_id)
+            moderated = bench.run(_moderated(options, word))
+            refused = refusals(database, moderated.world_id, language=moderated.trial.language)
+        note(moderated, refused.wrong if refused.refused.total() else ["nothing was refused"])
+        figures |= {
+            "deleted_posts": refused.deleted_posts,
+            "softened_posts": refused.softened_posts,
+            "milder_pictures": refused.milder_pictures,
+        }
+        for outcome, more in (*_refused_world(bench), *_default_spare(bench, options)):
+            note(outcome, more)
+    report.rows, report.figures, report.remarks = rows, {**figures, "wrong": wrong}, wrong
+    report.ok = not wrong
+    return report
+
+
+def _moderated(options: Options, word: str) -> Trial:
+    """A fifth of the requests refused (of a small world's twice as many), and a fifth of the pictures."""
+    users, posts, rate = (3, 9, 0.2) if options.quick else (12, 60, 0.1)
+    # The first call invents the world; a refusal of that is a trial of its own.
+    faults = {"prompt_blocked": rate, "answer_blocked": rate, "after_calls": 1}
+    return Trial("moderation", faults, users, posts, settings={"IMAGE_STUB_REFUSED_WORDS": word})
+
+
+def _refused_world(bench: Bench) -> Iterator[tuple[Outcome, list[str]]]:
+    """A sentence that moderation refuses fails the world with a message that its user can act on, and publishes nothing."""
+    outcome = bench.run(Trial("refused sentence", {"prompt_blocked": 1.0}, 1, 1))
+    outcome.wrong.clear()  # nothing can be exact about it
+    more = []
+    if outcome.status.status != "failed" or "Word it differently" not in outcome.status.message:
+        more.append(f"it is {outcome.status.status} and says {outcome.status.message!r}")
+    yield outcome, more
+
+
+def _default_spare(bench: Bench, options: Options) -> Iterator[tuple[Outcome, list[str]]]:
+    """With the default spare a model this bad ends the world by its limit of calls, and more calls end it exactly."""
+    users, posts = (2, 4) if options.quick else (6, 20)
+    bad = {"fenced_json": 0.5}
+    first = bench.run(Trial("default spare", bad, users, posts, settings={"BUDGET_SPARE": "0.25"}))
+    more = []
+    status = first.status
+    if status.status != "failed" or not status.resumable or "--more-calls" not in status.message:
+        more.append(f"it is {status.status}, resumable={status.resumable}, and says {status.message!r}")
+    if status.api_calls_made_LLM > status.api_call_limits_LLM or first.stats.calls > status.api_call_limits_LLM:
+        more.append(f"{first.stats.calls} calls were made, {status.api_call_limits_LLM} were allowed")
+    first.wrong.clear()  # unfinished on purpose
+    yield first, more
+    resumed = bench.go_on(first, Wishes(more_calls=40 * posts), bad)
+    yield resumed, not_asked_again(resumed.requests)
+
+
+if __name__ == "__main__":
+    run("answers", __doc__.splitlines()[0], harness)

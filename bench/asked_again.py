@@ -1,0 +1,58 @@
+"""Whether every damaged answer was asked again, by what the emulator received: with what was wrong, or with more room.
+
+Here: the look at the requests themselves. Not here: what became of the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from emulators.gemini.stats import RecordedRequest
+
+COMPLAINT = "Your last answer could not be used."
+"""How the part of a request begins that says what was wrong about the last answer (content/prompt.py)."""
+
+SPOILED = frozenset({"fenced_json", "broken_json", "empty_answer", "empty_body", "wrong_types", "wrong_language"})
+"""Damage that makes an answer unusable, so that the next request must say what was wrong."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as the emulator received it: what it asks for, what it complains of, how much room it gives."""
+
+    item: tuple[str, ...]
+    complaint: str
+    room: int
+    outcome: str
+
+
+def asked(request: RecordedRequest) -> Asked:
+    """Take a request's body apart."""
+    body = request.body if isinstance(request.body, dict) else {}
+    parts = [str(part.get("text")) for turn in _dicts(body.get("contents")) for part in _dicts(turn.get("parts"))]
+    complaint = parts.pop() if parts and parts[-1].startswith(COMPLAINT) else ""
+    config = body.get("generationConfig")
+    room = (config.get("maxOutputTokens") or config.get("max_output_tokens")) if isinstance(config, dict) else 0
+    return Asked(tuple(parts), complaint, int(str(room)), request.outcome)
+
+
+def not_asked_again(requests: Sequence[RecordedRequest]) -> list[str]:
+    """Damaged answers that no later request mends, in one sentence each."""
+    all_asked = [asked(request) for request in requests]
+    wrong = []
+    for place, one in enumerate(all_asked):
+        later = [other for other in all_asked[place + 1 :] if other.item == one.item]
+        if one.outcome in SPOILED and not any(other.complaint for other in later):
+            wrong.append(f"{one.outcome}: not asked again with what was wrong: {one.item[-1][:60]!r}")
+        if one.outcome == "truncated_json" and not any(other.room > one.room for other in later):
+            wrong.append(f"cut short: not asked again with more room: {one.item[-1][:60]!r}")
+        if one.outcome == "html" and not later:
+            wrong.append(f"a page instead of an answer: not asked again: {one.item[-1][:60]!r}")
+    return wrong
+
+
+def _dicts(value: JsonValue) -> list[dict[str, JsonValue]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

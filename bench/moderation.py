@@ -1,0 +1,100 @@
+"""What moderation did to a world, and whether every refusal is marked where people look.
+
+Here: the look at the record of requests against the documents. Not here: making the world (trials.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from bench.exact import PLATFORM_DATABASE
+from generia_assets.assets.materialized import ASSETS
+from generia_assets.content import languages
+from generia_assets.content.documents import Character, CharacterAvatar, Post, PostBrief, PostImage, WorldDescription, WorldImages
+from generia_assets.content.pictures import milder_prompts
+from generia_assets.durable.collections import HISTORY
+from generia_assets.tasks.kinds import TaskType
+from resources.mongo import MongoDatabase
+from resources.mongo_io_manager import DocumentStore, DocumentT
+
+
+@dataclass
+class Refusals:
+    """What was refused, and what became of it."""
+
+    refused: Counter[str] = field(default_factory=Counter)
+    """Refused calls by task type."""
+    deleted_posts: int = 0
+    softened_posts: int = 0
+    softened_people: int = 0
+    milder_pictures: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+def refusals(database: MongoDatabase, world_id: str, *, language: str) -> Refusals:
+    """Hold every refused call of this world against the document it was made for."""
+    found = Refusals()
+    refused: Counter[tuple[str, str, str]] = Counter()
+    for row in database[HISTORY].find({"world_id": world_id, "outcome": "refused"}, {"labels": 1, "api_type": 1}):
+        refused[row["labels"]["task_type"], row["labels"]["key"], row["api_type"]] += 1
+        found.refused[row["labels"]["task_type"]] += 1
+    store = DocumentStore(database)
+
+    def documents(asset: str, model: type[DocumentT]) -> list[DocumentT]:
+        return store.read(ASSETS[asset].place, world_id, model)
+
+    for post in documents("posts", Post):
+        times = refused[TaskType.GENERATE_POST, post.key, "llm"]
+        softened = "in softer words" in post.context
+        found.deleted_posts += bool(post.deleted_reason)
+        found.softened_posts += softened
+        if (times == 1 and not softened) or (times >= 2 and not post.deleted_reason) or (not times and post.deleted_reason):
+            found.wrong.append(f"post {post.key} was refused {times} times and is not marked so")
+    for person in documents("characters", Character):
+        times = refused[TaskType.GENERATE_CHARACTER, person.key, "llm"]
+        found.softened_people += bool(person.moderation)
+        if bool(times) != bool(person.moderation):
+            found.wrong.append(f"character {person.key} was refused {times} times and is marked {person.moderation!r}")
+    for idea in documents("post_briefs", PostBrief):
+        if idea.moderation and not refused[TaskType.GENERATE_POST_BATCH, f"{idea.character}-b000", "llm"]:
+            found.wrong.append(f"idea {idea.key} is marked {idea.moderation!r} and nothing was refused")
+    pictures = [
+        *((TaskType.GENERATE_CHARACTER_AVATAR, one.key, one.avatar) for one in documents("character_avatars", CharacterAvatar)),
+        *((TaskType.GENERATE_POST_IMAGE, one.key, one.image) for one in documents("post_images", PostImage)),
+    ]
+    for task_type, key, media in pictures:
+        times = refused[task_type, key, "image_generation"]
+        found.milder_pictures += bool(media.moderation)
+        if bool(times) != bool(media.moderation):
+            found.wrong.append(f"picture of {key} was refused {times} times and is marked {media.moderation!r}")
+    found.wrong += _placeholders(database, world_id, language, found.deleted_posts)
+    return found
+
+
+def word_in_a_fifth(database: MongoDatabase, world_id: str) -> str:
+    """The word that stands in about a fifth of this world's picture prompts, and in none of the milder ones."""
+    store = DocumentStore(database)
+    (world,) = store.read(ASSETS["world_description"].place, world_id, WorldDescription)
+    mildest = [text for kind in ("header", "icon", "avatar", "post") for text in milder_prompts(world, kind)]
+    milder = {word for text in mildest for word in _words(text)}
+    prompts = [set(_words(one.image.prompt)) for one in store.read(ASSETS["post_images"].place, world_id, PostImage)]
+    prompts += [set(_words(one.avatar.prompt)) for one in store.read(ASSETS["character_avatars"].place, world_id, CharacterAvatar)]
+    for images in store.read(ASSETS["world_images"].place, world_id, WorldImages):
+        milder |= {*_words(images.header.prompt), *_words(images.icon.prompt)}
+    counts = Counter(word for prompt in prompts for word in prompt - milder)
+    return min(counts, key=lambda word: (abs(counts[word] / len(prompts) - 0.2), word))
+
+
+def _words(text: str) -> Iterator[str]:
+    yield from re.findall(r"\w+", text.casefold())
+
+
+def _placeholders(database: MongoDatabase, world_id: str, language: str, expected: int) -> Iterator[str]:
+    """A deleted post is published as such, and counts as a post."""
+    caption = languages.deleted_post(language)
+    found = database.client[PLATFORM_DATABASE]["platform_posts"].count_documents({"world_id": world_id, "caption": caption})
+    if found != expected:
+        yield f"{found} placeholders on the platform, {expected} in our documents"
