@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from generia_assets.assets.materialized import Materialized
+from generia_assets.assets.materialized import ItemMissingError, Materialized
 from generia_assets.content import social
 from generia_assets.content.documents import (
     WORLD_KEY,
@@ -152,7 +152,7 @@ class Conductor:
                     group.create_task(self._avatar(character), name=f"{brief.key}:avatar")
                 if self._selection.types & _POSTS and brief.posts_count:
                     group.create_task(self._story(character, acquaintances), name=f"{brief.key}:story")
-        except TaskFailedError as error:
+        except (TaskFailedError, ItemMissingError) as error:
             logger.warning("%s; what hangs on it is not made", error)
         finally:
             self._open.release()
@@ -187,7 +187,7 @@ class Conductor:
                 await open_batches.acquire()
                 try:
                     batch = await self._ideas(character, acquaintances, first, ideas)
-                except TaskFailedError as error:
+                except (TaskFailedError, ItemMissingError) as error:
                     logger.warning("%s; these posts are not made", error)
                     open_batches.release()
                     continue
@@ -246,7 +246,7 @@ class Conductor:
                 return
             if makes_image:
                 await self._journal.perform(None, generate_post_image, parameters, self._request, self._world, character, post)
-        except TaskFailedError as error:
+        except (TaskFailedError, ItemMissingError) as error:
             logger.warning("%s", error)
 
     def _after_briefs(self, made: CharacterBriefs) -> Iterable[TaskSpec]:

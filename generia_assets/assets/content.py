@@ -16,7 +16,7 @@ from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER,
 from generia_assets.assets.description import figures, previews, sample
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS, Materialized, results, with_the_rest
-from generia_assets.assets.runs import CONTENT, CONTENT_STEP, assignment_of, selected_types, works_last
+from generia_assets.assets.runs import CONTENT, assignment_of, selected_types, works_last
 from generia_assets.assets.worker import Worker
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
 from generia_assets.durable.commits import Change
@@ -48,7 +48,7 @@ class ContentConfig(dg.Config):
 
 
 @dg.multi_asset(
-    name=CONTENT_STEP,
+    name="world_content",
     outs={
         name: dg.AssetOut(
             io_manager_key="mongo_io_manager",

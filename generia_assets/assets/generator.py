@@ -26,19 +26,24 @@ from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, ensure_indexes
 from generia_assets.durable.feed import Sender
 from generia_assets.durable.providers import Providers, Timeouts
-from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, open_session
+from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, could_not_begin, open_session
 from resources.breaker import Breaker, BreakerConfig
 from resources.kafka import KafkaResource
 from resources.kafka_events import Event
 from resources.mongo import AsyncMongoDatabase, connect_async
 from resources.mongo_io_manager import DocumentStore
 from resources.mongo_resource import MongoResource
+from resources.outcomes import OutsideError
 from resources.outside import Api, Lane, Outside
 from resources.providers import GeminiResource, ImagesResource, PlatformResource
 from resources.slots import Slots
 
 ResultT = TypeVar("ResultT")
 ArgumentT = TypeVar("ArgumentT")
+
+
+FEED_SECONDS = 5.0
+"""How long an event of the live feed may be on its way; then the feed is silent for the rest of the run."""
 
 
 class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only for its own base
@@ -128,7 +133,11 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             client = connect_async(self.mongo.uri)
             stack.push_async_callback(client.close)
             database = client[self.mongo.database]
-            providers = await self._providers(database, assignment.run.run_id, stack)
+            try:
+                providers = await self._providers(database, assignment.run.run_id, stack)
+            except OutsideError as error:
+                await could_not_begin(database, assignment.world_id, str(error))
+                raise
             self._session = await open_session(
                 client,
                 database,
@@ -181,7 +190,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             stack.callback(producer.close)
 
             def send(key: str, value: bytes) -> None:
-                producer.send(Event(self.kafka.progress_topic, key.encode(), value))
+                producer.send(Event(self.kafka.progress_topic, key.encode(), value)).wait(FEED_SECONDS)
 
             return send
 

@@ -68,6 +68,10 @@ ASSETS: Mapping[str, AssetKind] = {
 """The nine assets by name, in the order of the work."""
 
 
+class ItemMissingError(NotMaterializedError):
+    """The asset is there, this item of it is not: it failed for good when the asset was made. What hangs on it is not made."""
+
+
 class Materialized:
     """A world's materialized documents, read off the event loop."""
 
@@ -76,11 +80,15 @@ class Materialized:
         self._world_id = world_id
 
     async def one(self, asset: str, model: type[DocumentT], key: str) -> DocumentT:
-        """One document by its key. Raises ``NotMaterializedError`` naming what to make first."""
-        found = await asyncio.to_thread(self._store.one, ASSETS[asset].place, self._world_id, model, key)
-        if found is None:
-            raise NotMaterializedError(f"world {self._world_id} has no {asset} {key}: materialize {asset} first")
-        return found
+        """One document by its key. Raises ``NotMaterializedError`` naming what to make first, or ``ItemMissingError``."""
+        place = ASSETS[asset].place
+        found = await asyncio.to_thread(self._store.one, place, self._world_id, model, key)
+        if found is not None:
+            return found
+        kind = (
+            NotMaterializedError if await asyncio.to_thread(self._store.count, place, self._world_id) is None else ItemMissingError
+        )
+        raise kind(f"world {self._world_id} has no {asset} {key}: materialize {asset} first")
 
     async def briefs(self, first: int, count: int) -> list[CharacterBrief]:
         """The concepts of ``count`` people from index ``first``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dagster as dg
+from pydantic import BaseModel
 
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS
@@ -15,9 +16,26 @@ from generia_assets.settings import settings
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDocument
 
-CONTENT_STEP = "world_content"
 CONTENT = ("world_images", "character_briefs", "characters", "character_avatars", "post_briefs", "posts", "post_images")
 """The assets that the streaming multi-asset makes."""
+
+
+class _Config(BaseModel):
+    keys: tuple[str, ...] = ()
+
+
+class _Step(BaseModel):
+    config: _Config = _Config()
+
+
+class _Steps(BaseModel):
+    world_content: _Step = _Step()
+
+
+class _RunConfig(BaseModel):
+    """What of a run's configuration concerns all of its steps."""
+
+    ops: _Steps = _Steps()
 
 
 def selected_assets(context: dg.AssetExecutionContext) -> list[str]:
@@ -58,9 +76,8 @@ def assignment_of(
 
 def keys_of(context: dg.AssetExecutionContext, generator: GeneratorResource) -> tuple[str, ...]:
     """The items this run is restricted to: by its launch form, or by the order it carries out, whose keys lie in MongoDB."""
-    config = context.run.run_config.get("ops", {}).get(CONTENT_STEP, {}).get("config") or {}
-    if given := config.get("keys"):
-        return tuple(given)
+    if given := _RunConfig.model_validate(context.run.run_config).ops.world_content.config.keys:
+        return given
     task_id = context.run.tags.get(TASK_TAG)
     if task_id is None or len(selected_assets(context)) == len(ASSETS):
         return ()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ INTERVAL_SECONDS = 0.25
 
 
 class Sender(Protocol):
-    """Sends one event; may block, may raise ``ConnectionError``."""
+    """Sends one event and returns when it has arrived; may block, may raise ``ConnectionError``."""
 
     def __call__(self, key: str, value: bytes) -> None:
         """Send ``value`` under ``key``."""
@@ -51,6 +52,7 @@ class Feed:
         self._posts: list[PostImage] = []
         self._changed = asyncio.Event()
         self._broken = False
+        self._sending = threading.Lock()
         self._teller = asyncio.create_task(self._tell(), name=f"feed:{world_id}")
 
     def changed(self) -> None:
@@ -88,17 +90,20 @@ class Feed:
             return
         posts, self._posts = self._posts, []
         events = [post_created(self._world_id, post) for post in posts] + [world_progress(WorldStatus.model_validate(found))]
-        try:
-            await asyncio.to_thread(self._send_all, events)
-        except ConnectionError as error:
-            self._broken = True
-            logger.warning("the live feed is silent for this run: %s", error)
+        await asyncio.to_thread(self._send_all, events)
 
     def _send_all(self, events: list[bytes]) -> None:
-        if self._send is None:
-            self._send = self._connect()
-        for event in events:
-            self._send(self._world_id, event)
+        with self._sending:  # the last word comes after what a teller stopped in the middle is still sending
+            if self._broken:
+                return
+            try:
+                if self._send is None:
+                    self._send = self._connect()
+                for event in events:
+                    self._send(self._world_id, event)
+            except ConnectionError as error:
+                self._broken = True
+                logger.warning("the live feed is silent for this run: %s", error)
 
 
 def world_progress(status: WorldStatus) -> bytes:

@@ -24,7 +24,7 @@ from generia_assets.durable.patience import patiently
 from generia_assets.durable.progress import StageTracker, counted
 from generia_assets.durable.status import State
 from generia_assets.durable.steps import StepLog
-from generia_assets.tasks.kinds import DurableTask, TaskParameters, TaskType
+from generia_assets.tasks.kinds import DurableTask, Level, TaskParameters, TaskType
 from generia_assets.tasks.tools import Tools
 from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outcomes import InvalidAnswerError, LostWorldError, OutsideError, RefusedError
@@ -218,7 +218,7 @@ class Journal:
                 self._commits.enqueue(Change(values=self._stages.task_ended(task.task_type)))
                 return task.result.model_validate(found["result"])
             if found["status"] == State.FAILED.value:
-                self._commits.enqueue(Change(values=self._stages.task_ended(task.task_type)))
+                self._commits.enqueue(Change(values=self._given_up(task)))
                 raise TaskFailedError(task.task_type, parameters.key, found["attempt_count"], found["error"] or "")
             if found["worker_id"] == fence.run_id and found["epoch"] == fence.epoch:  # our claim, its answer lost in an outage
                 return _Claim(task_id, found["attempt_count"], resumed=True)
@@ -279,11 +279,15 @@ class Journal:
                 transitions=[self._transition(claim, {**values, "status": State.FAILED.value})],
                 records=records,
                 increments={"tasks_failed": 1},
-                values=self._stages.task_ended(task.task_type),
+                values=self._given_up(task),
                 failures=[failure],
             )
         )
         raise TaskFailedError(task.task_type, parameters.key, attempt, reason)
+
+    def _given_up(self, task: DurableTask[ParametersT, Context, ResultT]) -> dict[str, object]:
+        """How the stages move when a task has failed for good: a world's own task fails the world in its stage."""
+        return self._stages.task_ended(task.task_type) if task.level is Level.ITEM else {}
 
     def _transition(self, claim: _Claim, values: MongoDocument) -> UpdateOne:
         fence = self._commits.fence

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
@@ -228,6 +229,24 @@ async def open_session(
         patience=patience,
     )
     return WorldSession(database, assignment, generation, status.parameters, commits, journal, stages, feed, heartbeat)
+
+
+async def could_not_begin(database: AsyncMongoDatabase, world_id: str, message: str) -> None:
+    """A run cannot even take its world: where nobody else works on it, its record says so, and nobody waits for it."""
+    now = datetime.now(UTC)
+    await database[STATUS].update_one(
+        {"_id": world_id, "owner.run_id": None, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}},
+        {
+            "$set": {
+                "status": State.FAILED.value,
+                "message": message,
+                "resumable": True,
+                "parked": None,
+                "updated_at": now,
+                "finished_at": now,
+            }
+        },
+    )
 
 
 def _tell(feed: Feed, result: BaseModel) -> None:

@@ -57,7 +57,7 @@ def remade(worlds: Worlds, world_id: str, *select: str, keys: tuple[str, ...] = 
 def test_a_part_made_again_takes_its_own_tasks_and_leaves_the_rest(
     worlds: Worlds, world_id: str, select: tuple[str, ...], llm_calls: int, tasks: dict[str, int]
 ) -> None:
-    """Only the selected assets' tasks run and only their documents are replaced; the world ends completed and counts what it has."""
+    """Only the selected assets' tasks run, only their documents are replaced, and the world ends completed and counted."""
     before, created = worlds.snapshot(world_id), worlds.status(world_id)
     made, calls = remade(worlds, world_id, *select)
     after, status = worlds.snapshot(world_id), worlds.status(world_id)
