@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.generations import GENERATION_TAG, Parked
+from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION, Parked
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.settings import Settings
 from resources.mongo import MongoDatabase, MongoUnavailableError
@@ -101,7 +101,7 @@ def order_again(world: WorldStatus) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{world.world_id}:{world.generation or 'first'}:{world.owner.epoch}:{moment.timestamp():.0f}",
         partition_key=world.world_id,
-        tags={GENERATION_TAG: world.generation} if world.generation else {},
+        tags={GENERATION_TAG: world.generation or PRESENT_GENERATION},
     )
 
 

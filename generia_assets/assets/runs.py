@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import dagster as dg
+from dagster._core.storage.tags import RESUME_RETRY_TAG
 from pydantic import BaseModel
 
 from generia_assets.assets.generator import GeneratorResource
@@ -66,7 +69,7 @@ def assignment_of(
 
     return Assignment(
         world_id=world_id,
-        run=RunIdentity(run.run_id, run.parent_run_id, run.tags),
+        run=RunIdentity(run.run_id, tuple(_ancestors(context)), run.tags, retries=run.tags.get(RESUME_RETRY_TAG) == "true"),
         keys=keys,
         order_task=run.tags.get(TASK_TAG),
         workload=new_workload,
@@ -84,6 +87,15 @@ def keys_of(context: dg.AssetExecutionContext, generator: GeneratorResource) -> 
     with generator.mongo.connection() as database:
         task = database[TASKS].find_one({"_id": task_id}, {"parameters": 1}) or {}
     return PartParameters.model_validate(task.get("parameters") or {}).keys
+
+
+def _ancestors(context: dg.AssetExecutionContext) -> Iterator[str]:
+    """The runs that this one re-executes, the nearest first."""
+    parent = context.run.parent_run_id
+    while parent is not None:
+        yield parent
+        run = context.instance.get_run_by_id(parent)
+        parent = run.parent_run_id if run is not None else None
 
 
 def selected_types(context: dg.AssetExecutionContext) -> frozenset[TaskType]:

@@ -12,18 +12,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from pymongo import UpdateOne
+from pymongo import DESCENDING, UpdateOne
 
 from generia_assets.durable.collections import GENERATIONS, TASKS
 from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.progress import STAGE_OF, StageTracker
 from generia_assets.durable.status import Stage, State, WorldStatus
 from generia_assets.tasks.kinds import TaskType
-from resources.mongo import AsyncMongoDatabase
+from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outside import Api
 
 GENERATION_TAG = "generia/generation"
 """Run tag: the generation this run continues."""
+PRESENT_GENERATION = "present"
+"""Value of that tag: the one the world has when the run begins, or its first."""
 TASK_TAG = "generia/task_id"
 """Run tag: the order (a task's id) this run carries out."""
 
@@ -43,8 +45,11 @@ class RunIdentity:
     """What Dagster knows of a run that matters for its generation."""
 
     run_id: str
-    parent_run_id: str | None = None
+    ancestors: tuple[str, ...] = ()
+    """The runs that this one re-executes, the nearest first."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    retries: bool = False
+    """It only repeats what its parent did not succeed in, by Dagster's books: it makes nothing anew."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class Generation:
     keys: tuple[str, ...]
     adopted: Mapping[TaskType, str]
     """Tasks that existed before the generation (the order's own), by type."""
+    finished: bool = False
+    """The world is complete already; only Dagster has not heard of it, because the run died before it could say so."""
 
     @property
     def stages(self) -> dict[Stage, int]:
@@ -80,14 +87,17 @@ class Generation:
 
 
 async def find_generation(database: AsyncMongoDatabase, world_id: str, run: RunIdentity) -> Generation | None:
-    """The unfinished generation this run continues, or None when it starts a new one."""
+    """The generation this run continues, or None when it starts a new one.
+
+    A completed one is continued only by a retry, for Dagster's sake: its results are stored again, and no call is made. Raises
+    ``LookupError`` when the run's tag names a generation that is completed or not there.
+    """
     wanted = run.tags.get(GENERATION_TAG)
-    runs = [run_id for run_id in (run.run_id, run.parent_run_id) if run_id]
-    query = {"_id": wanted} if wanted else {"runs": {"$in": runs}}
-    found = await database[GENERATIONS].find_one({**query, "world_id": world_id, "status": {"$ne": State.COMPLETED.value}})
-    if found is None:
-        if wanted:
-            raise LookupError(f"tag {GENERATION_TAG}={wanted}: world {world_id} has no unfinished generation of this id")
+    found = await _find(database, world_id, run, wanted)
+    finished = found is not None and found["status"] == State.COMPLETED.value
+    if wanted is not None and (finished or (found is None and wanted != PRESENT_GENERATION)):
+        raise LookupError(f"tag {GENERATION_TAG}={wanted}: world {world_id} has no unfinished generation of this id")
+    if found is None or (finished and not run.retries):
         return None
     return Generation(
         id=found["_id"],
@@ -96,7 +106,21 @@ async def find_generation(database: AsyncMongoDatabase, world_id: str, run: RunI
         tasks={TaskType(name): count for name, count in found["tasks"].items()},
         keys=tuple(found["keys"]),
         adopted={TaskType(name): task_id for name, task_id in found["adopted"].items()},
+        finished=finished,
     )
+
+
+async def _find(database: AsyncMongoDatabase, world_id: str, run: RunIdentity, wanted: str | None) -> MongoDocument | None:
+    generations = database[GENERATIONS]
+    if wanted == PRESENT_GENERATION:
+        return await generations.find_one({"world_id": world_id}, sort=[("started_at", DESCENDING)])
+    if wanted is not None:
+        return await generations.find_one({"_id": wanted, "world_id": world_id})
+    for run_id in (run.run_id, *run.ancestors):  # a run that died before it began took part in none; then its parent counts
+        found = await generations.find_one({"runs": run_id, "world_id": world_id})
+        if found is not None:
+            return found
+    return None
 
 
 async def new_generation(
@@ -115,6 +139,9 @@ async def begin(
     commits: Commits, generation: Generation, run: RunIdentity, workload: Workload | None, status: WorldStatus, stages: StageTracker
 ) -> None:
     """Make the generation the world's present one, in one commit: record, counters, limits, stages."""
+    if generation.finished:
+        stages.resume({entry.name: entry.status for entry in status.stages})
+        return
     now = datetime.now(UTC)
     record = {"$addToSet": {"runs": run.run_id}, "$set": {"status": State.IN_PROGRESS.value, "updated_at": now}}
     values: dict[str, object] = {

@@ -127,6 +127,8 @@ class WorldSession:
 
     async def finishing(self) -> None:
         """All work is done; the documents are about to be written."""
+        if self.generation.finished:
+            return  # they are being written again; who watches has heard the last word
         await self.commits.commit(Change(values=self._stages.finishing()))
 
     async def completed(self) -> None:
