@@ -7,12 +7,13 @@ just as the write is done (mended in 3.12): whoever cancels once and then awaits
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 AGAIN_SECONDS = 0.1
 """How long a cancelled task may take before it is cancelled again."""
 
 
-async def stop(task: asyncio.Task[None]) -> None:
+async def stop(task: asyncio.Future[Any]) -> None:
     """Cancel the task until it has ended. What it raised is not raised here; being cancelled meanwhile is."""
     while not task.done():
         task.cancel()

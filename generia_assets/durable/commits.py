@@ -26,6 +26,7 @@ from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.patience import patiently
 from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outcomes import LostWorldError
+from resources.stopping import stop
 
 WriteOperation: TypeAlias = InsertOne[MongoDocument] | UpdateOne | UpdateMany | DeleteMany
 
@@ -114,9 +115,7 @@ class Commits:
             with suppress(LostWorldError):
                 await self.flush()
         finally:
-            self._writer.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._writer
+            await stop(self._writer)
             await self._session.end_session()
 
     async def _write_all(self) -> None:

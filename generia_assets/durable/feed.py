@@ -15,7 +15,6 @@ import json
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -25,6 +24,7 @@ from generia_assets.content.documents import PostImage
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import WorldStatus
 from resources.mongo import AsyncMongoDatabase
+from resources.stopping import stop
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +66,7 @@ class Feed:
 
     async def aclose(self) -> None:
         """Tell the world's last state and stop."""
-        self._teller.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._teller
+        await stop(self._teller)
         await self._tell_once()
 
     async def _tell(self) -> None:

@@ -43,6 +43,7 @@ from generia_assets.durable.status import State, WorldStatus
 from generia_assets.durable.toolbox import Toolbox
 from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outcomes import LostWorldError
+from resources.stopping import stop
 
 logger = logging.getLogger(__name__)
 
@@ -121,9 +122,7 @@ class WorldSession:
             return result
         finally:
             if not working.done():
-                working.cancel()
-                with suppress(asyncio.CancelledError):
-                    await working
+                await stop(working)
 
     async def finishing(self) -> None:
         """All work is done; the documents are about to be written."""
@@ -157,9 +156,7 @@ class WorldSession:
             closing.push_async_callback(self._feed.aclose)
             closing.push_async_callback(leave_world, self.database, self.commits.fence)
             closing.push_async_callback(self.commits.aclose)
-            self._heartbeat.cancel()
-            with suppress(asyncio.CancelledError, LostWorldError):
-                await self._heartbeat
+            await stop(self._heartbeat)
             if not self._ended:
                 with suppress(LostWorldError):
                     await self.failed(
@@ -213,7 +210,7 @@ async def open_session(
         stages = StageTracker(generation.stages)
         await begin(commits, generation, run, work, status, stages)
     except BaseException:
-        heartbeat.cancel()
+        await stop(heartbeat)
         await commits.aclose()
         await leave_world(database, fence)
         await feed.aclose()
