@@ -6,7 +6,7 @@ Here: the order of events. Not here: the parts (part_list.py), the picture of th
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -123,10 +123,12 @@ def _let_the_run_end(database: MongoDatabase, world_id: str) -> None:
 
 
 def _keep(parts: PartList, console: Console, world_id: str) -> None:
-    console.print(f"\nEverything keeps running. Try: generia show {world_id} posts. Ctrl-C ends it.")
-    while True:
-        parts.parts.check()
-        time.sleep(0.5)
+    console.print(f"\nEverything keeps running: {own_name()} show {world_id} posts. Ctrl-C ends it.")
+    with suppress(KeyboardInterrupt):  # what was asked for is done: this is its orderly end
+        while True:
+            parts.parts.check()
+            time.sleep(0.5)
+    console.print("Ending all parts.")
 
 
 def _place(home: Home, settings: Settings) -> str:
