@@ -14,6 +14,7 @@ import dagster as dg
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION, Parked
 from generia_assets.durable.status import State, WorldStatus
+from generia_assets.partitions import worlds
 from generia_assets.settings import Settings
 from resources.mongo import MongoDatabase, MongoUnavailableError
 from resources.mongo_resource import MongoResource
@@ -35,6 +36,8 @@ ORDER_GRACE_SECONDS = 60.0
 """An order whose run has not come by then was lost between its record and its run."""
 OUTAGE_RETRY_SECONDS = 60.0
 """A world parked by an outage is tried again so often."""
+FUTILE_RETRY_SECONDS = 60.0
+"""A run that ended before it could take its world (no MongoDB, no image) is followed by another so often."""
 MOST = 50
 """Worlds ordered again in one tick at most."""
 
@@ -55,12 +58,13 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
                 found = list(abandoned(database, settings.world_lease_seconds))
         except MongoUnavailableError as error:
             return dg.SkipReason(str(error))
-        idle = [world for world in found if not _has_run(context.instance, world.world_id)]
-        if not idle:
+        last_runs = [(world, _last_run(context.instance, world.world_id)) for world in found]
+        again = [(world, last) for world, last in last_runs if is_due(world, last, datetime.now(UTC))]
+        if not again:
             return dg.SkipReason("every unfinished world is being worked on")
         return dg.SensorResult(
-            run_requests=[order_again(world) for world in idle],
-            dynamic_partitions_requests=[],
+            run_requests=[order_again(world, last) for world, last in again],
+            dynamic_partitions_requests=[worlds.build_add_request([world.world_id for world, _ in again])],
         )
 
     return watchdog
@@ -95,16 +99,30 @@ def abandoned(database: MongoDatabase, lease_seconds: float) -> Iterator[WorldSt
         yield WorldStatus.model_validate(document)
 
 
-def order_again(world: WorldStatus) -> dg.RunRequest:
-    """The run that takes the world up: it continues the world's generation. One for each time the world fell silent."""
-    moment = world.parked.since if world.parked else (world.owner.expires_at or world.updated_at)
+def is_due(world: WorldStatus, last: dg.RunRecord | None, now: datetime) -> bool:
+    """Whether to order the world now: no run of it is on its way, and none has just failed before it could begin."""
+    if last is None:
+        return True
+    if last.dagster_run.status in ACTIVE:
+        return False
+    futile = last.start_time is not None and last.start_time > world.updated_at.timestamp()  # it never changed anything
+    return not futile or now.timestamp() - (last.end_time or 0.0) > FUTILE_RETRY_SECONDS
+
+
+def order_again(world: WorldStatus, last: dg.RunRecord | None) -> dg.RunRequest:
+    """The run that takes the world up: it continues the world's generation. One after each run that left it unfinished."""
+    after = last.dagster_run.run_id if last is not None else "no run"
     return dg.RunRequest(
-        run_key=f"{world.world_id}:{world.generation or 'first'}:{world.owner.epoch}:{moment.timestamp():.0f}",
+        run_key=f"{world.world_id}:{world.generation or 'first'}:after {after}",
         partition_key=world.world_id,
         tags={GENERATION_TAG: world.generation or PRESENT_GENERATION},
     )
 
 
-def _has_run(instance: dg.DagsterInstance, world_id: str) -> bool:
-    runs = instance.get_run_records(dg.RunsFilter(statuses=ACTIVE, tags={"dagster/partition": world_id}), limit=1)
-    return bool(runs)
+def _last_run(instance: dg.DagsterInstance, world_id: str) -> dg.RunRecord | None:
+    """The world's run that is on its way; without one the newest that ended."""
+    tags = {"dagster/partition": world_id}
+    for runs in (dg.RunsFilter(statuses=ACTIVE, tags=tags), dg.RunsFilter(tags=tags)):
+        if found := instance.get_run_records(runs, limit=1):
+            return found[0]
+    return None

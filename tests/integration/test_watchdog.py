@@ -1,0 +1,148 @@
+"""The watchdog: worlds that nobody works on although somebody should are ordered again, once, and no others are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from generia_assets.assets.jobs import world_job
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION
+from generia_assets.durable.status import new_status
+from resources.mongo_resource import MongoResource
+from sensors.run_status import FUTILE_RETRY_SECONDS, build_watchdog
+from tests.worlds_in_process import Worlds, worlds_in_process
+
+LONG_AGO = timedelta(hours=1)
+
+
+@pytest.fixture
+def worlds(tmp_path: Path, mongodb_uri: str) -> Iterator[Worlds]:
+    with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker="127.0.0.1:1", gemini="") as worlds:
+        yield worlds
+
+
+def a_world(worlds: Worlds, world_id: str, *, ago: timedelta = LONG_AGO, **values: object) -> None:
+    """A world's status record, last changed so long ago."""
+    document = new_status(world_id, {"user_prompt": "x", "users_count": 1, "posts_count": 1}, users=1, posts=1)
+    worlds.database[STATUS].insert_one({**document, "updated_at": datetime.now(UTC) - ago, **values})
+
+
+def owner(run_id: str | None, *, expired: timedelta = LONG_AGO) -> dict[str, object]:
+    return {"run_id": run_id, "epoch": 1, "expires_at": None if run_id is None else datetime.now(UTC) - expired}
+
+
+def a_run(worlds: Worlds, world_id: str, status: dg.DagsterRunStatus) -> str:
+    return worlds.instance.create_run_for_job(worlds.job, tags={"dagster/partition": world_id}, status=status).run_id
+
+
+def tick(worlds: Worlds) -> dict[str, dg.RunRequest]:
+    """One tick; what it orders, by world. Every world ordered is made a partition, too."""
+    sensor: Any = build_watchdog(world_job, worlds.settings)
+    mongo = MongoResource(uri=worlds.settings.mongodb_uri.get_secret_value(), database=worlds.settings.mongodb_database)
+    result = sensor(dg.build_sensor_context(instance=worlds.instance), mongo=mongo)
+    if isinstance(result, dg.SkipReason):
+        return {}
+    requests = {request.partition_key: request for request in result.run_requests}
+    assert [key for added in result.dynamic_partitions_requests for key in added.partition_keys] == list(requests)
+    return requests
+
+
+@pytest.mark.parametrize(
+    ("values", "tags"),
+    [
+        ({"status": "in_progress", "generation": "g1", "owner": owner("dead")}, {GENERATION_TAG: "g1"}),
+        ({"status": "in_progress", "generation": "g1", "owner": owner(None)}, {GENERATION_TAG: "g1"}),
+        (
+            {"status": "in_progress", "generation": "g1", "parked": {"kind": "outage", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
+            {GENERATION_TAG: "g1"},
+        ),
+        (
+            {"status": "in_progress", "generation": "g1", "parked": {"kind": "resumed", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
+            {GENERATION_TAG: "g1"},
+        ),
+        ({"status": "pending"}, {GENERATION_TAG: PRESENT_GENERATION}),
+    ],
+    ids=["owner silent", "nobody's", "outage over", "resumed", "never begun"],
+)
+def test_an_abandoned_world_is_ordered_again_once_for_its_own_generation(
+    worlds: Worlds, values: dict[str, object], tags: dict[str, str]
+) -> None:
+    """Tick after tick asks for the same one run, which continues what was begun; a second run needs the first to have ended."""
+    a_world(worlds, "w1", **values)
+    first, second = tick(worlds)["w1"], tick(worlds)["w1"]
+    assert first.run_key == second.run_key
+    assert first.run_key is not None
+    assert {name: value for name, value in first.tags.items() if name == GENERATION_TAG} == tags
+    a_run(worlds, "w1", dg.DagsterRunStatus.STARTING)
+    assert tick(worlds) == {}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"status": "completed", "generation": "g1"},
+        {"status": "failed", "generation": "g1"},
+        {"status": "in_progress", "generation": "g1", "parked": {"kind": "stopped", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
+        {"status": "pending", "parked": {"kind": "stopped", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
+        {"status": "failed", "generation": "g1", "parked": {"kind": "budget", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
+        {"status": "in_progress", "generation": "g1", "owner": owner("alive", expired=timedelta(seconds=-10))},
+        {"status": "in_progress", "generation": "g1", "owner": owner("dead"), "updated_at": datetime(2999, 1, 1, tzinfo=UTC)},
+        {"status": "pending", "updated_at": datetime(2999, 1, 1, tzinfo=UTC)},
+        {"status": "in_progress", "generation": "g1", "parked": {"kind": "outage", "since": datetime(2999, 1, 1, tzinfo=UTC)}},
+    ],
+    ids=["completed", "failed", "stopped", "stopped order", "budget", "owned", "just silent", "just ordered", "outage lasts"],
+)
+def test_a_world_that_waits_for_a_person_or_is_being_worked_on_is_left_alone(worlds: Worlds, values: dict[str, object]) -> None:
+    """Stopped, out of budget, failed, finished, alive, or silent for a moment only: no run is asked for."""
+    a_world(worlds, "w1", **values)
+    assert tick(worlds) == {}
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+def test_a_world_with_a_run_on_its_way_is_not_ordered_again(worlds: Worlds, status: dg.DagsterRunStatus) -> None:
+    """However long a run waits before it begins, the world has one."""
+    a_world(worlds, "w1", status="in_progress", generation="g1", owner=owner("dead"))
+    a_world(worlds, "w2", status="in_progress", generation="g2", owner=owner("dead"))
+    a_run(worlds, "w1", status)
+    a_run(worlds, "w1", dg.DagsterRunStatus.CANCELED)  # a newer one that somebody thought better of
+    assert set(tick(worlds)) == {"w2"}
+
+
+def test_a_world_whose_next_run_died_too_is_ordered_once_more(worlds: Worlds) -> None:
+    """Each run that left the world unfinished is followed by one more."""
+    a_world(worlds, "w1", status="in_progress", generation="g1", owner=owner("dead"))
+    keys = []
+    for _ in range(3):
+        keys.append(tick(worlds)["w1"].run_key)
+        a_run(worlds, "w1", dg.DagsterRunStatus.FAILURE)
+    assert len(set(keys)) == 3
+
+
+def test_a_run_that_failed_before_it_could_begin_is_followed_by_another_after_a_while_only(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken installation starts one run a minute for a world, not one a tick, and goes on when it is mended."""
+    a_world(worlds, "w1", status="pending")
+    first = tick(worlds)["w1"].run_key
+    monkeypatch.setenv("MONGODB_URI", "mongodb://127.0.0.1:1/?directConnection=true")
+    failed = worlds.run("w1")
+    assert not failed.success
+    assert tick(worlds) == {}
+    monkeypatch.setattr("sensors.run_status.FUTILE_RETRY_SECONDS", -1.0)
+    assert FUTILE_RETRY_SECONDS > 0
+    assert tick(worlds)["w1"].run_key != first
+
+
+def test_without_mongodb_the_tick_says_so_and_fails_nothing(worlds: Worlds) -> None:
+    """An outage of MongoDB is a skipped tick with a reason, not a failed one."""
+    sensor: Any = build_watchdog(world_job, worlds.settings)
+    mongo = MongoResource(uri="mongodb://127.0.0.1:1/?directConnection=true", database="nowhere")
+    result = sensor(dg.build_sensor_context(instance=worlds.instance), mongo=mongo)
+    assert isinstance(result, dg.SkipReason)
+    assert "127.0.0.1:1 did not answer" in str(result.skip_message)
