@@ -12,7 +12,7 @@ from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
 from generia_assets.durable.status import WorldStatus
 from resources.mongo import MongoDatabase, MongoDocument
-from sensors.run_status import abandoned, order_again
+from sensors.run_status import abandoned, is_due, order_again
 from tests.durable_world import an_order, record
 
 LEASE_S = 15.0
@@ -53,21 +53,10 @@ def test_a_stopped_world_goes_on_only_when_told_to(database: MongoDatabase) -> N
     assert found_by_watchdog(database) == []
     resume_world(database, world_id, Wishes())
     assert found_by_watchdog(database) == [world_id]
-    request = order_again(status_of(database, world_id))
+    assert is_due(status_of(database, world_id), None, datetime.now(UTC))
+    request = order_again(status_of(database, world_id), None)
     assert request.partition_key == world_id
     assert request.tags["generia/generation"] == "g1"
-
-
-def test_two_resumes_are_two_runs(database: MongoDatabase) -> None:
-    """Each resume after a stop has a run key of its own, which Dagster would otherwise take for a repetition."""
-    world_id = a_world(database, **stopped())
-    keys = set()
-    for second in range(2):
-        resume_world(database, world_id, Wishes())
-        moment = datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=second)
-        database[STATUS].update_one({"_id": world_id}, {"$set": {"parked.since": moment}})
-        keys.add(order_again(status_of(database, world_id)).run_key)
-    assert len(keys) == 2
 
 
 def test_a_failed_world_goes_on_with_more_room(database: MongoDatabase) -> None:
