@@ -32,6 +32,10 @@ LONGEST_WAIT_SECONDS = 8.0
 """Between two attempts of one call; while the API is down it is the breaker that keeps calls back for longer."""
 
 
+CUT_OFF = "cut_off"
+"""Outcome of an attempt that was stopped, or died with its run, before its answer was recorded."""
+
+
 class Api(StrEnum):
     """What is called, by the contract's words for ``api_type``."""
 
@@ -173,7 +177,7 @@ class Outside:
     async def _send(self, call: Call[ValueT], account: Account, lane: Lane) -> Answer[ValueT]:
         attempt_id = await account.reserve(call)
         started = time.monotonic()
-        settlement = _unanswered("cut_off", "the run stopped before the answer came", call, started)
+        settlement = _unanswered(CUT_OFF, "the run stopped before the answer came", call, started)
         try:
             async with asyncio.timeout(call.timeout_seconds):
                 answer = await call.send()

@@ -4,6 +4,9 @@ Here: the ``Account`` that resources/outside.py asks before it sends. A reservat
 the limits and the owner's epoch in its filter, so that no concurrency, death or second run can pass a limit. The same update
 notes the attempt under ``in_flight``; settling it removes the note and writes the request's record. What was reserved and never
 settled (a death in between) stays counted as spent and is recorded as ``cut_off`` by whoever takes the world up.
+
+A call that was cut off has to be made again. It raises the limit of calls by one, so that a death with a full set of calls in the
+air does not use up a small world's spare: what deaths may cost is bounded by MAX_TAKEOVERS. The cap in dollars is never raised.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.patience import patiently
 from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outcomes import BudgetExhaustedError, LostWorldError
-from resources.outside import Api, Call, Settlement
+from resources.outside import CUT_OFF, Api, Call, Settlement
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +70,8 @@ class WorldAccount:
             increments = {COST_TOTAL[call.api]: settlement.cost_usd, "cost_reserved_usd": -call.worst_case_usd}
             if not settlement.carried_out:
                 increments[CALLS_MADE[call.api]] = -1
+            if settlement.outcome == CUT_OFF:
+                increments[CALL_LIMIT[call.api]] = 1
         self._commits.enqueue(
             Change(
                 records={HISTORY: [self._record(attempt_id, call, settlement)]},
@@ -94,14 +99,15 @@ class WorldAccount:
             lambda: self._database[STATUS].find_one({"_id": fence.world_id}, {"in_flight": 1}), patience_seconds=self._patience
         )
         dangling: dict[str, MongoDocument] = (status or {}).get("in_flight") or {}
-        spent: defaultdict[str, float] = defaultdict(float)
+        changes: defaultdict[str, float] = defaultdict(float)
         records = []
         for attempt_id, note in dangling.items():
-            spent[COST_TOTAL[Api(note["api_type"])]] += float(note["reserved_usd"])
+            changes[COST_TOTAL[Api(note["api_type"])]] += float(note["reserved_usd"])
+            changes[CALL_LIMIT[Api(note["api_type"])]] += 1
             record = {
                 **note,
                 "world_id": fence.world_id,
-                "outcome": "cut_off",
+                "outcome": CUT_OFF,
                 "error": "the run died before the answer was recorded",
                 "cost_usd": note["reserved_usd"],
                 "request_data": None,
@@ -112,7 +118,7 @@ class WorldAccount:
         await self._commits.commit(
             Change(
                 records={HISTORY: records} if records else {},
-                increments=spent,
+                increments=changes,
                 values={"cost_reserved_usd": 0.0, "waiting_for": None, "in_flight": {}},
             )
         )
