@@ -7,6 +7,7 @@ record, which the generator's watchdog sensor takes up within seconds: so resumi
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -14,10 +15,12 @@ import typer
 from generia_assets.cli.addresses import addresses, database_at
 from generia_assets.cli.console import CommandError, own_name, results
 from generia_assets.cli.dagster_link import end_runs
-from generia_assets.cli.follow import world_status
+from generia_assets.cli.follow import over, world_status
 from generia_assets.cli.order_options import World, dollars, whole
 from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
+from generia_assets.durable.status import WorldStatus
 from generia_assets.settings import settings
+from resources.mongo import MongoDatabase
 
 STOP_S = 30.0
 POLL_S = 0.2
@@ -58,13 +61,7 @@ def stop(world: World) -> None:
         ended = end_runs(where.dagster_home, world)
         if not ended and known.owner.run_id is not None:
             raise CommandError(f"DAGSTER_HOME={where.dagster_home} knows no run of world {world}; run {known.owner.run_id} has it")
-        deadline = time.monotonic() + STOP_S
-        while (known := world_status(database, world)) is not None and known.owner.run_id is not None:
-            if time.monotonic() > deadline:
-                raise CommandError(
-                    f"run {known.owner.run_id} has not ended within {STOP_S:g} s; its log in Dagster's pages tells why"
-                )
-            time.sleep(POLL_S)
+        _await_no_owner(database, world)
         note_stop(database, world)
     results().print(f"World {world} is stopped and keeps what it has. To go on: {own_name()} resume {world}")
 
@@ -76,9 +73,26 @@ def resume(world: World, max_cost_usd: MaxCost = None, more_calls: MoreCalls = 0
     """
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
+        known = world_status(database, world)
+        if known is not None and over(known):
+            _await_no_owner(database, world)  # it has said its last word, and its run is only tidying up
         try:
             retried = resume_world(database, world, Wishes(max_cost_usd, more_calls, retry_failed=retry_failed))
         except ResumeError as error:
             raise CommandError(str(error)) from None
     again = f", {retried} failed tasks are tried again" if retried else ""
     results().print(f"World {world} goes on within about fifteen seconds{again}. To see it: {own_name()} watch {world}")
+
+
+def _await_no_owner(database: MongoDatabase, world: str) -> None:
+    """Return when no living run owns the world any more. Raises ``CommandError`` when that takes longer than ``STOP_S``."""
+    deadline = time.monotonic() + STOP_S
+    while (known := world_status(database, world)) is not None and _owned(known):
+        if time.monotonic() > deadline:
+            raise CommandError(f"run {known.owner.run_id} has not ended within {STOP_S:g} s; see its log in Dagster's pages")
+        time.sleep(POLL_S)
+
+
+def _owned(world: WorldStatus) -> bool:
+    expires_at = world.owner.expires_at
+    return world.owner.run_id is not None and expires_at is not None and expires_at > datetime.now(UTC)
