@@ -16,6 +16,7 @@ from pymongo.errors import ConnectionFailure
 
 from generia_assets.cli import inert
 from generia_assets.cli.console import CommandError
+from generia_assets.cli.dead_letters import dead_letters
 from generia_assets.cli.demo import demo
 from generia_assets.cli.dev import dev
 from generia_assets.cli.interrupts import EXIT_STATUS
@@ -68,3 +69,4 @@ app = typer.Typer(
 )
 for one in (demo, dev, send, watch, quote, status, show, stats, logs, stop, resume):
     app.command()(guarded(one))
+app.add_typer(dead_letters(guarded))

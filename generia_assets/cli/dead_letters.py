@@ -1,0 +1,176 @@
+"""``generia dead-letters``: messages that were no orders, with the reason, and sending a mended one again.
+
+Here: the list, and mending. A letter stays where it lies (a topic forgets nothing by itself); what is sent again is a new message.
+Not here: what is wrong with a message; the sensor judges the mended one as it judges every other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import JsonValue
+
+from generia_assets.cli import inert
+from generia_assets.cli.addresses import addresses
+from generia_assets.cli.console import CommandError, own_name, results
+from generia_assets.settings import settings
+from resources.kafka_client import REQUEST_TIMEOUT_S
+from resources.kafka_events import Event, EventProducer, EventTooLargeError
+from resources.kafka_letters import Letter, last_letters, letter_at
+
+SHOWN = 120
+"""Characters of a letter that the list shows."""
+
+Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="The last so many.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, with the whole message.")]
+Place = Annotated[str, typer.Argument(metavar="OFFSET", help="Its offset as the list shows it.")]
+Mended = Annotated[Path | None, typer.Option("--file", help="The mended message: a file that holds one JSON object.")]
+Edit = Annotated[
+    list[str] | None,
+    typer.Option("--edit", metavar="FIELD=VALUE", help="Change a field: parameters.users_count=3. No value takes it out."),
+]
+
+Command = Callable[..., None]
+
+
+def dead_letters(guarded: Callable[[Command], Command]) -> typer.Typer:
+    """The commands, each run under ``guarded``."""
+    commands = typer.Typer(
+        name="dead-letters",
+        help="Messages that were no orders: see them with their reasons, and send mended ones again.",
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    commands.callback(invoke_without_command=True)(guarded(list_letters))
+    commands.command()(guarded(resend))
+    return commands
+
+
+def list_letters(context: typer.Context, limit: Limit = 20, as_json: AsJson = False) -> None:
+    """List the last messages that were no orders, each with the reason; `resend` sends a mended one again."""
+    if context.invoked_subcommand:
+        return
+    chosen = settings()
+    letters = last_letters(addresses(chosen).kafka, chosen.kafka_dead_letters_topic, limit)
+    console = results()
+    if as_json:
+        for letter in letters:
+            console.print(json.dumps(_told(letter)), soft_wrap=True)
+        return
+    if not letters:
+        console.print(f"There are no dead letters in topic {chosen.kafka_dead_letters_topic}.")
+        return
+    for letter in letters:
+        console.print(f"{letter.place:>6}  {letter.at:%Y-%m-%d %H:%M:%S} UTC  from {_origin(letter)}")
+        console.print(f"        {inert.line(letter.headers.get('reason', ''))}")
+        console.print(f"        {inert.line(letter.value[: 4 * SHOWN].decode('utf-8', 'replace'), SHOWN)}")
+    console.print(f"To send one again: {own_name()} dead-letters resend OFFSET --edit FIELD=VALUE (or --file MENDED.json)")
+
+
+def resend(offset: Place, file: Mended = None, edit: Edit = None) -> None:
+    """Send a dead letter again, mended, to the orders' topic. The sensor judges it like any other message."""
+    if (file is None) == (not edit):
+        raise CommandError("say how the letter is mended: either --file MENDED.json, or --edit FIELD=VALUE (as often as needed)", 2)
+    partition, number = _place(offset)
+    chosen = settings()
+    kafka = addresses(chosen).kafka
+    letter = letter_at(kafka, chosen.kafka_dead_letters_topic, partition, number)
+    if letter is None:
+        raise CommandError(f"there is no dead letter at {offset}; `{own_name()} dead-letters` lists them")
+    message = edited(letter, edit or []) if file is None else _read(file)
+    with EventProducer(kafka) as producer:
+        headers = (("resent_from", f"{chosen.kafka_dead_letters_topic}[{letter.partition}]@{letter.offset}"),)
+        event = Event(chosen.kafka_tasks_topic, _key(message, letter), json.dumps(message).encode(), headers)
+        try:
+            producer.send(event).wait(REQUEST_TIMEOUT_S)
+        except EventTooLargeError as error:
+            raise CommandError(str(error)) from None
+    again = f"If it is still no order, it comes back with the reason: {own_name()} dead-letters"
+    results().print(f"Sent to topic {chosen.kafka_tasks_topic}. {again}")
+
+
+def edited(letter: Letter, changes: list[str]) -> dict[str, JsonValue]:
+    """The letter's message with these fields changed. Raises ``CommandError`` when it cannot be changed like that."""
+    if "cut" in letter.headers:
+        raise CommandError(f"only a part of this message is here ({letter.headers['cut']}): mend the whole, and give it by --file")
+    message = _object(letter.value, f"the letter at {letter.place}", "write the mended message into a file and give it by --file")
+    for change in changes:
+        path, equals, text = change.partition("=")
+        if not equals or not all(path.split(".")):
+            raise CommandError(f"--edit {change!r}: must be FIELD=VALUE, such as parameters.users_count=3", 2)
+        _set(message, path.split("."), text)
+    return message
+
+
+def _set(message: dict[str, JsonValue], path: list[str], text: str) -> None:
+    *parents, field = path
+    place = message
+    for name in parents:
+        inner = place.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise CommandError(f"--edit {'.'.join(path)}: {name} is no object in this message", 2)
+        place = inner
+    if text:
+        place[field] = _value(text)
+    else:
+        place.pop(field, None)
+
+
+def _value(text: str) -> JsonValue:
+    """JSON where it is JSON (3, true, "3"), else the text itself."""
+    try:
+        value: JsonValue = json.loads(text)
+    except ValueError:
+        return text
+    return value
+
+
+def _read(file: Path) -> dict[str, JsonValue]:
+    try:
+        return _object(file.read_bytes(), str(file), "mend it")
+    except OSError as error:
+        raise CommandError(f"--file {file}: {error.strerror}", 2) from None
+
+
+def _object(data: bytes, what: str, advice: str) -> dict[str, JsonValue]:
+    try:
+        content: JsonValue = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise CommandError(f"{what} is not JSON ({error}): {advice}") from None
+    if not isinstance(content, dict):
+        raise CommandError(f"{what} is no JSON object: {advice}")
+    return content
+
+
+def _key(message: dict[str, JsonValue], letter: Letter) -> bytes | None:
+    """Orders of one world stay in order: they are keyed by it."""
+    world_id = message.get("world_id")
+    return world_id.encode("utf-8", "replace") if isinstance(world_id, str) else letter.key
+
+
+def _place(text: str) -> tuple[int, int]:
+    partition, _, offset = text.rpartition(":")
+    try:
+        return int(partition or 0), int(offset)
+    except ValueError:
+        raise CommandError(f"OFFSET {text!r}: must be a number, or PARTITION:OFFSET, as the list shows it", 2) from None
+
+
+def _origin(letter: Letter) -> str:
+    told = letter.headers
+    return inert.line(f"{told.get('topic', '?')}[{told.get('partition', '?')}]@{told.get('offset', '?')}")
+
+
+def _told(letter: Letter) -> dict[str, JsonValue]:
+    return {
+        "offset": letter.place,
+        "at": letter.at.isoformat(),
+        "origin": _origin(letter),
+        "reason": letter.headers.get("reason", ""),
+        "cut": "cut" in letter.headers,
+        "message": letter.value.decode("utf-8", "replace"),
+    }
