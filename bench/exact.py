@@ -19,11 +19,10 @@ from generia_assets.durable.status import State, WorldStatus
 from generia_assets.durable.workload import request_of
 from resources.mongo import MongoDatabase, MongoDocument
 from resources.mongo_io_manager import POINTERS
-from resources.outside import Api
+from resources.outcomes import InvalidAnswerError, RefusedError
+from resources.outside import CUT_OFF, Api
 
 PLATFORM_DATABASE = "generia_platform"
-CUT_OFF = "cut_off"
-"""Outcome of an attempt whose answer nobody recorded: it was in the air when its run died or was stopped."""
 
 
 @dataclass
@@ -64,6 +63,8 @@ class CallCounts:
     cut_off_images: int
     planned_llm: int
     planned_images: int
+    asked_again: int
+    """LLM calls whose answer could not be used, so that another one had to be made: they are no repetition."""
 
     @property
     def cut_off(self) -> int:
@@ -95,10 +96,11 @@ def call_counts(database: MongoDatabase, world_id: str) -> CallCounts:
     status = WorldStatus.model_validate(database[STATUS].find_one({"_id": world_id}))
     order = validated_parameters({name: value for name, value in status.parameters.items() if name != "task_id"})
     planned = plan(request_of(world_id, order))
-    made, cut = Counter[str](), Counter[str]()
+    made, cut, unusable = Counter[str](), Counter[str](), Counter[str]()
     for row in database[HISTORY].find({"world_id": world_id}, {"api_type": 1, "outcome": 1}):
         made[row["api_type"]] += 1
         cut[row["api_type"]] += row["outcome"] == CUT_OFF
+        unusable[row["api_type"]] += row["outcome"] in (InvalidAnswerError.outcome, RefusedError.outcome)
     return CallCounts(
         llm=made[Api.LLM],
         images=made[Api.IMAGE],
@@ -106,6 +108,7 @@ def call_counts(database: MongoDatabase, world_id: str) -> CallCounts:
         cut_off_images=cut[Api.IMAGE],
         planned_llm=sum(planned.llm_calls.values()),
         planned_images=sum(planned.image_calls.values()),
+        asked_again=unusable[Api.LLM],
     )
 
 

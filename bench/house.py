@@ -93,15 +93,24 @@ class House:
 
     def start_code_server(self) -> None:
         """The code server, on the port it had before; return when it answers."""
+        port = int(self.env["CODE_SERVER_PORT"])
+        child = self.parts["code server"] = self.spawn_code_server()
+        child.wait_until(lambda: _listening(port) or None, 60)
+
+    def spawn_code_server(self) -> Child:
+        """A code server on that port; return at once."""
         port = self.env["CODE_SERVER_PORT"]
         argv = [sys.executable, "-m", "dagster", "api", "grpc", "-m", "generia_assets.definitions", "-h", "127.0.0.1", "-p", port]
-        child = self.parts["code server"] = self._spawn("code server", argv)
-        child.wait_until(lambda: _listening(int(port)) or None, 60)
+        return self._spawn("code server", argv)
 
     def start_daemon(self) -> None:
         """The daemon; return at once."""
+        self.parts["daemon"] = self.spawn_daemon()
+
+    def spawn_daemon(self) -> Child:
+        """A daemon; return at once."""
         program = str(Path(sys.executable).with_name("dagster-daemon"))
-        self.parts["daemon"] = self._spawn("daemon", [program, "run", "-w", str(self.folder / "workspace.yaml")])
+        return self._spawn("daemon", [program, "run", "-w", str(self.folder / "workspace.yaml")])
 
     def forget(self, name: str) -> None:
         """Take a part that was killed off the list, once it has ended."""

@@ -1,0 +1,131 @@
+"""After a death: what became of its world, and what a run did that had lost its world.
+
+Here: the verdict on one death. Not here: dealing it (kills.py, killing.py), and what exact means (exact.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bench.exact import call_counts, exactness
+from bench.house import House
+from bench.killing import Kill, alive
+from generia_assets.durable.collections import PUBLICATIONS, TASKS
+from generia_assets.durable.status import Owner, State, WorldStatus
+from resources.mongo import MongoDatabase
+
+END_SECONDS = 10.0
+"""A run that was killed, told to stop or fenced off has ended by then."""
+
+
+@dataclass(frozen=True)
+class Death:
+    """What is to die, and when: ``delay`` seconds after the world's so many-th LLM call; ``call`` None: after it was ordered."""
+
+    kill: Kill
+    call: int | None
+    delay: float
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The moment of a death: the world's record then (None: its order was not seen yet), calls in the air, seconds."""
+
+    world_id: str
+    status: WorldStatus | None
+    in_air: int
+    at: float
+    died: float
+
+    @property
+    def stage(self) -> str:
+        """Where the world was."""
+        if self.status is None:
+            return "ordered"
+        return self.status.current_stage.value if self.status.status is State.IN_PROGRESS else self.status.status.value
+
+
+@dataclass
+class Outcome:
+    """What a death did to its world. ``again``: seconds until a new owner took the world; None: its own run ended it."""
+
+    death: Death
+    stage: str
+    at: float
+    in_air: int
+    repeated: int
+    missing: int
+    doubled: int
+    again: float | None
+    complete: float
+    complaints: list[str]
+
+
+class Stale:
+    """A run that may live on after Dagster has given it up."""
+
+    def __init__(self, processes: Sequence[int], owner: Owner | None) -> None:
+        self._processes = processes
+        self._run_id = owner.run_id if owner is not None else None
+        self._lost_at: datetime | None = None
+
+    def lost(self) -> None:
+        """Another run owns the world now."""
+        self._lost_at = datetime.now(UTC)
+
+    def complaints(self, database: MongoDatabase) -> list[str]:
+        """What it wrote after it lost its world, and whether it has not even ended."""
+        found = []
+        deadline = time.monotonic() + END_SECONDS
+        while any(alive(pid) for pid in self._processes) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if any(alive(pid) for pid in self._processes):
+            found.append(f"the former run's process still lives {END_SECONDS:.0f} s after the end")
+        if self._lost_at is None or self._run_id is None:
+            return found
+        for collection, query in (
+            (TASKS, {"worker_id": self._run_id, "updated_at": {"$gt": self._lost_at}}),
+            (PUBLICATIONS, {"run_id": self._run_id, "created_at": {"$gt": self._lost_at}}),
+        ):
+            written = database[collection].count_documents(query)
+            if written:
+                found.append(f"{written} {collection} written by a run that had lost its world")
+        return found
+
+
+def judge(
+    house: House,
+    database: MongoDatabase,
+    death: Death,
+    moment: Moment,
+    again: float | None,
+    complete: float,
+    complaints: Sequence[str],
+) -> Outcome:
+    """The verdict, once the world has had its last word."""
+    findings = exactness(database, house.folder / "media", moment.world_id)
+    calls, asked = call_counts(database, moment.world_id), house.gemini.stats()
+    repeated = asked.calls - calls.planned_llm - calls.asked_again + calls.images - calls.planned_images
+    # What the account closed as cut off was in the air when its run ended. A run that stood still before it was killed noted
+    # the same at that moment; one that lived on, or ended in order, made more calls after it.
+    findings.expect("calls repeated beyond those cut off", max(0, repeated - calls.cut_off), 0)
+    if death.kill in (Kill.RUN, Kill.EVERYTHING):
+        findings.expect("calls cut off beyond those in the air", max(0, calls.cut_off - moment.in_air), 0)
+    # Two counts of the same calls. A call cut off may never have been sent.
+    findings.expect("calls made that the account does not know", max(0, asked.calls - calls.llm), 0)
+    findings.expect("calls counted that nobody made", max(0, calls.llm - asked.calls - calls.cut_off_llm), 0)
+    return Outcome(
+        death=death,
+        stage=moment.stage,
+        at=moment.at,
+        in_air=moment.in_air,
+        repeated=repeated,
+        missing=findings.missing,
+        doubled=findings.doubled,
+        again=again,
+        complete=complete,
+        complaints=[*complaints, *findings.complaints],
+    )

@@ -1,0 +1,132 @@
+"""Killing parts of a house, and what a supervisor does about it: start again what ended, and nothing else.
+
+Here: which processes there are to kill (the run's own process too), freezing them so that what is in the air can be counted at the
+very moment of death, and the supervisor. Not here: worlds, and when to kill (kills.py).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from pathlib import Path
+
+from bench.house import House
+from generia_assets.cli.processes import Child, last_lines
+
+CODE_SERVER, DAEMON = "code server", "daemon"
+
+
+class Kill(StrEnum):
+    """What is killed, and how. ``kill -9`` where nothing else is said."""
+
+    RUN = "the run"
+    CODE_SERVER = "the code server alone"
+    DAEMON = "the daemon"
+    EVERYTHING = "everything at once"
+    STOP_RUN = "SIGTERM to the run"
+    STOP_CODE_SERVER = "SIGTERM to the code server"
+
+    @property
+    def signal(self) -> signal.Signals:
+        """What is sent."""
+        return signal.SIGTERM if self in (Kill.STOP_RUN, Kill.STOP_CODE_SERVER) else signal.SIGKILL
+
+    @property
+    def hits_run(self) -> bool:
+        """Whether the run's own process gets the signal."""
+        return self in (Kill.RUN, Kill.EVERYTHING, Kill.STOP_RUN)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the house that get it."""
+        return {
+            Kill.CODE_SERVER: (CODE_SERVER,),
+            Kill.STOP_CODE_SERVER: (CODE_SERVER,),
+            Kill.DAEMON: (DAEMON,),
+            Kill.EVERYTHING: (CODE_SERVER, DAEMON),
+        }.get(self, ())
+
+
+class Supervisor:
+    """Starts code server and daemon again when they have ended, as a container's restart policy does.
+
+    What a killed code server leaves running (its runs) goes on; it is ended with the house.
+    """
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._starts: dict[str, Callable[[], Child]] = {CODE_SERVER: house.spawn_code_server, DAEMON: house.spawn_daemon}
+        self._ended: list[Child] = []
+
+    def look(self) -> None:
+        """Start again what has ended since the last look; return at once."""
+        for name, begin in self._starts.items():
+            part = self._house.parts[name]
+            if part.exit_code() is not None:
+                self._ended.append(part)
+                self._house.parts[name] = begin()
+
+    def last_words(self) -> str:
+        """The end of what the supervised parts have logged, for somebody who wants to know why nothing happens."""
+        return "\n".join(f"{name}:\n{last_lines(self._house.parts[name].log_path)}" for name in self._starts)
+
+    def clean_up(self) -> None:
+        """End what killed parts left behind."""
+        for part in self._ended:
+            part.stop(grace=0.0)
+        self._ended.clear()
+
+
+def run_processes(house: House) -> list[int]:
+    """The processes of runs: children of the process from which the code server forks them."""
+    parents = dict(_processes())
+    server = house.parts[CODE_SERVER].pid
+    forkers = {pid for pid, parent in parents.items() if parent == server}
+    return [pid for pid, parent in parents.items() if parent in forkers]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process lives (one that has ended and was not yet asked for its exit code does not)."""
+    try:
+        state = _stat(pid)[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+@contextmanager
+def frozen(pids: Sequence[int]) -> Iterator[None]:
+    """Stop these processes where they are; they go on at the end, unless they were killed meanwhile."""
+    _send(pids, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _send(pids, signal.SIGCONT)
+
+
+def send(kill: Kill, house: House, runs: Sequence[int]) -> None:
+    """Send the signal to everybody who is to get it."""
+    pids = [house.parts[name].pid for name in kill.parts]
+    _send([*pids, *(runs if kill.hits_run else ())], kill.signal)
+
+
+def _send(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.kill(pid, number)
+
+
+def _processes() -> Iterator[tuple[int, int]]:
+    """Every process with its parent."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with suppress(OSError):  # it has ended meanwhile
+                yield int(folder.name), int(_stat(int(folder.name))[1])
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent and so on: what stands behind the name, which may hold anything."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

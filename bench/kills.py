@@ -1,0 +1,242 @@
+"""``python -m bench.kills``: whatever dies, whenever, the world ends complete by itself: nothing lost, nothing twice, little again.
+
+One world after the other; each meets one death at a seeded moment of its life. What was in the air at that moment is read while
+the run's process stands still. Not here: how something is killed (killing.py), how its world is judged (aftermath.py).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from statistics import median
+
+import dagster as dg
+from rich.console import Console
+
+from bench.aftermath import Death, Moment, Outcome, Stale, judge
+from bench.house import House, TooLateError, status_of, wait_for
+from bench.killing import Kill, Supervisor, frozen, run_processes, send
+from bench.report import Options, Report, run
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.status import WorldStatus
+from resources.mongo import MongoDatabase
+from sensors.run_status import ACTIVE
+
+USERS, POSTS = 3, 8
+LATENCY_SECONDS = 0.2
+RECOVERY_SECONDS = 60.0
+"""The configurable minute: from the death until the world is complete, for a world that takes a few seconds."""
+LIFE_SECONDS = 60.0
+"""An order must have become a run that owns the world by then."""
+WAITING_SECONDS = 4.0
+"""An order waits about so long for its run (sensor, queue, start)."""
+STORING_SECONDS = 2.0
+"""After its last call a world stores its documents, says its last word and checks itself for about so long."""
+HELD_SECONDS = 30.0
+"""Calls take so long while a run whose code server died is to live on until Dagster has started another."""
+QUIET_SECONDS = 20.0
+"""How long the former world's run may take to end before the next world is ordered."""
+STILL_SECONDS = 0.02
+"""What a process sent before it was stopped has arrived by then."""
+SETTINGS = {
+    "WORLD_LEASE_SECONDS": "2",
+    "SLOT_LEASE_SECONDS": "2",
+    "BREAKER_OPEN_SECONDS": "0.3",
+    "IMAGE_STUB_LATENCY_SECONDS": "0.1",
+}
+CALLS = 2 + 1 + 2 * USERS + POSTS
+"""LLM calls of such a world: description, pictures, one batch of people, each person and their ideas, each post."""
+QUICK = (Kill.RUN, Kill.CODE_SERVER, Kill.STOP_RUN, Kill.EVERYTHING)
+ROUNDS = 50
+
+
+class Harness:
+    """Worlds and deaths in one house."""
+
+    def __init__(self, house: House, database: MongoDatabase, console: Console) -> None:
+        self._house = house
+        self._database = database
+        self._console = console
+        self._supervisor = Supervisor(house)
+
+    def meet(self, death: Death) -> Outcome:
+        """Make a world and let it meet this death."""
+        self._until_quiet()
+        world_id = self._order()
+        began = time.monotonic()
+        if death.call is not None:
+            self._until_owned(world_id)
+            began = time.monotonic()
+            self._until_asked(death.call)
+        self._sleep(death.delay)
+        moment, stale = self._kill(death, world_id, began)
+        complaints: list[str] = []
+        again: float | None = None
+        try:
+            again = self._watch(world_id, moment, stale)
+        except TooLateError as error:
+            complaints.append(f"{error}. {self._supervisor.last_words()}")
+        complete = time.monotonic() - moment.died
+        complaints += stale.complaints(self._database)
+        outcome = judge(self._house, self._database, death, moment, again, complete, complaints)
+        self._tell(outcome)
+        return outcome
+
+    def clean_up(self) -> None:
+        """End what killed parts left behind."""
+        self._supervisor.clean_up()
+
+    def _kill(self, death: Death, world_id: str, began: float) -> tuple[Moment, Stale]:
+        if death.kill.hits_run and not death.kill.parts:  # there must be a run to kill
+            wait_for("a run's process", lambda: run_processes(self._house) or None, seconds=LIFE_SECONDS, every=0.01)
+        runs = run_processes(self._house)
+        with frozen(runs):
+            time.sleep(STILL_SECONDS)
+            record = self._database[STATUS].find_one({"_id": world_id})
+            send(death.kill, self._house, runs)
+            if death.kill is Kill.CODE_SERVER:
+                self._house.gemini.set_faults(latency=HELD_SECONDS)
+        died = time.monotonic()
+        status = None if record is None else WorldStatus.model_validate(record)
+        in_air = 0 if record is None else len(record["in_flight"])
+        return Moment(world_id, status, in_air, died - began, died), Stale(runs, None if status is None else status.owner)
+
+    def _watch(self, world_id: str, moment: Moment, stale: Stale) -> float | None:
+        """Wait for the world's last word; return after how many seconds a new owner took it."""
+        again: float | None = None
+        epoch = 0 if moment.status is None else moment.status.owner.epoch
+
+        def finished() -> bool | None:
+            nonlocal again
+            self._supervisor.look()
+            status = status_of(self._database, world_id)
+            if status is None:
+                return None
+            if again is None and status.owner.epoch > epoch:
+                again = time.monotonic() - moment.died
+                stale.lost()
+                self._house.gemini.set_faults(latency=LATENCY_SECONDS)
+            return status.done or None
+
+        wait_for(f"the end of world {world_id}", finished, seconds=RECOVERY_SECONDS, every=0.02)
+        return again
+
+    def _order(self) -> str:
+        self._house.gemini.reset()
+        return self._house.order(users=USERS, posts=POSTS)
+
+    def _until_owned(self, world_id: str) -> None:
+        def owned() -> bool | None:
+            self._supervisor.look()
+            status = status_of(self._database, world_id)
+            return (status is not None and status.owner.run_id is not None) or None
+
+        wait_for("a run of the world", owned, seconds=LIFE_SECONDS, every=0.01)
+
+    def _until_quiet(self) -> None:
+        """Let the former world's run end (its checks come after the world's last word), and a retry of it, if there is one."""
+
+        def quiet() -> bool | None:
+            self._supervisor.look()
+            if run_processes(self._house):
+                return None
+            with self._house.instance() as instance:
+                return not instance.get_run_records(dg.RunsFilter(statuses=ACTIVE), limit=1) or None
+
+        wait_for("quiet", quiet, seconds=QUIET_SECONDS, every=0.1)
+
+    def _until_asked(self, calls: int) -> None:
+        def asked() -> bool | None:
+            self._supervisor.look()
+            return self._house.gemini.stats().calls >= calls or None
+
+        wait_for(f"call {calls} of the world", asked, seconds=LIFE_SECONDS, every=0.005)
+
+    def _sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._supervisor.look()
+            time.sleep(0.005)
+
+    def _tell(self, outcome: Outcome) -> None:
+        verdict = "; ".join(outcome.complaints) or "exact"
+        self._console.print(f"{outcome.death.kill}, {outcome.stage} {outcome.at:.1f} s: {verdict}", markup=False)
+
+
+def deaths(options: Options) -> Sequence[Death]:
+    """Who is to die, and when, from the seed: all kinds in turn, at moments from the order to just after the last word."""
+    dice = random.Random(options.seed)
+    if options.quick:  # in the middle of the work, where most is in the air
+        return [Death(kill, dice.randint(4, CALLS - 2), dice.uniform(0.0, LATENCY_SECONDS)) for kill in QUICK]
+    kinds = list(Kill)
+    return [_death(dice, kinds[place % len(kinds)]) for place in range(ROUNDS)]
+
+
+def _death(dice: random.Random, kill: Kill) -> Death:
+    phase = dice.random()
+    if phase < 0.1:
+        return Death(kill, None, dice.uniform(0.0, WAITING_SECONDS))
+    if phase < 0.3:
+        return Death(kill, CALLS, dice.uniform(0.0, STORING_SECONDS))
+    return Death(kill, dice.randint(0, CALLS), dice.uniform(0.0, 2 * LATENCY_SECONDS))
+
+
+def harness(options: Options, console: Console) -> Report:
+    """Kill, and see."""
+    outcomes: list[Outcome] = []
+    with House(settings=SETTINGS) as house:
+        house.start_servers(latency=LATENCY_SECONDS)
+        house.start_dagster()
+        with house.database() as database:
+            kills = Harness(house, database, console)
+            try:
+                outcomes.extend(kills.meet(death) for death in deaths(options))
+            finally:
+                kills.clean_up()
+    return _report(outcomes)
+
+
+def _report(outcomes: Sequence[Outcome]) -> Report:
+    again: defaultdict[Kill, list[float]] = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.again is not None:
+            again[outcome.death.kill].append(outcome.again)
+    rows = [
+        (
+            place,
+            outcome.death.kill,
+            f"{outcome.stage} {outcome.at:.1f} s",
+            outcome.in_air,
+            outcome.repeated,
+            outcome.missing,
+            outcome.doubled,
+            "-" if outcome.again is None else f"{outcome.again:.1f}",
+            f"{outcome.complete:.1f}",
+            "exact" if not outcome.complaints else "WRONG",
+        )
+        for place, outcome in enumerate(outcomes, 1)
+    ]
+    return Report(
+        ok=bool(outcomes) and not any(outcome.complaints for outcome in outcomes),
+        figures={
+            "kills": len(outcomes),
+            "repeated": sum(outcome.repeated for outcome in outcomes),
+            "in_air": sum(outcome.in_air for outcome in outcomes),
+            "missing": sum(outcome.missing for outcome in outcomes),
+            "doubled": sum(outcome.doubled for outcome in outcomes),
+            "slowest_s": round(max((outcome.complete for outcome in outcomes), default=0.0), 1),
+            "again_median_s": {kill.value: round(median(times), 1) for kill, times in again.items()},
+        },
+        headings=("#", "killed", "at", "in the air", "repeated", "missing", "doubled", "taken up, s", "complete, s", "verdict"),
+        rows=rows,
+        remarks=[
+            *(f"{outcome.death.kill}: {complaint}" for outcome in outcomes for complaint in outcome.complaints),
+            f"- taken up: '-' means that the world's own run ended it. Bound: {RECOVERY_SECONDS:.0f} s until complete.",
+        ],
+    )
+
+
+if __name__ == "__main__":
+    run("kills", "Kills every part at seeded moments and checks that the world ends complete by itself.", harness)
