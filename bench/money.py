@@ -1,0 +1,284 @@
+"""``python -m bench.money``: whether a world can ever cost more than it may, and whether what it says it cost is true.
+
+A hundred calls at once race for the last ones a world may make; a run is killed again and again; several runs of one world are
+started at one moment; a cap in dollars is reached, raised and kept; every fault of the emulator meets a fifth of all calls. The
+account is looked at hundreds of times a second meanwhile, and held against the emulator's own count at the end.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.exact import exactness
+from bench.house import ROOT, House, status_of, wait_for
+from bench.in_process import Made, Order, change_settings, make
+from bench.report import Options, Report, run
+from bench.watching import CENT_FRACTION, Watch
+from emulators.gemini.faults import FaultName, Faults
+from emulators.gemini.stats import Stats
+from generia_assets.cli.processes import Child, spawn
+from generia_assets.durable.collections import GENERATIONS, HISTORY
+from generia_assets.durable.resuming import Wishes, resume_world
+from generia_assets.durable.status import WorldStatus
+from resources.models import model_profiles
+from resources.outside import Api, Tokens
+
+SETTINGS = {
+    "WORLD_LEASE_SECONDS": "2",
+    "SLOT_LEASE_SECONDS": "2",
+    "BREAKER_OPEN_SECONDS": "0.3",
+    "BREAKER_OPEN_MAX_SECONDS": "2",
+    "GEMINI_TIMEOUT_SECONDS": "3",
+    "PATIENCE_SECONDS": "90",
+    "MAX_TAKEOVERS": "100",
+    "IMAGE_STUB_COST_USD": "0.0005",
+}
+DECLINED = frozenset({"rate_limited", "rate_limited_header", "rate_limited_bare", "internal", "unavailable", "html"})
+"""What the provider has not carried out, and so is no call made."""
+PROMPT = "a city where dreams turn solid until dawn"
+HEADINGS = ("scenario", "people/posts", "looks", "made/limit", "emulator", "cost $", "cap $", "ended", "wrong")
+
+
+@dataclass
+class Scenario:
+    """One way to overspend, and how it went."""
+
+    name: str
+    order: Order
+    status: WorldStatus
+    looks: int
+    carried_out: int
+    hits: int
+    """Calls that did not go well for the emulator's own reasons."""
+    wrong: list[str] = field(default_factory=list)
+
+    def row(self) -> tuple[object, ...]:
+        """For the table."""
+        status, cap = self.status, self.status.cost_limit_usd
+        made = f"{status.api_calls_made_LLM}/{status.api_call_limits_LLM}"
+        size = f"{self.order.users}/{self.order.posts}"
+        cost = (f"{status.cost_usd:.5f}", "-" if cap is None else f"{cap:.3f}")
+        return (self.name, size, self.looks, made, self.carried_out, *cost, status.status.value, len(self.wrong))
+
+
+class Money:
+    """The scenarios, in one house."""
+
+    def __init__(self, house: House, options: Options) -> None:
+        self._house = house
+        self._quick = options.quick
+        self._seed = options.seed
+        self._random = random.Random(options.seed)
+
+    def scenarios(self) -> Iterator[Scenario]:
+        """All of them, each judged."""
+        yield from self.deaths_and_mistakes()
+        yield self.crowd()
+        yield from self.cap()
+        yield self.every_fault()
+
+    def crowd(self) -> Scenario:
+        """A hundred calls at once, every second answer useless: the limit of calls is reached in a crowd, and never passed."""
+        order = self._order(users=4, posts=16) if self._quick else self._order(users=25, posts=150)
+        hundred = {"LLM_CONCURRENCY": "100", "IMAGE_CONCURRENCY": "100", "TASK_CONCURRENCY": "100"}
+        scenario, made = self._made("a crowd", order, {"fenced_json": 0.5, "latency": 0.05}, hundred)
+        self._expect(scenario, scenario.status.status == "failed" and not made.success, "the limit of calls was not reached")
+        self._expect(scenario, "--more-calls" in scenario.status.message, f"it says {scenario.status.message!r}")
+        self._counted(scenario)
+        return scenario
+
+    def cap(self) -> Iterator[Scenario]:
+        """A cap in dollars: reached, the world says so and keeps what it has; raised, it goes on to its exact end within it."""
+        users, posts = (4, 10) if self._quick else (15, 90)
+        order = self._order(users=users, posts=posts, max_cost_usd=0.05 if self._quick else 0.15)
+        first, _ = self._made("a cap", order, {}, {})
+        self._expect(first, first.status.status == "failed" and first.status.resumable, "the cap was not reached")
+        self._expect(first, "--max-cost-usd" in first.status.message, f"it says {first.status.message!r}")
+        self._counted(first)
+        yield first
+        higher = first.status.cost_usd + (0.1 if self._quick else 0.4)
+        with self._house.database() as database:
+            resume_world(database, order.world_id, Wishes(max_cost_usd=higher))
+        second, made = self._made("a higher cap", order, {}, {}, generation=first.status.generation, reset=False)
+        self._finished(second, made.failure)
+        self._counted(second)
+        yield second
+
+    def every_fault(self) -> Scenario:
+        """Every fault the emulator knows meets a fifth of all calls together."""
+        order = self._order(users=4, posts=12) if self._quick else self._order(users=25, posts=150)
+        kinds = FaultName.__args__  # type: ignore[attr-defined]
+        faults = {**dict.fromkeys(kinds, 0.2 / len(kinds)), "retry_after": 0.2, "after_calls": 1}
+        scenario, made = self._made("every fault", order, faults, {"BUDGET_SPARE": "2"})
+        self._finished(scenario, made.failure)
+        self._expect(scenario, scenario.hits > 0, "no call was met by a fault")
+        self._counted(scenario)
+        return scenario
+
+    def deaths_and_mistakes(self) -> Iterator[Scenario]:
+        """One world whose run is killed again and again, and beside it several runs of one world that begin at one moment."""
+        killed = self._order(users=4, posts=10) if self._quick else self._order(users=15, posts=90)
+        mistaken = self._order(users=2, posts=5)
+        go = self._house.folder / "go"
+        with self._house.gemini as gemini:
+            gemini.reset()
+            gemini.replace_faults(Faults(seed=self._seed, latency=1.0))
+            with Watch(self._uri, killed.world_id, mistaken.world_id) as watch:
+                count = 2 if self._quick else 3
+                runs = [self._child(f"mistake-{place}", mistaken, "--after", str(go)) for place in range(count)]
+                deaths = self._kill_again_and_again(killed, go)
+                ends = [wait_for("the end of a run", child.exit_code, seconds=120) for child in runs]
+            stats = gemini.stats()
+        with self._house.database() as database:
+            generations = database[GENERATIONS].count_documents({"world_id": mistaken.world_id})
+        carried_out = _carried_out(stats)
+        dead = Scenario(f"{deaths} x kill -9", killed, self._status(killed), watch.looks, carried_out, 0, list(watch.wrong))
+        beside = Scenario(f"{len(runs)} runs at once", mistaken, self._status(mistaken), watch.looks, carried_out, 0)
+        made = dead.status.api_calls_made_LLM + beside.status.api_calls_made_LLM
+        self._expect(dead, carried_out <= made, f"{carried_out} calls were carried out, and {made} counted")
+        self._finished(dead, "")
+        said = [child.log_path.read_text() for child in runs]
+        self._expect(beside, sorted(ends) == [0, *[1] * (count - 1)], f"the runs ended with {ends}: {said}")
+        self._expect(beside, generations == 1, f"{generations} generations were begun")
+        clean = sum("is being generated by run" in text or "already ordered" in text for text in said)
+        self._expect(beside, clean == count - 1, f"the others said {said}")
+        self._finished(beside, "")
+        yield from (dead, beside)
+
+    def _kill_again_and_again(self, order: Order, go: Path) -> int:
+        """Kill the world's run at seeded moments, each time a further one goes on; returns how often."""
+        times = 1 if self._quick else 10
+        for death in range(times):
+            child = self._child(f"killed-{death}", order)
+            wait_for("calls to die in", self._moment(child, order), seconds=90)
+            go.touch()
+            if child.exit_code() is not None:  # it was finished before its hour
+                return death
+            os.kill(child.pid, signal.SIGKILL)
+            child.stop()
+        last = self._child("survivor", order)
+        wait_for("the survivor's end", last.exit_code, seconds=300)
+        return times
+
+    def _moment(self, child: Child, order: Order) -> Callable[[], bool | None]:
+        """True when the run has made a few more calls, a seeded number of them, or has ended."""
+        enough = self._calls(order) + self._random.randint(1, 6)
+        return lambda: self._calls(order) >= enough or child.exit_code() is not None or None
+
+    def _calls(self, order: Order) -> int:
+        with self._house.database() as database:
+            status = status_of(database, order.world_id)
+        return 0 if status is None else status.api_calls_made_LLM
+
+    def _child(self, name: str, order: Order, *more: str) -> Child:
+        argv = [sys.executable, "-m", "bench.one_world", order.world_id, "--users", str(order.users), "--posts", str(order.posts)]
+        log = self._house.folder / "logs" / f"{name}.log"
+        env = {**self._house.env, "BUDGET_SPARE": "4"}  # a death costs the calls in the air
+        return spawn(name, [*argv, "--prompt", order.prompt, *more], log_path=log, env=env, cwd=ROOT)
+
+    def _made(
+        self,
+        name: str,
+        order: Order,
+        faults: dict[str, float],
+        settings: dict[str, str],
+        *,
+        generation: str | None = None,
+        reset: bool = True,
+    ) -> tuple[Scenario, Made]:
+        change_settings({"LLM_CONCURRENCY": "15", "IMAGE_CONCURRENCY": "10", "BUDGET_SPARE": "0.25", **settings})
+        with self._house.gemini as gemini:
+            if reset:
+                gemini.reset()
+            gemini.replace_faults(Faults.model_validate({"seed": self._seed, **faults}))
+            with Watch(self._uri, order.world_id) as watch:
+                made = make(order, generation=generation)
+            stats = gemini.stats()
+        scenario = Scenario(name, order, self._status(order), watch.looks, _carried_out(stats), _hits(stats), list(watch.wrong))
+        self._paid(scenario, stats)
+        return scenario, made
+
+    def _counted(self, scenario: Scenario) -> None:
+        """Our count of calls is the emulator's; only a call that the world's end cut off may be counted and never have arrived."""
+        status, carried_out = scenario.status, scenario.carried_out
+        with self._house.database() as database:
+            cut_off = database[HISTORY].count_documents(
+                {"world_id": status.world_id, "api_type": Api.LLM.value, "outcome": "cut_off"}
+            )
+        agree = carried_out <= status.api_calls_made_LLM <= carried_out + cut_off
+        told = f"{carried_out} calls were carried out and {cut_off} cut off, {status.api_calls_made_LLM} were counted"
+        self._expect(scenario, agree, told)
+
+    def _paid(self, scenario: Scenario, stats: Stats) -> None:
+        """What the world says it paid is what the emulator's tokens cost, and the worst case of every call without an answer."""
+        profile = model_profiles()["gemini-2.5-flash"]
+        tokens = Tokens(stats.prompt_tokens, stats.cached_tokens, stats.candidates_tokens + stats.thoughts_tokens)
+        with self._house.database() as database:
+            rows = list(database[HISTORY].find({"world_id": scenario.order.world_id, "api_type": "llm"}))
+        unanswered = sum(row["cost_usd"] for row in rows if row["outcome"] in ("transient", "cut_off", "error"))
+        owed, said = profile.cost_usd(tokens) + unanswered, scenario.status.llm_cost_total
+        self._expect(scenario, said >= owed - CENT_FRACTION, f"${owed:.6f} were owed, and ${said:.6f} counted")
+        dearer = [row for row in rows if row["cost_usd"] > row["reserved_usd"] + CENT_FRACTION]
+        self._expect(scenario, not dearer, f"{len(dearer)} calls cost more than their worst case")
+
+    def _finished(self, scenario: Scenario, failure: str) -> None:
+        with self._house.database() as database:
+            exact = exactness(database, self._house.folder / "media", scenario.order.world_id)
+        found = [complaint for complaint in exact.complaints if not complaint.startswith("attempts of tasks")]
+        scenario.wrong += [f"{failure} {complaint}".strip() for complaint in found]
+
+    def _status(self, order: Order) -> WorldStatus:
+        with self._house.database() as database:
+            status = status_of(database, order.world_id)
+        if status is None:
+            raise RuntimeError(f"world {order.world_id} has no status record")
+        return status
+
+    def _order(self, *, users: int, posts: int, max_cost_usd: float | None = None) -> Order:
+        return Order(str(uuid.UUID(int=self._random.getrandbits(128), version=4)), users, posts, PROMPT, max_cost_usd)
+
+    @property
+    def _uri(self) -> str:
+        return self._house.env["MONGODB_URI"]
+
+    @staticmethod
+    def _expect(scenario: Scenario, right: bool, otherwise: str) -> None:
+        if not right:
+            scenario.wrong.append(otherwise)
+
+
+def _carried_out(stats: Stats) -> int:
+    return stats.calls - sum(count for outcome, count in stats.by_outcome.items() if outcome in DECLINED)
+
+
+def _hits(stats: Stats) -> int:
+    return stats.calls_finished - stats.by_outcome.get("ok", 0)
+
+
+def harness(options: Options, console: Console) -> Report:
+    """Run every scenario."""
+    logging.disable(logging.WARNING)
+    rows, wrong, looks = [], [], 0
+    with House(settings=SETTINGS) as house:
+        house.start_servers()
+        change_settings(house.env)
+        for scenario in Money(house, options).scenarios():
+            rows.append(scenario.row())
+            console.print(*rows[-1])
+            wrong += [f"{scenario.name}: {sentence}" for sentence in scenario.wrong]
+            looks += scenario.looks
+    return Report(not wrong, {"scenarios": len(rows), "looks": looks, "wrong": wrong}, HEADINGS, rows, wrong)
+
+
+if __name__ == "__main__":
+    run("money", __doc__.splitlines()[0], harness)

@@ -1,0 +1,32 @@
+"""A code location around the real Kafka sensor whose runs nobody makes: nine assets that do nothing.
+
+A harness of messages counts the runs that the sensor asks for; making a thousand worlds is another harness's business.
+"""
+
+import dagster as dg
+
+from generia_assets.assets.materialized import ASSETS
+from generia_assets.definitions import build_resources
+from generia_assets.partitions import worlds
+from generia_assets.settings import settings
+from sensors.kafka import build_kafka_sensor
+
+
+def _asset(name: str) -> dg.AssetsDefinition:
+    @dg.asset(name=name, partitions_def=worlds)
+    def nothing() -> None: ...
+
+    return nothing
+
+
+@dg.definitions
+def stand_in() -> dg.Definitions:
+    """The sensor, its job, and the two resources it needs."""
+    job = dg.define_asset_job("world", selection=list(ASSETS))
+    resources = build_resources(settings())
+    return dg.Definitions(
+        assets=[_asset(name) for name in ASSETS],
+        jobs=[job],
+        sensors=[build_kafka_sensor(job, settings())],
+        resources={name: resources[name] for name in ("kafka", "mongo")},
+    )
