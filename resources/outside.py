@@ -184,7 +184,7 @@ class Outside:
             settlement = _answered(answer, started)
         except OutsideError as error:
             settlement = _failed(error, call, started)
-            if isinstance(error, RateLimitedError):
+            if isinstance(error, RateLimitedError) and not error.daily:  # until the day's reset nobody is to wait for a slot
                 lane.slots.limited(started_at=started, retry_after=error.retry_after)
             raise
         except TimeoutError:
