@@ -89,7 +89,7 @@ class Harness:
         self._supervisor.clean_up()
 
     def _kill(self, death: Death, world_id: str, began: float) -> tuple[Moment, Stale]:
-        if death.kill.hits_run and not death.kill.parts:  # there must be a run to kill
+        if death.call is None and death.kill.hits_run and not death.kill.parts:  # its run may still be on its way
             wait_for("a run's process", lambda: run_processes(self._house) or None, seconds=LIFE_SECONDS, every=0.01)
         runs = run_processes(self._house)
         with frozen(runs):
