@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,35 +113,46 @@ def test_a_generation_that_is_completed_or_unknown_cannot_be_resumed(worlds: Wor
 
 
 MAKES_A_WORLD = """
-import sys, pathlib
+import os, pathlib, signal, sys, threading
 from generia_assets.settings import Settings
 from tests.worlds_in_process import Worlds
 settings = Settings.model_validate_json(pathlib.Path(sys.argv[1]).read_text())
 worlds = Worlds(settings, sys.argv[2], "")
+
+def interrupted():
+    if sys.stdin.readline() == "stop\\n":  # as Dagster does when somebody terminates the run
+        worlds.instance.report_run_canceling(worlds.instance.get_run_by_id(sys.argv[4]))
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupted, daemon=True).start()
 made = worlds.run(sys.argv[3], form={"prompt": "A valley of slow bells", "users": 3, "posts": 6}, run_id=sys.argv[4])
 print(made.run.status.value)
 """
 
 
-def test_an_interrupted_process_lets_its_world_go_within_seconds_and_another_run_finishes_it(
-    worlds: Worlds, tmp_path: Path, mongodb_uri: str
+@pytest.mark.parametrize(("how", "parked"), [("stop", "stopped"), ("deploy", None)])
+def test_an_interrupted_process_gives_its_world_back_within_seconds_and_another_run_finishes_it(
+    worlds: Worlds, tmp_path: Path, mongodb_uri: str, how: str, parked: str | None
 ) -> None:
-    """SIGINT in the middle of calls: the world is given back unfailed at once, and the next run repeats no answered call."""
+    """Stopped by a person the world waits for one, by a deploy for nobody; either way no answered call is repeated afterwards."""
     assert worlds.gemini is not None
     worlds.gemini.set_faults(latency=0.3)
     settings = tmp_path / "settings.json"
     settings.write_text(worlds.settings.model_dump_json())
-    world_id, run_id = "interrupted", "11111111-2222-3333-4444-555555555555"
+    world_id, run_id = f"interrupted-by-{how}", str(uuid.uuid4())
     command = [sys.executable, "-c", MAKES_A_WORLD, settings, mongodb_uri, world_id, run_id]
-    with subprocess.Popen(command, cwd=Path.cwd(), env={**os.environ, "PYTHONPATH": str(Path.cwd())}) as process:
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, text=True) as process:
         worlds.gemini.wait_until(lambda stats: stats.by_outcome.get("ok", 0) >= 4, timeout=60)
+        assert process.stdin is not None
         began = time.monotonic()
-        process.send_signal(signal.SIGINT)
+        print(how, file=process.stdin, flush=True)
         wait_for(lambda: worlds.status(world_id).owner.run_id is None, seconds=10, what="the world's being given back")
         assert time.monotonic() - began < 5
         process.wait(20)
     status = worlds.status(world_id)
     assert status.status is State.IN_PROGRESS
+    assert (status.parked.kind if status.parked else None) == parked
     assert status.message
     before = answered(worlds, world_id)
     assert len(before) >= 4

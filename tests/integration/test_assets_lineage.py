@@ -1,0 +1,93 @@
+"""The lineage as Dagster shows it, and that looking at it needs nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from generia_assets.definitions import build_defs
+from generia_assets.partitions import worlds
+from generia_assets.settings import Settings
+
+BASE = {"world_request", "world_description"}
+LINEAGE = {
+    "world_request": set[str](),
+    "world_description": {"world_request"},
+    "world_images": BASE,
+    "character_briefs": BASE,
+    "characters": BASE | {"character_briefs"},
+    "character_avatars": BASE | {"characters"},
+    "post_briefs": BASE | {"characters"},
+    "posts": BASE | {"characters", "post_briefs"},
+    "post_images": BASE | {"characters", "posts"},
+}
+"""design.md, "The way of the data"; every content asset reads request and description, too."""
+
+
+@pytest.fixture(scope="module")
+def defs() -> dg.Definitions:
+    return build_defs(Settings(_env_file=None))
+
+
+def test_there_are_the_nine_assets_with_the_lineage_of_the_design(defs: dg.Definitions) -> None:
+    """Exactly nine, each hanging on exactly what it is made of, all partitioned by world."""
+    graph = defs.resolve_asset_graph()
+    found = {key.path[-1]: {parent.path[-1] for parent in graph.get(key).parent_keys} for key in graph.get_all_asset_keys()}
+    assert found == LINEAGE
+    assert {graph.get(key).partitions_def for key in graph.get_all_asset_keys()} == {worlds}
+
+
+def test_every_asset_says_what_it_is(defs: dg.Definitions) -> None:
+    """Group, owner, kinds, description, code version and storage are there for each of the nine."""
+    graph = defs.resolve_asset_graph()
+    groups = {"world": set[str](), "people": set[str](), "posts": set[str]()}
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        groups[node.group_name].add(key.path[-1])
+        assert node.owners == ["team:generia"]
+        assert {"python", "mongodb"} <= node.kinds
+        assert len(node.description or "") > 20
+        assert node.code_version
+        assert node.metadata["collection"]
+    assert groups == {
+        "world": {"world_request", "world_description", "world_images"},
+        "people": {"character_briefs", "characters", "character_avatars"},
+        "posts": {"post_briefs", "posts", "post_images"},
+    }
+
+
+def test_the_checks_the_job_and_the_two_sensors_are_there(defs: dg.Definitions) -> None:
+    """Four checks on three assets and the briefs, one job over all nine, the Kafka sensor and the watchdog."""
+    graph = defs.resolve_asset_graph()
+    assert {(check.asset_key.path[-1], check.name) for check in graph.asset_check_keys} == {
+        ("characters", "exact_characters"),
+        ("posts", "exact_posts"),
+        ("post_images", "exact_publications"),
+        ("character_briefs", "unique_names"),
+    }
+    job = defs.resolve_job_def("world")
+    assert {key.path[-1] for key in job.asset_layer.executable_asset_keys} == set(LINEAGE)
+    repository = defs.get_repository_def()
+    assert len(repository.sensor_defs) == 2
+    assert repository.has_sensor_def("watchdog")
+
+
+def test_the_code_location_loads_in_a_fresh_interpreter_without_servers_and_environment(tmp_path: Path) -> None:
+    """Looking at the lineage needs neither MongoDB nor Kafka nor Gemini nor a single variable."""
+    says = "from generia_assets.definitions import defs; print(len(defs.resolve_asset_graph().get_all_asset_keys()))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", says],
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert loaded.returncode == 0, loaded.stderr
+    assert loaded.stdout.strip().splitlines()[-1] == "9"
+    assert list(tmp_path.iterdir()) == []
