@@ -5,8 +5,9 @@ the limits and the owner's epoch in its filter, so that no concurrency, death or
 notes the attempt under ``in_flight``; settling it removes the note and writes the request's record. What was reserved and never
 settled (a death in between) stays counted as spent and is recorded as ``cut_off`` by whoever takes the world up.
 
-A call that was cut off has to be made again. It raises the limit of calls by one, so that a death with a full set of calls in the
-air does not use up a small world's spare: what deaths may cost is bounded by MAX_TAKEOVERS. The cap in dollars is never raised.
+A call whose answer was lost (cut off by a death, timed out, reset) has to be made again, and may have been billed all the same.
+It stays counted and raises the limit of calls by one, at most ``MOST_EXCUSED`` times in a generation, so that a death or an
+outage with a full set of calls in the air does not use up a small world's spare. The cap in dollars is never raised.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -25,7 +26,7 @@ from generia_assets.durable.collections import HISTORY, STATUS
 from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.patience import patiently
 from resources.mongo import AsyncMongoDatabase, MongoDocument
-from resources.outcomes import BudgetExhaustedError, LostWorldError
+from resources.outcomes import BudgetExhaustedError, LostWorldError, TransientError
 from resources.outside import CUT_OFF, Api, Call, Settlement
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ CALLS_MADE = {Api.LLM: "api_calls_made_LLM", Api.IMAGE: "api_calls_made_images"}
 CALL_LIMIT = {Api.LLM: "api_call_limits_LLM", Api.IMAGE: "api_call_limits_images"}
 COST_TOTAL = {Api.LLM: "llm_cost_total", Api.IMAGE: "image_cost_total"}
 
+MOST_EXCUSED = 300
+"""Calls without an answer that do not count against a generation's spare: ten deaths (MAX_TAKEOVERS) with all slots in use."""
 SETTLE_WAIT_SECONDS = 0.05
 """How often a call that only other calls' reservations keep from the dollar cap looks again."""
 
@@ -43,11 +46,15 @@ SETTLE_WAIT_SECONDS = 0.05
 class WorldAccount:
     """The account of one world for the run that owns it."""
 
-    def __init__(self, database: AsyncMongoDatabase, commits: Commits, generation: str, *, patience: float) -> None:
+    def __init__(
+        self, database: AsyncMongoDatabase, commits: Commits, generation: str, *, patience: float, excused: int = 0
+    ) -> None:
+        """``excused``: how often the generation's limits were raised before."""
         self._database = database
         self._commits = commits
         self._generation = generation
         self._patience = patience
+        self._excused = excused
         self._waiting_for: Api | None = None
 
     async def reserve(self, call: Call[ValueT]) -> str:
@@ -70,8 +77,8 @@ class WorldAccount:
             increments = {COST_TOTAL[call.api]: settlement.cost_usd, "cost_reserved_usd": -call.worst_case_usd}
             if not settlement.carried_out:
                 increments[CALLS_MADE[call.api]] = -1
-            if settlement.outcome == CUT_OFF:
-                increments[CALL_LIMIT[call.api]] = 1
+            elif settlement.outcome in (CUT_OFF, TransientError.outcome):
+                increments |= self._excuse(call.api, 1)
         self._commits.enqueue(
             Change(
                 records={HISTORY: [self._record(attempt_id, call, settlement)]},
@@ -101,9 +108,11 @@ class WorldAccount:
         dangling: dict[str, MongoDocument] = (status or {}).get("in_flight") or {}
         changes: defaultdict[str, float] = defaultdict(float)
         records = []
+        for api, lost in Counter(Api(note["api_type"]) for note in dangling.values()).items():
+            for name, amount in self._excuse(api, lost).items():
+                changes[name] += amount
         for attempt_id, note in dangling.items():
             changes[COST_TOTAL[Api(note["api_type"])]] += float(note["reserved_usd"])
-            changes[CALL_LIMIT[Api(note["api_type"])]] += 1
             record = {
                 **note,
                 "world_id": fence.world_id,
@@ -122,6 +131,12 @@ class WorldAccount:
                 values={"cost_reserved_usd": 0.0, "waiting_for": None, "in_flight": {}},
             )
         )
+
+    def _excuse(self, api: Api, lost: int) -> dict[str, float]:
+        """Raise the limit by calls whose answer was lost, as far as that is still allowed."""
+        excused = min(lost, MOST_EXCUSED - self._excused)
+        self._excused += excused
+        return {CALL_LIMIT[api]: excused, "calls_excused": excused} if excused else {}
 
     async def _count(self, attempt_id: str, call: Call[ValueT]) -> None:
         made, limit, worst = CALLS_MADE[call.api], CALL_LIMIT[call.api], call.worst_case_usd

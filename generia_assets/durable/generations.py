@@ -200,6 +200,7 @@ def _fresh(workload: Workload, generation: Generation, status: WorldStatus) -> d
         "cost_limit_usd": workload.cost_limit_usd,
         "failures": [],
         "takeovers": 0,
+        "calls_excused": 0,
     }
 
 

@@ -204,7 +204,8 @@ async def open_session(
             generation = await patiently(
                 partial(new_generation, database, world_id, run, work, assignment.keys, order), patience_seconds=patience
             )
-        account = WorldAccount(database, commits, generation.id, patience=patience)
+        excused = status.calls_excused if generation.continued else 0
+        account = WorldAccount(database, commits, generation.id, patience=patience, excused=excused)
         await account.cut_off()
         await _count_takeover(commits, generation, status, run, options.max_takeovers)
         stages = StageTracker(generation.stages)

@@ -111,6 +111,7 @@ class WorldStatus(BaseModel):
     cost_reserved_usd: float = 0.0
     cost_limit_usd: float | None = None
     takeovers: int = 0
+    calls_excused: int = 0
     first_post_at: datetime | None = None
     finished_at: datetime | None = None
 
@@ -162,5 +163,6 @@ def new_status(world_id: str, parameters: MongoDocument, *, users: int, posts: i
         "cost_reserved_usd": 0.0,
         "cost_limit_usd": None,
         "takeovers": 0,
+        "calls_excused": 0,
         "finished_at": None,
     }
