@@ -152,7 +152,7 @@ def test_without_mongodb_the_run_names_the_address_and_how_to_start_one(worlds: 
 
 
 def test_an_exhausted_limit_of_calls_cancels_the_world_and_keeps_what_exists(worlds: Worlds) -> None:
-    """Too many answers had to be asked again: the world is failed and parked with the limit's name, and no call is made beyond it."""
+    """Too many answers had to be asked again: the world is failed and parked with the limit's name, and no call goes beyond it."""
     world_id, made = worlds.make("dear")
     assert made.success, made.failure
     before = worlds.calls
