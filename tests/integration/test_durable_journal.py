@@ -12,6 +12,7 @@ from generia_assets.durable.collections import STEPS, TASKS
 from generia_assets.durable.journal import TaskFailedError, TaskSpec
 from generia_assets.tasks.kinds import Level, TaskParameters, TaskType
 from resources.outcomes import FatalCallError, InvalidAnswerError, LostWorldError, RefusedError
+from resources.stopping import stop
 from tests.durable_world import DurableWorld, Note, Outside, asking, durable_world
 
 ITEM = TaskParameters(key="c0000-p0000")
@@ -46,8 +47,7 @@ async def killed_at(world: DurableWorld, task: Any, name: str, script: dict[str,
     outside = Hang(name, script)
     doing = asyncio.create_task(run.journal(outside).perform(None, task, ITEM))  # type: ignore[arg-type]
     await asyncio.wait_for(outside.in_the_air.wait(), 10)
-    doing.cancel()
-    await asyncio.gather(doing, return_exceptions=True)
+    await stop(doing)
 
 
 async def test_a_completed_task_gives_its_result_again_without_any_call(world: DurableWorld) -> None:
@@ -166,8 +166,7 @@ async def test_a_task_held_by_a_later_owner_is_refused(world: DurableWorld) -> N
         await former.journal(own).perform(None, asking("first"), ITEM)
     assert own.calls == []
     assert world.task(type="generate_post")["worker_id"] == "later"
-    doing.cancel()
-    await asyncio.gather(doing, return_exceptions=True)
+    await stop(doing)
 
 
 async def test_a_former_owners_result_is_not_written(world: DurableWorld) -> None:

@@ -16,6 +16,7 @@ from generia_assets.durable.generations import Generation, RunIdentity
 from generia_assets.durable.ownership import WorldTakenError, keep_world, leave_world
 from generia_assets.durable.session import Assignment, WorldSession
 from resources.outcomes import LostWorldError
+from resources.stopping import stop
 from tests.durable_world import DurableWorld, Outside, durable_world
 
 RACERS = 20
@@ -32,9 +33,7 @@ async def test_of_twenty_that_race_for_a_world_one_owns_it(world: DurableWorld) 
     racers = {asyncio.create_task(world.take(f"run-{n}", over=False)) for n in range(RACERS)}
     taken, waiting = await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
     late, waiting = await asyncio.wait(waiting, timeout=0.6)  # long enough for everybody to ask again
-    for racer in waiting:
-        racer.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
+    await asyncio.gather(*(stop(racer) for racer in waiting))
     (owner,) = taken
     assert not late
     assert world.status["owner"]["run_id"] == owner.result().run_id
@@ -81,7 +80,7 @@ async def test_a_world_whose_owner_lives_is_refused_after_a_lease_with_the_owner
     heart = asyncio.create_task(keep_world(world.database, owner, lease_seconds=0.3))
     with pytest.raises(WorldTakenError, match=f"by run alive.*generia stop {world.world_id}"):
         await world.take("other", lease_seconds=0.3, over=False)
-    heart.cancel()
+    await stop(heart)
     assert world.status["owner"]["run_id"] == "alive"
 
 
