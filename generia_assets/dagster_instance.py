@@ -16,8 +16,11 @@ from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster_shared.serdes import deserialize_value
 
-UNREACHABLE_CHECKS = 3
-"""Checks in a row (``run_monitoring.poll_interval_seconds`` apart) that a code server may be silent: a restart is not a death."""
+UNREACHABLE_CHECKS = 30
+"""Checks in a row (``run_monitoring.poll_interval_seconds`` apart: a minute) that a code server may be silent.
+
+While it is, no retry could be started, and Dagster forgets a retry that it cannot start. When it is back its answer is definite.
+"""
 CHECK_TIMEOUT_SECONDS = 5
 
 
