@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bench.asked_again import not_asked_again
 from bench.house import House
-from bench.moderation import refusals, word_in_a_fifth
+from bench.moderation import refusals, words_in_a_tenth
 from bench.report import Options, Report, run
 from bench.trials import SETTINGS, Bench, Outcome, Trial
 from generia_assets.durable.resuming import Wishes
@@ -34,7 +34,8 @@ def trials(options: Options) -> Iterator[Trial]:
     """Each kind of damage alone to a tenth of the answers, then all at once; of a small world, each family of kinds."""
     if options.quick:
         for place, (name, kinds) in enumerate(FAMILIES.items()):
-            yield Trial(name, dict.fromkeys(kinds, 0.15), 3, 6, "English" if place % 2 else "Russian")
+            rate = 0.5 if name == "hostile" else 0.2  # hostile text has six kinds of its own
+            yield Trial(name, dict.fromkeys(kinds, rate), 3, 6, "English" if place % 2 else "Russian")
         return
     for kind in DAMAGE:
         for number, language in enumerate(("Russian", "English")):
@@ -49,6 +50,7 @@ def harness(options: Options, console: Console) -> Report:
     wrong: list[str] = []
     figures = {"worlds": 0, "calls": 0, "damaged": 0, "refused": 0, "deleted_posts": 0, "softened_posts": 0, "milder_pictures": 0}
     rows: list[tuple[object, ...]] = []
+    met: set[str] = set()
 
     def note(outcome: Outcome, more: list[str]) -> None:
         trial, refused = outcome.trial, outcome.hits["prompt_blocked"] + outcome.hits["answer_blocked"]
@@ -58,6 +60,7 @@ def harness(options: Options, console: Console) -> Report:
         rows.append((trial.name, f"{trial.users}/{trial.posts}", outcome.stats.calls, damaged, refused, again, len(found)))
         wrong.extend(f"{trial.name} ({trial.language}): {sentence}" for sentence in found)
         console.print(*rows[-1])
+        met.update(outcome.hits)
         figures["worlds"] += 1
         figures["calls"] += outcome.stats.calls
         figures["damaged"] += damaged
@@ -70,8 +73,8 @@ def harness(options: Options, console: Console) -> Report:
             never = [] if outcome.hits or trial.name == "split_text" else ["no call was met by the fault"]
             note(outcome, [*not_asked_again(outcome.requests), *never])
         with house.database() as database:
-            word = word_in_a_fifth(database, outcome.world_id)
-            moderated = bench.run(_moderated(options, word))
+            words = words_in_a_tenth(database, outcome.world_id, number=8)
+            moderated = bench.run(_moderated(options, words))
             refused = refusals(database, moderated.world_id, language=moderated.trial.language)
         note(moderated, refused.wrong if refused.refused.total() else ["nothing was refused"])
         figures |= {
@@ -81,17 +84,17 @@ def harness(options: Options, console: Console) -> Report:
         }
         for outcome, more in (*_refused_world(bench), *_default_spare(bench, options)):
             note(outcome, more)
-    report.rows, report.figures, report.remarks = rows, {**figures, "wrong": wrong}, wrong
+    report.rows, report.figures, report.remarks = rows, {**figures, "kinds_met": sorted(met), "wrong": wrong}, wrong
     report.ok = not wrong
     return report
 
 
-def _moderated(options: Options, word: str) -> Trial:
-    """A fifth of the requests refused (of a small world's twice as many), and a fifth of the pictures."""
+def _moderated(options: Options, words: list[str]) -> Trial:
+    """A fifth of the requests refused (of a small world's twice as many), and some of the pictures."""
     users, posts, rate = (3, 9, 0.2) if options.quick else (12, 60, 0.1)
     # The first call invents the world; a refusal of that is a trial of its own.
     faults = {"prompt_blocked": rate, "answer_blocked": rate, "after_calls": 1}
-    return Trial("moderation", faults, users, posts, settings={"IMAGE_STUB_REFUSED_WORDS": word})
+    return Trial("moderation", faults, users, posts, settings={"IMAGE_STUB_REFUSED_WORDS": ",".join(words)})
 
 
 def _refused_world(bench: Bench) -> Iterator[tuple[Outcome, list[str]]]:
@@ -117,6 +120,8 @@ def _default_spare(bench: Bench, options: Options) -> Iterator[tuple[Outcome, li
         more.append(f"{first.stats.calls} calls were made, {status.api_call_limits_LLM} were allowed")
     first.wrong.clear()  # unfinished on purpose
     yield first, more
+    if more:
+        return
     resumed = bench.go_on(first, Wishes(more_calls=40 * posts), bad)
     yield resumed, not_asked_again(resumed.requests)
 

@@ -24,6 +24,8 @@ from bench.report import Options, Report, run
 from generia_assets.durable.collections import STATUS, TASKS
 
 SETTINGS = {"SENSOR_MAX_QUEUED_RUNS": "1000000", "SENSOR_MAX_RECORDS": "200"}
+PATIENCE_S = 3_600.0
+"""For the next sign of progress: Dagster makes a run or two a second, and a tick asks for up to two hundred."""
 LARGEST_REQUEST = 64 * 1024 * 1024
 PROMPTS = (
     "a harbour town under a glacier",
@@ -106,7 +108,7 @@ def harness(options: Options, console: Console) -> Report:
             sender.send(good=good, repeated=repeated, broken=broken)
             began = time.monotonic()
             _break(house, good, quick=options.quick, deaths=deaths)
-            wait_for("the last message's turn", lambda: _all_read(house, sender.sent) or None, seconds=1_800, every=2.0)
+            wait_for("the last message's turn", lambda: _all_read(house, sender.sent) or None, seconds=PATIENCE_S, every=2.0)
             seconds = time.monotonic() - began
             wrong, letters = _judge(house, sender.sent)
     console.print(f"{'Apache Kafka' if apache else 'the small broker'}; killed meanwhile: {dict(deaths)}")
@@ -140,7 +142,7 @@ def _break(house: MessageHouse, good: int, *, quick: bool, deaths: Counter[str])
             continue
         share = good * (number + 1) // (len(plan) + 2)
         with house.database() as database:
-            wait_for("orders to be recorded", lambda: database[TASKS].count_documents({}) >= share or None, seconds=300)  # noqa: B023
+            wait_for("orders to be recorded", lambda: database[TASKS].count_documents({}) >= share or None, seconds=PATIENCE_S)  # noqa: B023
         {"daemon": house.restart_daemon, "kafka": house.restart_kafka, "code server": house.restart_code_server}[part]()
         deaths[part] += 1
 

@@ -74,8 +74,8 @@ def refusals(database: MongoDatabase, world_id: str, *, language: str) -> Refusa
     return found
 
 
-def word_in_a_fifth(database: MongoDatabase, world_id: str) -> str:
-    """The word that stands in about a fifth of this world's picture prompts, and in none of the milder ones."""
+def words_in_a_tenth(database: MongoDatabase, world_id: str, number: int) -> list[str]:
+    """Words that stand in about a tenth of this world's picture prompts each, and in none of the milder ones."""
     store = DocumentStore(database)
     (world,) = store.read(ASSETS["world_description"].place, world_id, WorldDescription)
     mildest = [text for kind in ("header", "icon", "avatar", "post") for text in milder_prompts(world, kind)]
@@ -85,7 +85,7 @@ def word_in_a_fifth(database: MongoDatabase, world_id: str) -> str:
     for images in store.read(ASSETS["world_images"].place, world_id, WorldImages):
         milder |= {*_words(images.header.prompt), *_words(images.icon.prompt)}
     counts = Counter(word for prompt in prompts for word in prompt - milder)
-    return min(counts, key=lambda word: (abs(counts[word] / len(prompts) - 0.2), word))
+    return sorted(counts, key=lambda word: (abs(counts[word] / len(prompts) - 0.1), word))[:number]
 
 
 def _words(text: str) -> Iterator[str]:
