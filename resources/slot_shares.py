@@ -20,6 +20,8 @@ from resources.mongo import MongoDocument
 
 DECREASE = 0.75
 """What a refusal for pace leaves of the ceiling."""
+HOLD_MS = 15_000
+"""A ceiling that was found, because one more was refused, is kept for so long before one more is tried again."""
 
 
 @dataclass(frozen=True)
@@ -94,20 +96,33 @@ def _others(request: Request) -> MongoDocument:
 
 
 def _pace(request: Request) -> MongoDocument:
-    """AIMD: the ceiling is lowered once for all refusals of calls that were in the air together, and lifted by one."""
+    """AIMD: the ceiling is lowered once for all refusals of calls that were in the air together, and lifted by one.
+
+    A refusal that answers a lift has found the provider's ceiling: it only takes the lift back, and that is kept for a while.
+    """
     ceiling: MongoDocument = {"$ifNull": ["$ceiling", request.limit]}
+    lowered_at: MongoDocument = {"$ifNull": ["$lowered_at", None]}
+    lifted_at: MongoDocument = {"$ifNull": ["$lifted_at", None]}
+    held_until: MongoDocument = {"$ifNull": ["$held_until", None]}
     if request.lift:
-        ceiling = {"$add": [ceiling, 1]}
-    lowered_at: object = {"$ifNull": ["$lowered_at", None]}
+        held = {"$lt": ["$$NOW", held_until]}
+        ceiling = {"$cond": [held, ceiling, {"$add": [ceiling, 1]}]}
+        lifted_at = {"$cond": [held, lifted_at, "$$NOW"]}
     if request.refused_ago is not None:
         began = {"$subtract": ["$$NOW", request.refused_ago]}
         news = {"$or": [{"$eq": [lowered_at, None]}, {"$gte": [began, "$lowered_at"]}]}
-        ceiling = {"$cond": [news, {"$max": [1, {"$multiply": [{"$min": [request.limit, ceiling]}, DECREASE]}]}, ceiling]}
+        found = {"$and": [news, {"$gt": ["$lifted_at", "$lowered_at"]}, {"$ne": [{"$ifNull": ["$ceiling", None]}, None]}]}
+        most: MongoDocument = {"$min": [request.limit, ceiling]}
+        less: MongoDocument = {"$cond": [found, {"$subtract": [most, 1]}, {"$multiply": [most, DECREASE]}]}
+        ceiling = {"$cond": [news, {"$max": [1, less]}, ceiling]}
+        held_until = {"$cond": [found, {"$add": ["$$NOW", HOLD_MS]}, held_until]}
         lowered_at = {"$cond": [news, "$$NOW", lowered_at]}
     blocked_until = {"$max": ["$blocked_until", {"$add": ["$$NOW", request.pause]}]}
     return {
         "ceiling": {"$cond": [{"$lt": [ceiling, request.limit]}, ceiling, None]},
         "lowered_at": lowered_at,
+        "lifted_at": lifted_at,
+        "held_until": held_until,
         "blocked_until": blocked_until,
         "pause_ms": {"$max": [0, {"$subtract": [blocked_until, "$$NOW"]}]},
     }

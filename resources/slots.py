@@ -109,6 +109,8 @@ class Slots:
         Refusals of calls that were already in the air at the last lowering tell nothing new and lower nothing.
         ``retry_after`` seconds: nobody in the fleet calls before that.
         """
+        # Until the fleet has answered: what else is in the air here was let through, and one more would be refused like this one.
+        self._may_use = max(1, min(self._may_use, self._in_use - 1))
         until = time.monotonic() + (retry_after or 0.0)
         self._paused_until = max(self._paused_until, until)
         self._pause_to_tell = max(self._pause_to_tell, until)
