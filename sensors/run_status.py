@@ -34,8 +34,6 @@ SILENCE_LEASES = 2.0
 """Leases of silence before the watchdog steps in: Dagster's own retry is faster and goes first."""
 ORDER_GRACE_SECONDS = 60.0
 """An order whose run has not come by then was lost between its record and its run."""
-OUTAGE_RETRY_SECONDS = 60.0
-"""A world parked by an outage is tried again so often."""
 FUTILE_RETRY_SECONDS = 60.0
 """A run that ended before it could take its world (no MongoDB, no image) is followed by another so often."""
 MOST = 50
@@ -55,7 +53,7 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
     def watchdog(context: dg.SensorEvaluationContext, mongo: MongoResource) -> dg.SensorResult | dg.SkipReason:
         try:
             with mongo.connection() as database:
-                found = list(abandoned(database, settings.world_lease_seconds))
+                found = list(abandoned(database, settings.world_lease_seconds, settings.outage_retry_seconds))
         except MongoUnavailableError as error:
             return dg.SkipReason(str(error))
         last_runs = [(world, _last_run(context.instance, world.world_id)) for world in found]
@@ -70,8 +68,11 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
     return watchdog
 
 
-def abandoned(database: MongoDatabase, lease_seconds: float) -> Iterator[WorldStatus]:
-    """Unfinished worlds that look as if nobody worked on them; whether a run exists is still to be asked."""
+def abandoned(database: MongoDatabase, lease_seconds: float, outage_retry_seconds: float) -> Iterator[WorldStatus]:
+    """Unfinished worlds that look as if nobody worked on them; whether a run exists is still to be asked.
+
+    ``outage_retry_seconds``: how long a world that an outage has parked is left alone.
+    """
     now = datetime.now(UTC)
     silent = now - timedelta(seconds=lease_seconds * SILENCE_LEASES)
     query = {
@@ -91,7 +92,7 @@ def abandoned(database: MongoDatabase, lease_seconds: float) -> Iterator[WorldSt
             {
                 "status": State.IN_PROGRESS.value,
                 "parked.kind": Parked.OUTAGE.value,
-                "parked.since": {"$lt": now - timedelta(seconds=OUTAGE_RETRY_SECONDS)},
+                "parked.since": {"$lt": now - timedelta(seconds=outage_retry_seconds)},
             },
         ]
     }

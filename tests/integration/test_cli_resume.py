@@ -40,7 +40,7 @@ def status_of(database: MongoDatabase, world_id: str) -> WorldStatus:
 
 
 def found_by_watchdog(database: MongoDatabase) -> list[str]:
-    return [world.world_id for world in abandoned(database, LEASE_S)]
+    return [world.world_id for world in abandoned(database, LEASE_S, outage_retry_seconds=60)]
 
 
 def stopped() -> dict[str, object]:
