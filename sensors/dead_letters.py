@@ -13,6 +13,8 @@ from resources.kafka import Event, EventProducer, EventTooLargeError, KafkaUnava
 
 LONGEST_REASON = 1_000
 CUT_AT_BYTES = 64 * 1024
+GIANT_BYTES = 512 * 1024
+"""What is larger is never sent whole: a topic with default settings does not take it, and a few would use up a tick's time."""
 DELIVERY_TIMEOUT_S = 6.0
 """For all of a tick's dead letters together."""
 SHORTENED_TIMEOUT_S = 2.0
@@ -62,7 +64,7 @@ def one_line(text: str) -> str:
 def send_dead_letters(producer: EventProducer, letters: Sequence[Broken], topic: str) -> tuple[list[Broken], list[str]]:
     """Send them and wait. Gives those that the broker has acknowledged, and what is to be said about the others."""
     deadline = time.monotonic() + DELIVERY_TIMEOUT_S
-    sent = [(broken, producer.send(dead_letter(broken, topic))) for broken in letters]
+    sent = [(broken, producer.send(_letter(broken, topic))) for broken in letters]
     arrived: list[Broken] = []
     problems: list[str] = []
     for broken, delivery in sent:
@@ -79,8 +81,13 @@ def send_dead_letters(producer: EventProducer, letters: Sequence[Broken], topic:
     return arrived, problems
 
 
+def _letter(broken: Broken, topic: str) -> Event:
+    giant = len(broken.message.value or b"") > GIANT_BYTES
+    return shortened_dead_letter(broken, topic) if giant else dead_letter(broken, topic)
+
+
 def _arrives_shortened(producer: EventProducer, broken: Broken, topic: str) -> bool:
-    """A giant must not hold up its partition for ever, be it against the topic's limit or against the clock."""
+    """What the topic does not take whole must not hold up its partition for ever, be it against its limit or against the clock."""
     if len(broken.message.value or b"") <= CUT_AT_BYTES:
         return False
     try:
