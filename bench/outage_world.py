@@ -1,0 +1,120 @@
+"""A world made in this process while a harness takes something away from it, and what its record says meanwhile.
+
+Here: the world's thread, and the look at status, breaker board and emulator while it works. Not here: what is taken away
+(outages.py), and what exact means (exact.py).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pymongo.errors import PyMongoError
+
+from bench.exact import exactness
+from bench.house import House, status_of, wait_for
+from bench.in_process import Made, Order, make
+from generia_assets.durable.collections import FLEET, TASKS
+from generia_assets.durable.status import WorldStatus
+from resources.breaker import BreakerState
+from resources.mongo import MongoDatabase
+
+PROMPT = "a city where dreams turn solid until dawn"
+START_SECONDS = 60.0
+SAMPLE_SECONDS = 0.02
+
+
+@dataclass
+class Seen:
+    """What was to be seen while something was away."""
+
+    waited_for: dict[str, datetime] = field(default_factory=dict)
+    """What the world said it waits for, with the moment since when."""
+    breaker: set[str] = field(default_factory=set)
+    """States of the breaker of the language model, by the board."""
+    probes: int = 0
+    """Most calls in the air at once after the breaker had opened and what was in the air before had ended."""
+
+
+class World:
+    """A world, and the run that makes it in a thread of this process."""
+
+    def __init__(self, house: House, database: MongoDatabase, world_id: str, *, users: int, posts: int) -> None:
+        self.order = Order(world_id, users, posts, PROMPT)
+        self.seen = Seen()
+        self._house = house
+        self._database = database
+        self._thread: threading.Thread | None = None
+        self._made: Made | None = None
+
+    @property
+    def status(self) -> WorldStatus:
+        """Its record."""
+        return wait_for("the world's record", lambda: status_of(self._database, self.order.world_id), seconds=START_SECONDS)
+
+    @property
+    def running(self) -> bool:
+        """Whether its run has not ended."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self, *, calls: int = 0, generation: str | None = None) -> None:
+        """Begin a run; return when the emulator has been asked so often (or the run has ended already)."""
+
+        def work() -> None:
+            self._made = make(self.order, generation=generation)
+
+        self._thread = threading.Thread(target=work, name=f"world {self.order.world_id}", daemon=True)
+        self._thread.start()
+        wait_for(
+            f"call {calls} of the world",
+            lambda: self._house.gemini.stats().calls >= calls or not self.running or None,
+            seconds=START_SECONDS,
+            every=SAMPLE_SECONDS,
+        )
+
+    def end(self, *, seconds: float) -> Made:
+        """Wait for the run's end."""
+        wait_for("the end of the world's run", lambda: not self.running or None, seconds=seconds, every=SAMPLE_SECONDS)
+        if self._made is None:
+            raise RuntimeError("the world's run broke off; its traceback stands above")
+        return self._made
+
+    def watch(self, seconds: float, *, timeout: float | None = None) -> None:
+        """Look for so long. With ``timeout``, a call's longest time, count probes once the breaker has been open for longer."""
+        end = time.monotonic() + seconds
+        opened: float | None = None
+        while (now := time.monotonic()) < end:
+            self.look(probing=timeout is not None and opened is not None and now > opened + timeout + SAMPLE_SECONDS)
+            if opened is None and BreakerState.OPEN.value in self.seen.breaker:
+                opened = now
+            time.sleep(SAMPLE_SECONDS)
+
+    def look(self, *, probing: bool = False) -> None:
+        """Look once; nothing is to be seen while MongoDB is away."""
+        try:
+            status = status_of(self._database, self.order.world_id)
+            board = self._database[FLEET].find_one({"_id": "breaker:llm"})
+        except PyMongoError:
+            return
+        if status is not None and status.waiting_for is not None:
+            self.seen.waited_for.setdefault(status.waiting_for.api, status.waiting_for.since)
+        if board is not None:
+            self.seen.breaker.add(board["state"])
+        if probing:
+            self.seen.probes = max(self.seen.probes, self._house.gemini.stats().in_flight)
+
+    def attempts(self) -> set[int]:
+        """All attempt counts that its tasks have, and whether one failed shows in the status record."""
+        return set(self._database[TASKS].distinct("attempt_count", {"world_id": self.order.world_id}))
+
+    def complaints(self) -> list[str]:
+        """What is not as it must be in a completed world (no attempt but the first is allowed there)."""
+        findings = exactness(self._database, self._house.folder / "media", self.order.world_id)
+        return findings.complaints
+
+    def closed(self) -> bool | None:
+        """True when the board says that the breaker has closed again; for ``wait_for``."""
+        board = self._database[FLEET].find_one({"_id": "breaker:llm"}) or {"state": BreakerState.CLOSED.value}
+        return board["state"] == BreakerState.CLOSED.value or None
