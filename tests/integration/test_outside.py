@@ -204,7 +204,6 @@ async def test_an_outage_is_waited_out_while_the_breaker_is_open(outside, breake
     assert await outside.call(call(*[down] * 3, sixth), account) == "value"
     await asyncio.gather(*others)
     assert account.events.count("reserve") == len(account.settlements) == 4
-    assert any("is not answering" in event for event in account.events)
     assert breaker.state is BreakerState.CLOSED
     assert states in ([BreakerState.HALF_OPEN], [BreakerState.CLOSED])
 
