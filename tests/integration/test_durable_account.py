@@ -198,3 +198,19 @@ async def test_what_the_world_waits_for_is_told_once_and_taken_back(world: Durab
     mine.answered(Api.LLM)
     await run.commits.flush()
     assert world.status["waiting_for"] is None
+
+
+async def test_calls_whose_answer_was_lost_do_not_use_up_the_spare_but_only_so_often(
+    world: DurableWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was cut off or timed out stays counted and raises the limit by one, until a generation has had its share of that."""
+    monkeypatch.setattr("generia_assets.durable.account.MOST_EXCUSED", 3)
+    limits(world, api_call_limits_LLM=10)
+    run = await world.run()
+    book = account(run)
+    for outcome in ("cut_off", "transient", "ok", "transient", "cut_off"):
+        attempt = await book.reserve(a_call())
+        await book.settle(attempt, a_call(), Settlement(outcome, 0.0, Tokens(), {}, None, 1))
+    await run.commits.flush()
+    assert (world.status["api_calls_made_LLM"], world.status["api_call_limits_LLM"]) == (5, 13)
+    assert world.status["calls_excused"] == 3
