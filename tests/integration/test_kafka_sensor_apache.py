@@ -102,6 +102,17 @@ def test_a_dead_letter_too_large_for_its_topic_is_cut(ticks: Ticks) -> None:
     assert ticks.offsets() == {"0": 3}
 
 
+def test_several_giants_hold_up_nobody(ticks: Ticks) -> None:
+    """One tick buries a dozen giants, none of which the dead letters' topic would take whole, and takes the order behind them."""
+    message = order()
+    send(ticks.kafka, *[b"x" * 900_000] * 12, message)
+    assert run_keys(ticks.tick()) == [message["task_id"]]
+    letters = dead_letters(ticks.kafka, 12)
+    assert sorted(int(headers(letter)["offset"]) for letter in letters) == list(range(12))
+    assert all("of 900000 bytes" in headers(letter)["cut"] for letter in letters)
+    assert ticks.offsets() == {"0": 13}
+
+
 def test_lag_tools_see_the_offsets_one_tick_late(ticks: Ticks) -> None:
     """The group's offset is what the cursor was at the beginning of the last tick: it never runs ahead of what is recorded."""
     send(ticks.kafka, order(), order())
