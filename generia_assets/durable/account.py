@@ -70,8 +70,10 @@ class WorldAccount:
     async def settle(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> None:
         """Record the attempt's end and exchange its worst case for its cost; durable with the world's next transaction.
 
-        An attempt that the provider did not carry out (a 429, a 503) is given back to the limit of calls.
+        An attempt that the provider did not carry out (a 429, a 503) is given back to the limit of calls. One that was answered
+        waits for the transaction that makes its answer durable: until then it is in the air, for whoever takes the world up.
         """
+        answered = settlement.carried_out and settlement.outcome not in (CUT_OFF, TransientError.outcome)
         increments: dict[str, float] = {}
         if call.api in CALLS_MADE:
             increments = {COST_TOTAL[call.api]: settlement.cost_usd, "cost_reserved_usd": -call.worst_case_usd}
@@ -84,7 +86,8 @@ class WorldAccount:
                 records={HISTORY: [self._record(attempt_id, call, settlement)]},
                 increments=increments,
                 unset=[f"in_flight.{attempt_id}"] if call.api in CALLS_MADE else (),
-            )
+            ),
+            soon=not answered,
         )
 
     def waiting(self, api: Api, reason: str, since: datetime) -> None:

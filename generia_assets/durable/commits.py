@@ -28,6 +28,9 @@ from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outcomes import LostWorldError
 from resources.stopping import stop
 
+LATEST_SECONDS = 0.25
+"""When a change that can wait for others' transactions gets one of its own."""
+
 WriteOperation: TypeAlias = InsertOne[MongoDocument] | UpdateOne | UpdateMany | DeleteMany
 
 
@@ -91,15 +94,21 @@ class Commits:
         """Return when the change is durable. Raises ``LostWorldError``, or what the transaction raised."""
         await asyncio.shield(self.enqueue(change))
 
-    def enqueue(self, change: Change) -> asyncio.Future[None]:
-        """Write the change with the next transaction, in order; whoever commits later need not wait for it twice."""
+    def enqueue(self, change: Change, *, soon: bool = True) -> asyncio.Future[None]:
+        """Write the change with the next transaction, in order; whoever commits later need not wait for it twice.
+
+        ``soon`` False: it can wait for a transaction that somebody else needs, though not for long.
+        """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         future.add_done_callback(_retrieve)
         if self._failure is not None:
             future.set_exception(self._failure)
         else:
             self._waiting.append((change, future))
-            self._arrived.set()
+            if soon:
+                self._arrived.set()
+            else:
+                asyncio.get_running_loop().call_later(LATEST_SECONDS, self._arrived.set)
         return future
 
     async def flush(self) -> None:
