@@ -162,3 +162,16 @@ async def test_a_writer_that_failed_is_over_after_closing(world: DurableWorld) -
         await commits.aclose()
     assert commits._writer.done()
     assert world.see["written"].count_documents({}) == 0
+
+
+async def test_a_change_that_can_wait_goes_with_the_next_transaction_or_soon_by_itself(world: DurableWorld) -> None:
+    """The note of a call in the air disappears together with what the call brought, never before it."""
+    run = await world.run()
+    patient = run.commits.enqueue(Change(values={"name": "patient"}), soon=False)
+    await asyncio.sleep(0.05)
+    assert not patient.done()
+    await run.commits.commit(Change(values={"message": "urgent"}))
+    assert patient.done()
+    assert run.commits.transactions == 1
+    await asyncio.wait_for(run.commits.enqueue(Change(values={"name": "alone"}), soon=False), timeout=5)
+    assert world.status["name"] == "alone"
