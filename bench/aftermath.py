@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from bench.exact import call_counts, exactness
 from bench.house import House
 from bench.killing import Kill, alive
-from generia_assets.durable.collections import PUBLICATIONS, TASKS
+from generia_assets.durable.collections import PUBLICATIONS, STATUS, TASKS
 from generia_assets.durable.status import Owner, State, WorldStatus
 from resources.mongo import MongoDatabase
 
@@ -96,6 +96,10 @@ class Stale:
         return found
 
 
+def _takeovers(database: MongoDatabase, world_id: str) -> int:
+    return WorldStatus.model_validate(database[STATUS].find_one({"_id": world_id})).takeovers
+
+
 def judge(
     house: House,
     database: MongoDatabase,
@@ -114,6 +118,8 @@ def judge(
     findings.expect("calls repeated beyond those cut off", max(0, repeated - calls.cut_off), 0)
     if death.kill in (Kill.RUN, Kill.EVERYTHING):
         findings.expect("calls cut off beyond those in the air", max(0, calls.cut_off - moment.in_air), 0)
+    if death.kill is Kill.STOP_RUN:  # a deploy is no death: it must not bring the world nearer to MAX_TAKEOVERS
+        findings.expect("takeovers counted", _takeovers(database, moment.world_id), 0)
     # Two counts of the same calls. A call cut off may never have been sent.
     findings.expect("calls made that the account does not know", max(0, asked.calls - calls.llm), 0)
     findings.expect("calls counted that nobody made", max(0, calls.llm - asked.calls - calls.cut_off_llm), 0)

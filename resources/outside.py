@@ -153,7 +153,7 @@ class Outside:
                     try:
                         return await self._attempt(call, account)
                     except (RateLimitedError, TransientError) as error:
-                        if isinstance(error, RateLimitedError) and error.daily:
+                        if self._too_far_away(error):
                             raise PatienceExhaustedError(f"{call.api}: {error}") from error
                         account.waiting(call.api, str(error), outage.seen())
                         raise
@@ -184,7 +184,7 @@ class Outside:
             settlement = _answered(answer, started)
         except OutsideError as error:
             settlement = _failed(error, call, started)
-            if isinstance(error, RateLimitedError) and not error.daily:  # until the day's reset nobody is to wait for a slot
+            if isinstance(error, RateLimitedError) and not self._too_far_away(error):  # else nobody is to wait with a slot
                 lane.slots.limited(started_at=started, retry_after=error.retry_after)
             raise
         except TimeoutError:
@@ -197,6 +197,10 @@ class Outside:
         finally:  # also when this run is stopped: nothing reserved stays without its end
             await account.settle(attempt_id, call, settlement)
         return answer
+
+    def _too_far_away(self, error: OutsideError) -> bool:
+        """Whether the provider named an end (a day's quota, an hour's pause) that patience does not last for."""
+        return isinstance(error, RateLimitedError) and (error.daily or (error.retry_after or 0.0) > self._patience)
 
     async def aclose(self) -> None:
         """Give all slots back and stop the breakers."""

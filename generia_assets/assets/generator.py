@@ -118,7 +118,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         except GeneratorExit:  # Dagster could not store an output: the session says so when the run ends
             raise
         except BaseException as error:
-            settle_failure(worker, error, stopped_by_person=is_being_stopped(context.instance, context.run_id))
+            settle_failure(worker, error, stopped_by_person=is_being_stopped(context.instance, context.run.run_id))
             raise
 
     def _running_portal(self) -> BlockingPortal:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dagster as dg
 
 from generia_assets.assets.materialized import ASSETS
-from generia_assets.partitions import worlds
 
 world_job = dg.define_asset_job(
     "world",
     selection=dg.AssetSelection.assets(*ASSETS),
-    partitions_def=worlds,
     executor_def=dg.in_process_executor,
     description="Make a world: description, pictures, people, posts. One run is one world; its partition is the world's id.",
 )

@@ -147,7 +147,7 @@ class WorldSession:
 
     async def let_go(self, message: str) -> None:
         """The run ends before its work does, and another one is to go on as soon as it can."""
-        await self.commits.commit(Change(values={"message": message}))
+        await self.commits.commit(Change(values={"message": message, "resumable": True}))
         self._ended = True
 
     async def aclose(self) -> None:
@@ -260,8 +260,8 @@ async def _status(database: AsyncMongoDatabase, world_id: str, patience: float) 
 
 
 async def _count_takeover(commits: Commits, generation: Generation, status: WorldStatus, run: RunIdentity, most: int) -> None:
-    """Count a generation that goes on because its run died; end it when that happened too often."""
-    died = generation.continued and status.status is State.IN_PROGRESS and status.parked is None
+    """Count a generation that goes on because its run died; end it when that happened too often. A run that let go did not die."""
+    died = generation.continued and status.status is State.IN_PROGRESS and status.parked is None and not status.resumable
     if not died:
         return
     if status.takeovers >= most:

@@ -160,6 +160,7 @@ def test_an_interrupted_process_gives_its_world_back_within_seconds_and_another_
     resumed = worlds.resume(world_id)
     assert resumed.success, resumed.failure
     assert worlds.status(world_id).generation == run_id
+    assert worlds.status(world_id).takeovers == 0  # no death: deploys bring a world no nearer to MAX_TAKEOVERS
     after = answered(worlds, world_id)
     assert set(after.values()) == {1}
     assert before.keys() <= after.keys()

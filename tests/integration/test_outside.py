@@ -229,13 +229,16 @@ async def test_waiting_in_the_queue_is_no_outage(slots, breaker, account):
     await asyncio.gather(*busy)
 
 
-async def test_a_used_up_day_parks_at_once(outside, account):
-    """A daily quota is not waited out."""
+@pytest.mark.parametrize("end", [{"retry_after": 0.1, "daily": True}, {"retry_after": 3_600.0}])
+async def test_a_reset_beyond_patience_parks_at_once(outside, slots, account, end):
+    """A daily quota, or a pause longer than the patience, is not waited out, and holds up nobody else."""
     began = time.monotonic()
-    with pytest.raises(PatienceExhaustedError, match="per day"):
-        await outside.call(call(RateLimitedError("quota per day is used up", retry_after=0.1, daily=True)), account)
+    with pytest.raises(PatienceExhaustedError, match="used up"):
+        await outside.call(call(RateLimitedError("the quota is used up", **end)), account)
+    assert await outside.call(call(OK), RecordingAccount()) == "value"
     assert time.monotonic() - began < 1
     assert len(account.settlements) == 1
+    assert slots.view.ceiling == 4
 
 
 async def test_a_time_out_is_in_doubt(outside, account):
