@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     gemini_api_key: SecretStr = Field(SecretStr(""), description="secret: environment only")
     gemini_base_url: str = Field("", pattern=r"^(https?://.+)?$", description="'' = Google's; else an emulator or a gateway")
     generia_data_dir: Path = Field(Path(".generia"), description="media, embedded servers' data, logs")
+    pages_url: str = Field(
+        "http://127.0.0.1:3001", pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$", description="where `generia view` can be reached"
+    )
 
     # The language model
     gemini_model: str = Field("gemini-2.5-flash", description="a profile of resources/models.yaml (R1)")
