@@ -17,8 +17,8 @@ from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATION
 from generia_assets.durable.orders import validated_parameters
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.durable.workload import request_of
+from resources.document_store import POINTERS
 from resources.mongo import MongoDatabase, MongoDocument
-from resources.mongo_io_manager import POINTERS
 from resources.outcomes import InvalidAnswerError, RefusedError
 from resources.outside import CUT_OFF, Api
 

@@ -17,8 +17,8 @@ from generia_assets.content.documents import Character, CharacterAvatar, Post, P
 from generia_assets.content.pictures import milder_prompts
 from generia_assets.durable.collections import HISTORY
 from generia_assets.tasks.kinds import TaskType
+from resources.document_store import DocumentStore, DocumentT
 from resources.mongo import MongoDatabase
-from resources.mongo_io_manager import DocumentStore, DocumentT
 
 
 @dataclass

@@ -28,7 +28,7 @@ from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.generations import GENERATION_TAG
 from generia_assets.durable.status import WorldStatus
 from generia_assets.settings import Settings
-from resources.mongo_io_manager import DocumentStore
+from resources.document_store import DocumentStore
 
 USERS, POSTS = 3, 6
 PROMPT = "A town on the back of a tortoise that has just started walking again; trams, bees, no kings"

@@ -14,8 +14,8 @@ from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import Failure
 from generia_assets.partitions import worlds
 from generia_assets.tasks.kinds import TaskType
+from resources.document_store import DocumentStore
 from resources.mongo import MongoDatabase, MongoDocument
-from resources.mongo_io_manager import DocumentStore
 from resources.mongo_resource import MongoResource
 
 _PEOPLE = (TaskType.GENERATE_CHARACTER,)

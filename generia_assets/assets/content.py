@@ -22,7 +22,8 @@ from generia_assets.content.documents import Document, WorldDescription, WorldRe
 from generia_assets.durable.commits import Change
 from generia_assets.durable.session import WorldSession
 from generia_assets.partitions import worlds
-from resources.mongo_io_manager import DocumentStore, DocumentStream, MongoIOManager
+from resources.document_store import DocumentStore, DocumentStream
+from resources.mongo_io_manager import MongoIOManager
 
 INTERNAL_DEPS: dict[str, set[str]] = {
     "world_images": {"world_request", "world_description"},

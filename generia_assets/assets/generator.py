@@ -28,10 +28,10 @@ from generia_assets.durable.feed import Sender
 from generia_assets.durable.providers import Providers, Timeouts
 from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, could_not_begin, open_session
 from resources.breaker import Breaker, BreakerConfig
+from resources.document_store import DocumentStore
 from resources.kafka import KafkaResource
 from resources.kafka_events import Event
 from resources.mongo import AsyncMongoDatabase, connect_async
-from resources.mongo_io_manager import DocumentStore
 from resources.mongo_resource import MongoResource
 from resources.outcomes import OutsideError
 from resources.outside import Api, Lane, Outside

@@ -1,7 +1,7 @@
 """What is already there: how assets and the journal's results are read, through the io manager's documents.
 
 Here: the table of the nine assets (which task type fills it, which document class it holds, where it lies), reading what a run does
-not make, and streaming what it made to the io manager. Not here: storing (resources/mongo_io_manager.py).
+not make, and streaming what it made to the io manager. Not here: storing (resources/document_store.py).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from generia_assets.content.documents import (
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.tasks.kinds import TaskType
+from resources.document_store import DocumentStore, NotMaterializedError, Place
 from resources.mongo import MongoDatabase, MongoDocument, waiting_out
-from resources.mongo_io_manager import DocumentStore, NotMaterializedError, Place
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 

@@ -15,7 +15,7 @@ from generia_assets.durable.session import WorldSession
 from generia_assets.partitions import worlds
 from generia_assets.tasks.generate_world_description import generate_world_description
 from generia_assets.tasks.kinds import TaskParameters
-from resources.mongo_io_manager import DocumentStream
+from resources.document_store import DocumentStream
 
 NAME = "world_description"
 KIND = ASSETS[NAME]

@@ -20,8 +20,8 @@ from generia_assets.partitions import worlds
 from generia_assets.settings import settings
 from generia_assets.tasks.init_world_creation import InitWorldParameters, init_world_creation
 from generia_assets.tasks.kinds import TaskType
+from resources.document_store import DocumentStream
 from resources.mongo import MongoDocument
-from resources.mongo_io_manager import DocumentStream
 
 NAME = "world_request"
 KIND = ASSETS[NAME]

@@ -26,10 +26,10 @@ from generia_assets.cli.follow import world_status
 from generia_assets.cli.order_options import Json, World, whole
 from generia_assets.cli.panel import STAGE_WORDS
 from generia_assets.cli.processes import last_lines
-from generia_assets.cli.sections import RECORDS, Section, counts, documents, types_of
-from generia_assets.cli.statistics import request_figures
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import WorldStatus
+from generia_assets.reading.sections import RECORDS, Section, counts, documents, types_of
+from generia_assets.reading.statistics import request_figures
 from generia_assets.settings import settings
 from resources.mongo import MongoDatabase, MongoDocument
 

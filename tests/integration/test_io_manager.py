@@ -4,7 +4,8 @@ import dagster as dg
 import pytest
 from pydantic import BaseModel
 
-from resources.mongo_io_manager import DocumentStream, MongoIOManager
+from resources.document_store import DocumentStream
+from resources.mongo_io_manager import MongoIOManager
 from resources.mongo_resource import MongoResource
 
 WORLDS = dg.DynamicPartitionsDefinition(name="worlds")

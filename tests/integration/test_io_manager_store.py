@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 from pydantic import BaseModel
 
-from resources.mongo_io_manager import (
+from resources.document_store import (
     BATCH,
     DocumentStore,
     DocumentStream,

@@ -18,11 +18,11 @@ from generia_assets.cli.main import app
 from generia_assets.cli.order import new_order
 from generia_assets.cli.panel import world_panel
 from generia_assets.cli.result import WorldResult
-from generia_assets.cli.statistics import percentile
 from generia_assets.cli.texts import Text
 from generia_assets.content.documents import Quality
 from generia_assets.durable.orders import Order
 from generia_assets.durable.status import WorldStatus, new_status
+from generia_assets.reading.statistics import percentile
 from sensors.messages import read_message
 
 COMMANDS = ("demo", "dev", "send", "watch", "status", "show", "stats", "logs", "quote", "stop", "resume")

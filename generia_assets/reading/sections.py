@@ -13,7 +13,9 @@ from enum import StrEnum
 
 from pymongo import ASCENDING
 
+from generia_assets.assets.materialized import ASSETS, results
 from generia_assets.durable.collections import HISTORY, PUBLICATIONS, STATUS, TASKS
+from resources.document_store import DocumentStore, NotMaterializedError
 from resources.mongo import MongoDatabase, MongoDocument
 
 PATIENCE_S = 5.0
@@ -94,10 +96,6 @@ def types_of(database: MongoDatabase, world_id: str, section: Section) -> list[s
 
 
 def _asset(database: MongoDatabase, world_id: str, asset: str) -> Iterator[MongoDocument]:
-    # Only now: with it comes Dagster, a second that the other sections need not wait for.
-    from generia_assets.assets.materialized import ASSETS, results
-    from resources.mongo_io_manager import DocumentStore, NotMaterializedError
-
     kind = ASSETS[asset]
     try:
         for document in DocumentStore(database).stream(kind.place, world_id, kind.document):

@@ -1,0 +1,282 @@
+"""Traces: from a post or a person back to everything that led there (R14, R16).
+
+Here: the chain description → concept → character → (avatar | idea → post → picture), each step with what it made, and with the
+exact requests and answers, model, tokens, price and time of its calls. After a part was made again, each step is the newest one.
+Not here: which item a name means (names.py), and how a trace looks (cli, pages).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+from generia_assets.content.documents import WORLD_KEY, character_index
+from generia_assets.content.shares import BATCH
+from generia_assets.durable.collections import HISTORY, STATUS, TASKS
+from generia_assets.durable.items import batch_key
+from generia_assets.durable.status import State
+from generia_assets.reading.names import Item, UnknownItemError, generations_of, item_named
+from generia_assets.tasks.kinds import TaskType
+from resources.mongo import MongoDatabase, MongoDocument
+
+
+class StepName(StrEnum):
+    """What a step of the chain made."""
+
+    ORDER = "order"
+    DESCRIPTION = "description"
+    WORLD_PICTURES = "world pictures"
+    CONCEPT = "concept"
+    CHARACTER = "character"
+    AVATAR = "avatar"
+    IDEA = "idea"
+    POST = "post"
+    PICTURE = "picture"
+
+
+class Request(BaseModel):
+    """One attempt of a call to the outside, as it was recorded.
+
+    Times in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``. ``model`` is '' for what is no language model;
+    ``waited_ms`` is from the wish, or from the end of the attempt before, to the sending.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    task_id: str
+    api: str
+    request_type: str
+    outcome: str
+    error: str | None
+    at: datetime
+    duration_ms: int
+    waited_ms: int
+    model: str
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    thinking_tokens: int
+    cost_usd: float
+    request: MongoDocument
+    response: MongoDocument
+
+    @property
+    def prompt(self) -> str:
+        """What was sent, as one text: of the language model system and parts, of a picture its prompt, else nothing."""
+        parts = [self.request.get("system"), *(self.request.get("parts") or []), self.request.get("prompt")]
+        return "\n\n".join(str(part) for part in parts if part)
+
+    @property
+    def answer(self) -> str:
+        """What came back, as one text; of a picture its kind and size."""
+        text = self.response.get("text", self.response.get("answer"))
+        if text is None and "mime" in self.response:
+            text = f"{self.response['mime']}, {self.response.get('bytes', 0):,} bytes"
+        return str(text or "")
+
+
+class Step(BaseModel):
+    """A task of the chain. ``made`` is the item's own document (of a batch: its one brief), None while it is not there.
+
+    ``items`` is how many items came of the same calls; ``own`` is False for what others share in full (the world's description).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: StepName
+    task_id: str
+    task_type: TaskType
+    key: str
+    generation: str
+    status: State
+    attempts: int
+    error: str | None
+    listed_at: datetime
+    ended_at: datetime | None
+    made: MongoDocument | None
+    items: int
+    own: bool
+    requests: tuple[Request, ...]
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+    @property
+    def cost_usd(self) -> float:
+        """US dollars of all its calls, for all its items."""
+        return round(sum(one.cost_usd for one in self.requests), 8)
+
+
+class Trace(BaseModel):
+    """Where an item came from. ``post_id`` and ``character_id`` are the platform's, '' while they are not there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    world_id: str
+    world_name: str
+    user_prompt: str
+    key: str
+    kind: Literal["world", "character", "post"]
+    username: str
+    display_name: str
+    character_id: str
+    post_id: str
+    steps: tuple[Step, ...]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def own_cost_usd(self) -> float:
+        """US dollars for this item alone: its own steps, of a batch its share."""
+        return round(sum(step.cost_usd / step.items for step in self.steps if step.own), 8)
+
+    def step(self, name: StepName) -> Step | None:
+        """The step of this name, or None if it has not been listed yet."""
+        return next((step for step in self.steps if step.name is name), None)
+
+
+def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
+    """The trace of what ``name`` means in this world (see names.py), or of the world itself by ``world``.
+
+    Raises ``UnknownItemError`` for what is nothing in this world, or is not begun yet.
+    """
+    item = item_named(database, world_id, name)
+    status = database[STATUS].find_one({"_id": world_id}, {"name": 1, "parameters": 1})
+    if status is None:
+        raise UnknownItemError(f"world {world_id}: nobody ordered it here")
+    tasks = _newest(database, world_id, _chain(item))
+    steps = _steps(database, item, tasks)
+    last = {StepName.POST, StepName.PICTURE} if item.is_post else {StepName.CHARACTER} if item.character else {StepName.ORDER}
+    if not any(step.name in last for step in steps):
+        raise UnknownItemError(f"{item.key} is nothing in world {world_id}, or its making has not begun yet")
+    made = {step.name: step.made or {} for step in steps}
+    person, brief = made.get(StepName.CHARACTER, {}), made.get(StepName.CONCEPT, {})
+    return Trace(
+        world_id=world_id,
+        world_name=str(status.get("name") or ""),
+        user_prompt=str(status.get("parameters", {}).get("user_prompt", "")),
+        key=item.key,
+        kind="post" if item.is_post else "character" if item.character else "world",
+        username=str(person.get("username") or brief.get("username") or ""),
+        display_name=str(person.get("display_name") or brief.get("display_name") or ""),
+        character_id=str(person.get("character_id") or ""),
+        post_id=str(made.get(StepName.PICTURE, {}).get("post_id") or ""),
+        steps=steps,
+    )
+
+
+def requests_of(database: MongoDatabase, task_ids: Iterable[str]) -> Iterator[Request]:
+    """The recorded attempts of these tasks, in order of time; what is older than HISTORY_TTL_DAYS is gone."""
+    for row in database[HISTORY].find({"task_id": {"$in": list(task_ids)}}).sort("created_at", 1):
+        yield request_of(row)
+
+
+def request_of(row: MongoDocument) -> Request:
+    """A document of the history as a request. What a death cut off has neither request nor answer."""
+    tokens, request, response = row.get("tokens") or {}, row.get("request_data") or {}, row.get("response_data") or {}
+    return Request(
+        id=row["_id"],
+        task_id=row["task_id"],
+        api=row["api_type"],
+        request_type=row["request_type"],
+        outcome=row["outcome"],
+        error=row.get("error"),
+        at=row["created_at"],
+        duration_ms=int(row.get("duration_ms") or 0),
+        waited_ms=int(row.get("waited_ms") or 0),
+        model=str(response.get("model") or request.get("model") or ""),
+        prompt_tokens=tokens.get("prompt", 0),
+        cached_tokens=tokens.get("cached", 0),
+        output_tokens=tokens.get("output", 0),
+        thinking_tokens=tokens.get("thinking", 0),
+        cost_usd=float(row.get("cost_usd") or 0.0),
+        request=request,
+        response=response,
+    )
+
+
+_NAMES: Mapping[TaskType, StepName] = {
+    TaskType.INIT_WORLD_CREATION: StepName.ORDER,
+    TaskType.GENERATE_WORLD_DESCRIPTION: StepName.DESCRIPTION,
+    TaskType.GENERATE_WORLD_IMAGE: StepName.WORLD_PICTURES,
+    TaskType.GENERATE_CHARACTER_BATCH: StepName.CONCEPT,
+    TaskType.GENERATE_CHARACTER: StepName.CHARACTER,
+    TaskType.GENERATE_CHARACTER_AVATAR: StepName.AVATAR,
+    TaskType.GENERATE_POST_BATCH: StepName.IDEA,
+    TaskType.GENERATE_POST: StepName.POST,
+    TaskType.GENERATE_POST_IMAGE: StepName.PICTURE,
+}
+_OF_POST = (TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskType.GENERATE_POST_IMAGE)
+_OF_CHARACTER = (TaskType.GENERATE_CHARACTER_BATCH, TaskType.GENERATE_CHARACTER, TaskType.GENERATE_CHARACTER_AVATAR)
+
+
+def _chain(item: Item) -> list[tuple[TaskType, str]]:
+    """The tasks that lead to the item, by type and key, in order."""
+    chain = [(TaskType.INIT_WORLD_CREATION, WORLD_KEY), (TaskType.GENERATE_WORLD_DESCRIPTION, WORLD_KEY)]
+    if item.character is None:
+        return [*chain, (TaskType.GENERATE_WORLD_IMAGE, WORLD_KEY)]
+    chain += [
+        (TaskType.GENERATE_CHARACTER_BATCH, batch_key(character_index(item.character))),
+        (TaskType.GENERATE_CHARACTER, item.character),
+    ]
+    if not item.is_post:
+        return [*chain, (TaskType.GENERATE_CHARACTER_AVATAR, item.character)]
+    batch = int(item.key.rpartition("-p")[2]) // BATCH
+    return [
+        *chain,
+        (TaskType.GENERATE_POST_BATCH, f"{item.character}-b{batch:03d}"),
+        (TaskType.GENERATE_POST, item.key),
+        (TaskType.GENERATE_POST_IMAGE, item.key),
+    ]
+
+
+def _newest(database: MongoDatabase, world_id: str, chain: list[tuple[TaskType, str]]) -> list[MongoDocument]:
+    """Of each link the newest completed task, or the newest one if none is completed; what is not listed yet is left out."""
+    generations = generations_of(database, world_id)
+    places = {generation: place for place, generation in enumerate(generations)}
+
+    def rank(task: MongoDocument) -> tuple[bool, int]:
+        return task["status"] != State.COMPLETED.value, places[task["generation"]]
+
+    newest = []
+    for task_type, key in chain:
+        link = {"world_id": world_id, "generation": {"$in": generations}, "type": task_type.value, "key": key}
+        if found := list(database[TASKS].find(link)):
+            newest.append(min(found, key=rank))
+    return newest
+
+
+def _steps(database: MongoDatabase, item: Item, tasks: list[MongoDocument]) -> tuple[Step, ...]:
+    own = _OF_POST if item.is_post else _OF_CHARACTER if item.character else tuple(TaskType)
+    by_task: defaultdict[str, list[Request]] = defaultdict(list)
+    for request in requests_of(database, [task["_id"] for task in tasks]):
+        by_task[request.task_id].append(request)
+    steps = []
+    for task in tasks:
+        task_type, result = TaskType(task["type"]), task.get("result")
+        briefs = (result or {}).get("briefs")
+        wanted = item.key if task_type is TaskType.GENERATE_POST_BATCH else item.character
+        made = result if briefs is None else next((brief for brief in briefs if brief["key"] == wanted), None)
+        over = task["status"] in (State.COMPLETED.value, State.FAILED.value)
+        steps.append(
+            Step(
+                name=_NAMES[task_type],
+                task_id=task["_id"],
+                task_type=task_type,
+                key=task["key"],
+                generation=task["generation"],
+                status=State(task["status"]),
+                attempts=task.get("attempt_count") or 0,
+                error=task.get("error"),
+                listed_at=task["created_at"],
+                ended_at=task["updated_at"] if over else None,
+                made=made,
+                items=max(1, len(briefs or ())),
+                own=task_type in own,
+                requests=tuple(by_task[task["_id"]]),
+            )
+        )
+    return tuple(steps)

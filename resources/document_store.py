@@ -1,0 +1,209 @@
+"""The document store: an asset's documents in MongoDB, one collection an asset, the world's id as the partition.
+
+Here: ``DocumentStore``, a plain object that replaces and reads a world's documents in a stream; it knows no Dagster, so that the
+command line and the pages start at once. Not here: the Dagster io manager over it (mongo_io_manager.py), which documents there
+are (the asset's annotation says), and how they came to be.
+
+Readers never see half of an old and half of a new materialization: new documents are written beside the old ones, one pointer
+(collection ``materializations``) is switched, then the old ones go. A reader follows the pointer and checks the count, so that a
+switch in the middle of reading is noticed and the reading begun anew. Memory does not grow with the number of documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
+from pymongo import ASCENDING, IndexModel, ReplaceOne
+from pymongo.errors import DuplicateKeyError
+
+from resources.mongo import MongoDatabase, MongoDocument, waiting_out
+
+DocumentT = TypeVar("DocumentT", bound=BaseModel)
+ResultT = TypeVar("ResultT")
+
+POINTERS = "materializations"
+BATCH = 500
+"""Documents written at once."""
+TRIES = 5
+"""Times a list is read anew when its materialization is replaced meanwhile."""
+
+
+class MaterializationReplacedError(RuntimeError):
+    """The documents were replaced while they were being streamed; begin again."""
+
+
+class NotMaterializedError(LookupError):
+    """The world has no materialization of this asset. The message says which to make first."""
+
+
+@dataclass(frozen=True)
+class DocumentStream(Generic[DocumentT]):
+    """An asset's value as a stream. ``fence``: a number that grows with every owner of the world; a lower one writes nothing."""
+
+    documents: Iterable[DocumentT]
+    fence: int = 0
+
+
+class FencedOffError(RuntimeError):
+    """A later owner of the world has already materialized this asset; this run's documents are not wanted."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an asset's documents are: the collection, and whether a world has exactly one, under its own id."""
+
+    collection: str
+    one_per_world: bool = False
+
+
+class DocumentStore:
+    """Documents of worlds, by asset."""
+
+    def __init__(self, database: MongoDatabase, *, patience_seconds: float = 0.0) -> None:
+        """``patience_seconds``: how long an outage of MongoDB is waited out before an operation gives up."""
+        self.database = database
+        self._patience = patience_seconds
+
+    def ensure_indexes(self, places: Iterable[Place]) -> None:
+        """The index that every reading uses: a world's documents of one materialization in order of their keys."""
+        for place in places:
+            if not place.one_per_world:
+                index = IndexModel([("world_id", ASCENDING), ("materialization", ASCENDING), ("key", ASCENDING)])
+                self.database[place.collection].create_indexes([index])
+
+    def replace(self, place: Place, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
+        """Replace the world's documents by these, visible all at once; return how many there are.
+
+        Raises ``FencedOffError`` when a later owner was faster; then nothing visible has changed.
+        """
+        collection = self.database[place.collection]
+        now = datetime.now(UTC)
+        if place.one_per_world:
+            return self._replace_one(place, world_id, materialization, stream)
+        if (pointer := self._pointer(place, world_id)) is not None and pointer["materialization"] == materialization:
+            materialization += "+"  # the same run again: what is visible stays until this is whole
+        mine = {"world_id": world_id, "materialization": materialization}
+        common = {**mine, "fence": stream.fence, "created_at": now}
+        self._do(lambda: collection.delete_many(mine))  # left over by a death in the middle of an earlier try
+        count = 0
+        for batch in _batches(stream.documents):
+            writes = [
+                ReplaceOne(
+                    {"_id": f"{world_id}:{materialization}:{document['key']}"},
+                    {**common, **document},
+                    upsert=True,  # repeatable: an outage may hide that a batch was written
+                )
+                for document in (model.model_dump() for model in batch)
+            ]
+            self._do(partial(collection.bulk_write, writes, ordered=False))
+            count += len(batch)
+        if not self._switch(place, world_id, materialization, count, stream.fence):
+            self._do(lambda: collection.delete_many(mine))
+            raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it")
+        # Not what a later owner is writing at this moment: he switches after us.
+        former = {"world_id": world_id, "materialization": {"$ne": materialization}, "fence": {"$lte": stream.fence}}
+        self._do(lambda: collection.delete_many(former))
+        return count
+
+    def read(self, place: Place, world_id: str, model: type[DocumentT]) -> list[DocumentT]:
+        """All documents of the world, in order of their keys. Raises ``NotMaterializedError``."""
+        for _ in range(TRIES):
+            try:
+                return self._do(lambda: list(self.stream(place, world_id, model)))
+            except MaterializationReplacedError:
+                continue
+        return self._do(lambda: list(self.stream(place, world_id, model)))
+
+    def stream(self, place: Place, world_id: str, model: type[DocumentT], *, prefix: str = "") -> Iterator[DocumentT]:
+        """The documents of the world whose keys begin with ``prefix``, in order of their keys, one at a time.
+
+        Raises ``NotMaterializedError`` at the first, ``MaterializationReplacedError`` when they were replaced meanwhile.
+        """
+        pointer = self._pointer(place, world_id)
+        if pointer is None:
+            raise NotMaterializedError(f"world {world_id} has no {place.collection} yet: materialize that asset first")
+        if place.one_per_world:
+            document = self.database[place.collection].find_one({"_id": world_id})
+            if document is None:
+                raise NotMaterializedError(f"world {world_id} has no {place.collection}: materialize that asset again")
+            yield model.model_validate({**document, "key": document.get("key", "world")})
+            return
+        wanted: MongoDocument = {"world_id": world_id, "materialization": pointer["materialization"]}
+        if prefix:
+            wanted["key"] = {"$gte": prefix, "$lt": prefix + "\uffff"}
+        seen = 0
+        for document in self.database[place.collection].find(wanted, batch_size=BATCH).sort("key", ASCENDING):
+            seen += 1
+            yield model.model_validate(document)
+        now = self._pointer(place, world_id)
+        replaced = now is None or now["materialization"] != pointer["materialization"]
+        if replaced or (not prefix and seen != pointer["count"]):
+            raise MaterializationReplacedError(f"{place.collection} of world {world_id} was replaced while it was read")
+
+    def one(self, place: Place, world_id: str, model: type[DocumentT], key: str) -> DocumentT | None:
+        """The document with this key, or None."""
+        for _ in range(TRIES):
+            pointer = self._pointer(place, world_id)
+            if pointer is None:
+                return None
+            wanted = {"_id": f"{world_id}:{pointer['materialization']}:{key}"}
+            found = self._do(partial(self.database[place.collection].find_one, wanted))
+            if found is not None:
+                return model.model_validate(found)
+            if self._pointer(place, world_id) == pointer:
+                return None
+        return None
+
+    def count(self, place: Place, world_id: str) -> int | None:
+        """How many documents the present materialization has; None without one."""
+        pointer = self._pointer(place, world_id)
+        return None if pointer is None else int(pointer["count"])
+
+    def _pointer(self, place: Place, world_id: str) -> MongoDocument | None:
+        return self._do(lambda: self.database[POINTERS].find_one({"_id": f"{world_id}:{place.collection}"}))
+
+    def _do(self, operation: Callable[[], ResultT]) -> ResultT:
+        return waiting_out(self._patience)(operation)
+
+    def _switch(self, place: Place, world_id: str, materialization: str, count: int, fence: int) -> bool:
+        pointer_id = f"{world_id}:{place.collection}"
+        values = {
+            "world_id": world_id,
+            "materialization": materialization,
+            "count": count,
+            "fence": fence,
+            "at": datetime.now(UTC),
+        }
+        try:
+            pointer = {"_id": pointer_id, "fence": {"$lte": fence}}
+            self._do(lambda: self.database[POINTERS].update_one(pointer, {"$set": values}, upsert=True))
+        except DuplicateKeyError:  # the pointer exists with a higher fence
+            return False
+        return True
+
+    def _replace_one(self, place: Place, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
+        documents = list(stream.documents)
+        if len(documents) != 1:
+            raise ValueError(f"{place.collection}: a world has exactly one document here, not {len(documents)}")
+        now = datetime.now(UTC)
+        values = {**documents[0].model_dump(), "fence": stream.fence, "updated_at": now}
+        try:
+            document = {"_id": world_id, "fence": {"$lte": stream.fence}}
+            update = {"$set": values, "$setOnInsert": {"created_at": now}}
+            self._do(lambda: self.database[place.collection].update_one(document, update, upsert=True))
+        except DuplicateKeyError:  # the document exists with a higher fence
+            raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it") from None
+        self._switch(place, world_id, materialization, 1, stream.fence)
+        return 1
+
+
+def _batches(documents: Iterable[DocumentT]) -> Iterator[tuple[DocumentT, ...]]:
+    iterator = iter(documents)
+    while batch := tuple(islice(iterator, BATCH)):
+        yield batch
