@@ -14,7 +14,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
@@ -88,7 +88,8 @@ class Settlement:
     """How an attempt ended: for the record, and for the world's account.
 
     ``carried_out`` False: the provider declined before doing anything (429, 503, refused connection), so it costs nothing and
-    is given back to the limit of calls. When in doubt it was carried out.
+    is given back to the limit of calls. When in doubt it was carried out. ``waited_ms`` went by before it was sent: for a slot, for
+    the breaker, for room in the budget, for a pause that was demanded; since the wish, or since the attempt before ended.
     """
 
     outcome: str
@@ -98,6 +99,7 @@ class Settlement:
     error: str | None
     duration_ms: int
     carried_out: bool = True
+    waited_ms: int = 0
 
 
 class Account(Protocol):
@@ -144,14 +146,14 @@ class Outside:
         Raises the outcome (``RefusedError``, ``InvalidAnswerError``, ``FatalCallError``, …), ``PatienceExhaustedError`` after
         an outage longer than the patience, or what ``Account.reserve`` raises. Outages never use up a task's attempts.
         """
-        outage = _Outage(self._patience)
+        outage, wait = _Outage(self._patience), _Stopwatch()
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type((RateLimitedError, TransientError)), wait=_Wait(), stop=outage.is_too_long
             ):
                 with attempt:
                     try:
-                        return await self._attempt(call, account)
+                        return await self._attempt(call, account, wait)
                     except (RateLimitedError, TransientError) as error:
                         if self._too_far_away(error):
                             raise PatienceExhaustedError(f"{call.api}: {error}") from error
@@ -164,19 +166,19 @@ class Outside:
             ) from last
         raise AssertionError("tenacity ended without a result")  # pragma: no cover
 
-    async def _attempt(self, call: Call[ValueT], account: Account) -> ValueT:
+    async def _attempt(self, call: Call[ValueT], account: Account, wait: _Stopwatch) -> ValueT:
         lane = self._lanes[call.api]
         async with lane.slots.slot(call.priority):
-            answer = await lane.breaker.call(lambda: self._send(call, account, lane))
+            answer = await lane.breaker.call(lambda: self._send(call, account, lane, wait))
         account.answered(call.api)
         if answer.error is not None:
             raise answer.error
         lane.slots.succeeded()
         return answer.value  # type: ignore[return-value]  # a value or an error: Answer's promise
 
-    async def _send(self, call: Call[ValueT], account: Account, lane: Lane) -> Answer[ValueT]:
+    async def _send(self, call: Call[ValueT], account: Account, lane: Lane, wait: _Stopwatch) -> Answer[ValueT]:
         attempt_id = await account.reserve(call)
-        started = time.monotonic()
+        started, waited_ms = time.monotonic(), wait.lap()
         settlement = _unanswered(CUT_OFF, "the run stopped before the answer came", call, started)
         try:
             async with asyncio.timeout(call.timeout_seconds):
@@ -195,7 +197,8 @@ class Outside:
             settlement = _unanswered("error", f"{type(error).__name__}: {error}", call, started)
             raise
         finally:  # also when this run is stopped: nothing reserved stays without its end
-            await account.settle(attempt_id, call, settlement)
+            await account.settle(attempt_id, call, replace(settlement, waited_ms=waited_ms))
+            wait.lap()
         return answer
 
     def _too_far_away(self, error: OutsideError) -> bool:
@@ -229,6 +232,18 @@ def _failed(error: OutsideError, call: Call[ValueT], started: float) -> Settleme
 def _unanswered(outcome: str, error: str, call: Call[ValueT], started: float) -> Settlement:
     """The call may have been carried out and billed: its worst case counts as spent."""
     return Settlement(outcome, call.worst_case_usd, Tokens(), {}, error, _ms(started))
+
+
+class _Stopwatch:
+    """Counts from when it is made, or from its last lap."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def lap(self) -> int:
+        """Milliseconds until now; the next lap begins."""
+        milliseconds, self._since = _ms(self._since), time.monotonic()
+        return milliseconds
 
 
 class _Outage:

@@ -211,6 +211,7 @@ class WorldAccount:
                 "thinking": tokens.thinking,
             },
             "duration_ms": settlement.duration_ms,
+            "waited_ms": settlement.waited_ms,
             "created_at": datetime.now(UTC) - timedelta(milliseconds=settlement.duration_ms),
         }
         return UpdateOne({"_id": attempt_id}, {"$setOnInsert": document}, upsert=True)

@@ -196,6 +196,7 @@ class Journal:
                 "status": State.IN_PROGRESS.value,
                 "worker_id": fence.run_id,
                 "epoch": fence.epoch,
+                "started_at": datetime.now(UTC),
                 "updated_at": datetime.now(UTC),
             }
         }
