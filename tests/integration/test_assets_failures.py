@@ -143,7 +143,7 @@ def test_without_any_gemini_the_run_says_what_to_set_and_the_world_that_it_faile
 
 def test_without_mongodb_the_run_names_the_address_and_how_to_start_one(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
     """The failure is a sentence, with the hosts, without the password."""
-    monkeypatch.setenv("MONGODB_URI", "mongodb://somebody:secret@127.0.0.1:1/?directConnection=true")
+    monkeypatch.setenv("MONGODB_URI", "mongodb://somebody:secret@127.0.0.1:1/?directConnection=true")  # pragma: allowlist secret
     _, made = worlds.make("no-mongodb")
     assert not made.success
     assert re.search(r"MongoDB at 127\.0\.0\.1:1 did not answer.*make dev", made.failure)

@@ -116,7 +116,7 @@ def test_a_key_in_the_file_is_refused_without_showing_it(tmp_path, line):
 def test_secrets_and_passwords_are_in_no_text_of_the_settings(monkeypatch):
     """Neither ``repr`` nor JSON nor a message about another setting shows the key or MongoDB's password."""
     monkeypatch.setenv("GEMINI_API_KEY", "AIzaSecret")
-    monkeypatch.setenv("MONGODB_URI", "mongodb://me:hunter2@db/")
+    monkeypatch.setenv("MONGODB_URI", "mongodb://me:hunter2@db/")  # pragma: allowlist secret
     settings = load_settings(ENV_FILE)
     assert settings.gemini_api_key == SecretStr("AIzaSecret")
     monkeypatch.setenv("LLM_CONCURRENCY", "0")

@@ -1,0 +1,47 @@
+"""What we ship and what we lean on: no secret in the tree, no dependency with a known vulnerability."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GOOGLE_KEY = re.compile(r"AIza[0-9A-Za-z_\-]{35}")
+LOUD = ("HexHighEntropyString", "Base64HighEntropyString", "KeywordDetector")
+"""Detectors by guess: a seed, a digest and the word "password" are no secrets."""
+
+
+def tool(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
+
+
+def test_no_secret_is_in_the_tree():
+    """Neither the scanner's patterns nor Google's form of a key is found in what is tracked."""
+    if subprocess.run(["git", "rev-parse", "--git-dir"], cwd=ROOT, capture_output=True, check=False).returncode:
+        pytest.skip("no git checkout: there is no list of what is tracked")
+    silent = [part for name in LOUD for part in ("--disable-plugin", name)]
+    command = [tool("detect-secrets"), "scan", "--no-verify", *silent, "--exclude-files", r"requirements.*\.lock"]
+    scanned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
+    assert json.loads(scanned.stdout)["results"] == {}
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    files = [ROOT / name for name in tracked if name and (ROOT / name).is_file()]
+    assert [path.name for path in files if GOOGLE_KEY.search(path.read_text(errors="ignore"))] == []
+
+
+def test_no_locked_dependency_has_a_known_vulnerability():
+    """The package index knows of no vulnerability in what is installed; skipped where nobody can be asked."""
+    command = [tool("pip-audit"), "--disable-pip", "--require-hashes", "-r", "requirements.lock", "-f", "json", "--timeout", "10"]
+    command += ["--progress-spinner", "off"]
+    audit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    if not audit.stdout.strip():
+        said = audit.stderr.strip().splitlines() or ["no answer"]
+        pytest.skip(f"the audit could not ask: {said[-1][:200]}")
+    dependencies = json.loads(audit.stdout)["dependencies"]
+    assert [(one["name"], one["version"], one["vulns"]) for one in dependencies if one.get("vulns")] == []
+    if all("skip_reason" in one for one in dependencies):
+        pytest.skip("this package index tells nothing of vulnerabilities")
