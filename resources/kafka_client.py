@@ -10,9 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from kafka.errors import KafkaError
-from kafka.net.compat import KafkaNetClient
-
 CONNECT_TIMEOUT_S = 3.0
 REQUEST_TIMEOUT_S = 5.0
 """Nothing waits for Kafka longer than this, except for a message that has not been written yet."""
@@ -56,6 +53,9 @@ class KafkaAddress:
         A kafka-python client that fails in its constructor leaves its network thread running for ever; an outage with a
         try every five seconds would pile them up. So the network part is made here, where it can be closed.
         """
+        from kafka.errors import KafkaError  # a fifth of a second, which those who only name an address need not wait for
+        from kafka.net.compat import KafkaNetClient
+
         if _library_log.level == logging.NOTSET:  # it writes every attempt of an outage as an error; we say it once, by raising
             _library_log.setLevel(logging.CRITICAL)
         made: list[KafkaNetClient] = []

@@ -42,6 +42,7 @@ def dead_letters(guarded: Callable[[Command], Command]) -> typer.Typer:
     commands = typer.Typer(
         name="dead-letters",
         help="Messages that were no orders: see them with their reasons, and send mended ones again.",
+        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )

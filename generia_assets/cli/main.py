@@ -1,72 +1,33 @@
-"""The command ``generia``: its commands put together, and how each of them ends when something is wrong.
+"""The command ``generia``: its commands put together.
 
-Here: one line for every outage and every wrong setting, never a traceback; exit status 1 for what failed, 2 for bad input, 130 for
-an interruption. Not here: what the commands do (one file for each group beside this one).
+Not here: which commands there are (commands.py), how each of them ends when something is wrong (guard.py), and what they do.
 """
 
 from __future__ import annotations
 
-import functools
-import os
-from collections.abc import Callable
-from typing import NoReturn, ParamSpec
-
 import typer
-from pymongo.errors import ConnectionFailure
 
-from generia_assets.cli import inert
-from generia_assets.cli.console import CommandError
-from generia_assets.cli.dead_letters import dead_letters
-from generia_assets.cli.demo import demo
-from generia_assets.cli.dev import dev
-from generia_assets.cli.interrupts import EXIT_STATUS
-from generia_assets.cli.look import logs, show, stats, status
-from generia_assets.cli.orders import quote, send, watch
-from generia_assets.cli.processes import ChildFailedError
-from generia_assets.cli.steer import resume, stop
-from generia_assets.settings import SettingsError
-from resources.kafka_client import KafkaUnavailableError
-from resources.mongo import MongoUnavailableError
+from generia_assets.cli.commands import COMMANDS, CONTEXT, Commands, placeholder
+from generia_assets.cli.guard import EXIT_STATUSES
 
-Options = ParamSpec("Options")
+EPILOG = f"""{EXIT_STATUSES}
 
+Where MongoDB, Kafka and Dagster are: from the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, DAGSTER_HOME);
+what is not set there is found where a running `generia dev` of this folder has it.
 
-def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
-    """The command, with its errors turned into a line and an exit status."""
-
-    @functools.wraps(command)
-    def run(*args: Options.args, **kwargs: Options.kwargs) -> None:
-        # Not handed down: bytecode lets every process that is started here begin a second or two sooner.
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        try:
-            command(*args, **kwargs)
-        except CommandError as error:
-            _end(str(error), error.exit_code)
-        except SettingsError as error:
-            _end(str(error), 2)
-        except (ChildFailedError, KafkaUnavailableError, MongoUnavailableError) as error:
-            _end(str(error), 1)
-        except ConnectionFailure as error:
-            _end(f"MongoDB answered before, and no longer does: {error}", 1)
-        except KeyboardInterrupt:
-            raise typer.Exit(EXIT_STATUS) from None
-
-    return run
-
-
-def _end(message: str, exit_code: int) -> NoReturn:
-    typer.echo(inert.block(message), err=True)
-    raise typer.Exit(exit_code)
-
+WORLD is a world's id, as `send` prints it and `list` lists it. With --json a command's standard output is JSON alone; everything
+said beside it goes to standard error. Piped output has no control codes.
+"""
 
 app = typer.Typer(
+    cls=Commands,
     name="generia",
     help="Worlds of people, pictures and posts, made from one sentence.",
+    epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings=CONTEXT,
 )
-for one in (demo, dev, send, watch, quote, status, show, stats, logs, stop, resume):
-    app.command()(guarded(one))
-app.add_typer(dead_letters(guarded))
+for name, entry in COMMANDS.items():
+    app.command(name)(placeholder(entry.about))

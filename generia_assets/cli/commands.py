@@ -1,0 +1,104 @@
+"""The commands of ``generia`` by name: where each is, and what it is for in one line.
+
+A command's module is imported when the command is run or asked for its own help, so that ``generia --help`` and the shell's
+completion answer at once. Not here: what the commands do (one file for each group beside this one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import typer
+from typer.core import TyperGroup
+
+from generia_assets.cli.guard import EXIT_STATUSES, guarded
+
+if TYPE_CHECKING:  # typer carries its own click, and names it only there
+    from typer._click.core import Command, Context
+    from typer._click.formatting import HelpFormatter
+
+HERE = "generia_assets.cli"
+CONTEXT = {"max_content_width": 100}
+"""Columns of help texts, where the window is as wide."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command: its module and function beside this one, and its short help (the first line of the function's docstring)."""
+
+    module: str
+    function: str
+    about: str
+    is_group: bool = False
+
+
+GROUPS: dict[str, dict[str, Entry]] = {
+    "Try it": {
+        "demo": Entry("demo", "demo", "Start a whole generator, make one world, show it, and end."),
+        "dev": Entry("dev", "dev", "Start the generator and Dagster's pages, and stay until Ctrl-C."),
+    },
+    "Order a world": {
+        "quote": Entry("orders", "quote", "Say what a world takes before it is ordered."),
+        "send": Entry("orders", "send", "Order a world by Kafka message, and print the world's id."),
+        "watch": Entry("orders", "watch", "Show a world's progress until it is finished."),
+    },
+    "Steer it": {
+        "stop": Entry("steer", "stop", "Stop a world; what exists stays."),
+        "resume": Entry("steer", "resume", "Let a stopped or failed world go on where it stands."),
+    },
+    "Look at it": {
+        "status": Entry("look", "status", "Show one world's state in detail, or a table of the newest worlds."),
+        "show": Entry("look", "show", "Show every object that MongoDB keeps of a world."),
+        "stats": Entry("look", "stats", "Count a world's requests: calls, tokens, dollars, times."),
+        "logs": Entry("look", "logs", "Show the logs of the parts that demo and dev start."),
+    },
+    "Keep it running": {
+        "dead-letters": Entry(
+            "dead_letters",
+            "dead_letters",
+            "Messages that were no orders: see them with their reasons, and send mended ones again.",
+            is_group=True,
+        ),
+    },
+}
+COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}
+
+
+def load(name: str) -> Command:
+    """The command itself."""
+    entry = COMMANDS[name]
+    function = getattr(import_module(f"{HERE}.{entry.module}"), entry.function)
+    if entry.is_group:
+        return typer.main.get_command(function(guarded))
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, context_settings=CONTEXT)
+    alone.command(name, epilog=EXIT_STATUSES)(guarded(function))
+    return typer.main.get_command(alone)
+
+
+class Commands(TyperGroup):
+    """The group of all commands. Its members are placeholders, good for lists; the one that is called is loaded."""
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        """Find the command that was called, and load it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(command.name) if command is not None and command.name else None, rest
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """The commands by what people come for."""
+        del ctx
+        for title, entries in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:12}", entry.about) for name, entry in entries.items()])
+
+
+def placeholder(about: str) -> Callable[[], None]:
+    """What stands in the group for a command that is not loaded."""
+
+    def stand_in() -> None:
+        raise NotImplementedError
+
+    stand_in.__doc__ = about
+    return stand_in

@@ -1,0 +1,78 @@
+"""How every command ends when something is wrong: one line, never a traceback, and an exit status that scripts can rely on.
+
+Here: 0 done, 1 failed, 2 bad input or settings, 130 interrupted. Not here: what the lines say (the errors say it).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn, ParamSpec
+
+import typer
+
+from generia_assets.cli import inert
+from generia_assets.cli.console import CommandError
+from generia_assets.cli.interrupts import EXIT_STATUS
+
+Options = ParamSpec("Options")
+
+EXIT_STATUSES = "Exit status: 0 done, 1 failed, 2 bad input or a wrong setting, 130 stopped by Ctrl-C."
+"""Ends every help text."""
+
+
+def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
+    """The command, with its errors turned into a line and an exit status."""
+
+    @functools.wraps(command)
+    def run(*args: Options.args, **kwargs: Options.kwargs) -> None:
+        # Not handed down: bytecode lets every process that is started here begin a second or two sooner.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        try:
+            command(*args, **kwargs)
+        except CommandError as error:
+            _end(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            raise typer.Exit(EXIT_STATUS) from None
+        except BrokenPipeError:  # whoever read our output has seen enough: `generia history WORLD | head`
+            _quiet()
+            raise typer.Exit(0) from None
+        except Exception as error:
+            if (said := _said(error)) is None:
+                raise
+            _end(*said)
+
+    return run
+
+
+def _said(error: Exception) -> tuple[str, int] | None:
+    """The line and the exit status for an error that a person can do something about; None: it is a mistake of ours.
+
+    The classes are imported only now: a command that does without Kafka or MongoDB need not wait for their libraries.
+    """
+    from pymongo.errors import ConnectionFailure
+
+    from generia_assets.cli.processes import ChildFailedError
+    from generia_assets.settings import SettingsError
+    from resources.kafka_client import KafkaUnavailableError
+    from resources.mongo import MongoUnavailableError
+
+    if isinstance(error, SettingsError):
+        return str(error), 2
+    if isinstance(error, (ChildFailedError, KafkaUnavailableError, MongoUnavailableError)):
+        return str(error), 1
+    if isinstance(error, ConnectionFailure):
+        return f"MongoDB answered before, and no longer does: {error}", 1
+    return None
+
+
+def _quiet() -> None:
+    """Python flushes standard output once more at its end, which would complain about the closed pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end(message: str, exit_code: int) -> NoReturn:
+    typer.echo(inert.block(message), err=True)
+    raise typer.Exit(exit_code)
