@@ -16,6 +16,8 @@ HISTORY = "api_requests_history"
 GENERATIONS = "generations"
 STEPS = "task_steps"
 PUBLICATIONS = "publications"
+WORLD_EVENTS = "world_events"
+"""The outbox of the live events: ``{_id: "<world_id>:<seq, ten digits>", world_id, seq, event: {the JSON body}, at}``."""
 FLEET = "fleet"
 """What all processes share about the outside: slots, pace, breakers, models that are gone. One small document each."""
 
@@ -41,7 +43,11 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
     STEPS: [IndexModel([("task_id", ASCENDING)]), IndexModel([("world_id", ASCENDING)])],
     PUBLICATIONS: [IndexModel([("world_id", ASCENDING), ("status", ASCENDING)])],
+    # the relay and the pages read a world's events on from a number
+    WORLD_EVENTS: [IndexModel([("world_id", ASCENDING), ("seq", ASCENDING)])],
 }
+EXPIRE = {HISTORY: "created_at", WORLD_EVENTS: "at"}
+"""Collections that are kept for a while only, and since when."""
 
 
 def ensure_indexes(database: MongoDatabase, *, history_ttl_days: int) -> None:
@@ -49,8 +55,9 @@ def ensure_indexes(database: MongoDatabase, *, history_ttl_days: int) -> None:
     for collection, indexes in INDEXES.items():
         database[collection].create_indexes(indexes)
     seconds = history_ttl_days * 86_400
-    existing = database[HISTORY].index_information()
-    if "expiry" not in existing:
-        database[HISTORY].create_index("created_at", name="expiry", expireAfterSeconds=seconds)
-    elif existing["expiry"].get("expireAfterSeconds") != seconds:
-        database.command("collMod", HISTORY, index={"name": "expiry", "expireAfterSeconds": seconds})
+    for collection, since in EXPIRE.items():
+        existing = database[collection].index_information()
+        if "expiry" not in existing:
+            database[collection].create_index(since, name="expiry", expireAfterSeconds=seconds)
+        elif existing["expiry"].get("expireAfterSeconds") != seconds:
+            database.command("collMod", collection, index={"name": "expiry", "expireAfterSeconds": seconds})

@@ -1,0 +1,256 @@
+"""Live events (R12): what is told about a world in the topic ``generia-progress``, one pydantic class an event.
+
+Here: the shape of every event, version 1 (``docs/events.md`` explains them, ``docs/schemas/`` holds their JSON Schemas). Not here:
+how an event becomes durable together with the change that it tells about (commits.py, outbox.py) and how it is sent (relay.py).
+
+Texts of users and models are data: cleaned of control characters, and cut with an ellipsis at a generous length, so that every
+event stays far below the largest message that Kafka takes by default (1 MB).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+
+from generia_assets.content.documents import Character, Post, PostImage, Quality
+from generia_assets.content.text import clean, cut
+from generia_assets.durable.status import Stage, State
+
+VERSION = 1
+"""Fields may be added within a version; a reader ignores what it does not know. Anything else is a new version."""
+
+LONGEST_TEXT = 20_000
+LONGEST_LINE = 2_000
+MOST_LABELS = 50
+
+
+def _text(value: object) -> object:
+    return cut(clean(value), LONGEST_TEXT) if isinstance(value, str) else value
+
+
+def _line(value: object) -> object:
+    return cut(clean(value), LONGEST_LINE) if isinstance(value, str) else value
+
+
+def _few(values: object) -> object:
+    return tuple(values)[:MOST_LABELS] if isinstance(values, Sequence) else values
+
+
+Text = Annotated[str, BeforeValidator(_text), Field(max_length=LONGEST_TEXT)]
+Line = Annotated[str, BeforeValidator(_line), Field(max_length=LONGEST_LINE)]
+Labels = Annotated[tuple[Line, ...], BeforeValidator(_few), Field(max_length=MOST_LABELS)]
+
+
+class Totals(BaseModel):
+    """What the status record has counted at the moment of an event."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: Line = Field("", description="the world's name; '' until it is described")
+    users_created: int = Field(0, ge=0, description="characters that exist")
+    posts_created: int = Field(0, ge=0, description="posts published")
+    tasks_failed: int = Field(0, ge=0, description="tasks that failed for good; what hung on them was not made")
+    cost_usd: float = Field(0.0, ge=0, description="US dollars spent on the world over all its generations")
+
+
+class LiveEvent(BaseModel):
+    """What every event has. One without a number has not happened yet: ``numbered`` gives it its place in the world's order."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    version: Literal[1] = Field(VERSION, description="of the event's shape")
+    event_type: str
+    world_id: str = Field("", description="the world; also the message's key")
+    generation: str | None = Field(
+        None, description="id of the making of the world (or of parts of it) that this belongs to; null before the first"
+    )
+    seq: int = Field(
+        0,
+        ge=0,
+        description="the event's number in its world, from 1 without gaps; `progress` has the number of the event before it. An "
+        "event may come twice: skip numbers that were seen",
+    )
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC), description="when it happened, UTC")
+
+    def numbered(self, world_id: str, generation: str | None, seq: int, totals: Totals) -> Self:
+        """The event at its place. ``totals`` go into those events that tell them."""
+        known = totals.model_dump() if isinstance(self, Totals) else {}
+        return self.model_copy(update={**known, "world_id": world_id, "generation": generation, "seq": seq})
+
+
+class WorldCreated(LiveEvent):
+    """A world was ordered; its run comes when there is room for it."""
+
+    event_type: Literal["world_created"] = "world_created"
+    task_id: str = Field(description="the order")
+    user_prompt: Text
+    users_count: int = Field(ge=1)
+    posts_count: int = Field(ge=0)
+    quality: Quality
+
+
+class StageStarted(LiveEvent):
+    """The first task of a stage began. Stages overlap: a character's posts do not wait for the other characters."""
+
+    event_type: Literal["stage_started"] = "stage_started"
+    stage: Stage
+
+
+class StageFinished(LiveEvent):
+    """All tasks of a stage that was started have ended."""
+
+    event_type: Literal["stage_finished"] = "stage_finished"
+    stage: Stage
+
+
+class Progress(Totals, LiveEvent):
+    """Where the world stands; at most twice a second, never repeated, and not kept: the next one says more."""
+
+    event_type: Literal["progress"] = "progress"
+    status: State
+    current_stage: Stage
+    tasks_total: int = Field(ge=0, description="tasks known by now")
+    tasks_completed: int = Field(ge=0)
+    task_predicted: int = Field(ge=0, description="tasks there will be")
+    users_predicted: int = Field(ge=0)
+    posts_predicted: int = Field(ge=0)
+
+
+class CharacterCreated(LiveEvent):
+    """A character exists on the platform."""
+
+    event_type: Literal["character_created"] = "character_created"
+    key: str = Field(description="name inside the world, the same in every generation, such as c0007")
+    character_id: str = Field(description="the platform's id")
+    username: Line
+    display_name: Line
+    bio: Line
+    avatar_url: str | None = Field(None, description="null while the picture is not there; posts tell it later")
+
+
+class PostPublished(LiveEvent):
+    """A post exists on the platform: all that a feed shows of it."""
+
+    event_type: Literal["post_published"] = "post_published"
+    key: str = Field(description="name inside the world, the same in every generation, such as c0007-p0003")
+    post_id: str = Field(description="the platform's id")
+    character_id: str
+    character_key: str
+    username: Line
+    display_name: Line
+    avatar_url: str | None = Field(description="null when the picture was not there yet")
+    content: Text
+    hashtags: Labels
+    mentions: Labels = Field(description="usernames that exist in the world")
+    mood: Line
+    location: Line
+    moment: Line = Field(description="when, in the world's own time")
+    time_of_day: Line
+    image_url: str
+    published_at: datetime
+    deleted: bool = Field(description="true: a placeholder for a post that moderation refused")
+
+
+class Waiting(LiveEvent):
+    """The world waits for something outside; ``going_on`` follows, or ``parked``."""
+
+    event_type: Literal["waiting"] = "waiting"
+    api: str = Field(description="what is waited for: llm, image_generation or platform")
+    reason: Line
+
+
+class Parked(LiveEvent):
+    """The outage lasts: the world's run ended, nothing is lost, another run tries again by itself; ``going_on`` follows."""
+
+    event_type: Literal["parked"] = "parked"
+    reason: Line
+
+
+class GoingOn(LiveEvent):
+    """Work goes on after it stood still."""
+
+    event_type: Literal["going_on"] = "going_on"
+    after: Literal["waiting", "parked", "interruption", "resume"] = Field(
+        description="waiting: what was waited for answers again; parked: another run tries again after an outage; interruption: the "
+        "run died or was interrupted, and another one took the world up (nothing was told when it stopped); resume: the world was "
+        "cancelled or had failed, and somebody let it go on"
+    )
+
+
+class Completed(Totals, LiveEvent):
+    """The generation's last word: everything is made, stored and published."""
+
+    event_type: Literal["completed"] = "completed"
+
+
+class Failed(Totals, LiveEvent):
+    """The generation ended without success. What exists stays; it can go on later, and then ``going_on`` follows."""
+
+    event_type: Literal["failed"] = "failed"
+    stage: Stage
+    message: Line = Field(description="what happened, for a person")
+
+
+class Cancelled(Totals, LiveEvent):
+    """The generation was ended on purpose. What exists stays; it goes on when somebody says so, and then ``going_on`` follows."""
+
+    event_type: Literal["cancelled"] = "cancelled"
+    reason: Literal["stopped", "budget"] = Field(description="a person stopped it, or a limit of calls or dollars was reached")
+    stage: Stage
+    message: Line = Field(description="what happened, for a person")
+
+
+AnyEvent: TypeAlias = Annotated[
+    WorldCreated
+    | StageStarted
+    | StageFinished
+    | Progress
+    | CharacterCreated
+    | PostPublished
+    | Waiting
+    | Parked
+    | GoingOn
+    | Completed
+    | Failed
+    | Cancelled,
+    Field(discriminator="event_type"),
+]
+EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
+"""Reads an event's JSON body back into its class."""
+
+
+def character_created(character: Character) -> CharacterCreated:
+    """The event of a character that now exists."""
+    return CharacterCreated(
+        key=character.key,
+        character_id=character.character_id,
+        username=character.username,
+        display_name=character.display_name,
+        bio=character.bio,
+    )
+
+
+def post_published(character: Character, post: Post, published: PostImage, avatar_url: str | None) -> PostPublished:
+    """The event of a post that now exists. ``avatar_url`` None: the character's picture is not there yet."""
+    return PostPublished(
+        key=post.key,
+        post_id=published.post_id,
+        character_id=character.character_id,
+        character_key=character.key,
+        username=character.username,
+        display_name=character.display_name,
+        avatar_url=avatar_url,
+        content=post.content,
+        hashtags=post.hashtags,
+        mentions=post.mentions,
+        mood=post.mood,
+        location=post.location,
+        moment=post.moment,
+        time_of_day=post.time_of_day,
+        image_url=published.image.url,
+        published_at=published.published_at,
+        deleted=bool(post.deleted_reason),
+    )
