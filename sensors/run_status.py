@@ -1,8 +1,9 @@
 """The watchdog: a world that nobody works on although it should be is ordered again.
 
 Here: the last line of liveness. A killed run is retried by Dagster itself; this catches what Dagster cannot see: an order recorded
-whose run never came, a world whose owner fell silent with no run left, a world parked by an outage that may be over, a world that
-a person let go on. Not here: worlds that a person stopped or whose budget is used up; those wait for ``generia resume``.
+whose run never came, a world whose owner fell silent with no run left, one whose owner lives on although Dagster gave it up and
+forgot to retry it, a world parked by an outage that may be over, a world that a person let go on. Not here: worlds that a person
+stopped or whose budget is used up; those wait for ``generia resume``.
 """
 
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ SILENCE_LEASES = 2.0
 """Leases of silence before the watchdog steps in: Dagster's own retry is faster and goes first."""
 ORDER_GRACE_SECONDS = 60.0
 """An order whose run has not come by then was lost between its record and its run."""
+ORPHAN_GRACE_SECONDS = 10.0
+"""Dagster retries a run that it has failed within seconds; one that it cannot start, for want of a code server, it forgets."""
 FUTILE_RETRY_SECONDS = 60.0
 """A run that ended before it could take its world (no MongoDB, no image) is followed by another so often."""
 MOST = 50
@@ -53,10 +56,16 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
     def watchdog(context: dg.SensorEvaluationContext, mongo: MongoResource) -> dg.SensorResult | dg.SkipReason:
         try:
             with mongo.connection() as database:
-                found = list(abandoned(database, settings.world_lease_seconds, settings.outage_retry_seconds))
+                found = {
+                    world.world_id: world
+                    for world in (
+                        *abandoned(database, settings.world_lease_seconds, settings.outage_retry_seconds),
+                        *orphaned(database, context.instance),
+                    )
+                }
         except MongoUnavailableError as error:
             return dg.SkipReason(str(error))
-        last_runs = [(world, _last_run(context.instance, world.world_id)) for world in found]
+        last_runs = [(world, _last_run(context.instance, world_id)) for world_id, world in found.items()]
         again = [(world, last) for world, last in last_runs if is_due(world, last, datetime.now(UTC))]
         if not again:
             return dg.SkipReason("every unfinished world is being worked on")
@@ -98,6 +107,21 @@ def abandoned(database: MongoDatabase, lease_seconds: float, outage_retry_second
     }
     for document in database[STATUS].find(query).limit(MOST):
         yield WorldStatus.model_validate(document)
+
+
+def orphaned(database: MongoDatabase, instance: dg.DagsterInstance) -> Iterator[WorldStatus]:
+    """Worlds whose owner Dagster has given up for dead: the code server died, the run's process may live on and hold its lease."""
+    owned = {"status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}}
+    owners = {one["owner"]["run_id"]: one["_id"] for one in database[STATUS].find(owned, {"owner.run_id": 1})}
+    if not owners:
+        return
+    given_up = dg.RunsFilter(
+        run_ids=list(owners),
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        updated_before=datetime.now(UTC) - timedelta(seconds=ORPHAN_GRACE_SECONDS),
+    )
+    for run in instance.get_runs(given_up, limit=MOST):
+        yield WorldStatus.model_validate(database[STATUS].find_one({"_id": owners[run.run_id]}))
 
 
 def is_due(world: WorldStatus, last: dg.RunRecord | None, now: datetime) -> bool:

@@ -114,6 +114,27 @@ def test_a_world_with_a_run_on_its_way_is_not_ordered_again(worlds: Worlds, stat
     assert set(tick(worlds)) == {"w2"}
 
 
+def test_a_world_whose_owner_dagster_gave_up_is_ordered_again_though_its_process_lives(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A code server that died takes its runs along in Dagster's eyes: after a moment's grace the world gets a run that it knows."""
+    gone, stopped, alive = (
+        a_run(worlds, world_id, status)
+        for world_id, status in (
+            ("w1", dg.DagsterRunStatus.FAILURE),
+            ("w2", dg.DagsterRunStatus.CANCELED),
+            ("w3", dg.DagsterRunStatus.STARTED),
+        )
+    )
+    for world_id, run_id in (("w1", gone), ("w2", stopped), ("w3", alive)):
+        a_world(worlds, world_id, ago=-LONG_AGO, status="in_progress", generation="g1", owner=owner(run_id, expired=-LONG_AGO))
+    assert tick(worlds) == {}
+    monkeypatch.setattr("sensors.run_status.ORPHAN_GRACE_SECONDS", -60.0)
+    assert set(tick(worlds)) == {"w1"}
+    a_run(worlds, "w1", dg.DagsterRunStatus.STARTING)
+    assert tick(worlds) == {}
+
+
 def test_a_world_whose_next_run_died_too_is_ordered_once_more(worlds: Worlds) -> None:
     """Each run that left the world unfinished is followed by one more."""
     a_world(worlds, "w1", status="in_progress", generation="g1", owner=owner("dead"))
