@@ -48,7 +48,7 @@ SETTINGS = {
 }
 CALLS = 2 + 1 + 2 * USERS + POSTS
 """LLM calls of such a world: description, pictures, one batch of people, each person and their ideas, each post."""
-QUICK = (Kill.RUN, Kill.CODE_SERVER, Kill.STOP_RUN, Kill.EVERYTHING)
+QUICK = (Kill.RUN, Kill.EVERYTHING)
 ROUNDS = 50
 
 

@@ -39,7 +39,7 @@ class Lengths:
     posts: int
 
 
-QUICK = Lengths(gemini=7.5, mongodb=5.0, step_down=2, longest=0.0, calls=48, users=2, posts=4)
+QUICK = Lengths(gemini=4.5, mongodb=3.0, step_down=1, longest=0.0, calls=48, users=2, posts=4)
 FULL = Lengths(gemini=60.0, mongodb=30.0, step_down=10, longest=300.0, calls=240, users=3, posts=12)
 
 
@@ -70,13 +70,13 @@ def cases(all_cases: Cases, lengths: Lengths, *, quick: bool) -> Sequence[Callab
         chosen.append(lambda: all_cases.gemini_is_away({"reset_connection": 1.0}, lengths.gemini))
         chosen.append(lambda: all_cases.gemini_is_away({"unavailable": 1.0}, lengths.longest))
         chosen.append(all_cases.minute_quota)
+        chosen.append(all_cases.too_many_requests)
         chosen.append(lambda: all_cases.cost_of_an_outage(lengths.gemini))
     chosen += [
         lambda: all_cases.mongodb_stops(lengths.mongodb),
         lambda: all_cases.primary_steps_down(lengths.step_down),
         all_cases.patience_ends,
         all_cases.day_quota,
-        all_cases.too_many_requests,
         lambda: all_cases.ceiling(lengths.calls),
     ]
     if not quick:

