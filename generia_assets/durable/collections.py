@@ -42,7 +42,11 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("runs", ASCENDING)]),
     ],
     STEPS: [IndexModel([("task_id", ASCENDING)]), IndexModel([("world_id", ASCENDING)])],
-    PUBLICATIONS: [IndexModel([("world_id", ASCENDING), ("status", ASCENDING)])],
+    PUBLICATIONS: [
+        IndexModel([("world_id", ASCENDING), ("status", ASCENDING)]),
+        # people ask where a published post came from, by nothing but its id
+        IndexModel([("answer", ASCENDING)], partialFilterExpression={"kind": "post"}),
+    ],
     # the relay and the pages read a world's events on from a number
     WORLD_EVENTS: [IndexModel([("world_id", ASCENDING), ("seq", ASCENDING)])],
 }
