@@ -49,6 +49,13 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
     # the relay and the pages read a world's events on from a number
     WORLD_EVENTS: [IndexModel([("world_id", ASCENDING), ("seq", ASCENDING)])],
+    # the pages' feed begins with the newest post; mentions and relations name people by username
+    "post_images": [
+        IndexModel(
+            [("world_id", ASCENDING), ("materialization", ASCENDING), ("published_at", DESCENDING), ("key", DESCENDING)],
+        )
+    ],
+    "characters": [IndexModel([("world_id", ASCENDING), ("username", ASCENDING)])],
 }
 EXPIRE = {HISTORY: "created_at", WORLD_EVENTS: "at"}
 """Collections that are kept for a while only, and since when."""
