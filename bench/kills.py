@@ -90,7 +90,7 @@ class Harness:
 
     def _kill(self, death: Death, world_id: str, began: float) -> tuple[Moment, Stale]:
         if death.call is None and death.kill.hits_run and not death.kill.parts:  # its run may still be on its way
-            wait_for("a run's process", lambda: run_processes(self._house) or None, seconds=LIFE_SECONDS, every=0.01)
+            self._until_running()
         runs = run_processes(self._house)
         with frozen(runs):
             time.sleep(STILL_SECONDS)
@@ -126,6 +126,13 @@ class Harness:
     def _order(self) -> str:
         self._house.gemini.reset()
         return self._house.order(users=USERS, posts=POSTS)
+
+    def _until_running(self) -> None:
+        def running() -> bool | None:
+            self._supervisor.look()
+            return bool(run_processes(self._house)) or None
+
+        wait_for("a run's process", running, seconds=LIFE_SECONDS, every=0.01)
 
     def _until_owned(self, world_id: str) -> None:
         def owned() -> bool | None:
