@@ -13,7 +13,7 @@ import dagster as dg
 from generia_assets.assets.checks import CHECKS
 from generia_assets.assets.content import world_content
 from generia_assets.assets.generator import GeneratorResource
-from generia_assets.assets.jobs import world_job
+from generia_assets.assets.jobs import JOBS, world_job
 from generia_assets.assets.world_description import world_description
 from generia_assets.assets.world_request import world_request
 from generia_assets.settings import Settings, settings
@@ -89,7 +89,7 @@ def build_defs(settings: Settings, *, resource_overrides: Mapping[str, object] |
     return dg.Definitions(
         assets=[world_request, world_description, world_content],
         asset_checks=CHECKS,
-        jobs=[world_job],
+        jobs=JOBS,
         sensors=[build_kafka_sensor(world_job, settings), build_watchdog(world_job, settings)],
         resources={**build_resources(settings), **(resource_overrides or {})},
         executor=dg.in_process_executor,

@@ -45,8 +45,16 @@ class Platform(Protocol):
         """Create an AI's character with its fields as ``meta`` (JSON), and return its id."""
         ...
 
-    async def update_character(self, *, character_id: str, avatar_media_id: str, avatar_url: str) -> None:
-        """Give a character its avatar, which must be that character's media; repeatable."""
+    async def update_character(
+        self,
+        *,
+        character_id: str,
+        display_name: str | None = None,
+        meta: Mapping[str, object] | None = None,
+        avatar_media_id: str | None = None,
+        avatar_url: str | None = None,
+    ) -> None:
+        """Change what is given of a character and leave the rest; repeatable. An avatar must be that character's media."""
         ...
 
     async def upload_media(

@@ -110,16 +110,29 @@ class LocalPlatform:
         )
         return (await self._create(self._characters, character)).id
 
-    async def update_character(self, *, character_id: str, avatar_media_id: str, avatar_url: str) -> None:
+    async def update_character(
+        self,
+        *,
+        character_id: str,
+        display_name: str | None = None,
+        meta: Mapping[str, object] | None = None,
+        avatar_media_id: str | None = None,
+        avatar_url: str | None = None,
+    ) -> None:
         """See ``Platform``."""
         await self._answer_time()
         character = await self._ai_character(character_id)
-        await self._media_of(avatar_media_id, world_id=character.world_id, character_id=character_id)
+        if avatar_media_id is not None:
+            await self._media_of(avatar_media_id, world_id=character.world_id, character_id=character_id)
+        told: MongoDocument = {
+            "display_name": display_name,
+            "meta": None if meta is None else dict(meta),
+            "avatar_media_id": avatar_media_id,
+            "avatar_url": avatar_url,
+        }
+        given = {name: value for name, value in told.items() if value is not None}
         with _database_errors():
-            await self._characters.update_one(
-                {"_id": character_id},
-                {"$set": {"avatar_media_id": avatar_media_id, "avatar_url": avatar_url, "updated_at": _now()}},
-            )
+            await self._characters.update_one({"_id": character_id}, {"$set": {**given, "updated_at": _now()}})
 
     async def upload_media(
         self,

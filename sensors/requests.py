@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from generia_assets.assets import run_tags
+from generia_assets.assets.materialized import and_what_follows
 from generia_assets.durable.orders import RecordedOrder
 from generia_assets.partitions import worlds
 from generia_assets.tasks.kinds import TaskType
@@ -39,16 +41,22 @@ def run_requests(orders: Sequence[RecordedOrder]) -> list[dg.RunRequest]:
 
 
 def run_request(order: RecordedOrder) -> dg.RunRequest:
-    """The run of one order: the whole world, or one asset of it."""
+    """The run of one order: the whole world, or one asset of it; of single items also what is made of them.
+
+    A whole asset may be thousands of calls, so nothing is made that was not asked for; an item without what hangs on it would be
+    half.
+    """
     asset = PART_ASSETS.get(order.task_type)
-    tags = {TASK_TAG: order.task_id, TASK_TYPE_TAG: order.task_type.value}
+    made = () if asset is None else and_what_follows(asset) if order.keys else (asset,)
+    origin = run_tags.of_run(order.world_id, run_tags.Origin.KAFKA, f"task {order.task_id}")
+    tags = {TASK_TAG: order.task_id, TASK_TYPE_TAG: order.task_type.value, **origin}
     keys = ",".join(order.keys)
     if keys and len(keys) <= LONGEST_KEYS_TAG:
         tags[KEYS_TAG] = keys
     return dg.RunRequest(
         run_key=order.task_id,
         partition_key=order.world_id,
-        asset_selection=None if asset is None else [dg.AssetKey(asset)],
+        asset_selection=[dg.AssetKey(name) for name in made] or None,
         tags=tags,
     )
 

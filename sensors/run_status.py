@@ -6,13 +6,15 @@ forgot to retry it, a world parked by an outage that may be over, a world that a
 stopped or whose budget is used up; those wait for ``generia resume``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from generia_assets.durable.collections import STATUS
+from generia_assets.assets import run_tags
+from generia_assets.assets.materialized import ASSETS
+from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION, Parked
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.partitions import worlds
@@ -63,6 +65,7 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
                         *orphaned(database, context.instance),
                     )
                 }
+                assets = {world_id: assets_of(database, world) for world_id, world in found.items()}
         except MongoUnavailableError as error:
             return dg.SkipReason(str(error))
         last_runs = [(world, _last_run(context.instance, world_id)) for world_id, world in found.items()]
@@ -70,7 +73,7 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
         if not again:
             return dg.SkipReason("every unfinished world is being worked on")
         return dg.SensorResult(
-            run_requests=[order_again(world, last) for world, last in again],
+            run_requests=[order_again(world, last, assets[world.world_id]) for world, last in again],
             dynamic_partitions_requests=[worlds.build_add_request([world.world_id for world, _ in again])],
         )
 
@@ -134,13 +137,28 @@ def is_due(world: WorldStatus, last: dg.RunRecord | None, now: datetime) -> bool
     return not futile or now.timestamp() - (last.end_time or 0.0) > FUTILE_RETRY_SECONDS
 
 
-def order_again(world: WorldStatus, last: dg.RunRecord | None) -> dg.RunRequest:
+def assets_of(database: MongoDatabase, world: WorldStatus) -> tuple[str, ...]:
+    """The assets that the world's generation makes, so that whoever continues it makes no others; none: all nine."""
+    found = database[GENERATIONS].find_one({"_id": world.generation}, {"tasks": 1}) or {}
+    types = set(found.get("tasks", {}))
+    names = tuple(name for name, kind in ASSETS.items() if kind.task_type.value in types)
+    return () if len(names) == len(ASSETS) else names
+
+
+def order_again(world: WorldStatus, last: dg.RunRecord | None, assets: Sequence[str] = ()) -> dg.RunRequest:
     """The run that takes the world up: it continues the world's generation. One after each run that left it unfinished."""
     after = last.dagster_run.run_id if last is not None else "no run"
+    by_hand = world.parked is not None and world.parked.kind == Parked.RESUMED.value
+    origin, ordered_by = (run_tags.Origin.CLI, "generia resume") if by_hand else (run_tags.Origin.WATCHDOG, f"after {after}")
     return dg.RunRequest(
         run_key=f"{world.world_id}:{world.generation or 'first'}:after {after}",
         partition_key=world.world_id,
-        tags={GENERATION_TAG: world.generation or PRESENT_GENERATION},
+        asset_selection=[dg.AssetKey(name) for name in assets] or None,
+        tags={
+            GENERATION_TAG: world.generation or PRESENT_GENERATION,
+            **run_tags.of_run(world.world_id, origin, ordered_by),
+            **run_tags.named(world.name),
+        },
     )
 
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 
 from generia_assets.assets.materialized import ItemMissingError, Materialized
+from generia_assets.assets.selection import Before, Selection
 from generia_assets.content import social
 from generia_assets.content.documents import (
     WORLD_KEY,
@@ -27,12 +27,14 @@ from generia_assets.content.documents import (
     PostBrief,
     WorldDescription,
     WorldRequest,
+    character_index,
     post_key,
 )
 from generia_assets.content.names import Roster
 from generia_assets.content.shares import BATCH
 from generia_assets.durable.items import batch_key
 from generia_assets.durable.journal import Journal, TaskFailedError, TaskSpec
+from generia_assets.tasks.another_self import Former
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, CharacterBriefs, generate_character_batch
@@ -61,27 +63,6 @@ _PEOPLE = frozenset(
 _POSTS = frozenset({TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskType.GENERATE_POST_IMAGE})
 
 
-@dataclass(frozen=True)
-class Selection:
-    """What a run makes: task types, and of these only the items named in ``keys`` (none named: all).
-
-    A character's key names everything of that character; concepts are made again by their batch's key only (items.py).
-    """
-
-    types: frozenset[TaskType]
-    keys: frozenset[str] = frozenset()
-
-    def makes(self, task_type: TaskType, key: str) -> bool:
-        """Whether this run makes this item."""
-        return task_type in self.types and (not self.keys or key in self.keys or key.split("-")[0] in self.keys)
-
-    def touches(self, character: str, posts: int) -> bool:
-        """Whether anything of this character is made."""
-        if not self.keys:
-            return True
-        return character in self.keys or any(post_key(character, index) in self.keys for index in range(posts))
-
-
 class Conductor:
     """Makes a world's content. ``run`` returns when all of it has been made, or has failed for good and is counted."""
 
@@ -93,6 +74,7 @@ class Conductor:
         self._selection = selection
         self._request = request
         self._world = world
+        self._before = Before(materialized, selection, request, world)
         self._open = asyncio.Semaphore(OPEN_PEOPLE)
 
     async def run(self) -> None:
@@ -113,9 +95,9 @@ class Conductor:
         waiting: list[int] = []
         async with asyncio.TaskGroup() as group:
             for batch in range(ceil(count / BATCH)):
-                briefs = await self._briefs(batch, roster)
-                roster.add(*briefs)
                 first = batch * BATCH
+                briefs = await self._briefs(batch, roster, known)
+                roster.add(*briefs)
                 known |= {first + place: brief for place, brief in enumerate(briefs)}
                 waiting += range(first, first + len(briefs))
                 if not self._selection.types & _PEOPLE:
@@ -131,17 +113,31 @@ class Conductor:
                     group.create_task(self._person(brief, acquaintances), name=brief.key)
                 known = {index: brief for index, brief in known.items() if index >= first - BATCH}
 
-    async def _briefs(self, batch: int, roster: Roster) -> Sequence[CharacterBrief]:
+    async def _briefs(self, batch: int, roster: Roster, known: Mapping[int, CharacterBrief]) -> Sequence[CharacterBrief]:
         first = batch * BATCH
         count = min(BATCH, self._request.users_count - first)
         key = batch_key(first)
         if not self._selection.makes(TaskType.GENERATE_CHARACTER_BATCH, key):
-            return await self._materialized.briefs(first, count)
+            briefs = await self._materialized.briefs(first, count)
+            for place, brief in enumerate(briefs):
+                if self._selection.makes(TaskType.GENERATE_CHARACTER_BATCH, brief.key):
+                    there = {**known, **{first + other: theirs for other, theirs in enumerate(briefs)}}
+                    briefs[place] = await self._another_self(await self._before.concept_of(brief, there))
+            return briefs
         parameters = CharacterBatchParameters(key=key, first=first, count=count)
         made = await self._journal.perform(
             self._after_briefs, generate_character_batch, parameters, self._request, self._world, roster
         )
         return made.briefs
+
+    async def _another_self(self, former: Former) -> CharacterBrief:
+        """Another concept under the same name."""
+        key = former.brief.key
+        parameters = CharacterBatchParameters(key=key, first=character_index(key), count=1)
+        made = await self._journal.perform(
+            self._after_briefs, generate_character_batch, parameters, self._request, self._world, Roster(), former
+        )
+        return made.briefs[0]
 
     async def _person(self, brief: CharacterBrief, acquaintances: Sequence[Acquaintance]) -> None:
         """Everything of one character: the person, then the avatar beside the posts."""
@@ -160,6 +156,7 @@ class Conductor:
     async def _character(self, brief: CharacterBrief, acquaintances: Sequence[Acquaintance]) -> Character:
         if not self._selection.makes(TaskType.GENERATE_CHARACTER, brief.key):
             return await self._materialized.one("characters", Character, brief.key)
+        former = await self._before.self_of(brief)
         return await self._journal.perform(
             self._after_character,
             generate_character,
@@ -168,6 +165,8 @@ class Conductor:
             self._world,
             brief,
             acquaintances,
+            former,
+            await self._before.told_by(former, acquaintances) if former is not None else (),
         )
 
     async def _avatar(self, character: Character) -> None:
@@ -238,7 +237,16 @@ class Conductor:
         try:
             if self._selection.makes(TaskType.GENERATE_POST, idea.key):
                 post = await self._journal.perform(
-                    self._after_post, generate_post, parameters, self._request, self._world, character, idea, acquaintances, told
+                    self._after_post,
+                    generate_post,
+                    parameters,
+                    self._request,
+                    self._world,
+                    character,
+                    idea,
+                    acquaintances,
+                    told,
+                    await self._before.unwanted_text(idea),
                 )
             elif makes_image:
                 post = await self._materialized.one("posts", Post, idea.key)

@@ -9,14 +9,15 @@ from itertools import islice
 from pathlib import Path
 
 import dagster as dg
-from pydantic import Field
 
-from generia_assets.assets.conductor import Conductor, Selection
+from generia_assets.assets.conductor import Conductor
 from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
 from generia_assets.assets.description import figures, previews, sample
+from generia_assets.assets.forms import ContentConfig
 from generia_assets.assets.generator import GeneratorResource
-from generia_assets.assets.materialized import ASSETS, Materialized, results, with_the_rest
-from generia_assets.assets.runs import CONTENT, assignment_of, selected_types, works_last
+from generia_assets.assets.materialized import ASSETS, CONTENT, Materialized, results, with_the_rest
+from generia_assets.assets.runs import assignment_of, selected_assets, selected_types, works_last
+from generia_assets.assets.selection import Selection
 from generia_assets.assets.worker import Worker
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
 from generia_assets.durable.commits import Change
@@ -36,16 +37,6 @@ INTERNAL_DEPS: dict[str, set[str]] = {
 }
 
 _COUNTERS = {"characters": "users_created", "post_images": "posts_created"}
-
-
-class ContentConfig(dg.Config):
-    """Which items to make again."""
-
-    keys: list[str] = Field(
-        default=[],
-        description="Only these items, by key: c0007 is everything of the eighth character, c0007-p0003 that person's fourth "
-        "post. Empty: all. The other items stay as they are.",
-    )
 
 
 @dg.multi_asset(
@@ -89,7 +80,7 @@ def world_content(
 
         worker.run(make)
         selected = {key.path[-1] for key in context.selected_asset_keys}
-        for name in CONTENT:
+        for name in selected_assets(context):
             if name in selected:
                 yield _output(name, world_id, worker, store, generator)
         if worker.taken.generation.keys:

@@ -1,14 +1,79 @@
-"""The job ``world``: all nine assets of one world, in one process, on one event loop."""
+"""The jobs: a new world, and the three ways to make something of a world again. What the sensors start is ``world``.
+
+Here: which assets a job selects, and the form it opens with. All are asset jobs over the same nine assets: a run of any of them
+shows in the lineage, has its checks, is retried and limited like every other. (A job with a config of its own, ``character:
+c0007`` alone, would have to be an op job that starts another run: two runs for one wish, and none of them in the asset's history
+until the second ends.) What a form says is checked before the world is touched and before any call is made (runs.py).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.assets.materialized import ASSETS, CONTENT
+from generia_assets.partitions import worlds
 
-world_job = dg.define_asset_job(
+NEW_WORLD = "new_world"
+RERUN_PART = "rerun_world_part"
+RERUN_CHARACTER = "rerun_character"
+RERUN_POST = "rerun_post"
+
+_PERSON = ("character_briefs", "characters", "character_avatars", "post_briefs", "posts", "post_images")
+_POST = ("posts", "post_images")
+
+
+def _job(
+    name: str, assets: Sequence[str], description: str, form: Mapping[str, Mapping[str, object]] | None = None
+) -> UnresolvedAssetJobDefinition:
+    """An asset job; ``form`` (config by op) is what the launchpad opens with once a partition is chosen."""
+    ops = {op: {"config": dict(config)} for op, config in (form or {}).items()}
+    return dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.assets(*assets),
+        executor_def=dg.in_process_executor,
+        partitions_def=worlds,
+        config={"ops": ops} if ops else None,
+        description=description,
+    )
+
+
+world_job = _job(
     "world",
-    selection=dg.AssetSelection.assets(*ASSETS),
-    executor_def=dg.in_process_executor,
-    description="Make a world: description, pictures, people, posts. One run is one world; its partition is the world's id.",
+    tuple(ASSETS),
+    "Make a world: description, pictures, people, posts. One run is one world; its partition is the world's id. Sensors start it.",
 )
+JOBS = [
+    world_job,
+    _job(
+        NEW_WORLD,
+        tuple(ASSETS),
+        "A new world by hand, without Kafka. Add a partition (a short name or a UUID), fill in `prompt`, `users` and `posts`, "
+        "launch. `generia quote` tells the price before.",
+        {"world_request": {"prompt": "", "users": 10, "posts": 30, "quality": "standard", "max_cost_usd": 0.0}},
+    ),
+    _job(
+        RERUN_PART,
+        CONTENT,
+        "One part of a world again, for everybody: choose the world's partition and fill in `part`. What is made of that part "
+        "follows, unless `with_what_follows` is false.",
+        {"world_content": {"part": "", "with_what_follows": True}},
+    ),
+    _job(
+        RERUN_CHARACTER,
+        _PERSON,
+        "One person becomes somebody else under the same name: concept, life, avatar, posts. Choose the world's partition and "
+        "fill in `character` (c0007 or @username). Everybody else stays, but for what they tell of this person. The platform's "
+        "character stays the same one; the posts are new posts.",
+        {"world_content": {"character": ""}},
+    ),
+    _job(
+        RERUN_POST,
+        _POST,
+        "One post in other words, with another picture, published anew. Choose the world's partition and fill in `post` "
+        "(c0007-p0003, or the platform's id of it).",
+        {"world_content": {"post": ""}},
+    ),
+]

@@ -26,6 +26,7 @@ from generia_assets.content.documents import (
     WorldRequest,
     character_key,
 )
+from generia_assets.content.ties import retold
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.tasks.kinds import TaskType
@@ -66,6 +67,19 @@ ASSETS: Mapping[str, AssetKind] = {
     )
 }
 """The nine assets by name, in the order of the work."""
+CONTENT = ("world_images", "character_briefs", "characters", "character_avatars", "post_briefs", "posts", "post_images")
+"""The assets that the streaming multi-asset makes."""
+_MADE_OF = {
+    "character_briefs": ("characters", "character_avatars", "post_briefs", "posts", "post_images"),
+    "characters": ("character_avatars", "post_briefs", "posts", "post_images"),
+    "post_briefs": ("posts", "post_images"),
+    "posts": ("post_images",),
+}
+
+
+def and_what_follows(asset: str) -> tuple[str, ...]:
+    """A content asset and everything that is made of it, in the order of the work."""
+    return (asset, *_MADE_OF.get(asset, ()))
 
 
 class ItemMissingError(NotMaterializedError):
@@ -89,6 +103,10 @@ class Materialized:
             NotMaterializedError if await asyncio.to_thread(self._store.count, place, self._world_id) is None else ItemMissingError
         )
         raise kind(f"world {self._world_id} has no {asset} {key}: materialize {asset} first")
+
+    async def one_if_there(self, asset: str, model: type[DocumentT], key: str) -> DocumentT | None:
+        """One document by its key, or None where the asset, or this item of it, was never made."""
+        return await asyncio.to_thread(self._store.one, ASSETS[asset].place, self._world_id, model, key)
 
     async def briefs(self, first: int, count: int) -> list[CharacterBrief]:
         """The concepts of ``count`` people from index ``first``."""
@@ -123,11 +141,16 @@ def _page(database: MongoDatabase, query: MongoDocument) -> list[MongoDocument]:
 
 
 def with_the_rest(store: DocumentStore, world_id: str, kind: AssetKind, made: Iterable[Document]) -> Iterator[Document]:
-    """What was made anew, then those documents of the present materialization that were not: for a run over some items only."""
-    keys = set()
+    """What was made anew, then those documents of the present materialization that were not: for a run over some items only.
+
+    The others are the same as before, but for what they tell of people made anew (content/ties.py).
+    """
+    keys, anew = set[str](), dict[str, Character]()
     for document in made:
         keys.add(document.key)
+        if isinstance(document, Character):
+            anew[document.username] = document
         yield document
     for document in store.stream(kind.place, world_id, kind.document):
         if document.key not in keys:
-            yield document
+            yield retold(document, anew) if isinstance(document, Character) else document

@@ -1,34 +1,49 @@
-"""What a Dagster run means for a world: which task types it makes, which generation it belongs to, which step is its last."""
+"""What a Dagster run means for a world: which assets and items it makes, which generation it belongs to, which step is its last.
+
+Here: reading a run's selection, form and tags; what does not fit the world is refused before the world is touched (``dg.Failure``
+with the field, the value and what to do). Not here: the forms' fields (forms.py), and what a key names (durable/items.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 import dagster as dg
 from dagster._core.storage.tags import RESUME_RETRY_TAG
 from pydantic import BaseModel
 
+from generia_assets.assets import run_tags
 from generia_assets.assets.generator import GeneratorResource
-from generia_assets.assets.materialized import ASSETS
-from generia_assets.durable.collections import TASKS
+from generia_assets.assets.jobs import NEW_WORLD, RERUN_CHARACTER, RERUN_PART, RERUN_POST
+from generia_assets.assets.materialized import ASSETS, CONTENT, and_what_follows
+from generia_assets.content.documents import CharacterBrief, PostImage
+from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.generations import TASK_TAG, RunIdentity, Workload
-from generia_assets.durable.orders import PartParameters, validated_parameters
+from generia_assets.durable.items import character_named, post_named
+from generia_assets.durable.orders import OrderError, PartParameters, validated_parameters
 from generia_assets.durable.session import Assignment
 from generia_assets.durable.workload import workload
 from generia_assets.settings import settings
 from generia_assets.tasks.kinds import TaskType
-from resources.mongo import MongoDocument
+from resources.document_store import DocumentStore
+from resources.mongo import MongoDatabase, MongoDocument
 
-CONTENT = ("world_images", "character_briefs", "characters", "character_avatars", "post_briefs", "posts", "post_images")
-"""The assets that the streaming multi-asset makes."""
+DocumentT = TypeVar("DocumentT", CharacterBrief, PostImage)
 
 
-class _Config(BaseModel):
+class _Form(BaseModel):
+    """``forms.ContentConfig`` as it stands in a run's configuration."""
+
+    character: str = ""
+    post: str = ""
+    part: str | None = None
+    with_what_follows: bool = True
     keys: tuple[str, ...] = ()
 
 
 class _Step(BaseModel):
-    config: _Config = _Config()
+    config: _Form = _Form()
 
 
 class _Steps(BaseModel):
@@ -41,11 +56,29 @@ class _RunConfig(BaseModel):
     ops: _Steps = _Steps()
 
 
+def form_of(run_config: Mapping[str, object]) -> _Form:
+    """What the launch form says about content. A run without one says nothing."""
+    return _RunConfig.model_validate(run_config).ops.world_content.config
+
+
 def selected_assets(context: dg.AssetExecutionContext) -> list[str]:
-    """The assets this run makes, in the order of the work."""
+    """The assets this run makes, in the order of the work: those it targets, or of these the part that its form names."""
     selection = context.run.asset_selection
-    names = {key.path[-1] for key in selection} if selection else set(ASSETS)
-    return [name for name in ASSETS if name in names]
+    targeted = {key.path[-1] for key in selection} if selection else _of_job(context.run.job_name)
+    part = form_of(context.run.run_config).part
+    if part:
+        named = and_what_follows(part) if form_of(context.run.run_config).with_what_follows else (part,)
+        targeted &= {*named, "world_request", "world_description"}
+    return [name for name in ASSETS if name in targeted]
+
+
+def _of_job(job: str) -> set[str]:
+    """All assets of a job whose run selects none of them in particular."""
+    if job == RERUN_CHARACTER:
+        return set(and_what_follows("character_briefs"))
+    if job == RERUN_POST:
+        return set(and_what_follows("posts"))
+    return set(CONTENT) if job == RERUN_PART else set(ASSETS)
 
 
 def works_last(context: dg.AssetExecutionContext) -> bool:
@@ -57,10 +90,18 @@ def works_last(context: dg.AssetExecutionContext) -> bool:
 def assignment_of(
     context: dg.AssetExecutionContext, generator: GeneratorResource, *, parameters: MongoDocument | None = None
 ) -> Assignment:
-    """What this run is to do with its world: the same for each of its steps, since the first one takes the world."""
-    world_id = context.partition_key
+    """What this run is to do with its world: the same for each of its steps, since the first one takes the world.
+
+    Raises ``dg.Failure`` for a form that asks for what is not there; nothing has been changed then.
+    """
+    world_id, run = context.partition_key, context.run
+    with generator.mongo.connection() as database:
+        run_tags.complete(context, database)
+        try:
+            keys = keys_of(context, database)
+        except OrderError as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
     makes = [ASSETS[name].task_type for name in selected_assets(context)]
-    run, keys = context.run, keys_of(context, generator)
 
     def new_workload(order: MongoDocument) -> Workload:
         validated = validated_parameters({name: value for name, value in order.items() if name != "task_id"})
@@ -77,16 +118,49 @@ def assignment_of(
     )
 
 
-def keys_of(context: dg.AssetExecutionContext, generator: GeneratorResource) -> tuple[str, ...]:
-    """The items this run is restricted to: by its launch form, or by the order it carries out, whose keys lie in MongoDB."""
-    if given := _RunConfig.model_validate(context.run.run_config).ops.world_content.config.keys:
-        return given
+def keys_of(context: dg.AssetExecutionContext, database: MongoDatabase) -> tuple[str, ...]:
+    """The items this run is restricted to: by its launch form, or by the order it carries out, whose keys lie in MongoDB.
+
+    Raises ``OrderError`` for a form that its job cannot carry out.
+    """
+    form, world_id, job = form_of(context.run.run_config), context.partition_key, context.run.job_name
+    if job == RERUN_CHARACTER and not form.character:
+        raise OrderError("character: empty; name one person of this world, by key (c0007) or @username")
+    if job == RERUN_POST and not form.post:
+        raise OrderError("post: empty; name one post of this world, by key (c0007-p0003) or by the platform's id of it")
+    if job == RERUN_PART and not form.part:
+        raise OrderError(f"part: empty; name one of {', '.join(CONTENT)}")
+    if form.part and form.part not in selected_assets(context):
+        raise OrderError(f"part={form.part!r}: this run does not select that asset; use job {RERUN_PART}, or select it")
+    named = []
+    if form.character:
+        named.append(character_named(_documents(database, world_id, "character_briefs", CharacterBrief), form.character))
+    if form.post:
+        named.append(post_named(_documents(database, world_id, "post_images", PostImage), form.post))
+    if named or form.keys:
+        return (*named, *form.keys)
     task_id = context.run.tags.get(TASK_TAG)
     if task_id is None or len(selected_assets(context)) == len(ASSETS):
         return ()
-    with generator.mongo.connection() as database:
-        task = database[TASKS].find_one({"_id": task_id}, {"parameters": 1}) or {}
+    task = database[TASKS].find_one({"_id": task_id}, {"parameters": 1}) or {}
     return PartParameters.model_validate(task.get("parameters") or {}).keys
+
+
+def refuse_a_world_that_exists(context: dg.AssetExecutionContext, database: MongoDatabase, prompt: str) -> None:
+    """Job ``new_world`` makes new worlds only; a repetition of its own run goes on. Raises ``OrderError``."""
+    if context.run.job_name != NEW_WORLD or context.run.parent_run_id is not None:
+        return
+    if not prompt:
+        raise OrderError("prompt: empty; describe the new world in a sentence or two")
+    if database[STATUS].find_one({"_id": context.partition_key}, {"_id": 1}) is not None:
+        raise OrderError(
+            f"partition={context.partition_key!r}: this world exists already; add a partition with another name, or make it again "
+            f"with the job world, {RERUN_PART} or {RERUN_CHARACTER}"
+        )
+
+
+def _documents(database: MongoDatabase, world_id: str, asset: str, model: type[DocumentT]) -> Iterator[DocumentT]:
+    return DocumentStore(database).stream(ASSETS[asset].place, world_id, model)
 
 
 def _ancestors(context: dg.AssetExecutionContext) -> Iterator[str]:
@@ -100,4 +174,5 @@ def _ancestors(context: dg.AssetExecutionContext) -> Iterator[str]:
 
 def selected_types(context: dg.AssetExecutionContext) -> frozenset[TaskType]:
     """The task types that this step makes."""
-    return frozenset(ASSETS[key.path[-1]].task_type for key in context.selected_asset_keys)
+    made = set(selected_assets(context))
+    return frozenset(ASSETS[key.path[-1]].task_type for key in context.selected_asset_keys if key.path[-1] in made)

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
-from pydantic import Field
 
 from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
 from generia_assets.assets.description import figures, sample
+from generia_assets.assets.forms import WorldRequestConfig
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS
-from generia_assets.assets.runs import assignment_of, works_last
+from generia_assets.assets.runs import assignment_of, refuse_a_world_that_exists, works_last
 from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.orders import WORLD_ID_PATTERN, Order, OrderError, new_task_id, record_order, validated_parameters
@@ -25,28 +25,6 @@ from resources.mongo import MongoDocument
 
 NAME = "world_request"
 KIND = ASSETS[NAME]
-
-
-class WorldRequestConfig(dg.Config):
-    """The launch form. Leave ``prompt`` empty to take what was ordered before (by a message, or by an earlier run)."""
-
-    prompt: str = Field("", description="The world in a sentence or two, in your language. Empty: as ordered before.")
-    users: int = Field(10, description="How many people; exactly so many are made.")
-    posts: int = Field(30, description="How many posts; exactly so many are made.")
-    quality: str = Field("standard", description="standard, or high: every image prompt is refined by a call of its own.")
-    max_cost_usd: float = Field(0.0, description="Cap in US dollars; 0 = the installation's default.")
-
-    def parameters(self) -> MongoDocument | None:
-        """The order as a message would have it, or None to take the earlier one."""
-        if not self.prompt:
-            return None
-        parameters: MongoDocument = {
-            "user_prompt": self.prompt,
-            "users_count": self.users,
-            "posts_count": self.posts,
-            "quality": self.quality,
-        }
-        return parameters | ({"max_cost_usd": self.max_cost_usd} if self.max_cost_usd else {})
 
 
 @dg.asset(
@@ -67,6 +45,8 @@ def world_request(
     """Check the order and record it; what a message ordered is taken from MongoDB."""
     world_id = context.partition_key
     try:
+        with generator.mongo.connection() as database:
+            refuse_a_world_that_exists(context, database, config.prompt)
         given = _order(world_id, config, generator)
     except OrderError as error:
         raise dg.Failure(str(error), allow_retries=False) from None

@@ -9,8 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from generia_assets.content import axes, social
-from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest, character_index
-from generia_assets.content.drafts import CharacterDraft, ConceptsDraft
+from generia_assets.content.documents import (
+    Acquaintance,
+    Character,
+    CharacterBrief,
+    WorldDescription,
+    WorldRequest,
+    character_index,
+)
+from generia_assets.content.drafts import AnotherSelfDraft, CharacterAnewDraft, CharacterDraft, ConceptsDraft
 from generia_assets.content.names import Roster
 from generia_assets.content.prefix import ask
 from generia_assets.content.prompt import Prompt
@@ -103,6 +110,31 @@ def character_batch(
     )
 
 
+def another_self(
+    request: WorldRequest,
+    world: WorldDescription,
+    former: CharacterBrief,
+    others: Sequence[CharacterBrief],
+    acquaintances: Sequence[Acquaintance],
+) -> Prompt:
+    """Asks for another concept under the name of ``former``; ``others`` are told in full, so that it is like none of them."""
+    index = character_index(former.key)
+    return ask(
+        request,
+        world,
+        "character_batch",
+        AnotherSelfDraft,
+        _ROOM_BATCH + _ROOM_PERSON,
+        Shape(items=(("considered", IDEAS_WEIGHED, IDEAS_WEIGHED),)),
+        template="another_self",
+        former=former,
+        others=others,
+        axes=axes.character_axes(request.seed, index, former.selves + 1),
+        acquaintances=acquaintances,
+        ideas_weighed=IDEAS_WEIGHED,
+    )
+
+
 def relation_slots(acquaintances: Sequence[Acquaintance]) -> tuple[str, ...]:
     """The names under which a character's relations are asked for: ``person_1`` is the first acquaintance."""
     return tuple(f"person_{place}" for place in range(1, len(acquaintances) + 1))
@@ -114,10 +146,14 @@ def character(
     brief: CharacterBrief,
     acquaintances: Sequence[Acquaintance],
     *,
+    told_by: Sequence[Character] = (),
     softened: str = "",
     mild: bool = False,
 ) -> Prompt:
-    """Asks for a person in full. ``mild`` leaves out the concept and the draw, for when these are what is refused."""
+    """Asks for a person in full. ``mild`` leaves out the concept and the draw, for when these are what is refused.
+
+    ``told_by`` are people who stay as they are and tell of this one already: their side of the relation is asked for, too.
+    """
     # Slots instead of an array: complete and without repeats by construction, and one schema for all with as many.
     slots = relation_slots(acquaintances)
     shape = Shape(
@@ -129,12 +165,13 @@ def character(
         request,
         world,
         "character",
-        CharacterDraft,
+        CharacterAnewDraft if told_by else CharacterDraft,
         _ROOM_CHARACTER,
         shape,
         brief=brief,
         axes=brief.axes,
         acquaintances=acquaintances,
+        told={other.username: other.speaking_style for other in told_by},
         softened=softened,
         mild=mild,
     )

@@ -32,7 +32,9 @@ def line_of(
     request: WorldRequest, world: WorldDescription, character_: Character, acquaintances: Sequence[Acquaintance]
 ) -> Storyline:
     """The plan of this character's posts; the same for the ideas and for each post."""
-    return storyline(request.seed, character_index(character_.key), character_.posts_count, len(world.calendar), len(acquaintances))
+    index = character_index(character_.key)
+    drawn_from = axes.self_seed(request.seed, index, character_.selves)
+    return storyline(drawn_from, index, character_.posts_count, len(world.calendar), len(acquaintances))
 
 
 def post_batch(
@@ -77,7 +79,7 @@ def post_batch(
         arc=line.arc,
         ideas_weighed=IDEAS_WEIGHED,
         character=character_,
-        axes=axes.posting_axes(request.seed, character_index(character_.key)),
+        axes=axes.posting_axes(request.seed, character_index(character_.key), character_.selves),
         acquaintances=acquaintances,
         earlier=earlier,
         softened=softened,
@@ -93,8 +95,12 @@ def post(
     story: Sequence[PostBrief],
     *,
     softened: str = "",
+    former: str = "",
 ) -> Prompt:
-    """Asks for a post in full. ``story``: this character's ideas, of which the nearest are told."""
+    """Asks for a post in full.
+
+    ``story``: this character's ideas, of which the nearest are told; ``former``: the text it replaces.
+    """
     slot = line_of(request, world, character_, acquaintances).slots[brief.order]
     ordered = sorted(story, key=lambda other: other.order)
     return ask(
@@ -105,7 +111,7 @@ def post(
         _ROOM_POST,
         Shape(items=(("hashtags", 0, 4),)),
         character=character_,
-        axes=axes.posting_axes(request.seed, character_index(character_.key)),
+        axes=axes.posting_axes(request.seed, character_index(character_.key), character_.selves),
         acquaintances=acquaintances,
         brief=brief,
         form=slot.form,
@@ -114,4 +120,5 @@ def post(
         before=[other for other in ordered if other.order < brief.order][-_STORY_BEFORE:],
         after=[other for other in ordered if other.order > brief.order][:_STORY_AFTER],
         softened=softened,
+        former=former,
     )

@@ -29,11 +29,18 @@ def value(seed: int, axis: Axis, index: int) -> str:
     return axis.values[_order(seed, axis.name, size, index // size)[index % size]]
 
 
-def character_axes(seed: int, index: int) -> dict[str, str]:
+def self_seed(seed: int, index: int, selves: int) -> int:
+    """What is drawn from for this person: the world's seed, and another one for each time they are made anew."""
+    return draw.number(seed, "self", index, selves) if selves else seed
+
+
+def character_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
     """The draw of the character with this index, counted from 0: axis name to value, in the file's order."""
-    return {axis.name: value(seed, axis, index) for axis in data_files.axes().axes}
+    drawn_from = self_seed(seed, index, selves)
+    return {axis.name: value(drawn_from, axis, index) for axis in data_files.axes().axes}
 
 
-def posting_axes(seed: int, index: int) -> dict[str, str]:
+def posting_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
     """The part of the draw that is told again with every post: how this person writes, what drives them."""
-    return {axis.name: value(seed, axis, index) for axis in data_files.axes().axes if axis.in_posts}
+    drawn_from = self_seed(seed, index, selves)
+    return {axis.name: value(drawn_from, axis, index) for axis in data_files.axes().axes if axis.in_posts}

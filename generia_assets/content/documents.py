@@ -171,6 +171,7 @@ class CharacterBrief(Document):
     one_line: str = Field(description="how others are told who this is")
     axes: dict[str, str] = Field(default_factory=dict, description="what the program drew for this character")
     posts_count: int = Field(ge=0)
+    selves: int = Field(default=0, ge=0, description="how often this person was made anew, as somebody else under the same name")
 
 
 class Relationship(BaseModel):
@@ -204,6 +205,12 @@ class Character(Document):
     posts_count: int = Field(ge=0)
     character_id: str = Field(description="the platform's id")
     moderation: str = Field(default="", description="how moderation changed this person, or ''")
+    selves: int = Field(default=0, ge=0, description="as in the brief")
+    seen_by: dict[str, str] = Field(
+        default_factory=dict,
+        description="after this person was written anew while others stayed: how those (by username) tell their relation now; "
+        "it stands in their documents",
+    )
 
 
 class CharacterAvatar(Document):

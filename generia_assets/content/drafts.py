@@ -9,7 +9,7 @@ Fields of a draft are in the order in which the model writes them: what it must 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Annotated, ClassVar, Self, TypeVar
 
@@ -180,11 +180,29 @@ class ConceptsDraft(Draft):
         return {f"concept of number {person.number}": person.concept for person in self.people}
 
 
+class AnotherSelfDraft(Draft):
+    """Answer to ``character_batch`` for one person who keeps the name and becomes somebody else."""
+
+    considered: list[Considered]
+    concept: Passage
+    one_line: Line
+
+    def readable(self) -> dict[str, str]:
+        """The concept."""
+        return {"concept": self.concept}
+
+
 class TieDraft(Draft):
     """A relation as one of the two tells it."""
 
     relationship_type: Label
     description: Passage
+
+
+class BothSidesDraft(TieDraft):
+    """A relation as both tell it: the other one's document exists, and has to fit this person again."""
+
+    their_description: Passage
 
 
 class CharacterDraft(Draft):
@@ -199,7 +217,7 @@ class CharacterDraft(Draft):
     daily_routine: Passage
     interests: Labels = Field(min_length=1)
     common_topics: Labels = Field(min_length=1)
-    relations: dict[str, TieDraft] = Field(default_factory=dict)
+    relations: Mapping[str, TieDraft] = Field(default_factory=dict)
     bio: Bio
     avatar_description: Passage
     avatar_style: Line
@@ -215,6 +233,17 @@ class CharacterDraft(Draft):
             "secret": self.secret,
         }
         return shown | {f"relations.{name}": tie.description for name, tie in self.relations.items()}
+
+
+class CharacterAnewDraft(CharacterDraft):
+    """Answer to ``character`` for a person whom others tell of already."""
+
+    relations: Mapping[str, BothSidesDraft] = Field(default_factory=dict)
+
+    def readable(self) -> dict[str, str]:
+        """As of any person, and what the others say."""
+        others = {f"relations.{name}.their_description": tie.their_description for name, tie in self.relations.items()}
+        return super().readable() | others
 
 
 class IdeaDraft(Draft):

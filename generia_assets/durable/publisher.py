@@ -84,6 +84,13 @@ class TaskPublisher:
 
         return await self._once("character", send)
 
+    async def character_changed(self, character_id: str, character: NewCharacter) -> None:
+        """Tell what the character has become; telling it twice changes nothing."""
+        send = partial(
+            self._platform.update_character, character_id=character_id, display_name=character.display_name, meta=character.meta
+        )
+        await self._call("update_character", {"character_id": character_id, "display_name": character.display_name}, send)
+
     async def avatar(self, character_id: str, media: Media) -> None:
         """Give the character its avatar; giving it twice changes nothing."""
         send = partial(

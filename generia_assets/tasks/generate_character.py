@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
-from generia_assets.content import ask_people
+from generia_assets.content import ask_people, ties
 from generia_assets.content.documents import (
     Acquaintance,
     Character,
@@ -14,7 +15,7 @@ from generia_assets.content.documents import (
     WorldDescription,
     WorldRequest,
 )
-from generia_assets.content.drafts import BIO_LIMIT, CharacterDraft, in_language
+from generia_assets.content.drafts import BIO_LIMIT, BothSidesDraft, CharacterAnewDraft, CharacterDraft, in_language
 from generia_assets.content.pictures import UNSEEN_LOOK, UNSEEN_SCENE
 from generia_assets.content.rendering import complaint
 from generia_assets.content.text import cut
@@ -51,7 +52,7 @@ def character_of(
 ) -> Character:
     """The document of a draft. Names, key and share of the posts are the brief's; relations are with these people only."""
     named = zip(ask_people.relation_slots(acquaintances), acquaintances, strict=True)
-    ties = [(other, draft.relations[slot]) for slot, other in named if slot in draft.relations]
+    told = [(other, draft.relations[slot]) for slot, other in named if slot in draft.relations]
     return Character(
         key=brief.key,
         username=brief.username,
@@ -67,13 +68,15 @@ def character_of(
         avatar_style=draft.avatar_style,
         relationships=tuple(
             Relationship(username=other.username, relationship_type=tie.relationship_type, description=tie.description)
-            for other, tie in ties
+            for other, tie in told
         ),
         secret=draft.secret,
         daily_routine=draft.daily_routine,
         look=draft.look,
         posts_count=brief.posts_count,
         character_id=character_id,
+        selves=brief.selves,
+        seen_by={other.username: tie.their_description for other, tie in told if isinstance(tie, BothSidesDraft)},
     )
 
 
@@ -98,28 +101,34 @@ def character_of_concept(brief: CharacterBrief, reason: str) -> Character:
         look=UNSEEN_LOOK,
         posts_count=brief.posts_count,
         character_id="",
+        selves=brief.selves,
         moderation=f"told by the concept alone, the rest was refused by moderation: {reason}",
     )
 
 
 async def _written(
-    tools: Tools, request: WorldRequest, world: WorldDescription, brief: CharacterBrief, acquaintances: Sequence[Acquaintance]
+    tools: Tools,
+    request: WorldRequest,
+    world: WorldDescription,
+    brief: CharacterBrief,
+    acquaintances: Sequence[Acquaintance],
+    told_by: Sequence[Character],
 ) -> Character:
     """The person as the model writes them. Raises RefusedError when moderation refuses every rung."""
-    draft_class = in_language(CharacterDraft, world.user_preferences.language)
+    draft_class = in_language(CharacterAnewDraft if told_by else CharacterDraft, world.user_preferences.language)
+    ask = partial(ask_people.character, request, world, brief, acquaintances, told_by=told_by)
     draft, reason = await write_down_the_ladder(
         tools.writer,
         draft_class,
         [
-            lambda _: ask_people.character(request, world, brief, acquaintances),
-            lambda reason: ask_people.character(request, world, brief, acquaintances, softened=reason),
-            lambda reason: ask_people.character(request, world, brief, acquaintances, softened=reason, mild=True),
+            lambda _: ask(),
+            lambda reason: ask(softened=reason),
+            lambda reason: ask(softened=reason, mild=True),
         ],
     )
     missing = [slot for slot in ask_people.relation_slots(acquaintances) if slot not in draft.relations]
     if missing and not reason:
-        prompt = ask_people.character(request, world, brief, acquaintances)
-        draft = await tools.writer.write(prompt.with_complaints(complaint("relations", names=missing)), draft_class)
+        draft = await tools.writer.write(ask().with_complaints(complaint("relations", names=missing)), draft_class)
     written = character_of(draft, brief, acquaintances)
     if len(written.relationships) < len(acquaintances):
         log.warning("%s tells %d of %d relations", brief.key, len(written.relationships), len(acquaintances))
@@ -135,17 +144,37 @@ async def generate_character(
     world: WorldDescription,
     brief: CharacterBrief,
     acquaintances: Sequence[Acquaintance],
+    former: Character | None = None,
+    told_by: Sequence[Character] = (),
 ) -> Character:
     """Write the person and create them on the platform.
 
     Relations are with ``acquaintances`` only, one each; a missing one is asked for once more. Refused: asked more softly, then with
     nothing but the name and one line; when that is refused too, the person is what their concept says.
+
+    ``former``: who they were under the same name; the platform's character stays the same and is changed. ``told_by``: people who
+    stay as they are and tell of the former one; how they tell it now comes with the same answer (``seen_by``).
     """
     try:
-        unknown = await _written(tools, request, world, brief, acquaintances)
+        unknown = await _written(tools, request, world, brief, acquaintances, told_by)
     except RefusedError as refusal:
         log.warning("%s was refused on every rung (%s); the profile tells the concept alone", brief.key, refusal.reason)
         unknown = character_of_concept(brief, refusal.reason)
-    meta = unknown.model_dump(mode="json", include=set(PLATFORM_FIELDS))
-    character_id = await tools.publisher.character(NewCharacter(display_name=brief.display_name, meta=meta))
-    return unknown.model_copy(update={"character_id": character_id})
+    # Where the answer says nothing of it: the one line by which others tell who that is, which fits by its nature.
+    seen_by = {other.username: unknown.seen_by.get(other.username, brief.one_line) for other in told_by}
+    unknown = unknown.model_copy(update={"seen_by": seen_by})
+    if former is None:
+        character_id = await tools.publisher.character(as_published(unknown))
+        return unknown.model_copy(update={"character_id": character_id})
+    await tools.publisher.character_changed(former.character_id, as_published(unknown))
+    for other in told_by:
+        mended = ties.retold(other, {unknown.username: unknown})
+        if mended is not other:
+            await tools.publisher.character_changed(other.character_id, as_published(mended))
+    return unknown.model_copy(update={"character_id": former.character_id})
+
+
+def as_published(character: Character) -> NewCharacter:
+    """The person as the platform is told of them."""
+    meta = character.model_dump(mode="json", include=set(PLATFORM_FIELDS))
+    return NewCharacter(display_name=character.display_name, meta=meta)

@@ -14,6 +14,7 @@ from generia_assets.content.names import Roster, username
 from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH, shares
+from generia_assets.tasks.another_self import Former, another_self
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
 from generia_assets.tasks.tools import Tools
 from resources.outcomes import InvalidAnswerError, RefusedError
@@ -27,7 +28,10 @@ STRICT_ANSWERS = 3
 
 
 class CharacterBatchParameters(TaskParameters):
-    """Which people: ``count`` (1 to 10) from index ``first``; ``key`` is ``b000`` for the first batch."""
+    """Which people: ``count`` (1 to 10) from index ``first``.
+
+    ``key`` is ``b000`` for the first batch, and ``c0007`` when the eighth person alone is invented anew.
+    """
 
     first: int = Field(ge=0)
     count: int = Field(ge=1, le=BATCH)
@@ -56,14 +60,23 @@ def _objection(number: int, draft: ConceptDraft, taken: tuple[Roster, Roster], w
 
 @durable_task(Level.WORLD)
 async def generate_character_batch(
-    parameters: CharacterBatchParameters, tools: Tools, request: WorldRequest, world: WorldDescription, roster: Roster
+    parameters: CharacterBatchParameters,
+    tools: Tools,
+    request: WorldRequest,
+    world: WorldDescription,
+    roster: Roster,
+    former: Former | None = None,
 ) -> CharacterBriefs:
     """Invent exactly the people asked for; ``roster`` knows everybody of the earlier batches.
 
-    Too few are asked for again, too many cut, names that exist or are worn out asked for again with the reason. Raises
-    InvalidAnswerError when ``MOST_ANSWERS`` answers did not suffice.
+    Too few are asked for again, too many cut, names that exist or are worn out asked for again with the reason. ``former``: the one
+    person who becomes somebody else and keeps the name. Raises InvalidAnswerError when ``MOST_ANSWERS`` answers did not suffice.
     """
     language = world.user_preferences.language
+    if former is not None:
+        brief = await another_self(tools, request, world, former)
+        told = f"{brief.display_name}. {brief.concept}"
+        return CharacterBriefs(briefs=(brief,), worn=tuple(banlist.trips(told, language, wished=request.user_prompt)))
     posts = shares(request.seed, request.users_count, request.posts_count)
     made: dict[int, CharacterBrief] = {}
     made_names = Roster()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from generia_assets.content import ask_posts, banlist, languages
 from generia_assets.content.documents import Acquaintance, Character, Post, PostBrief, WorldDescription, WorldRequest
@@ -81,18 +82,22 @@ async def generate_post(
     brief: PostBrief,
     acquaintances: Sequence[Acquaintance],
     story: Sequence[PostBrief],
+    former: str = "",
 ) -> Post:
     """Write the post of this idea; ``story`` are the character's ideas, so that this one fits between its neighbours.
 
+    ``former``: the text that somebody did not want any more, so that it is not written once again.
+
     Refused by moderation: asked again in softer words that keep what the user wants; refused twice: a placeholder.
     """
+    ask = partial(ask_posts.post, request, world, character, brief, acquaintances, story, former=former)
     try:
         draft, softened = await write_down_the_ladder(
             tools.writer,
             in_language(PostDraft, world.user_preferences.language),
             [
-                lambda _: ask_posts.post(request, world, character, brief, acquaintances, story),
-                lambda reason: ask_posts.post(request, world, character, brief, acquaintances, story, softened=reason),
+                lambda _: ask(),
+                lambda reason: ask(softened=reason),
             ],
         )
     except RefusedError as refusal:

@@ -97,6 +97,10 @@ class Publisher(Protocol):
         """Create the character and return the platform's id of it."""
         ...
 
+    async def character_changed(self, character_id: str, character: NewCharacter) -> None:
+        """Tell the platform what a character it knows has become; the same character, not a second one."""
+        ...
+
     async def avatar(self, character_id: str, media: Media) -> None:
         """Give the character its avatar."""
         ...

@@ -70,6 +70,9 @@ class FakePublisher:
         self.published.append(("character", character))
         return "character-1"
 
+    async def character_changed(self, character_id: str, character: NewCharacter) -> None:
+        self.published.append(("character_changed", (character_id, character)))
+
     async def avatar(self, character_id: str, media: Media) -> None:
         self.published.append(("avatar", (character_id, media.media_id)))
 

@@ -50,7 +50,9 @@ def test_keys_count_what_they_name() -> None:
     assert tasks[TaskType.GENERATE_CHARACTER] == tasks[TaskType.GENERATE_CHARACTER_AVATAR] == 1
     assert tasks[TaskType.GENERATE_POST] == tasks[TaskType.GENERATE_POST_IMAGE] == own
     assert tasks[TaskType.GENERATE_POST_BATCH] == -(-own // 10)
-    assert tasks[TaskType.GENERATE_CHARACTER_BATCH] == tasks[TaskType.GENERATE_WORLD_IMAGE] == 1
+    assert tasks[TaskType.GENERATE_WORLD_IMAGE] == 1
+    assert tasks[TaskType.GENERATE_CHARACTER_BATCH] == 2, "the second batch, and the fourth person of the first one"
+    assert tasks_of(request, ["c0003", "b000"])[TaskType.GENERATE_CHARACTER_BATCH] == 1
     found = workload(WORLD, ORDER, {TaskType.GENERATE_POST}, spare=0.0, max_cost_usd=None, keys=["c0004-p0000"])
     assert found.tasks == {TaskType.GENERATE_POST: 1}
     assert found.call_limits[Api.LLM] == 1

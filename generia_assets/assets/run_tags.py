@@ -1,0 +1,70 @@
+"""Run tags: which world a run works on, what it is called, where the run comes from and who ordered it.
+
+Here: the tags' names, and their completion when a run begins: a sensor's run has brought them with it, one that a person launched
+has not. Filter the list of runs by any of them. Not here: the tags a run finds its work by (durable/generations.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import dagster as dg
+
+from generia_assets.content.text import cut, one_line
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.generations import GENERATION_TAG, TASK_TAG
+from resources.mongo import MongoDatabase
+
+WORLD = "generia/world"
+NAME = "generia/world_name"
+ORIGIN = "generia/origin"
+ORDERED_BY = "generia/ordered_by"
+
+LONGEST_NAME = 80
+_FROM_UI = "dagster/from_ui"
+
+
+class Origin(StrEnum):
+    """Where a run comes from."""
+
+    KAFKA = "kafka"
+    UI = "ui"
+    CLI = "cli"
+    WATCHDOG = "watchdog"
+
+
+def of_run(world_id: str, origin: Origin, ordered_by: str) -> dict[str, str]:
+    """The tags of a run that a sensor requests."""
+    return {WORLD: world_id, ORIGIN: origin.value, ORDERED_BY: ordered_by}
+
+
+def named(name: str) -> dict[str, str]:
+    """The tag with the world's name; nothing for a world that has none yet."""
+    return {NAME: cut(one_line(name), LONGEST_NAME)} if name.strip() else {}
+
+
+def complete(context: dg.AssetExecutionContext, database: MongoDatabase) -> None:
+    """Add what the run's tags do not say yet."""
+    has, world_id = context.run.tags, context.partition_key
+    tags = {} if ORIGIN in has else of_run(world_id, _origin(has), _ordered_by(context.run))
+    if NAME not in has:
+        status = database[STATUS].find_one({"_id": world_id}, {"name": 1}) or {}
+        tags |= named(str(status.get("name", "")))
+    if tags:
+        context.instance.add_run_tags(context.run.run_id, tags)
+
+
+def _origin(has: Mapping[str, str]) -> Origin:
+    if TASK_TAG in has:
+        return Origin.KAFKA
+    if GENERATION_TAG in has:
+        return Origin.WATCHDOG
+    return Origin.UI if has.get(_FROM_UI) == "true" else Origin.CLI
+
+
+def _ordered_by(run: dg.DagsterRun) -> str:
+    """A person, by what they used: one of the jobs, or the button that materializes assets."""
+    if TASK_TAG in run.tags:
+        return f"task {run.tags[TASK_TAG]}"
+    return "materialize" if run.job_name.startswith("__") else f"job {run.job_name}"

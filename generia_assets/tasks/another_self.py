@@ -1,0 +1,62 @@
+"""Another self: the concept of one person invented anew under the name that others know (part of ``generate_character_batch``).
+
+Here: asking until the new concept is not the former one. The name stays because it is the person's address: published posts of
+others mention it, and the platform has no way to rewrite them. What is drawn by the program is drawn anew, too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from generia_assets.content import ask_people
+from generia_assets.content.axes import character_axes
+from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest, character_index
+from generia_assets.content.drafts import AnotherSelfDraft, in_language
+from generia_assets.content.likeness import NEAR_DUPLICATE, likeness
+from generia_assets.content.rendering import complaint
+from generia_assets.tasks.tools import Tools
+from resources.outcomes import InvalidAnswerError, RefusedError
+
+log = logging.getLogger(__name__)
+
+MOST_ANSWERS = 4
+"""Answers asked for before the attempt has failed."""
+
+
+@dataclass(frozen=True)
+class Former:
+    """Who bore the name before, whom they know, and the people who stay as they are."""
+
+    brief: CharacterBrief
+    others: Sequence[CharacterBrief]
+    acquaintances: Sequence[Acquaintance]
+
+
+async def another_self(tools: Tools, request: WorldRequest, world: WorldDescription, former: Former) -> CharacterBrief:
+    """The concept of somebody else with the same key, name and share of the posts.
+
+    Raises InvalidAnswerError when ``MOST_ANSWERS`` answers were refused, or told the former person or another one again.
+    """
+    brief = former.brief
+    draft_class = in_language(AnotherSelfDraft, world.user_preferences.language)
+    complaints: list[str] = []
+    refusals = 0
+    for _ in range(MOST_ANSWERS):
+        prompt = ask_people.another_self(request, world, brief, former.others, former.acquaintances)
+        try:
+            draft = await tools.writer.write(prompt.with_complaints(*complaints), draft_class)
+        except RefusedError as refusal:
+            log.warning("another concept for %s was refused (%s); asking for a different one", brief.key, refusal.reason)
+            refusals += 1
+            complaints = [complaint("refused", reason=refusal.reason, times=refusals)]
+            continue
+        like = next((old for old in (brief, *former.others) if likeness(draft.concept, old.concept) >= NEAR_DUPLICATE), None)
+        if like is None:
+            selves = brief.selves + 1
+            axes = character_axes(request.seed, character_index(brief.key), selves)
+            anew = {"concept": draft.concept, "one_line": draft.one_line, "axes": axes, "selves": selves}
+            return brief.model_copy(update=anew)
+        complaints = [complaint("same_self", name=f"{like.display_name} (@{like.username})")]
+    raise InvalidAnswerError(f"{MOST_ANSWERS} answers gave no other self for {brief.key}; the last problem: {' '.join(complaints)}")
