@@ -12,7 +12,8 @@ from generia_assets.cli.console import own_name, results
 from generia_assets.cli.displays import display_on
 from generia_assets.cli.home import claim
 from generia_assets.cli.interrupts import interruptible, uninterrupted
-from generia_assets.cli.order_options import Latency, whole
+from generia_assets.cli.order_options import Latency
+from generia_assets.cli.parsers import whole
 from generia_assets.cli.part_list import MONGODB, WEBSERVER, Choice, PartList
 from generia_assets.settings import settings
 

@@ -6,9 +6,11 @@ Not here: rich's markup, which the consoles of console.py do not read at all.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _TURNS_THE_WRITING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_OBEYED = re.compile(f"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{''.join(_TURNS_THE_WRITING)}]")
 
 
 def block(text: str) -> str:
@@ -20,6 +22,11 @@ def line(text: str, limit: int | None = None) -> str:
     """The text on one line, cut with an ellipsis after ``limit`` characters."""
     flat = " ".join(block(text).split())
     return flat if limit is None or len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
+
+
+def json_text(text: str) -> str:
+    """JSON with everything that a terminal obeys written as its escape: the same JSON, to be read as it is printed."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def _harmless(character: str) -> str:

@@ -1,7 +1,7 @@
 """Every object that MongoDB keeps of a world, by section and type (R14, 8.3).
 
 Here: which sections there are and how their documents are read: an asset's as materialized, or, while the world is being made, as
-the journal has them so far. Not here: how they look (look.py).
+the journal has them so far. Not here: how they look (cli).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from enum import StrEnum
 from pymongo import ASCENDING
 
 from generia_assets.assets.materialized import ASSETS, results
-from generia_assets.durable.collections import HISTORY, PUBLICATIONS, STATUS, TASKS
+from generia_assets.durable.collections import HISTORY, PUBLICATIONS, STATUS, TASKS, WORLD_EVENTS
 from resources.document_store import DocumentStore, NotMaterializedError
 from resources.mongo import MongoDatabase, MongoDocument
 
 PATIENCE_S = 5.0
 """An outage of MongoDB is not waited out by somebody who looks on."""
+POST_OR_CHARACTER = re.compile(r"c\d{4,}(-p\d{4,})?")
 
 
 class Section(StrEnum):
@@ -37,6 +38,7 @@ class Section(StrEnum):
     TASKS = "tasks"
     HISTORY = "history"
     PUBLICATIONS = "publications"
+    EVENTS = "events"
     STATUS = "status"
 
 
@@ -55,37 +57,48 @@ ASSET_OF: Mapping[Section, str] = {
 
 @dataclass(frozen=True)
 class Record:
-    """A collection of the machinery: the field that tells its documents' type, and the order they are shown in."""
+    """A collection of the machinery: the field that tells its documents' type, their order, and by what one of them is found."""
 
     collection: str
     type_field: str
     order: str
+    ids: tuple[str, ...]
 
 
 RECORDS: Mapping[Section, Record] = {
-    Section.TASKS: Record(TASKS, "type", "created_at"),
-    Section.HISTORY: Record(HISTORY, "request_type", "created_at"),
-    Section.PUBLICATIONS: Record(PUBLICATIONS, "kind", "created_at"),
+    Section.TASKS: Record(TASKS, "type", "created_at", ("_id", "key")),
+    Section.HISTORY: Record(HISTORY, "request_type", "created_at", ("_id", "task_id", "labels.key")),
+    Section.PUBLICATIONS: Record(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer")),
+    Section.EVENTS: Record(WORLD_EVENTS, "event.event_type", "seq", ("_id", "event.key", "event.post_id", "event.character_id")),
 }
 
 
-def documents(database: MongoDatabase, world_id: str, section: Section, *, of_type: str | None) -> Iterator[MongoDocument]:
-    """The section's documents, one at a time. ``of_type`` is for tasks, history and publications, and ignored elsewhere."""
+def documents(
+    database: MongoDatabase, world_id: str, section: Section, *, of_type: str | None = None, item: str | None = None
+) -> Iterator[MongoDocument]:
+    """The section's documents, one at a time. ``of_type`` is for tasks, history, publications and events, and ignored elsewhere.
+
+    ``item``: only what has this id: a document's own, an item's key, a username, a task's or the platform's id.
+    """
     if section is Section.STATUS:
-        yield from database[STATUS].find({"_id": world_id})
+        found = database[STATUS].find({"_id": world_id})
     elif section in RECORDS:
         record = RECORDS[section]
         wanted: MongoDocument = {"world_id": world_id}
         if of_type:
             wanted[record.type_field] = {"$regex": f"^{re.escape(of_type)}(:|$)"}
-        yield from database[record.collection].find(wanted, batch_size=200).sort(record.order, ASCENDING)
+        if item:
+            wanted["$or"] = [{field: item} for field in record.ids]
+        found = database[record.collection].find(wanted, batch_size=200).sort(record.order, ASCENDING)
     else:
-        yield from _asset(database, world_id, ASSET_OF[section])
+        yield from _asset(database, world_id, ASSET_OF[section], item)
+        return
+    yield from found
 
 
 def counts(database: MongoDatabase, world_id: str) -> dict[Section, int]:
     """How many documents each section has."""
-    return {section: sum(1 for _ in documents(database, world_id, section, of_type=None)) for section in Section}
+    return {section: _count(database, world_id, section) for section in Section}
 
 
 def types_of(database: MongoDatabase, world_id: str, section: Section) -> list[str]:
@@ -95,12 +108,33 @@ def types_of(database: MongoDatabase, world_id: str, section: Section) -> list[s
     return sorted({str(name).partition(":")[0] for name in found})
 
 
-def _asset(database: MongoDatabase, world_id: str, asset: str) -> Iterator[MongoDocument]:
+def _count(database: MongoDatabase, world_id: str, section: Section) -> int:
+    if section is Section.STATUS:
+        return database[STATUS].count_documents({"_id": world_id})
+    if section in RECORDS:
+        return database[RECORDS[section].collection].count_documents({"world_id": world_id})
+    kind = ASSETS[ASSET_OF[section]]
+    stored = DocumentStore(database).count(kind.place, world_id)
+    if stored is not None:
+        return stored
+    return sum(1 for _ in _asset(database, world_id, kind.name, None))
+
+
+_IDS = ("key", "username", "character_id", "post_id")
+
+
+def _asset(database: MongoDatabase, world_id: str, asset: str, item: str | None) -> Iterator[MongoDocument]:
     kind = ASSETS[asset]
+    prefix = item if item and POST_OR_CHARACTER.fullmatch(item) else ""
     try:
-        for document in DocumentStore(database).stream(kind.place, world_id, kind.document):
-            yield document.model_dump()
+        for document in DocumentStore(database).stream(kind.place, world_id, kind.document, prefix=prefix):
+            yield from _if_meant(document.model_dump(), item)
     except NotMaterializedError:
         status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
         for document in results(database, world_id, status.get("generation") or "", kind, patience_seconds=PATIENCE_S):
-            yield document.model_dump()
+            yield from _if_meant(document.model_dump(), item)
+
+
+def _if_meant(document: MongoDocument, item: str | None) -> Iterator[MongoDocument]:
+    if item is None or item.removeprefix("@") in (document.get(field) for field in _IDS):
+        yield document

@@ -8,7 +8,7 @@ Not here: which item a name means (names.py), and how a trace looks (cli, pages)
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -17,10 +17,11 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from generia_assets.content.documents import WORLD_KEY, character_index
 from generia_assets.content.shares import BATCH
-from generia_assets.durable.collections import HISTORY, STATUS, TASKS
+from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.items import batch_key
 from generia_assets.durable.status import State
 from generia_assets.reading.names import Item, UnknownItemError, generations_of, item_named
+from generia_assets.reading.requests import Request, requests_of
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
 
@@ -37,48 +38,6 @@ class StepName(StrEnum):
     IDEA = "idea"
     POST = "post"
     PICTURE = "picture"
-
-
-class Request(BaseModel):
-    """One attempt of a call to the outside, as it was recorded.
-
-    Times in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``. ``model`` is '' for what is no language model;
-    ``waited_ms`` is from the wish, or from the end of the attempt before, to the sending.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    task_id: str
-    api: str
-    request_type: str
-    outcome: str
-    error: str | None
-    at: datetime
-    duration_ms: int
-    waited_ms: int
-    model: str
-    prompt_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    thinking_tokens: int
-    cost_usd: float
-    request: MongoDocument
-    response: MongoDocument
-
-    @property
-    def prompt(self) -> str:
-        """What was sent, as one text: of the language model system and parts, of a picture its prompt, else nothing."""
-        parts = [self.request.get("system"), *(self.request.get("parts") or []), self.request.get("prompt")]
-        return "\n\n".join(str(part) for part in parts if part)
-
-    @property
-    def answer(self) -> str:
-        """What came back, as one text; of a picture its kind and size."""
-        text = self.response.get("text", self.response.get("answer"))
-        if text is None and "mime" in self.response:
-            text = f"{self.response['mime']}, {self.response.get('bytes', 0):,} bytes"
-        return str(text or "")
 
 
 class Step(BaseModel):
@@ -98,6 +57,7 @@ class Step(BaseModel):
     attempts: int
     error: str | None
     listed_at: datetime
+    started_at: datetime | None
     ended_at: datetime | None
     made: MongoDocument | None
     items: int
@@ -165,36 +125,6 @@ def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
         character_id=str(person.get("character_id") or ""),
         post_id=str(made.get(StepName.PICTURE, {}).get("post_id") or ""),
         steps=steps,
-    )
-
-
-def requests_of(database: MongoDatabase, task_ids: Iterable[str]) -> Iterator[Request]:
-    """The recorded attempts of these tasks, in order of time; what is older than HISTORY_TTL_DAYS is gone."""
-    for row in database[HISTORY].find({"task_id": {"$in": list(task_ids)}}).sort("created_at", 1):
-        yield request_of(row)
-
-
-def request_of(row: MongoDocument) -> Request:
-    """A document of the history as a request. What a death cut off has neither request nor answer."""
-    tokens, request, response = row.get("tokens") or {}, row.get("request_data") or {}, row.get("response_data") or {}
-    return Request(
-        id=row["_id"],
-        task_id=row["task_id"],
-        api=row["api_type"],
-        request_type=row["request_type"],
-        outcome=row["outcome"],
-        error=row.get("error"),
-        at=row["created_at"],
-        duration_ms=int(row.get("duration_ms") or 0),
-        waited_ms=int(row.get("waited_ms") or 0),
-        model=str(response.get("model") or request.get("model") or ""),
-        prompt_tokens=tokens.get("prompt", 0),
-        cached_tokens=tokens.get("cached", 0),
-        output_tokens=tokens.get("output", 0),
-        thinking_tokens=tokens.get("thinking", 0),
-        cost_usd=float(row.get("cost_usd") or 0.0),
-        request=request,
-        response=response,
     )
 
 
@@ -272,6 +202,7 @@ def _steps(database: MongoDatabase, item: Item, tasks: list[MongoDocument]) -> t
                 attempts=task.get("attempt_count") or 0,
                 error=task.get("error"),
                 listed_at=task["created_at"],
+                started_at=task.get("started_at"),
                 ended_at=task["updated_at"] if over else None,
                 made=made,
                 items=max(1, len(briefs or ())),

@@ -1,0 +1,121 @@
+"""``generia history``: a world's requests and answers, filtered (R5, R14)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from generia_assets.cli.console import CommandError, results
+from generia_assets.cli.formats import as_json
+from generia_assets.cli.known import known, open_database
+from generia_assets.cli.order_options import JsonLines, World
+from generia_assets.cli.parsers import choice, moment, whole
+from generia_assets.cli.requests_shown import print_request
+from generia_assets.reading.requests import Wanted, kinds
+from generia_assets.reading.requests import history as read
+from resources.mongo import MongoDatabase
+
+
+class ApiWord(StrEnum):
+    """What is called, in people's words, and the contract's."""
+
+    LLM = "llm"
+    PICTURES = "image_generation"
+    PLATFORM = "platform"
+
+
+Type = Annotated[
+    str | None, typer.Option("--type", metavar="NAME", help="Only this kind of request: world_description, post, avatar, …")
+]
+Api = Annotated[
+    ApiWord | None,
+    typer.Option("--api", parser=choice(ApiWord), metavar="API", help="Only calls of llm, image_generation or platform."),
+]
+Outcome = Annotated[
+    str | None, typer.Option("--outcome", metavar="NAME", help="Only what ended so: ok, invalid, refused, rate_limited, cut_off, …")
+]
+Failed = Annotated[bool, typer.Option("--failed", help="Only what did not end well.")]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        "--task", metavar="TASK", help="Only calls of this task: its id, its type (generate_post), or an item's key (c0007)."
+    ),
+]
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        "--since", parser=moment, metavar="WHEN", help="Only calls begun since then: 2026-11-23T14:30:00 (UTC), or 10min ago."
+    ),
+]
+Until = Annotated[
+    datetime | None, typer.Option("--until", parser=moment, metavar="WHEN", help="Only calls begun before then; as --since.")
+]
+Texts = Annotated[bool, typer.Option("--texts", help="With the beginnings of what was asked and answered.")]
+Full = Annotated[bool, typer.Option("--full", help="With whole texts: system instruction, every part, schema, answer.")]
+Limit = Annotated[int, typer.Option("--limit", parser=whole(1), metavar="NUMBER", help="The newest so many.")]
+
+
+def history(
+    world: World,
+    of_type: Type = None,
+    api: Api = None,
+    outcome: Outcome = None,
+    failed: Failed = False,
+    task: Task = None,
+    since: Since = None,
+    until: Until = None,
+    texts: Texts = False,
+    full: Full = False,
+    limit: Limit = 50,
+    json: JsonLines = False,
+) -> None:
+    """List a world's requests and answers, filtered.
+
+    Every attempt of every call to the model, the image API and the platform is kept for HISTORY_TTL_DAYS days, whole. Shown are
+    its time (UTC), kind, task, model, outcome, milliseconds, waiting, tokens and dollars. With --json also all texts.
+
+    \b
+    generia history 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --failed --since 10min
+    generia history 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --task c0007-p0003 --full
+    generia history 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --type post --limit 100000 --json > posts.jsonl
+    """
+    wanted = Wanted(
+        request_type=of_type or "",
+        api=api.value if api else "",
+        outcome=outcome or "",
+        failed=failed,
+        task=task or "",
+        since=since,
+        until=until,
+    )
+    with open_database() as database:
+        known(database, world)
+        _check(database, world, wanted)
+        found = read(database, world, wanted, last=limit)
+        if json:
+            for request in found:
+                typer.echo(as_json(request))
+            return
+        console, shown = results(), 0
+        for request in found:
+            print_request(console, request, "all" if full else "texts" if texts else "figures", task=True)
+            shown += 1
+    if shown == limit:
+        console.print(f"The newest {limit}; --limit {limit * 10} shows more.")
+    if not shown:
+        console.print("No such requests.")
+
+
+def _check(database: MongoDatabase, world: str, wanted: Wanted) -> None:
+    """Raise ``CommandError`` for a type or an outcome that occurs nowhere in this world: it is more likely misspelt than absent."""
+    for option, field, value in (
+        ("--type", "request_type", wanted.request_type),
+        ("--outcome", "outcome", wanted.outcome),
+    ):
+        if value and value not in (there := kinds(database, world, field)):
+            raise CommandError(
+                f"{option} {value[:60]!r}: not among this world's requests; there are {', '.join(there) or 'none'}", 2
+            )

@@ -1,0 +1,135 @@
+"""``generia logs``: a world's own log, and the logs of the parts that demo and dev start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text as Line
+
+from generia_assets.cli import inert
+from generia_assets.cli.completion import complete_world
+from generia_assets.cli.console import CommandError, own_name, results
+from generia_assets.cli.follow import over, world_status
+from generia_assets.cli.formats import as_json, clock
+from generia_assets.cli.interrupts import interruptible
+from generia_assets.cli.known import known, open_database
+from generia_assets.cli.order_options import JsonLines
+from generia_assets.cli.parsers import whole
+from generia_assets.cli.processes import last_lines
+from generia_assets.reading.log import Follower, LogLine, newest
+from generia_assets.settings import settings
+from resources.mongo import MongoDatabase
+
+POLL_S = 0.5
+STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
+
+WorldOrPart = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[WORLD|PART]",
+        help="A world's id, or a part such as daemon; without it the parts are listed.",
+        show_default=False,
+        autocompletion=complete_world,
+    ),
+]
+Part = Annotated[str | None, typer.Option("--part", metavar="PART", help="The part with this name, even if a world is called so.")]
+Lines = Annotated[int, typer.Option("--lines", parser=whole(1, 1_000_000), metavar="NUMBER", help="Lines from the end.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until the world is over, or Ctrl-C.")]
+Calls = Annotated[bool, typer.Option("--calls", help="Also calls that went well: request, milliseconds, waiting, tokens, dollars.")]
+
+
+def logs(
+    world: WorldOrPart = None,
+    part: Part = None,
+    lines: Lines = 40,
+    follow: Follow = False,
+    calls: Calls = False,
+    json: JsonLines = False,
+) -> None:
+    """Show a world's own log, or a log of the parts that demo and dev start.
+
+    A world's log is what MongoDB keeps of it: stages, people, posts, tasks with their times and attempts, calls that went wrong,
+    waiting and going on. Times are UTC. With --json each line has its level, kind, task type, key, task id and run id.
+
+    \b
+    generia logs 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --follow
+    generia logs 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --lines 100000 --json | jq 'select(.level != "info")'
+    generia logs daemon --lines 100
+    """
+    console = results()
+    parts = {path.stem: path for path in sorted((settings().generia_data_dir.absolute() / "logs").glob("*.log"))}
+    wanted = part or (world if world in parts else None)
+    with interruptible():
+        if wanted is not None:
+            _of_part(console, parts, wanted, lines, follow=follow)
+        elif world is None:
+            _list_parts(console, parts, json=json)
+        else:
+            with open_database() as database:
+                _of_world(console, database, world, lines, follow=follow, calls=calls, json=json)
+
+
+def print_lines(console: Console, lines: Iterable[LogLine]) -> None:
+    """The lines as people read them, one below the other."""
+    for line in lines:
+        text = Line(f"{clock(line.at)}  ", "dim")
+        what = f"{line.task_type.removeprefix('generate_')} {line.key}".strip() if line.task_type else ""
+        if what:
+            text.append(f"{inert.line(what, 40)}: ", "cyan")
+        text.append(inert.line(line.text, 400), STYLES[line.level])
+        console.print(text)
+
+
+def _of_world(console: Console, database: MongoDatabase, world: str, lines: int, *, follow: bool, calls: bool, json: bool) -> None:
+    def tell(told: list[LogLine]) -> None:
+        if json:
+            for line in told:
+                typer.echo(as_json(line))
+        else:
+            print_lines(console, told)
+
+    status = known(database, world)
+    last = newest(database, world, lines, calls=calls)
+    tell(last)
+    if not follow:
+        return
+    follower = Follower(database, world, status.created_at, calls=calls)
+    follower.told(last)
+    while True:
+        now = world_status(database, world)
+        tell(follower.new())
+        if now is None or (over(now) and now.owner.run_id is None):
+            return
+        time.sleep(POLL_S)
+
+
+def _list_parts(console: Console, parts: dict[str, Path], *, json: bool) -> None:
+    for name, path in parts.items():
+        size = path.stat().st_size
+        if json:
+            typer.echo(as_json({"part": name, "bytes": size, "path": str(path)}))
+        else:
+            console.print(f"{name:14}{size:10} bytes  {path}")
+    if not json:
+        if not parts:
+            console.print("No logs of parts here: nothing was started from this folder yet.")
+        console.print(f"A world's log: {own_name()} logs WORLD [--follow]")
+
+
+def _of_part(console: Console, parts: dict[str, Path], name: str, lines: int, *, follow: bool) -> None:
+    if name not in parts:
+        raise CommandError(f"{name[:60]!r}: no such part; there are logs of {', '.join(parts) or 'none'}", 2)
+    console.print(Line(inert.block(last_lines(parts[name], lines))))
+    if not follow:
+        return
+    with parts[name].open("rb") as log:
+        log.seek(0, 2)
+        while True:
+            for raw in iter(log.readline, b""):
+                console.print(Line(inert.line(raw.decode("utf-8", "replace"))))
+            time.sleep(POLL_S)

@@ -1,0 +1,82 @@
+"""How options' values are read: each parser's message names what was given and what is allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from math import inf, nan
+from typing import TypeVar
+
+import typer
+
+ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
+
+WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+AGO = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*(s|min|m|h|d)")
+UNITS = {"s": 1, "min": 60, "m": 60, "h": 3_600, "d": 86_400}
+LONGEST_LATENCY_S = 60.0
+
+
+def whole(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
+    """A parser of whole numbers within these limits; its message names what was given and what is allowed."""
+    allowed = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+
+    def parse(given: str | int) -> int:
+        text = str(given)
+        number = int(text) if WHOLE.fullmatch(text) else None
+        if number is None or number < minimum or (maximum is not None and number > maximum):
+            raise typer.BadParameter(f"{text[:60]!r} is not a whole number {allowed}.")
+        return number
+
+    return parse
+
+
+def seconds(given: str | float) -> float:
+    """A parser of seconds between 0 and ``LONGEST_LATENCY_S``; its message names what was given and what is allowed."""
+    try:
+        number = float(given)
+    except ValueError:
+        number = nan
+    if not 0 <= number <= LONGEST_LATENCY_S:
+        raise typer.BadParameter(f"{str(given)[:60]!r} is not a number of seconds from 0 to {LONGEST_LATENCY_S:g}.")
+    return number
+
+
+def dollars(given: str | float) -> float:
+    """A parser of US dollars above 0; its message names what was given and what is allowed."""
+    try:
+        number = float(given)
+    except ValueError:
+        number = nan
+    if not 0 < number < inf:
+        raise typer.BadParameter(f"{str(given)[:60]!r} is not an amount in US dollars above 0.")
+    return number
+
+
+def choice(kind: type[ChoiceT]) -> Callable[[str], ChoiceT]:
+    """A parser of one word out of a few; its message names what was given and what is allowed."""
+
+    def parse(given: str) -> ChoiceT:
+        try:
+            return kind(given)
+        except ValueError:
+            words = [one.value for one in kind]
+            allowed = f"{', '.join(words[:-1])} or {words[-1]}"
+            raise typer.BadParameter(f"{given[:60]!r} is not {allowed}.") from None
+
+    return parse
+
+
+def moment(given: str) -> datetime:
+    """A parser of moments: ISO 8601 (UTC where it says no zone), or so long ago: 30s, 10min, 2h, 3d."""
+    if found := AGO.fullmatch(given.strip()):
+        return datetime.now(UTC) - timedelta(seconds=float(found[1]) * UNITS[found[2]])
+    try:
+        at = datetime.fromisoformat(given)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{given[:60]!r} is neither a moment such as 2026-11-23T14:30:00 (UTC) nor a time ago such as 10min or 2h."
+        ) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

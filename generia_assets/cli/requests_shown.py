@@ -1,0 +1,99 @@
+"""How a request and its answer are shown: one line of figures, and the texts, whole or cut.
+
+Here: the drawing. Not here: which requests (history.py, trace.py).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text as Line
+
+from generia_assets.cli import inert
+from generia_assets.cli.formats import clock, compact, dollars, duration
+from generia_assets.reading.requests import OK, Request
+
+Depth = Literal["figures", "texts", "all"]
+"""How much is shown: the line of figures; with texts cut short; with whole texts."""
+SHORT = 700
+"""Characters of a text that is cut."""
+
+
+def figures(request: Request) -> str:
+    """What a request took, in one line."""
+    parts = [duration(request.duration_ms)]
+    if request.waited_ms >= 1:
+        parts.append(f"waited {duration(request.waited_ms)}")
+    if request.prompt_tokens:
+        cached = f" ({compact(request.cached_tokens)} cached)" if request.cached_tokens else ""
+        thinking = f" ({compact(request.thinking_tokens)} thinking)" if request.thinking_tokens else ""
+        parts.append(f"{compact(request.prompt_tokens)}{cached} + {compact(request.output_tokens)}{thinking} tokens")
+    if request.cost_usd:
+        parts.append(dollars(request.cost_usd))
+    return ", ".join(parts)
+
+
+def print_request(console: Console, request: Request, depth: Depth, *, task: bool) -> None:
+    """Print it. ``task``: also whose call it was."""
+    line = Line(f"{clock(request.at)}  ", "dim")
+    line.append(inert.line(request.request_type), "bold")
+    if task:
+        line.append(f"  {inert.line(f'{request.task_type} {request.key}')}", "cyan")
+    if request.model:
+        line.append(f"  {inert.line(request.model)}")
+    line.append(f"  {inert.line(request.outcome)}", "green" if request.outcome == OK else "bold yellow")
+    line.append(f"  {figures(request)}")
+    console.print(line)
+    if request.error:
+        _indented(console, inert.line(f"error: {request.error}", None if depth == "all" else 400), "yellow")
+    if depth == "figures":
+        return
+    if depth == "all":
+        _whole(console, request)
+        return
+    parts = request.request.get("parts")
+    asked = str(parts[-1]) if isinstance(parts, list) and parts else request.prompt
+    for title, text in (("asked", asked), ("answered", request.answer)):
+        if text:
+            _titled(console, title, text if len(text) <= SHORT else f"{text[:SHORT].rstrip()}…")
+
+
+def _whole(console: Console, request: Request) -> None:
+    told: list[tuple[str, str]] = []
+    system, parts = request.request.get("system"), request.request.get("parts")
+    if system:
+        told.append(("system instruction", str(system)))
+    if isinstance(parts, list):
+        told += [(f"part {number} of {len(parts)}", str(part)) for number, part in enumerate(parts, 1)]
+    others = {name: value for name, value in request.request.items() if name not in ("system", "parts")}
+    if others:
+        told.append(("request", json.dumps(others, ensure_ascii=False, default=str, indent=2)))
+    if request.answer:
+        told.append(("answer", _pretty(request.answer)))
+    others = {name: value for name, value in request.response.items() if name not in ("text", "answer")}
+    if others:
+        told.append(("response", json.dumps(others, ensure_ascii=False, default=str)))
+    for title, text in told:
+        _titled(console, title, text)
+
+
+def _pretty(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+    except ValueError:
+        return text
+
+
+def _titled(console: Console, title: str, text: str) -> None:
+    _indented(console, f"── {title} ──", "dim")
+    _indented(console, inert.block(text), "")
+
+
+def _indented(console: Console, text: str, style: str) -> None:
+    if console.is_terminal:
+        console.print(Padding(Line(text, style), (0, 0, 0, 4)))
+    else:
+        console.print(Line("\n".join(f"    {line}" for line in text.split("\n")), style))

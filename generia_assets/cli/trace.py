@@ -1,0 +1,175 @@
+"""``generia trace``: from a post, or a person, back to everything that led there (R14).
+
+Here: how it is printed. Not here: the chain (reading/traces.py).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text as Line
+
+from generia_assets.cli import inert
+from generia_assets.cli.completion import complete_world
+from generia_assets.cli.console import CommandError, own_name, results
+from generia_assets.cli.formats import as_json, dollars, duration
+from generia_assets.cli.known import known, open_database
+from generia_assets.cli.order_options import Json
+from generia_assets.cli.parsers import choice
+from generia_assets.cli.requests_shown import Depth, print_request
+from generia_assets.durable.status import State
+from generia_assets.reading import traces
+from generia_assets.reading.names import Item, UnknownItemError, item_named, published
+from generia_assets.reading.traces import Step, StepName, Trace
+from resources.mongo import MongoDatabase
+
+WorldOrPost = Annotated[
+    str,
+    typer.Argument(
+        metavar="WORLD|POST",
+        help="A world's id, to be followed by an item; or the id that a post has on the platform, alone.",
+        show_default=False,
+        autocompletion=complete_world,
+    ),
+]
+AnItem = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[ITEM]",
+        help="In that world: a post's key (c0007-p0003), a person's key (c0007) or @username, a platform's id, or world.",
+        show_default=False,
+    ),
+]
+
+
+class Steps(StrEnum):
+    """The steps that --step can choose."""
+
+    ORDER = "order"
+    DESCRIPTION = "description"
+    WORLD_PICTURES = "world-pictures"
+    CONCEPT = "concept"
+    CHARACTER = "character"
+    AVATAR = "avatar"
+    IDEA = "idea"
+    POST = "post"
+    PICTURE = "picture"
+
+
+OneStep = Annotated[
+    Steps | None,
+    typer.Option(
+        "--step",
+        parser=choice(Steps),
+        metavar="STEP",
+        help="Only this step: description, concept, character, avatar, idea, post, picture, …",
+    ),
+]
+Full = Annotated[bool, typer.Option("--full", help="Whole prompts and answers, instead of their beginnings.")]
+
+_MADE = {
+    StepName.ORDER: ("user_prompt",),
+    StepName.DESCRIPTION: ("name", "description_short", "visual_style"),
+    StepName.CONCEPT: ("display_name", "username", "concept"),
+    StepName.CHARACTER: ("display_name", "username", "bio", "personality", "speaking_style", "moderation"),
+    StepName.AVATAR: ("avatar",),
+    StepName.IDEA: ("moment", "idea", "form", "event", "mentions"),
+    StepName.POST: ("content", "hashtags", "mood", "context", "image_prompt", "deleted_reason"),
+    StepName.PICTURE: ("image", "post_id"),
+}
+
+
+def trace(world: WorldOrPost, item: AnItem = None, step: OneStep = None, full: Full = False, json: Json = False) -> None:
+    """Follow a post, or a person, back to the prompts and answers that made it.
+
+    The chain is description, concept, character, idea, post, picture; of each step what it made, and the exact requests and
+    answers with model, tokens, price and time. Platform calls are shown as figures.
+
+    \b
+    generia trace 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 c0007-p0003
+    generia trace 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 @mira --step character --full
+    generia trace 7d5b0c7e-8f0e-5a39-9d51-3f1f0f6b2a11 --json | jq '.steps[].cost_usd'
+    """
+    with open_database() as database:
+        meant = _meant(database, world, item)
+        try:
+            found = traces.trace(database, meant.world_id, meant.key)
+        except UnknownItemError as error:
+            raise CommandError(f"{error}. `{own_name()} show {meant.world_id} posts` lists what is there") from None
+    if step is not None:
+        found = _only(found, StepName(step.value.replace("-", " ")))
+    if json:
+        typer.echo(as_json(found))
+        return
+    _print(results(), found, "all" if full else "texts")
+
+
+def _meant(database: MongoDatabase, world: str, item: str | None) -> Item:
+    if item is None:
+        post = published(database, world)
+        if post is None:
+            raise CommandError(
+                f"{inert.line(world, 80)}: no published post has this id. Give WORLD and an item, such as "
+                f"`{own_name()} trace WORLD c0000-p0000`; `{own_name()} show WORLD posts` lists keys"
+            )
+        return post
+    known(database, world)
+    try:
+        return item_named(database, world, item)
+    except UnknownItemError as error:
+        raise CommandError(inert.line(str(error))) from None
+
+
+def _only(found: Trace, name: StepName) -> Trace:
+    steps = tuple(step for step in found.steps if step.name is name)
+    if not steps:
+        there = ", ".join(step.name.value.replace(" ", "-") for step in found.steps)
+        raise CommandError(f"--step {name.value.replace(' ', '-')}: no step of {found.key}; it has {there}", 2)
+    return found.model_copy(update={"steps": steps})
+
+
+def _print(console: Console, found: Trace, depth: Depth) -> None:
+    who = f"  {inert.line(found.display_name)} @{inert.line(found.username)}" if found.username else ""
+    console.print(Line(f"{found.kind} {found.key}{who}", "bold"))
+    console.print(Line(f"of {inert.line(found.world_name) or 'a world without a name yet'} ({found.world_id})"))
+    for name, value in (("on the platform", found.post_id or found.character_id), ("it alone cost", dollars(found.own_cost_usd))):
+        if value:
+            console.print(Line(f"{name}: {inert.line(value)}"))
+    for number, step in enumerate(found.steps, 1):
+        console.print()
+        _print_step(console, number, step, depth)
+
+
+def _print_step(console: Console, number: int, step: Step, depth: Depth) -> None:
+    line = Line(f"{number}. {step.name.value}", "bold cyan")
+    line.append(f"  {inert.line(step.key)}  ", "cyan")
+    line.append(step.status.value.replace("_", " "), "" if step.status is State.COMPLETED else "yellow")
+    details = [f"{step.attempts} attempts"] if step.attempts > 1 else []
+    if step.ended_at and step.started_at:
+        details.append(duration(1000 * (step.ended_at - step.started_at).total_seconds()))
+    if step.cost_usd:
+        details.append(dollars(step.cost_usd) + (f" for {step.items} items together" if step.items > 1 else ""))
+    line.append("".join(f", {detail}" for detail in details))
+    console.print(line)
+    if step.error:
+        console.print(Line(f"    {inert.line(step.error, 400)}", "yellow"))
+    for field in _MADE.get(step.name, ()):
+        if value := _plain((step.made or {}).get(field)):
+            made = Line(f"    {field}: ", "dim")
+            made.append(inert.line(value, 600), "not dim")
+            console.print(made)
+    for request in step.requests:
+        print_request(console, request, "figures" if request.api == "platform" else depth, task=False)
+    if not step.requests and step.name is not StepName.ORDER:
+        console.print(Line("    no requests are kept of it (any more: HISTORY_TTL_DAYS)", "dim"))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return str(value.get("url") or "")
+    if isinstance(value, list | tuple):
+        return ", ".join(str(one) for one in value)
+    return str(value or "")

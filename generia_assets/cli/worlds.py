@@ -1,0 +1,168 @@
+"""The worlds themselves: ``generia list``, and ``generia status`` of one of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from pymongo import DESCENDING
+from rich.table import Table
+from rich.text import Text as Line
+
+from generia_assets.cli import inert
+from generia_assets.cli.completion import complete_world
+from generia_assets.cli.console import own_name, results
+from generia_assets.cli.displays import progress_line
+from generia_assets.cli.formats import ago, as_json, dollars, moment
+from generia_assets.cli.known import known, open_database
+from generia_assets.cli.order_options import Json, JsonLines
+from generia_assets.cli.panel import STAGE_WORDS
+from generia_assets.cli.parsers import choice, whole
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.status import State, WorldStatus
+from resources.mongo import MongoDocument
+
+
+class Which(StrEnum):
+    """Which worlds are listed: the contract's states, and those in progress that nobody works on."""
+
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    PARKED = "parked"
+
+
+AnyWorld = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[WORLD]",
+        help="A world's id; without it the newest worlds are listed.",
+        show_default=False,
+        autocompletion=complete_world,
+    ),
+]
+WhichOption = Annotated[
+    Which | None,
+    typer.Option(
+        "--state",
+        parser=choice(Which),
+        metavar="STATE",
+        help="Only worlds that are pending, in_progress, completed, failed, or parked (waiting to be resumed).",
+    ),
+]
+Limit = Annotated[int, typer.Option("--limit", parser=whole(1, 10_000), metavar="NUMBER", help="At most so many worlds.")]
+
+
+def status(world: AnyWorld = None, json: Json = False) -> None:
+    """Show one world's state: stages, counters, costs, what it waits for, what failed.
+
+    Without WORLD the newest worlds are listed, as by `list`.
+
+    \b
+    generia status 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10
+    generia status 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --json | jq .cost_usd
+    """
+    if world is None:
+        list_worlds(json=json)
+        return
+    with open_database() as database:
+        _show(known(database, world), json=json)
+
+
+def list_worlds(state: WhichOption = None, limit: Limit = 20, json: JsonLines = False) -> None:
+    """List worlds, those that changed last first: state, people, posts, dollars.
+
+    \b
+    generia list --state in_progress
+    generia list --state parked --json | jq -r ._id | xargs -n1 generia resume
+    """
+    with open_database() as database:
+        records = database[STATUS].find(_wanted(state)).sort("updated_at", DESCENDING).limit(limit)
+        found = [WorldStatus.model_validate(record) for record in records]
+    if json:
+        for one in found:
+            typer.echo(as_json(one))
+        return
+    if not found:
+        say = "No world was ordered yet" if state is None else f"No world is {state.value}"
+        results().print(f'{say}. To order one: {own_name()} send --prompt "a harbour on the back of a whale"')
+        return
+    results().print(_table(found))
+
+
+def _wanted(state: Which | None) -> MongoDocument:
+    if state is None:
+        return {}
+    if state is Which.PARKED:
+        return {"parked": {"$ne": None}, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}}
+    return {"status": state.value}
+
+
+def _table(worlds: list[WorldStatus]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("world", "name", "state"):
+        table.add_column(column, no_wrap=True)
+    for column in ("people", "posts", "dollars", "changed"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for one in worlds:
+        table.add_row(
+            Line(inert.line(one.world_id)),
+            Line(inert.line(one.name, 18)),
+            Line(_state(one), _STYLES.get(one.status, "")),
+            _counted(one.users_created, one.users_predicted),
+            _counted(one.posts_created, one.posts_predicted),
+            f"{one.cost_usd:.3f}",
+            ago(one.updated_at),
+        )
+    return table
+
+
+_STYLES = {State.COMPLETED: "green", State.FAILED: "red", State.IN_PROGRESS: "yellow"}
+
+
+def _state(world: WorldStatus) -> str:
+    if world.parked and not world.done:
+        return f"parked: {world.parked.kind}"
+    return "in progress" if world.status is State.IN_PROGRESS else world.status.value
+
+
+def _counted(made: int, wanted: int) -> str:
+    return str(made) if made == wanted else f"{made}/{wanted}"
+
+
+def _show(world: WorldStatus, *, json: bool) -> None:
+    if json:
+        typer.echo(as_json({**world.model_dump(mode="json", by_alias=True), "cost_usd": round(world.cost_usd, 6)}))
+        return
+    console = results()
+    console.print(Line(f"{inert.line(world.name) or '(no name yet)'}  {world.world_id}", "bold"))
+    rows = [
+        ("prompt", inert.line(str(world.parameters.get("user_prompt", "")), 300)),
+        ("state", progress_line(world)),
+        ("stages", ", ".join(f"{STAGE_WORDS[stage.name]} {stage.status.value.replace('_', ' ')}" for stage in world.stages)),
+        ("tasks", f"{world.tasks_completed} completed, {world.tasks_failed} failed, {world.task_predicted} planned"),
+        ("calls", f"{world.api_calls_made_LLM} of at most {world.api_call_limits_LLM} of the model"),
+        ("pictures", f"{world.api_calls_made_images} of at most {world.api_call_limits_images}"),
+        ("cost", _cost(world)),
+        ("ordered", f"{moment(world.created_at)} UTC, changed {ago(world.updated_at)}"),
+        ("owner", f"run {world.owner.run_id}" if world.owner.run_id else "nobody works on it now"),
+        ("generation", f"{world.generation or 'none yet'}, taken up {world.takeovers} times after a death"),
+    ]
+    if world.parked is not None:
+        rows.append(("parked", f"{world.parked.kind}, {ago(world.parked.since)}"))
+    rows += [("failed", inert.line(f"{one.type} {one.key}: {one.error}", 200)) for one in world.failures]
+    for name, text in rows:
+        line = Line(f"  {name:12}", "dim")
+        line.append(text, "not dim")
+        console.print(line)
+    if world.failures:
+        console.print(f"  To try again what failed: {own_name()} resume {world.world_id} --retry-failed")
+    elif world.parked is not None and not world.done:
+        console.print(f"  To let it go on: {own_name()} resume {world.world_id}")
+
+
+def _cost(world: WorldStatus) -> str:
+    cap = "no cap" if world.cost_limit_usd is None else f"cap {dollars(world.cost_limit_usd)}"
+    return f"{dollars(world.llm_cost_total)} model + {dollars(world.image_cost_total)} pictures ({cap})"
