@@ -48,14 +48,21 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Steer it": {
         "stop": Entry("steer", "stop", "Stop a world; what exists stays."),
         "resume": Entry("steer", "resume", "Let a stopped or failed world go on where it stands."),
+        "rerun": Entry("rerun", "rerun", "Make a part of a world, one person or one post again, by Kafka message."),
     },
     "Look at it": {
-        "status": Entry("look", "status", "Show one world's state in detail, or a table of the newest worlds."),
-        "show": Entry("look", "show", "Show every object that MongoDB keeps of a world."),
-        "stats": Entry("look", "stats", "Count a world's requests: calls, tokens, dollars, times."),
-        "logs": Entry("look", "logs", "Show the logs of the parts that demo and dev start."),
+        "list": Entry("worlds", "list_worlds", "List worlds, those that changed last first: state, people, posts, dollars."),
+        "status": Entry("worlds", "status", "Show one world's state: stages, counters, costs, what it waits for, what failed."),
+        "view": Entry("view", "view", "Serve the worlds' pages, those in the making too, until Ctrl-C."),
+        "show": Entry("show", "show", "Show every object that MongoDB keeps of a world, by section, type and id."),
+        "trace": Entry("trace", "trace", "Follow a post, or a person, back to the prompts and answers that made it."),
+        "history": Entry("history", "history", "List a world's requests and answers, filtered."),
+        "stats": Entry("stats", "stats", "Count what a world took: tasks, calls, times, tokens, dollars, and where its time went."),
+        "logs": Entry("logs", "logs", "Show a world's own log, or a log of the parts that demo and dev start."),
+        "export": Entry("export", "export", "Write a whole world into a folder: JSON Lines by section, and a book in Markdown."),
     },
     "Keep it running": {
+        "doctor": Entry("doctor", "doctor", "Say what is reachable, what is misconfigured, and what to do about it."),
         "dead-letters": Entry(
             "dead_letters",
             "dead_letters",

@@ -1,0 +1,249 @@
+"""The server of the worlds' pages: its routes, what each reads, and the headers that everything is sent with.
+
+Here: requests to pages. They are plain functions that Starlette runs on its threads, since reading and rendering block; only the
+live feed (live.py) stands on the event loop. Not here: starting it (cli/view.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from pymongo.errors import PyMongoError
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from generia_assets.pages import pages
+from generia_assets.pages.links import ServedLinks
+from generia_assets.pages.live import LiveFeed, last_number
+from generia_assets.pages.pages import WorldPages
+from generia_assets.reading.feed import feed_page, post, posts_of
+from generia_assets.reading.names import UnknownItemError
+from generia_assets.reading.people import people_page, person
+from generia_assets.reading.shelves import Shelves, settled
+from generia_assets.reading.traces import trace
+from generia_assets.reading.worlds import WorldView, world, worlds_page
+from resources.media_files import EXTENSIONS
+from resources.mongo import MongoDatabase, connect, connect_async
+
+STATIC = Path(__file__).with_name("static")
+STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+PICTURE_TYPES = {f".{extension}": mime for mime, extension in EXTENSIONS.items()}
+
+HEADERS = {
+    # Pictures may lie on the real platform's servers; nothing else comes from elsewhere, and no script or style stands in a page.
+    "content-security-policy": "default-src 'none'; img-src 'self' https: http:; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the pages read: a database, by its address, and the folder of the local platform's pictures."""
+
+    mongodb_uri: str
+    database: str
+    media: Path
+
+
+def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) -> Starlette:
+    """The application. ``closing`` tells open live feeds that the server wants to end."""
+
+    @asynccontextmanager
+    async def connected(app: Starlette) -> AsyncIterator[None]:
+        with connect(source.mongodb_uri) as client:
+            async with connect_async(source.mongodb_uri) as live_client:
+                app.state.database = client[source.database]
+                app.state.live = LiveFeed(live_client[source.database], client[source.database], closing)
+                app.state.source = source
+                yield
+
+    routes = [
+        Route("/", _worlds),
+        Route("/worlds/{world_id}", _feed),
+        Route("/worlds/{world_id}/people", _people),
+        Route("/worlds/{world_id}/about", _about),
+        Route("/worlds/{world_id}/characters/{key}", _person),
+        Route("/worlds/{world_id}/posts/{key}", _post),
+        Route("/worlds/{world_id}/live", _live),
+        Route("/media/{path:path}", _picture),
+        Route("/static/{name}", _static),
+        Route("/health", _health),
+    ]
+    errors = {HTTPException: _http_problem, PyMongoError: _outage}
+    return Starlette(routes=routes, middleware=[Middleware(_Headers)], exception_handlers=errors, lifespan=connected)
+
+
+class _Headers:
+    """Adds ``HEADERS`` to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def _worlds(request: Request) -> Response:
+    page = worlds_page(_database(request), before=_moment(request.query_params.get("before", "")))
+    older = f"/?before={quote(page.before.isoformat())}" if page.before else None
+    return _html(pages.worlds(page, ServedLinks(""), older=older))
+
+
+def _feed(request: Request) -> Response:
+    before = request.query_params.get("before", "")
+    last = last_number(_database(request), _world_id(request))  # before the documents: what comes meanwhile is told again
+
+    def read(shelves: Shelves) -> Response:
+        view, links = _known(shelves)
+        page = feed_page(shelves, before=before)
+        older = f"{links.feed()}?before={quote(page.before)}" if page.before else None
+        live = f"{links.feed()}/live?after={last}" if view.growing and not before else None
+        people = people_page(shelves)
+        return _html(WorldPages(view, links).feed(page, people, first=not before, older=older, live=live))
+
+    return _settled(request, read)
+
+
+def _people(request: Request) -> Response:
+    def read(shelves: Shelves) -> Response:
+        view, links = _known(shelves)
+        page = people_page(shelves, after=request.query_params.get("after", ""))
+        onward = f"{links.people()}?after={quote(page.after)}" if page.after else None
+        return _html(WorldPages(view, links).people(page, onward=onward))
+
+    return _settled(request, read)
+
+
+def _about(request: Request) -> Response:
+    def read(shelves: Shelves) -> Response:
+        view, links = _known(shelves)
+        return _html(WorldPages(view, links).about())
+
+    return _settled(request, read)
+
+
+def _person(request: Request) -> Response:
+    key = request.path_params["key"]
+
+    def read(shelves: Shelves) -> Response:
+        view, links = _known(shelves)
+        found = person(shelves, key)
+        if found is None:
+            return _html(WorldPages(view, links).missing("missing_person"), 404)
+        page = posts_of(shelves, key, before=request.query_params.get("before", ""))
+        older = f"{links.person(key)}?before={quote(page.before)}" if page.before else None
+        return _html(WorldPages(view, links).person(found, page, older=older))
+
+    return _settled(request, read)
+
+
+def _post(request: Request) -> Response:
+    key = request.path_params["key"]
+
+    def read(shelves: Shelves) -> Response:
+        view, links = _known(shelves)
+        found = post(shelves, key)
+        if found is None:
+            return _html(WorldPages(view, links).missing("missing_post"), 404)
+        try:
+            origin = trace(shelves.database, shelves.world_id, key)
+        except UnknownItemError:  # its tasks are gone, the post is not
+            origin = None
+        return _html(WorldPages(view, links).post(found, origin))
+
+    return _settled(request, read)
+
+
+async def _live(request: Request) -> Response:
+    live: LiveFeed = request.app.state.live
+    return await live.answer(request)
+
+
+def _picture(request: Request) -> Response:
+    source: Source = request.app.state.source
+    return _file(source.media, request.path_params["path"], PICTURE_TYPES)
+
+
+def _static(request: Request) -> Response:
+    return _file(STATIC, request.path_params["name"], STATIC_TYPES)
+
+
+def _health(request: Request) -> Response:
+    _database(request).command("ping")
+    return PlainTextResponse("ok")
+
+
+def _file(root: Path, name: str, types: dict[str, str]) -> Response:
+    """A file below the folder, if it is of a known type. Links in the file system lead nowhere else either."""
+    folder = root.resolve()
+    path = (folder / name).resolve() if "\0" not in name else folder
+    if not path.is_relative_to(folder) or path.suffix not in types or not path.is_file():
+        raise HTTPException(404, "This file is not here.")
+    return FileResponse(path, media_type=types[path.suffix], headers={"cache-control": "max-age=3600"})
+
+
+def _http_problem(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    known = status == 404
+    title = str(error.detail) if isinstance(error, HTTPException) and known else "This cannot be done"
+    advice = "Look at the list of all worlds, or ask `generia list` for their ids." if known else "Pages can be read, nothing else."
+    return _html(pages.problem(ServedLinks(""), status=status, title=title, advice=advice), status)
+
+
+def _outage(request: Request, error: Exception) -> Response:
+    del request
+    title = "MongoDB does not answer"
+    advice = f"The pages are here again when it is ({type(error).__name__}). `generia doctor` says what is reachable."
+    return _html(pages.problem(ServedLinks(""), status=503, title=title, advice=advice), 503)
+
+
+def _settled(request: Request, read: Callable[[Shelves], Response]) -> Response:
+    return settled(_database(request), _world_id(request), read)
+
+
+def _known(shelves: Shelves) -> tuple[WorldView, ServedLinks]:
+    view = world(shelves)
+    if view is None:
+        raise HTTPException(404, "There is no such world here.")
+    return view, ServedLinks(shelves.world_id)
+
+
+def _database(request: Request) -> MongoDatabase:
+    database: MongoDatabase = request.app.state.database
+    return database
+
+
+def _world_id(request: Request) -> str:
+    return str(request.path_params["world_id"])
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _html(body: str, status: int = 200) -> Response:
+    return HTMLResponse(body, status, headers={"cache-control": "no-store"})

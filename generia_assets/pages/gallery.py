@@ -1,0 +1,140 @@
+"""The gallery: a finished world as a folder of files that opens without a server.
+
+Here: which files there are, and their pictures beside them (hard links where the file system allows, else copies). The new folder
+takes the place of the former one when it is whole. Not here: the pages themselves (pages.py, the same as the server's).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from generia_assets.pages.links import FileLinks, is_elsewhere, media_file
+from generia_assets.pages.pages import WorldPages
+from generia_assets.reading.feed import FeedPage, FeedPost, feed_page, posts_of
+from generia_assets.reading.people import PeoplePage, people_page, person
+from generia_assets.reading.shelves import Shelves
+from generia_assets.reading.traces import Trace, trace
+from generia_assets.reading.worlds import WorldView, world
+from resources.mongo import MongoDatabase
+
+STATIC = Path(__file__).with_name("static")
+MOST_TRACES = 200
+"""Posts up to which each post's page tells where it came from, some 100 KB a page; the served pages tell it of any world."""
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """One world on its way into a folder."""
+
+    shelves: Shelves
+    view: WorldView
+    folder: Path
+    media: Path
+
+    def pages(self, up: int = 0) -> WorldPages:
+        return WorldPages(self.view, FileLinks(up))
+
+    def write(self, path: str, html: str) -> None:
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(html, "utf-8")
+
+    def picture(self, url: str) -> None:
+        """Put a picture beside the pages; one that is gone stays a hole in a page, not the end of all of them."""
+        source, target = self.media.parent / url, self.folder / media_file(url)
+        if is_elsewhere(url) or target.exists() or not source.is_file():
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:  # another file system, or one without hard links
+            shutil.copyfile(source, target)
+
+
+def write_gallery(database: MongoDatabase, world_id: str, *, galleries: Path, media: Path) -> Path:
+    """Write the world's pages into a folder of its own and return its index page.
+
+    ``media`` is the folder of the local platform's pictures. Raises ``LookupError`` for a world that nobody ordered, ``OSError``
+    when the disk refuses.
+    """
+    shelves = Shelves.of(database, world_id)
+    view = world(shelves)
+    if view is None:
+        raise LookupError(f"world {world_id}: nobody ordered it here")
+    place, unfinished = galleries / world_id, galleries / f".{world_id}.new"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(STATIC, unfinished / "static")
+    writer = _Writer(shelves, view, unfinished, media)
+    _write_feed(writer)
+    _write_people(writer)
+    writer.write("about.html", writer.pages().about())
+    if view.images is not None:
+        writer.picture(view.images.header.url)
+        writer.picture(view.images.icon.url)
+    shutil.rmtree(place, ignore_errors=True)
+    unfinished.rename(place)
+    return place / "index.html"
+
+
+def _write_feed(writer: _Writer) -> None:
+    people = people_page(writer.shelves)
+    traced = writer.view.status.posts_created <= MOST_TRACES
+    for number, (page, older) in enumerate(_feed_pages(lambda before: feed_page(writer.shelves, before=before)), start=1):
+        onward = _numbered("index", number + 1) if older else None
+        html = writer.pages().feed(page, people, first=number == 1, older=onward, live=None)
+        writer.write(_numbered("index", number), html)
+        for post in page.posts:
+            writer.write(f"posts/{post.key}.html", writer.pages(1).post(post, _trace(writer, post) if traced else None))
+            if post.image is not None:
+                writer.picture(post.image.url)
+
+
+def _trace(writer: _Writer, post: FeedPost) -> Trace | None:
+    try:
+        return trace(writer.shelves.database, writer.shelves.world_id, post.key)
+    except LookupError:  # its tasks are gone, the post is not
+        return None
+
+
+def _write_people(writer: _Writer) -> None:
+    for number, page in enumerate(_people_pages(writer.shelves), start=1):
+        onward = _numbered("people", number + 1) if page.after else None
+        writer.write(_numbered("people", number), writer.pages().people(page, onward=onward))
+        for card in page.people:
+            _write_person(writer, card.key)
+            if card.avatar is not None:
+                writer.picture(card.avatar.url)
+
+
+def _write_person(writer: _Writer, key: str) -> None:
+    found = person(writer.shelves, key)
+    if found is None:
+        return
+    for number, (page, older) in enumerate(_feed_pages(lambda before: posts_of(writer.shelves, key, before=before)), start=1):
+        onward = _numbered(key, number + 1) if older else None
+        writer.write(f"characters/{_numbered(key, number)}", writer.pages(1).person(found, page, older=onward))
+
+
+def _feed_pages(read: Callable[[str], FeedPage]) -> Iterator[tuple[FeedPage, str | None]]:
+    """All pages of a feed, at least one, each with the key that the next goes on after."""
+    before: str | None = ""
+    while before is not None:
+        page = read(before)
+        before = page.before
+        yield page, before
+
+
+def _people_pages(shelves: Shelves) -> Iterator[PeoplePage]:
+    after: str | None = ""
+    while after is not None:
+        page = people_page(shelves, after=after)
+        after = page.after
+        yield page
+
+
+def _numbered(name: str, number: int) -> str:
+    return f"{name}.html" if number == 1 else f"{name}-{number}.html"

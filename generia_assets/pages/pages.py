@@ -1,0 +1,135 @@
+"""The pages: each a function from what was read to HTML, the same for the server and for files.
+
+Here: what a template is given. Not here: reading it (reading/), and where a page is to be found (links.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from generia_assets.content import pictures
+from generia_assets.pages import texts
+from generia_assets.pages.graph import graph_of
+from generia_assets.pages.links import Links
+from generia_assets.pages.voice import Voice, voice
+from generia_assets.reading.feed import FeedPage, FeedPost
+from generia_assets.reading.people import PeoplePage, Person, PersonCard, Tie
+from generia_assets.reading.traces import Trace
+from generia_assets.reading.worlds import WorldsPage, WorldView
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for filter_ in (
+        texts.paragraphs,
+        texts.linked,
+        texts.initials,
+        texts.hue,
+        texts.money,
+        texts.number,
+        texts.duration,
+        texts.instant,
+        texts.shortened,
+    ):
+        environment.filters[filter_.__name__] = filter_
+    environment.globals["sizes"] = pictures
+    return environment
+
+
+class WorldPages:
+    """The pages of one world, as it stands in ``view``, with these addresses."""
+
+    def __init__(self, view: WorldView, links: Links) -> None:
+        self._view = view
+        self._links = links
+        self._voice = voice(view.language)
+
+    def feed(self, page: FeedPage, people: PeoplePage, *, first: bool, older: str | None, live: str | None) -> str:
+        """The feed; ``first``: with its newest posts. ``older`` goes on, ``live`` is where a growing world tells its news."""
+        return self._page("feed.html", page=page, people=people, first=first, older=older, live=live)
+
+    def people(self, people: PeoplePage, *, onward: str | None) -> str:
+        """Who is who: the picture of their ties, and everybody's card."""
+        return self._page("people.html", people=people, graph=graph_of(people.people, people.ties), onward=onward)
+
+    def person(self, person: Person, page: FeedPage, *, older: str | None) -> str:
+        """A person: who they are, whom they know, what they posted."""
+        known = [relation.person for relation in person.known if relation.person is not None]
+        ties = [
+            Tie(one=person.card.key, other=relation.person.key, kinds=(relation.relationship_type,))
+            for relation in person.known
+            if relation.person is not None
+        ]
+        graph = graph_of([person.card, *known], ties) if known else None
+        return self._page("person.html", person=person, page=page, graph=graph, older=older)
+
+    def post(self, post: FeedPost, trace: Trace | None) -> str:
+        """A post, and where it came from (None: not told here)."""
+        return self._page("post.html", post=post, trace=trace)
+
+    def about(self) -> str:
+        """The world's description, history and calendar."""
+        return self._page("about.html")
+
+    def missing(self, what: str) -> str:
+        """A page of this world that is not there; ``what`` is a word of words.yaml."""
+        return self._page("missing.html", what=what)
+
+    def post_card(self, post: FeedPost) -> str:
+        """One post of the feed, to be put into a page that is open."""
+        return self._fragment("card.html", post=post)
+
+    def person_chip(self, person: PersonCard) -> str:
+        """One person of the row above the feed, to be put into a page that is open."""
+        return self._fragment("chip.html", person=person)
+
+    def portrait(self, person: PersonCard) -> str:
+        """A person's portrait, to take the place of their initials in a page that is open."""
+        return self._fragment("portrait.html", person=person)
+
+    def progress(self) -> str:
+        """How far the world is, to be put into a page that is open."""
+        return self._fragment("progress.html")
+
+    @property
+    def title(self) -> str:
+        """The world's name in the words of its pages."""
+        return self._view.name or self._voice.words["unnamed"]
+
+    def masthead(self) -> str:
+        """The world's name and pictures, to be put into a page that is open."""
+        return self._fragment("masthead.html")
+
+    def _fragment(self, template: str, **values: object) -> str:
+        return self._page(f"fragments/{template}", **values)
+
+    def _page(self, template: str, **values: object) -> str:
+        return _render(template, self._links, self._voice, {"world": self._view, **values})
+
+
+def worlds(page: WorldsPage, links: Links, *, older: str | None) -> str:
+    """All worlds."""
+    voices: Sequence[Voice] = [voice(view.language) for view in page.worlds]
+    return _render("worlds.html", links, voice(""), {"page": page, "voices": voices, "older": older})
+
+
+def problem(links: Links, *, status: int, title: str, advice: str) -> str:
+    """A page that says what is wrong and what to do."""
+    return _render("problem.html", links, voice(""), {"status": status, "title": title, "advice": advice})
+
+
+def _render(template: str, links: Links, speaking: Voice, values: Mapping[str, object]) -> str:
+    return _environment().get_template(template).render(links=links, voice=speaking, words=speaking.words, **values)

@@ -1,0 +1,51 @@
+"""In which language a page speaks, and which way it is read.
+
+Here: the words of the pages themselves (words.yaml) and the ``lang`` and ``dir`` of page and content. A page speaks its world's
+language where we have its words, else English, and its content is marked with its own language. Not here: what people of the world
+say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from generia_assets.content import languages
+
+_WORDS = Path(__file__).with_name("words.yaml")
+_ENGLISH = "en"
+_RIGHT_TO_LEFT = ("Hebrew", "Arabic")
+_RIGHT_TO_LEFT_CODES = {"Persian": "fa", "Farsi": "fa", "Urdu": "ur", "Yiddish": "yi", "Pashto": "ps", "Kurdish": "ckb"}
+"""Languages the program does not know otherwise, that are written from right to left."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """``lang``: the page's own language; ``content``: its content's, '' where unknown; ``dir``: which way the page is read."""
+
+    lang: str
+    content: str
+    dir: str
+    words: Mapping[str, str]
+
+
+def voice(language: str) -> Voice:
+    """The voice for a world in this language (its English name), '' if unknown."""
+    known = languages.find(language) if language else None
+    code = _RIGHT_TO_LEFT_CODES.get(language, "")
+    if known is not None:
+        code = next((name for name in known.own if len(name) == 2 and name.isascii()), "")
+    turned = (known is not None and known.script in _RIGHT_TO_LEFT) or language in _RIGHT_TO_LEFT_CODES
+    spoken = code if code in all_words() else _ENGLISH
+    return Voice(spoken, code, "rtl" if turned else "ltr", all_words()[spoken])
+
+
+@cache
+def all_words() -> Mapping[str, Mapping[str, str]]:
+    """The pages' words, by language code."""
+    words: dict[str, dict[str, str]] = yaml.safe_load(_WORDS.read_text("utf-8"))
+    return words

@@ -1,0 +1,137 @@
+"""Shelves: where each asset's documents of one world are at this moment, and how some of them are read in order and in bounds.
+
+Here: an asset that is materialized is read from its collection; one that is still being made, from its completed tasks of the
+present generation. Queries are written once for both (``Shelf.field``). Not here: whole assets in a stream
+(resources/document_store.py), assets whose tasks make many documents at once (briefs: traces.py finds them), and what documents
+mean to people (worlds.py, people.py, feed.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from generia_assets.assets.materialized import ASSETS, AssetKind
+from generia_assets.content.documents import Document
+from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.status import State
+from resources.document_store import POINTERS, TRIES
+from resources.mongo import MongoDatabase, MongoDocument
+
+DocumentT = TypeVar("DocumentT", bound=Document)
+ResultT = TypeVar("ResultT")
+
+_MOMENT = TypeAdapter(datetime)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The documents of one asset of a world. ``prefix`` is what stands before a document's fields in the stored record."""
+
+    database: MongoDatabase
+    collection: str
+    filter: MongoDocument
+    prefix: str = ""
+
+    def field(self, name: str) -> str:
+        """The path of a document's field in the stored record. (A task has the key of its document, and an index on it.)"""
+        return name if name == "key" else self.prefix + name
+
+    def moment(self, value: datetime) -> object:
+        """A moment as it is stored here, to compare with."""
+        return _MOMENT.dump_python(value, mode="json") if self.prefix else value
+
+    def find(
+        self,
+        model: type[DocumentT],
+        wanted: Mapping[str, object] | None = None,
+        *,
+        sort: Sequence[tuple[str, int]] = (("key", 1),),
+        limit: int = 0,
+    ) -> list[DocumentT]:
+        """The documents whose fields are as ``wanted`` (operators and ``$or`` as MongoDB has them), in order; 0 = all."""
+        query = {**self.filter, **self._placed(wanted or {})}
+        order = [(self.field(name), direction) for name, direction in sort]
+        found = self.database[self.collection].find(query, batch_size=limit or 500).sort(order).limit(limit)
+        return [model.model_validate(self._document(record)) for record in found]
+
+    def by_key(self, model: type[DocumentT], keys: Collection[str]) -> dict[str, DocumentT]:
+        """The documents with these keys, by key; those that are not there are left out."""
+        if not keys:
+            return {}
+        return {document.key: document for document in self.find(model, {"key": {"$in": sorted(set(keys))}})}
+
+    def one(self, model: type[DocumentT], key: str) -> DocumentT | None:
+        """The document with this key, or None."""
+        return self.by_key(model, [key]).get(key)
+
+    def count(self, wanted: Mapping[str, object] | None = None) -> int:
+        """How many documents there are of this kind."""
+        return self.database[self.collection].count_documents({**self.filter, **self._placed(wanted or {})})
+
+    def _document(self, record: MongoDocument) -> MongoDocument:
+        document: MongoDocument = record["result"] if self.prefix else record
+        return {"key": "world", **document}  # the world's description is stored under the world's id and has no key
+
+    def _placed(self, wanted: Mapping[str, object]) -> MongoDocument:
+        placed: MongoDocument = {}
+        for name, value in wanted.items():
+            if name == "$or" and isinstance(value, list):
+                placed[name] = [self._placed(choice) for choice in value]
+            else:
+                placed[self.field(name)] = value
+        return placed
+
+
+@dataclass(frozen=True)
+class Shelves:
+    """All shelves of a world, as they stand at one moment."""
+
+    database: MongoDatabase
+    world_id: str
+    generation: str
+    materializations: Mapping[str, str]
+    """The present materialization by collection."""
+
+    @classmethod
+    def of(cls, database: MongoDatabase, world_id: str) -> Shelves:
+        """Look where everything is."""
+        status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
+        ids = [f"{world_id}:{kind.place.collection}" for kind in ASSETS.values()]
+        pointers = database[POINTERS].find({"_id": {"$in": ids}}, {"materialization": 1})
+        found = {pointer["_id"].rpartition(":")[2]: pointer["materialization"] for pointer in pointers}
+        return cls(database, world_id, status.get("generation") or "", found)
+
+    def __getitem__(self, asset: str) -> Shelf:
+        kind = ASSETS[asset]
+        collection = kind.place.collection
+        if collection not in self.materializations:
+            return self._being_made(kind)
+        if kind.place.one_per_world:
+            return Shelf(self.database, collection, {"_id": self.world_id})
+        return Shelf(self.database, collection, {"world_id": self.world_id, "materialization": self.materializations[collection]})
+
+    def _being_made(self, kind: AssetKind) -> Shelf:
+        made = {
+            "world_id": self.world_id,
+            "generation": self.generation,
+            "type": kind.task_type.value,
+            "status": State.COMPLETED.value,
+        }
+        return Shelf(self.database, TASKS, made, "result.")
+
+
+def settled(database: MongoDatabase, world_id: str, read: Callable[[Shelves], ResultT]) -> ResultT:
+    """What ``read`` finds on shelves that stay where they are meanwhile: never half of an old materialization, half of a new."""
+    before = Shelves.of(database, world_id)
+    for _ in range(TRIES):
+        result = read(before)
+        after = Shelves.of(database, world_id)
+        if after == before:
+            return result
+        before = after
+    return read(before)

@@ -1,0 +1,108 @@
+"""Worlds, for those who look at them: a list of all, and one with its description, pictures and progress.
+
+Here: finished worlds and worlds in the making alike (shelves.py finds the documents). Not here: their people (people.py) and posts
+(feed.py).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+from pymongo import DESCENDING
+
+from generia_assets.content import languages
+from generia_assets.content.documents import WorldDescription, WorldImages
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.generations import Parked
+from generia_assets.durable.status import State, WorldStatus
+from generia_assets.reading.shelves import Shelves
+from resources.mongo import MongoDatabase
+
+WORLDS_PAGE = 24
+
+
+class WorldView(BaseModel):
+    """A world as it stands. ``description`` and ``images`` are None until they are made."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: WorldStatus
+    description: WorldDescription | None
+    images: WorldImages | None
+
+    @property
+    def world_id(self) -> str:
+        """The world's id."""
+        return self.status.world_id
+
+    @property
+    def name(self) -> str:
+        """Its name; '' until it has one."""
+        return self.description.name if self.description else self.status.name
+
+    @property
+    def user_prompt(self) -> str:
+        """The sentence it is made from."""
+        return str(self.status.parameters.get("user_prompt") or "")
+
+    @property
+    def language(self) -> str:
+        """The English name of the language its people write in; '' while that is not known."""
+        if self.description is not None:
+            return self.description.user_preferences.language
+        guessed = languages.guess(self.user_prompt)
+        return guessed.name if guessed else ""
+
+    @property
+    def growing(self) -> bool:
+        """Whether there may be more to see by and by: neither finished nor stopped by a person."""
+        return not over(self.status)
+
+
+class WorldsPage(BaseModel):
+    """Some worlds, those that changed last first, and the moment to go on before (None: these are the last)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    worlds: tuple[WorldView, ...]
+    before: datetime | None
+
+
+def over(status: WorldStatus) -> bool:
+    """Whether there is nothing to wait for: finished, or stopped by a person. An outage ends by itself."""
+    return status.status in (State.COMPLETED, State.FAILED) or (
+        status.parked is not None and status.parked.kind == Parked.STOPPED.value
+    )
+
+
+def world_status(database: MongoDatabase, world_id: str) -> WorldStatus | None:
+    """The world's status record, or None if nobody ordered such a world."""
+    found = database[STATUS].find_one({"_id": world_id})
+    return None if found is None else WorldStatus.model_validate(found)
+
+
+def world(shelves: Shelves) -> WorldView | None:
+    """The world these shelves belong to, or None if nobody ordered it."""
+    status = world_status(shelves.database, shelves.world_id)
+    return None if status is None else _view(shelves, status)
+
+
+def worlds_page(database: MongoDatabase, *, before: datetime | None = None, limit: int = WORLDS_PAGE) -> WorldsPage:
+    """The worlds that changed last before this moment."""
+    wanted = {} if before is None else {"updated_at": {"$lt": before}}
+    records = database[STATUS].find(wanted).sort("updated_at", DESCENDING).limit(limit + 1)
+    found = [WorldStatus.model_validate(record) for record in records]
+    shown = found[:limit]
+    return WorldsPage(
+        worlds=tuple(_view(Shelves.of(database, status.world_id), status) for status in shown),
+        before=shown[-1].updated_at if len(found) > limit else None,
+    )
+
+
+def _view(shelves: Shelves, status: WorldStatus) -> WorldView:
+    return WorldView(
+        status=status,
+        description=next(iter(shelves["world_description"].find(WorldDescription, limit=1)), None),
+        images=next(iter(shelves["world_images"].find(WorldImages, limit=1)), None),
+    )

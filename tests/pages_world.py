@@ -1,0 +1,244 @@
+"""Worlds for the pages' tests: documents as the io manager leaves them, with nothing generated; a browser; a server.
+
+Here: a world of any size in a moment, in any language, with a person who writes what browsers must not obey.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from generia_assets.assets.materialized import ASSETS
+from generia_assets.content import documents as d
+from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE
+from generia_assets.durable.collections import STATUS, ensure_indexes
+from generia_assets.durable.status import State, new_status
+from generia_assets.pages.app import Source, pages_app
+from resources.document_store import DocumentStore, DocumentStream
+
+SCRIPT = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+DELETED_KEY = "c0001-p0000"
+
+
+class MadeUp:
+    """A finished world of invented documents in this database, its pictures below this folder."""
+
+    def __init__(
+        self, database: Any, media: Path, *, users: int = 6, posts: int = 12, language: str = "English", word: str = ""
+    ) -> None:
+        self.database = database
+        self.media = media
+        self.world_id = str(uuid.uuid4())
+        self.users, self.posts, self.language = users, posts, language
+        self.word = word or "tortoise"
+        ensure_indexes(database, history_ttl_days=30)
+        self.store = DocumentStore(database)
+        self.store.ensure_indexes(kind.place for kind in ASSETS.values())
+        self._shared = {
+            name: self._picture(name, size)
+            for name, size in (("header", HEADER_SIZE), ("icon", ICON_SIZE), ("avatars", AVATAR_SIZE), ("posts", POST_SIZE))
+        }
+
+    def make(self, state: State = State.COMPLETED) -> MadeUp:
+        """Store it, with a status record in this state."""
+        self.keep("world_description", [self.description()])
+        self.keep("world_images", [d.WorldImages(key="world", header=self._shared["header"], icon=self._shared["icon"])])
+        self.keep("characters", [self.character(index) for index in range(self.users)])
+        self.keep("character_avatars", [self.avatar(index) for index in range(self.users)])
+        keys = [self.post_key(index) for index in range(self.posts)]
+        self.keep("posts", [self.post(key) for key in keys])
+        self.keep("post_images", [self.published(key, index) for index, key in enumerate(keys)])
+        self.say(state)
+        return self
+
+    def say(self, state: State, **values: object) -> None:
+        """Write the status record."""
+        record = new_status(self.world_id, {"user_prompt": f"A world of {SCRIPT}"}, users=self.users, posts=self.posts)
+        counts = {"users_created": self.users, "posts_created": self.posts} if state is State.COMPLETED else {}
+        record |= {"status": state.value, "name": f"{self.word} town", **counts, **values}
+        self.database[STATUS].replace_one({"_id": self.world_id}, record, upsert=True)
+
+    def keep(self, asset: str, made: list[Any]) -> None:
+        self.store.replace(ASSETS[asset].place, self.world_id, "run-1", DocumentStream(made))
+
+    def post_key(self, index: int) -> str:
+        return d.post_key(d.character_key(index % self.users), index // self.users)
+
+    def description(self) -> d.WorldDescription:
+        text = {
+            name: f"{self.word} {name}"
+            for name in (
+                "name",
+                "description_short",
+                "theme",
+                "technology_level",
+                "social_structure",
+                "culture",
+                "geography",
+                "history",
+            )
+        }
+        return d.WorldDescription(
+            **{**text, "name": f"{self.word} town"},
+            description=f"{self.word} one.\n\n{self.word} two.",
+            visual_style="Ink.",
+            common_activities=("walking",),
+            typical_stories=("a walk",),
+            user_preferences=d.UserPreferences(language=self.language),
+            additional_details=d.AdditionalDetails(),
+            naming=d.NamingCustoms(rules="short"),
+            calendar=tuple(
+                d.WorldEvent(name=f"{self.word} {n}", moment=f"day {n}", what_happens="rain", who_cares="all") for n in range(5)
+            ),
+        )
+
+    def character(self, index: int) -> d.Character:
+        others = [number for number in (index - 1, index + 1, index + 7) if 0 <= number < self.users]
+        return d.Character(
+            key=d.character_key(index),
+            username=f"person{index}",
+            display_name=f"{self.word} Person {index}",
+            bio=f"{self.word} bio {SCRIPT}"[:200],
+            background_story=f"{self.word} story {SCRIPT}",
+            personality=self.word,
+            appearance=self.word,
+            interests=(self.word, SCRIPT),
+            speaking_style=self.word,
+            common_topics=(self.word,),
+            avatar_description="a face",
+            avatar_style="ink",
+            relationships=tuple(
+                d.Relationship(
+                    username=f"person{number}", relationship_type=f"neighbour {SCRIPT}", description=f"{self.word} next door"
+                )
+                for number in others
+            ),
+            secret=f"{self.word} secret",
+            daily_routine=self.word,
+            look="tall",
+            posts_count=self.posts // self.users,
+            character_id=f"character-{index}",
+        )
+
+    def avatar(self, index: int) -> d.CharacterAvatar:
+        return d.CharacterAvatar(
+            key=d.character_key(index), username=f"person{index}", character_id=f"character-{index}", avatar=self._shared["avatars"]
+        )
+
+    def post(self, key: str) -> d.Post:
+        author = d.character_index(key.partition("-")[0])
+        other = (author + 1) % self.users
+        return d.Post(
+            key=key,
+            character=d.character_key(author),
+            username=f"person{author}",
+            character_id=f"character-{author}",
+            order=int(key[-4:]),
+            moment=f"{self.word} evening",
+            content=f"{self.word} {key}, with @person{other} and @nobody. {SCRIPT}\n\nAnd {self.word} again.",
+            image_prompt=f"A street {SCRIPT}",
+            image_style="ink",
+            hashtags=(self.word, SCRIPT),
+            mood=self.word,
+            context="",
+            mentions=(f"person{other}",),
+            location=self.word,
+            time_of_day=self.word,
+            deleted_reason="refused" if key == DELETED_KEY else "",
+        )
+
+    def published(self, key: str, index: int) -> d.PostImage:
+        author = d.character_index(key.partition("-")[0])
+        return d.PostImage(
+            key=key,
+            character=d.character_key(author),
+            character_id=f"character-{author}",
+            post_id=f"post-{key}",
+            image=self._shared["posts"],
+            published_at=BEGAN + timedelta(seconds=index),
+        )
+
+    def _picture(self, folder: str, size: tuple[int, int]) -> d.Media:
+        path = self.media / self.world_id / folder / "one.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = io.BytesIO()
+        Image.new("RGB", size, (120, 90, 160)).save(data, "PNG")
+        path.write_bytes(data.getvalue())
+        return d.Media(media_id="one", url=f"media/{self.world_id}/{folder}/one.png", prompt="ink", width=size[0], height=size[1])
+
+
+@contextmanager
+def serving(uri: str, database: str, media: Path) -> Iterator[str]:
+    """The pages' server on a free port, on a thread of its own; gives its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server: uvicorn.Server
+    app = pages_app(Source(uri, database, media), closing=lambda: server.should_exit)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=5))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        deadline = time.monotonic() + 10
+        while not server.started:
+            assert thread.is_alive() and time.monotonic() < deadline, "the pages' server did not start"
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+        assert not thread.is_alive(), "the pages' server did not end"
+
+
+def chromium_path() -> str:
+    """Debian's Chromium; a test that needs it is skipped where there is none."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no chromium on PATH: apt-get install chromium")
+    return found
+
+
+@contextmanager
+def a_browser() -> Iterator[Browser]:
+    """A Chromium without a window."""
+    path = chromium_path()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def a_page(browser: Browser, *, width: int = 1280, scheme: str = "light") -> Iterator[Page]:
+    """A page whose console must stay free of errors, and which asks nobody but the pages' own server."""
+    context: BrowserContext = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,
+        reduced_motion="reduce",  # type: ignore[arg-type]
+    )
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("response", lambda answer: complaints.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None)
+    try:
+        yield page
+        assert complaints == []
+    finally:
+        context.close()
