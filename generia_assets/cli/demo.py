@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,6 +28,7 @@ from generia_assets.cli.result import WorldResult, world_result
 from generia_assets.cli.summary import print_summary
 from generia_assets.content.documents import Quality
 from generia_assets.durable.status import State, WorldStatus
+from generia_assets.pages.gallery import write_gallery
 from generia_assets.settings import Settings, settings
 from resources.kafka_events import EventProducer
 from resources.mongo import MongoDatabase
@@ -87,17 +89,27 @@ def _make_world(parts: PartList, home: Home, settings: Settings, order: WorldOrd
             hand_over(order, producer, settings.kafka_tasks_topic)
             display.began("ordered", order.parameters.user_prompt)
             status = _follow(parts, database, order.world_id, display)
-        result = world_result(database, status, sent)
+        gallery = _gallery(database, home, order.world_id) if status.status is State.COMPLETED else None
+        result = world_result(database, status, sent, gallery=None if gallery is None else str(gallery))
         if status.status is State.COMPLETED:
             bill = "(Gemini's bill)" if parts.real_model else "(at Gemini's prices; the emulator bills nothing)"
-            media = short(home.root / "media" / order.world_id)
-            print_summary(console, database, status, result, media=media, bill=bill)
+            media = short(home.media / order.world_id)
+            print_summary(console, database, status, result, media=media, gallery=gallery and short(gallery), bill=bill)
             _say_where(console, home, settings, order.world_id)
         else:
             reason = inert.line(status.message) or "no reason was recorded"
             remarks().print(f"World {order.world_id} {status.status.value}: {reason}\nLogs: {short(home.logs)}")
         _let_the_run_end(database, order.world_id)
     return result
+
+
+def _gallery(database: MongoDatabase, home: Home, world_id: str) -> Path | None:
+    """Write the world's pages as files. A disk that refuses them takes nothing from the world."""
+    try:
+        return write_gallery(database, world_id, galleries=home.gallery, media=home.media)
+    except OSError as error:
+        remarks().print(f"The world's pages could not be written below {short(home.gallery)}: {error.strerror}")
+        return None
 
 
 def _follow(parts: PartList, database: MongoDatabase, world_id: str, display: Display) -> WorldStatus:

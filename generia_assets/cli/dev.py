@@ -14,16 +14,19 @@ from generia_assets.cli.home import claim
 from generia_assets.cli.interrupts import interruptible, uninterrupted
 from generia_assets.cli.order_options import Latency
 from generia_assets.cli.parsers import whole
-from generia_assets.cli.part_list import MONGODB, WEBSERVER, Choice, PartList
+from generia_assets.cli.part_list import MONGODB, PAGES, WEBSERVER, Choice, PartList
 from generia_assets.settings import settings
 
 Port = Annotated[
     int, typer.Option("--port", parser=whole(1, 65_535), metavar="NUMBER", help="Port of Dagster's pages on this machine.")
 ]
+PagesPort = Annotated[
+    int, typer.Option("--pages-port", parser=whole(1, 65_535), metavar="NUMBER", help="Port of the worlds' pages on this machine.")
+]
 CHECK_S = 0.5
 
 
-def dev(latency: Latency = 0.0, port: Port = 3000) -> None:
+def dev(latency: Latency = 0.0, port: Port = 3000, pages_port: PagesPort = 3001) -> None:
     """Start the generator and Dagster's pages, and stay until Ctrl-C.
 
     What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL, DAGSTER_HOME)
@@ -32,7 +35,7 @@ def dev(latency: Latency = 0.0, port: Port = 3000) -> None:
     chosen = settings()
     console = results()
     with interruptible(), claim(chosen.generia_data_dir, may_stand_beside=False) as home:
-        parts = PartList(home, chosen, Choice(latency, webserver_port=port))
+        parts = PartList(home, chosen, Choice(latency, webserver_port=port, pages_port=pages_port))
         try:
             with display_on(console) as display:
                 parts.start(lambda: display.parts(parts.parts))
@@ -50,6 +53,7 @@ def dev(latency: Latency = 0.0, port: Port = 3000) -> None:
 
 def _say_what_next(console: Console, parts: PartList) -> None:
     console.print(f"\nDagster's pages   {parts.parts.address(WEBSERVER)}")
+    console.print(f"Worlds' pages     {parts.parts.address(PAGES)}")
     console.print(f"MongoDB           {parts.parts.address(MONGODB)}")
     console.print(f"Kafka             {parts.kafka.bootstrap_servers}")
     console.print(

@@ -58,6 +58,16 @@ class Home:
         return self.root / "logs"
 
     @property
+    def media(self) -> Path:
+        """The local platform's pictures."""
+        return self.root / "media"
+
+    @property
+    def gallery(self) -> Path:
+        """Finished worlds as files, a folder each."""
+        return self.root / "gallery"
+
+    @property
     def workspace(self) -> Path:
         """Tells daemon and webserver where the code server is."""
         return self.root / "workspace.yaml"

@@ -31,6 +31,7 @@ PARTITIONS = 3
 INSTANCE_FILE = Path(__file__).parents[2] / "docker" / "dagster.yaml"
 
 MONGODB, KAFKA, GEMINI, CODE_SERVER, DAEMON, WEBSERVER = "MongoDB", "Kafka", "Gemini", "code server", "daemon", "web page"
+PAGES = "worlds' pages"
 SENSOR_LOOKS = b"Checking for new runs for sensor: kafka_orders"
 """What the daemon writes when its first look for orders begins: from now on a message is read at once."""
 CODE_SERVER_GRACE_S = 5.0
@@ -41,10 +42,11 @@ DAEMON_GRACE_S = 1.5
 
 @dataclass(frozen=True)
 class Choice:
-    """What the command asked for. ``latency``: seconds until the Gemini emulator answers; ``webserver_port`` None: no web page."""
+    """What the command asked for. ``latency``: seconds until the Gemini emulator answers; a port of None: no such pages."""
 
     latency: float
     webserver_port: int | None = None
+    pages_port: int | None = None
 
 
 class PartList:
@@ -57,7 +59,15 @@ class PartList:
         self._ports = {name: _free_port() for name in (MONGODB, GEMINI, CODE_SERVER)}
         self.dagster_home = set_dagster_home() or home.dagster
         self.parts = Parts(
-            [self._mongodb(), self._kafka(), self._gemini(), self._code_server(), self._daemon(), *self._webserver()]
+            [
+                self._mongodb(),
+                self._kafka(),
+                self._gemini(),
+                self._code_server(),
+                self._daemon(),
+                *self._webserver(),
+                *self._pages(),
+            ]
         )
 
     @property
@@ -155,8 +165,7 @@ class PartList:
         port = self._choice.webserver_port
         if port is None:
             return []
-        if _listens(port):
-            raise CommandError(f"--port {port}: somebody listens there already; give another one, such as --port {port + 1}", 2)
+        _refuse_taken("--port", port)
         arguments = ("--host", LOOPBACK, "--port", str(port), "--workspace", self._home.workspace)
         return [
             Part(
@@ -166,6 +175,22 @@ class PartList:
                 lambda child: f"http://{LOOPBACK}:{port}" if _listens(port) else None,
                 # On a fresh DAGSTER_HOME two must not make the tables at once.
                 after=(CODE_SERVER,) if (self.dagster_home / "storage").exists() else (DAEMON,),
+                ends_first=True,
+            )
+        ]
+
+    def _pages(self) -> list[Part]:
+        port = self._choice.pages_port
+        if port is None:
+            return []
+        _refuse_taken("--pages-port", port)
+        return [
+            Part(
+                PAGES,
+                Whose.GENERATOR,
+                lambda: self._generator("pages", "generia_assets.cli", "view", "--port", str(port)),
+                lambda child: f"http://{LOOPBACK}:{port}" if _listens(port) else None,
+                after=(MONGODB,),
                 ends_first=True,
             )
         ]
@@ -191,6 +216,8 @@ class PartList:
             # Seconds until a run that died is ordered again (default 5).
             "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",
         }
+        if self._choice.pages_port is not None and not is_set(self._settings, "pages_url"):
+            environment["PAGES_URL"] = f"http://{LOOPBACK}:{self._choice.pages_port}"
         if not self.real_model:
             environment["GEMINI_BASE_URL"] = f"http://{LOOPBACK}:{self._ports[GEMINI]}"
         return environment
@@ -212,6 +239,11 @@ def _free_port() -> int:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _refuse_taken(option: str, port: int) -> None:
+    if _listens(port):
+        raise CommandError(f"{option} {port}: somebody listens there already; give another one, such as {option} {port + 1}", 2)
 
 
 def _listens(port: int) -> bool:

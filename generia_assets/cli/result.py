@@ -22,7 +22,7 @@ _PICTURES = {
 
 
 class WorldResult(BaseModel):
-    """The object of ``--json``. ``seconds`` count from the moment the order was sent; ``gallery`` is a path, or null."""
+    """The object of ``--json``. ``seconds`` count from the moment the order was sent; ``gallery`` is its index page, or null."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -21,9 +21,16 @@ POSTS = 3
 
 
 def print_summary(
-    console: Console, database: MongoDatabase, status: WorldStatus, result: WorldResult, *, media: Path | None, bill: str
+    console: Console,
+    database: MongoDatabase,
+    status: WorldStatus,
+    result: WorldResult,
+    *,
+    media: Path | None,
+    gallery: Path | None,
+    bill: str,
 ) -> None:
-    """Print it. ``bill`` says in words who was paid, ``media`` where the pictures are (None: elsewhere)."""
+    """Print it. ``bill`` says in words who was paid, ``media`` and ``gallery`` where pictures and pages are (None: elsewhere)."""
     short = _first(database, status, TaskType.GENERATE_WORLD_DESCRIPTION).get("description_short", "")
     console.print()
     console.print(Line(inert.line(status.name) or status.world_id, "bold cyan"))
@@ -47,6 +54,8 @@ def print_summary(
         _indented(console, figure, "")
     if media is not None:
         _indented(console, f"pictures: {media}", "")
+    if gallery is not None:
+        _indented(console, f"pages, for a browser: {gallery}", "bold")
 
 
 def _figures(database: MongoDatabase, status: WorldStatus, result: WorldResult, bill: str) -> list[str]:

@@ -97,7 +97,7 @@ def generia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     """A running `generia dev`, whose parts the other commands find by themselves."""
     folder = tmp_path_factory.mktemp("dev")
     command = Command(folder)
-    dev = command.start("dev", "--latency", "1", "--port", str(free_port()))
+    dev = command.start("dev", "--latency", "1", "--port", str(free_port()), "--pages-port", str(free_port()))
     try:
         wait_for("dagster_home", folder / "running.json")
         yield command
