@@ -12,12 +12,14 @@ import dagster as dg
 
 from generia_assets.assets.conductor import Conductor
 from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
-from generia_assets.assets.description import figures, previews, sample
+from generia_assets.assets.description import figures, previews, results_of
 from generia_assets.assets.forms import ContentConfig
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS, CONTENT, Materialized, results, with_the_rest
+from generia_assets.assets.run_log import people_lines
 from generia_assets.assets.runs import assignment_of, selected_assets, selected_types, works_last
 from generia_assets.assets.selection import Selection
+from generia_assets.assets.tables import ROWS
 from generia_assets.assets.worker import Worker
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
 from generia_assets.durable.commits import Change
@@ -79,6 +81,8 @@ def world_content(
             await session.finishing()
 
         worker.run(make)
+        for line in people_lines(store.database, world_id, worker.taken.generation.id):
+            context.log.info(line)
         selected = {key.path[-1] for key in context.selected_asset_keys}
         for name in selected_assets(context):
             if name in selected:
@@ -103,8 +107,8 @@ def _output(
         documents = results(store.database, world_id, generation.id, kind, patience_seconds=patience)
         return with_the_rest(store, world_id, kind, documents) if generation.keys else documents
 
-    first = list(islice(results(store.database, world_id, generation.id, kind, patience_seconds=patience), 12))
-    metadata = {**figures(store.database, world_id, generation.id, kind), "sample": sample(first)}
+    first = list(islice(results(store.database, world_id, generation.id, kind, patience_seconds=patience), ROWS))
+    metadata = {**figures(store.database, world_id, generation.id, kind), **results_of(world_id, first)}
     if (pictures := previews(first, media)) is not None:
         metadata["pictures"] = pictures
     return dg.Output(DocumentStream(made(), fence=worker.taken.commits.fence.epoch), output_name=name, metadata=metadata)

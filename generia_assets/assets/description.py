@@ -1,6 +1,7 @@
 """What a materialization tells people: counts, cost, tokens, failures, a sample that reads well, previews of pictures.
 
-Here: the metadata of an asset's output, from the journal's and the record's own figures. User and model text is inert: escaped
+Here: the metadata of an asset's output, from the journal's and the record's own figures; numbers are plotted over the asset's
+materializations. The table of results is in tables.py. User and model text is inert: escaped
 before it becomes Markdown.
 """
 
@@ -17,6 +18,7 @@ import dagster as dg
 from PIL import Image
 
 from generia_assets.assets.materialized import AssetKind
+from generia_assets.assets.tables import table
 from generia_assets.content.documents import (
     Character,
     CharacterAvatar,
@@ -32,6 +34,7 @@ from generia_assets.content.documents import (
 )
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
+from generia_assets.settings import settings
 from resources.mongo import MongoDatabase
 
 SAMPLES = 3
@@ -67,6 +70,12 @@ def figures(database: MongoDatabase, world_id: str, generation: str, kind: Asset
         "cached_tokens": dg.MetadataValue.int(int(llm.get("cached", 0))),
         "output_tokens": dg.MetadataValue.int(int(llm.get("output", 0))),
     }
+
+
+def results_of(world_id: str, documents: Sequence[Document]) -> dict[str, dg.MetadataValue]:
+    """What there is to look at: where the world's page is, the first results as a table, something to read."""
+    page = f"{settings().pages_url.rstrip('/')}/worlds/{world_id}"
+    return {"world_page": dg.MetadataValue.url(page), "results": table(documents), "sample": sample(documents)}
 
 
 def sample(documents: Iterable[Document]) -> dg.MetadataValue:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from generia_assets.assets import run_tags
 from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
-from generia_assets.assets.description import figures, sample
+from generia_assets.assets.description import figures, results_of
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.assets.runs import assignment_of, works_last
@@ -46,6 +47,7 @@ def world_description(
             return world
 
         world = worker.run(describe)
+        context.instance.add_run_tags(context.run.run_id, run_tags.named(world.name))
         with generator.mongo.connection() as database:
             metadata = figures(database, context.partition_key, worker.taken.generation.id, KIND)
         yield dg.Output(
@@ -56,6 +58,6 @@ def world_description(
                 "paragraphs": len(world.description.split("\n\n")),
                 "events": len(world.calendar),
                 "visual_style": world.visual_style,
-                "sample": sample([world]),
+                **results_of(context.partition_key, [world]),
             },
         )

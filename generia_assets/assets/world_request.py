@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
-from generia_assets.assets.description import figures, sample
+from generia_assets.assets.description import figures, results_of
 from generia_assets.assets.forms import WorldRequestConfig
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS
@@ -71,7 +71,7 @@ def world_request(
             metadata = figures(database, world_id, worker.taken.generation.id, KIND)
         yield dg.Output(
             DocumentStream([request], fence=worker.taken.commits.fence.epoch),
-            metadata={**metadata, "users": request.users_count, "posts": request.posts_count, "sample": sample([request])},
+            metadata={**metadata, "users": request.users_count, "posts": request.posts_count, **results_of(world_id, [request])},
         )
 
 

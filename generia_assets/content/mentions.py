@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from generia_assets.content.names import fold
 
-_MENTION = re.compile(r"(?<![\w@])@([\w.]*\w)")
+MENTION = re.compile(r"(?<![\w@])@([\w.]*\w)")
+"""An @ and the name after it."""
 
 
 def settle_mentions(text: str, usernames: Iterable[str]) -> tuple[str, tuple[str, ...]]:
@@ -28,5 +29,5 @@ def settle_mentions(text: str, usernames: Iterable[str]) -> tuple[str, tuple[str
         found.append(username)
         return f"@{username}"
 
-    settled_text = _MENTION.sub(settled, text)
+    settled_text = MENTION.sub(settled, text)
     return settled_text, tuple(dict.fromkeys(found))

@@ -1,0 +1,129 @@
+"""Checks of numbers: exactly what was ordered, nobody and nothing twice, everything published, no more spent than allowed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+import dagster as dg
+
+from generia_assets.assets.checks.finding import Finding, World, again_by_keys, asking, check
+from generia_assets.assets.materialized import ASSETS
+from generia_assets.content.documents import Post, PostImage
+from generia_assets.durable.collections import PUBLICATIONS, STATUS
+from generia_assets.durable.status import Failure, WorldStatus
+from generia_assets.tasks.kinds import TaskType
+from resources.mongo import MongoDocument
+
+_PEOPLE = (TaskType.GENERATE_CHARACTER,)
+_POSTS = (*_PEOPLE, TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST)
+_WAY_TO = {"characters": _PEOPLE, "posts": _POSTS, "post_images": (*_POSTS, TaskType.GENERATE_POST_IMAGE)}
+"""The items' tasks on the way to an asset: when one of them fails for good, the asset lacks something."""
+_PAGE = 2_000
+"""Publications looked up at once."""
+
+
+def _exact(asset: str, world: World) -> dg.AssetCheckResult:
+    """Exactly as many documents as were ordered; what failed for good is named, wherever on the way it did."""
+    ordered = world.request.users_count if asset == "characters" else world.request.posts_count
+    found = world.count(asset)
+    document = world.database[STATUS].find_one({"_id": world.id}, {"failures": 1}) or {}
+    failed = [failure for failure in map(Failure.model_validate, document.get("failures", [])) if failure.type in _WAY_TO[asset]]
+    twice = _twice(world, asset, "post_id") if asset == "post_images" else []
+    says = [f"{found} of {ordered}"]
+    if twice:
+        says.append(f"published under one id: {', '.join(twice)}")
+    if failed:
+        named = ", ".join(f"{failure.key} ({failure.error[:80]})" for failure in failed[:5])
+        says.append(f"failed: {named}. Materialize {', '.join(_again(asset, failed))} again with keys {', '.join(_keys(failed))}")
+    elif found != ordered:
+        says.append(f"Materialize {asset} again")
+    figures = {"ordered": ordered, "found": found, "failed_for_good": len(failed)}
+    return dg.AssetCheckResult(passed=found == ordered and not twice, description="; ".join(says), metadata=figures)
+
+
+def _again(asset: str, failed: Iterable[Failure]) -> list[str]:
+    """The assets from the first that lacks something to this one."""
+    way = _WAY_TO[asset]
+    first = min(way.index(TaskType(failure.type)) for failure in failed)
+    return [name for name, kind in ASSETS.items() if kind.task_type in way[first:]]
+
+
+def _keys(failed: Sequence[Failure]) -> list[str]:
+    """The keys to give in the launch form: a batch of ideas is made again by its person's key."""
+    return sorted({failure.key.partition("-b")[0] for failure in failed})[:5]
+
+
+def _twice(world: World, asset: str, field: str) -> list[str]:
+    """Values of this field that occur more than once, whatever their case; at most ten."""
+    pipeline: list[MongoDocument] = [
+        {"$match": {"world_id": world.id}},
+        {"$group": {"_id": {"$toLower": f"${field}"}, "count": {"$sum": 1}}},
+        {"$match": {"count": {"$gt": 1}}},
+        {"$limit": 10},
+    ]
+    return [row["_id"] for row in world.database[ASSETS[asset].place.collection].aggregate(pipeline, allowDiskUse=True)]
+
+
+def _names_once(world: World) -> dg.AssetCheckResult:
+    twice = [name for field in ("username", "display_name") for name in _twice(world, "character_briefs", field)]
+    says = f"twice: {', '.join(twice)}. Materialize character_briefs and what follows again" if twice else "every name once"
+    return dg.AssetCheckResult(passed=not twice, description=says, metadata={"twice": len(twice)})
+
+
+def _published(world: World) -> Finding:
+    """Every post has its publication, and the platform's answer to it is the post's id."""
+    found = Finding()
+    posts, images = world.all("posts", Post), world.all("post_images", PostImage)
+    waiting: dict[str, str] = {}
+    image = next(images, None)
+    for post in posts:
+        found.looked_at += 1
+        while image is not None and image.key < post.key:
+            image = next(images, None)
+        if image is None or image.key != post.key:
+            found.add(f"{post.key} has no picture and is not published", post.key)
+            continue
+        waiting[image.post_id] = post.key
+        if len(waiting) == _PAGE:
+            _answered(world, waiting, found)
+            waiting = {}
+    _answered(world, waiting, found)
+    return found
+
+
+def _answered(world: World, wanted: Mapping[str, str], found: Finding) -> None:
+    """Look these post ids up among what the platform answered."""
+    query = {"world_id": world.id, "status": "answered", "kind": "post", "answer": {"$in": list(wanted)}}
+    known = {row["answer"] for row in world.database[PUBLICATIONS].find(query, {"answer": 1})}
+    for post_id, key in wanted.items():
+        if post_id not in known:
+            found.add(f"{key}: the platform never answered with {post_id or 'an id'}", key)
+
+
+def _within_budget(world: World) -> dg.AssetCheckResult:
+    """Calls against their limits in this generation, dollars against the world's cap over all of them."""
+    status = WorldStatus.model_validate(world.database[STATUS].find_one({"_id": world.id}))
+    made_and_limit = {
+        "LLM calls": (status.api_calls_made_LLM, status.api_call_limits_LLM),
+        "image calls": (status.api_calls_made_images, status.api_call_limits_images),
+        "US dollars": (round(status.cost_usd, 6), status.cost_limit_usd),
+    }
+    over = [name for name, (made, limit) in made_and_limit.items() if limit is not None and made > limit]
+    says = "; ".join(f"{made} of {'no cap' if limit is None else limit} {name}" for name, (made, limit) in made_and_limit.items())
+    advice = f". Over: {', '.join(over)}; what was in the air when the limit was met is recorded in generia history {world.id}"
+    figures = {name.lower().replace(" ", "_"): made for name, (made, _) in made_and_limit.items()}
+    return dg.AssetCheckResult(passed=not over, description=says + (advice if over else ""), metadata=figures)
+
+
+CHECKS = [
+    check("characters", "exact_characters", "As many people as were ordered.", partial(_exact, "characters")),
+    check("posts", "exact_posts", "As many posts as were ordered.", partial(_exact, "posts")),
+    check("post_images", "exact_publications", "As many published posts as were ordered.", partial(_exact, "post_images")),
+    check("character_briefs", "unique_names", "No username and no display name occurs twice, whatever its case.", _names_once),
+    check(
+        "post_images",
+        "every_post_published",
+        "Every post has its picture, and its id is what the platform answered when it was published.",
+        asking(_published, again_by_keys("post_images"), good="posts, each published"),
+    ),
+    check("post_images", "budget_kept", "No more calls than the limits, no more dollars than the cap.", _within_budget),
+]

@@ -1,0 +1,128 @@
+"""A check's question and its answer: what is looked at, what is found, and what a person is told.
+
+Here: ``World`` (a world's documents as a check reads them), ``Finding``, and ``check``, which makes a Dagster check of a question.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import dagster as dg
+
+from generia_assets.assets.generator import GeneratorResource
+from generia_assets.assets.materialized import ASSETS
+from generia_assets.content.documents import Document, WorldDescription, WorldRequest
+from generia_assets.partitions import worlds
+from resources.document_store import DocumentStore, MaterializationReplacedError
+from resources.mongo import MongoDatabase
+from resources.mongo_resource import MongoResource
+
+DocumentT = TypeVar("DocumentT", bound=Document)
+
+SHOWN = 5
+"""Problems that a check names; their number is told in full."""
+TRIES = 5
+"""Times a check begins anew when the asset is replaced while it is read."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A finished world as its checks see it."""
+
+    id: str
+    database: MongoDatabase
+    media_dir: Path
+
+    @property
+    def request(self) -> WorldRequest:
+        """What was ordered."""
+        return self._only("world_request", WorldRequest)
+
+    @property
+    def description(self) -> WorldDescription:
+        """The world itself."""
+        return self._only("world_description", WorldDescription)
+
+    def all(self, asset: str, model: type[DocumentT]) -> Iterator[DocumentT]:
+        """The asset's documents, in order of their keys, one at a time."""
+        return DocumentStore(self.database).stream(ASSETS[asset].place, self.id, model)
+
+    def count(self, asset: str) -> int:
+        """How many documents the asset has."""
+        return DocumentStore(self.database).count(ASSETS[asset].place, self.id) or 0
+
+    def _only(self, asset: str, model: type[DocumentT]) -> DocumentT:
+        return DocumentStore(self.database).read(ASSETS[asset].place, self.id, model)[0]
+
+
+@dataclass
+class Finding:
+    """What a look at a world found. ``advice``: how to ask for it again, of the keys that are named first."""
+
+    looked_at: int = 0
+    wrong: int = 0
+    named: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    figures: dict[str, int | float | str] = field(default_factory=dict)
+
+    def add(self, what: str, key: str = "") -> None:
+        """One thing that is wrong; ``key``: the item to be made again."""
+        self.wrong += 1
+        if len(self.named) < SHOWN:
+            self.named.append(what)
+            if key and key not in self.keys:
+                self.keys.append(key)
+
+
+Question = Callable[[World], Finding]
+Advice = Callable[[list[str]], str]
+
+
+def again_by_job(job: str, field_name: str) -> Advice:
+    """Ask again with the job that makes one item."""
+    return lambda keys: f"Ask again: job {job} with {field_name}: {keys[0]}" + (f", then {', '.join(keys[1:])}" if keys[1:] else "")
+
+
+def again_by_keys(*assets: str) -> Advice:
+    """Ask again by materializing these assets for these items."""
+    return lambda keys: f"Ask again: materialize {', '.join(assets)} with keys: [{', '.join(keys)}]"
+
+
+def check(asset: str, name: str, description: str, ask: Callable[[World], dg.AssetCheckResult]) -> dg.AssetChecksDefinition:
+    """A Dagster check of this asset, asked for each world by itself."""
+
+    @dg.asset_check(asset=asset, name=name, description=description, partitions_def=worlds)
+    def asked(context: dg.AssetCheckExecutionContext, mongo: MongoResource, generator: GeneratorResource) -> dg.AssetCheckResult:
+        with mongo.connection() as database:
+            return _settled(ask, World(context.partition_key, database, Path(generator.platform.media_dir)))
+
+    return asked
+
+
+def asking(
+    question: Question, advice: Advice, *, good: str, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+) -> Callable[[World], dg.AssetCheckResult]:
+    """The question with its answer in words; ``good`` is what is said of what was looked at when nothing is wrong."""
+    return lambda world: told(question(world), advice, good=good, severity=severity)
+
+
+def told(found: Finding, advice: Advice, *, good: str, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+    """The answer as Dagster shows it."""
+    figures = {"looked_at": found.looked_at, "wrong": found.wrong, **found.figures}
+    if not found.wrong:
+        return dg.AssetCheckResult(passed=True, description=f"{found.looked_at} {good}", metadata=figures)
+    more = f" and {found.wrong - len(found.named)} more" if found.wrong > len(found.named) else ""
+    said = f"{found.wrong} wrong: {'; '.join(found.named)}{more}."
+    asked_again = f" {advice(found.keys)}." if found.keys else ""
+    return dg.AssetCheckResult(passed=False, severity=severity, description=f"{said}{asked_again}", metadata=figures)
+
+
+def _settled(ask: Callable[[World], dg.AssetCheckResult], world: World) -> dg.AssetCheckResult:
+    """The answer over documents that stayed where they are while it was found."""
+    for _ in range(TRIES - 1):
+        try:
+            return ask(world)
+        except MaterializationReplacedError:
+            continue
+    return ask(world)

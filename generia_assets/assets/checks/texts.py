@@ -1,0 +1,140 @@
+"""Checks of texts: nothing told twice, everything in the language asked for, nothing that only stands in for something."""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from generia_assets.assets.checks.finding import Finding, World, again_by_job, asking, check
+from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
+from generia_assets.content import languages
+from generia_assets.content.documents import Character, CharacterBrief, Post, WorldDescription
+from generia_assets.content.drafts import SHORT_POST
+from generia_assets.content.likeness import MOST_COMPARED, NEAR_DUPLICATE, near_duplicates
+
+_THRESHOLD = (
+    f"Measured as the share of four-letter sequences that two texts have in common: different texts of one world lie below 0.3, "
+    f"one text with exchanged names above 0.6; from {NEAR_DUPLICATE} on it is reported. The first {MOST_COMPARED:,} are compared."
+)
+
+
+def _distinct(texts: Iterable[tuple[str, str]], looked_at: int) -> Finding:
+    found = Finding(looked_at=min(looked_at, MOST_COMPARED))
+    for pair in near_duplicates(texts):
+        found.add(f"{pair.one} is nearly {pair.other} ({pair.likeness:.2f})", pair.one)
+    found.figures["threshold"] = NEAR_DUPLICATE
+    return found
+
+
+def _concepts(world: World) -> Finding:
+    concepts = ((brief.key, brief.concept) for brief in world.all("character_briefs", CharacterBrief))
+    return _distinct(concepts, world.count("character_briefs"))
+
+
+def _posts(world: World) -> Finding:
+    """Placeholders are all the same on purpose, and are another check's business; of a few words nothing can be told."""
+    told = (post for post in world.all("posts", Post) if not post.deleted_reason and len(post.content) > SHORT_POST)
+    return _distinct(((post.key, post.content) for post in told), world.count("posts"))
+
+
+def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> Finding:
+    """Texts in another script, and, where most of them look like another language of the same script, all that do."""
+    language = world.description.user_preferences.language
+    script = languages.checked_script(language)
+    found, others = Finding(figures={"language": language}), list[tuple[str, str]]()
+    for key, text in texts:
+        found.looked_at += 1
+        if script is None or len(text) <= SHORT_POST:
+            continue
+        if not languages.is_native(text, script):
+            found.add(f"{key} is not written in {language}", key)
+        elif (seems := languages.guess(text)) is not None and seems.name != language:
+            others.append((key, seems.name))
+    if 2 * len(others) > found.looked_at:
+        for key, seems_name in others:
+            found.add(f"{key} seems to be in {seems_name}, not in {language}", key)
+    return found
+
+
+def _description_language(world: World) -> Finding:
+    description = world.description
+    return _in_language(world, [(WorldDescription.model_fields["key"].default, description.description)])
+
+
+def _description_again(_: list[str]) -> str:
+    return "Ask again: materialize world_description; what was made of it stays, and is then stale"
+
+
+def _people_language(world: World) -> Finding:
+    told = ((person.key, f"{person.bio}\n{person.background_story}") for person in world.all("characters", Character))
+    return _in_language(world, told)
+
+
+def _posts_language(world: World) -> Finding:
+    return _in_language(world, ((post.key, post.content) for post in world.all("posts", Post)))
+
+
+def _in_full(world: World) -> Finding:
+    found = Finding()
+    for person in world.all("characters", Character):
+        found.looked_at += 1
+        if not person.personality:
+            found.add(f"{person.key} @{person.username}: {person.moderation or 'nothing but the concept'}", person.key)
+    return found
+
+
+def _placeholders(world: World) -> Finding:
+    found = Finding()
+    for post in world.all("posts", Post):
+        found.looked_at += 1
+        if post.deleted_reason:
+            found.add(f"{post.key} is a placeholder: {post.deleted_reason}", post.key)
+    return found
+
+
+_PERSON_AGAIN, _POST_AGAIN = again_by_job(RERUN_CHARACTER, "character"), again_by_job(RERUN_POST, "post")
+_WARN = dg.AssetCheckSeverity.WARN
+
+CHECKS = [
+    check(
+        "character_briefs",
+        "distinct_concepts",
+        f"No two people are nearly the same. {_THRESHOLD}",
+        asking(_concepts, _PERSON_AGAIN, good="concepts, no two nearly the same"),
+    ),
+    check(
+        "posts",
+        "distinct_posts",
+        f"No two posts are nearly the same. {_THRESHOLD}",
+        asking(_posts, _POST_AGAIN, good="posts, no two nearly the same"),
+    ),
+    check(
+        "world_description",
+        "description_in_language",
+        "The world is described in the language asked for.",
+        asking(_description_language, _description_again, good="description in the language asked for"),
+    ),
+    check(
+        "characters",
+        "people_in_language",
+        "Everybody is described in the world's language.",
+        asking(_people_language, _PERSON_AGAIN, good="people in the language asked for"),
+    ),
+    check(
+        "posts",
+        "posts_in_language",
+        "Every post is in the world's language; a post of a few words may be in any.",
+        asking(_posts_language, _POST_AGAIN, good="posts in the language asked for"),
+    ),
+    check(
+        "characters",
+        "people_in_full",
+        "Nobody is told by their concept alone, which is what is left when moderation refuses the rest.",
+        asking(_in_full, _PERSON_AGAIN, good="people, all told in full", severity=_WARN),
+    ),
+    check(
+        "posts",
+        "no_placeholder",
+        "No post stands in for one that moderation refused twice.",
+        asking(_placeholders, _POST_AGAIN, good="posts, none of them a placeholder", severity=_WARN),
+    ),
+]

@@ -1,0 +1,112 @@
+"""A run's log in Dagster: one line a person, bounded, so that a filter finds one character and events do not grow with posts.
+
+Here: the lines. Dagster stores each line of ``context.log`` as an event for ever, so there is one for each person (attempts, calls,
+tokens, cost, what failed) up to ``MOST_LINES``, those first for whom something failed. Each single task's line goes to the run's
+compute log (stdout and stderr on the run's page) and not here: durable/journal.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from generia_assets.content.text import cut, one_line
+from generia_assets.durable.collections import HISTORY, TASKS
+from generia_assets.durable.status import State
+from generia_assets.tasks.kinds import TaskType
+from resources.mongo import MongoDatabase, MongoDocument
+
+MOST_LINES = 100
+LONGEST_ERROR = 200
+
+_OF_PEOPLE = [
+    kind.value
+    for kind in (
+        TaskType.GENERATE_CHARACTER,
+        TaskType.GENERATE_CHARACTER_AVATAR,
+        TaskType.GENERATE_POST_BATCH,
+        TaskType.GENERATE_POST,
+        TaskType.GENERATE_POST_IMAGE,
+    )
+]
+_PERSON = {"$arrayElemAt": [{"$split": ["$key", "-"]}, 0]}
+_PERSON_OF_CALL = {"$arrayElemAt": [{"$split": ["$labels.key", "-"]}, 0]}
+
+
+def people_lines(database: MongoDatabase, world_id: str, generation: str) -> Iterator[str]:
+    """``c0007 @mira: generate_character 1 done, generate_post 5 done (1 asked again), …; 14 calls, 51,200 tokens, $0.0231``."""
+    people = list(database[TASKS].aggregate(_tasks_by_person(world_id, generation), allowDiskUse=True))
+    if not people:
+        return
+    shown = people[:MOST_LINES]
+    names = [person["_id"] for person in shown]
+    spent = {
+        row["_id"]: row for row in database[HISTORY].aggregate(_calls_by_person(world_id, generation, names), allowDiskUse=True)
+    }
+    for person in shown:
+        yield _line(person, spent.get(person["_id"], {}))
+    if (more := _count(database, world_id, generation) - len(shown)) > 0:
+        yield f"{more} more people without failures: generia stats {world_id}; each task is in stderr"
+
+
+def _tasks_by_person(world_id: str, generation: str) -> list[MongoDocument]:
+    failed = {"$cond": [{"$eq": ["$status", State.FAILED.value]}, 1, 0]}
+    return [
+        {"$match": {"world_id": world_id, "generation": generation, "type": {"$in": _OF_PEOPLE}}},
+        {
+            "$group": {
+                "_id": {"person": _PERSON, "type": "$type"},
+                "tasks": {"$sum": 1},
+                "attempts": {"$sum": "$attempt_count"},
+                "failed": {"$sum": failed},
+                "error": {"$max": {"$cond": [{"$eq": ["$status", State.FAILED.value]}, "$error", None]}},
+                "username": {"$max": "$result.username"},
+            }
+        },
+        {
+            "$group": {
+                "_id": "$_id.person",
+                "kinds": {"$push": {"type": "$_id.type", "tasks": "$tasks", "attempts": "$attempts", "failed": "$failed"}},
+                "failed": {"$sum": "$failed"},
+                "error": {"$max": "$error"},
+                "username": {"$max": "$username"},
+            }
+        },
+        {"$sort": {"failed": -1, "_id": 1}},
+        {"$limit": MOST_LINES},
+    ]
+
+
+def _calls_by_person(world_id: str, generation: str, names: list[str]) -> list[MongoDocument]:
+    return [
+        {"$match": {"world_id": world_id, "generation": generation, "labels.task_type": {"$in": _OF_PEOPLE}}},
+        {
+            "$group": {
+                "_id": _PERSON_OF_CALL,
+                "calls": {"$sum": {"$cond": [{"$eq": ["$api_type", "platform"]}, 0, 1]}},
+                "tokens": {"$sum": {"$add": [{"$ifNull": ["$tokens.prompt", 0]}, {"$ifNull": ["$tokens.output", 0]}]}},
+                "cost": {"$sum": "$cost_usd"},
+            }
+        },
+        {"$match": {"_id": {"$in": names}}},
+    ]
+
+
+def _count(database: MongoDatabase, world_id: str, generation: str) -> int:
+    match = {"world_id": world_id, "generation": generation, "type": {"$in": _OF_PEOPLE}}
+    counted = list(database[TASKS].aggregate([{"$match": match}, {"$group": {"_id": _PERSON}}, {"$count": "people"}]))
+    return int(counted[0]["people"]) if counted else 0
+
+
+def _line(person: dict[str, Any], spent: dict[str, Any]) -> str:
+    done = ", ".join(_kind(kind) for kind in sorted(person["kinds"], key=lambda kind: _OF_PEOPLE.index(kind["type"])))
+    who = f"{person['_id']} @{person['username']}" if person["username"] else str(person["_id"])
+    error = f"; failed: {cut(one_line(str(person['error'])), LONGEST_ERROR)}" if person["failed"] else ""
+    calls, tokens, cost = spent.get("calls", 0), spent.get("tokens", 0), spent.get("cost", 0.0)
+    return f"{who}: {done}; {calls} calls, {tokens:,} tokens, ${cost:.4f}{error}"
+
+
+def _kind(kind: dict[str, Any]) -> str:
+    done, again = kind["tasks"] - kind["failed"], kind["attempts"] - kind["tasks"]
+    failed = f", {kind['failed']} failed" if kind["failed"] else ""
+    return f"{kind['type']} {done} done{failed}" + (f" ({again} attempts more)" if again > 0 else "")

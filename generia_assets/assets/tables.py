@@ -1,0 +1,87 @@
+"""A materialization's table: its first documents, a row each, the columns that people look for in that asset.
+
+Here: columns and cells. Text is cut to a cell's length and stands in it as text. Not here: figures, samples, pictures
+(description.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+import dagster as dg
+
+from generia_assets.content.documents import (
+    Character,
+    CharacterAvatar,
+    CharacterBrief,
+    Document,
+    Media,
+    Post,
+    PostBrief,
+    PostImage,
+    WorldDescription,
+    WorldImages,
+    WorldRequest,
+)
+from generia_assets.content.text import cut, one_line
+
+ROWS = 20
+"""Rows of a table at most: a look at the results. All of them are on the world's page."""
+CELL = 240
+"""Characters of a cell at most."""
+
+Row: TypeAlias = Mapping[str, str | int | float]
+
+
+def table(documents: Iterable[Document]) -> dg.TableMetadataValue:
+    """The first rows. An asset without documents has an empty table."""
+    rows: list[dict[str, str | int | float]] = []
+    for document in documents:
+        rows += [{name: _cell(value) for name, value in row.items()} for row in _rows(document)]
+        if len(rows) >= ROWS:
+            break
+    schema = None if rows else dg.TableSchema(columns=[dg.TableColumn("key")])
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows[:ROWS]], schema=schema)
+
+
+def _cell(value: str | int | float) -> str | int | float:
+    return cut(one_line(value), CELL) if isinstance(value, str) else value
+
+
+def _rows(document: Document) -> Iterable[Row]:
+    match document:
+        case WorldRequest():
+            cap = document.max_cost_usd
+            counts: Row = {"people": document.users_count, "posts": document.posts_count, "quality": document.quality.value}
+            yield {"prompt": document.user_prompt, **counts, "cap_usd": "none" if cap is None else cap}
+        case WorldDescription():
+            for event in document.calendar:
+                yield {"event": event.name, "when": event.moment, "what_happens": event.what_happens, "who_cares": event.who_cares}
+        case WorldImages():
+            yield {"picture": "header", **_media(document.header)}
+            yield {"picture": "icon", **_media(document.icon)}
+        case CharacterBrief():
+            who: Row = {"key": document.key, "username": f"@{document.username}", "name": document.display_name}
+            yield {**who, "posts": document.posts_count, "who": document.one_line, "concept": document.concept}
+        case Character():
+            knows = ", ".join(f"@{tie.username} ({tie.relationship_type})" for tie in document.relationships) or "nobody"
+            who = {"key": document.key, "username": f"@{document.username}", "name": document.display_name}
+            yield {**who, "bio": document.bio, "knows": knows, "moderation": document.moderation}
+        case CharacterAvatar():
+            yield {"key": document.key, "username": f"@{document.username}", **_media(document.avatar)}
+        case PostBrief():
+            occasion: Row = {"when": document.moment, "form": document.form, "event": document.event}
+            yield {"key": document.key, "username": f"@{document.username}", **occasion, "idea": document.idea}
+        case Post():
+            mentions = " ".join(f"@{name}" for name in document.mentions)
+            told: Row = {"when": document.moment, "mood": document.mood, "mentions": mentions, "content": document.content}
+            yield {"key": document.key, "username": f"@{document.username}", **told, "placeholder": document.deleted_reason}
+        case PostImage():
+            yield {"key": document.key, "post_id": document.post_id, **_media(document.image)}
+        case _:
+            yield {"key": document.key}
+
+
+def _media(media: Media) -> Row:
+    return {"size": f"{media.width}×{media.height}", "file": media.url, "prompt": media.prompt, "moderation": media.moderation}
