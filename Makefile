@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Not another environment's: what is installed is installed here.
 unexport VIRTUAL_ENV
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint format clean
+.PHONY: help demo dev test lint schemas format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,9 @@ lint: $(VENV)/.installed-dev  ## style, types and the arrows between the rooms; 
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+schemas: $(VENV)/.installed  ## docs/schemas: the JSON Schema of every message, in and out, from the models
+	@exec $(BIN)/python -m generia_assets.schemas
 
 format: $(VENV)/.installed-dev  ## write the code in the project's style
 	$(BIN)/ruff check --fix

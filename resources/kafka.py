@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from resources.kafka_client import KafkaAddress, KafkaUnavailableError
-from resources.kafka_events import Delivery, Event, EventProducer, EventTooLargeError
+from resources.kafka_events import Delivery, Event, EventProducer, EventTooLargeError, InOrder
 from resources.kafka_reader import Bounds, Message, TopicLog, TopicReader
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Event",
     "EventProducer",
     "EventTooLargeError",
+    "InOrder",
     "KafkaAddress",
     "KafkaResource",
     "KafkaUnavailableError",
@@ -107,6 +108,10 @@ class KafkaResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # gener
         """
         with _kept.lease(self.address, self.tasks_topic, self.group_id) as reader:
             yield reader
+
+    def progress(self) -> InOrder:
+        """A connected sender of the progress topic; close it. Raises ``KafkaUnavailableError``."""
+        return InOrder(self.producer(), self.progress_topic)
 
     def producer(self) -> EventProducer:
         """A connected producer; close it, or use it as a context manager. Raises ``KafkaUnavailableError``."""

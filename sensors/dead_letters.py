@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from resources.kafka import Event, EventProducer, EventTooLargeError, KafkaUnavailableError, Message
 
 LONGEST_REASON = 1_000
@@ -28,31 +30,47 @@ class Broken:
     reason: str
 
 
+class LetterHeaders(BaseModel):
+    """The headers of a dead letter; the value and the key are the original's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: str = Field(max_length=LONGEST_REASON, description="what is wrong with the message, and what is allowed; one line")
+    topic: str = Field(description="where the original lies")
+    partition: str = Field(pattern="^[0-9]+$", description="where the original lies")
+    offset: str = Field(pattern="^[0-9]+$", description="where the original lies; with topic and partition it tells a repetition")
+    cut: str | None = Field(None, description="only on a letter that holds no more than an original's first bytes: how many")
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """As Kafka takes them."""
+        return tuple(self.model_dump(exclude_none=True).items())
+
+
 def dead_letter(broken: Broken, topic: str) -> Event:
     """The original bytes under the original key, with the reason and the place in headers.
 
     It may arrive twice (a tick that died in between); its place tells.
     """
-    message = broken.message
-    return Event(
-        topic=topic,
-        key=message.key,
-        value=message.value or b"",
-        headers=(
-            ("reason", one_line(broken.reason)),
-            ("topic", message.topic),
-            ("partition", str(message.partition)),
-            ("offset", str(message.offset)),
-        ),
-    )
+    return Event(topic=topic, key=broken.message.key, value=broken.message.value or b"", headers=_headers(broken).pairs())
 
 
 def shortened_dead_letter(broken: Broken, topic: str) -> Event:
     """The same with the first bytes only, for a topic that does not take the whole; the original stays at its place."""
     whole = dead_letter(broken, topic)
-    headers = (*whole.headers, ("cut", f"{CUT_AT_BYTES} of {len(whole.value)} bytes; the original is at topic, partition, offset"))
+    cut = f"{CUT_AT_BYTES} of {len(whole.value)} bytes; the original is at topic, partition, offset"
     key = whole.key if len(whole.key or b"") <= CUT_AT_BYTES else None
-    return Event(topic, key, whole.value[:CUT_AT_BYTES], headers)
+    return Event(topic, key, whole.value[:CUT_AT_BYTES], _headers(broken, cut).pairs())
+
+
+def _headers(broken: Broken, cut: str | None = None) -> LetterHeaders:
+    message = broken.message
+    return LetterHeaders(
+        reason=one_line(broken.reason),
+        topic=message.topic,
+        partition=str(message.partition),
+        offset=str(message.offset),
+        cut=cut,
+    )
 
 
 def one_line(text: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import pydantic_core
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 
 from generia_assets.durable.orders import Order, OrderError, explain, shortened, validated_parameters
 from generia_assets.tasks.kinds import TaskType
@@ -46,7 +46,7 @@ def _uuid(text: str) -> str:
     return text.lower()
 
 
-Uuid = Annotated[str, AfterValidator(_uuid)]
+Uuid = Annotated[str, AfterValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
 ItemKey = Annotated[str, StringConstraints(pattern=r"^(world|c[0-9]{4,9}(-p[0-9]{4,9})?)$")]
 """A key as documents.py makes them."""
 

@@ -1,4 +1,4 @@
-"""The watchdog: a world that nobody works on although it should be is ordered again.
+"""The watchdog: a world that nobody works on although it should be is ordered again, and what it has left to tell is told.
 
 Here: the last line of liveness. A killed run is retried by Dagster itself; this catches what Dagster cannot see: an order recorded
 whose run never came, a world whose owner fell silent with no run left, one whose owner lives on although Dagster gave it up and
@@ -11,14 +11,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from pymongo.errors import PyMongoError
 
 from generia_assets.assets import run_tags
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION, Parked
+from generia_assets.durable.relay import catch_up
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.partitions import worlds
 from generia_assets.settings import Settings
+from resources.kafka import KafkaResource
 from resources.mongo import MongoDatabase, MongoUnavailableError
 from resources.mongo_resource import MongoResource
 
@@ -41,6 +44,8 @@ ORPHAN_GRACE_SECONDS = 10.0
 """Dagster retries a run that it has failed within seconds; one that it cannot start, for want of a code server, it forgets."""
 FUTILE_RETRY_SECONDS = 60.0
 """A run that ended before it could take its world (no MongoDB, no image) is followed by another so often."""
+CATCH_UP_SECONDS = 5.0
+"""For the live events that ended runs could not send, in one tick."""
 MOST = 50
 """Worlds ordered again in one tick at most."""
 
@@ -53,9 +58,11 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
         job=job,
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Orders worlds again that nobody works on although they are not finished.",
+        description="Orders worlds again that nobody works on although they are not finished, and sends live events left behind.",
     )
-    def watchdog(context: dg.SensorEvaluationContext, mongo: MongoResource) -> dg.SensorResult | dg.SkipReason:
+    def watchdog(
+        context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: KafkaResource
+    ) -> dg.SensorResult | dg.SkipReason:
         try:
             with mongo.connection() as database:
                 found = {
@@ -66,18 +73,30 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
                     )
                 }
                 assets = {world_id: assets_of(database, world) for world_id, world in found.items()}
+                told = _caught_up(context, database, kafka, settings)
         except MongoUnavailableError as error:
             return dg.SkipReason(str(error))
         last_runs = [(world, _last_run(context.instance, world_id)) for world_id, world in found.items()]
         again = [(world, last) for world, last in last_runs if is_due(world, last, datetime.now(UTC))]
         if not again:
-            return dg.SkipReason("every unfinished world is being worked on")
+            return dg.SkipReason(f"every unfinished world is being worked on{told}")
         return dg.SensorResult(
             run_requests=[order_again(world, last, assets[world.world_id]) for world, last in again],
             dynamic_partitions_requests=[worlds.build_add_request([world.world_id for world, _ in again])],
         )
 
     return watchdog
+
+
+def _caught_up(context: dg.SensorEvaluationContext, database: MongoDatabase, kafka: KafkaResource, settings: Settings) -> str:
+    """Send the live events of worlds that no run works on; returns what is to be said about it. Kafka may be away."""
+    silence = settings.world_lease_seconds * SILENCE_LEASES
+    try:
+        sent = catch_up(database, kafka.progress, silence_seconds=silence, seconds=CATCH_UP_SECONDS)
+    except (ConnectionError, PyMongoError) as error:
+        context.log.warning(f"live events wait in the outbox: {error}")
+        return "; live events wait in the outbox"
+    return f"; {sent} live events were caught up" if sent else ""
 
 
 def abandoned(database: MongoDatabase, lease_seconds: float, outage_retry_seconds: float) -> Iterator[WorldStatus]:

@@ -107,7 +107,6 @@ class Run:
             tools,
             self.stages,
             adopted={},
-            on_result=lambda result: None,
             task_concurrency=concurrency,
             patience=5,
         )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from math import ceil
 
 from generia_assets.assets.materialized import ItemMissingError, Materialized
@@ -22,9 +23,11 @@ from generia_assets.content.documents import (
     WORLD_KEY,
     Acquaintance,
     Character,
+    CharacterAvatar,
     CharacterBrief,
     Post,
     PostBrief,
+    PostImage,
     WorldDescription,
     WorldRequest,
     character_index,
@@ -32,6 +35,7 @@ from generia_assets.content.documents import (
 )
 from generia_assets.content.names import Roster
 from generia_assets.content.shares import BATCH
+from generia_assets.durable.events import LiveEvent, character_created, post_published
 from generia_assets.durable.items import batch_key
 from generia_assets.durable.journal import Journal, TaskFailedError, TaskSpec
 from generia_assets.tasks.another_self import Former
@@ -76,6 +80,8 @@ class Conductor:
         self._world = world
         self._before = Before(materialized, selection, request, world)
         self._open = asyncio.Semaphore(OPEN_PEOPLE)
+        self._avatars: dict[str, str] = {}
+        """Where the pictures of the people at work are, for the events of their posts."""
 
     async def run(self) -> None:
         """Make everything selected. Raises what stops a whole world (as an exception group)."""
@@ -146,11 +152,14 @@ class Conductor:
             async with asyncio.TaskGroup() as group:
                 if self._selection.makes(TaskType.GENERATE_CHARACTER_AVATAR, brief.key):
                     group.create_task(self._avatar(character), name=f"{brief.key}:avatar")
+                elif there := await self._materialized.one_if_there("character_avatars", CharacterAvatar, brief.key):
+                    self._avatars[brief.key] = there.avatar.url
                 if self._selection.types & _POSTS and brief.posts_count:
                     group.create_task(self._story(character, acquaintances), name=f"{brief.key}:story")
         except (TaskFailedError, ItemMissingError) as error:
             logger.warning("%s; what hangs on it is not made", error)
         finally:
+            self._avatars.pop(brief.key, None)
             self._open.release()
 
     async def _character(self, brief: CharacterBrief, acquaintances: Sequence[Acquaintance]) -> Character:
@@ -171,9 +180,10 @@ class Conductor:
 
     async def _avatar(self, character: Character) -> None:
         try:
-            await self._journal.perform(
+            made = await self._journal.perform(
                 None, generate_character_avatar, TaskParameters(key=character.key), self._request, self._world, character
             )
+            self._avatars[character.key] = made.avatar.url
         except TaskFailedError as error:
             logger.warning("%s; the character stays without an avatar", error)
 
@@ -253,14 +263,23 @@ class Conductor:
             else:
                 return
             if makes_image:
-                await self._journal.perform(None, generate_post_image, parameters, self._request, self._world, character, post)
+                await self._journal.perform(
+                    partial(self._after_image, character, post),
+                    generate_post_image,
+                    parameters,
+                    self._request,
+                    self._world,
+                    character,
+                    post,
+                )
         except (TaskFailedError, ItemMissingError) as error:
             logger.warning("%s", error)
 
     def _after_briefs(self, made: CharacterBriefs) -> Iterable[TaskSpec]:
         return self._selected(TaskType.GENERATE_CHARACTER, [brief.key for brief in made.briefs])
 
-    def _after_character(self, made: Character) -> Iterable[TaskSpec]:
+    def _after_character(self, made: Character) -> Iterable[TaskSpec | LiveEvent]:
+        yield character_created(made)
         yield from self._selected(TaskType.GENERATE_CHARACTER_AVATAR, [made.key])
         if self._selection.makes(TaskType.GENERATE_POST_BATCH, made.key):
             for first in range(0, made.posts_count, BATCH):
@@ -273,6 +292,9 @@ class Conductor:
 
     def _after_post(self, made: Post) -> Iterable[TaskSpec]:
         return self._selected(TaskType.GENERATE_POST_IMAGE, [made.key])
+
+    def _after_image(self, character: Character, post: Post, made: PostImage) -> Iterable[LiveEvent]:
+        yield post_published(character, post, made, self._avatars.get(character.key))
 
     def _selected(self, task_type: TaskType, keys: Iterable[str]) -> Iterable[TaskSpec]:
         return [TaskSpec(task_type, TaskParameters(key=key)) for key in keys if self._selection.makes(task_type, key)]

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from importlib import import_module
 from typing import TypeVar
 
 import dagster as dg
+from anyio import to_thread
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from dagster._core.errors import DagsterExecutionInterruptedError
 from pydantic import Field, PrivateAttr
@@ -24,13 +25,11 @@ from generia_assets.assets.materialized import ASSETS
 from generia_assets.assets.worker import Worker
 from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, ensure_indexes
-from generia_assets.durable.feed import Sender
 from generia_assets.durable.providers import Providers, Timeouts
 from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, could_not_begin, open_session
 from resources.breaker import Breaker, BreakerConfig
 from resources.document_store import DocumentStore
 from resources.kafka import KafkaResource
-from resources.kafka_events import Event
 from resources.mongo import AsyncMongoDatabase, connect_async
 from resources.mongo_resource import MongoResource
 from resources.outcomes import OutsideError
@@ -40,10 +39,6 @@ from resources.slots import Slots
 
 ResultT = TypeVar("ResultT")
 ArgumentT = TypeVar("ArgumentT")
-
-
-FEED_SECONDS = 5.0
-"""How long an event of the live feed may be on its way; then the feed is silent for the rest of the run."""
 
 
 class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only for its own base
@@ -136,7 +131,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             try:
                 providers = await self._providers(database, assignment.run.run_id, stack)
             except OutsideError as error:
-                await could_not_begin(database, assignment.world_id, str(error))
+                await to_thread.run_sync(self._could_not_begin, assignment.world_id, str(error))
                 raise
             self._session = await open_session(
                 client,
@@ -150,7 +145,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
                     max_takeovers=self.max_takeovers,
                 ),
                 run_is_over=lambda run_id: run_is_over(instance, run_id),
-                connect_feed=self._connect_feed(stack),
+                connect_events=self.kafka.progress,
             )
             stack.push_async_callback(self._session.aclose)
             self._closing = stack.pop_all()
@@ -184,17 +179,9 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         )
         return Lane(slots, Breaker(api.value, config, board.breaker(api)))
 
-    def _connect_feed(self, stack: AsyncExitStack) -> Callable[[], Sender]:
-        def connect() -> Sender:
-            producer = self.kafka.producer()
-            stack.callback(producer.close)
-
-            def send(key: str, value: bytes) -> None:
-                producer.send(Event(self.kafka.progress_topic, key.encode(), value)).wait(FEED_SECONDS)
-
-            return send
-
-        return connect
+    def _could_not_begin(self, world_id: str, message: str) -> None:
+        with self.mongo.connection() as database:
+            could_not_begin(database, world_id, message)
 
 
 def is_being_stopped(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -24,6 +24,7 @@ from pymongo import UpdateOne
 
 from generia_assets.durable.collections import HISTORY, STATUS
 from generia_assets.durable.commits import Change, Commits
+from generia_assets.durable.events import GoingOn, Waiting
 from generia_assets.durable.patience import patiently
 from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outcomes import BudgetExhaustedError, LostWorldError, TransientError
@@ -94,13 +95,15 @@ class WorldAccount:
         """Say in the status record what the world waits for, and since when."""
         if self._waiting_for is None:
             self._waiting_for = api
-            self._commits.enqueue(Change(values={"waiting_for": {"api": api.value, "reason": reason[:500], "since": since}}))
+            waiting_for = {"api": api.value, "reason": reason[:500], "since": since}
+            told = Waiting(api=api.value, reason=reason)
+            self._commits.enqueue(Change(values={"waiting_for": waiting_for}, events=[told]))
 
     def answered(self, api: Api) -> None:
         """Nothing is waited for any more."""
         if self._waiting_for is api:
             self._waiting_for = None
-            self._commits.enqueue(Change(values={"waiting_for": None}))
+            self._commits.enqueue(Change(values={"waiting_for": None}, events=[GoingOn(after="waiting")]))
 
     async def cut_off(self) -> None:
         """Close the attempts of a run that died: they stay counted, and their worst case counts as spent."""

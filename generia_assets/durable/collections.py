@@ -32,6 +32,8 @@ INDEXES: dict[str, list[IndexModel]] = {
         # the watchdog asks for worlds in progress whose owner fell silent
         IndexModel([("status", ASCENDING), ("owner.expires_at", ASCENDING)]),
         IndexModel([("updated_at", DESCENDING)]),
+        # and for the few worlds whose live events have not all been sent
+        IndexModel([("events_pending", ASCENDING)], partialFilterExpression={"events_pending": True}),
     ],
     HISTORY: [
         IndexModel([("world_id", ASCENDING), ("created_at", ASCENDING)]),

@@ -19,10 +19,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeAlias
 
-from pymongo import DeleteMany, InsertOne, UpdateMany, UpdateOne
+from pymongo import DeleteMany, InsertOne, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.collections import STATUS, TASKS, WORLD_EVENTS
+from generia_assets.durable.events import LiveEvent
+from generia_assets.durable.outbox import RECORD, numbering, outbox
 from generia_assets.durable.patience import patiently
 from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outcomes import LostWorldError
@@ -54,7 +56,7 @@ class Change:
 
     ``transitions`` move tasks this run holds, each matching exactly one; ``enlist`` are upserts of pending tasks; ``records``
     go to other collections; ``increments``, ``values``, ``minima`` (keep the earlier moment), ``failures`` and ``unset`` to the
-    status record.
+    status record; ``events`` are told about it (events.py).
     """
 
     transitions: Sequence[UpdateOne] = ()
@@ -65,6 +67,7 @@ class Change:
     minima: Mapping[str, datetime] = field(default_factory=dict)
     failures: Sequence[MongoDocument] = ()
     unset: Sequence[str] = ()
+    events: Sequence[LiveEvent] = ()
 
 
 class Commits:
@@ -155,8 +158,15 @@ class Commits:
 
     async def _apply(self, session: AsyncClientSession, *, changes: list[Change], commit_id: str) -> None:
         fence = {**self.fence.filter, "last_commit": {"$ne": commit_id}}
-        fenced = await self._database[STATUS].update_one(fence, _status_update(changes, commit_id), session=session)
-        if fenced.matched_count == 0:
+        events = [event for change in changes for event in change.events]
+        record = await self._database[STATUS].find_one_and_update(
+            fence,
+            _status_update(changes, commit_id, len(events)),
+            projection=RECORD,
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        if record is None:
             await self._made_before(session, commit_id)
             return
         transitions = [transition for change in changes for transition in change.transitions]
@@ -178,6 +188,8 @@ class Commits:
         for change in changes:
             for collection, operations in change.records.items():
                 records[collection].extend(operations)
+        if events:
+            records[WORLD_EVENTS].extend(outbox(events, record))
         for collection, operations in records.items():
             await self._database[collection].bulk_write(operations, ordered=True, session=session)
 
@@ -188,9 +200,10 @@ class Commits:
             raise LostWorldError(f"run {self.fence.run_id} no longer owns world {self.fence.world_id}; it writes nothing more")
 
 
-def _status_update(changes: Sequence[Change], commit_id: str) -> MongoDocument:
-    increments: defaultdict[str, float] = defaultdict(float)
-    values: dict[str, object] = {"updated_at": datetime.now(UTC), "last_commit": commit_id}
+def _status_update(changes: Sequence[Change], commit_id: str, events: int) -> MongoDocument:
+    numbers = numbering(events)
+    increments: defaultdict[str, float] = defaultdict(float, numbers.get("$inc", {}))
+    values: dict[str, object] = {"updated_at": datetime.now(UTC), "last_commit": commit_id, **numbers.get("$set", {})}
     minima: dict[str, datetime] = {}
     failures: list[MongoDocument] = []
     for change in changes:

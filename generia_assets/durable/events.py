@@ -2,6 +2,7 @@
 
 Here: the shape of every event, version 1 (``docs/events.md`` explains them, ``docs/schemas/`` holds their JSON Schemas). Not here:
 how an event becomes durable together with the change that it tells about (commits.py, outbox.py) and how it is sent (relay.py).
+Fields may be added within a version, and a reader ignores what it does not know; anything else is a new version.
 
 Texts of users and models are data: cleaned of control characters, and cut with an ellipsis at a generous length, so that every
 event stays far below the largest message that Kafka takes by default (1 MB).
@@ -18,9 +19,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from generia_assets.content.documents import Character, Post, PostImage, Quality
 from generia_assets.content.text import clean, cut
 from generia_assets.durable.status import Stage, State
-
-VERSION = 1
-"""Fields may be added within a version; a reader ignores what it does not know. Anything else is a new version."""
 
 LONGEST_TEXT = 20_000
 LONGEST_LINE = 2_000
@@ -44,12 +42,16 @@ Line = Annotated[str, BeforeValidator(_line), Field(max_length=LONGEST_LINE)]
 Labels = Annotated[tuple[Line, ...], BeforeValidator(_few), Field(max_length=MOST_LABELS)]
 
 
-class Totals(BaseModel):
-    """What the status record has counted at the moment of an event."""
+_EVENT = ConfigDict(extra="ignore", frozen=True, json_schema_serialization_defaults_required=True)
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+
+class Standing(BaseModel):
+    """Where the world stands by its status record, at the very moment of the event."""
+
+    model_config = _EVENT
 
     name: Line = Field("", description="the world's name; '' until it is described")
+    current_stage: Stage = Field(Stage.INITIALIZING, description="the first stage that is not over")
     users_created: int = Field(0, ge=0, description="characters that exist")
     posts_created: int = Field(0, ge=0, description="posts published")
     tasks_failed: int = Field(0, ge=0, description="tasks that failed for good; what hung on them was not made")
@@ -59,9 +61,9 @@ class Totals(BaseModel):
 class LiveEvent(BaseModel):
     """What every event has. One without a number has not happened yet: ``numbered`` gives it its place in the world's order."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = _EVENT
 
-    version: Literal[1] = Field(VERSION, description="of the event's shape")
+    version: Literal[1] = Field(1, description="of the event's shape")
     event_type: str
     world_id: str = Field("", description="the world; also the message's key")
     generation: str | None = Field(
@@ -75,10 +77,10 @@ class LiveEvent(BaseModel):
     )
     at: datetime = Field(default_factory=lambda: datetime.now(UTC), description="when it happened, UTC")
 
-    def numbered(self, world_id: str, generation: str | None, seq: int, totals: Totals) -> Self:
-        """The event at its place. ``totals`` go into those events that tell them."""
-        known = totals.model_dump() if isinstance(self, Totals) else {}
-        return self.model_copy(update={**known, "world_id": world_id, "generation": generation, "seq": seq})
+    def numbered(self, world_id: str, generation: str | None, seq: int, standing: Standing) -> Self:
+        """The event at its place. ``standing`` goes into those events that tell it."""
+        told = {name: getattr(standing, name) for name in Standing.model_fields if name in type(self).model_fields}
+        return self.model_copy(update={**told, "world_id": world_id, "generation": generation, "seq": seq})
 
 
 class WorldCreated(LiveEvent):
@@ -106,12 +108,11 @@ class StageFinished(LiveEvent):
     stage: Stage
 
 
-class Progress(Totals, LiveEvent):
+class Progress(Standing, LiveEvent):
     """Where the world stands; at most twice a second, never repeated, and not kept: the next one says more."""
 
     event_type: Literal["progress"] = "progress"
     status: State
-    current_stage: Stage
     tasks_total: int = Field(ge=0, description="tasks known by now")
     tasks_completed: int = Field(ge=0)
     task_predicted: int = Field(ge=0, description="tasks there will be")
@@ -162,44 +163,45 @@ class Waiting(LiveEvent):
     reason: Line
 
 
-class Parked(LiveEvent):
+class ParkedByOutage(LiveEvent):
     """The outage lasts: the world's run ended, nothing is lost, another run tries again by itself; ``going_on`` follows."""
 
     event_type: Literal["parked"] = "parked"
     reason: Line
 
 
+StoodStill: TypeAlias = Literal["waiting", "parked", "interruption", "resume"]
+
+
 class GoingOn(LiveEvent):
     """Work goes on after it stood still."""
 
     event_type: Literal["going_on"] = "going_on"
-    after: Literal["waiting", "parked", "interruption", "resume"] = Field(
-        description="waiting: what was waited for answers again; parked: another run tries again after an outage; interruption: the "
-        "run died or was interrupted, and another one took the world up (nothing was told when it stopped); resume: the world was "
-        "cancelled or had failed, and somebody let it go on"
+    after: StoodStill = Field(
+        description="waiting: what was waited for answers again; parked: another run tries again after an outage; interruption: "
+        "the run died or was interrupted, and another one took the world up (nothing was told when it stopped); resume: the world "
+        "was cancelled or had failed, and somebody let it go on"
     )
 
 
-class Completed(Totals, LiveEvent):
+class Completed(Standing, LiveEvent):
     """The generation's last word: everything is made, stored and published."""
 
     event_type: Literal["completed"] = "completed"
 
 
-class Failed(Totals, LiveEvent):
+class Failed(Standing, LiveEvent):
     """The generation ended without success. What exists stays; it can go on later, and then ``going_on`` follows."""
 
     event_type: Literal["failed"] = "failed"
-    stage: Stage
     message: Line = Field(description="what happened, for a person")
 
 
-class Cancelled(Totals, LiveEvent):
+class Cancelled(Standing, LiveEvent):
     """The generation was ended on purpose. What exists stays; it goes on when somebody says so, and then ``going_on`` follows."""
 
     event_type: Literal["cancelled"] = "cancelled"
     reason: Literal["stopped", "budget"] = Field(description="a person stopped it, or a limit of calls or dollars was reached")
-    stage: Stage
     message: Line = Field(description="what happened, for a person")
 
 
@@ -211,7 +213,7 @@ AnyEvent: TypeAlias = Annotated[
     | CharacterCreated
     | PostPublished
     | Waiting
-    | Parked
+    | ParkedByOutage
     | GoingOn
     | Completed
     | Failed

@@ -16,6 +16,7 @@ from pymongo import DESCENDING, UpdateOne
 
 from generia_assets.durable.collections import GENERATIONS, TASKS
 from generia_assets.durable.commits import Change, Commits
+from generia_assets.durable.events import Cancelled, Completed, Failed, GoingOn, LiveEvent, ParkedByOutage, StoodStill
 from generia_assets.durable.progress import STAGE_OF, StageTracker
 from generia_assets.durable.status import Stage, State, WorldStatus
 from generia_assets.tasks.kinds import TaskType
@@ -173,8 +174,16 @@ async def begin(
             records={GENERATIONS: [UpdateOne({"_id": generation.id}, record, upsert=True)]},
             values=values,
             unset=() if generation.continued else ("first_post_at",),
+            events=[GoingOn(after=_stood_still(status))] if generation.continued else (),
         )
     )
+
+
+def _stood_still(status: WorldStatus) -> StoodStill:
+    """Why nobody worked on a world that now goes on."""
+    if status.parked is not None and status.parked.kind == Parked.OUTAGE:
+        return "parked"
+    return "resume" if status.parked is not None or status.done else "interruption"
 
 
 def _fresh(workload: Workload, generation: Generation, status: WorldStatus) -> dict[str, object]:
@@ -235,4 +244,16 @@ async def end(
             records[TASKS] = [UpdateOne({"_id": order_task, "status": State.PENDING.value}, {"$set": done})]
     elif state is State.FAILED:
         values |= stages.failed() | {"finished_at": now, "waiting_for": None}
-    await commits.commit(Change(records=records, values=values))
+    said = generation.finished and state is State.COMPLETED  # by the run that died after its last word, and is retried
+    told = [] if said else [*stages.news(), _last_word(state, message, parked)]
+    await commits.commit(Change(records=records, values=values, events=told))
+
+
+def _last_word(state: State, message: str, parked: Parked | None) -> LiveEvent:
+    if state is State.COMPLETED:
+        return Completed()
+    if parked is Parked.OUTAGE:
+        return ParkedByOutage(reason=message)
+    if parked is not None:
+        return Cancelled(reason="budget" if parked is Parked.BUDGET else "stopped", message=message)
+    return Failed(message=message)

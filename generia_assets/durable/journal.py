@@ -20,6 +20,7 @@ from pymongo import ReturnDocument, UpdateOne, WriteConcern
 
 from generia_assets.durable.collections import STEPS, TASKS
 from generia_assets.durable.commits import Change, Commits
+from generia_assets.durable.events import LiveEvent
 from generia_assets.durable.patience import patiently
 from generia_assets.durable.progress import StageTracker, counted
 from generia_assets.durable.status import State
@@ -104,12 +105,10 @@ class Journal:
         stages: StageTracker,
         *,
         adopted: Mapping[TaskType, str],
-        on_result: Callable[[BaseModel], None],
         task_concurrency: int,
         patience: float,
     ) -> None:
         self._adopted = adopted
-        self._on_result = on_result
         self.generation = generation
         self._database = database
         self._tasks = database.get_collection(TASKS, write_concern=WriteConcern(w=1))  # a lost claim is only claimed again
@@ -121,13 +120,14 @@ class Journal:
 
     async def perform(
         self,
-        follow_ups: Callable[[ResultT], Iterable[TaskSpec]] | None,
+        brings: Callable[[ResultT], Iterable[TaskSpec | LiveEvent]] | None,
         task: DurableTask[ParametersT, Context, ResultT],
         parameters: ParametersT,
         *context: Context.args,
         **named: Context.kwargs,
     ) -> ResultT:
-        """Do the task, or return what was done. ``follow_ups`` names the tasks that its result brings, listed with its completion.
+        """Do the task, or return what was done. ``brings`` names the tasks and events that its result brings: with its completion
+        the tasks are listed and the events become durable.
 
         Raises ``TaskFailedError`` when its attempts are used up, and what stops a whole world as it is: exhausted budget or
         patience, a fatal call, a lost world.
@@ -147,9 +147,8 @@ class Journal:
                 except (InvalidAnswerError, RefusedError) as error:
                     await self._attempt_failed(task, parameters, claim, steps, attempt, error)
                 else:
-                    listed = () if follow_ups is None else tuple(follow_ups(result))
-                    await self._complete(task.task_type, claim, steps, attempt, result, listed)
-                    self._on_result(result)
+                    brought = () if brings is None else tuple(brings(result))
+                    await self._complete(task.task_type, claim, steps, attempt, result, brought)
                     return result
         raise TaskFailedError(task.task_type, parameters.key, task.level.attempts, "its attempts were used up by earlier runs")
 
@@ -209,17 +208,19 @@ class Journal:
             )
             if before is not None:
                 if started := self._stages.started(task.task_type):
-                    self._commits.enqueue(Change(values=started))
+                    self._commits.enqueue(Change(values=started, events=self._stages.news()))
                 return _Claim(task_id, before["attempt_count"], resumed=before["status"] == State.IN_PROGRESS.value)
             found = await patiently(lambda: self._database[TASKS].find_one({"_id": task_id}), patience_seconds=self._patience)
             if found is None:
                 await self._commits.commit(self.enlisting([TaskSpec(task.task_type, parameters)]))
                 continue
             if found["status"] == State.COMPLETED.value:
-                self._commits.enqueue(Change(values=self._stages.task_ended(task.task_type)))
+                ended = self._stages.task_ended(task.task_type)
+                self._commits.enqueue(Change(values=ended, events=self._stages.news()))
                 return task.result.model_validate(found["result"])
             if found["status"] == State.FAILED.value:
-                self._commits.enqueue(Change(values=self._given_up(task)))
+                given_up = self._given_up(task)
+                self._commits.enqueue(Change(values=given_up, events=self._stages.news()))
                 raise TaskFailedError(task.task_type, parameters.key, found["attempt_count"], found["error"] or "")
             if found["worker_id"] == fence.run_id and found["epoch"] == fence.epoch:  # our claim, its answer lost in an outage
                 return _Claim(task_id, found["attempt_count"], resumed=True)
@@ -232,10 +233,11 @@ class Journal:
         steps: StepLog,
         attempt: int,
         result: BaseModel,
-        follow_ups: Sequence[TaskSpec],
+        brought: Sequence[TaskSpec | LiveEvent],
     ) -> None:
         increments, minima = counted(task_type)
-        forget = steps.forget()
+        forget, ended = steps.forget(), self._stages.task_ended(task_type)
+        told = [event for event in brought if isinstance(event, LiveEvent)]
         await self._commits.commit(
             Change(
                 transitions=[
@@ -249,11 +251,12 @@ class Journal:
                         },
                     )
                 ],
-                enlist=[self._pending(spec.task_type, spec.parameters) for spec in follow_ups],
+                enlist=[self._pending(spec.task_type, spec.parameters) for spec in brought if isinstance(spec, TaskSpec)],
                 records={STEPS: forget} if forget else {},
                 increments=increments,
                 minima=minima,
-                values=self._stages.task_ended(task_type),
+                values=ended,
+                events=[*told, *self._stages.news()],
             )
         )
 
@@ -275,13 +278,15 @@ class Journal:
             await self._commits.commit(Change(transitions=[self._transition(claim, values)], records=records))
             return
         failure = {"task_id": claim.task_id, "type": task.task_type.value, "key": parameters.key, "error": reason}
+        given_up = self._given_up(task)
         await self._commits.commit(
             Change(
                 transitions=[self._transition(claim, {**values, "status": State.FAILED.value})],
                 records=records,
                 increments={"tasks_failed": 1},
-                values=self._given_up(task),
+                values=given_up,
                 failures=[failure],
+                events=self._stages.news(),
             )
         )
         raise TaskFailedError(task.task_type, parameters.key, attempt, reason)

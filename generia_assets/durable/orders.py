@@ -15,6 +15,8 @@ from pymongo.errors import DuplicateKeyError
 
 from generia_assets.content.documents import Quality
 from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.events import WorldCreated
+from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.status import State, new_status
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
@@ -32,12 +34,12 @@ class WorldParametersOrder(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    user_prompt: str
-    users_count: int = Field(ge=1)
-    posts_count: int = Field(ge=0)
+    user_prompt: str = Field(description="the world in a sentence or two, in the user's language; at most 4000 characters")
+    users_count: int = Field(ge=1, description="characters, exactly so many; the installation has a limit (MAX_USERS)")
+    posts_count: int = Field(ge=0, description="posts, exactly so many; the installation has a limit (MAX_POSTS)")
     quality: Quality = Field(Quality.STANDARD, strict=False)
-    created_at: datetime | None = Field(None, strict=False)
-    max_cost_usd: float | None = Field(None, gt=0, allow_inf_nan=False)
+    created_at: datetime | None = Field(None, strict=False, description="when the user ordered it")
+    max_cost_usd: float | None = Field(None, gt=0, allow_inf_nan=False, description="cap in US dollars; absent: the installation's")
 
     def within(self, *, max_users: int, max_posts: int) -> WorldParametersOrder:
         """Itself, if it is no larger than what this installation accepts; else ``OrderError``."""
@@ -133,23 +135,10 @@ def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_
                     f"parameters.{field}={shortened(getattr(offered, field))}: task {order.task_id} was already ordered with "
                     f"{shortened(getattr(stored, field))}, which stands; use a new task_id for a new order"
                 )
-    database[STATUS].update_one(
-        {"_id": order.world_id},
-        {
-            "$setOnInsert": {
-                key: value
-                for key, value in new_status(
-                    order.world_id,
-                    stored.model_dump(mode="json", exclude_none=True) | {"task_id": order.task_id},
-                    users=stored.users_count,
-                    posts=stored.posts_count,
-                ).items()
-                if key != "_id"
-            }
-        },
-        upsert=True,
-    )
-    status = database[STATUS].find_one({"_id": order.world_id}, {"parameters.task_id": 1}) or {}
+    status = database[STATUS].find_one({"_id": order.world_id}, {"parameters.task_id": 1})
+    if status is None:
+        _create_world(database, order, stored)
+        status = database[STATUS].find_one({"_id": order.world_id}, {"parameters.task_id": 1}) or {}
     ordered_by = status.get("parameters", {}).get("task_id", order.task_id)
     if ordered_by != order.task_id:
         if new:
@@ -158,6 +147,18 @@ def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_
             f"world_id={order.world_id}: this world was already ordered by task {ordered_by}; use a new world_id for a new world"
         )
     return RecordedOrder(order.task_id, order.task_type, order.world_id, new, task["status"] == State.COMPLETED.value)
+
+
+def _create_world(database: MongoDatabase, order: Order, parameters: WorldParametersOrder) -> None:
+    """The world's status record, with its first event; somebody else's, made at the same moment, stands."""
+    users, posts = parameters.users_count, parameters.posts_count
+    kept = parameters.model_dump(mode="json", exclude_none=True) | {"task_id": order.task_id}
+    record = new_status(order.world_id, kept, users=users, posts=posts)
+    del record["_id"]
+    created = WorldCreated(
+        task_id=order.task_id, user_prompt=parameters.user_prompt, users_count=users, posts_count=posts, quality=parameters.quality
+    )
+    change_and_tell(database, {"_id": order.world_id}, {"$setOnInsert": record}, created, upsert=True)
 
 
 def _record_part(database: MongoDatabase, order: Order) -> RecordedOrder:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from generia_assets.durable.events import LiveEvent, StageFinished, StageStarted
 from generia_assets.durable.status import Stage, State
 from generia_assets.tasks.kinds import TaskType
 
@@ -37,6 +38,14 @@ class StageTracker:
     expected: Mapping[Stage, int]
     states: dict[Stage, State] = field(default_factory=lambda: dict.fromkeys(Stage, State.PENDING))
     ended: dict[Stage, int] = field(default_factory=lambda: dict.fromkeys(Stage, 0))
+    _under_way: set[Stage] = field(default_factory=set)
+    """Told as started and not as finished, in this run or an earlier one."""
+    _news: list[LiveEvent] = field(default_factory=list)
+
+    def news(self) -> list[LiveEvent]:
+        """Which stages started and finished since this was asked last: to be told with the change that moved them."""
+        news, self._news = self._news, []
+        return news
 
     def begin(self) -> dict[str, object]:
         """The stages as they stand when a run begins: what it will not touch is completed already."""
@@ -47,8 +56,10 @@ class StageTracker:
 
     def resume(self, states: Mapping[Stage, State]) -> dict[str, object]:
         """The stages as an earlier run of the generation left them; what failed is tried again."""
+        self._under_way = {stage for stage in STAGES if states.get(stage) is State.IN_PROGRESS}
         for stage in STAGES:
-            self.states[stage] = State.COMPLETED if states.get(stage) is State.COMPLETED else State.PENDING
+            left = states.get(stage, State.PENDING)
+            self.states[stage] = State.PENDING if left is State.FAILED else left
         return self._all()
 
     def started(self, task_type: TaskType) -> dict[str, object]:
@@ -66,27 +77,37 @@ class StageTracker:
     def finishing(self) -> dict[str, object]:
         """All work is done, the documents are being written."""
         for stage in STAGES[:-1]:
-            self.states[stage] = State.COMPLETED
-        self.states[Stage.FINISHING] = State.IN_PROGRESS
-        return self._all()
+            self._move(stage, State.COMPLETED)
+        return self._moved(Stage.FINISHING, State.IN_PROGRESS)
 
     def finished(self) -> dict[str, object]:
         """Everything is written."""
-        self.states = dict.fromkeys(Stage, State.COMPLETED)
+        for stage in STAGES:
+            self._move(stage, State.COMPLETED)
         return self._all() | {"current_stage": Stage.FINISHING.value}
 
     def failed(self) -> dict[str, object]:
         """The world fails in the stage it is in."""
         stage = self._current()
-        self.states[stage] = State.FAILED
+        self._move(stage, State.FAILED)
         return self._all() | {"current_stage": stage.value}
 
     def _is(self, task_type: TaskType, state: State) -> bool:
         return self.states[STAGE_OF[task_type]] is state
 
     def _moved(self, stage: Stage, state: State) -> dict[str, object]:
-        self.states[stage] = state
+        self._move(stage, state)
         return self._all()
+
+    def _move(self, stage: Stage, state: State) -> None:
+        self.states[stage] = state
+        if state is State.IN_PROGRESS and stage not in self._under_way:
+            self._under_way.add(stage)
+            self._news.append(StageStarted(stage=stage))
+        elif state in (State.COMPLETED, State.FAILED) and stage in self._under_way:
+            self._under_way.remove(stage)
+            if state is State.COMPLETED:
+                self._news.append(StageFinished(stage=stage))
 
     def _all(self) -> dict[str, object]:
         """All stages, even where one moved: a change of one path and one of all would not go into the same update."""

@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from pymongo.client_session import ClientSession
 
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
+from generia_assets.durable.events import Cancelled
 from generia_assets.durable.generations import Parked
+from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.progress import STAGE_OF
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.tasks.kinds import TaskType
@@ -41,15 +43,12 @@ def resume_world(database: MongoDatabase, world_id: str, wishes: Wishes) -> int:
 def note_stop(database: MongoDatabase, world_id: str) -> None:
     """Note that a person stopped the world, where no run was there to note it (its order was still waiting)."""
     parked = {"kind": Parked.STOPPED.value, "since": datetime.now(UTC)}
-    database[STATUS].update_one(
+    message = "stopped; generia resume goes on where it stopped"
+    change_and_tell(
+        database,
         {"_id": world_id, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "owner.run_id": None},
-        {
-            "$set": {
-                "parked": parked,
-                "message": "stopped; generia resume goes on where it stopped",
-                "updated_at": datetime.now(UTC),
-            }
-        },
+        {"$set": {"parked": parked, "message": message, "updated_at": datetime.now(UTC)}},
+        Cancelled(reason="stopped", message=message),
     )
 
 

@@ -15,14 +15,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from pydantic import BaseModel
 from pymongo import AsyncMongoClient
 
-from generia_assets.content.documents import PostImage
 from generia_assets.durable.account import WorldAccount
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.commits import Change, Commits
-from generia_assets.durable.feed import Feed, Sender
+from generia_assets.durable.events import Failed
 from generia_assets.durable.generations import (
     Generation,
     Parked,
@@ -34,14 +32,16 @@ from generia_assets.durable.generations import (
     new_generation,
 )
 from generia_assets.durable.journal import Journal
+from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.ownership import keep_world, leave_world, take_world
 from generia_assets.durable.patience import patiently
 from generia_assets.durable.progress import StageTracker
 from generia_assets.durable.providers import Providers
 from generia_assets.durable.publications import Publications
+from generia_assets.durable.relay import Relay, Sender
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.durable.toolbox import Toolbox
-from resources.mongo import AsyncMongoDatabase, MongoDocument
+from resources.mongo import AsyncMongoDatabase, MongoDatabase, MongoDocument
 from resources.outcomes import LostWorldError
 from resources.stopping import stop
 
@@ -90,7 +90,7 @@ class WorldSession:
         commits: Commits,
         journal: Journal,
         stages: StageTracker,
-        feed: Feed,
+        relay: Relay,
         heartbeat: asyncio.Task[None],
     ) -> None:
         self.assignment = assignment
@@ -101,7 +101,7 @@ class WorldSession:
         self.commits = commits
         self.database = database
         self._stages = stages
-        self._feed = feed
+        self._relay = relay
         self._heartbeat = heartbeat
         self._ended = False
 
@@ -128,7 +128,8 @@ class WorldSession:
         """All work is done; the documents are about to be written."""
         if self.generation.finished:
             return  # they are being written again; who watches has heard the last word
-        await self.commits.commit(Change(values=self._stages.finishing()))
+        finishing = self._stages.finishing()
+        await self.commits.commit(Change(values=finishing, events=self._stages.news()))
 
     async def completed(self) -> None:
         """Everything is written: the world's last word."""
@@ -153,7 +154,7 @@ class WorldSession:
     async def aclose(self) -> None:
         """Stop the heartbeat, write what is waiting, give the world back. A run that ends without a last word has failed."""
         async with AsyncExitStack() as closing:  # each of these is done, whatever the one before it raises
-            closing.push_async_callback(self._feed.aclose)
+            closing.push_async_callback(self._relay.aclose)
             closing.push_async_callback(leave_world, self.database, self.commits.fence)
             closing.push_async_callback(self.commits.aclose)
             await stop(self._heartbeat)
@@ -172,7 +173,7 @@ async def open_session(
     options: SessionOptions,
     *,
     run_is_over: Callable[[str], bool],
-    connect_feed: Callable[[], Sender],
+    connect_events: Callable[[], Sender],
 ) -> WorldSession:
     """Take the world, find or start the generation, and be ready to work.
 
@@ -190,8 +191,8 @@ async def open_session(
         patience_seconds=patience,
     )
     heartbeat = asyncio.create_task(keep_world(database, fence, lease_seconds=options.lease_seconds), name=f"heartbeat:{world_id}")
-    feed = Feed(database, world_id, connect_feed)
-    commits = Commits(writing, database, fence, patience=patience, on_written=feed.changed)
+    relay = Relay(database, world_id, connect_events)
+    commits = Commits(writing, database, fence, patience=patience, on_written=relay.changed)
     try:
         status = await _status(database, world_id, patience)
         generation = await patiently(lambda: find_generation(database, world_id, run), patience_seconds=patience)
@@ -214,7 +215,7 @@ async def open_session(
         await stop(heartbeat)
         await commits.aclose()
         await leave_world(database, fence)
-        await feed.aclose()
+        await relay.aclose()
         raise
     publications = Publications(database, commits, lambda key: providers.platform.find(key=key))
     journal = Journal(
@@ -224,34 +225,26 @@ async def open_session(
         Toolbox(world_id, providers, account, publications),
         stages,
         adopted=generation.adopted,
-        on_result=lambda result: _tell(feed, result),
         task_concurrency=options.task_concurrency,
         patience=patience,
     )
-    return WorldSession(database, assignment, generation, status.parameters, commits, journal, stages, feed, heartbeat)
+    return WorldSession(database, assignment, generation, status.parameters, commits, journal, stages, relay, heartbeat)
 
 
-async def could_not_begin(database: AsyncMongoDatabase, world_id: str, message: str) -> None:
+def could_not_begin(database: MongoDatabase, world_id: str, message: str) -> None:
     """A run cannot even take its world: where nobody else works on it, its record says so, and nobody waits for it."""
     now = datetime.now(UTC)
-    await database[STATUS].update_one(
-        {"_id": world_id, "owner.run_id": None, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}},
-        {
-            "$set": {
-                "status": State.FAILED.value,
-                "message": message,
-                "resumable": True,
-                "parked": None,
-                "updated_at": now,
-                "finished_at": now,
-            }
-        },
-    )
-
-
-def _tell(feed: Feed, result: BaseModel) -> None:
-    if isinstance(result, PostImage):
-        feed.post(result)
+    values = {
+        "status": State.FAILED.value,
+        "message": message,
+        "resumable": True,
+        "parked": None,
+        "updated_at": now,
+        "finished_at": now,
+    }
+    waited_for = {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}
+    nobodys = {"_id": world_id, "owner.run_id": None, "status": waited_for}
+    change_and_tell(database, nobodys, {"$set": values}, Failed(message=message))
 
 
 async def _status(database: AsyncMongoDatabase, world_id: str, patience: float) -> WorldStatus:
@@ -270,7 +263,7 @@ async def _count_takeover(commits: Commits, generation: Generation, status: Worl
             f"the logs of its runs, mend it, then: generia resume {status.world_id}"
         )
         values = {"status": State.FAILED.value, "message": message, "resumable": True, "takeovers": 0}
-        await commits.commit(Change(values=values))
+        await commits.commit(Change(values=values, events=[Failed(message=message)]))
         raise TooManyTakeoversError(message)
     logger.warning("world %s: run %s takes up what run %s left", status.world_id, run.run_id, status.owner.run_id)
     await commits.commit(Change(increments={"takeovers": 1}))

@@ -112,6 +112,8 @@ class WorldStatus(BaseModel):
     cost_limit_usd: float | None = None
     takeovers: int = 0
     calls_excused: int = 0
+    events_seq: int = 0
+    events_sent: int = 0
     first_post_at: datetime | None = None
     finished_at: datetime | None = None
 
@@ -164,5 +166,7 @@ def new_status(world_id: str, parameters: MongoDocument, *, users: int, posts: i
         "cost_limit_usd": None,
         "takeovers": 0,
         "calls_excused": 0,
+        "events_seq": 0,
+        "events_sent": 0,
         "finished_at": None,
     }

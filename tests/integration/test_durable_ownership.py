@@ -11,9 +11,9 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.feed import Feed
 from generia_assets.durable.generations import Generation, RunIdentity
 from generia_assets.durable.ownership import WorldTakenError, keep_world, leave_world
+from generia_assets.durable.relay import Relay, Sender
 from generia_assets.durable.session import Assignment, WorldSession
 from resources.outcomes import LostWorldError
 from resources.stopping import stop
@@ -111,14 +111,19 @@ async def test_the_former_owners_heartbeat_says_that_the_world_is_lost(world: Du
         await asyncio.wait_for(heart, 5)
 
 
+def no_broker() -> Sender:
+    raise ConnectionError("no broker")
+
+
 async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld) -> None:
     """Work in the middle of a call is cancelled as soon as the heartbeat sees another owner, and the loss is what it raises."""
     run = await world.run("former")
     heart = asyncio.create_task(keep_world(world.database, run.fence, lease_seconds=0.3))
-    feed = Feed(world.database, world.world_id, lambda: lambda key, value: None)
+    relay = Relay(world.database, world.world_id, no_broker)
     generation = Generation("generation-1", world.world_id, False, {}, (), {})
     assignment = Assignment(world.world_id, RunIdentity("former"), (), None, lambda parameters: pytest.fail("not asked"))
-    session = WorldSession(world.database, assignment, generation, {}, run.commits, run.journal(Outside()), run.stages, feed, heart)
+    journal = run.journal(Outside())
+    session = WorldSession(world.database, assignment, generation, {}, run.commits, journal, run.stages, relay, heart)
     at_work, stopped = asyncio.Event(), asyncio.Event()
 
     async def endless() -> None:

@@ -16,6 +16,7 @@ from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATIO
 from generia_assets.durable.status import new_status
 from resources.mongo_resource import MongoResource
 from sensors.run_status import FUTILE_RETRY_SECONDS, build_watchdog
+from tests.kafka_stand_in import kafka_resource
 from tests.worlds_in_process import Worlds, worlds_in_process
 
 LONG_AGO = timedelta(hours=1)
@@ -45,7 +46,8 @@ def tick(worlds: Worlds) -> dict[str, dg.RunRequest]:
     """One tick; what it orders, by world. Every world ordered is made a partition, too."""
     sensor: Any = build_watchdog(world_job, worlds.settings)
     mongo = MongoResource(uri=worlds.settings.mongodb_uri.get_secret_value(), database=worlds.settings.mongodb_database)
-    result = sensor(dg.build_sensor_context(instance=worlds.instance), mongo=mongo)
+    kafka = kafka_resource(worlds.settings.kafka_bootstrap_servers, "not-read")
+    result = sensor(dg.build_sensor_context(instance=worlds.instance), mongo=mongo, kafka=kafka)
     if isinstance(result, dg.SkipReason):
         return {}
     requests = {request.partition_key: request for request in result.run_requests}
@@ -164,6 +166,7 @@ def test_without_mongodb_the_tick_says_so_and_fails_nothing(worlds: Worlds) -> N
     """An outage of MongoDB is a skipped tick with a reason, not a failed one."""
     sensor: Any = build_watchdog(world_job, worlds.settings)
     mongo = MongoResource(uri="mongodb://127.0.0.1:1/?directConnection=true", database="nowhere")
-    result = sensor(dg.build_sensor_context(instance=worlds.instance), mongo=mongo)
+    kafka = kafka_resource(worlds.settings.kafka_bootstrap_servers, "not-read")
+    result = sensor(dg.build_sensor_context(instance=worlds.instance), mongo=mongo, kafka=kafka)
     assert isinstance(result, dg.SkipReason)
     assert "127.0.0.1:1 did not answer" in str(result.skip_message)

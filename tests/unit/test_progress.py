@@ -66,13 +66,48 @@ def test_a_task_that_begins_in_a_stage_under_way_changes_nothing() -> None:
 
 
 def test_a_resumed_generation_keeps_what_was_completed_and_tries_what_failed_again() -> None:
-    """An earlier run's completed stages stay so, whatever is asked of them again; its failed one is pending."""
+    """An earlier run's stages stay as they were, whatever is asked of them again; its failed one is pending."""
     tracker = StageTracker(WORLD)
     left = dict(zip(Stage, map(State, ["completed", "completed", "failed", "in_progress", "pending", "pending"]), strict=True))
     assert tracker.resume(left)["current_stage"] == "world_image"
-    assert states(tracker) == ["completed", "completed", "pending", "pending", "pending", "pending"]
+    assert states(tracker) == ["completed", "completed", "pending", "in_progress", "pending", "pending"]
     tracker.started(TaskType.INIT_WORLD_CREATION)
     assert states(tracker)[0] == "completed"
+
+
+def told(tracker: StageTracker) -> list[str]:
+    """What there is to be told about stages since the last time."""
+    return [f"{event.event_type} {event.model_dump()['stage']}" for event in tracker.news()]
+
+
+def test_a_stage_is_told_once_when_it_starts_and_once_when_it_finishes() -> None:
+    """However many tasks it has; a stage that the run does not touch is not told at all."""
+    tracker = StageTracker({Stage.WORLD_IMAGE: 0, Stage.CHARACTERS: 2, Stage.POSTS: 1})
+    tracker.begin()
+    assert told(tracker) == []
+    tracker.started(TaskType.GENERATE_CHARACTER)
+    tracker.started(TaskType.GENERATE_CHARACTER_AVATAR)
+    tracker.task_ended(TaskType.GENERATE_CHARACTER)
+    assert told(tracker) == ["stage_started characters"]
+    tracker.task_ended(TaskType.GENERATE_CHARACTER_AVATAR)
+    tracker.finishing()
+    tracker.finished()
+    assert told(tracker) == ["stage_finished characters", "stage_started finishing", "stage_finished finishing"]
+    assert told(tracker) == []
+
+
+def test_a_stage_that_another_run_started_is_not_told_as_started_again() -> None:
+    """After a takeover its finish is told; one that failed starts anew, and a failed stage does not finish."""
+    left = {Stage.CHARACTERS: State.IN_PROGRESS, Stage.POSTS: State.FAILED}
+    tracker = StageTracker(WORLD)
+    tracker.resume({stage: left.get(stage, State.COMPLETED) for stage in Stage})
+    for task_type in (TaskType.GENERATE_CHARACTER, TaskType.GENERATE_POST):
+        tracker.started(task_type)
+    assert told(tracker) == ["stage_started posts"]
+    tracker.failed()
+    assert told(tracker) == []
+    tracker.finished()
+    assert told(tracker) == ["stage_finished posts"]
 
 
 def test_a_world_fails_in_the_stage_it_is_in() -> None:

@@ -1,0 +1,81 @@
+"""The outbox: live events become durable in the same transaction as the change that they tell about.
+
+Here: an event's place in its world's order, and how the status record remembers what is still to be sent. Not here: what events
+say (events.py), the writer of a run (commits.py), and their sending (relay.py).
+
+Three fields of the status record: ``events_seq`` (the last number given), ``events_sent`` (the last one that arrived), and
+``events_pending``, there while the two differ, so that an index finds the few worlds that owe something. A number is given by
+the database with the change itself; a transaction that is undone takes its number back, so numbers have no gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pymongo import InsertOne, ReturnDocument
+from pymongo.client_session import ClientSession
+
+from generia_assets.durable.collections import STATUS, WORLD_EVENTS
+from generia_assets.durable.events import LiveEvent, Standing
+from resources.mongo import MongoDatabase, MongoDocument
+
+RECORD = {"events_seq": 1, "generation": 1, "llm_cost_total": 1, "image_cost_total": 1} | dict.fromkeys(
+    set(Standing.model_fields) - {"cost_usd"}, 1
+)
+"""What of the status record events are made of."""
+
+
+def numbering(events: int) -> dict[str, MongoDocument]:
+    """What the update of the status record must hold so that so many events get their numbers."""
+    return {"$inc": {"events_seq": events}, "$set": {"events_pending": True}} if events else {}
+
+
+def outbox(events: Sequence[LiveEvent], record: MongoDocument) -> list[InsertOne[MongoDocument]]:
+    """The events as documents; ``record`` is the status record (``RECORD``) after this update, in the same transaction."""
+    return [InsertOne(document(event)) for event in numbered(events, record)]
+
+
+def numbered(events: Sequence[LiveEvent], record: MongoDocument) -> list[LiveEvent]:
+    """The events at their places: the last numbers that this record has given."""
+    standing, generation = standing_of(record), record.get("generation")
+    first = record["events_seq"] - len(events) + 1
+    return [event.numbered(record["_id"], generation, first + place, standing) for place, event in enumerate(events)]
+
+
+def standing_of(record: MongoDocument) -> Standing:
+    """Where a world stands by its status record."""
+    return Standing.model_validate({**record, "cost_usd": record["llm_cost_total"] + record["image_cost_total"]})
+
+
+def document(event: LiveEvent) -> MongoDocument:
+    """A numbered event as it is kept."""
+    return {
+        "_id": f"{event.world_id}:{event.seq:010d}",
+        "world_id": event.world_id,
+        "seq": event.seq,
+        "event": event.model_dump(mode="json"),
+        "at": event.at,
+    }
+
+
+def change_and_tell(
+    database: MongoDatabase, matching: MongoDocument, update: MongoDocument, event: LiveEvent, *, upsert: bool = False
+) -> bool:
+    """Change the status record of a world that no run owns and tell it, in one transaction. False: there was nothing to change.
+
+    ``upsert`` True: only a record that is not there yet is made, by the ``$setOnInsert`` of ``update``.
+    """
+
+    def apply(session: ClientSession) -> bool:
+        changed = database[STATUS].update_one(matching, update, upsert=upsert, session=session)
+        if not (changed.upserted_id if upsert else changed.matched_count):
+            return False
+        record = database[STATUS].find_one_and_update(
+            {"_id": matching["_id"]}, numbering(1), projection=RECORD, return_document=ReturnDocument.AFTER, session=session
+        )
+        if record is not None:
+            database[WORLD_EVENTS].bulk_write(outbox([event], record), session=session)
+        return record is not None
+
+    with database.client.start_session() as session:
+        return session.with_transaction(apply)
