@@ -5,32 +5,50 @@ A completion that fails says nothing: whoever presses Tab wants no error message
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from generia_assets.settings import Settings
+    from resources.mongo import MongoDatabase
+
 SECONDS = 0.4
 WORLDS = 50
 
 
-def complete_world(incomplete: str) -> list[tuple[str, str]]:
-    """The ids of the newest worlds that begin like this, each with its state and size."""
-    from pymongo import DESCENDING, MongoClient
-    from pymongo.errors import PyMongoError
+@contextmanager
+def quick_database(settings: Settings) -> Iterator[MongoDatabase]:
+    """The generator's database for what is only nice to know: every question has ``SECONDS``, then pymongo raises."""
+    from pymongo import MongoClient
 
     from generia_assets.cli.addresses import addresses
+    from resources.mongo import MongoDocument
+
+    milliseconds = int(SECONDS * 1000)
+    with MongoClient[MongoDocument](
+        addresses(settings).mongodb_uri,
+        serverSelectionTimeoutMS=milliseconds,
+        connectTimeoutMS=milliseconds,
+        timeoutMS=milliseconds,
+        tz_aware=True,
+    ) as client:
+        yield client[settings.mongodb_database]
+
+
+def complete_world(incomplete: str) -> list[tuple[str, str]]:
+    """The ids of the newest worlds that begin like this, each with its state and size."""
+    from pymongo import DESCENDING
+    from pymongo.errors import PyMongoError
+
     from generia_assets.durable.collections import STATUS
     from generia_assets.settings import SettingsError, settings
 
+    fields = dict.fromkeys(("status", "users_predicted", "posts_predicted"), 1)
     try:
-        chosen = settings()
-        milliseconds = int(SECONDS * 1000)
-        with MongoClient[dict[str, object]](
-            addresses(chosen).mongodb_uri,
-            serverSelectionTimeoutMS=milliseconds,
-            connectTimeoutMS=milliseconds,
-            timeoutMS=milliseconds,
-        ) as client:
-            wanted = ("status", "users_predicted", "posts_predicted")
-            found = client[chosen.mongodb_database][STATUS].find({}, dict.fromkeys(wanted, 1))
-            worlds = list(found.sort("updated_at", DESCENDING).limit(WORLDS))
-    except (PyMongoError, SettingsError, OSError, ValueError):
+        with quick_database(settings()) as database:
+            worlds = list(database[STATUS].find({}, fields).sort("updated_at", DESCENDING).limit(WORLDS))
+    except (PyMongoError, SettingsError, OSError):
         return []
     return [
         (str(world["_id"]), f"{world['status']}, {world['users_predicted']} people, {world['posts_predicted']} posts")

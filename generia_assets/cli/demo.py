@@ -16,9 +16,9 @@ from rich.console import Console
 
 from generia_assets.cli import inert
 from generia_assets.cli.addresses import database_at
-from generia_assets.cli.console import CommandError, own_name, remarks, results, short
-from generia_assets.cli.displays import Display, display_on
-from generia_assets.cli.follow import follow, world_status
+from generia_assets.cli.console import own_name, remarks, results, short
+from generia_assets.cli.displays import display_on
+from generia_assets.cli.follow import Watching
 from generia_assets.cli.home import Home, claim
 from generia_assets.cli.interrupts import interruptible, uninterrupted
 from generia_assets.cli.order import WorldOrder, hand_over, new_order
@@ -26,9 +26,11 @@ from generia_assets.cli.order_options import DEFAULT_PROMPT, Json, Latency, Post
 from generia_assets.cli.part_list import Choice, PartList
 from generia_assets.cli.result import WorldResult, world_result
 from generia_assets.cli.summary import print_summary
+from generia_assets.cli.watching import Images, Log, Texts, Wishes, watch_world
 from generia_assets.content.documents import Quality
-from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.status import State
 from generia_assets.pages.gallery import write_gallery
+from generia_assets.reading.worlds import world_status
 from generia_assets.settings import Settings, settings
 from resources.kafka_events import EventProducer
 from resources.mongo import MongoDatabase
@@ -48,11 +50,19 @@ def demo(
     latency: Latency = 0.0,
     json: Json = False,
     keep: Keep = False,
+    texts: Texts = False,
+    log: Log = False,
+    images: Images = None,
 ) -> None:
     """Start a whole generator, make one world, show it, and end.
 
     What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL, DAGSTER_HOME)
     is used as it is; an embedded part is started for everything else.
+
+    \b
+    generia demo --users 3 --posts 6
+    generia demo --texts --log --images pictures --prompt "a lighthouse that collects shadows"
+    GEMINI_API_KEY=… generia demo --users 25 --posts 150
     """
     chosen = settings()
     check_order(chosen, users=users, posts=posts, prompt=prompt)
@@ -61,7 +71,7 @@ def demo(
     with interruptible(), claim(chosen.generia_data_dir, may_stand_beside=True) as home:
         parts = PartList(home, chosen, Choice(latency))
         try:
-            result = _make_world(parts, home, chosen, order, console)
+            result = _make_world(parts, home, chosen, order, console, Wishes(texts, log, images))
             if json:
                 typer.echo(result.model_dump_json())
             if keep:
@@ -78,9 +88,11 @@ def demo(
         raise typer.Exit(1)
 
 
-def _make_world(parts: PartList, home: Home, settings: Settings, order: WorldOrder, console: Console) -> WorldResult:
+def _make_world(
+    parts: PartList, home: Home, settings: Settings, order: WorldOrder, console: Console, wishes: Wishes
+) -> WorldResult:
     with ExitStack() as stack:
-        with display_on(console) as display:
+        with display_on(console, full_texts=wishes.texts) as display:
             parts.start(lambda: display.parts(parts.parts))
             home.announce(parts.running("demo"))
             producer = stack.enter_context(EventProducer(parts.kafka))
@@ -88,7 +100,10 @@ def _make_world(parts: PartList, home: Home, settings: Settings, order: WorldOrd
             sent = datetime.now(UTC)
             hand_over(order, producer, settings.kafka_tasks_topic)
             display.began("ordered", order.parameters.user_prompt)
-            status = _follow(parts, database, order.world_id, display)
+            watching = Watching(settings, log=wishes.log)
+            status = watch_world(
+                database, order.world_id, display, watching, wishes.images, data_dir=home.root, check=parts.parts.check
+            )
         gallery = _gallery(database, home, order.world_id) if status.status is State.COMPLETED else None
         result = world_result(database, status, sent, gallery=None if gallery is None else str(gallery))
         if status.status is State.COMPLETED:
@@ -110,17 +125,6 @@ def _gallery(database: MongoDatabase, home: Home, world_id: str) -> Path | None:
     except OSError as error:
         remarks().print(f"The world's pages could not be written below {short(home.gallery)}: {error.strerror}")
         return None
-
-
-def _follow(parts: PartList, database: MongoDatabase, world_id: str, display: Display) -> WorldStatus:
-    status: WorldStatus | None = None
-    for moment in follow(database, world_id, texts=True):
-        display.moment(moment)
-        parts.parts.check()
-        status = moment.status
-    if status is None:
-        raise CommandError(f"world {world_id}: its status record is gone; somebody deleted it")
-    return status
 
 
 def _let_the_run_end(database: MongoDatabase, world_id: str) -> None:

@@ -19,8 +19,10 @@ from rich.text import Text as Line
 
 from generia_assets.cli import inert
 from generia_assets.cli.follow import Moment
+from generia_assets.cli.logs_shown import print_lines
 from generia_assets.cli.panel import LINES, parts_panel, world_panel
 from generia_assets.cli.parts import Part
+from generia_assets.cli.remaining import in_words
 from generia_assets.cli.texts import Text
 from generia_assets.durable.status import State, WorldStatus
 
@@ -53,9 +55,8 @@ class LiveDisplay(AbstractContextManager["LiveDisplay"]):
         self._full_texts = full_texts
         self._live = Live(console=console, refresh_per_second=REFRESH_PER_SECOND, transient=True)
         self._latest: deque[Text] = deque(maxlen=LINES)
-        self._status: WorldStatus | None = None
+        self._moment = Moment(None, [])
         self._prompt = ""
-        self._since = time.monotonic()
 
     def parts(self, parts: Iterable[Part]) -> None:
         """See ``Display``."""
@@ -65,22 +66,22 @@ class LiveDisplay(AbstractContextManager["LiveDisplay"]):
         """See ``Display``. What was shown of the start stays above."""
         del what  # the picture shows it
         self._keep()
-        self._prompt, self._since = prompt, time.monotonic()
+        self._prompt = prompt
         self._draw()
 
     def moment(self, moment: Moment) -> None:
         """See ``Display``."""
+        print_lines(self._console, moment.log)
         for text in moment.texts:
             if self._full_texts:
                 print_text(self._console, text)
             else:
                 self._latest.append(text)
-        self._status = moment.status
+        self._moment = moment
         self._draw()
 
     def _draw(self) -> None:
-        seconds = time.monotonic() - self._since
-        self._live.update(world_panel(self._status, list(self._latest), prompt=self._prompt, seconds=seconds))
+        self._live.update(world_panel(self._moment, list(self._latest), prompt=self._prompt))
 
     def _keep(self) -> None:
         picture: RenderableType | None = self._live.get_renderable()
@@ -122,6 +123,7 @@ class PlainDisplay(AbstractContextManager["PlainDisplay"]):
 
     def moment(self, moment: Moment) -> None:
         """See ``Display``."""
+        print_lines(self._console, moment.log)
         for text in moment.texts:
             if self._full_texts:
                 print_text(self._console, text)
@@ -133,7 +135,7 @@ class PlainDisplay(AbstractContextManager["PlainDisplay"]):
                 self._told = "the order is in Kafka; the generator reads it within seconds, if it runs"
                 self._say(self._told)
         else:
-            told = progress_line(status)
+            told = progress_line(status) + (_now(moment) if not status.done else "")
             now = time.monotonic()
             if told != self._told and (now - self._told_at >= PLAIN_EVERY_S or status.done):
                 self._told, self._told_at = told, now
@@ -168,6 +170,11 @@ def progress_line(status: WorldStatus) -> str:
     if status.status is not State.COMPLETED and status.message:
         line += f"; {inert.line(status.message, 300)}"
     return line
+
+
+def _now(moment: Moment) -> str:
+    air = "" if moment.air is None else f"; {moment.air.llm} of {moment.air.llm_ceiling} calls in the air"
+    return air + (f"; {in_words(moment.left)}" if moment.left is not None else "")
 
 
 def print_text(console: Console, text: Text) -> None:

@@ -1,4 +1,4 @@
-"""Following a world until it is finished: what the status record says and what was written, a few times a second.
+"""Following a world until it is finished: its status record, the calls in the air, what was written; a few times a second.
 
 Here: the reading. Not here: how it looks (displays.py).
 """
@@ -9,41 +9,87 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from generia_assets.cli.remaining import Remaining
 from generia_assets.cli.texts import WAIT_MS, Text, TextStream
-from generia_assets.durable.collections import STATUS
-from generia_assets.durable.generations import Parked
-from generia_assets.durable.status import WorldStatus
+from generia_assets.durable.collections import GENERATIONS, TASKS
+from generia_assets.durable.status import State, WorldStatus
+from generia_assets.reading.air import Air, in_the_air
+from generia_assets.reading.log import Follower, LogLine
+from generia_assets.reading.worlds import over, world_status
+from generia_assets.settings import Settings
 from resources.mongo import MongoDatabase
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What is to be seen now. ``status`` None: the order has not been read yet."""
+    """What is to be seen now. ``status`` None: the order has not been read yet.
+
+    ``seconds`` since the order (of a later generation: since its beginning), ``left`` None where nobody can say.
+    """
 
     status: WorldStatus | None
     texts: list[Text]
+    seconds: float = 0.0
+    air: Air | None = None
+    left: float | None = None
+    log: tuple[LogLine, ...] = ()
 
 
-def world_status(database: MongoDatabase, world_id: str) -> WorldStatus | None:
-    """The world's status record, or None if nobody ordered such a world."""
-    found = database[STATUS].find_one({"_id": world_id})
-    return None if found is None else WorldStatus.model_validate(found)
+@dataclass(frozen=True)
+class Watching:
+    """What is followed beside the status: ``texts``, the ``log``, a later order's ``task``, which is to be over, too."""
+
+    settings: Settings
+    texts: bool = True
+    log: bool = False
+    task: str | None = None
+    quoted_seconds: float | None = None
 
 
-def follow(database: MongoDatabase, world_id: str, *, texts: bool) -> Iterator[Moment]:
+def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterator[Moment]:
     """The world, moment by moment, at most four times a second; the last one is the finished or stopped world."""
+    remaining, chosen = Remaining(watching.quoted_seconds), watching.settings
+    opened = datetime.now(UTC)
     with ExitStack() as stack:
-        stream = stack.enter_context(TextStream(database, world_id)) if texts else None
+        stream = stack.enter_context(TextStream(database, world_id)) if watching.texts else None
+        log = Follower(database, world_id, None, calls=False) if watching.log else None
+        began: tuple[str | None, datetime] = (None, opened)
         while True:
             looked = time.monotonic()
             status = world_status(database, world_id)  # before the texts: the last moment has all of them
-            yield Moment(status, stream.new() if stream else [])
-            if status is not None and over(status):
+            if status is not None and (began[0] != status.generation or began[0] is None):
+                began = (status.generation, _began_at(database, status))
+            end = status.finished_at if status is not None and status.finished_at else datetime.now(UTC)
+            seconds = max(0.0, (end - began[1]).total_seconds())
+            yield Moment(
+                status,
+                stream.new() if stream else [],
+                seconds,
+                in_the_air(database, world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
+                if status is not None and not status.done
+                else None,
+                remaining.seconds(status, seconds) if status is not None else None,
+                tuple(log.new()) if log and status is not None else (),
+            )
+            if status is not None and over(status) and (watching.task is None or _task_is_over(database, watching.task)):
                 return
             time.sleep(max(0.0, WAIT_MS / 1000 - (time.monotonic() - looked)))
 
 
-def over(status: WorldStatus) -> bool:
-    """Whether there is nothing to wait for: finished, or stopped by a person. An outage ends by itself."""
-    return status.done or (status.parked is not None and status.parked.kind == Parked.STOPPED.value)
+def _began_at(database: MongoDatabase, status: WorldStatus) -> datetime:
+    """When the world's present making began: when it was ordered, or, of a later one, when its run began."""
+    newest = list(database[GENERATIONS].find({"world_id": status.world_id}).sort("started_at", -1).limit(2))
+    return newest[0]["started_at"] if len(newest) > 1 else status.created_at
+
+
+def _task_is_over(database: MongoDatabase, task_id: str) -> bool:
+    """Whether an order for a part is carried out: it is completed, or a generation that began after it is over."""
+    task = database[TASKS].find_one({"_id": task_id}, {"status": 1, "created_at": 1, "world_id": 1})
+    if task is None:
+        return False
+    if task["status"] == State.COMPLETED.value:
+        return True
+    later = {"world_id": task["world_id"], "started_at": {"$gte": task["created_at"]}}
+    return database[GENERATIONS].find_one(later, {"_id": 1}) is not None

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from generia_assets.cli import inert
 from generia_assets.cli.addresses import addresses, database_at
 from generia_assets.cli.console import CommandError, own_name
-from generia_assets.cli.follow import world_status
 from generia_assets.durable.status import WorldStatus
+from generia_assets.reading.worlds import world_status
 from generia_assets.settings import settings
 from resources.mongo import MongoDatabase
 

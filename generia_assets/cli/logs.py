@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,19 +13,19 @@ from rich.text import Text as Line
 from generia_assets.cli import inert
 from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import CommandError, own_name, results
-from generia_assets.cli.follow import over, world_status
-from generia_assets.cli.formats import as_json, clock
+from generia_assets.cli.formats import as_json
 from generia_assets.cli.interrupts import interruptible
 from generia_assets.cli.known import known, open_database
+from generia_assets.cli.logs_shown import print_lines
 from generia_assets.cli.order_options import JsonLines
 from generia_assets.cli.parsers import whole
 from generia_assets.cli.processes import last_lines
 from generia_assets.reading.log import Follower, LogLine, newest
+from generia_assets.reading.worlds import over, world_status
 from generia_assets.settings import settings
 from resources.mongo import MongoDatabase
 
 POLL_S = 0.5
-STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
 
 WorldOrPart = Annotated[
     str | None,
@@ -72,17 +71,6 @@ def logs(
         else:
             with open_database() as database:
                 _of_world(console, database, world, lines, follow=follow, calls=calls, json=json)
-
-
-def print_lines(console: Console, lines: Iterable[LogLine]) -> None:
-    """The lines as people read them, one below the other."""
-    for line in lines:
-        text = Line(f"{clock(line.at)}  ", "dim")
-        what = f"{line.task_type.removeprefix('generate_')} {line.key}".strip() if line.task_type else ""
-        if what:
-            text.append(f"{inert.line(what, 40)}: ", "cyan")
-        text.append(inert.line(line.text, 400), STYLES[line.level])
-        console.print(text)
 
 
 def _of_world(console: Console, database: MongoDatabase, world: str, lines: int, *, follow: bool, calls: bool, json: bool) -> None:

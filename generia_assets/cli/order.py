@@ -26,14 +26,33 @@ class WorldOrder:
 
     def message(self) -> bytes:
         """The Kafka message, as contracts.md has it."""
-        body = {
-            "event_type": "task_created",
-            "task_id": self.task_id,
-            "task_type": TaskType.INIT_WORLD_CREATION.value,
-            "world_id": self.world_id,
-            "parameters": self.parameters.model_dump(mode="json", exclude_none=True),
-        }
-        return json.dumps(body, ensure_ascii=False).encode()
+        parameters = self.parameters.model_dump(mode="json", exclude_none=True)
+        return _message(self.world_id, self.task_id, TaskType.INIT_WORLD_CREATION, parameters)
+
+
+@dataclass(frozen=True)
+class PartOrder:
+    """A part of a world to be made again; ``keys`` empty: this part of the whole world."""
+
+    world_id: str
+    task_id: str
+    task_type: TaskType
+    keys: tuple[str, ...] = ()
+
+    def message(self) -> bytes:
+        """The Kafka message, as contracts.md has it."""
+        return _message(self.world_id, self.task_id, self.task_type, {"keys": list(self.keys)} if self.keys else {})
+
+
+def _message(world_id: str, task_id: str, task_type: TaskType, parameters: dict[str, object]) -> bytes:
+    body = {
+        "event_type": "task_created",
+        "task_id": task_id,
+        "task_type": task_type.value,
+        "world_id": world_id,
+        "parameters": parameters,
+    }
+    return json.dumps(body, ensure_ascii=False).encode()
 
 
 def new_order(
@@ -46,12 +65,12 @@ def new_order(
     return WorldOrder(world_id or str(uuid.uuid4()), str(uuid.uuid4()), parameters)
 
 
-def send(order: WorldOrder, address: KafkaAddress, topic: str) -> None:
+def send(order: WorldOrder | PartOrder, address: KafkaAddress, topic: str) -> None:
     """Put the order into the topic; when this returns, Kafka has it. Raises ``KafkaUnavailableError``."""
     with EventProducer(address) as producer:
         hand_over(order, producer, topic)
 
 
-def hand_over(order: WorldOrder, producer: EventProducer, topic: str) -> None:
+def hand_over(order: WorldOrder | PartOrder, producer: EventProducer, topic: str) -> None:
     """As ``send``, through a producer that is connected already."""
     producer.send(Event(topic, order.world_id.encode(), order.message())).wait(REQUEST_TIMEOUT_S)

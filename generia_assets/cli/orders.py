@@ -11,9 +11,10 @@ from typing import Annotated
 import typer
 
 from generia_assets.cli.addresses import addresses, database_at
-from generia_assets.cli.console import CommandError, own_name, remarks, results
+from generia_assets.cli.console import own_name, remarks, results
 from generia_assets.cli.displays import display_on, progress_line
-from generia_assets.cli.follow import follow, world_status
+from generia_assets.cli.follow import Watching
+from generia_assets.cli.formats import as_json, dollars, duration
 from generia_assets.cli.interrupts import interruptible
 from generia_assets.cli.order import new_order
 from generia_assets.cli.order import send as send_order
@@ -29,14 +30,20 @@ from generia_assets.cli.order_options import (
     check_order,
     check_world_id,
 )
+from generia_assets.cli.pace import lately
 from generia_assets.cli.quotes import quote_for
 from generia_assets.cli.result import world_result
+from generia_assets.cli.watching import Images, Log, Texts, watch_world
 from generia_assets.content.documents import Quality
 from generia_assets.durable.status import State, WorldStatus
-from generia_assets.settings import settings
+from generia_assets.reading.worlds import world_status
+from generia_assets.settings import Settings, settings
 
 WorldId = Annotated[str | None, typer.Option("--world-id", metavar="UUID", help="UUID for the world; without it a new one.")]
-Texts = Annotated[bool, typer.Option("--texts", help="Print the world's description, people and posts as they are written.")]
+Task = Annotated[
+    str | None,
+    typer.Option("--task", metavar="ID", help="Until this order for a part of it is carried out, too: the id that `rerun` prints."),
+]
 
 
 def send(
@@ -48,7 +55,15 @@ def send(
     max_cost_usd: MaxCost = None,
     json: Json = False,
 ) -> None:
-    """Order a world by Kafka message, and print the world's id."""
+    """Order a world by Kafka message, and print the world's id.
+
+    The id alone goes to standard output. Needs Kafka; the order waits there until a generator reads it. What it will take says
+    `quote`; with --max-cost-usd the world is cancelled before it costs more.
+
+    \b
+    generia send --users 25 --posts 150 --prompt "a harbour on the back of a whale"
+    world=$(generia send --prompt "город, который чинит звёзды" --max-cost-usd 0.5) && generia watch $world
+    """
     chosen = settings()
     check_order(chosen, users=users, posts=posts, prompt=prompt)
     order = new_order(
@@ -57,53 +72,77 @@ def send(
     kafka = addresses(chosen).kafka
     send_order(order, kafka, chosen.kafka_tasks_topic)
     if json:
-        results().print_json(data={"world_id": order.world_id, "task_id": order.task_id, "topic": chosen.kafka_tasks_topic})
+        typer.echo(as_json({"world_id": order.world_id, "task_id": order.task_id, "topic": chosen.kafka_tasks_topic}))
         return
     remarks().print(f"Ordered in {chosen.kafka_tasks_topic} at {kafka.bootstrap_servers}. To watch it: {own_name()} watch WORLD")
     typer.echo(order.world_id)
 
 
-def watch(world: World, texts: Texts = False, json: Json = False) -> None:
-    """Show a world's progress until it is finished. Exit status 0: completed, 1: failed or stopped."""
+def watch(
+    world: World, texts: Texts = False, log: Log = False, images: Images = None, task: Task = None, json: Json = False
+) -> None:
+    """Show a world's progress until it is finished.
+
+    A bar for each stage, the time left, calls in the air of those that may be, dollars so far, what is waited for, and the newest
+    texts. Piped, a line for every change, at most one in two seconds. With --json, at the end one object with the fields of
+    `demo --json`.
+
+    \b
+    generia watch 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --texts
+    generia watch 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --log --images pictures
+
+    Exit status 0: completed; 1: failed, or stopped.
+    """
     chosen = settings()
     console = remarks() if json else results()
-    status: WorldStatus | None = None
     with interruptible(), database_at(addresses(chosen).mongodb_uri, chosen) as database:
         with display_on(console, full_texts=texts) as display:
             known = world_status(database, world)
             display.began("watching", str(known.parameters.get("user_prompt", "")) if known else f"world {world}")
-            for moment in follow(database, world, texts=texts):
-                display.moment(moment)
-                status = moment.status
-        if status is None:
-            raise CommandError(f"world {world}: its status record is gone; somebody deleted it")
+            watching = Watching(chosen, log=log, task=task, quoted_seconds=_quoted_seconds(chosen, known))
+            status = watch_world(database, world, display, watching, images, data_dir=chosen.generia_data_dir)
         if json:
-            typer.echo(world_result(database, status, status.created_at).model_dump_json())
+            typer.echo(as_json(world_result(database, status, status.created_at)))
         elif console.is_terminal:
             console.print(progress_line(status))
     if status.status is not State.COMPLETED:
         raise typer.Exit(1)
 
 
+def _quoted_seconds(chosen: Settings, known: WorldStatus | None) -> float | None:
+    """What the whole world was expected to take; None for one that is not known, or is made again in part."""
+    if known is None or known.takeovers or known.done:
+        return None
+    users, posts = known.users_predicted, known.posts_predicted
+    return 60 * quote_for(chosen, lately(chosen), users=users, posts=posts, quality=Quality.STANDARD, now=known.created_at).minutes
+
+
 def quote(users: Users = 5, posts: Posts = 12, quality: QualityOption = Quality.STANDARD, json: Json = False) -> None:
     """Say what a world takes before it is ordered.
 
-    Calls are exact when every answer is usable; tokens and US dollars are estimates.
+    Calls and pictures are exact, if every answer is usable. Tokens, US dollars and minutes are estimates: dollars at the price of
+    GEMINI_MODEL without a cache, minutes by the pace of the calls that were made here lately, or else by assumptions about a fast
+    model. Needs no server and spends nothing.
+
+    \b
+    generia quote --users 25 --posts 150
+    generia quote --users 1000 --posts 10000 --quality high --json | jq .cost_usd
     """
     chosen = settings()
     check_order(chosen, users=users, posts=posts, prompt=DEFAULT_PROMPT)
-    quoted = quote_for(chosen, users=users, posts=posts, quality=quality, now=datetime.now(UTC))
+    quoted = quote_for(chosen, lately(chosen), users=users, posts=posts, quality=quality, now=datetime.now(UTC))
     if json:
-        typer.echo(quoted.model_dump_json())
+        typer.echo(as_json(quoted))
         return
+    pace = "by the pace of calls made here lately" if quoted.measured else "assumed of a fast model; here nothing was measured yet"
     console = results()
     console.print(f"{users} people, {posts} posts, quality {quality.value}, with {quoted.model}:")
-    console.print(
-        f"  {quoted.llm_calls} calls of the language model, {quoted.image_calls} pictures (exact, if every answer is usable)"
-    )
-    console.print(f"  about {quoted.input_tokens:,} tokens in, {quoted.output_tokens:,} out (estimated; other scripts take more)")
-    console.print(f"  about ${quoted.cost_usd:.4f} (estimated, at the uncached price)")
-    console.print(
-        f"  never more than {quoted.llm_call_limit} calls and {quoted.image_call_limit} pictures (BUDGET_SPARE); "
-        "a cap in dollars: --max-cost-usd of `send`, or MAX_COST_USD"
-    )
+    for name, text in (
+        ("calls", f"{quoted.llm_calls} of the language model, {quoted.image_calls} pictures"),
+        ("tokens", f"about {quoted.input_tokens:,} in, {quoted.output_tokens:,} out (other scripts take more)"),
+        ("dollars", f"about {dollars(quoted.cost_usd)}, at the uncached price"),
+        ("time", f"about {duration(60_000 * quoted.minutes)}, {pace}"),
+        ("never more", f"than {quoted.llm_call_limit} calls and {quoted.image_call_limit} pictures (BUDGET_SPARE)"),
+    ):
+        console.print(f"  {name:12}{text}")
+    console.print(f"To order it: {own_name()} send --users {users} --posts {posts} --prompt TEXT [--max-cost-usd DOLLARS]")

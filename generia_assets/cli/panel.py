@@ -15,14 +15,19 @@ from rich.table import Table
 from rich.text import Text as Line
 
 from generia_assets.cli import inert
+from generia_assets.cli.follow import Moment
+from generia_assets.cli.formats import dollars
 from generia_assets.cli.parts import Part, Whose
+from generia_assets.cli.remaining import in_words
 from generia_assets.cli.texts import Text
-from generia_assets.durable.status import Stage, StageState, State, WorldStatus
+from generia_assets.durable.status import Stage, State, WorldStatus
 
-BAR_WIDTH = 24
+BAR_WIDTH = 40
 WIDTH = 100
 LINES = 6
 """Newest texts that are shown."""
+_ONE_TASK = (Stage.INITIALIZING, Stage.WORLD_DESCRIPTION, Stage.WORLD_IMAGE, Stage.FINISHING)
+"""Stages without a number of their own."""
 
 _MARKS = {
     State.PENDING: ("○", "dim"),
@@ -58,12 +63,13 @@ def parts_panel(parts: Iterable[Part]) -> Panel:
     return Panel(table, title=Line("starting the generator", "bold"), title_align="left", width=WIDTH, border_style="dim")
 
 
-def world_panel(status: WorldStatus | None, latest: Sequence[Text], *, prompt: str, seconds: float) -> Panel:
-    """The world so far: stages, bars, calls and dollars, the newest texts. ``seconds`` since the order was sent."""
+def world_panel(moment: Moment, latest: Sequence[Text], *, prompt: str) -> Panel:
+    """The world so far: a bar for each stage, time left, calls in the air, dollars, what is waited for, the newest texts."""
+    status = moment.status
     if status is None:
         waiting = Line("the order is in Kafka; the generator reads it within seconds", "dim")
         return Panel(waiting, title=Line(inert.line(prompt, 80), "italic"), title_align="left", width=WIDTH, border_style="cyan")
-    rows: list[RenderableType] = [_stages(status.stages), Line(), _bars(status), Line(), _figures(status, seconds)]
+    rows: list[RenderableType] = [_stages(status), Line(), *_figures(status, moment)]
     if status.status is State.PENDING and not status.message:
         rows.append(Line("the generator has read the order; its run is starting", "dim"))
     if status.waiting_for is not None:
@@ -77,42 +83,49 @@ def world_panel(status: WorldStatus | None, latest: Sequence[Text], *, prompt: s
     return Panel(Group(*rows), title=title, title_align="left", width=WIDTH, border_style="cyan", padding=(1, 2))
 
 
-def _stages(stages: Sequence[StageState]) -> Line:
-    line = Line()
-    for stage in stages:
-        mark, style = _MARKS[stage.status]
-        line.append(f"{mark} ", style)
-        line.append(f"{STAGE_WORDS[stage.name]}   ", "" if stage.status is not State.PENDING else "dim")
-    return line
-
-
-def _bars(status: WorldStatus) -> Table:
+def _stages(status: WorldStatus) -> Table:
+    """A row for each stage: its mark, its name, its bar, and how many of how many."""
     table = Table.grid(padding=(0, 1))
-    cells: list[RenderableType] = []
-    for word, made, wanted in (
-        ("people", status.users_created, status.users_predicted),
-        ("posts", status.posts_created, status.posts_predicted),
-    ):
-        cells += [
-            Line(word),
+    table.add_column(width=1)
+    table.add_column(width=12)
+    table.add_column(width=BAR_WIDTH)
+    counts = {
+        Stage.CHARACTERS: (status.users_created, status.users_predicted),
+        Stage.POSTS: (status.posts_created, status.posts_predicted),
+    }
+    for stage in status.stages:
+        mark, style = _MARKS[stage.status]
+        made, wanted = counts.get(stage.name, (int(stage.status is State.COMPLETED), 1))
+        table.add_row(
+            Line(mark, style),
+            Line(STAGE_WORDS[stage.name], "dim" if stage.status is State.PENDING else ""),
             ProgressBar(total=max(wanted, 1), completed=made if wanted else 1, width=BAR_WIDTH),
-            Line(f"{made}/{wanted}    "),
-        ]
-    table.add_row(*cells)
+            Line("" if stage.name in _ONE_TASK else f"{made}/{wanted}"),
+        )
     return table
 
 
-def _figures(status: WorldStatus, seconds: float) -> Line:
-    return Line(
-        f"{seconds:6.1f} s    calls {status.api_calls_made_LLM}    pictures {status.api_calls_made_images}    "
-        f"tasks {status.tasks_completed}/{status.task_predicted}    ${status.cost_usd:.4f}",
-        "dim",
-    )
+def _figures(status: WorldStatus, moment: Moment) -> list[Line]:
+    left = f", {in_words(moment.left)}" if moment.left is not None else ""
+    cap = f" of at most {dollars(status.cost_limit_usd)}" if status.cost_limit_usd is not None else ""
+    done = status.tasks_completed + status.tasks_failed
+    failed = f", {status.tasks_failed} failed for good" if status.tasks_failed else ""
+    first = Line(f"{moment.seconds:.1f} s{left}", "bold")
+    first.append(f"    {dollars(status.cost_usd)}{cap}    {done} of {status.task_predicted} tasks{failed}", "not bold")
+    lines = [first]
+    air = moment.air
+    for word, now, made, limit in (
+        ("model", air and f"{air.llm:3} of {air.llm_ceiling}", status.api_calls_made_LLM, status.api_call_limits_LLM),
+        ("pictures", air and f"{air.images:3} of {air.image_ceiling}", status.api_calls_made_images, status.api_call_limits_images),
+    ):
+        flying = f"{now} calls in the air, " if now else ""
+        lines.append(Line(f"{word:9}{flying}{made} made of at most {limit}", "dim"))
+    return lines
 
 
 def _one_line(text: Text) -> Line:
     line = Line(no_wrap=True, overflow="ellipsis")
-    line.append({"world": "◆ ", "person": "☺ ", "post": "✎ "}[text.kind], "cyan")
+    line.append({"world": "◆ ", "person": "☺ ", "post": "✎ ", "picture": "▣ "}[text.kind], "cyan")
     line.append(f"{inert.line(text.title, 36)}  ", "bold")
     line.append(inert.line(text.body, WIDTH))
     return line

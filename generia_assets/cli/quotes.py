@@ -1,24 +1,34 @@
-"""What a world will take, said before it is ordered (R13): the plan's numbers, at the configured model's price."""
+"""What a world, or a part of one, will take, said before it is ordered (R13): calls, tokens, dollars, minutes.
+
+Here: the plan's numbers at the configured model's price, and an estimate of time. Not here: how it is printed (orders.py,
+rerun.py).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.order import new_order
+from generia_assets.cli.pace import Pace
 from generia_assets.content.documents import Quality
-from generia_assets.content.plan import plan
-from generia_assets.durable.workload import request_of, workload
+from generia_assets.content.plan import TOKENS_PER_CALL
+from generia_assets.durable.orders import WorldParametersOrder
+from generia_assets.durable.workload import LLM_CALLS_OF, workload
 from generia_assets.settings import Settings
 from generia_assets.tasks.kinds import TaskType
-from resources.models import model_profiles
+from resources.models import ModelProfile, model_profiles
 from resources.outside import Api, Tokens
 
 
 class Quote(BaseModel):
-    """Calls are exact when every answer is usable; tokens and dollars are estimates. Limits include BUDGET_SPARE."""
+    """Calls are exact when every answer is usable; tokens, dollars and minutes are estimates. Limits include BUDGET_SPARE.
+
+    ``measured``: the minutes come from calls that were made here lately, and not from assumptions about the model.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,25 +40,68 @@ class Quote(BaseModel):
     input_tokens: int
     output_tokens: int
     cost_usd: float
+    minutes: float
+    measured: bool
 
 
-def quote_for(settings: Settings, *, users: int, posts: int, quality: Quality, now: datetime) -> Quote:
-    """The quote. How posts fall to people is drawn from the world's id, so that an order's own number may differ by a few calls."""
+def quote_for(settings: Settings, pace: Pace, *, users: int, posts: int, quality: Quality, now: datetime) -> Quote:
+    """A new world's quote. How posts fall to people is drawn from the world's id, so an order's own may differ by a few calls."""
+    order = new_order(users=users, posts=posts, prompt="a quote", quality=quality)
+    parameters = order.parameters.model_copy(update={"created_at": now})
+    return quote_of(settings, pace, order.world_id, parameters, list(TaskType))
+
+
+def quote_of(
+    settings: Settings,
+    pace: Pace,
+    world_id: str,
+    order: WorldParametersOrder,
+    makes: Collection[TaskType],
+    *,
+    keys: Collection[str] = (),
+) -> Quote:
+    """The quote for these task types of a world, or for these items of them. Raises ``OrderError`` for a key of no item."""
+    profile = _profile(settings)
+
+    def calls(api: Api, task_types: Collection[TaskType], spare: float) -> int:
+        return workload(world_id, order, task_types, spare=spare, max_cost_usd=None, keys=keys).call_limits[api]
+
+    llm = {name: calls(Api.LLM, [task_type], 0.0) for task_type in makes for name in LLM_CALLS_OF.get(task_type, ())}
+    images = calls(Api.IMAGE, makes, 0.0)
+    tokens = Tokens(
+        prompt=sum(TOKENS_PER_CALL[name].input * count for name, count in llm.items()),
+        output=sum(TOKENS_PER_CALL[name].output * count for name, count in llm.items()),
+    )
+    return Quote(
+        model=profile.id,
+        llm_calls=sum(llm.values()),
+        image_calls=images,
+        llm_call_limit=calls(Api.LLM, makes, settings.budget_spare),
+        image_call_limit=calls(Api.IMAGE, makes, settings.budget_spare),
+        input_tokens=tokens.prompt,
+        output_tokens=tokens.output,
+        cost_usd=round(profile.cost_usd(tokens) + images * settings.image_stub_cost_usd, 6),
+        minutes=round(_seconds(settings, pace, llm, images) / 60, 2),
+        measured=pace.measured,
+    )
+
+
+def _profile(settings: Settings) -> ModelProfile:
     profile = model_profiles().get(settings.gemini_model)
     if profile is None:
         raise CommandError(f"GEMINI_MODEL={settings.gemini_model!r}: no such profile; there are {', '.join(model_profiles())}", 2)
-    order = new_order(users=users, posts=posts, prompt="a quote", quality=quality)
-    request = request_of(order.world_id, order.parameters.model_copy(update={"created_at": now}))
-    planned = plan(request)
-    limits = workload(order.world_id, order.parameters, list(TaskType), spare=settings.budget_spare, max_cost_usd=None).call_limits
-    text_cost = profile.cost_usd(Tokens(prompt=planned.input_tokens, output=planned.output_tokens))
-    return Quote(
-        model=profile.id,
-        llm_calls=planned.llm_total,
-        image_calls=planned.images_total,
-        llm_call_limit=limits[Api.LLM],
-        image_call_limit=limits[Api.IMAGE],
-        input_tokens=planned.input_tokens,
-        output_tokens=planned.output_tokens,
-        cost_usd=round(text_cost + planned.images_total * settings.image_stub_cost_usd, 6),
-    )
+    return profile
+
+
+_ONE_BY_ONE = ("world_description", "character_batch")
+"""Made one after the other: nothing of a world begins before its description, and each ten people are told of all before them."""
+
+
+def _seconds(settings: Settings, pace: Pace, llm: Mapping[str, int], images: int) -> float:
+    """The longer of two: the longest chain of calls, each waiting for the one before; and all calls, so many at once."""
+    chain = sum(pace.of(name) * (count if name in _ONE_BY_ONE else 1) for name, count in llm.items() if count)
+    work = sum(pace.of(name) * count for name, count in llm.items())
+    first = pace.of("world_description") if llm.get("world_description") else 0.0
+    at_once = first + (work - first) / settings.llm_concurrency
+    painting = images * pace.image / settings.image_concurrency
+    return pace.start + max(chain + (pace.image if images else 0.0), at_once, painting)

@@ -15,11 +15,11 @@ import typer
 from generia_assets.cli.addresses import addresses, database_at
 from generia_assets.cli.console import CommandError, own_name, results
 from generia_assets.cli.dagster_link import end_runs
-from generia_assets.cli.follow import over, world_status
 from generia_assets.cli.order_options import World
 from generia_assets.cli.parsers import dollars, whole
 from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
 from generia_assets.durable.status import WorldStatus
+from generia_assets.reading.worlds import over, world_status
 from generia_assets.settings import settings
 from resources.mongo import MongoDatabase
 

@@ -1,7 +1,7 @@
-"""The texts of a world, as they are written: the description, the people, the posts.
+"""The texts and pictures of a world, as they are made: the description, the people, the posts.
 
 Here: reading them from the journal's completed tasks, so that they are seen before the world's assets are materialized at its end.
-Not here: how they look (displays.py).
+Not here: how they look (displays.py), and where pictures are put (pictures.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pymongo import ASCENDING
 from pymongo.change_stream import CollectionChangeStream
 
 from generia_assets.cli import inert
-from generia_assets.content.documents import Character, Post, WorldDescription
+from generia_assets.content.documents import Character, CharacterAvatar, Post, PostImage, WorldDescription, WorldImages
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.tasks.kinds import TaskType
@@ -25,28 +25,53 @@ WAIT_MS = 250
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture that was made: its name without a suffix, such as ``posts/c0007-p0003``, and where the platform has it."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True)
 class Text:
-    """Something to read: ``kind`` is 'world', 'person' or 'post'; all of it is harmless for a terminal."""
+    """Something to read: ``kind`` is 'world', 'person', 'post' or 'picture'; all that is read is harmless for a terminal."""
 
     kind: str
     title: str
     body: str
+    pictures: tuple[Picture, ...] = ()
 
 
 def text_of(task_type: TaskType, result: MongoDocument) -> Text:
-    """What a completed task of one of the ``KINDS`` wrote."""
+    """What a completed task of one of the ``KINDS`` wrote, or one of the ``PICTURES`` painted."""
     if task_type is TaskType.GENERATE_WORLD_DESCRIPTION:
         world = WorldDescription.model_validate(result)
         return Text("world", inert.line(world.name), inert.block(world.description))
     if task_type is TaskType.GENERATE_CHARACTER:
         person = Character.model_validate(result)
         return Text("person", inert.line(f"{person.display_name} @{person.username}"), inert.block(person.bio))
+    if task_type in PICTURES:
+        pictures = pictures_of(task_type, result)
+        return Text("picture", ", ".join(one.name for one in pictures), " ".join(inert.line(one.url) for one in pictures), pictures)
     post = Post.model_validate(result)
     tags = " ".join(f"#{tag.lstrip('#')}" for tag in post.hashtags)
     return Text("post", inert.line(f"@{post.username}, {post.moment}"), inert.block(f"{post.content}\n{tags}".rstrip()))
 
 
-KINDS = [TaskType.GENERATE_WORLD_DESCRIPTION, TaskType.GENERATE_CHARACTER, TaskType.GENERATE_POST]
+def pictures_of(task_type: TaskType, result: MongoDocument) -> tuple[Picture, ...]:
+    """What a completed task of ``PICTURES`` painted."""
+    if task_type is TaskType.GENERATE_WORLD_IMAGE:
+        images = WorldImages.model_validate(result)
+        return Picture("header", images.header.url), Picture("icon", images.icon.url)
+    if task_type is TaskType.GENERATE_CHARACTER_AVATAR:
+        portrait = CharacterAvatar.model_validate(result)
+        return (Picture(f"avatars/{portrait.key}", portrait.avatar.url),)
+    post = PostImage.model_validate(result)
+    return (Picture(f"posts/{post.key}", post.image.url),)
+
+
+KINDS = (TaskType.GENERATE_WORLD_DESCRIPTION, TaskType.GENERATE_CHARACTER, TaskType.GENERATE_POST)
+PICTURES = (TaskType.GENERATE_WORLD_IMAGE, TaskType.GENERATE_CHARACTER_AVATAR, TaskType.GENERATE_POST_IMAGE)
 
 
 class TextStream:
@@ -55,7 +80,7 @@ class TextStream:
     def __init__(self, database: MongoDatabase, world_id: str) -> None:
         self._world_id = world_id
         self._tasks = database[TASKS]
-        types = [task_type.value for task_type in KINDS]
+        types = [task_type.value for task_type in (*KINDS, *PICTURES)]
         # Opened before the first reading: what is written in between is in both, and told once.
         self._changes: CollectionChangeStream[MongoDocument] = self._tasks.watch(
             [

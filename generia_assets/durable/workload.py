@@ -15,7 +15,7 @@ from generia_assets.durable.orders import WorldParametersOrder
 from generia_assets.tasks.kinds import TaskType
 from resources.outside import Api
 
-_LLM_CALLS_OF = {
+LLM_CALLS_OF = {
     TaskType.GENERATE_WORLD_DESCRIPTION: ("world_description",),
     TaskType.GENERATE_WORLD_IMAGE: ("world_images",),
     TaskType.GENERATE_CHARACTER_BATCH: ("character_batch",),
@@ -60,7 +60,7 @@ def workload(
             for name in names_of.get(task_type, ())
         )
 
-    llm, images = calls(planned.llm_calls, _LLM_CALLS_OF), calls(planned.image_calls, _IMAGE_CALLS_OF)
+    llm, images = calls(planned.llm_calls, LLM_CALLS_OF), calls(planned.image_calls, _IMAGE_CALLS_OF)
     return Workload(
         tasks=tasks,
         call_limits={Api.LLM: ceil(llm * (1 + spare)), Api.IMAGE: ceil(images * (1 + spare))},

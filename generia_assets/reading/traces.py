@@ -143,27 +143,22 @@ _OF_POST = (TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskType.GENER
 _OF_CHARACTER = (TaskType.GENERATE_CHARACTER_BATCH, TaskType.GENERATE_CHARACTER, TaskType.GENERATE_CHARACTER_AVATAR)
 
 
-def _chain(item: Item) -> list[tuple[TaskType, str]]:
-    """The tasks that lead to the item, by type and key, in order."""
-    chain = [(TaskType.INIT_WORLD_CREATION, WORLD_KEY), (TaskType.GENERATE_WORLD_DESCRIPTION, WORLD_KEY)]
+def _chain(item: Item) -> dict[TaskType, list[str]]:
+    """The tasks that lead to the item, by type, in order, with the keys that each may have."""
+    chain = {TaskType.INIT_WORLD_CREATION: [WORLD_KEY], TaskType.GENERATE_WORLD_DESCRIPTION: [WORLD_KEY]}
     if item.character is None:
-        return [*chain, (TaskType.GENERATE_WORLD_IMAGE, WORLD_KEY)]
-    chain += [
-        (TaskType.GENERATE_CHARACTER_BATCH, batch_key(character_index(item.character))),
-        (TaskType.GENERATE_CHARACTER, item.character),
-    ]
+        return chain | {TaskType.GENERATE_WORLD_IMAGE: [WORLD_KEY]}
+    # A concept is one of ten that were made together, or was made again alone.
+    chain[TaskType.GENERATE_CHARACTER_BATCH] = [batch_key(character_index(item.character)), item.character]
+    chain[TaskType.GENERATE_CHARACTER] = [item.character]
     if not item.is_post:
-        return [*chain, (TaskType.GENERATE_CHARACTER_AVATAR, item.character)]
+        return chain | {TaskType.GENERATE_CHARACTER_AVATAR: [item.character]}
     batch = int(item.key.rpartition("-p")[2]) // BATCH
-    return [
-        *chain,
-        (TaskType.GENERATE_POST_BATCH, f"{item.character}-b{batch:03d}"),
-        (TaskType.GENERATE_POST, item.key),
-        (TaskType.GENERATE_POST_IMAGE, item.key),
-    ]
+    chain[TaskType.GENERATE_POST_BATCH] = [f"{item.character}-b{batch:03d}"]
+    return chain | {TaskType.GENERATE_POST: [item.key], TaskType.GENERATE_POST_IMAGE: [item.key]}
 
 
-def _newest(database: MongoDatabase, world_id: str, chain: list[tuple[TaskType, str]]) -> list[MongoDocument]:
+def _newest(database: MongoDatabase, world_id: str, chain: Mapping[TaskType, list[str]]) -> list[MongoDocument]:
     """Of each link the newest completed task, or the newest one if none is completed; what is not listed yet is left out."""
     generations = generations_of(database, world_id)
     places = {generation: place for place, generation in enumerate(generations)}
@@ -172,8 +167,8 @@ def _newest(database: MongoDatabase, world_id: str, chain: list[tuple[TaskType, 
         return task["status"] != State.COMPLETED.value, places[task["generation"]]
 
     newest = []
-    for task_type, key in chain:
-        link = {"world_id": world_id, "generation": {"$in": generations}, "type": task_type.value, "key": key}
+    for task_type, keys in chain.items():
+        link = {"world_id": world_id, "generation": {"$in": generations}, "type": task_type.value, "key": {"$in": keys}}
         if found := list(database[TASKS].find(link)):
             newest.append(min(found, key=rank))
     return newest

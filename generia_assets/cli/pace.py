@@ -1,0 +1,70 @@
+"""How long calls take: as measured here lately, or else as the model's speed lets one expect.
+
+Here: the measuring, which never keeps anybody waiting: where MongoDB does not answer at once, the assumptions stand.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import median
+
+from generia_assets.content.plan import TOKENS_PER_CALL
+from generia_assets.settings import Settings
+from resources.outside import Api
+
+FIRST_TOKEN_S = 0.7
+TOKENS_PER_SECOND = 180.0
+"""Assumed of a fast model without thinking, until calls were measured."""
+IMAGE_S = 0.1
+RUN_START_S = 3.0
+"""Kafka, the sensor's tick, Dagster's queue, the run's start."""
+LATELY = 3_000
+"""Calls that are looked at."""
+ENOUGH = 3
+"""Calls of one kind that make a measurement."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of one call by request type. ``start``: until a world's run has begun."""
+
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    image: float = IMAGE_S
+    start: float = RUN_START_S
+    measured: bool = False
+
+    def of(self, request_type: str) -> float:
+        """Seconds of a call of the model."""
+        if request_type in self.seconds:
+            return self.seconds[request_type]
+        return FIRST_TOKEN_S + TOKENS_PER_CALL[request_type].output / TOKENS_PER_SECOND
+
+
+def lately(settings: Settings) -> Pace:
+    """The pace of the newest calls, of whichever world, if MongoDB is at hand."""
+    from pymongo import DESCENDING
+    from pymongo.errors import PyMongoError
+
+    from generia_assets.cli.completion import quick_database
+    from generia_assets.durable.collections import HISTORY
+
+    durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    fields = dict.fromkeys(("api_type", "request_type", "duration_ms"), 1)
+    assumed = Pace(image=settings.image_stub_latency_seconds or IMAGE_S)
+    try:
+        with quick_database(settings) as database:
+            found = database[HISTORY].find({"outcome": "ok"}, fields).sort("created_at", DESCENDING).limit(LATELY)
+            for row in found:
+                kind = "" if row["api_type"] == Api.IMAGE.value else row["request_type"]
+                durations[row["api_type"], kind].append(row["duration_ms"] / 1000)
+    except PyMongoError:
+        return assumed
+    texts = {
+        request_type: median(values)
+        for (api, request_type), values in durations.items()
+        if api == Api.LLM.value and request_type in TOKENS_PER_CALL and len(values) >= ENOUGH
+    }
+    images = durations[Api.IMAGE.value, ""]
+    return Pace(texts, median(images) if len(images) >= ENOUGH else assumed.image, measured="post" in texts)

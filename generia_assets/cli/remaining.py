@@ -1,0 +1,61 @@
+"""How long a world still takes: by the pace of its own tasks, and until there is one, by its quote.
+
+Here: the estimate. Nothing is estimated while the world waits for something, or for nobody.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from generia_assets.durable.status import Stage, State, WorldStatus
+
+WINDOW_S = 20.0
+"""The pace is taken over so long."""
+ENOUGH_S = 3.0
+ENOUGH_TASKS = 5
+
+
+class Remaining:
+    """Watches a world's finished tasks go by."""
+
+    def __init__(self, quoted_seconds: float | None) -> None:
+        """``quoted_seconds``: what the whole was expected to take; None: nobody knows."""
+        self._quoted = quoted_seconds
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def seconds(self, status: WorldStatus, elapsed: float) -> float | None:
+        """Seconds left, or None where that cannot be said. ``elapsed``: seconds since the order."""
+        now = time.monotonic()
+        if status.done or status.waiting_for is not None or status.parked is not None:
+            self._seen.clear()
+            return None
+        self._seen.append((now, status.tasks_completed + status.tasks_failed))
+        while now - self._seen[0][0] > WINDOW_S:
+            self._seen.popleft()
+        return self._by_pace(status) if _in_full_swing(status) else self._by_quote(elapsed)
+
+    def _by_pace(self, status: WorldStatus) -> float | None:
+        (since, first), (until, last) = self._seen[0], self._seen[-1]
+        if until - since < ENOUGH_S or last - first < ENOUGH_TASKS:
+            return None
+        return max(0.0, (status.task_predicted - last) * (until - since) / (last - first))
+
+    def _by_quote(self, elapsed: float) -> float | None:
+        return None if self._quoted is None or elapsed >= self._quoted else self._quoted - elapsed
+
+
+def _in_full_swing(status: WorldStatus) -> bool:
+    """Whether posts are being made: before that, tasks end one after the other, and their pace says nothing."""
+    return any(stage.name is Stage.POSTS and stage.status is State.IN_PROGRESS for stage in status.stages)
+
+
+def in_words(seconds: float) -> str:
+    """A time left, no more exact than it is known."""
+    if seconds < 5:
+        return "a few seconds left"
+    if seconds < 90:
+        return f"about {round(seconds / 5) * 5} s left"
+    if seconds < 5_400:
+        return f"about {max(2, round(seconds / 60))} min left"
+    return f"about {seconds / 3600:.1f} h left"

@@ -1,0 +1,221 @@
+"""``generia rerun``: a part of a world, one person or one post again, by Kafka message.
+
+Here: which message that is, what it will cost, and that it fits the world. Not here: what becomes of it (assets/selection.py).
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from generia_assets.assets.materialized import ASSETS, and_what_follows
+from generia_assets.cli import inert
+from generia_assets.cli.addresses import addresses
+from generia_assets.cli.console import CommandError, own_name, remarks
+from generia_assets.cli.formats import as_json, dollars, duration
+from generia_assets.cli.known import known, open_database
+from generia_assets.cli.order import PartOrder, send
+from generia_assets.cli.order_options import Json, World
+from generia_assets.cli.pace import lately
+from generia_assets.cli.parsers import choice
+from generia_assets.cli.quotes import Quote, quote_of
+from generia_assets.durable.orders import OrderError, WorldParametersOrder
+from generia_assets.durable.status import State, WorldStatus
+from generia_assets.reading.names import UnknownItemError, item_named
+from generia_assets.settings import settings
+from generia_assets.tasks.kinds import TaskType
+from resources.mongo import MongoDatabase
+
+
+class PartWord(StrEnum):
+    """The parts of a world, by the names of `show`'s sections."""
+
+    DESCRIPTION = "description"
+    IMAGES = "images"
+    BRIEFS = "briefs"
+    CHARACTERS = "characters"
+    AVATARS = "avatars"
+    POST_BRIEFS = "post-briefs"
+    POSTS = "posts"
+    POST_IMAGES = "post-images"
+
+
+PARTS = {
+    PartWord.DESCRIPTION: TaskType.GENERATE_WORLD_DESCRIPTION,
+    PartWord.IMAGES: TaskType.GENERATE_WORLD_IMAGE,
+    PartWord.BRIEFS: TaskType.GENERATE_CHARACTER_BATCH,
+    PartWord.CHARACTERS: TaskType.GENERATE_CHARACTER,
+    PartWord.AVATARS: TaskType.GENERATE_CHARACTER_AVATAR,
+    PartWord.POST_BRIEFS: TaskType.GENERATE_POST_BATCH,
+    PartWord.POSTS: TaskType.GENERATE_POST,
+    PartWord.POST_IMAGES: TaskType.GENERATE_POST_IMAGE,
+}
+
+
+class FromWord(StrEnum):
+    """Where a person or a post begins anew; everything that hangs on it is made again, too."""
+
+    CONCEPT = "concept"
+    PERSON = "person"
+    AVATAR = "avatar"
+    IDEAS = "ideas"
+    TEXT = "text"
+    PICTURE = "picture"
+
+
+OF_CHARACTER = {
+    FromWord.CONCEPT: TaskType.GENERATE_CHARACTER_BATCH,
+    FromWord.PERSON: TaskType.GENERATE_CHARACTER,
+    FromWord.AVATAR: TaskType.GENERATE_CHARACTER_AVATAR,
+    FromWord.IDEAS: TaskType.GENERATE_POST_BATCH,
+}
+OF_POST = {FromWord.TEXT: TaskType.GENERATE_POST, FromWord.PICTURE: TaskType.GENERATE_POST_IMAGE}
+
+Part = Annotated[
+    PartWord | None,
+    typer.Option(
+        "--part",
+        parser=choice(PartWord),
+        metavar="PART",
+        help=f"This part of the whole world, and nothing else: {', '.join(part.value for part in PartWord)}.",
+    ),
+]
+Character = Annotated[
+    str | None,
+    typer.Option(
+        "--character",
+        metavar="PERSON",
+        help="One person, by key (c0007) or @username: another self under the same name, with avatar and posts.",
+    ),
+]
+Post = Annotated[
+    str | None,
+    typer.Option("--post", metavar="POST", help="One post, by key (c0007-p0003) or the platform's id: another text and picture."),
+]
+From = Annotated[
+    FromWord | None,
+    typer.Option(
+        "--from",
+        parser=choice(FromWord),
+        metavar="STEP",
+        help="Begin there instead: of a person concept, person (written anew from the same concept), avatar (nothing else) or "
+        "ideas (all posts); of a post text or picture.",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would make and cost; order nothing.")]
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What is to be made again: ``makes`` are all task types of it, the first of which the message names."""
+
+    task_type: TaskType
+    keys: tuple[str, ...]
+    makes: tuple[TaskType, ...]
+
+
+def rerun(
+    world: World,
+    part: Part = None,
+    character: Character = None,
+    post: Post = None,
+    begin: From = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Make a part of a world, one person or one post again, by Kafka message.
+
+    Says first what it will take. Everything that is not made again stays as it is, byte for byte; relations that named somebody
+    who is now another are repaired. The world must be finished, or stopped. Needs Kafka, MongoDB and a running generator.
+
+    \b
+    generia rerun 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --character @mira
+    generia rerun 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --post c0007-p0003 --from picture
+    generia rerun 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --part avatars --dry-run
+    """
+    if sum(one is not None for one in (part, character, post)) != 1:
+        raise CommandError("say what is to be made again: one of --part PART, --character PERSON, --post POST", 2)
+    chosen = settings()
+    with open_database() as database:
+        status = known(database, world)
+        _check_world(status)
+        wish = _wish(database, status, part, character, post, begin)
+        order = WorldParametersOrder.model_validate(
+            {name: value for name, value in status.parameters.items() if name in WorldParametersOrder.model_fields}
+        )
+        try:
+            quote = quote_of(chosen, lately(chosen), status.world_id, order, wish.makes, keys=wish.keys)
+        except OrderError as error:
+            raise CommandError(inert.line(str(error)), 2) from None
+    task_id = None if dry_run else str(uuid.uuid4())
+    if not json:
+        _say_what(wish, quote)
+    if task_id is not None:
+        kafka = addresses(chosen).kafka
+        send(PartOrder(status.world_id, task_id, wish.task_type, wish.keys), kafka, chosen.kafka_tasks_topic)
+    if json:
+        told = {"world_id": status.world_id, "task_id": task_id, "task_type": wish.task_type, "keys": wish.keys, "quote": quote}
+        typer.echo(as_json(told))
+    elif task_id is None:
+        remarks().print("Nothing was ordered (--dry-run).")
+    else:
+        remarks().print(f"Ordered in {chosen.kafka_tasks_topic}. To watch it: {own_name()} watch {world} --task {task_id}")
+        typer.echo(task_id)
+
+
+def _check_world(status: WorldStatus) -> None:
+    try:
+        uuid.UUID(status.world_id)
+    except ValueError:
+        raise CommandError(
+            f"world {status.world_id} has no UUID for a name, and messages take only those: use the job rerun_… in Dagster's pages"
+        ) from None
+    if status.done or status.parked is not None:
+        return
+    if status.status is State.PENDING:
+        raise CommandError(f"world {status.world_id} has not been begun yet; wait for it: {own_name()} watch {status.world_id}")
+    raise CommandError(
+        f"world {status.world_id} is being made right now; wait for it ({own_name()} watch {status.world_id}), or stop it first"
+    )
+
+
+def _wish(
+    database: MongoDatabase,
+    status: WorldStatus,
+    part: PartWord | None,
+    character: str | None,
+    post: str | None,
+    begin: FromWord | None,
+) -> _Wish:
+    if part is not None:
+        if begin is not None:
+            raise CommandError("--from is for --character and --post; a part is made alone", 2)
+        return _Wish(PARTS[part], (), (PARTS[part],))
+    words = OF_CHARACTER if character is not None else OF_POST
+    first = begin or next(iter(words))
+    if first not in words:
+        raise CommandError(f"--from {first.value}: here it is {' or '.join(word.value for word in words)}", 2)
+    try:
+        item = item_named(database, status.world_id, character or post or "")
+    except UnknownItemError as error:
+        raise CommandError(inert.line(str(error)), 2) from None
+    if item.is_post is not (post is not None) or item.character is None:
+        raise CommandError(f"{item.key} is no {'post' if post is not None else 'person'}", 2)
+    asset = next(kind.name for kind in ASSETS.values() if kind.task_type is words[first])
+    makes = tuple(ASSETS[name].task_type for name in and_what_follows(asset))
+    return _Wish(words[first], (item.key,), makes)
+
+
+def _say_what(wish: _Wish, quote: Quote) -> None:
+    of = f" of {', '.join(wish.keys)}" if wish.keys else " of the whole world"
+    made = ", ".join(task_type.value.removeprefix("generate_").replace("_", " ") for task_type in wish.makes)
+    console = remarks()
+    console.print(f"Makes again{of}: {made}.")
+    console.print(
+        f"Takes {quote.llm_calls} calls of {quote.model} and {quote.image_calls} pictures, about {dollars(quote.cost_usd)} and "
+        f"{duration(60_000 * quote.minutes)}; never more than {quote.llm_call_limit} and {quote.image_call_limit} calls."
+    )
