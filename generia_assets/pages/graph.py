@@ -13,12 +13,14 @@ from functools import lru_cache
 
 from generia_assets.reading.people import PersonCard, Tie
 
-ROOM = 150.0
-"""Pixels a person has for portrait and name, to each side of the next."""
+ACROSS, DOWN = 158.0, 128.0
+"""Pixels from one person to the next beside and below them: there is a name under every portrait."""
 MARGIN = 80.0
 LABELLED = 14
 """Up to so many ties, each has its kind written on it; beyond, only when one of its people is pointed at."""
-_ROUNDS = 140
+_ROUNDS = 70
+CROWD = 40
+"""Beyond so many people everybody is drawn smaller, and closer to each other."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Node:
     person: PersonCard
     x: float
     y: float
+    knows: str = ""
+    """Whom, and how, in words: for those who do not see the lines."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,12 @@ class Graph:
     edges: tuple[Edge, ...]
 
     @property
+    def shown(self) -> tuple[int, int]:
+        """Its size on a screen, width and height."""
+        scale = 1.0 if len(self.nodes) <= CROWD else 0.82
+        return round(self.width * scale), round(self.height * scale)
+
+    @property
     def labelled(self) -> bool:
         """Whether ties can always show their kinds."""
         return len(self.edges) <= LABELLED
@@ -64,17 +74,23 @@ def graph_of(people: Sequence[PersonCard], ties: Sequence[Tie]) -> Graph:
     place = {person.key: index for index, person in enumerate(people)}
     known = [tie for tie in ties if tie.one in place and tie.other in place]
     points = _layout(len(people), tuple((place[tie.one], place[tie.other]) for tie in known))
-    nodes = tuple(Node(person, *point) for person, point in zip(people, points, strict=True))
+    nodes = tuple(Node(person, *point, _words(person, people, known, place)) for person, point in zip(people, points, strict=True))
     edges = tuple(Edge(nodes[place[tie.one]], nodes[place[tie.other]], tie.kinds) for tie in known)
     width, height = _size(len(people))
     return Graph(width, height, nodes, edges)
 
 
+def _words(person: PersonCard, people: Sequence[PersonCard], ties: Sequence[Tie], place: dict[str, int]) -> str:
+    others = ((tie, tie.other if tie.one == person.key else tie.one) for tie in ties if person.key in (tie.one, tie.other))
+    return ", ".join(f"{people[place[key]].display_name} ({' / '.join(tie.kinds)})" for tie, key in others)
+
+
 def _size(count: int) -> tuple[float, float]:
     """Wide for few, as wide as a desktop's column for many, then higher."""
-    columns = max(2.0, min(7.0, math.ceil(math.sqrt(count * 1.7))))
-    rows = max(1.0, math.ceil(count * 1.25 / columns))
-    return columns * ROOM + MARGIN, rows * ROOM + MARGIN
+    most, room = (6.5, 1.5) if count <= CROWD else (8.0, 1.25)
+    columns = max(2.0, min(most, math.ceil(math.sqrt(count * 1.9))))
+    rows = max(1.0, math.ceil(count * room / columns))
+    return columns * ACROSS + MARGIN, rows * DOWN + MARGIN
 
 
 @lru_cache(maxsize=64)
@@ -83,9 +99,10 @@ def _layout(count: int, ties: tuple[tuple[int, int], ...]) -> tuple[tuple[float,
     points = _start(count, width, height)
     ideal = 0.75 * math.sqrt(width * height / max(1, count))
     for turn in range(_ROUNDS):
-        _push_and_pull(points, ties, ideal, limit=width / 8 * (1 - turn / _ROUNDS) + 1)
+        _push_and_pull(points, ties, ideal, (width, height), limit=width / 8 * (1 - turn / _ROUNDS) + 1)
         _keep_inside(points, width, height)
-    for _ in range(60):
+    _spread(points, width, height)
+    for _ in range(80):
         if not _part(points):
             break
         _keep_inside(points, width, height)
@@ -105,9 +122,15 @@ def _start(count: int, width: float, height: float) -> list[list[float]]:
     return points
 
 
-def _push_and_pull(points: list[list[float]], ties: tuple[tuple[int, int], ...], ideal: float, *, limit: float) -> None:
-    moves = [[0.0, 0.0] for _ in points]
+def _push_and_pull(
+    points: list[list[float]], ties: tuple[tuple[int, int], ...], ideal: float, frame: tuple[float, float], *, limit: float
+) -> None:
+    """Move everybody once, by ``limit`` at most. The frame pushes too, or circles of people would lie flat along it."""
     square = ideal * ideal
+    moves = [
+        [square * (1 / max(value, 9.0) - 1 / max(size - value, 9.0)) for value, size in zip(point, frame, strict=True)]
+        for point in points
+    ]
     for first, (x, y) in enumerate(points):
         move = moves[first]
         for second in range(first + 1, len(points)):
@@ -134,24 +157,29 @@ def _push_and_pull(points: list[list[float]], ties: tuple[tuple[int, int], ...],
         point[1] += down * step
 
 
+def _spread(points: list[list[float]], width: float, height: float) -> None:
+    """Let the picture fill its frame."""
+    for axis, size in ((0, width), (1, height)):
+        least, most = min((point[axis] for point in points), default=0.0), max((point[axis] for point in points), default=0.0)
+        if most - least > 1.0:
+            for point in points:
+                point[axis] = MARGIN + (point[axis] - least) / (most - least) * (size - 2 * MARGIN)
+
+
 def _part(points: list[list[float]]) -> bool:
-    """Move apart whoever overlaps; names stand below portraits, so that people need less room above each other than beside."""
+    """Move apart whoever overlaps, the shorter way: beside each other or above. Returns whether somebody did."""
     moved = False
     for first, one in enumerate(points):
         for other in points[first + 1 :]:
             across, down = other[0] - one[0], other[1] - one[1]
-            near = math.hypot(across / (ROOM * 0.8), down / (ROOM * 0.72))
-            if near >= 1.0:
+            lack_across, lack_down = ACROSS * 0.95 - abs(across), DOWN * 0.85 - abs(down)
+            if lack_across <= 0 or lack_down <= 0:
                 continue
             moved = True
-            share = (1.0 - near) / 2
-            if near < 0.01:
-                across, down, near = 1.0, 0.6, 0.01
-            length = math.hypot(across, down)
-            one[0] -= across / length * share * ROOM * 0.5
-            one[1] -= down / length * share * ROOM * 0.5
-            other[0] += across / length * share * ROOM * 0.5
-            other[1] += down / length * share * ROOM * 0.5
+            axis = 0 if lack_across < lack_down else 1
+            step = math.copysign((lack_across, lack_down)[axis] / 2 + 0.5, (across, down)[axis])
+            one[axis] -= step / 2
+            other[axis] += step / 2
     return moved
 
 
