@@ -24,8 +24,8 @@ from starlette.responses import Response, StreamingResponse
 from generia_assets.content.documents import CharacterAvatar, Media
 from generia_assets.content.pictures import AVATAR_SIZE, POST_SIZE
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
-from generia_assets.durable.events import EVENTS, AnyEvent, CharacterCreated, PostPublished, StageFinished
-from generia_assets.durable.status import Stage, WorldStatus
+from generia_assets.durable.events import EVENTS, AnyEvent, CharacterCreated, PostPublished
+from generia_assets.durable.status import WorldStatus
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.pages import WorldPages
 from generia_assets.reading.feed import FeedPost
@@ -34,7 +34,7 @@ from generia_assets.reading.shelves import Shelves
 from generia_assets.reading.worlds import over, world
 from resources.mongo import AsyncMongoDatabase, MongoDatabase, MongoDocument
 
-LOOK_S = 0.25
+LOOK_S = 0.2
 """How often a world is looked at; the longest that a published post takes to be on its way."""
 PORTRAITS_S = 1.0
 MOST_EVENTS = 200
@@ -51,11 +51,11 @@ def last_number(database: MongoDatabase, world_id: str) -> int:
 
 @dataclass
 class Follower:
-    """What one browser has been told of a world: the last event's number, the last progress, whose portrait is still to come."""
+    """What one browser has been told of a world: the last event's number, what its page shows, whose portrait is still to come."""
 
     world_id: str
     after: int
-    progress: str = ""
+    shown: dict[str, str] = field(default_factory=dict)
     unpainted: dict[str, PersonCard] = field(default_factory=dict)
     portraits_at: float = 0.0
 
@@ -131,10 +131,10 @@ class LiveFeed:
             told = _told_of(event, pages, keys, follower)
             follower.after = number
             messages.append(_message(*told, number=number) if told else f"id: {number}\n\n")
-        progress = pages.progress()
-        if progress != follower.progress:
-            follower.progress = progress
-            messages.append(_message("progress", {"html": progress}))
+        for place, html in (("masthead", pages.masthead()), ("progress", pages.progress()), ("side", pages.side())):
+            if follower.shown.get(place) != html:
+                follower.shown[place] = html
+                messages.append(_message(place, {"html": html, "title": pages.title}))
         return messages + self._portraits(follower, shelves, pages)
 
     def _portraits(self, follower: Follower, shelves: Shelves, pages: WorldPages) -> list[str]:
@@ -171,9 +171,8 @@ def _told_of(
             if author.avatar is None:
                 follower.unpainted.setdefault(event.character_key, author)
             return "post", {"key": event.key, "html": pages.post_card(_post(event, author, keys))}
-        case StageFinished(stage=Stage.WORLD_DESCRIPTION | Stage.WORLD_IMAGE):
-            return "masthead", {"html": pages.masthead(), "title": pages.title}
-    return None
+        case _:
+            return None
 
 
 def _person(key: str, event: CharacterCreated | PostPublished, *, bio: str = "") -> PersonCard:

@@ -113,6 +113,10 @@ class WorldPages:
         """The world's name and pictures, to be put into a page that is open."""
         return self._fragment("masthead.html")
 
+    def side(self) -> str:
+        """What stands beside the feed, to be put into a page that is open."""
+        return self._fragment("side.html")
+
     def _fragment(self, template: str, **values: object) -> str:
         return self._page(f"fragments/{template}", **values)
 

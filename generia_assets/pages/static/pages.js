@@ -23,6 +23,7 @@
 
     on("progress", ({ html }) => replace("progress", html));
     on("masthead", ({ html, title }) => { replace("masthead", html); document.title = title; });
+    on("side", ({ html }) => replace("side", html));
     on("post", ({ key, html }) => {
       document.getElementById("empty")?.remove();
       arrive(posts, posts.querySelector(`[data-key="${CSS.escape(key)}"]`), made(html));
