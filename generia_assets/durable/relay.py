@@ -16,6 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -71,9 +72,11 @@ class Wire:
     def __init__(self, connect: Callable[[], Sender]) -> None:
         self._connect = connect
         self._sender: Sender | None = None
+        self.arrived = 0
+        """Number of the last event that arrived."""
 
     def send(self, world_id: str, events: Sequence[MongoDocument]) -> None:
-        """Send these events, one after the other. Raises ``ConnectionError``; some of them may have arrived then."""
+        """Send these events, one after the other. Raises ``ConnectionError``; the first of them may have arrived then."""
         try:
             if self._sender is None:
                 self._sender = self._connect()
@@ -82,6 +85,7 @@ class Wire:
                     self._sender(world_id, json.dumps(event, ensure_ascii=False).encode())
                 except EventTooLargeError as error:
                     logger.warning("world %s: event %s %s is left out: %s", world_id, event["seq"], event["event_type"], error)
+                self.arrived = event["seq"]
         except ConnectionError:
             self.close()
             raise
@@ -102,7 +106,7 @@ class Relay:
         self._world_id = world_id
         self._wire = Wire(connect)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"relay:{world_id}")
-        self._changed = asyncio.Event()
+        self._changed, self._closing = asyncio.Event(), asyncio.Event()
         self._sent = self._marked = 0
         self._marked_at = self._progress_at = 0.0
         self._progress: Progress | None = None
@@ -115,29 +119,31 @@ class Relay:
 
     async def aclose(self) -> None:
         """Send what is left while Kafka answers, for a moment at most, and stop."""
-        await stop(self._teller)
-        loop = asyncio.get_running_loop()
+        self._closing.set()
+        self._changed.set()
         try:
-            async with asyncio.timeout(CLOSING_SECONDS):
-                if not self._kafka_is_away:
-                    await self._tell(last=True)
-        except (TimeoutError, ConnectionError, PyMongoError) as error:
-            logger.warning("world %s: events are left to the watchdog sensor (%s)", self._world_id, type(error).__name__)
+            async with asyncio.timeout(0 if self._kafka_is_away else CLOSING_SECONDS):
+                await asyncio.wait({self._teller})
+                await self._tell(last=True)
+        except (TimeoutError, ConnectionError, PyMongoError):
+            logger.warning("world %s: its last events are left to the watchdog sensor", self._world_id)
         finally:
-            closing = loop.run_in_executor(self._thread, self._wire.close)
+            await stop(self._teller)
+            closing = asyncio.get_running_loop().run_in_executor(self._thread, self._wire.close)
             self._thread.shutdown(wait=False)
             await asyncio.wait({closing}, timeout=CLOSING_SECONDS / 2)
 
     async def _tell_always(self) -> None:
         try:
-            while True:
+            while not self._closing.is_set():
                 await self._changed.wait()
                 self._changed.clear()
                 try:
                     await self._tell_patiently()
                 except PyMongoError as error:  # an outage of MongoDB: the next change tells the news
                     logger.warning("live events wait: MongoDB does not answer (%s)", type(error).__name__)
-                await asyncio.sleep(INTERVAL_SECONDS)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), INTERVAL_SECONDS)
         except Exception:  # a defect of ours must not cost a world; the watchdog sends what is left
             logger.exception("world %s: live events stop for this run", self._world_id)
 
@@ -165,7 +171,8 @@ class Relay:
         record = await self._status.find_one({"_id": self._world_id}, _RECORD)
         if record is None:
             return
-        self._sent, durable = max(self._sent, record.get("events_sent", 0)), record.get("events_seq", 0)
+        self._sent = max(self._sent, self._wire.arrived, record.get("events_sent", 0))
+        durable = record.get("events_seq", 0)
         while self._sent < durable:
             page = await self._events.find(*_page(self._world_id, self._sent)).sort("seq", ASCENDING).limit(PAGE).to_list()
             await self._send([row["event"] for row in page])
