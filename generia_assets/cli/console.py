@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
 
 WIDE = 200
 """Columns where nobody's window limits them: tables need not cut ids."""
@@ -55,6 +57,15 @@ def results() -> Console:
 def remarks() -> Console:
     """Standard error: what is said beside the result."""
     return console_on(sys.stderr)
+
+
+def indented(console: Console, text: Text, by: int) -> None:
+    """Print the text with all its lines moved to the right, also those that the window's edge makes of one."""
+    if console.is_terminal:
+        console.print(Padding(text, (0, 0, 0, by)))
+    else:
+        for line in text.split("\n", allow_blank=True):
+            console.print(Text(" " * by).append_text(line))
 
 
 def own_name() -> str:

@@ -6,8 +6,10 @@ Dagster is imported only when one of these is asked (it costs a second). Not her
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +46,42 @@ def refuse_second_daemon(home: Path) -> None:
             f"DAGSTER_HOME={home}: a Dagster daemon is at work there (or was, less than a minute ago). Order from that generator "
             "with `generia send`, or unset DAGSTER_HOME, or wait a minute after ending it"
         )
+
+
+HEARTBEAT_S = 90.0
+"""A daemon that was silent for longer is taken for dead; it says twice a minute that it lives."""
+
+
+@dataclass(frozen=True)
+class DaemonPulse:
+    """One of Dagster's daemons: seconds since its last heartbeat (None: never heard of), and what it complained about last."""
+
+    name: str
+    silent_for: float | None
+    complaint: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is at work."""
+        return self.silent_for is not None and self.silent_for <= HEARTBEAT_S
+
+
+def daemon_pulses(home: Path) -> list[DaemonPulse]:
+    """The daemons that this instance needs, as their heartbeats tell. Raises ``CommandError`` if there is no instance."""
+    with instance_at(home) as instance:
+        heartbeats = instance.get_daemon_heartbeats()
+        pulses = []
+        for name in sorted(instance.get_required_daemon_types()):
+            heartbeat = heartbeats.get(name)
+            errors = heartbeat.errors if heartbeat is not None and heartbeat.errors else []
+            pulses.append(
+                DaemonPulse(
+                    name,
+                    None if heartbeat is None else max(0.0, time.time() - heartbeat.timestamp),
+                    str(errors[0].message).strip() if errors else "",
+                )
+            )
+    return pulses
 
 
 def end_runs(home: Path, world_id: str) -> int:

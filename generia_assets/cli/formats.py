@@ -12,11 +12,11 @@ from generia_assets.cli import inert
 
 def as_json(value: object) -> str:
     """One line of JSON, harmless for a terminal: what a terminal would obey is written as its escape."""
-    plain = value.model_dump(mode="json", by_alias=True) if isinstance(value, BaseModel) else value
-    return inert.json_text(json.dumps(plain, ensure_ascii=False, default=_plain))
+    return inert.json_text(json.dumps(value, ensure_ascii=False, default=plain))
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """What JSON has no word for: models as objects, moments in ISO 8601, everything else as text."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
     return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -21,5 +21,5 @@ def print_lines(console: Console, lines: Iterable[LogLine]) -> None:
         what = f"{line.task_type.removeprefix('generate_')} {line.key}".strip() if line.task_type else ""
         if what:
             text.append(f"{inert.line(what, 40)}: ", "cyan")
-        text.append(inert.line(line.text, 400), STYLES[line.level])
+        text.append(inert.line(line.text, 240), STYLES[line.level])
         console.print(text)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text as Line
 
@@ -99,10 +98,17 @@ def _stages(status: WorldStatus) -> Table:
         table.add_row(
             Line(mark, style),
             Line(STAGE_WORDS[stage.name], "dim" if stage.status is State.PENDING else ""),
-            ProgressBar(total=max(wanted, 1), completed=made if wanted else 1, width=BAR_WIDTH),
+            _bar(made / wanted if wanted else 1.0),
             Line("" if stage.name in _ONE_TASK else f"{made}/{wanted}"),
         )
     return table
+
+
+def _bar(share: float) -> Line:
+    """A bar that can be read without colours, too."""
+    filled = min(BAR_WIDTH, int(share * BAR_WIDTH))
+    bar = Line("━" * filled, "green" if filled == BAR_WIDTH else "cyan")
+    return bar.append("╌" * (BAR_WIDTH - filled), "dim")
 
 
 def _figures(status: WorldStatus, moment: Moment) -> list[Line]:
@@ -113,6 +119,8 @@ def _figures(status: WorldStatus, moment: Moment) -> list[Line]:
     first = Line(f"{moment.seconds:.1f} s{left}", "bold")
     first.append(f"    {dollars(status.cost_usd)}{cap}    {done} of {status.task_predicted} tasks{failed}", "not bold")
     lines = [first]
+    if status.generation is None:
+        return lines
     air = moment.air
     for word, now, made, limit in (
         ("model", air and f"{air.llm:3} of {air.llm_ceiling}", status.api_calls_made_LLM, status.api_call_limits_LLM),

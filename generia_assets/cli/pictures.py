@@ -17,9 +17,13 @@ from generia_assets.cli.texts import Picture, Text
 class PictureFolder:
     """Copies pictures into ``folder/WORLD``. Local ones only; what is elsewhere stays there, and is named by its address."""
 
-    def __init__(self, folder: Path, world_id: str, data_dir: Path) -> None:
-        """``data_dir``: where this machine's platform keeps its media. Raises ``CommandError`` if nothing can be written."""
-        self._folder = folder.absolute() / world_id
+    def __init__(self, folder: Path, world_id: str | None, data_dir: Path) -> None:
+        """``world_id`` None: the folder is this world's alone. ``data_dir``: where this machine's platform keeps its media.
+
+        Raises ``CommandError`` if nothing can be written.
+        """
+        self._folder = folder.absolute() / (world_id or "")
+        self.copied = 0
         self._data_dir = data_dir.absolute()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -30,18 +34,20 @@ class PictureFolder:
         """The texts; each picture among them is copied, and says where it lies now."""
         return [self._kept(text) if text.pictures else text for text in texts]
 
-    def copy(self, picture: Picture) -> str:
-        """Where the picture lies now: a path, or its address where it is not on this machine."""
+    def path(self, picture: Picture) -> Path | None:
+        """Where the picture's copy lies, made if need be; None where it is not on this machine."""
         source = (self._data_dir / picture.url).resolve()
         if not source.is_relative_to(self._data_dir.resolve()) or not source.is_file():
-            return picture.url
+            return None
         target = self._folder / f"{picture.name}{source.suffix}"
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(source, target)
-        return str(short(target))
+        self.copied += 1
+        return target
 
     def _kept(self, text: Text) -> Text:
-        return replace(text, body="  ".join(self.copy(picture) for picture in text.pictures))
+        places = (self.path(picture) for picture in text.pictures)
+        return replace(text, body="  ".join(str(short(place)) for place in places if place) or text.body)
 
 
 def without_pictures(texts: list[Text]) -> list[Text]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from generia_assets.durable.status import Stage, State, WorldStatus
+from generia_assets.durable.status import WorldStatus
 
-WINDOW_S = 20.0
+WINDOW_S = 10.0
 """The pace is taken over so long."""
 ENOUGH_S = 3.0
 ENOUGH_TASKS = 5
+FULL_SWING = 0.05
+"""Share of the posts after which the tasks' pace tells something: before that, they end one after the other."""
 
 
 class Remaining:
@@ -27,13 +29,17 @@ class Remaining:
     def seconds(self, status: WorldStatus, elapsed: float) -> float | None:
         """Seconds left, or None where that cannot be said. ``elapsed``: seconds since the order."""
         now = time.monotonic()
-        if status.done or status.waiting_for is not None or status.parked is not None:
+        if status.done or status.waiting_for is not None or status.parked is not None or status.generation is None:
             self._seen.clear()
             return None
         self._seen.append((now, status.tasks_completed + status.tasks_failed))
         while now - self._seen[0][0] > WINDOW_S:
             self._seen.popleft()
-        return self._by_pace(status) if _in_full_swing(status) else self._by_quote(elapsed)
+        if status.tasks_completed + status.tasks_failed >= status.task_predicted:
+            return 0.0  # only the documents are still being written
+        if status.posts_created >= max(1.0, FULL_SWING * status.posts_predicted):
+            return self._by_pace(status)
+        return self._by_quote(elapsed)
 
     def _by_pace(self, status: WorldStatus) -> float | None:
         (since, first), (until, last) = self._seen[0], self._seen[-1]
@@ -43,11 +49,6 @@ class Remaining:
 
     def _by_quote(self, elapsed: float) -> float | None:
         return None if self._quoted is None or elapsed >= self._quoted else self._quoted - elapsed
-
-
-def _in_full_swing(status: WorldStatus) -> bool:
-    """Whether posts are being made: before that, tasks end one after the other, and their pace says nothing."""
-    return any(stage.name is Stage.POSTS and stage.status is State.IN_PROGRESS for stage in status.stages)
 
 
 def in_words(seconds: float) -> str:

@@ -9,10 +9,10 @@ import json
 from typing import Literal
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text as Line
 
 from generia_assets.cli import inert
+from generia_assets.cli.console import indented
 from generia_assets.cli.formats import clock, compact, dollars, duration
 from generia_assets.reading.requests import OK, Request
 
@@ -48,7 +48,7 @@ def print_request(console: Console, request: Request, depth: Depth, *, task: boo
     line.append(f"  {figures(request)}")
     console.print(line)
     if request.error:
-        _indented(console, inert.line(f"error: {request.error}", None if depth == "all" else 400), "yellow")
+        indented(console, Line(inert.line(f"error: {request.error}", None if depth == "all" else 400), "yellow"), 4)
     if depth == "figures":
         return
     if depth == "all":
@@ -56,9 +56,12 @@ def print_request(console: Console, request: Request, depth: Depth, *, task: boo
         return
     parts = request.request.get("parts")
     asked = str(parts[-1]) if isinstance(parts, list) and parts else request.prompt
-    for title, text in (("asked", asked), ("answered", request.answer)):
-        if text:
-            _titled(console, title, text if len(text) <= SHORT else f"{text[:SHORT].rstrip()}…")
+    # The end of a prompt is what is this request's own; of an answer one wants to see how it begins.
+    if asked:
+        short = len(asked) <= SHORT
+        _titled(console, "asked" if short else "asked, in the end", asked if short else f"…{asked[-SHORT:].lstrip()}")
+    if request.answer:
+        _titled(console, "answered", request.answer if len(request.answer) <= SHORT else f"{request.answer[:SHORT].rstrip()}…")
 
 
 def _whole(console: Console, request: Request) -> None:
@@ -88,12 +91,5 @@ def _pretty(text: str) -> str:
 
 
 def _titled(console: Console, title: str, text: str) -> None:
-    _indented(console, f"── {title} ──", "dim")
-    _indented(console, inert.block(text), "")
-
-
-def _indented(console: Console, text: str, style: str) -> None:
-    if console.is_terminal:
-        console.print(Padding(Line(text, style), (0, 0, 0, 4)))
-    else:
-        console.print(Line("\n".join(f"    {line}" for line in text.split("\n")), style))
+    indented(console, Line(f"── {title} ──", "dim"), 4)
+    indented(console, Line(inert.block(text)), 4)

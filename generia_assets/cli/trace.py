@@ -14,7 +14,7 @@ from rich.text import Text as Line
 
 from generia_assets.cli import inert
 from generia_assets.cli.completion import complete_world
-from generia_assets.cli.console import CommandError, own_name, results
+from generia_assets.cli.console import CommandError, indented, own_name, results
 from generia_assets.cli.formats import as_json, dollars, duration
 from generia_assets.cli.known import known, open_database
 from generia_assets.cli.order_options import Json
@@ -104,7 +104,7 @@ def trace(world: WorldOrPost, item: AnItem = None, step: OneStep = None, full: F
     if json:
         typer.echo(as_json(found))
         return
-    _print(results(), found, "all" if full else "texts")
+    _print(results(), found, "all" if full else "texts", whole=step is None)
 
 
 def _meant(database: MongoDatabase, world: str, item: str | None) -> Item:
@@ -131,13 +131,14 @@ def _only(found: Trace, name: StepName) -> Trace:
     return found.model_copy(update={"steps": steps})
 
 
-def _print(console: Console, found: Trace, depth: Depth) -> None:
+def _print(console: Console, found: Trace, depth: Depth, *, whole: bool) -> None:
     who = f"  {inert.line(found.display_name)} @{inert.line(found.username)}" if found.username else ""
     console.print(Line(f"{found.kind} {found.key}{who}", "bold"))
     console.print(Line(f"of {inert.line(found.world_name) or 'a world without a name yet'} ({found.world_id})"))
-    for name, value in (("on the platform", found.post_id or found.character_id), ("it alone cost", dollars(found.own_cost_usd))):
-        if value:
-            console.print(Line(f"{name}: {inert.line(value)}"))
+    if platform_id := found.post_id or found.character_id:
+        console.print(Line(f"on the platform: {inert.line(platform_id)}"))
+    if whole:
+        console.print(Line(f"it alone cost: {dollars(found.own_cost_usd)}"))
     for number, step in enumerate(found.steps, 1):
         console.print()
         _print_step(console, number, step, depth)
@@ -155,12 +156,12 @@ def _print_step(console: Console, number: int, step: Step, depth: Depth) -> None
     line.append("".join(f", {detail}" for detail in details))
     console.print(line)
     if step.error:
-        console.print(Line(f"    {inert.line(step.error, 400)}", "yellow"))
+        indented(console, Line(inert.line(step.error, 400), "yellow"), 4)
     for field in _MADE.get(step.name, ()):
         if value := _plain((step.made or {}).get(field)):
-            made = Line(f"    {field}: ", "dim")
+            made = Line(f"{field}: ", "dim")
             made.append(inert.line(value, 600), "not dim")
-            console.print(made)
+            indented(console, made, 4)
     for request in step.requests:
         print_request(console, request, "figures" if request.api == "platform" else depth, task=False)
     if not step.requests and step.name is not StepName.ORDER:

@@ -46,13 +46,13 @@ class LogLine(BaseModel):
 def newest(database: MongoDatabase, world_id: str, count: int, *, calls: bool) -> list[LogLine]:
     """The last lines, in order. ``calls``: also those that went well."""
     sources = (source(database, world_id, None, -1, count) for source in _sources(calls))
-    return sorted((line for source in sources for line in source), key=attrgetter("at"))[-count:]
+    return sorted((line for source in sources for line in source), key=attrgetter("at", "id"))[-count:]
 
 
 def since(database: MongoDatabase, world_id: str, moment: datetime | None, *, calls: bool) -> list[LogLine]:
     """All lines from this moment on, in order."""
     lines = (line for source in _sources(calls) for line in source(database, world_id, moment, 1, 0))
-    return sorted((line for line in lines if moment is None or line.at >= moment), key=attrgetter("at"))
+    return sorted((line for line in lines if moment is None or line.at >= moment), key=attrgetter("at", "id"))
 
 
 class Follower:

@@ -1,0 +1,41 @@
+"""A finding of `generia doctor`: one thing that was looked at."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Health(StrEnum):
+    """How something is. ``UNEASY`` needs no help now."""
+
+    OK = "ok"
+    UNEASY = "uneasy"
+    WRONG = "wrong"
+
+
+class Finding(BaseModel):
+    """One thing that was looked at: what was found, and what to do about it ('' where nothing)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    part: str
+    health: Health
+    found: str
+    advice: str = ""
+
+
+def ok(part: str, found: str) -> Finding:
+    """It is as it should be."""
+    return Finding(part=part, health=Health.OK, found=found)
+
+
+def note(part: str, found: str, advice: str) -> Finding:
+    """It works, and somebody may want to know."""
+    return Finding(part=part, health=Health.UNEASY, found=found, advice=advice)
+
+
+def wrong(part: str, found: str, advice: str) -> Finding:
+    """It does not work."""
+    return Finding(part=part, health=Health.WRONG, found=found, advice=advice)
