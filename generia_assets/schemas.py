@@ -72,7 +72,9 @@ def text(schema: Mapping[str, JsonValue]) -> str:
 
 def _schema(model: TypeAdapter[Any], title: str, *, sent: bool = False) -> dict[str, JsonValue]:
     schema = model.json_schema(mode="serialization" if sent else "validation")
-    definitions = {name: _readable(definition, sent=sent) for name, definition in schema.pop("$defs", {}).items()}
+    definitions: dict[str, JsonValue] = {
+        name: _readable(definition, sent=sent) for name, definition in schema.pop("$defs", {}).items()
+    }
     return {"$schema": DIALECT, "title": title, **_readable(schema, sent=sent), **({"$defs": definitions} if definitions else {})}
 
 

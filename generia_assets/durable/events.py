@@ -22,6 +22,7 @@ from generia_assets.durable.status import Stage, State
 
 LONGEST_TEXT = 20_000
 LONGEST_LINE = 2_000
+LONGEST_LABEL = 200
 MOST_LABELS = 50
 
 
@@ -33,13 +34,18 @@ def _line(value: object) -> object:
     return cut(clean(value), LONGEST_LINE) if isinstance(value, str) else value
 
 
+def _label(value: object) -> object:
+    return cut(clean(value), LONGEST_LABEL) if isinstance(value, str) else value
+
+
 def _few(values: object) -> object:
     return tuple(values)[:MOST_LABELS] if isinstance(values, Sequence) else values
 
 
 Text = Annotated[str, BeforeValidator(_text), Field(max_length=LONGEST_TEXT)]
 Line = Annotated[str, BeforeValidator(_line), Field(max_length=LONGEST_LINE)]
-Labels = Annotated[tuple[Line, ...], BeforeValidator(_few), Field(max_length=MOST_LABELS)]
+Label = Annotated[str, BeforeValidator(_label), Field(max_length=LONGEST_LABEL)]
+Labels = Annotated[tuple[Label, ...], BeforeValidator(_few), Field(max_length=MOST_LABELS)]
 
 
 _EVENT = ConfigDict(extra="ignore", frozen=True, json_schema_serialization_defaults_required=True)
