@@ -26,6 +26,8 @@ from generia_assets.assets.materialized import ASSETS
 from generia_assets.content import documents as d
 from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE
 from generia_assets.durable.collections import STATUS, ensure_indexes
+from generia_assets.durable.events import LiveEvent
+from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.status import State, new_status
 from generia_assets.pages.app import Source, pages_app
 from resources.document_store import DocumentStore, DocumentStream
@@ -75,6 +77,10 @@ class MadeUp:
 
     def keep(self, asset: str, made: list[Any]) -> None:
         self.store.replace(ASSETS[asset].place, self.world_id, "run-1", DocumentStream(made))
+
+    def tell(self, event: LiveEvent, **values: object) -> None:
+        """An event with the change of the status record that it tells about, as the pipeline commits them."""
+        assert change_and_tell(self.database, {"_id": self.world_id}, {"$set": {**values, "updated_at": datetime.now(UTC)}}, event)
 
     def post_key(self, index: int) -> str:
         return d.post_key(d.character_key(index % self.users), index // self.users)

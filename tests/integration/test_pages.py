@@ -1,0 +1,247 @@
+"""The worlds' pages as a server and as files: headers, what is not there, bounds, languages. (What a browser makes of them:
+test_pages_browser.py.)"""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from generia_assets.assets.materialized import ASSETS
+from generia_assets.durable.status import State
+from generia_assets.pages.gallery import write_gallery
+from generia_assets.reading.feed import FeedPage, feed_page
+from generia_assets.reading.shelves import Shelves, settled
+from resources.document_store import DocumentStream
+from tests.command import Command
+from tests.pages_world import MadeUp, serving
+
+POSTS = 120
+
+
+@pytest.fixture(scope="module")
+def database(mongo_client: Any) -> Iterator[Any]:
+    name = f"test_pages_{time.monotonic_ns()}"
+    yield mongo_client[name]
+    mongo_client.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pages") / "media"
+
+
+@pytest.fixture(scope="module")
+def world(database: Any, media: Path) -> MadeUp:
+    return MadeUp(database, media, users=6, posts=POSTS).make()
+
+
+@pytest.fixture(scope="module")
+def site(mongodb_uri: str, database: Any, media: Path) -> Iterator[str]:
+    with serving(mongodb_uri, database.name, media) as address:
+        yield address
+
+
+def get(address: str, status: int = 200) -> requests.Response:
+    answer = requests.get(address, timeout=10)
+    assert answer.status_code == status, address
+    return answer
+
+
+def keys_in(html: str) -> list[str]:
+    return re.findall(r'data-post-id="post-(\S+)"', html)
+
+
+def test_every_answer_forbids_what_pages_do_not_need(site: str, world: MadeUp) -> None:
+    """Pages, styles, pictures and errors alike: no script but our file, no guessing of types, no frames; no script in a page."""
+    for path in ("/", f"/worlds/{world.world_id}", "/static/pages.js", f"/media/{world.world_id}/icon/one.png", "/nowhere"):
+        headers = requests.get(site + path, timeout=10).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "script-src 'self'" in policy and "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+    html = get(f"{site}/worlds/{world.world_id}").text
+    assert re.findall(r"<script(?![^>]*\bsrc=)", html) == []
+    assert re.findall(r"<[^>]+\son\w+=", re.sub(r"&lt;.*?&gt;", "", html)) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/media/../secret.png", "/media/%2e%2e/secret.png", "/media/..%2fsecret.png", "/media/link.png", "/media/%2fetc%2fpasswd",
+     "/media/note.txt", "/media/", "/media/a%00.png", "/static/..%2fapp.py", "/static/%2e%2e%2fwords.yaml"],
+)  # fmt: skip
+def test_files_come_from_their_folder_alone(site: str, media: Path, path: str) -> None:
+    """No address leads out of the folder of pictures, not by dots, not by a link, and nothing but pictures is given from it."""
+    (media.parent / "secret.png").write_bytes(b"secret")
+    (media / "note.txt").write_text("secret")
+    link = media / "link.png"
+    if not link.is_symlink():
+        link.symlink_to(media.parent / "secret.png")
+    with socket.create_connection(("127.0.0.1", int(site.rpartition(":")[2])), timeout=10) as raw:  # as it stands, not tidied up
+        raw.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: raw.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert b"secret" not in answer
+
+
+def test_what_is_not_there_is_said_with_a_way_on(site: str, world: MadeUp) -> None:
+    """A world, a person and a post that do not exist are pages with status 404 and links to what exists."""
+    assert 'href="/"' in get(f"{site}/worlds/no-such-world", 404).text
+    for what in ("characters/c9999", "posts/c0000-p9999", "posts/%3Cscript%3E"):
+        assert f'href="/worlds/{world.world_id}/people"' in get(f"{site}/worlds/{world.world_id}/{what}", 404).text
+    assert get(f"{site}/worlds/{world.world_id}/live?after=0", 204).text == ""
+    assert get(f"{site}/worlds/no-such-world/live", 204).text == ""
+
+
+def test_a_world_that_was_only_ordered_has_its_pages(site: str, database: Any, media: Path) -> None:
+    """From the order on there is something to see: the sentence, the stages to come, empty lists instead of errors."""
+    ordered = MadeUp(database, media)
+    ordered.say(State.PENDING, name="")
+    html = get(f"{site}/worlds/{ordered.world_id}").text
+    assert "without a name" in html and "A world of &lt;script&gt;" in html and html.count('<li class="pending">') == 6
+    assert 'data-live="' in html
+    for page in ("people", "about"):
+        get(f"{site}/worlds/{ordered.world_id}/{page}")
+    assert ordered.world_id in get(site).text
+
+
+def test_the_feed_has_every_post_once_newest_first_in_bounded_pages(site: str, world: MadeUp) -> None:
+    """Following the older posts to the end gives each post once, from the last published to the first, at most 50 at a time."""
+    seen: list[str] = []
+    address: str | None = f"/worlds/{world.world_id}"
+    while address:
+        html = get(site + address).text
+        keys = keys_in(html)
+        assert 0 < len(keys) <= 50
+        seen += keys
+        onward = re.search(r'<p class="older"><a href="([^"]+)"', html)
+        address = onward[1] if onward else None
+    assert seen == [world.post_key(index) for index in reversed(range(POSTS))]
+
+
+def test_posts_that_arrive_meanwhile_do_not_move_pages(database: Any, media: Path) -> None:
+    """A page goes on after the post it was left at, among posts of the very same moment too."""
+    world = MadeUp(database, media, users=4, posts=30)
+    shown = [world.published(world.post_key(index), index // 10) for index in range(30)]
+    world.make()
+    world.keep("post_images", shown)
+    shelves = Shelves.of(database, world.world_id)
+    pages: list[FeedPage] = [feed_page(shelves, limit=7)]
+    while pages[-1].before:
+        pages.append(feed_page(shelves, before=pages[-1].before, limit=7))
+    keys = [post.key for page in pages for post in page.posts]
+    assert sorted(keys) == sorted(one.key for one in shown)
+    assert [len(page.posts) for page in pages] == [7, 7, 7, 7, 2]
+
+
+def test_a_read_never_mixes_two_materializations(database: Any, media: Path) -> None:
+    """When an asset is replaced in the middle of reading, the reading begins anew with the new one."""
+    world = MadeUp(database, media, users=2, posts=4).make()
+    reads = 0
+
+    def read(shelves: Shelves) -> list[str]:
+        nonlocal reads
+        reads += 1
+        if reads == 1:
+            newer = DocumentStream([world.published("c0000-p0000", 9)])
+            world.store.replace(ASSETS["post_images"].place, world.world_id, "run-2", newer)
+        return [post.key for post in feed_page(shelves).posts]
+
+    assert settled(database, world.world_id, read) == ["c0000-p0000"]
+    assert reads == 2
+
+
+@pytest.mark.parametrize(
+    ("language", "word", "expected"),
+    [
+        ("Russian", "черепаха", 'lang="ru" dir="ltr"'),
+        ("Hebrew", "צב", 'lang="he" dir="rtl"'),
+        ("French", "tortue", 'lang="en" dir="ltr"'),
+    ],
+)
+def test_language_and_direction_are_the_worlds(
+    site: str, database: Any, media: Path, language: str, word: str, expected: str
+) -> None:
+    """The page says its language and direction; where we have no words in the world's, its texts say their own."""
+    world = MadeUp(database, media, users=2, posts=2, language=language, word=word).make()
+    html = get(f"{site}/worlds/{world.world_id}").text
+    assert f"<html {expected}" in html
+    assert ('dir="auto" lang="fr"' in html) is (language == "French")
+
+
+class Links(HTMLParser):
+    """The addresses a page names, and the posts and people it shows."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.addresses: set[str] = set()
+        self.posts: list[str] = []
+        self.people: set[str] = set()
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        for name, value in attributes:
+            if name in ("href", "src") and value:
+                self.addresses.add(value)
+            elif name == "data-post-id" and value:
+                self.posts.append(value)
+            elif name == "data-character" and value:
+                self.people.add(value)
+
+
+def test_the_gallery_is_a_whole_site_of_relative_links(database: Any, media: Path, tmp_path: Path, world: MadeUp) -> None:
+    """Every link of every page leads to a file of the same folder, every post and person is there; writing it again replaces it."""
+    (tmp_path / world.world_id).mkdir()
+    (tmp_path / world.world_id / "left-over.html").write_text("of a former making")
+    index = write_gallery(database, world.world_id, galleries=tmp_path, media=media)
+    assert index == tmp_path / world.world_id / "index.html"
+    posts: list[str] = []
+    broken = []
+    for page in index.parent.rglob("*.html"):
+        found = Links(page.read_text("utf-8"))
+        for address in found.addresses - {"#main", "#posts"}:
+            target = (page.parent / address).resolve()
+            if not (target.is_relative_to(index.parent) and target.is_file()):
+                broken.append((page.name, address))
+        if page.name.startswith("index"):
+            posts += found.posts
+    assert broken == []
+    assert sorted(posts) == sorted(f"post-{world.post_key(number)}" for number in range(POSTS))
+    assert Links(index.read_text("utf-8")).people == {f"c{number:04d}" for number in range(6)}
+    assert not (index.parent / "left-over.html").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [world.world_id]
+
+
+def test_view_serves_says_where_and_ends_at_once(tmp_path: Path, mongodb_uri: str, database: Any, world: MadeUp) -> None:
+    """`generia view` prints its address, refuses a taken port with status 2, and ends on Ctrl-C, open live feeds too."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+        generia = Command(tmp_path / "data", {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": database.name})
+        exit_code, _, err = generia.run("view", "--port", port)
+        assert exit_code == 2 and f"--port {port}" in err
+    growing = MadeUp(database, tmp_path / "data" / "media")
+    growing.say(State.IN_PROGRESS)
+    view = generia.start("view", growing.world_id, "--port", port)
+    try:
+        assert view.stdout is not None
+        line = view.stdout.readline()
+        assert f"http://127.0.0.1:{port}/worlds/{growing.world_id}" in line
+        address = re.search(r"http://\S+", line)[0]  # type: ignore[index]
+        assert "Finished" not in get(address).text
+        with requests.get(f"{address}/live", stream=True, timeout=10) as live:
+            assert next(live.iter_lines(chunk_size=1)) == b"retry: 1000"
+            began = time.monotonic()
+            view.send_signal(signal.SIGINT)
+            assert view.wait(10) == 130
+            assert time.monotonic() - began < 5
+        assert view.stderr is not None and view.stderr.read() == ""
+    finally:
+        view.kill()
