@@ -96,8 +96,12 @@ class Worlds:
         self.instance = dg.DagsterInstance.ephemeral()
 
     @cached_property
+    def defs(self) -> dg.Definitions:
+        return build_defs(self.settings)
+
+    @cached_property
     def job(self) -> dg.JobDefinition:
-        return build_defs(self.settings).resolve_job_def("world")
+        return self.defs.resolve_job_def("world")
 
     def run(
         self,
@@ -129,6 +133,22 @@ class Worlds:
             asset_selection=selection,
         )
         execute_run(InMemoryJob(job), run, self.instance, raise_on_error=False)
+        return self.made(run.run_id)
+
+    def launch(self, job: str, world_id: str, *, tags: Mapping[str, str] | None = None, **form: object) -> Made:
+        """One run of a job as its launchpad starts it: no selection, the form's entries for the job's first op."""
+        self.instance.add_dynamic_partitions("worlds", [world_id])
+        op = "world_request" if job == "new_world" else "world_content"
+        definition = self.defs.resolve_job_def(job)
+        run = self.instance.create_run_for_job(
+            definition,
+            run_config={
+                "ops": {op: {"config": form}} if form else {},
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            tags={"dagster/partition": world_id, "dagster/from_ui": "true", **(tags or {})},
+        )
+        execute_run(InMemoryJob(definition), run, self.instance, raise_on_error=False)
         return self.made(run.run_id)
 
     def made(self, run_id: str) -> Made:

@@ -14,7 +14,6 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from generia_assets.assets.materialized import ASSETS, CONTENT
-from generia_assets.partitions import worlds
 
 NEW_WORLD = "new_world"
 RERUN_PART = "rerun_world_part"
@@ -34,7 +33,6 @@ def _job(
         name,
         selection=dg.AssetSelection.assets(*assets),
         executor_def=dg.in_process_executor,
-        partitions_def=worlds,
         config={"ops": ops} if ops else None,
         description=description,
     )

@@ -47,7 +47,6 @@ def test_a_world_needs_no_kafka(worlds: Worlds) -> None:
             "parameters.users_count=100001: at most 100000 are accepted (MAX_USERS",
         ),
         ("many-posts", {"prompt": PROMPT, "posts": 1_000_001}, "parameters.posts_count=1000001: at most 1000000"),
-        ("other-quality", {"prompt": PROMPT, "quality": "supreme"}, "parameters.quality='supreme'"),
         ("negative-cap", {"prompt": PROMPT, "max_cost_usd": -1.0}, "parameters.max_cost_usd=-1.0"),
         ("a world/../etc", {"prompt": PROMPT}, "name a world by letters, digits, - and _"),
         ("w" * 65, {"prompt": PROMPT}, "at most 64"),

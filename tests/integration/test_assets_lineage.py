@@ -60,17 +60,43 @@ def test_every_asset_says_what_it_is(defs: dg.Definitions) -> None:
     }
 
 
-def test_the_checks_the_job_and_the_two_sensors_are_there(defs: dg.Definitions) -> None:
-    """Four checks on three assets and the briefs, one job over all nine, the Kafka sensor and the watchdog."""
+def test_the_checks_the_jobs_and_the_two_sensors_are_there(defs: dg.Definitions) -> None:
+    """Every check with what it looks at told, five jobs over the assets they make, the Kafka sensor and the watchdog."""
     graph = defs.resolve_asset_graph()
     assert {(check.asset_key.path[-1], check.name) for check in graph.asset_check_keys} == {
-        ("characters", "exact_characters"),
-        ("posts", "exact_posts"),
-        ("post_images", "exact_publications"),
+        ("world_description", "description_in_language"),
+        ("world_images", "world_pictures"),
         ("character_briefs", "unique_names"),
+        ("character_briefs", "distinct_concepts"),
+        ("characters", "exact_characters"),
+        ("characters", "relations_exist"),
+        ("characters", "people_in_language"),
+        ("characters", "people_in_full"),
+        ("character_avatars", "avatar_pictures"),
+        ("posts", "exact_posts"),
+        ("posts", "distinct_posts"),
+        ("posts", "mentions_exist"),
+        ("posts", "posts_in_language"),
+        ("posts", "no_placeholder"),
+        ("post_images", "exact_publications"),
+        ("post_images", "every_post_published"),
+        ("post_images", "post_pictures"),
+        ("post_images", "budget_kept"),
     }
-    job = defs.resolve_job_def("world")
-    assert {key.path[-1] for key in job.asset_layer.executable_asset_keys} == set(LINEAGE)
+    for check in graph.asset_check_keys:
+        assert len(graph.get_check_spec(check).description or "") > 20
+    person = set(LINEAGE) - {"world_request", "world_description", "world_images"}
+    makes = {
+        "world": set(LINEAGE),
+        "new_world": set(LINEAGE),
+        "rerun_world_part": person | {"world_images"},
+        "rerun_character": person,
+        "rerun_post": {"posts", "post_images"},
+    }
+    for name, assets in makes.items():
+        job = defs.resolve_job_def(name)
+        assert {key.path[-1] for key in job.asset_layer.executable_asset_keys & job.asset_layer.selected_asset_keys} == assets
+        assert len(job.description or "") > 60
     repository = defs.get_repository_def()
     assert len(repository.sensor_defs) == 2
     assert repository.has_sensor_def("watchdog")

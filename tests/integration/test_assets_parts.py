@@ -115,18 +115,19 @@ def test_keys_make_only_those_items_again(
 
 
 def test_a_person_made_again_keeps_everybody_elses_name_and_concept(worlds: Worlds, world_id: str) -> None:
-    """Naming one person with all content selected invents nobody anew: the batch of concepts is nobody's own."""
+    """Naming one person with all content selected invents that person anew and nobody else; the platform's character stays."""
     before = worlds.snapshot(world_id)
     own = sum(post.character == "c0000" for post in before["posts"])
     _, calls = remade(
         worlds, world_id, *(name for name in ASSETS if name not in ("world_request", "world_description")), keys=("c0000",)
     )
     after, status = worlds.snapshot(world_id), worlds.status(world_id)
-    assert after["character_briefs"] == before["character_briefs"]
+    assert after["character_briefs"][1:] == before["character_briefs"][1:]
+    assert after["character_briefs"][0].concept != before["character_briefs"][0].concept
     assert after["world_images"] == before["world_images"]
-    assert after["characters"][1:] == before["characters"][1:]
-    assert after["characters"][0].character_id != before["characters"][0].character_id
-    assert calls == 2 + own
+    assert [person.key for person in after["characters"]] == [person.key for person in before["characters"]]
+    assert after["characters"][0].character_id == before["characters"][0].character_id
+    assert calls == 3 + own
     assert (status.users_created, status.posts_created) == (USERS, POSTS)
 
 

@@ -12,8 +12,9 @@ from generia_assets.content.drafts import SHORT_POST
 from generia_assets.content.likeness import MOST_COMPARED, NEAR_DUPLICATE, near_duplicates
 
 _THRESHOLD = (
-    f"Measured as the share of four-letter sequences that two texts have in common: different texts of one world lie below 0.3, "
-    f"one text with exchanged names above 0.6; from {NEAR_DUPLICATE} on it is reported. The first {MOST_COMPARED:,} are compared."
+    "Measured as the share of four-letter sequences that two texts have in common: two texts about one thing lie below 0.1, one "
+    f"text with other names or one other sentence above {NEAR_DUPLICATE}, which is reported. A warning: "
+    f"the world is whole, if dull. The first {MOST_COMPARED:,} are compared."
 )
 
 
@@ -99,13 +100,13 @@ CHECKS = [
         "character_briefs",
         "distinct_concepts",
         f"No two people are nearly the same. {_THRESHOLD}",
-        asking(_concepts, _PERSON_AGAIN, good="concepts, no two nearly the same"),
+        asking(_concepts, _PERSON_AGAIN, good="concepts, no two nearly the same", severity=_WARN),
     ),
     check(
         "posts",
         "distinct_posts",
         f"No two posts are nearly the same. {_THRESHOLD}",
-        asking(_posts, _POST_AGAIN, good="posts, no two nearly the same"),
+        asking(_posts, _POST_AGAIN, good="posts, no two nearly the same", severity=_WARN),
     ),
     check(
         "world_description",
