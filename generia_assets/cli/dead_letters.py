@@ -17,6 +17,7 @@ from pydantic import JsonValue
 from generia_assets.cli import inert
 from generia_assets.cli.addresses import addresses
 from generia_assets.cli.console import CommandError, own_name, results
+from generia_assets.cli.parsers import whole
 from generia_assets.settings import settings
 from resources.kafka_client import REQUEST_TIMEOUT_S
 from resources.kafka_events import Event, EventProducer, EventTooLargeError
@@ -25,7 +26,7 @@ from resources.kafka_letters import Letter, last_letters, letter_at
 SHOWN = 120
 """Characters of a letter that the list shows."""
 
-Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="The last so many.")]
+Limit = Annotated[int, typer.Option("--limit", parser=whole(1, 10_000), metavar="NUMBER", help="The last so many.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, with the whole message.")]
 Place = Annotated[str, typer.Argument(metavar="OFFSET", help="Its offset as the list shows it.")]
 Mended = Annotated[Path | None, typer.Option("--file", help="The mended message: a file that holds one JSON object.")]

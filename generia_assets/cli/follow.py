@@ -39,10 +39,13 @@ class Moment:
 
 @dataclass(frozen=True)
 class Watching:
-    """What is followed beside the status: ``texts``, the ``log``, a later order's ``task``, which is to be over, too."""
+    """What is followed beside the status: the texts, the ``log``, a later order's ``task``, which is to be over, too.
+
+    ``earlier``: how many of the texts are told that were there before; None: all.
+    """
 
     settings: Settings
-    texts: bool = True
+    earlier: int | None = None
     log: bool = False
     task: str | None = None
     quoted_seconds: float | None = None
@@ -53,7 +56,7 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
     remaining, chosen = Remaining(watching.quoted_seconds), watching.settings
     opened = datetime.now(UTC)
     with ExitStack() as stack:
-        stream = stack.enter_context(TextStream(database, world_id)) if watching.texts else None
+        stream = stack.enter_context(TextStream(database, world_id, earlier=watching.earlier))
         log = Follower(database, world_id, None, calls=False) if watching.log else None
         began: tuple[str | None, datetime] = (None, opened)
         while True:
@@ -65,7 +68,7 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
             seconds = max(0.0, (end - began[1]).total_seconds())
             yield Moment(
                 status,
-                stream.new() if stream else [],
+                stream.new(),
                 seconds,
                 in_the_air(database, world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
                 if status is not None and not status.done

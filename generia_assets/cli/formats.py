@@ -36,6 +36,18 @@ def duration(milliseconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def about(seconds: float) -> str:
+    """An estimated time, no more exact than it can be known."""
+    if seconds < 90:
+        return f"{max(1, round(seconds / 5)) * 5} s"
+    return f"{round(seconds / 60)} min" if seconds < 5_400 else f"{seconds / 3600:.1f} h"
+
+
+def counted(number: int, what: str) -> str:
+    """So many of something: 1 call, 2 calls."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def compact(number: int) -> str:
     """A large number in four places: 987, 12.3k, 1.25M."""
     for least, scale, unit in ((999_500_000, 1e9, "G"), (999_500, 1e6, "M"), (10_000, 1e3, "k")):

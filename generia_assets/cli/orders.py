@@ -14,7 +14,7 @@ from generia_assets.cli.addresses import addresses, database_at
 from generia_assets.cli.console import own_name, remarks, results
 from generia_assets.cli.displays import display_on, progress_line
 from generia_assets.cli.follow import Watching
-from generia_assets.cli.formats import as_json, dollars, duration
+from generia_assets.cli.formats import about, as_json, dollars
 from generia_assets.cli.interrupts import interruptible
 from generia_assets.cli.order import new_order
 from generia_assets.cli.order import send as send_order
@@ -31,6 +31,7 @@ from generia_assets.cli.order_options import (
     check_world_id,
 )
 from generia_assets.cli.pace import lately
+from generia_assets.cli.panel import LINES
 from generia_assets.cli.quotes import quote_for
 from generia_assets.cli.result import world_result
 from generia_assets.cli.watching import Images, Log, Texts, watch_world
@@ -99,7 +100,8 @@ def watch(
         with display_on(console, full_texts=texts) as display:
             known = world_status(database, world)
             display.began("watching", str(known.parameters.get("user_prompt", "")) if known else f"world {world}")
-            watching = Watching(chosen, log=log, task=task, quoted_seconds=_quoted_seconds(chosen, known))
+            earlier = 0 if task is not None else None if texts or images is not None else LINES
+            watching = Watching(chosen, earlier, log, task, _quoted_seconds(chosen, known))
             status = watch_world(database, world, display, watching, images, data_dir=chosen.generia_data_dir)
         if json:
             typer.echo(as_json(world_result(database, status, status.created_at)))
@@ -141,7 +143,7 @@ def quote(users: Users = 5, posts: Posts = 12, quality: QualityOption = Quality.
         ("calls", f"{quoted.llm_calls} of the language model, {quoted.image_calls} pictures"),
         ("tokens", f"about {quoted.input_tokens:,} in, {quoted.output_tokens:,} out (other scripts take more)"),
         ("dollars", f"about {dollars(quoted.cost_usd)}, at the uncached price"),
-        ("time", f"about {duration(60_000 * quoted.minutes)}, {pace}"),
+        ("time", f"about {about(60 * quoted.minutes)}, {pace}"),
         ("never more", f"than {quoted.llm_call_limit} calls and {quoted.image_call_limit} pictures (BUDGET_SPARE)"),
     ):
         console.print(f"  {name:12}{text}")

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 
+from generia_assets.cli.formats import about
 from generia_assets.durable.status import WorldStatus
 
 WINDOW_S = 10.0
@@ -21,14 +23,15 @@ FULL_SWING = 0.05
 class Remaining:
     """Watches a world's finished tasks go by."""
 
-    def __init__(self, quoted_seconds: float | None) -> None:
+    def __init__(self, quoted_seconds: float | None, *, clock: Callable[[], float] = time.monotonic) -> None:
         """``quoted_seconds``: what the whole was expected to take; None: nobody knows."""
         self._quoted = quoted_seconds
+        self._clock = clock
         self._seen: deque[tuple[float, int]] = deque()
 
     def seconds(self, status: WorldStatus, elapsed: float) -> float | None:
         """Seconds left, or None where that cannot be said. ``elapsed``: seconds since the order."""
-        now = time.monotonic()
+        now = self._clock()
         if status.done or status.waiting_for is not None or status.parked is not None or status.generation is None:
             self._seen.clear()
             return None
@@ -53,10 +56,4 @@ class Remaining:
 
 def in_words(seconds: float) -> str:
     """A time left, no more exact than it is known."""
-    if seconds < 5:
-        return "a few seconds left"
-    if seconds < 90:
-        return f"about {round(seconds / 5) * 5} s left"
-    if seconds < 5_400:
-        return f"about {max(2, round(seconds / 60))} min left"
-    return f"about {seconds / 3600:.1f} h left"
+    return f"about {about(seconds)} left" if seconds >= 5 else "a few seconds left"

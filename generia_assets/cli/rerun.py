@@ -16,7 +16,7 @@ from generia_assets.assets.materialized import ASSETS, and_what_follows
 from generia_assets.cli import inert
 from generia_assets.cli.addresses import addresses
 from generia_assets.cli.console import CommandError, own_name, remarks
-from generia_assets.cli.formats import as_json, dollars, duration
+from generia_assets.cli.formats import about, as_json, counted, dollars
 from generia_assets.cli.known import known, open_database
 from generia_assets.cli.order import PartOrder, send
 from generia_assets.cli.order_options import Json, World
@@ -216,6 +216,7 @@ def _say_what(wish: _Wish, quote: Quote) -> None:
     console = remarks()
     console.print(f"Makes again{of}: {made}.")
     console.print(
-        f"Takes {quote.llm_calls} calls of {quote.model} and {quote.image_calls} pictures, about {dollars(quote.cost_usd)} and "
-        f"{duration(60_000 * quote.minutes)}; never more than {quote.llm_call_limit} and {quote.image_call_limit} calls."
+        f"Takes {counted(quote.llm_calls, 'call')} of {quote.model} and {counted(quote.image_calls, 'picture')}, about "
+        f"{dollars(quote.cost_usd)} and {about(60 * quote.minutes)}; never more than {counted(quote.llm_call_limit, 'call')} and "
+        f"{counted(quote.image_call_limit, 'picture')}."
     )

@@ -21,12 +21,24 @@ from generia_assets.reading.statistics import RequestFigures, TaskFigures, world
 from generia_assets.settings import settings
 
 _SPENT_ON = {
+    "start": "until the run began",
     "model": "answers of the model",
     "waiting": "calls that waited for their turn",
     "pictures": "making pictures",
     "platform": "the platform",
     "before": "tasks that waited to begin",
     "rest": "our own work and MongoDB",
+    "end": "writing the documents",
+}
+_ADVICE = {
+    "start": "Most of it was the way to the run: a small world is made faster than Dagster starts. A larger one hardly feels it.",
+    "model": "The calls themselves took most of it: faster answers would shorten it, more calls at once would not.",
+    "waiting": "More calls at once would shorten it (LLM_CONCURRENCY={slots}, IMAGE_CONCURRENCY), if the API's quota allows.",
+    "pictures": "The pictures themselves took most of it: a faster image API would shorten it.",
+    "platform": "The platform's answers took most of it: look at its services.",
+    "before": "Tasks waited to begin: look at MongoDB's and this machine's load, and in a large world at TASK_CONCURRENCY.",
+    "rest": "Most of it was not waiting for answers: look at MongoDB's and this machine's load.",
+    "end": "Most of it was writing the documents: look at MongoDB's load.",
 }
 
 
@@ -140,7 +152,7 @@ def _print_path(console: Console, path: CriticalPath) -> None:
     rows += [(_said(link), link.seconds, _spent(link)) for link in path.links]
     if path.finishing:
         rows.append(("documents written", path.finishing, ""))
-    for what, seconds, spent in rows:
+    for what, seconds, spent in (row for row in rows if row[1] > 0):
         line = Line(f"  {duration(1000 * seconds):>9}  {what:36}  ")
         line.append(spent, "dim")
         console.print(line)
@@ -150,22 +162,13 @@ def _print_path(console: Console, path: CriticalPath) -> None:
 
 def told(path: CriticalPath, slots: int) -> list[str]:
     """The path in words: what the time went to, and what would shorten it."""
-    spent = sorted(((part, seconds) for part, seconds in path.sums().items() if seconds >= 0.01), key=lambda one: -one[1])
+    parts = {**path.sums(), "start": path.run_after, "end": path.finishing}
+    spent = sorted(((part, seconds) for part, seconds in parts.items() if seconds >= 0.01), key=lambda one: -one[1])
     if not spent:
         return []
     whole = max(path.seconds, 0.001)
     words = ", ".join(f"{duration(1000 * seconds)} {_SPENT_ON[part]} ({share(seconds / whole)})" for part, seconds in spent)
-    return [f"Of {duration(1000 * path.seconds)} in all: {words}.", _advice(spent[0][0], slots)]
-
-
-def _advice(most: str, slots: int) -> str:
-    if most == "waiting":
-        return f"More calls at once would make it faster (LLM_CONCURRENCY={slots}, IMAGE_CONCURRENCY), if the API's quota allows."
-    if most == "before":
-        return "Tasks waited for room: more at once would make it faster (TASK_CONCURRENCY)."
-    if most in ("model", "pictures"):
-        return "The calls themselves took most of it: only faster answers would make this world faster, not more of them at once."
-    return "Most of it was not waiting for answers: look at MongoDB's and this machine's load."
+    return [f"Of {duration(1000 * path.seconds)} in all: {words}.", _ADVICE[spent[0][0]].format(slots=slots)]
 
 
 def _said(link: Link) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.change_stream import CollectionChangeStream
 
 from generia_assets.cli import inert
@@ -77,7 +77,8 @@ PICTURES = (TaskType.GENERATE_WORLD_IMAGE, TaskType.GENERATE_CHARACTER_AVATAR, T
 class TextStream:
     """The texts of one world: first those that are there, then new ones as they come. Close it, or use it in a ``with`` block."""
 
-    def __init__(self, database: MongoDatabase, world_id: str) -> None:
+    def __init__(self, database: MongoDatabase, world_id: str, *, earlier: int | None = None) -> None:
+        """``earlier``: how many of those that are there already are told, the newest ones; None: all."""
         self._world_id = world_id
         self._tasks = database[TASKS]
         types = [task_type.value for task_type in (*KINDS, *PICTURES)]
@@ -91,11 +92,15 @@ class TextStream:
             max_await_time_ms=WAIT_MS,
         )
         self._told: set[str] = set()
-        self._earlier: Iterator[MongoDocument] = self._written(types)
+        self._earlier: Iterator[MongoDocument] = self._written(types, earlier)
 
-    def _written(self, types: list[str]) -> Iterator[MongoDocument]:
+    def _written(self, types: list[str], most: int | None) -> Iterator[MongoDocument]:
         wanted = {"world_id": self._world_id, "type": {"$in": types}, "status": State.COMPLETED.value}
-        yield from self._tasks.find(wanted, {"type": 1, "result": 1}).sort("updated_at", ASCENDING)
+        found = self._tasks.find(wanted, {"type": 1, "result": 1})
+        if most is None:
+            yield from found.sort("updated_at", ASCENDING)
+        elif most:
+            yield from reversed(list(found.sort("updated_at", DESCENDING).limit(most)))
 
     def new(self) -> list[Text]:
         """What was written since the last time; waits up to ``WAIT_MS`` for the first."""

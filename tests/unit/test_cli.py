@@ -5,33 +5,53 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
+from typer import BadParameter
 from typer.testing import CliRunner
 
 from generia_assets.cli import inert
+from generia_assets.cli.book import escaped, paragraphs
+from generia_assets.cli.commands import COMMANDS
 from generia_assets.cli.displays import PlainDisplay
 from generia_assets.cli.follow import Moment
+from generia_assets.cli.formats import as_json
+from generia_assets.cli.guard import EXIT_STATUSES
+from generia_assets.cli.logs_shown import print_lines
 from generia_assets.cli.main import app
-from generia_assets.cli.order import new_order
+from generia_assets.cli.order import PartOrder, new_order
 from generia_assets.cli.panel import world_panel
+from generia_assets.cli.parsers import moment as parsed
+from generia_assets.cli.remaining import Remaining
 from generia_assets.cli.result import WorldResult
 from generia_assets.cli.texts import Text
 from generia_assets.content.documents import Quality
 from generia_assets.durable.orders import Order
-from generia_assets.durable.status import WorldStatus, new_status
+from generia_assets.durable.status import Stage, WorldStatus, new_status
+from generia_assets.reading.air import Air
+from generia_assets.reading.log import LogLine
 from generia_assets.reading.statistics import percentile
+from generia_assets.tasks.kinds import TaskType
 from sensors.messages import read_message
 
-COMMANDS = ("demo", "dev", "send", "watch", "status", "show", "stats", "logs", "quote", "stop", "resume")
+WITH_DAGSTER = ("generia_assets.cli.demo", "generia_assets.cli.dev")
+WORLD = "0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10"
 HOSTILE = "\x1b[2J[bold]not bold[/bold]\x07 \u202eturned\nnext\x9b31m"
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, arguments)
     return result.exit_code, result.stdout, result.stderr
+
+
+def moment(**changes: object) -> Moment:
+    """A world as ``watch`` sees it, with these values of its status record."""
+    return Moment(a_status(**changes), [], seconds=12.3, air=Air(llm=12, llm_ceiling=15, images=3, image_ceiling=10), left=42.0)
 
 
 def a_status(**changes: object) -> WorldStatus:
@@ -41,12 +61,41 @@ def a_status(**changes: object) -> WorldStatus:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str) -> None:
-    """`--help` of every command says what it does, and of every option what it means."""
+    """`--help` of every command says what it does, of every option what it means, and which exit status to expect."""
     exit_code, out, _ = run(command, "--help")
     assert exit_code == 0
     options = re.findall(r"^  (--[a-z-]+)( [^ ]+)?  +(.+)$", out, flags=re.MULTILINE)
     assert len(options) == len(re.findall(r"^  --", out, flags=re.MULTILINE))
     assert all(len(meaning) > 10 for _, _, meaning in options)
+    assert COMMANDS[command].about in " ".join(out.split())
+    assert COMMANDS[command].is_group or EXIT_STATUSES in " ".join(out.split())
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    """`generia --help` and the shell's completion are there at once: no database, no Kafka and no Dagster is imported for them."""
+    code = (
+        "import sys; from typer.testing import CliRunner; from generia_assets.cli.main import app; "
+        "out = CliRunner().invoke(app, ['--help']).stdout; "
+        "print([name for name in ('dagster', 'pymongo', 'kafka', 'google', 'pydantic') if name in sys.modules], out)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.startswith("[] ")
+    assert all(f"  {name} " in out for name in COMMANDS)
+
+
+def test_no_command_that_looks_at_worlds_needs_dagster() -> None:
+    """A look at a world starts in a fraction of a second: none of these commands imports Dagster, which takes one."""
+    modules = sorted({f"generia_assets.cli.{entry.module}" for entry in COMMANDS.values()} - set(WITH_DAGSTER))
+    code = f"import sys, importlib; [importlib.import_module(name) for name in {modules}]; print('dagster' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "False"
+
+
+def test_a_shell_completes_commands() -> None:
+    """After `generia st`, Tab offers the commands that begin so."""
+    asked = {"_GENERIA_COMPLETE": "complete_bash", "COMP_WORDS": "generia st", "COMP_CWORD": "1"}
+    result = CliRunner().invoke(app, [], env=asked, prog_name="generia")
+    assert set(result.stdout.split()) == {"status", "stats", "stop"}
 
 
 @pytest.mark.parametrize(
@@ -97,6 +146,7 @@ def test_a_quote_is_the_plan_at_the_models_price() -> None:
     assert 200 <= quote["llm_calls"] <= 210
     price = (quote["input_tokens"] * 0.30 + quote["output_tokens"] * 2.50) / 1e6
     assert quote["cost_usd"] == pytest.approx(price, abs=1e-5)
+    assert 0 < quote["minutes"] < 10
 
 
 def test_a_terminal_obeys_no_text() -> None:
@@ -109,18 +159,81 @@ def test_a_terminal_obeys_no_text() -> None:
 @pytest.mark.parametrize("watched", [True, False])
 def test_what_is_shown_of_a_world_is_read_as_text(watched: bool) -> None:
     """Markup in names, prompts and messages is printed as it stands, and no escape sequence but our own comes out."""
-    status = a_status(name=HOSTILE, message=HOSTILE, waiting_for={"api": "llm", "reason": HOSTILE, "since": datetime.now(UTC)})
+    waiting = {"api": "llm", "reason": HOSTILE, "since": datetime.now(UTC)}
+    seen = moment(name=HOSTILE, message=HOSTILE, waiting_for=waiting, generation="g")
     text = Text("post", inert.line(HOSTILE), inert.block(HOSTILE))
+    line = LogLine(id="1", at=datetime.now(UTC), level="error", kind="task", task_type="generate_post", key=HOSTILE, text=HOSTILE)
     out = io.StringIO()
     console = Console(file=out, width=100, markup=False, highlight=False, emoji=False, soft_wrap=not watched)
     if watched:
-        console.print(world_panel(status, [text], prompt=HOSTILE, seconds=1.0))
+        console.print(world_panel(seen, [text], prompt=HOSTILE))
+        print_lines(console, [line])
     else:
         display = PlainDisplay(console)
         display.began("ordered", HOSTILE)
-        display.moment(Moment(status, [text]))
+        display.moment(replace(seen, texts=[text], log=(line,)))
     assert "[bold]not bold[/bold]" in out.getvalue()
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out.getvalue())
+
+
+def test_json_is_harmless_and_the_same() -> None:
+    """What a terminal would obey is an escape in `--json`, and a reader of the JSON gets the text as it was."""
+    told = as_json({"text": HOSTILE, "word": "город"})
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202e]", told)
+    assert "город" in told
+    assert json.loads(told)["text"] == HOSTILE
+
+
+def test_a_book_means_nothing_to_markdown() -> None:
+    """Texts of users and models come through as text: no heading, link, picture, list or HTML of theirs."""
+    assert escaped("# <b>[x](javascript:1)</b> ![i](u) https://a.b") == (
+        "\\# &lt;b&gt;\\[x\\](javascript:1)&lt;/b&gt; !\\[i\\](u) https\\://a.b"
+    )
+    assert paragraphs("1. one\n\n- two\n\n\x1b[2J<script>") == "1\\. one\n\n\\- two\n\n\\[2J&lt;script&gt;"
+
+
+def test_the_picture_of_a_world_tells_stages_calls_and_time_left() -> None:
+    """A bar and a number for each stage that has one, calls in the air of those that may be, dollars, and what is left."""
+    out = io.StringIO()
+    stages = [{"name": stage.value, "status": "completed" if place < 3 else "in_progress"} for place, stage in enumerate(Stage)]
+    seen = moment(stages=stages, generation="g", users_created=1, posts_created=1, llm_cost_total=0.5, task_predicted=9)
+    Console(file=out, width=100).print(world_panel(seen, [], prompt="a lake"))
+    shown = out.getvalue()
+    assert all(
+        word in shown for word in ("people", "1/2", "posts", "1/4", "12 of 15 calls in the air", "$0.5000", "about 40 s left")
+    )
+    full, half = (line.count("━") for line in shown.splitlines() if "description" in line or "people" in line)
+    assert half == full / 2
+
+
+def test_the_time_left_comes_from_the_quote_and_then_from_the_pace() -> None:
+    """Before posts appear the quote counts down; then the pace of tasks tells; while something is waited for, nothing does."""
+    now = [0.0]
+    remaining = Remaining(60.0, clock=lambda: now[0])
+    assert remaining.seconds(a_status(generation="g", task_predicted=100), 20.0) == 40.0
+    assert remaining.seconds(a_status(generation="g", task_predicted=100), 70.0) is None
+    for second in range(6):
+        now[0] = float(second)
+        left = remaining.seconds(a_status(generation="g", task_predicted=100, tasks_completed=10 * second, posts_created=2), second)
+    assert left == 5.0
+    waiting = {"api": "llm", "reason": "down", "since": datetime.now(UTC)}
+    assert remaining.seconds(a_status(generation="g", task_predicted=100, waiting_for=waiting), 6.0) is None
+
+
+def test_moments_are_read_as_people_write_them() -> None:
+    """A time ago, a moment without a zone (UTC), one with a zone; anything else is refused with an example."""
+    assert abs((datetime.now(UTC) - parsed("10min")).total_seconds() - 600) < 5
+    assert parsed("2026-11-23T14:30:00") == datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
+    assert parsed("2026-11-23T14:30:00+03:00") == datetime(2026, 11, 23, 11, 30, tzinfo=UTC)
+    with pytest.raises(BadParameter, match="10min"):
+        parsed("yesterday")
+
+
+def test_a_part_is_ordered_by_the_platforms_own_message() -> None:
+    """What `rerun` puts into Kafka is read by the sensor as the order of that part, with its keys."""
+    read = read_message(PartOrder(WORLD, WORLD, TaskType.GENERATE_POST, ("c0000-p0001",)).message())
+    assert isinstance(read, Order)
+    assert (read.task_type, read.parameters) == (TaskType.GENERATE_POST, {"keys": ["c0000-p0001"]})
 
 
 def test_percentiles_are_values_that_occurred() -> None:
