@@ -189,9 +189,9 @@ class MadeUp:
 
 
 @contextmanager
-def serving(uri: str, database: str, media: Path) -> Iterator[str]:
-    """The pages' server on a free port, on a thread of its own; gives its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def serving(uri: str, database: str, media: Path, *, port: int = 0) -> Iterator[str]:
+    """The pages' server on a free port (or this one), on a thread of its own; gives its address."""
+    listener = socket.create_server(("127.0.0.1", port))
     server: uvicorn.Server
     app = pages_app(Source(uri, database, media), closing=lambda: server.should_exit)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=5))

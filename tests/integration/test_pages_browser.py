@@ -1,0 +1,257 @@
+"""The worlds' pages in Chromium: what people see and do there, with a console free of complaints (``a_page`` sees to that)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from generia_assets.content.documents import character_key
+from generia_assets.durable.events import Completed, Waiting, character_created, post_published
+from generia_assets.durable.status import State
+from generia_assets.pages.gallery import write_gallery
+from tests.pages_world import DELETED_KEY, SCRIPT, MadeUp, a_browser, a_page, serving
+
+SERIOUS = ("serious", "critical")
+MANY_POSTS = 10_000
+MOST_BYTES = 2_000_000
+"""What a page of the feed of many posts may weigh when it opens, pictures included."""
+MOST_ELEMENTS = 3_000
+
+
+@pytest.fixture(scope="module")
+def database(mongo_client: Any) -> Iterator[Any]:
+    name = f"test_browser_{time.monotonic_ns()}"
+    yield mongo_client[name]
+    mongo_client.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pages") / "media"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with a_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def world(database: Any, media: Path) -> MadeUp:
+    return MadeUp(database, media, users=6, posts=60).make()
+
+
+@pytest.fixture(scope="module")
+def hebrew(database: Any, media: Path) -> MadeUp:
+    return MadeUp(database, media, users=3, posts=3, language="Hebrew", word="צב").make()
+
+
+@pytest.fixture(scope="module")
+def site(mongodb_uri: str, database: Any, media: Path) -> Iterator[str]:
+    with serving(mongodb_uri, database.name, media) as address:
+        yield address
+
+
+def test_what_anybody_wrote_is_text(browser: Browser, site: str, world: MadeUp) -> None:
+    """A script in the sentence, a post, a life or a relation is read on every page, and runs on none."""
+    with a_page(browser) as page:
+        for path in ("", "/people", "/characters/c0002", "/posts/c0002-p0000", "/about"):
+            page.goto(f"{site}/worlds/{world.world_id}{path}")
+            assert page.title() != "owned"
+            assert page.locator("main script, main img[src=x]").count() == 0
+            if path != "/people":
+                expect(page.locator("main")).to_contain_text(SCRIPT)
+
+
+def test_the_feed_shows_posts_and_leads_everywhere(browser: Browser, site: str, world: MadeUp) -> None:
+    """Posts with their pictures and authors; a mention leads to the person, and from there a post to how it came about."""
+    with a_page(browser) as page:
+        page.goto(f"{site}/worlds/{world.world_id}")
+        newest = page.locator("[data-post-id]").first
+        expect(newest).to_have_attribute("data-post-id", f"post-{world.post_key(59)}")
+        assert newest.locator(".picture img").evaluate("image => image.complete ? image.naturalWidth : -1") in (1024, -1)
+        assert page.locator("[data-character]").count() == world.users
+        newest.locator("a.mention").first.click()
+        expect(page.locator("[data-character] h1")).to_have_text("tortoise Person 0")
+        page.locator("[data-post-id]").first.locator(".trace-link").click()
+        expect(page.locator("#trace")).to_be_visible()
+        page.goto(f"{site}/worlds/{world.world_id}/posts/{DELETED_KEY}")
+        expect(page.locator("article.deleted")).to_contain_text("Deleted content.")
+
+
+def test_older_posts_follow_by_themselves(browser: Browser, site: str, world: MadeUp) -> None:
+    """Whoever scrolls to the end gets the next page's posts in place, each once, and the way on disappears with the last."""
+    with a_page(browser) as page:
+        page.goto(f"{site}/worlds/{world.world_id}")
+        expect(page.locator("[data-post-id]")).to_have_count(50)
+        page.locator(".older").scroll_into_view_if_needed()
+        expect(page.locator("[data-post-id]")).to_have_count(60)
+        expect(page.locator(".older")).to_have_count(0)
+        assert len(set(page.locator("[data-post-id]").evaluate_all("all => all.map(one => one.dataset.postId)"))) == 60
+
+
+def test_a_growing_world_fills_up_before_ones_eyes(browser: Browser, site: str, database: Any, media: Path) -> None:
+    """Without a reload: name, pictures, people, portraits, posts on top, what is waited for, the end; texts stay texts."""
+    world = MadeUp(database, media, users=2, posts=2)
+    world.say(State.PENDING, name="")
+    with a_page(browser) as page:
+        page.goto(f"{site}/worlds/{world.world_id}")
+        expect(page.locator("#empty")).to_be_visible()
+        page.evaluate("window.here = true")
+        world.keep("world_description", [world.description()])
+        world.tell(character_created(world.character(0)), status="in_progress", name="tortoise town", users_created=1)
+        expect(page.locator(".world-name")).to_have_text("tortoise town")
+        expect(page.locator("[data-character=c0000] .avatar img")).to_have_count(0)
+        world.keep("characters", [world.character(0)])
+        world.keep("character_avatars", [world.avatar(0)])
+        expect(page.locator("[data-character=c0000] .avatar img")).to_have_count(1)
+        for number in range(2):
+            key = f"c0000-p{number:04d}"
+            event = post_published(world.character(0), world.post(key), world.published(key, number), None)
+            world.tell(event, posts_created=number + 1)
+            expect(page.locator("[data-post-id]").first).to_have_attribute("data-post-id", f"post-{key}")
+        expect(page.locator("#progress")).to_contain_text("2 / 2")
+        expect(page.locator("[data-post-id]").first).to_contain_text(SCRIPT)
+        world.tell(Waiting(api="llm", reason=SCRIPT), waiting_for={"api": "llm", "reason": SCRIPT, "since": "2026-01-01T00:00:00Z"})
+        expect(page.locator("#progress")).to_contain_text(SCRIPT)
+        world.tell(Completed(), status="completed", waiting_for=None)
+        expect(page.locator("#progress")).to_contain_text("Finished.")
+        assert page.evaluate("window.here") is True
+        assert page.locator("#empty").count() == 0
+        assert page.title() != "owned"
+
+
+def test_a_browser_that_was_cut_off_goes_on_where_it_was(browser: Browser, mongodb_uri: str, database: Any, media: Path) -> None:
+    """When the server comes back the posts of meanwhile are there, none is missing and none twice."""
+    world = MadeUp(database, media, users=2, posts=4)
+    world.say(State.IN_PROGRESS)
+
+    def publish(number: int) -> None:
+        key = f"c0000-p{number:04d}"
+        world.tell(post_published(world.character(0), world.post(key), world.published(key, number), None))
+
+    context = browser.new_context()
+    page = context.new_page()  # not a_page: the break is to be seen in the console
+    try:
+        with serving(mongodb_uri, database.name, media) as address:
+            page.goto(f"{address}/worlds/{world.world_id}")
+            publish(0)
+            expect(page.locator("[data-post-id]")).to_have_count(1)
+        publish(1)
+        publish(2)
+        with serving(mongodb_uri, database.name, media, port=int(address.rpartition(":")[2])):
+            expect(page.locator("[data-post-id]")).to_have_count(3, timeout=15_000)
+            publish(3)
+            expect(page.locator("[data-post-id]")).to_have_count(4)
+            order = page.locator("[data-post-id]").evaluate_all("all => all.map(one => one.dataset.key)")
+            assert order == [f"c0000-p{number:04d}" for number in (3, 2, 1, 0)]
+            world.say(State.COMPLETED)
+    finally:
+        context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Browser, site: str, world: MadeUp, hebrew: MadeUp, scheme: str) -> None:
+    """No serious or critical barrier on any kind of page, in both colour schemes; nothing is wider than a phone."""
+    own, other = f"/worlds/{world.world_id}", f"/worlds/{hebrew.world_id}"
+    paths = ["/", own, f"{own}/people", f"{own}/characters/c0001", f"{own}/posts/{DELETED_KEY}", other]
+    if scheme == "light":
+        paths += ["/worlds/none", f"{own}/about", f"{own}/posts/x", f"{other}/characters/c0001"]
+    barriers: list[tuple[str, str, str]] = []
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)  # type: ignore[arg-type]
+    page = context.new_page()
+    for path in paths:
+        page.goto(site + path)
+        found = [one for one in Axe().run(page).response["violations"] if one["impact"] in SERIOUS]
+        barriers += [(path, one["id"], one["nodes"][0]["html"][:200]) for one in found]
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+    context.close()
+    assert barriers == []
+
+
+def test_a_right_to_left_world_is_laid_out_from_the_right(browser: Browser, site: str, hebrew: MadeUp) -> None:
+    """The icon stands right of the name, tabs begin at the right, and the page's own words are Hebrew."""
+    with a_page(browser) as page:
+        page.goto(f"{site}/worlds/{hebrew.world_id}")
+        assert left_of(page, ".masthead .icon") > left_of(page, ".world-name")
+        assert left_of(page, ".tabs a:nth-child(1)") > left_of(page, ".tabs a:nth-child(2)")
+        expect(page.locator(".tabs [aria-current]")).to_have_text("עדכונים")
+
+
+def left_of(page: Page, selector: str) -> float:
+    box = page.locator(selector).first.bounding_box()
+    assert box is not None
+    return box["x"]
+
+
+def test_everything_can_be_done_by_keyboard(browser: Browser, site: str, world: MadeUp) -> None:
+    """The first Tab is the way past the masthead; where the focus is can be seen; in the graph it shows whom somebody knows."""
+    with a_page(browser) as page:
+        page.goto(f"{site}/worlds/{world.world_id}/people")
+        page.keyboard.press("Tab")
+        expect(page.locator(".skip")).to_be_focused()
+        expect(page.locator(".skip")).to_be_in_viewport()
+        page.keyboard.press("Enter")
+        expect(page.locator("#main")).to_be_focused()
+        page.keyboard.press("Tab")  # the graph, which can be scrolled
+        page.keyboard.press("Tab")
+        node = page.locator("[data-node]:focus")
+        expect(node).to_have_attribute("data-node", "c0000")
+        assert "tortoise Person 1" in (node.get_attribute("aria-label") or "")
+        expect(page.locator(".graph svg.pointed line.on")).to_have_count(1)
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).to_have_text("tortoise Person 0")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+
+
+def test_ten_thousand_posts_open_like_fifty(browser: Browser, site: str, database: Any, media: Path) -> None:
+    """What opens is bounded in bytes and elements, in the feed, its later pages, who is who and a person with hundreds of posts."""
+    world = MadeUp(database, media, users=100, posts=MANY_POSTS).make()
+    with a_page(browser) as page:
+        weight = 0
+
+        def weigh(answer: Any) -> None:
+            nonlocal weight
+            weight += int(answer.headers.get("content-length") or 0)
+
+        page.on("response", weigh)
+        for path in ("", "?before=c0050-p0050", "/people", "/characters/c0050"):
+            weight = 0
+            page.goto(f"{site}/worlds/{world.world_id}{path}", wait_until="load")
+            elements = page.evaluate("document.querySelectorAll('*').length")
+            assert weight < MOST_BYTES, (path, weight)
+            assert elements < MOST_ELEMENTS, (path, elements)
+        assert page.locator("[data-post-id]").count() == 50
+        assert page.locator("[data-post-id] .picture img:not([loading=lazy])").count() == 0
+        plan = (
+            database["post_images"]
+            .find({"world_id": world.world_id, "materialization": "run-1"})
+            .sort([("published_at", -1), ("key", -1)])
+        )
+        stages = str(plan.limit(50).explain()["queryPlanner"]["winningPlan"])
+        assert "IXSCAN" in stages and "'SORT'" not in stages
+
+
+def test_the_gallery_opens_without_a_server(browser: Browser, database: Any, media: Path, tmp_path: Path, world: MadeUp) -> None:
+    """From the files alone: pictures, styles, people, the next page, with no request to anybody."""
+    index = write_gallery(database, world.world_id, galleries=tmp_path, media=media)
+    with a_page(browser) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(index.as_uri())
+        assert page.locator(".masthead .icon").evaluate("image => image.naturalWidth") == 512
+        page.locator(".older a").click()
+        expect(page.locator("[data-post-id]")).to_have_count(10)
+        page.locator(".tabs a", has_text="People").click()
+        expect(page.locator("[data-character]")).to_have_count(world.users)
+        page.locator(f"[data-character={character_key(2)}] h2 a").click()
+        expect(page.locator("h1")).to_have_text("tortoise Person 2")
+        assert [url for url in asked if not url.startswith(index.parent.as_uri())] == []
