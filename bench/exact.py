@@ -13,9 +13,9 @@ from pathlib import Path
 
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.content.plan import plan
-from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS
+from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS, WORLD_EVENTS
 from generia_assets.durable.orders import validated_parameters
-from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.status import Stage, State, WorldStatus
 from generia_assets.durable.workload import request_of
 from resources.document_store import POINTERS
 from resources.mongo import MongoDatabase, MongoDocument
@@ -83,6 +83,7 @@ def exactness(database: MongoDatabase, media: Path, world_id: str) -> Findings:
     _status(findings, raw, status, tasks=sum(planned.tasks.values()), users=users, posts=posts)
     _tasks(findings, database, status, planned.tasks)
     _documents(findings, database, status, users, posts)
+    _events(findings, database, world_id, users, posts)
     _platform(findings, database.client[PLATFORM_DATABASE], media, world_id, users, posts)
     findings.count("generations", (str(row["_id"]) for row in database[GENERATIONS].find({"world_id": world_id})), 1)
     findings.expect("steps left over", database[STEPS].count_documents({"world_id": world_id}), 0)
@@ -149,6 +150,20 @@ def _documents(findings: Findings, database: MongoDatabase, status: WorldStatus,
         findings.count(kind.place.collection, keys, number)
         pointer = database[POINTERS].find_one({"_id": f"{status.world_id}:{kind.place.collection}"}) or {}
         findings.expect(f"materialized {kind.place.collection}", pointer.get("count"), number)
+
+
+def _events(findings: Findings, database: MongoDatabase, world_id: str, users: int, posts: int) -> None:
+    """Everything told once, in numbers without gaps, the end last."""
+    told = [row["event"] for row in database[WORLD_EVENTS].find({"world_id": world_id}).sort("seq")]
+    findings.expect("numbers of events", [event["seq"] for event in told], list(range(1, len(told) + 1)))
+    findings.expect("last event", told[-1]["event_type"] if told else None, "completed")
+    for event_type, field_name, wanted in (
+        ("character_created", "key", users),
+        ("post_published", "key", posts),
+        ("stage_started", "stage", len(Stage)),
+        ("stage_finished", "stage", len(Stage)),
+    ):
+        findings.count(f"events {event_type}", (event[field_name] for event in told if event["event_type"] == event_type), wanted)
 
 
 def _platform(findings: Findings, platform: MongoDatabase, media: Path, world_id: str, users: int, posts: int) -> None:

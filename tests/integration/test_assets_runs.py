@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from generia_assets.durable.collections import HISTORY, TASKS
+from generia_assets.durable.collections import HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.generations import GENERATION_TAG
-from generia_assets.durable.status import State
+from generia_assets.durable.status import Stage, State
 from tests.worlds_in_process import CONTENT_ASSETS, POSTS, USERS, Worlds, wait_for, worlds_in_process
 
 
@@ -39,6 +39,25 @@ def answered(worlds: Worlds, world_id: str) -> Counter[tuple[str, str]]:
     """How often each task's question of each kind was answered."""
     rows = worlds.database[HISTORY].find({"world_id": world_id, "api_type": "llm", "outcome": "ok"})
     return Counter((row["task_id"], row["request_type"]) for row in rows)
+
+
+TOLD_ONCE = {
+    "world_created": 1,
+    **{f"stage_{moved} {stage.value}": 1 for stage in Stage for moved in ("started", "finished")},
+    "character_created": USERS,
+    "post_published": POSTS,
+    "completed": 1,
+}
+"""The live events of a world that nothing happened to."""
+
+
+def told(worlds: Worlds, world_id: str) -> Counter[str]:
+    """The world's live events so far, whose numbers have no gaps."""
+    events = [row["event"] for row in worlds.database[WORLD_EVENTS].find({"world_id": world_id}).sort("seq")]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    reasons = [event["reason"] if event["event_type"] == "cancelled" else "" for event in events]
+    details = [event.get("stage") or event.get("after") or reason for event, reason in zip(events, reasons, strict=True)]
+    return Counter(f"{event['event_type']} {detail}".rstrip() for event, detail in zip(events, details, strict=True))
 
 
 def assert_exact(worlds: Worlds, world_id: str) -> None:
@@ -77,6 +96,7 @@ def test_a_run_that_failed_in_the_middle_is_re_executed_in_its_generation_and_as
     assert worlds.gemini.stats().by_outcome["ok"] == sum(after.values())
     assert before.keys() <= after.keys()
     assert_exact(worlds, world_id)
+    assert told(worlds, world_id) == {**TOLD_ONCE, "parked": 1, "going_on parked": 1}
 
 
 def test_a_re_execution_of_a_run_that_succeeded_is_a_new_generation_and_replaces_everything(worlds: Worlds) -> None:
@@ -163,6 +183,8 @@ def test_an_interrupted_process_gives_its_world_back_within_seconds_and_another_
     assert worlds.status(world_id).takeovers == 0  # no death: deploys bring a world no nearer to MAX_TAKEOVERS
     after = answered(worlds, world_id)
     assert set(after.values()) == {1}
+    stood_still = {"cancelled stopped": 1, "going_on resume": 1} if parked else {"going_on interruption": 1}
+    assert told(worlds, world_id) == {**TOLD_ONCE, **stood_still}
     assert before.keys() <= after.keys()
     assert_exact(worlds, world_id)
     assert worlds.status(world_id).cost_reserved_usd == 0
