@@ -50,6 +50,9 @@ def test_a_demo_makes_a_world_from_nothing_and_leaves_nothing(tmp_path: Path) ->
     assert 0 < result["seconds_to_first_post"] <= result["seconds"]
     pictures = list((tmp_path / "data" / "media" / result["world_id"]).rglob("*.*"))
     assert len(pictures) == 7
+    pages = Path(result["gallery"])
+    assert pages == tmp_path / "data" / "gallery" / result["world_id"] / "index.html"
+    assert len(re.findall(r"<article[^>]* data-post-id=", pages.read_text())) == 3
     assert "MongoDB (embedded)" in err
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", out + err)
 
