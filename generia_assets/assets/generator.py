@@ -22,6 +22,7 @@ from pydantic import Field, PrivateAttr
 
 from generia_assets.assets.failures import settle_failure
 from generia_assets.assets.materialized import ASSETS
+from generia_assets.assets.task_log import task_log
 from generia_assets.assets.worker import Worker
 from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, ensure_indexes
@@ -75,7 +76,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         import_module("google.genai")  # half a second of importing that must not stand on the event loop
         gc.collect()
         gc.freeze()  # what is imported stays; collecting around it costs a tenth of a world's CPU
-        with start_blocking_portal("asyncio") as portal:
+        with task_log(), start_blocking_portal("asyncio") as portal:
             self._portal = portal
             try:
                 yield self

@@ -31,6 +31,8 @@ ROWS = 20
 CELL = 240
 """Characters of a cell at most."""
 
+_TYPES = {str: "string", int: "int", float: "float"}
+
 Row: TypeAlias = Mapping[str, str | int | float]
 
 
@@ -41,8 +43,8 @@ def table(documents: Iterable[Document]) -> dg.TableMetadataValue:
         rows += [{name: _cell(value) for name, value in row.items()} for row in _rows(document)]
         if len(rows) >= ROWS:
             break
-    schema = None if rows else dg.TableSchema(columns=[dg.TableColumn("key")])
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows[:ROWS]], schema=schema)
+    columns = [dg.TableColumn(name, type=_TYPES[type(value)]) for name, value in (rows[0] if rows else {"key": ""}).items()]
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows[:ROWS]], schema=dg.TableSchema(columns=columns))
 
 
 def _cell(value: str | int | float) -> str | int | float:

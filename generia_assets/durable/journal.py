@@ -149,6 +149,7 @@ class Journal:
                 else:
                     brought = () if brings is None else tuple(brings(result))
                     await self._complete(task.task_type, claim, steps, attempt, result, brought)
+                    logger.info("%s %s: done, attempt %d of %d", task.task_type, parameters.key, attempt, task.level.attempts)
                     return result
         raise TaskFailedError(task.task_type, parameters.key, task.level.attempts, "its attempts were used up by earlier runs")
 

@@ -1,0 +1,88 @@
+"""What a run tells: a table, a page, figures and a line a person, in a number of events that does not grow with the posts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from generia_assets.assets.materialized import ASSETS
+from generia_assets.assets.tables import CELL, ROWS
+from generia_assets.settings import settings
+from tests.worlds_in_process import Made, Worlds, worlds_in_process
+
+PEOPLE = 2
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
+    home = tmp_path_factory.mktemp("told")
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
+        yield worlds
+
+
+@pytest.fixture(scope="module")
+def large(worlds: Worlds) -> Made:
+    """A run with forty posts of two people."""
+    _, made = worlds.make("many-posts", users=PEOPLE, posts=40)
+    assert made.success, made.failure
+    return made
+
+
+def lines(worlds: Worlds, made: Made) -> list[str]:
+    """What the run's page lists, word for word."""
+    return [entry.user_message for entry in worlds.instance.all_logs(made.run_id)]
+
+
+def test_the_number_of_events_does_not_grow_with_the_posts(worlds: Worlds, large: Made, capfd: pytest.CaptureFixture[str]) -> None:
+    """Six posts and forty posts leave exactly as many rows in Dagster's event log; each task's line is in stderr instead."""
+    capfd.readouterr()
+    _, small = worlds.make("few-posts", users=PEOPLE, posts=6)
+    assert small.success, small.failure
+    assert len(lines(worlds, small)) == len(lines(worlds, large))
+    written = capfd.readouterr().err
+    for post in worlds.documents("posts", "few-posts"):
+        assert written.count(f"generate_post {post.key}: done, attempt 1 of 2\n") == 1
+        assert f"generate_post {post.key}" not in "\n".join(lines(worlds, small))
+
+
+def test_a_filter_finds_one_character_with_all_that_was_done_for_them(worlds: Worlds, large: Made) -> None:
+    """Key or username stand in exactly one line, with every task type, attempts, calls, tokens and dollars."""
+    for person in worlds.documents("characters", "many-posts"):
+        (line,) = [line for line in lines(worlds, large) if line.startswith(f"{person.key} ")]
+        assert f"@{person.username}:" in line
+        assert f"generate_post {person.posts_count} done" in line
+        assert f"generate_post_image {person.posts_count} done" in line
+        assert "generate_character 1 done" in line
+        ideas = -(-person.posts_count // 10)
+        images = 1 + person.posts_count
+        assert f"; {1 + ideas + person.posts_count + images} calls, " in line
+        assert "tokens, $0." in line
+
+
+def test_every_materialization_has_a_table_of_its_results_and_the_way_to_the_worlds_page(worlds: Worlds, large: Made) -> None:
+    """Bounded rows with the documents' own keys, bounded cells, and a link that leads to this world."""
+    for name, told in large.metadata.items():
+        rows = [record.data for record in told["results"].records]
+        assert 0 < len(rows) <= ROWS, name
+        assert all(len(cell) <= CELL for row in rows for cell in row.values() if isinstance(cell, str))
+        assert told["world_page"] == f"{settings().pages_url}/worlds/many-posts"
+    assert set(large.metadata) == set(ASSETS)
+    keys = [record.data["key"] for record in large.metadata["posts"]["results"].records]
+    assert keys == [post.key for post in worlds.documents("posts", "many-posts")][:ROWS]
+
+
+def test_a_rerun_carries_the_worlds_name_from_the_start_and_where_it_comes_from(worlds: Worlds, large: Made) -> None:
+    """A run by a job's form, one by the button and one from the command line are told apart."""
+    name = worlds.status("many-posts").name
+    post = worlds.documents("posts", "many-posts")[0].key
+    by_form = worlds.launch("rerun_post", "many-posts", post=post)
+    elsewhere = worlds.run("many-posts", select=["post_images"], keys=[post])
+    for made, origin, ordered_by in (
+        (by_form, "ui", "job rerun_post"),
+        (elsewhere, "cli", "job world"),
+        (large, "cli", "job world"),
+    ):
+        tags = worlds.made(made.run_id).run.tags
+        assert (tags["generia/world"], tags["generia/world_name"]) == ("many-posts", name)
+        assert (tags["generia/origin"], tags["generia/ordered_by"]) == (origin, ordered_by)
