@@ -83,7 +83,7 @@ def list_worlds(state: WhichOption = None, limit: Limit = 20, json: JsonLines = 
         found = [WorldStatus.model_validate(record) for record in records]
     if json:
         for one in found:
-            typer.echo(as_json(one))
+            typer.echo(as_json(_told(one)))
         return
     if not found:
         say = "No world was ordered yet" if state is None else f"No world is {state.value}"
@@ -134,7 +134,7 @@ def _counted(made: int, wanted: int) -> str:
 
 def _show(world: WorldStatus, *, json: bool) -> None:
     if json:
-        typer.echo(as_json({**world.model_dump(mode="json", by_alias=True), "cost_usd": round(world.cost_usd, 6)}))
+        typer.echo(as_json(_told(world)))
         return
     console = results()
     console.print(Line(f"{inert.line(world.name) or '(no name yet)'}  {world.world_id}", "bold"))
@@ -161,6 +161,11 @@ def _show(world: WorldStatus, *, json: bool) -> None:
         console.print(f"  To try again what failed: {own_name()} resume {world.world_id} --retry-failed")
     elif world.parked is not None and not world.done:
         console.print(f"  To let it go on: {own_name()} resume {world.world_id}")
+
+
+def _told(world: WorldStatus) -> dict[str, object]:
+    """The status record as JSON has it: the contract's fields, and what one would otherwise have to add up."""
+    return {"world_id": world.world_id, **world.model_dump(mode="json", by_alias=True), "cost_usd": round(world.cost_usd, 6)}
 
 
 def _cost(world: WorldStatus) -> str:

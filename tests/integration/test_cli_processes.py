@@ -135,9 +135,10 @@ def test_a_world_is_ordered_watched_and_looked_at(generia: Command) -> None:
     _, shown, _ = generia.call("show", world, "history", "--type", "post", "--json")
     assert {one["request_type"] for one in json.loads(shown)} == {"post"}
     _, counted, _ = generia.call("stats", world, "--json")
-    assert sum(one["calls"] for one in json.loads(counted) if one["request_type"] == "post" and one["outcome"] == "ok") == 3
-    _, listed, _ = generia.call("status", "--json")
-    assert world in [one["world_id"] for one in json.loads(listed)]
+    requests = json.loads(counted)["requests"]
+    assert sum(one["calls"] for one in requests if one["request_type"] == "post" and one["outcome"] == "ok") == 3
+    _, listed, _ = generia.call("list", "--json")
+    assert world in [json.loads(line)["world_id"] for line in listed.splitlines()]
 
 
 def test_a_world_is_stopped_and_goes_on(generia: Command) -> None:

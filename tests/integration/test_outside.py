@@ -98,6 +98,24 @@ def call(*outcomes, timeout_seconds=5.0, events=None):
     return Call(Api.LLM, "post", "task", 1, {}, send, worst_case_usd=WORST, timeout_seconds=timeout_seconds)
 
 
+async def test_how_long_a_call_waited_is_told_apart_from_how_long_it_took(mongodb_uri, mongo_database_name, breaker, account):
+    """With one slot the second of two calls waits as long as the first one takes, and its own duration says nothing of that."""
+
+    async def slow():
+        await asyncio.sleep(0.3)
+        return OK
+
+    async with connect_async(mongodb_uri) as client:
+        slots = Slots(client[mongo_database_name].fleet, "llm", limit=1, lease_seconds=30)
+        outside = Outside({Api.LLM: Lane(slots, breaker)}, patience_seconds=5)
+        await asyncio.gather(outside.call(call(slow), account), outside.call(call(slow), account))
+        await outside.aclose()
+    first, second = account.settlements
+    assert second.waited_ms >= first.waited_ms + 290
+    assert all(one.duration_ms >= 290 for one in account.settlements)
+    assert second.duration_ms < second.waited_ms + 300
+
+
 async def test_the_steps_come_in_their_order(outside, slots, breaker, account):
     """A slot is held and the breaker asked before money is reserved; then the call, its record, and only then the slot is free."""
     in_use = []
