@@ -17,6 +17,7 @@ from pydantic import JsonValue
 from generia_assets.cli import inert
 from generia_assets.cli.addresses import addresses
 from generia_assets.cli.console import CommandError, own_name, results
+from generia_assets.cli.guard import EXIT_STATUSES
 from generia_assets.cli.parsers import whole
 from generia_assets.settings import settings
 from resources.kafka_client import REQUEST_TIMEOUT_S
@@ -43,6 +44,7 @@ def dead_letters(guarded: Callable[[Command], Command]) -> typer.Typer:
     commands = typer.Typer(
         name="dead-letters",
         help="Messages that were no orders: see them with their reasons, and send mended ones again.",
+        epilog=EXIT_STATUSES,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,

@@ -65,8 +65,8 @@ def export(
     users and models are escaped in the book. A world in the making is written as far as it is.
 
     \b
-    generia export 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --folder brinehold --pictures
-    generia export 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --format jsonl --json
+    generia export WORLD --folder brinehold --pictures
+    generia export WORLD --format jsonl --json
     """
     chosen = settings()
     with open_database() as database:

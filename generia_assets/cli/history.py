@@ -78,9 +78,9 @@ def history(
     its time (UTC), kind, task, model, outcome, milliseconds, waiting, tokens and dollars. With --json also all texts.
 
     \b
-    generia history 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --failed --since 10min
-    generia history 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --task c0007-p0003 --full
-    generia history 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --type post --limit 100000 --json > posts.jsonl
+    generia history WORLD --failed --since 10min
+    generia history WORLD --task c0007-p0003 --full
+    generia history WORLD --type post --limit 100000 --json > posts.jsonl
     """
     wanted = Wanted(
         request_type=of_type or "",

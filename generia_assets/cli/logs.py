@@ -30,7 +30,7 @@ POLL_S = 0.5
 WorldOrPart = Annotated[
     str | None,
     typer.Argument(
-        metavar="[WORLD|PART]",
+        metavar="WORLD|PART",
         help="A world's id, or a part such as daemon; without it the parts are listed.",
         show_default=False,
         autocompletion=complete_world,
@@ -56,8 +56,8 @@ def logs(
     waiting and going on. Times are UTC. With --json each line has its level, kind, task type, key, task id and run id.
 
     \b
-    generia logs 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --follow
-    generia logs 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --lines 100000 --json | jq 'select(.level != "info")'
+    generia logs WORLD --follow
+    generia logs WORLD --lines 100000 --json | jq 'select(.level != "info")'
     generia logs daemon --lines 100
     """
     console = results()

@@ -89,8 +89,8 @@ def watch(
     `demo --json`.
 
     \b
-    generia watch 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --texts
-    generia watch 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --log --images pictures
+    generia watch WORLD --texts
+    generia watch WORLD --log --images pictures
 
     Exit status 0: completed; 1: failed, or stopped.
     """

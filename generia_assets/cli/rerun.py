@@ -133,9 +133,9 @@ def rerun(
     who is now another are repaired. The world must be finished, or stopped. Needs Kafka, MongoDB and a running generator.
 
     \b
-    generia rerun 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --character @mira
-    generia rerun 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --post c0007-p0003 --from picture
-    generia rerun 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --part avatars --dry-run
+    generia rerun WORLD --character @mira
+    generia rerun WORLD --post c0007-p0003 --from picture
+    generia rerun WORLD --part avatars --dry-run
     """
     if sum(one is not None for one in (part, character, post)) != 1:
         raise CommandError("say what is to be made again: one of --part PART, --character PERSON, --post POST", 2)

@@ -21,10 +21,9 @@ from generia_assets.reading.sections import RECORDS, Section, counts, documents,
 from resources.mongo import MongoDatabase, MongoDocument
 
 AnySection = Annotated[
-    Section | None,
+    str | None,
     typer.Argument(
-        metavar="[SECTION]",
-        parser=choice(Section),
+        metavar="SECTION",
         help=f"What to show: {', '.join(section.value for section in Section)}. Without it, how many objects each has.",
         show_default=False,
         autocompletion=lambda: [section.value for section in Section],
@@ -50,18 +49,19 @@ def show(
     (without SECTION: an object with the number of each).
 
     \b
-    generia show 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10
-    generia show 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 characters --id @mira
-    generia show 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 tasks --type generate_post --limit 3 --json
+    generia show WORLD
+    generia show WORLD characters --id @mira
+    generia show WORLD tasks --type generate_post --limit 3 --json
     """
     console = results()
+    wanted = None if section is None else choice(Section)(section)
     with open_database() as database:
         known(database, world)
-        if section is None:
+        if wanted is None:
             _overview(console, database, world, json=json)
             return
-        _check_type(database, world, section, of_type)
-        found = list(islice(documents(database, world, section, of_type=of_type, item=item), limit + 1))
+        _check_type(database, world, wanted, of_type)
+        found = list(islice(documents(database, world, wanted, of_type=of_type, item=item), limit + 1))
     if json:
         typer.echo(as_json(found[:limit]))
         return
@@ -71,10 +71,10 @@ def show(
     if len(found) > limit:
         console.print(f"… and more; --limit {limit * 5} shows them.")
     if not found and item is not None:
-        listed = f"`{own_name()} show {world} {section.value}` lists them"
-        raise CommandError(f"--id {inert.line(item, 60)}: nothing of that id in {section.value}; {listed}")
+        listed = f"`{own_name()} show {world} {wanted.value}` lists them"
+        raise CommandError(f"--id {inert.line(item, 60)}: nothing of that id in {wanted.value}; {listed}")
     if not found:
-        console.print(f"Nothing in {section.value} yet.")
+        console.print(f"Nothing in {wanted.value} yet.")
 
 
 def _overview(console: Console, database: MongoDatabase, world: str, *, json: bool) -> None:

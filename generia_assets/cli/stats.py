@@ -51,8 +51,8 @@ def stats(world: World, json: Json = False) -> None:
     is of the present one: the chain of tasks that ended last, each waiting for the one before.
 
     \b
-    generia stats 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10
-    generia stats 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --json | jq '.tasks[] | {task_type, waiting_ms, calling_ms}'
+    generia stats WORLD
+    generia stats WORLD --json | jq '.tasks[] | {task_type, waiting_ms, calling_ms}'
     """
     with open_database() as database:
         status = known(database, world)

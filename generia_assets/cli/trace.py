@@ -38,7 +38,7 @@ WorldOrPost = Annotated[
 AnItem = Annotated[
     str | None,
     typer.Argument(
-        metavar="[ITEM]",
+        metavar="ITEM",
         help="In that world: a post's key (c0007-p0003), a person's key (c0007) or @username, a platform's id, or world.",
         show_default=False,
     ),
@@ -89,8 +89,8 @@ def trace(world: WorldOrPost, item: AnItem = None, step: OneStep = None, full: F
     answers with model, tokens, price and time. Platform calls are shown as figures.
 
     \b
-    generia trace 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 c0007-p0003
-    generia trace 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 @mira --step character --full
+    generia trace WORLD c0007-p0003
+    generia trace WORLD @mira --step character --full
     generia trace 7d5b0c7e-8f0e-5a39-9d51-3f1f0f6b2a11 --json | jq '.steps[].cost_usd'
     """
     with open_database() as database:

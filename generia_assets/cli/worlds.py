@@ -37,7 +37,7 @@ class Which(StrEnum):
 AnyWorld = Annotated[
     str | None,
     typer.Argument(
-        metavar="[WORLD]",
+        metavar="WORLD",
         help="A world's id; without it the newest worlds are listed.",
         show_default=False,
         autocompletion=complete_world,
@@ -61,8 +61,8 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
     Without WORLD the newest worlds are listed, as by `list`.
 
     \b
-    generia status 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10
-    generia status 0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10 --json | jq .cost_usd
+    generia status WORLD
+    generia status WORLD --json | jq .cost_usd
     """
     if world is None:
         list_worlds(json=json)
@@ -76,7 +76,7 @@ def list_worlds(state: WhichOption = None, limit: Limit = 20, json: JsonLines = 
 
     \b
     generia list --state in_progress
-    generia list --state parked --json | jq -r ._id | xargs -n1 generia resume
+    generia list --state parked --json | jq -r .world_id | xargs -n1 generia resume
     """
     with open_database() as database:
         records = database[STATUS].find(_wanted(state)).sort("updated_at", DESCENDING).limit(limit)
