@@ -16,7 +16,7 @@ from pymongo.errors import DuplicateKeyError
 from generia_assets.content.documents import Quality
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events import WorldCreated
-from generia_assets.durable.outbox import change_and_tell
+from generia_assets.durable.outbox import begin_and_tell
 from generia_assets.durable.status import State, new_status
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
@@ -135,11 +135,7 @@ def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_
                     f"parameters.{field}={shortened(getattr(offered, field))}: task {order.task_id} was already ordered with "
                     f"{shortened(getattr(stored, field))}, which stands; use a new task_id for a new order"
                 )
-    status = database[STATUS].find_one({"_id": order.world_id}, {"parameters.task_id": 1})
-    if status is None:
-        _create_world(database, order, stored)
-        status = database[STATUS].find_one({"_id": order.world_id}, {"parameters.task_id": 1}) or {}
-    ordered_by = status.get("parameters", {}).get("task_id", order.task_id)
+    ordered_by = _ordered_by(database, order, stored)
     if ordered_by != order.task_id:
         if new:
             database[TASKS].delete_one({"_id": order.task_id, "status": State.PENDING.value})
@@ -149,16 +145,25 @@ def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_
     return RecordedOrder(order.task_id, order.task_type, order.world_id, new, task["status"] == State.COMPLETED.value)
 
 
-def _create_world(database: MongoDatabase, order: Order, parameters: WorldParametersOrder) -> None:
-    """The world's status record, with its first event; somebody else's, made at the same moment, stands."""
+def _ordered_by(database: MongoDatabase, order: Order, parameters: WorldParametersOrder) -> str:
+    """The task that ordered the world: this one, which makes its status record, or the one that made it before."""
+    status = database[STATUS].find_one({"_id": order.world_id}, {"parameters.task_id": 1})
+    if status is None:
+        if _begun(database, order, parameters):
+            return order.task_id
+        status = database[STATUS].find_one({"_id": order.world_id}, {"parameters.task_id": 1}) or {}
+    return str(status.get("parameters", {}).get("task_id", order.task_id))
+
+
+def _begun(database: MongoDatabase, order: Order, parameters: WorldParametersOrder) -> bool:
+    """Make the world's status record and tell that it was created; False where somebody else did at the same moment."""
     users, posts = parameters.users_count, parameters.posts_count
     kept = parameters.model_dump(mode="json", exclude_none=True) | {"task_id": order.task_id}
     record = new_status(order.world_id, kept, users=users, posts=posts)
-    del record["_id"]
     created = WorldCreated(
         task_id=order.task_id, user_prompt=parameters.user_prompt, users_count=users, posts_count=posts, quality=parameters.quality
     )
-    change_and_tell(database, {"_id": order.world_id}, {"$setOnInsert": record}, created, upsert=True)
+    return begin_and_tell(database, record, created)
 
 
 def _record_part(database: MongoDatabase, order: Order) -> RecordedOrder:

@@ -58,24 +58,34 @@ def document(event: LiveEvent) -> MongoDocument:
     }
 
 
-def change_and_tell(
-    database: MongoDatabase, matching: MongoDocument, update: MongoDocument, event: LiveEvent, *, upsert: bool = False
-) -> bool:
-    """Change the status record of a world that no run owns and tell it, in one transaction. False: there was nothing to change.
-
-    ``upsert`` True: only a record that is not there yet is made, by the ``$setOnInsert`` of ``update``.
-    """
+def change_and_tell(database: MongoDatabase, matching: MongoDocument, values: MongoDocument, event: LiveEvent) -> bool:
+    """Change the status record of a world that no run owns and tell it, in one transaction; False where nothing matches."""
+    number = numbering(1)
+    update = {"$inc": number["$inc"], "$set": {**values, **number["$set"]}}
 
     def apply(session: ClientSession) -> bool:
-        changed = database[STATUS].update_one(matching, update, upsert=upsert, session=session)
-        if not (changed.upserted_id if upsert else changed.matched_count):
-            return False
         record = database[STATUS].find_one_and_update(
-            {"_id": matching["_id"]}, numbering(1), projection=RECORD, return_document=ReturnDocument.AFTER, session=session
+            matching, update, projection=RECORD, return_document=ReturnDocument.AFTER, session=session
         )
         if record is not None:
             database[WORLD_EVENTS].bulk_write(outbox([event], record), session=session)
         return record is not None
+
+    with database.client.start_session() as session:
+        return session.with_transaction(apply)
+
+
+def begin_and_tell(database: MongoDatabase, record: MongoDocument, event: LiveEvent) -> bool:
+    """Make a world's status record with its first event, in one transaction; False where there is one, which stands."""
+    first = {**record, "events_seq": 1, "events_pending": True}
+    world_id = first.pop("_id")
+
+    def apply(session: ClientSession) -> bool:
+        made = database[STATUS].update_one({"_id": world_id}, {"$setOnInsert": first}, upsert=True, session=session)
+        if made.upserted_id is not None:
+            told = event.numbered(world_id, None, 1, standing_of(record))
+            database[WORLD_EVENTS].insert_one(document(told), session=session)
+        return made.upserted_id is not None
 
     with database.client.start_session() as session:
         return session.with_transaction(apply)

@@ -47,7 +47,7 @@ def note_stop(database: MongoDatabase, world_id: str) -> None:
     change_and_tell(
         database,
         {"_id": world_id, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "owner.run_id": None},
-        {"$set": {"parked": parked, "message": message, "updated_at": datetime.now(UTC)}},
+        {"parked": parked, "message": message, "updated_at": datetime.now(UTC)},
         Cancelled(reason="stopped", message=message),
     )
 

@@ -244,7 +244,7 @@ def could_not_begin(database: MongoDatabase, world_id: str, message: str) -> Non
     }
     waited_for = {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}
     nobodys = {"_id": world_id, "owner.run_id": None, "status": waited_for}
-    change_and_tell(database, nobodys, {"$set": values}, Failed(message=message))
+    change_and_tell(database, nobodys, values, Failed(message=message))
 
 
 async def _status(database: AsyncMongoDatabase, world_id: str, patience: float) -> WorldStatus:

@@ -21,6 +21,8 @@ from generia_assets.durable.collections import STATUS, WORLD_EVENTS
 from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.events import Completed, Failed, StageStarted, WorldCreated
 from generia_assets.durable.relay import Relay, Sender, catch_up
+from generia_assets.durable.resuming import note_stop
+from generia_assets.durable.session import could_not_begin
 from generia_assets.durable.status import Stage
 from resources.kafka import KafkaResource
 from resources.outcomes import LostWorldError
@@ -113,6 +115,21 @@ def test_an_order_is_told_with_its_record_once(mongo_client: Any, mongo_database
     assert created.user_prompt == "a town [31m on a tortoise"
     status = database[STATUS].find_one({"_id": "world-1"})
     assert (status["events_seq"], status["events_sent"], status["events_pending"]) == (1, 0, True)
+
+
+def test_what_becomes_of_a_world_that_no_run_works_on_is_told_too(mongo_client: Any, mongo_database_name: str) -> None:
+    """Stopped before its run came, or a run that could not even begin: told with the record's change, and only if it changed."""
+    database = mongo_client[mongo_database_name]
+    record(database, an_order("world-1"))
+    note_stop(database, "world-1")
+    could_not_begin(database, "world-1", "no images today")
+    note_stop(database, "world-1")  # it has failed: nothing is left to stop
+    assert [row["event"]["event_type"] for row in database[WORLD_EVENTS].find().sort("seq")] == [
+        "world_created",
+        "cancelled",
+        "failed",
+    ]
+    assert (database[STATUS].find_one({"_id": "world-1"}) or {})["events_seq"] == 3
 
 
 async def test_events_are_numbered_without_gaps_in_the_order_of_their_changes(world: DurableWorld) -> None:
