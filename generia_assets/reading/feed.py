@@ -52,10 +52,14 @@ class FeedPage(BaseModel):
 
 
 def feed_page(shelves: Shelves, *, before: str = "", limit: int = POSTS_PAGE) -> FeedPage:
-    """The posts that were published before the one with this key; '' begins with the newest. An unknown key begins there too."""
+    """The posts that were published before the one with this key; '' begins with the newest. An unknown key begins there too.
+
+    Within the page each person's own posts are in the order of their life.
+    """
     shelf = shelves["post_images"]
     found = shelf.find(PostImage, _published_before(shelf, before), sort=_NEWEST_FIRST, limit=limit + 1)
-    return _page(shelves, found, limit)
+    page = _page(shelves, found, limit)
+    return page.model_copy(update={"posts": _in_order_of_life(page.posts)})
 
 
 def posts_of(shelves: Shelves, character: str, *, before: str = "", limit: int = POSTS_PAGE) -> FeedPage:
@@ -88,6 +92,15 @@ def _published_before(shelf: Shelf, key: str) -> dict[str, object]:
 def _page(shelves: Shelves, found: list[PostImage], limit: int) -> FeedPage:
     shown = found[:limit]
     return FeedPage(posts=tuple(_posts(shelves, shown)), before=shown[-1].key if len(found) > limit else None)
+
+
+def _in_order_of_life(posts: Sequence[FeedPost]) -> tuple[FeedPost, ...]:
+    """The posts with each person's own in the order of their life, the latest first: many are made at once, and some overtake."""
+    latest_first = {
+        author: iter(sorted((post for post in posts if post.author.key == author), key=lambda post: post.key, reverse=True))
+        for author in {post.author.key for post in posts}
+    }
+    return tuple(next(latest_first[post.author.key]) for post in posts)
 
 
 def _posts(shelves: Shelves, published: Sequence[PostImage]) -> list[FeedPost]:

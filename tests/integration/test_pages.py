@@ -142,6 +142,15 @@ def test_posts_that_arrive_meanwhile_do_not_move_pages(database: Any, media: Pat
     assert [len(page.posts) for page in pages] == [7, 7, 7, 7, 2]
 
 
+def test_nobodys_life_runs_backwards_in_the_feed(database: Any, media: Path) -> None:
+    """Posts that overtook each other while they were made stand in the order of their author's life; others keep their places."""
+    world = MadeUp(database, media, users=2, posts=6).make()
+    overtaking = ["c0000-p0002", "c0001-p0000", "c0000-p0000", "c0000-p0001", "c0001-p0002", "c0001-p0001"]
+    world.keep("post_images", [world.published(key, second) for second, key in enumerate(overtaking)])
+    shown = [post.key for post in feed_page(Shelves.of(database, world.world_id)).posts]
+    assert shown == ["c0001-p0002", "c0001-p0001", "c0000-p0002", "c0000-p0001", "c0001-p0000", "c0000-p0000"]
+
+
 def test_a_read_never_mixes_two_materializations(database: Any, media: Path) -> None:
     """When an asset is replaced in the middle of reading, the reading begins anew with the new one."""
     world = MadeUp(database, media, users=2, posts=4).make()
