@@ -49,7 +49,9 @@ class Settings(BaseSettings):
     gemini_base_url: str = Field("", pattern=r"^(https?://.+)?$", description="'' = Google's; else an emulator or a gateway")
     generia_data_dir: Path = Field(Path(".generia"), description="media, embedded servers' data, logs")
     pages_url: str = Field(
-        "http://127.0.0.1:3001", pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$", description="where `generia view` can be reached"
+        "http://127.0.0.1:3001",
+        pattern=r"^https?://[^/?#\s]+(/[^?#\s]*[^/?#\s])?$",
+        description="where people reach `generia view`; no / at its end",
     )
 
     # The language model

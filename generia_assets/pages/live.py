@@ -41,6 +41,7 @@ MOST_EVENTS = 200
 """Events taken at once, so that a browser that comes late does not hold up the others."""
 HEARTBEAT_S = 10.0
 RECONNECT_MS = 1000
+AFTER_OUTAGE_MS = 5000
 
 
 def last_number(database: MongoDatabase, world_id: str) -> int:
@@ -71,10 +72,14 @@ class LiveFeed:
     async def answer(self, request: Request) -> Response:
         """The stream, or 204, which tells a browser not to come again: the world is finished, or there is none."""
         world_id = str(request.path_params["world_id"])
-        status = await self._status(world_id)
         asked = request.headers.get("last-event-id") or request.query_params.get("after", "")
         after = int(asked) if asked.isdecimal() and len(asked) < 16 else 0
-        if status is None or (over(status) and not await self._new_events(world_id, after)):
+        try:
+            status = await self._status(world_id)
+            nothing_to_come = status is None or (over(status) and not await self._new_events(world_id, after))
+        except PyMongoError:  # an outage: after an error a browser would never come again
+            return Response(f"retry: {AFTER_OUTAGE_MS}\n\n", media_type="text/event-stream", headers={"cache-control": "no-store"})
+        if nothing_to_come:
             return Response(status_code=204)
         return StreamingResponse(
             self._told(request, Follower(world_id, after)),
