@@ -110,7 +110,7 @@ class Relay:
         self._sent = self._marked = 0
         self._marked_at = self._progress_at = 0.0
         self._progress: Progress | None = None
-        self._kafka_is_away = False
+        self._kafka_is_away = self._told_all = False
         self._teller = asyncio.create_task(self._tell_always(), name=f"relay:{world_id}")
 
     def changed(self) -> None:
@@ -122,11 +122,9 @@ class Relay:
         self._closing.set()
         self._changed.set()
         try:
-            async with asyncio.timeout(0 if self._kafka_is_away else CLOSING_SECONDS):
-                await asyncio.wait({self._teller})
-                await self._tell(last=True)
-        except (TimeoutError, ConnectionError, PyMongoError):
-            logger.warning("world %s: its last events are left to the watchdog sensor", self._world_id)
+            await asyncio.wait({self._teller}, timeout=0 if self._kafka_is_away else CLOSING_SECONDS)
+            if not self._told_all:
+                logger.warning("world %s: its last events are left to the watchdog sensor", self._world_id)
         finally:
             await stop(self._teller)
             closing = asyncio.get_running_loop().run_in_executor(self._thread, self._wire.close)
@@ -144,7 +142,10 @@ class Relay:
                     logger.warning("live events wait: MongoDB does not answer (%s)", type(error).__name__)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._closing.wait(), INTERVAL_SECONDS)
-        except Exception:  # a defect of ours must not cost a world; the watchdog sends what is left
+            with suppress(ConnectionError, PyMongoError):  # an outage in the last moment: aclose says what is left
+                await self._tell(last=True)
+                self._told_all = True
+        except Exception:  # a defect of ours must not cost a world
             logger.exception("world %s: live events stop for this run", self._world_id)
 
     async def _tell_patiently(self) -> None:

@@ -236,7 +236,7 @@ async def test_what_an_outage_of_kafka_holds_up_is_caught_up_in_order_and_nothin
         await until(lambda: line.tries >= 3)
         before = time.monotonic()
         await tell(commits, 20)  # while Kafka is away
-        assert time.monotonic() - before < 1.0
+        assert time.monotonic() - before < 5.0
         line.left = 1_000_000
         await until(lambda: len(caplog.records) >= 2)
         await commits.commit(Change(events=[Completed()]))
@@ -292,7 +292,7 @@ async def test_a_broker_that_hangs_holds_up_a_runs_end_for_moments_only_and_the_
         await commits.commit(Change(values={"status": "completed", "owner.run_id": None}, events=[Completed()]))
         await commits.aclose()
         await relay.aclose()
-        assert time.monotonic() - before < 4.0
+        assert time.monotonic() - before < 5.5
         assert world.status["events_pending"] is True
         sent_before = world.status["events_sent"]
         caught_up = partial(catch_up, world.see, kafka.progress, silence_seconds=60, seconds=5)
