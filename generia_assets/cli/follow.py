@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from generia_assets.cli.remaining import Remaining
 from generia_assets.cli.texts import WAIT_MS, Text, TextStream
 from generia_assets.durable.collections import GENERATIONS, TASKS
-from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.status import WorldStatus
 from generia_assets.reading.air import Air, in_the_air
 from generia_assets.reading.log import Follower, LogLine
 from generia_assets.reading.worlds import over, world_status
@@ -76,7 +76,7 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
                 remaining.seconds(status, seconds) if status is not None else None,
                 tuple(log.new()) if log and status is not None else (),
             )
-            if status is not None and over(status) and (watching.task is None or _task_is_over(database, watching.task)):
+            if status is not None and over(status) and (watching.task is None or _task_is_over(database, status, watching.task)):
                 return
             time.sleep(max(0.0, WAIT_MS / 1000 - (time.monotonic() - looked)))
 
@@ -87,12 +87,8 @@ def _began_at(database: MongoDatabase, status: WorldStatus) -> datetime:
     return newest[0]["started_at"] if len(newest) > 1 else status.created_at
 
 
-def _task_is_over(database: MongoDatabase, task_id: str) -> bool:
-    """Whether an order for a part is carried out: it is completed, or a generation that began after it is over."""
-    task = database[TASKS].find_one({"_id": task_id}, {"status": 1, "created_at": 1, "world_id": 1})
-    if task is None:
-        return False
-    if task["status"] == State.COMPLETED.value:
-        return True
-    later = {"world_id": task["world_id"], "started_at": {"$gte": task["created_at"]}}
-    return database[GENERATIONS].find_one(later, {"_id": 1}) is not None
+def _task_is_over(database: MongoDatabase, status: WorldStatus, task_id: str) -> bool:
+    """Whether it is the order's own making of the world that this status, which is over, tells of; not the one before it."""
+    task = database[TASKS].find_one({"_id": task_id}, {"created_at": 1})
+    generation = database[GENERATIONS].find_one({"_id": status.generation}, {"started_at": 1})
+    return task is not None and generation is not None and bool(generation["started_at"] >= task["created_at"])

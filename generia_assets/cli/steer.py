@@ -15,7 +15,8 @@ import typer
 from generia_assets.cli.addresses import addresses, database_at
 from generia_assets.cli.console import CommandError, own_name, results
 from generia_assets.cli.dagster_link import end_runs
-from generia_assets.cli.order_options import World
+from generia_assets.cli.formats import as_json
+from generia_assets.cli.order_options import Json, World
 from generia_assets.cli.parsers import dollars, whole
 from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
 from generia_assets.durable.status import WorldStatus
@@ -41,10 +42,11 @@ MoreCalls = Annotated[
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try again what failed for good, too.")]
 
 
-def stop(world: World) -> None:
+def stop(world: World, json: Json = False) -> None:
     """Stop a world; what exists stays.
 
-    Its run is ended through Dagster, wherever DAGSTER_HOME or a running `generia dev` says that is.
+    Its run is ended through Dagster, wherever DAGSTER_HOME or a running `generia dev` says that is; calls that are in the air are
+    given up, and counted. `resume` goes on where it stopped.
     """
     chosen = settings()
     where = addresses(chosen)
@@ -64,13 +66,28 @@ def stop(world: World) -> None:
             raise CommandError(f"DAGSTER_HOME={where.dagster_home} knows no run of world {world}; run {known.owner.run_id} has it")
         _await_no_owner(database, world)
         note_stop(database, world)
+    if json:
+        typer.echo(as_json({"world_id": world, "stopped": True, "runs_ended": ended}))
+        return
     results().print(f"World {world} is stopped and keeps what it has. To go on: {own_name()} resume {world}")
 
 
-def resume(world: World, max_cost_usd: MaxCost = None, more_calls: MoreCalls = 0, retry_failed: RetryFailed = False) -> None:
+def resume(
+    world: World,
+    max_cost_usd: MaxCost = None,
+    more_calls: MoreCalls = 0,
+    retry_failed: RetryFailed = False,
+    json: Json = False,
+) -> None:
     """Let a stopped or failed world go on where it stands.
 
-    Limits can be raised at the same time. The generator's watchdog takes it up within about fifteen seconds.
+    Limits can be raised at the same time. The generator's watchdog takes it up within about fifteen seconds. Nothing that exists
+    is made again.
+
+    \b
+    generia resume WORLD
+    generia resume WORLD --more-calls 50 --max-cost-usd 2
+    generia resume WORLD --retry-failed
     """
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
@@ -81,6 +98,9 @@ def resume(world: World, max_cost_usd: MaxCost = None, more_calls: MoreCalls = 0
             retried = resume_world(database, world, Wishes(max_cost_usd, more_calls, retry_failed=retry_failed))
         except ResumeError as error:
             raise CommandError(str(error)) from None
+    if json:
+        typer.echo(as_json({"world_id": world, "resumed": True, "tasks_retried": retried}))
+        return
     again = f", {retried} failed tasks are tried again" if retried else ""
     results().print(f"World {world} goes on within about fifteen seconds{again}. To see it: {own_name()} watch {world}")
 
