@@ -84,6 +84,18 @@ def build_resources(settings: Settings) -> dict[str, object]:
     }
 
 
+def fixed(resource: object) -> object:
+    """The resource without a place in launch forms: thirty settings there would hide the one field that a person has to fill in.
+
+    What is set is set by the environment and ``.env`` (settings.py), the same for every run of an installation.
+    """
+    if not isinstance(resource, (dg.ConfigurableResource, dg.ConfigurableIOManager)):
+        return resource
+    definition = resource.get_resource_definition()
+    field = definition.config_field
+    return definition if field is None else definition.configured(field.default_value)  # a variable's name stays a name
+
+
 def build_defs(settings: Settings, *, resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:
     """The code location for these settings; ``resource_overrides`` replaces resources by name."""
     return dg.Definitions(
@@ -91,7 +103,7 @@ def build_defs(settings: Settings, *, resource_overrides: Mapping[str, object] |
         asset_checks=CHECKS,
         jobs=JOBS,
         sensors=[build_kafka_sensor(world_job, settings), build_watchdog(world_job, settings)],
-        resources={**build_resources(settings), **(resource_overrides or {})},
+        resources={name: fixed(resource) for name, resource in {**build_resources(settings), **(resource_overrides or {})}.items()},
         executor=dg.in_process_executor,
     )
 

@@ -108,7 +108,7 @@ def _output(
         return with_the_rest(store, world_id, kind, documents) if generation.keys else documents
 
     first = list(islice(results(store.database, world_id, generation.id, kind, patience_seconds=patience), ROWS))
-    metadata = {**figures(store.database, world_id, generation.id, kind), **results_of(world_id, first)}
+    metadata = {**results_of(world_id, first), **figures(store.database, world_id, generation.id, kind)}
     if (pictures := previews(first, media)) is not None:
         metadata["pictures"] = pictures
     return dg.Output(DocumentStream(made(), fence=worker.taken.commits.fence.epoch), output_name=name, metadata=metadata)

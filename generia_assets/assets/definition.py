@@ -30,18 +30,24 @@ GROUPS: Mapping[str, str] = {
     "post_images": "posts",
 }
 DESCRIPTIONS: Mapping[str, str] = {
-    "world_request": "What was ordered: the user's sentence, how many people and posts, the quality; checked. "
-    "(init_world_creation)",
+    "world_request": "What was ordered: the user's sentence, how many people and posts, the quality; checked. Task type "
+    "`init_world_creation`. A new world by hand: job `new_world`.",
     "world_description": "The world itself: name, 2-30 paragraphs, customs of naming, a calendar everyone lives by, one visual "
-    "style. Loaded by every later task. (generate_world_description)",
-    "world_images": "The world's wide header and its icon. (generate_world_image)",
-    "character_briefs": "Everyone's concept and name, invented ten at a time in one dialog, and their shares of the posts. "
-    "(generate_character_batch)",
-    "characters": "Everyone in full, known to the platform. (generate_character)",
-    "character_avatars": "Everyone's portrait. (generate_character_avatar)",
-    "post_briefs": "The ideas of everyone's posts, in an order that develops, in one dialog a person. (generate_post_batch)",
-    "posts": "The posts in full. (generate_post)",
-    "post_images": "The posts' pictures; their last act publishes the post on the platform. (generate_post_image)",
+    "style. Loaded by every later task. Task type `generate_world_description`.",
+    "world_images": "The world's wide header and its icon. Task type `generate_world_image`.",
+    "character_briefs": "Everyone's concept and name, invented ten at a time in one dialog, and their shares of the posts. Task "
+    "type `generate_character_batch`. One person as somebody else under the same name: job `rerun_character`.",
+    "characters": "Everyone in full: life, looks, voice, secret, relations; known to the platform. Task type "
+    "`generate_character`. One person as somebody else: job `rerun_character`.",
+    "character_avatars": "Everyone's portrait, as they chose it. Task type `generate_character_avatar`. One again: materialize "
+    "with `keys: [c0007]`.",
+    "post_briefs": "The ideas of everyone's posts, in an order that develops, in one dialog a person. Task type "
+    "`generate_post_batch`. One person's again, with texts and pictures: materialize this, `posts` and `post_images` with "
+    "`keys: [c0007]`.",
+    "posts": "The posts in full: text, mood, place, mentions, a prompt for the picture. Task type `generate_post`. One in other "
+    "words: job `rerun_post`.",
+    "post_images": "The posts' pictures; their last act publishes the post on the platform. Task type `generate_post_image`. One "
+    "post again: job `rerun_post`.",
 }
 KINDS: Mapping[str, set[str]] = {
     name: {"python", "mongodb"} | ({"gemini"} if name not in ("world_request", "character_avatars", "post_images") else set())

@@ -61,7 +61,6 @@ def figures(database: MongoDatabase, world_id: str, generation: str, kind: Asset
     rows = {row["_id"]: row for row in database[HISTORY].aggregate([{"$match": match}, {"$group": group}])}
     llm = rows.get("llm", {})
     return {
-        "generation": dg.MetadataValue.text(generation),
         "failed_tasks": dg.MetadataValue.int(failed),
         "llm_calls": dg.MetadataValue.int(int(llm.get("calls", 0))),
         "image_calls": dg.MetadataValue.int(int(rows.get("image_generation", {}).get("calls", 0))),
@@ -69,13 +68,14 @@ def figures(database: MongoDatabase, world_id: str, generation: str, kind: Asset
         "input_tokens": dg.MetadataValue.int(int(llm.get("prompt", 0))),
         "cached_tokens": dg.MetadataValue.int(int(llm.get("cached", 0))),
         "output_tokens": dg.MetadataValue.int(int(llm.get("output", 0))),
+        "generation": dg.MetadataValue.text(generation),
     }
 
 
 def results_of(world_id: str, documents: Sequence[Document]) -> dict[str, dg.MetadataValue]:
     """What there is to look at: where the world's page is, the first results as a table, something to read."""
     page = f"{settings().pages_url.rstrip('/')}/worlds/{world_id}"
-    return {"world_page": dg.MetadataValue.url(page), "results": table(documents), "sample": sample(documents)}
+    return {"world_page": dg.MetadataValue.url(page), "sample": sample(documents), "results": table(documents)}
 
 
 def sample(documents: Iterable[Document]) -> dg.MetadataValue:

@@ -66,29 +66,32 @@ class WorldRequestConfig(dg.Config):
 
 
 class ContentConfig(dg.Config):
-    """What of the world's content is made again. With nothing filled in: all of what is selected, for everybody."""
+    """What of the world's content is made again. With nothing filled in: all of what is selected, for everybody.
 
-    character: str = Field(
-        "",
+    No field has a default that a launchpad would write down: each job opens with the fields that are its own (jobs.py).
+    """
+
+    character: str | None = Field(
+        None,
         description="One person, by key (c0007) or @username: becomes somebody else under the same name, with a new concept, life, "
         "avatar and posts. Everybody else stays, but for what they tell of this person. Takes about 2 + 1 for each of "
         "their posts LLM calls. Everything of that person that is selected is made; job rerun_character selects all of it.",
     )
-    post: str = Field(
-        "",
+    post: str | None = Field(
+        None,
         description="One post, by key (c0007-p0003) or by the platform's id: the same occasion in other words, with another "
         "picture, published as a new post. Takes one LLM call and one picture.",
     )
     part: Part | None = Field(
         None, description="One asset for the whole world (job rerun_world_part). It must be among the selected assets."
     )
-    with_what_follows: bool = Field(
-        True,
-        description="With part: also everything that is made of it (posts: their pictures, too, and they are published anew). "
-        "False: that asset alone; what was made of it stays and may no longer fit.",
+    with_what_follows: bool | None = Field(
+        None,
+        description="With part: also everything that is made of it (posts: their pictures, too, and they are published anew); "
+        "that is so when it is left out. False: that asset alone; what was made of it stays and may no longer fit.",
     )
-    keys: list[str] = Field(
-        default=[],
+    keys: list[str] | None = Field(
+        None,
         description="Several items, by key: c0007 is everything of the eighth person, c0007-p0003 that person's fourth post, "
-        "world its pictures. Empty: all. The other items stay as they are.",
+        "world its pictures. Left out: all. The other items stay as they are.",
     )

@@ -35,11 +35,11 @@ DocumentT = TypeVar("DocumentT", CharacterBrief, PostImage)
 class _Form(BaseModel):
     """``forms.ContentConfig`` as it stands in a run's configuration."""
 
-    character: str = ""
-    post: str = ""
+    character: str | None = None
+    post: str | None = None
     part: str | None = None
-    with_what_follows: bool = True
-    keys: tuple[str, ...] = ()
+    with_what_follows: bool | None = None
+    keys: tuple[str, ...] | None = None
 
 
 class _Step(BaseModel):
@@ -67,7 +67,8 @@ def selected_assets(context: dg.AssetExecutionContext) -> list[str]:
     targeted = {key.path[-1] for key in selection} if selection else _of_job(context.run.job_name)
     part = form_of(context.run.run_config).part
     if part:
-        named = and_what_follows(part) if form_of(context.run.run_config).with_what_follows else (part,)
+        alone = form_of(context.run.run_config).with_what_follows is False
+        named = (part,) if alone else and_what_follows(part)
         targeted &= {*named, "world_request", "world_description"}
     return [name for name in ASSETS if name in targeted]
 
@@ -138,7 +139,7 @@ def keys_of(context: dg.AssetExecutionContext, database: MongoDatabase) -> tuple
     if form.post:
         named.append(post_named(_documents(database, world_id, "post_images", PostImage), form.post))
     if named or form.keys:
-        return (*named, *form.keys)
+        return (*named, *(form.keys or ()))
     task_id = context.run.tags.get(TASK_TAG)
     if task_id is None or len(selected_assets(context)) == len(ASSETS):
         return ()

@@ -65,7 +65,7 @@ def _rows(document: Document) -> Iterable[Row]:
             yield {"picture": "icon", **_media(document.icon)}
         case CharacterBrief():
             who: Row = {"key": document.key, "username": f"@{document.username}", "name": document.display_name}
-            yield {**who, "posts": document.posts_count, "who": document.one_line, "concept": document.concept}
+            yield {**who, "posts": document.posts_count, "concept": document.concept}
         case Character():
             knows = ", ".join(f"@{tie.username} ({tie.relationship_type})" for tie in document.relationships) or "nobody"
             who = {"key": document.key, "username": f"@{document.username}", "name": document.display_name}
@@ -74,10 +74,10 @@ def _rows(document: Document) -> Iterable[Row]:
             yield {"key": document.key, "username": f"@{document.username}", **_media(document.avatar)}
         case PostBrief():
             occasion: Row = {"when": document.moment, "form": document.form, "event": document.event}
-            yield {"key": document.key, "username": f"@{document.username}", **occasion, "idea": document.idea}
+            yield {"key": document.key, "username": f"@{document.username}", "idea": document.idea, **occasion}
         case Post():
             mentions = " ".join(f"@{name}" for name in document.mentions)
-            told: Row = {"when": document.moment, "mood": document.mood, "mentions": mentions, "content": document.content}
+            told: Row = {"content": document.content, "when": document.moment, "mood": document.mood, "mentions": mentions}
             yield {"key": document.key, "username": f"@{document.username}", **told, "placeholder": document.deleted_reason}
         case PostImage():
             yield {"key": document.key, "post_id": document.post_id, **_media(document.image)}
@@ -86,4 +86,4 @@ def _rows(document: Document) -> Iterable[Row]:
 
 
 def _media(media: Media) -> Row:
-    return {"size": f"{media.width}×{media.height}", "file": media.url, "prompt": media.prompt, "moderation": media.moderation}
+    return {"prompt": media.prompt, "size": f"{media.width}×{media.height}", "file": media.url, "moderation": media.moderation}

@@ -53,11 +53,11 @@ def world_description(
         yield dg.Output(
             DocumentStream([world], fence=worker.taken.commits.fence.epoch),
             metadata={
-                **metadata,
+                **results_of(context.partition_key, [world]),
                 "name": world.name,
                 "paragraphs": len(world.description.split("\n\n")),
                 "events": len(world.calendar),
                 "visual_style": world.visual_style,
-                **results_of(context.partition_key, [world]),
+                **metadata,
             },
         )

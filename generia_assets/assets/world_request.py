@@ -71,7 +71,7 @@ def world_request(
             metadata = figures(database, world_id, worker.taken.generation.id, KIND)
         yield dg.Output(
             DocumentStream([request], fence=worker.taken.commits.fence.epoch),
-            metadata={**metadata, "users": request.users_count, "posts": request.posts_count, **results_of(world_id, [request])},
+            metadata={**results_of(world_id, [request]), **metadata, "users": request.users_count, "posts": request.posts_count},
         )
 
 
