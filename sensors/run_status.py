@@ -73,13 +73,13 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
                     )
                 }
                 assets = {world_id: assets_of(database, world) for world_id, world in found.items()}
-                told = _caught_up(context, database, kafka, settings)
+                last_runs = [(world, _last_run(context.instance, world_id)) for world_id, world in found.items()]
+                again = [(world, last) for world, last in last_runs if is_due(world, last, datetime.now(UTC))]
+                if not again:  # worlds first: Kafka may keep this tick waiting
+                    told = _caught_up(context, database, kafka, settings)
+                    return dg.SkipReason(f"every unfinished world is being worked on{told}")
         except MongoUnavailableError as error:
             return dg.SkipReason(str(error))
-        last_runs = [(world, _last_run(context.instance, world_id)) for world_id, world in found.items()]
-        again = [(world, last) for world, last in last_runs if is_due(world, last, datetime.now(UTC))]
-        if not again:
-            return dg.SkipReason(f"every unfinished world is being worked on{told}")
         return dg.SensorResult(
             run_requests=[order_again(world, last, assets[world.world_id]) for world, last in again],
             dynamic_partitions_requests=[worlds.build_add_request([world.world_id for world, _ in again])],
