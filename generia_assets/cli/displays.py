@@ -173,11 +173,14 @@ def progress_line(status: WorldStatus) -> str:
 
 
 def _now(moment: Moment) -> str:
-    air = "" if moment.air is None else f"; {moment.air.llm} of {moment.air.llm_ceiling} calls in the air"
+    air = "" if not moment.air or not moment.air.llm else f"; {moment.air.llm} of {moment.air.llm_ceiling} calls in the air"
     return air + (f"; {in_words(moment.left)}" if moment.left is not None else "")
 
 
 def print_text(console: Console, text: Text) -> None:
-    """A text as it is read: its title, then its body."""
+    """A text as it is read: its title, then its body. A picture is where it lies."""
+    if text.pictures:
+        console.print(Line(f"picture  {text.body}", "cyan"))
+        return
     console.print(Line(f"{text.title}", "bold"))
     console.print(Padding(Line(text.body), (0, 0, 1, 4)) if console.is_terminal else Line(f"{text.body}\n"))

@@ -6,14 +6,15 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from generia_assets.durable.collections import HISTORY, STATUS
+from generia_assets.cli.follow import Watching, follow
+from generia_assets.durable.collections import GENERATIONS, HISTORY, STATUS, TASKS
 from generia_assets.reading.critical_path import critical_path
 from generia_assets.reading.traces import StepName, trace
 from generia_assets.tasks.kinds import TaskType
@@ -351,10 +352,10 @@ def test_a_doctor_finds_what_is_wrong_and_shows_no_secret(generia: Command, tmp_
         "GEMINI_BASE_URL": "http://127.0.0.1:9",
         "DAGSTER_HOME": str(tmp_path / "nowhere"),
     }
-    for option in ([], ["--json"]):
-        exit_code, out, err = Command(tmp_path, ill).call("doctor", *option)
-        assert exit_code == 1
-        assert "s3cret" not in out + err
+    assert "ok     MongoDB: " in told(generia, "doctor")
+    exit_code, out, err = Command(tmp_path, ill).call("doctor", "--json")
+    assert exit_code == 1
+    assert "s3cret" not in out + err
     wrong = {one["part"] for one in map(json.loads, out.splitlines()) if one["health"] == "wrong"}
     assert wrong == {"MongoDB", "Kafka", "Gemini", "Dagster"}
     assert all(one["advice"] for one in map(json.loads, out.splitlines()) if one["health"] == "wrong")
@@ -368,6 +369,26 @@ def test_a_shell_completes_worlds_and_says_nothing_when_it_cannot(generia: Comma
     away = Command(tmp_path, asked | {"MONGODB_URI": "mongodb://127.0.0.1:9/"})
     exit_code, out, err = away.run()
     assert (exit_code, out.strip(), err) == (0, "", "")
+
+
+def test_an_order_for_a_part_is_watched_until_it_is_carried_out(worlds: Worlds, world: str) -> None:
+    """A world that was finished before is not taken for the part that is still to be made; when that is over, watching is."""
+    order, later, before = str(uuid.uuid4()), str(uuid.uuid4()), worlds.status(world).generation
+    watched = follow(worlds.database, world, Watching(worlds.settings, earlier=0, task=order))
+    try:
+        assert [next(watched).status is not None for _ in range(2)] == [True, True]
+        ordered = datetime.now(UTC)
+        worlds.database[TASKS].insert_one({"_id": order, "world_id": world, "status": "pending", "created_at": ordered})
+        assert next(watched).status is not None
+        generation = {"_id": later, "world_id": world, "started_at": ordered + timedelta(seconds=1), "tasks": {}, "keys": []}
+        worlds.database[GENERATIONS].insert_one(generation)
+        assert next(watched).status is not None
+        worlds.database[STATUS].update_one({"_id": world}, {"$set": {"generation": later}})
+        assert len(list(watched)) == 1
+    finally:
+        worlds.database[STATUS].update_one({"_id": world}, {"$set": {"generation": before}})
+        worlds.database[GENERATIONS].delete_one({"_id": later})
+        worlds.database[TASKS].delete_one({"_id": order})
 
 
 def test_a_finished_world_is_watched_with_texts_and_pictures(generia: Command, world: str, tmp_path: Path) -> None:
