@@ -1,7 +1,8 @@
 """Ending an asyncio task for certain.
 
-Here: one function. On Python 3.11 ``asyncio.wait_for``, which pymongo uses for each write, swallows a cancellation that arrives
-just as the write is done (mended in 3.12): whoever cancels once and then awaits may wait for ever.
+Here: ``stop`` for who ends a task, ``heed`` for the task that is ended. On Python 3.11 ``asyncio.wait_for``, which pymongo uses for
+each write, swallows a cancellation that arrives just as the write is done (mended in 3.12): whoever cancels once and then awaits may
+wait for ever.
 """
 
 from __future__ import annotations
@@ -20,3 +21,10 @@ async def stop(task: asyncio.Future[Any]) -> None:
         await asyncio.wait({task}, timeout=AGAIN_SECONDS)
     if not task.cancelled():
         task.exception()  # seen: asyncio need not warn about it
+
+
+def heed() -> None:
+    """End this task if it was cancelled and has not noticed: before what must not be done then, and in every endless loop."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -27,8 +28,9 @@ from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.events import GoingOn, Waiting
 from generia_assets.durable.patience import patiently
 from resources.mongo import AsyncMongoDatabase, MongoDocument
-from resources.outcomes import BudgetExhaustedError, LostWorldError, TransientError
-from resources.outside import CUT_OFF, Api, Call, Settlement
+from resources.outcomes import BudgetExhaustedError, LostWorldError, PatienceExhaustedError, TransientError
+from resources.outside import CUT_OFF, Api, Call, Settlement, Tokens
+from resources.stopping import heed
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ COST_TOTAL = {Api.LLM: "llm_cost_total", Api.IMAGE: "image_cost_total"}
 
 MOST_EXCUSED = 300
 """Calls without an answer that do not count against a generation's spare: ten deaths (MAX_TAKEOVERS) with all slots in use."""
+UNSENT = "the run stopped before the call was sent"
 SETTLE_WAIT_SECONDS = 0.05
 """How often a call that only other calls' reservations keep from the dollar cap looks again."""
 
@@ -159,20 +162,19 @@ class WorldAccount:
             "created_at": datetime.now(UTC),
         }
         room = {"$or": [{"$eq": [{"$ifNull": ["$cost_limit_usd", None]}, None]}, {"$lte": [committed, "$cost_limit_usd"]}]}
+        free = {f"in_flight.{attempt_id}": {"$exists": False}, "$expr": {"$and": [{"$lt": [f"${made}", f"${limit}"]}, room]}}
+        began = time.monotonic()
         while True:
-            reserved = await patiently(
-                lambda: self._database[STATUS].update_one(
-                    {**fence.filter, "$expr": {"$and": [{"$lt": [f"${made}", f"${limit}"]}, room]}},
-                    {
-                        "$inc": {made: 1, "cost_reserved_usd": worst},
-                        "$set": {f"in_flight.{attempt_id}": note, "updated_at": datetime.now(UTC)},
-                    },
-                ),
-                patience_seconds=self._patience,
-            )
-            if reserved.matched_count:
+            heed()
+            change = {
+                "$inc": {made: 1, "cost_reserved_usd": worst},
+                "$set": {f"in_flight.{attempt_id}": note, "updated_at": datetime.now(UTC)},
+            }
+            if await self._reserved(attempt_id, call, fence.filter | free, change):
                 return
             status = await self._database[STATUS].find_one({"_id": fence.world_id}) or {}
+            if attempt_id in status.get("in_flight", {}):  # by a try whose answer was lost in an outage
+                return
             owner = status.get("owner", {})
             if owner.get("run_id") != fence.run_id or owner.get("epoch") != fence.epoch:
                 raise LostWorldError(f"run {fence.run_id} lost world {fence.world_id}; it makes no more calls")
@@ -189,7 +191,24 @@ class WorldAccount:
                     f"generation is cancelled and what exists stays. To go on: generia resume {fence.world_id} --max-cost-usd X",
                     limit="cost_limit_usd",
                 )
+            if time.monotonic() - began > self._patience:
+                raise PatienceExhaustedError(
+                    f"calls in the air fill the cap of ${cap:.4f}, and none has ended for {self._patience:.0f} s (PATIENCE_SECONDS)"
+                )
             await asyncio.sleep(SETTLE_WAIT_SECONDS)  # only calls in the air fill the cap: when they settle there may be room
+
+    async def _reserved(self, attempt_id: str, call: Call[ValueT], free: MongoDocument, change: MongoDocument) -> bool:
+        """One try to reserve. A task that is stopped meanwhile gives back what it has reserved and will not send."""
+        trying = asyncio.ensure_future(
+            patiently(lambda: self._database[STATUS].update_one(free, change), patience_seconds=self._patience)
+        )
+        try:
+            return bool((await asyncio.shield(trying)).matched_count)
+        except asyncio.CancelledError:
+            await asyncio.wait((trying,))
+            if trying.exception() is None and trying.result().matched_count:
+                await self.settle(attempt_id, call, Settlement(CUT_OFF, 0.0, Tokens(), {}, UNSENT, 0, carried_out=False))
+            raise
 
     def _record(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> UpdateOne:
         tokens = settlement.tokens

@@ -9,7 +9,7 @@ import pytest
 
 from generia_assets.durable.account import WorldAccount
 from generia_assets.durable.collections import HISTORY, STATUS
-from resources.outcomes import BudgetExhaustedError, LostWorldError
+from resources.outcomes import BudgetExhaustedError, LostWorldError, PatienceExhaustedError
 from resources.outside import Answer, Api, Call, Settlement, Tokens
 from tests.durable_world import DurableWorld, Run, durable_world
 
@@ -214,3 +214,49 @@ async def test_calls_whose_answer_was_lost_do_not_use_up_the_spare_but_only_so_o
     await run.commits.flush()
     assert (world.status["api_calls_made_LLM"], world.status["api_call_limits_LLM"]) == (5, 13)
     assert world.status["calls_excused"] == 3
+
+
+async def test_a_run_that_is_stopped_while_it_reserves_leaves_nothing_reserved(world: DurableWorld) -> None:
+    """Whatever moment a task is cancelled at, a call that was not sent is given back: calls, dollars and the note."""
+    limits(world, cost_limit_usd=100.0)
+    run = await world.run()
+    mine, call = account(run), a_call(worst_case_usd=0.1)
+
+    async def one() -> None:
+        await mine.settle(await mine.reserve(call), call, an_end(0.01))
+
+    for turns in range(12):
+        tasks = [asyncio.create_task(one()) for _ in range(10)]
+        for _ in range(turns):
+            await asyncio.sleep(0.001)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    await run.commits.flush()
+    status = world.status
+    went_well = world.see[HISTORY].count_documents({"outcome": "ok"})
+    assert status["in_flight"] == {}
+    assert status["cost_reserved_usd"] == pytest.approx(0.0)
+    assert status["api_calls_made_LLM"] == went_well
+    assert status["llm_cost_total"] == pytest.approx(0.01 * went_well)
+
+
+async def test_a_reservation_whose_answer_was_lost_in_an_outage_is_not_made_twice(world: DurableWorld) -> None:
+    """The same attempt asked for again finds its own note: counted once, and never waiting for itself to end."""
+    limits(world, api_call_limits_LLM=1, cost_limit_usd=0.1)
+    run = await world.run()
+    mine = account(run)
+    for _ in range(2):
+        await mine._count("the-same", a_call(worst_case_usd=0.1))
+    assert world.status["api_calls_made_LLM"] == 1
+    assert world.status["cost_reserved_usd"] == pytest.approx(0.1)
+
+
+async def test_a_cap_that_stays_filled_parks_the_world_instead_of_hanging(world: DurableWorld) -> None:
+    """Calls in the air that never end hold up the next one for as long as patience lasts, and not for ever."""
+    limits(world, cost_limit_usd=0.1)
+    run = await world.run()
+    impatient = WorldAccount(run.database, run.commits, run.generation, patience=0.2)
+    await impatient.reserve(a_call(worst_case_usd=0.1))
+    with pytest.raises(PatienceExhaustedError, match="PATIENCE_SECONDS"):
+        await impatient.reserve(a_call(worst_case_usd=0.1))
