@@ -1,8 +1,8 @@
 """Ending an asyncio task for certain.
 
-Here: ``stop`` for who ends a task, ``heed`` for the task that is ended. On Python 3.11 ``asyncio.wait_for``, which pymongo uses for
-each write, swallows a cancellation that arrives just as the write is done (mended in 3.12): whoever cancels once and then awaits may
-wait for ever.
+Here: ``stop`` for who ends a task, ``heed`` for the task that is ended. On Python 3.11 ``asyncio.wait_for``, which pymongo uses
+for each write, swallows a cancellation that arrives just as the write is done (mended in 3.12): whoever cancels once and then
+awaits may wait for ever.
 """
 
 from __future__ import annotations
