@@ -80,7 +80,7 @@ class MadeUp:
 
     def tell(self, event: LiveEvent, **values: object) -> None:
         """An event with the change of the status record that it tells about, as the pipeline commits them."""
-        assert change_and_tell(self.database, {"_id": self.world_id}, {"$set": {**values, "updated_at": datetime.now(UTC)}}, event)
+        assert change_and_tell(self.database, {"_id": self.world_id}, {**values, "updated_at": datetime.now(UTC)}, event)
 
     def post_key(self, index: int) -> str:
         return d.post_key(d.character_key(index % self.users), index // self.users)
