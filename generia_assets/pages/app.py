@@ -6,6 +6,7 @@ live feed (live.py) stands on the event loop. Not here: starting it (cli/view.py
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
+import pymongo
 from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -25,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from generia_assets.pages import pages
 from generia_assets.pages.links import ServedLinks
-from generia_assets.pages.live import LiveFeed, last_number
+from generia_assets.pages.live import ANSWER_S, LiveFeed, last_number
 from generia_assets.pages.pages import WorldPages
 from generia_assets.reading.feed import feed_page, post, posts_of
 from generia_assets.reading.names import UnknownItemError
@@ -73,16 +75,16 @@ def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) ->
                 yield
 
     routes = [
-        Route("/", _worlds),
-        Route("/worlds/{world_id}", _feed),
-        Route("/worlds/{world_id}/people", _people),
-        Route("/worlds/{world_id}/about", _about),
-        Route("/worlds/{world_id}/characters/{key}", _person),
-        Route("/worlds/{world_id}/posts/{key}", _post),
+        Route("/", _bounded(_worlds)),
+        Route("/worlds/{world_id}", _bounded(_feed)),
+        Route("/worlds/{world_id}/people", _bounded(_people)),
+        Route("/worlds/{world_id}/about", _bounded(_about)),
+        Route("/worlds/{world_id}/characters/{key}", _bounded(_person)),
+        Route("/worlds/{world_id}/posts/{key}", _bounded(_post)),
         Route("/worlds/{world_id}/live", _live),
         Route("/media/{path:path}", _picture),
         Route("/static/{name}", _static),
-        Route("/health", _health),
+        Route("/health", _bounded(_health)),
     ]
     errors = {HTTPException: _http_problem, PyMongoError: _outage}
     return Starlette(routes=routes, middleware=[Middleware(_Headers)], exception_handlers=errors, lifespan=connected)
@@ -101,6 +103,17 @@ class _Headers:
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def _bounded(page: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    """The page, which gives up after ``ANSWER_S``: then people are told what is wrong."""
+
+    @functools.wraps(page)
+    def answer(request: Request) -> Response:
+        with pymongo.timeout(ANSWER_S):
+            return page(request)
+
+    return answer
 
 
 def _worlds(request: Request) -> Response:

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+import pymongo
 from pydantic import ValidationError
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import PyMongoError
@@ -37,6 +38,8 @@ from resources.mongo import AsyncMongoDatabase, MongoDatabase, MongoDocument
 LOOK_S = 0.2
 """How often a world is looked at; the longest that a published post takes to be on its way."""
 PORTRAITS_S = 1.0
+ANSWER_S = 8.0
+"""Nobody waits longer for MongoDB: then it does not answer."""
 MOST_EVENTS = 200
 """Events taken at once, so that a browser that comes late does not hold up the others."""
 HEARTBEAT_S = 10.0
@@ -59,6 +62,12 @@ class Follower:
     shown: dict[str, str] = field(default_factory=dict)
     unpainted: dict[str, PersonCard] = field(default_factory=dict)
     portraits_at: float = 0.0
+    status: WorldStatus | None = None
+
+    def expects_news(self, status: WorldStatus | None) -> bool:
+        """Whether something may have changed beside events: the status record did, or portraits are being painted."""
+        before, self.status = self.status, status
+        return status != before or bool(self.unpainted)
 
 
 class LiveFeed:
@@ -75,8 +84,9 @@ class LiveFeed:
         asked = request.headers.get("last-event-id") or request.query_params.get("after", "")
         after = int(asked) if asked.isdecimal() and len(asked) < 16 else 0
         try:
-            status = await self._status(world_id)
-            nothing_to_come = status is None or (over(status) and not await self._new_events(world_id, after))
+            with pymongo.timeout(ANSWER_S):
+                status = await self._status(world_id)
+                nothing_to_come = status is None or (over(status) and not await self._new_events(world_id, after))
         except PyMongoError:  # an outage: after an error a browser would never come again
             return Response(f"retry: {AFTER_OUTAGE_MS}\n\n", media_type="text/event-stream", headers={"cache-control": "no-store"})
         if nothing_to_come:
@@ -93,9 +103,11 @@ class LiveFeed:
         while not self._closing() and not await request.is_disconnected():
             began = time.monotonic()
             try:
-                status = await self._status(follower.world_id)  # before the events: when it is over, they are all there
-                events = await self._new_events(follower.world_id, follower.after)
-                messages = await run_in_threadpool(self._messages, follower, events)
+                with pymongo.timeout(ANSWER_S):
+                    status = await self._status(follower.world_id)  # before the events: when it is over, they are all there
+                    events = await self._new_events(follower.world_id, follower.after)
+                    changed = events or follower.expects_news(status)
+                    messages = await run_in_threadpool(self._messages, follower, events) if changed else []
             except PyMongoError:  # an outage: the browser comes again, and goes on where it was
                 return
             for message in messages:
