@@ -10,11 +10,14 @@ from pathlib import Path
 
 import dagster as dg
 
+from generia_assets.assets.checks import ALL
+from generia_assets.assets.checks.finding import World
 from generia_assets.assets.conductor import Conductor
 from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
 from generia_assets.assets.description import figures, previews, results_of
 from generia_assets.assets.forms import ContentConfig
 from generia_assets.assets.generator import GeneratorResource
+from generia_assets.assets.jobs import RERUN_PART
 from generia_assets.assets.materialized import ASSETS, CONTENT, Materialized, results, with_the_rest
 from generia_assets.assets.run_log import people_lines
 from generia_assets.assets.runs import assignment_of, selected_assets, selected_types, works_last
@@ -89,6 +92,11 @@ def world_content(
                 yield _output(name, world_id, worker, store, generator)
         if worker.taken.generation.keys:
             worker.say(lambda session: session.commits.commit(_recounted(store, world_id)))
+    if context.run.job_name == RERUN_PART:
+        made, world = set(selected_assets(context)), World(world_id, store.database, Path(generator.platform.media_dir))
+        for check in ALL:
+            if check.asset in made:
+                check.report(context, world)
 
 
 def _recounted(store: DocumentStore, world_id: str) -> Change:

@@ -32,6 +32,7 @@ from generia_assets.content.documents import (
     WorldImages,
     WorldRequest,
 )
+from generia_assets.content.text import cut
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
 from generia_assets.settings import settings
@@ -100,12 +101,14 @@ def _told(document: Document) -> str:
         case WorldRequest():
             return f"{inert(document.user_prompt)}\n\n{document.users_count} people, {document.posts_count} posts"
         case WorldDescription():
-            return f"### {inert(document.name)}\n\n*{inert(document.description_short)}*\n\n{inert(document.description[:1500])}"
+            return (
+                f"### {inert(document.name)}\n\n*{inert(document.description_short)}*\n\n{inert(cut(document.description, 1500))}"
+            )
         case CharacterBrief():
             return f"**{inert(document.display_name)}** (@{inert(document.username)}): {inert(document.concept)}"
         case Character():
             who = f"**{inert(document.display_name)}** (@{inert(document.username)})"
-            return f"{who}\n\n{inert(document.bio)}\n\n{inert(document.background_story[:700])}"
+            return f"{who}\n\n{inert(document.bio)}\n\n{inert(cut(document.background_story, 700))}"
         case PostBrief():
             return f"**@{inert(document.username)}**, {inert(document.moment)}: {inert(document.idea)}"
         case Post():

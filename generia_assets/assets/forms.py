@@ -74,8 +74,8 @@ class ContentConfig(dg.Config):
     character: str | None = Field(
         None,
         description="One person, by key (c0007) or @username: becomes somebody else under the same name, with a new concept, life, "
-        "avatar and posts. Everybody else stays, but for what they tell of this person. Takes about 2 + 1 for each of "
-        "their posts LLM calls. Everything of that person that is selected is made; job rerun_character selects all of it.",
+        "avatar and posts. Everybody else stays, but for what they tell of this person. Takes about 3 LLM calls and one more for "
+        "each of their posts. Everything of that person that is selected is made; job rerun_character selects all of it.",
     )
     post: str | None = Field(
         None,

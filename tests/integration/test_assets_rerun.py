@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import dagster as dg
 import pytest
 from dagster._core.errors import DagsterInvalidConfigError
 
@@ -197,6 +198,13 @@ def test_a_part_again_takes_what_was_made_of_it_with_it_unless_told_not_to(world
     made = worlds.launch("rerun_world_part", world_id, part="posts", with_what_follows=False)
     assert made.success, made.failure
     assert set(made.metadata) == {"posts"}
+    # What is not made is not checked: it would stand on its asset's page as not executed.
+    assert set(made.checks) == {"exact_posts", "distinct_posts", "mentions_exist", "posts_in_language", "no_placeholder"}
+    for asset, name in (("posts", "exact_posts"), ("characters", "exact_characters")):
+        key = dg.AssetCheckKey(dg.AssetKey(asset), name)
+        (latest,) = worlds.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+        assert latest.status.value == "SUCCEEDED"
+        assert (latest.run_id == made.run_id) is (asset == "posts")
     assert worlds.tasks(world_id) == {"generate_post": POSTS}
     made = worlds.launch("rerun_world_part", world_id, part="characters")
     assert made.success, made.failure

@@ -8,4 +8,5 @@ once (content/drafts.py, tasks/).
 
 from generia_assets.assets.checks import counts, links, pictures, texts
 
-CHECKS = [*counts.CHECKS, *links.CHECKS, *texts.CHECKS, *pictures.CHECKS]
+ALL = (*counts.CHECKS, *links.CHECKS, *texts.CHECKS, *pictures.CHECKS)
+CHECKS = [one.definition for one in ALL]

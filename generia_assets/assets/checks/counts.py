@@ -5,7 +5,7 @@ from functools import partial
 
 import dagster as dg
 
-from generia_assets.assets.checks.finding import Finding, World, again_by_keys, asking, check
+from generia_assets.assets.checks.finding import Check, Finding, World, again_by_keys, asking
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.content.documents import Post, PostImage
 from generia_assets.durable.collections import PUBLICATIONS, STATUS
@@ -115,15 +115,15 @@ def _within_budget(world: World) -> dg.AssetCheckResult:
 
 
 CHECKS = [
-    check("characters", "exact_characters", "As many people as were ordered.", partial(_exact, "characters")),
-    check("posts", "exact_posts", "As many posts as were ordered.", partial(_exact, "posts")),
-    check("post_images", "exact_publications", "As many published posts as were ordered.", partial(_exact, "post_images")),
-    check("character_briefs", "unique_names", "No username and no display name occurs twice, whatever its case.", _names_once),
-    check(
+    Check("characters", "exact_characters", "As many people as were ordered.", partial(_exact, "characters")),
+    Check("posts", "exact_posts", "As many posts as were ordered.", partial(_exact, "posts")),
+    Check("post_images", "exact_publications", "As many published posts as were ordered.", partial(_exact, "post_images")),
+    Check("character_briefs", "unique_names", "No username and no display name occurs twice, whatever its case.", _names_once),
+    Check(
         "post_images",
         "every_post_published",
         "Every post has its picture, and its id is what the platform answered when it was published.",
         asking(_published, again_by_keys("post_images"), good="posts, each published"),
     ),
-    check("post_images", "budget_kept", "No more calls than the limits, no more dollars than the cap.", _within_budget),
+    Check("post_images", "budget_kept", "No more calls than the limits, no more dollars than the cap.", _within_budget),
 ]

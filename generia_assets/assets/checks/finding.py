@@ -1,6 +1,6 @@
 """A check's question and its answer: what is looked at, what is found, and what a person is told.
 
-Here: ``World`` (a world's documents as a check reads them), ``Finding``, and ``check``, which makes a Dagster check of a question.
+Here: ``World`` (a world's documents as a check reads them), ``Finding``, and ``Check``, which makes a Dagster check of a question.
 """
 
 from collections.abc import Callable, Iterator
@@ -89,15 +89,46 @@ def again_by_keys(*assets: str) -> Advice:
     return lambda keys: f"Ask again: materialize {', '.join(assets)} with keys: [{', '.join(keys)}]"
 
 
-def check(asset: str, name: str, description: str, ask: Callable[[World], dg.AssetCheckResult]) -> dg.AssetChecksDefinition:
-    """A Dagster check of this asset, asked for each world by itself."""
+@dataclass(frozen=True)
+class Check:
+    """A check of an asset, asked for each world by itself."""
 
-    @dg.asset_check(asset=asset, name=name, description=description, partitions_def=worlds)
-    def asked(context: dg.AssetCheckExecutionContext, mongo: MongoResource, generator: GeneratorResource) -> dg.AssetCheckResult:
-        with mongo.connection() as database:
-            return _settled(ask, World(context.partition_key, database, Path(generator.platform.media_dir)))
+    asset: str
+    name: str
+    description: str
+    ask: Callable[[World], dg.AssetCheckResult]
 
-    return asked
+    @property
+    def definition(self) -> dg.AssetChecksDefinition:
+        """The check as Dagster runs it."""
+
+        @dg.asset_check(asset=self.asset, name=self.name, description=self.description, partitions_def=worlds)
+        def asked(
+            context: dg.AssetCheckExecutionContext, mongo: MongoResource, generator: GeneratorResource
+        ) -> dg.AssetCheckResult:
+            with mongo.connection() as database:
+                return _settled(self.ask, World(context.partition_key, database, Path(generator.platform.media_dir)))
+
+        return asked
+
+    def report(self, context: dg.AssetExecutionContext, world: World) -> None:
+        """Ask it now, as an event of this run: for one that could not plan its checks, since its form says what it makes."""
+        answer = _settled(self.ask, world)
+        evaluation = dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(self.asset),
+            check_name=self.name,
+            passed=answer.passed,
+            severity=answer.severity,
+            description=answer.description,
+            metadata=answer.metadata,
+            partition=world.id,
+        )
+        event = dg.DagsterEvent(
+            event_type_value=dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
+            job_name=context.run.job_name,
+            event_specific_data=evaluation,
+        )
+        context.instance.report_dagster_event(event, run_id=context.run.run_id)
 
 
 def asking(

@@ -2,7 +2,7 @@
 
 import re
 
-from generia_assets.assets.checks.finding import Finding, World, again_by_job, asking, check
+from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, asking
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.content.documents import Character, CharacterBrief, Post
 from generia_assets.content.mentions import MENTION
@@ -33,13 +33,13 @@ def _mentions(world: World) -> Finding:
 
 
 CHECKS = [
-    check(
+    Check(
         "characters",
         "relations_exist",
         "Every relation is with somebody of this world, and with somebody else.",
         asking(_relations, again_by_job(RERUN_CHARACTER, "character"), good="people, all related to people who exist"),
     ),
-    check(
+    Check(
         "posts",
         "mentions_exist",
         "Every @ in a post, and every mention recorded with it, leads to somebody of this world.",

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from PIL import Image, UnidentifiedImageError
 
-from generia_assets.assets.checks.finding import Finding, World, again_by_keys, asking, check
+from generia_assets.assets.checks.finding import Check, Finding, World, again_by_keys, asking
 from generia_assets.content.documents import CharacterAvatar, Media, PostImage, WorldImages
 from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE
 
@@ -53,7 +53,7 @@ def _of_posts(world: World) -> Finding:
 
 
 CHECKS = [
-    check(
+    Check(
         asset,
         name,
         f"{what}: there, a picture, and of the size that was ordered.",

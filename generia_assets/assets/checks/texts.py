@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from generia_assets.assets.checks.finding import Finding, World, again_by_job, asking, check
+from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, asking
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.content import languages
 from generia_assets.content.documents import Character, CharacterBrief, Post, WorldDescription
@@ -96,43 +96,43 @@ _PERSON_AGAIN, _POST_AGAIN = again_by_job(RERUN_CHARACTER, "character"), again_b
 _WARN = dg.AssetCheckSeverity.WARN
 
 CHECKS = [
-    check(
+    Check(
         "character_briefs",
         "distinct_concepts",
         f"No two people are nearly the same. {_THRESHOLD}",
         asking(_concepts, _PERSON_AGAIN, good="concepts, no two nearly the same", severity=_WARN),
     ),
-    check(
+    Check(
         "posts",
         "distinct_posts",
         f"No two posts are nearly the same. {_THRESHOLD}",
         asking(_posts, _POST_AGAIN, good="posts, no two nearly the same", severity=_WARN),
     ),
-    check(
+    Check(
         "world_description",
         "description_in_language",
         "The world is described in the language asked for.",
         asking(_description_language, _description_again, good="description in the language asked for"),
     ),
-    check(
+    Check(
         "characters",
         "people_in_language",
         "Everybody is described in the world's language.",
         asking(_people_language, _PERSON_AGAIN, good="people in the language asked for"),
     ),
-    check(
+    Check(
         "posts",
         "posts_in_language",
         "Every post is in the world's language; a post of a few words may be in any.",
         asking(_posts_language, _POST_AGAIN, good="posts in the language asked for"),
     ),
-    check(
+    Check(
         "characters",
         "people_in_full",
         "Nobody is told by their concept alone, which is what is left when moderation refuses the rest.",
         asking(_in_full, _PERSON_AGAIN, good="people, all told in full", severity=_WARN),
     ),
-    check(
+    Check(
         "posts",
         "no_placeholder",
         "No post stands in for one that moderation refused twice.",
