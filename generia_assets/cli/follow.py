@@ -21,6 +21,9 @@ from generia_assets.reading.worlds import over, world_status
 from generia_assets.settings import Settings
 from resources.mongo import MongoDatabase
 
+LOG_S = 1.0
+"""How often the log is read: in a large world that is a longer look than the others."""
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -59,6 +62,7 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
         stream = stack.enter_context(TextStream(database, world_id, earlier=watching.earlier))
         log = Follower(database, world_id, None, calls=False) if watching.log else None
         began: tuple[str | None, datetime] = (None, opened)
+        log_read = 0.0
         while True:
             looked = time.monotonic()
             status = world_status(database, world_id)  # before the texts: the last moment has all of them
@@ -66,6 +70,9 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
                 began = (status.generation, _began_at(database, status))
             end = status.finished_at if status is not None and status.finished_at else datetime.now(UTC)
             seconds = max(0.0, (end - began[1]).total_seconds())
+            lines: tuple[LogLine, ...] = ()
+            if log is not None and status is not None and (looked - log_read >= LOG_S or over(status)):
+                log_read, lines = looked, tuple(log.new())
             yield Moment(
                 status,
                 stream.new(),
@@ -74,7 +81,7 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
                 if status is not None and not status.done
                 else None,
                 remaining.seconds(status, seconds) if status is not None else None,
-                tuple(log.new()) if log and status is not None else (),
+                lines,
             )
             if status is not None and over(status) and (watching.task is None or _task_is_over(database, status, watching.task)):
                 return

@@ -27,6 +27,20 @@ class ApiWord(StrEnum):
     PLATFORM = "platform"
 
 
+class OutcomeWord(StrEnum):
+    """How an attempt ends (resources/outcomes.py)."""
+
+    OK = "ok"
+    INVALID = "invalid"
+    REFUSED = "refused"
+    RATE_LIMITED = "rate_limited"
+    TRANSIENT = "transient"
+    MODEL_MISSING = "model_missing"
+    FATAL = "fatal"
+    ERROR = "error"
+    CUT_OFF = "cut_off"
+
+
 Type = Annotated[
     str | None, typer.Option("--type", metavar="NAME", help="Only this kind of request: world_description, post, avatar, …")
 ]
@@ -35,7 +49,8 @@ Api = Annotated[
     typer.Option("--api", parser=choice(ApiWord), metavar="API", help="Only calls of llm, image_generation or platform."),
 ]
 Outcome = Annotated[
-    str | None, typer.Option("--outcome", metavar="NAME", help="Only what ended so: ok, invalid, refused, rate_limited, cut_off, …")
+    OutcomeWord | None,
+    typer.Option("--outcome", parser=choice(OutcomeWord), metavar="NAME", help=f"Only what ended so: {', '.join(OutcomeWord)}."),
 ]
 Failed = Annotated[bool, typer.Option("--failed", help="Only what did not end well.")]
 Task = Annotated[
@@ -85,7 +100,7 @@ def history(
     wanted = Wanted(
         request_type=of_type or "",
         api=api.value if api else "",
-        outcome=outcome or "",
+        outcome=outcome.value if outcome else "",
         failed=failed,
         task=task or "",
         since=since,
@@ -110,12 +125,7 @@ def history(
 
 
 def _check(database: MongoDatabase, world: str, wanted: Wanted) -> None:
-    """Raise ``CommandError`` for a type or an outcome that occurs nowhere in this world: it is more likely misspelt than absent."""
-    for option, field, value in (
-        ("--type", "request_type", wanted.request_type),
-        ("--outcome", "outcome", wanted.outcome),
-    ):
-        if value and value not in (there := kinds(database, world, field)):
-            raise CommandError(
-                f"{option} {value[:60]!r}: not among this world's requests; there are {', '.join(there) or 'none'}", 2
-            )
+    """Raise ``CommandError`` for a type that occurs nowhere in this world: it is more likely misspelt than absent."""
+    if wanted.request_type and wanted.request_type not in (there := kinds(database, world, "request_type")):
+        among = ", ".join(there) or "none"
+        raise CommandError(f"--type {wanted.request_type[:60]!r}: not among this world's requests; there are {among}", 2)

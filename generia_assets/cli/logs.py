@@ -25,7 +25,7 @@ from generia_assets.reading.worlds import over, world_status
 from generia_assets.settings import settings
 from resources.mongo import MongoDatabase
 
-POLL_S = 0.5
+POLL_S = 1.0
 
 WorldOrPart = Annotated[
     str | None,
@@ -65,7 +65,7 @@ def logs(
     wanted = part or (world if world in parts else None)
     with interruptible():
         if wanted is not None:
-            _of_part(console, parts, wanted, lines, follow=follow)
+            _of_part(console, parts, wanted, lines, follow=follow, json=json)
         elif world is None:
             _list_parts(console, parts, json=json)
         else:
@@ -109,15 +109,22 @@ def _list_parts(console: Console, parts: dict[str, Path], *, json: bool) -> None
         console.print(f"A world's log: {own_name()} logs WORLD [--follow]")
 
 
-def _of_part(console: Console, parts: dict[str, Path], name: str, lines: int, *, follow: bool) -> None:
+def _of_part(console: Console, parts: dict[str, Path], name: str, lines: int, *, follow: bool, json: bool) -> None:
+    def tell(line: str) -> None:
+        if json:
+            typer.echo(as_json({"part": name, "text": line}))
+        else:
+            console.print(Line(inert.block(line)))
+
     if name not in parts:
         raise CommandError(f"{name[:60]!r}: no such part; there are logs of {', '.join(parts) or 'none'}", 2)
-    console.print(Line(inert.block(last_lines(parts[name], lines))))
+    for line in last_lines(parts[name], lines).splitlines():
+        tell(line)
     if not follow:
         return
     with parts[name].open("rb") as log:
         log.seek(0, 2)
         while True:
             for raw in iter(log.readline, b""):
-                console.print(Line(inert.line(raw.decode("utf-8", "replace"))))
+                tell(raw.decode("utf-8", "replace").rstrip("\n"))
             time.sleep(POLL_S)

@@ -21,6 +21,8 @@ from generia_assets.cli.panel import STAGE_WORDS
 from generia_assets.cli.parsers import choice, whole
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import State, WorldStatus
+from generia_assets.reading.air import Air, in_the_air
+from generia_assets.settings import settings
 from resources.mongo import MongoDocument
 
 
@@ -68,7 +70,9 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
         list_worlds(json=json)
         return
     with open_database() as database:
-        _show(known(database, world), json=json)
+        found, chosen = known(database, world), settings()
+        air = in_the_air(database, world, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
+        _show(found, air if found.owner.run_id else None, json=json)
 
 
 def list_worlds(state: WhichOption = None, limit: Limit = 20, json: JsonLines = False) -> None:
@@ -132,7 +136,7 @@ def _counted(made: int, wanted: int) -> str:
     return str(made) if made == wanted else f"{made}/{wanted}"
 
 
-def _show(world: WorldStatus, *, json: bool) -> None:
+def _show(world: WorldStatus, air: Air | None, *, json: bool) -> None:
     if json:
         typer.echo(as_json(_told(world)))
         return
@@ -150,6 +154,12 @@ def _show(world: WorldStatus, *, json: bool) -> None:
         ("owner", f"run {world.owner.run_id}" if world.owner.run_id else "nobody works on it now"),
         ("generation", f"{world.generation or 'none yet'}, taken up {world.takeovers} times after a death"),
     ]
+    if air is not None:
+        flying = f"{air.llm} of {air.llm_ceiling} calls of the model, {air.images} of {air.image_ceiling} pictures"
+        rows.insert(6, ("in the air", flying))
+    if world.waiting_for is not None:
+        since = ago(world.waiting_for.since)
+        rows.insert(2, ("waiting", inert.line(f"for {world.waiting_for.api}, begun {since}: {world.waiting_for.reason}", 300)))
     if world.parked is not None:
         rows.append(("parked", f"{world.parked.kind}, {ago(world.parked.since)}"))
     rows += [("failed", inert.line(f"{one.type} {one.key}: {one.error}", 200)) for one in world.failures]

@@ -204,6 +204,7 @@ def test_the_history_is_filtered(generia: Command, world: str) -> None:
     of_person = {one["key"].partition("-")[0] for one in lines(generia, "history", world, "--task", "c0000")}
     assert of_person == {"c0000"}
     assert lines(generia, "history", world, "--failed") == []
+    assert lines(generia, "history", world, "--outcome", "invalid") == []
     assert lines(generia, "history", world, "--until", "2020-01-01") == []
     assert len(lines(generia, "history", world, "--since", "1h", "--limit", "3")) == 3
     exit_code, _, err = generia.call("history", world, "--type", "psot")
@@ -288,6 +289,7 @@ def test_hostile_texts_do_nothing(worlds: Worlds, generia: Command, world: str, 
         (["rerun", "WORLD", "--part", "posts", "--from", "text"], 2, "--post"),
         (["history", "WORLD", "--since", "soon"], 2, "10min"),
         (["list", "--state", "lost"], 2, "parked"),
+        (["history", "WORLD", "--outcome", "bad"], 2, "rate_limited"),
     ],
 )
 def test_what_is_not_there_is_said_with_what_to_do(
