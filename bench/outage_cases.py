@@ -20,8 +20,8 @@ from bench.ceiling import CEILING, measure
 from bench.house import ROOT, House, wait_for
 from bench.in_process import change_settings
 from bench.outage_world import World
-from generia_assets.durable.generations import GENERATION_TAG, Parked
-from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.generations import GENERATION_TAG
+from generia_assets.durable.status import Parked, State, WorldStatus
 from resources.breaker import BreakerState
 from resources.mongo import MongoDatabase
 from resources.outside import Api

@@ -16,9 +16,9 @@ from pymongo.errors import PyMongoError
 from generia_assets.assets import run_tags
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.durable.collections import GENERATIONS, STATUS
-from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION, Parked
+from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION
 from generia_assets.durable.relay import catch_up
-from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.status import Parked, State, WorldStatus
 from generia_assets.partitions import worlds
 from generia_assets.settings import Settings
 from resources.kafka import KafkaResource

@@ -11,11 +11,11 @@ import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from generia_assets.assets.worker import Worker
-from generia_assets.durable.generations import Parked
 from generia_assets.durable.journal import TaskFailedError
 from generia_assets.durable.orders import OrderError
 from generia_assets.durable.ownership import WorldTakenError
 from generia_assets.durable.session import TooManyTakeoversError
+from generia_assets.durable.status import Parked
 from generia_assets.tasks.init_world_creation import WorldRequestError
 from resources.mongo import MongoUnavailableError
 from resources.outcomes import BudgetExhaustedError, FatalCallError, LostWorldError, PatienceExhaustedError

@@ -24,7 +24,7 @@ from generia_assets.cli.panel import LINES, parts_panel, world_panel
 from generia_assets.cli.parts import Part
 from generia_assets.cli.remaining import in_words
 from generia_assets.cli.texts import Text
-from generia_assets.durable.status import State, WorldStatus
+from generia_assets.cli.words import progress_line
 
 REFRESH_PER_SECOND = 8
 PLAIN_EVERY_S = 2.0
@@ -156,20 +156,6 @@ def display_on(console: Console, *, full_texts: bool = False) -> LiveDisplay | P
     if console.is_terminal:
         return LiveDisplay(console, full_texts=full_texts)
     return PlainDisplay(console, full_texts=full_texts)
-
-
-def progress_line(status: WorldStatus) -> str:
-    """A world's progress in one line."""
-    line = (
-        f"{status.current_stage.value if not status.done else status.status.value}: people "
-        f"{status.users_created}/{status.users_predicted}, posts {status.posts_created}/{status.posts_predicted}, "
-        f"{status.api_calls_made_LLM} calls, {status.api_calls_made_images} pictures, ${status.cost_usd:.4f}"
-    )
-    if status.waiting_for is not None:
-        line += f"; waiting for {status.waiting_for.api}: {inert.line(status.waiting_for.reason, 100)}"
-    if status.status is not State.COMPLETED and status.message:
-        line += f"; {inert.line(status.message, 300)}"
-    return line
 
 
 def _now(moment: Moment) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from generia_assets.cli.addresses import addresses, database_at
 from generia_assets.cli.console import own_name, remarks, results
-from generia_assets.cli.displays import display_on, progress_line
+from generia_assets.cli.displays import display_on
 from generia_assets.cli.follow import Watching
 from generia_assets.cli.formats import about, as_json, dollars
 from generia_assets.cli.interrupts import interruptible
@@ -35,6 +35,7 @@ from generia_assets.cli.panel import LINES
 from generia_assets.cli.quotes import quote_for
 from generia_assets.cli.result import world_result
 from generia_assets.cli.watching import Images, Log, Texts, watch_world
+from generia_assets.cli.words import progress_line
 from generia_assets.content.documents import Quality
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.reading.worlds import world_status

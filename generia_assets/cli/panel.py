@@ -19,6 +19,7 @@ from generia_assets.cli.formats import dollars
 from generia_assets.cli.parts import Part, Whose
 from generia_assets.cli.remaining import in_words
 from generia_assets.cli.texts import Text
+from generia_assets.cli.words import STAGE_WORDS
 from generia_assets.durable.status import Stage, State, WorldStatus
 
 BAR_WIDTH = 40
@@ -33,14 +34,6 @@ _MARKS = {
     State.IN_PROGRESS: ("◐", "bold yellow"),
     State.COMPLETED: ("●", "green"),
     State.FAILED: ("✗", "bold red"),
-}
-STAGE_WORDS = {
-    Stage.INITIALIZING: "order",
-    Stage.WORLD_DESCRIPTION: "description",
-    Stage.WORLD_IMAGE: "pictures",
-    Stage.CHARACTERS: "people",
-    Stage.POSTS: "posts",
-    Stage.FINISHING: "finishing",
 }
 _WHOSE_STYLE = {Whose.EMBEDDED: "cyan", Whose.YOURS: "bold magenta", Whose.GENERATOR: "dim"}
 

@@ -12,10 +12,10 @@ from rich.text import Text as Line
 
 from generia_assets.cli import inert
 from generia_assets.cli.console import results
-from generia_assets.cli.displays import progress_line
 from generia_assets.cli.formats import as_json, compact, duration, share
 from generia_assets.cli.known import known, open_database
 from generia_assets.cli.order_options import Json, World
+from generia_assets.cli.words import progress_line
 from generia_assets.reading.critical_path import CriticalPath, Link, critical_path
 from generia_assets.reading.statistics import RequestFigures, TaskFigures, world_figures
 from generia_assets.settings import settings

@@ -13,12 +13,11 @@ from rich.text import Text as Line
 from generia_assets.cli import inert
 from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import own_name, results
-from generia_assets.cli.displays import progress_line
 from generia_assets.cli.formats import ago, as_json, dollars, moment
 from generia_assets.cli.known import known, open_database
 from generia_assets.cli.order_options import Json, JsonLines
-from generia_assets.cli.panel import STAGE_WORDS
 from generia_assets.cli.parsers import choice, whole
+from generia_assets.cli.words import STAGE_WORDS, progress_line
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.reading.air import Air, in_the_air

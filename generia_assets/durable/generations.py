@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from pymongo import DESCENDING, UpdateOne
 
@@ -18,7 +17,7 @@ from generia_assets.durable.collections import GENERATIONS, TASKS
 from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.events import Cancelled, Completed, Failed, GoingOn, LiveEvent, ParkedByOutage, StoodStill
 from generia_assets.durable.progress import STAGE_OF, StageTracker
-from generia_assets.durable.status import Stage, State, WorldStatus
+from generia_assets.durable.status import Parked, Stage, State, WorldStatus
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outside import Api
@@ -29,16 +28,6 @@ PRESENT_GENERATION = "present"
 """Value of that tag: the one the world has when the run begins, or its first."""
 TASK_TAG = "generia/task_id"
 """Run tag: the order (a task's id) this run carries out."""
-
-
-class Parked(StrEnum):
-    """Why a world that is not finished is not being worked on."""
-
-    OUTAGE = "outage"
-    STOPPED = "stopped"
-    BUDGET = "budget"
-    RESUMED = "resumed"
-    """A person let it go on (resuming.py); the watchdog has not ordered it yet."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from pymongo.client_session import ClientSession
 
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events import Cancelled
-from generia_assets.durable.generations import Parked
 from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.progress import STAGE_OF
-from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.status import Parked, State, WorldStatus
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
 

@@ -23,7 +23,6 @@ from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.events import Failed
 from generia_assets.durable.generations import (
     Generation,
-    Parked,
     RunIdentity,
     Workload,
     begin,
@@ -39,7 +38,7 @@ from generia_assets.durable.progress import StageTracker
 from generia_assets.durable.providers import Providers
 from generia_assets.durable.publications import Publications
 from generia_assets.durable.relay import Relay, Sender
-from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.status import Parked, State, WorldStatus
 from generia_assets.durable.toolbox import Toolbox
 from resources.mongo import AsyncMongoDatabase, MongoDatabase, MongoDocument
 from resources.outcomes import LostWorldError

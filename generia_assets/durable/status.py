@@ -58,8 +58,18 @@ class Failure(BaseModel):
     error: str
 
 
+class Parked(StrEnum):
+    """Why a world that is not finished is not being worked on."""
+
+    OUTAGE = "outage"
+    STOPPED = "stopped"
+    BUDGET = "budget"
+    RESUMED = "resumed"
+    """A person let it go on (resuming.py); the watchdog has not ordered it yet."""
+
+
 class Park(BaseModel):
-    """Why a world that is not finished is not being worked on (generations.Parked), and since when."""
+    """Why a world that is not finished is not being worked on (``Parked``), and since when."""
 
     kind: str
     since: datetime

@@ -14,8 +14,7 @@ from pymongo import DESCENDING
 from generia_assets.content import languages
 from generia_assets.content.documents import WorldDescription, WorldImages
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.generations import Parked
-from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.status import Parked, State, WorldStatus
 from generia_assets.reading.shelves import Shelves
 from resources.mongo import MongoDatabase
 

@@ -1,0 +1,29 @@
+"""A world's state in words, the same wherever it is told."""
+
+from __future__ import annotations
+
+from generia_assets.cli import inert
+from generia_assets.durable.status import Stage, State, WorldStatus
+
+STAGE_WORDS = {
+    Stage.INITIALIZING: "order",
+    Stage.WORLD_DESCRIPTION: "description",
+    Stage.WORLD_IMAGE: "pictures",
+    Stage.CHARACTERS: "people",
+    Stage.POSTS: "posts",
+    Stage.FINISHING: "finishing",
+}
+
+
+def progress_line(status: WorldStatus) -> str:
+    """A world's progress in one line."""
+    line = (
+        f"{status.current_stage.value if not status.done else status.status.value}: people "
+        f"{status.users_created}/{status.users_predicted}, posts {status.posts_created}/{status.posts_predicted}, "
+        f"{status.api_calls_made_LLM} calls, {status.api_calls_made_images} pictures, ${status.cost_usd:.4f}"
+    )
+    if status.waiting_for is not None:
+        line += f"; waiting for {status.waiting_for.api}: {inert.line(status.waiting_for.reason, 100)}"
+    if status.status is not State.COMPLETED and status.message:
+        line += f"; {inert.line(status.message, 300)}"
+    return line
