@@ -177,8 +177,9 @@ class Look:
 
 
 def last_word(status: dict[str, Any]) -> dict[str, Any]:
-    """The record without what giving the world back changes."""
-    return {name: value for name, value in status.items() if name not in ("owner", "updated_at", "last_commit")}
+    """The record without what giving the world back and sending its events change."""
+    later = ("owner", "updated_at", "last_commit", "events_sent", "events_pending")
+    return {name: value for name, value in status.items() if name not in later}
 
 
 @contextmanager
