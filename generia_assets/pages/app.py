@@ -31,7 +31,7 @@ from generia_assets.pages.live import ANSWER_S, LiveFeed, last_number
 from generia_assets.pages.pages import WorldPages
 from generia_assets.reading.feed import feed_page, post, posts_of
 from generia_assets.reading.names import UnknownItemError
-from generia_assets.reading.people import people_page, person
+from generia_assets.reading.people import NOBODY, people_page, person
 from generia_assets.reading.shelves import Shelves, settled
 from generia_assets.reading.traces import trace
 from generia_assets.reading.worlds import WorldView, world, worlds_page
@@ -131,7 +131,7 @@ def _feed(request: Request) -> Response:
         page = feed_page(shelves, before=before)
         older = f"{links.feed()}?before={quote(page.before)}" if page.before else None
         live = f"{links.feed()}/live?after={last}" if view.growing and not before else None
-        people = people_page(shelves)
+        people = NOBODY if before else people_page(shelves)  # they stand above the newest posts only
         return _html(WorldPages(view, links).feed(page, people, first=not before, older=older, live=live))
 
     return _settled(request, read)

@@ -70,6 +70,9 @@ class PeoplePage(BaseModel):
     after: str | None
 
 
+NOBODY = PeoplePage(people=(), ties=(), after=None)
+
+
 def people_page(shelves: Shelves, *, after: str = "", limit: int = PEOPLE_PAGE) -> PeoplePage:
     """The people whose keys come after this one."""
     found = shelves["characters"].find(Character, {"key": {"$gt": after}}, limit=limit + 1)
