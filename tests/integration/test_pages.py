@@ -254,3 +254,23 @@ def test_view_serves_says_where_and_ends_at_once(tmp_path: Path, mongodb_uri: st
         assert view.stderr is not None and view.stderr.read() == ""
     finally:
         view.kill()
+
+
+def test_view_brings_its_own_mongodb_where_none_runs(tmp_path: Path) -> None:
+    """After a demo nothing runs, and its worlds can be looked at all the same; nothing is left when the looking ends."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    generia = Command(tmp_path / "data")
+    view = generia.start("view", "--port", port)
+    try:
+        assert view.stdout is not None
+        assert f":{port}/" in view.stdout.readline()
+        assert "No world was ordered yet" in get(f"http://127.0.0.1:{port}/").text
+        exit_code, out, err = generia.call("status")
+        assert exit_code == 0 and out.startswith("No world was ordered yet"), err
+        view.send_signal(signal.SIGINT)
+        assert view.wait(20) == 130
+    finally:
+        view.kill()
+    assert generia.processes() == []
+    assert not (tmp_path / "data" / "running.json").exists()
