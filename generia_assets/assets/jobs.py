@@ -52,8 +52,9 @@ JOBS = [
     _job(
         NEW_WORLD,
         tuple(ASSETS),
-        "A new world by hand, without Kafka. Add a partition (a short name or a UUID), fill in `prompt`, `users` and `posts`, "
-        "launch. `generia quote` tells the price before.",
+        "A new world by hand, without Kafka. Name it first: *Partitions*, *Materialize…*, *Add a partition* (a short name or a "
+        "UUID), *Save*, *Cancel*. Then, here, choose it, fill in `prompt`, `users` and `posts`, and launch. `generia quote` tells "
+        "the price.",
         {"world_request": {"prompt": "", "users": 10, "posts": 30, "quality": "standard", "max_cost_usd": 0.0}},
     ),
     _job(

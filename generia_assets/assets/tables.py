@@ -28,7 +28,7 @@ from generia_assets.content.text import cut, one_line
 
 ROWS = 20
 """Rows of a table at most: a look at the results. All of them are on the world's page."""
-CELL = 240
+CELL = 160
 """Characters of a cell at most."""
 
 _TYPES = {str: "string", int: "int", float: "float"}
