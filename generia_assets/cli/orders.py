@@ -30,7 +30,7 @@ from generia_assets.cli.order_options import (
     check_order,
     check_world_id,
 )
-from generia_assets.cli.pace import lately
+from generia_assets.cli.pace import Pace, lately
 from generia_assets.cli.panel import LINES
 from generia_assets.cli.quotes import quote_for
 from generia_assets.cli.result import world_result
@@ -76,6 +76,13 @@ def send(
     if json:
         typer.echo(as_json({"world_id": order.world_id, "task_id": order.task_id, "topic": chosen.kafka_tasks_topic}))
         return
+    if max_cost_usd is not None:
+        expected = quote_for(chosen, Pace(), users=users, posts=posts, quality=quality, now=datetime.now(UTC)).cost_usd
+        if expected > max_cost_usd:
+            told = (
+                f"A world like this takes about {dollars(expected)}: the cap of {dollars(max_cost_usd)} will cancel it on the way."
+            )
+            remarks().print(told)
     remarks().print(f"Ordered in {chosen.kafka_tasks_topic} at {kafka.bootstrap_servers}. To watch it: {own_name()} watch WORLD")
     typer.echo(order.world_id)
 

@@ -55,7 +55,7 @@ def stop(world: World, json: Json = False) -> None:
         if known is None:
             raise CommandError(f"world {world}: nobody ordered it here")
         if known.done:
-            raise CommandError(f"world {world} is {known.status.value} already")
+            raise CommandError(f"world {world} is over already: {known.status.value}")
         if where.dagster_home is None:
             raise CommandError(
                 "DAGSTER_HOME is not set, and no `generia dev` runs from this folder: run this where the generator runs, or "

