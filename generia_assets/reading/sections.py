@@ -15,6 +15,7 @@ from pymongo import ASCENDING
 
 from generia_assets.assets.materialized import ASSETS, results
 from generia_assets.durable.collections import HISTORY, PUBLICATIONS, STATUS, TASKS, WORLD_EVENTS
+from generia_assets.durable.status import State
 from resources.document_store import DocumentStore, NotMaterializedError
 from resources.mongo import MongoDatabase, MongoDocument
 
@@ -117,7 +118,17 @@ def _count(database: MongoDatabase, world_id: str, section: Section) -> int:
     stored = DocumentStore(database).count(kind.place, world_id)
     if stored is not None:
         return stored
-    return sum(1 for _ in _asset(database, world_id, kind.name, None))
+    status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
+    made = {
+        "world_id": world_id,
+        "generation": status.get("generation") or "",
+        "type": kind.task_type.value,
+        "status": State.COMPLETED.value,
+    }
+    if not kind.batched:
+        return database[TASKS].count_documents(made)
+    sizes = {"$group": {"_id": None, "documents": {"$sum": {"$size": {"$ifNull": ["$result.briefs", []]}}}}}
+    return sum(int(row["documents"]) for row in database[TASKS].aggregate([{"$match": made}, sizes]))
 
 
 _IDS = ("key", "username", "character_id", "post_id")

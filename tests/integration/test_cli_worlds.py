@@ -18,6 +18,7 @@ from generia_assets.durable.collections import GENERATIONS, HISTORY, STATUS, TAS
 from generia_assets.reading.critical_path import critical_path
 from generia_assets.reading.traces import StepName, trace
 from generia_assets.tasks.kinds import TaskType
+from resources.document_store import POINTERS
 from resources.kafka_client import KafkaAddress
 from resources.kafka_letters import last_letters
 from sensors.messages import read_message
@@ -133,6 +134,20 @@ def test_an_object_is_found_by_its_id(generia: Command, world: str) -> None:
     exit_code, _, err = generia.call("show", world, "posts", "--id", "c0000-p9999")
     assert exit_code == 1
     assert f"show {world} posts" in err
+
+
+def test_a_world_in_the_making_shows_what_is_there(worlds: Worlds, generia: Command, world: str) -> None:
+    """While nothing is materialized, the same objects are read from the tasks that made them."""
+    numbers, people = as_json(generia, "show", world), as_json(generia, "show", world, "characters")
+    briefs = as_json(generia, "show", world, "post-briefs")
+    pointers = list(worlds.database[POINTERS].find({"world_id": world}))
+    worlds.database[POINTERS].delete_many({"world_id": world})
+    try:
+        assert as_json(generia, "show", world) == numbers
+        assert as_json(generia, "show", world, "characters") == people
+        assert as_json(generia, "show", world, "post-briefs") == briefs
+    finally:
+        worlds.database[POINTERS].insert_many(pointers)
 
 
 def test_a_post_is_followed_back_to_its_prompts(worlds: Worlds, generia: Command, world: str) -> None:
