@@ -155,14 +155,15 @@ def test_a_giant_is_kept_by_its_beginning(ticks: Ticks) -> None:
 
 
 def test_a_part_is_ordered_for_a_world_that_exists(ticks: Ticks) -> None:
-    """One of the other task types requests its own asset of an existing world, with the items' keys; of no world it is refused."""
+    """One of the other task types requests its asset of an existing world, of single items also what hangs on them."""
     world = order()
     part = {"task_type": "generate_character", "parameters": {"keys": ["c0001", "c0002"]}}
     again, nowhere = order(world_id=world["world_id"], **part), order(**part)
     send(ticks.kafka, world, again, nowhere)
     whole, request = ticks.tick().run_requests or []
     assert (whole.run_key, request.run_key) == (world["task_id"], again["task_id"])
-    assert request.asset_selection == [dg.AssetKey("characters")]
+    made = ["characters", "character_avatars", "post_briefs", "posts", "post_images"]
+    assert request.asset_selection == [dg.AssetKey(name) for name in made]
     assert request.tags["generia/keys"] == "c0001,c0002"
     (letter,) = dead_letters(ticks.kafka, 1)
     assert "no such world" in headers(letter)["reason"]

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 
 import dagster as dg
+import pytest
 from pymongo.errors import AutoReconnect
 
 from generia_assets.durable.orders import Order, OrderError, RecordedOrder
@@ -111,6 +112,31 @@ def test_every_task_type_has_its_run() -> None:
     assert run_request(recorded()).asset_selection is None
     assert set(PART_ASSETS) == set(TaskType) - {TaskType.INIT_WORLD_CREATION}
     assert run_request(recorded(TaskType.GENERATE_POST)).asset_selection == [dg.AssetKey("posts")]
+
+
+@pytest.mark.parametrize(
+    ("task_type", "assets"),
+    [
+        (
+            TaskType.GENERATE_CHARACTER_BATCH,
+            ["character_briefs", "characters", "character_avatars", "post_briefs", "posts", "post_images"],
+        ),
+        (TaskType.GENERATE_CHARACTER_AVATAR, ["character_avatars"]),
+        (TaskType.GENERATE_POST_BATCH, ["post_briefs", "posts", "post_images"]),
+        (TaskType.GENERATE_POST, ["posts", "post_images"]),
+        (TaskType.GENERATE_WORLD_IMAGE, ["world_images"]),
+    ],
+)
+def test_an_item_takes_what_hangs_on_it_with_it_and_a_whole_asset_nothing(task_type: TaskType, assets: list[str]) -> None:
+    """One person, one post is made with everything that is made of it; a whole asset is thousands of calls, so that one alone."""
+    assert run_request(recorded(task_type, keys=("c0001",))).asset_selection == [dg.AssetKey(name) for name in assets]
+    assert run_request(recorded(task_type)).asset_selection == [dg.AssetKey(assets[0])]
+
+
+def test_a_run_says_where_it_comes_from_and_who_ordered_it() -> None:
+    """World, origin and order can be filtered by in Dagster's list of runs."""
+    tags = run_request(recorded()).tags
+    assert (tags["generia/world"], tags["generia/origin"], tags["generia/ordered_by"]) == ("world", "kafka", "task task")
 
 
 def test_a_repetition_within_a_tick_is_one_run() -> None:
