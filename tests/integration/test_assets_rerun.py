@@ -333,6 +333,7 @@ def test_a_rerun_that_an_outage_parked_is_taken_up_by_the_watchdog_and_makes_not
     assert stored(worlds, world_id) == before
     status = worlds.status(world_id)
     request = order_again(status, None, assets_of(worlds.database, status))
+    assert (request.tags["generia/origin"], request.tags["generia/world_name"]) == ("watchdog", status.name)
     again = worlds.run(world_id, select=[key.path[-1] for key in request.asset_selection or []], tags=request.tags)
     assert again.success, again.failure
     after = stored(worlds, world_id)

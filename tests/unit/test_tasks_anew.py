@@ -1,0 +1,103 @@
+"""Tasks of somebody made anew: another concept under the same name, relations retold, a post in other words."""
+
+import pytest
+
+from generia_assets.content.axes import character_axes
+from generia_assets.content.documents import Relationship
+from generia_assets.content.names import Roster
+from generia_assets.content.ties import retold
+from generia_assets.tasks.another_self import Former
+from generia_assets.tasks.generate_character import generate_character
+from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
+from generia_assets.tasks.kinds import TaskParameters
+from resources.outcomes import InvalidAnswerError
+from tests.unit.answers import character_answer
+from tests.unit.fake_tools import a_bench, refused
+from tests.unit.worlds import a_brief, a_character, a_request, a_world, acquaintances_of
+
+THIRD = CharacterBatchParameters(key="c0003", first=3, count=1)
+NEW = "Sells shade by the hour from under a rented awning, and is in the middle of a lawsuit with the noon."
+
+
+def a_concept(text: str = NEW) -> dict[str, object]:
+    considered = [{"idea": "a keeper of something", "probability": 0.4}] * 3
+    return {"considered": considered, "concept": text, "one_line": "sells shade, sues the noon"}
+
+
+def formerly(others: int = 2) -> Former:
+    request = a_request()
+    concepts = ("Counts the bees at dusk and is one short.", "Drives the last tram, which has never once been full.")
+    there = [a_brief(index, request).model_copy(update={"concept": concepts[index]}) for index in range(others)]
+    return Former(a_brief(3, request), there, ())
+
+
+async def test_another_self_keeps_the_address_and_is_drawn_anew():
+    """Key, names and share of the posts stay; concept and draw are others; the request tells what is not to be repeated."""
+    request, former = a_request(), formerly()
+    bench = a_bench(a_concept())
+    (brief,) = (await generate_character_batch(THIRD, bench.tools, request, a_world(), Roster(), former)).briefs
+    kept = ("key", "username", "display_name", "posts_count")
+    assert [getattr(brief, name) for name in kept] == [getattr(former.brief, name) for name in kept]
+    assert (brief.concept, brief.selves) == (NEW, 1)
+    assert brief.axes == character_axes(request.seed, 3, 1) != former.brief.axes
+    (prompt,) = bench.writer.prompts
+    assert former.brief.concept in prompt.item
+    assert all(other.concept in prompt.item for other in former.others)
+    assert prompt.request_type == "character_batch", "planned, priced and counted as what it is"
+
+
+async def test_the_former_person_and_a_neighbour_are_not_taken_again():
+    """An answer that tells the former one, or somebody else who exists, is sent back with the name; then it has failed."""
+    former = formerly()
+    bench = a_bench(a_concept(former.brief.concept), a_concept(former.others[0].concept), refused("SAFETY"), a_concept())
+    made = await generate_character_batch(THIRD, bench.tools, a_request(), a_world(), Roster(), former)
+    assert made.briefs[0].concept == NEW
+    assert former.brief.display_name in bench.writer.prompts[1].complaints[0]
+    assert former.others[0].display_name in bench.writer.prompts[2].complaints[0]
+    assert "SAFETY" in bench.writer.prompts[3].complaints[0]
+    stubborn = a_bench(*[a_concept(former.brief.concept)] * 4)
+    with pytest.raises(InvalidAnswerError, match="no other self for c0003"):
+        await generate_character_batch(THIRD, stubborn.tools, a_request(), a_world(), Roster(), former)
+
+
+async def test_who_tells_of_a_refused_person_tells_their_one_line():
+    """Whatever moderation leaves of a person made anew, nobody goes on telling of the former one, here and on the platform."""
+    request, world = a_request(), a_world()
+    known, brief = acquaintances_of(3, request, world), a_brief(3, request)
+    tie = Relationship(username=brief.username, relationship_type="rival", description="Who they were before.")
+    teller = a_character(int(known[0].key[1:]), request).model_copy(update={"relationships": (tie,), "character_id": "id-teller"})
+    bench = a_bench(refused(), refused(), refused())
+    former = a_character(3, request)
+    person = await generate_character(TaskParameters(key="c0003"), bench.tools, request, world, brief, known, former, [teller])
+    assert person.character_id == former.character_id
+    assert person.seen_by == {teller.username: brief.one_line}
+    assert [kind for kind, _ in bench.publisher.published] == ["character_changed", "character_changed"]
+    assert bench.publisher.published[1][1][0] == "id-teller"
+    assert bench.publisher.published[1][1][1].meta["relationships"][0]["description"] == brief.one_line
+    assert "speaks like this" in bench.writer.prompts[0].item.casefold()
+
+
+async def test_with_nobody_who_stays_a_person_is_asked_for_as_ever():
+    """The other side of a relation is asked for only where somebody's document has to be mended."""
+    request, world = a_request(), a_world()
+    known = acquaintances_of(3, request, world)
+    bench = a_bench(character_answer(len(known)))
+    person = await generate_character(TaskParameters(key="c0003"), bench.tools, request, world, a_brief(3, request), known)
+    assert person.seen_by == {}
+    assert "their_description" not in str(bench.writer.prompts[0].schema)
+
+
+def test_only_what_is_told_of_that_person_is_retold():
+    """Type and order of relations, and everything else of a document, stay; somebody without such a relation is the same object."""
+    request = a_request()
+    anew = a_character(3, request).model_copy(update={"seen_by": {a_character(4, request).username: "Sues the noon now."}})
+    ties = (
+        Relationship(username="somebody_else", relationship_type="cousin", description="As before."),
+        Relationship(username=anew.username, relationship_type="rival", description="Who they were."),
+    )
+    teller = a_character(4, request).model_copy(update={"relationships": ties})
+    now = retold(teller, {anew.username: anew})
+    assert now.relationships == (ties[0], ties[1].model_copy(update={"description": "Sues the noon now."}))
+    assert now.model_copy(update={"relationships": ties}) == teller
+    other = a_character(5, request)
+    assert retold(other, {anew.username: anew}) is other
