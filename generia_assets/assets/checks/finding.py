@@ -10,13 +10,11 @@ from typing import TypeVar
 
 import dagster as dg
 
-from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
 from generia_assets.partitions import worlds
 from resources.document_store import DocumentStore, MaterializationReplacedError
 from resources.mongo import MongoDatabase
-from resources.mongo_resource import MongoResource
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
@@ -99,21 +97,22 @@ class Check:
     ask: Callable[[World], dg.AssetCheckResult]
 
     @property
-    def definition(self) -> dg.AssetChecksDefinition:
-        """The check as Dagster runs it."""
+    def key(self) -> dg.AssetCheckKey:
+        """What Dagster knows it by."""
+        return dg.AssetCheckKey(dg.AssetKey(self.asset), self.name)
 
-        @dg.asset_check(asset=self.asset, name=self.name, description=self.description, partitions_def=worlds)
-        def asked(
-            context: dg.AssetCheckExecutionContext, mongo: MongoResource, generator: GeneratorResource
-        ) -> dg.AssetCheckResult:
-            with mongo.connection() as database:
-                return _settled(self.ask, World(context.partition_key, database, Path(generator.platform.media_dir)))
+    @property
+    def spec(self) -> dg.AssetCheckSpec:
+        """The check as Dagster shows it."""
+        return dg.AssetCheckSpec(self.name, asset=self.asset, description=self.description, partitions_def=worlds)
 
-        return asked
+    def answer(self, world: World) -> dg.AssetCheckResult:
+        """What there is to say about this world, under the check's own name."""
+        return _settled(self.ask, world)._replace(asset_key=dg.AssetKey(self.asset), check_name=self.name)
 
     def report(self, context: dg.AssetExecutionContext, world: World) -> None:
         """Ask it now, as an event of this run: for one that could not plan its checks, since its form says what it makes."""
-        answer = _settled(self.ask, world)
+        answer = self.answer(world)
         evaluation = dg.AssetCheckEvaluation(
             asset_key=dg.AssetKey(self.asset),
             check_name=self.name,
