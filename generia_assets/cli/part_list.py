@@ -216,7 +216,7 @@ class PartList:
             # Seconds until a run that died is ordered again (default 5).
             "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",
         }
-        if self._choice.pages_port is not None and not is_set(self._settings, "pages_url"):
+        if self._choice.pages_port is not None and self._settings.pages_url == Settings.model_fields["pages_url"].default:
             environment["PAGES_URL"] = f"http://{LOOPBACK}:{self._choice.pages_port}"
         if not self.real_model:
             environment["GEMINI_BASE_URL"] = f"http://{LOOPBACK}:{self._ports[GEMINI]}"
