@@ -116,8 +116,9 @@ def judge(
     # What the account closed as cut off was in the air when its run ended. A run that stood still before it was killed noted
     # the same at that moment; one that lived on, or ended in order, made more calls after it.
     findings.expect("calls repeated beyond those cut off", max(0, repeated - calls.cut_off), 0)
-    if death.kill in (Kill.RUN, Kill.EVERYTHING):
-        findings.expect("calls cut off beyond those in the air", max(0, calls.cut_off - moment.in_air), 0)
+    if death.kill in (Kill.RUN, Kill.EVERYTHING):  # a reservation on its way when the run died is none in the air
+        unsent = max(0, calls.llm - asked.calls)
+        findings.expect("calls cut off beyond those in the air", max(0, calls.cut_off - moment.in_air - unsent), 0)
     if death.kill is Kill.STOP_RUN:  # a deploy is no death: it must not bring the world nearer to MAX_TAKEOVERS
         findings.expect("takeovers counted", _takeovers(database, moment.world_id), 0)
     # Two counts of the same calls. A call cut off may never have been sent.

@@ -91,7 +91,7 @@ class WorldAccount:
                 increments=increments,
                 unset=[f"in_flight.{attempt_id}"] if call.api in CALLS_MADE else (),
             ),
-            soon=not answered,
+            held_for=call.task_id if answered else None,
         )
 
     def waiting(self, api: Api, reason: str, since: datetime) -> None:

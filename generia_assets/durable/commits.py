@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from typing import TypeAlias
 
 from pymongo import DeleteMany, InsertOne, ReturnDocument, UpdateMany, UpdateOne
@@ -30,8 +31,8 @@ from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outcomes import LostWorldError
 from resources.stopping import stop
 
-LATEST_SECONDS = 0.25
-"""When a change that can wait for others' transactions gets one of its own."""
+LATEST_SECONDS = 0.5
+"""When a change that is held for its task is written without it."""
 
 WriteOperation: TypeAlias = InsertOne[MongoDocument] | UpdateOne | UpdateMany | DeleteMany
 
@@ -56,7 +57,7 @@ class Change:
 
     ``transitions`` move tasks this run holds, each matching exactly one; ``enlist`` are upserts of pending tasks; ``records``
     go to other collections; ``increments``, ``values``, ``minima`` (keep the earlier moment), ``failures`` and ``unset`` to the
-    status record; ``events`` are told about it (events.py).
+    status record; ``events`` are told about it (events.py). ``releases`` names a task: what is held for it goes along.
     """
 
     transitions: Sequence[UpdateOne] = ()
@@ -68,6 +69,10 @@ class Change:
     failures: Sequence[MongoDocument] = ()
     unset: Sequence[str] = ()
     events: Sequence[LiveEvent] = ()
+    releases: str | None = None
+
+
+_Entry: TypeAlias = "tuple[Change, asyncio.Future[None]]"
 
 
 class Commits:
@@ -87,7 +92,8 @@ class Commits:
         self.fence = fence
         self.patience = patience
         self._on_written = on_written
-        self._waiting: list[tuple[Change, asyncio.Future[None]]] = []
+        self._waiting: list[_Entry] = []
+        self._held: dict[str, list[_Entry]] = {}
         self._arrived = asyncio.Event()
         self._failure: BaseException | None = None
         self._writer = asyncio.create_task(self._write_all(), name=f"commits:{fence.world_id}")
@@ -97,25 +103,34 @@ class Commits:
         """Return when the change is durable. Raises ``LostWorldError``, or what the transaction raised."""
         await asyncio.shield(self.enqueue(change))
 
-    def enqueue(self, change: Change, *, soon: bool = True) -> asyncio.Future[None]:
+    def enqueue(self, change: Change, *, held_for: str | None = None) -> asyncio.Future[None]:
         """Write the change with the next transaction, in order; whoever commits later need not wait for it twice.
 
-        ``soon`` False: it can wait for a transaction that somebody else needs, though not for long.
+        ``held_for`` a task: with the transaction that stores what this task brings (``Change.releases``), or after a moment.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         future.add_done_callback(_retrieve)
         if self._failure is not None:
             future.set_exception(self._failure)
+        elif held_for is not None:
+            self._held.setdefault(held_for, []).append((change, future))
+            asyncio.get_running_loop().call_later(LATEST_SECONDS, self._release, held_for)
         else:
+            if change.releases is not None:
+                self._waiting += self._held.pop(change.releases, [])
             self._waiting.append((change, future))
-            if soon:
-                self._arrived.set()
-            else:
-                asyncio.get_running_loop().call_later(LATEST_SECONDS, self._arrived.set)
+            self._arrived.set()
         return future
+
+    def _release(self, task_id: str) -> None:
+        if held := self._held.pop(task_id, None):
+            self._waiting += held
+            self._arrived.set()
 
     async def flush(self) -> None:
         """Return when everything enqueued before is durable."""
+        for task_id in list(self._held):
+            self._release(task_id)
         await self.commit(Change())
 
     async def aclose(self) -> None:
@@ -142,10 +157,10 @@ class Commits:
                 await patiently(partial(self._write, changes, commit_id), patience_seconds=self.patience)
             except Exception as error:  # noqa: BLE001  handed to everyone who waits, now and later
                 self._failure = error
-                for _, future in (*batch, *self._waiting):
+                for _, future in (*batch, *self._waiting, *chain.from_iterable(self._held.values())):
                     if not future.done():
                         future.set_exception(error)
-                self._waiting = []
+                self._waiting, self._held = [], {}
                 continue
             for _, future in batch:
                 if not future.done():

@@ -177,8 +177,7 @@ class Journal:
         return UpdateOne({"_id": self._id(task_type, parameters)}, {"$setOnInsert": document}, upsert=True)
 
     def _id(self, task_type: TaskType, parameters: TaskParameters) -> str:
-        adopted = self._adopted.get(task_type)
-        return adopted or task_id_of(self._commits.fence.world_id, self.generation, task_type, parameters.key)
+        return self._adopted.get(task_type) or task_id_of(self._commits.fence.world_id, self.generation, task_type, parameters.key)
 
     async def _claim(self, task: DurableTask[ParametersT, Context, ResultT], parameters: ParametersT) -> _Claim | ResultT:
         """Atomically take the task; or its result, if it is completed. A former owner's claim (lower epoch) is taken over."""
@@ -239,25 +238,22 @@ class Journal:
         increments, minima = counted(task_type)
         forget, ended = steps.forget(), self._stages.task_ended(task_type)
         told = [event for event in brought if isinstance(event, LiveEvent)]
+        stored = {
+            "status": State.COMPLETED.value,
+            "result": result.model_dump(mode="json"),
+            "attempt_count": attempt,
+            "error": None,
+        }
         await self._commits.commit(
             Change(
-                transitions=[
-                    self._transition(
-                        claim,
-                        {
-                            "status": State.COMPLETED.value,
-                            "result": result.model_dump(mode="json"),
-                            "attempt_count": attempt,
-                            "error": None,
-                        },
-                    )
-                ],
+                transitions=[self._transition(claim, stored)],
                 enlist=[self._pending(spec.task_type, spec.parameters) for spec in brought if isinstance(spec, TaskSpec)],
                 records={STEPS: forget} if forget else {},
                 increments=increments,
                 minima=minima,
                 values=ended,
                 events=[*told, *self._stages.news()],
+                releases=claim.task_id,
             )
         )
 
@@ -276,7 +272,8 @@ class Journal:
         records = {STEPS: forget} if forget else {}
         values: MongoDocument = {"attempt_count": attempt, "error": reason}
         if attempt < task.level.attempts:
-            await self._commits.commit(Change(transitions=[self._transition(claim, values)], records=records))
+            moved = [self._transition(claim, values)]
+            await self._commits.commit(Change(transitions=moved, records=records, releases=claim.task_id))
             return
         failure = {"task_id": claim.task_id, "type": task.task_type.value, "key": parameters.key, "error": reason}
         given_up = self._given_up(task)
@@ -288,6 +285,7 @@ class Journal:
                 values=given_up,
                 failures=[failure],
                 events=self._stages.news(),
+                releases=claim.task_id,
             )
         )
         raise TaskFailedError(task.task_type, parameters.key, attempt, reason)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pymongo import UpdateOne
 
 from generia_assets.durable.collections import PUBLICATIONS
-from generia_assets.durable.commits import Change, Commits
+from generia_assets.durable.commits import Change, Commits, WriteOperation
 from generia_assets.durable.patience import patiently
 from generia_assets.durable.steps import StepLog
 from resources.mongo import AsyncMongoDatabase
@@ -53,7 +53,8 @@ class Publications:
                 if answer is not None:
                     self._answered(key, answer)
                     return str(answer)
-        await self._commits.commit(Change(records={**steps.unwritten(), PUBLICATIONS: [self._intent(key, kind, task_id)]}))
+        intent: dict[str, list[WriteOperation]] = {PUBLICATIONS: [self._intent(key, kind, task_id)]}
+        await self._commits.commit(Change(records=steps.unwritten() | intent, releases=task_id))
         answer = await send(key)
         self._answered(key, answer)
         return answer

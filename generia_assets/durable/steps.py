@@ -87,7 +87,7 @@ class StepLog:
 
     async def _write(self) -> None:
         if records := self.unwritten():
-            await self._commits.commit(Change(records=records))
+            await self._commits.commit(Change(records=records, releases=self._task_id))
 
 
 def _outcome(step: MongoDocument, load: Callable[[str | bytes], ValueT]) -> ValueT:

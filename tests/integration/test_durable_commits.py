@@ -164,14 +164,24 @@ async def test_a_writer_that_failed_is_over_after_closing(world: DurableWorld) -
     assert world.see["written"].count_documents({}) == 0
 
 
-async def test_a_change_that_can_wait_goes_with_the_next_transaction_or_soon_by_itself(world: DurableWorld) -> None:
-    """The note of a call in the air disappears together with what the call brought, never before it."""
+async def test_what_is_held_for_a_task_goes_with_what_the_task_brings(world: DurableWorld) -> None:
+    """The note of a call in the air disappears together with what the call brought, whatever others commit meanwhile."""
     run = await world.run()
-    patient = run.commits.enqueue(Change(values={"name": "patient"}), soon=False)
-    await asyncio.sleep(0.05)
-    assert not patient.done()
-    await run.commits.commit(Change(values={"message": "urgent"}))
-    assert patient.done()
-    assert run.commits.transactions == 1
-    await asyncio.wait_for(run.commits.enqueue(Change(values={"name": "alone"}), soon=False), timeout=5)
+    held = run.commits.enqueue(Change(values={"name": "held"}), held_for="task-1")
+    await run.commits.commit(Change(values={"message": "another task's"}, releases="task-2"))
+    assert not held.done()
+    assert world.status["name"] == ""
+    await run.commits.commit(Change(values={"message": "its own"}, releases="task-1"))
+    assert held.done()
+    assert (world.status["name"], run.commits.transactions) == ("held", 2)
+
+
+async def test_what_is_held_for_a_task_that_brings_nothing_is_written_all_the_same(world: DurableWorld) -> None:
+    """After a moment, and by whoever waits for everything."""
+    run = await world.run()
+    await asyncio.wait_for(run.commits.enqueue(Change(values={"name": "alone"}), held_for="task-1"), timeout=5)
     assert world.status["name"] == "alone"
+    held = run.commits.enqueue(Change(values={"name": "flushed"}), held_for="task-1")
+    await run.commits.flush()
+    assert held.done()
+    assert world.status["name"] == "flushed"
