@@ -152,11 +152,19 @@ def _documents(findings: Findings, database: MongoDatabase, status: WorldStatus,
         findings.expect(f"materialized {kind.place.collection}", pointer.get("count"), number)
 
 
+_ENDS = ("cancelled", "failed")
+
+
 def _events(findings: Findings, database: MongoDatabase, world_id: str, users: int, posts: int) -> None:
     """Everything told once, in numbers without gaps, the end last."""
     told = [row["event"] for row in database[WORLD_EVENTS].find({"world_id": world_id}).sort("seq")]
     findings.expect("numbers of events", [event["seq"] for event in told], list(range(1, len(told) + 1)))
     findings.expect("last event", told[-1]["event_type"] if told else None, "completed")
+    stopped = max((place for place, event in enumerate(told) if event["event_type"] in _ENDS), default=-1)
+    before = {event["stage"] for event in told[: stopped + 1] if event["event_type"] == "stage_started"}
+    # A stage that the world was cancelled or failed in is started again when the world goes on.
+    again = [event for event in told[stopped + 1 :] if event["event_type"] == "stage_started" and event["stage"] in before]
+    told = [event for event in told if event not in again]
     for event_type, field_name, wanted in (
         ("character_created", "key", users),
         ("post_published", "key", posts),

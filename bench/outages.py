@@ -39,7 +39,7 @@ class Lengths:
     posts: int
 
 
-QUICK = Lengths(gemini=4.5, mongodb=3.0, step_down=1, longest=0.0, calls=48, users=2, posts=4)
+QUICK = Lengths(gemini=7.5, mongodb=3.0, step_down=1, longest=0.0, calls=48, users=2, posts=4)
 FULL = Lengths(gemini=60.0, mongodb=30.0, step_down=10, longest=300.0, calls=240, users=3, posts=12)
 
 
@@ -74,12 +74,12 @@ def cases(all_cases: Cases, lengths: Lengths, *, quick: bool) -> Sequence[Callab
         chosen.append(lambda: all_cases.cost_of_an_outage(lengths.gemini))
     chosen += [
         lambda: all_cases.mongodb_stops(lengths.mongodb),
-        lambda: all_cases.primary_steps_down(lengths.step_down),
         all_cases.patience_ends,
         all_cases.day_quota,
         lambda: all_cases.ceiling(lengths.calls),
     ]
     if not quick:
+        chosen.append(lambda: all_cases.primary_steps_down(lengths.step_down))
         chosen.append(all_cases.dead_process_held_slots)
     return [*chosen, all_cases.kafka_is_away]
 
