@@ -104,7 +104,7 @@ _TABLE: tuple[tuple[str, str, FieldKind], ...] = (
     ("event|calendar", "description", FieldKind(Form.DECK, "happening")),
     ("relation|acquaint", "description|summary|story", FieldKind(Form.DECK, "relation", _ONE)),
     ("", "context|situation", FieldKind(Form.DECK, "context")),
-    ("", "content|caption|post|message|^text$", FieldKind(Form.DECK, "post", Length(sentences=(1, 4)))),
+    ("", "content|caption|post|message|^text$", FieldKind(Form.DECK, "post", Length(sentences=(2, 4)))),
     ("", "short|summary", FieldKind(Form.DECK, "world", Length(sentences=(1, 2)))),
     ("", "description|world", FieldKind(Form.DECK, "world", Length(paragraphs=(3, 4), sentences=(3, 4)))),
 )
