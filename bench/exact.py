@@ -17,6 +17,7 @@ from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATION
 from generia_assets.durable.orders import validated_parameters
 from generia_assets.durable.status import Stage, State, WorldStatus
 from generia_assets.durable.workload import request_of
+from generia_assets.tasks.kinds import TaskType
 from resources.document_store import POINTERS
 from resources.mongo import MongoDatabase, MongoDocument
 from resources.outcomes import InvalidAnswerError, RefusedError
@@ -64,7 +65,8 @@ class CallCounts:
     planned_llm: int
     planned_images: int
     asked_again: int
-    """LLM calls whose answer could not be used, so that another one had to be made: they are no repetition."""
+    """LLM calls whose answer could not be used, or brought too few or something twice, so that another one had to be made in the
+    same run: they are no repetition."""
 
     @property
     def cut_off(self) -> int:
@@ -109,8 +111,16 @@ def call_counts(database: MongoDatabase, world_id: str) -> CallCounts:
         cut_off_images=cut[Api.IMAGE],
         planned_llm=sum(planned.llm_calls.values()),
         planned_images=sum(planned.image_calls.values()),
-        asked_again=unusable[Api.LLM],
+        asked_again=unusable[Api.LLM] + _asked_for_more(database, world_id),
     )
+
+
+def _asked_for_more(database: MongoDatabase, world_id: str) -> int:
+    """Calls beyond the first by which one run asked for one batch."""
+    batches = {"$in": [TaskType.GENERATE_CHARACTER_BATCH.value, TaskType.GENERATE_POST_BATCH.value]}
+    well = {"world_id": world_id, "api_type": Api.LLM.value, "outcome": "ok", "labels.task_type": batches}
+    group = {"_id": {"task": "$task_id", "run": "$run_id"}, "calls": {"$sum": 1}}
+    return sum(row["calls"] - 1 for row in database[HISTORY].aggregate([{"$match": well}, {"$group": group}]))
 
 
 def _status(findings: Findings, raw: MongoDocument, status: WorldStatus, *, tasks: int, users: int, posts: int) -> None:
