@@ -75,13 +75,17 @@ def cases(all_cases: Cases, lengths: Lengths, *, quick: bool) -> Sequence[Callab
     chosen += [
         lambda: all_cases.mongodb_stops(lengths.mongodb),
         all_cases.patience_ends,
-        all_cases.day_quota,
         lambda: all_cases.ceiling(lengths.calls),
     ]
-    if not quick:
-        chosen.append(lambda: all_cases.primary_steps_down(lengths.step_down))
-        chosen.append(all_cases.dead_process_held_slots)
-    return [*chosen, all_cases.kafka_is_away]
+    if quick:
+        return chosen
+    return [
+        *chosen,
+        all_cases.day_quota,
+        lambda: all_cases.primary_steps_down(lengths.step_down),
+        all_cases.dead_process_held_slots,
+        all_cases.kafka_is_away,
+    ]
 
 
 def _judged(case: Callable[[], Verdict]) -> Verdict:
