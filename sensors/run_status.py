@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 from pymongo.errors import PyMongoError
 
 from generia_assets.assets import run_tags
@@ -63,12 +64,13 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
     def watchdog(
         context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: KafkaResource
     ) -> dg.SensorResult | dg.SkipReason:
+        on_their_way = worlds_with_runs(context.instance)
         try:
             with mongo.connection() as database:
                 found = {
                     world.world_id: world
                     for world in (
-                        *abandoned(database, settings.world_lease_seconds, settings.outage_retry_seconds),
+                        *abandoned(database, settings.world_lease_seconds, settings.outage_retry_seconds, on_their_way),
                         *orphaned(database, context.instance),
                     )
                 }
@@ -99,14 +101,23 @@ def _caught_up(context: dg.SensorEvaluationContext, database: MongoDatabase, kaf
     return f"; {sent} live events were caught up" if sent else ""
 
 
-def abandoned(database: MongoDatabase, lease_seconds: float, outage_retry_seconds: float) -> Iterator[WorldStatus]:
-    """Unfinished worlds that look as if nobody worked on them; whether a run exists is still to be asked.
+def worlds_with_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Worlds that have a run, waiting or at work. A queue full of them must not hide those that have none."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=ACTIVE))
+    return [run.tags[PARTITION_NAME_TAG] for run in runs if PARTITION_NAME_TAG in run.tags]
+
+
+def abandoned(
+    database: MongoDatabase, lease_seconds: float, outage_retry_seconds: float, on_their_way: Sequence[str] = ()
+) -> Iterator[WorldStatus]:
+    """Unfinished worlds that look as if nobody worked on them, but for those ``on_their_way``.
 
     ``outage_retry_seconds``: how long a world that an outage has parked is left alone.
     """
     now = datetime.now(UTC)
     silent = now - timedelta(seconds=lease_seconds * SILENCE_LEASES)
     query = {
+        "_id": {"$nin": list(on_their_way)},
         "$or": [
             {
                 "status": State.IN_PROGRESS.value,
@@ -125,7 +136,7 @@ def abandoned(database: MongoDatabase, lease_seconds: float, outage_retry_second
                 "parked.kind": Parked.OUTAGE.value,
                 "parked.since": {"$lt": now - timedelta(seconds=outage_retry_seconds)},
             },
-        ]
+        ],
     }
     for document in database[STATUS].find(query).limit(MOST):
         yield WorldStatus.model_validate(document)
@@ -183,7 +194,7 @@ def order_again(world: WorldStatus, last: dg.RunRecord | None, assets: Sequence[
 
 def _last_run(instance: dg.DagsterInstance, world_id: str) -> dg.RunRecord | None:
     """The world's run that is on its way; without one the newest that ended."""
-    tags = {"dagster/partition": world_id}
+    tags = {PARTITION_NAME_TAG: world_id}
     for runs in (dg.RunsFilter(statuses=ACTIVE, tags=tags), dg.RunsFilter(tags=tags)):
         if found := instance.get_run_records(runs, limit=1):
             return found[0]

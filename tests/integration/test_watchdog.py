@@ -116,6 +116,16 @@ def test_a_world_with_a_run_on_its_way_is_not_ordered_again(worlds: Worlds, stat
     assert set(tick(worlds)) == {"w2"}
 
 
+def test_a_long_queue_hides_no_abandoned_world(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many worlds wait for their runs' turn, one that has no run is found in the same tick."""
+    monkeypatch.setattr("sensors.run_status.MOST", 2)
+    for number in range(3):
+        a_world(worlds, f"queued-{number}", status="pending")
+        a_run(worlds, f"queued-{number}", dg.DagsterRunStatus.NOT_STARTED)
+    a_world(worlds, "w1", status="in_progress", generation="g1", owner=owner("dead"))
+    assert set(tick(worlds)) == {"w1"}
+
+
 def test_a_world_whose_owner_dagster_gave_up_is_ordered_again_though_its_process_lives(
     worlds: Worlds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
