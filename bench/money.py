@@ -43,7 +43,7 @@ SETTINGS = {
     "MAX_TAKEOVERS": "100",
     "IMAGE_STUB_COST_USD": "0.0005",
 }
-DECLINED = frozenset({"rate_limited", "rate_limited_header", "rate_limited_bare", "internal", "unavailable", "html"})
+DECLINED = frozenset({"rate_limited", "rate_limited_header", "rate_limited_bare", "internal", "unavailable"})
 """What the provider has not carried out, and so is no call made."""
 PROMPT = "a city where dreams turn solid until dawn"
 HEADINGS = ("scenario", "people/posts", "looks", "made/limit", "emulator", "cost $", "cap $", "ended", "wrong")
@@ -225,7 +225,8 @@ class Money:
         tokens = Tokens(stats.prompt_tokens, stats.cached_tokens, stats.candidates_tokens + stats.thoughts_tokens)
         with self._house.database() as database:
             rows = list(database[HISTORY].find({"world_id": scenario.order.world_id, "api_type": "llm"}))
-        unanswered = sum(row["cost_usd"] for row in rows if row["outcome"] in ("transient", "cut_off", "error"))
+        doubtful = ("transient", "cut_off", "error")
+        unanswered = sum(row["cost_usd"] for row in rows if row["outcome"] in doubtful or not row["tokens"]["prompt"])
         owed, said = profile.cost_usd(tokens), scenario.status.llm_cost_total
         agree = owed - CENT_FRACTION <= said <= owed + unanswered + CENT_FRACTION
         self._expect(scenario, agree, f"${owed:.6f} were owed (and ${unanswered:.6f} perhaps), ${said:.6f} counted")

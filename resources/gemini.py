@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import httpx2
@@ -39,6 +40,7 @@ API_VERSION = "v1beta"
 CONNECTIONS = 200
 """Above any configured limit of calls at once: the slots decide, never the connection pool."""
 REFUSALS = frozenset({"SAFETY", "PROHIBITED_CONTENT", "RECITATION", "BLOCKLIST", "SPII", "IMAGE_SAFETY", "LANGUAGE", "OTHER"})
+QUOTA_RESET_HOUR_UTC = 8
 LONGEST_ANSWER = 1_000_000
 """Characters; what is longer is not an answer to any of our questions."""
 
@@ -113,8 +115,9 @@ class GeminiClient:
         except APIError as error:
             raise classify_error(error, profile.id, secret=self._api_key) from None
         except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
-            raise TransientError(
-                f"Gemini answered 200 with something that is no answer of Gemini ({type(error).__name__})"
+            raise TransientError(  # in doubt: it may be a proxy's page, or an answer that was billed and that the SDK cannot read
+                f"Gemini answered 200 with something that is no answer of Gemini ({type(error).__name__})",
+                in_doubt=True,
             ) from None
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
             raise TransientError(f"Gemini cannot be reached: {error or type(error).__name__}") from None
@@ -155,7 +158,8 @@ def read_answer(response: types.GenerateContentResponse, answer: type[AnswerT], 
         except ValidationError as invalid:
             error = InvalidAnswerError(explain_invalid(invalid))
     data = {"text": text[:LONGEST_ANSWER], "finish_reason": finish, "model": response.model_version or profile.id}
-    return Answer(value, data, profile.cost_usd(tokens), tokens, error)
+    cost_usd = profile.cost_usd(tokens) if response.usage_metadata is not None else None
+    return Answer(value, data, cost_usd, tokens, error)
 
 
 def explain_invalid(error: ValidationError, limit: int = 8) -> str:
@@ -192,7 +196,10 @@ def classify_error(error: APIError, model: str, *, secret: str = "") -> OutsideE
         message = message.replace(secret, "***")
     details = _details(error)
     if code == 429:
-        return RateLimitedError(message, retry_after=_retry_after(error, details), daily=_daily(details))
+        wait, daily = _retry_after(error, details), _daily(details)
+        return RateLimitedError(
+            message, retry_after=max(wait or 0.0, _until_reset(datetime.now(UTC))) if daily else wait, daily=daily
+        )
     if code in (408, 499) or code >= 500:
         return TransientError(message, in_doubt=code == 504)
     if code == 404:
@@ -226,6 +233,12 @@ def _seconds(text: str) -> float | None:
         return max(0.0, float(text))
     except ValueError:
         return None
+
+
+def _until_reset(now: datetime) -> float:
+    """Seconds until a day's quota is there again: Google counts days by Pacific time, and in winter midnight is 08:00 UTC."""
+    reset = now.replace(hour=QUOTA_RESET_HOUR_UTC, minute=0, second=0, microsecond=0)
+    return ((reset if reset > now else reset + timedelta(days=1)) - now).total_seconds()
 
 
 def _daily(details: list[dict[str, object]]) -> bool:

@@ -17,7 +17,7 @@ class RateLimitedError(OutsideError):
     """The provider asked us to slow down (429).
 
     ``retry_after`` is the wait it asked for in seconds, or None; ``daily`` says that a day's quota is used up, which is an
-    outage until the reset and not a matter of pace.
+    outage until the reset (then ``retry_after`` ends there) and not a matter of pace.
     """
 
     outcome = "rate_limited"
@@ -77,9 +77,16 @@ class FatalCallError(OutsideError):
 
 
 class PatienceExhaustedError(OutsideError):
-    """An outage lasted longer than the configured patience. The world is parked and can be resumed; nothing is lost."""
+    """An outage lasted longer than the configured patience. The world is parked and can be resumed; nothing is lost.
+
+    ``retry_after`` seconds: when the provider itself said it would be over (a day's quota), else None.
+    """
 
     outcome = "outage"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class BudgetExhaustedError(OutsideError):

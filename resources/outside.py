@@ -11,26 +11,27 @@ Not here: how a provider is spoken to (gemini.py, images.py, platform.py give a 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type
+from tenacity import AsyncRetrying, RetryError, retry_if_exception_type
 
-from resources.breaker import Breaker, BreakerOpenError
-from resources.outcomes import OutsideError, PatienceExhaustedError, RateLimitedError, TransientError
+from resources.breaker import ANSWERED, Breaker
+from resources.outcomes import (
+    ModelMissingError,
+    OutsideError,
+    PatienceExhaustedError,
+    RateLimitedError,
+    TransientError,
+)
 from resources.slots import Slots
+from resources.waits import Outage, Stopwatch, Wait, milliseconds_since
 
 ValueT = TypeVar("ValueT")
-
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 8.0
-"""Between two attempts of one call; while the API is down it is the breaker that keeps calls back for longer."""
-
 
 CUT_OFF = "cut_off"
 """Outcome of an attempt that was stopped, or died with its run, before its answer was recorded."""
@@ -56,11 +57,14 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Answer(Generic[ValueT]):
-    """What a call brought: a value, or an ``error`` that was paid for all the same. ``data`` is what the record keeps of it."""
+    """What a call brought: a value, or an ``error`` that was paid for all the same. ``data`` is what the record keeps of it.
+
+    ``cost_usd`` None: the provider did not say what it took, so the call's worst case counts.
+    """
 
     value: ValueT | None
     data: Mapping[str, object]
-    cost_usd: float = 0.0
+    cost_usd: float | None = 0.0
     tokens: Tokens = field(default_factory=Tokens)
     error: OutsideError | None = None
 
@@ -146,18 +150,19 @@ class Outside:
         Raises the outcome (``RefusedError``, ``InvalidAnswerError``, ``FatalCallError``, …), ``PatienceExhaustedError`` after
         an outage longer than the patience, or what ``Account.reserve`` raises. Outages never use up a task's attempts.
         """
-        outage, wait = _Outage(self._patience), _Stopwatch()
+        outage, wait = Outage(self._patience), Stopwatch()
         try:
             async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type((RateLimitedError, TransientError)), wait=_Wait(), stop=outage.is_too_long
+                retry=retry_if_exception_type((RateLimitedError, TransientError)), wait=Wait(), stop=outage.is_too_long
             ):
                 with attempt:
                     try:
                         return await self._attempt(call, account, wait)
                     except (RateLimitedError, TransientError) as error:
                         if self._too_far_away(error):
-                            raise PatienceExhaustedError(f"{call.api}: {error}") from error
-                        account.waiting(call.api, str(error), outage.seen())
+                            raise PatienceExhaustedError(f"{call.api}: {error}", retry_after=_named_end(error)) from error
+                        if (since := outage.worth_telling(error)) is not None:
+                            account.waiting(call.api, str(error), since)
                         raise
         except RetryError as error:
             last = error.last_attempt.exception()
@@ -166,24 +171,29 @@ class Outside:
             ) from last
         raise AssertionError("tenacity ended without a result")  # pragma: no cover
 
-    async def _attempt(self, call: Call[ValueT], account: Account, wait: _Stopwatch) -> ValueT:
+    async def _attempt(self, call: Call[ValueT], account: Account, wait: Stopwatch) -> ValueT:
         lane = self._lanes[call.api]
         async with lane.slots.slot(call.priority):
-            answer = await lane.breaker.call(lambda: self._send(call, account, lane, wait))
+            try:
+                answer = await lane.breaker.call(lambda: self._send(call, account, lane, wait))
+            except ANSWERED as error:
+                if not isinstance(error, RateLimitedError):
+                    account.answered(call.api)
+                raise
         account.answered(call.api)
         if answer.error is not None:
             raise answer.error
         lane.slots.succeeded()
         return answer.value  # type: ignore[return-value]  # a value or an error: Answer's promise
 
-    async def _send(self, call: Call[ValueT], account: Account, lane: Lane, wait: _Stopwatch) -> Answer[ValueT]:
+    async def _send(self, call: Call[ValueT], account: Account, lane: Lane, wait: Stopwatch) -> Answer[ValueT]:
         attempt_id = await account.reserve(call)
         started, waited_ms = time.monotonic(), wait.lap()
         settlement = _unanswered(CUT_OFF, "the run stopped before the answer came", call, started)
         try:
             async with asyncio.timeout(call.timeout_seconds):
                 answer = await call.send()
-            settlement = _answered(answer, started)
+            settlement = _answered(answer, call, started)
         except OutsideError as error:
             settlement = _failed(error, call, started)
             if isinstance(error, RateLimitedError) and not self._too_far_away(error):  # else nobody is to wait with a slot
@@ -212,72 +222,24 @@ class Outside:
             await lane.breaker.aclose()
 
 
-def _ms(started: float) -> int:
-    return round((time.monotonic() - started) * 1000)
-
-
-def _answered(answer: Answer[ValueT], started: float) -> Settlement:
+def _answered(answer: Answer[ValueT], call: Call[ValueT], started: float) -> Settlement:
     error = answer.error
     outcome = error.outcome if error else "ok"
-    return Settlement(outcome, answer.cost_usd, answer.tokens, answer.data, str(error) if error else None, _ms(started))
+    cost_usd = call.worst_case_usd if answer.cost_usd is None else answer.cost_usd
+    return Settlement(outcome, cost_usd, answer.tokens, answer.data, str(error) if error else None, milliseconds_since(started))
 
 
 def _failed(error: OutsideError, call: Call[ValueT], started: float) -> Settlement:
     if isinstance(error, TransientError) and error.in_doubt:
         return _unanswered(error.outcome, str(error), call, started)
-    refused = isinstance(error, (RateLimitedError, TransientError))
-    return Settlement(error.outcome, 0.0, Tokens(), {}, str(error), _ms(started), carried_out=not refused)
+    declined = isinstance(error, (RateLimitedError, TransientError, ModelMissingError))
+    return Settlement(error.outcome, 0.0, Tokens(), {}, str(error), milliseconds_since(started), carried_out=not declined)
+
+
+def _named_end(error: OutsideError) -> float | None:
+    return error.retry_after if isinstance(error, RateLimitedError) else None
 
 
 def _unanswered(outcome: str, error: str, call: Call[ValueT], started: float) -> Settlement:
     """The call may have been carried out and billed: its worst case counts as spent."""
-    return Settlement(outcome, call.worst_case_usd, Tokens(), {}, error, _ms(started))
-
-
-class _Stopwatch:
-    """Counts from when it is made, or from its last lap."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-
-    def lap(self) -> int:
-        """Milliseconds until now; the next lap begins."""
-        milliseconds, self._since = _ms(self._since), time.monotonic()
-        return milliseconds
-
-
-class _Outage:
-    """One call's outage: begins with its first failed attempt, so that waiting in the queue for a slot is none."""
-
-    def __init__(self, patience_seconds: float) -> None:
-        self._patience = patience_seconds
-        self._since: datetime | None = None
-        self._began = 0.0
-
-    def seen(self) -> datetime:
-        """An attempt failed; return when the first one did."""
-        if self._since is None:
-            self._since, self._began = datetime.now(UTC), time.monotonic()
-        return self._since
-
-    def is_too_long(self, retry_state: RetryCallState) -> bool:
-        """Whether it lasts longer than the patience."""
-        del retry_state
-        return self._since is not None and time.monotonic() - self._began >= self._patience
-
-
-class _Wait:
-    """How long until the next attempt: what the provider or the breaker said, else exponential with jitter."""
-
-    def __init__(self) -> None:
-        self._failures = 0
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        error = retry_state.outcome.exception() if retry_state.outcome else None
-        if isinstance(error, BreakerOpenError):
-            return error.retry_in
-        if isinstance(error, RateLimitedError) and error.retry_after is not None:
-            return 0.0  # the slots hold everybody back for that long
-        self._failures += 1  # of this call's own attempts: having asked an open breaker is none
-        longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (self._failures - 1))
-        return random.uniform(longest / 2, longest)  # noqa: S311  spreads calls, hides nothing
+    return Settlement(outcome, call.worst_case_usd, Tokens(), {}, error, milliseconds_since(started))

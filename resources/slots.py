@@ -208,6 +208,8 @@ class Slots:
         # What was used a moment ago is kept for the next call, unless somebody else needs it.
         wants = self._wanted if self._others_short else max(self._wanted, min(self._may_use, self._most_in_use))
         self._most_in_use = self._in_use
+        # While the fleet counts us by these figures no slot beyond them is handed out: it may be somebody else's by then.
+        self._may_use = min(self._may_use, self._in_use)
         request = Request(
             holder=self._holder,
             in_use=self._in_use,

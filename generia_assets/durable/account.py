@@ -6,7 +6,7 @@ notes the attempt under ``in_flight``; settling it removes the note and writes t
 settled (a death in between) stays counted as spent and is recorded as ``cut_off`` by whoever takes the world up.
 
 A call whose answer was lost (cut off by a death, timed out, reset) has to be made again, and may have been billed all the same.
-It stays counted and raises the limit of calls by one, at most ``MOST_EXCUSED`` times in a generation, so that a death or an
+It stays counted and raises the limit of calls by one, at most ``excusable`` times in a generation, so that a death or an
 outage with a full set of calls in the air does not use up a small world's spare. The cap in dollars is never raised.
 """
 
@@ -19,9 +19,11 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from pymongo import UpdateOne
+from pymongo.results import UpdateResult
 
 from generia_assets.durable.collections import HISTORY, STATUS
 from generia_assets.durable.commits import Change, Commits
@@ -41,7 +43,9 @@ CALL_LIMIT = {Api.LLM: "api_call_limits_LLM", Api.IMAGE: "api_call_limits_images
 COST_TOTAL = {Api.LLM: "llm_cost_total", Api.IMAGE: "image_cost_total"}
 
 MOST_EXCUSED = 300
-"""Calls without an answer that do not count against a generation's spare: ten deaths (MAX_TAKEOVERS) with all slots in use."""
+"""Calls without an answer that do not count against a generation's spare: ten deaths (MAX_TAKEOVERS) with all slots in use. A small
+world has fewer: as many as its limits of calls add up to, but for one death with all slots in use (``FEWEST_EXCUSED``)."""
+FEWEST_EXCUSED = 25
 UNSENT = "the run stopped before the call was sent"
 SETTLE_WAIT_SECONDS = 0.05
 """How often a call that only other calls' reservations keep from the dollar cap looks again."""
@@ -51,24 +55,35 @@ class WorldAccount:
     """The account of one world for the run that owns it."""
 
     def __init__(
-        self, database: AsyncMongoDatabase, commits: Commits, generation: str, *, patience: float, excused: int = 0
+        self,
+        database: AsyncMongoDatabase,
+        commits: Commits,
+        generation: str,
+        *,
+        patience: float,
+        excusable: int = MOST_EXCUSED,
+        excused: int = 0,
     ) -> None:
-        """``excused``: how often the generation's limits were raised before."""
+        """``excusable``: how often the generation's limits may be raised, ``excused``: how often they were before."""
         self._database = database
         self._commits = commits
         self._generation = generation
         self._patience = patience
+        self._excusable = excusable
         self._excused = excused
         self._waiting_for: Api | None = None
 
     async def reserve(self, call: Call[ValueT]) -> str:
         """Count the attempt and its worst case before it is made. See ``resources.outside.Account``.
 
-        Calls of the platform cost nothing and have no limit: what they create is guarded by its publication.
+        Calls of the platform cost nothing and have no limit: what they create is guarded by its publication, and by a look at the
+        owner now, since they may have waited long for their turn.
         """
         attempt_id = uuid.uuid4().hex
         if call.api in CALLS_MADE:
             await self._count(attempt_id, call)
+        else:
+            await self._still_ours()
         return attempt_id
 
     async def settle(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> None:
@@ -77,6 +92,9 @@ class WorldAccount:
         An attempt that the provider did not carry out (a 429, a 503) is given back to the limit of calls. One that was answered
         waits for the transaction that makes its answer durable: until then it is in the air, for whoever takes the world up.
         """
+        self._settle(attempt_id, call, settlement)
+
+    def _settle(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> None:
         answered = settlement.carried_out and settlement.outcome not in (CUT_OFF, TransientError.outcome)
         increments: dict[str, float] = {}
         if call.api in CALLS_MADE:
@@ -143,7 +161,7 @@ class WorldAccount:
 
     def _excuse(self, api: Api, lost: int) -> dict[str, float]:
         """Raise the limit by calls whose answer was lost, as far as that is still allowed."""
-        excused = min(lost, MOST_EXCUSED - self._excused)
+        excused = min(lost, max(0, self._excusable - self._excused))
         self._excused += excused
         return {CALL_LIMIT[api]: excused, "calls_excused": excused} if excused else {}
 
@@ -178,24 +196,37 @@ class WorldAccount:
             owner = status.get("owner", {})
             if owner.get("run_id") != fence.run_id or owner.get("epoch") != fence.epoch:
                 raise LostWorldError(f"run {fence.run_id} lost world {fence.world_id}; it makes no more calls")
-            if status[made] >= status[limit]:
-                raise BudgetExhaustedError(
-                    f"{made} has reached {limit} = {status[limit]}; the generation is cancelled and what exists stays. To go on: "
-                    f"generia resume {fence.world_id} --more-calls N",
-                    limit=limit,
-                )
-            cap, spent = float(status["cost_limit_usd"]), float(status["llm_cost_total"] + status["image_cost_total"])
-            if spent + worst > cap:
-                raise BudgetExhaustedError(
-                    f"the next call may cost up to ${worst:.4f}, and ${spent:.4f} of the cap of ${cap:.4f} are spent; the "
-                    f"generation is cancelled and what exists stays. To go on: generia resume {fence.world_id} --max-cost-usd X",
-                    limit="cost_limit_usd",
-                )
+            self._refuse_what_cannot_be(call, status)
             if time.monotonic() - began > self._patience:
                 raise PatienceExhaustedError(
-                    f"calls in the air fill the cap of ${cap:.4f}, and none has ended for {self._patience:.0f} s (PATIENCE_SECONDS)"
+                    f"calls in the air fill the limits of world {fence.world_id}, and none has ended for {self._patience:.0f} s "
+                    "(PATIENCE_SECONDS)"
                 )
-            await asyncio.sleep(SETTLE_WAIT_SECONDS)  # only calls in the air fill the cap: when they settle there may be room
+            await asyncio.sleep(SETTLE_WAIT_SECONDS)  # only calls in the air fill a limit: when they settle there may be room
+
+    def _refuse_what_cannot_be(self, call: Call[ValueT], status: MongoDocument) -> None:
+        """Raise ``BudgetExhaustedError`` unless calls in the air may still give back what this one needs."""
+        made, limit, world_id = CALLS_MADE[call.api], CALL_LIMIT[call.api], self._commits.fence.world_id
+        in_the_air = any(note["api_type"] == call.api.value for note in status.get("in_flight", {}).values())
+        if status[made] >= status[limit] and not in_the_air:
+            raise BudgetExhaustedError(
+                f"{made} has reached {limit} = {status[limit]}; the generation is cancelled and what exists stays. To go on: "
+                f"generia resume {world_id} --more-calls N",
+                limit=limit,
+            )
+        cap, spent = status.get("cost_limit_usd"), float(status["llm_cost_total"] + status["image_cost_total"])
+        if cap is not None and spent + call.worst_case_usd > cap:
+            raise BudgetExhaustedError(
+                f"the next call may cost up to ${call.worst_case_usd:.4f}, and ${spent:.4f} of the cap of ${cap:.4f} are spent; "
+                f"the generation is cancelled and what exists stays. To go on: generia resume {world_id} --max-cost-usd X",
+                limit="cost_limit_usd",
+            )
+
+    async def _still_ours(self) -> None:
+        fence = self._commits.fence
+        found = await patiently(lambda: self._database[STATUS].find_one(fence.filter, {"_id": 1}), patience_seconds=self._patience)
+        if found is None:
+            raise LostWorldError(f"run {fence.run_id} lost world {fence.world_id}; it publishes nothing more")
 
     async def _reserved(self, attempt_id: str, call: Call[ValueT], free: MongoDocument, change: MongoDocument) -> bool:
         """One try to reserve. A task that is stopped meanwhile gives back what it has reserved and will not send."""
@@ -205,10 +236,13 @@ class WorldAccount:
         try:
             return bool((await asyncio.shield(trying)).matched_count)
         except asyncio.CancelledError:
-            await asyncio.wait((trying,))
-            if trying.exception() is None and trying.result().matched_count:
-                await self.settle(attempt_id, call, Settlement(CUT_OFF, 0.0, Tokens(), {}, UNSENT, 0, carried_out=False))
+            trying.add_done_callback(partial(self._give_back, attempt_id, call))
+            await asyncio.wait((trying,))  # whoever is in a hurry cancels this, too; what is reserved is given back all the same
             raise
+
+    def _give_back(self, attempt_id: str, call: Call[ValueT], tried: asyncio.Future[UpdateResult]) -> None:
+        if not tried.cancelled() and tried.exception() is None and tried.result().matched_count:
+            self._settle(attempt_id, call, Settlement(CUT_OFF, 0.0, Tokens(), {}, UNSENT, 0, carried_out=False))
 
     def _record(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> UpdateOne:
         tokens = settlement.tokens
@@ -237,6 +271,11 @@ class WorldAccount:
             "created_at": datetime.now(UTC) - timedelta(milliseconds=settlement.duration_ms),
         }
         return UpdateOne({"_id": attempt_id}, {"$setOnInsert": document}, upsert=True)
+
+
+def excusable(limits_of_calls: int) -> int:
+    """How many calls without an answer may raise the limits of a generation whose limits, as computed, add up to this."""
+    return max(FEWEST_EXCUSED, min(MOST_EXCUSED, limits_of_calls))
 
 
 def _inert(data: Mapping[str, object]) -> MongoDocument:

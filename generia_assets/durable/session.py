@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from pymongo import AsyncMongoClient
 
-from generia_assets.durable.account import WorldAccount
+from generia_assets.durable.account import WorldAccount, excusable
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.events import Failed
@@ -205,7 +205,8 @@ async def open_session(
                 partial(new_generation, database, world_id, run, work, assignment.keys, order), patience_seconds=patience
             )
         excused = status.calls_excused if generation.continued else 0
-        account = WorldAccount(database, commits, generation.id, patience=patience, excused=excused)
+        planned = sum(work.call_limits.values()) if work else status.api_call_limits_LLM + status.api_call_limits_images - excused
+        account = WorldAccount(database, commits, generation.id, patience=patience, excusable=excusable(planned), excused=excused)
         await account.cut_off()
         await _count_takeover(commits, generation, status, run, options.max_takeovers)
         stages = StageTracker(generation.stages)

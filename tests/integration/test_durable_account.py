@@ -12,6 +12,7 @@ from generia_assets.durable.collections import HISTORY, STATUS
 from resources.outcomes import BudgetExhaustedError, LostWorldError, PatienceExhaustedError
 from resources.outside import Answer, Api, Call, Settlement, Tokens
 from tests.durable_world import DurableWorld, Run, durable_world
+from tests.slots_tools import until
 
 
 @pytest.fixture
@@ -45,15 +46,46 @@ def account(run: Run) -> WorldAccount:
 async def test_of_a_hundred_calls_at_once_exactly_as_many_are_let_through_as_the_limit_says(
     world: DurableWorld, api: Api, field: str
 ) -> None:
-    """The counter is taken before each call, so that it never passes the limit, and who is refused is told which limit."""
+    """The counter is taken before each call, so that it never passes the limit; when they ended the rest are told which limit."""
     limits(world, **{f"api_call_limits_{field}": 40})
     run = await world.run()
-    answers = await asyncio.gather(*(account(run).reserve(a_call(api)) for _ in range(100)), return_exceptions=True)
-    refused = [answer for answer in answers if isinstance(answer, BaseException)]
-    assert len(answers) - len(refused) == 40
-    assert all(isinstance(error, BudgetExhaustedError) and error.limit == f"api_call_limits_{field}" for error in refused)
+    reserving = [asyncio.create_task(account(run).reserve(a_call(api))) for _ in range(100)]
+    await until(lambda: sum(one.done() for one in reserving) >= 40)
     assert world.status[f"api_calls_made_{field}"] == 40
     assert len(world.status["in_flight"]) == 40
+    through = [one.result() for one in reserving if one.done()]
+    assert len(through) == 40
+    for attempt in through:
+        await account(run).settle(attempt, a_call(api), an_end())
+    answers = await asyncio.gather(*reserving, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, BaseException)]
+    assert len(refused) == 60
+    assert all(isinstance(error, BudgetExhaustedError) and error.limit == f"api_call_limits_{field}" for error in refused)
+    assert world.status[f"api_calls_made_{field}"] == 40
+
+
+async def test_a_full_limit_is_not_exhausted_while_a_call_in_the_air_may_be_given_back(world: DurableWorld) -> None:
+    """With no cap set: the last call meets a 429, and the one that waited for it is made instead of cancelling the world."""
+    limits(world, api_call_limits_LLM=1)
+    run = await world.run()
+    mine = account(run)
+    attempt = await mine.reserve(a_call())
+    waiting = asyncio.create_task(mine.reserve(a_call()))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    await mine.settle(attempt, a_call(), Settlement("rate_limited", 0.0, Tokens(), {}, "429", 1, carried_out=False))
+    assert await waiting
+    assert world.status["api_calls_made_LLM"] == 1
+
+
+async def test_a_platform_call_is_not_sent_by_a_run_that_lost_its_world(world: DurableWorld) -> None:
+    """However long it waited for its turn: at the moment of sending the owner is looked up, and a former one sends nothing."""
+    run = await world.run()
+    former = account(run)
+    assert await former.reserve(a_call(Api.PLATFORM))
+    await world.run("later")
+    with pytest.raises(LostWorldError):
+        await former.reserve(a_call(Api.PLATFORM))
 
 
 async def test_the_dollar_cap_is_never_passed_reservations_included(world: DurableWorld) -> None:
@@ -200,14 +232,11 @@ async def test_what_the_world_waits_for_is_told_once_and_taken_back(world: Durab
     assert world.status["waiting_for"] is None
 
 
-async def test_calls_whose_answer_was_lost_do_not_use_up_the_spare_but_only_so_often(
-    world: DurableWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_calls_whose_answer_was_lost_do_not_use_up_the_spare_but_only_so_often(world: DurableWorld) -> None:
     """What was cut off or timed out stays counted and raises the limit by one, until a generation has had its share of that."""
-    monkeypatch.setattr("generia_assets.durable.account.MOST_EXCUSED", 3)
     limits(world, api_call_limits_LLM=10)
     run = await world.run()
-    book = account(run)
+    book = WorldAccount(run.database, run.commits, run.generation, patience=5, excusable=3)
     for outcome in ("cut_off", "transient", "ok", "transient", "cut_off"):
         attempt = await book.reserve(a_call())
         await book.settle(attempt, a_call(), Settlement(outcome, 0.0, Tokens(), {}, None, 1))

@@ -13,6 +13,7 @@ from resources.outcomes import (
     FatalCallError,
     InvalidAnswerError,
     LostWorldError,
+    ModelMissingError,
     PatienceExhaustedError,
     RateLimitedError,
     RefusedError,
@@ -20,6 +21,7 @@ from resources.outcomes import (
 )
 from resources.outside import Answer, Api, Call, Lane, Outside, Tokens
 from resources.slots import Slots
+from resources.waits import FIRST_WAIT_SECONDS
 from tests.slots_tools import until
 
 WORST = 0.5
@@ -144,6 +146,27 @@ async def test_every_attempt_is_reserved_and_settled(outside, account):
     assert account.settlements[-1].tokens == OK.tokens
 
 
+async def test_a_provider_that_answers_is_not_waited_for_even_if_it_refuses(outside, account):
+    """A refusal that is raised ends what people are told of an outage, as an answer does."""
+    with pytest.raises(RefusedError):
+        await outside.call(call(TransientError("503"), RefusedError("no", reason="SAFETY"), events=account.events), account)
+    assert account.events == ["reserve", "send", "settle", "waiting: 503", "reserve", "send", "settle", "answered"]
+
+
+async def test_an_answer_that_does_not_say_what_it_took_costs_its_worst_case(outside, account):
+    """Unknown is not free."""
+    await outside.call(call(Answer("value", {}, None)), account)
+    assert account.settlements[0].cost_usd == WORST
+
+
+async def test_retry_in_no_time_is_no_permission_to_ask_in_a_circle(outside, account):
+    """A 429 that asks for a wait of nothing is waited out like one that says nothing, and pace alone is no outage to tell of."""
+    began = time.monotonic()
+    await outside.call(call(RateLimitedError("429", retry_after=0.0), OK, events=account.events), account)
+    assert time.monotonic() - began >= FIRST_WAIT_SECONDS / 2
+    assert not [event for event in account.events if event.startswith("waiting")]
+
+
 async def test_an_outage_has_one_beginning(outside, account):
     """The account is told of each failed attempt with the moment of the first one."""
     await outside.call(call(TransientError("503"), TransientError("503"), OK), account)
@@ -159,13 +182,14 @@ async def test_an_outage_has_one_beginning(outside, account):
         (TransientError("refused connection"), False, 0),
         (TransientError("504", in_doubt=True), True, WORST),
         (FatalCallError("400"), True, 0),
+        (ModelMissingError("404"), False, 0),
     ],
-    ids=["429", "refused", "in doubt", "fatal"],
+    ids=["429", "refused", "in doubt", "fatal", "no such model"],
 )
 async def test_what_the_provider_did_not_carry_out_is_given_back(outside, account, error, carried_out, cost):
-    """A 429 and a plain 5xx go back to the budget of calls; a call in doubt is counted, at its worst case."""
-    if isinstance(error, FatalCallError):
-        with pytest.raises(FatalCallError):
+    """A 429, a plain 5xx and a 404 go back to the budget of calls; a call in doubt is counted, at its worst case."""
+    if isinstance(error, (FatalCallError, ModelMissingError)):
+        with pytest.raises(type(error)):
             await outside.call(call(error), account)
     else:
         await outside.call(call(error, OK), account)

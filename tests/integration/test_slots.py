@@ -34,6 +34,24 @@ class Updates(CommandListener):
         pass
 
 
+class Late:
+    """The collection, with answers that come when they are let through: what happens meanwhile can be arranged."""
+
+    def __init__(self, collection):
+        self._collection = collection
+        self.through, self.asked = asyncio.Event(), asyncio.Event()
+        self.through.set()
+
+    async def find_one_and_update(self, *arguments, **options):
+        found = await self._collection.find_one_and_update(*arguments, **options)
+        self.asked.set()
+        await self.through.wait()
+        return found
+
+    async def update_one(self, *arguments, **options):
+        return await self._collection.update_one(*arguments, **options)
+
+
 @pytest.fixture
 async def fleet(mongodb_uri, mongo_database_name):
     async with connect_async(mongodb_uri) as client:
@@ -195,3 +213,30 @@ async def test_a_mistake_of_the_keeper_reaches_those_who_wait(fleet, make):
     await fleet.insert_one({"_id": "slots:llm", "holders": [{"id": "x", "share": "many", "expires_at": later}]})
     with pytest.raises(ValidationError, match="share"):
         await asyncio.wait_for(take(make()), timeout=5)
+
+
+async def test_what_a_process_gives_back_it_does_not_hand_out_before_the_fleet_has_answered(make, fleet):
+    """Two processes together never hold more than the limit, although new calls come while the shares are being settled."""
+    late, limit = Late(fleet), 8
+    giving, wanting = make("giving", limit=limit, collection=late), make("wanting", limit=limit)
+    held = [await take(giving) for _ in range(limit)]
+    waiting = [asyncio.create_task(take(wanting)) for _ in range(limit)]
+    await until(lambda: wanting.view.waiting == limit)
+    late.asked.clear()
+    await late.asked.wait()  # it has heard that others are short
+    late.asked.clear()
+    late.through.clear()
+    for one in held[1:]:
+        await one.aclose()
+    await late.asked.wait()
+    more = [asyncio.create_task(take(giving)) for _ in range(limit)]
+    await until(lambda: giving.view.waiting + giving.view.in_use == limit + 1)
+    await until(lambda: wanting.view.in_use > 0)
+    assert giving.view.in_use + wanting.view.in_use <= limit
+    late.through.set()
+    for task in (*waiting, *more):
+        task.cancel()
+    for got in await asyncio.gather(*waiting, *more, return_exceptions=True):
+        if isinstance(got, AsyncExitStack):
+            await got.aclose()
+    await held[0].aclose()
