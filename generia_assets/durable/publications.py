@@ -2,6 +2,7 @@
 
 Here: the intent, written (fenced, durable) before the call; the answer, written with the task's next commit; and what is done
 about an intent without an answer after a death: the platform is asked for it where it can be read, before anything is sent again.
+Not here: a create whose answer is lost while its run lives on (publisher.py), and how the platform is asked.
 """
 
 from __future__ import annotations
@@ -21,10 +22,9 @@ from resources.mongo import AsyncMongoDatabase
 class Publications:
     """The publications of one world for the run that owns it."""
 
-    def __init__(self, database: AsyncMongoDatabase, commits: Commits, find: Callable[[str], Awaitable[str | None]]) -> None:
+    def __init__(self, database: AsyncMongoDatabase, commits: Commits) -> None:
         self._database = database
         self._commits = commits
-        self._find = find
 
     async def once(
         self,
@@ -34,13 +34,13 @@ class Publications:
         steps: StepLog,
         *,
         resumed: bool,
-        readable: bool,
+        find: Callable[[str], Awaitable[str | None]] | None,
         send: Callable[[str], Awaitable[str]],
     ) -> str:
         """The platform's answer for ``key``: remembered, settled, or by sending now. ``send`` is given the key.
 
-        What ``steps`` has not written yet becomes durable with the intent, before anything is sent. ``readable`` False: what
-        is in doubt is sent again, since a second copy harms nobody (an upload that nothing refers to).
+        What ``steps`` has not written yet becomes durable with the intent, before anything is sent. ``find`` asks the
+        platform; None: what is in doubt is sent again, since a second copy harms nobody (an upload that nothing refers to).
         """
         if resumed:
             known = await patiently(
@@ -48,8 +48,8 @@ class Publications:
             )
             if known is not None:
                 answer = known.get("answer")
-                if answer is None and readable:
-                    answer = await self._find(key)
+                if answer is None and find is not None:
+                    answer = await find(key)
                 if answer is not None:
                     self._answered(key, answer)
                     return str(answer)

@@ -1,7 +1,8 @@
 """The publisher: a task's way to the platform, every creation a publication that is made once.
 
-Here: what each word of ``tasks.tools.Publisher`` means in calls of the platform. Not here: how a publication survives
-(publications.py), and the platform itself (resources/platform.py).
+Here: what each word of ``tasks.tools.Publisher`` means in calls of the platform, and that a create whose answer was lost is
+looked for before it is sent again. Not here: how a publication survives a death (publications.py), and the platform itself
+(resources/platform.py).
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class TaskPublisher:
                 display_name=character.display_name,
                 meta=character.meta,
             )
-            return await self._call("create_character", {"key": key, "display_name": character.display_name}, create)
+            return await self._create("create_character", {"key": key, "display_name": character.display_name}, key, create)
 
         return await self._once("character", send)
 
@@ -111,7 +112,7 @@ class TaskPublisher:
                 media_id=post.media_id,
                 tags=post.tags,
             )
-            return await self._call("create_post", {"key": key, "character_id": post.character_id}, create)
+            return await self._create("create_post", {"key": key, "character_id": post.character_id}, key, create)
 
         return await self._once("post", send)
 
@@ -137,10 +138,25 @@ class TaskPublisher:
         return _STORED.validate_json(await self._once(f"media:{kind}:{digest}", send, readable=False))
 
     async def _once(self, kind: str, send: Callable[[str], Awaitable[str]], *, readable: bool = True) -> str:
-        key, task = f"{self._task.task_id}:{kind}", self._task
-        return await self._publications.once(
-            key, kind, task.task_id, self._steps, resumed=task.resumed, readable=readable, send=send
-        )
+        key, task, find = f"{self._task.task_id}:{kind}", self._task, self._find if readable else None
+        return await self._publications.once(key, kind, task.task_id, self._steps, resumed=task.resumed, find=find, send=send)
+
+    async def _find(self, key: str) -> str | None:
+        """What the platform made under this key, if it did: asked on the one path to the outside, like everything."""
+        return await self._call("find", {"key": key}, partial(self._platform.find, key=key))
+
+    async def _create(self, request_type: str, data: dict[str, object], key: str, create: Callable[[], Awaitable[str]]) -> str:
+        """Create; where an attempt was sent and its answer never came, the next one first looks whether it did its work."""
+        sent = False
+
+        async def once() -> str:
+            nonlocal sent
+            if sent and (found := await self._platform.find(key=key)) is not None:
+                return found
+            sent = True
+            return await create()
+
+        return await self._call(request_type, data, once)
 
     async def _call(self, request_type: str, data: dict[str, object], send: Callable[[], Awaitable[ValueT]]) -> ValueT:
         async def answer() -> Answer[ValueT]:

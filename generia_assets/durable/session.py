@@ -217,7 +217,7 @@ async def open_session(
         await leave_world(database, fence)
         await relay.aclose()
         raise
-    publications = Publications(database, commits, lambda key: providers.platform.find(key=key))
+    publications = Publications(database, commits)
     journal = Journal(
         database,
         commits,

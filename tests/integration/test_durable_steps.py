@@ -110,9 +110,10 @@ async def published(
     send: Callable[[str], Awaitable[str]] | None = None,
     log: StepLog | None = None,
 ) -> str:
-    publications = Publications(run.database, run.commits, platform.find)
+    find = platform.find if readable else None
+    publications = Publications(run.database, run.commits)
     answer = await publications.once(
-        KEY, "post", "task-1", log or steps(run), resumed=resumed, readable=readable, send=send or platform.send
+        KEY, "post", "task-1", log or steps(run), resumed=resumed, find=find, send=send or platform.send
     )
     await run.commits.flush()
     return answer

@@ -1,0 +1,121 @@
+"""Publishing through the one path: what a platform without idempotency keys did is not asked of it a second time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from generia_assets.durable.account import WorldAccount
+from generia_assets.durable.collections import HISTORY, PUBLICATIONS
+from generia_assets.durable.journal import TaskInHand
+from generia_assets.durable.providers import Providers, Timeouts
+from generia_assets.durable.publications import Publications
+from generia_assets.durable.publisher import TaskPublisher
+from generia_assets.durable.steps import StepLog
+from generia_assets.tasks.kinds import TaskType
+from generia_assets.tasks.tools import NewPost
+from resources.breaker import Breaker, BreakerConfig
+from resources.outcomes import TransientError
+from resources.outside import Api, Lane, Outside
+from resources.slots import Slots
+from tests.durable_world import DurableWorld, Run, durable_world
+from tests.slots_tools import until
+
+POST = NewPost(character_id="character-1", caption="Rain again.", media_id="media-1", tags=("rain",))
+
+
+class Keyless:
+    """A platform that makes a post for every create it hears, and can be asked; ``late``: creates it answers too late."""
+
+    def __init__(self, *, late: int = 0, silent: int = 0) -> None:
+        self.posts: list[str] = []
+        self.late = late
+        self.silent = silent
+        """Questions it fails to answer."""
+        self.asked = 0
+
+    async def create_post(self, *, key: str, **post: object) -> str:
+        self.posts.append(key)
+        if self.late:
+            self.late -= 1
+            await asyncio.sleep(60)
+        return f"post-{len(self.posts)}"
+
+    async def find(self, *, key: str) -> str | None:
+        self.asked += 1
+        if self.silent:
+            self.silent -= 1
+            raise TransientError("the platform does not answer")
+        return f"post-{self.posts.index(key) + 1}" if key in self.posts else None
+
+
+@pytest.fixture
+async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[DurableWorld]:
+    async with durable_world(mongodb_uri, mongo_database_name) as world:
+        yield world
+
+
+@pytest.fixture
+async def outside(world: DurableWorld) -> AsyncIterator[Outside]:
+    slots = Slots(world.database.fleet, "platform", limit=4, lease_seconds=30)
+    breaker = Breaker("platform", BreakerConfig(0.5, 20, 5, 0.05, 0.1), lambda state: None)
+    outside = Outside({Api.PLATFORM: Lane(slots, breaker)}, patience_seconds=10)
+    yield outside
+    await outside.aclose()
+
+
+def publisher(run: Run, outside: Outside, platform: Keyless, *, resumed: bool = False) -> TaskPublisher:
+    """The way to this platform of a task that posts, with a time-out short enough for a test."""
+    providers = Providers(
+        outside,
+        gemini=cast("Any", None),
+        roster=cast("Any", None),
+        images=cast("Any", None),
+        platform=cast("Any", platform),
+        timeouts=Timeouts(1, 1, 0.2),
+        max_reasks=0,
+        patience=5,
+    )
+    task = TaskInHand("task-1", TaskType.GENERATE_POST_IMAGE, "c0000-p0000", resumed)
+    steps = StepLog(run.database, run.commits, "task-1", resumed=resumed)
+    account = WorldAccount(run.database, run.commits, run.generation, patience=5)
+    return TaskPublisher("world-1", task, steps, providers, account, Publications(run.database, run.commits))
+
+
+async def test_a_create_whose_answer_never_came_is_looked_for_before_it_is_sent_again(
+    world: DurableWorld, outside: Outside
+) -> None:
+    """The platform makes the post and answers too late: the next attempt finds it, and there is one post."""
+    run, platform = await world.run(), Keyless(late=1)
+    assert await publisher(run, outside, platform).post(POST) == "post-1"
+    await run.commits.flush()
+    assert len(platform.posts) == 1
+    assert platform.asked == 1
+    assert [row["outcome"] for row in world.see[HISTORY].find({"request_type": "create_post"})] == ["transient", "ok"]
+    assert [row["answer"] for row in world.see[PUBLICATIONS].find()] == ["post-1"]
+
+
+async def test_a_create_that_is_answered_is_not_looked_for(world: DurableWorld, outside: Outside) -> None:
+    """Asking costs a call, so nobody is asked without need."""
+    run, platform = await world.run(), Keyless()
+    assert await publisher(run, outside, platform).post(POST) == "post-1"
+    assert (len(platform.posts), platform.asked) == (1, 0)
+
+
+async def test_after_a_death_the_platform_is_asked_on_the_one_path_however_often_it_does_not_answer(
+    world: DurableWorld, outside: Outside
+) -> None:
+    """An outage while a publication in doubt is settled is waited out like any other: recorded, and no failure of the world."""
+    run, platform = await world.run(), Keyless(late=1)
+    dying = asyncio.create_task(publisher(run, outside, platform).post(POST))
+    await until(lambda: platform.posts)
+    dying.cancel()
+    await asyncio.gather(dying, return_exceptions=True)
+    later, platform.silent = await world.run("later"), 2
+    assert await publisher(later, outside, platform, resumed=True).post(POST) == "post-1"
+    await later.commits.flush()
+    assert len(platform.posts) == 1
+    assert [row["outcome"] for row in world.see[HISTORY].find({"request_type": "find"})] == ["transient", "transient", "ok"]
