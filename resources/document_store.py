@@ -90,7 +90,7 @@ class DocumentStore:
             materialization += "+"  # the same run again: what is visible stays until this is whole
         mine = {"world_id": world_id, "materialization": materialization}
         common = {**mine, "fence": stream.fence, "created_at": now}
-        self._do(lambda: collection.delete_many(mine))  # left over by a death in the middle of an earlier try
+        self.patiently(lambda: collection.delete_many(mine))  # left over by a death in the middle of an earlier try
         count = 0
         for batch in _batches(stream.documents):
             writes = [
@@ -101,24 +101,24 @@ class DocumentStore:
                 )
                 for document in (model.model_dump() for model in batch)
             ]
-            self._do(partial(collection.bulk_write, writes, ordered=False))
+            self.patiently(partial(collection.bulk_write, writes, ordered=False))
             count += len(batch)
         if not self._switch(place, world_id, materialization, count, stream.fence):
-            self._do(lambda: collection.delete_many(mine))
+            self.patiently(lambda: collection.delete_many(mine))
             raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it")
         # Not what a later owner is writing at this moment: he switches after us.
         former = {"world_id": world_id, "materialization": {"$ne": materialization}, "fence": {"$lte": stream.fence}}
-        self._do(lambda: collection.delete_many(former))
+        self.patiently(lambda: collection.delete_many(former))
         return count
 
     def read(self, place: Place, world_id: str, model: type[DocumentT]) -> list[DocumentT]:
         """All documents of the world, in order of their keys. Raises ``NotMaterializedError``."""
         for _ in range(TRIES):
             try:
-                return self._do(lambda: list(self.stream(place, world_id, model)))
+                return self.patiently(lambda: list(self.stream(place, world_id, model)))
             except MaterializationReplacedError:
                 continue
-        return self._do(lambda: list(self.stream(place, world_id, model)))
+        return self.patiently(lambda: list(self.stream(place, world_id, model)))
 
     def stream(self, place: Place, world_id: str, model: type[DocumentT], *, prefix: str = "") -> Iterator[DocumentT]:
         """The documents of the world whose keys begin with ``prefix``, in order of their keys, one at a time.
@@ -153,7 +153,7 @@ class DocumentStore:
             if pointer is None:
                 return None
             wanted = {"_id": f"{world_id}:{pointer['materialization']}:{key}"}
-            found = self._do(partial(self.database[place.collection].find_one, wanted))
+            found = self.patiently(partial(self.database[place.collection].find_one, wanted))
             if found is not None:
                 return model.model_validate(found)
             if self._pointer(place, world_id) == pointer:
@@ -166,9 +166,10 @@ class DocumentStore:
         return None if pointer is None else int(pointer["count"])
 
     def _pointer(self, place: Place, world_id: str) -> MongoDocument | None:
-        return self._do(lambda: self.database[POINTERS].find_one({"_id": f"{world_id}:{place.collection}"}))
+        return self.patiently(lambda: self.database[POINTERS].find_one({"_id": f"{world_id}:{place.collection}"}))
 
-    def _do(self, operation: Callable[[], ResultT]) -> ResultT:
+    def patiently(self, operation: Callable[[], ResultT]) -> ResultT:
+        """The operation's result; one that can be repeated is repeated through an outage."""
         return waiting_out(self._patience)(operation)
 
     def _switch(self, place: Place, world_id: str, materialization: str, count: int, fence: int) -> bool:
@@ -182,7 +183,7 @@ class DocumentStore:
         }
         try:
             pointer = {"_id": pointer_id, "fence": {"$lte": fence}}
-            self._do(lambda: self.database[POINTERS].update_one(pointer, {"$set": values}, upsert=True))
+            self.patiently(lambda: self.database[POINTERS].update_one(pointer, {"$set": values}, upsert=True))
         except DuplicateKeyError:  # the pointer exists with a higher fence
             return False
         return True
@@ -196,7 +197,7 @@ class DocumentStore:
         try:
             document = {"_id": world_id, "fence": {"$lte": stream.fence}}
             update = {"$set": values, "$setOnInsert": {"created_at": now}}
-            self._do(lambda: self.database[place.collection].update_one(document, update, upsert=True))
+            self.patiently(lambda: self.database[place.collection].update_one(document, update, upsert=True))
         except DuplicateKeyError:  # the document exists with a higher fence
             raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it") from None
         self._switch(place, world_id, materialization, 1, stream.fence)

@@ -37,6 +37,10 @@ class MongoUnavailableError(ConnectionError):
     """MongoDB did not answer, or is not a replica set. The message says which address and how to start it."""
 
 
+class MongoSilentError(MongoUnavailableError):
+    """MongoDB did not answer: an outage, perhaps a short one."""
+
+
 def mongo_address(uri: str) -> str:
     """The hosts of a URI without user, password and options, for messages."""
     return urlsplit(uri).netloc.rsplit("@", 1)[-1] or "(empty MONGODB_URI)"
@@ -68,7 +72,7 @@ def check_mongo(client: MongoClient[MongoDocument], uri: str) -> None:
         with pymongo.timeout(CONNECT_TIMEOUT_MS / 1000):  # else it is asked again and again for OPERATION_TIMEOUT_MS
             hello = client.admin.command("hello")
     except ConnectionFailure as error:
-        raise MongoUnavailableError(
+        raise MongoSilentError(
             f"MongoDB at {mongo_address(uri)} did not answer ({type(error).__name__}). "
             "Start one with `make dev`, which sets everything up, or point MONGODB_URI at a running replica set."
         ) from None
@@ -87,7 +91,7 @@ _INTERRUPTED = frozenset({10107, 13435, 11600, 11601, 11602, 189, 91})
 
 def is_outage(error: BaseException) -> bool:
     """True for errors that a server which comes back will not repeat."""
-    if isinstance(error, (ConnectionFailure, AutoReconnect, NetworkTimeout, ServerSelectionTimeoutError)):
+    if isinstance(error, (MongoSilentError, ConnectionFailure, AutoReconnect, NetworkTimeout, ServerSelectionTimeoutError)):
         return True
     return isinstance(error, PyMongoError) and (error.timeout or getattr(error, "code", None) in _INTERRUPTED)
 

@@ -2,8 +2,8 @@
 
 Here: the last line of liveness. A killed run is retried by Dagster itself; this catches what Dagster cannot see: an order recorded
 whose run never came, a world whose owner fell silent with no run left, one whose owner lives on although Dagster gave it up and
-forgot to retry it, a world parked by an outage that may be over, a world that a person let go on. Not here: worlds that a person
-stopped or whose budget is used up; those wait for ``generia resume``.
+forgot to retry it, a world parked by an outage that may be over, a world that a person let go on. Worlds that a person stopped or
+whose budget is used up wait for ``generia resume``; so does one whose run was terminated in Dagster and could not say so itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,6 +19,7 @@ from generia_assets.assets.materialized import ASSETS
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION
 from generia_assets.durable.relay import catch_up
+from generia_assets.durable.resuming import note_stop
 from generia_assets.durable.status import Parked, State, WorldStatus
 from generia_assets.partitions import worlds
 from generia_assets.settings import Settings
@@ -76,11 +77,13 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
                 }
                 assets = {world_id: assets_of(database, world) for world_id, world in found.items()}
                 last_runs = [(world, _last_run(context.instance, world_id)) for world_id, world in found.items()]
+                for world in (world for world, last in last_runs if was_stopped(world, last)):
+                    note_stop(database, world.world_id)
                 again = [(world, last) for world, last in last_runs if is_due(world, last, datetime.now(UTC))]
                 if not again:  # worlds first: Kafka may keep this tick waiting
                     told = _caught_up(context, database, kafka, settings)
                     return dg.SkipReason(f"every unfinished world is being worked on{told}")
-        except MongoUnavailableError as error:
+        except (MongoUnavailableError, PyMongoError) as error:
             return dg.SkipReason(str(error))
         return dg.SensorResult(
             run_requests=[order_again(world, last, assets[world.world_id]) for world, last in again],
@@ -135,6 +138,7 @@ def abandoned(
                 "status": State.IN_PROGRESS.value,
                 "parked.kind": Parked.OUTAGE.value,
                 "parked.since": {"$lt": now - timedelta(seconds=outage_retry_seconds)},
+                "parked.until": {"$not": {"$gt": now}},
             },
         ],
     }
@@ -161,10 +165,19 @@ def is_due(world: WorldStatus, last: dg.RunRecord | None, now: datetime) -> bool
     """Whether to order the world now: no run of it is on its way, and none has just failed before it could begin."""
     if last is None:
         return True
-    if last.dagster_run.status in ACTIVE:
+    if last.dagster_run.status in ACTIVE or was_stopped(world, last):
         return False
     futile = last.start_time is not None and last.start_time > world.updated_at.timestamp()  # it never changed anything
     return not futile or now.timestamp() - (last.end_time or 0.0) > FUTILE_RETRY_SECONDS
+
+
+def was_stopped(world: WorldStatus, last: dg.RunRecord | None) -> bool:
+    """Whether somebody terminated the world's run: Dagster calls one that ends without being asked to a failure.
+
+    Such a run may not have been able to say so: it was still queued, or its process was dead.
+    """
+    resumed = world.parked is not None and world.parked.kind == Parked.RESUMED.value
+    return last is not None and last.dagster_run.status is dg.DagsterRunStatus.CANCELED and not resumed
 
 
 def assets_of(database: MongoDatabase, world: WorldStatus) -> tuple[str, ...]:

@@ -84,14 +84,15 @@ def world_content(
             await session.finishing()
 
         worker.run(make)
-        for line in people_lines(store.database, world_id, worker.taken.generation.id):
+        for line in store.patiently(lambda: list(people_lines(store.database, world_id, worker.taken.generation.id))):
             context.log.info(line)
         selected = {key.path[-1] for key in context.selected_asset_keys}
         for name in selected_assets(context):
             if name in selected:
                 yield _output(name, world_id, worker, store, generator)
         if worker.taken.generation.keys:
-            worker.say(lambda session: session.commits.commit(_recounted(store, world_id)))
+            recounted = store.patiently(lambda: _recounted(store, world_id))
+            worker.say(lambda session: session.commits.commit(recounted))
     if context.run.job_name == RERUN_PART:
         made, world = set(selected_assets(context)), World(world_id, store.database, Path(generator.platform.media_dir))
         for check in ALL:
@@ -116,7 +117,8 @@ def _output(
         return with_the_rest(store, world_id, kind, documents) if generation.keys else documents
 
     first = list(islice(results(store.database, world_id, generation.id, kind, patience_seconds=patience), ROWS))
-    metadata = {**results_of(world_id, first), **figures(store.database, world_id, generation.id, kind)}
+    told = store.patiently(lambda: figures(store.database, world_id, generation.id, kind))
+    metadata = {**results_of(world_id, first), **told}
     if (pictures := previews(first, media)) is not None:
         metadata["pictures"] = pictures
     return dg.Output(DocumentStream(made(), fence=worker.taken.commits.fence.epoch), output_name=name, metadata=metadata)

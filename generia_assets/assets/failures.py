@@ -6,6 +6,7 @@ Here: the translation of exceptions into the world's state and into Dagster's ``
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
@@ -14,10 +15,11 @@ from generia_assets.assets.worker import Worker
 from generia_assets.durable.journal import TaskFailedError
 from generia_assets.durable.orders import OrderError
 from generia_assets.durable.ownership import WorldTakenError
+from generia_assets.durable.resuming import STOPPED_MESSAGE
 from generia_assets.durable.session import TooManyTakeoversError
 from generia_assets.durable.status import Parked
 from generia_assets.tasks.init_world_creation import WorldRequestError
-from resources.mongo import MongoUnavailableError
+from resources.mongo import MongoUnavailableError, is_outage
 from resources.outcomes import BudgetExhaustedError, FatalCallError, LostWorldError, PatienceExhaustedError
 
 _SPEAKS_FOR_ITSELF = (
@@ -41,22 +43,32 @@ def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
     cause = root_cause(error)
     if isinstance(cause, (DagsterExecutionInterruptedError, KeyboardInterrupt)):
         if stopped_by_person:
-            worker.say(lambda session: session.parked("stopped; generia resume goes on where it stopped", Parked.STOPPED))
+            worker.say(lambda session: session.parked(STOPPED_MESSAGE, Parked.STOPPED))
         else:
             worker.say(lambda session: session.let_go("interrupted; it is taken up again by itself"))
         return
     message = str(cause) if isinstance(cause, (*_SPEAKS_FOR_ITSELF, BudgetExhaustedError)) else f"{type(cause).__name__}: {cause}"
     if isinstance(cause, LostWorldError):
         raise dg.Failure(str(cause), allow_retries=False) from cause
-    if isinstance(cause, PatienceExhaustedError):
-        worker.say(lambda session: session.parked(str(cause), Parked.OUTAGE))
-        raise dg.Failure(f"{cause}. The world is parked and can be resumed; nothing is lost.", allow_retries=False) from cause
+    if isinstance(cause, PatienceExhaustedError) or (is_outage(cause) and worker.session is not None):
+        until = over_at(cause)
+        again = f". It is tried again at {until:%Y-%m-%d %H:%M} UTC" if until else ""
+        worker.say(lambda session: session.parked(f"{cause}{again}", Parked.OUTAGE, until=until))
+        raise dg.Failure(
+            f"{cause}. The world is parked and can be resumed; nothing is lost{again}.", allow_retries=False
+        ) from cause
     if isinstance(cause, BudgetExhaustedError):
         worker.say(lambda session: session.failed(message, parked=Parked.BUDGET))
     else:
         worker.say(lambda session: session.failed(message))
     if isinstance(cause, (*_SPEAKS_FOR_ITSELF, BudgetExhaustedError)):
         raise dg.Failure(message, allow_retries=False) from cause
+
+
+def over_at(outage: BaseException) -> datetime | None:
+    """When the provider itself said that the outage would be over, if it did."""
+    wait = outage.retry_after if isinstance(outage, PatienceExhaustedError) else None
+    return None if wait is None else datetime.now(UTC) + timedelta(seconds=wait)
 
 
 def root_cause(error: BaseException) -> BaseException:

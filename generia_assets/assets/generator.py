@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from importlib import import_module
 from typing import TypeVar
@@ -31,9 +31,9 @@ from generia_assets.durable.session import Assignment, SessionOptions, WorldSess
 from resources.breaker import Breaker, BreakerConfig
 from resources.document_store import DocumentStore
 from resources.kafka import KafkaResource
-from resources.mongo import AsyncMongoDatabase, connect_async
+from resources.mongo import AsyncMongoDatabase, MongoDatabase, connect_async, waiting_out
 from resources.mongo_resource import MongoResource
-from resources.outcomes import OutsideError
+from resources.outcomes import OutsideError, TransientError
 from resources.outside import Api, Lane, Outside
 from resources.providers import GeminiResource, ImagesResource, PlatformResource
 from resources.slots import Slots
@@ -117,6 +117,16 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             settle_failure(worker, error, stopped_by_person=is_being_stopped(context.instance, context.run.run_id))
             raise
 
+    def read(self, question: Callable[[MongoDatabase], ResultT]) -> ResultT:
+        """The answer to a question that can be asked again. Once the world is taken an outage is waited out, as on the loop."""
+        patience = self.patience_seconds if self._session is not None else 0.0
+        answer: ResultT = waiting_out(patience)(self._asked, question)
+        return answer
+
+    def _asked(self, question: Callable[[MongoDatabase], ResultT]) -> ResultT:
+        with self.mongo.connection() as database:
+            return question(database)
+
     def _running_portal(self) -> BlockingPortal:
         if self._portal is None:
             raise RuntimeError("the generator is used outside of a run")
@@ -131,6 +141,8 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             database = client[self.mongo.database]
             try:
                 providers = await self._providers(database, assignment.run.run_id, stack)
+            except TransientError:
+                raise  # the watchdog orders the world again
             except OutsideError as error:
                 await to_thread.run_sync(self._could_not_begin, assignment.world_id, str(error))
                 raise
@@ -188,7 +200,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
 def is_being_stopped(instance: dg.DagsterInstance, run_id: str) -> bool:
     """Whether somebody asked Dagster to terminate this run; an interruption without that is a deploy or a shutdown."""
     run = instance.get_run_by_id(run_id)
-    return run is not None and run.status == dg.DagsterRunStatus.CANCELING
+    return run is not None and run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
 
 
 def run_is_over(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -96,12 +96,15 @@ def assignment_of(
     Raises ``dg.Failure`` for a form that asks for what is not there; nothing has been changed then.
     """
     world_id, run = context.partition_key, context.run
-    with generator.mongo.connection() as database:
+
+    def looked_up(database: MongoDatabase) -> tuple[str, ...]:
         run_tags.complete(context, database)
-        try:
-            keys = keys_of(context, database)
-        except OrderError as error:
-            raise dg.Failure(str(error), allow_retries=False) from None
+        return keys_of(context, database)
+
+    try:
+        keys = generator.read(looked_up)
+    except OrderError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
     makes = [ASSETS[name].task_type for name in selected_assets(context)]
 
     def new_workload(order: MongoDocument) -> Workload:

@@ -5,9 +5,9 @@ Here: the crossing from one thread to the other, and what an interruption of Dag
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import CancelledError, Future
-from contextlib import suppress
+from concurrent.futures import Future
 from typing import TypeVar
 
 from anyio.from_thread import BlockingPortal
@@ -16,6 +16,10 @@ from generia_assets.durable.session import WorldSession
 
 ResultT = TypeVar("ResultT")
 ArgumentT = TypeVar("ArgumentT")
+
+
+LONGEST_STOP_SECONDS = 20.0
+"""For work that is told to stop. What takes longer is left behind: whatever it still writes is fenced."""
 
 
 class Worker:
@@ -51,12 +55,19 @@ class Worker:
         return await session.work(work(session))
 
     def _wait(self, function: Callable[[ArgumentT], Awaitable[ResultT]], argument: ArgumentT) -> ResultT:
-        future: Future[ResultT] = self._portal.start_task_soon(function, argument)
+        ended = threading.Event()
+
+        async def watched(argument: ArgumentT) -> ResultT:
+            try:
+                return await function(argument)
+            finally:
+                ended.set()
+
+        future: Future[ResultT] = self._portal.start_task_soon(watched, argument)
         try:
             return future.result()
         except BaseException:
             if not future.done():
-                future.cancel()
-                with suppress(CancelledError, Exception):
-                    future.result()
+                future.cancel()  # its result is there at once; the work itself still has to stop
+                ended.wait(LONGEST_STOP_SECONDS)
             raise

@@ -48,12 +48,12 @@ def world_description(
 
         world = worker.run(describe)
         context.instance.add_run_tags(context.run.run_id, run_tags.named(world.name))
-        with generator.mongo.connection() as database:
-            metadata = figures(database, context.partition_key, worker.taken.generation.id, KIND)
+        world_id, generation = context.partition_key, worker.taken.generation.id
+        metadata = generator.read(lambda database: figures(database, world_id, generation, KIND))
         yield dg.Output(
             DocumentStream([world], fence=worker.taken.commits.fence.epoch),
             metadata={
-                **results_of(context.partition_key, [world]),
+                **results_of(world_id, [world]),
                 "name": world.name,
                 "paragraphs": len(world.description.split("\n\n")),
                 "events": len(world.calendar),

@@ -67,8 +67,7 @@ def world_request(
             return await session.journal.perform(None, init_world_creation, parameters)
 
         request = worker.run(check)
-        with generator.mongo.connection() as database:
-            metadata = figures(database, world_id, worker.taken.generation.id, KIND)
+        metadata = generator.read(lambda database: figures(database, world_id, worker.taken.generation.id, KIND))
         yield dg.Output(
             DocumentStream([request], fence=worker.taken.commits.fence.epoch),
             metadata={**results_of(world_id, [request]), **metadata, "users": request.users_count, "posts": request.posts_count},

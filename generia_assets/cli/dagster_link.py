@@ -100,3 +100,9 @@ def end_runs(home: Path, world_id: str) -> int:
         for run in runs:
             instance.run_coordinator.cancel_run(run.run_id)
     return len(runs)
+
+
+def knows_run(home: Path, run_id: str | None) -> bool:
+    """Whether this is the instance that the run belongs to, over or not."""
+    with instance_at(home) as instance:
+        return run_id is not None and instance.has_run(run_id)

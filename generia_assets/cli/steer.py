@@ -14,7 +14,7 @@ import typer
 
 from generia_assets.cli.addresses import addresses, database_at
 from generia_assets.cli.console import CommandError, own_name, results
-from generia_assets.cli.dagster_link import end_runs
+from generia_assets.cli.dagster_link import end_runs, knows_run
 from generia_assets.cli.formats import as_json
 from generia_assets.cli.order_options import Json, World
 from generia_assets.cli.parsers import dollars, whole
@@ -46,7 +46,8 @@ def stop(world: World, json: Json = False) -> None:
     """Stop a world; what exists stays.
 
     Its run is ended through Dagster, wherever DAGSTER_HOME or a running `generia dev` says that is; calls that are in the air are
-    given up, and counted. `resume` goes on where it stopped.
+    given up, and counted. A run that Dagster cannot reach any more loses the world and stops itself. `resume` goes on where it
+    stopped.
     """
     chosen = settings()
     where = addresses(chosen)
@@ -62,10 +63,15 @@ def stop(world: World, json: Json = False) -> None:
                 "terminate the world's run in Dagster's pages"
             )
         ended = end_runs(where.dagster_home, world)
-        if not ended and known.owner.run_id is not None:
+        if not ended and _owned(known) and not knows_run(where.dagster_home, known.owner.run_id):
             raise CommandError(f"DAGSTER_HOME={where.dagster_home} knows no run of world {world}; run {known.owner.run_id} has it")
-        _await_no_owner(database, world)
-        note_stop(database, world)
+        holder = _await_no_owner(database, world)
+        note_stop(database, world, taken_from=holder)
+        now = world_status(database, world)
+        if now is None or not over(now):
+            raise CommandError(f"world {world}: somebody else took it up meanwhile; stop it again")
+        if now.done:
+            raise CommandError(f"world {world} was over before it could be stopped: {now.status.value}")
     if json:
         typer.echo(as_json({"world_id": world, "stopped": True, "runs_ended": ended}))
         return
@@ -92,8 +98,8 @@ def resume(
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
         known = world_status(database, world)
-        if known is not None and over(known):
-            _await_no_owner(database, world)  # it has said its last word, and its run is only tidying up
+        if known is not None and over(known) and (holder := _await_no_owner(database, world)):  # its run is only tidying up
+            raise CommandError(f"run {holder} has not ended within {STOP_S:g} s; see its log in Dagster's pages")
         try:
             retried = resume_world(database, world, Wishes(max_cost_usd, more_calls, retry_failed=retry_failed))
         except ResumeError as error:
@@ -105,13 +111,14 @@ def resume(
     results().print(f"World {world} goes on within about fifteen seconds{again}. To see it: {own_name()} watch {world}")
 
 
-def _await_no_owner(database: MongoDatabase, world: str) -> None:
-    """Return when no living run owns the world any more. Raises ``CommandError`` when that takes longer than ``STOP_S``."""
+def _await_no_owner(database: MongoDatabase, world: str) -> str | None:
+    """Return when no living run owns the world any more; after ``STOP_S`` the run that still does."""
     deadline = time.monotonic() + STOP_S
     while (known := world_status(database, world)) is not None and _owned(known):
         if time.monotonic() > deadline:
-            raise CommandError(f"run {known.owner.run_id} has not ended within {STOP_S:g} s; see its log in Dagster's pages")
+            return known.owner.run_id
         time.sleep(POLL_S)
+    return None
 
 
 def _owned(world: WorldStatus) -> bool:

@@ -210,6 +210,7 @@ async def end(
     *,
     message: str = "",
     parked: Parked | None = None,
+    until: datetime | None = None,
     order_task: str | None = None,
 ) -> None:
     """The world's last word in this run, after everything else has been written.
@@ -221,7 +222,7 @@ async def end(
         "status": state.value,
         "message": message,
         "resumable": state is not State.COMPLETED,
-        "parked": None if parked is None else {"kind": parked.value, "since": now},
+        "parked": None if parked is None else {"kind": parked.value, "since": now, "until": until},
     }
     records = {
         GENERATIONS: [UpdateOne({"_id": generation.id}, {"$set": {"status": state.value, "updated_at": now, "message": message}})]

@@ -39,15 +39,34 @@ def resume_world(database: MongoDatabase, world_id: str, wishes: Wishes) -> int:
         return session.with_transaction(lambda transaction: _resume(database, world_id, wishes, transaction))
 
 
-def note_stop(database: MongoDatabase, world_id: str) -> None:
-    """Note that a person stopped the world, where no run was there to note it (its order was still waiting)."""
-    parked = {"kind": Parked.STOPPED.value, "since": datetime.now(UTC)}
-    message = "stopped; generia resume goes on where it stopped"
-    change_and_tell(
+STOPPED_MESSAGE = "stopped; generia resume goes on where it stopped"
+
+
+def note_stop(database: MongoDatabase, world_id: str, *, taken_from: str | None = None) -> bool:
+    """Note that a person stopped the world, where no run noted it itself: its order was still waiting, or its run is dead.
+
+    ``taken_from``: a run that cannot be reached and still holds the world loses it: whatever it writes afterwards changes nothing,
+    and it stops itself. False where there was nothing to note: the world is over, stopped already, or somebody else's.
+    """
+    now = datetime.now(UTC)
+    nobodys = [{"owner.run_id": None}, {"owner.expires_at": {"$lt": now}}, {"owner.run_id": taken_from}]
+    return change_and_tell(
         database,
-        {"_id": world_id, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "owner.run_id": None},
-        {"parked": parked, "message": message, "updated_at": datetime.now(UTC)},
-        Cancelled(reason="stopped", message=message),
+        {
+            "_id": world_id,
+            "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]},
+            "parked.kind": {"$ne": Parked.STOPPED.value},
+            "$or": nobodys,
+        },
+        {
+            "parked": {"kind": Parked.STOPPED.value, "since": now},
+            "message": STOPPED_MESSAGE,
+            "waiting_for": None,
+            "updated_at": now,
+            "owner.run_id": None,
+            "owner.expires_at": None,
+        },
+        Cancelled(reason="stopped", message=STOPPED_MESSAGE),
     )
 
 

@@ -140,9 +140,9 @@ class WorldSession:
         await end(self.commits, self.generation, self._stages, State.FAILED, message=message, parked=parked)
         self._ended = True
 
-    async def parked(self, message: str, why: Parked) -> None:
-        """The world waits to be resumed; nothing is failed."""
-        await end(self.commits, self.generation, self._stages, State.IN_PROGRESS, message=message, parked=why)
+    async def parked(self, message: str, why: Parked, *, until: datetime | None = None) -> None:
+        """The world waits to be resumed; nothing is failed. ``until``: before this moment nobody tries by himself."""
+        await end(self.commits, self.generation, self._stages, State.IN_PROGRESS, message=message, parked=why, until=until)
         self._ended = True
 
     async def let_go(self, message: str) -> None:

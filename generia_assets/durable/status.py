@@ -1,6 +1,6 @@
 """The status record of a world (R2, R11): the one collection that the platform reads, twice a second, for its progress bar.
 
-Here: its shape, how it begins, and which stages it goes through. Not here: who moves it (commits.py, ownership.py, budget.py),
+Here: its shape, how it begins, and which stages it goes through. Not here: who moves it (commits.py, ownership.py, account.py),
 always by one atomic update, so that its counters agree with the tasks collection at every moment.
 """
 
@@ -69,10 +69,11 @@ class Parked(StrEnum):
 
 
 class Park(BaseModel):
-    """Why a world that is not finished is not being worked on (``Parked``), and since when."""
+    """Why a world that is not finished is not being worked on (``Parked``), since when, and until when if somebody said so."""
 
     kind: str
     since: datetime
+    until: datetime | None = None
 
 
 class Owner(BaseModel):

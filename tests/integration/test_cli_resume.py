@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pymongo import MongoClient
 
-from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
+from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS, WORLD_EVENTS
 from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
 from generia_assets.durable.status import WorldStatus
 from resources.mongo import MongoDatabase, MongoDocument
@@ -45,6 +45,34 @@ def found_by_watchdog(database: MongoDatabase) -> list[str]:
 
 def stopped() -> dict[str, object]:
     return {"parked": {"kind": "stopped", "since": datetime.now(UTC)}, "message": "stopped"}
+
+
+def owner(run_id: str, expires_in: timedelta) -> dict[str, object]:
+    return {"owner": {"run_id": run_id, "epoch": 3, "expires_at": datetime.now(UTC) + expires_in}}
+
+
+def cancelled(database: MongoDatabase, world_id: str) -> int:
+    return database[WORLD_EVENTS].count_documents({"world_id": world_id, "event.event_type": "cancelled"})
+
+
+def test_a_world_whose_run_died_can_be_stopped(database: MongoDatabase) -> None:
+    """The dead run's name in the record keeps nobody from stopping the world; it is told once, however often it is asked for."""
+    world_id = a_world(database, **owner("dead", timedelta(seconds=-1)))
+    assert note_stop(database, world_id)
+    assert not note_stop(database, world_id)
+    assert found_by_watchdog(database) == []
+    assert status_of(database, world_id).owner.run_id is None
+    assert cancelled(database, world_id) == 1
+
+
+def test_a_run_that_cannot_be_reached_loses_the_world_that_is_stopped_and_no_other_run_does(database: MongoDatabase) -> None:
+    """Only the run that was waited for in vain is fenced off; a later owner keeps the world, and the stop is not noted."""
+    world_id = a_world(database, **owner("orphan", timedelta(hours=1)))
+    assert not note_stop(database, world_id)
+    assert not note_stop(database, world_id, taken_from="another")
+    assert note_stop(database, world_id, taken_from="orphan")
+    status = status_of(database, world_id)
+    assert (status.owner.run_id, status.parked.kind if status.parked else None) == (None, "stopped")
 
 
 def test_a_stopped_world_goes_on_only_when_told_to(database: MongoDatabase) -> None:

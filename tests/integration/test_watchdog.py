@@ -13,6 +13,7 @@ import pytest
 from generia_assets.assets.jobs import world_job
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION
+from generia_assets.durable.resuming import Wishes, resume_world
 from generia_assets.durable.status import new_status
 from resources.mongo_resource import MongoResource
 from sensors.run_status import FUTILE_RETRY_SECONDS, build_watchdog
@@ -97,8 +98,24 @@ def test_an_abandoned_world_is_ordered_again_once_for_its_own_generation(
         {"status": "in_progress", "generation": "g1", "owner": owner("dead"), "updated_at": datetime(2999, 1, 1, tzinfo=UTC)},
         {"status": "pending", "updated_at": datetime(2999, 1, 1, tzinfo=UTC)},
         {"status": "in_progress", "generation": "g1", "parked": {"kind": "outage", "since": datetime(2999, 1, 1, tzinfo=UTC)}},
+        {
+            "status": "in_progress",
+            "generation": "g1",
+            "parked": {"kind": "outage", "since": datetime(2026, 1, 1, tzinfo=UTC), "until": datetime(2999, 1, 1, tzinfo=UTC)},
+        },
     ],
-    ids=["completed", "failed", "stopped", "stopped order", "budget", "owned", "just silent", "just ordered", "outage lasts"],
+    ids=[
+        "completed",
+        "failed",
+        "stopped",
+        "stopped order",
+        "budget",
+        "owned",
+        "just silent",
+        "just ordered",
+        "outage lasts",
+        "the day's quota is used up",
+    ],
 )
 def test_a_world_that_waits_for_a_person_or_is_being_worked_on_is_left_alone(worlds: Worlds, values: dict[str, object]) -> None:
     """Stopped, out of budget, failed, finished, alive, or silent for a moment only: no run is asked for."""
@@ -114,6 +131,38 @@ def test_a_world_with_a_run_on_its_way_is_not_ordered_again(worlds: Worlds, stat
     a_run(worlds, "w1", status)
     a_run(worlds, "w1", dg.DagsterRunStatus.CANCELED)  # a newer one that somebody thought better of
     assert set(tick(worlds)) == {"w2"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"status": "pending"},
+        {"status": "in_progress", "generation": "g1", "owner": owner("dead")},
+        {"status": "in_progress", "generation": "g1", "resumable": True},
+        {"status": "in_progress", "generation": "g1", "parked": {"kind": "outage", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
+    ],
+    ids=[
+        "while its first run was queued",
+        "after its process died",
+        "while it was to be taken up",
+        "while it was to be tried again",
+    ],
+)
+def test_a_world_whose_run_was_terminated_in_dagster_is_stopped_and_goes_on_when_resumed(
+    worlds: Worlds, values: dict[str, object]
+) -> None:
+    """Where the run could not say so itself the watchdog notes the stop, once, and orders nothing until a person resumes it."""
+    a_world(worlds, "w1", **values)
+    a_run(worlds, "w1", dg.DagsterRunStatus.CANCELED)
+    for _ in range(2):
+        assert tick(worlds) == {}
+        status = worlds.status("w1")
+        assert status.parked is not None
+        assert status.parked.kind == "stopped"
+        assert status.owner.run_id is None
+    assert worlds.database["world_events"].count_documents({"world_id": "w1", "event.event_type": "cancelled"}) == 1
+    resume_world(worlds.database, "w1", Wishes())
+    assert set(tick(worlds)) == {"w1"}
 
 
 def test_a_long_queue_hides_no_abandoned_world(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
