@@ -66,7 +66,7 @@ def harness(options: Options, console: Console) -> Report:
         figures["damaged"] += damaged
         figures["refused"] += refused
 
-    with House(settings=SETTINGS) as house:
+    with House(settings=SETTINGS, seed=options.seed) as house:
         bench = Bench(house, options.seed)
         for trial in trials(options):
             outcome = bench.run(trial)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import socket
 import sys
@@ -46,11 +47,14 @@ class House:
 
     settings: dict[str, str] = field(default_factory=dict)
     """Variables beside the addresses, by name (see .env)."""
+    seed: int = 1
+    """The ids of the worlds ordered here come from it, and so what is drawn for them and asked."""
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="generia-bench-")))
     parts: dict[str, Child] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
+        self._dice = random.Random(self.seed)
         self.env = {
             **self.settings,
             "GENERIA_DATA_DIR": str(self.folder),
@@ -135,10 +139,10 @@ class House:
 
     def order(self, *, users: int, posts: int, prompt: str = "a city where dreams turn solid until dawn", **more: object) -> str:
         """Send one order as the platform does; return the world's id."""
-        world_id = str(uuid.uuid4())
+        world_id = self._new_id()
         message = {
             "event_type": "task_created",
-            "task_id": str(uuid.uuid4()),
+            "task_id": self._new_id(),
             "task_type": "init_world_creation",
             "world_id": world_id,
             "parameters": {"user_prompt": prompt, "users_count": users, "posts_count": posts, **more},
@@ -150,6 +154,9 @@ class House:
         finally:
             producer.close()
         return world_id
+
+    def _new_id(self) -> str:
+        return str(uuid.UUID(int=self._dice.getrandbits(128), version=4))
 
     def _start(self, name: str, *argv: str) -> str:
         child = self.parts[name] = start(name, [sys.executable, *argv], log_path=self._log(name), env=self.env, cwd=ROOT)

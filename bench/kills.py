@@ -193,7 +193,7 @@ def _death(dice: random.Random, kill: Kill) -> Death:
 def harness(options: Options, console: Console) -> Report:
     """Kill, and see."""
     outcomes: list[Outcome] = []
-    with House(settings=SETTINGS) as house:
+    with House(settings=SETTINGS, seed=options.seed) as house:
         house.start_servers(latency=LATENCY_SECONDS)
         house.start_dagster()
         with house.database() as database:

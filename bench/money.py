@@ -271,7 +271,7 @@ def harness(options: Options, console: Console) -> Report:
     """Run every scenario."""
     logging.disable(logging.WARNING)
     rows, wrong, looks = [], [], 0
-    with House(settings=SETTINGS) as house:
+    with House(settings=SETTINGS, seed=options.seed) as house:
         house.start_servers()
         change_settings(house.env)
         for scenario in Money(house, options).scenarios():

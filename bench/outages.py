@@ -47,7 +47,7 @@ def harness(options: Options, console: Console) -> Report:
     """Take away, give back, and see."""
     lengths = QUICK if options.quick else FULL
     verdicts: list[Verdict] = []
-    with House(settings=SETTINGS) as house:
+    with House(settings=SETTINGS, seed=options.seed) as house:
         house.start_servers(latency=LATENCY_SECONDS)
         with house.database() as database:
             all_cases = Cases(house, database, users=lengths.users, posts=lengths.posts, seed=options.seed)
