@@ -3,7 +3,7 @@
 Here: the measure and the search. The measure is the Jaccard index of two texts' four-letter sequences: it needs no words, so it
 holds for scripts without spaces, and a few exchanged names hardly change it. The search compares only texts that share some of
 their sixteen smallest hashes (min-wise sampling: as large a part of these as of all). Not here: what is done about it
-(assets/checks, tasks/another_self.py); ``text.alike`` compares words and is stricter.
+(assets/checks, tasks/another_self.py); ideas are compared by their words (ideas.py).
 """
 
 from __future__ import annotations

@@ -4,7 +4,9 @@ import pytest
 
 from generia_assets.content import ask_people, ask_posts, ask_world, banlist
 from generia_assets.content.axes import character_axes, posting_axes
+from generia_assets.content.documents import Relationship
 from generia_assets.content.fence import Fence
+from generia_assets.content.ideas import Ideas
 from generia_assets.content.names import Roster
 from generia_assets.content.pictures import neutral_prompt, picture_prompt
 from generia_assets.content.prompt import Prompt
@@ -28,7 +30,7 @@ def prompts_of(language: str, sentence: str) -> dict[str, Prompt]:
         "images": ask_world.world_images(request, world),
         "batch": batch,
         "character": ask_people.character(request, world, a_brief(3, request), known),
-        "ideas": ask_posts.post_batch(request, world, character, known, first=0, numbers=range(1, 7), earlier=()),
+        "ideas": ask_posts.post_batch(request, world, character, known, first=0, numbers=range(1, 7), earlier=Ideas()),
         "post": ask_posts.post(request, world, character, ideas[2], known, ideas),
         "avatar": ask_world.refine_picture(request, world, "avatar", "a scene"),
     }
@@ -49,7 +51,7 @@ def test_requests_of_one_type_go_on_with_the_same_instructions():
     items = []
     for index in (3, 12):
         character, known = a_character(index, request, posts=4 + index), acquaintances_of(index, request, world)
-        items.append(ask_posts.post_batch(request, world, character, known, first=0, numbers=[1, 2], earlier=()).item)
+        items.append(ask_posts.post_batch(request, world, character, known, first=0, numbers=[1, 2], earlier=Ideas()).item)
     assert items[0].split("<person-")[0] == items[1].split("<person-")[0]
     assert len(items[0].split("<person-")[0]) > 1000
 
@@ -133,6 +135,23 @@ def test_a_huge_world_keeps_its_requests_short():
     assert "(1700 more before these)" in prompt.item
 
 
+def test_a_person_of_thousands_of_posts_keeps_their_requests_short():
+    """However many ideas a person has had, the next ten are asked for in some 40,000 characters, whatever the model writes."""
+    request, world = a_request(users=1, posts=10_000), a_world()
+    character = a_character(0, request, posts=10_000)
+    ideas = [
+        a_post_brief(order, character).model_copy(update={"idea": f"Idea {order} " + "of words " * 400}) for order in range(5000)
+    ]
+    known = Ideas(ideas)
+    item = ask_posts.post_batch(
+        request, world, character, (), first=5000, numbers=range(1, 11), earlier=known, made=ideas[4990:]
+    ).item
+    assert len(item) < 40_000
+    assert "5010 are planned already, 4980 come later" in item
+    assert "1. Idea 0 of words" in item
+    assert "(day 4999; complaint) Idea 4999 of words" in item
+
+
 def test_a_character_is_asked_with_draw_and_both_sides_of_every_relation():
     """A person's request carries the concept, the axes, and for each acquaintance name, relation and what lies between."""
     request, world = a_request(), a_world()
@@ -150,7 +169,7 @@ def test_ideas_are_asked_with_a_plan_that_develops():
     request, world = a_request(), a_world()
     character, known = a_character(3, request, posts=14), acquaintances_of(3, request, world)
     earlier = [a_post_brief(order, character) for order in range(10)]
-    item = ask_posts.post_batch(request, world, character, known, first=10, numbers=range(1, 5), earlier=earlier).item
+    item = ask_posts.post_batch(request, world, character, known, first=10, numbers=range(1, 5), earlier=Ideas(earlier)).item
     line = ask_posts.line_of(request, world, character, known)
     assert line.arc in item
     for slot in line.slots[10:]:
@@ -178,6 +197,22 @@ def test_a_post_is_asked_with_voice_form_and_neighbours():
     assert ideas[0].idea not in item
     for order in (1, 2, 3, 4, 5):
         assert ideas[order].idea in item
+
+
+def test_posts_lean_on_the_life_that_was_written():
+    """Ideas and posts are told the whole life story, and of every acquaintance what this very person says of them."""
+    request, world = a_request(), a_world()
+    known = acquaintances_of(3, request, world)
+    ties = [Relationship(username=other.username, relationship_type="kin", description=f"Owes me {other.key}.") for other in known]
+    story = "Woke to wheels on stone.\n\nSold the church pews in a night."
+    character = a_character(3, request).model_copy(update={"background_story": story, "relationships": tuple(ties)})
+    idea = a_post_brief(0, character)
+    batch = ask_posts.post_batch(request, world, character, known, first=0, numbers=[1], earlier=Ideas()).item
+    for item in (batch, ask_posts.post(request, world, character, idea, known, ()).item):
+        assert story in item
+        assert all(f"@{other.username}; {other.summary})" in item for other in known)
+        assert all(f"{other.between}. As they tell it: Owes me {other.key}." in item for other in known)
+    assert story not in ask_posts.post(request, world, character, idea, known, (), softened="SAFETY").item
 
 
 def test_a_softer_request_keeps_the_idea():

@@ -10,7 +10,7 @@ from generia_assets.content.fence import Fence
 from generia_assets.content.mentions import settle_mentions
 from generia_assets.content.names import Roster, fold, username
 from generia_assets.content.numbered import settle
-from generia_assets.content.text import alike, clean, cut, paragraphs
+from generia_assets.content.text import clean, cut, paragraphs
 from tests.unit.worlds import a_brief, a_request
 
 
@@ -33,12 +33,6 @@ def test_a_cut_text_fits_and_ends_at_a_word(text):
 def test_paragraphs_are_counted_as_readers_see_them():
     """Two paragraphs in one piece are two, an empty piece is none."""
     assert paragraphs(["a\n\nb", " ", "c"]) == ("a", "b", "c")
-
-
-def test_near_copies_are_alike_and_others_are_not():
-    """A text with one word changed is a repeat; a text about something else is not."""
-    assert alike("The cart rolled away during lunch again", "the cart rolled away, during lunch, AGAIN!")
-    assert not alike("The cart rolled away during lunch", "Bees moved into the tram")
 
 
 @pytest.mark.parametrize(
