@@ -127,12 +127,14 @@ def test_a_second_request_of_a_batch_knows_the_first_answer():
 
 
 def test_a_huge_world_keeps_its_requests_short():
-    """However many people exist, a batch's request stays below some 30,000 characters."""
+    """However many people exist, a batch's request stays below 40,000 characters: 300 have a line each, 300 a name."""
     request, world = a_request(users=3000, posts=9000), a_world()
     roster = Roster(a_brief(index, request) for index in range(2000))
     prompt = ask_people.character_batch(request, world, first=2000, numbers=range(1, 11), roster=roster)
-    assert len(prompt.item) < 30_000
-    assert "(1700 more before these)" in prompt.item
+    assert len(prompt.item) < 40_000
+    assert "(1400 more before these)" in prompt.item
+    assert "Wicket 1400 Hall, " in prompt.item
+    assert "Wicket 1700 Hall (@wicket_1700): the chock seller" in prompt.item
 
 
 def test_a_person_of_thousands_of_posts_keeps_their_requests_short():

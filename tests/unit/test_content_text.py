@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from generia_assets.content import banlist, data_files, languages
+from generia_assets.content import banlist, data_files, draw, languages
 from generia_assets.content.fence import Fence
+from generia_assets.content.likeness import COPY, NEAR_DUPLICATE
 from generia_assets.content.mentions import settle_mentions
 from generia_assets.content.names import Roster, fold, username
 from generia_assets.content.numbered import settle
@@ -95,15 +96,28 @@ def test_usernames_have_one_shape(raw, stored):
 def test_a_roster_knows_everybody_and_tells_the_latest():
     """Uniqueness holds against everyone who ever came, while what is told stays bounded."""
     request = a_request()
-    roster = Roster(a_brief(index, request) for index in range(500))
-    assert roster.count == 500
+    roster = Roster(a_brief(index, request) for index in range(700))
+    assert roster.count == 700
     assert roster.has("WICKET_0", "nobody")
     assert roster.has("nobody", "wicket 0 hall")
     assert not roster.has("nobody", "Nobody")
-    assert len(roster.names) == Roster.TOLD_NAMES
-    assert roster.names[-1] == "Wicket 499 Hall"
     assert len(roster.latest) == Roster.TOLD_LINES
-    assert roster.untold == 500 - Roster.TOLD_NAMES
+    assert roster.latest[-1].display_name == "Wicket 699 Hall"
+    assert len(roster.names) == Roster.TOLD_NAMES
+    assert roster.names[-1] == f"Wicket {699 - Roster.TOLD_LINES} Hall"
+    assert roster.untold == 700 - Roster.TOLD_NAMES - Roster.TOLD_LINES
+
+
+def test_a_roster_knows_a_concept_again():
+    """A concept with changes is one of the latest people's, a copy is anybody's however long ago, another concept is nobody's."""
+    request = a_request()
+    concepts = [" ".join(draw.code(index, word) for word in range(8)) for index in range(400)]
+    roster = Roster(a_brief(index, request).model_copy(update={"concept": text}) for index, text in enumerate(concepts))
+    nearly = f"{concepts[399][:-9]} whistles"
+    assert roster.told_by(nearly, NEAR_DUPLICATE) == "Wicket 399 Hall"
+    assert roster.told_by(nearly, COPY) == ""
+    assert roster.told_by(concepts[0].upper(), COPY) == roster.told_by(concepts[0], NEAR_DUPLICATE) == "somebody else"
+    assert roster.told_by("Counts the bees at dusk and is one short.", NEAR_DUPLICATE) == ""
 
 
 @pytest.mark.parametrize(
