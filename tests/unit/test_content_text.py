@@ -166,6 +166,61 @@ def test_a_language_of_another_script_than_the_sentence_is_in_doubt():
     assert languages.in_doubt("Quenya", "A town on a tortoise") == ""
 
 
+IN_LATIN_LETTERS = {
+    "Spanish": (
+        "El tranvía no ha pasado desde el martes y la señora del tercero dice que es por las abejas. Fui a la parada con mi "
+        "silla, como todos, y me senté a esperar. A las nueve llegó un hombre con una maleta llena de relojes parados. Nos "
+        "preguntó la hora y nadie quiso dársela, porque aquí la hora se paga. Al final le presté la mía y todavía no me la ha "
+        "devuelto, y ya es de noche."
+    ),
+    "Portuguese": (
+        "O bonde não passa desde terça e a vizinha do terceiro diz que é por causa das abelhas. Fui ao ponto com a minha "
+        "cadeira, como todo mundo, e fiquei esperando. Às nove chegou um homem com uma mala cheia de relógios parados. "
+        "Perguntou as horas e ninguém quis dar, porque aqui a hora se paga. No fim emprestei a minha e até agora ele não me "
+        "devolveu, e já é noite."
+    ),
+    "French": (
+        "Le tram n'est pas passé depuis mardi et la dame du troisième dit que c'est à cause des abeilles. Je suis allé à "
+        "l'arrêt avec ma chaise, comme tout le monde, et j'ai attendu. À neuf heures un homme est arrivé avec une valise pleine "
+        "de montres arrêtées. Il nous a demandé l'heure et personne n'a voulu la lui donner, parce qu'ici l'heure se paie. Je "
+        "lui ai prêté la mienne."
+    ),
+    "German": (
+        "Die Bahn ist seit Dienstag nicht gekommen, und die Frau aus dem dritten Stock sagt, es liegt an den Bienen. Ich bin "
+        "mit meinem Stuhl zur Haltestelle gegangen, wie alle, und habe gewartet. Um neun kam ein Mann mit einem Koffer voller "
+        "stehengebliebener Uhren. Er hat uns nach der Zeit gefragt, und keiner wollte sie ihm geben, weil sie hier etwas "
+        "kostet. Ich habe ihm meine geliehen."
+    ),
+    "Italian": (
+        "Il tram non passa da martedì e la signora del terzo piano dice che è colpa delle api. Sono andato alla fermata con la "
+        "mia sedia, come tutti, e ho aspettato. Alle nove è arrivato un uomo con una valigia piena di orologi fermi. Ci ha "
+        "chiesto l'ora e nessuno ha voluto dargliela, perché qui l'ora si paga. Alla fine gli ho prestato la mia e non me l'ha "
+        "ancora restituita."
+    ),
+    "English": (
+        "The tram has not come since Tuesday and the lady on the third floor says it is because of the bees. I went to the stop "
+        "with my chair, like everybody, and waited. At nine a man arrived with a suitcase full of stopped watches. He asked us "
+        "the time and nobody wanted to give it to him, because here you pay for it. In the end I lent him mine and he has not "
+        "brought it back."
+    ),
+    "Polish": (
+        "Tramwaj nie przyjechał od wtorku, a pani z trzeciego piętra mówi, że to przez pszczoły. Poszedłem na przystanek z "
+        "krzesłem, jak wszyscy, i czekałem. O dziewiątej przyszedł człowiek z walizką pełną zegarków, które stanęły. Zapytał "
+        "nas o godzinę i nikt nie chciał mu jej dać, bo tutaj za godzinę się płaci. W końcu pożyczyłem mu swoją i do tej pory "
+        "jej nie oddał."
+    ),
+}
+
+
+@pytest.mark.parametrize(("language", "text"), IN_LATIN_LETTERS.items())
+def test_a_longer_text_in_another_language_of_the_same_script_is_noticed(language, text):
+    """Every text is foreign in every other language's world, native in its own, and nothing is said of a short or unknown one."""
+    for other in IN_LATIN_LETTERS:
+        assert languages.foreign(text, other) == ("" if other == language else language)
+    assert languages.foreign(text[:120], "English") == ""
+    assert languages.foreign(text, "Quenya") == ""
+
+
 @pytest.mark.parametrize(
     ("text", "language", "found"),
     [
@@ -177,6 +232,14 @@ def test_a_language_of_another_script_than_the_sentence_is_in_doubt():
         ("Смотрителя маяка звали Элара", "Russian", ["смотрител*", "маяк*", "Элара"]),
         ("Знаете, не просто дождь, а роман", "Russian", ["знаете", "не просто … а"]),
         ("Elias", "Finnish", ["Elias"]),
+        (
+            "Weiß jemand, wo die Bürgermeisterin steckt? Es ist nicht der Wind, es ist Greta",
+            "German",
+            ["bürgermeister*", "es ist nicht … es ist", "Greta"],
+        ),
+        ("Bon, la boulangère chuchotait : bien plus qu’un pain", "French", ["bon,", "boulang*", "chuchot*", "bien plus qu'un"]),
+        ("¿Sabéis qué? El farero Elías susurró", "Spanish", ["sabéis qué", "farer*", "Elías", "susurr*"]),
+        ("Gente, não é só um farol, é a Aurora", "Portuguese", ["gente,", "não é só", "farol", "Aurora"]),
     ],
 )
 def test_the_ban_list_finds_what_is_worn_out(text, language, found):
