@@ -111,4 +111,4 @@ async def generate_post(
     if worn:
         # Counted, not asked for again: a worn-out word in one post of many is not worth a call.
         log.info("%s uses what is worn out: %s", post.key, ", ".join(worn))
-    return post
+    return post.model_copy(update={"worn": tuple(worn)})

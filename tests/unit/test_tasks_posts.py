@@ -110,6 +110,15 @@ async def test_a_post_mentions_whom_its_text_names():
     assert (await a_post(a_bench(post_answer(content="nobody listens")), a_post_brief(0, PERSON, (first.username,)))).mentions == ()
 
 
+async def test_what_a_post_trips_over_is_written_down():
+    """Worn-out words in a post are counted with it and not asked for again; those of the user's sentence are none."""
+    bench = a_bench(post_answer(content="And yet the lighthouse whispers to the bees"))
+    assert (await a_post(bench)).worn == ("and yet", "lighthouse", "whisper*")
+    assert len(bench.writer.prompts) == 1
+    wished = a_bench(post_answer(content="The lighthouse whispers"))
+    assert (await a_post(wished, request=a_request("A lighthouse town"))).worn == ("whisper*",)
+
+
 async def test_a_form_that_needs_somebody_never_loses_them():
     """An answer, a quarrel or a thanks names who was drawn for it where the model names nobody, also in a planned idea."""
     person = a_character(3, REQUEST, posts=40)
