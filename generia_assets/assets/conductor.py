@@ -33,6 +33,7 @@ from generia_assets.content.documents import (
     character_index,
     post_key,
 )
+from generia_assets.content.ideas import Ideas
 from generia_assets.content.names import Roster
 from generia_assets.content.shares import BATCH
 from generia_assets.durable.events import LiveEvent, character_created, post_published
@@ -189,7 +190,7 @@ class Conductor:
 
     async def _story(self, character: Character, acquaintances: Sequence[Acquaintance]) -> None:
         """The character's posts: ideas ten at a time in one dialog, each post as soon as its idea is there."""
-        ideas: list[PostBrief] = []
+        ideas = Ideas()
         open_batches = asyncio.Semaphore(OPEN_BATCHES)
         async with asyncio.TaskGroup() as group:
             for first in range(0, character.posts_count, BATCH):
@@ -200,12 +201,11 @@ class Conductor:
                     logger.warning("%s; these posts are not made", error)
                     open_batches.release()
                     continue
-                ideas.extend(batch)
-                told = tuple(ideas[-4 * BATCH :])
-                group.create_task(self._posts(character, acquaintances, batch, told, open_batches))
+                ideas.add(*batch)
+                group.create_task(self._posts(character, acquaintances, batch, ideas.latest, open_batches))
 
     async def _ideas(
-        self, character: Character, acquaintances: Sequence[Acquaintance], first: int, earlier: Sequence[PostBrief]
+        self, character: Character, acquaintances: Sequence[Acquaintance], first: int, earlier: Ideas
     ) -> Sequence[PostBrief]:
         count = min(BATCH, character.posts_count - first)
         key = f"{character.key}-b{first // BATCH:03d}"
@@ -220,7 +220,7 @@ class Conductor:
             self._world,
             character,
             acquaintances,
-            tuple(earlier),
+            earlier,
         )
         return made.briefs
 

@@ -14,7 +14,7 @@ from generia_assets.assets.checks import ALL
 from generia_assets.assets.checks.finding import World
 from generia_assets.assets.conductor import Conductor
 from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
-from generia_assets.assets.description import figures, previews, results_of
+from generia_assets.assets.description import figures, previews, results_of, worn_out_in
 from generia_assets.assets.forms import ContentConfig
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import RERUN_PART
@@ -117,7 +117,12 @@ def _output(
         return with_the_rest(store, world_id, kind, documents) if generation.keys else documents
 
     first = list(islice(results(store.database, world_id, generation.id, kind, patience_seconds=patience), ROWS))
-    told = store.patiently(lambda: figures(store.database, world_id, generation.id, kind))
+    told = store.patiently(
+        lambda: {
+            **figures(store.database, world_id, generation.id, kind),
+            **worn_out_in(store.database, world_id, generation.id, kind),
+        }
+    )
     metadata = {**results_of(world_id, first), **told}
     if (pictures := previews(first, media)) is not None:
         metadata["pictures"] = pictures

@@ -11,7 +11,7 @@ import base64
 import html
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -39,6 +39,8 @@ from generia_assets.settings import settings
 from resources.mongo import MongoDatabase
 
 SAMPLES = 3
+WORN_SHOWN = 8
+"""Entries of the ban list that are named, those met most often."""
 PREVIEWS = 6
 PREVIEW_WIDTH = 220
 """Pixels; a preview is a few kilobytes inside the event, so that the page needs no other server."""
@@ -71,6 +73,28 @@ def figures(database: MongoDatabase, world_id: str, generation: str, kind: Asset
         "output_tokens": dg.MetadataValue.int(int(llm.get("output", 0))),
         "generation": dg.MetadataValue.text(generation),
     }
+
+
+def worn_out(found: Mapping[str, int]) -> dict[str, dg.MetadataValue]:
+    """How often what was made trips over the ban list, and over what most: for whoever tunes prompts and lists."""
+    most = sorted(found, key=lambda entry: (-found[entry], entry))[:WORN_SHOWN]
+    told = ", ".join(f"{entry} ({found[entry]})" for entry in most) or "(nothing)"
+    return {"worn_out": dg.MetadataValue.int(sum(found.values())), "worn_out_most": dg.MetadataValue.text(told)}
+
+
+def worn_out_in(database: MongoDatabase, world_id: str, generation: str, kind: AssetKind) -> dict[str, dg.MetadataValue]:
+    """The same of an asset whose tasks count it themselves (``worn`` of their results); nothing for the others."""
+    if kind.name not in ("character_briefs", "posts"):
+        return {}
+    match = {
+        "world_id": world_id,
+        "generation": generation,
+        "type": kind.task_type.value,
+        "status": State.COMPLETED.value,
+    }
+    group = {"_id": "$result.worn", "count": {"$sum": 1}}
+    rows = database[TASKS].aggregate([{"$match": match}, {"$unwind": "$result.worn"}, {"$group": group}])
+    return worn_out({row["_id"]: row["count"] for row in rows})
 
 
 def results_of(world_id: str, documents: Sequence[Document]) -> dict[str, dg.MetadataValue]:

@@ -6,10 +6,11 @@ import dagster as dg
 
 from generia_assets.assets import run_tags
 from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
-from generia_assets.assets.description import figures, results_of
+from generia_assets.assets.description import figures, results_of, worn_out
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.assets.runs import assignment_of, works_last
+from generia_assets.content import banlist
 from generia_assets.content.documents import WORLD_KEY, WorldDescription, WorldRequest
 from generia_assets.durable.commits import Change
 from generia_assets.durable.session import WorldSession
@@ -50,6 +51,7 @@ def world_description(
         context.instance.add_run_tags(context.run.run_id, run_tags.named(world.name))
         world_id, generation = context.partition_key, worker.taken.generation.id
         metadata = generator.read(lambda database: figures(database, world_id, generation, KIND))
+        told = "\n\n".join((world.name, world.description_short, world.description))
         yield dg.Output(
             DocumentStream([world], fence=worker.taken.commits.fence.epoch),
             metadata={
@@ -58,6 +60,9 @@ def world_description(
                 "paragraphs": len(world.description.split("\n\n")),
                 "events": len(world.calendar),
                 "visual_style": world.visual_style,
+                **worn_out(
+                    dict.fromkeys(banlist.trips(told, world.user_preferences.language, wished=world_request.user_prompt), 1)
+                ),
                 **metadata,
             },
         )

@@ -103,7 +103,7 @@ def character_batch(
         total=request.users_count,
         existing=existing,
         to_come=max(0, request.users_count - existing - len(numbers)),
-        names=(*roster.names, *(brief.display_name for brief in made)),
+        names=roster.names,
         latest=(*roster.latest, *made),
         untold=roster.untold,
         ideas_weighed=IDEAS_WEIGHED,

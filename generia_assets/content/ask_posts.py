@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from generia_assets.content import axes
 from generia_assets.content.documents import Acquaintance, Character, PostBrief, WorldDescription, WorldRequest, character_index
 from generia_assets.content.drafts import IdeasDraft, PostDraft
+from generia_assets.content.ideas import Ideas
 from generia_assets.content.prefix import ask
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.schemas import Shape
@@ -37,6 +38,11 @@ def line_of(
     return storyline(drawn_from, index, character_.posts_count, len(world.calendar), len(acquaintances))
 
 
+def _told_relations(character_: Character) -> dict[str, str]:
+    """What this person says of those they know, by username: with the one thing that really happened between the two."""
+    return {tie.username: tie.description for tie in character_.relationships}
+
+
 def post_batch(
     request: WorldRequest,
     world: WorldDescription,
@@ -45,13 +51,15 @@ def post_batch(
     *,
     first: int,
     numbers: Sequence[int],
-    earlier: Sequence[PostBrief],
+    earlier: Ideas,
+    made: Sequence[PostBrief] = (),
     softened: str = "",
 ) -> Prompt:
     """Asks for the ideas of these ``numbers`` of a batch, counted from 1; number 1 is the post with order ``first``.
 
-    ``earlier`` is every idea of this character that exists, those of this batch included.
+    ``earlier`` are the ideas of this character's former batches, ``made`` those of this batch that an earlier answer gave.
     """
+    existing = earlier.count + len(made)
     line = line_of(request, world, character_, acquaintances)
     return ask(
         request,
@@ -74,14 +82,16 @@ def post_batch(
         ),
         wanted=[(number, line.slots[first + number - 1]) for number in numbers],
         total=character_.posts_count,
-        existing=len(earlier),
-        to_come=max(0, character_.posts_count - len(earlier) - len(numbers)),
+        existing=existing,
+        to_come=max(0, character_.posts_count - existing - len(numbers)),
         arc=line.arc,
         ideas_weighed=IDEAS_WEIGHED,
         character=character_,
         axes=axes.posting_axes(request.seed, character_index(character_.key), character_.selves),
         acquaintances=acquaintances,
-        earlier=earlier,
+        relations=_told_relations(character_),
+        long_before=earlier.spread,
+        latest=(*earlier.latest, *made),
         softened=softened,
     )
 
@@ -113,6 +123,7 @@ def post(
         character=character_,
         axes=axes.posting_axes(request.seed, character_index(character_.key), character_.selves),
         acquaintances=acquaintances,
+        relations=_told_relations(character_),
         brief=brief,
         form=slot.form,
         length=slot.length,

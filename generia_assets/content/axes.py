@@ -6,6 +6,7 @@ a plain random draw repeats itself too (among ten people and ten ages, four ages
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from generia_assets.content import data_files, draw
@@ -19,14 +20,19 @@ def _order(seed: int, axis: str, size: int, block: int) -> tuple[int, ...]:
     return tuple(order)
 
 
-def value(seed: int, axis: Axis, index: int) -> str:
-    """What the axis gives the character with this index.
+def dealt(seed: int, axis: str, values: Sequence[str], index: int) -> str:
+    """What is dealt to the character with this index of the ``values`` of what is called ``axis``.
 
-    Latin-square-like: every block of ``len(axis.values)`` characters gets each value exactly once, in an order of its own,
+    Latin-square-like: every block of ``len(values)`` characters gets each value exactly once, in an order of its own,
     drawn apart for each axis so that values of two axes do not travel together. Needs no other character's draw.
     """
-    size = len(axis.values)
-    return axis.values[_order(seed, axis.name, size, index // size)[index % size]]
+    size = len(values)
+    return values[_order(seed, axis, size, index // size)[index % size]]
+
+
+def value(seed: int, axis: Axis, index: int) -> str:
+    """What the axis gives the character with this index."""
+    return dealt(seed, axis.name, axis.values, index)
 
 
 def self_seed(seed: int, index: int, selves: int) -> int:

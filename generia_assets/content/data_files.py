@@ -64,14 +64,14 @@ class PostForm(_File):
 
 
 class Beats(_File):
-    """What a post does in a character's story, by its place in it."""
+    """What a post can do in a character's story, by its place in it."""
 
-    first: str
-    early: str
-    middle: str
-    late: str
-    last: str
-    only: str
+    first: tuple[str, ...] = Field(min_length=1)
+    early: tuple[str, ...] = Field(min_length=1)
+    middle: tuple[str, ...] = Field(min_length=1)
+    late: tuple[str, ...] = Field(min_length=1)
+    last: tuple[str, ...] = Field(min_length=1)
+    only: tuple[str, ...] = Field(min_length=1)
 
 
 class PostKinds(_File):

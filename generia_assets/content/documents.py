@@ -252,6 +252,7 @@ class Post(Document):
     mentions: tuple[str, ...]
     location: str
     time_of_day: str
+    worn: tuple[str, ...] = Field(default=(), description="entries of the ban list that the text trips over, for counting")
     deleted_reason: str = Field(default="", description="why this is a placeholder for refused content, or ''")
 
 

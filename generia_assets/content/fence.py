@@ -16,6 +16,12 @@ from generia_assets.content.text import clean
 _TAG_START = re.compile(r"(?:[<＜﹤‹⟨〈]|&lt;?)+(?=[\s/\\]*[^\W\d])")
 
 
+def defused(text: str) -> str:
+    """The text with everything that looks like the start of a tag made harmless: for what is quoted amid instructions."""
+    # A bracket that starts no tag ("<3", "a < 5") stays as it is.
+    return _TAG_START.sub("(", clean(text))
+
+
 @dataclass(frozen=True)
 class Fence:
     """Tags of one world. Their code is drawn from the world's seed, so nobody who writes a sentence can know it."""
@@ -29,9 +35,7 @@ class Fence:
 
     def neutral(self, text: str) -> str:
         """The text with everything that looks like the start of a tag defused, and without the code should it occur."""
-        without_code = re.sub(re.escape(self.code), "", clean(text), flags=re.IGNORECASE)
-        # A bracket that starts no tag ("<3", "a < 5") stays as it is.
-        return _TAG_START.sub("(", without_code)
+        return defused(re.sub(re.escape(self.code), "", clean(text), flags=re.IGNORECASE))
 
     def around(self, name: str, text: str) -> str:
         """The text between an opening and a closing tag with this name."""

@@ -31,6 +31,10 @@ _ALSO = {"Kana": ("Han",), "Hangul": ("Han",)}
 NATIVE_SHARE = 0.5
 """Least share of a text's letters that must be of its language's script; the rest may be brand names, usernames, quotations."""
 
+PROSE = 50
+"""Words from which on a text tells its language by its frequent words."""
+_FREQUENT_SHARE = 0.1
+
 
 def script_share(text: str, script: str) -> float:
     """The share (0 to 1) of the text's letters of known scripts that are of this one; 1 for a text without letters."""
@@ -91,6 +95,24 @@ def in_doubt(named: str, sentence: str) -> str:
     """
     seems, script = guess(sentence), checked_script(named)
     return seems.name if seems and script and script != seems.script else ""
+
+
+def foreign(text: str, language: str) -> str:
+    """The language of the same script that a longer text is plainly in instead of this one; '' in doubt, and for unknown ones.
+
+    By how many of its words are a language's most frequent ones: a tenth and more in its own language, half of that and less in
+    any other, in every pair of the list (tests/unit/test_content_text.py).
+    """
+    known, words = find(language), re.findall(r"\w+", text.casefold())
+    if known is None or len(words) < PROSE:
+        return ""
+    shares = {
+        other.name: sum(word in other.words for word in words) / len(words)
+        for other in data_files.languages()
+        if other.script == known.script
+    }
+    likely = max(shares, key=lambda name: shares[name])
+    return likely if shares[likely] >= _FREQUENT_SHARE and shares[known.name] < shares[likely] / 2 else ""
 
 
 def is_native(text: str, script: str) -> bool:

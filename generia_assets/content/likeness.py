@@ -3,7 +3,7 @@
 Here: the measure and the search. The measure is the Jaccard index of two texts' four-letter sequences: it needs no words, so it
 holds for scripts without spaces, and a few exchanged names hardly change it. The search compares only texts that share some of
 their sixteen smallest hashes (min-wise sampling: as large a part of these as of all). Not here: what is done about it
-(assets/checks, tasks/another_self.py); ``text.alike`` compares words and is stricter.
+(assets/checks, tasks); ideas are compared by their words (ideas.py).
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ whose one sentence of three were exchanged is between 0.6 and 0.85, in English, 
 writes from few templates, repeats itself: of 150 of its posts two thirds lie between 0.3 and 0.6 from their nearest, one in six
 above, and five are the very same; its concepts stay below 0.5.
 """
+COPY = 1.0
+"""Likeness of two texts that differ in case and punctuation at most."""
 MOST_COMPARED = 20_000
 """Texts looked at, the first ones; about 40 MB of posts."""
 
@@ -46,7 +48,8 @@ class Pair:
     likeness: float
 
 
-def _sequences(text: str) -> set[int]:
+def sequences(text: str) -> set[int]:
+    """The text's four-letter sequences as numbers, for whoever compares one text with many."""
     letters = _BETWEEN_WORDS.sub(" ", text.casefold()).strip().encode("utf-16-le", "ignore")
     width = 2 * _LENGTH
     return {crc32(letters[place : place + width]) for place in range(0, max(2, len(letters) - width + 2), 2)}
@@ -54,10 +57,11 @@ def _sequences(text: str) -> set[int]:
 
 def likeness(one: str, other: str) -> float:
     """How like two texts are, from 0 (no sequence in common) to 1 (the same but for case and punctuation)."""
-    return _jaccard(_sequences(one), _sequences(other))
+    return share(sequences(one), sequences(other))
 
 
-def _jaccard(left: set[int], right: set[int]) -> float:
+def share(left: set[int], right: set[int]) -> float:
+    """The likeness of two texts by their ``sequences``."""
     return len(left & right) / len(left | right)
 
 
@@ -77,12 +81,12 @@ def near_duplicates(texts: Iterable[tuple[str, str]], threshold: float = NEAR_DU
             found.append(Pair(key, first[text], 1.0))
             continue
         first[text] = key
-        sequences = _sequences(text)
-        sample = nsmallest(_SAMPLE, sequences)
+        mine = sequences(text)
+        sample = nsmallest(_SAMPLE, mine)
         shared = Counter(place for number in sample for place in holders[number])
         fewest = min(_FEWEST_SHARED, len(sample))
         near = [known[place] for place, count in shared.most_common(_NEAREST) if count >= fewest]
-        pairs = [Pair(key, other, _jaccard(sequences, _sequences(theirs))) for other, theirs in near]
+        pairs = [Pair(key, other, share(mine, sequences(theirs))) for other, theirs in near]
         if pairs and (nearest := max(pairs, key=lambda pair: pair.likeness)).likeness >= threshold:
             found.append(nearest)
         for number in sample:

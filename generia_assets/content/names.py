@@ -1,6 +1,6 @@
 """Names: one shape for usernames, one way to compare, one memory of who exists.
 
-Here: uniqueness inside a world (R4). Not here: which names are worn out (banlist.py).
+Here: uniqueness inside a world (R4), of names and of concepts. Not here: which names are worn out (banlist.py).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from generia_assets.content.documents import CharacterBrief
+from generia_assets.content.likeness import sequences, share
 from generia_assets.content.text import one_line
 
 USERNAME_LIMIT = 30
@@ -34,19 +35,22 @@ class Roster:
     """Who exists in a world so far: every name, and the latest people in one line each.
 
     Grows batch by batch, so that the check of a name costs the same in a world of ten and of a hundred thousand. Keeps
-    whole briefs only of the latest people, and two short strings of everybody else.
+    whole briefs only of the latest people (some 30 kB each, with what they are compared by), and of everybody else two short
+    strings and a number.
     """
 
+    TOLD_LINES = 300
+    """People told with their one line at most, the latest ones: about 25 tokens each, so at most 7,500 for ten people, as much
+    again as the rest of the request. Most worlds are smaller and told in full; beyond, models overlook what is amid a list."""
     TOLD_NAMES = 300
-    """Names told to the model at most, the latest ones (about 1,500 tokens)."""
-    TOLD_LINES = 40
-    """People told with their one line at most, the latest ones."""
+    """People before these who are told by name alone (about 1,500 tokens)."""
 
     def __init__(self, briefs: Iterable[CharacterBrief] = ()) -> None:
         self._usernames: set[str] = set()
         self._display_names: set[str] = set()
         self._names: deque[str] = deque(maxlen=self.TOLD_NAMES)
-        self._latest: deque[CharacterBrief] = deque(maxlen=self.TOLD_LINES)
+        self._latest: deque[tuple[CharacterBrief, set[int]]] = deque()
+        self._concepts: set[int] = set()
         self.count = 0
         self.add(*briefs)
 
@@ -55,25 +59,36 @@ class Roster:
         for brief in briefs:
             self._usernames.add(fold(brief.username))
             self._display_names.add(fold(brief.display_name))
-            self._names.append(brief.display_name)
-            self._latest.append(brief)
+            self._concepts.add(hash(fold(brief.concept)))
+            self._latest.append((brief, sequences(brief.concept)))
+            if len(self._latest) > self.TOLD_LINES:
+                self._names.append(self._latest.popleft()[0].display_name)
             self.count += 1
 
     def has(self, username_: str, display_name: str) -> bool:
         """Whether somebody has this username or this display name already, whatever case and accents."""
         return fold(username_) in self._usernames or fold(display_name) in self._display_names
 
+    def told_by(self, concept: str, threshold: float) -> str:
+        """Who is told by this concept already: one of the latest whose own is so like it, or anybody whose own is the same.
+
+        '' for nobody; ``threshold`` as in likeness.py, 1 for copies only.
+        """
+        mine = sequences(concept)
+        like = (brief.display_name for brief, theirs in self._latest if share(mine, theirs) >= threshold)
+        return next(like, "somebody else" if hash(fold(concept)) in self._concepts else "")
+
     @property
     def names(self) -> tuple[str, ...]:
-        """The display names to tell, oldest first; at most ``TOLD_NAMES``."""
+        """The display names of those before the latest, oldest first; at most ``TOLD_NAMES``."""
         return tuple(self._names)
 
     @property
     def latest(self) -> tuple[CharacterBrief, ...]:
         """The latest people, oldest first; at most ``TOLD_LINES``."""
-        return tuple(self._latest)
+        return tuple(brief for brief, _ in self._latest)
 
     @property
     def untold(self) -> int:
         """How many people are too long ago to be told by name."""
-        return self.count - len(self._names)
+        return self.count - len(self._names) - len(self._latest)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from generia_assets.content.fence import defused
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -30,8 +32,11 @@ class Prompt:
         return tuple(part for part in (self.world, self.item, again) if part)
 
     def with_complaints(self, *complaints: str) -> Prompt:
-        """The same request, with what was wrong about the last answer."""
-        return replace(self, complaints=(*self.complaints, *complaints))
+        """The same request, with what was wrong about the last answer.
+
+        A complaint quotes names and ideas of the model, and a refusal's reason: no tag in them opens or closes anything.
+        """
+        return replace(self, complaints=(*self.complaints, *map(defused, complaints)))
 
     def with_more_room(self, factor: float = 2.0, ceiling: int = 65_536) -> Prompt:
         """The same request with more output tokens, for an answer that was cut short."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import jinja2
 
 from generia_assets.content.fence import Fence
-from generia_assets.content.text import one_line, sentence
+from generia_assets.content.text import cut, one_line, sentence
 
 FOLDER = Path(__file__).parent / "prompts"
 
@@ -40,6 +40,7 @@ def environment() -> jinja2.Environment:
     result.filters["fenced"] = _fenced
     result.filters["sentence"] = sentence
     result.filters["one_line"] = one_line
+    result.filters["cut"] = cut
     return result
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from generia_assets.content import data_files, draw
+from generia_assets.content import axes, data_files, draw
 from generia_assets.content.data_files import PostForm
 
 _EVENT_SHARE = 0.4
@@ -38,7 +38,7 @@ class Storyline:
     slots: tuple[Slot, ...]
 
 
-def _beat(order: int, total: int) -> str:
+def _beats(order: int, total: int) -> tuple[str, ...]:
     beats = data_files.post_kinds().beats
     if total == 1:
         return beats.only
@@ -54,12 +54,12 @@ def _beat(order: int, total: int) -> str:
 def storyline(seed: int, index: int, posts: int, events: int, people: int) -> Storyline:
     """The plan of the ``posts`` of the character with this index, in a world with ``events``, who knows ``people`` others.
 
-    No form comes twice before every form came once; events keep the order of the calendar, so a character's posts move
-    forward in time.
+    No form comes twice before every form came once, no arc before so many people had every other; events keep the order of the
+    calendar, so a character's posts move forward in time.
     """
     kinds = data_files.post_kinds()
     lot = draw.lot(seed, "storyline", index)
-    arc = lot.choice(kinds.arcs)
+    arc = axes.dealt(seed, "arc", kinds.arcs, index)
     possible = [form for form in kinds.forms if people or not form.needs_someone]
     forms: list[PostForm] = []
     lengths: list[str] = []
@@ -80,7 +80,7 @@ def storyline(seed: int, index: int, posts: int, events: int, people: int) -> St
             length=lengths[order],
             event=event_of.get(order, 0),
             partner=lot.randrange(people) + 1 if people and (forms[order].needs_someone or lot.random() < _PARTNER_SHARE) else 0,
-            beat=_beat(order, posts),
+            beat=draw.lot(seed, "beat", index, order).choice(_beats(order, posts)),
         )
         for order in range(posts)
     )

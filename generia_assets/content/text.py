@@ -1,6 +1,7 @@
-"""Text as it may be stored and published: cleaned, cut at a word, compared.
+"""Text as it may be stored and published: cleaned, cut at a word.
 
-Here: what is done to strings from users and models. Not here: languages (languages.py), names (names.py).
+Here: what is done to strings from users and models. Not here: languages (languages.py), names (names.py), which texts
+are alike (ideas.py, likeness.py).
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ _NEVER = re.compile(
     "\ud800-\udfff"  # lone surrogates: cannot be written as UTF-8, so neither stored nor sent
     "]"
 )
-_WORD = re.compile(r"\w+")
 
 
 def clean(text: str) -> str:
@@ -54,17 +54,3 @@ def sentence(text: str) -> str:
 def paragraphs(pieces: Iterable[str]) -> tuple[str, ...]:
     """The paragraphs in these pieces: an answer may put two into one, or leave one empty."""
     return tuple(part.strip() for piece in pieces for part in re.split(r"\n\s*\n", piece) if part.strip())
-
-
-LIKENESS = 0.85
-"""Share of words two texts have in common from which they say the same."""
-COPY = 1.0
-"""All words in common."""
-
-
-def alike(one: str, other: str, threshold: float = LIKENESS) -> bool:
-    """True when two texts say the same with nearly the same words (Jaccard index of their words)."""
-    left, right = set(_WORD.findall(one.casefold())), set(_WORD.findall(other.casefold()))
-    if not left or not right:
-        return one.strip() == other.strip()
-    return len(left & right) >= threshold * len(left | right)

@@ -10,6 +10,7 @@ from generia_assets.content import ask_people, banlist
 from generia_assets.content.axes import character_axes
 from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest, character_key
 from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, in_language
+from generia_assets.content.likeness import COPY, NEAR_DUPLICATE
 from generia_assets.content.names import Roster, username
 from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
@@ -24,7 +25,8 @@ log = logging.getLogger(__name__)
 MOST_ANSWERS = 6
 """Answers asked for one batch before it has failed."""
 STRICT_ANSWERS = 3
-"""Answers in which a worn-out name is sent back. After them it is taken: a dull name is better than no world."""
+"""Answers in which a worn-out name, or a concept much like another, is sent back. After them only copies are: a dull person is
+better than no world."""
 
 
 class CharacterBatchParameters(TaskParameters):
@@ -46,13 +48,15 @@ class CharacterBriefs(BaseModel):
     worn: tuple[str, ...] = ()
 
 
-def _objection(number: int, draft: ConceptDraft, taken: tuple[Roster, Roster], worn: list[str]) -> str:
-    """Why this person cannot be taken as they are, or ''."""
+def _objection(number: int, draft: ConceptDraft, taken: tuple[Roster, Roster], worn: list[str], likeness: float) -> str:
+    """Why this person cannot be taken as they are, or ''. ``likeness``: from which on a concept tells somebody who exists again."""
     handle = username(draft.username)
     if not handle:
         return complaint("nameless", number=number, name=draft.username)
     if any(roster.has(handle, draft.display_name) for roster in taken):
         return complaint("taken", number=number, name=f"{draft.display_name} (@{handle})")
+    if told := next(filter(None, (roster.told_by(draft.concept, likeness) for roster in taken)), ""):
+        return complaint("same_person", number=number, name=told)
     if worn:
         return complaint("worn", number=number, name=draft.display_name, found=worn)
     return ""
@@ -69,8 +73,9 @@ async def generate_character_batch(
 ) -> CharacterBriefs:
     """Invent exactly the people asked for; ``roster`` knows everybody of the earlier batches.
 
-    Too few are asked for again, too many cut, names that exist or are worn out asked for again with the reason. ``former``: the one
-    person who becomes somebody else and keeps the name. Raises InvalidAnswerError when ``MOST_ANSWERS`` answers did not suffice.
+    Too few are asked for again, too many cut, names that exist or are worn out and people who exist asked for again with the
+    reason. ``former``: the one person who becomes somebody else and keeps the name. Raises InvalidAnswerError when ``MOST_ANSWERS``
+    answers did not suffice.
     """
     language = world.user_preferences.language
     if former is not None:
@@ -100,7 +105,8 @@ async def generate_character_batch(
         for number, person in settled.items():
             names = f"{person.display_name} {person.username.replace('_', ' ')}"
             worn = banlist.name_trips(names, language, wished=request.user_prompt) if answer < STRICT_ANSWERS else []
-            objection = _objection(number, person, (roster, made_names), worn)
+            likeness = NEAR_DUPLICATE if answer < STRICT_ANSWERS else COPY
+            objection = _objection(number, person, (roster, made_names), worn, likeness)
             if objection:
                 complaints.append(objection)
                 continue

@@ -30,6 +30,9 @@ def _hashtags(tags: Iterable[str]) -> tuple[str, ...]:
 def post_of(draft: PostDraft, brief: PostBrief, character: Character, acquaintances: Sequence[Acquaintance], softened: str) -> Post:
     """The document of a draft. Every mention in it exists; ``softened`` says for which refusal it was asked for again."""
     content, found = settle_mentions(draft.content, (other.username for other in acquaintances))
+    # Whom the idea names is asked for with @; some texts name them as friends do. Whom the text leaves out is not mentioned.
+    folded = content.casefold()
+    by_name = [other.username for other in acquaintances if other.display_name.casefold() in folded]
     note = f" [asked for again in softer words: moderation had refused it ({softened})]" if softened else ""
     return Post(
         key=brief.key,
@@ -44,7 +47,7 @@ def post_of(draft: PostDraft, brief: PostBrief, character: Character, acquaintan
         hashtags=_hashtags(draft.hashtags),
         mood=draft.mood,
         context=draft.context + note,
-        mentions=tuple(dict.fromkeys((*found, *brief.mentions))),
+        mentions=tuple(dict.fromkeys((*found, *(name for name in by_name if name in brief.mentions)))),
         location=draft.location,
         time_of_day=draft.time_of_day,
     )
@@ -108,4 +111,4 @@ async def generate_post(
     if worn:
         # Counted, not asked for again: a worn-out word in one post of many is not worth a call.
         log.info("%s uses what is worn out: %s", post.key, ", ".join(worn))
-    return post
+    return post.model_copy(update={"worn": tuple(worn)})

@@ -16,11 +16,12 @@ from generia_assets.content.documents import (
     post_key,
 )
 from generia_assets.content.drafts import IdeaDraft, IdeasDraft, in_language
+from generia_assets.content.ideas import COPY, LIKENESS, Ideas
 from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH
 from generia_assets.content.storyline import Slot
-from generia_assets.content.text import COPY, LIKENESS, alike, cut
+from generia_assets.content.text import cut
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
 from generia_assets.tasks.tools import Tools
 from resources.outcomes import InvalidAnswerError, RefusedError
@@ -48,6 +49,11 @@ class PostBriefs(BaseModel):
     briefs: tuple[PostBrief, ...]
 
 
+def _addressed(slot: Slot, acquaintances: Sequence[Acquaintance]) -> tuple[str, ...]:
+    """Who is drawn for a form that cannot do without somebody (an answer, a quarrel): "the named person" has to have a name."""
+    return (acquaintances[slot.partner - 1].username,) if slot.form.needs_someone and slot.partner else ()
+
+
 def _brief(
     draft: IdeaDraft, slot: Slot, character: Character, world: WorldDescription, acquaintances: Sequence[Acquaintance]
 ) -> PostBrief:
@@ -62,11 +68,13 @@ def _brief(
         idea=draft.idea,
         form=slot.form.name,
         event=world.calendar[draft.event - 1].name if 0 < draft.event <= len(world.calendar) else "",
-        mentions=tuple(dict.fromkeys(mentions)),
+        mentions=tuple(dict.fromkeys(mentions)) or _addressed(slot, acquaintances),
     )
 
 
-def planned_brief(slot: Slot, character: Character, world: WorldDescription, reason: str) -> PostBrief:
+def planned_brief(
+    slot: Slot, character: Character, world: WorldDescription, acquaintances: Sequence[Acquaintance], reason: str
+) -> PostBrief:
     """The idea that the plan itself holds, for one that moderation refuses to have written: a form and a place in the story."""
     event = world.calendar[slot.event - 1] if slot.event else None
     return PostBrief(
@@ -78,6 +86,7 @@ def planned_brief(slot: Slot, character: Character, world: WorldDescription, rea
         idea=f"{slot.form.name}: {slot.form.how}. In the story: {slot.beat}. Something small, seen on an ordinary day.",
         form=slot.form.name,
         event=event.name if event else "",
+        mentions=_addressed(slot, acquaintances),
         moderation=f"the model's ideas were refused by moderation: {reason}",
     )
 
@@ -90,7 +99,7 @@ async def generate_post_batch(
     world: WorldDescription,
     character: Character,
     acquaintances: Sequence[Acquaintance],
-    earlier: Sequence[PostBrief],
+    earlier: Ideas,
 ) -> PostBriefs:
     """Plan exactly the posts asked for; ``earlier`` are all ideas of this character's former batches.
 
@@ -99,6 +108,7 @@ async def generate_post_batch(
     """
     slots = ask_posts.line_of(request, world, character, acquaintances).slots
     made: dict[int, PostBrief] = {}
+    made_ideas = Ideas()
     complaints: list[str] = []
     softened = ""
     refusals = 0
@@ -112,7 +122,8 @@ async def generate_post_batch(
             acquaintances,
             first=parameters.first,
             numbers=missing,
-            earlier=(*earlier, *(made[number] for number in sorted(made))),
+            earlier=earlier,
+            made=[made[number] for number in sorted(made)],
             softened=softened,
         ).with_complaints(*complaints)
         try:
@@ -120,8 +131,9 @@ async def generate_post_batch(
         except RefusedError as refusal:
             refusals += 1
             if refusals == MOST_REFUSALS:
-                planned = {n: planned_brief(slots[parameters.first + n - 1], character, world, refusal.reason) for n in missing}
-                made |= planned
+                for number in missing:
+                    slot = slots[parameters.first + number - 1]
+                    made[number] = planned_brief(slot, character, world, acquaintances, refusal.reason)
                 return PostBriefs(briefs=tuple(made[number] for number in sorted(made)))
             # The number is told, too: the very same request would be refused again.
             softened, complaints = f"{refusal.reason}; {refusals} so far" if refusals > 1 else refusal.reason, []
@@ -129,10 +141,11 @@ async def generate_post_batch(
         complaints = []
         settled = settle(draft.ideas, missing)
         for number, idea in settled.items():
-            if any(alike(idea.idea, other.idea, likeness) for other in (*earlier, *made.values())):
+            if earlier.repeats(idea.idea, likeness) or made_ideas.repeats(idea.idea, likeness):
                 complaints.append(complaint("repeated", number=number, name=cut(idea.idea, 60)))
                 continue
             made[number] = _brief(idea, slots[parameters.first + number - 1], character, world, acquaintances)
+            made_ideas.add(made[number])
         if len(made) == parameters.count:
             return PostBriefs(briefs=tuple(made[number] for number in sorted(made)))
         unanswered = [number for number in missing if number not in settled]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from generia_assets.content import ask_world, languages
+from generia_assets.content import ask_world, banlist, languages
 from generia_assets.content.documents import (
     AdditionalDetails,
     NamingCustoms,
@@ -77,6 +77,18 @@ def world_of(draft: WorldDraft, request: WorldRequest) -> WorldDescription:
     )
 
 
+def _second_thoughts(draft: WorldDraft, request: WorldRequest) -> list[str]:
+    """What is asked about once, whatever comes then: all else will be made in this language and after these names."""
+    language = request.language or languages.canonical(draft.content_language)
+    seems = languages.foreign("\n".join(draft.paragraphs), language)
+    names = "\n".join((draft.name, *draft.naming_examples, *(event.name for event in draft.calendar)))
+    worn = banlist.trips(names, language, wished=request.user_prompt, kinds=("names", "jobs", "words"))
+    return [
+        *([complaint("foreign", named=language, seems=seems)] if seems else []),
+        *([complaint("worn_world", found=worn)] if worn else []),
+    ]
+
+
 @durable_task(Level.WORLD)
 async def generate_world_description(parameters: TaskParameters, tools: Tools, request: WorldRequest) -> WorldDescription:
     """Describe the world and tell the platform of it, whose pages show it at once.
@@ -96,6 +108,9 @@ async def generate_world_description(parameters: TaskParameters, tools: Tools, r
             if not seems:
                 break
             doubts.append(complaint("language", named=languages.canonical(draft.content_language), seems=seems))
+            draft = await tools.writer.write(rung(reason), draft_class)
+        if second_thoughts := _second_thoughts(draft, request):
+            doubts += second_thoughts
             draft = await tools.writer.write(rung(reason), draft_class)
     except RefusedError as refusal:
         raise RefusedError(

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 from pymongo.errors import OperationFailure
 
+from generia_assets.assets.description import worn_out_in
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
+from generia_assets.tasks.kinds import TaskType
 from tests.worlds_in_process import PROMPT, Made, Worlds, wait_for, worlds_in_process
 
 PEOPLE, LARGER_POSTS = 12, 30
@@ -127,10 +129,26 @@ def test_a_materialization_tells_counts_cost_tokens_a_sample_and_pictures(worlds
     assert sum(metadata["cost_usd"] for metadata in told.values()) == pytest.approx(status.cost_usd, abs=1e-4)
     assert told["posts"]["input_tokens"] > told["posts"]["output_tokens"] > 0
     assert all(metadata["failed_tasks"] == 0 for metadata in told.values())
+    assert all("worn_out" in told[name] for name in ("world_description", "character_briefs", "posts"))
     for name in ("characters", "posts", "world_description"):
         assert len(told[name]["sample"]) > 100
     for name in ("world_images", "character_avatars", "post_images"):
         assert "data:image/jpeg;base64," in told[name]["pictures"]
+
+
+def test_worn_out_words_are_added_up_over_all_posts_of_a_generation(worlds: Worlds) -> None:
+    """What each post trips over is counted where the post is, of this world, generation and task type alone."""
+    mine = {"world_id": "worn", "generation": "g", "type": TaskType.GENERATE_POST.value, "status": State.COMPLETED.value}
+    tasks = [
+        mine | {"key": f"c0000-p{n:04d}", "result": {"worn": worn}}
+        for n, worn in enumerate([["whisper*"], [], ["bees", "whisper*"]])
+    ]
+    others = [{"generation": "h"}, {"world_id": "w"}, {"type": TaskType.GENERATE_POST_IMAGE.value}]
+    tasks += [mine | other | {"key": f"other-{n}", "result": {"worn": ["tapestry"]}} for n, other in enumerate(others)]
+    worlds.database[TASKS].insert_many([task | {"_id": f"worn-{n}"} for n, task in enumerate(tasks)])
+    told = worn_out_in(worlds.database, "worn", "g", ASSETS["posts"])
+    assert (told["worn_out"].value, told["worn_out_most"].value) == (3, "whisper* (2), bees (1)")
+    assert worn_out_in(worlds.database, "worn", "g", ASSETS["post_images"]) == {}
 
 
 def test_the_checks_of_a_good_world_pass(made: tuple[str, Made]) -> None:

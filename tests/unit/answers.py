@@ -7,9 +7,24 @@ from collections.abc import Iterable
 _WEIGHED = [{"idea": "the one everybody has", "probability": 0.7}, {"idea": "the other", "probability": 0.05}]
 
 
+_LIVES = """Sells wedges and measures doorsteps|Продаёт клинья с тележки
+Owes a bee-keeper nine turnips, in writing|Должна пасечнику девять реп под расписку
+Tunes tram bells by biting them|Настраивает трамвайные звонки зубами
+Rents out her window on parade days|Сдаёт окно внаём по праздникам
+Has an opinion on every roof but her own|О чужих крышах знает всё
+Paints numbers nobody asked for|Рисует никому не нужные номера
+Drives the night cart, asleep|Возит ночные бочки, не просыпаясь
+Keeps the only key that fits no lock|Хранит ключ без замка
+Was judge for an afternoon; misses it|Побыл судьёй до обеда и скучает
+Writes other people's apologies for money|Пишет чужие извинения за деньги
+Grows moss to order, never on time|Растит мох под заказ
+Judges soup contests blindfold|Судит супы с завязанными глазами"""
+_CONCEPTS = [line.split("|") for line in _LIVES.splitlines()]
+"""English and Russian concepts of twelve people, unlike each other."""
+
+
 def people_answer(numbers: Iterable[int], *, name: str = "Chock", russian: bool = False) -> dict[str, object]:
-    """Concepts for these numbers."""
-    concept = "Продаёт клинья с тележки и меряет наклон порогов." if russian else "Sells wedges and measures doorsteps."
+    """Concepts for these numbers (1 to 12), unlike each other."""
     return {
         "people": [
             {
@@ -17,8 +32,8 @@ def people_answer(numbers: Iterable[int], *, name: str = "Chock", russian: bool 
                 "considered": _WEIGHED,
                 "display_name": f"{name} {number} Lane",
                 "username": f"{name}_{number}",
-                "concept": concept,
-                "one_line": concept,
+                "concept": _CONCEPTS[number - 1][russian],
+                "one_line": _CONCEPTS[number - 1][russian],
             }
             for number in numbers
         ]

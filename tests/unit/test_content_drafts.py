@@ -16,6 +16,7 @@ from generia_assets.content.drafts import (
     WorldImagesDraft,
     in_language,
 )
+from generia_assets.content.ideas import Ideas
 from generia_assets.content.names import Roster
 from generia_assets.content.rendering import FOLDER
 from generia_assets.content.schemas import schema_of
@@ -44,7 +45,7 @@ def all_schemas():
     character = a_character(3, request)
     for known in (acquaintances_of(3, request, world), ()):
         schemas.append(ask_people.character(request, world, a_brief(3, request), known).schema)
-        schemas.append(ask_posts.post_batch(request, world, character, known, first=0, numbers=[1, 2, 5], earlier=()).schema)
+        schemas.append(ask_posts.post_batch(request, world, character, known, first=0, numbers=[1, 2, 5], earlier=Ideas()).schema)
         schemas.append(ask_posts.post(request, world, character, a_post_brief(1, character), known, ()).schema)
     return schemas
 

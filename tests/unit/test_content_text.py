@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from generia_assets.content import banlist, data_files, languages
+from generia_assets.content import banlist, data_files, draw, languages
 from generia_assets.content.fence import Fence
+from generia_assets.content.likeness import COPY, NEAR_DUPLICATE
 from generia_assets.content.mentions import settle_mentions
 from generia_assets.content.names import Roster, fold, username
 from generia_assets.content.numbered import settle
-from generia_assets.content.text import alike, clean, cut, paragraphs
+from generia_assets.content.text import clean, cut, paragraphs
 from tests.unit.worlds import a_brief, a_request
 
 
@@ -33,12 +34,6 @@ def test_a_cut_text_fits_and_ends_at_a_word(text):
 def test_paragraphs_are_counted_as_readers_see_them():
     """Two paragraphs in one piece are two, an empty piece is none."""
     assert paragraphs(["a\n\nb", " ", "c"]) == ("a", "b", "c")
-
-
-def test_near_copies_are_alike_and_others_are_not():
-    """A text with one word changed is a repeat; a text about something else is not."""
-    assert alike("The cart rolled away during lunch again", "the cart rolled away, during lunch, AGAIN!")
-    assert not alike("The cart rolled away during lunch", "Bees moved into the tram")
 
 
 @pytest.mark.parametrize(
@@ -101,15 +96,28 @@ def test_usernames_have_one_shape(raw, stored):
 def test_a_roster_knows_everybody_and_tells_the_latest():
     """Uniqueness holds against everyone who ever came, while what is told stays bounded."""
     request = a_request()
-    roster = Roster(a_brief(index, request) for index in range(500))
-    assert roster.count == 500
+    roster = Roster(a_brief(index, request) for index in range(700))
+    assert roster.count == 700
     assert roster.has("WICKET_0", "nobody")
     assert roster.has("nobody", "wicket 0 hall")
     assert not roster.has("nobody", "Nobody")
-    assert len(roster.names) == Roster.TOLD_NAMES
-    assert roster.names[-1] == "Wicket 499 Hall"
     assert len(roster.latest) == Roster.TOLD_LINES
-    assert roster.untold == 500 - Roster.TOLD_NAMES
+    assert roster.latest[-1].display_name == "Wicket 699 Hall"
+    assert len(roster.names) == Roster.TOLD_NAMES
+    assert roster.names[-1] == f"Wicket {699 - Roster.TOLD_LINES} Hall"
+    assert roster.untold == 700 - Roster.TOLD_NAMES - Roster.TOLD_LINES
+
+
+def test_a_roster_knows_a_concept_again():
+    """A concept with changes is one of the latest people's, a copy is anybody's however long ago, another concept is nobody's."""
+    request = a_request()
+    concepts = [" ".join(draw.code(index, word) for word in range(8)) for index in range(400)]
+    roster = Roster(a_brief(index, request).model_copy(update={"concept": text}) for index, text in enumerate(concepts))
+    nearly = f"{concepts[399][:-9]} whistles"
+    assert roster.told_by(nearly, NEAR_DUPLICATE) == "Wicket 399 Hall"
+    assert roster.told_by(nearly, COPY) == ""
+    assert roster.told_by(concepts[0].upper(), COPY) == roster.told_by(concepts[0], NEAR_DUPLICATE) == "somebody else"
+    assert roster.told_by("Counts the bees at dusk and is one short.", NEAR_DUPLICATE) == ""
 
 
 @pytest.mark.parametrize(
@@ -158,6 +166,61 @@ def test_a_language_of_another_script_than_the_sentence_is_in_doubt():
     assert languages.in_doubt("Quenya", "A town on a tortoise") == ""
 
 
+IN_LATIN_LETTERS = {
+    "Spanish": (
+        "El tranvía no ha pasado desde el martes y la señora del tercero dice que es por las abejas. Fui a la parada con mi "
+        "silla, como todos, y me senté a esperar. A las nueve llegó un hombre con una maleta llena de relojes parados. Nos "
+        "preguntó la hora y nadie quiso dársela, porque aquí la hora se paga. Al final le presté la mía y todavía no me la ha "
+        "devuelto, y ya es de noche."
+    ),
+    "Portuguese": (
+        "O bonde não passa desde terça e a vizinha do terceiro diz que é por causa das abelhas. Fui ao ponto com a minha "
+        "cadeira, como todo mundo, e fiquei esperando. Às nove chegou um homem com uma mala cheia de relógios parados. "
+        "Perguntou as horas e ninguém quis dar, porque aqui a hora se paga. No fim emprestei a minha e até agora ele não me "
+        "devolveu, e já é noite."
+    ),
+    "French": (
+        "Le tram n'est pas passé depuis mardi et la dame du troisième dit que c'est à cause des abeilles. Je suis allé à "
+        "l'arrêt avec ma chaise, comme tout le monde, et j'ai attendu. À neuf heures un homme est arrivé avec une valise pleine "
+        "de montres arrêtées. Il nous a demandé l'heure et personne n'a voulu la lui donner, parce qu'ici l'heure se paie. Je "
+        "lui ai prêté la mienne."
+    ),
+    "German": (
+        "Die Bahn ist seit Dienstag nicht gekommen, und die Frau aus dem dritten Stock sagt, es liegt an den Bienen. Ich bin "
+        "mit meinem Stuhl zur Haltestelle gegangen, wie alle, und habe gewartet. Um neun kam ein Mann mit einem Koffer voller "
+        "stehengebliebener Uhren. Er hat uns nach der Zeit gefragt, und keiner wollte sie ihm geben, weil sie hier etwas "
+        "kostet. Ich habe ihm meine geliehen."
+    ),
+    "Italian": (
+        "Il tram non passa da martedì e la signora del terzo piano dice che è colpa delle api. Sono andato alla fermata con la "
+        "mia sedia, come tutti, e ho aspettato. Alle nove è arrivato un uomo con una valigia piena di orologi fermi. Ci ha "
+        "chiesto l'ora e nessuno ha voluto dargliela, perché qui l'ora si paga. Alla fine gli ho prestato la mia e non me l'ha "
+        "ancora restituita."
+    ),
+    "English": (
+        "The tram has not come since Tuesday and the lady on the third floor says it is because of the bees. I went to the stop "
+        "with my chair, like everybody, and waited. At nine a man arrived with a suitcase full of stopped watches. He asked us "
+        "the time and nobody wanted to give it to him, because here you pay for it. In the end I lent him mine and he has not "
+        "brought it back."
+    ),
+    "Polish": (
+        "Tramwaj nie przyjechał od wtorku, a pani z trzeciego piętra mówi, że to przez pszczoły. Poszedłem na przystanek z "
+        "krzesłem, jak wszyscy, i czekałem. O dziewiątej przyszedł człowiek z walizką pełną zegarków, które stanęły. Zapytał "
+        "nas o godzinę i nikt nie chciał mu jej dać, bo tutaj za godzinę się płaci. W końcu pożyczyłem mu swoją i do tej pory "
+        "jej nie oddał."
+    ),
+}
+
+
+@pytest.mark.parametrize(("language", "text"), IN_LATIN_LETTERS.items())
+def test_a_longer_text_in_another_language_of_the_same_script_is_noticed(language, text):
+    """Every text is foreign in every other language's world, native in its own, and nothing is said of a short or unknown one."""
+    for other in IN_LATIN_LETTERS:
+        assert languages.foreign(text, other) == ("" if other == language else language)
+    assert languages.foreign(text[:120], "English") == ""
+    assert languages.foreign(text, "Quenya") == ""
+
+
 @pytest.mark.parametrize(
     ("text", "language", "found"),
     [
@@ -169,6 +232,14 @@ def test_a_language_of_another_script_than_the_sentence_is_in_doubt():
         ("Смотрителя маяка звали Элара", "Russian", ["смотрител*", "маяк*", "Элара"]),
         ("Знаете, не просто дождь, а роман", "Russian", ["знаете", "не просто … а"]),
         ("Elias", "Finnish", ["Elias"]),
+        (
+            "Weiß jemand, wo die Bürgermeisterin steckt? Es ist nicht der Wind, es ist Greta",
+            "German",
+            ["bürgermeister*", "es ist nicht … es ist", "Greta"],
+        ),
+        ("Bon, la boulangère chuchotait : bien plus qu’un pain", "French", ["bon,", "boulang*", "chuchot*", "bien plus qu'un"]),
+        ("¿Sabéis qué? El farero Elías susurró", "Spanish", ["sabéis qué", "farer*", "Elías", "susurr*"]),
+        ("Gente, não é só um farol, é a Aurora", "Portuguese", ["gente,", "não é só", "farol", "Aurora"]),
     ],
 )
 def test_the_ban_list_finds_what_is_worn_out(text, language, found):

@@ -78,6 +78,26 @@ async def test_names_that_cannot_be_are_asked_for_again(fields, reason):
     assert reason in complaint
 
 
+async def test_a_person_who_exists_is_asked_for_again():
+    """A concept much like another's, of this batch or an earlier one, is sent back three times; after that only a copy is."""
+    parameters, request = CharacterBatchParameters(key="b001", first=10, count=2), a_request()
+    there = a_brief(3, request)
+    nearly = there.concept.replace("every", "each and every")
+    like = [renamed(people_answer([1, 2]), 2, concept=nearly), *[renamed(people_answer([2]), 2, concept=nearly)] * 3]
+    bench = a_bench(*like)
+    made = await generate_character_batch(parameters, bench.tools, request, a_world(), Roster([there]))
+    assert made.briefs[1].concept == nearly
+    assert all("much the same person as" in prompt.complaints[0] for prompt in bench.writer.prompts[1:])
+    assert there.display_name in bench.writer.prompts[1].complaints[0]
+    bench = a_bench(*[renamed(answer, 2, concept=there.concept) for answer in like], people_answer([2]))
+    made = await generate_character_batch(parameters, bench.tools, request, a_world(), Roster([there]))
+    assert made.briefs[1].concept != there.concept
+    itself = people_answer([1])["people"][0]["concept"]
+    bench = a_bench(renamed(people_answer([1, 2]), 2, concept=itself), people_answer([2]))
+    await generate_character_batch(parameters, bench.tools, request, a_world(), Roster())
+    assert "Chock 1 Lane" in bench.writer.prompts[1].complaints[0]
+
+
 async def test_a_name_the_user_wants_is_not_worn_out():
     """A banned name in the user's own sentence is taken at once."""
     bench = a_bench(renamed(people_answer(range(1, 11)), 5, display_name="Elara"))

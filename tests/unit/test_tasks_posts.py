@@ -2,7 +2,9 @@
 
 import pytest
 
+from generia_assets.content import ask_posts
 from generia_assets.content.documents import Quality
+from generia_assets.content.ideas import Ideas
 from generia_assets.content.pictures import neutral_prompt
 from generia_assets.tasks.generate_post import generate_post
 from generia_assets.tasks.generate_post_batch import PostBatchParameters, generate_post_batch
@@ -23,7 +25,7 @@ POST = TaskParameters(key="c0003-p0000")
 
 
 async def ideas(bench, parameters=SIX, character=PERSON, earlier=()):
-    return await generate_post_batch(parameters, bench.tools, REQUEST, WORLD, character, KNOWN, earlier)
+    return await generate_post_batch(parameters, bench.tools, REQUEST, WORLD, character, KNOWN, Ideas(earlier))
 
 
 async def a_post(bench, brief=None, world=WORLD, request=REQUEST, known=KNOWN):
@@ -88,14 +90,45 @@ async def test_refused_ideas_are_asked_for_more_softly():
 
 
 async def test_a_post_mentions_only_people_who_exist():
-    """An @ that leads to nobody loses its sign, the idea's mentions stay, hashtags are words without repeats."""
+    """An @ that leads to nobody loses its sign, hashtags are words without repeats."""
     known = KNOWN[0].username
     brief = a_post_brief(0, PERSON, (KNOWN[1].username,))
     post = await a_post(a_bench(post_answer(content=f"hello @{known.upper()} and @nobody")), brief)
     assert post.content == f"hello @{known} and nobody"
-    assert post.mentions == (known, KNOWN[1].username)
+    assert post.mentions == (known,)
     assert post.hashtags == ("TiltWatch", "wedges")
     assert (post.character_id, post.moment, post.deleted_reason) == ("id-3", brief.moment, "")
+
+
+async def test_a_post_mentions_whom_its_text_names():
+    """Whom the idea names is mentioned when the text names them, with @ or as they are called, and not when it leaves them out."""
+    first, second = KNOWN[:2]
+    bench = a_bench(post_answer(content=f"told {first.display_name.upper()} twice, @{second.username} once"))
+    post = await a_post(bench, a_post_brief(0, PERSON, (first.username, second.username)))
+    assert post.mentions == (second.username, first.username)
+    assert f"Names: @{first.username} @{second.username}" in bench.writer.prompts[0].item
+    assert (await a_post(a_bench(post_answer(content="nobody listens")), a_post_brief(0, PERSON, (first.username,)))).mentions == ()
+
+
+async def test_what_a_post_trips_over_is_written_down():
+    """Worn-out words in a post are counted with it and not asked for again; those of the user's sentence are none."""
+    bench = a_bench(post_answer(content="And yet the lighthouse whispers to the bees"))
+    assert (await a_post(bench)).worn == ("and yet", "lighthouse", "whisper*")
+    assert len(bench.writer.prompts) == 1
+    wished = a_bench(post_answer(content="The lighthouse whispers"))
+    assert (await a_post(wished, request=a_request("A lighthouse town"))).worn == ("whisper*",)
+
+
+async def test_a_form_that_needs_somebody_never_loses_them():
+    """An answer, a quarrel or a thanks names who was drawn for it where the model names nobody, also in a planned idea."""
+    person = a_character(3, REQUEST, posts=40)
+    slots = ask_posts.line_of(REQUEST, WORLD, person, KNOWN).slots
+    for needed in (True, False):
+        slot = next(slot for slot in slots if slot.form.needs_someone is needed)
+        parameters = PostBatchParameters(key="c0003-b000", first=slot.order, count=1)
+        for bench in (a_bench(ideas_answer([1])), a_bench(refused(), refused(), refused())):
+            (brief,) = (await ideas(bench, parameters, person)).briefs
+            assert brief.mentions == ((KNOWN[slot.partner - 1].username,) if needed else ())
 
 
 async def test_the_author_looks_the_same_in_every_picture():

@@ -92,6 +92,34 @@ async def test_a_world_in_another_script_than_its_sentence_is_asked_about():
     assert world.user_preferences.language == "English"
 
 
+async def test_a_world_of_worn_names_is_asked_for_once_more():
+    """A worn name, trade or word in the world's name, its naming examples or its events is sent back once, and then taken."""
+    first = world_answer()
+    calendar = [first["calendar"][0] | {"name": "The Baker's Tapestry"}, *first["calendar"][1:]]
+    worn = first | {"name": "Eldoria", "naming_examples": ["Elara of the Hill"], "calendar": calendar}
+    bench = a_bench(worn, world_answer())
+    assert (await generate_world_description(WORLD, bench.tools, a_request())).name == "Underhill"
+    assert "Eldoria, Elara, baker, tapestry" in bench.writer.prompts[1].complaints[0]
+    bench = a_bench(worn, worn)
+    assert (await generate_world_description(WORLD, bench.tools, a_request())).name == "Eldoria"
+    bench = a_bench(worn)
+    wished = a_request("Eldoria, where Elara the baker weaves a tapestry")
+    assert (await generate_world_description(WORLD, bench.tools, wished)).name == "Eldoria"
+
+
+async def test_a_world_that_reads_as_another_language_is_asked_for_once_more():
+    """An English description that calls itself Spanish is sent back once, whether Spanish was ordered or only named."""
+    english = world_answer()
+    english |= {
+        "content_language": "Spanish",
+        "paragraphs": [*english["paragraphs"], "And it is what the bees and the trams of the hill are for."],
+    }
+    for request in (a_request(), a_request(language="Spanish")):
+        bench = a_bench(english, english)
+        await generate_world_description(WORLD, bench.tools, request)
+        assert "calls itself Spanish and reads as if it were in English" in bench.writer.prompts[1].complaints[0]
+
+
 async def test_a_refused_world_is_asked_more_softly_once():
     """A refused sentence is told once more for a general audience, with the user's words unchanged."""
     bench = a_bench(refused("SAFETY"), world_answer())
