@@ -27,6 +27,11 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("world_id", ASCENDING), ("generation", ASCENDING), ("type", ASCENDING), ("key", ASCENDING)]),
         # people and checks ask for what failed
         IndexModel([("world_id", ASCENDING), ("status", ASCENDING)]),
+        # the watchdog asks for the few orders that no run has taken up
+        IndexModel(
+            [("type", ASCENDING), ("accepted_at", ASCENDING)],
+            partialFilterExpression={"status": "pending", "accepted_at": {"$exists": True}},
+        ),
     ],
     STATUS: [
         # the watchdog asks for worlds in progress whose owner fell silent
