@@ -16,6 +16,7 @@ from pymongo.errors import DuplicateKeyError
 from generia_assets.content.documents import Quality
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events import WorldCreated
+from generia_assets.durable.item_keys import complaint
 from generia_assets.durable.outbox import begin_and_tell
 from generia_assets.durable.status import State, new_status
 from generia_assets.tasks.kinds import TaskType
@@ -120,7 +121,8 @@ def explain(error: ValidationError, prefix: str = "") -> list[str]:
     sentences = []
     for problem in error.errors(include_url=False, include_context=False):
         value = "" if problem["type"] == "missing" else f"={shortened(problem['input'])}"
-        sentences.append(f"{prefix}{'.'.join(str(part) for part in problem['loc'])}{value}: {problem['msg']}")
+        said = problem["msg"].removeprefix("Value error, ")
+        sentences.append(f"{prefix}{'.'.join(str(part) for part in problem['loc'])}{value}: {said}")
     return sentences
 
 
@@ -196,23 +198,26 @@ def _begun(database: MongoDatabase, order: Order, parameters: WorldParametersOrd
 def _record_part(database: MongoDatabase, order: Order) -> RecordedOrder:
     if database[STATUS].find_one({"_id": order.world_id}, {"_id": 1}) is None:
         raise OrderError(f"world_id={order.world_id}: no such world; order it first by an init_world_creation task")
-    offered = None if order.parameters is None else _keys(order.parameters)
+    offered = None if order.parameters is None else _keys(order.task_type, order.parameters)
     task, new = database[TASKS].find_one({"_id": order.task_id}), False
     if task is None:
         task, new = _insert_task(database, order, order.parameters or {})
     _same(order, task)
-    keys = _keys(task["parameters"] or {})
+    keys = _keys(order.task_type, task["parameters"] or {})
     differing = {} if offered is None or offered == keys else {"keys": list(offered)}
     overruled = _accepted(database, task, differing, {"keys": list(keys)})
     finished = task["status"] == State.COMPLETED.value
     return RecordedOrder(order.task_id, order.task_type, order.world_id, new, finished, keys, overruled)
 
 
-def _keys(parameters: MongoDocument) -> tuple[str, ...]:
+def _keys(task_type: TaskType, parameters: MongoDocument) -> tuple[str, ...]:
     try:
-        return PartParameters.model_validate(parameters).keys
+        keys = PartParameters.model_validate(parameters).keys
     except ValidationError as error:
         raise OrderError("; ".join(explain(error, "parameters."))) from None
+    if wrong := complaint(task_type, keys):
+        raise OrderError(wrong)
+    return keys
 
 
 def _accepted(database: MongoDatabase, task: MongoDocument, differing: MongoDocument, standing: MongoDocument) -> str:

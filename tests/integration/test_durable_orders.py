@@ -167,6 +167,21 @@ def test_the_keys_of_a_part_stand_like_a_worlds_parameters(database: Any) -> Non
         record(database, Order(mine.task_id, mine.task_type, mine.world_id, {"keys": ["c0002"]}))
 
 
+@pytest.mark.parametrize("keys", [["c0001"], ["../c0001"], ["world", "c0001-p0000"]])
+def test_keys_of_something_else_are_refused_wherever_they_stand(database: Any, keys: list[str]) -> None:
+    """An order that would make nothing is refused by the key, be it in the message or in the platform's task."""
+    order = an_order(str(uuid.uuid4()))
+    record(database, order)
+    part = Order(str(uuid.uuid4()), TaskType.GENERATE_WORLD_IMAGE, order.world_id, {"keys": keys})
+    said = rf"parameters\.keys\.{len(keys) - 1}='{keys[-1]}': a key of generate_world_image is world"
+    with pytest.raises(OrderError, match=said):
+        record(database, part)
+    assert database[TASKS].count_documents({"_id": part.task_id}) == 0
+    database[TASKS].insert_one(platform_task(part))
+    with pytest.raises(OrderError, match=said):
+        record(database, Order(part.task_id, part.task_type, part.world_id, None))
+
+
 def test_a_task_id_means_one_world_and_one_type(database: Any) -> None:
     """The same task id with another world or another type is refused by that field."""
     order = an_order(str(uuid.uuid4()))
