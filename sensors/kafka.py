@@ -118,6 +118,9 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         context.log.warning(handled.stopped)
     for broken in buried:
         context.log.warning(f"{place(broken.message)} is a dead letter: {broken.reason}")
+    for order in handled.orders:
+        if order.overruled:
+            context.log.warning(order.overruled)
     done = [*handled.done, *(broken.message for broken in buried)]
     cursor = reading.cursor_after(done).model_dump_json()
     requests = run_requests(handled.orders)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import pydantic_core
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from generia_assets.durable.item_keys import KEY_PATTERN, complaint
 from generia_assets.durable.orders import Order, OrderError, explain, shortened, validated_parameters
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDocument
@@ -47,8 +48,8 @@ def _uuid(text: str) -> str:
 
 
 Uuid = Annotated[str, AfterValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
-ItemKey = Annotated[str, StringConstraints(pattern=r"^(world|c[0-9]{4,9}(-p[0-9]{4,9})?)$")]
-"""A key as documents.py makes them."""
+ItemKey = Annotated[str, WithJsonSchema({"type": "string", "pattern": KEY_PATTERN})]
+"""Which keys there are depends on the task type (item_keys.py), which says it better than a pattern."""
 
 
 class PartParameters(BaseModel):
@@ -96,8 +97,8 @@ def _check(task_type: TaskType, parameters: MongoDocument) -> None:
     try:
         if task_type is TaskType.INIT_WORLD_CREATION:
             validated_parameters(parameters)
-        else:
-            PartParameters.model_validate(parameters)
+        elif wrong := complaint(task_type, PartParameters.model_validate(parameters).keys):
+            raise MessageError(wrong)
     except OrderError as error:
         raise MessageError(str(error)) from None
     except ValidationError as error:

@@ -4,6 +4,7 @@ Here: the last line of liveness. A killed run is retried by Dagster itself; this
 whose run never came, a world whose owner fell silent with no run left, one whose owner lives on although Dagster gave it up and
 forgot to retry it, a world parked by an outage that may be over, a world that a person let go on. Worlds that a person stopped or
 whose budget is used up wait for ``generia resume``; so does one whose run was terminated in Dagster and could not say so itself.
+Not here: what is ordered of a finished world (lost_orders.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from generia_assets.settings import Settings
 from resources.kafka import KafkaResource
 from resources.mongo import MongoDatabase, MongoUnavailableError
 from resources.mongo_resource import MongoResource
+from sensors.lost_orders import asked_again
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -60,7 +62,7 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
         job=job,
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Orders worlds again that nobody works on although they are not finished, and sends live events left behind.",
+        description="Orders again what nobody works on although it is not finished, and sends live events left behind.",
     )
     def watchdog(
         context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: KafkaResource
@@ -80,14 +82,18 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
                 for world in (world for world, last in last_runs if was_stopped(world, last)):
                     note_stop(database, world.world_id)
                 again = [(world, last) for world, last in last_runs if is_due(world, last, datetime.now(UTC))]
-                if not again:  # worlds first: Kafka may keep this tick waiting
+                parts = list(asked_again(database, context.instance, on_their_way))
+                if not again and not parts:  # worlds first: Kafka may keep this tick waiting
                     told = _caught_up(context, database, kafka, settings)
                     return dg.SkipReason(f"every unfinished world is being worked on{told}")
         except (MongoUnavailableError, PyMongoError) as error:
             return dg.SkipReason(str(error))
+        requests = [*(order_again(world, last, assets[world.world_id]) for world, last in again), *parts]
         return dg.SensorResult(
-            run_requests=[order_again(world, last, assets[world.world_id]) for world, last in again],
-            dynamic_partitions_requests=[worlds.build_add_request([world.world_id for world, _ in again])],
+            run_requests=requests,
+            dynamic_partitions_requests=[
+                worlds.build_add_request(list(dict.fromkeys(one.partition_key or "" for one in requests)))
+            ],
         )
 
     return watchdog

@@ -144,7 +144,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             except TransientError:
                 raise  # the watchdog orders the world again
             except OutsideError as error:
-                await to_thread.run_sync(self._could_not_begin, assignment.world_id, str(error))
+                await to_thread.run_sync(self._could_not_begin, assignment, str(error))
                 raise
             self._session = await open_session(
                 client,
@@ -192,9 +192,9 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         )
         return Lane(slots, Breaker(api.value, config, board.breaker(api)))
 
-    def _could_not_begin(self, world_id: str, message: str) -> None:
+    def _could_not_begin(self, assignment: Assignment, message: str) -> None:
         with self.mongo.connection() as database:
-            could_not_begin(database, world_id, message)
+            could_not_begin(database, assignment.world_id, message, assignment.order_task)
 
 
 def is_being_stopped(instance: dg.DagsterInstance, run_id: str) -> bool:

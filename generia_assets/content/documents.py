@@ -18,7 +18,11 @@ WORLD_KEY = "world"
 
 
 def character_key(index: int) -> str:
-    """The key of the character with this index, counted from 0."""
+    """The key of the character with this index, counted from 0.
+
+    Past 9,999 it has more digits, and lists show it among those that its text begins with. Nothing but what is shown depends on the
+    order of keys: who goes through them needs any order, as long as it is the database's and Python's alike.
+    """
     return f"c{index:04d}"
 
 

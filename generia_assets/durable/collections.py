@@ -27,6 +27,11 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("world_id", ASCENDING), ("generation", ASCENDING), ("type", ASCENDING), ("key", ASCENDING)]),
         # people and checks ask for what failed
         IndexModel([("world_id", ASCENDING), ("status", ASCENDING)]),
+        # the watchdog asks for the few orders that no run has taken up
+        IndexModel(
+            [("type", ASCENDING), ("accepted_at", ASCENDING)],
+            partialFilterExpression={"status": "pending", "accepted_at": {"$exists": True}},
+        ),
     ],
     STATUS: [
         # the watchdog asks for worlds in progress whose owner fell silent
@@ -38,6 +43,19 @@ INDEXES: dict[str, list[IndexModel]] = {
     HISTORY: [
         IndexModel([("world_id", ASCENDING), ("created_at", ASCENDING)]),
         IndexModel([("task_id", ASCENDING)]),
+        # each asset's and each person's calls, tokens and dollars are added up from this alone: prompts and answers are not read
+        IndexModel(
+            [
+                ("world_id", ASCENDING),
+                ("generation", ASCENDING),
+                ("labels.task_type", ASCENDING),
+                *(
+                    (name, ASCENDING)
+                    for name in ("api_type", "cost_usd", "tokens.prompt", "tokens.cached", "tokens.output", "labels.key")
+                ),
+            ],
+            name="spending",
+        ),
     ],
     GENERATIONS: [
         IndexModel([("world_id", ASCENDING), ("started_at", DESCENDING)]),

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 
 from pymongo import DESCENDING, UpdateOne
 
+from generia_assets.durable import order_tasks
 from generia_assets.durable.collections import GENERATIONS, TASKS
-from generia_assets.durable.commits import Change, Commits
+from generia_assets.durable.commits import Change, Commits, WriteOperation
 from generia_assets.durable.events import Cancelled, Completed, Failed, GoingOn, LiveEvent, ParkedByOutage, StoodStill
 from generia_assets.durable.progress import STAGE_OF, StageTracker
 from generia_assets.durable.status import Parked, Stage, State, WorldStatus
@@ -64,6 +65,8 @@ class Generation:
     keys: tuple[str, ...]
     adopted: Mapping[TaskType, str]
     """Tasks that existed before the generation (the order's own), by type."""
+    order: str | None = None
+    """The order that it carries out, whichever run goes on with it: the task of a part; None where a person asked in the UI."""
     finished: bool = False
     """The world is complete already; only Dagster has not heard of it, because the run died before it could say so."""
 
@@ -96,6 +99,7 @@ async def find_generation(database: AsyncMongoDatabase, world_id: str, run: RunI
         tasks={TaskType(name): count for name, count in found["tasks"].items()},
         keys=tuple(found["keys"]),
         adopted={TaskType(name): task_id for name, task_id in found["adopted"].items()},
+        order=found.get("order") or run.tags.get(TASK_TAG),
         finished=finished,
     )
 
@@ -122,7 +126,7 @@ async def new_generation(
         pending = {"_id": order_task, "world_id": world_id, "status": State.PENDING.value}
         if await database[TASKS].find_one(pending, {"_id": 1}) is not None:
             adopted[TaskType.INIT_WORLD_CREATION] = order_task
-    return Generation(run.run_id, world_id, False, workload.tasks, keys, adopted)
+    return Generation(run.run_id, world_id, False, workload.tasks, keys, adopted, run.tags.get(TASK_TAG))
 
 
 async def begin(
@@ -142,16 +146,19 @@ async def begin(
         "waiting_for": None,
         "finished_at": None,
     }
-    transitions = []
+    transitions: list[UpdateOne] = []
+    orders: list[WriteOperation] = [] if generation.order is None else [order_tasks.taken_up(generation.order, run.run_id)]
     if generation.continued or workload is None:
         values |= stages.resume({entry.name: entry.status for entry in status.stages})
     else:
         values |= stages.begin() | _fresh(workload, generation, status)
+        orders.append(order_tasks.superseded(generation.world_id, by=generation.order))
         record["$setOnInsert"] = {
             "world_id": generation.world_id,
             "tasks": {task_type.value: count for task_type, count in generation.tasks.items()},
             "keys": list(generation.keys),
             "adopted": {task_type.value: task_id for task_type, task_id in generation.adopted.items()},
+            "order": generation.order,
             "started_at": now,
         }
         for task_id in generation.adopted.values():
@@ -160,7 +167,7 @@ async def begin(
     await commits.commit(
         Change(
             transitions=transitions,
-            records={GENERATIONS: [UpdateOne({"_id": generation.id}, record, upsert=True)]},
+            records={GENERATIONS: [UpdateOne({"_id": generation.id}, record, upsert=True)], **({TASKS: orders} if orders else {})},
             values=values,
             unset=() if generation.continued else ("first_post_at",),
             events=[GoingOn(after=_stood_still(status))] if generation.continued else (),
@@ -211,7 +218,6 @@ async def end(
     message: str = "",
     parked: Parked | None = None,
     until: datetime | None = None,
-    order_task: str | None = None,
 ) -> None:
     """The world's last word in this run, after everything else has been written.
 
@@ -224,16 +230,16 @@ async def end(
         "resumable": state is not State.COMPLETED,
         "parked": None if parked is None else {"kind": parked.value, "since": now, "until": until},
     }
-    records = {
-        GENERATIONS: [UpdateOne({"_id": generation.id}, {"$set": {"status": state.value, "updated_at": now, "message": message}})]
-    }
+    record = {"$set": {"status": state.value, "updated_at": now, "message": message}}
+    records: dict[str, list[WriteOperation]] = {GENERATIONS: [UpdateOne({"_id": generation.id}, record)]}
     if state is State.COMPLETED:
         values |= stages.finished() | {"finished_at": now, "waiting_for": None, "cost_reserved_usd": 0.0}
-        if order_task is not None:
-            done = {"status": State.COMPLETED.value, "updated_at": now, "worker_id": commits.fence.run_id}
-            records[TASKS] = [UpdateOne({"_id": order_task, "status": State.PENDING.value}, {"$set": done})]
+        if generation.order is not None:
+            records[TASKS] = [order_tasks.carried_out(generation.order)]
     elif state is State.FAILED:
         values |= stages.failed() | {"finished_at": now, "waiting_for": None}
+        if generation.order is not None and parked is not Parked.STOPPED:
+            records[TASKS] = [order_tasks.given_up(generation.order, message)]
     said = generation.finished and state is State.COMPLETED  # by the run that died after its last word, and is retried
     told = [] if said else [*stages.news(), _last_word(state, message, parked)]
     await commits.commit(Change(records=records, values=values, events=told))

@@ -25,7 +25,7 @@ from generia_assets.durable.patience import patiently
 from generia_assets.durable.progress import StageTracker, counted
 from generia_assets.durable.status import State
 from generia_assets.durable.steps import StepLog
-from generia_assets.tasks.kinds import DurableTask, Level, TaskParameters, TaskType
+from generia_assets.tasks.kinds import DurableTask, Level, TaskParameters, TaskType, UnfitTaskError
 from generia_assets.tasks.tools import Tools
 from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outcomes import InvalidAnswerError, LostWorldError, OutsideError, RefusedError
@@ -129,8 +129,8 @@ class Journal:
         """Do the task, or return what was done. ``brings`` names the tasks and events that its result brings: with its completion
         the tasks are listed and the events become durable.
 
-        Raises ``TaskFailedError`` when its attempts are used up, and what stops a whole world as it is: exhausted budget or
-        patience, a fatal call, a lost world.
+        Raises ``TaskFailedError`` when its attempts are used up, ``UnfitTaskError`` after the first, and what stops a whole world
+        as it is: exhausted budget or patience, a fatal call, a lost world.
         """
         async with self._room:
             claim = await self._claim(task, parameters)
@@ -144,7 +144,7 @@ class Journal:
                 tools = self._tools(in_hand, steps)
                 try:
                     result = await task.function(parameters, tools, *context, **named)
-                except (InvalidAnswerError, RefusedError) as error:
+                except (InvalidAnswerError, RefusedError, UnfitTaskError) as error:
                     await self._attempt_failed(task, parameters, claim, steps, attempt, error)
                 else:
                     brought = () if brings is None else tuple(brings(result))
@@ -264,14 +264,14 @@ class Journal:
         claim: _Claim,
         steps: StepLog,
         attempt: int,
-        error: OutsideError,
+        error: OutsideError | UnfitTaskError,
     ) -> None:
-        """Count the attempt. After the last one, fail the task for good and raise ``TaskFailedError``."""
+        """Count the attempt. After the last one, or where another cannot help, fail the task for good and raise."""
         logger.warning("%s %s: attempt %d of %d failed: %s", task.task_type, parameters.key, attempt, task.level.attempts, error)
         reason, forget = str(error)[:2000], steps.forget()
         records = {STEPS: forget} if forget else {}
         values: MongoDocument = {"attempt_count": attempt, "error": reason}
-        if attempt < task.level.attempts:
+        if attempt < task.level.attempts and not isinstance(error, UnfitTaskError):
             moved = [self._transition(claim, values)]
             await self._commits.commit(Change(transitions=moved, records=records, releases=claim.task_id))
             return
@@ -288,7 +288,7 @@ class Journal:
                 releases=claim.task_id,
             )
         )
-        raise TaskFailedError(task.task_type, parameters.key, attempt, reason)
+        raise error if isinstance(error, UnfitTaskError) else TaskFailedError(task.task_type, parameters.key, attempt, reason)
 
     def _given_up(self, task: DurableTask[ParametersT, Context, ResultT]) -> dict[str, object]:
         """How the stages move when a task has failed for good: a world's own task fails the world in its stage."""

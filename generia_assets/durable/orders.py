@@ -10,12 +10,13 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pymongo.errors import DuplicateKeyError
 
 from generia_assets.content.documents import Quality
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events import WorldCreated
+from generia_assets.durable.item_keys import complaint
 from generia_assets.durable.outbox import begin_and_tell
 from generia_assets.durable.status import State, new_status
 from generia_assets.tasks.kinds import TaskType
@@ -52,6 +53,17 @@ class WorldParametersOrder(BaseModel):
         return self
 
 
+class _StoredParameters(WorldParametersOrder):
+    """The same as the platform stores them: with fields of its own, and whole numbers that MongoDB may keep as doubles."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    @field_validator("users_count", "posts_count", mode="before")
+    @classmethod
+    def _whole(cls, count: object) -> object:
+        return int(count) if isinstance(count, float) and count.is_integer() else count
+
+
 class PartParameters(BaseModel):
     """The parameters of the other eight task types: which items of the world to make again; none = all of them."""
 
@@ -72,7 +84,10 @@ class Order:
 
 @dataclass(frozen=True)
 class RecordedOrder:
-    """An order as MongoDB has it. ``new`` is False for a repetition; ``finished`` is True when its work is already done."""
+    """An order as MongoDB has it. ``new`` is False for a repetition; ``finished`` is True when its work is already done.
+
+    ``overruled`` says which of the message's parameters do not count, because MongoDB had others.
+    """
 
     task_id: str
     task_type: TaskType
@@ -80,6 +95,7 @@ class RecordedOrder:
     new: bool
     finished: bool
     keys: tuple[str, ...] = ()
+    overruled: str = ""
 
 
 def validated_parameters(parameters: MongoDocument) -> WorldParametersOrder:
@@ -90,12 +106,23 @@ def validated_parameters(parameters: MongoDocument) -> WorldParametersOrder:
         raise OrderError("; ".join(explain(error, "parameters."))) from None
 
 
+def stored_parameters(parameters: object) -> WorldParametersOrder:
+    """The parameters of a task in MongoDB, which the platform may have written, as a typed object. Raises ``OrderError``."""
+    if not isinstance(parameters, dict):
+        raise OrderError(f"parameters={shortened(parameters)}: must be an object in MongoDB's task")
+    try:
+        return _StoredParameters.model_validate({name: value for name, value in parameters.items() if value is not None})
+    except ValidationError as error:
+        raise OrderError("; ".join(explain(error, "in MongoDB's task parameters."))) from None
+
+
 def explain(error: ValidationError, prefix: str = "") -> list[str]:
     """One sentence for each problem: field, value (shortened) unless it is missing, what is allowed."""
     sentences = []
     for problem in error.errors(include_url=False, include_context=False):
         value = "" if problem["type"] == "missing" else f"={shortened(problem['input'])}"
-        sentences.append(f"{prefix}{'.'.join(str(part) for part in problem['loc'])}{value}: {problem['msg']}")
+        said = problem["msg"].removeprefix("Value error, ")
+        sentences.append(f"{prefix}{'.'.join(str(part) for part in problem['loc'])}{value}: {said}")
     return sentences
 
 
@@ -117,24 +144,17 @@ def record_order(database: MongoDatabase, order: Order, *, max_users: int, max_p
 
 def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_posts: int) -> RecordedOrder:
     offered = None if order.parameters is None else validated_parameters(order.parameters)
-    if offered is not None:
-        offered.within(max_users=max_users, max_posts=max_posts)
     task, new = database[TASKS].find_one({"_id": order.task_id}), False
     if task is None:
         if offered is None:
             raise OrderError(
                 f"parameters: absent from the message, and MongoDB has no task {order.task_id}; send them with the message"
             )
+        offered.within(max_users=max_users, max_posts=max_posts)
         task, new = _insert_task(database, order, offered.model_dump(mode="json", exclude_none=True))
     _same(order, task)
-    stored = validated_parameters(task["parameters"]).within(max_users=max_users, max_posts=max_posts)
-    if offered is not None:
-        for field in sorted(offered.model_fields_set & stored.model_fields_set - {"created_at"}):
-            if getattr(offered, field) != getattr(stored, field):
-                raise OrderError(
-                    f"parameters.{field}={shortened(getattr(offered, field))}: task {order.task_id} was already ordered with "
-                    f"{shortened(getattr(stored, field))}, which stands; use a new task_id for a new order"
-                )
+    stored = stored_parameters(task["parameters"]).within(max_users=max_users, max_posts=max_posts)
+    overruled = _accepted(database, task, _differing(offered, stored), stored.model_dump(mode="json"))
     ordered_by = _ordered_by(database, order, stored)
     if ordered_by != order.task_id:
         if new:
@@ -142,7 +162,16 @@ def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_
         raise OrderError(
             f"world_id={order.world_id}: this world was already ordered by task {ordered_by}; use a new world_id for a new world"
         )
-    return RecordedOrder(order.task_id, order.task_type, order.world_id, new, task["status"] == State.COMPLETED.value)
+    finished = task["status"] == State.COMPLETED.value
+    return RecordedOrder(order.task_id, order.task_type, order.world_id, new, finished, overruled=overruled)
+
+
+def _differing(offered: WorldParametersOrder | None, stored: WorldParametersOrder) -> MongoDocument:
+    """What the message says otherwise than MongoDB. When it was ordered may differ: both sides took the time."""
+    if offered is None:
+        return {}
+    said, kept = offered.model_dump(mode="json"), stored.model_dump(mode="json")
+    return {name: said[name] for name in sorted(offered.model_fields_set - {"created_at"}) if said[name] != kept[name]}
 
 
 def _ordered_by(database: MongoDatabase, order: Order, parameters: WorldParametersOrder) -> str:
@@ -169,15 +198,49 @@ def _begun(database: MongoDatabase, order: Order, parameters: WorldParametersOrd
 def _record_part(database: MongoDatabase, order: Order) -> RecordedOrder:
     if database[STATUS].find_one({"_id": order.world_id}, {"_id": 1}) is None:
         raise OrderError(f"world_id={order.world_id}: no such world; order it first by an init_world_creation task")
+    offered = None if order.parameters is None else _keys(order.task_type, order.parameters)
     task, new = database[TASKS].find_one({"_id": order.task_id}), False
     if task is None:
         task, new = _insert_task(database, order, order.parameters or {})
     _same(order, task)
+    keys = _keys(order.task_type, task["parameters"] or {})
+    differing = {} if offered is None or offered == keys else {"keys": list(offered)}
+    overruled = _accepted(database, task, differing, {"keys": list(keys)})
+    finished = task["status"] == State.COMPLETED.value
+    return RecordedOrder(order.task_id, order.task_type, order.world_id, new, finished, keys, overruled)
+
+
+def _keys(task_type: TaskType, parameters: MongoDocument) -> tuple[str, ...]:
     try:
-        keys = PartParameters.model_validate(task["parameters"] or {}).keys
+        keys = PartParameters.model_validate(parameters).keys
     except ValidationError as error:
         raise OrderError("; ".join(explain(error, "parameters."))) from None
-    return RecordedOrder(order.task_id, order.task_type, order.world_id, new, task["status"] == State.COMPLETED.value, keys)
+    if wrong := complaint(task_type, keys):
+        raise OrderError(wrong)
+    return keys
+
+
+def _accepted(database: MongoDatabase, task: MongoDocument, differing: MongoDocument, standing: MongoDocument) -> str:
+    """Accept the message for this task; returns what of it does not count. Raises ``OrderError`` for the id of another order.
+
+    A task that the platform has inserted stands against the first message that names it, which is remembered with it: so a
+    repetition of that message is told from another order under the same id.
+    """
+    if "accepted_at" not in task:
+        first = {"_id": task["_id"], "accepted_at": {"$exists": False}}
+        accepted = {"$set": {"accepted_at": datetime.now(UTC), "overruled": differing}}
+        if database[TASKS].update_one(first, accepted).matched_count:
+            task = {**task, "overruled": differing}
+        else:
+            task = database[TASKS].find_one({"_id": task["_id"]}) or task
+    sentences = [f"parameters.{name}={shortened(value)}" for name, value in differing.items()]
+    kept = ", ".join(f"{name}={shortened(standing[name])}" for name in differing)
+    if differing and differing != task.get("overruled"):
+        raise OrderError(
+            f"{', '.join(sentences)}: task {task['_id']} was already ordered with {kept}, which stands; use a new task_id for a "
+            "new order"
+        )
+    return f"{', '.join(sentences)}: MongoDB's task {task['_id']} has {kept}, which stands" if differing else ""
 
 
 def _same(order: Order, task: MongoDocument) -> None:
@@ -207,6 +270,8 @@ def _insert_task(database: MongoDatabase, order: Order, parameters: MongoDocumen
         "updated_at": now,
         "attempt_count": 0,
         "error": None,
+        "accepted_at": now,
+        "overruled": {},
     }
     try:
         database[TASKS].insert_one(task)

@@ -17,8 +17,9 @@ from typing import TypeVar
 
 from pymongo import AsyncMongoClient
 
+from generia_assets.durable import order_tasks
 from generia_assets.durable.account import WorldAccount, excusable
-from generia_assets.durable.collections import STATUS
+from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.events import Failed
 from generia_assets.durable.generations import (
@@ -31,6 +32,7 @@ from generia_assets.durable.generations import (
     new_generation,
 )
 from generia_assets.durable.journal import Journal
+from generia_assets.durable.orders import OrderError
 from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.ownership import keep_world, leave_world, take_world
 from generia_assets.durable.patience import patiently
@@ -132,7 +134,7 @@ class WorldSession:
 
     async def completed(self) -> None:
         """Everything is written: the world's last word."""
-        await end(self.commits, self.generation, self._stages, State.COMPLETED, order_task=self.assignment.order_task)
+        await end(self.commits, self.generation, self._stages, State.COMPLETED)
         self._ended = True
 
     async def failed(self, message: str, *, parked: Parked | None = None) -> None:
@@ -199,7 +201,7 @@ async def open_session(
         if generation is None:
             if assignment.parameters is not None:
                 status = status.model_copy(update={"parameters": assignment.parameters})
-            work = assignment.workload(status.parameters)
+            work = await _workload(commits, assignment, status)
             order = assignment.order_task or status.parameters.get("task_id")
             generation = await patiently(
                 partial(new_generation, database, world_id, run, work, assignment.keys, order), patience_seconds=patience
@@ -231,8 +233,8 @@ async def open_session(
     return WorldSession(database, assignment, generation, status.parameters, commits, journal, stages, relay, heartbeat)
 
 
-def could_not_begin(database: MongoDatabase, world_id: str, message: str) -> None:
-    """A run cannot even take its world: where nobody else works on it, its record says so, and nobody waits for it."""
+def could_not_begin(database: MongoDatabase, world_id: str, message: str, order_task: str | None) -> None:
+    """A run cannot even take its world: where nobody else works on it, its record says so, and nobody waits for it or its order."""
     now = datetime.now(UTC)
     values = {
         "status": State.FAILED.value,
@@ -245,6 +247,18 @@ def could_not_begin(database: MongoDatabase, world_id: str, message: str) -> Non
     waited_for = {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}
     nobodys = {"_id": world_id, "owner.run_id": None, "status": waited_for}
     change_and_tell(database, nobodys, values, Failed(message=message))
+    if order_task is not None:
+        order_tasks.give_up(database, order_task, message)
+
+
+async def _workload(commits: Commits, assignment: Assignment, status: WorldStatus) -> Workload:
+    """What there is to do. An order of what is not in the world says so in its task; the world stays as it is."""
+    try:
+        return assignment.workload(status.parameters)
+    except OrderError as error:
+        if assignment.order_task is not None:
+            await commits.commit(Change(records={TASKS: [order_tasks.given_up(assignment.order_task, str(error))]}))
+        raise
 
 
 async def _status(database: AsyncMongoDatabase, world_id: str, patience: float) -> WorldStatus:
@@ -263,7 +277,8 @@ async def _count_takeover(commits: Commits, generation: Generation, status: Worl
             f"the logs of its runs, mend it, then: generia resume {status.world_id}"
         )
         values = {"status": State.FAILED.value, "message": message, "resumable": True, "takeovers": 0}
-        await commits.commit(Change(values=values, events=[Failed(message=message)]))
+        orders = {} if generation.order is None else {TASKS: [order_tasks.given_up(generation.order, message)]}
+        await commits.commit(Change(values=values, records=orders, events=[Failed(message=message)]))
         raise TooManyTakeoversError(message)
     logger.warning("world %s: run %s takes up what run %s left", status.world_id, run.run_id, status.owner.run_id)
     await commits.commit(Change(increments={"takeovers": 1}))

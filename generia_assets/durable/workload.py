@@ -11,7 +11,7 @@ from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.content.plan import plan
 from generia_assets.durable.generations import Workload
 from generia_assets.durable.items import tasks_of
-from generia_assets.durable.orders import WorldParametersOrder
+from generia_assets.durable.orders import OrderError, WorldParametersOrder
 from generia_assets.tasks.kinds import TaskType
 from resources.outside import Api
 
@@ -41,7 +41,8 @@ def workload(
     max_cost_usd: float | None,
     keys: Collection[str] = (),
 ) -> Workload:
-    """What making these task types of this order takes, or of these items only. Raises ``OrderError`` for a key of no item.
+    """What making these task types of this order takes, or of these items only. Raises ``OrderError`` for a key of no item, and for
+    keys that name nothing of it.
 
     ``spare``: share added to the computed calls, rounded up.
     """
@@ -50,6 +51,9 @@ def workload(
     whole = {task_type: planned.tasks[task_type.value] for task_type in TaskType if task_type in makes}
     of_items = tasks_of(request, keys) if keys else whole
     tasks = {task_type: of_items[task_type] for task_type in whole}
+    if keys and not any(tasks.values()):
+        named, made = ", ".join(list(keys)[:5]), ", ".join(task_type.value for task_type in whole)
+        raise OrderError(f"keys: {named} name nothing of what is made here ({made}); name other items, or leave keys out for all")
 
     def calls(planned_calls: Mapping[str, int], names_of: Mapping[TaskType, tuple[str, ...]]) -> int:
         """Every task of a type takes as many calls as every other, so that part of the tasks takes that part of the calls."""

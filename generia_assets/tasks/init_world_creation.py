@@ -9,15 +9,15 @@ from pydantic import Field
 from generia_assets.content import draw, languages
 from generia_assets.content.documents import WORLD_KEY, Quality, WorldRequest
 from generia_assets.content.text import clean
-from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
+from generia_assets.tasks.kinds import Level, TaskParameters, UnfitTaskError, durable_task
 from generia_assets.tasks.tools import Tools
 
 PROMPT_LIMIT = 4_000
 """Characters of a user's sentence: several pages; more is a pasted document, which nobody meant as a world."""
 
 
-class WorldRequestError(ValueError):
-    """The order cannot become a world. The message says what the user can change; trying again without that cannot help."""
+class WorldRequestError(UnfitTaskError):
+    """The order cannot become a world. The message says what the user can change."""
 
 
 class InitWorldParameters(TaskParameters):

@@ -29,6 +29,10 @@ class TaskType(StrEnum):
     GENERATE_POST_IMAGE = "generate_post_image"
 
 
+class UnfitTaskError(ValueError):
+    """What a task was given can never become its result. The message says what to change; trying again cannot help."""
+
+
 class Level(Enum):
     """How much hangs on a task, and so how many attempts it has (R10): 4 for the whole world's, 2 for one item's."""
 

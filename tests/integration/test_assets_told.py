@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from generia_assets.assets.description import figures
 from generia_assets.assets.materialized import ASSETS
+from generia_assets.assets.run_log import people_lines
 from generia_assets.assets.tables import CELL, ROWS
 from generia_assets.durable.collections import HISTORY
 from generia_assets.settings import settings
@@ -62,6 +64,20 @@ def test_a_filter_finds_one_character_with_all_that_was_done_for_them(worlds: Wo
         assert calls >= 1 + batches_of_ideas + person.posts_count + 1 + person.posts_count
         assert f"; {calls} calls, " in line
         assert "tokens, $0." in line
+
+
+def test_what_was_spent_is_added_up_without_reading_a_prompt(worlds: Worlds, large: Made) -> None:
+    """The figures of every asset and every person's line come out of an index: no request's document is fetched for them."""
+    database, generation = worlds.database, large.run_id
+    database.command("profile", 2)
+    for kind in ASSETS.values():
+        figures(database, "many-posts", generation, kind)
+    assert len(list(people_lines(database, "many-posts", generation))) == PEOPLE
+    database.command("profile", 0)
+    seen = list(database["system.profile"].find({"ns": f"{database.name}.{HISTORY}", "command.aggregate": HISTORY}))
+    assert len(seen) == len(ASSETS) + 1
+    assert sum(look["keysExamined"] for look in seen) >= database[HISTORY].count_documents({"world_id": "many-posts"})
+    assert {look["docsExamined"] for look in seen} == {0}
 
 
 def test_every_materialization_has_a_table_of_its_results_and_the_way_to_the_worlds_page(worlds: Worlds, large: Made) -> None:

@@ -9,6 +9,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from bson import Int64
 from pymongo import MongoClient
 
 from generia_assets.durable.collections import STATUS, TASKS
@@ -90,15 +91,95 @@ def test_parameters_absent_from_the_order_are_taken_from_mongodb(database: Any) 
     assert database[STATUS].find_one({"_id": order.world_id})["parameters"]["users_count"] == PARAMETERS["users_count"]
 
 
-@pytest.mark.parametrize("field", ["user_prompt", "users_count", "posts_count"])
-def test_mongodbs_parameters_stand_and_the_conflict_names_its_field(database: Any, field: str) -> None:
-    """An order that contradicts the recorded one is refused by the field, and what is recorded stays."""
+def test_where_both_have_parameters_mongodbs_stand(database: Any) -> None:
+    """A message that differs from the task the platform has inserted makes the platform's world, and says what did not count."""
+    order = an_order(str(uuid.uuid4()))
+    database[TASKS].insert_one(platform_task(order))
+    message = an_order(order.world_id, order.task_id, users_count=7, max_cost_usd=2.0)
+    recorded = record(database, message)
+    assert "users_count=7" in recorded.overruled
+    assert "max_cost_usd=2.0" in recorded.overruled
+    status = database[STATUS].find_one({"_id": order.world_id})
+    assert {name: status["parameters"].get(name) for name in (*PARAMETERS, "max_cost_usd")} == {**PARAMETERS, "max_cost_usd": None}
+    assert status["users_predicted"] == PARAMETERS["users_count"]
+
+
+def test_a_message_that_mongodb_overruled_may_be_repeated_and_no_other_may_follow_it(database: Any) -> None:
+    """What is read twice is the same order twice; another order under a used id is refused, whoever inserted the task."""
+    order = an_order(str(uuid.uuid4()))
+    database[TASKS].insert_one(platform_task(order))
+    message = an_order(order.world_id, order.task_id, users_count=7)
+    for repeated in (message, message, order, Order(order.task_id, order.task_type, order.world_id, None)):
+        assert record(database, repeated).task_id == order.task_id
+    with pytest.raises(OrderError, match=r"parameters\.users_count=8.*ordered with users_count=3"):
+        record(database, an_order(order.world_id, order.task_id, users_count=8))
+    assert database[TASKS].find_one({"_id": order.task_id})["parameters"] == PARAMETERS
+
+
+def test_parameters_as_the_platform_stores_them_are_taken(database: Any) -> None:
+    """Fields of the platform's own, nulls, and whole numbers kept as doubles or as long ones do not stop an order."""
+    order = an_order(str(uuid.uuid4()))
+    stored = {**PARAMETERS, "users_count": 3.0, "posts_count": Int64(6), "user_id": "u-17", "max_cost_usd": None, "quality": None}
+    database[TASKS].insert_one(platform_task(order, parameters=stored))
+    record(database, Order(order.task_id, order.task_type, order.world_id, None))
+    kept = database[STATUS].find_one({"_id": order.world_id})["parameters"]
+    assert (kept["users_count"], kept["posts_count"]) == (3, 6)
+    assert type(kept["users_count"]) is int
+    assert "user_id" not in kept
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("users_count", 2.5), ("users_count", "3"), ("posts_count", 1001), ("user_prompt", 7)]
+)
+def test_what_is_wrong_in_mongodb_is_named(database: Any, field: str, value: object) -> None:
+    """Parameters in MongoDB are read with more patience than a message's, and still have to make a world."""
+    order = an_order(str(uuid.uuid4()))
+    database[TASKS].insert_one(platform_task(order, parameters={**PARAMETERS, field: value}))
+    with pytest.raises(OrderError, match=rf"parameters\.{field}={value!r}"):
+        record(database, order)
+    assert database[STATUS].count_documents({"_id": order.world_id}) == 0
+
+
+@pytest.mark.parametrize("field", ["user_prompt", "users_count", "posts_count", "max_cost_usd"])
+def test_an_id_used_before_with_other_parameters_is_refused_by_the_field(database: Any, field: str) -> None:
+    """An order that contradicts one that a message has made before is refused, and what is recorded stays."""
     order = an_order(str(uuid.uuid4()))
     record(database, order)
+    recorded = database[TASKS].find_one({"_id": order.task_id})
     other = "another world" if field == "user_prompt" else 7
     with pytest.raises(OrderError, match=f"parameters.{field}="):
         record(database, an_order(order.world_id, order.task_id, **{field: other}))
-    assert database[TASKS].find_one({"_id": order.task_id})["parameters"][field] == PARAMETERS[field]
+    assert database[TASKS].find_one({"_id": order.task_id}) == recorded
+
+
+def test_the_keys_of_a_part_stand_like_a_worlds_parameters(database: Any) -> None:
+    """MongoDB's keys count against the first message's; under an id that a message has used, other keys are another order."""
+    order = an_order(str(uuid.uuid4()))
+    record(database, order)
+    part = Order(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001"]})
+    other = Order(part.task_id, part.task_type, part.world_id, {"keys": ["c0002"]})
+    database[TASKS].insert_one(platform_task(part))
+    assert record(database, other).keys == ("c0001",)
+    assert "keys=['c0002']" in record(database, other).overruled
+    mine = Order(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001"]})
+    record(database, mine)
+    with pytest.raises(OrderError, match=r"parameters\.keys=\['c0002'\]"):
+        record(database, Order(mine.task_id, mine.task_type, mine.world_id, {"keys": ["c0002"]}))
+
+
+@pytest.mark.parametrize("keys", [["c0001"], ["../c0001"], ["world", "c0001-p0000"]])
+def test_keys_of_something_else_are_refused_wherever_they_stand(database: Any, keys: list[str]) -> None:
+    """An order that would make nothing is refused by the key, be it in the message or in the platform's task."""
+    order = an_order(str(uuid.uuid4()))
+    record(database, order)
+    part = Order(str(uuid.uuid4()), TaskType.GENERATE_WORLD_IMAGE, order.world_id, {"keys": keys})
+    said = rf"parameters\.keys\.{len(keys) - 1}='{keys[-1]}': a key of generate_world_image is world"
+    with pytest.raises(OrderError, match=said):
+        record(database, part)
+    assert database[TASKS].count_documents({"_id": part.task_id}) == 0
+    database[TASKS].insert_one(platform_task(part))
+    with pytest.raises(OrderError, match=said):
+        record(database, Order(part.task_id, part.task_type, part.world_id, None))
 
 
 def test_a_task_id_means_one_world_and_one_type(database: Any) -> None:

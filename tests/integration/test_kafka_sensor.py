@@ -126,9 +126,12 @@ def test_a_task_of_the_platform_that_is_broken_is_a_dead_letter(ticks: Ticks, mo
     assert headers(letter)["reason"].startswith("parameters, status, world_id: missing")
 
 
-def test_parameters_of_mongodb_stand(ticks: Ticks, mongo_client: MongoClient[dict[str, object]]) -> None:
-    """A message without parameters orders what MongoDB holds under its task id."""
-    message = order(parameters=None)
+@pytest.mark.parametrize("said", [None, {"user_prompt": "a sun of lead", "users_count": 2, "posts_count": 1}])
+def test_parameters_of_mongodb_stand(
+    ticks: Ticks, mongo_client: MongoClient[dict[str, object]], said: dict[str, object] | None
+) -> None:
+    """A message orders what MongoDB holds under its task id, be its own parameters absent or others."""
+    message = order(parameters=said)
     database = mongo_client[ticks.mongo.database]
     database["tasks"].insert_one(
         {

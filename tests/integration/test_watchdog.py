@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,11 +12,14 @@ import dagster as dg
 import pytest
 
 from generia_assets.assets.jobs import world_job
-from generia_assets.durable.collections import STATUS
-from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION
+from generia_assets.durable.collections import STATUS, TASKS, ensure_indexes
+from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION, TASK_TAG
+from generia_assets.durable.orders import Order, record_order
 from generia_assets.durable.resuming import Wishes, resume_world
 from generia_assets.durable.status import new_status
+from generia_assets.tasks.kinds import TaskType
 from resources.mongo_resource import MongoResource
+from sensors.lost_orders import MOST_RUNS, waiting_orders
 from sensors.run_status import FUTILE_RETRY_SECONDS, build_watchdog
 from tests.kafka_stand_in import kafka_resource
 from tests.worlds_in_process import Worlds, worlds_in_process
@@ -39,8 +43,17 @@ def owner(run_id: str | None, *, expired: timedelta = LONG_AGO) -> dict[str, obj
     return {"run_id": run_id, "epoch": 1, "expires_at": None if run_id is None else datetime.now(UTC) - expired}
 
 
-def a_run(worlds: Worlds, world_id: str, status: dg.DagsterRunStatus) -> str:
-    return worlds.instance.create_run_for_job(worlds.job, tags={"dagster/partition": world_id}, status=status).run_id
+def a_run(worlds: Worlds, world_id: str, status: dg.DagsterRunStatus, *, order: str = "") -> str:
+    tags = {"dagster/partition": world_id, **({TASK_TAG: order} if order else {})}
+    return worlds.instance.create_run_for_job(worlds.job, tags=tags, status=status).run_id
+
+
+def a_part_order(worlds: Worlds, world_id: str, *keys: str, ago: timedelta = LONG_AGO) -> str:
+    """An order for posts of this world, accepted so long ago."""
+    order = Order(str(uuid.uuid4()), TaskType.GENERATE_POST, world_id, {"keys": list(keys)})
+    record_order(worlds.database, order, max_users=100, max_posts=100)
+    worlds.database[TASKS].update_one({"_id": order.task_id}, {"$set": {"accepted_at": datetime.now(UTC) - ago}})
+    return order.task_id
 
 
 def tick(worlds: Worlds) -> dict[str, dg.RunRequest]:
@@ -52,6 +65,7 @@ def tick(worlds: Worlds) -> dict[str, dg.RunRequest]:
     if isinstance(result, dg.SkipReason):
         return {}
     requests = {request.partition_key: request for request in result.run_requests}
+    assert len(requests) == len(result.run_requests)
     assert [key for added in result.dynamic_partitions_requests for key in added.partition_keys] == list(requests)
     return requests
 
@@ -219,6 +233,86 @@ def test_a_run_that_failed_before_it_could_begin_is_followed_by_another_after_a_
     monkeypatch.setattr("sensors.run_status.FUTILE_RETRY_SECONDS", -1.0)
     assert FUTILE_RETRY_SECONDS > 0
     assert tick(worlds)["w1"].run_key != first
+
+
+@pytest.mark.parametrize("status", ["completed", "failed"])
+def test_an_order_for_a_finished_world_whose_run_never_came_is_asked_for_again(worlds: Worlds, status: str) -> None:
+    """Tick after tick asks for the same one run, which is the order's own: its assets, its items, its task."""
+    a_world(worlds, "w1", status=status, generation="g1")
+    order = a_part_order(worlds, "w1", "c0000-p0000")
+    first, second = tick(worlds)["w1"], tick(worlds)["w1"]
+    assert first.run_key == second.run_key
+    assert [key.path[-1] for key in first.asset_selection or []] == ["posts", "post_images"]
+    assert first.tags[TASK_TAG] == order
+    assert GENERATION_TAG not in first.tags
+    a_run(worlds, "w1", dg.DagsterRunStatus.STARTING, order=order)
+    assert tick(worlds) == {}
+
+
+def test_an_order_is_left_alone_while_there_is_hope_for_it(worlds: Worlds) -> None:
+    """Just recorded, behind another run, its own run just ended, its world unfinished, or taken up: nothing is asked for."""
+    for world_id in ("new", "busy", "ended", "taken"):
+        a_world(worlds, world_id, status="completed", generation="g1")
+    a_world(worlds, "stopped", status="in_progress", parked={"kind": "stopped", "since": datetime(2026, 1, 1, tzinfo=UTC)})
+    a_part_order(worlds, "new", ago=timedelta(seconds=1))
+    a_part_order(worlds, "busy")
+    a_run(worlds, "busy", dg.DagsterRunStatus.STARTED)
+    ended(worlds, "ended", a_part_order(worlds, "ended"))
+    a_part_order(worlds, "stopped")
+    worlds.database[TASKS].update_one({"_id": a_part_order(worlds, "taken")}, {"$set": {"status": "in_progress"}})
+    assert tick(worlds) == {}
+
+
+def ended(worlds: Worlds, world_id: str, order: str, *, status: dg.DagsterRunStatus = dg.DagsterRunStatus.FAILURE) -> str:
+    """A run of the order that has just ended, before it could begin."""
+    run_id = a_run(worlds, world_id, dg.DagsterRunStatus.STARTING, order=order)
+    run = worlds.instance.get_run_by_id(run_id)
+    assert run is not None
+    if status is dg.DagsterRunStatus.FAILURE:
+        worlds.instance.report_run_failed(run)
+    else:
+        worlds.instance.report_run_canceled(run)
+    return run_id
+
+
+def test_an_order_whose_runs_fail_before_they_begin_gets_a_few_more_and_then_an_error(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outage at the wrong moment loses no order; what fails every time is given up, and its task says after which run."""
+    monkeypatch.setattr("sensors.lost_orders.GRACE_SECONDS", -60.0)
+    a_world(worlds, "w1", status="completed", generation="g1")
+    order, keys, run_id = a_part_order(worlds, "w1"), [], ""
+    for _ in range(MOST_RUNS):
+        keys.append(tick(worlds)["w1"].run_key)
+        run_id = ended(worlds, "w1", order)
+    assert len(set(keys)) == MOST_RUNS
+    assert tick(worlds) == {}
+    task = worlds.database[TASKS].find_one({"_id": order}) or {}
+    assert task["status"] == "failed"
+    assert run_id in task["error"]
+
+
+def test_an_order_whose_run_a_person_cancelled_is_not_asked_for_again(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody thought better of it: the order is failed with that reason."""
+    monkeypatch.setattr("sensors.lost_orders.GRACE_SECONDS", -60.0)
+    a_world(worlds, "w1", status="completed", generation="g1")
+    order = a_part_order(worlds, "w1")
+    ended(worlds, "w1", order, status=dg.DagsterRunStatus.CANCELED)
+    assert tick(worlds) == {}
+    task = worlds.database[TASKS].find_one({"_id": order}) or {}
+    assert (task["status"], "cancelled" in task["error"]) == ("failed", True)
+
+
+def test_orders_that_nobody_took_up_are_found_by_an_index(worlds: Worlds) -> None:
+    """However many tasks there are, a tick looks at the waiting orders alone."""
+    ensure_indexes(worlds.database, history_ttl_days=1)
+    a_world(worlds, "w1", status="completed", generation="g1")
+    for _ in range(3):
+        a_part_order(worlds, "w1")
+    done = {"type": "generate_post", "world_id": "w1", "accepted_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    worlds.database[TASKS].insert_many([{**done, "_id": f"done-{number}", "status": "completed"} for number in range(50)])
+    explained = worlds.database.command("explain", {"find": TASKS, "filter": waiting_orders([])}, verbosity="executionStats")
+    assert (explained["executionStats"]["nReturned"], explained["executionStats"]["totalDocsExamined"]) == (3, 3)
 
 
 def test_without_mongodb_the_tick_says_so_and_fails_nothing(worlds: Worlds) -> None:

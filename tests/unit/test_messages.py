@@ -43,11 +43,23 @@ def test_an_order_is_read_as_it_stands() -> None:
     assert order.parameters == PARAMETERS
 
 
-@pytest.mark.parametrize("task_type", list(TaskType)[1:])
-def test_a_part_is_ordered_by_its_items_keys(task_type: TaskType) -> None:
-    """Each of the eight other task types takes items' keys."""
-    order = read_message(message(task_type=task_type.value, parameters={"keys": ["c0001", "c0001-p0003"]}))
-    assert (order.task_type, order.parameters) == (task_type, {"keys": ["c0001", "c0001-p0003"]})
+@pytest.mark.parametrize(
+    ("task_type", "taken"),
+    [*zip(list(TaskType)[1:], (*[{"world"}] * 2, *[{"c0001"}] * 4, *[{"c0001", "c0001-p0003"}] * 2), strict=True)],
+)
+def test_a_part_is_ordered_by_the_keys_of_its_items_and_no_others(task_type: TaskType, taken: set[str]) -> None:
+    """Each of the eight other task types takes the keys of what it makes; another is refused with what a right one looks like."""
+    for key in ("world", "c0001", "c0001-p0003"):
+        ordered = message(task_type=task_type.value, parameters={"keys": [*taken, key]})
+        if key in taken:
+            assert read_message(ordered).parameters == {"keys": [*taken, key]}
+            continue
+        with pytest.raises(MessageError) as refused:
+            read_message(ordered)
+        said = str(refused.value)
+        assert said.startswith(f"parameters.keys.{len(taken)}={key!r}: a key of {task_type.value} is ")
+        assert "pattern" not in said
+        assert all(("such as c0007" if one.startswith("c") else one) in said for one in taken)
 
 
 def test_parameters_may_be_in_mongodb() -> None:

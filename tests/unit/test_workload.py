@@ -66,6 +66,12 @@ def test_a_key_of_nothing_is_refused_with_what_there_is(key: str) -> None:
     assert repr(key) in str(refused.value)
 
 
+def test_keys_that_name_nothing_of_what_is_made_are_refused() -> None:
+    """Nothing to do is not done: a person's key for the world's pictures is told with what would have been made."""
+    with pytest.raises(OrderError, match=r"c0003 name nothing of what is made here \(generate_world_image"):
+        workload(WORLD, ORDER, {TaskType.GENERATE_WORLD_IMAGE}, spare=0.0, max_cost_usd=None, keys=["c0003"])
+
+
 def test_the_orders_own_cap_goes_before_the_installations() -> None:
     """A cap given with the order stands; without one the installation's default does."""
     capped = ORDER.model_copy(update={"max_cost_usd": 2.5})
