@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ class MadeUp:
     ) -> None:
         self.database = database
         self.media = media
-        self.world_id = str(uuid.uuid4())
+        # The same in every run, since a world's colours come from its id.
+        self.world_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"world {database['made_up'].count_documents({})}"))
+        database["made_up"].insert_one({"world_id": self.world_id})
         self.users, self.posts, self.language = users, posts, language
         self.word = word or "tortoise"
         ensure_indexes(database, history_ttl_days=30)
@@ -186,6 +189,32 @@ class MadeUp:
         Image.new("RGB", size, (120, 90, 160)).save(data, "PNG")
         path.write_bytes(data.getvalue())
         return d.Media(media_id="one", url=f"media/{self.world_id}/{folder}/one.png", prompt="ink", width=size[0], height=size[1])
+
+
+@dataclass(frozen=True)
+class Site:
+    """A server of the pages, the database that it reads and the folder of its pictures."""
+
+    address: str
+    database: Any
+    media: Path
+
+    def world(self, *, users: int, posts: int, language: str = "English", word: str = "") -> MadeUp:
+        """A world that is to be stored here."""
+        return MadeUp(self.database, self.media, users=users, posts=posts, language=language, word=word)
+
+    def page_of(self, world: MadeUp, path: str = "") -> str:
+        """The address of a page of this world."""
+        return f"{self.address}/worlds/{world.world_id}{path}"
+
+
+@contextmanager
+def a_site(client: Any, uri: str, folder: Path) -> Iterator[Site]:
+    """A server with a database of its own, which is dropped at the end."""
+    name = f"test_site_{time.monotonic_ns()}"
+    with serving(uri, name, folder / "media") as address:
+        yield Site(address, client[name], folder / "media")
+    client.drop_database(name)
 
 
 @contextmanager
