@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from generia_assets.content.documents import character_key
-from generia_assets.durable.events import Completed, Waiting, character_created, post_published
-from generia_assets.durable.status import State
 from generia_assets.pages.gallery import write_gallery
-from tests.pages_world import DELETED_KEY, SCRIPT, MadeUp, a_browser, a_page, serving
+from tests.pages_site import a_browser, a_page, serving
+from tests.pages_world import DELETED_KEY, SCRIPT, MadeUp
 
 expect.set_options(timeout=20_000)  # of a machine that does ten other things; what is looked for comes in a fraction of a second
-SERIOUS = ("serious", "critical")
 MANY_POSTS = 10_000
 MOST_BYTES = 2_000_000
 """What a page of the feed of many posts may weigh when it opens, pictures included."""
@@ -46,11 +43,6 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def world(database: Any, media: Path) -> MadeUp:
     return MadeUp(database, media, users=6, posts=60).make()
-
-
-@pytest.fixture(scope="module")
-def hebrew(database: Any, media: Path) -> MadeUp:
-    return MadeUp(database, media, users=3, posts=3, language="Hebrew", word="צב").make()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 from generia_assets.durable.events import Completed, Waiting, character_created, post_published
 from generia_assets.durable.status import State
 from generia_assets.reading.people import PEOPLE_PAGE
-from tests.pages_world import SCRIPT, MadeUp, Site, a_browser, a_page, a_site, serving
+from tests.pages_site import Site, a_browser, a_page, a_site, serving
+from tests.pages_world import SCRIPT, MadeUp
 
 expect.set_options(timeout=20_000)  # of a machine that does ten other things; what is looked for comes in a fraction of a second
 MOST_POSTS = 300
@@ -123,7 +124,9 @@ def test_a_reader_of_older_posts_keeps_them(browser: Browser, site: Site) -> Non
         go_to_the_end(page, last - 1)
         for _ in range(2):
             publish(world, last - 1)
-        world.tell(Waiting(api="llm", reason="quota"), waiting_for={"api": "llm", "reason": "quota", "since": "2026-01-01T00:00:00Z"})
+        world.tell(
+            Waiting(api="llm", reason="quota"), waiting_for={"api": "llm", "reason": "quota", "since": "2026-01-01T00:00:00Z"}
+        )
         expect(page.locator("#progress")).to_contain_text("quota")  # so both are told
         expect(page.locator(".news span")).to_have_text("1")
         expect(page.locator("[data-post-id]")).to_have_count(last)
