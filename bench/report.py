@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
-
 PIPED_WIDTH = 132
 """Columns of a table that no terminal shows."""
 
