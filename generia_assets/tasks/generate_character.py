@@ -20,7 +20,7 @@ from generia_assets.content.pictures import UNSEEN_LOOK, UNSEEN_SCENE
 from generia_assets.content.rendering import complaint
 from generia_assets.content.text import cut
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
-from generia_assets.tasks.ladders import write_down_the_ladder
+from generia_assets.tasks.ladders import bettered, write_down_the_ladder
 from generia_assets.tasks.tools import NewCharacter, Tools
 from resources.outcomes import RefusedError
 
@@ -127,13 +127,15 @@ async def _written(
         ],
     )
     missing = [slot for slot in ask_people.relation_slots(acquaintances) if slot not in draft.relations]
+    moderation = f"asked for again in softer words, refused by moderation: {reason}" if reason else ""
     if missing and not reason:
-        draft = await tools.writer.write(ask().with_complaints(complaint("relations", names=missing)), draft_class)
+        again = ask().with_complaints(complaint("relations", names=missing))
+        draft, refusal = await bettered(tools.writer, again, draft_class, draft)
+        moderation = f"the relations that are missing were refused by moderation: {refusal}" if refusal else ""
     written = character_of(draft, brief, acquaintances)
     if len(written.relationships) < len(acquaintances):
         log.warning("%s tells %d of %d relations", brief.key, len(written.relationships), len(acquaintances))
-    softened = f"asked for again in softer words, refused by moderation: {reason}" if reason else ""
-    return written.model_copy(update={"moderation": softened})
+    return written.model_copy(update={"moderation": moderation})
 
 
 @durable_task(Level.ITEM)
@@ -149,8 +151,9 @@ async def generate_character(
 ) -> Character:
     """Write the person and create them on the platform.
 
-    Relations are with ``acquaintances`` only, one each; a missing one is asked for once more. Refused: asked more softly, then with
-    nothing but the name and one line; when that is refused too, the person is what their concept says.
+    Relations are with ``acquaintances`` only, one each; a missing one is asked for once more, and stays missing when that is
+    refused or answered badly. Refused: asked more softly, then with nothing but the name and one line; when that is refused too,
+    the person is what their concept says.
 
     ``former``: who they were under the same name; the platform's character stays the same and is changed. ``told_by``: people who
     stay as they are and tell of the former one; how they tell it now comes with the same answer (``seen_by``).

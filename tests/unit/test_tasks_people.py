@@ -171,6 +171,18 @@ async def test_relations_with_nobody_are_dropped_and_missing_ones_asked_once():
     assert "person_2" in bench.writer.prompts[1].complaints[0]
 
 
+@pytest.mark.parametrize(("problem", "marked"), [(refused("SPII"), True), (InvalidAnswerError("not JSON"), False)], ids=type)
+async def test_a_person_who_was_let_through_outlives_the_refusal_of_a_relation(problem, marked):
+    """Asking for one more relation never costs the person; what moderation kept away is marked."""
+    request, world = a_request(), a_world()
+    known = acquaintances_of(3, request, world)
+    bench = a_bench(character_answer(1), problem)
+    person = await generate_character(THIRD, bench.tools, request, world, a_brief(3, request), known)
+    assert person.personality
+    assert [tie.username for tie in person.relationships] == [known[0].username]
+    assert person.moderation == ("the relations that are missing were refused by moderation: SPII" if marked else "")
+
+
 async def test_a_refused_person_is_told_more_softly_then_mildly():
     """First refusal: the same concept for a general audience; second: only the name and one line; it is marked."""
     request, world, brief = a_request(), a_world(), a_brief(3, a_request())
