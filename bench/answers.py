@@ -80,6 +80,7 @@ def harness(options: Options, console: Console) -> Report:
         figures |= {
             "deleted_posts": refused.deleted_posts,
             "softened_posts": refused.softened_posts,
+            "drawn_people": refused.drawn_people,
             "milder_pictures": refused.milder_pictures,
         }
         for outcome, more in (*_refused_world(bench), *_default_spare(bench, options)):

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from generia_assets.content import ask_people, ties
+from generia_assets.content import ask_people, languages, ties
 from generia_assets.content.documents import (
     Acquaintance,
     Character,
@@ -80,14 +80,20 @@ def character_of(
     )
 
 
-def character_of_concept(brief: CharacterBrief, reason: str) -> Character:
+def _line(brief: CharacterBrief, world: WorldDescription) -> str:
+    """By which readers are told who that is; of a person who was drawn by lot there are only notes for the model."""
+    return languages.untold_person(world.user_preferences.language) if brief.moderation else brief.one_line
+
+
+def character_of_concept(brief: CharacterBrief, world: WorldDescription, reason: str) -> Character:
     """Who stands in for a person that moderation refuses to have written: the concept, which it let through, and no more."""
+    line = _line(brief, world)
     return Character(
         key=brief.key,
         username=brief.username,
         display_name=brief.display_name,
-        bio=cut(brief.one_line, BIO_LIMIT),
-        background_story=brief.concept,
+        bio=cut(line, BIO_LIMIT),
+        background_story=line if brief.moderation else brief.concept,
         personality="",
         appearance="",
         interests=(),
@@ -162,9 +168,9 @@ async def generate_character(
         unknown = await _written(tools, request, world, brief, acquaintances, told_by)
     except RefusedError as refusal:
         log.warning("%s was refused on every rung (%s); the profile tells the concept alone", brief.key, refusal.reason)
-        unknown = character_of_concept(brief, refusal.reason)
+        unknown = character_of_concept(brief, world, refusal.reason)
     # Where the answer says nothing of it: the one line by which others tell who that is, which fits by its nature.
-    seen_by = {other.username: unknown.seen_by.get(other.username, brief.one_line) for other in told_by}
+    seen_by = {other.username: unknown.seen_by.get(other.username, _line(brief, world)) for other in told_by}
     unknown = unknown.model_copy(update={"seen_by": seen_by})
     if former is None:
         character_id = await tools.publisher.character(as_published(unknown))

@@ -20,6 +20,11 @@ from resources.outcomes import InvalidAnswerError, RefusedError
 
 log = logging.getLogger(__name__)
 
+MILD_AFTER = 2
+"""Refusals by moderation after which a dialog is asked without what may be the cause, as far as it can be left out."""
+MOST_REFUSALS = 3
+"""Refusals after which the program's own plan stands for what is still missing."""
+
 DraftT = TypeVar("DraftT", bound=BaseModel)
 Rung = Callable[[str], Prompt]
 """Makes a request of the reason for which the one before was refused ('' on the first rung)."""

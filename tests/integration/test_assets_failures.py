@@ -124,6 +124,20 @@ def test_a_refused_sentence_fails_the_smallest_world_with_words_for_its_user(wor
     assert status.message in again.failure
 
 
+def test_people_whose_concepts_are_all_refused_are_drawn_and_the_world_is_exact(worlds: Worlds) -> None:
+    """Three calls and no failed task; everybody has a name and is written, and the check names them as what they are."""
+    faults(worlds, prompt_blocked=1.0, only_matching=f"Invent {USERS} people of this world")
+    world_id, made = worlds.make("drawn")
+    assert made.success, made.failure
+    status = worlds.status(world_id)
+    assert (status.status, status.tasks_failed, status.users_created, status.posts_created) == (State.COMPLETED, 0, USERS, POSTS)
+    briefs = worlds.documents("character_briefs", world_id)
+    assert all(brief.moderation.endswith("SAFETY") for brief in briefs)
+    assert all(person.personality and not person.moderation for person in worlds.documents("characters", world_id))
+    assert {name for name, check in made.checks.items() if not check.passed} == {"people_in_full"}
+    assert made.checks["people_in_full"].metadata["wrong"].value == USERS
+
+
 def test_a_wrong_key_stops_the_world_at_once_and_its_re_execution_goes_on(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fatal answer is no task's fault: the run says what to do, and after mending it the same generation is finished."""
     monkeypatch.setenv("GEMINI_API_KEY", "bad-key")
