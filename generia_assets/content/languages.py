@@ -124,3 +124,9 @@ def deleted_post(language: str) -> str:
     """What stands in place of a post that moderation refused twice, in this language or in English."""
     known = find(language) or data_files.languages()[0]
     return known.deleted
+
+
+def untold_person(language: str) -> str:
+    """What readers are told of a person of whom moderation refused everything, in this language or in English."""
+    known = find(language) or data_files.languages()[0]
+    return known.untold

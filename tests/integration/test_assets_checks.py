@@ -130,6 +130,11 @@ def concept_alone(worlds: Worlds) -> str:
     return "c0002"
 
 
+def drawn_by_lot(worlds: Worlds) -> str:
+    change(worlds, "character_briefs", "c0002", {"moderation": "drawn by lot, the model's concepts were refused"})
+    return "c0002"
+
+
 def placeholder(worlds: Worlds) -> str:
     key = first(worlds, "posts").key
     change(worlds, "posts", key, {"deleted_reason": "refused by moderation twice: SAFETY"})
@@ -178,6 +183,7 @@ FAULTS: list[tuple[str, str, str, Callable[[Worlds], str], str]] = [
     ("characters", "relations_exist", "ERROR", relation_with_nobody, "job rerun_character with character: c000"),
     ("characters", "people_in_language", "ERROR", in_russian("characters", "background_story"), "job rerun_character"),
     ("characters", "people_in_full", "WARN", concept_alone, "job rerun_character with character: c0002"),
+    ("characters", "people_in_full", "WARN", drawn_by_lot, "job rerun_character with character: c0002"),
     ("character_avatars", "avatar_pictures", "ERROR", too_small, "materialize character_avatars with keys: [c0000]"),
     ("world_images", "world_pictures", "ERROR", no_picture, "materialize world_images with keys: [world]"),
     ("world_description", "description_in_language", "ERROR", described_in_russian, "materialize world_description"),

@@ -76,9 +76,12 @@ def _posts_language(world: World) -> Finding:
 
 def _in_full(world: World) -> Finding:
     found = Finding()
+    drawn = {brief.key: brief.moderation for brief in world.all("character_briefs", CharacterBrief) if brief.moderation}
     for person in world.all("characters", Character):
         found.looked_at += 1
-        if not person.personality:
+        if person.key in drawn:
+            found.add(f"{person.key} @{person.username}: {drawn[person.key]}", person.key)
+        elif not person.personality:
             found.add(f"{person.key} @{person.username}: {person.moderation or 'nothing but the concept'}", person.key)
     return found
 
@@ -129,7 +132,7 @@ CHECKS = [
     Check(
         "characters",
         "people_in_full",
-        "Nobody is told by their concept alone, which is what is left when moderation refuses the rest.",
+        "Nobody is told by their concept alone or drawn by lot, which is what is left when moderation refuses the rest or all.",
         asking(_in_full, _PERSON_AGAIN, good="people, all told in full", severity=_WARN),
     ),
     Check(
