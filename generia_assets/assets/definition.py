@@ -66,7 +66,7 @@ MADE_WITH: Mapping[str, tuple[str, ...]] = {
     "world_images": (*_OF_A_WORLD, "prompts/world_images.j2", "prompts/picture.j2"),
     "character_briefs": (
         *_OF_A_WORLD,
-        *(f"prompts/{name}.j2" for name in ("character_batch", "another_self", "complaints")),
+        *(f"prompts/{name}.j2" for name in ("character_batch", "another_self", "complaints", "world_in_short")),
         _AXES,
         _RELATIONS,
     ),
