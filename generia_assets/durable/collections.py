@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from resources.document_store import POINTERS
 from resources.mongo import MongoDatabase
 
 TASKS = "tasks"
@@ -67,6 +68,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         # people ask where a published post came from, by nothing but its id
         IndexModel([("answer", ASCENDING)], partialFilterExpression={"kind": "post"}),
     ],
+    POINTERS: [IndexModel([("world_id", ASCENDING)])],
     # the relay and the pages read a world's events on from a number
     WORLD_EVENTS: [IndexModel([("world_id", ASCENDING), ("seq", ASCENDING)])],
     # the pages' feed begins with the newest post; mentions and relations name people by username
