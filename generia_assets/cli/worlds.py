@@ -12,7 +12,7 @@ from rich.text import Text as Line
 
 from generia_assets.cli import inert
 from generia_assets.cli.completion import complete_world
-from generia_assets.cli.console import own_name, results
+from generia_assets.cli.console import own_name, remarks, results
 from generia_assets.cli.formats import ago, as_json, dollars, moment
 from generia_assets.cli.known import known, open_database
 from generia_assets.cli.order_options import Json, JsonLines
@@ -53,7 +53,12 @@ WhichOption = Annotated[
         help="Only worlds that are pending, in_progress, completed, failed, or parked (waiting to be resumed).",
     ),
 ]
-Limit = Annotated[int, typer.Option("--limit", parser=whole(1, 10_000), metavar="NUMBER", help="At most so many worlds.")]
+SHOWN = 20
+"""Worlds that people are shown where they set no limit."""
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", parser=whole(1, 10_000), metavar="NUMBER", help=f"At most so many; else {SHOWN}, and with --json all."),
+]
 
 
 def status(world: AnyWorld = None, json: Json = False) -> None:
@@ -74,20 +79,28 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
         _show(found, air if found.owner.run_id else None, json=json)
 
 
-def list_worlds(state: WhichOption = None, limit: Limit = 20, json: JsonLines = False) -> None:
+def list_worlds(state: WhichOption = None, limit: Limit = None, json: JsonLines = False) -> None:
     """List worlds, those that changed last first: state, people, posts, dollars.
 
     \b
     generia list --state in_progress
     generia list --state parked --json | jq -r .world_id | xargs -n1 generia resume
     """
+    most = limit if json else limit or SHOWN
     with open_database() as database:
-        records = database[STATUS].find(_wanted(state)).sort("updated_at", DESCENDING).limit(limit)
-        found = [WorldStatus.model_validate(record) for record in records]
+        # Read whole before anything is told: a world that changes while a slow reader holds us up would move, and be missed.
+        records = list(database[STATUS].find(_wanted(state)).sort("updated_at", DESCENDING).limit(0 if most is None else most + 1))
+    found = [WorldStatus.model_validate(record) for record in records[:most]]
     if json:
         for one in found:
             typer.echo(as_json(_told(one)))
-        return
+    else:
+        _list(found, state)
+    if most is not None and len(records) > most:
+        (remarks() if json else results()).print(f"… and more, changed before these; --limit {most * 10} shows them.")
+
+
+def _list(found: list[WorldStatus], state: Which | None) -> None:
     if not found:
         say = "No world was ordered yet" if state is None else f"No world is {state.value}"
         results().print(f'{say}. To order one: {own_name()} send --prompt "a harbour on the back of a whale"')
