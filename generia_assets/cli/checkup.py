@@ -149,7 +149,7 @@ def _gemini(settings: Settings, where: Addresses) -> Iterator[Finding]:
         embedded = running(settings.generia_data_dir) is not None
         yield Finding(
             part="Gemini",
-            health=Health.OK if embedded else Health.UNEASY,
+            health=Health.OK if embedded else Health.NOTE,
             found="the emulator that `generia dev` started" if embedded else "GEMINI_API_KEY is not set",
             advice="" if embedded else "export GEMINI_API_KEY=… for the real API; `make dev` and `make demo` start an emulator",
         )
@@ -177,7 +177,7 @@ def _judged(status: int, address: str, model: str, successor: str | None) -> Fin
         advice = f"{successor} takes over by itself; set GEMINI_MODEL={successor}" if successor else "choose another GEMINI_MODEL"
         return Finding(
             part="Gemini",
-            health=Health.UNEASY if successor else Health.WRONG,
+            health=Health.NOTE if successor else Health.WRONG,
             found=f"{address} does not know {model} (404)",
             advice=advice,
         )
@@ -207,7 +207,7 @@ def _media(settings: Settings, where: Addresses) -> Iterator[Finding]:
         )
         return
     free = shutil.disk_usage(there).free
-    health = Health.WRONG if free < TOO_LITTLE_SPACE else Health.UNEASY if free < LITTLE_SPACE else Health.OK
+    health = Health.WRONG if free < TOO_LITTLE_SPACE else Health.NOTE if free < LITTLE_SPACE else Health.OK
     yield Finding(
         part="pictures",
         health=health,
