@@ -21,8 +21,10 @@ from generia_assets.cli.console import CommandError, own_name
 from generia_assets.cli.dagster_link import daemon_pulses
 from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
+from generia_assets.cli.words import breaker_line
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS
 from generia_assets.durable.status import State
+from generia_assets.reading.breakers import breakers_not_closed
 from generia_assets.settings import Settings
 from resources.kafka_client import KafkaUnavailableError
 from resources.kafka_reader import TopicReader
@@ -81,6 +83,12 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
                     "pace",
                     f"{shares['_id']}: {int(shares['ceiling'])} of {shares['limit']} at once, lowered after a 429",
                     "it rises by itself with success; a larger quota of the API lets it rise further",
+                )
+            for breaker in breakers_not_closed(database):
+                yield note(
+                    f"breaker {breaker.api}",
+                    breaker_line(breaker).removeprefix(f"{breaker.api} "),
+                    "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers",
                 )
             gone = (database[FLEET].find_one({"_id": "models"}) or {}).get("gone", [])
             if gone:

@@ -17,7 +17,7 @@ from generia_assets.cli.formats import ago, as_json, dollars, moment
 from generia_assets.cli.known import known, open_database
 from generia_assets.cli.order_options import Json, JsonLines
 from generia_assets.cli.parsers import choice, whole
-from generia_assets.cli.words import STAGE_WORDS, progress_line
+from generia_assets.cli.words import STAGE_WORDS, breaker_line, progress_line
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.reading.air import Air, in_the_air
@@ -76,7 +76,7 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
     with open_database() as database:
         found, chosen = known(database, world), settings()
         air = in_the_air(database, world, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
-        _show(found, air if found.owner.run_id else None, json=json)
+        _show(found, air, json=json)
 
 
 def list_worlds(state: WhichOption = None, limit: Limit = None, json: JsonLines = False) -> None:
@@ -148,9 +148,10 @@ def _counted(made: int, wanted: int) -> str:
     return str(made) if made == wanted else f"{made}/{wanted}"
 
 
-def _show(world: WorldStatus, air: Air | None, *, json: bool) -> None:
+def _show(world: WorldStatus, air: Air, *, json: bool) -> None:
+    breakers = () if world.done else air.breakers
     if json:
-        typer.echo(as_json(_told(world)))
+        typer.echo(as_json({**_told(world), "breakers": breakers}))
         return
     console = results()
     console.print(Line(f"{inert.line(world.name) or '(no name yet)'}  {world.world_id}", "bold"))
@@ -166,7 +167,8 @@ def _show(world: WorldStatus, air: Air | None, *, json: bool) -> None:
         ("owner", f"run {world.owner.run_id}" if world.owner.run_id else "nobody works on it now"),
         ("generation", f"{world.generation or 'none yet'}, taken up {world.takeovers} times after a death"),
     ]
-    if air is not None:
+    rows[6:6] = [("breaker", breaker_line(one)) for one in breakers]
+    if world.owner.run_id:
         flying = f"{air.llm} of {air.llm_ceiling} calls of the model, {air.images} of {air.image_ceiling} pictures"
         rows.insert(6, ("in the air", flying))
     if world.waiting_for is not None:

@@ -62,6 +62,8 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("world_id", ASCENDING), ("started_at", DESCENDING)]),
         IndexModel([("runs", ASCENDING)]),
     ],
+    # what a process wrote of its breakers (durable/board.py) and did not take away, because it died
+    FLEET: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0)],
     STEPS: [IndexModel([("task_id", ASCENDING)]), IndexModel([("world_id", ASCENDING)])],
     PUBLICATIONS: [
         IndexModel([("world_id", ASCENDING), ("status", ASCENDING)]),
