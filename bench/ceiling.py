@@ -79,7 +79,7 @@ async def _make(house: House, calls: int) -> float:
     async with connect_async(house.env["MONGODB_URI"]) as client:
         slots = Slots(client["generia_bench"]["fleet"], f"ceiling-{time.time():.0f}", limit=CONFIGURED, lease_seconds=LEASE_SECONDS)
         config = BreakerConfig(failure_rate=0.5, window_calls=20, minimum_calls=5, open_seconds=2.0, open_max_seconds=60.0)
-        outside = Outside({Api.LLM: Lane(slots, Breaker("llm", config, lambda state: None))}, patience_seconds=900.0)
+        outside = Outside({Api.LLM: Lane(slots, Breaker("llm", config, lambda state, probe_in: None))}, patience_seconds=900.0)
         gemini = GeminiClient(api_key="", base_url=house.env["GEMINI_BASE_URL"], timeout_seconds=60.0)
         profile = next(iter(model_profiles().values()))
         try:

@@ -16,10 +16,12 @@ from pymongo.errors import PyMongoError
 from bench.exact import exactness
 from bench.house import House, status_of, wait_for
 from bench.in_process import Made, Order, make
-from generia_assets.durable.collections import FLEET, TASKS
+from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import WorldStatus
+from generia_assets.reading.breakers import breakers_not_closed
 from resources.breaker import BreakerState
 from resources.mongo import MongoDatabase
+from resources.outside import Api
 
 PROMPT = "a city where dreams turn solid until dawn"
 START_SECONDS = 60.0
@@ -95,13 +97,12 @@ class World:
         """Look once; nothing is to be seen while MongoDB is away."""
         try:
             status = status_of(self._database, self.order.world_id)
-            board = self._database[FLEET].find_one({"_id": "breaker:llm"})
+            states = self._breaker()
         except PyMongoError:
             return
         if status is not None and status.waiting_for is not None:
             self.seen.waited_for.setdefault(status.waiting_for.api, status.waiting_for.since)
-        if board is not None:
-            self.seen.breaker.add(board["state"])
+        self.seen.breaker |= states
         if probing:
             self.seen.probes = max(self.seen.probes, self._house.gemini.stats().in_flight)
 
@@ -116,5 +117,8 @@ class World:
 
     def closed(self) -> bool | None:
         """True when the board says that the breaker has closed again; for ``wait_for``."""
-        board = self._database[FLEET].find_one({"_id": "breaker:llm"}) or {"state": BreakerState.CLOSED.value}
-        return board["state"] == BreakerState.CLOSED.value or None
+        return not self._breaker() or None
+
+    def _breaker(self) -> set[str]:
+        """State of the breaker of the language model, by the board; none while it is closed."""
+        return {one.state.value for one in breakers_not_closed(self._database) if one.api == Api.LLM.value}

@@ -35,6 +35,10 @@ ANSWERED = (RateLimitedError, RefusedError, InvalidAnswerError, ModelMissingErro
 """What the provider answered, if not what was hoped for: it is not down."""
 
 
+BACKOFF = 2.0
+"""By which the open time grows with every probe that failed."""
+
+
 class BreakerState(StrEnum):
     """The three states people know."""
 
@@ -64,9 +68,9 @@ class BreakerConfig:
 
 
 class Breaker:
-    """One API's breaker in this process. ``on_change`` is told every new state."""
+    """One API's breaker in this process. ``on_change`` is told every new state, and of OPEN the seconds until a probe may go."""
 
-    def __init__(self, name: str, config: BreakerConfig, on_change: Callable[[BreakerState], None]) -> None:
+    def __init__(self, name: str, config: BreakerConfig, on_change: Callable[[BreakerState, float], None]) -> None:
         self._name = name
         self._shortest_wait = min(0.25, config.open_seconds)
         self._breaker = CircuitBreaker(
@@ -78,12 +82,12 @@ class Breaker:
                 permitted_calls_in_half_open=1,
                 max_concurrent_probes=1,
                 wait_duration_in_open=config.open_seconds,
-                wait_duration_backoff_multiplier=2.0,
+                wait_duration_backoff_multiplier=BACKOFF,
                 wait_duration_in_open_max=max(config.open_max_seconds, config.open_seconds),
                 slow_call_duration_threshold=86_400.0,
             ),
             classifier=_OnlyTransient(),
-            listener=_Listener(on_change),
+            listener=_Listener(config, on_change),
         )
 
     @property
@@ -141,14 +145,25 @@ class _OnlyTransient:
 
 
 class _Listener:
-    """Tells state changes on; the other hooks are the library's protocol."""
+    """Tells state changes on; the other hooks are the library's protocol.
 
-    def __init__(self, on_change: Callable[[BreakerState], None]) -> None:
+    The library tells its open time only to callers it turns away; until one comes, it is counted here the same way.
+    """
+
+    def __init__(self, config: BreakerConfig, on_change: Callable[[BreakerState, float], None]) -> None:
+        self._config = config
         self._on_change = on_change
+        self._failed_probes = 0
 
     def on_state_change(self, *, name: str, old: InterlockState, new: InterlockState) -> None:
         logger.warning("breaker %s: %s -> %s", name, old.value, new.value)
-        self._on_change(_state(new))
+        state = _state(new)
+        if state is not BreakerState.OPEN:
+            self._on_change(state, 0.0)
+            return
+        self._failed_probes = self._failed_probes + 1 if _state(old) is BreakerState.HALF_OPEN else 0
+        longest = max(self._config.open_max_seconds, self._config.open_seconds)
+        self._on_change(state, min(self._config.open_seconds * BACKOFF**self._failed_probes, longest))
 
     def on_call(self, *, name: str, outcome: Outcome, duration: float) -> None:
         """Nothing: every call is recorded by outside.py."""

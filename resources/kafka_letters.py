@@ -7,7 +7,6 @@ with it (generia_assets/cli/dead_letters.py).
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,15 +40,15 @@ class Letter:
         return f"{self.partition}:{self.offset}" if self.partition else str(self.offset)
 
 
-def last_letters(address: KafkaAddress, topic: str, limit: int) -> list[Letter]:
-    """The last letters of the topic, oldest first; none if it does not exist. Raises ``KafkaUnavailableError``."""
+def last_letters(address: KafkaAddress, topic: str, limit: int | None) -> list[Letter]:
+    """The last letters of the topic (None: all), oldest first; none if it does not exist. Raises ``KafkaUnavailableError``."""
     with _reading(address) as consumer:
-        found: deque[Letter] = deque(maxlen=limit)
-        bounds = _bounds(consumer, topic)
+        found: list[Letter] = []
         # The last of each partition are enough to find the last of all.
-        for partition, (earliest, end) in bounds.items():
-            found.extend(_from(consumer, topic, partition, max(earliest, end - limit), end))
-        return sorted(found, key=lambda letter: letter.at)[-limit:] if len(bounds) > 1 else list(found)
+        for partition, (earliest, end) in _bounds(consumer, topic).items():
+            found += _from(consumer, topic, partition, earliest if limit is None else max(earliest, end - limit), end)
+    found.sort(key=lambda letter: letter.at)  # those of one partition, which may be of one moment, stay in order
+    return found if limit is None else found[-limit:]
 
 
 def letter_at(address: KafkaAddress, topic: str, partition: int, offset: int) -> Letter | None:

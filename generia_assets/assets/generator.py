@@ -172,7 +172,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         platform = await self.platform.open(database)
         stack.push_async_callback(platform.aclose)
         limits = {Api.LLM: self.llm_concurrency, Api.IMAGE: self.image_concurrency, Api.PLATFORM: self.platform_concurrency}
-        board = Board(database[FLEET], run_id)
+        board = Board(database[FLEET], run_id, lease_seconds=self.slot_lease_seconds)
         stack.push_async_callback(board.aclose)
         lanes = {api: self._lane(database, api, limit, board) for api, limit in limits.items()}
         outside = Outside(lanes, patience_seconds=self.patience_seconds)

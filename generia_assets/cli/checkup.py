@@ -21,8 +21,10 @@ from generia_assets.cli.console import CommandError, own_name
 from generia_assets.cli.dagster_link import daemon_pulses
 from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
+from generia_assets.cli.words import breaker_line
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS
 from generia_assets.durable.status import State
+from generia_assets.reading.breakers import breakers_not_closed
 from generia_assets.settings import Settings
 from resources.kafka_client import KafkaUnavailableError
 from resources.kafka_reader import TopicReader
@@ -81,6 +83,12 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
                     "pace",
                     f"{shares['_id']}: {int(shares['ceiling'])} of {shares['limit']} at once, lowered after a 429",
                     "it rises by itself with success; a larger quota of the API lets it rise further",
+                )
+            for breaker in breakers_not_closed(database):
+                yield note(
+                    f"breaker {breaker.api}",
+                    breaker_line(breaker).removeprefix(f"{breaker.api} "),
+                    "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers",
                 )
             gone = (database[FLEET].find_one({"_id": "models"}) or {}).get("gone", [])
             if gone:
@@ -149,7 +157,7 @@ def _gemini(settings: Settings, where: Addresses) -> Iterator[Finding]:
         embedded = running(settings.generia_data_dir) is not None
         yield Finding(
             part="Gemini",
-            health=Health.OK if embedded else Health.UNEASY,
+            health=Health.OK if embedded else Health.NOTE,
             found="the emulator that `generia dev` started" if embedded else "GEMINI_API_KEY is not set",
             advice="" if embedded else "export GEMINI_API_KEY=… for the real API; `make dev` and `make demo` start an emulator",
         )
@@ -177,7 +185,7 @@ def _judged(status: int, address: str, model: str, successor: str | None) -> Fin
         advice = f"{successor} takes over by itself; set GEMINI_MODEL={successor}" if successor else "choose another GEMINI_MODEL"
         return Finding(
             part="Gemini",
-            health=Health.UNEASY if successor else Health.WRONG,
+            health=Health.NOTE if successor else Health.WRONG,
             found=f"{address} does not know {model} (404)",
             advice=advice,
         )
@@ -207,7 +215,7 @@ def _media(settings: Settings, where: Addresses) -> Iterator[Finding]:
         )
         return
     free = shutil.disk_usage(there).free
-    health = Health.WRONG if free < TOO_LITTLE_SPACE else Health.UNEASY if free < LITTLE_SPACE else Health.OK
+    health = Health.WRONG if free < TOO_LITTLE_SPACE else Health.NOTE if free < LITTLE_SPACE else Health.OK
     yield Finding(
         part="pictures",
         health=health,

@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
+from generia_assets.cli.console import escape_what_has_no_sign
 from generia_assets.cli.guard import EXIT_STATUSES, guarded
+from generia_assets.cli.helps import CONTEXT, Documented
 
 if TYPE_CHECKING:  # typer carries its own click, and names it only there
     from typer._click.core import Command, Context
     from typer._click.formatting import HelpFormatter
 
 HERE = "generia_assets.cli"
-CONTEXT = {"max_content_width": 100}
-"""Columns of help texts, where the window is as wide."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Entry:
     function: str
     about: str
     is_group: bool = False
+    exit_statuses: str = EXIT_STATUSES
 
 
 GROUPS: dict[str, dict[str, Entry]] = {
@@ -43,7 +44,12 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Order a world": {
         "quote": Entry("orders", "quote", "Say what a world takes before it is ordered."),
         "send": Entry("orders", "send", "Order a world by Kafka message, and print the world's id."),
-        "watch": Entry("orders", "watch", "Show a world's progress until it is finished."),
+        "watch": Entry(
+            "orders",
+            "watch",
+            "Show a world's progress until it is finished.",
+            exit_statuses=EXIT_STATUSES.replace("0 done, 1 failed", "0 it is completed, 1 it failed or was stopped"),
+        ),
     },
     "Steer it": {
         "stop": Entry("steer", "stop", "Stop a world; what exists stays."),
@@ -62,7 +68,12 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "export": Entry("export", "export", "Write a whole world into a folder: JSON Lines by section, and a book in Markdown."),
     },
     "Keep it running": {
-        "doctor": Entry("doctor", "doctor", "Say what is reachable, what is misconfigured, and what to do about it."),
+        "doctor": Entry(
+            "doctor",
+            "doctor",
+            "Say what is reachable, what is misconfigured, and what to do about it.",
+            exit_statuses=EXIT_STATUSES.replace("0 done, 1 failed", "0 nothing is wrong (notes may be there), 1 something is"),
+        ),
         "dead-letters": Entry(
             "dead_letters",
             "dead_letters",
@@ -81,12 +92,17 @@ def load(name: str) -> Command:
     if entry.is_group:
         return typer.main.get_command(function(guarded))
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, context_settings=CONTEXT)
-    alone.command(name, epilog=EXIT_STATUSES)(guarded(function))
+    alone.command(name, cls=Documented, epilog=COMMANDS[name].exit_statuses)(guarded(function))
     return typer.main.get_command(alone)
 
 
 class Commands(TyperGroup):
     """The group of all commands. Its members are placeholders, good for lists; the one that is called is loaded."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  typer's own signature is handed on
+        """Everything begins here: a command, a help text, the shell's completion."""
+        escape_what_has_no_sign()
+        return super().main(*args, **kwargs)
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         """Find the command that was called, and load it."""

@@ -1,4 +1,4 @@
-"""What the shell completes: worlds' ids, from MongoDB, within a blink or not at all.
+"""What the shell completes: worlds' ids, from MongoDB, within a blink or not at all; and the names of parts that have logs.
 
 A completion that fails says nothing: whoever presses Tab wants no error message in the middle of a line.
 """
@@ -55,3 +55,20 @@ def complete_world(incomplete: str) -> list[tuple[str, str]]:
         for world in worlds
         if str(world["_id"]).startswith(incomplete)
     ]
+
+
+def complete_part(incomplete: str) -> list[tuple[str, str]]:
+    """The parts of this folder that begin like this and have a log."""
+    from generia_assets.cli.home import part_logs
+    from generia_assets.settings import SettingsError, settings
+
+    try:
+        parts = part_logs(settings().generia_data_dir)
+    except (SettingsError, OSError):
+        return []
+    return [(name, f"log of a part: {path.name}") for name, path in parts.items() if name.startswith(incomplete)]
+
+
+def complete_world_or_part(incomplete: str) -> list[tuple[str, str]]:
+    """Parts, then worlds, that begin like this."""
+    return complete_part(incomplete) + complete_world(incomplete)

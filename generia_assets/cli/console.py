@@ -1,11 +1,14 @@
 """Where the command line writes: one console for results, one for everything that is said beside them.
 
-Here: whether a person is watching (colours, a live display) or a program is reading (plain lines, no control codes), and the
-error that ends a command with one line. Not here: what is said.
+Here: whether a person is watching (colours, a live display) or a program is reading (plain lines, no control codes), what becomes
+of text that the console's encoding has no signs for, and the error that ends a command with one line. Not here: what is said.
 """
 
 from __future__ import annotations
 
+import codecs
+import io
+import json
 import os
 import shutil
 import sys
@@ -28,10 +31,28 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
+def escape_what_has_no_sign() -> None:
+    """From now on no text is too much for the console: what its encoding (latin-1, ascii) lacks is written as an escape."""
+    codecs.register_error(_ESCAPES, _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ESCAPES)
+
+
+_ESCAPES = "generia.escapes"
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """The escapes are those of JSON, so that output of --json stays the same JSON; Python's own (\\xe9, \\U0001f98b) are not."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
 def watched(stream: TextIO) -> bool:
-    """Whether a person looks at this stream: it is a terminal, and no CI says otherwise."""
-    dumb = os.environ.get("TERM") in ("dumb", "")
-    return stream.isatty() and os.environ.get("CI", "").lower() not in ("1", "true") and not dumb
+    """Whether a person looks at this stream: it is a terminal that can show what is drawn, and no CI says otherwise."""
+    draws = os.environ.get("TERM") not in ("dumb", "unknown", "") and (stream.encoding or "").lower().startswith("utf")
+    return stream.isatty() and os.environ.get("CI", "").lower() not in ("1", "true") and draws
 
 
 def console_on(stream: TextIO) -> Console:

@@ -16,8 +16,11 @@ from pydantic import JsonValue
 
 from generia_assets.cli import inert
 from generia_assets.cli.addresses import addresses
-from generia_assets.cli.console import CommandError, own_name, results
+from generia_assets.cli.console import CommandError, own_name, remarks, results
+from generia_assets.cli.formats import as_json
 from generia_assets.cli.guard import EXIT_STATUSES
+from generia_assets.cli.helps import CONTEXT, Documented
+from generia_assets.cli.order_options import Json
 from generia_assets.cli.parsers import whole
 from generia_assets.settings import settings
 from resources.kafka_client import REQUEST_TIMEOUT_S
@@ -27,10 +30,20 @@ from resources.kafka_letters import Letter, last_letters, letter_at
 SHOWN = 120
 """Characters of a letter that the list shows."""
 
-Limit = Annotated[int, typer.Option("--limit", parser=whole(1, 10_000), metavar="NUMBER", help="The last so many.")]
+LETTERS = 20
+"""Letters that people are shown where they set no limit."""
+
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", parser=whole(1, 10_000), metavar="NUMBER", help=f"The last so many; else {LETTERS}, and with --json all."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, with the whole message.")]
 Place = Annotated[str, typer.Argument(metavar="OFFSET", help="Its offset as the list shows it.")]
-Mended = Annotated[Path | None, typer.Option("--file", help="The mended message: a file that holds one JSON object.")]
+Mended = Annotated[
+    Path | None, typer.Option("--file", metavar="FILE", help="The mended message: a file that holds one JSON object.")
+]
 Edit = Annotated[
     list[str] | None,
     typer.Option("--edit", metavar="FIELD=VALUE", help="Change a field: parameters.users_count=3. No value takes it out."),
@@ -43,27 +56,42 @@ def dead_letters(guarded: Callable[[Command], Command]) -> typer.Typer:
     """The commands, each run under ``guarded``."""
     commands = typer.Typer(
         name="dead-letters",
-        help="Messages that were no orders: see them with their reasons, and send mended ones again.",
         epilog=EXIT_STATUSES,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
+        context_settings=CONTEXT,
+        subcommand_metavar="[COMMAND] [ARGS]...",
     )
     commands.callback(invoke_without_command=True)(guarded(list_letters))
-    commands.command()(guarded(resend))
+    commands.command(cls=Documented, epilog=EXIT_STATUSES)(guarded(resend))
     return commands
 
 
-def list_letters(context: typer.Context, limit: Limit = 20, as_json: AsJson = False) -> None:
-    """List the last messages that were no orders, each with the reason; `resend` sends a mended one again."""
+def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = False) -> None:
+    """Messages that were no orders: see them with their reasons, and send mended ones again.
+
+    Without COMMAND they are listed, oldest first, each with its offset, its reason and its beginning; `resend` sends a mended one
+    again. A letter stays where it lies.
+
+    \b
+    generia dead-letters --limit 100
+    generia dead-letters resend 7 --edit parameters.users_count=3
+    generia dead-letters --json | jq -r .reason | sort | uniq -c
+    """
     if context.invoked_subcommand:
         return
     chosen = settings()
-    letters = last_letters(addresses(chosen).kafka, chosen.kafka_dead_letters_topic, limit)
+    most = limit if in_json else limit or LETTERS
+    letters = last_letters(addresses(chosen).kafka, chosen.kafka_dead_letters_topic, None if most is None else most + 1)
+    more = most is not None and len(letters) > most
+    letters = letters[1:] if more else letters
     console = results()
-    if as_json:
+    if more and most is not None:
+        (remarks() if in_json else console).print(f"The last {most}; --limit {most * 5} shows more.")
+    if in_json:
         for letter in letters:
-            console.print(json.dumps(_told(letter)), soft_wrap=True)
+            typer.echo(as_json(_told(letter)))
         return
     if not letters:
         console.print(f"There are no dead letters in topic {chosen.kafka_dead_letters_topic}.")
@@ -75,8 +103,15 @@ def list_letters(context: typer.Context, limit: Limit = 20, as_json: AsJson = Fa
     console.print(f"To send one again: {own_name()} dead-letters resend OFFSET --edit FIELD=VALUE (or --file MENDED.json)")
 
 
-def resend(offset: Place, file: Mended = None, edit: Edit = None) -> None:
-    """Send a dead letter again, mended, to the orders' topic. The sensor judges it like any other message."""
+def resend(offset: Place, file: Mended = None, edit: Edit = None, in_json: Json = False) -> None:
+    """Send a dead letter again, mended, to the orders' topic.
+
+    The sensor judges it like any other message: if it is still no order, it comes back with the reason.
+
+    \b
+    generia dead-letters resend 7 --edit parameters.users_count=3 --edit priority=
+    generia dead-letters resend 2:7 --file mended.json --json
+    """
     if (file is None) == (not edit):
         raise CommandError("say how the letter is mended: either --file MENDED.json, or --edit FIELD=VALUE (as often as needed)", 2)
     partition, number = _place(offset)
@@ -87,12 +122,16 @@ def resend(offset: Place, file: Mended = None, edit: Edit = None) -> None:
         raise CommandError(f"there is no dead letter at {offset}; `{own_name()} dead-letters` lists them")
     message = edited(letter, edit or []) if file is None else _read(file)
     with EventProducer(kafka) as producer:
-        headers = (("resent_from", f"{chosen.kafka_dead_letters_topic}[{letter.partition}]@{letter.offset}"),)
-        event = Event(chosen.kafka_tasks_topic, _key(message, letter), json.dumps(message).encode(), headers)
+        origin = f"{chosen.kafka_dead_letters_topic}[{letter.partition}]@{letter.offset}"
+        key = _key(message, letter)
+        event = Event(chosen.kafka_tasks_topic, key, json.dumps(message).encode(), (("resent_from", origin),))
         try:
             producer.send(event).wait(REQUEST_TIMEOUT_S)
         except EventTooLargeError as error:
             raise CommandError(str(error)) from None
+    if in_json:
+        typer.echo(as_json({"resent_from": origin, "topic": chosen.kafka_tasks_topic, "message": message}))
+        return
     again = f"If it is still no order, it comes back with the reason: {own_name()} dead-letters"
     results().print(f"Sent to topic {chosen.kafka_tasks_topic}. {again}")
 

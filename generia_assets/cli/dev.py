@@ -31,6 +31,10 @@ def dev(latency: Latency = 0.0, port: Port = 3000, pages_port: PagesPort = 3001)
 
     What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL, DAGSTER_HOME)
     is used as it is; an embedded part is started for everything else. Worlds and Dagster's history are kept in GENERIA_DATA_DIR.
+
+    \b
+    generia dev --latency 0.5
+    GEMINI_API_KEY=… generia dev
     """
     chosen = settings()
     console = results()

@@ -16,7 +16,7 @@ from generia_assets.cli.formats import as_json
 from generia_assets.cli.order_options import JsonLines
 from generia_assets.settings import SettingsError, settings
 
-MARKS = {Health.OK: ("ok   ", "green"), Health.UNEASY: ("note ", "yellow"), Health.WRONG: ("WRONG", "bold red")}
+MARKS = {Health.OK: ("ok   ", "green"), Health.NOTE: ("note ", "yellow"), Health.WRONG: ("WRONG", "bold red")}
 
 
 def doctor(json: JsonLines = False) -> None:
@@ -29,8 +29,6 @@ def doctor(json: JsonLines = False) -> None:
     \b
     generia doctor
     generia doctor --json | jq 'select(.health == "wrong")'
-
-    Exit status 0: nothing is wrong (notes may be there); 1: something is; 2: a setting is.
     """
     wrong = 0
     console = results()

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Health(StrEnum):
-    """How something is. ``UNEASY`` needs no help now."""
+    """How something is. ``NOTE``: somebody may want to know; it needs no help now."""
 
     OK = "ok"
-    UNEASY = "uneasy"
+    NOTE = "note"
     WRONG = "wrong"
 
 
@@ -33,7 +33,7 @@ def ok(part: str, found: str) -> Finding:
 
 def note(part: str, found: str, advice: str) -> Finding:
     """It works, and somebody may want to know."""
-    return Finding(part=part, health=Health.UNEASY, found=found, advice=advice)
+    return Finding(part=part, health=Health.NOTE, found=found, advice=advice)
 
 
 def wrong(part: str, found: str, advice: str) -> Finding:

@@ -16,9 +16,11 @@ def as_json(value: object) -> str:
 
 
 def plain(value: object) -> object:
-    """What JSON has no word for: models as objects, moments in ISO 8601, everything else as text."""
+    """What JSON has no word for: models as objects, moments in ISO 8601, of bytes their number, everything else as text."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
@@ -72,8 +74,10 @@ def moment(at: datetime) -> str:
 
 
 def clock(at: datetime) -> str:
-    """The time of day in UTC, to the millisecond."""
-    return f"{at.astimezone(UTC):%H:%M:%S}.{at.microsecond // 1000:03d}"
+    """The time of day in UTC, to the millisecond; before it the date, unless that is today."""
+    there = at.astimezone(UTC)
+    date = "" if there.date() == datetime.now(UTC).date() else f"{there:%Y-%m-%d} "
+    return f"{date}{there:%H:%M:%S}.{there.microsecond // 1000:03d}"
 
 
 def ago(at: datetime) -> str:

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from generia_assets.cli.console import CommandError, results
+from generia_assets.cli.console import CommandError, remarks, results
 from generia_assets.cli.formats import as_json
 from generia_assets.cli.known import known, open_database
 from generia_assets.cli.order_options import JsonLines, World
 from generia_assets.cli.parsers import choice, moment, whole
 from generia_assets.cli.requests_shown import print_request
-from generia_assets.reading.requests import Wanted, kinds
+from generia_assets.reading.requests import Wanted, kinds, number_of
 from generia_assets.reading.requests import history as read
 from resources.mongo import MongoDatabase
 
@@ -70,7 +70,12 @@ Until = Annotated[
 ]
 Texts = Annotated[bool, typer.Option("--texts", help="With the beginnings of what was asked and answered.")]
 Full = Annotated[bool, typer.Option("--full", help="With whole texts: system instruction, every part, schema, answer.")]
-Limit = Annotated[int, typer.Option("--limit", parser=whole(1), metavar="NUMBER", help="The newest so many.")]
+SHOWN = 50
+"""Requests that people are shown where they set no limit."""
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", parser=whole(1), metavar="NUMBER", help=f"The newest so many; else {SHOWN}, and with --json all."),
+]
 
 
 def history(
@@ -84,7 +89,7 @@ def history(
     until: Until = None,
     texts: Texts = False,
     full: Full = False,
-    limit: Limit = 50,
+    limit: Limit = None,
     json: JsonLines = False,
 ) -> None:
     """List a world's requests and answers, filtered.
@@ -95,7 +100,7 @@ def history(
     \b
     generia history WORLD --failed --since 10min
     generia history WORLD --task c0007-p0003 --full
-    generia history WORLD --type post --limit 100000 --json > posts.jsonl
+    generia history WORLD --type post --json > posts.jsonl
     """
     wanted = Wanted(
         request_type=of_type or "",
@@ -109,18 +114,18 @@ def history(
     with open_database() as database:
         known(database, world)
         _check(database, world, wanted)
-        found = read(database, world, wanted, last=limit)
-        if json:
-            for request in found:
-                typer.echo(as_json(request))
-            return
+        most = limit if json else limit or SHOWN
         console, shown = results(), 0
-        for request in found:
-            print_request(console, request, "all" if full else "texts" if texts else "figures", task=True)
+        for request in read(database, world, wanted, last=most):
+            if json:
+                typer.echo(as_json(request))
+            else:
+                print_request(console, request, "all" if full else "texts" if texts else "figures", task=True)
             shown += 1
-    if shown == limit:
-        console.print(f"The newest {limit}; --limit {limit * 10} shows more.")
-    if not shown:
+        cut = most is not None and shown == most and number_of(database, world, wanted) > most
+    if cut and most is not None:
+        (remarks() if json else console).print(f"The newest {most}; --limit {most * 10} shows more.")
+    if not shown and not json:
         console.print("No such requests.")
 
 

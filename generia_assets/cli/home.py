@@ -110,6 +110,11 @@ def running(root: Path) -> Running | None:
         return None
 
 
+def part_logs(root: Path) -> dict[str, Path]:
+    """The logs of the parts that were started from this folder, by part."""
+    return {path.stem: path for path in sorted(Home(root.absolute()).logs.glob("*.log"))}
+
+
 def _places(root: Path, *, beside: bool) -> Iterator[Path]:
     absolute = root.absolute()
     yield absolute

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.text import Text as Line
 
 from generia_assets.cli import inert
-from generia_assets.cli.completion import complete_world
+from generia_assets.cli.completion import complete_part, complete_world_or_part
 from generia_assets.cli.console import CommandError, own_name, results
 from generia_assets.cli.formats import as_json
+from generia_assets.cli.home import part_logs
 from generia_assets.cli.interrupts import interruptible
 from generia_assets.cli.known import known, open_database
 from generia_assets.cli.logs_shown import print_lines
@@ -33,11 +34,24 @@ WorldOrPart = Annotated[
         metavar="WORLD|PART",
         help="A world's id, or a part such as daemon; without it the parts are listed.",
         show_default=False,
-        autocompletion=complete_world,
+        autocompletion=complete_world_or_part,
     ),
 ]
-Part = Annotated[str | None, typer.Option("--part", metavar="PART", help="The part with this name, even if a world is called so.")]
-Lines = Annotated[int, typer.Option("--lines", parser=whole(1, 1_000_000), metavar="NUMBER", help="Lines from the end.")]
+Part = Annotated[
+    str | None,
+    typer.Option(
+        "--part", metavar="PART", help="The part with this name, even if a world is called so.", autocompletion=complete_part
+    ),
+]
+MOST = 1_000_000
+SHOWN = 40
+"""Lines that people are shown where they set no limit."""
+Lines = Annotated[
+    int | None,
+    typer.Option(
+        "--lines", parser=whole(1, MOST), metavar="NUMBER", help=f"Lines from the end; else {SHOWN}, and with --json all."
+    ),
+]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until the world is over, or Ctrl-C.")]
 Calls = Annotated[bool, typer.Option("--calls", help="Also calls that went well: request, milliseconds, waiting, tokens, dollars.")]
 
@@ -45,7 +59,7 @@ Calls = Annotated[bool, typer.Option("--calls", help="Also calls that went well:
 def logs(
     world: WorldOrPart = None,
     part: Part = None,
-    lines: Lines = 40,
+    lines: Lines = None,
     follow: Follow = False,
     calls: Calls = False,
     json: JsonLines = False,
@@ -57,11 +71,12 @@ def logs(
 
     \b
     generia logs WORLD --follow
-    generia logs WORLD --lines 100000 --json | jq 'select(.level != "info")'
+    generia logs WORLD --json | jq 'select(.level != "info")'
     generia logs daemon --lines 100
     """
     console = results()
-    parts = {path.stem: path for path in sorted((settings().generia_data_dir.absolute() / "logs").glob("*.log"))}
+    parts = part_logs(settings().generia_data_dir)
+    lines = lines or (MOST if json else SHOWN)
     wanted = part or (world if world in parts else None)
     with interruptible():
         if wanted is not None:

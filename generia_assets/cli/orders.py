@@ -59,8 +59,8 @@ def send(
 ) -> None:
     """Order a world by Kafka message, and print the world's id.
 
-    The id alone goes to standard output. Needs Kafka; the order waits there until a generator reads it. What it will take says
-    `quote`; with --max-cost-usd the world is cancelled before it costs more.
+    The id alone goes to standard output. Needs Kafka; the order waits there until a generator reads it. `generia quote` tells the
+    price first; with --max-cost-usd the world is cancelled before it costs more.
 
     \b
     generia send --users 25 --posts 150 --prompt "a harbour on the back of a whale"
@@ -99,8 +99,6 @@ def watch(
     \b
     generia watch WORLD --texts
     generia watch WORLD --log --images pictures
-
-    Exit status 0: completed; 1: failed, or stopped.
     """
     chosen = settings()
     console = remarks() if json else results()

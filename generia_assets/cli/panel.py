@@ -19,7 +19,7 @@ from generia_assets.cli.formats import dollars
 from generia_assets.cli.parts import Part, Whose
 from generia_assets.cli.remaining import in_words
 from generia_assets.cli.texts import Text
-from generia_assets.cli.words import STAGE_WORDS
+from generia_assets.cli.words import STAGE_WORDS, breaker_line
 from generia_assets.durable.status import Stage, State, WorldStatus
 
 BAR_WIDTH = 40
@@ -66,6 +66,8 @@ def world_panel(moment: Moment, latest: Sequence[Text], *, prompt: str) -> Panel
         rows.append(Line("the generator has read the order; its run is starting", "dim"))
     if status.waiting_for is not None:
         rows.append(Line(inert.line(f"waiting for {status.waiting_for.api}: {status.waiting_for.reason}", 94), "bold yellow"))
+    if moment.air is not None:
+        rows += [Line(f"breaker {breaker_line(one)}", "yellow") for one in moment.air.breakers]
     if status.message:
         rows.append(Line(inert.line(status.message, 300), "bold red" if status.status is State.FAILED else "yellow"))
     if latest:

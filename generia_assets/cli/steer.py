@@ -48,6 +48,10 @@ def stop(world: World, json: Json = False) -> None:
     Its run is ended through Dagster, wherever DAGSTER_HOME or a running `generia dev` says that is; calls that are in the air are
     given up, and counted. A run that Dagster cannot reach any more loses the world and stops itself. `resume` goes on where it
     stopped.
+
+    \b
+    generia stop WORLD
+    generia list --state in_progress --json | jq -r .world_id | xargs -n1 generia stop
     """
     chosen = settings()
     where = addresses(chosen)

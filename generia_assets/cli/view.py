@@ -19,6 +19,7 @@ import uvicorn
 from generia_assets.cli.addresses import addresses, database_at, is_set
 from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import CommandError, results
+from generia_assets.cli.formats import as_json
 from generia_assets.cli.home import Home, Running, claim, running
 from generia_assets.cli.interrupts import interruptible, uninterrupted
 from generia_assets.cli.parsers import whole
@@ -36,7 +37,7 @@ LAST_WORDS_S = 1
 AnyWorld = Annotated[
     str | None,
     typer.Argument(
-        metavar="[WORLD]", help="A world's id; without it all are listed.", show_default=False, autocompletion=complete_world
+        metavar="WORLD", help="A world's id; without it all are listed.", show_default=False, autocompletion=complete_world
     ),
 ]
 PortOption = Annotated[
@@ -48,10 +49,17 @@ Host = Annotated[
 ]
 
 
-def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK) -> None:
+AsJson = Annotated[bool, typer.Option("--json", help="When it answers, one JSON object on standard output: its url.")]
+
+
+def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK, json: AsJson = False) -> None:
     """Serve the worlds' pages, those in the making too, until Ctrl-C.
 
     Each world looks like the social network that it is about: feed, people, who knows whom, and of every post how it came about.
+
+    \b
+    generia view
+    generia view WORLD --port 3002
     """
     chosen = settings()
     with interruptible(), _listening(host, port) as listener, _mongodb(chosen) as uri:
@@ -61,7 +69,11 @@ def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK)
                     raise CommandError(f"World {world} is not known here; without an id all worlds are served.", 2)
         source = Source(mongodb_uri=uri, database=chosen.mongodb_database, media=chosen.media_dir.absolute())
         named = f"[{host}]" if ":" in host else host
-        results().print(f"Worlds' pages   http://{named}:{port}{ServedLinks(world).feed() if world else '/'}   (Ctrl-C ends)")
+        url = f"http://{named}:{port}{ServedLinks(world).feed() if world else '/'}"
+        if json:
+            typer.echo(as_json({"url": url}))
+        else:
+            results().print(f"Worlds' pages   {url}   (Ctrl-C ends)")
         _serve(source, listener)
 
 

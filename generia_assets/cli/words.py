@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from math import ceil
+
 from generia_assets.cli import inert
+from generia_assets.cli.formats import clock
 from generia_assets.durable.status import Stage, State, WorldStatus
+from generia_assets.reading.breakers import BreakerView
 
 STAGE_WORDS = {
     Stage.INITIALIZING: "order",
@@ -13,6 +18,17 @@ STAGE_WORDS = {
     Stage.POSTS: "posts",
     Stage.FINISHING: "finishing",
 }
+
+
+def breaker_line(breaker: BreakerView) -> str:
+    """A breaker that holds calls back, in one line: since when, and when it is seen whether the API answers again."""
+    line = f"{breaker.api} {breaker.state.value.upper().replace('_', '-')} since {clock(breaker.since)} UTC"
+    if breaker.runs > 1:
+        line += f" in {breaker.runs} runs"
+    if breaker.probe_at is None:
+        return f"{line}, a call is sent to see whether it answers"
+    seconds = ceil((breaker.probe_at - datetime.now(UTC)).total_seconds())
+    return f"{line}, next probe {f'in {seconds} s' if seconds > 0 else 'with the next call'}"
 
 
 def progress_line(status: WorldStatus) -> str:

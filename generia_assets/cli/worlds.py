@@ -12,12 +12,12 @@ from rich.text import Text as Line
 
 from generia_assets.cli import inert
 from generia_assets.cli.completion import complete_world
-from generia_assets.cli.console import own_name, results
+from generia_assets.cli.console import own_name, remarks, results
 from generia_assets.cli.formats import ago, as_json, dollars, moment
 from generia_assets.cli.known import known, open_database
 from generia_assets.cli.order_options import Json, JsonLines
 from generia_assets.cli.parsers import choice, whole
-from generia_assets.cli.words import STAGE_WORDS, progress_line
+from generia_assets.cli.words import STAGE_WORDS, breaker_line, progress_line
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.reading.air import Air, in_the_air
@@ -53,7 +53,12 @@ WhichOption = Annotated[
         help="Only worlds that are pending, in_progress, completed, failed, or parked (waiting to be resumed).",
     ),
 ]
-Limit = Annotated[int, typer.Option("--limit", parser=whole(1, 10_000), metavar="NUMBER", help="At most so many worlds.")]
+SHOWN = 20
+"""Worlds that people are shown where they set no limit."""
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", parser=whole(1, 10_000), metavar="NUMBER", help=f"At most so many; else {SHOWN}, and with --json all."),
+]
 
 
 def status(world: AnyWorld = None, json: Json = False) -> None:
@@ -71,23 +76,31 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
     with open_database() as database:
         found, chosen = known(database, world), settings()
         air = in_the_air(database, world, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
-        _show(found, air if found.owner.run_id else None, json=json)
+        _show(found, air, json=json)
 
 
-def list_worlds(state: WhichOption = None, limit: Limit = 20, json: JsonLines = False) -> None:
+def list_worlds(state: WhichOption = None, limit: Limit = None, json: JsonLines = False) -> None:
     """List worlds, those that changed last first: state, people, posts, dollars.
 
     \b
     generia list --state in_progress
     generia list --state parked --json | jq -r .world_id | xargs -n1 generia resume
     """
+    most = limit if json else limit or SHOWN
     with open_database() as database:
-        records = database[STATUS].find(_wanted(state)).sort("updated_at", DESCENDING).limit(limit)
-        found = [WorldStatus.model_validate(record) for record in records]
+        # Read whole before anything is told: a world that changes while a slow reader holds us up would move, and be missed.
+        records = list(database[STATUS].find(_wanted(state)).sort("updated_at", DESCENDING).limit(0 if most is None else most + 1))
+    found = [WorldStatus.model_validate(record) for record in records[:most]]
     if json:
         for one in found:
             typer.echo(as_json(_told(one)))
-        return
+    else:
+        _list(found, state)
+    if most is not None and len(records) > most:
+        (remarks() if json else results()).print(f"… and more, changed before these; --limit {most * 10} shows them.")
+
+
+def _list(found: list[WorldStatus], state: Which | None) -> None:
     if not found:
         say = "No world was ordered yet" if state is None else f"No world is {state.value}"
         results().print(f'{say}. To order one: {own_name()} send --prompt "a harbour on the back of a whale"')
@@ -135,9 +148,10 @@ def _counted(made: int, wanted: int) -> str:
     return str(made) if made == wanted else f"{made}/{wanted}"
 
 
-def _show(world: WorldStatus, air: Air | None, *, json: bool) -> None:
+def _show(world: WorldStatus, air: Air, *, json: bool) -> None:
+    breakers = () if world.done else air.breakers
     if json:
-        typer.echo(as_json(_told(world)))
+        typer.echo(as_json({**_told(world), "breakers": breakers}))
         return
     console = results()
     console.print(Line(f"{inert.line(world.name) or '(no name yet)'}  {world.world_id}", "bold"))
@@ -153,7 +167,8 @@ def _show(world: WorldStatus, air: Air | None, *, json: bool) -> None:
         ("owner", f"run {world.owner.run_id}" if world.owner.run_id else "nobody works on it now"),
         ("generation", f"{world.generation or 'none yet'}, taken up {world.takeovers} times after a death"),
     ]
-    if air is not None:
+    rows[6:6] = [("breaker", breaker_line(one)) for one in breakers]
+    if world.owner.run_id:
         flying = f"{air.llm} of {air.llm_ceiling} calls of the model, {air.images} of {air.image_ceiling} pictures"
         rows.insert(6, ("in the air", flying))
     if world.waiting_for is not None:

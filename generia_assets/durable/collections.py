@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from resources.document_store import POINTERS
 from resources.mongo import MongoDatabase
 
 TASKS = "tasks"
@@ -61,12 +62,15 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("world_id", ASCENDING), ("started_at", DESCENDING)]),
         IndexModel([("runs", ASCENDING)]),
     ],
+    # what a process wrote of its breakers (durable/board.py) and did not take away, because it died
+    FLEET: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0)],
     STEPS: [IndexModel([("task_id", ASCENDING)]), IndexModel([("world_id", ASCENDING)])],
     PUBLICATIONS: [
         IndexModel([("world_id", ASCENDING), ("status", ASCENDING)]),
         # people ask where a published post came from, by nothing but its id
         IndexModel([("answer", ASCENDING)], partialFilterExpression={"kind": "post"}),
     ],
+    POINTERS: [IndexModel([("world_id", ASCENDING)])],
     # the relay and the pages read a world's events on from a number
     WORLD_EVENTS: [IndexModel([("world_id", ASCENDING), ("seq", ASCENDING)])],
     # the pages' feed begins with the newest post; mentions and relations name people by username

@@ -1,4 +1,4 @@
-"""Calls in the air: how many a world has now, and how many the whole fleet may have (R17).
+"""Calls in the air: how many a world has now, how many the whole fleet may have (R17), and which breakers hold all back.
 
 A call counts from its reservation until its answer is durable, a fraction of a second longer than it is really under way.
 """
@@ -10,12 +10,16 @@ from collections import Counter
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.durable.collections import FLEET, STATUS
+from generia_assets.reading.breakers import BreakerView, breakers_not_closed
 from resources.mongo import MongoDatabase
 from resources.outside import Api
 
 
 class Air(BaseModel):
-    """Calls of one world in the air, and what the fleet may have at once: the configured limit, or less after a 429."""
+    """Calls of one world in the air, and what the fleet may have at once: the configured limit, or less after a 429.
+
+    ``breakers``: those that are not closed; calls of that API wait for a probe.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -23,6 +27,7 @@ class Air(BaseModel):
     llm_ceiling: int
     images: int
     image_ceiling: int
+    breakers: tuple[BreakerView, ...] = ()
 
 
 def in_the_air(database: MongoDatabase, world_id: str, *, llm_limit: int, image_limit: int) -> Air:
@@ -38,4 +43,5 @@ def in_the_air(database: MongoDatabase, world_id: str, *, llm_limit: int, image_
         llm_ceiling=llm,
         images=min(calls[Api.IMAGE.value], images),
         image_ceiling=images,
+        breakers=breakers_not_closed(database),
     )

@@ -105,6 +105,11 @@ def history(database: MongoDatabase, world_id: str, wanted: Wanted, *, last: int
         yield from map(request_of, reversed(list(found.sort("created_at", -1).limit(last))))
 
 
+def number_of(database: MongoDatabase, world_id: str, wanted: Wanted) -> int:
+    """How many such requests there are."""
+    return database[HISTORY].count_documents(wanted.query(world_id))
+
+
 def kinds(database: MongoDatabase, world_id: str, field: str) -> list[str]:
     """The values that this field has in the world's requests."""
     return sorted(str(value) for value in database[HISTORY].distinct(field, {"world_id": world_id}))

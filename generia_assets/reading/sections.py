@@ -14,9 +14,9 @@ from enum import StrEnum
 from pymongo import ASCENDING
 
 from generia_assets.assets.materialized import ASSETS, results
-from generia_assets.durable.collections import HISTORY, PUBLICATIONS, STATUS, TASKS, WORLD_EVENTS
+from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
-from resources.document_store import DocumentStore, NotMaterializedError
+from resources.document_store import POINTERS, DocumentStore, NotMaterializedError
 from resources.mongo import MongoDatabase, MongoDocument
 
 PATIENCE_S = 5.0
@@ -40,6 +40,9 @@ class Section(StrEnum):
     HISTORY = "history"
     PUBLICATIONS = "publications"
     EVENTS = "events"
+    GENERATIONS = "generations"
+    STEPS = "steps"
+    MATERIALIZATIONS = "materializations"
     STATUS = "status"
 
 
@@ -58,7 +61,7 @@ ASSET_OF: Mapping[Section, str] = {
 
 @dataclass(frozen=True)
 class Record:
-    """A collection of the machinery: the field that tells its documents' type, their order, and by what one of them is found."""
+    """A collection of the machinery: what tells its documents' type (a field; '': nothing), their order, what names one of them."""
 
     collection: str
     type_field: str
@@ -71,13 +74,17 @@ RECORDS: Mapping[Section, Record] = {
     Section.HISTORY: Record(HISTORY, "request_type", "created_at", ("_id", "task_id", "labels.key")),
     Section.PUBLICATIONS: Record(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer")),
     Section.EVENTS: Record(WORLD_EVENTS, "event.event_type", "seq", ("_id", "event.key", "event.post_id", "event.character_id")),
+    Section.GENERATIONS: Record(GENERATIONS, "status", "started_at", ("_id", "runs", "order")),
+    # What tasks in the air have got so far (gone when a task is completed), and which documents of an asset are the visible ones.
+    Section.STEPS: Record(STEPS, "", "created_at", ("_id", "task_id")),
+    Section.MATERIALIZATIONS: Record(POINTERS, "", "_id", ("_id", "materialization")),
 }
 
 
 def documents(
     database: MongoDatabase, world_id: str, section: Section, *, of_type: str | None = None, item: str | None = None
 ) -> Iterator[MongoDocument]:
-    """The section's documents, one at a time. ``of_type`` is for tasks, history, publications and events, and ignored elsewhere.
+    """The section's documents, one at a time. ``of_type`` is for what has a ``type_field``, and ignored elsewhere.
 
     ``item``: only what has this id: a document's own, an item's key, a username, a task's or the platform's id.
     """
@@ -86,7 +93,7 @@ def documents(
     elif section in RECORDS:
         record = RECORDS[section]
         wanted: MongoDocument = {"world_id": world_id}
-        if of_type:
+        if of_type and record.type_field:
             wanted[record.type_field] = {"$regex": f"^{re.escape(of_type)}(:|$)"}
         if item:
             wanted["$or"] = [{field: item} for field in record.ids]
@@ -103,8 +110,10 @@ def counts(database: MongoDatabase, world_id: str) -> dict[Section, int]:
 
 
 def types_of(database: MongoDatabase, world_id: str, section: Section) -> list[str]:
-    """The types that the documents of this section have; of ``media:avatar:1b6d…`` the first word."""
-    record = RECORDS[section]
+    """The types that the documents of this section have (none if they are all of one); of ``media:avatar:1b6d…`` the first word."""
+    record = RECORDS.get(section)
+    if record is None or not record.type_field:
+        return []
     found = database[record.collection].distinct(record.type_field, {"world_id": world_id})
     return sorted({str(name).partition(":")[0] for name in found})
 

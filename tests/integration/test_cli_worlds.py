@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import Binary
 
 from generia_assets.cli.follow import Watching, follow
-from generia_assets.durable.collections import GENERATIONS, HISTORY, STATUS, TASKS
+from generia_assets.durable.collections import GENERATIONS, HISTORY, STATUS, STEPS, TASKS
 from generia_assets.reading.critical_path import critical_path
 from generia_assets.reading.traces import StepName, trace
 from generia_assets.tasks.kinds import TaskType
@@ -131,19 +132,48 @@ def test_an_object_is_found_by_its_id(generia: Command, world: str) -> None:
     tasks = as_json(generia, "show", world, "tasks", "--id", "c0000-p0000")
     assert {task["type"] for task in tasks} == {"generate_post", "generate_post_image"}
     assert as_json(generia, "show", world, "tasks", "--id", tasks[0]["_id"]) == [tasks[0]]
-    exit_code, _, err = generia.call("show", world, "posts", "--id", "c0000-p9999")
-    assert exit_code == 1
-    assert f"show {world} posts" in err
+    for how in ([], ["--json"]):
+        exit_code, out, err = generia.call("show", world, "posts", "--id", "c0000-p9999", *how)
+        assert (exit_code, out) == (1, "")
+        assert f"show {world} posts" in err
+
+
+def test_no_collection_is_without_a_section(worlds: Worlds, generia: Command, world: str) -> None:
+    """Whatever MongoDB keeps under a world's id, in whichever collection, `show` counts it, document for document."""
+    step = {
+        "_id": "t:0",
+        "task_id": "t",
+        "world_id": world,
+        "number": 0,
+        "created_at": datetime.now(UTC),
+        "value": Binary(b"x" * 2000),
+    }
+    worlds.database[STEPS].insert_one(step)
+    try:
+        kept = {
+            name: worlds.database[name].count_documents({"$or": [{"world_id": world}, {"_id": world}]})
+            for name in worlds.database.list_collection_names()
+        }
+        assert sorted(count for count in kept.values() if count) == sorted(as_json(generia, "show", world).values())
+        assert "2,000 bytes" in told(generia, "show", world, "steps")
+        assert as_json(generia, "show", world, "steps", "--id", "t")[0]["value"] == "2,000 bytes"
+    finally:
+        worlds.database[STEPS].delete_one({"_id": "t:0"})
+    (generation,) = as_json(generia, "show", world, "generations")
+    assert generation["_id"] == worlds.status(world).generation
+    pointers = as_json(generia, "show", world, "materializations")
+    assert {one["materialization"] for one in pointers} == {generation["_id"]}
 
 
 def test_a_world_in_the_making_shows_what_is_there(worlds: Worlds, generia: Command, world: str) -> None:
     """While nothing is materialized, the same objects are read from the tasks that made them."""
+    made = {"materializations": 0}
     numbers, people = as_json(generia, "show", world), as_json(generia, "show", world, "characters")
     briefs = as_json(generia, "show", world, "post-briefs")
     pointers = list(worlds.database[POINTERS].find({"world_id": world}))
     worlds.database[POINTERS].delete_many({"world_id": world})
     try:
-        assert as_json(generia, "show", world) == numbers
+        assert as_json(generia, "show", world) == numbers | made
         assert as_json(generia, "show", world, "characters") == people
         assert as_json(generia, "show", world, "post-briefs") == briefs
     finally:
@@ -379,13 +409,16 @@ def test_a_doctor_finds_what_is_wrong_and_shows_no_secret(generia: Command, tmp_
 
 
 def test_a_shell_completes_worlds_and_says_nothing_when_it_cannot(generia: Command, world: str, tmp_path: Path) -> None:
-    """Tab after the beginning of an id gives the id; without MongoDB it gives nothing, and no error."""
+    """Tab after the beginning of an id gives the id; without MongoDB nothing, and no error; `logs` knows the parts, too."""
     asked = {"_GENERIA_COMPLETE": "complete_bash", "COMP_WORDS": f"generia show {world[:6]}", "COMP_CWORD": "2"}
     here = Command(generia.folder, generia.settings | asked)
     assert here.run()[1].split() == [world]
     away = Command(tmp_path, asked | {"MONGODB_URI": "mongodb://127.0.0.1:9/"})
     exit_code, out, err = away.run()
     assert (exit_code, out.strip(), err) == (0, "", "")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "daemon.log").touch()
+    assert Command(tmp_path, away.settings | {"COMP_WORDS": "generia logs da"}).run()[1].split() == ["daemon"]
 
 
 def test_an_order_for_a_part_is_watched_until_it_is_carried_out(worlds: Worlds, world: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from generia_assets.cli.main import app
 from generia_assets.settings import settings
-from resources.kafka import KafkaResource
+from resources.kafka import Event, KafkaResource
 from resources.kafka_client import KafkaAddress
 from resources.kafka_letters import last_letters, letter_at
 from sensors.dead_letters import Broken, send_dead_letters
@@ -74,8 +75,28 @@ def test_the_list_shows_reason_origin_and_message_and_no_terminal_codes(kafka: K
     assert f"{kafka.tasks_topic}[1]@40" in shown.output
     assert "parameters.users_count='3'" in shown.output
     assert "\x1b" not in shown.output
-    told = [json.loads(line) for line in generia("--json", "--limit", "1").output.splitlines()]
+    told = [json.loads(line) for line in generia("--json", "--limit", "1").stdout.splitlines()]
     assert [letter["message"] for letter in told] == ["second"]
+
+
+def test_the_last_letters_are_the_last_of_all_partitions(kafka: KafkaResource):
+    """With a limit the newest are listed, in order, whichever partition they lie in, and a cut is said; --json alone lists all."""
+    values = [f"letter {number}" for number in range(25)]
+    with kafka.producer() as producer:
+        for number, value in enumerate(values):  # keys that lead to several partitions, and each letter of a millisecond of its own
+            began = time.time_ns() // 1_000_000
+            while time.time_ns() // 1_000_000 == began:
+                pass
+            event = Event(kafka.dead_letters_topic, b"k%d" % number, value.encode(), (("reason", "broken"),))
+            producer.send(event).wait(10)
+    assert len({one.partition for one in last_letters(kafka.address, kafka.dead_letters_topic, None)}) > 1
+    whole = generia("--json")
+    assert [json.loads(line)["message"] for line in whole.stdout.splitlines()] == values
+    assert whole.stderr == ""
+    some = generia("--json", "--limit", "9")
+    assert [json.loads(line)["message"] for line in some.stdout.splitlines()] == values[-9:]
+    assert "--limit" in some.stderr
+    assert "The last 20;" in generia().stdout
 
 
 def test_an_edited_letter_is_sent_again_with_the_other_fields_as_they_were(kafka: KafkaResource):
@@ -84,8 +105,10 @@ def test_an_edited_letter_is_sent_again_with_the_other_fields_as_they_were(kafka
     wrong = {**right, "priority": 1, "parameters": {**right["parameters"], "users_count": "3"}}  # type: ignore[dict-item]
     letter = json.dumps(wrong).encode()
     bury(kafka, letter)
-    sent = generia("resend", place_of(kafka, letter), "--edit", "parameters.users_count=3", "--edit", "priority=")
+    sent = generia("resend", place_of(kafka, letter), "--edit", "parameters.users_count=3", "--edit", "priority=", "--json")
     assert sent.exit_code == 0, sent.output
+    said = json.loads(sent.stdout)
+    assert (said["topic"], said["message"]) == (kafka.tasks_topic, right)
     assert resent(kafka) == [right]
     (message,) = last_letters(kafka.address, kafka.tasks_topic, 10)
     assert message.key == str(right["world_id"]).encode()
@@ -131,8 +154,6 @@ def test_what_cannot_be_sent_again_says_why(kafka: KafkaResource, arguments: lis
 
 def test_a_cut_letter_is_not_edited(kafka: KafkaResource):
     """Of a giant only the beginning is among the dead letters, so that it is mended from the whole."""
-    from resources.kafka import Event
-
     with kafka.producer() as producer:
         event = Event(kafka.dead_letters_topic, b"k", b'{"a": 1}', (("reason", "too large"), ("cut", "8 of 9000000 bytes")))
         producer.send(event).wait(5)

@@ -73,7 +73,7 @@ async def slots(mongodb_uri, mongo_database_name):
 @pytest.fixture
 def breaker():
     config = BreakerConfig(failure_rate=1.0, window_calls=10, minimum_calls=10, open_seconds=0.1, open_max_seconds=0.2)
-    return Breaker("llm", config, lambda state: None)
+    return Breaker("llm", config, lambda state, probe_in: None)
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Dur
 @pytest.fixture
 async def outside(world: DurableWorld) -> AsyncIterator[Outside]:
     slots = Slots(world.database.fleet, "platform", limit=4, lease_seconds=30)
-    breaker = Breaker("platform", BreakerConfig(0.5, 20, 5, 0.05, 0.1), lambda state: None)
+    breaker = Breaker("platform", BreakerConfig(0.5, 20, 5, 0.05, 0.1), lambda state, probe_in: None)
     outside = Outside({Api.PLATFORM: Lane(slots, breaker)}, patience_seconds=10)
     yield outside
     await outside.aclose()

@@ -60,7 +60,7 @@ def changes():
 @pytest.fixture
 async def breaker(changes):
     config = BreakerConfig(failure_rate=0.5, window_calls=10, minimum_calls=4, open_seconds=OPEN_SECONDS, open_max_seconds=0.4)
-    made = Breaker("llm", config, changes.append)
+    made = Breaker("llm", config, lambda state, probe_in: changes.append((state, probe_in)))
     yield made
     await made.aclose()
 
@@ -175,8 +175,14 @@ async def test_a_probe_that_never_reached_the_api_proves_nothing(breaker, api, h
 
 
 async def test_each_new_state_is_told_once(breaker, api, changes):
-    """Whoever listens hears of opening, probing and closing, in this order."""
-    await opened(breaker, api)
-    api.down = False
-    await after_open_time(breaker, api)
-    assert changes == [BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED]
+    """Whoever listens hears of opening, probing and closing, in this order, and when the next probe may go."""
+    for _ in range(2):  # the second outage begins with the shortest open time again
+        changes.clear()
+        await opened(breaker, api)
+        for _ in range(3):
+            await after_open_time(breaker, api)
+        api.down = False
+        await after_open_time(breaker, api)
+        probing, closed = (BreakerState.HALF_OPEN, 0.0), (BreakerState.CLOSED, 0.0)
+        opens = [(BreakerState.OPEN, seconds) for seconds in (0.1, 0.2, 0.4, 0.4)]
+        assert changes == [entry for opening in opens for entry in (opening, probing)] + [closed]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 
 import pytest
 from rich.console import Console
@@ -17,10 +19,10 @@ from typer.testing import CliRunner
 
 from generia_assets.cli import inert
 from generia_assets.cli.book import escaped, paragraphs
-from generia_assets.cli.commands import COMMANDS
+from generia_assets.cli.commands import COMMANDS, load
 from generia_assets.cli.displays import PlainDisplay
 from generia_assets.cli.follow import Moment
-from generia_assets.cli.formats import as_json
+from generia_assets.cli.formats import as_json, clock
 from generia_assets.cli.guard import EXIT_STATUSES
 from generia_assets.cli.logs_shown import print_lines
 from generia_assets.cli.main import app
@@ -59,16 +61,45 @@ def a_status(**changes: object) -> WorldStatus:
     return WorldStatus.model_validate(record)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command: str) -> None:
-    """`--help` of every command says what it does, of every option what it means, and which exit status to expect."""
-    exit_code, out, _ = run(command, "--help")
+def sub_commands() -> list[tuple[str, ...]]:
+    """Every command and every command within one, as it is typed."""
+    groups = [(name, load(name)) for name, entry in COMMANDS.items() if entry.is_group]
+    return [(name,) for name in COMMANDS] + [(name, inner) for name, group in groups for inner in group.commands]
+
+
+@pytest.mark.parametrize("command", sub_commands(), ids=" ".join)
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+    """`--help` of every command and sub-command says what it does, with an example, what each argument and option means, and, once,
+    which exit status to expect; arguments are called as people write them, and what shows something does so as JSON, too."""
+    exit_code, out, _ = run(*command, "--help")
+    flat, usage = " ".join(out.split()), out.splitlines()[0]
     assert exit_code == 0
     options = re.findall(r"^  (--[a-z-]+)( [^ ]+)?  +(.+)$", out, flags=re.MULTILINE)
     assert len(options) == len(re.findall(r"^  --", out, flags=re.MULTILINE))
     assert all(len(meaning) > 10 for _, _, meaning in options)
-    assert COMMANDS[command].about in " ".join(out.split())
-    assert EXIT_STATUSES in " ".join(out.split())
+    assert not re.search(r"[{}<>]|\[\[", usage)
+    assert not re.search(r"^  \S+ <", out, flags=re.MULTILINE)
+    assert flat.count("Exit status: 0 ") == 1
+    assert EXIT_STATUSES.partition(", 2 ")[2] in flat
+    assert re.search(rf"^  .*generia {' '.join(command)}\b", out, flags=re.MULTILINE)
+    assert command == ("dev",) or "--json" in out
+    if len(command) == 1:
+        assert COMMANDS[command[0]].about in flat
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_no_help_text_is_too_much_for_a_console(encoding: str) -> None:
+    """On a console that has no Cyrillic letters the help text that shows some ends well, too."""
+    environment = os.environ | {"PYTHONIOENCODING": f"{encoding}:strict", "COLUMNS": "200"}
+    command = [sys.executable, "-m", "generia_assets.cli", "send", "--help"]
+    ended = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert b"--max-cost-usd" in ended.stdout
+
+
+def test_it_says_its_version() -> None:
+    """`generia --version` names the version that is installed."""
+    assert run("--version")[:2] == (0, f"generia {version('generia')}\n")
 
 
 def test_the_list_of_commands_imports_none_of_them() -> None:
@@ -218,6 +249,13 @@ def test_the_time_left_comes_from_the_quote_and_then_from_the_pace() -> None:
     assert left == 5.0
     waiting = {"api": "llm", "reason": "down", "since": datetime.now(UTC)}
     assert remaining.seconds(a_status(generation="g", task_predicted=100, waiting_for=waiting), 6.0) is None
+
+
+def test_a_time_of_another_day_has_its_date() -> None:
+    """What happened today has its time of day; what happened before is not taken for today's."""
+    now = datetime.now(UTC)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", clock(now))
+    assert clock(now - timedelta(days=1)).startswith(f"{now - timedelta(days=1):%Y-%m-%d} ")
 
 
 def test_moments_are_read_as_people_write_them() -> None:
