@@ -7,6 +7,8 @@ live feed (live.py) stands on the event loop. Not here: starting it (cli/view.py
 from __future__ import annotations
 
 import functools
+import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,6 +39,9 @@ from generia_assets.reading.traces import trace
 from generia_assets.reading.worlds import WorldView, world, worlds_page
 from resources.media_files import EXTENSIONS
 from resources.mongo import MongoDatabase, connect, connect_async
+from resources.waits import milliseconds_since
+
+logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).with_name("static")
 STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -110,8 +115,11 @@ def _bounded(page: Callable[[Request], Response]) -> Callable[[Request], Respons
 
     @functools.wraps(page)
     def answer(request: Request) -> Response:
+        began = time.monotonic()
         with pymongo.timeout(ANSWER_S):
-            return page(request)
+            response = page(request)
+        logger.debug("page %s: %d in %d ms", request.url.path, response.status_code, milliseconds_since(began))
+        return response
 
     return answer
 
@@ -224,7 +232,7 @@ def _http_problem(request: Request, error: Exception) -> Response:
 
 
 def _outage(request: Request, error: Exception) -> Response:
-    del request
+    logger.warning("page %s: MongoDB does not answer (%s)", request.url.path, type(error).__name__)
     title = "MongoDB does not answer"
     advice = f"The pages are here again when it is ({type(error).__name__}). `generia doctor` says what is reachable."
     return _html(pages.problem(ServedLinks(""), status=503, title=title, advice=advice), 503)
