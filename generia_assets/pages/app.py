@@ -30,6 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from generia_assets.pages import pages
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.live import ANSWER_S, LiveFeed, last_number
+from generia_assets.pages.metrics import CONTENT_TYPE, Metrics
 from generia_assets.pages.pages import WorldPages
 from generia_assets.reading.feed import feed_page, post, posts_of
 from generia_assets.reading.names import UnknownItemError
@@ -77,6 +78,7 @@ def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) ->
                 app.state.database = client[source.database]
                 app.state.live = LiveFeed(live_client[source.database], client[source.database], closing)
                 app.state.source = source
+                app.state.metrics = Metrics(client[source.database])
                 yield
 
     routes = [
@@ -90,6 +92,7 @@ def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) ->
         Route("/media/{path:path}", _picture),
         Route("/static/{name}", _static),
         Route("/health", _bounded(_health)),
+        Route("/metrics", _bounded(_metrics)),
     ]
     errors = {HTTPException: _http_problem, PyMongoError: _outage}
     return Starlette(routes=routes, middleware=[Middleware(_Headers)], exception_handlers=errors, lifespan=connected)
@@ -212,6 +215,11 @@ def _static(request: Request) -> Response:
 def _health(request: Request) -> Response:
     _database(request).command("ping")
     return PlainTextResponse("ok")
+
+
+def _metrics(request: Request) -> Response:
+    metrics: Metrics = request.app.state.metrics
+    return Response(metrics.text(), media_type=CONTENT_TYPE, headers={"cache-control": "no-store"})
 
 
 def _file(root: Path, name: str, types: dict[str, str]) -> Response:
