@@ -21,8 +21,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
-
-from pymongo.uri_parser import parse_userinfo
+from urllib.parse import unquote_plus
 
 from generia_assets.content.text import clean, one_line
 from generia_assets.settings import Settings, settings
@@ -92,5 +91,5 @@ class LineFormatter(logging.Formatter):
 def _secrets(chosen: Settings) -> tuple[str, ...]:
     user, at, _ = chosen.mongodb_uri.get_secret_value().partition("://")[2].rpartition("@")
     password = user.partition(":")[2] if at else ""
-    found = {chosen.gemini_api_key.get_secret_value(), password, parse_userinfo(user)[1] if password else ""}
+    found = {chosen.gemini_api_key.get_secret_value(), password, unquote_plus(password)}
     return tuple(secret for secret in found if len(secret) > SHORTEST_SECRET)

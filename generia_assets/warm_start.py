@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import sys
 from multiprocessing import forkserver
 
 from dagster._grpc.server import DagsterApiServer, DagsterGrpcServer
 
 from generia_assets.log_lines import levelled_lines
+from generia_assets.settings import settings
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ PRELOADED = ["generia_assets.definitions", "google.genai", "resources.gemini", "
 
 def install_warm_start() -> None:
     """Let code servers of this process start runs by ``forkserver``. ``GENERIA_COLD_START=1`` leaves Dagster as it is."""
-    if os.environ.get("GENERIA_COLD_START") == "1" or not sys.platform.startswith("linux"):
+    if settings().generia_cold_start or not sys.platform.startswith("linux"):
         return
     start_run = getattr(DagsterApiServer, "StartRun", None)
     serve = getattr(DagsterGrpcServer, "serve", None)

@@ -138,15 +138,7 @@ def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:
 
 def _gemini(settings: Settings, where: Addresses) -> Iterator[Finding]:
     del where
-    profile = model_profiles().get(settings.gemini_model)
-    if profile is None:
-        there = ", ".join(model_profiles())
-        yield wrong(
-            "GEMINI_MODEL",
-            f"{settings.gemini_model!r} has no profile",
-            f"choose one of {there}, or write one in resources/models.yaml",
-        )
-        return
+    profile = model_profiles()[settings.gemini_model]
     key, base = settings.gemini_api_key.get_secret_value(), settings.gemini_base_url
     if not key and not base:
         embedded = running(settings.generia_data_dir) is not None
