@@ -219,6 +219,21 @@ async def test_a_damaged_answer_is_invalid_says_why_and_is_paid_for(client, cont
     assert bool(answer.data["text"]) is ("empty" not in fault)
 
 
+async def test_a_good_answer_without_usage_has_an_unknown_cost(client, control):
+    """It is used; its cost is unknown, so that its worst case counts, and not zero."""
+    control.set_faults(no_usage=1)
+    answer = await client.ask(question(), FLASH)
+    assert answer.value is not None
+    assert answer.cost_usd is None
+
+
+async def test_credentials_that_ran_out_are_fatal(client, control):
+    """A 401 is not asked again, and says what to check."""
+    control.set_faults(unauthenticated=1)
+    with pytest.raises(FatalCallError, match="Check GEMINI_API_KEY"):
+        await client.ask(question(), FLASH)
+
+
 async def test_a_model_that_is_gone_is_told_apart(client, control):
     """404 is about the model, so that its successor can take over."""
     control.set_faults(missing_models=[FLASH.id])
