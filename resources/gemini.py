@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from resources.models import ModelProfile
+from resources.models import ModelProfile, speaks_of
 from resources.outcomes import (
     FatalCallError,
     InvalidAnswerError,
@@ -37,10 +38,10 @@ if TYPE_CHECKING:
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 API_VERSION = "v1beta"
-CONNECTIONS = 200
-"""Above any configured limit of calls at once: the slots decide, never the connection pool."""
 REFUSALS = frozenset({"SAFETY", "PROHIBITED_CONTENT", "RECITATION", "BLOCKLIST", "SPII", "IMAGE_SAFETY", "LANGUAGE", "OTHER"})
 QUOTA_RESET_HOUR_UTC = 8
+LONGEST_MESSAGE = 300
+"""Characters kept of an error's text that may be anybody's page."""
 LONGEST_ANSWER = 1_000_000
 """Characters; what is longer is not an answer to any of our questions."""
 
@@ -76,9 +77,10 @@ class GeminiClient:
             )
         self._types = types
         self._api_key = api_key
+        self._base_url = base_url
         self._http = httpx2.AsyncClient(
             timeout=httpx2.Timeout(timeout_seconds, connect=min(10.0, timeout_seconds)),
-            limits=httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),  # the slots decide, never the pool
         )
         self._client = genai.Client(
             api_key=api_key or "emulator",
@@ -113,7 +115,7 @@ class GeminiClient:
         try:
             response = await self._client.aio.models.generate_content(model=profile.id, contents=contents, config=config)
         except APIError as error:
-            raise classify_error(error, profile.id, secret=self._api_key) from None
+            raise classify_error(error, profile.id, secret=self._api_key, base_url=self._base_url) from None
         except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
             raise TransientError(  # in doubt: it may be a proxy's page, or an answer that was billed and that the SDK cannot read
                 f"Gemini answered 200 with something that is no answer of Gemini ({type(error).__name__})",
@@ -158,6 +160,8 @@ def read_answer(response: types.GenerateContentResponse, answer: type[AnswerT], 
         except ValidationError as invalid:
             error = InvalidAnswerError(explain_invalid(invalid))
     data = {"text": text[:LONGEST_ANSWER], "finish_reason": finish, "model": response.model_version or profile.id}
+    if response.response_id:  # what Google's support asks for
+        data["response_id"] = response.response_id[:LONGEST_MESSAGE]
     cost_usd = profile.cost_usd(tokens) if response.usage_metadata is not None else None
     return Answer(value, data, cost_usd, tokens, error)
 
@@ -185,7 +189,7 @@ def _tokens(response: types.GenerateContentResponse) -> Tokens:
     )
 
 
-def classify_error(error: APIError, model: str, *, secret: str = "") -> OutsideError:
+def classify_error(error: APIError, model: str, *, secret: str = "", base_url: str = "") -> OutsideError:
     """What an error response of the API means for us. The message is Google's, the advice ours.
 
     Google names the key itself in some of its messages ("Consumer 'api_key:…' has been suspended"): ``secret`` is taken out.
@@ -203,12 +207,25 @@ def classify_error(error: APIError, model: str, *, secret: str = "") -> OutsideE
     if code in (408, 499) or code >= 500:
         return TransientError(message, in_doubt=code == 504)
     if code == 404:
-        return ModelMissingError(f"model {model}: {message}")
+        if status == "NOT_FOUND" and speaks_of(message, model):
+            return ModelMissingError(f"model {model}: {message}")
+        return FatalCallError(_somebody_else(message, base_url))
     if any(detail.get("reason") == "API_KEY_INVALID" for detail in details) or code in (401, 403):
         return FatalCallError(f"{message}. Check GEMINI_API_KEY and what it may use")
     if status == "FAILED_PRECONDITION":
         return FatalCallError(f"{message}. Check the billing and the region of the account behind GEMINI_API_KEY")
     return FatalCallError(f"{message}. The request itself is wrong; asking again cannot help")
+
+
+def _somebody_else(message: str, base_url: str) -> str:
+    """A 404 that is not about the model: another server's page, or Gemini's at a path it does not have. No model is gone by it."""
+    where = urlsplit(base_url)
+    asked = f"{where.netloc.rpartition('@')[2]}{where.path}" if base_url else "Google"
+    said = " ".join(message.split())[:LONGEST_MESSAGE]
+    advice = (
+        "correct GEMINI_BASE_URL, or unset it for Google's own address" if base_url else "look for a proxy on the way to Google"
+    )
+    return f"{said}. This is not what Gemini says of a model that is gone ({asked} was asked): {advice}"
 
 
 def _details(error: APIError) -> list[dict[str, object]]:

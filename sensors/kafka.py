@@ -9,6 +9,7 @@ in MongoDB, acknowledged as dead letters, or not for us. All of it may happen tw
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -27,6 +28,8 @@ from sensors.dead_letters import Broken, place, send_dead_letters
 from sensors.messages import MessageError, Skipped, read_message
 from sensors.offsets import Cursor, for_this_log, next_offsets, parse_cursor, starting_offsets
 from sensors.requests import partition_request, run_requests
+
+logger = logging.getLogger(__name__)
 
 HANDLING_S = 15.0
 """From the tick's start; what is not handled by then is read again by the next tick. Dagster gives up on a tick after 60 s."""
@@ -118,14 +121,19 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         context.log.warning(handled.stopped)
     for broken in buried:
         context.log.warning(f"{place(broken.message)} is a dead letter: {broken.reason}")
+        logger.warning("%s is a dead letter: %s", place(broken.message), broken.reason)
     for order in handled.orders:
+        again = "" if order.new else ", a repetition"
+        logger.info("order %s (%s) of world %s is recorded%s", order.task_id, order.task_type, order.world_id, again)
         if order.overruled:
             context.log.warning(order.overruled)
     done = [*handled.done, *(broken.message for broken in buried)]
     cursor = reading.cursor_after(done).model_dump_json()
     requests = run_requests(handled.orders)
     if not requests:
-        return dg.SensorResult(skip_reason=_summary(reading, handled, buried), cursor=cursor)
+        summary = _summary(reading, handled, buried)
+        logger.debug("%s", summary)
+        return dg.SensorResult(skip_reason=summary, cursor=cursor)
     return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[partition_request(handled.orders)], cursor=cursor)
 
 

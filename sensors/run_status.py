@@ -7,6 +7,7 @@ whose budget is used up wait for ``generia resume``; so does one whose run was t
 Not here: what is ordered of a finished world (lost_orders.py).
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ from sensors.lost_orders import asked_again
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+logger = logging.getLogger(__name__)
 
 ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
@@ -88,6 +91,9 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
                     return dg.SkipReason(f"every unfinished world is being worked on{told}")
         except (MongoUnavailableError, PyMongoError) as error:
             return dg.SkipReason(str(error))
+        for world, last in again:
+            after = last.dagster_run.run_id if last is not None else "no run"
+            logger.info("world %s is ordered again, after %s: nobody works on it", world.world_id, after)
         requests = [*(order_again(world, last, assets[world.world_id]) for world, last in again), *parts]
         return dg.SensorResult(
             run_requests=requests,

@@ -57,7 +57,10 @@ def answer(asked: Asked, faults: Faults, fault: FaultName | None) -> tuple[dict[
     parts = _parts(asked, text, in_pieces=asked.dice.throw("split_text") < faults.split_text)
     content: dict[str, JsonValue] = {"parts": parts, "role": "model"} if text else {"role": "model"}
     candidate: dict[str, JsonValue] = {"content": content, "finishReason": finish, "index": 0}
-    return _body(asked, usage, {"candidates": [candidate]}), usage
+    body = _body(asked, usage, {"candidates": [candidate]})
+    if fault == "no_usage":
+        del body["usageMetadata"]
+    return body, usage
 
 
 def empty_answer(asked: Asked) -> tuple[dict[str, JsonValue], Usage]:

@@ -18,6 +18,7 @@ FaultName = Literal[
     "rate_limited",
     "rate_limited_header",
     "rate_limited_bare",
+    "unauthenticated",
     "hang",
     "reset_connection",
     "internal_error",
@@ -37,6 +38,7 @@ FaultName = Literal[
     "wrong_types",
     "wrong_language",
     "hostile_text",
+    "no_usage",
 ]
 """Every fault that is drawn, in the order in which they are drawn: the first that comes up is the call's only one."""
 
@@ -70,6 +72,7 @@ class Faults(BaseModel):
     rate_limited_header: Rate = Field(default=0.0, description="429 with QuotaFailure and a Retry-After header, no RetryInfo")
     rate_limited_bare: Rate = Field(default=0.0, description="429 without details")
     retry_after: float = Field(default=1.0, ge=0, description="seconds to wait that the 429s above name")
+    unauthenticated: Rate = Field(default=0.0, description="401, as a gateway answers whose own credentials ran out")
     hang: Rate = Field(default=0.0, description="no answer until the caller gives up")
     hang_limit: float = Field(default=600.0, gt=0, description="seconds after which a hanging call ends as 504 all the same")
     reset_connection: Rate = Field(default=0.0, description="TCP reset after the latency, nothing answered")
@@ -100,6 +103,7 @@ class Faults(BaseModel):
     hostile_text: Rate = Field(
         default=0.0, description="valid JSON whose text holds NUL, half a surrogate pair, marks that turn the writing, or 1 MB"
     )
+    no_usage: Rate = Field(default=0.0, description="a good answer without usageMetadata, so that nobody knows what it cost")
     split_text: Rate = Field(default=0.0, description="the text comes in several parts; no fault, callers must join them")
 
 

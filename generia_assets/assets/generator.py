@@ -18,16 +18,17 @@ import dagster as dg
 from anyio import to_thread
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 from pydantic import Field, PrivateAttr
 
 from generia_assets.assets.failures import settle_failure
 from generia_assets.assets.materialized import ASSETS
-from generia_assets.assets.task_log import task_log
 from generia_assets.assets.worker import Worker
 from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, ensure_indexes
 from generia_assets.durable.providers import Providers, Timeouts
 from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, could_not_begin, open_session
+from generia_assets.log_lines import levelled_lines, told_of
 from resources.breaker import Breaker, BreakerConfig
 from resources.document_store import DocumentStore
 from resources.kafka import KafkaResource
@@ -76,7 +77,9 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         import_module("google.genai")  # half a second of importing that must not stand on the event loop
         gc.collect()
         gc.freeze()  # what is imported stays; collecting around it costs a tenth of a world's CPU
-        with task_log(), start_blocking_portal("asyncio") as portal:
+        run = context.run
+        about = {"world": run.tags.get(PARTITION_NAME_TAG, ""), "run": run.run_id} if run else {}
+        with levelled_lines(), told_of(**about), start_blocking_portal("asyncio") as portal:
             self._portal = portal
             try:
                 yield self

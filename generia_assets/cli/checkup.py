@@ -28,7 +28,7 @@ from generia_assets.reading.breakers import breakers_not_closed
 from generia_assets.settings import Settings
 from resources.kafka_client import KafkaUnavailableError
 from resources.kafka_reader import TopicReader
-from resources.models import model_profiles
+from resources.models import model_profiles, retired_models, speaks_of
 from resources.mongo import MongoUnavailableError, mongo_address
 
 GOOGLE = "https://generativelanguage.googleapis.com"
@@ -90,9 +90,12 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
                     breaker_line(breaker).removeprefix(f"{breaker.api} "),
                     "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers",
                 )
-            gone = (database[FLEET].find_one({"_id": "models"}) or {}).get("gone", [])
-            if gone:
-                yield note("models", f"gone (404), successors took over: {', '.join(gone)}", "set GEMINI_MODEL to one that exists")
+            for gone in retired_models(database[FLEET].find_one({"_id": "models"})):
+                yield note(
+                    f"model {gone.model}",
+                    f"gone (404) since {gone.at:%Y-%m-%d %H:%M} UTC, its successor took over",
+                    f"set GEMINI_MODEL to one that exists; else it is tried again from {gone.until:%Y-%m-%d %H:%M} UTC on",
+                )
             if "expiry" not in database[HISTORY].index_information() and any(worlds.values()):
                 yield note("MongoDB", "indexes are missing", "start the generator once: it makes them")
     except MongoUnavailableError as error:
@@ -143,15 +146,7 @@ def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:
 
 def _gemini(settings: Settings, where: Addresses) -> Iterator[Finding]:
     del where
-    profile = model_profiles().get(settings.gemini_model)
-    if profile is None:
-        there = ", ".join(model_profiles())
-        yield wrong(
-            "GEMINI_MODEL",
-            f"{settings.gemini_model!r} has no profile",
-            f"choose one of {there}, or write one in resources/models.yaml",
-        )
-        return
+    profile = model_profiles()[settings.gemini_model]
     key, base = settings.gemini_api_key.get_secret_value(), settings.gemini_base_url
     if not key and not base:
         embedded = running(settings.generia_data_dir) is not None
@@ -174,13 +169,16 @@ def _gemini(settings: Settings, where: Addresses) -> Iterator[Finding]:
             "check the network, and GEMINI_BASE_URL" if base else "check the network",
         )
         return
-    yield _judged(answer.status_code, address, profile.id, profile.successor)
+    gone = "NOT_FOUND" in answer.text and speaks_of(answer.text, profile.id)
+    yield _judged(answer.status_code, address, profile.id, profile.successor, gone=gone)
 
 
-def _judged(status: int, address: str, model: str, successor: str | None) -> Finding:
+def _judged(status: int, address: str, model: str, successor: str | None, *, gone: bool) -> Finding:
     """What the answer to a question about the model means; such a question costs nothing."""
     if status == 200:
         return ok("Gemini", f"{address} knows {model}, and takes the key")
+    if status == 404 and not gone:
+        return wrong("Gemini", f"{address} answers 404, and not as Gemini does", "correct GEMINI_BASE_URL, or look for a proxy")
     if status == 404:
         advice = f"{successor} takes over by itself; set GEMINI_MODEL={successor}" if successor else "choose another GEMINI_MODEL"
         return Finding(

@@ -31,7 +31,7 @@ def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
         # Not handed down: bytecode lets every process that is started here begin a second or two sooner.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         try:
-            command(*args, **kwargs)
+            _with_lines(command, *args, **kwargs)
         except CommandError as error:
             _end(str(error), error.exit_code)
         except KeyboardInterrupt:
@@ -45,6 +45,14 @@ def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
             _end(*said)
 
     return run
+
+
+def _with_lines(command: Callable[Options, None], *args: Options.args, **kwargs: Options.kwargs) -> None:
+    """Run the command; what our rooms log meanwhile goes to standard error, from LOG_LEVEL on."""
+    from generia_assets.log_lines import levelled_lines  # a tenth of a second that only a command pays for
+
+    with levelled_lines():
+        command(*args, **kwargs)
 
 
 def _said(error: Exception) -> tuple[str, int] | None:

@@ -11,7 +11,6 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from generia_assets.cli.console import CommandError
 from generia_assets.cli.order import new_order
 from generia_assets.cli.pace import Pace
 from generia_assets.content.documents import Quality
@@ -20,7 +19,7 @@ from generia_assets.durable.orders import WorldParametersOrder
 from generia_assets.durable.workload import LLM_CALLS_OF, workload
 from generia_assets.settings import Settings
 from generia_assets.tasks.kinds import TaskType
-from resources.models import ModelProfile, model_profiles
+from resources.models import model_profiles
 from resources.outside import Api, Tokens
 
 
@@ -61,7 +60,7 @@ def quote_of(
     keys: Collection[str] = (),
 ) -> Quote:
     """The quote for these task types of a world, or for these items of them. Raises ``OrderError`` for a key of no item."""
-    profile = _profile(settings)
+    profile = model_profiles()[settings.gemini_model]
 
     def calls(api: Api, task_types: Collection[TaskType], spare: float) -> int:
         return workload(world_id, order, task_types, spare=spare, max_cost_usd=None, keys=keys).call_limits[api]
@@ -84,13 +83,6 @@ def quote_of(
         minutes=round(_seconds(settings, pace, llm, images) / 60, 2),
         measured=pace.measured,
     )
-
-
-def _profile(settings: Settings) -> ModelProfile:
-    profile = model_profiles().get(settings.gemini_model)
-    if profile is None:
-        raise CommandError(f"GEMINI_MODEL={settings.gemini_model!r}: no such profile; there are {', '.join(model_profiles())}", 2)
-    return profile
 
 
 _ONE_BY_ONE = ("world_description", "character_batch")

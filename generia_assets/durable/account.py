@@ -25,6 +25,7 @@ from typing import TypeVar
 from pymongo import UpdateOne
 from pymongo.results import UpdateResult
 
+from generia_assets.durable.call_lines import tell_attempt
 from generia_assets.durable.collections import HISTORY, STATUS
 from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.events import GoingOn, Waiting
@@ -95,6 +96,7 @@ class WorldAccount:
         self._settle(attempt_id, call, settlement)
 
     def _settle(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> None:
+        tell_attempt(attempt_id, call, settlement)
         answered = settlement.carried_out and settlement.outcome not in (CUT_OFF, TransientError.outcome)
         increments: dict[str, float] = {}
         if call.api in CALLS_MADE:

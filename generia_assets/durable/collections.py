@@ -26,8 +26,8 @@ INDEXES: dict[str, list[IndexModel]] = {
     TASKS: [
         # the io manager streams one asset's results of one generation in order of their keys
         IndexModel([("world_id", ASCENDING), ("generation", ASCENDING), ("type", ASCENDING), ("key", ASCENDING)]),
-        # people and checks ask for what failed
-        IndexModel([("world_id", ASCENDING), ("status", ASCENDING)]),
+        # people and checks ask for what failed; the metrics count types by this alone, and time those that ended last
+        IndexModel([("world_id", ASCENDING), ("status", ASCENDING), ("type", ASCENDING), ("updated_at", DESCENDING)]),
         # the watchdog asks for the few orders that no run has taken up
         IndexModel(
             [("type", ASCENDING), ("accepted_at", ASCENDING)],

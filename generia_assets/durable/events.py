@@ -75,6 +75,9 @@ class LiveEvent(BaseModel):
     generation: str | None = Field(
         None, description="id of the making of the world (or of parts of it) that this belongs to; null before the first"
     )
+    run_id: str | None = Field(
+        None, description="the run that owned the world then, to trace it in Dagster and in the logs; null where none did"
+    )
     seq: int = Field(
         0,
         ge=0,
@@ -83,10 +86,11 @@ class LiveEvent(BaseModel):
     )
     at: datetime = Field(default_factory=lambda: datetime.now(UTC), description="when it happened, UTC")
 
-    def numbered(self, world_id: str, generation: str | None, seq: int, standing: Standing) -> Self:
+    def numbered(self, world_id: str, generation: str | None, seq: int, standing: Standing, *, run_id: str | None = None) -> Self:
         """The event at its place. ``standing`` goes into those events that tell it."""
         told = {name: getattr(standing, name) for name in Standing.model_fields if name in type(self).model_fields}
-        return self.model_copy(update={**told, "world_id": world_id, "generation": generation, "seq": seq})
+        place = {"world_id": world_id, "generation": generation, "run_id": run_id, "seq": seq}
+        return self.model_copy(update={**told, **place})
 
 
 class WorldCreated(LiveEvent):

@@ -25,6 +25,7 @@ from generia_assets.durable.patience import patiently
 from generia_assets.durable.progress import StageTracker, counted
 from generia_assets.durable.status import State
 from generia_assets.durable.steps import StepLog
+from generia_assets.log_lines import told_of
 from generia_assets.tasks.kinds import DurableTask, Level, TaskParameters, TaskType, UnfitTaskError
 from generia_assets.tasks.tools import Tools
 from resources.mongo import AsyncMongoDatabase, MongoDocument
@@ -133,24 +134,27 @@ class Journal:
         as it is: exhausted budget or patience, a fatal call, a lost world.
         """
         async with self._room:
-            claim = await self._claim(task, parameters)
-            if not isinstance(claim, _Claim):
-                return claim
-            first = claim.attempts_used + 1
-            for attempt in range(first, task.level.attempts + 1):
-                # Steps belong to their attempt, publications to the task, whichever of its attempts made them.
-                steps = StepLog(self._database, self._commits, claim.task_id, resumed=claim.resumed and attempt == first)
-                in_hand = TaskInHand(claim.task_id, task.task_type, parameters.key, resumed=claim.resumed or attempt > 1)
-                tools = self._tools(in_hand, steps)
-                try:
-                    result = await task.function(parameters, tools, *context, **named)
-                except (InvalidAnswerError, RefusedError, UnfitTaskError) as error:
-                    await self._attempt_failed(task, parameters, claim, steps, attempt, error)
-                else:
-                    brought = () if brings is None else tuple(brings(result))
-                    await self._complete(task.task_type, claim, steps, attempt, result, brought)
-                    logger.info("%s %s: done, attempt %d of %d", task.task_type, parameters.key, attempt, task.level.attempts)
-                    return result
+            with told_of(task=f"{task.task_type.value}:{parameters.key}"):
+                claim = await self._claim(task, parameters)
+                if not isinstance(claim, _Claim):
+                    logger.debug("%s %s: was done before", task.task_type, parameters.key)
+                    return claim
+                logger.debug("%s %s: claimed%s", task.task_type, parameters.key, ", an earlier run began it" * claim.resumed)
+                first = claim.attempts_used + 1
+                for attempt in range(first, task.level.attempts + 1):
+                    # Steps belong to their attempt, publications to the task, whichever of its attempts made them.
+                    steps = StepLog(self._database, self._commits, claim.task_id, resumed=claim.resumed and attempt == first)
+                    in_hand = TaskInHand(claim.task_id, task.task_type, parameters.key, resumed=claim.resumed or attempt > 1)
+                    tools = self._tools(in_hand, steps)
+                    try:
+                        result = await task.function(parameters, tools, *context, **named)
+                    except (InvalidAnswerError, RefusedError, UnfitTaskError) as error:
+                        await self._attempt_failed(task, parameters, claim, steps, attempt, error)
+                    else:
+                        brought = () if brings is None else tuple(brings(result))
+                        await self._complete(task.task_type, claim, steps, attempt, result, brought)
+                        logger.info("%s %s: done, attempt %d of %d", task.task_type, parameters.key, attempt, task.level.attempts)
+                        return result
         raise TaskFailedError(task.task_type, parameters.key, task.level.attempts, "its attempts were used up by earlier runs")
 
     def enlisting(self, specs: Sequence[TaskSpec]) -> Change:

@@ -19,7 +19,7 @@ from generia_assets.durable.collections import STATUS, WORLD_EVENTS
 from generia_assets.durable.events import LiveEvent, Standing
 from resources.mongo import MongoDatabase, MongoDocument
 
-RECORD = {"events_seq": 1, "generation": 1, "llm_cost_total": 1, "image_cost_total": 1} | dict.fromkeys(
+RECORD = {"events_seq": 1, "generation": 1, "owner.run_id": 1, "llm_cost_total": 1, "image_cost_total": 1} | dict.fromkeys(
     set(Standing.model_fields) - {"cost_usd"}, 1
 )
 """What of the status record events are made of."""
@@ -38,8 +38,13 @@ def outbox(events: Sequence[LiveEvent], record: MongoDocument) -> list[InsertOne
 def numbered(events: Sequence[LiveEvent], record: MongoDocument) -> list[LiveEvent]:
     """The events at their places: the last numbers that this record has given."""
     standing, generation = standing_of(record), record.get("generation")
-    first = record["events_seq"] - len(events) + 1
-    return [event.numbered(record["_id"], generation, first + place, standing) for place, event in enumerate(events)]
+    first, run_id = record["events_seq"] - len(events) + 1, run_of(record)
+    return [event.numbered(record["_id"], generation, first + place, standing, run_id=run_id) for place, event in enumerate(events)]
+
+
+def run_of(record: MongoDocument) -> str | None:
+    """The run that owns the world by its status record."""
+    return (record.get("owner") or {}).get("run_id")
 
 
 def standing_of(record: MongoDocument) -> Standing:

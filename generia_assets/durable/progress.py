@@ -5,6 +5,7 @@ Here: stages, and what each task type counts. Not here: writing (commits.py).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from datetime import UTC, datetime
 from generia_assets.durable.events import LiveEvent, StageFinished, StageStarted
 from generia_assets.durable.status import Stage, State
 from generia_assets.tasks.kinds import TaskType
+
+logger = logging.getLogger(__name__)
 
 STAGE_OF: Mapping[TaskType, Stage] = {
     TaskType.INIT_WORLD_CREATION: Stage.INITIALIZING,
@@ -103,9 +106,11 @@ class StageTracker:
         self.states[stage] = state
         if state is State.IN_PROGRESS and stage not in self._under_way:
             self._under_way.add(stage)
+            logger.info("stage %s: started", stage.value)
             self._news.append(StageStarted(stage=stage))
         elif state in (State.COMPLETED, State.FAILED) and stage in self._under_way:
             self._under_way.remove(stage)
+            logger.info("stage %s: %s", stage.value, state.value)
             if state is State.COMPLETED:
                 self._news.append(StageFinished(stage=stage))
 

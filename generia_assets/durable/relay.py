@@ -27,7 +27,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
 from generia_assets.durable.events import LiveEvent, Progress, Standing
-from generia_assets.durable.outbox import RECORD, standing_of
+from generia_assets.durable.outbox import RECORD, run_of, standing_of
 from generia_assets.durable.status import State
 from resources.kafka_events import EventTooLargeError
 from resources.mongo import AsyncMongoDatabase, MongoDatabase, MongoDocument
@@ -210,7 +210,8 @@ def progress_of(record: MongoDocument) -> Progress | None:
     if record["status"] != State.IN_PROGRESS.value or record.get("parked") is not None:
         return None
     progress = Progress.model_validate({name: record[name] for name in _PROGRESS})
-    return progress.numbered(record["_id"], record.get("generation"), record.get("events_seq", 0), standing_of(record))
+    number, generation = record.get("events_seq", 0), record.get("generation")
+    return progress.numbered(record["_id"], generation, number, standing_of(record), run_id=run_of(record))
 
 
 def catch_up(database: MongoDatabase, connect: Callable[[], Sender], *, silence_seconds: float, seconds: float) -> int:

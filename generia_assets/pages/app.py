@@ -7,6 +7,8 @@ live feed (live.py) stands on the event loop. Not here: starting it (cli/view.py
 from __future__ import annotations
 
 import functools
+import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from generia_assets.pages import pages
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.live import ANSWER_S, LiveFeed, last_number
+from generia_assets.pages.metrics import CONTENT_TYPE, Metrics
 from generia_assets.pages.pages import WorldPages
 from generia_assets.reading.feed import feed_page, post, posts_of
 from generia_assets.reading.names import UnknownItemError
@@ -37,6 +40,9 @@ from generia_assets.reading.traces import trace
 from generia_assets.reading.worlds import WorldView, world, worlds_page
 from resources.media_files import EXTENSIONS
 from resources.mongo import MongoDatabase, connect, connect_async
+from resources.waits import milliseconds_since
+
+logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).with_name("static")
 STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -72,6 +78,7 @@ def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) ->
                 app.state.database = client[source.database]
                 app.state.live = LiveFeed(live_client[source.database], client[source.database], closing)
                 app.state.source = source
+                app.state.metrics = Metrics(client[source.database])
                 yield
 
     routes = [
@@ -85,6 +92,7 @@ def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) ->
         Route("/media/{path:path}", _picture),
         Route("/static/{name}", _static),
         Route("/health", _bounded(_health)),
+        Route("/metrics", _bounded(_metrics)),
     ]
     errors = {HTTPException: _http_problem, PyMongoError: _outage}
     return Starlette(routes=routes, middleware=[Middleware(_Headers)], exception_handlers=errors, lifespan=connected)
@@ -110,8 +118,11 @@ def _bounded(page: Callable[[Request], Response]) -> Callable[[Request], Respons
 
     @functools.wraps(page)
     def answer(request: Request) -> Response:
+        began = time.monotonic()
         with pymongo.timeout(ANSWER_S):
-            return page(request)
+            response = page(request)
+        logger.debug("page %s: %d in %d ms", request.url.path, response.status_code, milliseconds_since(began))
+        return response
 
     return answer
 
@@ -206,6 +217,11 @@ def _health(request: Request) -> Response:
     return PlainTextResponse("ok")
 
 
+def _metrics(request: Request) -> Response:
+    metrics: Metrics = request.app.state.metrics
+    return Response(metrics.text(), media_type=CONTENT_TYPE, headers={"cache-control": "no-store"})
+
+
 def _file(root: Path, name: str, types: dict[str, str]) -> Response:
     """A file below the folder, if it is of a known type. Links in the file system lead nowhere else either."""
     folder = root.resolve()
@@ -224,7 +240,7 @@ def _http_problem(request: Request, error: Exception) -> Response:
 
 
 def _outage(request: Request, error: Exception) -> Response:
-    del request
+    logger.warning("page %s: MongoDB does not answer (%s)", request.url.path, type(error).__name__)
     title = "MongoDB does not answer"
     advice = f"The pages are here again when it is ({type(error).__name__}). `generia doctor` says what is reachable."
     return _html(pages.problem(ServedLinks(""), status=503, title=title, advice=advice), 503)

@@ -55,7 +55,9 @@ def test_the_number_of_events_does_not_grow_with_the_posts(worlds: Worlds, large
     assert small.success, small.failure
     assert len(lines(worlds, small)) == len(lines(worlds, large))
     written = capfd.readouterr().err
+    about = f" INFO world=few-posts run={small.run_id} task=generate_post:"
     for post in worlds.documents("posts", "few-posts"):
+        assert f"{about}{post.key} generate_post {post.key}: done, attempt 1 of 2\n" in written
         assert written.count(f"generate_post {post.key}: done, attempt 1 of 2\n") == 1
         assert f"generate_post {post.key}" not in "\n".join(lines(worlds, small))
 

@@ -60,7 +60,7 @@ def outbox(worlds: Worlds, world_id: str) -> list[dict[str, Any]]:
 
 
 def test_a_world_is_told_from_its_order_to_its_end(worlds: Worlds, kafka: KafkaResource, made: tuple[str, Made]) -> None:
-    """Each stage starts and finishes once, everyone and every post is told once, in numbers without gaps, completed last."""
+    """Stages start and finish once, everyone and every post is told once, numbered without gaps, by its run, completed last."""
     told = durable(told_of(kafka, made[0]))
     assert numbers(told) == list(range(1, len(told) + 1))
     said = Counter(one.says for one in told)
@@ -78,6 +78,8 @@ def test_a_world_is_told_from_its_order_to_its_end(worlds: Worlds, kafka: KafkaR
         assert order.index(f"stage_started {stage.value}") < places[0]
         assert places[-1] < order.index(f"stage_finished {stage.value}")
     assert {one.body["generation"] for one in told[1:]} == {made[1].run_id}
+    assert told[0].body["run_id"] is None
+    assert {one.body["run_id"] for one in told[1:]} == {made[1].run_id}
 
 
 def test_every_event_is_what_the_models_say_and_what_the_outbox_holds(

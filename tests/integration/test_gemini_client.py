@@ -219,11 +219,50 @@ async def test_a_damaged_answer_is_invalid_says_why_and_is_paid_for(client, cont
     assert bool(answer.data["text"]) is ("empty" not in fault)
 
 
+async def test_a_good_answer_without_usage_has_an_unknown_cost(client, control):
+    """It is used; its cost is unknown, so that its worst case counts, and not zero."""
+    control.set_faults(no_usage=1)
+    answer = await client.ask(question(), FLASH)
+    assert answer.value is not None
+    assert answer.cost_usd is None
+
+
+async def test_credentials_that_ran_out_are_fatal(client, control):
+    """A 401 is not asked again, and says what to check."""
+    control.set_faults(unauthenticated=1)
+    with pytest.raises(FatalCallError, match="Check GEMINI_API_KEY"):
+        await client.ask(question(), FLASH)
+
+
 async def test_a_model_that_is_gone_is_told_apart(client, control):
     """404 is about the model, so that its successor can take over."""
     control.set_faults(missing_models=[FLASH.id])
     with pytest.raises(ModelMissingError, match=FLASH.id):
         await client.ask(question(), FLASH)
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "body"),
+    [
+        ("404 Not Found", "text/html", "<html><title>404</title>\nNo such page</html>" + "x" * 5000),
+        ("404 NOT_FOUND", "text/html", "no route to models/gemini-2.5-flash-lite"),
+        ("404 Not Found", "application/json", '{"error": "not found"}'),
+        ("404 Not Found", "application/json", '{"error": {"code": 404, "status": "NOT_FOUND", "message": "Requested entity"}}'),
+    ],
+    ids=["a page", "another model", "a gateway", "another entity"],
+)
+async def test_a_404_that_is_not_about_the_model_retires_none(status, content_type, body):
+    """A wrong address or a proxy's page is fatal, in one short line that names the address asked, and never a model's end."""
+    async with provider(status, body.encode(), f"Content-Type: {content_type}") as client:
+        with pytest.raises(FatalCallError, match=r"127\.0\.0\.1:\d+.*GEMINI_BASE_URL") as refused:
+            await client.ask(question(), FLASH)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 700
+
+
+async def test_what_google_calls_its_answer_is_kept(client):
+    """The record of an answer has Google's id of it, for questions to Google's support."""
+    assert (await client.ask(question(), FLASH)).data["response_id"]
 
 
 async def test_a_wrong_request_is_fatal(client):
@@ -258,11 +297,11 @@ async def test_without_a_key_and_an_address_there_is_no_client():
         GeminiClient(api_key="", base_url="", timeout_seconds=5)
 
 
-async def test_a_hundred_calls_go_at_once(client, control):
-    """The connection pool holds back no call that the slots let through."""
-    control.set_faults(latency=1.0)
-    await asyncio.gather(*(client.ask(question(f"Village {number}"), FLASH) for number in range(100)))
-    assert control.stats().peak_in_flight == 100
+async def test_hundreds_of_calls_go_at_once(client, control):
+    """The connection pool holds back no call that the slots let through, however many LLM_CONCURRENCY allows."""
+    control.set_faults(latency=2.0)
+    await asyncio.gather(*(client.ask(question(f"Village {number}"), FLASH) for number in range(250)))
+    assert control.stats().peak_in_flight == 250
 
 
 async def test_a_closed_client_leaves_nothing_open(gemini):

@@ -39,6 +39,24 @@ async def test_server_errors(client, control, fault, code, status):
     assert (failed.value.code, failed.value.status) == (code, status)
 
 
+async def test_credentials_that_ran_out_are_401(client, control):
+    """A 401 is a ClientError UNAUTHENTICATED, counted as such."""
+    control.set_faults(unauthenticated=1)
+    with pytest.raises(errors.ClientError) as failed:
+        await ask(client)
+    assert (failed.value.code, failed.value.status) == (401, "UNAUTHENTICATED")
+    assert control.stats().by_outcome == {"unauthenticated": 1}
+
+
+async def test_an_answer_may_come_without_its_usage(client, control):
+    """All of the answer is there but usageMetadata; what it used is counted here all the same."""
+    control.set_faults(no_usage=1)
+    response = await ask(client)
+    assert response.text
+    assert response.usage_metadata is None
+    assert control.stats().candidates_tokens > 0
+
+
 async def test_rate_limits_say_when_to_come_back_in_three_ways(client, control):
     """A 429 comes with RetryInfo, with a Retry-After header, or with nothing at all."""
     seen = {}

@@ -58,9 +58,11 @@ async def its_pictures() -> None:
 
 
 async def concepts() -> None:
-    """A batch that was short, and somebody made anew who came out alike."""
+    """A batch that was short, one that was refused twice, and somebody made anew who came out alike."""
     ten = CharacterBatchParameters(key="b001", first=10, count=10)
     bench = a_bench(people_answer(range(1, 9)), people_answer([9, 10], name="Stair"))
+    await generate_character_batch(ten, bench.tools, REQUEST, DESCRIBED, Roster())
+    bench = a_bench(refused(), refused(), people_answer(range(1, 11)))
     await generate_character_batch(ten, bench.tools, REQUEST, DESCRIBED, Roster())
     former = Former(BRIEF, (), KNOWN)
     said: dict[str, object] = {"considered": [{"idea": "a keeper", "probability": 0.4}] * 3, "one_line": "sells shade"}

@@ -208,6 +208,36 @@ def test_addresses_name_services(file, name):
         assert environment["EMULATOR_URL"] == "http://gemini:" + command_of("emulator")[-1]
 
 
+def published(file: str) -> dict[str, int]:
+    """The ports of the loopback interface that a stack publishes, with the container's port behind each."""
+    ports = [port.rsplit(":", 1) for service in services(file).values() for port in service.get("ports", [])]
+    assert all(outside.startswith("127.0.0.1:") for outside, _ in ports), "nothing here asks for a password"
+    return {outside: int(inside) for outside, inside in ports}
+
+
+def test_both_stacks_can_run_side_by_side():
+    """No port of the host is published twice, be it by one stack or by both."""
+    every = [port for file in COMPOSE_FILES for service in services(file).values() for port in service.get("ports", [])]
+    outside = [port.rsplit(":", 1)[0] for port in every]
+    assert sorted(set(outside)) == sorted(outside)
+
+
+@pytest.mark.parametrize(("file", "name"), [("docker-compose.yml", "code"), ("docker-compose.test.yml", "generator")])
+def test_assets_link_to_the_worlds_pages(file, name):
+    """What the generator is told as PAGES_URL, or its default, leads to the port where `generia view` listens in that stack."""
+    url = services(file)[name]["environment"].get("PAGES_URL", Settings.model_fields["pages_url"].default)
+    command = (DOCKER / "test-mode").read_text() if name == "generator" else " ".join(services(file)["pages"]["command"])
+    port = re.search(r"\bview --host 0\.0\.0\.0 --port (\d+)", command)
+    assert port is not None
+    assert published(file)[url.removeprefix("http://")] == int(port[1])
+
+
+def test_only_the_generator_speaks_on_test_modes_console():
+    """The texts are not interrupted by the servers' own logs: only what the generator says is attached to the console."""
+    stack = services("docker-compose.test.yml")
+    assert {name for name, service in stack.items() if service.get("attach", True)} == {"generator", ONE_SHOT_AS_ROOT}
+
+
 def test_webserver_and_daemon_find_the_code_location():
     """The workspace of the containers points at the service, port and location name with which the code location is started."""
     server = yaml.safe_load((DOCKER / "workspace.yaml").read_text())["load_from"][0]["grpc_server"]

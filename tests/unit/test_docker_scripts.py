@@ -164,10 +164,15 @@ def test_the_first_world_is_ordered_and_watched(test_mode):
     """Test mode starts Dagster, orders the world it was told to, and prints that world's texts."""
     asked = test_mode.run()
     assert "dagster dev --workspace workspace.yaml --host 0.0.0.0 --port 3000" in asked
-    assert [line for line in asked if not line.startswith("dagster")] == [
+    assert [line for line in asked if not line.startswith(("dagster", "view"))] == [
         "send --users 5 --posts 20 --prompt A town on a whale",
         "watch world-1 --texts --log",
     ]
+
+
+def test_the_worlds_pages_are_served(test_mode):
+    """The container serves the worlds' pages at the port that the compose file publishes as PAGES_URL."""
+    assert "view --host 0.0.0.0 --port 3001" in test_mode.run()
 
 
 def test_a_second_start_goes_on(test_mode):
@@ -184,7 +189,7 @@ def test_a_refused_order_is_not_taken_for_sent(test_mode):
     (test_mode.home / "refuse").touch()
     test_mode.run(until="send")
     (test_mode.home / "refuse").unlink()
-    assert [line.split()[0] for line in test_mode.run() if not line.startswith("dagster")] == ["send", "watch"]
+    assert [line.split()[0] for line in test_mode.run() if not line.startswith(("dagster", "view"))] == ["send", "watch"]
 
 
 @pytest.mark.parametrize(
@@ -200,6 +205,25 @@ def test_the_emulator_stands_in_without_a_key(test_mode, environment, told):
     """Without a key the emulator is called and never Google; with one Google is called and never the emulator."""
     test_mode.run(**environment)
     assert test_mode.done.read_text().strip() == told
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"EMULATOR_URL": "http://gemini:8090"}, "emulator http://gemini:8090"),
+        ({"EMULATOR_URL": "http://gemini:8090", "GEMINI_API_KEY": "a-key"}, "a-key Google"),
+        ({}, "none Google"),
+    ],
+    ids=["test mode", "test mode with a key", "no test mode"],
+)
+def test_a_persons_commands_ask_whom_the_generator_asks(tmp_path, environment, told):
+    """``docker compose exec generator generia doctor`` sees the emulator where test mode turned to it, and nowhere else."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "${GEMINI_API_KEY:-none} ${GEMINI_BASE_URL:-Google}"\n')
+    python.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(["sh", DOCKER / "generia", "doctor"], env={"PATH": path} | environment, capture_output=True, text=True)
+    assert done.stdout.strip() == told
 
 
 def test_dagster_is_told_to_stop(test_mode):

@@ -120,8 +120,7 @@ def test_a_placeholder_says_that_its_content_was_deleted() -> None:
 def test_an_event_gets_its_place_and_keeps_what_it_says() -> None:
     """Numbering changes the head only."""
     event = character_created(AUTHOR)
-    placed = event.numbered("w1", "g1", 7, Standing(name="not told"))
-    assert (placed.world_id, placed.generation, placed.seq) == ("w1", "g1", 7)
-    assert placed.model_dump(exclude={"world_id", "generation", "seq"}) == event.model_dump(
-        exclude={"world_id", "generation", "seq"}
-    )
+    placed = event.numbered("w1", "g1", 7, Standing(name="not told"), run_id="r1")
+    assert (placed.world_id, placed.generation, placed.run_id, placed.seq) == ("w1", "g1", "r1", 7)
+    head = {"world_id", "generation", "run_id", "seq"}
+    assert placed.model_dump(exclude=head) == event.model_dump(exclude=head)

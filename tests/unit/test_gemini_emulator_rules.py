@@ -33,6 +33,11 @@ def node(*, required: bool) -> JsonValue:
     return {"$defs": {"N": link}, "$ref": "#/$defs/N"}
 
 
+def levels(number: int) -> JsonValue:
+    """So many objects, one in the other."""
+    return {"type": "object", "properties": {"a": levels(number - 1) if number > 1 else {"type": "string"}}}
+
+
 THING: JsonValue = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 
@@ -46,9 +51,20 @@ THING: JsonValue = {"type": "object", "properties": {"a": {"type": "string"}}}
         array(961, {"type": "string"}),
         array(40, array(30, {"type": "string"})),
         {"enum": [f"value {number}" for number in range(501)]},
+        levels(5),
         {"type": "array", "items": 5, "properties": {"a": 1}},
     ],
-    ids=["sibling of $ref", "dangling $ref", "required cycle", "20 objects", "961 items", "nested", "long enum", "no schema"],
+    ids=[
+        "sibling of $ref",
+        "dangling $ref",
+        "required cycle",
+        "20 objects",
+        "961 items",
+        "nested",
+        "long enum",
+        "5 levels",
+        "no schema",
+    ],
 )
 def test_schemas_that_google_cannot_serve_are_refused(schema):
     """Each of these is a 400, on every model."""
@@ -66,10 +82,10 @@ def test_only_2_5_says_that_there_are_too_many_states():
 
 
 @pytest.mark.parametrize(
-    "schema", [node(required=False), array(10, THING), {"type": "object", "properties": {"a": array(900, {})}}]
+    "schema", [levels(4), node(required=False), array(10, THING), {"type": "object", "properties": {"a": array(900, {})}}]
 )
 def test_schemas_that_google_serves_pass(schema):
-    """Optional cycles, ten objects and long arrays of texts are served."""
+    """Four levels, optional cycles, ten objects and long arrays of texts are served."""
     assert checked(schema) == schema
 
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from resources.models import model_profiles
+from resources.models import model_profiles, speaks_of
 from resources.outside import Tokens
 
 PROFILES = pytest.mark.parametrize("profile", model_profiles().values(), ids=lambda profile: profile.id)
@@ -39,3 +39,20 @@ def test_a_call_costs_what_the_price_list_says():
     assert flash.cost_usd(Tokens(prompt=million)) == pytest.approx(0.30)
     assert flash.cost_usd(Tokens(prompt=million, cached=million)) == pytest.approx(0.03)
     assert flash.cost_usd(Tokens(output=million, thinking=million // 2)) == pytest.approx(2.50)
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("This model models/gemini-2.5-flash is no longer available.", True),
+        ("Publisher Model `projects/p/models/gemini-2.5-flash` was not found", True),
+        ("There is no gemini-2.5-flash.", True),
+        ("models/gemini-2.5-flash-lite is not found for API version v1beta", False),
+        ("models/gemini-2.5-flash.1 is not found", False),
+        ("models/my-gemini-2.5-flash is not found", False),
+        ("Not Found", False),
+    ],
+)
+def test_a_message_speaks_of_a_model_only_by_its_whole_id(message, named):
+    """An error about another model, or about none, is never taken for this one's end."""
+    assert speaks_of(message, "gemini-2.5-flash") is named

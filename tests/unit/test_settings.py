@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from emulators import apache_kafka, mongod
 from generia_assets.settings import DEFAULT_KAFKA, DEFAULT_MONGODB_URI, SECRETS, Settings, SettingsError, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +84,12 @@ def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
         ("MAX_COST_USD", "0", "greater than 0"),
         ("KAFKA_API_VERSION", "two", r"pattern"),
         ("LOG_LEVEL", "LOUD", "DEBUG|INFO|WARNING|ERROR"),
+        ("GEMINI_MODEL", "gemini-9", "must be one of gemini-2.5-flash, gemini-3.5-flash-lite"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka", "must be host:port[,host:port], and 'kafka' is not"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092,:9092", "and ':9092' is not"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka:70000", "and 'kafka:70000' is not"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka://kafka:9092", "must be host:port"),
+        ("GENERIA_COLD_START", "perhaps", "valid boolean"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(monkeypatch, name, value, allowed):
@@ -93,6 +100,59 @@ def test_a_wrong_value_is_named_with_what_is_allowed(monkeypatch, name, value, a
     message = str(wrong.value)
     assert f"{name}={value!r}" in message
     assert allowed in message
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://127.0.0.1:27017/?directConnection=true",
+        "mongodb://a:27017,b:27017/?replicaSet=r",
+        "mongodb+srv://me:p%40ss@cluster.example/",  # pragma: allowlist secret
+        "mongodb://[::1]:27017",
+        "mongodb://%2Ftmp%2Fmongodb-27017.sock",
+    ],
+)
+def test_every_form_of_mongodbs_address_is_taken(monkeypatch, uri):
+    """One host, several, a cluster's name, IPv6 and a socket."""
+    monkeypatch.setenv("MONGODB_URI", uri)
+    assert load_settings(ENV_FILE).mongodb_uri.get_secret_value() == uri
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["127.0.0.1:27017", "http://db/", "mongodb:/db", "mongodb://", "mongodb://me:hunter@2@db/"],  # pragma: allowlist secret
+)
+def test_what_is_no_address_of_mongodb_is_refused_without_showing_it(monkeypatch, uri):
+    """The message says what form it has to have, and hides the value, which may hold a password."""
+    monkeypatch.setenv("MONGODB_URI", uri)
+    with pytest.raises(SettingsError, match=r"MONGODB_URI=\(hidden\): must be mongodb://") as wrong:
+        load_settings(ENV_FILE)
+    assert "hunter" not in str(wrong.value)
+
+
+@pytest.mark.parametrize("servers", ["127.0.0.1:9092", "a:1,b-c.example:65535", "[::1]:9092"])
+def test_every_form_of_kafkas_address_is_taken(monkeypatch, servers):
+    """One broker, several, IPv6."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
+    assert load_settings(ENV_FILE).kafka_bootstrap_servers == servers
+
+
+def test_a_wrong_model_is_refused_before_any_run_begins(tmp_path):
+    """The code location does not load with it: whoever starts Dagster is told, and not each world."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "GEMINI_MODEL": "gemini-9"}
+    command = [sys.executable, "-c", "import generia_assets.definitions"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "GEMINI_MODEL='gemini-9': must be one of gemini-2.5-flash" in done.stderr
+
+
+def test_what_stands_in_the_file_counts_for_the_embedded_parts_too(monkeypatch, tmp_path):
+    """Which mongod and which Kafka are started is a setting like any other."""
+    monkeypatch.chdir(tmp_path)
+    env_file(tmp_path, "MONGOD_BINARY=/nowhere/mongod\nGENERIA_KAFKA_LIBS=/nowhere/libs\n")
+    with pytest.raises(mongod.MongodError, match="MONGOD_BINARY is '/nowhere/mongod'"):
+        mongod.find_binary()
+    assert apache_kafka.libs_directory() == Path("/nowhere/libs")
 
 
 def test_all_wrong_values_are_named_at_once(monkeypatch):
@@ -111,6 +171,22 @@ def test_a_key_in_the_file_is_refused_without_showing_it(tmp_path, line):
     with pytest.raises(SettingsError, match=r"GEMINI_API_KEY stands in .*export GEMINI_API_KEY") as refused:
         load_settings(env_file(tmp_path, line + "\n"))
     assert "AIzaSecret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "MONGODB_URI=mongodb://me:hunter2@db/",  # pragma: allowlist secret
+        "MONGODB_URI=${MONGODB_URI:-mongodb+srv://me:hunter2@db/}",  # pragma: allowlist secret
+        "GEMINI_BASE_URL=https://me:hunter2@gateway/",  # pragma: allowlist secret
+    ],
+)
+def test_a_password_in_the_file_is_refused_without_showing_it(tmp_path, line):
+    """An address with a password is a secret as a key is; without one it may stand there."""
+    with pytest.raises(SettingsError, match=r"password for \w+ stands in .*export \w+=…") as refused:
+        load_settings(env_file(tmp_path, line + "\n"))
+    assert "hunter2" not in str(refused.value)
+    assert load_settings(env_file(tmp_path, "MONGODB_URI=mongodb://me@db/\n")).mongodb_uri.get_secret_value() == "mongodb://me@db/"
 
 
 def test_secrets_and_passwords_are_in_no_text_of_the_settings(monkeypatch):

@@ -95,6 +95,15 @@ def no_key() -> GoogleError:
     return GoogleError(403, "PERMISSION_DENIED", message, outcome="bad_key")
 
 
+def unauthenticated() -> GoogleError:
+    """Credentials that are no longer good (401)."""
+    message = (
+        "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid "
+        "authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
+    )
+    return GoogleError(401, "UNAUTHENTICATED", message, outcome="unauthenticated")
+
+
 def unknown_model(name: str, version: str) -> GoogleError:
     """A model that never was (404)."""
     message = (

@@ -59,7 +59,14 @@ MODELS: dict[str, Model] = {
     model.name: model
     for model in (
         Model("gemini-2.5-flash", "Gemini 2.5 Flash", "001", cache_minimum=2048, default_thoughts=160, explains_states=True),
-        Model("gemini-3.1-flash-lite", "Gemini 3.1 Flash-Lite", "001", cache_minimum=4096, thinking_levels=_ALL_LEVELS),
+        Model(
+            "gemini-3.1-flash-lite",
+            "Gemini 3.1 Flash-Lite",
+            "001",
+            cache_minimum=4096,
+            thinking_levels=_ALL_LEVELS,
+            prefill=False,
+        ),
         Model(
             "gemini-3.5-flash-lite",
             "Gemini 3.5 Flash-Lite",

@@ -16,11 +16,11 @@ from emulators.gemini.api.wire import GenerationConfig, OpenApiSchema
 
 Schema = dict[str, JsonValue]
 
-# Measured limits of "too many states": about 960 summed maxItems, and arrays of objects from maxItems 20 on (facts/gemini.md).
-# The other three are where schemas are known to become unservable; the exact numbers are not published.
+# Measured limits of "too many states": about 960 summed maxItems, arrays of objects from maxItems 20 on, and objects in objects
+# beyond three to four levels. The other two are where schemas are known to become unservable; the exact numbers are not published.
 MAX_SUMMED_ITEMS = 960
 MAX_OBJECT_ITEMS = 19
-MAX_OBJECT_LEVELS = 5
+MAX_OBJECT_LEVELS = 4
 MAX_ENUM_VALUES = 500
 MAX_NAME_CHARACTERS = 20_000
 
