@@ -302,6 +302,7 @@ def test_hostile_texts_do_nothing(worlds: Worlds, generia: Command, world: str, 
         (["rerun", "WORLD", "--character", "c0000-p0000"], 2, "person"),
         (["rerun", "WORLD", "--post", "c0000-p0000", "--from", "concept"], 2, "text"),
         (["rerun", "WORLD", "--part", "posts", "--from", "text"], 2, "--post"),
+        (["rerun", "WORLD", "--post", "c0000-p0000", "--alone"], 2, "--part"),
         (["history", "WORLD", "--since", "soon"], 2, "10min"),
         (["list", "--state", "lost"], 2, "parked"),
         (["history", "WORLD", "--outcome", "bad"], 2, "rate_limited"),
@@ -340,6 +341,12 @@ def test_a_part_is_ordered_and_nothing_without_need(generia: Command, world: str
     quoted = as_json(generia, "rerun", world, "--post", "c0000-p0000", "--dry-run")
     assert quoted["task_id"] is None
     assert (quoted["quote"]["llm_calls"], quoted["quote"]["image_calls"]) == (1, 1)
+    part = as_json(generia, "rerun", world, "--part", "posts", "--dry-run")
+    assert part["makes"] == ["generate_post", "generate_post_image"]
+    assert (part["quote"]["llm_calls"], part["quote"]["image_calls"]) == (POSTS, POSTS)
+    alone = as_json(generia, "rerun", world, "--part", "posts", "--alone", "--dry-run")
+    assert alone["makes"] == ["generate_post"]
+    assert (alone["quote"]["llm_calls"], alone["quote"]["image_calls"]) == (POSTS, 0)
     assert last_letters(address, topic, 10) == []
     exit_code, out, err = generia.call("rerun", world, "--character", "c0001")
     assert exit_code == 0, err

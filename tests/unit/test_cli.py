@@ -230,10 +230,13 @@ def test_moments_are_read_as_people_write_them() -> None:
 
 
 def test_a_part_is_ordered_by_the_platforms_own_message() -> None:
-    """What `rerun` puts into Kafka is read by the sensor as the order of that part, with its keys."""
+    """What `rerun` puts into Kafka is read by the sensor as the order of that part, with its keys, or alone."""
     read = read_message(PartOrder(WORLD, WORLD, TaskType.GENERATE_POST, ("c0000-p0001",)).message())
     assert isinstance(read, Order)
     assert (read.task_type, read.parameters) == (TaskType.GENERATE_POST, {"keys": ["c0000-p0001"]})
+    read = read_message(PartOrder(WORLD, WORLD, TaskType.GENERATE_POST, alone=True).message())
+    assert isinstance(read, Order)
+    assert read.parameters == {"with_what_follows": False}
 
 
 def test_percentiles_are_values_that_occurred() -> None:
