@@ -114,7 +114,7 @@ def _make_world(
             sent = datetime.now(UTC)
             hand_over(order, producer, settings.kafka_tasks_topic)
             display.began("ordered", order.parameters.user_prompt)
-            watching = Watching(settings, log=wishes.log)
+            watching = Watching(settings, log=wishes.log, pace=parts.pace)
             status = watch_world(
                 database, order.world_id, display, watching, wishes.images, data_dir=home.root, check=parts.parts.check
             )

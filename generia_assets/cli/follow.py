@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from generia_assets.cli import inert
 from generia_assets.cli.console import CommandError, own_name
+from generia_assets.cli.pace import Pace
 from generia_assets.cli.remaining import Remaining, quoted_seconds
 from generia_assets.cli.texts import WAIT_MS, Text, TextStream
 from generia_assets.durable.collections import GENERATIONS, TASKS
@@ -47,7 +48,7 @@ class Watching:
     """What is followed beside the status: the texts, the ``log``, a later order's ``task``, which is to be over, too.
 
     ``earlier``: how many of the texts are told that were there before; None: all. ``patience_s``: how long an order may take to be
-    read from Kafka; None: as long as it takes.
+    read from Kafka; None: as long as it takes. ``pace``: of the calls, where that is known.
     """
 
     settings: Settings
@@ -55,6 +56,7 @@ class Watching:
     log: bool = False
     task: str | None = None
     patience_s: float | None = None
+    pace: Pace | None = None
 
 
 def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterator[Moment]:
@@ -75,7 +77,7 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
             status = world_status(database, world_id)  # before the texts: the last moment has all of them
             if status is not None and (began[0] != status.generation or began[0] is None):
                 began = (status.generation, _began_at(database, status))
-                remaining = Remaining(quoted_seconds(database, chosen, status))
+                remaining = Remaining(quoted_seconds(database, chosen, status, watching.pace))
             end = status.finished_at if status is not None and status.finished_at else datetime.now(UTC)
             seconds = max(0.0, (end - began[1]).total_seconds())
             lines: tuple[LogLine, ...] = ()

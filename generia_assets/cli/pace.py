@@ -22,6 +22,8 @@ FIRST_TOKEN_S = 0.7
 TOKENS_PER_SECOND = 180.0
 """Assumed of a fast model without thinking, until calls were measured."""
 IMAGE_S = 0.1
+EMULATOR_S = 0.1
+"""An answer of the emulator without latency, beside a world in the making on two cores."""
 RUN_START_S = 3.0
 """Kafka, the sensor's tick, Dagster's queue, the run's start."""
 LATELY = 3_000
@@ -44,6 +46,11 @@ class Pace:
         if request_type in self.seconds:
             return self.seconds[request_type]
         return FIRST_TOKEN_S + TOKENS_PER_CALL[request_type].output / TOKENS_PER_SECOND
+
+
+def emulated(latency: float) -> Pace:
+    """The pace of the Gemini emulator, which takes as long as it was told."""
+    return Pace(dict.fromkeys(TOKENS_PER_CALL, latency + EMULATOR_S))
 
 
 def lately(settings: Settings) -> Pace:

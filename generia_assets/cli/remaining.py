@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from generia_assets.cli.formats import about
-from generia_assets.cli.pace import lately_in
+from generia_assets.cli.pace import Pace, lately_in
 from generia_assets.cli.quotes import quote_of
 from generia_assets.durable.collections import GENERATIONS
 from generia_assets.durable.orders import OrderError, stored_parameters
@@ -62,15 +62,19 @@ class Remaining:
         return None if self._quoted is None or elapsed >= self._quoted else self._quoted - elapsed
 
 
-def quoted_seconds(database: MongoDatabase, settings: Settings, status: WorldStatus) -> float | None:
-    """What the world's present making was expected to take, for its own order; None for one that is over or was interrupted."""
+def quoted_seconds(database: MongoDatabase, settings: Settings, status: WorldStatus, pace: Pace | None) -> float | None:
+    """What the world's present making was expected to take, for its own order; None for one that is over or was interrupted.
+
+    ``pace``: of its calls, where that is known; None: as measured lately.
+    """
     making = database[GENERATIONS].find_one({"_id": status.generation}, {"tasks": 1, "keys": 1})
     if making is None or status.done or status.takeovers:
         return None
     makes = [TaskType(name) for name in making["tasks"]]
     try:
         order = stored_parameters(status.parameters)
-        return 60 * quote_of(settings, lately_in(database, settings), status.world_id, order, makes, keys=making["keys"]).minutes
+        pace = pace or lately_in(database, settings)
+        return 60 * quote_of(settings, pace, status.world_id, order, makes, keys=making["keys"]).minutes
     except OrderError:  # what cannot be estimated is made all the same
         return None
 

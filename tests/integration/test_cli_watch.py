@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from generia_assets.cli.follow import Watching, follow
+from generia_assets.cli.pace import Pace, emulated
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.orders import Order, record_order
 from generia_assets.tasks.kinds import TaskType
@@ -101,7 +102,7 @@ def test_what_nobody_ordered_is_not_watched_for_ever(generia: Command, world: st
 
 
 def test_the_time_left_is_that_of_what_was_ordered(worlds: Worlds, world: str) -> None:
-    """Whoever follows a world is told it from its beginning on: of high quality more, of one post made again less."""
+    """Whoever follows a world is told it from its beginning on: more of high quality or of slow calls, less of one post again."""
     status, statuses, generations = worlds.raw_status(world), worlds.database[STATUS], worlds.database[GENERATIONS]
     growing = {
         "status": "in_progress",
@@ -113,21 +114,22 @@ def test_the_time_left_is_that_of_what_was_ordered(worlds: Worlds, world: str) -
     one_post = {"tasks": {"generate_post": 1, "generate_post_image": 1}, "keys": ["c0000-p0000"]}
     try:
         statuses.update_one({"_id": world}, {"$set": growing})
-        standard = time_left(worlds, world)
+        standard, slower = time_left(worlds, world, emulated(20)), time_left(worlds, world, emulated(40))
         statuses.update_one({"_id": world}, {"$set": {"parameters.quality": "high"}})
-        high = time_left(worlds, world)
+        high = time_left(worlds, world, emulated(20))
         statuses.update_one({"_id": world}, {"$set": {"parameters.quality": "standard"}})
         making = generations.find_one_and_update({"_id": status["generation"]}, {"$set": one_post})
-        again = time_left(worlds, world)
+        again = time_left(worlds, world, emulated(20))
         generations.replace_one({"_id": status["generation"]}, making)
-        assert again < standard < high
+        assert 15 < again < standard - 15 < standard < high - 15
+        assert slower > 1.8 * standard
     finally:
         statuses.replace_one({"_id": world}, status)
 
 
-def time_left(worlds: Worlds, world: str) -> float:
+def time_left(worlds: Worlds, world: str, pace: Pace) -> float:
     """What is told at the first look."""
-    watched = follow(worlds.database, world, Watching(worlds.settings, earlier=0))
+    watched = follow(worlds.database, world, Watching(worlds.settings, earlier=0, pace=pace))
     left = next(watched).left
     watched.close()
     assert left is not None
