@@ -70,8 +70,8 @@ def waiting_orders(on_their_way: Sequence[str]) -> MongoDocument:
 
 
 def _request(task: MongoDocument, after: str) -> dg.RunRequest:
-    keys = PartParameters.model_validate(task["parameters"] or {}).keys
-    request = run_request(RecordedOrder(task["_id"], TaskType(task["type"]), task["world_id"], False, False, keys))
+    part = PartParameters.model_validate(task["parameters"] or {})
+    request = run_request(RecordedOrder(task["_id"], TaskType(task["type"]), task["world_id"], False, False, part))
     origin = run_tags.of_run(task["world_id"], run_tags.Origin.WATCHDOG, f"task {task['_id']} after {after}")
     tags = {**request.tags, **origin, **run_tags.named(task["world"][0].get("name", ""))}
     return request.with_replaced_attrs(run_key=f"{task['_id']}:after {after}", tags=tags)

@@ -60,7 +60,10 @@ class PartParameters(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    keys: list[ItemKey] = Field(default_factory=list, max_length=MOST_KEYS)
+    keys: list[ItemKey] = Field(default_factory=list, max_length=MOST_KEYS, description="these items only; none: all of them")
+    with_what_follows: bool = Field(
+        True, description="also everything that is made of it; false: that part alone, and what was made of it may no longer fit"
+    )
 
 
 class TaskCreated(BaseModel):

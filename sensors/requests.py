@@ -41,16 +41,15 @@ def run_requests(orders: Sequence[RecordedOrder]) -> list[dg.RunRequest]:
 
 
 def run_request(order: RecordedOrder) -> dg.RunRequest:
-    """The run of one order: the whole world, or one asset of it; of single items also what is made of them.
+    """The run of one order: the whole world, or one asset of it with what is made of that, unless the order wants it alone.
 
-    A whole asset may be thousands of calls, so nothing is made that was not asked for; an item without what hangs on it would be
-    half.
+    New texts under old pictures, and unpublished, would leave MongoDB and the platform telling of different worlds.
     """
     asset = PART_ASSETS.get(order.task_type)
-    made = () if asset is None else and_what_follows(asset) if order.keys else (asset,)
+    made = () if asset is None else and_what_follows(asset) if order.part.with_what_follows else (asset,)
     origin = run_tags.of_run(order.world_id, run_tags.Origin.KAFKA, f"task {order.task_id}")
     tags = {TASK_TAG: order.task_id, TASK_TYPE_TAG: order.task_type.value, **origin}
-    keys = ",".join(order.keys)
+    keys = ",".join(order.part.keys)
     if keys and len(keys) <= LONGEST_KEYS_TAG:
         tags[KEYS_TAG] = keys
     return dg.RunRequest(

@@ -22,8 +22,19 @@ from generia_assets.cli.follow import Watching
 from generia_assets.cli.home import Home, claim
 from generia_assets.cli.interrupts import interruptible, uninterrupted
 from generia_assets.cli.order import WorldOrder, hand_over, new_order
-from generia_assets.cli.order_options import DEFAULT_PROMPT, Json, Latency, Posts, Prompt, QualityOption, Users, check_order
+from generia_assets.cli.order_options import (
+    DEFAULT_PROMPT,
+    Json,
+    Latency,
+    MaxCost,
+    Posts,
+    Prompt,
+    QualityOption,
+    Users,
+    check_order,
+)
 from generia_assets.cli.part_list import Choice, PartList
+from generia_assets.cli.quotes import cap_warning
 from generia_assets.cli.result import WorldResult, world_result
 from generia_assets.cli.summary import print_summary
 from generia_assets.cli.watching import Images, Log, Texts, Wishes, watch_world
@@ -47,6 +58,7 @@ def demo(
     posts: Posts = 12,
     prompt: Prompt = DEFAULT_PROMPT,
     quality: QualityOption = Quality.STANDARD,
+    max_cost_usd: MaxCost = None,
     latency: Latency = 0.0,
     json: Json = False,
     keep: Keep = False,
@@ -62,11 +74,13 @@ def demo(
     \b
     generia demo --users 3 --posts 6
     generia demo --texts --log --images pictures --prompt "a lighthouse that collects shadows"
-    GEMINI_API_KEY=… generia demo --users 25 --posts 150
+    GEMINI_API_KEY=… generia demo --users 25 --posts 150 --max-cost-usd 1
     """
     chosen = settings()
     check_order(chosen, users=users, posts=posts, prompt=prompt)
-    order = new_order(users=users, posts=posts, prompt=prompt, quality=quality)
+    order = new_order(users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd)
+    if warning := cap_warning(chosen, order.parameters):
+        remarks().print(warning)
     console = remarks() if json else results()
     with interruptible(), claim(chosen.generia_data_dir, may_stand_beside=True) as home:
         parts = PartList(home, chosen, Choice(latency))
@@ -100,7 +114,7 @@ def _make_world(
             sent = datetime.now(UTC)
             hand_over(order, producer, settings.kafka_tasks_topic)
             display.began("ordered", order.parameters.user_prompt)
-            watching = Watching(settings, log=wishes.log)
+            watching = Watching(settings, log=wishes.log, pace=parts.pace)
             status = watch_world(
                 database, order.world_id, display, watching, wishes.images, data_dir=home.root, check=parts.parts.check
             )

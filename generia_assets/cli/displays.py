@@ -20,7 +20,7 @@ from rich.text import Text as Line
 from generia_assets.cli import inert
 from generia_assets.cli.follow import Moment
 from generia_assets.cli.logs_shown import print_lines
-from generia_assets.cli.panel import LINES, parts_panel, world_panel
+from generia_assets.cli.panel import LINES, UNREAD, parts_panel, world_panel
 from generia_assets.cli.parts import Part
 from generia_assets.cli.remaining import in_words
 from generia_assets.cli.texts import Text
@@ -132,7 +132,7 @@ class PlainDisplay(AbstractContextManager["PlainDisplay"]):
         status = moment.status
         if status is None:
             if not self._told:
-                self._told = "the order is in Kafka; the generator reads it within seconds, if it runs"
+                self._told = UNREAD
                 self._say(self._told)
         else:
             told = progress_line(status) + (_now(moment) if not status.done else "")

@@ -1,6 +1,6 @@
 """Following a world until it is finished: its status record, the calls in the air, what was written; a few times a second.
 
-Here: the reading. Not here: how it looks (displays.py).
+Here: the reading, and for how long it is waited for what MongoDB does not know. Not here: how it looks (displays.py).
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from generia_assets.cli.remaining import Remaining
+from generia_assets.cli import inert
+from generia_assets.cli.console import CommandError, own_name
+from generia_assets.cli.pace import Pace
+from generia_assets.cli.remaining import Remaining, quoted_seconds
 from generia_assets.cli.texts import WAIT_MS, Text, TextStream
 from generia_assets.durable.collections import GENERATIONS, TASKS
-from generia_assets.durable.status import WorldStatus
+from generia_assets.durable.status import State, WorldStatus
 from generia_assets.reading.air import Air, in_the_air
 from generia_assets.reading.log import Follower, LogLine
 from generia_assets.reading.worlds import over, world_status
@@ -44,30 +47,37 @@ class Moment:
 class Watching:
     """What is followed beside the status: the texts, the ``log``, a later order's ``task``, which is to be over, too.
 
-    ``earlier``: how many of the texts are told that were there before; None: all.
+    ``earlier``: how many of the texts are told that were there before; None: all. ``patience_s``: how long an order may take to be
+    read from Kafka; None: as long as it takes. ``pace``: of the calls, where that is known.
     """
 
     settings: Settings
     earlier: int | None = None
     log: bool = False
     task: str | None = None
-    quoted_seconds: float | None = None
+    patience_s: float | None = None
+    pace: Pace | None = None
 
 
 def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterator[Moment]:
-    """The world, moment by moment, at most four times a second; the last one is the finished or stopped world."""
-    remaining, chosen = Remaining(watching.quoted_seconds), watching.settings
-    opened = datetime.now(UTC)
+    """The world, moment by moment, at most four times a second; the last one is the finished or stopped world, or none any more.
+
+    Raises ``CommandError`` when the world or the task is still unknown after ``patience_s``.
+    """
+    remaining, chosen = Remaining(None), watching.settings
+    opened, began_looking = datetime.now(UTC), time.monotonic()
     with ExitStack() as stack:
         stream = stack.enter_context(TextStream(database, world_id, earlier=watching.earlier))
         log = Follower(database, world_id, None, calls=False) if watching.log else None
         began: tuple[str | None, datetime] = (None, opened)
-        log_read = 0.0
+        log_read, seen = 0.0, False
         while True:
             looked = time.monotonic()
+            order = _order(database, world_id, watching.task)  # before the status: an order that is begun is what that tells of
             status = world_status(database, world_id)  # before the texts: the last moment has all of them
             if status is not None and (began[0] != status.generation or began[0] is None):
                 began = (status.generation, _began_at(database, status))
+                remaining = Remaining(quoted_seconds(database, chosen, status, watching.pace))
             end = status.finished_at if status is not None and status.finished_at else datetime.now(UTC)
             seconds = max(0.0, (end - began[1]).total_seconds())
             lines: tuple[LogLine, ...] = ()
@@ -83,8 +93,13 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
                 remaining.seconds(status, seconds) if status is not None else None,
                 lines,
             )
-            if status is not None and over(status) and (watching.task is None or _task_is_over(database, status, watching.task)):
+            if status is None and seen:
                 return
+            if status is not None and over(status) and (watching.task is None or order in _BEGUN):
+                return
+            seen = status is not None
+            if watching.patience_s is not None and looked - began_looking > watching.patience_s:
+                _check_known(world_id, watching, status, order)
             time.sleep(max(0.0, WAIT_MS / 1000 - (time.monotonic() - looked)))
 
 
@@ -94,8 +109,24 @@ def _began_at(database: MongoDatabase, status: WorldStatus) -> datetime:
     return newest[0]["started_at"] if len(newest) > 1 else status.created_at
 
 
-def _task_is_over(database: MongoDatabase, status: WorldStatus, task_id: str) -> bool:
-    """Whether it is the order's own making of the world that this status, which is over, tells of; not the one before it."""
-    task = database[TASKS].find_one({"_id": task_id}, {"created_at": 1})
-    generation = database[GENERATIONS].find_one({"_id": status.generation}, {"started_at": 1})
-    return task is not None and generation is not None and bool(generation["started_at"] >= task["created_at"])
+_BEGUN = (State.IN_PROGRESS, State.COMPLETED, State.FAILED)
+"""An order in one of these has its say in the world's status: when that is over, so is the order, or it is stopped with it."""
+
+
+def _order(database: MongoDatabase, world_id: str, task_id: str | None) -> State | None:
+    """The state of this order for the world; None while there is no such order."""
+    found = None if task_id is None else database[TASKS].find_one({"_id": task_id, "world_id": world_id}, {"status": 1})
+    return None if found is None else State(found["status"])
+
+
+def _check_known(world_id: str, watching: Watching, status: WorldStatus | None, order: State | None) -> None:
+    """Raise ``CommandError`` where an order is still to be read that should have been by now."""
+    if status is not None and (watching.task is None or order is not None):
+        return
+    what = f"world {world_id}" if status is None else f"task {watching.task} of world {world_id}"
+    name = own_name()
+    raise CommandError(
+        f"{inert.line(what, 160)}: no such order was read within {watching.patience_s:g} s. `{name} list` shows the worlds that "
+        f"were ordered, `{name} dead-letters` the messages that were no orders; `{name} doctor` says whether Kafka is reachable. "
+        "To wait longer for the generator: --wait SECONDS"
+    )

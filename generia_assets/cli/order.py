@@ -32,16 +32,20 @@ class WorldOrder:
 
 @dataclass(frozen=True)
 class PartOrder:
-    """A part of a world to be made again; ``keys`` empty: this part of the whole world."""
+    """A part of a world to be made again with what follows, or ``alone``; ``keys`` empty: this part of the whole world."""
 
     world_id: str
     task_id: str
     task_type: TaskType
     keys: tuple[str, ...] = ()
+    alone: bool = False
 
     def message(self) -> bytes:
         """The Kafka message, as contracts.md has it."""
-        return _message(self.world_id, self.task_id, self.task_type, {"keys": list(self.keys)} if self.keys else {})
+        parameters: dict[str, object] = {"keys": list(self.keys)} if self.keys else {}
+        if self.alone:
+            parameters["with_what_follows"] = False
+        return _message(self.world_id, self.task_id, self.task_type, parameters)
 
 
 def _message(world_id: str, task_id: str, task_type: TaskType, parameters: dict[str, object]) -> bytes:

@@ -10,12 +10,14 @@ from typing import Annotated
 
 import typer
 
+from generia_assets.cli import inert
 from generia_assets.cli.addresses import addresses, database_at
-from generia_assets.cli.console import own_name, remarks, results
+from generia_assets.cli.console import CommandError, own_name, remarks, results
 from generia_assets.cli.displays import display_on
 from generia_assets.cli.follow import Watching
 from generia_assets.cli.formats import about, as_json, dollars
 from generia_assets.cli.interrupts import interruptible
+from generia_assets.cli.known import known_or_on_its_way
 from generia_assets.cli.order import new_order
 from generia_assets.cli.order import send as send_order
 from generia_assets.cli.order_options import (
@@ -30,28 +32,39 @@ from generia_assets.cli.order_options import (
     check_order,
     check_world_id,
 )
-from generia_assets.cli.pace import Pace, lately
+from generia_assets.cli.pace import lately
 from generia_assets.cli.panel import LINES
-from generia_assets.cli.quotes import quote_for
+from generia_assets.cli.parsers import whole
+from generia_assets.cli.quotes import cap_warning, quote_for
 from generia_assets.cli.result import world_result
 from generia_assets.cli.watching import Images, Log, Texts, watch_world
 from generia_assets.cli.words import progress_line
 from generia_assets.content.documents import Quality
-from generia_assets.durable.status import State, WorldStatus
-from generia_assets.reading.worlds import world_status
-from generia_assets.settings import Settings, settings
+from generia_assets.durable.collections import TASKS
+from generia_assets.durable.status import State
+from generia_assets.settings import settings
+from resources.mongo import MongoDatabase
 
 WorldId = Annotated[str | None, typer.Option("--world-id", metavar="UUID", help="UUID for the world; without it a new one.")]
 Task = Annotated[
     str | None,
     typer.Option("--task", metavar="ID", help="Until this order for a part of it is carried out, too: the id that `rerun` prints."),
 ]
+Wait = Annotated[
+    int,
+    typer.Option(
+        "--wait",
+        parser=whole(1, 86_400),
+        metavar="SECONDS",
+        help="How long a new order may take to be read from Kafka before this ends.",
+    ),
+]
 
 
 def send(
+    prompt: Prompt,
     users: Users = 5,
     posts: Posts = 12,
-    prompt: Prompt = DEFAULT_PROMPT,
     quality: QualityOption = Quality.STANDARD,
     world_id: WorldId = None,
     max_cost_usd: MaxCost = None,
@@ -76,19 +89,20 @@ def send(
     if json:
         typer.echo(as_json({"world_id": order.world_id, "task_id": order.task_id, "topic": chosen.kafka_tasks_topic}))
         return
-    if max_cost_usd is not None:
-        expected = quote_for(chosen, Pace(), users=users, posts=posts, quality=quality, now=datetime.now(UTC)).cost_usd
-        if expected > max_cost_usd:
-            told = (
-                f"A world like this takes about {dollars(expected)}: the cap of {dollars(max_cost_usd)} will cancel it on the way."
-            )
-            remarks().print(told)
+    if warning := cap_warning(chosen, order.parameters):
+        remarks().print(warning)
     remarks().print(f"Ordered in {chosen.kafka_tasks_topic} at {kafka.bootstrap_servers}. To watch it: {own_name()} watch WORLD")
     typer.echo(order.world_id)
 
 
 def watch(
-    world: World, texts: Texts = False, log: Log = False, images: Images = None, task: Task = None, json: Json = False
+    world: World,
+    texts: Texts = False,
+    log: Log = False,
+    images: Images = None,
+    task: Task = None,
+    wait: Wait = 30,
+    json: Json = False,
 ) -> None:
     """Show a world's progress until it is finished.
 
@@ -103,26 +117,27 @@ def watch(
     chosen = settings()
     console = remarks() if json else results()
     with interruptible(), database_at(addresses(chosen).mongodb_uri, chosen) as database:
+        known = known_or_on_its_way(database, world)
         with display_on(console, full_texts=texts) as display:
-            known = world_status(database, world)
             display.began("watching", str(known.parameters.get("user_prompt", "")) if known else f"world {world}")
             earlier = 0 if task is not None else None if texts or images is not None else LINES
-            watching = Watching(chosen, earlier, log, task, _quoted_seconds(chosen, known))
+            watching = Watching(chosen, earlier, log, task, patience_s=wait)
             status = watch_world(database, world, display, watching, images, data_dir=chosen.generia_data_dir)
         if json:
             typer.echo(as_json(world_result(database, status, status.created_at)))
         elif console.is_terminal:
             console.print(progress_line(status))
+        refused = None if task is None else _refused(database, task)
     if status.status is not State.COMPLETED:
         raise typer.Exit(1)
+    if refused is not None:
+        raise CommandError(f"task {task} failed: {inert.line(refused, 300)}")
 
 
-def _quoted_seconds(chosen: Settings, known: WorldStatus | None) -> float | None:
-    """What the whole world was expected to take; None for one that is not known, or is made again in part."""
-    if known is None or known.takeovers or known.done:
-        return None
-    users, posts = known.users_predicted, known.posts_predicted
-    return 60 * quote_for(chosen, lately(chosen), users=users, posts=posts, quality=Quality.STANDARD, now=known.created_at).minutes
+def _refused(database: MongoDatabase, task: str) -> str | None:
+    """Why this order was not carried out, or None if it was."""
+    found = database[TASKS].find_one({"_id": task, "status": State.FAILED.value}, {"error": 1})
+    return None if found is None else str(found.get("error") or "no reason was recorded")
 
 
 def quote(users: Users = 5, posts: Posts = 12, quality: QualityOption = Quality.STANDARD, json: Json = False) -> None:

@@ -9,15 +9,21 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
+from typing import TYPE_CHECKING
 
 from generia_assets.content.plan import TOKENS_PER_CALL
 from generia_assets.settings import Settings
 from resources.outside import Api
 
+if TYPE_CHECKING:
+    from resources.mongo import MongoDatabase
+
 FIRST_TOKEN_S = 0.7
 TOKENS_PER_SECOND = 180.0
 """Assumed of a fast model without thinking, until calls were measured."""
 IMAGE_S = 0.1
+EMULATOR_S = 0.1
+"""An answer of the emulator without latency, beside a world in the making on two cores."""
 RUN_START_S = 3.0
 """Kafka, the sensor's tick, Dagster's queue, the run's start."""
 LATELY = 3_000
@@ -42,29 +48,44 @@ class Pace:
         return FIRST_TOKEN_S + TOKENS_PER_CALL[request_type].output / TOKENS_PER_SECOND
 
 
+def emulated(latency: float) -> Pace:
+    """The pace of the Gemini emulator, which takes as long as it was told."""
+    return Pace(dict.fromkeys(TOKENS_PER_CALL, latency + EMULATOR_S))
+
+
 def lately(settings: Settings) -> Pace:
     """The pace of the newest calls, of whichever world, if MongoDB is at hand."""
-    from pymongo import DESCENDING
     from pymongo.errors import PyMongoError
 
     from generia_assets.cli.completion import quick_database
+
+    try:
+        with quick_database(settings) as database:
+            return lately_in(database, settings)
+    except PyMongoError:
+        return _assumed(settings)
+
+
+def lately_in(database: MongoDatabase, settings: Settings) -> Pace:
+    """As ``lately``, in a database that answers."""
+    from pymongo import DESCENDING
+
     from generia_assets.durable.collections import HISTORY
 
     durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     fields = dict.fromkeys(("api_type", "request_type", "duration_ms"), 1)
-    assumed = Pace(image=settings.image_stub_latency_seconds or IMAGE_S)
-    try:
-        with quick_database(settings) as database:
-            found = database[HISTORY].find({"outcome": "ok"}, fields).sort("created_at", DESCENDING).limit(LATELY)
-            for row in found:
-                kind = "" if row["api_type"] == Api.IMAGE.value else row["request_type"]
-                durations[row["api_type"], kind].append(row["duration_ms"] / 1000)
-    except PyMongoError:
-        return assumed
+    found = database[HISTORY].find({"outcome": "ok"}, fields).sort("created_at", DESCENDING).limit(LATELY)
+    for row in found:
+        kind = "" if row["api_type"] == Api.IMAGE.value else row["request_type"]
+        durations[row["api_type"], kind].append(row["duration_ms"] / 1000)
     texts = {
         request_type: median(values)
         for (api, request_type), values in durations.items()
         if api == Api.LLM.value and request_type in TOKENS_PER_CALL and len(values) >= ENOUGH
     }
     images = durations[Api.IMAGE.value, ""]
-    return Pace(texts, median(images) if len(images) >= ENOUGH else assumed.image, measured="post" in texts)
+    return Pace(texts, median(images) if len(images) >= ENOUGH else _assumed(settings).image, measured="post" in texts)
+
+
+def _assumed(settings: Settings) -> Pace:
+    return Pace(image=settings.image_stub_latency_seconds or IMAGE_S)

@@ -26,6 +26,7 @@ BAR_WIDTH = 40
 WIDTH = 100
 LINES = 6
 """Newest texts that are shown."""
+UNREAD = "no order of this world was read yet; a generator that runs reads it within seconds"
 _ONE_TASK = (Stage.INITIALIZING, Stage.WORLD_DESCRIPTION, Stage.WORLD_IMAGE, Stage.FINISHING)
 """Stages without a number of their own."""
 
@@ -59,7 +60,7 @@ def world_panel(moment: Moment, latest: Sequence[Text], *, prompt: str) -> Panel
     """The world so far: a bar for each stage, time left, calls in the air, dollars, what is waited for, the newest texts."""
     status = moment.status
     if status is None:
-        waiting = Line("the order is in Kafka; the generator reads it within seconds", "dim")
+        waiting = Line(UNREAD, "dim")
         return Panel(waiting, title=Line(inert.line(prompt, 80), "italic"), title_align="left", width=WIDTH, border_style="cyan")
     rows: list[RenderableType] = [_stages(status), Line(), *_figures(status, moment)]
     if status.status is State.PENDING and not status.message:

@@ -18,6 +18,7 @@ from generia_assets.cli.addresses import is_set, set_dagster_home
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.dagster_link import refuse_second_daemon
 from generia_assets.cli.home import Home, Running
+from generia_assets.cli.pace import Pace, emulated
 from generia_assets.cli.parts import Part, Parts, Whose
 from generia_assets.cli.processes import Child, launch, spawn
 from generia_assets.settings import Settings
@@ -88,6 +89,11 @@ class PartList:
     def real_model(self) -> bool:
         """Whether calls go to somebody else's Gemini, and may cost money."""
         return is_set(self._settings, "gemini_api_key") or is_set(self._settings, "gemini_base_url")
+
+    @property
+    def pace(self) -> Pace | None:
+        """The pace of calls of the model, where that is known."""
+        return None if self.real_model else emulated(self._choice.latency)
 
     def start(self, on_change: Callable[[], None]) -> None:
         """Start what is to be started; see ``Parts.start``. Raises ``CommandError`` if DAGSTER_HOME is not free for it."""

@@ -7,10 +7,11 @@ rerun.py).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from generia_assets.cli.formats import dollars
 from generia_assets.cli.order import new_order
 from generia_assets.cli.pace import Pace
 from generia_assets.content.documents import Quality
@@ -83,6 +84,17 @@ def quote_of(
         minutes=round(_seconds(settings, pace, llm, images) / 60, 2),
         measured=pace.measured,
     )
+
+
+def cap_warning(settings: Settings, order: WorldParametersOrder) -> str | None:
+    """What is to be said of a cap that a world like this will reach; None where there is room, or no cap."""
+    if order.max_cost_usd is None:
+        return None
+    users, posts = order.users_count, order.posts_count
+    expected = quote_for(settings, Pace(), users=users, posts=posts, quality=order.quality, now=datetime.now(UTC)).cost_usd
+    if expected <= order.max_cost_usd:
+        return None
+    return f"A world like this takes about {dollars(expected)}: the cap of {dollars(order.max_cost_usd)} will cancel it on the way."
 
 
 _ONE_BY_ONE = ("world_description", "character_batch")

@@ -1,6 +1,7 @@
 """How long a world still takes: by the pace of its own tasks, and until there is one, by its quote.
 
-Here: the estimate. Nothing is estimated while the world waits for something, or for nobody.
+Here: the estimate, of a whole world as of parts made again. Nothing is estimated while the world waits for something, or for
+nobody.
 """
 
 from __future__ import annotations
@@ -10,7 +11,14 @@ from collections import deque
 from collections.abc import Callable
 
 from generia_assets.cli.formats import about
+from generia_assets.cli.pace import Pace, lately_in
+from generia_assets.cli.quotes import quote_of
+from generia_assets.durable.collections import GENERATIONS
+from generia_assets.durable.orders import OrderError, stored_parameters
 from generia_assets.durable.status import WorldStatus
+from generia_assets.settings import Settings
+from generia_assets.tasks.kinds import TaskType
+from resources.mongo import MongoDatabase
 
 WINDOW_S = 10.0
 """The pace is taken over so long."""
@@ -52,6 +60,23 @@ class Remaining:
 
     def _by_quote(self, elapsed: float) -> float | None:
         return None if self._quoted is None or elapsed >= self._quoted else self._quoted - elapsed
+
+
+def quoted_seconds(database: MongoDatabase, settings: Settings, status: WorldStatus, pace: Pace | None) -> float | None:
+    """What the world's present making was expected to take, for its own order; None for one that is over or was interrupted.
+
+    ``pace``: of its calls, where that is known; None: as measured lately.
+    """
+    making = database[GENERATIONS].find_one({"_id": status.generation}, {"tasks": 1, "keys": 1})
+    if making is None or status.done or status.takeovers:
+        return None
+    makes = [TaskType(name) for name in making["tasks"]]
+    try:
+        order = stored_parameters(status.parameters)
+        pace = pace or lately_in(database, settings)
+        return 60 * quote_of(settings, pace, status.world_id, order, makes, keys=making["keys"]).minutes
+    except OrderError:  # what cannot be estimated is made all the same
+        return None
 
 
 def in_words(seconds: float) -> str:

@@ -6,6 +6,7 @@ Here: which message that is, what it will cost, and that it fits the world. Not 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -81,7 +82,7 @@ Part = Annotated[
         "--part",
         parser=choice(PartWord),
         metavar="PART",
-        help=f"This part of the whole world, and nothing else: {', '.join(part.value for part in PartWord)}.",
+        help=f"This part of the whole world, with everything that is made of it: {', '.join(part.value for part in PartWord)}.",
     ),
 ]
 Character = Annotated[
@@ -106,16 +107,28 @@ From = Annotated[
         "ideas (all posts); of a post text or picture.",
     ),
 ]
+Alone = Annotated[
+    bool, typer.Option("--alone", help="With --part: nothing else. What was made of it before stays, and may no longer fit.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would make and cost; order nothing.")]
 
 
 @dataclass(frozen=True)
 class _Wish:
-    """What is to be made again: ``makes`` are all task types of it, the first of which the message names."""
+    """What is to be made again: ``follows`` are the task types that are made of the first, which the message names."""
 
     task_type: TaskType
-    keys: tuple[str, ...]
-    makes: tuple[TaskType, ...]
+    keys: tuple[str, ...] = ()
+    alone: bool = False
+
+    @property
+    def follows(self) -> tuple[TaskType, ...]:
+        asset = next(kind.name for kind in ASSETS.values() if kind.task_type is self.task_type)
+        return tuple(ASSETS[name].task_type for name in and_what_follows(asset)[1:])
+
+    @property
+    def makes(self) -> tuple[TaskType, ...]:
+        return (self.task_type,) if self.alone else (self.task_type, *self.follows)
 
 
 def rerun(
@@ -124,13 +137,15 @@ def rerun(
     character: Character = None,
     post: Post = None,
     begin: From = None,
+    alone: Alone = False,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Make a part of a world, one person or one post again, by Kafka message.
 
-    Says first what it will take. Everything that is not made again stays as it is, byte for byte; relations that named somebody
-    who is now another are repaired. The world must be finished, or stopped. Needs Kafka, MongoDB and a running generator.
+    Says first what it will take. What is made of it follows: posts with their pictures are published anew. Everything else stays
+    as it is, byte for byte; relations that named somebody who is now another are repaired. The world must be finished, or stopped.
+    Needs Kafka, MongoDB and a running generator.
 
     \b
     generia rerun WORLD --character @mira
@@ -143,7 +158,7 @@ def rerun(
     with open_database() as database:
         status = known(database, world)
         _check_world(status)
-        wish = _wish(database, status, part, character, post, begin)
+        wish = _wish(database, status, part, character, post, begin, alone=alone)
         order = WorldParametersOrder.model_validate(
             {name: value for name, value in status.parameters.items() if name in WorldParametersOrder.model_fields}
         )
@@ -156,10 +171,10 @@ def rerun(
         _say_what(wish, quote)
     if task_id is not None:
         kafka = addresses(chosen).kafka
-        send(PartOrder(status.world_id, task_id, wish.task_type, wish.keys), kafka, chosen.kafka_tasks_topic)
+        send(PartOrder(status.world_id, task_id, wish.task_type, wish.keys, wish.alone), kafka, chosen.kafka_tasks_topic)
     if json:
-        told = {"world_id": status.world_id, "task_id": task_id, "task_type": wish.task_type, "keys": wish.keys, "quote": quote}
-        typer.echo(as_json(told))
+        made = {"task_type": wish.task_type, "keys": wish.keys, "makes": wish.makes}
+        typer.echo(as_json({"world_id": status.world_id, "task_id": task_id, **made, "quote": quote}))
     elif task_id is None:
         remarks().print("Nothing was ordered (--dry-run).")
     else:
@@ -190,11 +205,15 @@ def _wish(
     character: str | None,
     post: str | None,
     begin: FromWord | None,
+    *,
+    alone: bool,
 ) -> _Wish:
     if part is not None:
         if begin is not None:
-            raise CommandError("--from is for --character and --post; a part is made alone", 2)
-        return _Wish(PARTS[part], (), (PARTS[part],))
+            raise CommandError("--from is for --character and --post; a part is made whole", 2)
+        return _Wish(PARTS[part], alone=alone)
+    if alone:
+        raise CommandError("--alone is for --part; where a person or a post begins anew says --from", 2)
     words = OF_CHARACTER if character is not None else OF_POST
     first = begin or next(iter(words))
     if first not in words:
@@ -205,18 +224,21 @@ def _wish(
         raise CommandError(inert.line(str(error)), 2) from None
     if item.is_post is not (post is not None) or item.character is None:
         raise CommandError(f"{item.key} is no {'post' if post is not None else 'person'}", 2)
-    asset = next(kind.name for kind in ASSETS.values() if kind.task_type is words[first])
-    makes = tuple(ASSETS[name].task_type for name in and_what_follows(asset))
-    return _Wish(words[first], (item.key,), makes)
+    return _Wish(words[first], (item.key,))
 
 
 def _say_what(wish: _Wish, quote: Quote) -> None:
     of = f" of {', '.join(wish.keys)}" if wish.keys else " of the whole world"
-    made = ", ".join(task_type.value.removeprefix("generate_").replace("_", " ") for task_type in wish.makes)
     console = remarks()
-    console.print(f"Makes again{of}: {made}.")
+    console.print(f"Makes again{of}: {_in_words(wish.makes)}.")
+    if wish.alone and wish.follows:
+        console.print(f"What was made of it stays, here and on the platform, and may no longer fit: {_in_words(wish.follows)}.")
     console.print(
         f"Takes {counted(quote.llm_calls, 'call')} of {quote.model} and {counted(quote.image_calls, 'picture')}, about "
         f"{dollars(quote.cost_usd)} and {about(60 * quote.minutes)}; never more than {counted(quote.llm_call_limit, 'call')} and "
         f"{counted(quote.image_call_limit, 'picture')}."
     )
+
+
+def _in_words(task_types: Iterable[TaskType]) -> str:
+    return ", ".join(task_type.value.removeprefix("generate_").replace("_", " ") for task_type in task_types)

@@ -16,6 +16,7 @@ from generia_assets.cli.addresses import addresses, database_at
 from generia_assets.cli.console import CommandError, own_name, results
 from generia_assets.cli.dagster_link import end_runs, knows_run
 from generia_assets.cli.formats import as_json
+from generia_assets.cli.known import known
 from generia_assets.cli.order_options import Json, World
 from generia_assets.cli.parsers import dollars, whole
 from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
@@ -56,19 +57,17 @@ def stop(world: World, json: Json = False) -> None:
     chosen = settings()
     where = addresses(chosen)
     with database_at(where.mongodb_uri, chosen) as database:
-        known = world_status(database, world)
-        if known is None:
-            raise CommandError(f"world {world}: nobody ordered it here")
-        if known.done:
-            raise CommandError(f"world {world} is over already: {known.status.value}")
+        found = known(database, world)
+        if found.done:
+            raise CommandError(f"world {world} is over already: {found.status.value}")
         if where.dagster_home is None:
             raise CommandError(
                 "DAGSTER_HOME is not set, and no `generia dev` runs from this folder: run this where the generator runs, or "
                 "terminate the world's run in Dagster's pages"
             )
         ended = end_runs(where.dagster_home, world)
-        if not ended and _owned(known) and not knows_run(where.dagster_home, known.owner.run_id):
-            raise CommandError(f"DAGSTER_HOME={where.dagster_home} knows no run of world {world}; run {known.owner.run_id} has it")
+        if not ended and _owned(found) and not knows_run(where.dagster_home, found.owner.run_id):
+            raise CommandError(f"DAGSTER_HOME={where.dagster_home} knows no run of world {world}; run {found.owner.run_id} has it")
         holder = _await_no_owner(database, world)
         note_stop(database, world, taken_from=holder)
         now = world_status(database, world)
@@ -101,8 +100,7 @@ def resume(
     """
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
-        known = world_status(database, world)
-        if known is not None and over(known) and (holder := _await_no_owner(database, world)):  # its run is only tidying up
+        if over(known(database, world)) and (holder := _await_no_owner(database, world)):  # its run is only tidying up
             raise CommandError(f"run {holder} has not ended within {STOP_S:g} s; see its log in Dagster's pages")
         try:
             retried = resume_world(database, world, Wishes(max_cost_usd, more_calls, retry_failed=retry_failed))
@@ -118,9 +116,9 @@ def resume(
 def _await_no_owner(database: MongoDatabase, world: str) -> str | None:
     """Return when no living run owns the world any more; after ``STOP_S`` the run that still does."""
     deadline = time.monotonic() + STOP_S
-    while (known := world_status(database, world)) is not None and _owned(known):
+    while (found := world_status(database, world)) is not None and _owned(found):
         if time.monotonic() > deadline:
-            return known.owner.run_id
+            return found.owner.run_id
         time.sleep(POLL_S)
     return None
 

@@ -65,11 +65,18 @@ class _StoredParameters(WorldParametersOrder):
 
 
 class PartParameters(BaseModel):
-    """The parameters of the other eight task types: which items of the world to make again; none = all of them."""
+    """The parameters of the other eight task types: which items of the world to make again; none = all of them.
+
+    What is made of them is made again, too, unless ``with_what_follows`` is false.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     keys: tuple[str, ...] = ()
+    with_what_follows: bool = True
+
+
+_WHOLE = PartParameters()
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class RecordedOrder:
     world_id: str
     new: bool
     finished: bool
-    keys: tuple[str, ...] = ()
+    part: PartParameters = _WHOLE
     overruled: str = ""
 
 
@@ -198,26 +205,26 @@ def _begun(database: MongoDatabase, order: Order, parameters: WorldParametersOrd
 def _record_part(database: MongoDatabase, order: Order) -> RecordedOrder:
     if database[STATUS].find_one({"_id": order.world_id}, {"_id": 1}) is None:
         raise OrderError(f"world_id={order.world_id}: no such world; order it first by an init_world_creation task")
-    offered = None if order.parameters is None else _keys(order.task_type, order.parameters)
+    offered = None if order.parameters is None else _part(order.task_type, order.parameters)
     task, new = database[TASKS].find_one({"_id": order.task_id}), False
     if task is None:
         task, new = _insert_task(database, order, order.parameters or {})
     _same(order, task)
-    keys = _keys(order.task_type, task["parameters"] or {})
-    differing = {} if offered is None or offered == keys else {"keys": list(offered)}
-    overruled = _accepted(database, task, differing, {"keys": list(keys)})
+    part = _part(order.task_type, task["parameters"] or {})
+    said, kept = (offered or part).model_dump(mode="json"), part.model_dump(mode="json")
+    overruled = _accepted(database, task, {name: value for name, value in said.items() if value != kept[name]}, kept)
     finished = task["status"] == State.COMPLETED.value
-    return RecordedOrder(order.task_id, order.task_type, order.world_id, new, finished, keys, overruled)
+    return RecordedOrder(order.task_id, order.task_type, order.world_id, new, finished, part, overruled)
 
 
-def _keys(task_type: TaskType, parameters: MongoDocument) -> tuple[str, ...]:
+def _part(task_type: TaskType, parameters: MongoDocument) -> PartParameters:
     try:
-        keys = PartParameters.model_validate(parameters).keys
+        part = PartParameters.model_validate(parameters)
     except ValidationError as error:
         raise OrderError("; ".join(explain(error, "parameters."))) from None
-    if wrong := complaint(task_type, keys):
+    if wrong := complaint(task_type, part.keys):
         raise OrderError(wrong)
-    return keys
+    return part
 
 
 def _accepted(database: MongoDatabase, task: MongoDocument, differing: MongoDocument, standing: MongoDocument) -> str:

@@ -249,6 +249,24 @@ def test_a_message_for_one_person_or_one_post_does_what_the_jobs_do(worlds: Worl
     assert len(on_platform(worlds, world_id)) == PEOPLE
 
 
+def test_texts_ordered_by_message_are_the_ones_the_platform_shows(worlds: Worlds, world_id: str) -> None:
+    """After an order of all posts without keys, every post's text, picture and id are one post of the platform, and a new one."""
+    before = stored(worlds, world_id)
+    task_id = "00000000-0000-4000-8000-000000000003"
+    order = Order(task_id, TaskType.GENERATE_POST, world_id, {})
+    request = run_request(record_order(worlds.database, order, max_users=100, max_posts=100))
+    made = worlds.run(world_id, select=[asset.path[-1] for asset in request.asset_selection or []], tags=request.tags)
+    assert made.success, made.failure
+    after = stored(worlds, world_id)
+    published = {row["_id"]: row for row in worlds.platform["platform_posts"].find({"world_id": world_id})}
+    assert len(after["posts"]) == POSTS
+    for key, post in after["posts"].items():
+        image = after["post_images"][key]
+        shown = published[image["post_id"]]
+        assert (shown["caption"], shown["media_id"]) == (post["content"], image["image"]["media_id"])
+        assert image["post_id"] != before["post_images"][key]["post_id"]
+
+
 @pytest.mark.parametrize(
     ("job", "form", "said"),
     [

@@ -75,13 +75,14 @@ def test_what_is_set_is_used_and_an_interruption_ends_in_order(
         }
         | topics,
     )
-    demo = generia.start("demo", "--users", "1000", "--posts", "5000")
+    demo = generia.start("demo", "--users", "1000", "--posts", "5000", "--max-cost-usd", "50")
     try:
         statuses = mongo_client[name]["world_generation_status"]
         deadline = time.monotonic() + 90
         while not statuses.find_one({"tasks_completed": {"$gt": 3}}) and demo.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
         assert not [line for line in generia.processes() if "emulators" in line]
+        assert [world["cost_limit_usd"] for world in statuses.find()] == [50]
         exit_code, out, err, seconds = interrupt(demo, signal.SIGTERM, timeout=30)
     finally:
         demo.kill()
@@ -148,7 +149,7 @@ def test_a_world_is_ordered_watched_and_looked_at(generia: Command) -> None:
 
 def test_a_world_is_stopped_and_goes_on(generia: Command) -> None:
     """`stop` ends the run and keeps what exists; `resume` goes on within seconds and makes exactly what was ordered."""
-    world = send(generia, "--users", "8", "--posts", "40")
+    world = send(generia, "--users", "8", "--posts", "40", "--prompt", "a lake that answers letters")
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         _, out, _ = generia.call("status", world, "--json")
@@ -170,7 +171,7 @@ def test_a_world_is_stopped_and_goes_on(generia: Command) -> None:
 
 def test_a_world_whose_money_is_spent_fails_and_goes_on_with_more(generia: Command) -> None:
     """A cap ends the world as failed, with the command that lets it go on; with a higher cap it is completed."""
-    world = send(generia, "--users", "1", "--posts", "1", "--max-cost-usd", "0.0001")
+    world = send(generia, "--users", "1", "--posts", "1", "--prompt", "a lake", "--max-cost-usd", "0.0001")
     exit_code, out, _ = generia.call("watch", world)
     assert exit_code == 1
     assert f"generia resume {world} --max-cost-usd" in out
@@ -182,7 +183,7 @@ def test_a_world_whose_money_is_spent_fails_and_goes_on_with_more(generia: Comma
 def test_an_address_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
     """MongoDB or Kafka not answering: exit status 1, the address, how to start it, and no traceback."""
     generia = Command(tmp_path, {"MONGODB_URI": "mongodb://127.0.0.1:9/", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"})
-    for command in (["status"], ["send"]):
+    for command in (["status"], ["send", "--prompt", "a lake"]):
         exit_code, out, err = generia.call(*command)
         assert (exit_code, out) == (1, "")
         assert "127.0.0.1:9" in err

@@ -6,7 +6,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 from bson import Binary
 
-from generia_assets.cli.follow import Watching, follow
-from generia_assets.durable.collections import GENERATIONS, HISTORY, STATUS, STEPS, TASKS
+from generia_assets.durable.collections import HISTORY, STATUS, STEPS
 from generia_assets.reading.critical_path import critical_path
 from generia_assets.reading.traces import StepName, trace
 from generia_assets.tasks.kinds import TaskType
@@ -321,6 +320,9 @@ def test_hostile_texts_do_nothing(worlds: Worlds, generia: Command, world: str, 
         (["export", "nowhere"], 1, "list"),
         (["rerun", "nowhere", "--post", "c0000-p0000"], 1, "list"),
         (["trace", "nowhere", "c0000"], 1, "list"),
+        (["watch", "nowhere"], 2, "list"),
+        (["stop", "nowhere"], 1, "list"),
+        (["resume", "nowhere"], 1, "list"),
         (["trace", "nowhere"], 1, "c0000-p0000"),
         (["show", "WORLD", "people"], 2, "characters"),
         (["show", "WORLD", "posts", "--type", "x"], 2, "tasks"),
@@ -332,6 +334,7 @@ def test_hostile_texts_do_nothing(worlds: Worlds, generia: Command, world: str, 
         (["rerun", "WORLD", "--character", "c0000-p0000"], 2, "person"),
         (["rerun", "WORLD", "--post", "c0000-p0000", "--from", "concept"], 2, "text"),
         (["rerun", "WORLD", "--part", "posts", "--from", "text"], 2, "--post"),
+        (["rerun", "WORLD", "--post", "c0000-p0000", "--alone"], 2, "--part"),
         (["history", "WORLD", "--since", "soon"], 2, "10min"),
         (["list", "--state", "lost"], 2, "parked"),
         (["history", "WORLD", "--outcome", "bad"], 2, "rate_limited"),
@@ -370,6 +373,12 @@ def test_a_part_is_ordered_and_nothing_without_need(generia: Command, world: str
     quoted = as_json(generia, "rerun", world, "--post", "c0000-p0000", "--dry-run")
     assert quoted["task_id"] is None
     assert (quoted["quote"]["llm_calls"], quoted["quote"]["image_calls"]) == (1, 1)
+    part = as_json(generia, "rerun", world, "--part", "posts", "--dry-run")
+    assert part["makes"] == ["generate_post", "generate_post_image"]
+    assert (part["quote"]["llm_calls"], part["quote"]["image_calls"]) == (POSTS, POSTS)
+    alone = as_json(generia, "rerun", world, "--part", "posts", "--alone", "--dry-run")
+    assert alone["makes"] == ["generate_post"]
+    assert (alone["quote"]["llm_calls"], alone["quote"]["image_calls"]) == (POSTS, 0)
     assert last_letters(address, topic, 10) == []
     exit_code, out, err = generia.call("rerun", world, "--character", "c0001")
     assert exit_code == 0, err
@@ -419,35 +428,3 @@ def test_a_shell_completes_worlds_and_says_nothing_when_it_cannot(generia: Comma
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "daemon.log").touch()
     assert Command(tmp_path, away.settings | {"COMP_WORDS": "generia logs da"}).run()[1].split() == ["daemon"]
-
-
-def test_an_order_for_a_part_is_watched_until_it_is_carried_out(worlds: Worlds, world: str) -> None:
-    """A world that was finished before is not taken for the part that is still to be made; when that is over, watching is."""
-    order, later, before = str(uuid.uuid4()), str(uuid.uuid4()), worlds.status(world).generation
-    watched = follow(worlds.database, world, Watching(worlds.settings, earlier=0, task=order))
-    try:
-        assert [next(watched).status is not None for _ in range(2)] == [True, True]
-        ordered = datetime.now(UTC)
-        worlds.database[TASKS].insert_one({"_id": order, "world_id": world, "status": "pending", "created_at": ordered})
-        assert next(watched).status is not None
-        generation = {"_id": later, "world_id": world, "started_at": ordered + timedelta(seconds=1), "tasks": {}, "keys": []}
-        worlds.database[GENERATIONS].insert_one(generation)
-        assert next(watched).status is not None
-        worlds.database[STATUS].update_one({"_id": world}, {"$set": {"generation": later}})
-        assert len(list(watched)) == 1
-    finally:
-        worlds.database[STATUS].update_one({"_id": world}, {"$set": {"generation": before}})
-        worlds.database[GENERATIONS].delete_one({"_id": later})
-        worlds.database[TASKS].delete_one({"_id": order})
-
-
-def test_a_finished_world_is_watched_with_texts_and_pictures(generia: Command, world: str, tmp_path: Path) -> None:
-    """`watch` of a world that is over tells every text, puts every picture into the folder, and gives the result's figures."""
-    folder = tmp_path / "pictures"
-    exit_code, out, err = generia.call("watch", world, "--texts", "--log", "--images", str(folder), "--json")
-    assert exit_code == 0, err
-    assert json.loads(out)["posts"] == POSTS
-    assert len(list(folder.rglob("*.jpg"))) == 2 + PEOPLE + POSTS
-    for post in as_json(generia, "show", world, "posts"):
-        assert post["content"].split("\n")[0] in err
-    assert "stage posts started" in err

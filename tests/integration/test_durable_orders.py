@@ -159,12 +159,15 @@ def test_the_keys_of_a_part_stand_like_a_worlds_parameters(database: Any) -> Non
     part = Order(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001"]})
     other = Order(part.task_id, part.task_type, part.world_id, {"keys": ["c0002"]})
     database[TASKS].insert_one(platform_task(part))
-    assert record(database, other).keys == ("c0001",)
+    assert record(database, other).part.keys == ("c0001",)
     assert "keys=['c0002']" in record(database, other).overruled
     mine = Order(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001"]})
     record(database, mine)
     with pytest.raises(OrderError, match=r"parameters\.keys=\['c0002'\]"):
         record(database, Order(mine.task_id, mine.task_type, mine.world_id, {"keys": ["c0002"]}))
+    alone = {"keys": ["c0001"], "with_what_follows": False}
+    with pytest.raises(OrderError, match=r"parameters\.with_what_follows=False.* was already ordered with with_what_follows=True"):
+        record(database, Order(mine.task_id, mine.task_type, mine.world_id, alone))
 
 
 @pytest.mark.parametrize("keys", [["c0001"], ["../c0001"], ["world", "c0001-p0000"]])
@@ -223,7 +226,7 @@ def test_a_part_of_a_world_needs_the_world(database: Any) -> None:
     assert database[TASKS].count_documents({"_id": part.task_id}) == 0
     record(database, order)
     recorded = record(database, part)
-    assert (recorded.new, recorded.finished, recorded.keys) == (True, False, ("c0001-p0000",))
+    assert (recorded.new, recorded.finished, recorded.part.keys) == (True, False, ("c0001-p0000",))
     assert not record(database, part).new
 
 

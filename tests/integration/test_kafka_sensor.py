@@ -158,7 +158,7 @@ def test_a_giant_is_kept_by_its_beginning(ticks: Ticks) -> None:
 
 
 def test_a_part_is_ordered_for_a_world_that_exists(ticks: Ticks) -> None:
-    """One of the other task types requests its asset of an existing world, of single items also what hangs on them."""
+    """One of the other task types requests its asset of an existing world, with what is made of that."""
     world = order()
     part = {"task_type": "generate_character", "parameters": {"keys": ["c0001", "c0002"]}}
     again, nowhere = order(world_id=world["world_id"], **part), order(**part)

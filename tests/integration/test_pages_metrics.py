@@ -13,7 +13,7 @@ from generia_assets.pages import metrics
 from generia_assets.pages.metrics import Metrics
 from generia_assets.reading import fleet
 from resources.mongo import connect
-from tests.pages_world import serving
+from tests.pages_site import serving
 
 NOW = datetime.now(UTC)
 

@@ -145,10 +145,17 @@ def test_a_shell_completes_commands() -> None:
 )
 def test_bad_input_is_refused_before_anything_is_asked_of_a_server(arguments: list[str], named: list[str]) -> None:
     """Exit status 2, and a message with the option, the value and what is allowed; no server is needed for that."""
-    exit_code, out, err = run("send", *arguments)
+    exit_code, out, err = run("send", "--prompt", "a lake", *arguments)
     assert exit_code == 2
     assert out == ""
     assert [part for part in named if part not in err] == []
+
+
+def test_nobody_orders_a_world_without_saying_which() -> None:
+    """`send` alone may spend money on what nobody asked for: it is refused, with the option that is missing."""
+    exit_code, out, err = run("send", "--users", "3")
+    assert (exit_code, out) == (2, "")
+    assert "--prompt" in err
 
 
 def test_an_order_is_the_platforms_own_message() -> None:
@@ -268,10 +275,13 @@ def test_moments_are_read_as_people_write_them() -> None:
 
 
 def test_a_part_is_ordered_by_the_platforms_own_message() -> None:
-    """What `rerun` puts into Kafka is read by the sensor as the order of that part, with its keys."""
+    """What `rerun` puts into Kafka is read by the sensor as the order of that part, with its keys, or alone."""
     read = read_message(PartOrder(WORLD, WORLD, TaskType.GENERATE_POST, ("c0000-p0001",)).message())
     assert isinstance(read, Order)
     assert (read.task_type, read.parameters) == (TaskType.GENERATE_POST, {"keys": ["c0000-p0001"]})
+    read = read_message(PartOrder(WORLD, WORLD, TaskType.GENERATE_POST, alone=True).message())
+    assert isinstance(read, Order)
+    assert read.parameters == {"with_what_follows": False}
 
 
 def test_percentiles_are_values_that_occurred() -> None:

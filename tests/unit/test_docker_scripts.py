@@ -166,7 +166,7 @@ def test_the_first_world_is_ordered_and_watched(test_mode):
     assert "dagster dev --workspace workspace.yaml --host 0.0.0.0 --port 3000" in asked
     assert [line for line in asked if not line.startswith(("dagster", "view"))] == [
         "send --users 5 --posts 20 --prompt A town on a whale",
-        "watch world-1 --texts --log",
+        "watch world-1 --texts --log --wait 600",
     ]
 
 

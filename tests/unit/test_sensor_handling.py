@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 from pymongo.errors import AutoReconnect
 
-from generia_assets.durable.orders import Order, OrderError, RecordedOrder
+from generia_assets.durable.orders import Order, OrderError, PartParameters, RecordedOrder
 from generia_assets.tasks.kinds import TaskType
 from resources.kafka import Message
 from sensors.dead_letters import CUT_AT_BYTES, LONGEST_REASON, Broken, dead_letter, shortened_dead_letter
@@ -36,8 +36,10 @@ def recorded(
     world_id: str = "world",
     finished: bool = False,
     keys: tuple[str, ...] = (),
+    with_what_follows: bool = True,
 ) -> RecordedOrder:
-    return RecordedOrder(task_id, task_type, world_id, new=True, finished=finished, keys=keys)
+    part = PartParameters(keys=keys, with_what_follows=with_what_follows)
+    return RecordedOrder(task_id, task_type, world_id, new=True, finished=finished, part=part)
 
 
 def failing_at(call: int, error: Exception) -> Callable[[Order], RecordedOrder]:
@@ -108,10 +110,10 @@ def test_a_dead_letter_that_is_cut_says_so() -> None:
 
 
 def test_every_task_type_has_its_run() -> None:
-    """The whole world is requested by ``init_world_creation``, exactly one asset of it by each of the other eight."""
+    """The whole world is requested by ``init_world_creation``, an asset of its own by each of the other eight."""
     assert run_request(recorded()).asset_selection is None
     assert set(PART_ASSETS) == set(TaskType) - {TaskType.INIT_WORLD_CREATION}
-    assert run_request(recorded(TaskType.GENERATE_POST)).asset_selection == [dg.AssetKey("posts")]
+    assert len(set(PART_ASSETS.values())) == len(PART_ASSETS)
 
 
 @pytest.mark.parametrize(
@@ -127,10 +129,14 @@ def test_every_task_type_has_its_run() -> None:
         (TaskType.GENERATE_WORLD_IMAGE, ["world_images"]),
     ],
 )
-def test_an_item_takes_what_hangs_on_it_with_it_and_a_whole_asset_nothing(task_type: TaskType, assets: list[str]) -> None:
-    """One person, one post is made with everything that is made of it; a whole asset is thousands of calls, so that one alone."""
-    assert run_request(recorded(task_type, keys=("c0001",))).asset_selection == [dg.AssetKey(name) for name in assets]
-    assert run_request(recorded(task_type)).asset_selection == [dg.AssetKey(assets[0])]
+@pytest.mark.parametrize("keys", [(), ("c0001",)])
+def test_a_part_takes_what_is_made_of_it_with_it_unless_it_is_wanted_alone(
+    task_type: TaskType, assets: list[str], keys: tuple[str, ...]
+) -> None:
+    """All of a part or one item of it: texts without new pictures would never be published. Alone where the order says so."""
+    assert run_request(recorded(task_type, keys=keys)).asset_selection == [dg.AssetKey(name) for name in assets]
+    alone = recorded(task_type, keys=keys, with_what_follows=False)
+    assert run_request(alone).asset_selection == [dg.AssetKey(assets[0])]
 
 
 def test_a_run_says_where_it_comes_from_and_who_ordered_it() -> None:
