@@ -116,6 +116,14 @@ class House:
         program = str(Path(sys.executable).with_name("dagster-daemon"))
         return self._spawn("daemon", [program, "run", "-w", str(self.folder / "workspace.yaml")])
 
+    def start_pages(self) -> str:
+        """The worlds' pages, as `generia view` serves them; return their address when they answer."""
+        port = _free_port()
+        argv = [str(Path(sys.executable).with_name("generia")), "view", "--port", str(port)]
+        child = self.parts["pages"] = self._spawn("pages", argv)
+        child.wait_until(lambda: _listening(port) or None, 60)
+        return f"http://127.0.0.1:{port}"
+
     def forget(self, name: str) -> None:
         """Take a part that was killed off the list, once it has ended."""
         self.parts.pop(name).stop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -52,15 +53,33 @@ class MadeUp:
 
     def make(self, state: State = State.COMPLETED) -> MadeUp:
         """Store it, with a status record in this state."""
-        self.keep("world_description", [self.description()])
-        self.keep("world_images", [d.WorldImages(key="world", header=self._shared["header"], icon=self._shared["icon"])])
-        self.keep("characters", [self.character(index) for index in range(self.users)])
-        self.keep("character_avatars", [self.avatar(index) for index in range(self.users)])
-        keys = [self.post_key(index) for index in range(self.posts)]
-        self.keep("posts", [self.post(key) for key in keys])
-        self.keep("post_images", [self.published(key, index) for index, key in enumerate(keys)])
+        for asset, documents in self.documents():
+            self.keep(asset, documents)
         self.say(state)
         return self
+
+    def begin(self) -> MadeUp:
+        """Store it as what a generation that goes on has made so far: completed tasks, of which nothing is materialized yet."""
+        generation = f"{self.world_id}:1"
+        of_all = {"world_id": self.world_id, "generation": generation, "status": State.COMPLETED.value}
+        for asset, documents in self.documents():
+            of_asset = {**of_all, "type": ASSETS[asset].task_type.value}
+            self.database[TASKS].insert_many(
+                {**of_asset, "_id": f"{generation}:{asset}:{one.key}", "key": one.key, "result": one.model_dump(mode="json")}
+                for one in documents
+            )
+        self.say(State.IN_PROGRESS, generation=generation, users_created=self.users, posts_created=self.posts)
+        return self
+
+    def documents(self) -> Iterator[tuple[str, list[Any]]]:
+        """All it has, by asset."""
+        yield "world_description", [self.description()]
+        yield "world_images", [d.WorldImages(key="world", header=self._shared["header"], icon=self._shared["icon"])]
+        yield "characters", [self.character(index) for index in range(self.users)]
+        yield "character_avatars", [self.avatar(index) for index in range(self.users)]
+        keys = [self.post_key(index) for index in range(self.posts)]
+        yield "posts", [self.post(key) for key in keys]
+        yield "post_images", [self.published(key, index) for index, key in enumerate(keys)]
 
     def say(self, state: State, **values: object) -> None:
         """Write the status record."""

@@ -48,7 +48,9 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "orders",
             "watch",
             "Show a world's progress until it is finished.",
-            exit_statuses=EXIT_STATUSES.replace("0 done, 1 failed", "0 it is completed, 1 it failed or was stopped"),
+            exit_statuses=EXIT_STATUSES.replace(
+                "0 done, 1 failed", "0 it is completed, 1 it failed or was stopped, or nobody read the order within --wait"
+            ),
         ),
     },
     "Steer it": {

@@ -1,16 +1,18 @@
 """The picture of who knows whom: people as points in a plane, drawn by the program, the same for the same people.
 
-Here: where everyone stands. Springs pull together who know each other and everybody pushes everybody away (Fruchterman and
-Reingold, 1991); then who still overlaps is moved apart. Not here: how it is drawn (templates/_graph.html).
+Here: where everyone stands, and where the words of a tie do. Springs pull together who know each other and everybody pushes
+everybody away (Fruchterman and Reingold, 1991); then who still overlaps is moved apart. Not here: how it is drawn
+(templates/_graph.html).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from generia_assets.pages.texts import shortened
 from generia_assets.reading.people import PersonCard, Tie
 
 ACROSS, DOWN = 158.0, 128.0
@@ -21,6 +23,17 @@ LABELLED = 14
 _ROUNDS = 70
 CROWD = 40
 """Beyond so many people everybody is drawn smaller, and closer to each other."""
+FEW, AIR = 10, (1.3, 1.15)
+"""Up to so many people stand so much farther apart, beside and below each other: the words of their ties need room."""
+NAME, KINDS = 16, 34
+"""Letters that are shown of a name and of a tie's kinds."""
+_LETTER = 7.2
+"""Pixels of a letter of a tie's kinds, on the wide side."""
+_NUDGES = tuple((share, below) for below in (0, 15, -15, 30, -44, 74) for share in (0.5, 0.58, 0.42, 0.66, 0.34))
+"""Where a tie's kinds may stand: so far from the one to the other, and so many pixels below the line. The best comes first."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +46,25 @@ class Node:
     knows: str = ""
     """Whom, and how, in words: for those who do not see the lines."""
 
+    @property
+    def name(self) -> str:
+        """What stands under the portrait."""
+        return shortened(self.person.display_name, NAME)
+
 
 @dataclass(frozen=True)
 class Edge:
-    """A tie in the picture, from ``one`` to ``other``; its kinds are written at the middle."""
+    """A tie in the picture, from ``one`` to ``other``; its kinds are written around ``words_at``."""
 
     one: Node
     other: Node
     kinds: tuple[str, ...]
+    words_at: tuple[float, float]
 
     @property
-    def middle(self) -> tuple[float, float]:
-        """Where its words stand."""
-        return round((self.one.x + self.other.x) / 2, 1), round((self.one.y + self.other.y) / 2, 1)
+    def words(self) -> str:
+        """Its kinds as they are written."""
+        return shortened(" / ".join(self.kinds), KINDS)
 
 
 @dataclass(frozen=True)
@@ -69,15 +88,45 @@ class Graph:
         return len(self.edges) <= LABELLED
 
 
-def graph_of(people: Sequence[PersonCard], ties: Sequence[Tie]) -> Graph:
-    """The picture of these people and their ties among themselves."""
+def graph_of(people: Sequence[PersonCard], ties: Sequence[Tie], *, columns: int = 8) -> Graph:
+    """The picture of these people and their ties among themselves, about so many people wide at most."""
     place = {person.key: index for index, person in enumerate(people)}
     known = [tie for tie in ties if tie.one in place and tie.other in place]
-    points = _layout(len(people), tuple((place[tie.one], place[tie.other]) for tie in known))
+    points, width, height = _layout(len(people), tuple((place[tie.one], place[tie.other]) for tie in known), columns)
     nodes = tuple(Node(person, *point, _words(person, people, known, place)) for person, point in zip(people, points, strict=True))
-    edges = tuple(Edge(nodes[place[tie.one]], nodes[place[tie.other]], tie.kinds) for tie in known)
-    width, height = _size(len(people))
-    return Graph(width, height, nodes, edges)
+    edges = [Edge(one := nodes[place[tie.one]], other := nodes[place[tie.other]], tie.kinds, _between(one, other)) for tie in known]
+    return Graph(width, height, nodes, tuple(_in_the_clear(edges, nodes, width)) if len(edges) <= LABELLED else tuple(edges))
+
+
+def _between(one: Node, other: Node, share: float = 0.5, below: float = 0.0) -> tuple[float, float]:
+    return round(one.x + (other.x - one.x) * share, 1), round(one.y + (other.y - one.y) * share + below, 1)
+
+
+def _in_the_clear(edges: Sequence[Edge], nodes: Sequence[Node], width: float) -> Iterator[Edge]:
+    """The ties, with the words of each where they cover least of portraits, names and other words, and within the picture."""
+    taken = [box for node in nodes for box in _boxes(node)]
+    for edge in edges:
+        half = len(edge.words) * _LETTER / 2
+        places = [
+            (min(max(x, half), max(half, width - half)), y)
+            for x, y in (_between(edge.one, edge.other, share, below) for share, below in _NUDGES)
+        ]
+        boxes = [(x - half, y - 12, x + half, y + 4) for x, y in places]
+        best = min(range(len(boxes)), key=lambda index: (sum(_common(boxes[index], box) for box in taken), index))
+        taken.append(boxes[best])
+        yield replace(edge, words_at=places[best])
+
+
+def _boxes(node: Node) -> tuple[Box, Box]:
+    """A person's portrait, and the name below it."""
+    half = len(node.name) * 4.6
+    return (node.x - 33, node.y - 33, node.x + 33, node.y + 33), (node.x - half, node.y + 38, node.x + half, node.y + 57)
+
+
+def _common(one: Box, other: Box) -> float:
+    """The area that both cover."""
+    across, down = min(one[2], other[2]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[1], other[1])
+    return max(0.0, across) * max(0.0, down)
 
 
 def _words(person: PersonCard, people: Sequence[PersonCard], ties: Sequence[Tie], place: dict[str, int]) -> str:
@@ -85,17 +134,19 @@ def _words(person: PersonCard, people: Sequence[PersonCard], ties: Sequence[Tie]
     return ", ".join(f"{people[place[key]].display_name} ({' / '.join(tie.kinds)})" for tie, key in others)
 
 
-def _size(count: int) -> tuple[float, float]:
+def _size(count: int, columns: int) -> tuple[float, float]:
     """Wide for few, as wide as a desktop's column for many, then higher."""
     most, room = (6.5, 1.5) if count <= CROWD else (8.0, 1.25)
-    columns = max(2.0, min(most, math.ceil(math.sqrt(count * 1.9))))
-    rows = max(1.0, math.ceil(count * room / columns))
-    return columns * ACROSS + MARGIN, rows * DOWN + MARGIN
+    across = max(2.0, min(most, columns, math.ceil(math.sqrt(count * 1.9))))
+    rows = max(1.0, math.ceil(count * room / across))
+    wide, high = AIR if count <= FEW and columns > 2 else (1.0, 1.0)
+    return across * ACROSS * wide + MARGIN, rows * DOWN * high + MARGIN
 
 
 @lru_cache(maxsize=64)
-def _layout(count: int, ties: tuple[tuple[int, int], ...]) -> tuple[tuple[float, float], ...]:
-    width, height = _size(count)
+def _layout(count: int, ties: tuple[tuple[int, int], ...], columns: int) -> tuple[tuple[tuple[float, float], ...], float, float]:
+    """Where everybody stands, and the width and height of the picture, which ends where nobody stands any more."""
+    width, height = _size(count, columns)
     points = _start(count, width, height)
     ideal = 0.75 * math.sqrt(width * height / max(1, count))
     for turn in range(_ROUNDS):
@@ -106,7 +157,10 @@ def _layout(count: int, ties: tuple[tuple[int, int], ...]) -> tuple[tuple[float,
         if not _part(points):
             break
         _keep_inside(points, width, height)
-    return tuple((round(x, 1), round(y, 1)) for x, y in points)
+    left = min((x for x, _ in points), default=MARGIN) - MARGIN
+    top = min((y for _, y in points), default=MARGIN) - MARGIN * 0.75
+    shown = tuple((round(x - left, 1), round(y - top, 1)) for x, y in points)
+    return shown, max((x for x, _ in shown), default=MARGIN) + MARGIN, max((y for _, y in shown), default=MARGIN) + MARGIN
 
 
 def _start(count: int, width: float, height: float) -> list[list[float]]:

@@ -73,7 +73,7 @@ class WorldPages:
             for relation in person.known
             if relation.person is not None
         ]
-        graph = graph_of([person.card, *known], ties) if known else None
+        graph = graph_of([person.card, *known], ties, columns=2) if known else None  # it stands in the narrow column
         return self._page("person.html", person=person, page=page, graph=graph, older=older)
 
     def post(self, post: FeedPost, trace: Trace | None) -> str:

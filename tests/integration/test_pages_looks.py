@@ -172,6 +172,18 @@ def test_every_page_of_a_language_is_read_its_way(
             assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") is (scheme == "dark")
 
 
+def test_one_word_does_not_turn_a_line_around(browser: Browser, site: Site) -> None:
+    """A hashtag or an interest in another script is read its own way, and stands in its place among the others."""
+    world = site.world(users=2, posts=2, word="سلحفاة").make()
+    with a_page(browser) as page:
+        page.goto(site.page_of(world, "/characters/c0000"))
+        for items in (".tags span", ".profile .facts li"):
+            assert left_of(page, f"{items}:nth-child(1)") <= left_of(
+                page, f"{items}:nth-child(2)"
+            )  # or the second is on its next line
+            assert page.locator(items).first.evaluate("one => getComputedStyle(one).direction") == "rtl"
+
+
 def left_of(page: Page, selector: str) -> float:
     box = page.locator(selector).first.bounding_box()
     assert box is not None

@@ -82,5 +82,23 @@ def test_the_picture_of_who_knows_whom_is_readable(count: int) -> None:
     assert graph_of(people, ties) == graph
 
 
+@pytest.mark.parametrize("count", range(2, 9))
+def test_the_words_of_a_tie_cover_nobody(count: int) -> None:
+    """What two people are to each other is written within the picture, and neither over a portrait, a name nor other such words."""
+    people = [
+        PersonCard(key=f"c{n:04d}", character_id="", username=f"p{n}", display_name="Bridget Charlene Chaney") for n in range(count)
+    ]
+    pairs = {(min(n, tie.index), max(n, tie.index)) for n in range(count) for tie in acquaintances(5, count, n)}
+    graph = graph_of(people, [Tie(one=f"c{one:04d}", other=f"c{two:04d}", kinds=("mentor", "rival")) for one, two in sorted(pairs)])
+    assert graph.labelled
+    boxes = [(node.x - 33, node.y - 33, node.x + 33, node.y + 33) for node in graph.nodes]
+    boxes += [(node.x - 60, node.y + 40, node.x + 60, node.y + 56) for node in graph.nodes]
+    for x, y in (edge.words_at for edge in graph.edges):
+        words = (x - 45, y - 10, x + 45, y + 3)
+        assert words[0] >= 0 and words[2] <= graph.width
+        assert [box for box in boxes if words[0] < box[2] and box[0] < words[2] and words[1] < box[3] and box[1] < words[3]] == []
+        boxes.append(words)
+
+
 def letter(number: int) -> str:
     return string.ascii_uppercase[number % 26]
