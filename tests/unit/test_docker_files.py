@@ -6,14 +6,18 @@ Here: structure, settings, locks. The scripts that run inside the containers are
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from check_jsonschema import builtin_schemas
 from dagster import DagsterInstance, DefaultRunLauncher
 from dagster._core.instance.ref import InstanceRef
+from jsonschema import Draft7Validator
 from yamllint import linter
 from yamllint.config import YamlLintConfig
 
@@ -73,6 +77,27 @@ def locked(lock: Path) -> dict[str, str]:
 def test_yaml_is_clean(path):
     """No YAML file here has anything that yamllint complains of."""
     assert [str(problem) for problem in linter.run(path.read_text(), LINT_RULES)] == []
+
+
+@pytest.mark.parametrize("file", COMPOSE_FILES)
+def test_compose_files_fit_the_specification(file):
+    """Each file, with what it extends filled in, is what the Compose specification's schema allows."""
+    schema = json.loads((Path(builtin_schemas.__file__).parent / "vendor" / "compose-spec.json").read_text())
+    document = yaml.load((DOCKER / file).read_text(), ComposeLoader)
+    for whole in (document, {**document, "services": services(file)}):
+        assert [f"{problem.json_path}: {problem.message}" for problem in Draft7Validator(schema).iter_errors(whole)] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["hadolint", "docker/Dockerfile"], ["shellcheck", "docker/generia", "docker/test-mode", ".ci/run"]],
+    ids=lambda command: command[0],
+)
+def test_linters_find_nothing(command):
+    """hadolint finds nothing in the Dockerfile, shellcheck nothing in the scripts."""
+    program = Path(sys.executable).with_name(command[0])
+    done = subprocess.run([program, *command[1:]], cwd=TOP, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_instance_settings_are_what_dagster_reads(tmp_path):
