@@ -80,6 +80,7 @@ def harness(options: Options, console: Console) -> Report:
         figures |= {
             "deleted_posts": refused.deleted_posts,
             "softened_posts": refused.softened_posts,
+            "drawn_people": refused.drawn_people,
             "milder_pictures": refused.milder_pictures,
         }
         for outcome, more in (*_refused_world(bench), *_default_spare(bench, options)):
@@ -98,8 +99,8 @@ def _moderated(options: Options, words: list[str]) -> Trial:
 
 
 def _refused_world(bench: Bench) -> Iterator[tuple[Outcome, list[str]]]:
-    """A sentence that moderation refuses fails the world with a message that its user can act on, and publishes nothing."""
-    outcome = bench.run(Trial("refused sentence", {"prompt_blocked": 1.0}, 1, 1))
+    """A sentence that moderation refuses fails the smallest world, within its few calls, with a message its user can act on."""
+    outcome = bench.run(Trial("refused sentence", {"prompt_blocked": 1.0}, 1, 0, settings={"BUDGET_SPARE": "0.25"}))
     outcome.wrong.clear()  # nothing can be exact about it
     more = []
     if outcome.status.status != "failed" or "Word it differently" not in outcome.status.message:
@@ -123,7 +124,8 @@ def _default_spare(bench: Bench, options: Options) -> Iterator[tuple[Outcome, li
     if more:
         return
     resumed = bench.go_on(first, Wishes(more_calls=40 * posts), bad)
-    yield resumed, not_asked_again(resumed.requests)
+    # What the limit's end cut off was never stored: it is asked again as it was.
+    yield resumed, not_asked_again(resumed.requests[len(first.requests) :])
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ class Asked:
     complaint: str
     room: int
     outcome: str
+    for_painters: bool
+    """Every field asked for is in English whatever the world's language: nothing to write in a wrong one."""
 
 
 def asked(request: RecordedRequest) -> Asked:
@@ -36,7 +38,10 @@ def asked(request: RecordedRequest) -> Asked:
     complaint = parts.pop() if parts and parts[-1].startswith(COMPLAINT) else ""
     config = body.get("generationConfig")
     room = (config.get("maxOutputTokens") or config.get("max_output_tokens")) if isinstance(config, dict) else 0
-    return Asked(tuple(parts), complaint, int(str(room)), request.outcome)
+    schema = (config.get("responseJsonSchema") or config.get("response_json_schema")) if isinstance(config, dict) else {}
+    fields = schema.get("properties") if isinstance(schema, dict) else {}
+    for_painters = isinstance(fields, dict) and all(name.endswith("_prompt") for name in fields)
+    return Asked(tuple(parts), complaint, int(str(room)), request.outcome, for_painters)
 
 
 def not_asked_again(requests: Sequence[RecordedRequest]) -> list[str]:
@@ -45,7 +50,9 @@ def not_asked_again(requests: Sequence[RecordedRequest]) -> list[str]:
     wrong = []
     for place, one in enumerate(all_asked):
         later = [other for other in all_asked[place + 1 :] if other.item == one.item]
-        if one.outcome in SPOILED and not any(other.complaint for other in later):
+        harmless = one.outcome == "wrong_language" and one.for_painters
+        anew = bool(one.complaint and later)  # the last answer of an attempt: the next attempt begins without complaints
+        if one.outcome in SPOILED and not harmless and not anew and not any(other.complaint for other in later):
             wrong.append(f"{one.outcome}: not asked again with what was wrong: {one.item[-1][:60]!r}")
         if one.outcome == "truncated_json" and not any(other.room > one.room for other in later):
             wrong.append(f"cut short: not asked again with more room: {one.item[-1][:60]!r}")

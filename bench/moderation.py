@@ -13,10 +13,22 @@ from dataclasses import dataclass, field
 from bench.exact import PLATFORM_DATABASE
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.content import languages
-from generia_assets.content.documents import Character, CharacterAvatar, Post, PostBrief, PostImage, WorldDescription, WorldImages
+from generia_assets.content.documents import (
+    Character,
+    CharacterAvatar,
+    CharacterBrief,
+    Post,
+    PostBrief,
+    PostImage,
+    WorldDescription,
+    WorldImages,
+    character_index,
+)
 from generia_assets.content.pictures import milder_prompts
 from generia_assets.durable.collections import HISTORY
+from generia_assets.durable.items import batch_key
 from generia_assets.tasks.kinds import TaskType
+from generia_assets.tasks.ladders import MOST_REFUSALS
 from resources.document_store import DocumentStore, DocumentT
 from resources.mongo import MongoDatabase
 
@@ -30,6 +42,7 @@ class Refusals:
     deleted_posts: int = 0
     softened_posts: int = 0
     softened_people: int = 0
+    drawn_people: int = 0
     milder_pictures: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -58,6 +71,11 @@ def refusals(database: MongoDatabase, world_id: str, *, language: str) -> Refusa
         found.softened_people += bool(person.moderation)
         if bool(times) != bool(person.moderation):
             found.wrong.append(f"character {person.key} was refused {times} times and is marked {person.moderation!r}")
+    for brief in documents("character_briefs", CharacterBrief):
+        times = refused[TaskType.GENERATE_CHARACTER_BATCH, batch_key(character_index(brief.key)), "llm"]
+        found.drawn_people += bool(brief.moderation)
+        if brief.moderation and times < MOST_REFUSALS:
+            found.wrong.append(f"concept {brief.key} was refused {times} times and is marked {brief.moderation!r}")
     for idea in documents("post_briefs", PostBrief):
         if idea.moderation and not refused[TaskType.GENERATE_POST_BATCH, f"{idea.character}-b000", "llm"]:
             found.wrong.append(f"idea {idea.key} is marked {idea.moderation!r} and nothing was refused")

@@ -20,6 +20,7 @@ from bench.ceiling import CEILING, measure
 from bench.house import ROOT, House, wait_for
 from bench.in_process import change_settings
 from bench.outage_world import World
+from generia_assets.durable.collections import STATUS
 from generia_assets.durable.generations import GENERATION_TAG
 from generia_assets.durable.status import Parked, State, WorldStatus
 from resources.breaker import BreakerState
@@ -157,7 +158,7 @@ class Cases:
         return Verdict("an outage longer than the patience", time.monotonic() - began, "parked, then taken up", complaints)
 
     def day_quota(self) -> Verdict:
-        """A used-up day's quota parks the world until the reset, and burns no attempt."""
+        """A used-up day's quota parks the world until the reset, when it is taken up and not before, and burns no attempt."""
         world = self._world()
         self._house.gemini.set_faults(requests_per_day=6, day=4.0)
         began = time.monotonic()
@@ -165,7 +166,13 @@ class Cases:
         made = world.end(seconds=END_SECONDS)
         complaints = self._parked(world, made.success, "429")
         refused = self._house.gemini.stats().by_outcome.get("quota_day", 0)
-        self._house.gemini.set_faults(requests_per_day=None)  # the reset
+        until = world.status.parked.until if world.status.parked else None
+        if until is None or not timedelta(0) < until - datetime.now(UTC) <= timedelta(days=1):
+            complaints.append(f"it is parked until {until}")
+        elif self._abandoned(world) is not None:
+            complaints.append("the watchdog would take it up before the reset")
+        self._house.gemini.set_faults(requests_per_day=None)  # the reset, and its hour
+        self._database[STATUS].update_one({"_id": world.order.world_id}, {"$set": {"parked.until": datetime.now(UTC)}})
         complaints += self._taken_up(world)
         return Verdict("429: the day's quota", time.monotonic() - began, f"parked after {refused} refusals", complaints)
 
@@ -271,7 +278,7 @@ class Cases:
 
     def _abandoned(self, world: World) -> WorldStatus | None:
         """The world as the watchdog finds it."""
-        found = abandoned(self._database, lease_seconds=2.0, outage_retry_seconds=0.1)
+        found = abandoned(self._database, lease_seconds=2.0, outage_retry_seconds=0.0)
         return next((status for status in found if status.world_id == world.order.world_id), None)
 
     def _paced(self, name: str, faults: Mapping[str, float], *outcomes: str) -> Verdict:

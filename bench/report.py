@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
+PIPED_WIDTH = 132
+"""Columns of a table that no terminal shows."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -45,7 +48,8 @@ def run(name: str, description: str, harness: Callable[[Options, Console], Repor
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
     arguments = parser.parse_args()
     options = Options(quick=arguments.quick, seed=arguments.seed, json=arguments.json)
-    console = Console(stderr=options.json)
+    shown_on = sys.stderr if options.json else sys.stdout
+    console = Console(file=shown_on, width=None if shown_on.isatty() else PIPED_WIDTH)
     report = harness(options, console)
     if report.headings:
         table = Table(*map(str, report.headings), title=name)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +20,10 @@ from generia_assets.cli.main import app
 from generia_assets.settings import settings
 
 MARK = "GENERIA_TEST_MARK"
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
+"""127.0.0.1, and the same as an IPv6 address, as /proc/net/tcp writes them."""
+LISTENING = "0A"
+"""The kernel's word for a socket that listens, in /proc/net/tcp."""
 ADDRESSES = ("MONGODB_URI", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_API_VERSION", "GEMINI_API_KEY", "GEMINI_BASE_URL", "DAGSTER_HOME")
 
 
@@ -68,14 +74,26 @@ class Command:
     def processes(self) -> list[str]:
         """The command lines of all processes that carry the mark and are not dead."""
         found = []
+        for process in self._marked():
+            with suppress(OSError):  # gone meanwhile
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        return found
+
+    def listens_on(self) -> set[str]:
+        """The addresses, without ports, on which processes that carry the mark accept connections (see ``LOOPBACK``)."""
+        sockets: set[str] = set()
+        for process in self._marked():
+            with suppress(OSError):
+                sockets |= {str(handle.readlink()) for handle in (process / "fd").iterdir()}
+        rows = [row.split() for table in ("tcp", "tcp6") for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+        return {row[1].split(":")[0] for row in rows if row[3] == LISTENING and f"socket:[{row[9]}]" in sockets}
+
+    def _marked(self) -> Iterator[Path]:
         for entry in Path("/proc").iterdir():
             if entry.name.isdecimal():
-                try:
+                with suppress(OSError):  # gone meanwhile, or somebody else's
                     if f"{MARK}={self.mark}".encode() in (entry / "environ").read_bytes():
-                        found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-                except OSError:  # gone meanwhile, or somebody else's
-                    continue
-        return found
+                        yield entry
 
 
 def interrupt(process: subprocess.Popen[str], number: signal.Signals, timeout: float) -> tuple[int, str, str, float]:

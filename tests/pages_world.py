@@ -1,35 +1,27 @@
-"""Worlds for the pages' tests: documents as the io manager leaves them, with nothing generated; a browser; a server.
+"""Worlds for the pages' tests: documents as the io manager leaves them, with nothing generated.
 
-Here: a world of any size in a moment, in any language, with a person who writes what browsers must not obey.
+Here: a world of any size in a moment, in any language, with a person who writes what browsers must not obey. Not here: the server
+and the browser that show it (pages_site.py).
 """
 
 from __future__ import annotations
 
 import io
-import shutil
-import socket
-import threading
-import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-import uvicorn
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.content import documents as d
 from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE
-from generia_assets.durable.collections import STATUS, ensure_indexes
+from generia_assets.durable.collections import GENERATIONS, HISTORY, STATUS, TASKS, ensure_indexes
 from generia_assets.durable.events import LiveEvent
 from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.status import State, new_status
-from generia_assets.pages.app import Source, pages_app
+from generia_assets.tasks.kinds import TaskType
 from resources.document_store import DocumentStore, DocumentStream
 
 SCRIPT = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -45,7 +37,9 @@ class MadeUp:
     ) -> None:
         self.database = database
         self.media = media
-        self.world_id = str(uuid.uuid4())
+        # The same in every run, since a world's colours come from its id.
+        self.world_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"world {database['made_up'].count_documents({})}"))
+        database["made_up"].insert_one({"world_id": self.world_id})
         self.users, self.posts, self.language = users, posts, language
         self.word = word or "tortoise"
         ensure_indexes(database, history_ttl_days=30)
@@ -81,6 +75,21 @@ class MadeUp:
     def tell(self, event: LiveEvent, **values: object) -> None:
         """An event with the change of the status record that it tells about, as the pipeline commits them."""
         assert change_and_tell(self.database, {"_id": self.world_id}, {**values, "updated_at": datetime.now(UTC)}, event)
+
+    def trace(self, key: str) -> None:
+        """Write down how a post came about: an answer that was of use after one that was not, and a failure at the end."""
+        task = {"_id": f"{self.world_id}:{key}", "world_id": self.world_id, "generation": f"{self.world_id}:1"}
+        now = datetime.now(UTC)
+        self.database[GENERATIONS].insert_one({"_id": task["generation"], "world_id": self.world_id, "started_at": now})
+        told = {"type": TaskType.GENERATE_POST.value, "key": key, "attempt_count": 2, "created_at": now, "updated_at": now}
+        self.database[TASKS].insert_one({**task, **told, "status": State.FAILED.value, "error": "The platform refused it."})
+        for outcome, error in (("invalid_output", "An answer without its end."), ("ok", None)):
+            request = {"_id": f"{task['_id']}:{outcome}", "task_id": task["_id"], "world_id": self.world_id, "created_at": now}
+            call = {"api_type": "llm", "request_type": "post", "outcome": outcome, "error": error, "duration_ms": 1200}
+            data = {"request_data": {"model": "gemini", "system": SCRIPT}, "response_data": {"text": SCRIPT}}
+            self.database[HISTORY].insert_one(
+                {**request, **call, **data, "tokens": {"prompt": 900, "output": 90}, "cost_usd": 0.01}
+            )
 
     def post_key(self, index: int) -> str:
         return d.post_key(d.character_key(index % self.users), index // self.users)
@@ -186,65 +195,3 @@ class MadeUp:
         Image.new("RGB", size, (120, 90, 160)).save(data, "PNG")
         path.write_bytes(data.getvalue())
         return d.Media(media_id="one", url=f"media/{self.world_id}/{folder}/one.png", prompt="ink", width=size[0], height=size[1])
-
-
-@contextmanager
-def serving(uri: str, database: str, media: Path, *, port: int = 0) -> Iterator[str]:
-    """The pages' server on a free port (or this one), on a thread of its own; gives its address."""
-    listener = socket.create_server(("127.0.0.1", port))
-    server: uvicorn.Server
-    app = pages_app(Source(uri, database, media), closing=lambda: server.should_exit)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=5))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        deadline = time.monotonic() + 10
-        while not server.started:
-            assert thread.is_alive() and time.monotonic() < deadline, "the pages' server did not start"
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
-        assert not thread.is_alive(), "the pages' server did not end"
-
-
-def chromium_path() -> str:
-    """Debian's Chromium; a test that needs it is skipped where there is none."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no chromium on PATH: apt-get install chromium")
-    return found
-
-
-@contextmanager
-def a_browser() -> Iterator[Browser]:
-    """A Chromium without a window."""
-    path = chromium_path()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        try:
-            yield browser
-        finally:
-            browser.close()
-
-
-@contextmanager
-def a_page(browser: Browser, *, width: int = 1280, scheme: str = "light") -> Iterator[Page]:
-    """A page whose console must stay free of errors, and which asks nobody but the pages' own server."""
-    context: BrowserContext = browser.new_context(
-        viewport={"width": width, "height": 900},
-        color_scheme=scheme,
-        reduced_motion="reduce",  # type: ignore[arg-type]
-    )
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("response", lambda answer: complaints.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None)
-    try:
-        yield page
-        assert complaints == []
-    finally:
-        context.close()

@@ -5,6 +5,7 @@ order of the work is the conductor's; the lineage between the seven is declared 
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from generia_assets.assets.forms import ContentConfig
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import RERUN_PART
 from generia_assets.assets.materialized import ASSETS, CONTENT, Materialized, results, with_the_rest
-from generia_assets.assets.run_log import people_lines
+from generia_assets.assets.run_log import tell_people
 from generia_assets.assets.runs import assignment_of, selected_assets, selected_types, works_last
 from generia_assets.assets.selection import Selection
 from generia_assets.assets.tables import ROWS
@@ -75,7 +76,9 @@ def world_content(
     """Make what is selected, streaming; then hand each asset's documents to the io manager."""
     world_id, store = context.partition_key, documents.store
     del config  # read with the run's own configuration (runs.py), since an earlier step may be the one that takes the world
-    with generator.world(context, assignment_of(context, generator), last=works_last(context)) as worker:
+    assignment = assignment_of(context, generator)
+    with ExitStack() as at_the_end, generator.world(context, assignment, last=works_last(context)) as worker:
+        at_the_end.callback(_tell_of_people, context, store, worker)
 
         async def make(session: WorldSession) -> None:
             selection = Selection(selected_types(context), frozenset(session.generation.keys))
@@ -84,8 +87,6 @@ def world_content(
             await session.finishing()
 
         worker.run(make)
-        for line in store.patiently(lambda: list(people_lines(store.database, world_id, worker.taken.generation.id))):
-            context.log.info(line)
         selected = {key.path[-1] for key in context.selected_asset_keys}
         for name in selected_assets(context):
             if name in selected:
@@ -98,6 +99,12 @@ def world_content(
         for check in ALL:
             if check.asset in made:
                 check.report(context, world)
+
+
+def _tell_of_people(context: dg.AssetExecutionContext, store: DocumentStore, worker: Worker) -> None:
+    """However it ended, and when the world has been told: nobody waits for this any more."""
+    if worker.session is not None:
+        tell_people(context.log, store.database, context.partition_key, worker.session.generation.id)
 
 
 def _recounted(store: DocumentStore, world_id: str) -> Change:

@@ -1,7 +1,8 @@
 """What all nine assets have in common: group, owner, kinds, code version, where their documents lie.
 
 Here: one function that describes an asset, so that the nine agree. A code version is the fingerprint of what decides an asset's
-content: its task's code, and the prompts and data it is asked with; a changed prompt shows in the UI as a changed code version.
+content: its task's code, and the prompts and data it is asked with (``MADE_WITH``); a changed prompt shows in the UI as a changed
+code version of the assets that are asked for with it, and of no others.
 """
 
 from __future__ import annotations
@@ -53,6 +54,29 @@ KINDS: Mapping[str, set[str]] = {
     name: {"python", "mongodb"} | ({"gemini"} if name not in ("world_request", "character_avatars", "post_images") else set())
     for name in ASSETS
 }
+_EVERY_REQUEST = ("prompts/system.j2", "data/languages.yaml", "data/banlist/*.yaml")
+_OF_A_WORLD = (*_EVERY_REQUEST, "prompts/world.j2")
+_AXES, _RELATIONS, _POSTS = "data/axes.yaml", "data/relations.yaml", "data/posts.yaml"
+_OF_A_PERSON = (*_OF_A_WORLD, "prompts/_person.j2", _AXES, _RELATIONS, _POSTS)
+_PICTURE = (*_OF_A_WORLD, "prompts/picture.j2", "prompts/refine_picture.j2")
+
+MADE_WITH: Mapping[str, tuple[str, ...]] = {
+    "world_request": ("data/languages.yaml",),
+    "world_description": (*_EVERY_REQUEST, "prompts/world_description.j2", "prompts/complaints.j2"),
+    "world_images": (*_OF_A_WORLD, "prompts/world_images.j2", "prompts/picture.j2"),
+    "character_briefs": (
+        *_OF_A_WORLD,
+        *(f"prompts/{name}.j2" for name in ("character_batch", "another_self", "complaints")),
+        _AXES,
+        _RELATIONS,
+    ),
+    "characters": (*_OF_A_WORLD, "prompts/character.j2", "prompts/complaints.j2", _RELATIONS),
+    "character_avatars": _PICTURE,
+    "post_briefs": (*_OF_A_PERSON, "prompts/post_batch.j2", "prompts/complaints.j2"),
+    "posts": (*_OF_A_PERSON, "prompts/post.j2", "prompts/picture.j2"),
+    "post_images": _PICTURE,
+}
+"""The templates and data each asset is made with, below content/; tests/unit/test_code_versions.py holds it to what is read."""
 _CONTENT = Path(inspect.getfile(content)).parent
 
 
@@ -63,10 +87,11 @@ def storage_metadata(name: str) -> dict[str, object]:
 
 
 @cache
-def code_version(name: str) -> str:
-    """Fingerprint of the asset's task, and of all prompts and data."""
+def code_version(name: str, content_folder: Path = _CONTENT) -> str:
+    """Fingerprint of the asset's task, and of the prompts and data it is made with."""
     digest = hashlib.sha256()
     task = inspect.getfile(import_module(f"generia_assets.tasks.{ASSETS[name].task_type.value}"))
-    for path in [Path(task), *sorted(path for path in _CONTENT.rglob("*") if path.suffix in {".j2", ".yaml", ".txt"})]:
+    made_with = sorted({path for pattern in MADE_WITH[name] for path in content_folder.glob(pattern)})
+    for path in [Path(task), *made_with]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]

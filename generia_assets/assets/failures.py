@@ -18,13 +18,13 @@ from generia_assets.durable.ownership import WorldTakenError
 from generia_assets.durable.resuming import STOPPED_MESSAGE
 from generia_assets.durable.session import TooManyTakeoversError
 from generia_assets.durable.status import Parked
-from generia_assets.tasks.init_world_creation import WorldRequestError
+from generia_assets.tasks.kinds import UnfitTaskError
 from resources.mongo import MongoUnavailableError, is_outage
 from resources.outcomes import BudgetExhaustedError, FatalCallError, LostWorldError, PatienceExhaustedError
 
 _SPEAKS_FOR_ITSELF = (
     TaskFailedError,
-    WorldRequestError,
+    UnfitTaskError,
     FatalCallError,
     MongoUnavailableError,
     WorldTakenError,
@@ -48,6 +48,9 @@ def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
             worker.say(lambda session: session.let_go("interrupted; it is taken up again by itself"))
         return
     message = str(cause) if isinstance(cause, (*_SPEAKS_FOR_ITSELF, BudgetExhaustedError)) else f"{type(cause).__name__}: {cause}"
+    if isinstance(cause, TaskFailedError) and worker.session is not None:
+        world_id = worker.session.assignment.world_id
+        message = f"{message.rstrip('.')}. To try again what failed: generia resume {world_id} --retry-failed"
     if isinstance(cause, LostWorldError):
         raise dg.Failure(str(cause), allow_retries=False) from cause
     if isinstance(cause, PatienceExhaustedError) or (is_outage(cause) and worker.session is not None):

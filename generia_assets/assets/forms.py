@@ -44,7 +44,8 @@ class WorldRequestConfig(dg.Config):
     posts: int = Field(30, description="How many posts: 0 or more, at most MAX_POSTS (1,000,000). Exactly so many are made.")
     quality: Quality = Field(
         Quality.standard,
-        description="standard; or high: every image prompt is refined by a call of its own, about twice the price.",
+        description="standard; or high: every portrait's and post's image prompt is refined by a call of its own, nearly twice the "
+        "LLM calls and about 1.4 times the price (generia quote --quality high).",
     )
     max_cost_usd: float = Field(
         0.0,

@@ -4,6 +4,7 @@ Here: which assets a job selects, and the form it opens with. All are asset jobs
 shows in the lineage, has its checks, is retried and limited like every other. (A job with a config of its own, ``character:
 c0007`` alone, would have to be an op job that starts another run: two runs for one wish, and none of them in the asset's history
 until the second ends.) What a form says is checked before the world is touched and before any call is made (runs.py).
+The description is not among the parts: it is a step of its own, and of a run that skipped it Dagster would skip everything else.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def _job(
 world_job = _job(
     "world",
     tuple(ASSETS),
-    "Make a world: description, pictures, people, posts. One run is one world; its partition is the world's id. Sensors start it.",
+    "Make a world: description, pictures, people, posts. One run is one world; its partition is the world's id. Sensors start it. "
+    "By hand, for a world that exists: all of it again, as it was ordered.",
 )
 JOBS = [
     world_job,
@@ -61,7 +63,8 @@ JOBS = [
         RERUN_PART,
         CONTENT,
         "One part of a world again, for everybody: choose the world's partition and fill in `part`. What is made of that part "
-        "follows, unless `with_what_follows` is false.",
+        "follows, unless `with_what_follows` is false. Of the description everything is made: to begin there, launch job `world` "
+        "for the partition as it is (the old order stands); the description alone: materialize `world_description`.",
         {"world_content": {"part": "", "with_what_follows": True}},
     ),
     _job(

@@ -2,11 +2,12 @@
 
 Here: the lines. Dagster stores each line of ``context.log`` as an event for ever, so there is one for each person (attempts, calls,
 tokens, cost, what failed) up to ``MOST_LINES``, those first for whom something failed. Each single task's line goes to the run's
-compute log (stdout and stderr on the run's page) and not here: durable/journal.py.
+compute log (stdout and stderr on the run's page) and not here: durable/journal.py. A run that fails has its lines, too.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,18 +47,33 @@ def people_lines(database: MongoDatabase, world_id: str, generation: str) -> Ite
     for person in shown:
         yield _line(person, spent.get(person["_id"], {}))
     if (more := _count(database, world_id, generation) - len(shown)) > 0:
-        yield f"{more} more people without failures: generia stats {world_id}; each task is in stderr"
+        well = "" if shown[-1]["failed"] else " without failures"
+        yield f"{more} more people{well}: generia stats {world_id}; each task is in stderr"
+
+
+def tell_people(log: logging.Logger, database: MongoDatabase, world_id: str, generation: str) -> None:
+    """Write everybody's line, as far as the run came; where they cannot be had, a warning that says so.
+
+    Never raises: what is told of a run must not decide how it ends, nor hide how it did.
+    """
+    try:
+        for line in people_lines(database, world_id, generation):
+            log.info(line)
+    except Exception as error:  # noqa: BLE001
+        log.warning(f"The people's lines are missing ({type(error).__name__}); generia stats {world_id} tells what they took")
 
 
 def _tasks_by_person(world_id: str, generation: str) -> list[MongoDocument]:
     failed = {"$cond": [{"$eq": ["$status", State.FAILED.value]}, 1, 0]}
+    done = {"$cond": [{"$eq": ["$status", State.COMPLETED.value]}, 1, 0]}
     return [
         {"$match": {"world_id": world_id, "generation": generation, "type": {"$in": _OF_PEOPLE}}},
         {
             "$group": {
                 "_id": {"person": _PERSON, "type": "$type"},
                 "tasks": {"$sum": 1},
-                "attempts": {"$sum": "$attempt_count"},
+                "again": {"$sum": {"$max": [0, {"$subtract": ["$attempt_count", 1]}]}},
+                "done": {"$sum": done},
                 "failed": {"$sum": failed},
                 "error": {"$max": {"$cond": [{"$eq": ["$status", State.FAILED.value]}, "$error", None]}},
                 "username": {"$max": "$result.username"},
@@ -66,7 +82,9 @@ def _tasks_by_person(world_id: str, generation: str) -> list[MongoDocument]:
         {
             "$group": {
                 "_id": "$_id.person",
-                "kinds": {"$push": {"type": "$_id.type", "tasks": "$tasks", "attempts": "$attempts", "failed": "$failed"}},
+                "kinds": {
+                    "$push": {"type": "$_id.type", "tasks": "$tasks", "done": "$done", "failed": "$failed", "again": "$again"}
+                },
                 "failed": {"$sum": "$failed"},
                 "error": {"$max": "$error"},
                 "username": {"$max": "$username"},
@@ -107,6 +125,8 @@ def _line(person: dict[str, Any], spent: dict[str, Any]) -> str:
 
 
 def _kind(kind: dict[str, Any]) -> str:
-    done, again = kind["tasks"] - kind["failed"], kind["attempts"] - kind["tasks"]
     failed = f", {kind['failed']} failed" if kind["failed"] else ""
-    return f"{kind['type']} {done} done{failed}" + (f" ({again} attempts more)" if again > 0 else "")
+    left = kind["tasks"] - kind["done"] - kind["failed"]  # a run that failed leaves some
+    unfinished = f", {left} unfinished" if left else ""
+    again = f" ({kind['again']} attempts more)" if kind["again"] else ""
+    return f"{kind['type']} {kind['done']} done{failed}{unfinished}{again}"

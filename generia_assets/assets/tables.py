@@ -65,7 +65,7 @@ def _rows(document: Document) -> Iterable[Row]:
             yield {"picture": "icon", **_media(document.icon)}
         case CharacterBrief():
             who: Row = {"key": document.key, "username": f"@{document.username}", "name": document.display_name}
-            yield {**who, "posts": document.posts_count, "concept": document.concept}
+            yield {**who, "posts": document.posts_count, "concept": document.concept, "moderation": document.moderation}
         case Character():
             knows = ", ".join(f"@{tie.username} ({tie.relationship_type})" for tie in document.relationships) or "nobody"
             who = {"key": document.key, "username": f"@{document.username}", "name": document.display_name}
@@ -74,7 +74,8 @@ def _rows(document: Document) -> Iterable[Row]:
             yield {"key": document.key, "username": f"@{document.username}", **_media(document.avatar)}
         case PostBrief():
             occasion: Row = {"when": document.moment, "form": document.form, "event": document.event}
-            yield {"key": document.key, "username": f"@{document.username}", "idea": document.idea, **occasion}
+            had: Row = {"idea": document.idea, "moderation": document.moderation}
+            yield {"key": document.key, "username": f"@{document.username}", **had, **occasion}
         case Post():
             mentions = " ".join(f"@{name}" for name in document.mentions)
             told: Row = {"content": document.content, "when": document.moment, "mood": document.mood, "mentions": mentions}

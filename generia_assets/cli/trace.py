@@ -73,10 +73,10 @@ Full = Annotated[bool, typer.Option("--full", help="Whole prompts and answers, i
 _MADE = {
     StepName.ORDER: ("user_prompt",),
     StepName.DESCRIPTION: ("name", "description_short", "visual_style"),
-    StepName.CONCEPT: ("display_name", "username", "concept"),
+    StepName.CONCEPT: ("display_name", "username", "concept", "moderation"),
     StepName.CHARACTER: ("display_name", "username", "bio", "personality", "speaking_style", "moderation"),
     StepName.AVATAR: ("avatar",),
-    StepName.IDEA: ("moment", "idea", "form", "event", "mentions"),
+    StepName.IDEA: ("moment", "idea", "form", "event", "mentions", "moderation"),
     StepName.POST: ("content", "hashtags", "mood", "context", "image_prompt", "deleted_reason"),
     StepName.PICTURE: ("image", "post_id"),
 }

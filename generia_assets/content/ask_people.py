@@ -51,7 +51,7 @@ class _ToldPerson:
 
 
 def _told_person(
-    request: WorldRequest, world: WorldDescription, first: int, number: int, known: Mapping[int, CharacterBrief]
+    request: WorldRequest, world: WorldDescription, first: int, number: int, known: Mapping[int, CharacterBrief], *, mild: bool
 ) -> _ToldPerson:
     index = first + number - 1
 
@@ -67,7 +67,9 @@ def _told_person(
         number=number,
         axes=axes.character_axes(request.seed, index),
         posts=shares(request.seed, request.users_count, request.posts_count)[index],
-        ties=tuple(_ToldTie(whom(tie.index), tie.relation, social.between_words(tie, world)) for tie in ties),
+        ties=tuple(
+            _ToldTie(whom(tie.index), tie.relation, tie.between if mild else social.between_words(tie, world)) for tie in ties
+        ),
     )
 
 
@@ -79,10 +81,12 @@ def character_batch(
     numbers: Sequence[int],
     roster: Roster,
     made: Sequence[CharacterBrief] = (),
+    mild: bool = False,
 ) -> Prompt:
     """Asks for the concepts of these ``numbers`` of a batch, counted from 1; number 1 is the character with index ``first``.
 
-    ``roster`` are the people of earlier batches, ``made`` those of this batch that an earlier answer gave.
+    ``roster`` are the people of earlier batches, ``made`` those of this batch that an earlier answer gave. ``mild`` leaves out the
+    user's sentence and what happened in the world, for when these are what is refused.
     """
     known = {character_index(brief.key): brief for brief in (*roster.latest, *made)}
     existing = roster.count + len(made)
@@ -99,7 +103,8 @@ def character_batch(
             ),
             ranges=(("people.number", min(numbers), max(numbers)),),
         ),
-        wanted=[_told_person(request, world, first, number, known) for number in numbers],
+        in_short=mild,
+        wanted=[_told_person(request, world, first, number, known, mild=mild) for number in numbers],
         total=request.users_count,
         existing=existing,
         to_come=max(0, request.users_count - existing - len(numbers)),
@@ -116,8 +121,13 @@ def another_self(
     former: CharacterBrief,
     others: Sequence[CharacterBrief],
     acquaintances: Sequence[Acquaintance],
+    *,
+    mild: bool = False,
 ) -> Prompt:
-    """Asks for another concept under the name of ``former``; ``others`` are told in full, so that it is like none of them."""
+    """Asks for another concept under the name of ``former``; ``others`` are told in full, so that it is like none of them.
+
+    ``mild`` tells all of them in one line, and the world in short, for when these are what is refused.
+    """
     index = character_index(former.key)
     return ask(
         request,
@@ -127,6 +137,8 @@ def another_self(
         _ROOM_BATCH + _ROOM_PERSON,
         Shape(items=(("considered", IDEAS_WEIGHED, IDEAS_WEIGHED),)),
         template="another_self",
+        in_short=mild,
+        mild=mild,
         former=former,
         others=others,
         axes=axes.character_axes(request.seed, index, former.selves + 1),

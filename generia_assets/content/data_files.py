@@ -92,6 +92,7 @@ class Language(_File):
     letters: str = ""
     words: tuple[str, ...] = ()
     deleted: str = Field(description="text of a post that was refused by moderation twice")
+    untold: str = Field(description="what readers are told of a person of whom moderation refused everything")
 
 
 class Languages(_File):

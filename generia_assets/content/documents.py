@@ -176,6 +176,7 @@ class CharacterBrief(Document):
     axes: dict[str, str] = Field(default_factory=dict, description="what the program drew for this character")
     posts_count: int = Field(ge=0)
     selves: int = Field(default=0, ge=0, description="how often this person was made anew, as somebody else under the same name")
+    moderation: str = Field(default="", description="why the program and not the model invented this person, or ''")
 
 
 class Relationship(BaseModel):

@@ -6,6 +6,7 @@ Here: what the program can tell without a model. Not here: the list itself (data
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cache
 
 from generia_assets.content import data_files
@@ -34,6 +35,7 @@ NATIVE_SHARE = 0.5
 PROSE = 50
 """Words from which on a text tells its language by its frequent words."""
 _FREQUENT_SHARE = 0.1
+_PLAIN_WORDS = 3
 
 
 def script_share(text: str, script: str) -> float:
@@ -45,24 +47,56 @@ def script_share(text: str, script: str) -> float:
     return (counts[script] + sum(counts[name] for name in _ALSO.get(script, ()))) / total
 
 
+@dataclass(frozen=True)
+class _Clues:
+    """How much in a sentence speaks for a language: its frequent words and its telling letters, each counted once."""
+
+    language: Language
+    words: int
+    letters: int
+
+    @property
+    def evidence(self) -> int:
+        return self.words + 3 * self.letters
+
+
+def _clues(text: str) -> list[_Clues]:
+    """What speaks for each language of the text's script, in the file's order; nothing for a text without letters."""
+    shares = {script: len(pattern.findall(text)) for script, pattern in _LETTERS.items()}
+    if not any(shares.values()):
+        return []
+    # A sentence with any kana is Japanese however many Chinese characters it has.
+    script = "Kana" if shares["Kana"] else max(shares, key=lambda name: shares[name])
+    folded = text.casefold()
+    words = set(re.findall(r"\w+", folded))
+    return [
+        _Clues(language, sum(word in words for word in language.words), sum(letter in folded for letter in language.letters))
+        for language in data_files.languages()
+        if language.script == script
+    ]
+
+
 def guess(text: str) -> Language | None:
     """The language a sentence is probably in, by script, telling letters and frequent words; None when its script is unknown.
 
     Only a guess to be told to the model, whose own word counts (``WorldDraft.language``).
     """
-    shares = {script: len(pattern.findall(text)) for script, pattern in _LETTERS.items()}
-    if not any(shares.values()):
-        return None
-    # A sentence with any kana is Japanese however many Chinese characters it has.
-    script = "Kana" if shares["Kana"] else max(shares, key=lambda name: shares[name])
-    folded = text.casefold()
-    words = set(re.findall(r"\w+", folded))
-
-    def evidence(language: Language) -> int:
-        return 3 * sum(letter in folded for letter in language.letters) + sum(word in words for word in language.words)
-
     # max keeps the first of equals: the file's order decides when nothing tells.
-    return max((language for language in data_files.languages() if language.script == script), key=evidence, default=None)
+    likely = max(_clues(text), key=lambda clues: clues.evidence, default=None)
+    return likely.language if likely else None
+
+
+def plainly(text: str) -> Language | None:
+    """The language a sentence is plainly in: three of its frequent words (two and a telling letter), twice any other's evidence.
+
+    None in doubt. A language the program does not know may be taken for a neighbour of it.
+    """
+    clues = sorted(_clues(text), key=lambda clues: clues.evidence, reverse=True)
+    if len(clues) < 2:
+        return clues[0].language if clues else None
+    likely, next_one = clues[:2]
+    enough = likely.words >= _PLAIN_WORDS or (likely.words == _PLAIN_WORDS - 1 and likely.letters > 0)
+    return likely.language if enough and likely.evidence >= 2 * next_one.evidence else None
 
 
 @cache
@@ -97,6 +131,17 @@ def in_doubt(named: str, sentence: str) -> str:
     return seems.name if seems and script and script != seems.script else ""
 
 
+def asked_in_another(named: str, sentence: str) -> str:
+    """The language a user's sentence is plainly in, where that is not the one ``named`` for it; '' in doubt, and for unknown ones.
+
+    As with ``in_doubt`` both may be right: *a village in Spain, all in Spanish please*.
+    """
+    if doubt := in_doubt(named, sentence):
+        return doubt
+    known, plain = find(named), plainly(sentence)
+    return plain.name if known and plain and plain.name != known.name else ""
+
+
 def foreign(text: str, language: str) -> str:
     """The language of the same script that a longer text is plainly in instead of this one; '' in doubt, and for unknown ones.
 
@@ -124,3 +169,9 @@ def deleted_post(language: str) -> str:
     """What stands in place of a post that moderation refused twice, in this language or in English."""
     known = find(language) or data_files.languages()[0]
     return known.deleted
+
+
+def untold_person(language: str) -> str:
+    """What readers are told of a person of whom moderation refused everything, in this language or in English."""
+    known = find(language) or data_files.languages()[0]
+    return known.untold

@@ -78,6 +78,12 @@ def told_world(request: WorldRequest, world: WorldDescription) -> str:
     )
 
 
+@lru_cache(maxsize=64)
+def world_in_short(request: WorldRequest, world: WorldDescription) -> str:
+    """The world without the user's sentence and without all that happens in it, for a request that moderation refused with them."""
+    return render("world_in_short", fence=Fence.of(request.seed), world=world)
+
+
 def ask(
     request: WorldRequest,
     world: WorldDescription,
@@ -87,17 +93,19 @@ def ask(
     shape: Shape = AS_IT_IS,
     *,
     template: str = "",
+    in_short: bool = False,
     **values: object,
 ) -> Prompt:
     """A request to the model about a described world.
 
-    ``room`` in output tokens; ``template`` where it is not named like the request type; ``values`` go into it, beside the world and
-    the world's fence. The item begins with its instructions, the same for all requests of a type, and ends with its data.
+    ``room`` in output tokens; ``template`` where it is not named like the request type; ``in_short``: see ``world_in_short``;
+    ``values`` go into the template, beside the world and the world's fence. The item begins with its instructions, the same for all
+    requests of a type, and ends with its data.
     """
     return Prompt(
         request_type=request_type,
         system=known_system(request, world),
-        world=told_world(request, world),
+        world=world_in_short(request, world) if in_short else told_world(request, world),
         item=render(template or request_type, fence=Fence.of(request.seed), world=world, **values),
         schema=schema_of(draft, shape),
         max_output_tokens=room,

@@ -221,7 +221,10 @@ class Journal:
             if found["status"] == State.FAILED.value:
                 given_up = self._given_up(task)
                 self._commits.enqueue(Change(values=given_up, events=self._stages.news()))
-                raise TaskFailedError(task.task_type, parameters.key, found["attempt_count"], found["error"] or "")
+                error = found["error"] or ""
+                if found["attempt_count"] < task.level.attempts:  # given up before its last attempt: another one could not help
+                    raise UnfitTaskError(error)
+                raise TaskFailedError(task.task_type, parameters.key, found["attempt_count"], error)
             if found["worker_id"] == fence.run_id and found["epoch"] == fence.epoch:  # our claim, its answer lost in an outage
                 return _Claim(task_id, found["attempt_count"], resumed=True)
             raise LostWorldError(f"task {task_id} is held by run {found['worker_id']}, a later owner of world {fence.world_id}")

@@ -16,6 +16,8 @@ from generia_assets.content.documents import Acquaintance, CharacterBrief, World
 from generia_assets.content.drafts import AnotherSelfDraft, in_language
 from generia_assets.content.likeness import NEAR_DUPLICATE, likeness
 from generia_assets.content.rendering import complaint
+from generia_assets.content.stand_ins import told_by_lot
+from generia_assets.tasks.ladders import MILD_AFTER, MOST_REFUSALS
 from generia_assets.tasks.tools import Tools
 from resources.outcomes import InvalidAnswerError, RefusedError
 
@@ -37,26 +39,30 @@ class Former:
 async def another_self(tools: Tools, request: WorldRequest, world: WorldDescription, former: Former) -> CharacterBrief:
     """The concept of somebody else with the same key, name and share of the posts.
 
-    Raises InvalidAnswerError when ``MOST_ANSWERS`` answers were refused, or told the former person or another one again.
+    Refused: asked for a different one, then without what may be the cause; refused ``MOST_REFUSALS`` times, it is who was drawn.
+    Raises InvalidAnswerError when ``MOST_ANSWERS`` answers told the former person or another one again.
     """
     brief = former.brief
+    selves = brief.selves + 1
+    axes = character_axes(request.seed, character_index(brief.key), selves)
     draft_class = in_language(AnotherSelfDraft, world.user_preferences.language)
     complaints: list[str] = []
     refusals = 0
     for _ in range(MOST_ANSWERS):
-        prompt = ask_people.another_self(request, world, brief, former.others, former.acquaintances)
+        mild = refusals >= MILD_AFTER
+        prompt = ask_people.another_self(request, world, brief, former.others, former.acquaintances, mild=mild)
         try:
             draft = await tools.writer.write(prompt.with_complaints(*complaints), draft_class)
         except RefusedError as refusal:
             log.warning("another concept for %s was refused (%s); asking for a different one", brief.key, refusal.reason)
             refusals += 1
+            if refusals == MOST_REFUSALS:
+                return told_by_lot(brief, axes, refusal.reason).model_copy(update={"selves": selves})
             complaints = [complaint("refused", reason=refusal.reason, times=refusals)]
             continue
         like = next((old for old in (brief, *former.others) if likeness(draft.concept, old.concept) >= NEAR_DUPLICATE), None)
         if like is None:
-            selves = brief.selves + 1
-            axes = character_axes(request.seed, character_index(brief.key), selves)
-            anew = {"concept": draft.concept, "one_line": draft.one_line, "axes": axes, "selves": selves}
+            anew = {"concept": draft.concept, "one_line": draft.one_line, "axes": axes, "selves": selves, "moderation": ""}
             return brief.model_copy(update=anew)
         complaints = [complaint("same_self", name=f"{like.display_name} (@{like.username})")]
     raise InvalidAnswerError(f"{MOST_ANSWERS} answers gave no other self for {brief.key}; the last problem: {' '.join(complaints)}")

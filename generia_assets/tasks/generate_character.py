@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from generia_assets.content import ask_people, ties
+from generia_assets.content import ask_people, languages, ties
 from generia_assets.content.documents import (
     Acquaintance,
     Character,
@@ -20,7 +20,7 @@ from generia_assets.content.pictures import UNSEEN_LOOK, UNSEEN_SCENE
 from generia_assets.content.rendering import complaint
 from generia_assets.content.text import cut
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
-from generia_assets.tasks.ladders import write_down_the_ladder
+from generia_assets.tasks.ladders import bettered, write_down_the_ladder
 from generia_assets.tasks.tools import NewCharacter, Tools
 from resources.outcomes import RefusedError
 
@@ -80,14 +80,20 @@ def character_of(
     )
 
 
-def character_of_concept(brief: CharacterBrief, reason: str) -> Character:
+def _line(brief: CharacterBrief, world: WorldDescription) -> str:
+    """By which readers are told who that is; of a person who was drawn by lot there are only notes for the model."""
+    return languages.untold_person(world.user_preferences.language) if brief.moderation else brief.one_line
+
+
+def character_of_concept(brief: CharacterBrief, world: WorldDescription, reason: str) -> Character:
     """Who stands in for a person that moderation refuses to have written: the concept, which it let through, and no more."""
+    line = _line(brief, world)
     return Character(
         key=brief.key,
         username=brief.username,
         display_name=brief.display_name,
-        bio=cut(brief.one_line, BIO_LIMIT),
-        background_story=brief.concept,
+        bio=cut(line, BIO_LIMIT),
+        background_story=line if brief.moderation else brief.concept,
         personality="",
         appearance="",
         interests=(),
@@ -127,13 +133,15 @@ async def _written(
         ],
     )
     missing = [slot for slot in ask_people.relation_slots(acquaintances) if slot not in draft.relations]
+    moderation = f"asked for again in softer words, refused by moderation: {reason}" if reason else ""
     if missing and not reason:
-        draft = await tools.writer.write(ask().with_complaints(complaint("relations", names=missing)), draft_class)
+        again = ask().with_complaints(complaint("relations", names=missing))
+        draft, refusal = await bettered(tools.writer, again, draft_class, draft)
+        moderation = f"the relations that are missing were refused by moderation: {refusal}" if refusal else ""
     written = character_of(draft, brief, acquaintances)
     if len(written.relationships) < len(acquaintances):
         log.warning("%s tells %d of %d relations", brief.key, len(written.relationships), len(acquaintances))
-    softened = f"asked for again in softer words, refused by moderation: {reason}" if reason else ""
-    return written.model_copy(update={"moderation": softened})
+    return written.model_copy(update={"moderation": moderation})
 
 
 @durable_task(Level.ITEM)
@@ -149,8 +157,9 @@ async def generate_character(
 ) -> Character:
     """Write the person and create them on the platform.
 
-    Relations are with ``acquaintances`` only, one each; a missing one is asked for once more. Refused: asked more softly, then with
-    nothing but the name and one line; when that is refused too, the person is what their concept says.
+    Relations are with ``acquaintances`` only, one each; a missing one is asked for once more, and stays missing when that is
+    refused or answered badly. Refused: asked more softly, then with nothing but the name and one line; when that is refused too,
+    the person is what their concept says.
 
     ``former``: who they were under the same name; the platform's character stays the same and is changed. ``told_by``: people who
     stay as they are and tell of the former one; how they tell it now comes with the same answer (``seen_by``).
@@ -159,9 +168,9 @@ async def generate_character(
         unknown = await _written(tools, request, world, brief, acquaintances, told_by)
     except RefusedError as refusal:
         log.warning("%s was refused on every rung (%s); the profile tells the concept alone", brief.key, refusal.reason)
-        unknown = character_of_concept(brief, refusal.reason)
+        unknown = character_of_concept(brief, world, refusal.reason)
     # Where the answer says nothing of it: the one line by which others tell who that is, which fits by its nature.
-    seen_by = {other.username: unknown.seen_by.get(other.username, brief.one_line) for other in told_by}
+    seen_by = {other.username: unknown.seen_by.get(other.username, _line(brief, world)) for other in told_by}
     unknown = unknown.model_copy(update={"seen_by": seen_by})
     if former is None:
         character_id = await tools.publisher.character(as_published(unknown))

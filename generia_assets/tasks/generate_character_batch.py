@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,8 +16,10 @@ from generia_assets.content.names import Roster, username
 from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH, shares
+from generia_assets.content.stand_ins import stand_in
 from generia_assets.tasks.another_self import Former, another_self
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
+from generia_assets.tasks.ladders import MILD_AFTER, MOST_REFUSALS
 from generia_assets.tasks.tools import Tools
 from resources.outcomes import InvalidAnswerError, RefusedError
 
@@ -62,6 +65,12 @@ def _objection(number: int, draft: ConceptDraft, taken: tuple[Roster, Roster], w
     return ""
 
 
+def _counted(briefs: Sequence[CharacterBrief], request: WorldRequest, language: str) -> CharacterBriefs:
+    """The batch, with what in it is worn out."""
+    told = "\n".join(f"{brief.display_name}. {brief.concept}" for brief in briefs)
+    return CharacterBriefs(briefs=tuple(briefs), worn=tuple(banlist.trips(told, language, wished=request.user_prompt)))
+
+
 @durable_task(Level.WORLD)
 async def generate_character_batch(
     parameters: CharacterBatchParameters,
@@ -74,14 +83,13 @@ async def generate_character_batch(
     """Invent exactly the people asked for; ``roster`` knows everybody of the earlier batches.
 
     Too few are asked for again, too many cut, names that exist or are worn out and people who exist asked for again with the
-    reason. ``former``: the one person who becomes somebody else and keeps the name. Raises InvalidAnswerError when ``MOST_ANSWERS``
+    reason. Refused: asked for other people, then without what may be the cause; who is refused ``MOST_REFUSALS`` times is who was
+    drawn. ``former``: the one person who becomes somebody else and keeps the name. Raises InvalidAnswerError when ``MOST_ANSWERS``
     answers did not suffice.
     """
     language = world.user_preferences.language
     if former is not None:
-        brief = await another_self(tools, request, world, former)
-        told = f"{brief.display_name}. {brief.concept}"
-        return CharacterBriefs(briefs=(brief,), worn=tuple(banlist.trips(told, language, wished=request.user_prompt)))
+        return _counted([await another_self(tools, request, world, former)], request, language)
     posts = shares(request.seed, request.users_count, request.posts_count)
     made: dict[int, CharacterBrief] = {}
     made_names = Roster()
@@ -90,7 +98,13 @@ async def generate_character_batch(
     for answer in range(MOST_ANSWERS):
         missing = [number for number in range(1, parameters.count + 1) if number not in made]
         prompt = ask_people.character_batch(
-            request, world, first=parameters.first, numbers=missing, roster=roster, made=tuple(made.values())
+            request,
+            world,
+            first=parameters.first,
+            numbers=missing,
+            roster=roster,
+            made=tuple(made.values()),
+            mild=refusals >= MILD_AFTER,
         ).with_complaints(*complaints)
         try:
             draft = await tools.writer.write(prompt, in_language(ConceptsDraft, language))
@@ -98,6 +112,14 @@ async def generate_character_batch(
             # Which of the people was refused is not told, so all that are missing become other people.
             log.warning("concepts %s were refused (%s); asking for others", parameters.key, refusal.reason)
             refusals += 1  # told, too: the very same request would be refused again
+            if refusals == MOST_REFUSALS:
+                for number in missing:
+                    index = parameters.first + number - 1
+                    made[number] = stand_in(
+                        request, world, index, posts[index], refusal.reason, lambda *who: roster.has(*who) or made_names.has(*who)
+                    )
+                    made_names.add(made[number])
+                return _counted([made[number] for number in sorted(made)], request, language)
             complaints = [complaint("refused", reason=refusal.reason, times=refusals)]
             continue
         complaints = []
@@ -122,9 +144,7 @@ async def generate_character_batch(
             )
             made_names.add(made[number])
         if len(made) == parameters.count:
-            briefs = tuple(made[number] for number in sorted(made))
-            told = "\n".join(f"{brief.display_name}. {brief.concept}" for brief in briefs)
-            return CharacterBriefs(briefs=briefs, worn=tuple(banlist.trips(told, language, wished=request.user_prompt)))
+            return _counted([made[number] for number in sorted(made)], request, language)
         unanswered = [number for number in missing if number not in settled]
         if unanswered:
             complaints.append(complaint("missing", numbers=unanswered))

@@ -23,6 +23,7 @@ from generia_assets.content.shares import BATCH
 from generia_assets.content.storyline import Slot
 from generia_assets.content.text import cut
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
+from generia_assets.tasks.ladders import MOST_REFUSALS
 from generia_assets.tasks.tools import Tools
 from resources.outcomes import InvalidAnswerError, RefusedError
 
@@ -30,8 +31,6 @@ MOST_ANSWERS = 6
 """Answers asked for one batch before it has failed."""
 STRICT_ANSWERS = 3
 """Answers in which an idea much like another is sent back. After them only a copy is: a dull post is better than a missing one."""
-MOST_REFUSALS = 3
-"""Refusals by moderation before the plan itself becomes the ideas that are still missing."""
 
 
 class PostBatchParameters(TaskParameters):

@@ -14,8 +14,8 @@ from generia_assets.content.documents import (
 from generia_assets.content.drafts import WorldDraft, in_language
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.rendering import complaint
-from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
-from generia_assets.tasks.ladders import write_down_the_ladder
+from generia_assets.tasks.kinds import Level, TaskParameters, UnfitTaskError, durable_task
+from generia_assets.tasks.ladders import bettered, write_down_the_ladder
 from generia_assets.tasks.tools import Tools
 from resources.outcomes import RefusedError
 
@@ -40,6 +40,13 @@ PLATFORM_FIELDS = frozenset(
 """The fields of a world that the platform's pages know (contracts.md); the others are for later requests to the model."""
 MOST_DOUBTS = 2
 """Times a world in another script than its sentence's is asked about. One that the user asked for is answered the same again."""
+
+
+class RefusedSentenceError(UnfitTaskError):
+    """Moderation refuses a world of the user's sentence, as it is and told more softly. The message says what the user can do.
+
+    Its no to these very words is no accident of one answer: further attempts would only spend the calls of another wording.
+    """
 
 
 def world_of(draft: WorldDraft, request: WorldRequest) -> WorldDescription:
@@ -93,7 +100,8 @@ def _second_thoughts(draft: WorldDraft, request: WorldRequest) -> list[str]:
 async def generate_world_description(parameters: TaskParameters, tools: Tools, request: WorldRequest) -> WorldDescription:
     """Describe the world and tell the platform of it, whose pages show it at once.
 
-    Raises RefusedError, with a message for the user, when moderation refuses the sentence as it is and told more softly.
+    Doubts about a world that was let through are asked about; when that is refused or answered badly, the world stays as it is.
+    Raises RefusedSentenceError.
     """
     draft_class = in_language(WorldDraft, request.language) if request.language else WorldDraft
     doubts: list[str] = []
@@ -103,21 +111,20 @@ async def generate_world_description(parameters: TaskParameters, tools: Tools, r
 
     try:
         draft, reason = await write_down_the_ladder(tools.writer, draft_class, [rung, rung])
-        while len(doubts) < MOST_DOUBTS and not request.language:
-            seems = languages.in_doubt(draft.content_language, request.user_prompt)
-            if not seems:
-                break
-            doubts.append(complaint("language", named=languages.canonical(draft.content_language), seems=seems))
-            draft = await tools.writer.write(rung(reason), draft_class)
-        if second_thoughts := _second_thoughts(draft, request):
-            doubts += second_thoughts
-            draft = await tools.writer.write(rung(reason), draft_class)
     except RefusedError as refusal:
-        raise RefusedError(
+        raise RefusedSentenceError(
             f"The language model's moderation refuses a world of this prompt ({refusal.reason}). "
-            "Word it differently and order the world again; nothing was published.",
-            reason=refusal.reason,
+            "Word it differently and order the world again; nothing was published."
         ) from refusal
+    while len(doubts) < MOST_DOUBTS and not request.language:
+        seems = languages.in_doubt(draft.content_language, request.user_prompt)
+        if not seems:
+            break
+        doubts.append(complaint("language", named=languages.canonical(draft.content_language), seems=seems))
+        draft, _ = await bettered(tools.writer, rung(reason), draft_class, draft)
+    if second_thoughts := _second_thoughts(draft, request):
+        doubts += second_thoughts
+        draft, _ = await bettered(tools.writer, rung(reason), draft_class, draft)
     world = world_of(draft, request)
     params = world.model_dump(mode="json", include=set(PLATFORM_FIELDS))
     await tools.publisher.world_params(world.name, params, request.users_count, request.posts_count)

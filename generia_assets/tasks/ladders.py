@@ -1,6 +1,7 @@
 """Ladders: what is tried after moderation refused, rung by rung (R10).
 
-Here: climbing down. Not here: which rungs there are (each task), what a softer request says (content/prompts).
+Here: climbing down, and keeping what was let through when asking for more is refused. Not here: which rungs there are (each task),
+what a softer request says (content/prompts).
 """
 
 from __future__ import annotations
@@ -15,9 +16,14 @@ from generia_assets.content.documents import Media
 from generia_assets.content.drafts import PicturePromptDraft
 from generia_assets.content.prompt import Prompt
 from generia_assets.tasks.tools import Painter, Picture, Writer
-from resources.outcomes import RefusedError
+from resources.outcomes import InvalidAnswerError, RefusedError
 
 log = logging.getLogger(__name__)
+
+MILD_AFTER = 2
+"""Refusals by moderation after which a dialog is asked without what may be the cause, as far as it can be left out."""
+MOST_REFUSALS = 3
+"""Refusals after which the program's own plan stands for what is still missing."""
 
 DraftT = TypeVar("DraftT", bound=BaseModel)
 Rung = Callable[[str], Prompt]
@@ -38,6 +44,18 @@ async def write_down_the_ladder(writer: Writer, draft: type[DraftT], rungs: Sequ
             log.warning("%s was refused (%s); asking more softly", prompt.request_type, refusal.reason)
             reason = refusal.reason
     return await writer.write(rungs[-1](reason), draft), reason
+
+
+async def bettered(writer: Writer, prompt: Prompt, draft: type[DraftT], so_far: DraftT) -> tuple[DraftT, str]:
+    """The answer to asking again for a better draft, and ''; the draft so far when that is refused (with the reason) or unusable.
+
+    What was let through and is valid is never given up for a wish: it lacks something, and nothing else is wrong about it.
+    """
+    try:
+        return await writer.write(prompt, draft), ""
+    except (RefusedError, InvalidAnswerError) as error:
+        log.warning("%s stays as it is; asking for a better one brought nothing: %s", prompt.request_type, error)
+        return so_far, error.reason if isinstance(error, RefusedError) else ""
 
 
 async def paint_down_the_ladder(

@@ -118,6 +118,12 @@ def described_in_russian(worlds: Worlds) -> str:
     return "not written in English"
 
 
+def ordered_in_spanish(worlds: Worlds) -> str:
+    sentence = "Una ciudad donde los sueños se vuelven sólidos hasta que amanece"
+    worlds.database["world_request"].update_one({"world_id": WORLD}, {"$set": {"user_prompt": sentence}})
+    return "ordered with seems to be in Spanish, the world is in English"
+
+
 def all_in_spanish(worlds: Worlds) -> str:
     for post in worlds.documents("posts", WORLD):
         text = f"La vecina dice que el tranvía {post.key} no llega y que los niños se van con una flor."
@@ -127,6 +133,11 @@ def all_in_spanish(worlds: Worlds) -> str:
 
 def concept_alone(worlds: Worlds) -> str:
     change(worlds, "characters", "c0002", {"personality": "", "moderation": "told by the concept alone"})
+    return "c0002"
+
+
+def drawn_by_lot(worlds: Worlds) -> str:
+    change(worlds, "character_briefs", "c0002", {"moderation": "drawn by lot, the model's concepts were refused"})
     return "c0002"
 
 
@@ -178,9 +189,11 @@ FAULTS: list[tuple[str, str, str, Callable[[Worlds], str], str]] = [
     ("characters", "relations_exist", "ERROR", relation_with_nobody, "job rerun_character with character: c000"),
     ("characters", "people_in_language", "ERROR", in_russian("characters", "background_story"), "job rerun_character"),
     ("characters", "people_in_full", "WARN", concept_alone, "job rerun_character with character: c0002"),
+    ("characters", "people_in_full", "WARN", drawn_by_lot, "job rerun_character with character: c0002"),
     ("character_avatars", "avatar_pictures", "ERROR", too_small, "materialize character_avatars with keys: [c0000]"),
     ("world_images", "world_pictures", "ERROR", no_picture, "materialize world_images with keys: [world]"),
     ("world_description", "description_in_language", "ERROR", described_in_russian, "materialize world_description"),
+    ("world_description", "description_in_language", "WARN", ordered_in_spanish, "materialize world_description"),
     ("posts", "exact_posts", "ERROR", lambda w: drop(w, "posts") and f"{POSTS - 1} of {POSTS}", "Materialize posts"),
     ("posts", "distinct_posts", "WARN", lambda w: copy(w, "posts", "content"), "job rerun_post with post: c00"),
     ("posts", "mentions_exist", "ERROR", mention_of_nobody, "job rerun_post with post: c00"),

@@ -104,9 +104,38 @@ def test_a_description_that_fails_for_good_fails_world_and_run_with_its_reason(w
     status = worlds.status(world_id)
     assert (status.status, status.tasks_failed) == (State.FAILED, 1)
     assert "generate_world_description" in status.message
+    assert status.message.endswith(f"generia resume {world_id} --retry-failed")  # without it, it would be failed still
     assert status.current_stage is Stage.WORLD_DESCRIPTION
     assert {stage.name: stage.status for stage in status.stages}[Stage.WORLD_DESCRIPTION] is State.FAILED
     assert status.owner.run_id is None
+
+
+def test_a_refused_sentence_fails_the_smallest_world_with_words_for_its_user(worlds: Worlds) -> None:
+    """Both rungs of the ladder and no more, within the few calls of one person without posts; the limit of calls is never met."""
+    faults(worlds, prompt_blocked=1.0)
+    world_id, made = worlds.make("refused", users=1, posts=0)
+    assert not made.success
+    status = worlds.status(world_id)
+    assert (status.status, status.parked, status.api_calls_made_LLM) == (State.FAILED, None, 2)
+    assert "Word it differently and order the world again" in status.message
+    assert status.message in made.failure
+    again = worlds.resume(world_id)
+    assert worlds.status(world_id).message == status.message
+    assert status.message in again.failure
+
+
+def test_people_whose_concepts_are_all_refused_are_drawn_and_the_world_is_exact(worlds: Worlds) -> None:
+    """Three calls and no failed task; everybody has a name and is written, and the check names them as what they are."""
+    faults(worlds, prompt_blocked=1.0, only_matching=f"Invent {USERS} people of this world")
+    world_id, made = worlds.make("drawn")
+    assert made.success, made.failure
+    status = worlds.status(world_id)
+    assert (status.status, status.tasks_failed, status.users_created, status.posts_created) == (State.COMPLETED, 0, USERS, POSTS)
+    briefs = worlds.documents("character_briefs", world_id)
+    assert all(brief.moderation.endswith("SAFETY") for brief in briefs)
+    assert all(person.personality and not person.moderation for person in worlds.documents("characters", world_id))
+    assert {name for name, check in made.checks.items() if not check.passed} == {"people_in_full"}
+    assert made.checks["people_in_full"].metadata["wrong"].value == USERS
 
 
 def test_a_wrong_key_stops_the_world_at_once_and_its_re_execution_goes_on(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:

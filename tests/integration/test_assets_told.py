@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from generia_assets.assets.description import figures
 from generia_assets.assets.materialized import ASSETS
-from generia_assets.assets.run_log import people_lines
+from generia_assets.assets.run_log import people_lines, tell_people
 from generia_assets.assets.tables import CELL, ROWS
-from generia_assets.durable.collections import HISTORY
+from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.settings import settings
 from tests.worlds_in_process import Made, Worlds, worlds_in_process
 
 PEOPLE = 2
+OF_PEOPLE = [
+    "generate_character",
+    "generate_character_avatar",
+    "generate_post_batch",
+    "generate_post",
+    "generate_post_image",
+]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +89,33 @@ def test_what_was_spent_is_added_up_without_reading_a_prompt(worlds: Worlds, lar
     assert len(seen) == len(ASSETS) + 1
     assert sum(look["keysExamined"] for look in seen) >= database[HISTORY].count_documents({"world_id": "many-posts"})
     assert {look["docsExamined"] for look in seen} == {0}
+
+
+def test_a_run_that_fails_tells_of_everybody_as_far_as_it_came(worlds: Worlds, large: Made) -> None:
+    """A cap in dollars ends the run for that reason, and each person who was begun has a line of what is done and what is not."""
+    whole = worlds.status("many-posts")
+    cap = 0.85 * (whole.llm_cost_total + whole.image_cost_total)
+    _, made = worlds.make("capped", users=PEOPLE, posts=40, max_cost_usd=cap)
+    assert not made.success
+    assert "cost" in made.failure
+    tasks = list(worlds.database[TASKS].find({"world_id": "capped", "key": {"$regex": "^c[0-9]{4}"}, "type": {"$in": OF_PEOPLE}}))
+    told = [line for line in lines(worlds, made) if re.match(r"c[0-9]{4}[ :]", line)]
+    assert [line[:5] for line in told] == sorted({task["key"][:5] for task in tasks})
+    assert told
+    for line in told:
+        theirs = [task for task in tasks if task["key"].startswith(line[:5])]
+        for word, states in (("done", ("completed",)), ("unfinished", ("pending", "in_progress"))):
+            said = sum(int(number) for number in re.findall(rf"([0-9]+) {word}", line))
+            assert said == sum(task["status"] in states for task in theirs), line
+    assert any("unfinished" in line or "failed" in line for line in told)
+
+
+def test_without_mongodb_a_failing_run_has_a_warning_in_place_of_its_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot be told raises nothing: the failure itself stays what is told."""
+    with MongoClient[dict[str, Any]]("mongodb://127.0.0.1:1", serverSelectionTimeoutMS=100) as client:
+        tell_people(logging.getLogger("a-run"), client["nowhere"], "a-world", "a-generation")
+    assert [record.levelname for record in caplog.records if record.name == "a-run"] == ["WARNING"]
+    assert "generia stats a-world" in caplog.text
 
 
 def test_every_materialization_has_a_table_of_its_results_and_the_way_to_the_worlds_page(worlds: Worlds, large: Made) -> None:

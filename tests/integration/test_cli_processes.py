@@ -14,7 +14,7 @@ import pytest
 from pymongo import MongoClient
 
 from resources.mongo import MongoDocument
-from tests.command import Command, interrupt
+from tests.command import LOOPBACK, Command, interrupt
 
 pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(180)]
 
@@ -111,6 +111,11 @@ def generia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
         assert command.processes() == []
     finally:
         dev.kill()
+
+
+def test_nothing_listens_beyond_this_machine(generia: Command) -> None:
+    """Every server that is started (database, broker, emulator, code server, both kinds of pages) is bound to loopback."""
+    assert "0100007F" in generia.listens_on() <= LOOPBACK
 
 
 def send(generia: Command, *options: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from generia_assets.durable.collections import STEPS, TASKS
 from generia_assets.durable.journal import TaskFailedError, TaskSpec
-from generia_assets.tasks.kinds import Level, TaskParameters, TaskType
+from generia_assets.tasks.kinds import Level, TaskParameters, TaskType, UnfitTaskError
 from resources.outcomes import FatalCallError, InvalidAnswerError, LostWorldError, RefusedError
 from resources.stopping import stop
 from tests.durable_world import DurableWorld, Note, Outside, asking, durable_world
@@ -98,6 +98,19 @@ async def test_attempts_are_counted_and_end_with_the_failure_in_the_status_recor
     assert (status["tasks_failed"], status["tasks_completed"]) == (1, 0)
     (failure,) = status["failures"]
     assert failure == {"task_id": stored["_id"], "type": "generate_post", "key": ITEM.key, "error": str(problem)}
+
+
+async def test_what_can_never_succeed_is_tried_once_and_says_so_whenever_it_is_asked_for(world: DurableWorld) -> None:
+    """One attempt, one call, and the task is failed for good with the message that says what to change, in a later run, too."""
+    outside, task = Outside({"first": [UnfitTaskError("word it differently")] * 9}), asking("first", level=Level.WORLD)
+    for run_id in ("run-1", "later"):
+        run = await world.run(run_id)
+        with pytest.raises(UnfitTaskError, match=r"^word it differently$"):
+            await run.journal(outside).perform(None, task, ITEM)
+    assert len(outside.calls) == 1
+    stored = world.task(type="generate_post")
+    assert (stored["status"], stored["attempt_count"], stored["error"]) == ("failed", 1, "word it differently")
+    assert world.status["tasks_failed"] == 1
 
 
 async def test_a_task_that_succeeds_at_its_last_attempt_is_completed(world: DurableWorld) -> None:

@@ -22,7 +22,8 @@ from generia_assets.reading.feed import FeedPage, feed_page
 from generia_assets.reading.shelves import Shelves, settled
 from resources.document_store import DocumentStream
 from tests.command import Command
-from tests.pages_world import MadeUp, serving
+from tests.pages_site import serving
+from tests.pages_world import MadeUp
 
 POSTS = 120
 

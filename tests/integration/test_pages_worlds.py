@@ -10,7 +10,8 @@ from html import escape
 import pytest
 import requests
 
-from tests.pages_world import SCRIPT, serving
+from tests.pages_site import serving
+from tests.pages_world import SCRIPT
 from tests.worlds_in_process import Worlds, worlds_in_process
 
 USERS, POSTS = 2, 3

@@ -282,5 +282,5 @@ def test_all_templates_parse():
         environment().get_template(f"{name}.j2")
     assert names == {
         *("system", "world", "world_description", "world_images", "character_batch", "character", "post_batch", "post"),
-        *("_person", "refine_picture", "picture", "complaints", "another_self"),
+        *("_person", "refine_picture", "picture", "complaints", "another_self", "world_in_short"),
     }

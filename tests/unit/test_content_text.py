@@ -166,6 +166,39 @@ def test_a_language_of_another_script_than_the_sentence_is_in_doubt():
     assert languages.in_doubt("Quenya", "A town on a tortoise") == ""
 
 
+@pytest.mark.parametrize(
+    ("sentence", "language"),
+    [
+        ("A town on the back of a tortoise", "English"),
+        ("Una ciudad donde los sueños se vuelven sólidos hasta que amanece", "Spanish"),
+        ("Uma cidade onde os sonhos se tornam sólidos até o amanhecer", "Portuguese"),
+        ("Une ville où les rêves deviennent solides jusqu'à l'aube", "French"),
+        ("Eine Stadt, in der Träume bis zum Morgen fest werden", "German"),
+        ("Una città dove i sogni non si sciolgono e il pane parla con la gente", "Italian"),
+        ("Miasto, w którym sny są twarde do świtu, a chleb jest na kredyt i nikt się nie dziwi", "Polish"),
+        ("Город на спине черепахи, где никто не спит", "Russian"),
+        ("Місто, де сни та їжа до світанку стають твердими, і що з того", "Ukrainian"),
+        ("עיר על גב של צב", "Hebrew"),
+        # Too little to go by, or a language that is not in the list.
+        ("A jalapeño farm in El Niño years", None),
+        ("Un village de montagne", None),
+        ("Cyberpunk Tokyo 2077", None),
+        ("Een stad op de rug van een schildpad die niet slaapt", None),
+        ("Kota di punggung kura-kura yang tidak pernah tidur", None),
+        ("Ett samhälle på en sköldpadda", None),
+        ("12345 !!!", None),
+    ],
+)
+def test_a_sentence_is_plainly_in_a_language_or_nothing_is_said(sentence, language):
+    """Told is what several words speak for; of a name with a foreign letter, a few words, a strange language nothing is said."""
+    plain = languages.plainly(sentence)
+    assert (plain.name if plain else None) == language
+    for named in ("English", "Spanish", "Russian"):
+        asked = languages.asked_in_another(named, sentence)
+        assert asked == ("" if language in (None, named) else language) or languages.in_doubt(named, sentence)
+    assert languages.asked_in_another("Quenya", sentence) == ""
+
+
 IN_LATIN_LETTERS = {
     "Spanish": (
         "El tranvía no ha pasado desde el martes y la señora del tercero dice que es por las abejas. Fui a la parada con mi "

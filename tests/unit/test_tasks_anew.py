@@ -60,6 +60,22 @@ async def test_the_former_person_and_a_neighbour_are_not_taken_again():
         await generate_character_batch(THIRD, stubborn.tools, a_request(), a_world(), Roster(), former)
 
 
+async def test_another_self_who_is_always_refused_is_who_was_drawn_anew():
+    """The third request leaves out the former concept and the user's sentence; after it, the draw itself is the other self."""
+    request, former = a_request(), formerly()
+    bench = a_bench(refused(), refused(), refused("SPII"))
+    (brief,) = (await generate_character_batch(THIRD, bench.tools, request, a_world(), Roster(), former)).briefs
+    assert (brief.username, brief.display_name, brief.selves) == (former.brief.username, former.brief.display_name, 1)
+    assert brief.axes == character_axes(request.seed, 3, 1)
+    assert brief.axes["work"].casefold() in brief.concept.casefold()
+    assert brief.moderation.endswith("SPII")
+    last = "\n".join(bench.writer.prompts[2].parts)
+    assert not [text for text in (former.brief.concept, former.others[0].concept, request.user_prompt) if text in last]
+    again = Former(brief, former.others, ())
+    (mended,) = (await generate_character_batch(THIRD, a_bench(a_concept()).tools, request, a_world(), Roster(), again)).briefs
+    assert (mended.concept, mended.moderation) == (NEW, "")
+
+
 async def test_who_tells_of_a_refused_person_tells_their_one_line():
     """Whatever moderation leaves of a person made anew, nobody goes on telling of the former one, here and on the platform."""
     request, world = a_request(), a_world()

@@ -4,9 +4,10 @@ import pytest
 
 from generia_assets.content.axes import character_axes
 from generia_assets.content.documents import Quality
-from generia_assets.content.names import Roster
+from generia_assets.content.names import Roster, fold
 from generia_assets.content.pictures import neutral_prompt
 from generia_assets.content.shares import shares
+from generia_assets.content.stand_ins import stand_in
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
@@ -171,6 +172,18 @@ async def test_relations_with_nobody_are_dropped_and_missing_ones_asked_once():
     assert "person_2" in bench.writer.prompts[1].complaints[0]
 
 
+@pytest.mark.parametrize(("problem", "marked"), [(refused("SPII"), True), (InvalidAnswerError("not JSON"), False)], ids=type)
+async def test_a_person_who_was_let_through_outlives_the_refusal_of_a_relation(problem, marked):
+    """Asking for one more relation never costs the person; what moderation kept away is marked."""
+    request, world = a_request(), a_world()
+    known = acquaintances_of(3, request, world)
+    bench = a_bench(character_answer(1), problem)
+    person = await generate_character(THIRD, bench.tools, request, world, a_brief(3, request), known)
+    assert person.personality
+    assert [tie.username for tie in person.relationships] == [known[0].username]
+    assert person.moderation == ("the relations that are missing were refused by moderation: SPII" if marked else "")
+
+
 async def test_a_refused_person_is_told_more_softly_then_mildly():
     """First refusal: the same concept for a general audience; second: only the name and one line; it is marked."""
     request, world, brief = a_request(), a_world(), a_brief(3, a_request())
@@ -194,11 +207,51 @@ async def test_a_person_refused_on_every_rung_is_what_the_concept_says():
     assert person.character_id == "character-1"
 
 
-async def test_a_batch_refused_twice_for_one_reason_is_not_asked_the_same_again():
-    """Moderation judges the request, so that each further refusal changes it."""
+async def test_a_batch_refused_twice_is_asked_for_without_what_may_be_refused():
+    """Moderation judges the request: the last one has neither the user's sentence nor an event, and still the customs of naming."""
+    request, world = a_request(), a_world()
     bench = a_bench(refused(), refused(), people_answer(range(1, 11)))
-    await generate_character_batch(TEN, bench.tools, a_request(), a_world(), Roster())
-    assert len({prompt.parts for prompt in bench.writer.prompts}) == 3
+    made = await generate_character_batch(TEN, bench.tools, request, world, Roster())
+    assert not any(brief.moderation for brief in made.briefs)
+    first, second, third = ("\n".join(prompt.parts) for prompt in bench.writer.prompts)
+    assert len({first, second, third}) == 3
+    for told in (request.user_prompt, world.history, *(event.name for event in world.calendar)):
+        assert told in first
+        assert told in second
+        assert told not in third
+    assert world.naming.rules in third
+    assert all(value in third for value in made.briefs[3].axes.values())
+
+
+@pytest.mark.parametrize("language", ["English", "Russian"])
+async def test_whom_moderation_refuses_every_time_is_who_was_drawn(language):
+    """So many people as ever, with names of their own in the world's manner; those made before stay, the others are marked."""
+    request, world = a_request(), a_world(language)
+    taken = Roster([a_brief(0, request).model_copy(update={"display_name": world.naming.examples[0]})])
+    first = people_answer([2, 5, 9], russian=language == "Russian")
+    bench = a_bench(first, refused(), refused(), refused("SPII"))
+    made = await generate_character_batch(TEN, bench.tools, request, world, taken)
+    assert len(bench.writer.prompts) == 4
+    assert [brief.key for brief in made.briefs] == [f"c{index:04d}" for index in range(10, 20)]
+    assert [brief.posts_count for brief in made.briefs] == list(shares(request.seed, 25, 150)[10:20])
+    drawn = [brief for brief in made.briefs if brief.moderation]
+    assert [brief.key for brief in drawn] == [f"c{index:04d}" for index in (10, 12, 13, 15, 16, 17, 19)]
+    assert all(brief.moderation.endswith("SPII") for brief in drawn)
+    assert all(brief.axes["work"].casefold() in brief.concept.casefold() for brief in drawn)
+    assert len({fold(brief.display_name) for brief in made.briefs} | {fold(world.naming.examples[0])}) == 11
+    assert len({fold(brief.username) for brief in made.briefs}) == 10
+    assert all(brief.username.isascii() for brief in made.briefs)
+    assert len({brief.concept for brief in drawn}) == 7
+
+
+async def test_readers_never_see_what_was_drawn():
+    """Of a person drawn by lot whom moderation refuses to have written, too, the profile says nothing, in the world's language."""
+    request, world = a_request(RUSSIAN), a_world("Russian")
+    brief = stand_in(request, world, 3, 6, "SAFETY", lambda *_: False)
+    bench = a_bench(refused(), refused(), refused())
+    person = await generate_character(THIRD, bench.tools, request, world, brief, ())
+    assert person.bio == person.background_story == "Об этом человеке пока ничего не рассказано."
+    assert brief.concept in bench.writer.prompts[0].item
 
 
 async def test_an_avatar_needs_no_call_of_the_model():

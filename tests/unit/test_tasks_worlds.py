@@ -7,12 +7,12 @@ from pydantic import ValidationError
 
 from generia_assets.content.draw import world_seed
 from generia_assets.content.pictures import neutral_prompt
-from generia_assets.tasks.generate_world_description import generate_world_description
+from generia_assets.tasks.generate_world_description import RefusedSentenceError, generate_world_description
 from generia_assets.tasks.generate_world_image import generate_world_image
 from generia_assets.tasks.init_world_creation import InitWorldParameters, WorldRequestError, init_world_creation
 from generia_assets.tasks.kinds import Level, TaskParameters, TaskType
 from generia_assets.tasks.tools import MediaType
-from resources.outcomes import RefusedError
+from resources.outcomes import InvalidAnswerError
 from tests.unit.fake_tools import a_bench, refused
 from tests.unit.worlds import RUSSIAN, a_request, a_world, world_answer
 
@@ -130,12 +130,23 @@ async def test_a_refused_world_is_asked_more_softly_once():
 
 
 async def test_a_world_refused_twice_says_what_the_user_can_do():
-    """After two refusals nothing is published and the message is for the user."""
+    """After two refusals nothing is published, no further attempt is worth a call, and the message is for the user."""
     bench = a_bench(refused("SAFETY"), refused("PROHIBITED_CONTENT"))
-    with pytest.raises(RefusedError, match="Word it differently") as failure:
+    with pytest.raises(RefusedSentenceError, match=r"\(PROHIBITED_CONTENT\)\. Word it differently"):
         await generate_world_description(WORLD, bench.tools, a_request())
-    assert failure.value.reason == "PROHIBITED_CONTENT"
     assert not bench.publisher.published
+
+
+@pytest.mark.parametrize("problem", [refused(), InvalidAnswerError("not JSON")], ids=type)
+async def test_a_world_that_was_let_through_outlives_the_refusal_of_a_doubt_about_it(problem):
+    """What comes of asking whether the language is right or the names are worn never costs the world that is there."""
+    bench = a_bench(world_answer("English"), problem, world_answer("Russian"))
+    world = await generate_world_description(WORLD, bench.tools, a_request(RUSSIAN))
+    assert world.user_preferences.language == "Russian"
+    bench = a_bench(world_answer("English") | {"name": "Elara"}, problem)
+    world = await generate_world_description(WORLD, bench.tools, a_request())
+    assert world.name == "Elara"
+    assert len(bench.writer.prompts) == 2
 
 
 async def test_a_world_gets_a_wide_header_and_a_square_icon():

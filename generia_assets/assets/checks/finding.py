@@ -63,6 +63,8 @@ class Finding:
     named: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     figures: dict[str, int | float | str] = field(default_factory=dict)
+    severity: dg.AssetCheckSeverity | None = None
+    """Of what was found, where it is not the check's own."""
 
     def add(self, what: str, key: str = "") -> None:
         """One thing that is wrong; ``key``: the item to be made again."""
@@ -145,7 +147,8 @@ def told(found: Finding, advice: Advice, *, good: str, severity: dg.AssetCheckSe
     more = f" and {found.wrong - len(found.named)} more" if found.wrong > len(found.named) else ""
     said = f"{found.wrong} wrong: {'; '.join(found.named)}{more}."
     asked_again = f" {advice(found.keys)}." if found.keys else ""
-    return dg.AssetCheckResult(passed=False, severity=severity, description=f"{said}{asked_again}", metadata=figures)
+    weighs = found.severity or severity
+    return dg.AssetCheckResult(passed=False, severity=weighs, description=f"{said}{asked_again}", metadata=figures)
 
 
 def _settled(ask: Callable[[World], dg.AssetCheckResult], world: World) -> dg.AssetCheckResult:

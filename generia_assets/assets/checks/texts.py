@@ -7,7 +7,7 @@ import dagster as dg
 from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, asking
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.content import languages
-from generia_assets.content.documents import Character, CharacterBrief, Post, WorldDescription
+from generia_assets.content.documents import Character, CharacterBrief, Post
 from generia_assets.content.drafts import SHORT_POST
 from generia_assets.content.likeness import MOST_COMPARED, NEAR_DUPLICATE, near_duplicates
 
@@ -16,6 +16,8 @@ _THRESHOLD = (
     f"text with other names or one other sentence above {NEAR_DUPLICATE}, which is reported. A warning: "
     f"the world is whole, if dull. The first {MOST_COMPARED:,} are compared."
 )
+
+_WARN = dg.AssetCheckSeverity.WARN
 
 
 def _distinct(texts: Iterable[tuple[str, str]], looked_at: int) -> Finding:
@@ -57,8 +59,18 @@ def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> Finding:
 
 
 def _description_language(world: World) -> Finding:
-    description = world.description
-    return _in_language(world, [(WorldDescription.model_fields["key"].default, description.description)])
+    """The description's words, by the language it says it is in; and that, by the sentence it was ordered with."""
+    description, request = world.description, world.request
+    found = _in_language(world, [(description.key, description.description)])
+    language = description.user_preferences.language
+    if not found.wrong and not request.language and (seems := languages.asked_in_another(language, request.user_prompt)):
+        found.add(
+            f"the sentence it was ordered with seems to be in {seems}, the world is in {language}; right only if the sentence asks "
+            "for that",
+            description.key,
+        )
+        found.severity = _WARN
+    return found
 
 
 def _description_again(_: list[str]) -> str:
@@ -76,9 +88,12 @@ def _posts_language(world: World) -> Finding:
 
 def _in_full(world: World) -> Finding:
     found = Finding()
+    drawn = {brief.key: brief.moderation for brief in world.all("character_briefs", CharacterBrief) if brief.moderation}
     for person in world.all("characters", Character):
         found.looked_at += 1
-        if not person.personality:
+        if person.key in drawn:
+            found.add(f"{person.key} @{person.username}: {drawn[person.key]}", person.key)
+        elif not person.personality:
             found.add(f"{person.key} @{person.username}: {person.moderation or 'nothing but the concept'}", person.key)
     return found
 
@@ -93,7 +108,6 @@ def _placeholders(world: World) -> Finding:
 
 
 _PERSON_AGAIN, _POST_AGAIN = again_by_job(RERUN_CHARACTER, "character"), again_by_job(RERUN_POST, "post")
-_WARN = dg.AssetCheckSeverity.WARN
 
 CHECKS = [
     Check(
@@ -111,7 +125,8 @@ CHECKS = [
     Check(
         "world_description",
         "description_in_language",
-        "The world is described in the language asked for.",
+        "The world is described in the language asked for. A sentence that is plainly in another language than the world is a "
+        "warning: it may have asked for that.",
         asking(_description_language, _description_again, good="description in the language asked for"),
     ),
     Check(
@@ -129,7 +144,7 @@ CHECKS = [
     Check(
         "characters",
         "people_in_full",
-        "Nobody is told by their concept alone, which is what is left when moderation refuses the rest.",
+        "Nobody is told by their concept alone or drawn by lot, which is what is left when moderation refuses the rest or all.",
         asking(_in_full, _PERSON_AGAIN, good="people, all told in full", severity=_WARN),
     ),
     Check(

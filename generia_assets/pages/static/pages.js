@@ -3,7 +3,10 @@
 "use strict";
 (() => {
   const MOST_POSTS = 300;   // in a page that only grows
+  const MOST_PEOPLE = 100;  // above it, as many as a page opens with (reading/people.py)
+  const OVERLAP = 50;       // of a page that follows with what is there, as many as are in one (reading/feed.py)
   const MOST_PAGES = 8;     // that follow by themselves; then the reader asks
+  const AT_THE_TOP = 900;   // pixels from it, in which news are seen as they come
   const posts = document.getElementById("posts");
 
   const made = (html) => {
@@ -26,12 +29,16 @@
     on("side", ({ html }) => replace("side", html));
     on("post", ({ key, html }) => {
       document.getElementById("empty")?.remove();
-      arrive(posts, posts.querySelector(`[data-key="${CSS.escape(key)}"]`), made(html));
-      while (posts.children.length > MOST_POSTS) posts.lastElementChild.remove();
-      if (scrollY > 900) announce();
+      if (!arrived(posts, posts.querySelector(`[data-key="${CSS.escape(key)}"]`), made(html))) return;
+      if (scrollY > AT_THE_TOP) announce();
+      if (scrollY <= AT_THE_TOP || !followed) letGo();   // never what a reader loaded and may be reading
     });
     on("person", ({ key, html }) => {
-      if (people) arrive(people, people.querySelector(`[data-character="${CSS.escape(key)}"]`), made(html));
+      if (!people || !arrived(people, people.querySelector(`[data-character="${CSS.escape(key)}"]`), made(html))) return;
+      const shown = people.querySelectorAll("[data-character]");
+      if (shown.length <= MOST_PEOPLE) return;
+      shown[MOST_PEOPLE].remove();
+      people.lastElementChild.hidden = false;   // the way to everybody
     });
     on("portrait", ({ key, html }) => {
       for (const old of document.querySelectorAll(`[data-avatar-of="${CSS.escape(key)}"]`)) {
@@ -48,10 +55,25 @@
     if (place && !place.contains(document.activeElement)) place.innerHTML = html;
   }
 
-  function arrive(list, known, element) {
-    if (known) { known.replaceWith(element); return; }
+  // Whether the element is new to the list, and not another version of one that it knows.
+  function arrived(list, known, element) {
+    if (known) { known.replaceWith(element); return false; }
     element.classList.add("arrived");
     list.prepend(element);
+    return true;
+  }
+
+  // Of too many posts the oldest leave the page, and the way on begins where they did, so that whoever goes there gets them back.
+  function letGo() {
+    if (posts.children.length <= MOST_POSTS) return;
+    while (posts.children.length > MOST_POSTS) posts.lastElementChild.remove();
+    // Posts overtake each other within a page's length: going on that much earlier misses none, and none is shown twice.
+    const from = posts.children[MOST_POSTS - OVERLAP].dataset.key;
+    const way = document.querySelector(".older");
+    way.firstElementChild.href = `${location.pathname}?before=${encodeURIComponent(from)}`;
+    way.hidden = false;
+    followed = 0;
+    watch();
   }
 
   const news = document.querySelector(".news");
@@ -61,32 +83,35 @@
     news.hidden = false;
     news.querySelector("span").textContent = unseen;
   }
-  if (news) addEventListener("scroll", () => { if (scrollY < 900) { unseen = 0; news.hidden = true; } }, { passive: true });
+  if (news) addEventListener("scroll", () => { if (scrollY <= AT_THE_TOP) { unseen = 0; news.hidden = true; } }, { passive: true });
 
   // --- Older posts ---------------------------------------------------------------------------------------------------
   let followed = 0;
   const nearEnd = "IntersectionObserver" in window && location.protocol !== "file:" && posts
     ? new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) older(); }, { rootMargin: "1200px" })
     : null;
+  const wayOn = () => document.querySelector(".older:not([hidden]) a[rel=next]");
   const watch = () => {
-    const link = document.querySelector(".older a[rel=next]");
+    const link = wayOn();
     if (nearEnd && link && followed < MOST_PAGES) nearEnd.observe(link);
   };
   watch();
 
   async function older() {
-    const link = document.querySelector(".older a[rel=next]");
+    const link = wayOn();
     if (!link) return;
     nearEnd.disconnect();
     followed += 1;
-    let answer;
-    try { answer = await fetch(link.href); } catch { return; }   // offline: the link is still there
+    const asked = link.href;
+    let answer, text;
+    try { answer = await fetch(asked); text = await answer.text(); } catch { return; }   // offline: the link is still there
     if (!answer.ok) return;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (link.href !== asked) return watch();   // posts were let go meanwhile: the way on begins elsewhere
+    const page = new DOMParser().parseFromString(text, "text/html");
     for (const post of page.querySelectorAll("#posts > *"))
       if (!posts.querySelector(`[data-key="${CSS.escape(post.dataset.key)}"]`)) posts.append(document.adoptNode(post));
     const next = page.querySelector(".older a[rel=next]");
-    if (next) { link.href = next.getAttribute("href"); watch(); } else link.parentElement.remove();
+    if (next) { link.href = next.getAttribute("href"); watch(); } else link.parentElement.hidden = true;
   }
 
   // --- Who knows whom ------------------------------------------------------------------------------------------------
