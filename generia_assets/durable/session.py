@@ -233,7 +233,7 @@ async def open_session(
     return WorldSession(database, assignment, generation, status.parameters, commits, journal, stages, relay, heartbeat)
 
 
-def could_not_begin(database: MongoDatabase, world_id: str, message: str, order_task: str | None) -> None:
+def could_not_begin(database: MongoDatabase, world_id: str, message: str, order_task: str | None = None) -> None:
     """A run cannot even take its world: where nobody else works on it, its record says so, and nobody waits for it or its order."""
     now = datetime.now(UTC)
     values = {
