@@ -15,7 +15,9 @@ from generia_assets.reading import fleet
 from resources.mongo import connect
 from tests.pages_site import serving
 
-NOW = datetime.now(UTC)
+
+def ago(seconds):
+    return datetime.now(UTC) - timedelta(seconds=seconds)
 
 
 @pytest.fixture
@@ -28,19 +30,20 @@ def database(mongodb_uri, mongo_database_name):
 
 
 def world(database, world_id, state, *, age_s=0.0, **values):
-    record = new_status(world_id, {}, users=1, posts=1) | {"status": state.value, "created_at": NOW - timedelta(seconds=age_s)}
+    record = new_status(world_id, {}, users=1, posts=1) | {"status": state.value, "created_at": ago(age_s)}
     database[STATUS].insert_one(record | values)
 
 
 def task(database, world_id, number, task_type, state, *, took_s=1.0):
     entry = {"world_id": world_id, "generation": "g", "type": task_type, "key": str(number), "status": state.value}
-    times = {"started_at": NOW - timedelta(seconds=took_s), "updated_at": NOW}
+    ended = ago(0)
+    times = {"started_at": ended - timedelta(seconds=took_s), "updated_at": ended}
     database[TASKS].insert_one({"_id": f"{world_id}:{task_type}:{number}", **entry, **times})
 
 
 def call(database, api, outcome, *, age_s=1.0, **values):
     tokens = {"prompt": 100, "cached": 0, "output": 20, "thinking": 0}
-    at = NOW - timedelta(seconds=age_s)
+    at = ago(age_s)
     figures = {"duration_ms": 500, "waited_ms": 250, "tokens": tokens, "cost_usd": 0.01, "created_at": at}
     database[HISTORY].insert_one({"api_type": api, "outcome": outcome, **figures, **values})
 
@@ -62,7 +65,7 @@ def test_a_monitor_is_told_how_the_fleet_stands(database, mongodb_uri, tmp_path)
     call(database, "llm", "ok")
     call(database, "llm", "rate_limited")
     call(database, "llm", "ok", age_s=fleet.RECENT.total_seconds() + 5)
-    alive, dead = NOW + timedelta(minutes=1), NOW - timedelta(seconds=1)
+    alive, dead = ago(-60), ago(1)
     holders = [
         {"id": "a", "share": 4, "may_use": 4, "wants": 9, "expires_at": alive},
         {"id": "b", "share": 2, "may_use": 2, "wants": 2, "expires_at": dead},
