@@ -71,7 +71,7 @@ def test_a_monitor_is_told_how_the_fleet_stands(database, mongodb_uri, tmp_path)
         {"id": "b", "share": 2, "may_use": 2, "wants": 2, "expires_at": dead},
     ]
     database[FLEET].insert_one({"_id": "slots:llm", "limit": 15, "ceiling": 11.25, "pause_ms": 0, "holders": holders})
-    entry = {"api": "llm", "state": "open", "since": NOW, "probe_at": NOW, "expires_at": alive}
+    entry = {"api": "llm", "state": "open", "since": ago(0), "probe_at": ago(0), "expires_at": alive}
     database[FLEET].insert_one({"_id": "breaker:llm:run-1", **entry})
     with serving(mongodb_uri, database.name, tmp_path) as address:
         answer = requests.get(f"{address}/metrics", timeout=10)
