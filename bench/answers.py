@@ -2,8 +2,9 @@
 
 Each kind of damage alone (with --quick each family of kinds), all at once, then refusals: every world must come out exact, with
 nothing damaged stored, every damaged answer asked again with what was wrong about it, and every refusal marked. Damaged answers
-cost calls, and calls are limited (BUDGET_SPARE, a quarter more than computed): the trials raise that spare, and one holds the
-default to its promise, that the world ends with a message a person can act on, and goes on to its exact end with more calls.
+and refusals cost calls, and calls are limited (BUDGET_SPARE, a quarter more than computed): one kind of damage to a tenth of the
+answers fits into that, and a fifth refused most of the time; what is worse is tried with a higher spare, and the default is held to
+its promise, that the world ends with a message a person can act on, and goes on to its exact end with more calls.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from bench.moderation import refusals, words_in_a_tenth
 from bench.report import Options, Report, run
 from bench.trials import SETTINGS, Bench, Outcome, Trial
 from generia_assets.durable.resuming import Wishes
+from generia_assets.durable.status import Parked
 
 FAMILIES = {
     "unreadable": ("truncated_json", "fenced_json", "broken_json"),
@@ -27,6 +29,7 @@ FAMILIES = {
     "hostile": ("hostile_text", "split_text"),
 }
 DAMAGE = tuple(kind for kinds in FAMILIES.values() for kind in kinds)
+DEFAULT_SPARE = {"BUDGET_SPARE": "0.25"}
 HEADINGS = ("trial", "people/posts", "calls", "damaged", "refused", "asked again", "wrong")
 
 
@@ -39,7 +42,7 @@ def trials(options: Options) -> Iterator[Trial]:
         return
     for kind in DAMAGE:
         for number, language in enumerate(("Russian", "English")):
-            yield Trial(kind, {kind: 0.1}, 8, 30, language, number)
+            yield Trial(kind, {kind: 0.1}, 8, 30, language, number, DEFAULT_SPARE)
     for number in range(3):
         yield Trial("all at once", dict.fromkeys(DAMAGE, 0.02), 12, 50, "Russian" if number % 2 else "English", number)
 
@@ -83,7 +86,7 @@ def harness(options: Options, console: Console) -> Report:
             "drawn_people": refused.drawn_people,
             "milder_pictures": refused.milder_pictures,
         }
-        for outcome, more in (*_refused_world(bench), *_default_spare(bench, options)):
+        for outcome, more in (*_refused_world(bench), *_default_spare(bench, options), *_refusals_within_spare(bench, options)):
             note(outcome, more)
     report.rows, report.figures, report.remarks = rows, {**figures, "kinds_met": sorted(met), "wrong": wrong}, wrong
     report.ok = not wrong
@@ -100,7 +103,7 @@ def _moderated(options: Options, words: list[str]) -> Trial:
 
 def _refused_world(bench: Bench) -> Iterator[tuple[Outcome, list[str]]]:
     """A sentence that moderation refuses fails the smallest world, within its few calls, with a message its user can act on."""
-    outcome = bench.run(Trial("refused sentence", {"prompt_blocked": 1.0}, 1, 0, settings={"BUDGET_SPARE": "0.25"}))
+    outcome = bench.run(Trial("refused sentence", {"prompt_blocked": 1.0}, 1, 0, settings=DEFAULT_SPARE))
     outcome.wrong.clear()  # nothing can be exact about it
     more = []
     if outcome.status.status != "failed" or "Word it differently" not in outcome.status.message:
@@ -112,7 +115,7 @@ def _default_spare(bench: Bench, options: Options) -> Iterator[tuple[Outcome, li
     """With the default spare a model this bad ends the world by its limit of calls, and more calls end it exactly."""
     users, posts = (2, 4) if options.quick else (6, 20)
     bad = {"fenced_json": 0.5}
-    first = bench.run(Trial("default spare", bad, users, posts, settings={"BUDGET_SPARE": "0.25"}))
+    first = bench.run(Trial("default spare", bad, users, posts, settings=DEFAULT_SPARE))
     more = []
     status = first.status
     if status.status != "failed" or not status.resumable or "--more-calls" not in status.message:
@@ -126,6 +129,26 @@ def _default_spare(bench: Bench, options: Options) -> Iterator[tuple[Outcome, li
     resumed = bench.go_on(first, Wishes(more_calls=40 * posts), bad)
     # What the limit's end cut off was never stored: it is asked again as it was.
     yield resumed, not_asked_again(resumed.requests[len(first.requests) :])
+
+
+def _refusals_within_spare(bench: Bench, options: Options) -> Iterator[tuple[Outcome, list[str]]]:
+    """A fifth of all requests refused mostly fits into the default spare; a world that it does not suffice goes on to its end.
+
+    Each refusal costs a call, so that 25 people and 150 posts take 247 of their 257 calls on average, give or take six.
+    """
+    if options.quick:
+        return
+    stopped = 0
+    for number in range(3):
+        faults = {"prompt_blocked": 0.1, "answer_blocked": 0.1}
+        first = bench.run(Trial("refusals, default spare", {**faults, "after_calls": 1}, 25, 150, "English", number, DEFAULT_SPARE))
+        if first.status.parked is None or first.status.parked.kind != Parked.BUDGET:
+            yield first, []
+            continue
+        stopped += 1
+        first.wrong.clear()  # unfinished, and paid for
+        yield first, []
+        yield bench.go_on(first, Wishes(more_calls=100), faults), ["the limit stopped most of the worlds"] if stopped > 1 else []
 
 
 if __name__ == "__main__":

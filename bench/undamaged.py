@@ -81,7 +81,7 @@ def _readable(document: Document) -> Iterator[str]:
     match document:
         case WorldDescription():
             yield from (document.description_short, document.description)
-        case CharacterBrief():
+        case CharacterBrief() if not document.moderation:  # else it is what was drawn, in English like all that the model is told
             yield document.concept
         case Character():
             yield from (document.bio, document.background_story)

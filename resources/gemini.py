@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -242,7 +243,10 @@ def _retry_after(error: APIError, details: list[dict[str, object]]) -> float | N
             return _seconds(delay[:-1])
     headers = getattr(error.response, "headers", None)
     header = headers.get("retry-after") if headers is not None else None
-    return _seconds(header) if header else None
+    if not header:
+        return None
+    seconds = _seconds(header)
+    return _until(header, datetime.now(UTC)) if seconds is None else seconds
 
 
 def _seconds(text: str) -> float | None:
@@ -250,6 +254,15 @@ def _seconds(text: str) -> float | None:
         return max(0.0, float(text))
     except ValueError:
         return None
+
+
+def _until(text: str, now: datetime) -> float | None:
+    """Seconds until an HTTP date, the other form that Retry-After may have (proxies use it); 0 for one that is past."""
+    try:
+        then = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (then.replace(tzinfo=then.tzinfo or UTC) - now).total_seconds())
 
 
 def _until_reset(now: datetime) -> float:

@@ -2,8 +2,8 @@
 
 Here: a name nobody has, and the draw in place of a concept. Not here: when it comes to that (the tasks), the axes (axes.py).
 
-The draw is English, like all that the model is told, and readers are never shown it: the person is written of it, in the world's
-language; where that is refused, too, they see a sentence that tells nothing (``languages.untold_person``).
+The draw is English, like all that the model is told, and readers meet it only where they look at prompts: the person is written
+of it, in the world's language; where that is refused, too, a sentence says that there is nothing (``languages.untold_person``).
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from generia_assets.content.pictures import neutral_prompt, picture_prompt
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.rendering import FOLDER, complaint, environment
 from generia_assets.content.social import acquaintances
+from generia_assets.tasks.generate_character import character_of_concept
 from tests.unit.worlds import ENGLISH, RUSSIAN, a_brief, a_character, a_post_brief, a_request, a_world, acquaintances_of
 
 WORLDS = [("English", ENGLISH), ("Russian", RUSSIAN)]
@@ -152,6 +153,17 @@ def test_a_person_of_thousands_of_posts_keeps_their_requests_short():
     assert "5010 are planned already, 4980 come later" in item
     assert "1. Idea 0 of words" in item
     assert "(day 4999; complaint) Idea 4999 of words" in item
+
+
+@pytest.mark.parametrize("softened", ["", "SAFETY"])
+def test_of_a_person_told_by_the_concept_alone_no_empty_line_is_told(softened):
+    """What moderation left out is left out of the requests for posts, too, and the way this person writes comes from the draw."""
+    request, world = a_request(), a_world()
+    person = character_of_concept(a_brief(3, request), world, "SAFETY")
+    prompt = ask_posts.post_batch(request, world, person, (), first=0, numbers=[1], earlier=Ideas(), softened=softened)
+    told = prompt.item.partition("<person")[2].partition("</person")[0].splitlines()[1:]
+    assert all(line and not line.endswith(":") for line in map(str.strip, told[:-1]) if "all of it true" not in line)
+    assert f"voice: {posting_axes(request.seed, 3)['voice']}" in prompt.item
 
 
 def test_a_character_is_asked_with_draw_and_both_sides_of_every_relation():
