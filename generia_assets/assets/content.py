@@ -15,7 +15,7 @@ from generia_assets.assets.checks import ALL
 from generia_assets.assets.checks.finding import World
 from generia_assets.assets.conductor import Conductor
 from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
-from generia_assets.assets.description import figures, previews, results_of, worn_out_in
+from generia_assets.assets.description import figures, results_of, worn_out_in
 from generia_assets.assets.forms import ContentConfig
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import RERUN_PART
@@ -130,7 +130,5 @@ def _output(
             **worn_out_in(store.database, world_id, generation.id, kind),
         }
     )
-    metadata = {**results_of(world_id, first), **told}
-    if (pictures := previews(first, media)) is not None:
-        metadata["pictures"] = pictures
+    metadata = {**results_of(world_id, first, media), **told}
     return dg.Output(DocumentStream(made(), fence=worker.taken.commits.fence.epoch), output_name=name, metadata=metadata)

@@ -97,10 +97,16 @@ def worn_out_in(database: MongoDatabase, world_id: str, generation: str, kind: A
     return worn_out({row["_id"]: row["count"] for row in rows})
 
 
-def results_of(world_id: str, documents: Sequence[Document]) -> dict[str, dg.MetadataValue]:
-    """What there is to look at: where the world's page is, the first results as a table, something to read."""
+def results_of(world_id: str, documents: Sequence[Document], media_dir: Path | None = None) -> dict[str, dg.MetadataValue]:
+    """What there is to look at, as Dagster lists it: the world's page, pictures, something to read; last, being long, the table."""
     page = f"{settings().pages_url.rstrip('/')}/worlds/{world_id}"
-    return {"world_page": dg.MetadataValue.url(page), "sample": sample(documents), "results": table(documents)}
+    pictures = previews(documents, media_dir) if media_dir else None
+    return {
+        "world_page": dg.MetadataValue.url(page),
+        **({"pictures": pictures} if pictures else {}),
+        "sample": sample(documents),
+        "results": table(documents),
+    }
 
 
 def sample(documents: Iterable[Document]) -> dg.MetadataValue:

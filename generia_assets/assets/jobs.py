@@ -21,6 +21,8 @@ RERUN_PART = "rerun_world_part"
 RERUN_CHARACTER = "rerun_character"
 RERUN_POST = "rerun_post"
 
+_FORM = "The form: ▾ beside *Materialize all…*, *Open launchpad*"
+"""Only there does a job's form open as it is given here; the dialog of *Materialize all…* begins with none."""
 _PERSON = ("character_briefs", "characters", "character_avatars", "post_briefs", "posts", "post_images")
 _POST = ("posts", "post_images")
 
@@ -54,32 +56,32 @@ JOBS = [
     _job(
         NEW_WORLD,
         tuple(ASSETS),
-        "A new world by hand, without Kafka. Name it first: *Partitions*, *Materialize…*, *Add a partition* (a short name or a "
-        "UUID), *Save*, *Cancel*. Then, here, choose it, fill in `prompt`, `users` and `posts`, and launch. `generia quote` tells "
-        "the price.",
+        f"A new world by hand, without Kafka. {_FORM}: *Add new partition* (a short name or a UUID), *Save*, fill in `prompt`, "
+        "`users` and `posts`, *Materialize*. `generia quote` tells the price.",
         {"world_request": {"prompt": "", "users": 10, "posts": 30, "quality": "standard", "max_cost_usd": 0.0}},
     ),
     _job(
         RERUN_PART,
         CONTENT,
-        "One part of a world again, for everybody: choose the world's partition and fill in `part`. What is made of that part "
-        "follows, unless `with_what_follows` is false. Of the description everything is made: to begin there, launch job `world` "
-        "for the partition as it is (the old order stands); the description alone: materialize `world_description`.",
+        f"One part of a world again, for everybody. {_FORM}: choose the world's partition, fill in `part`, *Materialize*. What is "
+        "made of that part follows, unless `with_what_follows` is false. Of the description everything is made: to begin there, "
+        "launch job `world` for the partition as it is (the old order stands); the description alone: materialize "
+        "`world_description`.",
         {"world_content": {"part": "", "with_what_follows": True}},
     ),
     _job(
         RERUN_CHARACTER,
         _PERSON,
-        "One person becomes somebody else under the same name: concept, life, avatar, posts. Choose the world's partition and "
-        "fill in `character` (c0007 or @username). Everybody else stays, but for what they tell of this person. The platform's "
-        "character stays the same one; the posts are new posts.",
+        f"One person becomes somebody else under the same name: concept, life, avatar, posts. {_FORM}: choose the world's "
+        "partition, fill in `character` (c0007 or @username), *Materialize*. Everybody else stays, but for what they tell of this "
+        "person. The platform's character stays the same one; the posts are new posts.",
         {"world_content": {"character": ""}},
     ),
     _job(
         RERUN_POST,
         _POST,
-        "One post in other words, with another picture, published anew. Choose the world's partition and fill in `post` "
-        "(c0007-p0003, or the platform's id of it).",
+        f"One post in other words, with another picture, published anew. {_FORM}: choose the world's partition, fill in `post` "
+        "(c0007-p0003, or the platform's id of it), *Materialize*.",
         {"world_content": {"post": ""}},
     ),
 ]

@@ -37,14 +37,18 @@ Row: TypeAlias = Mapping[str, str | int | float]
 
 
 def table(documents: Iterable[Document]) -> dg.TableMetadataValue:
-    """The first rows. An asset without documents has an empty table."""
+    """The first rows; a column that says nothing in any of them is left out. An asset without documents has an empty table."""
     rows: list[dict[str, str | int | float]] = []
     for document in documents:
         rows += [{name: _cell(value) for name, value in row.items()} for row in _rows(document)]
         if len(rows) >= ROWS:
             break
-    columns = [dg.TableColumn(name, type=_TYPES[type(value)]) for name, value in (rows[0] if rows else {"key": ""}).items()]
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows[:ROWS]], schema=dg.TableSchema(columns=columns))
+    rows = rows[:ROWS]
+    first = rows[0] if rows else {"key": ""}
+    said = [name for name in first if not rows or any(row[name] != "" for row in rows)]
+    columns = [dg.TableColumn(name, type=_TYPES[type(first[name])]) for name in said]
+    records = [dg.TableRecord({name: row[name] for name in said}) for row in rows]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))
 
 
 def _cell(value: str | int | float) -> str | int | float:
@@ -87,4 +91,4 @@ def _rows(document: Document) -> Iterable[Row]:
 
 
 def _media(media: Media) -> Row:
-    return {"prompt": media.prompt, "size": f"{media.width}×{media.height}", "file": media.url, "moderation": media.moderation}
+    return {"prompt": media.prompt, "size": f"{media.width}×{media.height}", "moderation": media.moderation}

@@ -126,6 +126,8 @@ def test_every_materialization_has_a_table_of_its_results_and_the_way_to_the_wor
         rows = [record.data for record in told["results"].records]
         assert 0 < len(rows) <= ROWS, name
         assert all(len(cell) <= CELL for row in rows for cell in row.values() if isinstance(cell, str))
+        assert all(any(row[column] != "" for row in rows) for column in rows[0]), name
+        assert set(list(told)[: list(told).index("results")]) <= {"world_page", "pictures", "sample"}, "above a long table"
         assert told["world_page"] == f"{settings().pages_url}/worlds/many-posts"
     assert set(large.metadata) == set(ASSETS)
     keys = [record.data["key"] for record in large.metadata["posts"]["results"].records]
