@@ -81,8 +81,7 @@ def _rows(document: Document) -> Iterable[Row]:
             had: Row = {"idea": document.idea, "moderation": document.moderation}
             yield {"key": document.key, "username": f"@{document.username}", **had, **occasion}
         case Post():
-            mentions = " ".join(f"@{name}" for name in document.mentions)
-            told: Row = {"content": document.content, "when": document.moment, "mood": document.mood, "mentions": mentions}
+            told: Row = {"content": document.content, "when": document.moment, "mood": document.mood}
             yield {"key": document.key, "username": f"@{document.username}", **told, "placeholder": document.deleted_reason}
         case PostImage():
             yield {"key": document.key, "post_id": document.post_id, **_media(document.image)}

@@ -64,6 +64,6 @@ def _say_what_next(console: Console, parts: PartList) -> None:
         "\nOrder a world, in another terminal:\n"
         f'  {own_name()} send --users 5 --posts 12 --prompt "a harbour on the back of a whale"\n'
         f"  {own_name()} watch WORLD --texts\n"
-        "or in Dagster's pages: Jobs, new_world, which says how to name a world; then prompt, users and posts in its form.\n"
+        "or in Dagster's pages: Jobs, new_world; its page says where the form is: a name for the world, prompt, users, posts.\n"
         "Ctrl-C ends everything."
     )

@@ -133,10 +133,11 @@ def test_a_generation_that_is_completed_or_unknown_cannot_be_resumed(worlds: Wor
 
 
 MAKES_A_WORLD = """
-import os, pathlib, signal, sys, threading
+import json, os, pathlib, signal, sys, threading
 from generia_assets.settings import Settings
 from tests.worlds_in_process import Worlds
-settings = Settings.model_validate_json(pathlib.Path(sys.argv[1]).read_text())
+values = json.loads(pathlib.Path(sys.argv[1]).read_text())
+settings = Settings.model_validate(values | {"mongodb_uri": sys.argv[2]})  # secrets are not written into files
 worlds = Worlds(settings, sys.argv[2], "")
 
 def interrupted():
