@@ -54,12 +54,13 @@ def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
     if isinstance(cause, LostWorldError):
         raise dg.Failure(str(cause), allow_retries=False) from cause
     if isinstance(cause, PatienceExhaustedError) or (is_outage(cause) and worker.session is not None):
+        # The driver's own words are about sockets and topologies.
+        by_us = isinstance(cause, (PatienceExhaustedError, MongoUnavailableError))
+        said = str(cause).rstrip(".") if by_us else f"MongoDB does not answer ({type(cause).__name__})"
         until = over_at(cause)
         again = f". It is tried again at {until:%Y-%m-%d %H:%M} UTC" if until else ""
-        worker.say(lambda session: session.parked(f"{cause}{again}", Parked.OUTAGE, until=until))
-        raise dg.Failure(
-            f"{cause}. The world is parked and can be resumed; nothing is lost{again}.", allow_retries=False
-        ) from cause
+        worker.say(lambda session: session.parked(f"{said}{again}", Parked.OUTAGE, until=until))
+        raise dg.Failure(f"{said}. The world is parked and can be resumed; nothing is lost{again}.", allow_retries=False) from cause
     if isinstance(cause, BudgetExhaustedError):
         worker.say(lambda session: session.failed(message, parked=Parked.BUDGET))
     else:
