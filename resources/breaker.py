@@ -21,8 +21,10 @@ from resources.outcomes import (
     FatalCallError,
     InvalidAnswerError,
     ModelMissingError,
+    ParameterRefusedError,
     RateLimitedError,
     RefusedError,
+    RequestRejectedError,
     TransientError,
 )
 
@@ -31,7 +33,15 @@ logger = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
 
 
-ANSWERED = (RateLimitedError, RefusedError, InvalidAnswerError, ModelMissingError, FatalCallError)
+ANSWERED = (
+    RateLimitedError,
+    RefusedError,
+    InvalidAnswerError,
+    ModelMissingError,
+    ParameterRefusedError,
+    RequestRejectedError,
+    FatalCallError,
+)
 """What the provider answered, if not what was hoped for: it is not down."""
 
 

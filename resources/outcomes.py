@@ -70,6 +70,22 @@ class ModelMissingError(OutsideError):
     outcome = "model_missing"
 
 
+class RequestRejectedError(OutsideError):
+    """The provider calls this one request wrong (400). Asking the same again cannot help; another item's request may be right."""
+
+    outcome = "rejected"
+
+
+class ParameterRefusedError(OutsideError):
+    """The model refuses a parameter of the request (400): the call is made again without it. ``parameter`` names it."""
+
+    outcome = "parameter_refused"
+
+    def __init__(self, message: str, *, parameter: str) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
 class FatalCallError(OutsideError):
     """Asking again cannot help: a bad key, a request the provider calls wrong, a missing right. Stop at once."""
 
