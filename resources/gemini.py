@@ -10,6 +10,7 @@ the client, so that an installed aiohttp changes nothing.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,12 +21,14 @@ from urllib.parse import urlsplit
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from resources.models import ModelProfile, speaks_of
+from resources import models
+from resources.models import ModelProfile, price_of, speaks_of
 from resources.outcomes import (
     FatalCallError,
     InvalidAnswerError,
     ModelMissingError,
     OutsideError,
+    ParameterRefusedError,
     RateLimitedError,
     RefusedError,
     TransientError,
@@ -40,6 +43,12 @@ AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 API_VERSION = "v1beta"
 REFUSALS = frozenset({"SAFETY", "PROHIBITED_CONTENT", "RECITATION", "BLOCKLIST", "SPII", "IMAGE_SAFETY", "LANGUAGE", "OTHER"})
+REFUSED_PARAMETERS = {
+    "thinking_budget": re.compile(r"^budget -?\d+ is invalid|thinking budget|only works in thinking mode", re.IGNORECASE),
+    "thinking_level": re.compile(r"thinking level", re.IGNORECASE),
+    "temperature": re.compile(r"temperature", re.IGNORECASE),
+}
+"""What a 400 says of a parameter that the model does not take."""
 QUOTA_RESET_HOUR_UTC = 8
 LONGEST_MESSAGE = 300
 """Characters kept of an error's text that may be anybody's page."""
@@ -99,17 +108,13 @@ class GeminiClient:
         from google.genai.errors import APIError
 
         types = self._types
-        thinking = (
-            types.ThinkingConfig(thinking_budget=int(profile.thinking.value))
-            if profile.thinking.style == "budget"
-            else types.ThinkingConfig(thinking_level=types.ThinkingLevel(str(profile.thinking.value).upper()))
-        )
+        sent = models.now()
         config = types.GenerateContentConfig(
             system_instruction=request.system,
             response_mime_type="application/json",
             response_json_schema=dict(request.schema),
-            max_output_tokens=request.max_output_tokens,
-            thinking_config=thinking,
+            max_output_tokens=min(request.max_output_tokens, profile.max_output_tokens),
+            thinking_config=_thinking(profile),
             temperature=1.0 if profile.sampling else None,
         )
         contents = types.Content(role="user", parts=[types.Part(text=part) for part in request.parts if part])
@@ -126,7 +131,7 @@ class GeminiClient:
             raise TransientError(f"Gemini cannot be reached: {error or type(error).__name__}") from None
         except httpx2.RequestError as error:
             raise TransientError(f"the call to Gemini broke off: {type(error).__name__}", in_doubt=True) from None
-        return read_answer(response, request.answer, profile)
+        return read_answer(response, request.answer, profile, sent)
 
     async def aclose(self) -> None:
         """Close the client and its connections."""
@@ -134,8 +139,24 @@ class GeminiClient:
         await self._http.aclose()
 
 
-def read_answer(response: types.GenerateContentResponse, answer: type[AnswerT], profile: ModelProfile) -> Answer[AnswerT]:
-    """Validate and price a response. Damaged JSON is never repaired by guessing: it is an ``InvalidAnswerError`` to ask again."""
+def _thinking(profile: ModelProfile) -> types.ThinkingConfig | None:
+    from google.genai import types
+
+    thinking = profile.thinking
+    if thinking is None:
+        return None
+    if thinking.style == "budget":
+        return types.ThinkingConfig(thinking_budget=int(thinking.value))
+    return types.ThinkingConfig(thinking_level=types.ThinkingLevel(str(thinking.value).upper()))
+
+
+def read_answer(
+    response: types.GenerateContentResponse, answer: type[AnswerT], profile: ModelProfile, sent: datetime
+) -> Answer[AnswerT]:
+    """Validate a response and price it by who answered, at the dearest price between when it was ``sent`` and now.
+
+    Damaged JSON is never repaired by guessing: it is an ``InvalidAnswerError`` to ask again.
+    """
     tokens = _tokens(response)
     value: AnswerT | None = None
     error: OutsideError | None = None
@@ -163,7 +184,8 @@ def read_answer(response: types.GenerateContentResponse, answer: type[AnswerT], 
     data = {"text": text[:LONGEST_ANSWER], "finish_reason": finish, "model": response.model_version or profile.id}
     if response.response_id:  # what Google's support asks for
         data["response_id"] = response.response_id[:LONGEST_MESSAGE]
-    cost_usd = profile.cost_usd(tokens) if response.usage_metadata is not None else None
+    price = price_of(response.model_version or "", profile, sent, models.now())
+    cost_usd = price.cost_usd(tokens) if response.usage_metadata is not None else None
     return Answer(value, data, cost_usd, tokens, error)
 
 
@@ -215,6 +237,9 @@ def classify_error(error: APIError, model: str, *, secret: str = "", base_url: s
         return FatalCallError(f"{message}. Check GEMINI_API_KEY and what it may use")
     if status == "FAILED_PRECONDITION":
         return FatalCallError(f"{message}. Check the billing and the region of the account behind GEMINI_API_KEY")
+    for parameter, said in REFUSED_PARAMETERS.items():
+        if code == 400 and said.search(error.message or ""):
+            return ParameterRefusedError(message, parameter=parameter)
     return FatalCallError(f"{message}. The request itself is wrong; asking again cannot help")
 
 

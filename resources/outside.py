@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -24,6 +25,7 @@ from resources.breaker import ANSWERED, Breaker
 from resources.outcomes import (
     ModelMissingError,
     OutsideError,
+    ParameterRefusedError,
     PatienceExhaustedError,
     RateLimitedError,
     TransientError,
@@ -74,6 +76,7 @@ class Call(Generic[ValueT]):
     """One call to make.
 
     ``worst_case_usd`` is reserved before each attempt. ``request_data`` and ``labels`` are recorded: no secret in them.
+    ``attempt`` is entered before each attempt waits for its slot, and sees how the attempt ended.
     """
 
     api: Api
@@ -85,6 +88,7 @@ class Call(Generic[ValueT]):
     worst_case_usd: float = 0.0
     timeout_seconds: float = 60.0
     labels: Mapping[str, str] = field(default_factory=dict)
+    attempt: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,7 @@ class Outside:
 
     async def _attempt(self, call: Call[ValueT], account: Account, wait: Stopwatch) -> ValueT:
         lane = self._lanes[call.api]
-        async with lane.slots.slot(call.priority):
+        async with call.attempt(), lane.slots.slot(call.priority):
             try:
                 answer = await lane.breaker.call(lambda: self._send(call, account, lane, wait))
             except ANSWERED as error:
@@ -232,7 +236,7 @@ def _answered(answer: Answer[ValueT], call: Call[ValueT], started: float) -> Set
 def _failed(error: OutsideError, call: Call[ValueT], started: float) -> Settlement:
     if isinstance(error, TransientError) and error.in_doubt:
         return _unanswered(error.outcome, str(error), call, started)
-    declined = isinstance(error, (RateLimitedError, TransientError, ModelMissingError))
+    declined = isinstance(error, (RateLimitedError, TransientError, ModelMissingError, ParameterRefusedError))
     return Settlement(error.outcome, 0.0, Tokens(), {}, str(error), milliseconds_since(started), carried_out=not declined)
 
 

@@ -21,6 +21,7 @@ from generia_assets.cli.console import CommandError, own_name
 from generia_assets.cli.dagster_link import daemon_pulses
 from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
+from generia_assets.cli.models_checked import models_by_date, models_learned
 from generia_assets.cli.words import breaker_line
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS
 from generia_assets.durable.status import State
@@ -28,7 +29,7 @@ from generia_assets.reading.breakers import breakers_not_closed
 from generia_assets.settings import Settings
 from resources.kafka_client import KafkaUnavailableError
 from resources.kafka_reader import TopicReader
-from resources.models import model_profiles, retired_models, speaks_of
+from resources.models import asked_at, now, speaks_of
 from resources.mongo import MongoUnavailableError, mongo_address
 
 GOOGLE = "https://generativelanguage.googleapis.com"
@@ -90,12 +91,7 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
                     breaker_line(breaker).removeprefix(f"{breaker.api} "),
                     "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers",
                 )
-            for gone in retired_models(database[FLEET].find_one({"_id": "models"})):
-                yield note(
-                    f"model {gone.model}",
-                    f"gone (404) since {gone.at:%Y-%m-%d %H:%M} UTC, its successor took over",
-                    f"set GEMINI_MODEL to one that exists; else it is tried again from {gone.until:%Y-%m-%d %H:%M} UTC on",
-                )
+            yield from models_learned(database[FLEET].find_one({"_id": "models"}))
             if "expiry" not in database[HISTORY].index_information() and any(worlds.values()):
                 yield note("MongoDB", "indexes are missing", "start the generator once: it makes them")
     except MongoUnavailableError as error:
@@ -146,7 +142,7 @@ def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:
 
 def _gemini(settings: Settings, where: Addresses) -> Iterator[Finding]:
     del where
-    profile = model_profiles()[settings.gemini_model]
+    profile = asked_at(settings.gemini_model, now())
     key, base = settings.gemini_api_key.get_secret_value(), settings.gemini_base_url
     if not key and not base:
         embedded = running(settings.generia_data_dir) is not None
@@ -284,4 +280,4 @@ def _environment(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield ok(".env", "none in this folder: settings have their defaults, or the environment's values")
 
 
-CHECKS: tuple[Check, ...] = (_environment, _parts, _mongodb, _kafka, _gemini, _media, _dagster)
+CHECKS: tuple[Check, ...] = (_environment, _parts, _mongodb, _kafka, models_by_date, _gemini, _media, _dagster)

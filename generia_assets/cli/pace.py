@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from generia_assets.content.plan import TOKENS_PER_CALL
 from generia_assets.settings import Settings
+from resources.model_roster import FleetNotes, fleet_notes
 from resources.outside import Api
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Pace:
     image: float = IMAGE_S
     start: float = RUN_START_S
     measured: bool = False
+    notes: FleetNotes = field(default_factory=FleetNotes)
+    """What the fleet learned of models."""
 
     def of(self, request_type: str) -> float:
         """Seconds of a call of the model."""
@@ -70,7 +73,7 @@ def lately_in(database: MongoDatabase, settings: Settings) -> Pace:
     """As ``lately``, in a database that answers."""
     from pymongo import DESCENDING
 
-    from generia_assets.durable.collections import HISTORY
+    from generia_assets.durable.collections import FLEET, HISTORY
 
     durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     fields = dict.fromkeys(("api_type", "request_type", "duration_ms"), 1)
@@ -84,7 +87,8 @@ def lately_in(database: MongoDatabase, settings: Settings) -> Pace:
         if api == Api.LLM.value and request_type in TOKENS_PER_CALL and len(values) >= ENOUGH
     }
     images = durations[Api.IMAGE.value, ""]
-    return Pace(texts, median(images) if len(images) >= ENOUGH else _assumed(settings).image, measured="post" in texts)
+    image = median(images) if len(images) >= ENOUGH else _assumed(settings).image
+    return Pace(texts, image, measured="post" in texts, notes=fleet_notes(database[FLEET].find_one({"_id": "models"})))
 
 
 def _assumed(settings: Settings) -> Pace:

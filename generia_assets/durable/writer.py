@@ -1,7 +1,7 @@
 """The writer: a task's language model, on the one path to the outside, each call a remembered step.
 
-Here: asking again what came back damaged, and going over to the successor of a model that is gone. Not here: how Gemini is spoken
-to (resources/gemini.py).
+Here: asking again what came back damaged, and asking another way when a model turned out to be gone or changed. Not here: how
+Gemini is spoken to (resources/gemini.py).
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from generia_assets.durable.providers import Providers, labels_of
 from generia_assets.durable.steps import StepLog
 from generia_assets.tasks.tools import DraftT
 from resources.gemini import TextRequest
+from resources.model_roster import ModelReplacedError
 from resources.models import ModelProfile
-from resources.outcomes import InvalidAnswerError, ModelMissingError
+from resources.outcomes import InvalidAnswerError, ModelMissingError, ParameterRefusedError
 from resources.outside import Answer, Api, Call
 
 logger = logging.getLogger(__name__)
@@ -53,17 +54,24 @@ class TaskWriter:
 
     async def _ask(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
         request = TextRequest(prompt.system, prompt.parts, prompt.schema, draft, prompt.max_output_tokens)
+        roster, patience = self._providers.roster, self._providers.patience
         while True:
-            profile = await patiently(self._providers.roster.current, patience_seconds=self._providers.patience)
+            profile = await patiently(roster.current, patience_seconds=patience)
             try:
                 return await self._providers.outside.call(self._call(prompt, request, profile), self._account)
-            except ModelMissingError as error:
-                retire = partial(self._providers.roster.retire, profile.id, str(error))
-                await patiently(retire, patience_seconds=self._providers.patience)
+            except (ModelMissingError, ParameterRefusedError, ModelReplacedError) as error:
+                logger.info("%s: asked again: %s", prompt.request_type, error)
+            finally:
+                await patiently(roster.write_down, patience_seconds=patience)
 
     def _call(self, prompt: Prompt, request: TextRequest[DraftT], profile: ModelProfile) -> Call[DraftT]:
+        roster = self._providers.roster
+        most = min(prompt.max_output_tokens, profile.max_output_tokens)
+
         async def send() -> Answer[DraftT]:
-            return await self._providers.gemini.ask(request, profile)
+            answer = await self._providers.gemini.ask(request, profile)
+            roster.answered(profile, str(answer.data["model"]))
+            return answer
 
         return Call(
             api=Api.LLM,
@@ -79,6 +87,7 @@ class TaskWriter:
                 "max_output_tokens": prompt.max_output_tokens,
             },
             send=send,
-            worst_case_usd=profile.worst_case_usd(prompt_bytes=request.prompt_bytes, max_output_tokens=prompt.max_output_tokens),
+            worst_case_usd=roster.worst_price(profile).worst_case_usd(prompt_bytes=request.prompt_bytes, max_output_tokens=most),
+            attempt=partial(roster.attempt, profile),
             timeout_seconds=self._providers.timeouts.llm,
         )
