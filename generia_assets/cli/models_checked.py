@@ -20,7 +20,7 @@ def models_by_date(settings: Settings, where: Addresses) -> Iterator[Finding]:
     yield ok("model", f"{asked.id} is asked today, at {asked.price(moment)}")
     for change in models.changes(settings.gemini_model, moment):
         if change.day > moment.date():
-            yield note("model", change.said, "nothing, or set GEMINI_MODEL to a profile of resources/models.yaml")
+            yield note("model", change.said, "it happens by itself; set GEMINI_MODEL to ask another model of resources/models.yaml")
         else:
             yield ok("model", change.said)
 
