@@ -16,9 +16,9 @@ from generia_assets.cli.quotes import Quote, quote_for
 from generia_assets.content.documents import Quality
 from generia_assets.durable.collections import FLEET
 from generia_assets.settings import Settings
-from resources.mongo import connect, connect_async
 from resources.model_roster import ModelRoster
 from resources.models import model_profiles
+from resources.mongo import connect, connect_async
 from resources.outcomes import ModelMissingError
 
 pytestmark = pytest.mark.case("A20")
