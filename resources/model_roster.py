@@ -219,6 +219,8 @@ class ModelRoster:
 
     def _note(self, field: str, note: Note, warning: str) -> None:
         """Know it at once, and keep it for the fleet."""
+        if field != "unknown":
+            self._answered.discard(note.model)  # whenever it is tried again, one call finds out
         self._notes = notes = self._notes or FleetNotes()
         there: Sequence[Note] = getattr(notes, field)
         if not any(_same(note, other) for other in _holding(there)):

@@ -172,7 +172,8 @@ def test_an_unknown_model_is_priced_as_the_dearest_and_said_once(worlds: Worlds,
     rows = calls(worlds, completed(worlds))
     most = dearest(profile.price(BEFORE) for profile in model_profiles().values())
     assert [row["cost_usd"] for row in rows] == pytest.approx([most.cost_usd(Tokens(**row["tokens"])) for row in rows])
-    completed(worlds)
+    later = calls(worlds, completed(worlds))
+    assert all(row["cost_usd"] <= row["reserved_usd"] for row in later)  # it is known by then what may answer
     (warning,) = warned(capfd)
     assert "gemini-9-ultra answers for model gemini-2.5-flash, and has no profile" in warning
 
