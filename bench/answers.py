@@ -27,6 +27,7 @@ FAMILIES = {
     "wrong": ("wrong_types", "wrong_language"),
     "miscounted": ("too_few", "too_many", "repeated_names"),
     "hostile": ("hostile_text", "split_text"),
+    "by chance": ("looped", "stopped", "continued", "odd_shape", "odd_usage"),
 }
 DAMAGE = tuple(kind for kinds in FAMILIES.values() for kind in kinds)
 DEFAULT_SPARE = {"BUDGET_SPARE": "0.25"}

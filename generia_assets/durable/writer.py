@@ -40,7 +40,7 @@ class TaskWriter:
         self._account = account
 
     async def write(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
-        """Ask for a draft. What is damaged is asked again with the error, what was cut with more room, a chance failure as it was."""
+        """Ask for a draft. What is damaged is asked again: with the error, if it was cut with more room, if by chance as it was."""
         most = MOST_ROOM * prompt.max_output_tokens
         for _ in range(self._providers.max_reasks):
             try:
