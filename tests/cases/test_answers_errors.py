@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from contextlib import suppress
 
 import pytest
 
+from resources.gemini import GeminiClient
+from resources.gemini_answers import LONGEST_BODY
 from resources.outcomes import (
     LONGEST_RETRY_AFTER,
     FatalCallError,
@@ -18,7 +22,15 @@ from resources.outcomes import (
     TransientError,
 )
 from resources.outside import Answer
-from tests.gemini_server import FLASH, KEY, Village, as_bytes, failed, meaning, provider, question, said
+from tests.gemini_server import FLASH, KEY, Village, failed, meaning, provider, question, said
+
+BODIES = {
+    "bytes": b"\xff\xfe\xc3(",
+    "nothing": b"",
+    "a page": b"<html>oops</html>",
+    "deep nesting": b'{"error":' + b"[" * 100_000,
+    "JSON": failed(500, "X"),
+}
 
 
 def quota(value: object, quota_id: str = "GenerateRequestsPerDayPerProjectPerModel") -> dict[str, object]:
@@ -200,14 +212,15 @@ def test_what_is_not_about_the_request_is_fatal_with_advice(status: int, body: o
         pytest.param(413, RequestRejectedError, None, id="S4 413"),
     ],
 )
-@pytest.mark.parametrize(
-    "body", [b"\xff\xfe\xc3(", b"", b"<html>oops</html>", as_bytes(failed(500, "X"))], ids=["bytes", "", "page", "json"]
-)
-def test_a_status_means_the_same_whatever_the_body(
-    status: int, kind: type[OutsideError], in_doubt: bool | None, body: bytes
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+async def test_a_status_means_the_same_whatever_the_body(
+    status: int, kind: type[OutsideError], in_doubt: bool | None, body: object
 ) -> None:
-    """A body that cannot be read does not change what the status says, and the words name the status."""
-    found = meaning(status, body)
+    """A body that cannot be read does not change what the status says; the words name the status."""
+    async with provider(f"{status} X", body, "Content-Type: application/json") as served:
+        with pytest.raises(OutsideError) as raised:
+            await served.client.ask(question(), FLASH)
+    found = raised.value
     assert type(found) is kind
     assert f"answered {status}" in str(found)
     if isinstance(found, TransientError):
@@ -239,6 +252,30 @@ async def test_a_text_from_outside_is_fit_to_be_kept(status: str, body: object) 
     assert status[:3] in text
     assert raised.value.__cause__ is None
     assert time.monotonic() - began < 4
+
+
+@pytest.mark.case("S7")
+async def test_a_page_without_end_is_read_no_further_than_an_answer_could_go() -> None:
+    """What a server sends on and on is given up, and costs the memory of one answer."""
+    sent = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 502 Broken\r\nConnection: close\r\n\r\n")
+        with suppress(ConnectionError):
+            while sent < 50 * LONGEST_BODY:
+                writer.write(b"x" * 65_536)
+                sent += 65_536
+                await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        client = GeminiClient(api_key=KEY, base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout_seconds=5)
+        with pytest.raises(TransientError, match="502"):
+            await client.ask(question(), FLASH)
+        await client.aclose()
+    assert sent < 5 * LONGEST_BODY
 
 
 @pytest.mark.case("S15")
