@@ -16,6 +16,7 @@ from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import JOBS, world_job
 from generia_assets.assets.world_description import world_description
 from generia_assets.assets.world_request import world_request
+from generia_assets.content.check import require_good_content
 from generia_assets.settings import Settings, settings
 from generia_assets.warm_start import install_lines, install_warm_start
 from resources.kafka import KafkaResource
@@ -108,6 +109,7 @@ def build_defs(settings: Settings, *, resource_overrides: Mapping[str, object] |
     )
 
 
+require_good_content()  # a broken template stops the code location, and not a world that is half paid for
 defs = build_defs(settings())
 install_warm_start()
 install_lines()

@@ -22,6 +22,7 @@ from generia_assets.cli.dagster_link import daemon_pulses
 from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
 from generia_assets.cli.words import breaker_line
+from generia_assets.content.check import files, mistakes
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS
 from generia_assets.durable.status import State
 from generia_assets.reading.breakers import breakers_not_closed
@@ -284,4 +285,13 @@ def _environment(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield ok(".env", "none in this folder: settings have their defaults, or the environment's values")
 
 
-CHECKS: tuple[Check, ...] = (_environment, _parts, _mongodb, _kafka, _gemini, _media, _dagster)
+def _content(settings: Settings, where: Addresses) -> Iterator[Finding]:
+    del settings, where
+    found = mistakes()
+    for one in found:
+        yield wrong("templates", str(one), "mend it: until then no world begins")
+    if not found:
+        yield ok("templates", f"{len(files())} templates and data files have no mistake")
+
+
+CHECKS: tuple[Check, ...] = (_environment, _content, _parts, _mongodb, _kafka, _gemini, _media, _dagster)

@@ -63,11 +63,12 @@ def _said(error: Exception) -> tuple[str, int] | None:
     from pymongo.errors import ConnectionFailure
 
     from generia_assets.cli.processes import ChildFailedError
+    from generia_assets.content.mistakes import ContentError
     from generia_assets.settings import SettingsError
     from resources.kafka_client import KafkaUnavailableError
     from resources.mongo import MongoUnavailableError
 
-    if isinstance(error, SettingsError):
+    if isinstance(error, (SettingsError, ContentError)):
         return str(error), 2
     if isinstance(error, (ChildFailedError, KafkaUnavailableError, MongoUnavailableError)):
         return str(error), 1
