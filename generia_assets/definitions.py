@@ -50,6 +50,7 @@ def build_resources(settings: Settings) -> dict[str, object]:
             max_reasks=settings.gemini_max_reasks,
         ),
         images=ImagesResource(
+            provider=settings.image_provider,
             latency_seconds=settings.image_stub_latency_seconds,
             cost_usd=settings.image_stub_cost_usd,
             refused_words=settings.image_stub_refused_words,

@@ -20,6 +20,7 @@ from generia_assets.durable.orders import WorldParametersOrder
 from generia_assets.durable.workload import LLM_CALLS_OF, workload
 from generia_assets.settings import Settings
 from generia_assets.tasks.kinds import TaskType
+from resources.images import open_provider
 from resources.models import model_profiles
 from resources.outside import Api, Tokens
 
@@ -80,10 +81,16 @@ def quote_of(
         image_call_limit=calls(Api.IMAGE, makes, settings.budget_spare),
         input_tokens=tokens.prompt,
         output_tokens=tokens.output,
-        cost_usd=round(profile.cost_usd(tokens) + images * settings.image_stub_cost_usd, 6),
+        cost_usd=round(profile.cost_usd(tokens) + images * _picture_usd(settings), 6),
         minutes=round(_seconds(settings, pace, llm, images) / 60, 2),
         measured=pace.measured,
     )
+
+
+def _picture_usd(settings: Settings) -> float:
+    """The most that one picture can cost."""
+    named = settings.image_provider
+    return open_provider(named).cost_per_image_usd if named else settings.image_stub_cost_usd
 
 
 def cap_warning(settings: Settings, order: WorldParametersOrder) -> str | None:

@@ -15,6 +15,7 @@ import pytest
 from generia_assets.content import check, data_files, languages, rendering
 from generia_assets.content.mistakes import ContentError
 from tests.command import Command
+from tests.worlds_in_process import PROMPT, worlds_in_process
 
 CONTENT = data_files.FOLDER.parent
 AXIS = "  - {name: mood, values: [calm, cross]}\n"
@@ -171,3 +172,18 @@ def test_check_tells_every_mistake_and_demo_begins_nothing(content: Path, tmp_pa
     assert sum(one["part"] == "templates" for one in map(json.loads, out.splitlines())) == 2
     with pytest.raises(ContentError):
         runpy.run_module("generia_assets.definitions")
+
+
+@pytest.mark.case("P3")
+def test_a_run_does_not_begin_with_a_template_that_was_broken_meanwhile(
+    content: Path, tmp_path: Path, mongodb_uri: str, broker: str, gemini: str
+) -> None:
+    """Templates edited while the generator runs are checked at a run's start: nothing is asked, and the mended world is made."""
+    with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini) as worlds:
+        line = spoil(content / "prompts" / "post.j2", "brief.moment", "brieff.moment")
+        world, made = worlds.make(users=1, posts=1)
+        assert not made.success
+        assert f"content/prompts/post.j2, line {line}: 'brieff' is undefined" in made.failure
+        assert worlds.calls == 0
+        spoil(content / "prompts" / "post.j2", "brieff.moment", "brief.moment")
+        assert worlds.run(world, form={"prompt": PROMPT, "users": 1, "posts": 1}).success
