@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from generia_assets.settings import Settings
     from resources.mongo import MongoDatabase
 
+LAST = "last"
+"""Means the world that was ordered last, unless a world is called so."""
 SECONDS = 0.4
 WORLDS = 50
 
@@ -50,7 +52,8 @@ def complete_world(incomplete: str) -> list[tuple[str, str]]:
             worlds = list(database[STATUS].find({}, fields).sort("updated_at", DESCENDING).limit(WORLDS))
     except (PyMongoError, SettingsError, OSError):
         return []
-    return [
+    newest = [(LAST, "the world that was ordered last")] if worlds and LAST.startswith(incomplete) else []
+    return newest + [
         (str(world["_id"]), f"{world['status']}, {world['users_predicted']} people, {world['posts_predicted']} posts")
         for world in worlds
         if str(world["_id"]).startswith(incomplete)

@@ -34,7 +34,7 @@ from generia_assets.cli.order_options import (
 )
 from generia_assets.cli.pace import lately
 from generia_assets.cli.panel import LINES
-from generia_assets.cli.parsers import whole
+from generia_assets.cli.parsers import task_id, whole
 from generia_assets.cli.quotes import cap_warning, quote_for
 from generia_assets.cli.result import world_result
 from generia_assets.cli.watching import Images, Log, Texts, watch_world
@@ -48,7 +48,9 @@ from resources.mongo import MongoDatabase
 WorldId = Annotated[str | None, typer.Option("--world-id", metavar="UUID", help="UUID for the world; without it a new one.")]
 Task = Annotated[
     str | None,
-    typer.Option("--task", metavar="ID", help="Until this order for a part of it is carried out, too: the id that `rerun` prints."),
+    typer.Option(
+        "--task", parser=task_id, metavar="ID", help="Until this order for a part of it is carried out, too: the id `rerun` prints."
+    ),
 ]
 Wait = Annotated[
     int,
@@ -118,6 +120,7 @@ def watch(
     console = remarks() if json else results()
     with interruptible(), database_at(addresses(chosen).mongodb_uri, chosen) as database:
         known = known_or_on_its_way(database, world)
+        world = known.world_id if known else world
         with display_on(console, full_texts=texts) as display:
             display.began("watching", str(known.parameters.get("user_prompt", "")) if known else f"world {world}")
             earlier = 0 if task is not None else None if texts or images is not None else LINES

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from math import inf, nan
 from typing import TypeVar
+from uuid import UUID
 
 import typer
 
@@ -31,6 +32,14 @@ def whole(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def task_id(given: str) -> str:
+    """A parser of tasks' ids: UUIDs, as `rerun` prints them. Anything else would be waited for in vain."""
+    try:
+        return str(UUID(given))
+    except ValueError:
+        raise typer.BadParameter(f"{given[:60]!r} is no task's id, a UUID such as `generia rerun` prints.") from None
 
 
 def seconds(given: str | float) -> float:

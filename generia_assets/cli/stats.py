@@ -56,7 +56,7 @@ def stats(world: World, json: Json = False) -> None:
     """
     with open_database() as database:
         status = known(database, world)
-        figures = world_figures(database, world)
+        figures = world_figures(database, status.world_id)
         path = critical_path(database, status)
     if json:
         typer.echo(

@@ -58,6 +58,7 @@ def stop(world: World, json: Json = False) -> None:
     where = addresses(chosen)
     with database_at(where.mongodb_uri, chosen) as database:
         found = known(database, world)
+        world = found.world_id
         if found.done:
             raise CommandError(f"world {world} is over already: {found.status.value}")
         if where.dagster_home is None:
@@ -100,7 +101,9 @@ def resume(
     """
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
-        if over(known(database, world)) and (holder := _await_no_owner(database, world)):  # its run is only tidying up
+        found = known(database, world)
+        world = found.world_id
+        if over(found) and (holder := _await_no_owner(database, world)):  # its run is only tidying up
             raise CommandError(f"run {holder} has not ended within {STOP_S:g} s; see its log in Dagster's pages")
         try:
             retried = resume_world(database, world, Wishes(max_cost_usd, more_calls, retry_failed=retry_failed))

@@ -22,11 +22,12 @@ from generia_assets.cli.console import CommandError, results
 from generia_assets.cli.formats import as_json
 from generia_assets.cli.home import Home, Running, claim, running
 from generia_assets.cli.interrupts import interruptible, uninterrupted
+from generia_assets.cli.known import known
+from generia_assets.cli.order_options import WORLD_HELP, world_word
 from generia_assets.cli.parsers import whole
 from generia_assets.cli.processes import start
 from generia_assets.pages.app import Source, pages_app
 from generia_assets.pages.links import ServedLinks
-from generia_assets.reading.worlds import world_status
 from generia_assets.settings import Settings, settings
 
 PORT = 3001
@@ -37,7 +38,11 @@ LAST_WORDS_S = 1
 AnyWorld = Annotated[
     str | None,
     typer.Argument(
-        metavar="WORLD", help="A world's id; without it all are listed.", show_default=False, autocompletion=complete_world
+        metavar="WORLD",
+        help=f"{WORLD_HELP} Without it all are listed.",
+        show_default=False,
+        parser=world_word,
+        autocompletion=complete_world,
     ),
 ]
 PortOption = Annotated[
@@ -65,8 +70,7 @@ def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK,
     with interruptible(), _listening(host, port) as listener, _mongodb(chosen) as uri:
         if world is not None:
             with database_at(uri, chosen) as database:
-                if world_status(database, world) is None:
-                    raise CommandError(f"World {world} is not known here; without an id all worlds are served.", 2)
+                world = known(database, world).world_id
         source = Source(mongodb_uri=uri, database=chosen.mongodb_database, media=chosen.media_dir.absolute())
         named = f"[{host}]" if ":" in host else host
         url = f"http://{named}:{port}{ServedLinks(world).feed() if world else '/'}"

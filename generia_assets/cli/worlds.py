@@ -15,7 +15,7 @@ from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import own_name, remarks, results
 from generia_assets.cli.formats import ago, as_json, dollars, moment
 from generia_assets.cli.known import known, open_database
-from generia_assets.cli.order_options import Json, JsonLines
+from generia_assets.cli.order_options import WORLD_HELP, Json, JsonLines, world_word
 from generia_assets.cli.parsers import choice, whole
 from generia_assets.cli.words import STAGE_WORDS, breaker_line, progress_line
 from generia_assets.durable.collections import STATUS
@@ -39,8 +39,9 @@ AnyWorld = Annotated[
     str | None,
     typer.Argument(
         metavar="WORLD",
-        help="A world's id; without it the newest worlds are listed.",
+        help=f"{WORLD_HELP} Without it the newest worlds are listed.",
         show_default=False,
+        parser=world_word,
         autocompletion=complete_world,
     ),
 ]
@@ -75,7 +76,7 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
         return
     with open_database() as database:
         found, chosen = known(database, world), settings()
-        air = in_the_air(database, world, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
+        air = in_the_air(database, found.world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
         _show(found, air, json=json)
 
 
