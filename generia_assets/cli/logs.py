@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,8 @@ from generia_assets.settings import settings
 from resources.mongo import MongoDatabase, MongoSilentError
 
 POLL_S = 1.0
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""Dagster's processes write some into their logs, whoever reads them."""
 
 WorldOrPart = Annotated[
     str | None,
@@ -135,6 +138,7 @@ def _no_part(name: str, parts: dict[str, Path]) -> str:
 
 def _of_part(console: Console, parts: dict[str, Path], name: str, lines: int, *, follow: bool, json: bool) -> None:
     def tell(line: str) -> None:
+        line = _COLOURS.sub("", line)
         if json:
             typer.echo(as_json({"part": name, "text": line}))
         else:
