@@ -43,6 +43,7 @@ def complete_world(incomplete: str) -> list[tuple[str, str]]:
     from pymongo import DESCENDING
     from pymongo.errors import PyMongoError
 
+    from generia_assets.content.text import plural
     from generia_assets.durable.collections import STATUS
     from generia_assets.settings import SettingsError, settings
 
@@ -54,7 +55,10 @@ def complete_world(incomplete: str) -> list[tuple[str, str]]:
         return []
     newest = [(LAST, "the world that was ordered last")] if worlds and LAST.startswith(incomplete) else []
     return newest + [
-        (str(world["_id"]), f"{world['status']}, {world['users_predicted']} people, {world['posts_predicted']} posts")
+        (
+            str(world["_id"]),
+            f"{world['status']}, {plural(world['users_predicted'], 'person')}, {plural(world['posts_predicted'], 'post')}",
+        )
         for world in worlds
         if str(world["_id"]).startswith(incomplete)
     ]

@@ -73,7 +73,7 @@ def world_panel(moment: Moment, latest: Sequence[Text], *, prompt: str) -> Panel
         rows.append(Line(inert.line(status.message, 300), "bold red" if status.status is State.FAILED else "yellow"))
     if latest:
         rows += [Line(), *(_one_line(text) for text in latest[-LINES:])]
-    title = Line(inert.line(status.name, 40) or "a world without a name yet", "bold cyan")
+    title = Line(inert.line(status.name, 40) or "a world without a name", "bold cyan")
     title.append(f"  {inert.line(prompt, 48)}", "italic dim")
     return Panel(Group(*rows), title=title, title_align="left", width=WIDTH, border_style="cyan", padding=(1, 2))
 

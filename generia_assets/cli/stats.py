@@ -72,7 +72,7 @@ def stats(world: World, json: Json = False) -> None:
         )
         return
     console = results()
-    console.print(Line(f"{inert.line(status.name) or '(no name yet)'}  {status.world_id}", "bold"))
+    console.print(Line(f"{inert.line(status.name) or '(no name)'}  {status.world_id}", "bold"))
     console.print(progress_line(status))
     if figures.tasks:
         console.print()

@@ -19,6 +19,7 @@ from generia_assets.cli.formats import as_json
 from generia_assets.cli.known import known
 from generia_assets.cli.order_options import Json, World
 from generia_assets.cli.parsers import dollars, whole
+from generia_assets.content.text import plural
 from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
 from generia_assets.durable.status import WorldStatus
 from generia_assets.reading.worlds import over, world_status
@@ -112,7 +113,7 @@ def resume(
     if json:
         typer.echo(as_json({"world_id": world, "resumed": True, "tasks_retried": retried}))
         return
-    again = f", {retried} failed tasks are tried again" if retried else ""
+    again = f", {plural(retried, 'failed task')} again" if retried else ""
     results().print(f"World {world} goes on within about fifteen seconds{again}. To see it: {own_name()} watch {world}")
 
 

@@ -135,7 +135,7 @@ def _only(found: Trace, name: StepName) -> Trace:
 def _print(console: Console, found: Trace, depth: Depth, *, whole: bool) -> None:
     who = f"  {inert.line(found.display_name)} @{inert.line(found.username)}" if found.username else ""
     console.print(Line(f"{found.kind} {found.key}{who}", "bold"))
-    console.print(Line(f"of {inert.line(found.world_name) or 'a world without a name yet'} ({found.world_id})"))
+    console.print(Line(f"of {inert.line(found.world_name) or 'a world without a name'} ({found.world_id})"))
     if platform_id := found.post_id or found.character_id:
         console.print(Line(f"on the platform: {inert.line(platform_id)}"))
     if whole:

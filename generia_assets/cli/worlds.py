@@ -18,6 +18,7 @@ from generia_assets.cli.known import known, open_database
 from generia_assets.cli.order_options import WORLD_HELP, Json, JsonLines, world_word
 from generia_assets.cli.parsers import choice, whole
 from generia_assets.cli.words import STAGE_WORDS, breaker_line, progress_line
+from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.reading.air import Air, in_the_air
@@ -155,7 +156,7 @@ def _show(world: WorldStatus, air: Air, *, json: bool) -> None:
         typer.echo(as_json({**_told(world), "breakers": breakers}))
         return
     console = results()
-    console.print(Line(f"{inert.line(world.name) or '(no name yet)'}  {world.world_id}", "bold"))
+    console.print(Line(f"{inert.line(world.name) or '(no name)'}  {world.world_id}", "bold"))
     rows = [
         ("prompt", inert.line(str(world.parameters.get("user_prompt", "")), 300)),
         ("state", progress_line(world)),
@@ -166,7 +167,7 @@ def _show(world: WorldStatus, air: Air, *, json: bool) -> None:
         ("cost", _cost(world)),
         ("ordered", f"{moment(world.created_at)} UTC, changed {ago(world.updated_at)}"),
         ("owner", f"run {world.owner.run_id}" if world.owner.run_id else "nobody works on it now"),
-        ("generation", f"{world.generation or 'none yet'}, taken up {world.takeovers} times after a death"),
+        ("generation", f"{world.generation or 'none yet'}, taken up {plural(world.takeovers, 'time')} after a death"),
     ]
     rows[6:6] = [("breaker", breaker_line(one)) for one in breakers]
     if world.owner.run_id:
