@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 
 from generia_assets.cli import inert
 from generia_assets.cli.console import CommandError, own_name
-from generia_assets.cli.pace import Pace
-from generia_assets.cli.remaining import Remaining, pace_of, work_left
+from generia_assets.cli.pace import Pace, lately_in, of_world
+from generia_assets.cli.remaining import Remaining, work_left
 from generia_assets.cli.texts import WAIT_MS, Text, TextStream
 from generia_assets.durable.collections import GENERATIONS, TASKS
 from generia_assets.durable.status import State, WorldStatus
@@ -65,7 +65,11 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
     Raises ``CommandError`` when the world or the task is still unknown after ``patience_s``.
     """
     chosen = watching.settings
-    pace = pace_of(database, chosen, watching.pace)
+    expected = watching.pace or lately_in(database, chosen)
+
+    def pace() -> Pace:
+        return of_world(database, world_id, expected)
+
     remaining = Remaining(None, chosen, pace)
     opened, began_looking = datetime.now(UTC), time.monotonic()
     with ExitStack() as stack:

@@ -20,13 +20,16 @@ from generia_assets.settings import Settings
 from generia_assets.tasks.init_world_creation import PROMPT_LIMIT
 
 DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
-
+ANY = 10**40
+"""The largest order that is accepted is a setting, which is told when the number is held against it (``check_order``)."""
 
 Users = Annotated[
-    int, typer.Option("--users", parser=whole(1), metavar="NUMBER", help="How many people, at least 1; exactly so many are made.")
+    int,
+    typer.Option("--users", parser=whole(1, ANY), metavar="NUMBER", help="How many people, at least 1; exactly so many are made."),
 ]
 Posts = Annotated[
-    int, typer.Option("--posts", parser=whole(0), metavar="NUMBER", help="How many posts of all people together; exactly so many.")
+    int,
+    typer.Option("--posts", parser=whole(0, ANY), metavar="NUMBER", help="How many posts of all people together; exactly so many."),
 ]
 Prompt = Annotated[
     str, typer.Option("--prompt", metavar="TEXT", help="The world in a sentence or two. All content comes in its language.")

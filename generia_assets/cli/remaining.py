@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from generia_assets.cli.formats import about
-from generia_assets.cli.pace import Pace, lately_in
+from generia_assets.cli.pace import Pace
 from generia_assets.cli.work import Work, work_of
 from generia_assets.durable.collections import GENERATIONS
 from generia_assets.durable.orders import OrderError, stored_parameters
@@ -21,7 +20,7 @@ from generia_assets.settings import Settings
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase
 
-PACE_S = 5.0
+PACE_S = 2.0
 """How often it is looked how long calls take."""
 TRUST = 0.15
 """Share of the whole work at which its own pace counts as much as what was expected of it."""
@@ -77,16 +76,6 @@ def work_left(database: MongoDatabase, status: WorldStatus) -> Work | None:
         return work_of(status.world_id, order, [TaskType(name) for name in making["tasks"]], making["keys"])
     except OrderError:  # what cannot be estimated is made all the same
         return None
-
-
-def pace_of(database: MongoDatabase, settings: Settings, known: Pace | None) -> Callable[[], Pace]:
-    """How long calls take: ``known``, but for pictures, which are measured; else all as measured lately."""
-
-    def ask() -> Pace:
-        measured = lately_in(database, settings)
-        return measured if known is None else replace(known, image=measured.image)
-
-    return ask
 
 
 def in_words(seconds: float) -> str:

@@ -154,7 +154,10 @@ def rerun(
     generia rerun WORLD --post c0007-p0003 --from picture
     generia rerun WORLD --part avatars --dry-run
     """
-    if sum(one is not None for one in (part, character, post)) != 1:
+    given = [name for name, value in (("--part", part), ("--character", character), ("--post", post)) if value is not None]
+    if len(given) > 1:
+        raise CommandError(f"{' and '.join(given)}: one thing is made again at a time; give one of them", 2)
+    if not given:
         raise CommandError("say what is to be made again: one of --part PART, --character PERSON, --post POST", 2)
     chosen = settings()
     with open_database() as database:
