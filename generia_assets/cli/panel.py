@@ -43,9 +43,9 @@ _WHOSE_STYLE = {Whose.EMBEDDED: "cyan", Whose.YOURS: "bold magenta", Whose.GENER
 
 def parts_panel(parts: Iterable[Part]) -> Panel:
     """The parts, each with its state, its address and whose it is."""
-    table = Table.grid(padding=(0, 2))
-    for fixed in (True, True, True, True, False):
-        table.add_column(no_wrap=fixed, overflow="fold")
+    table = Table.grid(padding=(0, 1))
+    for fixed in (True, True, True, False, False):  # in a narrow window the address and whose it is give way
+        table.add_column(no_wrap=fixed)
     for part in parts:
         if part.ready:
             mark = Line("●", "green")
@@ -54,9 +54,9 @@ def parts_panel(parts: Iterable[Part]) -> Panel:
         else:
             mark = Line("○", "dim")
         seconds = f"{part.seconds:4.1f} s" if part.child is not None else ""
-        table.add_row(
-            mark, Line(part.name), Line(seconds, "dim"), Line(part.whose.value, _WHOSE_STYLE[part.whose]), Line(part.address)
-        )
+        address = Line(part.address, no_wrap=True, overflow="ellipsis")
+        whose = Line(part.whose.value, _WHOSE_STYLE[part.whose], no_wrap=True, overflow="ellipsis")
+        table.add_row(mark, Line(part.name), Line(seconds, "dim"), whose, address)
     return Panel(table, title=Line("starting the generator", "bold"), title_align="left", width=WIDTH, border_style="dim")
 
 
