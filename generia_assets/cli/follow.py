@@ -67,15 +67,16 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
     chosen = watching.settings
     expected = watching.pace or lately_in(database, chosen)
 
-    def pace() -> Pace:
-        return of_world(database, world_id, expected)
-
-    remaining = Remaining(None, chosen, pace)
     opened, began_looking = datetime.now(UTC), time.monotonic()
+    began: tuple[str | None, datetime] = (None, opened)
+
+    def pace() -> Pace:
+        return of_world(database, world_id, began[1], expected)
+
+    remaining = Remaining(None, pace)
     with ExitStack() as stack:
         stream = stack.enter_context(TextStream(database, world_id, earlier=watching.earlier))
         log = Follower(database, world_id, None, calls=False) if watching.log else None
-        began: tuple[str | None, datetime] = (None, opened)
         log_read, seen = 0.0, False
         while True:
             looked = time.monotonic()
@@ -83,7 +84,7 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
             status = world_status(database, world_id)  # before the texts: the last moment has all of them
             if status is not None and (began[0] != status.generation or began[0] is None):
                 began = (status.generation, _began_at(database, status))
-                remaining = Remaining(work_left(database, status), chosen, pace)
+                remaining = Remaining(work_left(database, status), pace)
             end = status.finished_at if status is not None and status.finished_at else datetime.now(UTC)
             seconds = max(0.0, (end - began[1]).total_seconds())
             lines: tuple[LogLine, ...] = ()

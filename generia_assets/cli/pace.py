@@ -16,6 +16,8 @@ from generia_assets.settings import Settings
 from resources.outside import Api
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from resources.mongo import MongoDatabase, MongoDocument
 
 FIRST_TOKEN_S = 0.7
@@ -72,9 +74,9 @@ def lately_in(database: MongoDatabase, settings: Settings) -> Pace:
     return Pace(texts, _assumed(settings).image if image is None else image, measured="post" in texts)
 
 
-def of_world(database: MongoDatabase, world_id: str, expected: Pace) -> Pace:
-    """How long this world's own calls take; of kinds that it has not made yet as much longer or shorter as those that it has."""
-    texts, image = _measured(database, {"world_id": world_id}, 1)
+def of_world(database: MongoDatabase, world_id: str, since: datetime, expected: Pace) -> Pace:
+    """How long this world's calls take since then; of kinds not made yet as much longer or shorter as those that were."""
+    texts, image = _measured(database, {"world_id": world_id, "created_at": {"$gte": since}}, 1)
     slower = median(seconds / expected.of(name) for name, seconds in texts.items()) if texts else 1.0
     every = {name: texts.get(name, slower * expected.of(name)) for name in TOKENS_PER_CALL}
     return replace(expected, seconds=every, image=expected.image if image is None else image)

@@ -67,6 +67,7 @@ def quote_of(
 
     work = work_of(world_id, order, makes, keys)
     limits = workload(world_id, order, makes, spare=settings.budget_spare, max_cost_usd=None, keys=keys).call_limits
+    seconds = work.seconds(pace, llm_at_once=settings.llm_concurrency, images_at_once=settings.image_concurrency)
     tokens = Tokens(
         prompt=sum(TOKENS_PER_CALL[name].input * count for name, count in work.llm.items()),
         output=sum(TOKENS_PER_CALL[name].output * count for name, count in work.llm.items()),
@@ -80,7 +81,7 @@ def quote_of(
         input_tokens=tokens.prompt,
         output_tokens=tokens.output,
         cost_usd=round(profile.cost_usd(tokens) + work.images * _picture_usd(settings), 6),
-        minutes=round((pace.start + work.seconds(pace, settings)) / 60, 2),
+        minutes=round((pace.start + seconds) / 60, 2),
         measured=pace.measured,
     )
 

@@ -16,25 +16,21 @@ from generia_assets.durable.collections import GENERATIONS
 from generia_assets.durable.orders import OrderError, stored_parameters
 from generia_assets.durable.status import WorldStatus
 from generia_assets.reading.air import Air
-from generia_assets.settings import Settings
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase
 
 PACE_S = 2.0
 """How often it is looked how long calls take."""
-TRUST = 0.15
+TRUST = 0.1
 """Share of the whole work at which its own pace counts as much as what was expected of it."""
 
 
 class Remaining:
     """Watches the calls of one generation go by."""
 
-    def __init__(
-        self, work: Work | None, settings: Settings, pace: Callable[[], Pace], *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, work: Work | None, pace: Callable[[], Pace], *, clock: Callable[[], float] = time.monotonic) -> None:
         """``work``: all calls of the generation; None: nobody knows. ``pace``: how long calls take, asked now and then."""
         self._work = work
-        self._settings = settings
         self._ask_pace = pace
         self._clock = clock
         self._pace: Pace | None = None
@@ -60,9 +56,11 @@ class Remaining:
             self._began = left
         else:
             self._worked += passed
-        expected = left.seconds(self._pace, self._settings)
-        gone_by = max(0.0, self._began.seconds(self._pace, self._settings) - expected)
-        trust = TRUST * self._work.seconds(self._pace, self._settings)
+        expected, at_first, whole = (
+            work.seconds(self._pace, llm_at_once=max(1, air.llm_ceiling), images_at_once=max(1, air.image_ceiling))
+            for work in (left, self._began, self._work)
+        )
+        gone_by, trust = max(0.0, at_first - expected), TRUST * whole
         return expected * (self._worked + trust) / (gone_by + trust) if trust else expected
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from generia_assets.cli.pace import Pace
 from generia_assets.durable.orders import WorldParametersOrder
 from generia_assets.durable.workload import LLM_CALLS_OF, workload
-from generia_assets.settings import Settings
 from generia_assets.tasks.kinds import TaskType
 from resources.outside import Api
 
@@ -44,21 +43,21 @@ class Work:
             llm_calls -= done
         return Work(left, max(0, self.images - images))
 
-    def seconds(self, pace: Pace, settings: Settings) -> float:
+    def seconds(self, pace: Pace, *, llm_at_once: int, images_at_once: int) -> float:
         """How long it takes once a run works on it: one step after the other, each as wide as the calls at once allow."""
 
         def rounds(name: str) -> float:
             """How often all calls of a type, so many at once, take as long as one of them."""
             calls = self.llm.get(name, 0)
-            return max(1.0, calls / settings.llm_concurrency) if calls else 0.0
+            return max(1.0, calls / llm_at_once) if calls else 0.0
 
         described, batches = (pace.of(name) * self.llm.get(name, 0) for name in _ONE_BY_ONE)
         first_batch = min(batches, pace.of("character_batch"))
         chain = batches - first_batch + sum(pace.of(name) for name in _STEPS if self.llm.get(name))
         wide = sum(pace.of(name) * rounds(name) for name in _STEPS)
-        others = sum(pace.of(name) * self.llm.get(name, 0) for name in ("world_images", "refine_avatar")) / settings.llm_concurrency
+        others = sum(pace.of(name) * self.llm.get(name, 0) for name in ("world_images", "refine_avatar")) / llm_at_once
         texts = described + first_batch + max(chain, wide + others) + (pace.image if self.images else 0.0)
-        return max(texts, described + self.images * pace.image / settings.image_concurrency)
+        return max(texts, described + self.images * pace.image / images_at_once)
 
 
 def work_of(world_id: str, order: WorldParametersOrder, makes: Collection[TaskType], keys: Collection[str] = ()) -> Work:
