@@ -295,4 +295,11 @@ def _content(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield ok("templates", f"{len(files())} templates and data files have no mistake")
 
 
-CHECKS: tuple[Check, ...] = (_environment, _content, _parts, _mongodb, _kafka, _gemini, _media, _dagster)
+def _stand_ins(settings: Settings, where: Addresses) -> Iterator[Finding]:
+    del where
+    images = settings.image_provider or "the stub that draws, a stand-in; IMAGE_PROVIDER names a provider"
+    yield ok("image API", images)
+    yield ok("platform", f"its local stand-in: records in database {settings.platform_database}; nothing is published elsewhere")
+
+
+CHECKS: tuple[Check, ...] = (_environment, _content, _parts, _mongodb, _kafka, _gemini, _stand_ins, _media, _dagster)

@@ -1,4 +1,4 @@
-"""``generia show``: every object that MongoDB keeps of a world, by section, type and id (R14, 8.3)."""
+"""``generia show``: every object that MongoDB keeps of a world, by section, type and id (R14)."""
 
 from __future__ import annotations
 
