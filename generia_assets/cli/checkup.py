@@ -18,11 +18,11 @@ from pymongo.errors import PyMongoError
 
 from generia_assets.cli.addresses import Addresses, addresses, database_at, set_dagster_home
 from generia_assets.cli.console import CommandError, own_name
+from generia_assets.cli.content_checked import stand_ins, templates_found
 from generia_assets.cli.dagster_link import daemon_pulses
 from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
 from generia_assets.cli.words import breaker_line
-from generia_assets.content.check import files, mistakes
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS
 from generia_assets.durable.status import State
@@ -286,20 +286,4 @@ def _environment(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield ok(".env", "none in this folder: settings have their defaults, or the environment's values")
 
 
-def _content(settings: Settings, where: Addresses) -> Iterator[Finding]:
-    del settings, where
-    found = mistakes()
-    for one in found:
-        yield wrong("templates", str(one), "mend it: until then no world begins")
-    if not found:
-        yield ok("templates", f"{len(files())} templates and data files have no mistake")
-
-
-def _stand_ins(settings: Settings, where: Addresses) -> Iterator[Finding]:
-    del where
-    images = settings.image_provider or "the stub that draws, a stand-in; IMAGE_PROVIDER names a provider"
-    yield ok("image API", images)
-    yield ok("platform", f"its local stand-in: records in database {settings.platform_database}; nothing is published elsewhere")
-
-
-CHECKS: tuple[Check, ...] = (_environment, _content, _parts, _mongodb, _kafka, _gemini, _stand_ins, _media, _dagster)
+CHECKS: tuple[Check, ...] = (_environment, templates_found, _parts, _mongodb, _kafka, _gemini, stand_ins, _media, _dagster)

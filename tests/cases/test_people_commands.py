@@ -28,7 +28,10 @@ from generia_assets.cli.words import progress_line
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import Stage, WorldStatus, new_status
+from generia_assets.pages.links import ServedLinks
+from generia_assets.pages.pages import WorldPages
 from generia_assets.reading.air import Air
+from generia_assets.reading.worlds import WorldView
 from tests.command import Command, interrupt, on_a_terminal
 
 FIRST, SECOND = "0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10", "0b6f9a53-6a7c-4f0e-9d39-5a9a3f2f6c10"
@@ -405,3 +408,18 @@ def test_a_reader_that_has_seen_enough_is_no_failure(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(console.file, "write", gone)
     with pytest.raises(BrokenPipeError):
         console.print("a line")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        pytest.param("a lake in the hills where the bees are", "Model calls 79 (limit 129)", id="P23 English"),
+        pytest.param("город, где дождь идёт из книг", "Запросы к модели 79 (предел 129)", id="P23 Russian"),
+    ],
+)
+def test_a_page_tells_a_limit_as_a_limit(prompt: str, said: str) -> None:
+    """On a world's page the calls made are a number, and their limit stands apart: nobody takes it for what is still to come."""
+    status = a_moment(parameters={"user_prompt": prompt}).status
+    assert status is not None
+    html = WorldPages(WorldView(status=status, description=None, images=None), ServedLinks(FIRST)).progress()
+    assert said in " ".join(re.sub(r"<[^>]+>", "", html).split())
