@@ -20,18 +20,24 @@ from rich.console import Console
 from generia_assets.cli.commands import COMMANDS, load
 from generia_assets.cli.console import results
 from generia_assets.cli.follow import Moment
+from generia_assets.cli.order import new_order
 from generia_assets.cli.panel import parts_panel, world_panel
 from generia_assets.cli.parts import Part, Whose
 from generia_assets.cli.tables import FittedTable
 from generia_assets.cli.view import _listening
 from generia_assets.cli.words import progress_line
+from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
+from generia_assets.durable.orders import Order, record_order
 from generia_assets.durable.status import Stage, WorldStatus, new_status
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.pages import WorldPages
 from generia_assets.reading.air import Air
 from generia_assets.reading.worlds import WorldView
+from resources.kafka_client import KafkaAddress
+from resources.kafka_letters import last_letters
+from sensors.messages import read_message
 from tests.command import Command, interrupt, on_a_terminal
 
 FIRST, SECOND = "0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10", "0b6f9a53-6a7c-4f0e-9d39-5a9a3f2f6c10"
@@ -423,3 +429,30 @@ def test_a_page_tells_a_limit_as_a_limit(prompt: str, said: str) -> None:
     assert status is not None
     html = WorldPages(WorldView(status=status, description=None, images=None), ServedLinks(FIRST)).progress()
     assert said in " ".join(re.sub(r"<[^>]+>", "", html).split())
+
+
+@pytest.mark.case("P7")
+def test_a_world_from_the_launch_form_is_made_again_by_message(
+    generia: Command, mongo_client: MongoClient[dict[str, object]], broker: str
+) -> None:
+    """`rerun` orders a part of a world that has a name and no UUID: the message is an order, and it is recorded for that world."""
+    topic = f"orders-{uuid.uuid4().hex[:8]}"
+    kafka = {"KAFKA_BOOTSTRAP_SERVERS": broker, "KAFKA_API_VERSION": "2.3", "KAFKA_TASKS_TOPIC": topic}
+    exit_code, out, err = Command(generia.folder, generia.settings | kafka).call("rerun", "har", "--part", "posts")
+    assert exit_code == 0, err
+    (letter,) = last_letters(KafkaAddress(broker, "2.3"), topic, 10)
+    order = read_message(letter.value)
+    assert isinstance(order, Order)
+    recorded = record_order(mongo_client[generia.settings["MONGODB_DATABASE"]], order, max_users=10, max_posts=10)
+    assert (recorded.world_id, recorded.task_id, recorded.new) == (NAMED, out.strip(), True)
+
+
+@pytest.mark.case("P7")
+def test_a_new_world_has_a_uuid() -> None:
+    """Only what exists may be named otherwise: a message that orders a new world under another name is no order."""
+    message = new_order(users=1, posts=1, prompt="a lake", quality=Quality.STANDARD, world_id=NAMED).message()
+    try:
+        read = read_message(message)
+    except ValueError as error:
+        read = error
+    assert "world_id='harbour': must be a UUID" in str(read)
