@@ -85,8 +85,6 @@ def world_panel(moment: Moment, latest: Sequence[Text], *, prompt: str) -> Panel
 def _stages(status: WorldStatus) -> Table:
     """A row for each stage: its mark, its name, its bar, and how many of how many."""
     table = Table.grid(padding=(0, 1))
-    for fixed in (True, True, False, True):  # in a narrow window it is the bar that gives way
-        table.add_column(no_wrap=fixed)
     counts = {
         Stage.CHARACTERS: (status.users_created, status.users_predicted),
         Stage.POSTS: (status.posts_created, status.posts_predicted),
