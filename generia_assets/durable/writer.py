@@ -1,7 +1,7 @@
 """The writer: a task's language model, on the one path to the outside, each call a remembered step.
 
 Here: asking again what came back damaged, and asking another way when a model turned out to be gone or changed. Not here: how
-Gemini is spoken to (resources/gemini.py).
+Gemini is spoken to (resources/gemini.py), and what is wrong with an answer (resources/gemini_answers.py).
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ from resources.outside import Answer, Api, Call
 logger = logging.getLogger(__name__)
 
 
+MOST_ROOM = 4
+"""A cut answer is asked again with twice the output tokens, up to so many times what its task was given: a task is given what it
+usually needs, with room to spare, and what does not end within four times that does not end."""
+
+
 class TaskWriter:
     """See ``tasks.tools.Writer``."""
 
@@ -36,13 +41,19 @@ class TaskWriter:
         self._account = account
 
     async def write(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
-        """Ask for a draft; what is damaged is asked again with the error, what was cut with more room."""
+        """Ask for a draft. What is damaged is asked again: with the error, if it was cut with more room, if by chance as it was."""
+        most = MOST_ROOM * prompt.max_output_tokens
         for _ in range(self._providers.max_reasks):
             try:
                 return await self._once(prompt, draft)
             except InvalidAnswerError as error:
+                if error.cut and prompt.max_output_tokens >= most:
+                    raise
                 logger.info("%s: asked again: %s", prompt.request_type, error)
-                prompt = prompt.with_more_room() if error.cut else prompt.with_complaints(str(error))
+                if error.cut:
+                    prompt = prompt.with_more_room(ceiling=most)
+                elif not error.chance:
+                    prompt = prompt.with_complaints(str(error))
         return await self._once(prompt, draft)
 
     async def _once(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
@@ -53,10 +64,11 @@ class TaskWriter:
         )
 
     async def _ask(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
-        request = TextRequest(prompt.system, prompt.parts, prompt.schema, draft, prompt.max_output_tokens)
         roster, patience = self._providers.roster, self._providers.patience
         while True:
             profile = await patiently(roster.current, patience_seconds=patience)
+            room = min(prompt.max_output_tokens, profile.max_output_tokens)
+            request = TextRequest(prompt.system, prompt.parts, prompt.schema, draft, room)
             try:
                 return await self._providers.outside.call(self._call(prompt, request, profile), self._account)
             except (ModelMissingError, ParameterRefusedError, ModelReplacedError) as error:
@@ -66,11 +78,11 @@ class TaskWriter:
 
     def _call(self, prompt: Prompt, request: TextRequest[DraftT], profile: ModelProfile) -> Call[DraftT]:
         roster = self._providers.roster
-        most = min(prompt.max_output_tokens, profile.max_output_tokens)
 
         async def send() -> Answer[DraftT]:
             answer = await self._providers.gemini.ask(request, profile)
-            roster.answered(profile, str(answer.data["model"]))
+            if version := answer.data.get("model"):
+                roster.answered(profile, str(version))
             return answer
 
         return Call(
@@ -84,10 +96,12 @@ class TaskWriter:
                 "system": prompt.system,
                 "parts": list(prompt.parts),
                 "schema": json.dumps(prompt.schema, ensure_ascii=False),
-                "max_output_tokens": prompt.max_output_tokens,
+                "max_output_tokens": request.max_output_tokens,
             },
             send=send,
-            worst_case_usd=roster.worst_price(profile).worst_case_usd(prompt_bytes=request.prompt_bytes, max_output_tokens=most),
+            worst_case_usd=roster.worst_price(profile).worst_case_usd(
+                prompt_bytes=request.prompt_bytes, max_output_tokens=request.max_output_tokens
+            ),
             attempt=partial(roster.attempt, profile),
             timeout_seconds=self._providers.timeouts.llm,
         )
