@@ -25,6 +25,8 @@ class Options:
     quick: bool
     seed: int
     json: bool
+    tries: int | None = None
+    """How often of each kind, for a harness of tries; None: as many as it thinks right."""
 
 
 @dataclass
@@ -46,8 +48,9 @@ def run(name: str, description: str, harness: Callable[[Options, Console], Repor
     parser.add_argument("--quick", action="store_true", help="a small version, under 50 s, as make test runs it")
     parser.add_argument("--seed", type=int, default=1, help="the faults come from it; the same seed, the same faults")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+    parser.add_argument("--tries", type=int, metavar="N", help="tries of each kind, where the harness makes tries")
     arguments = parser.parse_args()
-    options = Options(quick=arguments.quick, seed=arguments.seed, json=arguments.json)
+    options = Options(quick=arguments.quick, seed=arguments.seed, json=arguments.json, tries=arguments.tries)
     shown_on = sys.stderr if options.json else sys.stdout
     console = Console(file=shown_on, width=None if shown_on.isatty() else PIPED_WIDTH)
     report = harness(options, console)

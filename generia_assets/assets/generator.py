@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from importlib import import_module
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from pydantic import Field, PrivateAttr
 from generia_assets.assets.failures import settle_failure
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.assets.worker import Worker
+from generia_assets.dagster_instance import ended_by_dagster
 from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, ensure_indexes
 from generia_assets.durable.providers import Providers, Timeouts
@@ -79,7 +80,8 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         gc.freeze()  # what is imported stays; collecting around it costs a tenth of a world's CPU
         run = context.run
         about = {"world": run.tags.get(PARTITION_NAME_TAG, ""), "run": run.run_id} if run else {}
-        with levelled_lines(), told_of(**about), start_blocking_portal("asyncio") as portal:
+        ended = ended_by_dagster(context.instance, run.run_id) if run and context.instance else nullcontext()
+        with levelled_lines(), told_of(**about), start_blocking_portal("asyncio") as portal, ended:
             self._portal = portal
             try:
                 yield self

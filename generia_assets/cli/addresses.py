@@ -24,11 +24,12 @@ ENV_FILE = Path(".env")
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the generator's world is. ``dagster_home`` None: neither set nor running here."""
+    """Where the generator's world is. ``dagster_home`` None, ``code_server`` '': neither set nor running here."""
 
     mongodb_uri: str
     kafka: KafkaAddress
     dagster_home: Path | None
+    code_server: str = ""
 
 
 def is_set(settings: Settings, field: str) -> bool:
@@ -47,6 +48,7 @@ def addresses(settings: Settings) -> Addresses:
     dagster_home = set_dagster_home()
     mongodb_uri = settings.mongodb_uri.get_secret_value()
     kafka = KafkaAddress(settings.kafka_bootstrap_servers, settings.kafka_api_version)
+    code_server = settings.code_server
     parts = running(settings.generia_data_dir)
     if parts is not None:
         if not is_set(settings, "mongodb_uri"):
@@ -54,7 +56,8 @@ def addresses(settings: Settings) -> Addresses:
         if not is_set(settings, "kafka_bootstrap_servers"):
             kafka = KafkaAddress(parts.kafka_bootstrap_servers, parts.kafka_api_version)
         dagster_home = dagster_home or Path(parts.dagster_home)
-    return Addresses(mongodb_uri, kafka, dagster_home)
+        code_server = code_server or parts.code_server
+    return Addresses(mongodb_uri, kafka, dagster_home, code_server)
 
 
 @contextmanager

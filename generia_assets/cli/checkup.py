@@ -18,7 +18,7 @@ from pymongo.errors import PyMongoError
 
 from generia_assets.cli.addresses import Addresses, addresses, database_at, set_dagster_home
 from generia_assets.cli.console import CommandError, own_name
-from generia_assets.cli.dagster_link import daemon_pulses
+from generia_assets.cli.dagster_link import code_server_finding, daemon_pulses
 from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
 from generia_assets.cli.words import breaker_line
@@ -266,6 +266,11 @@ def _dagster(settings: Settings, where: Addresses) -> Iterator[Finding]:
             yield note(f"daemon {pulse.name}", first, f"{own_name()} logs daemon")
 
 
+def _code_server(settings: Settings, where: Addresses) -> Iterator[Finding]:
+    del settings
+    yield from code_server_finding(where.code_server)
+
+
 def _environment(settings: Settings, where: Addresses) -> Iterator[Finding]:
     del where
     if os.environ.get("PYTHONDONTWRITEBYTECODE"):
@@ -284,4 +289,4 @@ def _environment(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield ok(".env", "none in this folder: settings have their defaults, or the environment's values")
 
 
-CHECKS: tuple[Check, ...] = (_environment, _parts, _mongodb, _kafka, _gemini, _media, _dagster)
+CHECKS: tuple[Check, ...] = (_environment, _parts, _mongodb, _kafka, _gemini, _media, _dagster, _code_server)

@@ -34,6 +34,8 @@ class Running(BaseModel):
     kafka_bootstrap_servers: str
     kafka_api_version: str
     dagster_home: str
+    code_server: str = ""
+    """host:port; '' where there is none."""
 
 
 @dataclass(frozen=True)

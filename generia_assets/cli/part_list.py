@@ -21,6 +21,7 @@ from generia_assets.cli.home import Home, Running
 from generia_assets.cli.pace import Pace, emulated
 from generia_assets.cli.parts import Part, Parts, Whose
 from generia_assets.cli.processes import Child, launch, spawn
+from generia_assets.code_server import Watch, command
 from generia_assets.settings import Settings
 from resources.kafka_client import KafkaAddress
 from resources.mongo import mongo_address
@@ -86,6 +87,11 @@ class PartList:
         return KafkaAddress(self.parts.address(KAFKA), EMBEDDED_KAFKA_VERSION)
 
     @property
+    def code_server(self) -> str:
+        """Where the code server is, or will be."""
+        return f"{LOOPBACK}:{self._ports[CODE_SERVER]}"
+
+    @property
     def real_model(self) -> bool:
         """Whether calls go to somebody else's Gemini, and may cost money."""
         return is_set(self._settings, "gemini_api_key") or is_set(self._settings, "gemini_base_url")
@@ -111,6 +117,7 @@ class PartList:
             kafka_bootstrap_servers=self.kafka.bootstrap_servers,
             kafka_api_version=self.kafka.api_version,
             dagster_home=str(self.dagster_home),
+            code_server=self.code_server,
         )
 
     def _mongodb(self) -> Part:
@@ -140,16 +147,13 @@ class PartList:
         return Part(GEMINI, Whose.EMBEDDED, lambda: self._embedded("gemini", "--port", port, "--latency", latency))
 
     def _code_server(self) -> Part:
-        # `api grpc` and not `code-server start`: the definitions are loaded in the process that starts the runs, which can
-        # therefore fork a run that has everything imported already.
         port = self._ports[CODE_SERVER]
-        arguments = ("api", "grpc", "--host", LOOPBACK, "--port", str(port), "--module-name", "generia_assets.definitions")
-
         return Part(
             CODE_SERVER,
             Whose.GENERATOR,
-            lambda: self._generator("code-server", "dagster", *arguments, "--location-name", "generia"),
-            lambda child: f"{LOOPBACK}:{port}" if _listens(port) else None,
+            lambda: self._generator("code-server", *command(LOOPBACK, port)[1:]),
+            lambda child: self.code_server if _listens(port) else None,
+            watch=Watch(self.code_server, self._settings.code_server_stuck_seconds),
             after=(KAFKA,),  # of the other two the address is known before they run
             ends_first=True,
             grace=CODE_SERVER_GRACE_S,
@@ -160,7 +164,9 @@ class PartList:
         return Part(
             DAEMON,
             Whose.GENERATOR,
-            lambda: self._generator("daemon", "generia_assets.cli.late_daemon", port, "run", "--workspace", self._home.workspace),
+            lambda: self._generator(
+                "daemon", "-m", "generia_assets.cli.late_daemon", port, "run", "--workspace", self._home.workspace
+            ),
             lambda child: "looks for orders" if SENSOR_LOOKS in child.log_path.read_bytes() else None,
             after=(KAFKA,),
             ends_first=True,
@@ -177,7 +183,7 @@ class PartList:
             Part(
                 WEBSERVER,
                 Whose.GENERATOR,
-                lambda: self._generator("webserver", "dagster_webserver", *arguments),
+                lambda: self._generator("webserver", "-m", "generia_assets.webserver", *arguments),
                 lambda child: f"http://{LOOPBACK}:{port}" if _listens(port) else None,
                 # On a fresh DAGSTER_HOME two must not make the tables at once.
                 after=(CODE_SERVER,) if (self.dagster_home / "storage").exists() else (DAEMON,),
@@ -194,7 +200,7 @@ class PartList:
             Part(
                 PAGES,
                 Whose.GENERATOR,
-                lambda: self._generator("pages", "generia_assets.cli", "view", "--port", str(port)),
+                lambda: self._generator("pages", "-m", "generia_assets.cli", "view", "--port", str(port)),
                 lambda child: f"http://{LOOPBACK}:{port}" if _listens(port) else None,
                 after=(MONGODB,),
                 ends_first=True,
@@ -204,10 +210,10 @@ class PartList:
     def _embedded(self, name: str, *arguments: str | Path) -> Child:
         return launch(name, [sys.executable, "-m", f"emulators.{name}", *arguments], log_path=self._home.logs / f"{name}.log")
 
-    def _generator(self, name: str, module: str, *arguments: str | Path) -> Child:
+    def _generator(self, name: str, *arguments: str | Path) -> Child:
         return spawn(
             name,
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, *arguments],
             log_path=self._home.logs / f"{name}.log",
             env=self._environment(),
         )
@@ -219,6 +225,8 @@ class PartList:
             "KAFKA_API_VERSION": self.kafka.api_version,
             "GENERIA_DATA_DIR": str(self._home.root),
             "DAGSTER_HOME": str(self.dagster_home),
+            "CODE_SERVER": self.code_server,
+            "ALLOWED_HOSTS": self._settings.allowed_hosts,
             # Seconds until a run that died is ordered again (default 5).
             "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",
         }
