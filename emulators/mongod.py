@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,15 +59,16 @@ def find_binary() -> Path:
     return bundled
 
 
-def start(dbpath: Path, port: int) -> Child:
+def start(dbpath: Path, port: int, parameters: Sequence[str] = ()) -> Child:
     """Start mongod on the loopback interface and return when it is a writable primary; ``ready_value`` is its URI.
 
-    For port 0 it chooses one. Raises ``PortTakenError``, ``MongodError`` if it cannot serve from this directory, and
-    ``ChildFailedError`` if it ends without telling why.
+    For port 0 it chooses one; ``parameters`` are server parameters, ``name=value``. Raises ``PortTakenError``, ``MongodError`` if
+    it cannot serve from this directory, and ``ChildFailedError`` if it ends without telling why.
     """
     port = lifecycle.choose_port(port)
     dbpath.mkdir(parents=True, exist_ok=True)
-    child = spawn("mongod", _command(find_binary(), dbpath, port), log_path=dbpath / "mongod.log")
+    command = [*_command(find_binary(), dbpath, port), *(word for one in parameters for word in ("--setParameter", one))]
+    child = spawn("mongod", command, log_path=dbpath / "mongod.log")
     try:
         _make_primary(child, port)
     except BaseException as error:
@@ -149,12 +151,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m emulators.mongod", description=__doc__)
     parser.add_argument("--dbpath", type=Path, required=True, help="data directory, made if it is not there")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
+    parser.add_argument("--set-parameter", action="append", default=[], metavar="NAME=VALUE", help="a server parameter of mongod")
     lifecycle.add_arguments(parser)
     options = parser.parse_args()
     lifecycle.exit_on_signals()
     lifecycle.end_with_parent(options.parent_pid)
     try:
-        with start(options.dbpath, options.port) as mongod:
+        with start(options.dbpath, options.port, options.set_parameter) as mongod:
             lifecycle.announce("mongod", mongod.ready_value, options.ready_file)
             while True:
                 mongod.check()

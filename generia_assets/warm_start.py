@@ -7,13 +7,17 @@ definitions, and that is imported when the server begins to serve, so that the f
 Starts that do not return (the new process was frozen before it could answer, the forkserver stands still) hold a thread of the
 server each, for ever. The server then says in gRPC's health protocol that it does not serve, and is replaced (code_server.py).
 
-If Dagster changes the two places this hooks into, runs are cold again and such starts are not told, and nothing else happens.
+*Reload definitions* on Dagster's pages means nothing to such a server by itself. Here it ends once no run is at work in it, and
+whoever runs it (code_server.py, `generia dev`) starts another, which reads code, prompts and data anew.
+
+If Dagster changes the three places this hooks into, runs are cold again, such starts are not told, and nothing is reloaded.
 """
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import sys
 import threading
 import time
@@ -21,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
 
+from dagster._grpc.__generated__ import dagster_api_pb2
 from dagster._grpc.server import DagsterApiServer, DagsterGrpcServer
 from grpc_health.v1 import health, health_pb2
 
@@ -82,10 +87,22 @@ def extend_code_server() -> None:
         with levelled_lines():
             return serve(self)
 
+    def extended_reload(self: DagsterApiServer, request: object, context: object) -> object:
+        threading.Thread(target=_end_when_idle, args=(self,), name="reload", daemon=True).start()
+        return dagster_api_pb2.ReloadCodeReply()
+
     extended_start_run.extended = True  # type: ignore[attr-defined]  # marks the hook, so that it is installed once
     forkserver.set_forkserver_preload(PRELOADED)
     DagsterApiServer.StartRun = extended_start_run  # type: ignore[method-assign,assignment]
+    DagsterApiServer.ReloadCode = extended_reload  # type: ignore[method-assign,assignment]
     DagsterGrpcServer.serve = extended_serve  # type: ignore[method-assign]
+
+
+def _end_when_idle(server: DagsterApiServer) -> None:
+    logger.info("definitions are read anew by another code server, as soon as no run is at work in this one")
+    while server._executions:
+        time.sleep(LOOK_SECONDS)
+    os._exit(0)
 
 
 def _tell_overdue(starts: Starts, servicer: health.HealthServicer) -> None:

@@ -28,9 +28,13 @@ def python_module(name: str, *arguments: str | Path) -> list[str | Path]:
 
 @pytest.fixture(scope="session")
 def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URI of a real mongod, a replica set of one; every test takes a database of its own (``mongo_database_name``)."""
+    """The URI of a real mongod, a replica set of one; every test takes a database of its own (``mongo_database_name``).
+
+    Its own test commands are on, by which it can be made to refuse a command (``configureFailPoint``).
+    """
     home = tmp_path_factory.mktemp("mongod")
-    with start("mongod", python_module("emulators.mongod", "--dbpath", home / "data"), log_path=home / "server.log") as server:
+    command = python_module("emulators.mongod", "--dbpath", home / "data", "--set-parameter", "enableTestCommands=1")
+    with start("mongod", command, log_path=home / "server.log") as server:
         yield server.ready_value
 
 

@@ -33,7 +33,7 @@ from generia_assets.log_lines import levelled_lines, told_of
 from resources.breaker import Breaker, BreakerConfig
 from resources.document_store import DocumentStore
 from resources.kafka import KafkaResource
-from resources.mongo import AsyncMongoDatabase, MongoDatabase, connect_async, waiting_out
+from resources.mongo import AsyncMongoDatabase, MongoDatabase, connect_async, is_outage, waiting_out
 from resources.mongo_resource import MongoResource
 from resources.outcomes import OutsideError, TransientError
 from resources.outside import Api, Lane, Outside
@@ -146,10 +146,10 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             database = client[self.mongo.database]
             try:
                 providers = await self._providers(database, assignment.run.run_id, stack)
-            except TransientError:
-                raise  # the watchdog orders the world again
-            except OutsideError as error:
-                await to_thread.run_sync(self._could_not_begin, assignment, str(error))
+            except Exception as error:
+                if not isinstance(error, TransientError) and not is_outage(error):  # of those the watchdog orders the world again
+                    said = str(error) if isinstance(error, OutsideError) else f"{type(error).__name__}: {error}"
+                    await to_thread.run_sync(self._could_not_begin, assignment, said)
                 raise
             self._session = await open_session(
                 client,

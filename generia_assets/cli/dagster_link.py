@@ -136,6 +136,20 @@ class WorldRuns:
         for run in self.active():
             self._instance.report_run_canceled(run, "The run did not end when it was told to: its process stands still.")
 
+    def failure(self) -> str | None:
+        """What the world's newest run says that failed; None while one is active, or has not failed."""
+        from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
+
+        newest = self._instance.get_runs(RunsFilter(tags={WORLD_TAG: self._world_id}), limit=1)
+        if not newest or newest[0].status is not DagsterRunStatus.FAILURE:
+            return None
+        of_type = {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE}
+        for entry in self._instance.all_logs(newest[0].run_id, of_type=of_type):
+            error = getattr(entry.get_dagster_event().event_specific_data, "error", None)
+            if error is not None:
+                return str((error.cause or error).message).strip()
+        return "no reason was recorded"
+
     def knows(self, run_id: str | None) -> bool:
         """Whether this is the instance that the run belongs to, over or not."""
         return run_id is not None and self._instance.has_run(run_id)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from generia_assets.cli.addresses import is_set, set_dagster_home
@@ -20,13 +19,13 @@ from generia_assets.cli.dagster_link import refuse_second_daemon
 from generia_assets.cli.home import Home, Running
 from generia_assets.cli.pace import Pace, emulated
 from generia_assets.cli.parts import Part, Parts, Whose
+from generia_assets.cli.ports import LOOPBACK, accepts_connections, free_port
 from generia_assets.cli.processes import Child, launch, spawn
 from generia_assets.code_server import Watch, command
 from generia_assets.settings import Settings
 from resources.kafka_client import KafkaAddress
 from resources.mongo import mongo_address
 
-LOOPBACK = "127.0.0.1"
 EMBEDDED_KAFKA_VERSION = "2.3"
 """The embedded broker cannot tell its protocol's version."""
 PARTITIONS = 3
@@ -44,7 +43,10 @@ DAEMON_GRACE_S = 1.5
 
 @dataclass(frozen=True)
 class Choice:
-    """What the command asked for. ``latency``: seconds until the Gemini emulator answers; a port of None: no such pages."""
+    """What the command asked for.
+
+    ``latency``: seconds until the Gemini emulator answers. A port of None: no such pages; of 0: at any free one.
+    """
 
     latency: float
     webserver_port: int | None = None
@@ -57,8 +59,10 @@ class PartList:
     def __init__(self, home: Home, settings: Settings, choice: Choice) -> None:
         self._home = home
         self._settings = settings
-        self._choice = choice
-        self._ports = {name: _free_port() for name in (MONGODB, GEMINI, CODE_SERVER)}
+        self._choice = replace(
+            choice, webserver_port=_port("--port", choice.webserver_port), pages_port=_port("--pages-port", choice.pages_port)
+        )
+        self._ports = {name: free_port() for name in (MONGODB, GEMINI, CODE_SERVER)}
         self.dagster_home = set_dagster_home() or home.dagster
         self.parts = Parts(
             [
@@ -152,7 +156,7 @@ class PartList:
             CODE_SERVER,
             Whose.GENERATOR,
             lambda: self._generator("code-server", *command(LOOPBACK, port)[1:]),
-            lambda child: self.code_server if _listens(port) else None,
+            lambda child: self.code_server if accepts_connections(port) else None,
             watch=Watch(self.code_server, self._settings.code_server_stuck_seconds),
             after=(KAFKA,),  # of the other two the address is known before they run
             ends_first=True,
@@ -177,14 +181,13 @@ class PartList:
         port = self._choice.webserver_port
         if port is None:
             return []
-        _refuse_taken("--port", port)
         arguments = ("--host", LOOPBACK, "--port", str(port), "--workspace", self._home.workspace)
         return [
             Part(
                 WEBSERVER,
                 Whose.GENERATOR,
                 lambda: self._generator("webserver", "-m", "generia_assets.webserver", *arguments),
-                lambda child: f"http://{LOOPBACK}:{port}" if _listens(port) else None,
+                lambda child: f"http://{LOOPBACK}:{port}" if accepts_connections(port) else None,
                 # On a fresh DAGSTER_HOME two must not make the tables at once.
                 after=(CODE_SERVER,) if (self.dagster_home / "storage").exists() else (DAEMON,),
                 ends_first=True,
@@ -195,13 +198,12 @@ class PartList:
         port = self._choice.pages_port
         if port is None:
             return []
-        _refuse_taken("--pages-port", port)
         return [
             Part(
                 PAGES,
                 Whose.GENERATOR,
                 lambda: self._generator("pages", "-m", "generia_assets.cli", "view", "--port", str(port)),
-                lambda child: f"http://{LOOPBACK}:{port}" if _listens(port) else None,
+                lambda child: f"http://{LOOPBACK}:{port}" if accepts_connections(port) else None,
                 after=(MONGODB,),
                 ends_first=True,
             )
@@ -248,19 +250,10 @@ class PartList:
         )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _refuse_taken(option: str, port: int) -> None:
-    if _listens(port):
+def _port(option: str, port: int | None) -> int | None:
+    """The port to serve pages at; a free one for 0. Raises ``CommandError`` if it is taken."""
+    if port == 0:
+        return free_port()
+    if port is not None and accepts_connections(port):
         raise CommandError(f"{option} {port}: somebody listens there already; give another one, such as {option} {port + 1}", 2)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((LOOPBACK, port)) == 0
+    return port

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -21,10 +21,10 @@ from rich.console import Console
 from bench.frozen import Tries
 from bench.house import House, status_of, wait_for
 from bench.killing import CODE_SERVER, alive, run_processes
-from emulators.lifecycle import free_port
 from generia_assets.cli.dagster_link import code_server_finding
 from generia_assets.cli.findings import Health
 from generia_assets.cli.parts import Part, Parts, Whose
+from generia_assets.cli.ports import free_port
 from generia_assets.cli.processes import Child, spawn
 from generia_assets.code_server import Watch, command, starts_runs
 from resources.mongo import MongoDatabase
@@ -179,9 +179,19 @@ def health_check(house: House) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, timeout=30, env={**os.environ, **house.env})
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGSTOP, id="S1 stuck"), pytest.param(signal.SIGKILL, id="S1 dead")])
-def test_a_code_server_is_replaced(tmp_path: Path, house: House, number: signal.Signals) -> None:
-    """`generia dev` starts another code server in the place of one that is stuck or has died, and leaves nothing behind."""
+def freeze(server: Child, _where: str) -> None:
+    os.kill(server.pid, signal.SIGSTOP)
+
+
+def reload_definitions(_server: Child, where: str) -> None:
+    """As Dagster's pages ask for it."""
+    with grpc.insecure_channel(where) as channel:
+        channel.unary_unary("/api.DagsterApi/ReloadCode")(b"", timeout=10)
+
+
+@pytest.mark.parametrize("event", [pytest.param(freeze, id="S1 stuck"), pytest.param(reload_definitions, id="P9 reloaded")])
+def test_a_code_server_is_replaced(tmp_path: Path, house: House, event: Callable[[Child, str], None]) -> None:
+    """`generia dev` starts another code server in the place of one that is stuck, has ended, or is to read its definitions anew."""
     port = free_port()
     where = f"127.0.0.1:{port}"
 
@@ -195,7 +205,7 @@ def test_a_code_server_is_replaced(tmp_path: Path, house: House, number: signal.
         first = part.child
         assert first is not None
         wait_for("the watch", lambda: (part.watch is not None and part.watch.answered) or None, seconds=20)
-        os.kill(first.pid, number)
+        event(first, where)
 
         def replaced() -> bool | None:
             parts.check()
