@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
+from generia_assets.cli.interrupts import restore_interrupts
+
 PIPED_WIDTH = 132
 """Columns of a table that no terminal shows."""
 
@@ -44,6 +46,7 @@ def run(name: str, description: str, harness: Callable[[Options, Console], Repor
     """Run the harness as a command and exit: 0 if everything was as it must be, else 1. With ``--json`` the last line of standard
     output is ``{"ok": bool, …figures}``, and everything else goes to standard error.
     """
+    restore_interrupts()
     parser = argparse.ArgumentParser(prog=f"python -m bench.{name}", description=description)
     parser.add_argument("--quick", action="store_true", help="a small version, under 50 s, as make test runs it")
     parser.add_argument("--seed", type=int, default=1, help="the faults come from it; the same seed, the same faults")

@@ -14,6 +14,7 @@ from dagster_webserver.cli import main as webserver_main
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.middleware import Middleware
 
+from generia_assets.cli.interrupts import restore_interrupts
 from generia_assets.known_hosts import KnownHosts
 
 
@@ -29,6 +30,7 @@ class GuardedWebserver(DagsterWebserver):  # type: ignore[type-arg]  # generic o
 
 def main() -> None:
     """Be Dagster's webserver."""
+    restore_interrupts()
     dagster_webserver.app.DagsterWebserver = GuardedWebserver  # type: ignore[attr-defined]  # what its command makes
     webserver_main()  # type: ignore[no-untyped-call]
 

@@ -16,9 +16,13 @@ import requests
 from pymongo import MongoClient
 
 from emulators import apache_kafka as apache
+from generia_assets.cli.interrupts import restore_interrupts
 from generia_assets.cli.processes import start
 
 BROKER_TOPICS = "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1"
+
+
+restore_interrupts()  # `nohup make test &` has them ignored, and every process that is started here would ignore them too
 
 
 def python_module(name: str, *arguments: str | Path) -> list[str | Path]:

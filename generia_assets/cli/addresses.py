@@ -14,12 +14,10 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from generia_assets.cli.home import running
+from generia_assets.cli.home import ENV_FILE, running
 from generia_assets.settings import Settings
 from resources.kafka_client import KafkaAddress
 from resources.mongo import MongoDatabase, check_mongo, connect
-
-ENV_FILE = Path(".env")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import time
 # Imported before the waiting begins: that is the point.
 from dagster._daemon.cli import main as daemon_main
 
+from generia_assets.cli.interrupts import restore_interrupts
 from generia_assets.cli.ports import accepts_connections
 
 POLL_S = 0.05
@@ -19,6 +20,7 @@ POLL_S = 0.05
 
 def main() -> None:
     """Wait, then be the daemon. Whoever started this gives it up when the code server never comes."""
+    restore_interrupts()
     port = int(sys.argv[1])
     while not accepts_connections(port):
         time.sleep(POLL_S)

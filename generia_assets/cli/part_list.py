@@ -16,6 +16,7 @@ from pathlib import Path
 from generia_assets.cli.addresses import is_set, set_dagster_home
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.dagster_link import refuse_second_daemon
+from generia_assets.cli.embedded import check_broker, check_gemini, find_mongod
 from generia_assets.cli.home import Home, Running
 from generia_assets.cli.pace import Pace, emulated
 from generia_assets.cli.parts import Part, Parts, Whose
@@ -54,7 +55,7 @@ class Choice:
 
 
 class PartList:
-    """The parts for these settings, with their state under ``home``."""
+    """The parts for these settings, with their state under ``home``. Raises ``MissingPartError`` if one cannot be had here."""
 
     def __init__(self, home: Home, settings: Settings, choice: Choice) -> None:
         self._home = home
@@ -127,6 +128,7 @@ class PartList:
     def _mongodb(self) -> Part:
         if is_set(self._settings, "mongodb_uri"):
             return Part(MONGODB, Whose.YOURS, address=mongo_address(self.mongodb_uri))
+        find_mongod()
         port = str(self._ports[MONGODB])
         return Part(
             MONGODB,
@@ -139,6 +141,7 @@ class PartList:
         settings = self._settings
         if is_set(settings, "kafka_bootstrap_servers"):
             return Part(KAFKA, Whose.YOURS, address=settings.kafka_bootstrap_servers)
+        check_broker()
         topics = (settings.kafka_tasks_topic, settings.kafka_progress_topic, settings.kafka_dead_letters_topic)
         named = ",".join(f"{topic}:{PARTITIONS}" for topic in topics)
         return Part(KAFKA, Whose.EMBEDDED, lambda: self._embedded("broker", "--topics", named))
@@ -147,6 +150,7 @@ class PartList:
         if self.real_model:
             where = self._settings.gemini_base_url or "Google's, with GEMINI_API_KEY: calls cost money"
             return Part(GEMINI, Whose.YOURS, address=where)
+        check_gemini()
         port, latency = str(self._ports[GEMINI]), str(self._choice.latency)
         return Part(GEMINI, Whose.EMBEDDED, lambda: self._embedded("gemini", "--port", port, "--latency", latency))
 
