@@ -24,6 +24,8 @@ from pydantic import Field, PrivateAttr
 from generia_assets.assets.failures import settle_failure
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.assets.worker import Worker
+from generia_assets.content.check import require_good_content
+from generia_assets.content.mistakes import ContentError
 from generia_assets.dagster_instance import ended_by_dagster
 from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, ensure_indexes
@@ -145,10 +147,12 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             stack.push_async_callback(client.close)
             database = client[self.mongo.database]
             try:
+                require_good_content()  # the files may have been edited since this process's parent looked at them
                 providers = await self._providers(database, assignment.run.run_id, stack)
             except Exception as error:
                 if not isinstance(error, TransientError) and not is_outage(error):  # of those the watchdog orders the world again
-                    said = str(error) if isinstance(error, OutsideError) else f"{type(error).__name__}: {error}"
+                    ours = isinstance(error, (OutsideError, ContentError))
+                    said = str(error) if ours else f"{type(error).__name__}: {error}"
                     await to_thread.run_sync(self._could_not_begin, assignment, said)
                 raise
             self._session = await open_session(

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from generia_assets.cli.addresses import Addresses
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.findings import Finding, ok, wrong
 from generia_assets.code_server import ask
+from generia_assets.settings import Settings
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
@@ -86,12 +88,12 @@ def daemon_pulses(home: Path) -> list[DaemonPulse]:
     return pulses
 
 
-def code_server_finding(address: str) -> Iterator[Finding]:
+def code_server_found(_settings: Settings, where: Addresses) -> Iterator[Finding]:
     """What `generia doctor` says of the code server; nothing where its address is not known."""
-    if not address:
+    if not where.code_server:
         return
     try:
-        ask(address)
+        ask(where.code_server)
     except ConnectionError as error:
         yield wrong(
             "code server",
@@ -99,7 +101,7 @@ def code_server_finding(address: str) -> Iterator[Finding]:
             "no run starts meanwhile; `generia dev` and the containers replace it within a minute or two, else restart it",
         )
     else:
-        yield ok("code server", f"{address} answers, and starts runs")
+        yield ok("code server", f"{where.code_server} answers, and starts runs")
 
 
 class WorldRuns:

@@ -77,13 +77,15 @@ def _said(error: Exception) -> tuple[str, int] | None:
     from generia_assets.cli.embedded import MissingPartError
     from generia_assets.cli.home import where_none_runs
     from generia_assets.cli.processes import ChildFailedError
+    from generia_assets.content.mistakes import ContentError
     from generia_assets.settings import SettingsError, settings
     from resources.kafka_client import KafkaUnavailableError
     from resources.mongo import MongoUnavailableError
+    from resources.outcomes import FatalCallError
 
-    if isinstance(error, SettingsError):
+    if isinstance(error, (SettingsError, ContentError)):
         return str(error), 2
-    if isinstance(error, (ChildFailedError, MissingPartError)):
+    if isinstance(error, (ChildFailedError, MissingPartError, FatalCallError)):
         return str(error), 1
     if isinstance(error, (KafkaUnavailableError, MongoUnavailableError)):
         chosen, field = settings(), "mongodb_uri" if isinstance(error, MongoUnavailableError) else "kafka_bootstrap_servers"

@@ -21,12 +21,15 @@ from rich.console import Console
 from bench.frozen import Tries
 from bench.house import House, status_of, wait_for
 from bench.killing import CODE_SERVER, alive, run_processes
-from generia_assets.cli.dagster_link import code_server_finding
+from generia_assets.cli.addresses import Addresses
+from generia_assets.cli.dagster_link import code_server_found
 from generia_assets.cli.findings import Health
 from generia_assets.cli.parts import Part, Parts, Whose
 from generia_assets.cli.ports import free_port
 from generia_assets.cli.processes import Child, spawn
 from generia_assets.code_server import Watch, command, starts_runs
+from generia_assets.settings import settings
+from resources.kafka_client import KafkaAddress
 from resources.mongo import MongoDatabase
 
 pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(240)]
@@ -157,7 +160,9 @@ def test_a_start_that_does_not_return_is_seen(house: House) -> None:
         wait_for("word of it", lambda: says_not_serving(address(house)) or None, seconds=30)
         assert health_check(house).returncode == 1
         assert "does not" in health_check(house).stderr
-        assert [finding.health for finding in code_server_finding(address(house))] == [Health.WRONG]
+        assert [
+            finding.health for finding in code_server_found(settings(), Addresses("", KafkaAddress("", ""), None, address(house)))
+        ] == [Health.WRONG]
         assert re.search(r"^generia_code_server_starts_runs 0\.0$", requests.get(f"{pages}/metrics", timeout=20).text, re.M)
     finally:
         for pid in forkers:
