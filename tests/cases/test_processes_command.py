@@ -128,7 +128,7 @@ def test_what_is_started_in_the_background_can_be_ended(
     env = {**os.environ, "DAGSTER_HOME": str(tmp_path), "MONGODB_URI": mongodb_uri, "GENERIA_DATA_DIR": str(tmp_path)}
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     process = subprocess.Popen(
-        [sys.executable, "-c", IGNORING, *argv], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", IGNORING, sys.executable, *argv], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         deadline = time.monotonic() + 60
