@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from importlib import import_module
 from typing import TypeVar
 
@@ -26,6 +26,7 @@ from generia_assets.assets.materialized import ASSETS
 from generia_assets.assets.worker import Worker
 from generia_assets.content.check import require_good_content
 from generia_assets.content.mistakes import ContentError
+from generia_assets.dagster_instance import ended_by_dagster
 from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, ensure_indexes
 from generia_assets.durable.providers import Providers, Timeouts
@@ -34,7 +35,7 @@ from generia_assets.log_lines import levelled_lines, told_of
 from resources.breaker import Breaker, BreakerConfig
 from resources.document_store import DocumentStore
 from resources.kafka import KafkaResource
-from resources.mongo import AsyncMongoDatabase, MongoDatabase, connect_async, waiting_out
+from resources.mongo import AsyncMongoDatabase, MongoDatabase, connect_async, is_outage, waiting_out
 from resources.mongo_resource import MongoResource
 from resources.outcomes import OutsideError, TransientError
 from resources.outside import Api, Lane, Outside
@@ -81,7 +82,8 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         gc.freeze()  # what is imported stays; collecting around it costs a tenth of a world's CPU
         run = context.run
         about = {"world": run.tags.get(PARTITION_NAME_TAG, ""), "run": run.run_id} if run else {}
-        with levelled_lines(), told_of(**about), start_blocking_portal("asyncio") as portal:
+        ended = ended_by_dagster(context.instance, run.run_id) if run and context.instance else nullcontext()
+        with levelled_lines(), told_of(**about), start_blocking_portal("asyncio") as portal, ended:
             self._portal = portal
             try:
                 yield self
@@ -147,10 +149,11 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             try:
                 require_good_content()  # the files may have been edited since this process's parent looked at them
                 providers = await self._providers(database, assignment.run.run_id, stack)
-            except TransientError:
-                raise  # the watchdog orders the world again
-            except (OutsideError, ContentError) as error:
-                await to_thread.run_sync(self._could_not_begin, assignment, str(error))
+            except Exception as error:
+                if not isinstance(error, TransientError) and not is_outage(error):  # of those the watchdog orders the world again
+                    ours = isinstance(error, (OutsideError, ContentError))
+                    said = str(error) if ours else f"{type(error).__name__}: {error}"
+                    await to_thread.run_sync(self._could_not_begin, assignment, said)
                 raise
             self._session = await open_session(
                 client,

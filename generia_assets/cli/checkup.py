@@ -19,7 +19,7 @@ from pymongo.errors import PyMongoError
 from generia_assets.cli.addresses import Addresses, addresses, database_at, set_dagster_home
 from generia_assets.cli.console import CommandError, own_name
 from generia_assets.cli.content_checked import stand_ins, templates_found
-from generia_assets.cli.dagster_link import daemon_pulses
+from generia_assets.cli.dagster_link import code_server_found, daemon_pulses
 from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
 from generia_assets.cli.models_checked import models_by_date, models_learned
@@ -294,4 +294,5 @@ CHECKS: tuple[Check, ...] = (
     stand_ins,
     _media,
     _dagster,
+    code_server_found,
 )

@@ -42,6 +42,16 @@ def resume_world(database: MongoDatabase, world_id: str, wishes: Wishes) -> int:
 STOPPED_MESSAGE = "stopped; generia resume goes on where it stopped"
 
 
+HOLD_SECONDS = 60.0
+"""A world that was to be stopped, and was not, makes calls again after this."""
+
+
+def hold_calls(database: MongoDatabase, world_id: str, *, seconds: float = HOLD_SECONDS) -> None:
+    """Let no call of this world begin for so long, whoever makes it: the first step of stopping it. 0: let them begin again."""
+    until = {"$add": ["$$NOW", int(seconds * 1000)]} if seconds else None
+    database[STATUS].update_one({"_id": world_id}, [{"$set": {"no_calls_until": until}}])
+
+
 def note_stop(database: MongoDatabase, world_id: str, *, taken_from: str | None = None) -> bool:
     """Note that a person stopped the world, where no run noted it itself: its order was still waiting, or its run is dead.
 
@@ -65,6 +75,7 @@ def note_stop(database: MongoDatabase, world_id: str, *, taken_from: str | None 
             "updated_at": now,
             "owner.run_id": None,
             "owner.expires_at": None,
+            "no_calls_until": None,
         },
         Cancelled(reason="stopped", message=STOPPED_MESSAGE),
     )
@@ -89,6 +100,7 @@ def _resume(database: MongoDatabase, world_id: str, wishes: Wishes, session: Cli
         "parked": {"kind": Parked.RESUMED.value, "since": now},
         "message": "",
         "finished_at": None,
+        "no_calls_until": None,
         "updated_at": now,
     }
     if wishes.max_cost_usd is not None:
