@@ -48,6 +48,7 @@ def test_a_world_needs_no_kafka(worlds: Worlds) -> None:
         ),
         ("many-posts", {"prompt": PROMPT, "posts": 1_000_001}, "parameters.posts_count=1000001: at most 1000000"),
         ("negative-cap", {"prompt": PROMPT, "max_cost_usd": -1.0}, "parameters.max_cost_usd=-1.0"),
+        ("wordless", {"prompt": "?! 123"}, "parameters.user_prompt='?! 123': has no words"),
         ("a world/../etc", {"prompt": PROMPT}, "name a world by letters, digits, - and _"),
         ("w" * 65, {"prompt": PROMPT}, "at most 64"),
     ],
@@ -63,16 +64,6 @@ def test_a_form_that_cannot_be_carried_out_says_why_and_leaves_no_trace(
     assert said in made.failure
     assert worlds.calls == calls
     assert worlds.database[STATUS].find_one({"_id": world_id}) is None
-
-
-def test_a_prompt_without_words_fails_the_world_with_advice(worlds: Worlds) -> None:
-    """What only the task can see is the world's own failure: told in the run and in the status record."""
-    made = worlds.run("wordless", form={"prompt": "?! 123", "users": 1, "posts": 1})
-    assert not made.success
-    assert "The prompt has no words" in made.failure
-    status = worlds.status("wordless")
-    assert status.status is State.FAILED
-    assert "The prompt has no words" in status.message
 
 
 def test_an_existing_world_is_made_again_as_ordered_or_as_the_form_now_says(worlds: Worlds) -> None:
