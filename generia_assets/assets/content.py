@@ -131,4 +131,6 @@ def _output(
         }
     )
     metadata = {**results_of(world_id, first, media), **told}
-    return dg.Output(DocumentStream(made(), fence=worker.taken.commits.fence.epoch), output_name=name, metadata=metadata)
+    return dg.Output(
+        DocumentStream(made(), fence=worker.taken.commits.fence.epoch, staged=True), output_name=name, metadata=metadata
+    )

@@ -53,7 +53,7 @@ def world_description(
         metadata = generator.read(lambda database: figures(database, world_id, generation, KIND))
         told = "\n\n".join((world.name, world.description_short, world.description))
         yield dg.Output(
-            DocumentStream([world], fence=worker.taken.commits.fence.epoch),
+            DocumentStream([world], fence=worker.taken.commits.fence.epoch, staged=True),
             metadata={
                 **results_of(world_id, [world]),
                 "name": world.name,

@@ -77,7 +77,7 @@ def test_an_existing_world_is_made_again_as_ordered_or_as_the_form_now_says(worl
     assert after["world_request"] == [
         before["world_request"][0].model_copy(update={"created_at": after["world_request"][0].created_at})
     ]
-    assert {new.character_id for new in after["characters"]}.isdisjoint({old.character_id for old in before["characters"]})
+    assert [new.character_id for new in after["characters"]] == [old.character_id for old in before["characters"]]
     assert (len(after["characters"]), len(after["posts"])) == (2, 3)
     third = worlds.run(world_id, form={"prompt": "Ein Leuchtturm im Moor", "users": 1, "posts": 2})
     assert third.success, third.failure

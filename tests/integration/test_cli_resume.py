@@ -9,6 +9,7 @@ import pytest
 from pymongo import MongoClient
 
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS, WORLD_EVENTS
+from generia_assets.durable.decisions import GENERATION_TAG
 from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
 from generia_assets.durable.status import WorldStatus
 from resources.mongo import MongoDatabase, MongoDocument
@@ -84,7 +85,7 @@ def test_a_stopped_world_goes_on_only_when_told_to(database: MongoDatabase) -> N
     assert is_due(status_of(database, world_id), None, datetime.now(UTC))
     request = order_again(status_of(database, world_id), None)
     assert request.partition_key == world_id
-    assert request.tags["generia/generation"] == "g1"
+    assert request.tags[GENERATION_TAG] == "g1"
 
 
 def test_a_failed_world_goes_on_with_more_room(database: MongoDatabase) -> None:
