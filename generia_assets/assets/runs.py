@@ -24,6 +24,7 @@ from generia_assets.durable.items import character_named, post_named
 from generia_assets.durable.orders import OrderError, PartParameters, stored_parameters
 from generia_assets.durable.session import Assignment
 from generia_assets.durable.workload import workload
+from generia_assets.partitions import worlds
 from generia_assets.settings import settings
 from generia_assets.tasks.kinds import TaskType
 from resources.document_store import DocumentStore
@@ -80,6 +81,11 @@ def _of_job(job: str) -> set[str]:
     if job == RERUN_POST:
         return set(and_what_follows("posts"))
     return set(CONTENT) if job == RERUN_PART else set(ASSETS)
+
+
+def keep_partition(context: dg.AssetExecutionContext) -> None:
+    """Add the world's partition again, if somebody deleted it meanwhile: Dagster stores no output of one that is not there."""
+    context.instance.add_dynamic_partitions(worlds.name or "", [context.partition_key])
 
 
 def works_last(context: dg.AssetExecutionContext) -> bool:

@@ -11,7 +11,7 @@ from generia_assets.assets.description import figures, results_of
 from generia_assets.assets.forms import WorldRequestConfig
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS
-from generia_assets.assets.runs import assignment_of, refuse_a_world_that_exists, selected_assets, works_last
+from generia_assets.assets.runs import assignment_of, keep_partition, refuse_a_world_that_exists, selected_assets, works_last
 from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.orders import (
@@ -76,6 +76,7 @@ def world_request(
             return await session.journal.perform(None, init_world_creation, parameters)
 
         request = worker.run(check)
+        keep_partition(context)
         metadata = generator.read(lambda database: figures(database, world_id, worker.taken.generation.id, KIND))
         yield dg.Output(
             DocumentStream([request], fence=worker.taken.commits.fence.epoch, staged=True),

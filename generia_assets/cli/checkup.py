@@ -11,6 +11,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import requests
@@ -25,6 +27,7 @@ from generia_assets.cli.words import breaker_line
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS
 from generia_assets.durable.status import State
 from generia_assets.reading.breakers import breakers_not_closed
+from generia_assets.reading.whole import broken
 from generia_assets.settings import Settings
 from resources.kafka_client import KafkaUnavailableError
 from resources.kafka_reader import TopicReader
@@ -37,6 +40,9 @@ LITTLE_SPACE = 1_000_000_000
 TOO_LITTLE_SPACE = 100_000_000
 """Bytes on a disk that is written to."""
 
+
+MOST_NAMED = 5
+"""Worlds of one kind that are named."""
 
 Check = Callable[[Settings, Addresses], Iterator[Finding]]
 
@@ -103,6 +109,17 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield wrong("MongoDB", said, advice)
     except PyMongoError as error:
         yield wrong("MongoDB", f"{address}: {type(error).__name__}", "see MongoDB's own log")
+
+
+def _whole(settings: Settings, where: Addresses) -> Iterator[Finding]:
+    with suppress(MongoUnavailableError, PyMongoError), database_at(where.mongodb_uri, settings) as database:  # told by _mongodb
+        found = broken(database)
+        for one in islice(found, MOST_NAMED):
+            yield wrong(f"world {one.world_id}", one.wrong, one.mend)
+        if more := sum(1 for _ in found):
+            yield wrong("worlds", f"{more} more are not what their status says", "mend these, then look again")
+        for world in database[STATUS].find({"unfinished": {"$type": "string"}}, {"message": 1}).limit(MOST_NAMED):
+            yield note(f"world {world['_id']}", str(world["message"]), f"{own_name()} resume {world['_id']}")
 
 
 def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:
@@ -284,4 +301,4 @@ def _environment(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield ok(".env", "none in this folder: settings have their defaults, or the environment's values")
 
 
-CHECKS: tuple[Check, ...] = (_environment, _parts, _mongodb, _kafka, _gemini, _media, _dagster)
+CHECKS: tuple[Check, ...] = (_environment, _parts, _mongodb, _whole, _kafka, _gemini, _media, _dagster)

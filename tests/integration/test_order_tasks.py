@@ -110,7 +110,7 @@ def test_an_order_that_failed_says_why_until_somebody_lets_it_go_on(worlds: Worl
     assert "generia resume" in task["error"]
     assert (status.status, status.unfinished is None) == (State.COMPLETED, False)
     assert counters_agree(worlds, world_id)
-    resume_world(worlds.database, world_id, Wishes(retry_failed=True))
+    resume_world(worlds.database, world_id, Wishes(more_calls=20, retry_failed=True))
     again = taken_up(worlds, world_id)
     assert again.success, again.failure
     assert (told(worlds, task_id), the_task(worlds, task_id)["error"]) == (("completed", again.run_id), None)
