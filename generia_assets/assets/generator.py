@@ -29,8 +29,9 @@ from generia_assets.assets.superseded import mark_superseded
 from generia_assets.assets.worker import Worker
 from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, STATUS, ensure_indexes
+from generia_assets.durable.fallback import could_not_begin
 from generia_assets.durable.providers import Providers, Timeouts
-from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, could_not_begin, open_session
+from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, open_session
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.log_lines import levelled_lines, told_of
 from generia_assets.reading.whole import check_made

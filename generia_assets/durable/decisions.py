@@ -155,8 +155,9 @@ async def choose(database: AsyncMongoDatabase, world_id: str, run: RunIdentity, 
         raise RefusedRunError(_reason(asks, made, status, run))
     if decision is Decision.START or current is None:
         return Choice(decision, made, found)
-    left = current.get("left") if decision is Decision.CONTINUE else None
-    return Choice(decision, made, found | (left or {}), current)
+    if status.unfinished is None or decision is not Decision.CONTINUE:
+        current["left"] = None  # it is what the status record says
+    return Choice(decision, made, found | (current.get("left") or {}), current)
 
 
 def how_far(status: WorldStatus, current: MongoDocument | None) -> Made:

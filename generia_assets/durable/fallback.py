@@ -2,7 +2,8 @@
 
 Here: the fields of the status record that belong to one generation. The unfinished generation's record keeps them: ``before``, the
 world as it was completed, and ``left``, the generation where it stopped, while the status record says ``before`` again. And
-giving up what is unfinished. Not here: when a generation ends (generations.py), and how one goes on (resuming.py).
+what is said of a world whose run cannot begin, and giving up what is unfinished. Not here: when a generation ends (generations.py),
+and how one goes on (resuming.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pymongo.client_session import ClientSession
 from generia_assets.durable import order_tasks
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.decisions import GIVEN_UP, Made, how_far
+from generia_assets.durable.events import Failed
+from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.status import State, WorldStatus
 from resources.document_store import DocumentStore
 from resources.mongo import MongoDatabase, MongoDocument
@@ -48,6 +51,33 @@ def left_unfinished(world_id: str, reason: str) -> str:
         f"completed as before; what was to be made again is not finished: {reason.rstrip('.')}. To go on with it: generia resume "
         f"{world_id}; to give it up: generia stop {world_id} --give-up"
     )
+
+
+def could_not_begin(database: MongoDatabase, world_id: str, message: str, order_task: str | None = None) -> None:
+    """A run cannot even take its world: where nobody else works on it, its record says so, and nobody waits for it or its order.
+
+    A world that was completed before is completed as it was.
+    """
+    now = datetime.now(UTC)
+    values = {
+        "status": State.FAILED.value,
+        "message": message,
+        "resumable": True,
+        "parked": None,
+        "updated_at": now,
+        "finished_at": now,
+    }
+    found = database[STATUS].find_one({"_id": world_id}) or {}
+    record = database[GENERATIONS].find_one({"_id": found.get("generation")}) or {}
+    if (before := record.get("before")) is not None:
+        values = as_before(before, record["_id"], left_unfinished(world_id, message))
+        left = {"$set": {"left": standing(found), "status": State.FAILED.value, "message": message}}
+        database[GENERATIONS].update_one({"_id": record["_id"]}, left)
+    waited_for = {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}
+    nobodys = {"_id": world_id, "owner.run_id": None, "status": waited_for}
+    change_and_tell(database, nobodys, values, Failed(message=message))
+    if order_task is not None:
+        order_tasks.give_up(database, order_task, message)
 
 
 def give_up(database: MongoDatabase, world_id: str) -> bool:

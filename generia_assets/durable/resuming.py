@@ -84,7 +84,9 @@ def _resume(database: MongoDatabase, world_id: str, wishes: Wishes, session: Cli
         )
     record = database[GENERATIONS].find_one({"_id": world.unfinished or world.generation}, session=session) or {}
     given_up = record.get("status") == GIVEN_UP
-    values: MongoDocument = record.get("left") or {}  # where a rerun was left, while the world is shown as it was before it
+    values: MongoDocument = (
+        record.get("left") if world.unfinished else None
+    ) or {}  # where a rerun was left, while the world is shown as it was before it
     left = WorldStatus.model_validate(found | values)
     retried, stages = _retry(database, left, session) if wishes.retry_failed and not given_up else (0, set())
     if given_up or (world.status is State.COMPLETED and world.unfinished is None and not retried):

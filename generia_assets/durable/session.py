@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -19,15 +19,12 @@ from pymongo import AsyncMongoClient
 
 from generia_assets.durable import order_tasks
 from generia_assets.durable.account import WorldAccount, excusable
-from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
+from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.decisions import Choice, RefusedRunError, RunIdentity, Wanted, choose, goes_on_by_itself
-from generia_assets.durable.events import Failed
-from generia_assets.durable.fallback import as_before, left_unfinished, standing
 from generia_assets.durable.generations import Generation, Workload, begin, end, generation_of, new_generation
 from generia_assets.durable.journal import Journal
 from generia_assets.durable.orders import OrderError
-from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.ownership import keep_world, leave_world, take_world
 from generia_assets.durable.patience import patiently
 from generia_assets.durable.progress import StageTracker
@@ -36,7 +33,7 @@ from generia_assets.durable.publications import Publications
 from generia_assets.durable.relay import Relay, Sender
 from generia_assets.durable.status import Parked, State, WorldStatus
 from generia_assets.durable.toolbox import Toolbox
-from resources.mongo import AsyncMongoDatabase, MongoDatabase, MongoDocument
+from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outcomes import LostWorldError
 from resources.stopping import stop
 
@@ -227,33 +224,6 @@ async def open_session(
         patience=patience,
     )
     return WorldSession(database, assignment, generation, status.parameters, commits, journal, stages, relay, heartbeat)
-
-
-def could_not_begin(database: MongoDatabase, world_id: str, message: str, order_task: str | None = None) -> None:
-    """A run cannot even take its world: where nobody else works on it, its record says so, and nobody waits for it or its order.
-
-    A world that was completed before is completed as it was.
-    """
-    now = datetime.now(UTC)
-    values = {
-        "status": State.FAILED.value,
-        "message": message,
-        "resumable": True,
-        "parked": None,
-        "updated_at": now,
-        "finished_at": now,
-    }
-    found = database[STATUS].find_one({"_id": world_id}) or {}
-    record = database[GENERATIONS].find_one({"_id": found.get("generation")}) or {}
-    if (before := record.get("before")) is not None:
-        values = as_before(before, record["_id"], left_unfinished(world_id, message))
-        left = {"$set": {"left": standing(found), "status": State.FAILED.value, "message": message}}
-        database[GENERATIONS].update_one({"_id": record["_id"]}, left)
-    waited_for = {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}
-    nobodys = {"_id": world_id, "owner.run_id": None, "status": waited_for}
-    change_and_tell(database, nobodys, values, Failed(message=message))
-    if order_task is not None:
-        order_tasks.give_up(database, order_task, message)
 
 
 async def _chosen(database: AsyncMongoDatabase, assignment: Assignment, patience: float) -> Choice:
