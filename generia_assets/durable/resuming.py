@@ -17,7 +17,7 @@ from generia_assets.durable.events import Cancelled
 from generia_assets.durable.fallback import standing
 from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.progress import STAGE_OF
-from generia_assets.durable.status import Parked, State, WorldStatus
+from generia_assets.durable.status import Parked, Stage, State, WorldStatus
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
 
@@ -84,11 +84,10 @@ def _resume(database: MongoDatabase, world_id: str, wishes: Wishes, session: Cli
         )
     record = database[GENERATIONS].find_one({"_id": world.unfinished or world.generation}, session=session) or {}
     given_up = record.get("status") == GIVEN_UP
-    values: MongoDocument = (
-        record.get("left") if world.unfinished else None
-    ) or {}  # where a rerun was left, while the world is shown as it was before it
+    # where a rerun was left, while the world is shown as it was before it
+    values: MongoDocument = (record.get("left") if world.unfinished else None) or {}
     left = WorldStatus.model_validate(found | values)
-    retried, stages = _retry(database, left, session) if wishes.retry_failed and not given_up else (0, set())
+    retried, stages = _retry(database, left, session) if wishes.retry_failed and not given_up else (set(), set())
     if given_up or (world.status is State.COMPLETED and world.unfinished is None and not retried):
         failed = f"; {world.tasks_failed} of its tasks failed: --retry-failed tries them again" if world.tasks_failed else ""
         over = "was given up; order it anew" if given_up else f"is completed{failed or '; there is nothing to go on with'}"
@@ -104,7 +103,8 @@ def _resume(database: MongoDatabase, world_id: str, wishes: Wishes, session: Cli
     if wishes.max_cost_usd is not None:
         values["cost_limit_usd"] = wishes.max_cost_usd
     if retried:
-        values |= {"failures": [], "tasks_failed": left.tasks_failed - retried}
+        values["failures"] = [failure.model_dump() for failure in left.failures if failure.task_id not in retried]
+        values["tasks_failed"] = left.tasks_failed - len(retried)
         moved = [entry.model_copy(update={"status": State.PENDING}) if entry.name in stages else entry for entry in left.stages]
         values["stages"] = [entry.model_dump(mode="json") for entry in moved]
     for limit in ("api_call_limits_LLM", "api_call_limits_images"):
@@ -115,13 +115,13 @@ def _resume(database: MongoDatabase, world_id: str, wishes: Wishes, session: Cli
         if world.status is State.COMPLETED and world.unfinished is None:
             running["$set"]["before"] = standing(found)  # what it goes back to if what failed fails again
         database[GENERATIONS].update_one({"_id": record["_id"]}, running, session=session)
-    return retried
+    return len(retried)
 
 
-def _retry(database: MongoDatabase, world: WorldStatus, session: ClientSession) -> tuple[int, set[str]]:
-    """Make the generation's failed tasks pending again: how many, and the stages they belong to."""
+def _retry(database: MongoDatabase, world: WorldStatus, session: ClientSession) -> tuple[set[str], set[Stage]]:
+    """Make the generation's failed tasks pending again: their ids, and the stages they belong to."""
     failed = {"world_id": world.world_id, "generation": world.generation, "status": State.FAILED.value}
-    types = database[TASKS].distinct("type", failed, session=session)
+    found = {task["_id"]: task["type"] for task in database[TASKS].find(failed, {"type": 1}, session=session)}
     again = {"status": State.PENDING.value, "attempt_count": 0, "error": None, "worker_id": None, "updated_at": datetime.now(UTC)}
-    changed = database[TASKS].update_many(failed, {"$set": again}, session=session)
-    return changed.modified_count, {STAGE_OF[TaskType(name)] for name in types}
+    database[TASKS].update_many(failed, {"$set": again}, session=session)
+    return set(found), {STAGE_OF[TaskType(name)] for name in found.values()}

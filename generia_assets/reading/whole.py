@@ -68,8 +68,9 @@ def _ordered(world: WorldStatus) -> dict[str, int]:
 def _failed(database: MongoDatabase, world: WorldStatus) -> dict[str, int]:
     """How many documents of each asset hang on tasks that failed for good, whichever generation they failed in."""
     keys: dict[str, set[str]] = {task_type.value: set() for task_type in TaskType}
-    for task in database[TASKS].find({"world_id": world.world_id, "status": State.FAILED.value}, {"type": 1, "key": 1}):
-        keys[task["type"]].add(str(task.get("key")))
+    items = {"type": {"$in": list(keys)}, "key": {"$type": "string"}}  # and no orders of parts, which have none
+    for task in database[TASKS].find({"world_id": world.world_id, "status": State.FAILED.value, **items}, {"type": 1, "key": 1}):
+        keys[task["type"]].add(task["key"])
     people = keys[TaskType.GENERATE_CHARACTER]
     seed, users, posts = draw.world_seed(world.world_id), world.users_predicted, world.posts_predicted
     share = {character_key(index): count for index, count in enumerate(shares(seed, users, posts))}

@@ -206,7 +206,7 @@ def test_a_world_that_was_given_up_before_it_was_complete_can_be_ordered_anew(wo
     world_id, made = worlds.make("given-up", users=1, posts=1)
     worlds.gemini.reset()
     assert not made.success
-    assert "another order" not in worlds.run(world_id, form={"prompt": "Elsewhere", "users": 1, "posts": 2}).failure
+    assert f"generia watch {world_id}" in worlds.run(world_id, form={"prompt": "Elsewhere", "users": 1, "posts": 2}).failure
     assert worlds.status(world_id).parameters["posts_count"] == 1
     exit_code, out, _ = generia.call("stop", world_id, "--give-up")
     assert (exit_code, "can be ordered anew" in out) == (0, True)
