@@ -12,6 +12,7 @@ import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from generia_assets.assets.worker import Worker
+from generia_assets.content.mistakes import ContentError
 from generia_assets.durable.decisions import RefusedRunError
 from generia_assets.durable.journal import TaskFailedError
 from generia_assets.durable.orders import OrderError
@@ -35,6 +36,7 @@ _SPEAKS_FOR_ITSELF = (
     LookupError,
     RefusedRunError,
     NotWholeError,
+    ContentError,
 )
 """Errors whose message tells a person what happened and what to do; others are bugs and keep their traceback."""
 

@@ -19,6 +19,7 @@ from generia_assets.cli.formats import as_json
 from generia_assets.cli.known import known
 from generia_assets.cli.order_options import Json, World
 from generia_assets.cli.parsers import dollars, whole
+from generia_assets.content.text import plural
 from generia_assets.durable.fallback import GiveUpError
 from generia_assets.durable.fallback import give_up as give_up_unfinished
 from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
@@ -70,6 +71,7 @@ def stop(world: World, give_up: GiveUp = False, json: Json = False) -> None:
     where = addresses(chosen)
     with database_at(where.mongodb_uri, chosen) as database:
         found = known(database, world)
+        world = found.world_id
         if give_up and (over(found) or not _owned(found)):
             _give_up(database, world, json=json)
             return
@@ -130,7 +132,9 @@ def resume(
     """
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
-        if over(known(database, world)) and (holder := _await_no_owner(database, world)):  # its run is only tidying up
+        found = known(database, world)
+        world = found.world_id
+        if over(found) and (holder := _await_no_owner(database, world)):  # its run is only tidying up
             raise CommandError(f"run {holder} has not ended within {STOP_S:g} s; see its log in Dagster's pages")
         try:
             retried = resume_world(database, world, Wishes(max_cost_usd, more_calls, retry_failed=retry_failed))
@@ -139,7 +143,7 @@ def resume(
     if json:
         typer.echo(as_json({"world_id": world, "resumed": True, "tasks_retried": retried}))
         return
-    again = f", {retried} failed tasks are tried again" if retried else ""
+    again = f", {plural(retried, 'failed task')} again" if retried else ""
     results().print(f"World {world} goes on within about fifteen seconds{again}. To see it: {own_name()} watch {world}")
 
 

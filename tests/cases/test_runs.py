@@ -314,7 +314,7 @@ def test_the_description_again_takes_everything_with_it_unless_it_is_wanted_alon
     """What `rerun` announces is what its message makes; alone, it says what may no longer fit."""
     told = json.loads(generia.call("rerun", world_id, "--part", "description", *alone, "--dry-run", "--json")[1])
     assert told["makes"] == makes
-    said = generia.call("rerun", world_id, "--part", "description", *alone, "--dry-run")[2]
+    said = generia.call("rerun", world_id, "--part", "description", *alone, "--dry-run")[1]
     assert ("may no longer fit" in said) is bool(alone)
     order = Order(new_task_id(), TaskType.GENERATE_WORLD_DESCRIPTION, world_id, {"with_what_follows": not alone})
     request = run_request(record_order(worlds.database, order, max_users=9, max_posts=9))
