@@ -21,7 +21,7 @@ from generia_assets.assets import run_tags
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.dagster_instance import was_terminated
 from generia_assets.durable.collections import GENERATIONS, STATUS
-from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION
+from generia_assets.durable.decisions import GENERATION_TAG, PRESENT_GENERATION
 from generia_assets.durable.relay import catch_up
 from generia_assets.durable.resuming import note_stop
 from generia_assets.durable.status import Parked, State, WorldStatus
@@ -245,7 +245,7 @@ def order_again(world: WorldStatus, last: dg.RunRecord | None, assets: Sequence[
         asset_selection=[dg.AssetKey(name) for name in assets] or None,
         tags={
             GENERATION_TAG: world.generation or PRESENT_GENERATION,
-            **run_tags.of_run(world.world_id, origin, ordered_by),
+            **run_tags.of_run(origin, ordered_by),
             **run_tags.named(world.name),
         },
     )

@@ -11,6 +11,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import requests
@@ -28,6 +30,7 @@ from generia_assets.content.text import plural
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS
 from generia_assets.durable.status import State
 from generia_assets.reading.breakers import breakers_not_closed
+from generia_assets.reading.whole import broken
 from generia_assets.settings import Settings
 from resources import models
 from resources.kafka_client import KafkaUnavailableError
@@ -41,6 +44,9 @@ LITTLE_SPACE = 1_000_000_000
 TOO_LITTLE_SPACE = 100_000_000
 """Bytes on a disk that is written to."""
 
+
+MOST_NAMED = 5
+"""Worlds of one kind that are named."""
 
 Check = Callable[[Settings, Addresses], Iterator[Finding]]
 
@@ -102,6 +108,17 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield wrong("MongoDB", said, advice)
     except PyMongoError as error:
         yield wrong("MongoDB", f"{address}: {type(error).__name__}", "see MongoDB's own log")
+
+
+def _whole(settings: Settings, where: Addresses) -> Iterator[Finding]:
+    with suppress(MongoUnavailableError, PyMongoError), database_at(where.mongodb_uri, settings) as database:  # told by _mongodb
+        found = broken(database)
+        for one in islice(found, MOST_NAMED):
+            yield wrong(f"world {one.world_id}", one.wrong, one.mend)
+        if more := sum(1 for _ in found):
+            yield wrong("worlds", f"{more} more are not what their status says", "mend these, then look again")
+        for world in database[STATUS].find({"unfinished": {"$type": "string"}}, {"message": 1}).limit(MOST_NAMED):
+            yield note(f"world {world['_id']}", str(world["message"]), f"{own_name()} resume {world['_id']}")
 
 
 def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:
@@ -288,6 +305,7 @@ CHECKS: tuple[Check, ...] = (
     templates_found,
     _parts,
     _mongodb,
+    _whole,
     _kafka,
     models_by_date,
     _gemini,

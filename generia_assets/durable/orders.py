@@ -9,11 +9,13 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pymongo.errors import DuplicateKeyError
 
 from generia_assets.content.documents import Quality
+from generia_assets.content.text import clean
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events import WorldCreated
 from generia_assets.durable.item_keys import complaint
@@ -26,20 +28,51 @@ WORLD_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """What may name a world: the platform's UUIDs, and short names a person types in the UI. Safe as partition key and folder name."""
 
 
+PROMPT_LIMIT = 4_000
+"""Characters of a user's sentence: several pages; more is a pasted document, which nobody meant as a world."""
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+"""When a world can have been ordered: what is outside is a mistake, and arithmetic with it can overflow."""
+
+
 class OrderError(ValueError):
     """An order that cannot be recorded. The message names the field, the value and what to do."""
 
 
+def worded(prompt: str) -> str:
+    """The user's sentence as it is kept: without control characters. Raises ``ValueError`` that says what to change."""
+    cleaned = clean(prompt)
+    if not any(character.isalpha() for character in cleaned):
+        raise ValueError("has no words; describe the world in a sentence or two")
+    if len(cleaned) > PROMPT_LIMIT:
+        raise ValueError(f"has {len(cleaned):,} characters; shorten it to {PROMPT_LIMIT:,}")
+    return cleaned
+
+
+def _plausible(moment: datetime) -> datetime:
+    """The moment in UTC, which it is taken for where it says no zone. Raises ``ValueError``."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not _EARLIEST <= aware < _LATEST:
+        raise ValueError(f"must be a moment from {_EARLIEST:%Y} to {_LATEST.year - 1}, such as 2026-11-23T14:30:00Z")
+    return aware.astimezone(UTC)
+
+
 class WorldParametersOrder(BaseModel):
-    """The parameters of ``init_world_creation``. Strict: a count is an integer, not a text that looks like one."""
+    """The parameters of ``init_world_creation``: the one place that says what a world's order may be.
+
+    Strict: a count is an integer, not a text that looks like one.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    user_prompt: str = Field(description="the world in a sentence or two, in the user's language; at most 4000 characters")
+    user_prompt: Annotated[str, AfterValidator(worded)] = Field(
+        description="the world in a sentence or two, in the user's language; at least one letter, at most 4000 characters"
+    )
     users_count: int = Field(ge=1, description="characters, exactly so many; the installation has a limit (MAX_USERS)")
     posts_count: int = Field(ge=0, description="posts, exactly so many; the installation has a limit (MAX_POSTS)")
     quality: Quality = Field(Quality.STANDARD, strict=False)
-    created_at: datetime | None = Field(None, strict=False, description="when the user ordered it")
+    created_at: Annotated[datetime, AfterValidator(_plausible)] | None = Field(
+        None, strict=False, description="when the user ordered it, from 2000 to 2099; UTC where it says no zone"
+    )
     max_cost_usd: float | None = Field(None, gt=0, allow_inf_nan=False, description="cap in US dollars; absent: the installation's")
 
     def within(self, *, max_users: int, max_posts: int) -> WorldParametersOrder:
