@@ -28,6 +28,7 @@ from resources.outcomes import (
     OutsideError,
     RateLimitedError,
     RefusedError,
+    RequestRejectedError,
     TransientError,
 )
 from resources.outside import Answer, Tokens
@@ -210,12 +211,14 @@ def classify_error(error: APIError, model: str, *, secret: str = "", base_url: s
     if code == 404:
         if status == "NOT_FOUND" and speaks_of(message, model):
             return ModelMissingError(f"model {model}: {message}")
-        return FatalCallError(_somebody_else(message, base_url))
+        return FatalCallError(_somebody_else(message, base_url), may_heal=True)
     if any(detail.get("reason") == "API_KEY_INVALID" for detail in details) or code in (401, 403):
-        return FatalCallError(f"{message}. Check GEMINI_API_KEY and what it may use")
+        return FatalCallError(f"{message}. Check GEMINI_API_KEY and what it may use", may_heal=True)
     if status == "FAILED_PRECONDITION":
         return FatalCallError(f"{message}. Check the billing and the region of the account behind GEMINI_API_KEY")
-    return FatalCallError(f"{message}. The request itself is wrong; asking again cannot help")
+    if code == 400:
+        return RequestRejectedError(f"{message}. The request itself is wrong; asking the same again cannot help")
+    return FatalCallError(f"{message}. Nobody expects this answer of Gemini: look for a proxy on the way to it", may_heal=True)
 
 
 def _somebody_else(message: str, base_url: str) -> str:
