@@ -58,14 +58,17 @@ class RefusedError(RequestFailedError):
 class InvalidAnswerError(RequestFailedError):
     """The call was answered, but not with what was asked: not JSON, cut short, or against the schema.
 
-    ``cut`` says that the answer ended at the output limit, so that asking again needs more room.
+    ``cut`` says that the answer ended at the output limit, so that asking again needs more room. ``chance`` says that nothing in
+    the request was the cause (an answer that cannot be read, that repeats itself, that stopped by itself): the same is asked again
+    as it was. Otherwise the message tells the model what to mend.
     """
 
     outcome = "invalid"
 
-    def __init__(self, message: str, *, cut: bool = False) -> None:
+    def __init__(self, message: str, *, cut: bool = False, chance: bool = False) -> None:
         super().__init__(message)
         self.cut = cut
+        self.chance = chance
 
 
 class ModelMissingError(OutsideError):
@@ -120,8 +123,8 @@ class FatalCallError(OutsideError):
 class PatienceExhaustedError(OutsideError):
     """An outage lasted longer than the configured patience. The world is parked and can be resumed; nothing is lost.
 
-    ``retry_after`` seconds: when the provider itself said it would be over (a day's quota), else None. ``may_last``: the provider is
-    not away, it refuses, so that nobody knows whether it ever ends: the world is resumed a bounded number of times.
+    ``retry_after`` seconds: when the provider itself said it would be over (a day's quota), else None. ``may_last``: the
+    provider is not away, it refuses, so that nobody knows whether it ever ends: the world is resumed a bounded number of times.
     """
 
     outcome = "outage"

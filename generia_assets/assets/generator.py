@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from importlib import import_module
 from typing import TypeVar
 
@@ -20,15 +20,19 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from pydantic import Field, PrivateAttr
+from pymongo.errors import PyMongoError
+from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.assets.failures import settle_failure
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.assets.worker import Worker
+from generia_assets.durable import trust
 from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, ensure_indexes
 from generia_assets.durable.providers import Providers, Timeouts
 from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, could_not_begin, open_session
 from generia_assets.log_lines import levelled_lines, told_of
+from generia_assets.settings import settings
 from resources.breaker import Breaker, BreakerConfig
 from resources.document_store import DocumentStore
 from resources.kafka import KafkaResource
@@ -36,6 +40,7 @@ from resources.mongo import AsyncMongoDatabase, MongoDatabase, connect_async, wa
 from resources.mongo_resource import MongoResource
 from resources.outcomes import OutsideError, TransientError
 from resources.outside import Api, Lane, Outside
+from resources.poison import Tally
 from resources.providers import GeminiResource, ImagesResource, PlatformResource
 from resources.slots import Slots
 
@@ -159,6 +164,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
                     patience_seconds=self.patience_seconds,
                     task_concurrency=self.task_concurrency,
                     max_takeovers=self.max_takeovers,
+                    budget_spare=settings().budget_spare,
                 ),
                 run_is_over=lambda run_id: run_is_over(instance, run_id),
                 connect_events=self.kafka.progress,
@@ -178,11 +184,24 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         board = Board(database[FLEET], run_id, lease_seconds=self.slot_lease_seconds)
         stack.push_async_callback(board.aclose)
         lanes = {api: self._lane(database, api, limit, board) for api, limit in limits.items()}
+        stack.push_async_callback(await self._trusting(database, lanes[Api.LLM].tally))
         outside = Outside(lanes, patience_seconds=self.patience_seconds)
         stack.push_async_callback(outside.aclose)
         timeouts = Timeouts(self.gemini.timeout_seconds, self.images.timeout_seconds, self.platform.timeout_seconds)
         roster = self.gemini.roster(database, FLEET)
         return Providers(outside, gemini, roster, images, platform, timeouts, self.gemini.max_reasks, self.patience_seconds)
+
+    async def _trusting(self, database: AsyncMongoDatabase, tally: Tally) -> Callable[[], Awaitable[None]]:
+        """Tell the tally whether the model has answered earlier runs with this key; what is returned tells later runs of this one."""
+        fleet, name = database[FLEET], trust.name_of(Api.LLM, self.gemini.base_url, self.gemini.api_key)
+        tally.trusted = await trust.is_trusted(fleet, name)
+
+        async def note() -> None:
+            if tally.answered and not tally.trusted:
+                with suppress(PyMongoError):  # a later run notes it
+                    await trust.trust(fleet, name)
+
+        return note
 
     def _lane(self, database: AsyncMongoDatabase, api: Api, limit: int, board: Board) -> Lane:
         slots = Slots(database[FLEET], api.value, limit=limit, lease_seconds=self.slot_lease_seconds)
@@ -202,7 +221,10 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
 
 def is_being_stopped(instance: dg.DagsterInstance, run_id: str) -> bool:
     """Whether somebody asked Dagster to terminate this run; an interruption without that is a deploy or a shutdown."""
-    run = instance.get_run_by_id(run_id)
+    try:
+        run = instance.get_run_by_id(run_id)
+    except SQLAlchemyError:  # then nobody can have asked through it; what failed before this question is what counts
+        return False
     return run is not None and run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
 
 

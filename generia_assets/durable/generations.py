@@ -218,17 +218,19 @@ async def end(
     message: str = "",
     parked: Parked | None = None,
     until: datetime | None = None,
+    counted: Mapping[str, int] | None = None,
 ) -> None:
     """The world's last word in this run, after everything else has been written.
 
     ``state`` IN_PROGRESS with ``parked`` leaves the world resumable; COMPLETED and FAILED are final for those who watch.
+    ``counted``: the numbers of ``status.Park``.
     """
     now = datetime.now(UTC)
     values: dict[str, object] = {
         "status": state.value,
         "message": message,
         "resumable": state is not State.COMPLETED,
-        "parked": None if parked is None else {"kind": parked.value, "since": now, "until": until},
+        "parked": None if parked is None else {"kind": parked.value, "since": now, "until": until, **(counted or {})},
     }
     record = {"$set": {"status": state.value, "updated_at": now, "message": message}}
     records: dict[str, list[WriteOperation]] = {GENERATIONS: [UpdateOne({"_id": generation.id}, record)]}

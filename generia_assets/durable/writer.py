@@ -10,19 +10,31 @@ import json
 import logging
 from functools import partial
 
+from pydantic import BaseModel
+
 from generia_assets.content.prompt import Prompt
+from generia_assets.content.schemas import schema_of
 from generia_assets.durable.account import WorldAccount
 from generia_assets.durable.journal import TaskInHand
 from generia_assets.durable.patience import patiently
 from generia_assets.durable.providers import Providers, labels_of
 from generia_assets.durable.steps import StepLog
 from generia_assets.tasks.tools import DraftT
-from resources.gemini import TextRequest
+from resources.gemini import AnswerT, TextRequest
 from resources.models import ModelProfile
 from resources.outcomes import InvalidAnswerError, ModelMissingError
-from resources.outside import Answer, Api, Call
+from resources.outside import CONTROL, Answer, Api, Call
 
 logger = logging.getLogger(__name__)
+
+
+class _Word(BaseModel):
+    """The answer to a control: whatever it says, the model has answered."""
+
+    word: str
+
+
+_CONTROL = TextRequest("You answer in one word.", ("What is the colour of grass?",), schema_of(_Word), _Word, 256)
 
 
 class TaskWriter:
@@ -35,13 +47,16 @@ class TaskWriter:
         self._account = account
 
     async def write(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
-        """Ask for a draft; what is damaged is asked again with the error, what was cut with more room."""
+        """Ask for a draft; what is damaged is asked again with the error, what was cut with more room, an accident as it was."""
         for _ in range(self._providers.max_reasks):
             try:
                 return await self._once(prompt, draft)
             except InvalidAnswerError as error:
                 logger.info("%s: asked again: %s", prompt.request_type, error)
-                prompt = prompt.with_more_room() if error.cut else prompt.with_complaints(str(error))
+                if error.cut:
+                    prompt = prompt.with_more_room()
+                elif not error.chance:
+                    prompt = prompt.with_complaints(str(error))
         return await self._once(prompt, draft)
 
     async def _once(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
@@ -56,29 +71,31 @@ class TaskWriter:
         while True:
             profile = await patiently(self._providers.roster.current, patience_seconds=self._providers.patience)
             try:
-                return await self._providers.outside.call(self._call(prompt, request, profile), self._account)
+                return await self._providers.outside.call(self._call(prompt.request_type, request, profile), self._account)
             except ModelMissingError as error:
                 retire = partial(self._providers.roster.retire, profile.id, str(error))
                 await patiently(retire, patience_seconds=self._providers.patience)
 
-    def _call(self, prompt: Prompt, request: TextRequest[DraftT], profile: ModelProfile) -> Call[DraftT]:
-        async def send() -> Answer[DraftT]:
+    def _call(self, request_type: str, request: TextRequest[AnswerT], profile: ModelProfile) -> Call[AnswerT]:
+        async def send() -> Answer[AnswerT]:
             return await self._providers.gemini.ask(request, profile)
 
         return Call(
             api=Api.LLM,
-            request_type=prompt.request_type,
+            request_type=request_type,
             task_id=self._task.task_id,
             priority=self._task.priority,
             labels=labels_of(self._task),
             request_data={
                 "model": profile.id,
-                "system": prompt.system,
-                "parts": list(prompt.parts),
-                "schema": json.dumps(prompt.schema, ensure_ascii=False),
-                "max_output_tokens": prompt.max_output_tokens,
+                "system": request.system,
+                "parts": list(request.parts),
+                "schema": json.dumps(request.schema, ensure_ascii=False),
+                "max_output_tokens": request.max_output_tokens,
             },
             send=send,
-            worst_case_usd=profile.worst_case_usd(prompt_bytes=request.prompt_bytes, max_output_tokens=prompt.max_output_tokens),
+            worst_case_usd=profile.worst_case_usd(prompt_bytes=request.prompt_bytes, max_output_tokens=request.max_output_tokens),
             timeout_seconds=self._providers.timeouts.llm,
+            control=None if request_type == CONTROL else self._call(CONTROL, _CONTROL, profile),
+            answered=self._task.answered,
         )

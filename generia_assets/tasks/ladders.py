@@ -16,7 +16,7 @@ from generia_assets.content.documents import Media
 from generia_assets.content.drafts import PicturePromptDraft
 from generia_assets.content.prompt import Prompt
 from generia_assets.tasks.tools import Painter, Picture, Writer
-from resources.outcomes import InvalidAnswerError, RefusedError
+from resources.outcomes import RefusedError, RequestFailedError
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ async def bettered(writer: Writer, prompt: Prompt, draft: type[DraftT], so_far: 
     """
     try:
         return await writer.write(prompt, draft), ""
-    except (RefusedError, InvalidAnswerError) as error:
+    except RequestFailedError as error:
         log.warning("%s stays as it is; asking for a better one brought nothing: %s", prompt.request_type, error)
         return so_far, error.reason if isinstance(error, RefusedError) else ""
 
@@ -80,9 +80,9 @@ async def paint_down_the_ladder(
 
 
 async def refined_scene(writer: Writer, prompt: Prompt, scene: str) -> str:
-    """A better picture prompt for this scene (quality ``high``); the scene as it was when moderation refuses to better it."""
+    """A better picture prompt for this scene (quality ``high``); the scene as it was when asking for it brings none."""
     try:
         return (await writer.write(prompt, PicturePromptDraft)).image_prompt
-    except RefusedError as refusal:
-        log.warning("%s was refused (%s); painting the first draft", prompt.request_type, refusal.reason)
+    except RequestFailedError as error:
+        log.warning("%s brought nothing; painting the first draft: %s", prompt.request_type, error)
         return scene
