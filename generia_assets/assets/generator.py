@@ -192,7 +192,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         return Providers(outside, gemini, roster, images, platform, timeouts, self.gemini.max_reasks, self.patience_seconds)
 
     async def _trusting(self, database: AsyncMongoDatabase, tally: Tally) -> Callable[[], Awaitable[None]]:
-        """Tell the tally whether the model has answered earlier runs with this key; what is returned tells later runs of this one."""
+        """Tell the tally whether the model has answered an earlier run with this key; what is returned tells later runs."""
         fleet, name = database[FLEET], trust.name_of(Api.LLM, self.gemini.base_url, self.gemini.api_key)
         tally.trusted = await trust.is_trusted(fleet, name)
 

@@ -1,6 +1,6 @@
 """Trust: whether an API has ever answered in the name that this process calls it by (its address and the key, as a digest).
 
-What has answered before and refuses now may heal (``FatalCallError.may_heal``); what never has is set up wrong, and is told at once.
+What has answered before and refuses now may heal (``FatalCallError.may_heal``); what never has is set up wrong, and fails at once.
 One document of the collection ``fleet`` for each name, written at the end of a run that was answered.
 """
 

@@ -14,6 +14,7 @@ from resources.gemini import GeminiClient, TextRequest
 from resources.models import model_profiles
 from resources.outcomes import (
     FatalCallError,
+    RequestRejectedError,
     InvalidAnswerError,
     ModelMissingError,
     RateLimitedError,
@@ -265,11 +266,11 @@ async def test_what_google_calls_its_answer_is_kept(client):
     assert (await client.ask(question(), FLASH)).data["response_id"]
 
 
-async def test_a_wrong_request_is_fatal(client):
-    """A schema that Google refuses (too many states) is not asked again."""
+async def test_a_wrong_request_is_this_requests_failure(client):
+    """A schema that Google refuses (too many states) is told apart from what stops a world."""
     things = {"type": "array", "maxItems": 30, "items": {"type": "object", "properties": {"a": {"type": "string"}}}}
     schema = {"type": "object", "properties": {"people": things}}
-    with pytest.raises(FatalCallError, match="asking again cannot help"):
+    with pytest.raises(RequestRejectedError, match="asking the same again cannot help"):
         await client.ask(question(schema=schema), FLASH)
 
 
