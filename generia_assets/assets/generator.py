@@ -23,7 +23,7 @@ from pydantic import Field, PrivateAttr
 from pymongo.errors import PyMongoError
 from sqlalchemy.exc import SQLAlchemyError
 
-from generia_assets.assets.failures import settle_failure
+from generia_assets.assets.failures import is_of_dagsters_storage, settle_failure
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.assets.worker import Worker
 from generia_assets.durable import trust
@@ -96,11 +96,13 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
                 self._session = self._closing = self._portal = self._worker = None
 
     def _settle_interruption(self, error: BaseException | None, context: dg.InitResourceContext) -> None:
-        """Say what an interruption means that met no step of ours: between two steps, or while Dagster stored an output."""
-        if not isinstance(error, (DagsterExecutionInterruptedError, KeyboardInterrupt)) or context.instance is None:
+        """Say what it means that the run ends outside of our steps: between two of them, or while Dagster stored an output."""
+        ours = (DagsterExecutionInterruptedError, KeyboardInterrupt)
+        if error is None or not (isinstance(error, ours) or is_of_dagsters_storage(error)) or context.instance is None:
             return
         if self._worker is not None and self._session is not None and not self._session.ended:
-            settle_failure(self._worker, error, stopped_by_person=is_being_stopped(context.instance, str(context.run_id)))
+            with suppress(dg.Failure):  # whoever ends the run says so already
+                settle_failure(self._worker, error, stopped_by_person=is_being_stopped(context.instance, str(context.run_id)))
 
     @contextmanager
     def world(self, context: dg.AssetExecutionContext, assignment: Assignment, *, last: bool) -> Iterator[Worker]:
