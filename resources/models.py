@@ -57,6 +57,7 @@ class ModelProfile(BaseModel):
     id: str
     thinking: Thinking
     sampling: bool
+    max_output_tokens: int = 65_536
     price: Price
     cache_minimum: int
     successor: str | None = None

@@ -6,25 +6,37 @@ Not here: how a provider's error becomes one of them (each provider's module), a
 
 from __future__ import annotations
 
+import math
+
+from resources.outside_text import kept
+
+LONGEST_RETRY_AFTER = 86_400.0
+"""Seconds; no provider's demand to wait counts for more than a day."""
+
 
 class OutsideError(Exception):
-    """A call to the outside that did not bring what was asked. The message says what to do."""
+    """A call to the outside that did not bring what was asked. The message says what to do; what it quotes is made fit to keep."""
 
     outcome = "error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(kept(message))
 
 
 class RateLimitedError(OutsideError):
     """The provider asked us to slow down (429).
 
     ``retry_after`` is the wait it asked for in seconds, or None; ``daily`` says that a day's quota is used up, which is an
-    outage until the reset (then ``retry_after`` ends there) and not a matter of pace.
+    outage until the reset (then ``retry_after`` ends there) and not a matter of pace. A wait that is no number is None, a longer
+    one than ``LONGEST_RETRY_AFTER`` is that.
     """
 
     outcome = "rate_limited"
 
     def __init__(self, message: str, *, retry_after: float | None = None, daily: bool = False) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        asked = retry_after is not None and math.isfinite(retry_after)
+        self.retry_after = min(max(retry_after or 0.0, 0.0), LONGEST_RETRY_AFTER) if asked else None
         self.daily = daily
 
 
@@ -52,7 +64,7 @@ class RefusedError(RequestFailedError):
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason = kept(reason, 100)
 
 
 class InvalidAnswerError(RequestFailedError):

@@ -55,8 +55,9 @@ def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
         message = f"{message.rstrip('.')}. To try again what failed: generia resume {world_id} --retry-failed"
     if isinstance(cause, LostWorldError):
         raise dg.Failure(str(cause), allow_retries=False) from cause
-    if is_of_dagsters_storage(cause) or (isinstance(cause, PatienceExhaustedError) and cause.may_last):
-        said = str(cause) if isinstance(cause, PatienceExhaustedError) else f"Dagster's own storage failed ({getattr(cause, 'orig', cause)})"
+    storage = is_of_dagsters_storage(cause)
+    if storage or (isinstance(cause, PatienceExhaustedError) and cause.may_last):
+        said = f"Dagster's own storage failed ({getattr(cause, 'orig', cause)})" if storage else str(cause)
         said = worker.say(lambda session: session.suspended(" ".join(said.split()).rstrip("."))) or said
         raise dg.Failure(said, allow_retries=False) from cause
     if isinstance(cause, PatienceExhaustedError) or (is_outage(cause) and worker.session is not None):

@@ -40,6 +40,7 @@ from generia_assets.durable.patience import patiently
 from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outcomes import BudgetExhaustedError, LostWorldError, PatienceExhaustedError, SpareUsedUpError, TransientError
 from resources.outside import CUT_OFF, Api, Call, Settlement, Tokens
+from resources.outside_text import kept, kept_data
 from resources.stopping import heed
 
 logger = logging.getLogger(__name__)
@@ -275,9 +276,9 @@ class WorldAccount:
             "run_id": self._commits.fence.run_id,
             "request_type": call.request_type,
             "labels": dict(call.labels),
-            "request_data": _inert(call.request_data),
-            "response_data": _inert(settlement.data),
-            "error": settlement.error,
+            "request_data": kept_data(call.request_data),
+            "response_data": kept_data(settlement.data),
+            "error": kept(settlement.error) if settlement.error else None,
             "outcome": settlement.outcome,
             "reserved_usd": call.worst_case_usd,
             "cost_usd": settlement.cost_usd,
@@ -305,10 +306,3 @@ def most_of_item(limits_of_calls: Mapping[Api, int], spare: float) -> dict[Api, 
     ``spare``: share of the computed calls that was added to them.
     """
     return {api: 1 + ceil((limit - int(limit / (1 + spare))) / 2) for api, limit in limits_of_calls.items()}
-
-
-def _inert(data: Mapping[str, object]) -> MongoDocument:
-    """User and model text as MongoDB can keep it: no lone surrogates; keys are ours and need no care."""
-    return {
-        key: value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value for key, value in data.items()
-    }

@@ -1,7 +1,7 @@
 """The writer: a task's language model, on the one path to the outside, each call a remembered step.
 
 Here: asking again what came back damaged, and going over to the successor of a model that is gone. Not here: how Gemini is spoken
-to (resources/gemini.py).
+to (resources/gemini.py), and what is wrong with an answer (resources/gemini_answers.py).
 """
 
 from __future__ import annotations
@@ -20,12 +20,17 @@ from generia_assets.durable.patience import patiently
 from generia_assets.durable.providers import Providers, labels_of
 from generia_assets.durable.steps import StepLog
 from generia_assets.tasks.tools import DraftT
-from resources.gemini import AnswerT, TextRequest
+from resources.gemini import TextRequest
+from resources.gemini_answers import AnswerT
 from resources.models import ModelProfile
 from resources.outcomes import InvalidAnswerError, ModelMissingError
 from resources.outside import CONTROL, Answer, Api, Call
 
 logger = logging.getLogger(__name__)
+
+MOST_ROOM = 4
+"""A cut answer is asked again with twice the output tokens, up to so many times what its task was given: a task is given what it
+usually needs, with room to spare, and what does not end within four times that does not end."""
 
 
 class _Word(BaseModel):
@@ -47,14 +52,17 @@ class TaskWriter:
         self._account = account
 
     async def write(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
-        """Ask for a draft; what is damaged is asked again with the error, what was cut with more room, an accident as it was."""
+        """Ask for a draft. What is damaged is asked again with the error, what was cut with more room, an accident as it was."""
+        most = MOST_ROOM * prompt.max_output_tokens
         for _ in range(self._providers.max_reasks):
             try:
                 return await self._once(prompt, draft)
             except InvalidAnswerError as error:
+                if error.cut and prompt.max_output_tokens >= most:
+                    raise
                 logger.info("%s: asked again: %s", prompt.request_type, error)
                 if error.cut:
-                    prompt = prompt.with_more_room()
+                    prompt = prompt.with_more_room(ceiling=most)
                 elif not error.chance:
                     prompt = prompt.with_complaints(str(error))
         return await self._once(prompt, draft)
@@ -67,9 +75,10 @@ class TaskWriter:
         )
 
     async def _ask(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
-        request = TextRequest(prompt.system, prompt.parts, prompt.schema, draft, prompt.max_output_tokens)
         while True:
             profile = await patiently(self._providers.roster.current, patience_seconds=self._providers.patience)
+            room = min(prompt.max_output_tokens, profile.max_output_tokens)
+            request = TextRequest(prompt.system, prompt.parts, prompt.schema, draft, room)
             try:
                 return await self._providers.outside.call(self._call(prompt.request_type, request, profile), self._account)
             except ModelMissingError as error:

@@ -1,4 +1,4 @@
-"""What a world does when a call fails again and again: an outage is waited for, a poisonous item fails, what may heal is bounded."""
+"""What a world does when a call fails again and again: an outage is waited for, a poisonous item fails, healing is bounded."""
 
 from __future__ import annotations
 

@@ -14,11 +14,11 @@ from resources.gemini import GeminiClient, TextRequest
 from resources.models import model_profiles
 from resources.outcomes import (
     FatalCallError,
-    RequestRejectedError,
     InvalidAnswerError,
     ModelMissingError,
     RateLimitedError,
     RefusedError,
+    RequestRejectedError,
     TransientError,
 )
 
