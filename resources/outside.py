@@ -85,13 +85,21 @@ class Answer(Generic[ValueT_co]):
     error: OutsideError | None = None
 
 
+@dataclass
+class ItemCalls:
+    """The calls of one item's task over all its attempts: how many were answered, and what was wrong with the last answer."""
+
+    answered: Counter[Api] = field(default_factory=Counter)
+    last_error: str = ""
+
+
 @dataclass(frozen=True)
 class Call(Generic[ValueT_co]):
     """One call to make.
 
     ``worst_case_usd`` is reserved before each attempt. ``request_data`` and ``labels`` are recorded: no secret in them.
     ``control``: a small call of the same API that is known to be right, made to tell whether the API answers at all (poison.py).
-    ``answered``: how many calls of each API the task has had answered so far, counted by the account, where that is bounded.
+    ``item_calls``: the calls of the task so far, where an account bounds them.
     """
 
     api: Api
@@ -104,7 +112,7 @@ class Call(Generic[ValueT_co]):
     timeout_seconds: float = 60.0
     labels: Mapping[str, str] = field(default_factory=dict)
     control: Call[object] | None = None
-    answered: Counter[Api] | None = None
+    item_calls: ItemCalls | None = None
 
     @property
     def is_control(self) -> bool:

@@ -95,9 +95,10 @@ class WorldAccount:
         """
         attempt_id = uuid.uuid4().hex
         most = self._most_of_item.get(call.api)
-        if most is not None and call.answered is not None and not call.is_control and call.answered[call.api] >= most:
+        if most is not None and (mine := call.item_calls) is not None and not call.is_control and mine.answered[call.api] >= most:
             raise SpareUsedUpError(
-                f"{most} answers could not be used: more would take from what the other items of the world need (BUDGET_SPARE)"
+                f"{most} answers were not enough, and more would take from what the other items of the world need (BUDGET_SPARE); "
+                f"the last one: {mine.last_error or 'ok'}"
             )
         if call.api in CALLS_MADE:
             await self._count(attempt_id, call)
@@ -116,8 +117,9 @@ class WorldAccount:
     def _settle(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> None:
         tell_attempt(attempt_id, call, settlement)
         answered = settlement.carried_out and settlement.outcome not in (CUT_OFF, TransientError.outcome)
-        if answered and call.answered is not None and not call.is_control:
-            call.answered[call.api] += 1
+        if answered and call.item_calls is not None and not call.is_control:
+            call.item_calls.answered[call.api] += 1
+            call.item_calls.last_error = settlement.error or ""
         increments: dict[str, float] = {}
         if call.api in CALLS_MADE:
             increments = {COST_TOTAL[call.api]: settlement.cost_usd, "cost_reserved_usd": -call.worst_case_usd}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from generia_assets.tasks.kinds import DurableTask, Level, TaskParameters, TaskT
 from generia_assets.tasks.tools import Tools
 from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outcomes import FatalCallError, LostWorldError, OutsideError, RequestFailedError, RequestRejectedError
-from resources.outside import Api
+from resources.outside import ItemCalls
 
 logger = logging.getLogger(__name__)
 
@@ -68,14 +68,14 @@ class TaskSpec:
 class TaskInHand:
     """A claimed task as its calls carry it. ``resumed``: an earlier run or attempt may have made some of them.
 
-    ``answered`` counts the answered calls of an item's task, over its attempts; None for a world's own task, which has no bound.
+    ``item_calls``: of an item's task, over its attempts; None for a world's own task, which has no bound.
     """
 
     task_id: str
     task_type: TaskType
     key: str
     resumed: bool
-    answered: Counter[Api] | None = None
+    item_calls: ItemCalls | None = None
 
     @property
     def priority(self) -> int:
@@ -154,12 +154,12 @@ class Journal:
                     return claim
                 logger.debug("%s %s: claimed%s", task.task_type, parameters.key, ", an earlier run began it" * claim.resumed)
                 first = claim.attempts_used + 1
-                answered = Counter[Api]() if task.level is Level.ITEM else None
+                item_calls = ItemCalls() if task.level is Level.ITEM else None
                 for attempt in range(first, task.level.attempts + 1):
                     # Steps belong to their attempt, publications to the task, whichever of its attempts made them.
                     steps = StepLog(self._database, self._commits, claim.task_id, resumed=claim.resumed and attempt == first)
                     resumed = claim.resumed or attempt > 1
-                    in_hand = TaskInHand(claim.task_id, task.task_type, parameters.key, resumed, answered)
+                    in_hand = TaskInHand(claim.task_id, task.task_type, parameters.key, resumed, item_calls)
                     tools = self._tools(in_hand, steps)
                     try:
                         result = await task.function(parameters, tools, *context, **named)

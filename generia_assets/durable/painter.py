@@ -69,7 +69,7 @@ class TaskPainter:
             send=send,
             worst_case_usd=images.cost_per_image_usd,
             timeout_seconds=self._providers.timeouts.image,
-            answered=self._task.answered,
+            item_calls=self._task.item_calls,
         )
 
     def _key(self, picture: Picture) -> str:

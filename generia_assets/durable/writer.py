@@ -51,10 +51,10 @@ class TaskWriter:
         self._providers = providers
         self._account = account
 
-    async def write(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
+    async def write(self, prompt: Prompt, draft: type[DraftT], *, once: bool = False) -> DraftT:
         """Ask for a draft. What is damaged is asked again with the error, what was cut with more room, an accident as it was."""
         most = MOST_ROOM * prompt.max_output_tokens
-        for _ in range(self._providers.max_reasks):
+        for _ in range(0 if once else self._providers.max_reasks):
             try:
                 return await self._once(prompt, draft)
             except InvalidAnswerError as error:
@@ -106,5 +106,5 @@ class TaskWriter:
             worst_case_usd=profile.worst_case_usd(prompt_bytes=request.prompt_bytes, max_output_tokens=request.max_output_tokens),
             timeout_seconds=self._providers.timeouts.llm,
             control=None if request_type == CONTROL else self._call(CONTROL, _CONTROL, profile),
-            answered=self._task.answered,
+            item_calls=self._task.item_calls,
         )

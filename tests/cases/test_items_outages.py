@@ -14,11 +14,12 @@ from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from sqlalchemy.exc import OperationalError
 
 from generia_assets.durable import session
-from generia_assets.durable.collections import HISTORY, TASKS
+from generia_assets.durable.collections import HISTORY
 from generia_assets.durable.status import Parked, State
 from resources import mongo, waits
+from tests.cases.items_worlds import attempts, fails_alone, faults, one_post, undamaged
 from tests.integration.test_assets_outages import Seam
-from tests.worlds_in_process import POSTS, PROMPT, Made, Worlds, worlds_in_process
+from tests.worlds_in_process import POSTS, PROMPT, Worlds, worlds_in_process
 
 
 @pytest.fixture(scope="module")
@@ -33,49 +34,17 @@ def the_worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broke
 def worlds(the_worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worlds]:
     """The worlds, with an emulator that does nothing wrong but what the test asks for, and with short waits between attempts."""
     monkeypatch.setattr(waits, "FIRST_WAIT_SECONDS", 0.02)
-    assert the_worlds.gemini is not None
-    the_worlds.gemini.reset()
-    yield the_worlds
-    the_worlds.gemini.reset()
+    with undamaged(the_worlds):
+        yield the_worlds
 
 
 @pytest.fixture(scope="module")
 def there(the_worlds: Worlds) -> str:
     """A world that is complete."""
-    assert the_worlds.gemini is not None
-    the_worlds.gemini.reset()
-    world_id, made = the_worlds.make("there")
+    with undamaged(the_worlds):
+        world_id, made = the_worlds.make("there")
     assert made.success, made.failure
     return world_id
-
-
-def faults(worlds: Worlds, **changes: object) -> None:
-    assert worlds.gemini is not None
-    worlds.gemini.set_faults(**changes)  # type: ignore[arg-type]
-
-
-def one_post(worlds: Worlds, world_id: str) -> tuple[str, str]:
-    """A post of the world: its key, and words that only the request for this very post has."""
-    asked = {idea.key: f"When: {idea.moment}" for idea in worlds.documents("post_briefs", world_id)}
-    key = next(key for key, said in asked.items() if sum(said in other for other in asked.values()) == 1)
-    return key, asked[key]
-
-
-def attempts(worlds: Worlds, world_id: str) -> set[int]:
-    """Attempts of the world's completed tasks."""
-    return {task["attempt_count"] for task in worlds.database[TASKS].find({"world_id": world_id, "status": "completed"})}
-
-
-def fails_alone(worlds: Worlds, world_id: str, key: str, made: Made) -> None:
-    """The world is complete but for this one post, which used its two attempts and is named."""
-    assert made.success, made.failure
-    status = worlds.status(world_id)
-    assert (status.status, status.tasks_failed, status.parked) == (State.COMPLETED, 1, None)
-    assert [(failure.type, failure.key) for failure in status.failures] == [("generate_post", key)]
-    assert "answers other calls" in status.failures[0].error
-    failed = worlds.database[TASKS].find_one({"world_id": world_id, "generation": status.generation, "status": "failed"})
-    assert failed is not None
-    assert failed["attempt_count"] == 2
 
 
 @pytest.mark.parametrize(
@@ -91,7 +60,7 @@ def test_one_poisonous_post_among_others_fails_and_the_world_completes(worlds: W
     key, words = one_post(worlds, there)
     faults(worlds, only_matching=words, **{fault: 1.0})
     made = worlds.run(there, select=["posts"])
-    fails_alone(worlds, there, key, made)
+    fails_alone(worlds, there, key, made, "answers other calls")
     assert len(worlds.documents("posts", there)) == POSTS - 1
 
 
@@ -101,7 +70,7 @@ def test_a_poisonous_post_that_is_all_that_is_left_ends_too(worlds: Worlds, ther
     key, words = one_post(worlds, there)
     faults(worlds, only_matching=words, internal_error=1.0)
     made = worlds.run(there, select=["posts"], keys=[key])
-    fails_alone(worlds, there, key, made)
+    fails_alone(worlds, there, key, made, "answers other calls")
     controls = list(worlds.database[HISTORY].find({"request_type": "control", "run_id": made.run_id}))
     assert {control["outcome"] for control in controls} == {"ok"}
     status = worlds.status(there)
