@@ -87,7 +87,7 @@ class Language(_File):
     """A language the program knows something about."""
 
     name: str
-    own: tuple[str, ...] = ()
+    tag: str = Field(description="BCP 47")
     script: str
     letters: str = ""
     words: tuple[str, ...] = ()
