@@ -39,7 +39,7 @@ def there(the_worlds: Worlds) -> str:
     ("fault", "reason"),
     [
         pytest.param({"invalid_argument": 1.0}, "INVALID_ARGUMENT", id="A11 400 for one post's prompt"),
-        pytest.param({"wrong_types": 1.0}, "BUDGET_SPARE", id="A18 damaged answers for one post"),
+        pytest.param({"broken_json": 1.0}, "BUDGET_SPARE", id="A18 damaged answers for one post"),
         pytest.param({"answer_blocked": 1.0, "finish_reasons": ["RECITATION"]}, "RECITATION", id="A10 RECITATION each time"),
     ],
 )

@@ -185,7 +185,7 @@ def test_an_exhausted_limit_of_calls_cancels_the_world_and_keeps_what_exists(wor
     world_id, made = worlds.make("dear")
     assert made.success, made.failure
     before = worlds.calls
-    faults(worlds, wrong_types=1.0)
+    faults(worlds, broken_json=1.0)
     made = worlds.run(world_id, select=["posts"])
     assert not made.success
     assert "api_calls_made_LLM has reached api_call_limits_LLM" in made.failure
