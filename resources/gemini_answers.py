@@ -113,7 +113,7 @@ class _Body(BaseModel):
 def read_answer(http: HttpAnswer, request: TextRequest[AnswerT], profile: ModelProfile, *, base_url: str = "") -> Answer[AnswerT]:
     """Judge and price an answer. Raises what was not answered; what was and is paid for comes back with its ``error`` or value."""
     page = http.body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
-    body = _json(page) if len(http.body) <= LONGEST_BODY else None
+    body = _json(page)
     fields = body if isinstance(body, dict) else {}
     error = error_of(body) if http.status != 200 or not fields.get("candidates") else None
     status = _status(http.status, error)

@@ -52,7 +52,7 @@ class TaskWriter:
         self._account = account
 
     async def write(self, prompt: Prompt, draft: type[DraftT], *, once: bool = False) -> DraftT:
-        """Ask for a draft. What is damaged is asked again with the error, what was cut with more room, an accident as it was."""
+        """Ask for a draft. What is damaged is asked again: with the error, if it was cut with more room, if by chance as it was."""
         most = MOST_ROOM * prompt.max_output_tokens
         for _ in range(0 if once else self._providers.max_reasks):
             try:
