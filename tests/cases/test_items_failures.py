@@ -40,7 +40,7 @@ def there(the_worlds: Worlds) -> str:
     [
         pytest.param({"invalid_argument": 1.0}, "INVALID_ARGUMENT", id="A11 400 for one post's prompt"),
         pytest.param({"broken_json": 1.0}, "BUDGET_SPARE", id="A18 damaged answers for one post"),
-        pytest.param({"answer_blocked": 1.0, "finish_reasons": ["RECITATION"]}, "RECITATION", id="A10 RECITATION each time"),
+        pytest.param({"stopped": 1.0, "stop_reasons": ["RECITATION"]}, "RECITATION", id="A10 RECITATION each time"),
     ],
 )
 def test_an_item_that_fails_is_named_and_all_others_are_made(
@@ -86,7 +86,7 @@ def test_a_description_that_is_rejected_fails_the_world_at_the_first_call(worlds
 def test_an_answer_that_stopped_by_chance_is_asked_for_again_as_it_was(worlds: Worlds, there: str) -> None:
     """RECITATION is no moderation of the request: the same bytes are sent again, and nothing in the post speaks of a refusal."""
     key, words = one_post(worlds, there)
-    faults(worlds, answer_blocked=1.0, finish_reasons=["RECITATION"], for_calls=1)
+    faults(worlds, stopped=1.0, stop_reasons=["RECITATION"], for_calls=1)
     made = worlds.run(there, select=["posts"], keys=[key])
     assert made.success, made.failure
     assert worlds.gemini is not None

@@ -134,11 +134,17 @@ def test_an_outage_uses_no_attempt_and_is_waited_for(worlds: Worlds, monkeypatch
     completes(worlds, world_id)
 
 
-@pytest.mark.case("S4")
-def test_a_key_that_is_refused_for_a_moment_is_waited_for(worlds: Worlds) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param("unauthenticated", id="S4 a key that is refused"),
+        pytest.param("somebody_else", id="S4 302, 204, 407, an HTML 404"),
+    ],
+)
+def test_what_refuses_for_a_moment_is_waited_for(worlds: Worlds, fault: str) -> None:
     """What was answered before and is refused now is an outage: the same run completes the world."""
-    faults(worlds, unauthenticated=1.0, after_calls=5, for_calls=12)
-    world_id, made = worlds.make("refused-for-a-moment")
+    faults(worlds, after_calls=5, for_calls=12, **{fault: 1.0})
+    world_id, made = worlds.make()
     assert made.success, made.failure
     assert worlds.status(world_id).status is State.COMPLETED
     assert attempts(worlds, world_id) == {1}

@@ -112,7 +112,7 @@ def test_a_description_that_fails_for_good_fails_world_and_run_with_its_reason(w
 
 def test_a_refused_sentence_fails_the_smallest_world_with_words_for_its_user(worlds: Worlds) -> None:
     """Both rungs of the ladder and no more, within the few calls of one person without posts; the limit of calls is never met."""
-    faults(worlds, prompt_blocked=1.0)
+    faults(worlds, prompt_blocked=1.0, block_reasons=["SAFETY"])
     world_id, made = worlds.make("refused", users=1, posts=0)
     assert not made.success
     status = worlds.status(world_id)
