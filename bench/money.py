@@ -43,7 +43,7 @@ SETTINGS = {
     "MAX_TAKEOVERS": "100",
     "IMAGE_STUB_COST_USD": "0.0005",
 }
-DECLINED = frozenset({"rate_limited", "rate_limited_header", "rate_limited_bare", "internal", "unavailable"})
+DECLINED = frozenset({"rate_limited", "rate_limited_header", "rate_limited_bare", "internal", "unavailable", "invalid_argument"})
 """What the provider has not carried out, and so is no call made."""
 PROMPT = "a city where dreams turn solid until dawn"
 HEADINGS = ("scenario", "people/posts", "looks", "made/limit", "emulator", "cost $", "cap $", "ended", "wrong")
