@@ -30,7 +30,7 @@ from generia_assets.cli.processes import Child, spawn
 from generia_assets.durable.collections import GENERATIONS, HISTORY
 from generia_assets.durable.resuming import Wishes, resume_world
 from generia_assets.durable.status import WorldStatus
-from resources.models import model_profiles
+from resources.models import asked_at, now
 from resources.outside import Api, Tokens
 
 SETTINGS = {
@@ -228,13 +228,13 @@ class Money:
 
     def _paid(self, scenario: Scenario, stats: Stats) -> None:
         """What the world says it paid is what the emulator's tokens cost, perhaps with the worst case of calls without answer."""
-        profile = model_profiles()["gemini-2.5-flash"]
+        price = asked_at("gemini-2.5-flash", now()).price(now())
         tokens = Tokens(stats.prompt_tokens, stats.cached_tokens, stats.candidates_tokens + stats.thoughts_tokens)
         with self._house.database() as database:
             rows = list(database[HISTORY].find({"world_id": scenario.order.world_id, "api_type": "llm"}))
         doubtful = ("transient", "cut_off", "error")
         unanswered = sum(row["cost_usd"] for row in rows if row["outcome"] in doubtful or not row["tokens"]["prompt"])
-        owed, said = profile.cost_usd(tokens), scenario.status.llm_cost_total
+        owed, said = price.cost_usd(tokens), scenario.status.llm_cost_total
         agree = owed - CENT_FRACTION <= said <= owed + unanswered + CENT_FRACTION
         self._expect(scenario, agree, f"${owed:.6f} were owed (and ${unanswered:.6f} perhaps), ${said:.6f} counted")
         dearer = [row for row in rows if row["cost_usd"] > row["reserved_usd"] + CENT_FRACTION]

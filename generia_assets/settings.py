@@ -76,6 +76,14 @@ def _gemini_timeout(seconds: float, info: ValidationInfo) -> float:
     return seconds
 
 
+def _image_provider(name: str) -> str:
+    from resources.images import provider_class
+
+    if name:
+        provider_class(name)
+    return name
+
+
 Seconds = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 
@@ -122,6 +130,9 @@ class Settings(BaseSettings):
     gemini_max_reasks: int = Field(5, ge=0, le=20, description="times a damaged answer is asked again within an attempt")
 
     # Images
+    image_provider: Annotated[str, AfterValidator(_image_provider)] = Field(
+        "", description="module:Class of an image provider (resources/images.py); '' = the stub that draws"
+    )
     image_stub_latency_seconds: float = Field(0.0, ge=0)
     image_stub_cost_usd: float = Field(0.0, ge=0, description="US dollars per picture of the stub")
     image_stub_refused_words: str = Field("", description="comma separated: the stub refuses these, to try what moderation does")

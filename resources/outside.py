@@ -16,6 +16,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -100,6 +101,7 @@ class Call(Generic[ValueT_co]):
     ``worst_case_usd`` is reserved before each attempt. ``request_data`` and ``labels`` are recorded: no secret in them.
     ``control``: a small call of the same API that is known to be right, made to tell whether the API answers at all (poison.py).
     ``item_calls``: the calls of the task so far, where an account bounds them.
+    ``attempt`` is entered before each attempt waits for its slot, and sees how the attempt ended.
     """
 
     api: Api
@@ -111,6 +113,7 @@ class Call(Generic[ValueT_co]):
     worst_case_usd: float = 0.0
     timeout_seconds: float = 60.0
     labels: Mapping[str, str] = field(default_factory=dict)
+    attempt: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     control: Call[object] | None = None
     item_calls: ItemCalls | None = None
 
@@ -233,7 +236,7 @@ class Outside:
 
     async def _attempt(self, call: Call[ValueT], account: Account, wait: Stopwatch, suspicion: Suspicion) -> ValueT:
         lane = self._lanes[call.api]
-        async with lane.slots.slot(call.priority):
+        async with call.attempt(), lane.slots.slot(call.priority):
             try:
                 answer = await lane.breaker.call(lambda: self._send(call, account, lane, wait), counts=not suspicion.exists)
             except ANSWERED as error:

@@ -18,17 +18,21 @@ from pymongo.errors import PyMongoError
 
 from generia_assets.cli.addresses import Addresses, addresses, database_at, set_dagster_home
 from generia_assets.cli.console import CommandError, own_name
+from generia_assets.cli.content_checked import stand_ins, templates_found
 from generia_assets.cli.dagster_link import daemon_pulses
 from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
+from generia_assets.cli.models_checked import models_by_date, models_learned
 from generia_assets.cli.words import breaker_line
+from generia_assets.content.text import plural
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS
 from generia_assets.durable.status import State
 from generia_assets.reading.breakers import breakers_not_closed
 from generia_assets.settings import Settings
+from resources import models
 from resources.kafka_client import KafkaUnavailableError
 from resources.kafka_reader import TopicReader
-from resources.models import model_profiles, retired_models, speaks_of
+from resources.models import asked_at, speaks_of
 from resources.mongo import MongoUnavailableError, mongo_address
 
 GOOGLE = "https://generativelanguage.googleapis.com"
@@ -69,8 +73,8 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
             name = f"replica set {hello['setName']}" if "setName" in hello else "sharded"
             yield ok("MongoDB", f"{address}: {version}, {name}, answers in {milliseconds:.0f} ms")
             worlds = {state: database[STATUS].count_documents({"status": state.value}) for state in State}
-            counted = ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in worlds.items() if count)
-            yield ok("worlds", counted or "none yet")
+            told = ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in worlds.items() if count)
+            yield ok("worlds", told or "none yet")
             parked = {"status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked": {"$ne": None}}
             if waiting := database[STATUS].count_documents(parked):
                 yield note(
@@ -90,12 +94,7 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
                     breaker_line(breaker).removeprefix(f"{breaker.api} "),
                     "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers",
                 )
-            for gone in retired_models(database[FLEET].find_one({"_id": "models"})):
-                yield note(
-                    f"model {gone.model}",
-                    f"gone (404) since {gone.at:%Y-%m-%d %H:%M} UTC, its successor took over",
-                    f"set GEMINI_MODEL to one that exists; else it is tried again from {gone.until:%Y-%m-%d %H:%M} UTC on",
-                )
+            yield from models_learned(database[FLEET].find_one({"_id": "models"}))
             if "expiry" not in database[HISTORY].index_information() and any(worlds.values()):
                 yield note("MongoDB", "indexes are missing", "start the generator once: it makes them")
     except MongoUnavailableError as error:
@@ -141,12 +140,12 @@ def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:
             )
         else:
             held = sum(bound.end - bound.earliest for bound in log.bounds.values())
-            yield ok(f"topic {topic}", f"{len(log.bounds)} partitions, {held} messages ({holds})")
+            yield ok(f"topic {topic}", f"{plural(len(log.bounds), 'partition')}, {plural(held, 'message')} ({holds})")
 
 
 def _gemini(settings: Settings, where: Addresses) -> Iterator[Finding]:
     del where
-    profile = model_profiles()[settings.gemini_model]
+    profile = asked_at(settings.gemini_model, models.now())
     key, base = settings.gemini_api_key.get_secret_value(), settings.gemini_base_url
     if not key and not base:
         embedded = running(settings.generia_data_dir) is not None
@@ -257,7 +256,7 @@ def _dagster(settings: Settings, where: Addresses) -> Iterator[Finding]:
     yield Finding(
         part="Dagster",
         health=Health.WRONG if dead else Health.OK,
-        found=f"{home} ({whose}): " + (f"no heartbeat of {', '.join(dead)}" if dead else f"{len(pulses)} daemons alive"),
+        found=f"{home} ({whose}): " + (f"no heartbeat of {', '.join(dead)}" if dead else f"{plural(len(pulses), 'daemon')} alive"),
         advice="start `dagster-daemon run` (or `make dev`): without it no order is read" if dead else "",
     )
     for pulse in pulses:
@@ -284,4 +283,15 @@ def _environment(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield ok(".env", "none in this folder: settings have their defaults, or the environment's values")
 
 
-CHECKS: tuple[Check, ...] = (_environment, _parts, _mongodb, _kafka, _gemini, _media, _dagster)
+CHECKS: tuple[Check, ...] = (
+    _environment,
+    templates_found,
+    _parts,
+    _mongodb,
+    _kafka,
+    models_by_date,
+    _gemini,
+    stand_ins,
+    _media,
+    _dagster,
+)

@@ -1,7 +1,7 @@
 """The writer: a task's language model, on the one path to the outside, each call a remembered step.
 
-Here: asking again what came back damaged, and going over to the successor of a model that is gone. Not here: how Gemini is spoken
-to (resources/gemini.py), and what is wrong with an answer (resources/gemini_answers.py).
+Here: asking again what came back damaged, and asking another way when a model turned out to be gone or changed. Not here: how
+Gemini is spoken to (resources/gemini.py), and what is wrong with an answer (resources/gemini_answers.py).
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from generia_assets.durable.steps import StepLog
 from generia_assets.tasks.tools import DraftT
 from resources.gemini import TextRequest
 from resources.gemini_answers import AnswerT
+from resources.model_roster import ModelReplacedError
 from resources.models import ModelProfile
-from resources.outcomes import InvalidAnswerError, ModelMissingError
+from resources.outcomes import InvalidAnswerError, ModelMissingError, ParameterRefusedError
 from resources.outside import CONTROL, Answer, Api, Call
 
 logger = logging.getLogger(__name__)
@@ -75,19 +76,26 @@ class TaskWriter:
         )
 
     async def _ask(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
+        roster, patience = self._providers.roster, self._providers.patience
         while True:
-            profile = await patiently(self._providers.roster.current, patience_seconds=self._providers.patience)
+            profile = await patiently(roster.current, patience_seconds=patience)
             room = min(prompt.max_output_tokens, profile.max_output_tokens)
             request = TextRequest(prompt.system, prompt.parts, prompt.schema, draft, room)
             try:
                 return await self._providers.outside.call(self._call(prompt.request_type, request, profile), self._account)
-            except ModelMissingError as error:
-                retire = partial(self._providers.roster.retire, profile.id, str(error))
-                await patiently(retire, patience_seconds=self._providers.patience)
+            except (ModelMissingError, ParameterRefusedError, ModelReplacedError) as error:
+                logger.info("%s: asked again: %s", prompt.request_type, error)
+            finally:
+                await patiently(roster.write_down, patience_seconds=patience)
 
     def _call(self, request_type: str, request: TextRequest[AnswerT], profile: ModelProfile) -> Call[AnswerT]:
+        roster = self._providers.roster
+
         async def send() -> Answer[AnswerT]:
-            return await self._providers.gemini.ask(request, profile)
+            answer = await self._providers.gemini.ask(request, profile)
+            if version := answer.data.get("model"):
+                roster.answered(profile, str(version))
+            return answer
 
         return Call(
             api=Api.LLM,
@@ -103,7 +111,10 @@ class TaskWriter:
                 "max_output_tokens": request.max_output_tokens,
             },
             send=send,
-            worst_case_usd=profile.worst_case_usd(prompt_bytes=request.prompt_bytes, max_output_tokens=request.max_output_tokens),
+            worst_case_usd=roster.worst_price(profile).worst_case_usd(
+                prompt_bytes=request.prompt_bytes, max_output_tokens=request.max_output_tokens
+            ),
+            attempt=partial(roster.attempt, profile),
             timeout_seconds=self._providers.timeouts.llm,
             control=None if request_type == CONTROL else self._call(CONTROL, _CONTROL, profile),
             item_calls=self._task.item_calls,
