@@ -74,6 +74,9 @@ class Park(BaseModel):
     kind: str
     since: datetime
     until: datetime | None = None
+    retries: int = 0
+    """Suspensions in a row in which no task was completed, of those that must not go on for ever; 0 for others."""
+    tasks_completed: int = 0
 
 
 class Owner(BaseModel):
