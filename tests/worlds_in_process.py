@@ -175,7 +175,10 @@ class Worlds:
             extra_tags={RETRY_NUMBER_TAG: "1"} if retry else None,
             use_parent_run_tags=True,
         )
-        execute_run(InMemoryJob(self.defs.resolve_job_def(run.job_name)), run, self.instance, raise_on_error=False)
+        job = self.defs.resolve_job_def(run.job_name)
+        if run.asset_selection:
+            job = job.get_subset(asset_selection=run.asset_selection, asset_check_selection=run.asset_check_selection)
+        execute_run(InMemoryJob(job), run, self.instance, raise_on_error=False)
         return self.made(run.run_id)
 
     def made(self, run_id: str) -> Made:

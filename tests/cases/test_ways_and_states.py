@@ -392,3 +392,16 @@ def test_a_way_in_a_state_does_what_the_table_says(scenes: dict[str, Scene], way
         kept = ("status", "generation", "unfinished", "parameters", "users_created", "posts_created", "failures")
         assert {name: worlds.raw_status(scene.world_id).get(name) for name in kept} == {name: status.get(name) for name in kept}
         assert after == before
+
+
+@pytest.mark.case("P2")
+def test_assets_re_executed_alone_go_on_with_what_is_unfinished(scenes: dict[str, Scene]) -> None:
+    """Dagster's third way to re-execute selects only the assets that failed: they are made, and the world is whole."""
+    scene = scenes["stopped"]
+    scene.restore()
+    assert scene.parent is not None
+    made = scene.worlds.re_execute(scene.parent, ReexecutionStrategy.FROM_ASSET_FAILURE)
+    assert made.success, made.failure
+    assert "world_description" not in made.metadata
+    assert set(paid(scene).values()) == {1}
+    assert scene.worlds.status(scene.world_id).status is State.COMPLETED
