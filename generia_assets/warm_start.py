@@ -8,7 +8,7 @@ Starts that do not return (the new process was frozen before it could answer, th
 server each, for ever. The server then says in gRPC's health protocol that it does not serve, and is replaced (code_server.py).
 
 *Reload definitions* on Dagster's pages means nothing to such a server by itself. Here it ends once no run is at work in it, and
-whoever runs it (code_server.py, `generia dev`) starts another, which reads code, prompts and data anew.
+whoever runs it (code_server.py, `generia dev`) starts another, which reads code, prompts and data anew; unless those have mistakes.
 
 If Dagster changes the three places this hooks into, runs are cold again, such starts are not told, and nothing is reloaded.
 """
@@ -25,11 +25,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
 
+import grpc
 from dagster._grpc.__generated__ import dagster_api_pb2
 from dagster._grpc.server import DagsterApiServer, DagsterGrpcServer
 from grpc_health.v1 import health, health_pb2
 
 from generia_assets.code_server import SERVICE
+from generia_assets.content.check import require_good_content
+from generia_assets.content.mistakes import ContentError
 from generia_assets.log_lines import levelled_lines
 from generia_assets.settings import settings
 
@@ -87,7 +90,12 @@ def extend_code_server() -> None:
         with levelled_lines():
             return serve(self)
 
-    def extended_reload(self: DagsterApiServer, request: object, context: object) -> object:
+    def extended_reload(self: DagsterApiServer, request: object, context: grpc.ServicerContext) -> object:
+        try:
+            require_good_content()
+        except ContentError as error:  # another server would not begin with it
+            logger.error("nothing is read anew: %s", error)  # noqa: TRY400  the message says it all
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         threading.Thread(target=_end_when_idle, args=(self,), name="reload", daemon=True).start()
         return dagster_api_pb2.ReloadCodeReply()
 
