@@ -20,6 +20,16 @@ class WorldRequestError(UnfitTaskError):
     """The order cannot become a world. The message says what the user can change."""
 
 
+def fit_prompt(prompt: str) -> str:
+    """The prompt, cleaned: the one rule for messages, forms, commands and the task. Raises WorldRequestError."""
+    cleaned = clean(prompt)
+    if not any(character.isalpha() for character in cleaned):
+        raise WorldRequestError("The prompt has no words. Describe the world in a sentence or two.")
+    if len(cleaned) > PROMPT_LIMIT:
+        raise WorldRequestError(f"The prompt has {len(cleaned)} characters; shorten it to {PROMPT_LIMIT}.")
+    return cleaned
+
+
 class InitWorldParameters(TaskParameters):
     """The order as it came."""
 
@@ -40,11 +50,7 @@ async def init_world_creation(parameters: InitWorldParameters, tools: Tools) -> 
 
     Raises WorldRequestError for an empty, wordless or overlong prompt, for fewer than one user and for fewer than no posts.
     """
-    prompt = clean(parameters.user_prompt)
-    if not any(character.isalpha() for character in prompt):
-        raise WorldRequestError("The prompt has no words. Describe the world in a sentence or two.")
-    if len(prompt) > PROMPT_LIMIT:
-        raise WorldRequestError(f"The prompt has {len(prompt)} characters; shorten it to {PROMPT_LIMIT}.")
+    prompt = fit_prompt(parameters.user_prompt)
     if parameters.users_count < 1:
         raise WorldRequestError(f"users_count is {parameters.users_count}; a world needs at least 1 user.")
     if parameters.posts_count < 0:
