@@ -22,14 +22,15 @@ from generia_assets.cli.dagster_link import daemon_pulses
 from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
 from generia_assets.cli.words import breaker_line
-from generia_assets.durable.collections import FLEET, HISTORY, STATUS
+from generia_assets.durable.collections import FLEET, HISTORY, KEPT_LETTERS, STATUS
+from generia_assets.durable.intake import held_partitions, kept
 from generia_assets.durable.status import State
 from generia_assets.reading.breakers import breakers_not_closed
 from generia_assets.settings import Settings
 from resources.kafka_client import KafkaUnavailableError
 from resources.kafka_reader import TopicReader
 from resources.models import model_profiles, retired_models, speaks_of
-from resources.mongo import MongoUnavailableError, mongo_address
+from resources.mongo import MongoDatabase, MongoUnavailableError, mongo_address
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 TIMEOUT_S = 5.0
@@ -90,6 +91,7 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
                     breaker_line(breaker).removeprefix(f"{breaker.api} "),
                     "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers",
                 )
+            yield from _intake(database)
             for gone in retired_models(database[FLEET].find_one({"_id": "models"})):
                 yield note(
                     f"model {gone.model}",
@@ -103,6 +105,22 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield wrong("MongoDB", said, advice)
     except PyMongoError as error:
         yield wrong("MongoDB", f"{address}: {type(error).__name__}", "see MongoDB's own log")
+
+
+def _intake(database: MongoDatabase) -> Iterator[Finding]:
+    """What of the orders' topic could not be read, and what of the dead letters could not be written."""
+    for held in held_partitions(database):
+        yield wrong(
+            f"{held.topic}[{held.partition}]",
+            f"held up since {held.since:%Y-%m-%d %H:%M} UTC: {held.batch} cannot be read ({held.reason})",
+            f"find out who sent it; to leave it out: {own_name()} dead-letters skip {held.partition}:{held.offset}",
+        )
+    if (waiting := database[KEPT_LETTERS].estimated_document_count()) and (first := next(kept(database, 1), None)):
+        yield wrong(
+            "dead letters",
+            f"{waiting} are kept in MongoDB since {first.at:%Y-%m-%d %H:%M} UTC: {first.why}",
+            "make the topic KAFKA_DEAD_LETTERS_TOPIC, or give the right to write it: they follow by themselves",
+        )
 
 
 def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:

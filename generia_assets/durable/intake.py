@@ -94,7 +94,7 @@ def forget(database: MongoDatabase, letters: Sequence[KeptLetter]) -> None:
 
 
 def hold(database: MongoDatabase, held: HeldPartition) -> bool:
-    """Note that the partition waits here. True: a person has said that the batch is to be left out (``skip``)."""
+    """Note that the partition waits here. True: a person has said that the batch is to be left out (``let_skip``)."""
     seen = {"next_offset": held.next_offset, "reason": held.reason, "expires_at": datetime.now(UTC) + SEEN_FOR}
     first = {"topic": held.topic, "partition": held.partition, "offset": held.offset, "since": held.since}
     found = database[UNREADABLE_BATCHES].find_one_and_update(
@@ -114,7 +114,7 @@ def held_partitions(database: MongoDatabase) -> list[HeldPartition]:
     return [_held(one) for one in found]
 
 
-def skip(database: MongoDatabase, topic: str, partition: int, offset: int) -> HeldPartition | None:
+def let_skip(database: MongoDatabase, topic: str, partition: int, offset: int) -> HeldPartition | None:
     """Let the next tick leave out the batch that holds up this partition here. None: nothing holds it up here."""
     found = database[UNREADABLE_BATCHES].find_one_and_update({"_id": place_of(topic, partition, offset)}, {"$set": {"skip": True}})
     return None if found is None else _held(found)

@@ -26,7 +26,7 @@ def fit_prompt(prompt: str) -> str:
     if not any(character.isalpha() for character in cleaned):
         raise WorldRequestError("The prompt has no words. Describe the world in a sentence or two.")
     if len(cleaned) > PROMPT_LIMIT:
-        raise WorldRequestError(f"The prompt has {len(cleaned)} characters; shorten it to {PROMPT_LIMIT}.")
+        raise WorldRequestError(f"The prompt has {len(prompt)} characters; shorten it to {PROMPT_LIMIT}.")
     return cleaned
 
 
