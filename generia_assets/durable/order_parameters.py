@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError, WithJsonSchema
 
 from generia_assets.content.documents import Quality
 from generia_assets.durable.item_keys import KEY_PATTERN, complaint
@@ -27,8 +27,8 @@ MOST_KEYS = 10_000
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d")
-_MOST_SAID = 5
-"""Problems of one message that are told; unknown fields of one message that are looked at, times four."""
+_MOST_UNKNOWN = 20
+"""Unknown fields of one message that are looked at."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class PartParameters(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
-    keys: Annotated[tuple[ItemKey, ...], Field(strict=False)] = Field(
+    keys: Annotated[tuple[ItemKey, ...], Field(strict=False), FailFast()] = Field(
         (), max_length=MOST_KEYS, description="these items only; none: all of them"
     )
     with_what_follows: bool = Field(
@@ -129,7 +129,7 @@ def read_fields(model: type[ModelT], content: MongoDocument, prefix: str = "") -
     ``max_cost_usd`` would have no cap.
     """
     absent = model.model_fields.keys() - content.keys()
-    for name in sorted(content.keys() - model.model_fields.keys())[: 4 * _MOST_SAID]:
+    for name in sorted(content.keys() - model.model_fields.keys())[:_MOST_UNKNOWN]:
         if meant := get_close_matches(name[:100], absent, 1, cutoff=0.85):
             raise OrderError(f"{prefix}{shortened(name)[1:-1]}: there is no such field; is {prefix}{meant[0]} meant?")
         _log_unknown(prefix + shortened(name)[1:-1])
@@ -145,14 +145,13 @@ def _log_unknown(name: str) -> None:
 
 
 def explain(error: ValidationError, prefix: str = "") -> list[str]:
-    """One sentence for each problem, the first few: field, value (shortened) unless it is missing, what is allowed."""
+    """One sentence for each problem: field, value (shortened) unless it is missing, what is allowed."""
     sentences = []
-    for problem in error.errors(include_url=False, include_context=False)[:_MOST_SAID]:
+    for problem in error.errors(include_url=False, include_context=False):
         value = "" if problem["type"] == "missing" else f"={shortened(problem['input'])}"
         said = problem["msg"].removeprefix("Value error, ")
         sentences.append(f"{prefix}{'.'.join(str(part) for part in problem['loc'])}{value}: {said}")
-    more = error.error_count() - len(sentences)
-    return [*sentences, f"and {more} more"] if more else sentences
+    return sentences
 
 
 def shortened(value: object, limit: int = 80) -> str:
