@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from generia_assets.durable.collections import TASKS
-from generia_assets.durable.orders import Order, record_order
+from generia_assets.durable.orders import Order, OrderError, record_order
 from generia_assets.durable.resuming import Wishes, resume_world
 from generia_assets.durable.status import State
 from generia_assets.tasks.kinds import TaskType
@@ -156,19 +156,10 @@ def test_an_order_whose_run_has_no_gemini_is_failed(worlds: Worlds, world_id: st
     assert worlds.status(world_id).status is State.COMPLETED
 
 
-def test_an_order_that_can_never_be_a_world_is_a_failed_task_after_one_attempt(worlds: Worlds) -> None:
-    """The world's first task says what is wrong with the order, is counted and named, and is not tried again for nothing."""
-    world_id = str(uuid.uuid4())
-    order = Order(
-        str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, world_id, {"user_prompt": "!?", "users_count": 1, "posts_count": 1}
-    )
-    record_order(worlds.database, order, max_users=100, max_posts=100)
-    made = carry_out(worlds, order.task_id)
-    assert "The prompt has no words." in made.failure
-    task, status = the_task(worlds, order.task_id), worlds.status(world_id)
-    assert (task["status"], task["attempt_count"]) == ("failed", 1)
-    assert "no words" in task["error"]
-    assert (status.status, status.tasks_failed, status.tasks_total) == (State.FAILED, 1, 1)
-    assert "no words" in status.message
-    assert [failure.task_id for failure in status.failures] == [order.task_id]
-    assert counters_agree(worlds, world_id)
+def test_an_order_that_can_never_be_a_world_is_not_recorded(worlds: Worlds) -> None:
+    """Whoever records it is told what is wrong with it, and no run is started to fail."""
+    parameters = {"user_prompt": "!?", "users_count": 1, "posts_count": 1}
+    order = Order(str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, str(uuid.uuid4()), parameters)
+    with pytest.raises(OrderError, match="The prompt has no words"):
+        record_order(worlds.database, order, max_users=100, max_posts=100)
+    assert worlds.database[TASKS].find_one({"_id": order.task_id}) is None
