@@ -160,8 +160,9 @@ def _judge(house: MessageHouse, sent: Sent) -> tuple[list[str], Counter[Place]]:
     """Everything that is not as it must be, and the dead letters by their place."""
     wrong: list[str] = []
     with house.database() as database:
-        tasks = {row["_id"]: row for row in database[TASKS].find()}
-        worlds = {row["_id"] for row in database[STATUS].find({}, {"_id": 1})}
+        ordered = {"refused": {"$ne": True}}  # refused messages have a failed task, and a failed world where they named a new one
+        tasks = {row["_id"]: row for row in database[TASKS].find(ordered)}
+        worlds = {row["_id"] for row in database[STATUS].find(ordered, {"_id": 1})}
     for task_id, message in sent.good.items():
         task = tasks.pop(task_id, None)
         if task is None:
