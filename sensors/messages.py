@@ -73,17 +73,27 @@ _TYPES = TypeAdapter(TaskType)
 
 def read_message(value: bytes | None) -> Order | Skipped | Refused:
     """What a record with this value means. Its key, headers and time are the transport's and mean nothing. Never raises."""
-    content: MongoDocument = {}
     try:
-        content = _json_object(value)
-        return _meaning(content)
+        return _meaning(_json_object(value))
     except OrderError as error:
+        named = _leniently(value)
         return Refused(
             str(error),
-            world_id=_readable(_UUIDS, content.get("world_id")),
-            task_id=_readable(_UUIDS, content.get("task_id")),
-            task_type=_readable(_TYPES, content.get("task_type")),
+            world_id=_readable(_UUIDS, named.get("world_id")),
+            task_id=_readable(_UUIDS, named.get("task_id")),
+            task_type=_readable(_TYPES, named.get("task_type")),
         )
+
+
+def _leniently(value: bytes | None) -> MongoDocument:
+    """What stands in a refused value all the same: half a character in a prompt must not hide which world is waited for."""
+    if value is None or len(value) > LARGEST_MESSAGE_BYTES:
+        return {}
+    try:
+        content = json.loads(value)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _meaning(content: MongoDocument) -> Order | Skipped:

@@ -38,6 +38,11 @@ class OrderError(ValueError):
     """An order that cannot be recorded. The message names the field, the value and what to do."""
 
 
+def _fit(prompt: str) -> str:
+    fit_prompt(prompt)
+    return prompt  # as it was sent: the world's first task cleans it
+
+
 def _whole(count: object) -> object:
     # 5.0 is the number 5 in JSON and in MongoDB; true, "5" and 5.5 are not.
     return int(count) if isinstance(count, float) and count.is_integer() else count
@@ -66,7 +71,7 @@ class WorldParametersOrder(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
-    user_prompt: Annotated[str, AfterValidator(fit_prompt)] = Field(
+    user_prompt: Annotated[str, AfterValidator(_fit)] = Field(
         description="the world in a sentence or two, in the user's language; at most 4000 characters"
     )
     users_count: Count = Field(ge=1, description="characters, exactly so many; the installation has a limit (MAX_USERS)")

@@ -183,6 +183,7 @@ REFUSED = [
     pytest.param({"parameters": None}, "absent from the message", id="K8 parameters nowhere"),
     pytest.param({"task_type": "make_coffee"}, "task_type", id="K8 no such type"),
     pytest.param({"parameters": 7}, "parameters", id="K8 parameters no object"),
+    pytest.param({"parameters": {"user_prompt": "half a character \ud83d"}}, "not JSON", id="K8 half a character"),
 ]
 
 
@@ -209,6 +210,19 @@ def test_a_refused_order_of_a_new_world_says_failed(
     assert (status["status"], status["message"], status["users_predicted"]) == ("pending", "", 3)
     assert database["tasks"].find_one()["status"] == "pending"
     assert [one["event"]["seq"] for one in database["world_events"].find().sort("seq")] == [1, 2]
+
+
+@pytest.mark.case("K8")
+def test_people_see_a_refused_world(ticks: Ticks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`list`, `status` and `watch` show it as failed, with the reason; `resume` says to mend the order."""
+    broken = order(parameters={"user_prompt": "…", "users_count": 1, "posts_count": 0})
+    send(ticks.kafka, broken)
+    ticks.tick()
+    world = str(broken["world_id"])
+    assert "failed" in generia(ticks, monkeypatch, tmp_path, "list")
+    assert "no words" in generia(ticks, monkeypatch, tmp_path, "status", world)
+    assert "failed" in generia(ticks, monkeypatch, tmp_path, "watch", world)
+    assert "its order was refused" in generia(ticks, monkeypatch, tmp_path, "resume", world)
 
 
 @pytest.mark.case("K8")
