@@ -46,10 +46,14 @@ def keep_unreadable(consumer: KafkaConsumer) -> None:
 class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python is not typed
     next_fetch_offset: int
 
-    def _unpack_records(
-        self, tp: TopicPartition, records: MemoryRecords, *deserializers: object
-    ) -> Iterator[ConsumerRecord | Unreadable]:
+    def __init__(self, fetch_offset: int, tp: TopicPartition, records: MemoryRecords, **options: object) -> None:
         batches = _Batches(records._buffer)
+        records._next_slice = batches._next_slice
+        super().__init__(fetch_offset, tp, batches, **options)
+
+    def _unpack_records(
+        self, tp: TopicPartition, batches: _Batches, *deserializers: object
+    ) -> Iterator[ConsumerRecord | Unreadable]:
         try:
             yield from super()._unpack_records(tp, batches, *deserializers)
         except Exception as error:  # noqa: BLE001  each codec's library has its own errors
@@ -61,15 +65,20 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafk
 class _Batches(MemoryRecords):  # type: ignore[misc]
     """The batches of an answer; remembers the one that was given last."""
 
+    _next_slice: memoryview | None
+
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
+        if self._next_slice is None and data:  # by its own length the first batch is longer than the answer
+            self._next_slice = memoryview(data)
         self._given = memoryview(b"")
+        self._start = 0
 
     def next_batch(self) -> ABCRecordBatch | None:
         given = self._next_slice
         if given is None:
             return None
-        self._given = given
+        self._given, self._start = given, max(0, self._pos - len(given))
         if len(given) < DefaultRecordBatch.HEADER_STRUCT.size or given[self.MAGIC_OFFSET] != _MAGIC_2:
             return super().next_batch()
         self._cache_next()
@@ -77,8 +86,8 @@ class _Batches(MemoryRecords):  # type: ignore[misc]
 
     def unreadable(self, partition: int, offset: int, error: Exception) -> Unreadable:
         following = offset + 1
-        if len(self._given) >= _BATCH.size:
-            base, _, _, magic, _, _, distance = _BATCH.unpack_from(self._given)
+        if len(self._buffer) - self._start >= _BATCH.size:
+            base, _, _, magic, _, _, distance = _BATCH.unpack_from(self._buffer, self._start)
             following = max(following, base + 1 + (distance if magic == _MAGIC_2 else 0))
         return Unreadable(partition, offset, following, bytes(self._given), f"{type(error).__name__}: {error}")
 

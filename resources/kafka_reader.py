@@ -150,7 +150,7 @@ class TopicReader:
         offsets: dict[int, int] = {}
         try:
             ever = self._consumer.offsets_for_times(dict.fromkeys(names, 0))
-            found = self._consumer.offsets_for_times(dict.fromkeys(names, int(moment.timestamp() * 1000)))
+            found = self._consumer.offsets_for_times(dict.fromkeys(names, max(0, int(moment.timestamp() * 1000))))
         except KafkaError as error:
             raise self._address.unavailable(error) from None
         for name, bound in names.items():
