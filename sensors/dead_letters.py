@@ -108,11 +108,11 @@ def bury(kafka: KafkaResource, letters: Sequence[Broken], database: Callable[[],
         return buried
     topic = kafka.dead_letters_topic
     try:
-        waiting = next(kept(database(), 1), None)
-    except (MongoUnavailableError, PyMongoError):
-        waiting = None
-    if waiting is not None:
-        why = waiting.why
+        waiting = kept(database(), 1)
+    except (MongoUnavailableError, PyMongoError):  # then the topic is all there is
+        waiting = []
+    if waiting:
+        why = waiting[0].why
     else:
         try:
             with kafka.producer() as producer:
@@ -135,7 +135,7 @@ def bury(kafka: KafkaResource, letters: Sequence[Broken], database: Callable[[],
 
 def send_kept(database: MongoDatabase, kafka: KafkaResource, seconds: float) -> int:
     """Send what was kept, if the topic takes it now; how many it took. Raises ``KafkaUnavailableError``, ``PyMongoError``."""
-    letters = list(kept(database, MOST_KEPT))
+    letters = kept(database, MOST_KEPT)
     if not letters:
         return 0
     events = [Event(kafka.dead_letters_topic, one.key, one.value, tuple(one.headers.items())) for one in letters]

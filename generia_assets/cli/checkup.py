@@ -115,10 +115,11 @@ def _intake(database: MongoDatabase) -> Iterator[Finding]:
             f"held up since {held.since:%Y-%m-%d %H:%M} UTC: {held.batch} cannot be read ({held.reason})",
             f"find out who sent it; to leave it out: {own_name()} dead-letters skip {held.partition}:{held.offset}",
         )
-    if (waiting := database[KEPT_LETTERS].estimated_document_count()) and (first := next(kept(database, 1), None)):
+    for oldest in kept(database, 1):
+        count = database[KEPT_LETTERS].estimated_document_count()
         yield wrong(
             "dead letters",
-            f"{waiting} are kept in MongoDB since {first.at:%Y-%m-%d %H:%M} UTC: {first.why}",
+            f"{count} are kept in MongoDB since {oldest.at:%Y-%m-%d %H:%M} UTC: {oldest.why}",
             "make the topic KAFKA_DEAD_LETTERS_TOPIC, or give the right to write it: they follow by themselves",
         )
 

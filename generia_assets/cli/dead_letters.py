@@ -22,7 +22,7 @@ from generia_assets.cli.guard import EXIT_STATUSES
 from generia_assets.cli.helps import CONTEXT, Documented
 from generia_assets.cli.order_options import Json
 from generia_assets.cli.parsers import whole
-from generia_assets.durable.intake import HeldPartition, KeptLetter, held_partitions, kept, let_skip, place_of
+from generia_assets.durable.intake import HeldPartition, KeptLetter, held_partitions, kept, kept_at, let_skip, place_of
 from generia_assets.settings import Settings, settings
 from resources.kafka_client import REQUEST_TIMEOUT_S
 from resources.kafka_events import Event, EventProducer, EventTooLargeError
@@ -88,15 +88,16 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
         return
     chosen = settings()
     where = addresses(chosen)
+    most = limit if in_json else limit or LETTERS
     waiting: list[KeptLetter] = []
     held: list[HeldPartition] = []
     try:
         with database_at(where.mongodb_uri, chosen) as database:
-            waiting, held = list(kept(database)), held_partitions(database)
+            waiting = kept(database, 0 if most is None else most + 1, newest=True)
+            held = held_partitions(database)
     except MongoUnavailableError as error:
         if not in_json:
             remarks().print(f"Letters that MongoDB keeps are not listed: {error}")
-    most = limit if in_json else limit or LETTERS
     letters: list[Letter | KeptLetter] = []
     letters += last_letters(where.kafka, chosen.kafka_dead_letters_topic, None if most is None else most + 1)
     letters += waiting
@@ -180,7 +181,7 @@ def skip(place: Held) -> None:
 
 def _kept_at(place: str, chosen: Settings) -> KeptLetter | None:
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
-        return next((letter for letter in kept(database) if letter.place == place), None)
+        return kept_at(database, place)
 
 
 def edited(letter: Letter | KeptLetter, changes: list[str]) -> dict[str, JsonValue]:

@@ -6,11 +6,11 @@ Here: those documents. Not here: reading and writing Kafka (resources/kafka*.py)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
 
 from generia_assets.durable.collections import FLEET, KEPT_LETTERS, UNREADABLE_BATCHES
 from resources.mongo import MongoDatabase, MongoDocument
@@ -82,10 +82,21 @@ def keep(database: MongoDatabase, letters: Sequence[KeptLetter]) -> None:
     )
 
 
-def kept(database: MongoDatabase, limit: int = 0) -> Iterator[KeptLetter]:
-    """The dead letters that are kept, oldest first; 0: all."""
-    for one in database[KEPT_LETTERS].find().sort("at").limit(limit):
-        yield KeptLetter(one["_id"], one["at"], one["key"], one["value"], one["headers"], one["why"])
+def kept(database: MongoDatabase, limit: int = 0, *, newest: bool = False) -> list[KeptLetter]:
+    """The dead letters that are kept, oldest first: the first ones up to the limit, or the ``newest``; 0: all."""
+    found = database[KEPT_LETTERS].find().sort("at", DESCENDING if newest else ASCENDING).limit(limit)
+    letters = [_letter(one) for one in found]
+    return letters[::-1] if newest else letters
+
+
+def kept_at(database: MongoDatabase, place: str) -> KeptLetter | None:
+    """The one of this place, or None."""
+    found = database[KEPT_LETTERS].find_one({"_id": place})
+    return None if found is None else _letter(found)
+
+
+def _letter(found: MongoDocument) -> KeptLetter:
+    return KeptLetter(*(found[name] for name in ("_id", "at", "key", "value", "headers", "why")))
 
 
 def forget(database: MongoDatabase, letters: Sequence[KeptLetter]) -> None:
