@@ -11,11 +11,12 @@ import codecs
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
 import pydantic_core
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
 from generia_assets.durable.order_parameters import (
     OrderError,
@@ -24,7 +25,7 @@ from generia_assets.durable.order_parameters import (
     shortened,
     validated_parameters,
 )
-from generia_assets.durable.orders import Order
+from generia_assets.durable.orders import WORLD_ID_PATTERN, Order
 from generia_assets.durable.refusals import Refused
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDocument
@@ -55,6 +56,22 @@ def _uuid(text: str) -> str:
 Uuid = Annotated[str, AfterValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
 
 
+def _world_id(text: str, info: ValidationInfo) -> str:
+    return _name_of_world(text, info.data.get("task_type"))
+
+
+def _name_of_world(text: str, task_type: TaskType | None) -> str:
+    if task_type in (None, TaskType.INIT_WORLD_CREATION) or _UUID.fullmatch(text.lower()):
+        return _uuid(text)
+    if not re.fullmatch(WORLD_ID_PATTERN, text):
+        raise ValueError("must be a UUID, or the name that the world has in Dagster")
+    return text
+
+
+WorldId = Annotated[str, AfterValidator(_world_id), WithJsonSchema({"type": "string", "pattern": WORLD_ID_PATTERN})]
+"""A new world's id is a UUID, as all of the platform's are; worlds from the launch form may be called otherwise."""
+
+
 class TaskCreated(BaseModel):
     """The envelope. ``parameters`` absent: they are in MongoDB under ``task_id``."""
 
@@ -63,12 +80,8 @@ class TaskCreated(BaseModel):
     event_type: Literal["task_created"]
     task_id: Uuid
     task_type: TaskType = Field(strict=False)
-    world_id: Uuid
+    world_id: WorldId
     parameters: MongoDocument | None = None
-
-
-_UUIDS: TypeAdapter[str] = TypeAdapter(Uuid)
-_TYPES = TypeAdapter(TaskType)
 
 
 def read_message(value: bytes | None) -> Order | Skipped | Refused:
@@ -77,12 +90,9 @@ def read_message(value: bytes | None) -> Order | Skipped | Refused:
         return _meaning(_json_object(value))
     except OrderError as error:
         named = _leniently(value)
-        return Refused(
-            str(error),
-            world_id=_readable(_UUIDS, named.get("world_id")),
-            task_id=_readable(_UUIDS, named.get("task_id")),
-            task_type=_readable(_TYPES, named.get("task_type")),
-        )
+        task_type = _readable(TaskType, named.get("task_type"))
+        world_id = _readable(lambda text: _name_of_world(text, task_type), named.get("world_id"))
+        return Refused(str(error), world_id, _readable(_uuid, named.get("task_id")), task_type)
 
 
 def _leniently(value: bytes | None) -> MongoDocument:
@@ -111,10 +121,10 @@ def _meaning(content: MongoDocument) -> Order | Skipped:
     return Order(task.task_id, task.task_type, task.world_id, task.parameters)
 
 
-def _readable(form: TypeAdapter[T], value: object) -> T | None:
+def _readable(read: Callable[[str], T], value: object) -> T | None:
     try:
-        return form.validate_python(value)
-    except ValidationError:
+        return read(value) if isinstance(value, str) else None
+    except ValueError:
         return None
 
 

@@ -70,6 +70,12 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "export": Entry("export", "export", "Write a whole world into a folder: JSON Lines by section, and a book in Markdown."),
     },
     "Keep it running": {
+        "check": Entry(
+            "check",
+            "check",
+            "Look for mistakes in the templates and data files, without a server.",
+            exit_statuses=EXIT_STATUSES.replace("0 done, 1 failed", "0 there is no mistake, 1 there is one"),
+        ),
         "doctor": Entry(
             "doctor",
             "doctor",

@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from generia_assets.content.text import plural
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
 from generia_assets.reading.requests import OK
@@ -100,7 +101,7 @@ def _generations(database: MongoDatabase, world_id: str, begin: datetime | None,
             level="info",
             kind="generation",
             run_id=row["_id"],
-            text=f"a generation begins{of}: {tasks} tasks",
+            text=f"a generation begins{of}: {plural(tasks, 'task')}",
         )
 
 
@@ -119,7 +120,8 @@ def _told(event: MongoDocument) -> str:
     kind = str(event["event_type"])
     match kind:
         case "world_created":
-            return f"ordered: {event.get('users_count')} people, {event.get('posts_count')} posts: {event.get('user_prompt', '')}"
+            people, posts = plural(event.get("users_count", 0), "person"), plural(event.get("posts_count", 0), "post")
+            return f"ordered: {people}, {posts}: {event.get('user_prompt', '')}"
         case "stage_started" | "stage_finished":
             return f"stage {event.get('stage')} {kind.removeprefix('stage_')}"
         case "character_created":
@@ -147,7 +149,7 @@ def _tasks(database: MongoDatabase, world_id: str, begin: datetime | None, way: 
         took = ""
         if "started_at" in row:
             took = f" in {(row['updated_at'] - row['started_at']).total_seconds():.2f} s"
-        text = f"failed for good after {tries} attempts: {row.get('error')}" if failed else f"completed{took}"
+        text = f"failed for good after {plural(tries, 'attempt')}: {row.get('error')}" if failed else f"completed{took}"
         if not failed and tries > 1:
             text += f", attempt {tries}"
         yield LogLine(
