@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -49,6 +50,18 @@ def _brokers(servers: str) -> str:
         if broker is None or not 0 < int(broker[2]) < 65_536:
             raise ValueError(f"must be host:port[,host:port], and {server!r} is not")
     return servers
+
+
+def _start(start: str) -> str:
+    if start in ("installation", "earliest", "latest"):
+        return start
+    try:
+        moment = datetime.fromisoformat(start)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("must be installation, earliest, latest, or a time by RFC 3339 such as 2026-03-01T12:00:00Z")
+    return start
 
 
 def _model(model: str) -> str:
@@ -110,6 +123,9 @@ class Settings(BaseSettings):
     kafka_tasks_topic: str = "generia-tasks"
     kafka_progress_topic: str = "generia-progress"
     kafka_dead_letters_topic: str = "generia-tasks-dlq"
+    kafka_start: Annotated[str, AfterValidator(_start)] = Field(
+        "installation", description="first message read of the orders' topic, where no place in it is remembered"
+    )
     kafka_group_id: str = Field("generia-world-generator", description="group whose offsets lag tools look at")
     gemini_api_key: Annotated[SecretStr, AfterValidator(_gemini_key)] = Field(SecretStr(""), description="secret: environment only")
     gemini_base_url: str = Field("", pattern=r"^(https?://.+)?$", description="'' = Google's; else an emulator or a gateway")

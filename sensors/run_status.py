@@ -30,6 +30,7 @@ from generia_assets.settings import Settings
 from resources.kafka import KafkaResource
 from resources.mongo import MongoDatabase, MongoUnavailableError
 from resources.mongo_resource import MongoResource
+from sensors.dead_letters import send_kept
 from sensors.lost_orders import asked_again
 
 if TYPE_CHECKING:
@@ -114,14 +115,23 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
 
 
 def _caught_up(context: dg.SensorEvaluationContext, database: MongoDatabase, kafka: KafkaResource, settings: Settings) -> str:
-    """Send the live events of worlds that no run works on; returns what is to be said about it. Kafka may be away."""
+    """Send the live events of worlds that no run works on, and dead letters that wait; returns what is to be said about it.
+
+    Kafka may be away.
+    """
     silence = settings.world_lease_seconds * SILENCE_LEASES
     try:
         sent = catch_up(database, kafka.progress, silence_seconds=silence, seconds=CATCH_UP_SECONDS)
+        told = f"; {sent} live events were caught up" if sent else ""
     except (ConnectionError, PyMongoError) as error:
         context.log.warning(f"live events wait in the outbox: {error}")
-        return "; live events wait in the outbox"
-    return f"; {sent} live events were caught up" if sent else ""
+        told = "; live events wait in the outbox"
+    try:
+        letters = send_kept(database, kafka, CATCH_UP_SECONDS)
+    except (ConnectionError, PyMongoError) as error:
+        context.log.warning(f"dead letters wait in MongoDB: {error}")
+        return told + "; dead letters wait in MongoDB"
+    return told + (f"; {letters} dead letters that had waited were sent" if letters else "")
 
 
 def worlds_with_runs(instance: dg.DagsterInstance) -> list[str]:

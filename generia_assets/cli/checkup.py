@@ -27,7 +27,8 @@ from generia_assets.cli.home import running
 from generia_assets.cli.models_checked import models_by_date, models_learned
 from generia_assets.cli.words import breaker_line
 from generia_assets.content.text import plural
-from generia_assets.durable.collections import FLEET, HISTORY, STATUS
+from generia_assets.durable.collections import FLEET, HISTORY, KEPT_LETTERS, STATUS
+from generia_assets.durable.intake import held_partitions, kept
 from generia_assets.durable.status import State
 from generia_assets.reading.breakers import breakers_not_closed
 from generia_assets.reading.whole import broken
@@ -36,7 +37,7 @@ from resources import models
 from resources.kafka_client import KafkaUnavailableError
 from resources.kafka_reader import TopicReader
 from resources.models import asked_at, speaks_of
-from resources.mongo import MongoUnavailableError, mongo_address
+from resources.mongo import MongoDatabase, MongoUnavailableError, mongo_address
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 TIMEOUT_S = 5.0
@@ -101,6 +102,7 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
                     "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers",
                 )
             yield from models_learned(database[FLEET].find_one({"_id": "models"}))
+            yield from _intake(database)
             if "expiry" not in database[HISTORY].index_information() and any(worlds.values()):
                 yield note("MongoDB", "indexes are missing", "start the generator once: it makes them")
     except MongoUnavailableError as error:
@@ -119,6 +121,23 @@ def _whole(settings: Settings, where: Addresses) -> Iterator[Finding]:
             yield wrong("worlds", f"{more} more are not what their status says", "mend these, then look again")
         for world in database[STATUS].find({"unfinished": {"$type": "string"}}, {"message": 1}).limit(MOST_NAMED):
             yield note(f"world {world['_id']}", str(world["message"]), f"{own_name()} resume {world['_id']}")
+
+
+def _intake(database: MongoDatabase) -> Iterator[Finding]:
+    """What of the orders' topic could not be read, and what of the dead letters could not be written."""
+    for held in held_partitions(database):
+        yield wrong(
+            f"{held.topic}[{held.partition}]",
+            f"held up since {held.since:%Y-%m-%d %H:%M} UTC: {held.batch} cannot be read ({held.reason})",
+            f"find out who sent it; to leave it out: {own_name()} dead-letters skip {held.partition}:{held.offset}",
+        )
+    for oldest in kept(database, 1):
+        count = database[KEPT_LETTERS].estimated_document_count()
+        yield wrong(
+            "dead letters",
+            f"{count} are kept in MongoDB since {oldest.at:%Y-%m-%d %H:%M} UTC: {oldest.why}",
+            "make the topic KAFKA_DEAD_LETTERS_TOPIC, or give the right to write it: they follow by themselves",
+        )
 
 
 def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:

@@ -21,6 +21,10 @@ WORLD_EVENTS = "world_events"
 """The outbox of the live events: ``{_id: "<world_id>:<seq, ten digits>", world_id, seq, event: {the JSON body}, at}``."""
 FLEET = "fleet"
 """What all processes share about the outside: slots, pace, breakers, models that are gone. One small document each."""
+KEPT_LETTERS = "dead_letters"
+"""Dead letters that their topic has not taken yet (intake.py)."""
+UNREADABLE_BATCHES = "unreadable_batches"
+"""Record batches in Kafka that hold up a partition (intake.py)."""
 
 INDEXES: dict[str, list[IndexModel]] = {
     TASKS: [
@@ -64,6 +68,9 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
     # what a process wrote of its breakers (durable/board.py) and did not take away, because it died
     FLEET: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0)],
+    # what no tick meets any more goes by itself
+    UNREADABLE_BATCHES: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0)],
+    KEPT_LETTERS: [IndexModel([("at", ASCENDING)])],
     STEPS: [IndexModel([("task_id", ASCENDING)]), IndexModel([("world_id", ASCENDING)])],
     PUBLICATIONS: [
         IndexModel([("world_id", ASCENDING), ("status", ASCENDING)]),

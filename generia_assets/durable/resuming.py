@@ -87,6 +87,8 @@ def _resume(database: MongoDatabase, world_id: str, wishes: Wishes, session: Cli
     found = database[STATUS].find_one({"_id": world_id}, session=session)
     if found is None:
         raise ResumeError(f"world {world_id}: nobody ordered it here")
+    if found.get("refused"):
+        raise ResumeError(f"world {world_id} was never begun, its order was refused ({found['message']}); send it again, mended")
     world = WorldStatus.model_validate(found)
     now = datetime.now(UTC)
     if world.owner.run_id is not None and world.owner.expires_at is not None and world.owner.expires_at > now:
