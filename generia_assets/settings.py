@@ -12,6 +12,7 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
@@ -24,6 +25,7 @@ DEFAULT_MONGODB_URI = "mongodb://127.0.0.1:27017/?directConnection=true"
 DEFAULT_KAFKA = "127.0.0.1:9092"
 
 _MONGODB_URI = re.compile(r"mongodb(\+srv)?://([^@/\s]+@)?[^@/\s,]+(,[^@/\s,]+)*(/\S*)?")
+_HOST = re.compile(r"\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[?[0-9a-fA-F:]*:[0-9a-fA-F:.]*\]?")
 _BROKER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
 _PASSWORD = re.compile(r"://[^\s/@]*:[^\s/@]+@")
 
@@ -43,6 +45,13 @@ def _brokers(servers: str) -> str:
         if broker is None or not 0 < int(broker[2]) < 65_536:
             raise ValueError(f"must be host:port[,host:port], and {server!r} is not")
     return servers
+
+
+def _hosts(names: str) -> str:
+    for name in filter(None, (one.strip() for one in names.split(","))):
+        if not _HOST.fullmatch(name):
+            raise ValueError(f"must be host names without port, a.example.org or *.example.org, comma separated; {name!r} is none")
+    return names
 
 
 def _model(model: str) -> str:
@@ -87,6 +96,9 @@ class Settings(BaseSettings):
         "http://127.0.0.1:3001",
         pattern=r"^https?://[^/?#\s]+(/[^?#\s]*[^/?#\s])?$",
         description="where people reach `generia view`; no / at its end",
+    )
+    allowed_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
+        "", description="host names, comma separated, by which browsers may ask for the pages, beside loopback's and PAGES_URL's"
     )
 
     # The language model
@@ -154,6 +166,12 @@ class Settings(BaseSettings):
         """Arguments, then the environment, then ``.env``. No other source."""
         del settings_cls, file_secret_settings
         return init_settings, env_settings, dotenv_settings
+
+    @property
+    def known_hosts(self) -> tuple[str, ...]:
+        """The names by which browsers may ask for the pages, beside those of loopback: PAGES_URL's and ALLOWED_HOSTS."""
+        named = (urlsplit(self.pages_url).hostname or "", *self.allowed_hosts.split(","))
+        return tuple(dict.fromkeys(name.strip().lower() for name in named if name.strip()))
 
     @property
     def media_dir(self) -> Path:

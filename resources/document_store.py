@@ -23,6 +23,7 @@ from pymongo import ASCENDING, IndexModel, ReplaceOne
 from pymongo.errors import DuplicateKeyError
 
 from resources.mongo import MongoDatabase, MongoDocument, waiting_out
+from resources.stored import Unreadable, readable, refuse, required
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
 ResultT = TypeVar("ResultT")
@@ -120,10 +121,19 @@ class DocumentStore:
                 continue
         return self.patiently(lambda: list(self.stream(place, world_id, model)))
 
-    def stream(self, place: Place, world_id: str, model: type[DocumentT], *, prefix: str = "") -> Iterator[DocumentT]:
+    def stream(
+        self,
+        place: Place,
+        world_id: str,
+        model: type[DocumentT],
+        *,
+        prefix: str = "",
+        unreadable: Callable[[Unreadable], object] = refuse,
+    ) -> Iterator[DocumentT]:
         """The documents of the world whose keys begin with ``prefix``, in order of their keys, one at a time.
 
-        Raises ``NotMaterializedError`` at the first, ``MaterializationReplacedError`` when they were replaced meanwhile.
+        Raises ``NotMaterializedError`` at the first, ``MaterializationReplacedError`` when they were replaced meanwhile, and
+        ``UnreadableRecordError``, unless ``unreadable`` is there to be told.
         """
         pointer = self._pointer(place, world_id)
         if pointer is None:
@@ -132,7 +142,7 @@ class DocumentStore:
             document = self.database[place.collection].find_one({"_id": world_id})
             if document is None:
                 raise NotMaterializedError(f"world {world_id} has no {place.collection}: materialize that asset again")
-            yield model.model_validate({**document, "key": document.get("key", "world")})
+            yield from readable(model, [document], place.collection, unreadable, at=_with_key)
             return
         wanted: MongoDocument = {"world_id": world_id, "materialization": pointer["materialization"]}
         if prefix:
@@ -140,7 +150,7 @@ class DocumentStore:
         seen = 0
         for document in self.database[place.collection].find(wanted, batch_size=BATCH).sort("key", ASCENDING):
             seen += 1
-            yield model.model_validate(document)
+            yield from readable(model, [document], place.collection, unreadable)
         now = self._pointer(place, world_id)
         replaced = now is None or now["materialization"] != pointer["materialization"]
         if replaced or (not prefix and seen != pointer["count"]):
@@ -155,7 +165,7 @@ class DocumentStore:
             wanted = {"_id": f"{world_id}:{pointer['materialization']}:{key}"}
             found = self.patiently(partial(self.database[place.collection].find_one, wanted))
             if found is not None:
-                return model.model_validate(found)
+                return required(model, found, place.collection)
             if self._pointer(place, world_id) == pointer:
                 return None
         return None
@@ -202,6 +212,10 @@ class DocumentStore:
             raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it") from None
         self._switch(place, world_id, materialization, 1, stream.fence)
         return 1
+
+
+def _with_key(document: MongoDocument) -> MongoDocument:
+    return {**document, "key": document.get("key", "world")}
 
 
 def _batches(documents: Iterable[DocumentT]) -> Iterator[tuple[DocumentT, ...]]:

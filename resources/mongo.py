@@ -52,6 +52,9 @@ def _options() -> Mapping[str, Any]:
         "connectTimeoutMS": CONNECT_TIMEOUT_MS,
         "timeoutMS": OPERATION_TIMEOUT_MS,
         "tz_aware": True,
+        # Records that others wrote: what Python has no value for must not end the reading of all the others (stored.py names it).
+        "datetime_conversion": "DATETIME_AUTO",
+        "unicode_decode_error_handler": "replace",
         "appname": "generia",
     }
 

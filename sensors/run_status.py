@@ -10,6 +10,7 @@ Not here: what is ordered of a finished world (lost_orders.py).
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -22,7 +23,7 @@ from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION
 from generia_assets.durable.relay import catch_up
 from generia_assets.durable.resuming import note_stop
-from generia_assets.durable.status import Parked, State, WorldStatus
+from generia_assets.durable.status import OURS, Parked, State, WorldStatus, statuses
 from generia_assets.partitions import worlds
 from generia_assets.settings import Settings
 from resources.kafka import KafkaResource
@@ -132,6 +133,7 @@ def abandoned(
     now = datetime.now(UTC)
     silent = now - timedelta(seconds=lease_seconds * SILENCE_LEASES)
     query = {
+        **OURS,
         "_id": {"$nin": list(on_their_way)},
         "$or": [
             {
@@ -154,13 +156,12 @@ def abandoned(
             },
         ],
     }
-    for document in database[STATUS].find(query).limit(MOST):
-        yield WorldStatus.model_validate(document)
+    yield from islice(statuses(database[STATUS].find(query), logger.warning), MOST)  # those that cannot be read hide no others
 
 
 def orphaned(database: MongoDatabase, instance: dg.DagsterInstance) -> Iterator[WorldStatus]:
     """Worlds whose owner Dagster has given up for dead: the code server died, the run's process may live on and hold its lease."""
-    owned = {"status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}}
+    owned = {**OURS, "status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}}
     owners = {one["owner"]["run_id"]: one["_id"] for one in database[STATUS].find(owned, {"owner.run_id": 1})}
     if not owners:
         return
@@ -169,8 +170,8 @@ def orphaned(database: MongoDatabase, instance: dg.DagsterInstance) -> Iterator[
         statuses=[dg.DagsterRunStatus.FAILURE],
         updated_before=datetime.now(UTC) - timedelta(seconds=ORPHAN_GRACE_SECONDS),
     )
-    for run in instance.get_runs(given_up, limit=MOST):
-        yield WorldStatus.model_validate(database[STATUS].find_one({"_id": owners[run.run_id]}))
+    worlds = [owners[run.run_id] for run in instance.get_runs(given_up, limit=MOST)]
+    yield from statuses(database[STATUS].find({"_id": {"$in": worlds}}), logger.warning)
 
 
 def is_due(world: WorldStatus, last: dg.RunRecord | None, now: datetime) -> bool:

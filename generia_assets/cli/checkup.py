@@ -23,8 +23,9 @@ from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
 from generia_assets.cli.words import breaker_line
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS
-from generia_assets.durable.status import State
+from generia_assets.durable.status import OURS, State
 from generia_assets.reading.breakers import breakers_not_closed
+from generia_assets.reading.worlds import unreadable_worlds
 from generia_assets.settings import Settings
 from resources.kafka_client import KafkaUnavailableError
 from resources.kafka_reader import TopicReader
@@ -37,6 +38,9 @@ LITTLE_SPACE = 1_000_000_000
 TOO_LITTLE_SPACE = 100_000_000
 """Bytes on a disk that is written to."""
 
+
+UNREADABLE_SHOWN = 3
+"""Status records that cannot be read, of which one is told each in a line of its own."""
 
 Check = Callable[[Settings, Addresses], Iterator[Finding]]
 
@@ -71,7 +75,10 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
             worlds = {state: database[STATUS].count_documents({"status": state.value}) for state in State}
             counted = ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in worlds.items() if count)
             yield ok("worlds", counted or "none yet")
-            parked = {"status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked": {"$ne": None}}
+            parked = {**OURS, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked": {"$ne": None}}
+            for record in (bad := unreadable_worlds(database))[:UNREADABLE_SHOWN]:
+                more = f" (and {len(bad) - UNREADABLE_SHOWN} more)" if len(bad) > UNREADABLE_SHOWN else ""
+                yield wrong("worlds", f"{record}{more}", f"mend the record, or {own_name()} delete {record.id}")
             if waiting := database[STATUS].count_documents(parked):
                 yield note(
                     "parked worlds",

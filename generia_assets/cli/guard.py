@@ -63,13 +63,17 @@ def _said(error: Exception) -> tuple[str, int] | None:
     from pymongo.errors import ConnectionFailure
 
     from generia_assets.cli.processes import ChildFailedError
+    from generia_assets.durable.status import HistoryWorldError
     from generia_assets.settings import SettingsError
     from resources.kafka_client import KafkaUnavailableError
     from resources.mongo import MongoUnavailableError
+    from resources.stored import UnreadableRecordError
 
     if isinstance(error, SettingsError):
         return str(error), 2
-    if isinstance(error, (ChildFailedError, KafkaUnavailableError, MongoUnavailableError)):
+    if isinstance(
+        error, (ChildFailedError, HistoryWorldError, KafkaUnavailableError, MongoUnavailableError, UnreadableRecordError)
+    ):
         return str(error), 1
     if isinstance(error, ConnectionFailure):
         return f"MongoDB answered before, and no longer does: {error}", 1

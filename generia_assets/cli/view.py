@@ -67,7 +67,8 @@ def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK,
             with database_at(uri, chosen) as database:
                 if world_status(database, world) is None:
                     raise CommandError(f"World {world} is not known here; without an id all worlds are served.", 2)
-        source = Source(mongodb_uri=uri, database=chosen.mongodb_database, media=chosen.media_dir.absolute())
+        hosts = (*chosen.known_hosts, host)
+        source = Source(uri, chosen.mongodb_database, chosen.media_dir.absolute(), hosts)
         named = f"[{host}]" if ":" in host else host
         url = f"http://{named}:{port}{ServedLinks(world).feed() if world else '/'}"
         if json:

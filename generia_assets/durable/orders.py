@@ -18,9 +18,10 @@ from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events import WorldCreated
 from generia_assets.durable.item_keys import complaint
 from generia_assets.durable.outbox import begin_and_tell
-from generia_assets.durable.status import State, new_status
+from generia_assets.durable.status import HistoryWorldError, State, WorldStatus, new_status, world_to_work_on
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
+from resources.stored import UnreadableRecordError
 
 WORLD_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """What may name a world: the platform's UUIDs, and short names a person types in the UI. Safe as partition key and folder name."""
@@ -183,12 +184,21 @@ def _differing(offered: WorldParametersOrder | None, stored: WorldParametersOrde
 
 def _ordered_by(database: MongoDatabase, order: Order, parameters: WorldParametersOrder) -> str:
     """The task that ordered the world: this one, which makes its status record, or the one that made it before."""
-    status = database[STATUS].find_one({"_id": order.world_id}, {"parameters.task_id": 1})
+    status = _status(database, order)
     if status is None:
         if _begun(database, order, parameters):
             return order.task_id
-        status = database[STATUS].find_one({"_id": order.world_id}, {"parameters.task_id": 1}) or {}
-    return str(status.get("parameters", {}).get("task_id", order.task_id))
+        status = _status(database, order)
+    return order.task_id if status is None else str(status.parameters.get("task_id", order.task_id))
+
+
+def _status(database: MongoDatabase, order: Order) -> WorldStatus | None:
+    """The world's status record, if there is one. Raises ``OrderError`` for one that no order may work on."""
+    found = database[STATUS].find_one({"_id": order.world_id})
+    try:
+        return None if found is None else world_to_work_on(found)
+    except (HistoryWorldError, UnreadableRecordError) as error:
+        raise OrderError(f"world_id={order.world_id}: {error}") from None
 
 
 def _begun(database: MongoDatabase, order: Order, parameters: WorldParametersOrder) -> bool:
@@ -203,7 +213,7 @@ def _begun(database: MongoDatabase, order: Order, parameters: WorldParametersOrd
 
 
 def _record_part(database: MongoDatabase, order: Order) -> RecordedOrder:
-    if database[STATUS].find_one({"_id": order.world_id}, {"_id": 1}) is None:
+    if _status(database, order) is None:
         raise OrderError(f"world_id={order.world_id}: no such world; order it first by an init_world_creation task")
     offered = None if order.parameters is None else _part(order.task_type, order.parameters)
     task, new = database[TASKS].find_one({"_id": order.task_id}), False

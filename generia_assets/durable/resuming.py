@@ -15,7 +15,7 @@ from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events import Cancelled
 from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.progress import STAGE_OF
-from generia_assets.durable.status import Parked, State, WorldStatus
+from generia_assets.durable.status import OURS, HistoryWorldError, Parked, State, WorldStatus, world_to_work_on
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
 
@@ -54,6 +54,7 @@ def note_stop(database: MongoDatabase, world_id: str, *, taken_from: str | None 
         database,
         {
             "_id": world_id,
+            **OURS,
             "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]},
             "parked.kind": {"$ne": Parked.STOPPED.value},
             "$or": nobodys,
@@ -74,7 +75,10 @@ def _resume(database: MongoDatabase, world_id: str, wishes: Wishes, session: Cli
     found = database[STATUS].find_one({"_id": world_id}, session=session)
     if found is None:
         raise ResumeError(f"world {world_id}: nobody ordered it here")
-    world = WorldStatus.model_validate(found)
+    try:
+        world = world_to_work_on(found)
+    except HistoryWorldError as error:
+        raise ResumeError(str(error)) from None
     now = datetime.now(UTC)
     if world.owner.run_id is not None and world.owner.expires_at is not None and world.owner.expires_at > now:
         raise ResumeError(

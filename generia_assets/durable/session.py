@@ -40,7 +40,7 @@ from generia_assets.durable.progress import StageTracker
 from generia_assets.durable.providers import Providers
 from generia_assets.durable.publications import Publications
 from generia_assets.durable.relay import Relay, Sender
-from generia_assets.durable.status import Parked, State, WorldStatus
+from generia_assets.durable.status import Parked, State, WorldStatus, status_of
 from generia_assets.durable.toolbox import Toolbox
 from resources.mongo import AsyncMongoDatabase, MongoDatabase, MongoDocument
 from resources.outcomes import LostWorldError
@@ -263,7 +263,7 @@ async def _workload(commits: Commits, assignment: Assignment, status: WorldStatu
 
 async def _status(database: AsyncMongoDatabase, world_id: str, patience: float) -> WorldStatus:
     found = await patiently(lambda: database[STATUS].find_one({"_id": world_id}), patience_seconds=patience)
-    return WorldStatus.model_validate(found)
+    return status_of(found)
 
 
 async def _count_takeover(commits: Commits, generation: Generation, status: WorldStatus, run: RunIdentity, most: int) -> None:
