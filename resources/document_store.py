@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from pymongo import ASCENDING, IndexModel, ReplaceOne
 from pymongo.errors import DuplicateKeyError
 
-from resources.mongo import MongoDatabase, MongoDocument, waiting_out
+from resources.mongo import MongoDatabase, MongoDocument, missing_indexes, waiting_out
 from resources.stored import Unreadable, readable, refuse, required
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
@@ -76,7 +76,9 @@ class DocumentStore:
         for place in places:
             if not place.one_per_world:
                 index = IndexModel([("world_id", ASCENDING), ("materialization", ASCENDING), ("key", ASCENDING)])
-                self.database[place.collection].create_indexes([index])
+                collection = self.database[place.collection]
+                if missing := missing_indexes(collection.index_information(), [index]):
+                    collection.create_indexes(missing)
 
     def replace(self, place: Place, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
         """Replace the world's documents by these, visible all at once; return how many there are.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from importlib import import_module
 from typing import TypeVar
 
@@ -27,12 +27,19 @@ from generia_assets.assets.worker import Worker
 from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, ensure_indexes
 from generia_assets.durable.providers import Providers, Timeouts
-from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, could_not_begin, open_session
+from generia_assets.durable.session import (
+    Assignment,
+    SessionOptions,
+    WorldSession,
+    could_not_begin,
+    open_session,
+    say_what_it_waits_for,
+)
 from generia_assets.log_lines import levelled_lines, told_of
 from resources.breaker import Breaker, BreakerConfig
 from resources.document_store import DocumentStore
 from resources.kafka import KafkaResource
-from resources.mongo import AsyncMongoDatabase, MongoDatabase, connect_async, waiting_out
+from resources.mongo import AsyncMongoDatabase, MongoDatabase, MongoForbiddenError, connect_async, waiting_out
 from resources.mongo_resource import MongoResource
 from resources.outcomes import OutsideError, TransientError
 from resources.outside import Api, Lane, Outside
@@ -105,9 +112,14 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         says ``completed``. A failure or an interruption becomes the world's state and the step's ``dg.Failure``.
         """
         if self._session is None:
-            with self.mongo.connection() as database:
-                ensure_indexes(database, history_ttl_days=self.history_ttl_days)
-                DocumentStore(database).ensure_indexes(kind.place for kind in ASSETS.values())
+            try:
+                with self.mongo.connection() as database:
+                    ensure_indexes(database, history_ttl_days=self.history_ttl_days)
+                    DocumentStore(database).ensure_indexes(kind.place for kind in ASSETS.values())
+            except MongoForbiddenError as error:  # the watchdog orders the world again: the right may be given meanwhile
+                with suppress(MongoForbiddenError), self.mongo.connection() as database:
+                    say_what_it_waits_for(database, assignment.world_id, str(error))
+                raise
         worker = self._worker = Worker(self._running_portal(), lambda: self._opened(context.instance, assignment))
         worker.session = self._session  # taken by an earlier step
         try:

@@ -22,7 +22,7 @@ from generia_assets.cli.dagster_link import daemon_pulses
 from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
 from generia_assets.cli.words import breaker_line
-from generia_assets.durable.collections import FLEET, HISTORY, STATUS
+from generia_assets.durable.collections import FLEET, STATUS, lacks_indexes
 from generia_assets.durable.status import OURS, State
 from generia_assets.reading.breakers import breakers_not_closed
 from generia_assets.reading.worlds import unreadable_worlds
@@ -30,7 +30,8 @@ from generia_assets.settings import Settings
 from resources.kafka_client import KafkaUnavailableError
 from resources.kafka_reader import TopicReader
 from resources.models import model_profiles, retired_models, speaks_of
-from resources.mongo import MongoUnavailableError, mongo_address
+from resources.mongo import INDEX_RIGHTS, NEEDED_RIGHTS, MongoDatabase, MongoUnavailableError, missing_rights, mongo_address
+from resources.platform_local import lacks_indexes as platform_lacks_indexes
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 TIMEOUT_S = 5.0
@@ -75,6 +76,7 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
             worlds = {state: database[STATUS].count_documents({"status": state.value}) for state in State}
             counted = ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in worlds.items() if count)
             yield ok("worlds", counted or "none yet")
+            yield from _rights(database, settings)
             parked = {**OURS, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked": {"$ne": None}}
             for record in (bad := unreadable_worlds(database))[:UNREADABLE_SHOWN]:
                 more = f" (and {len(bad) - UNREADABLE_SHOWN} more)" if len(bad) > UNREADABLE_SHOWN else ""
@@ -103,13 +105,24 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
                     f"gone (404) since {gone.at:%Y-%m-%d %H:%M} UTC, its successor took over",
                     f"set GEMINI_MODEL to one that exists; else it is tried again from {gone.until:%Y-%m-%d %H:%M} UTC on",
                 )
-            if "expiry" not in database[HISTORY].index_information() and any(worlds.values()):
+            if lacks_indexes(database) and any(worlds.values()):
                 yield note("MongoDB", "indexes are missing", "start the generator once: it makes them")
     except MongoUnavailableError as error:
         said, _, advice = str(error).partition(". ")
         yield wrong("MongoDB", said, advice)
     except PyMongoError as error:
         yield wrong("MongoDB", f"{address}: {type(error).__name__}", "see MongoDB's own log")
+
+
+def _rights(database: MongoDatabase, settings: Settings) -> Iterator[Finding]:
+    """What MongoDB's user may not do in the generator's database, and in the local platform's."""
+    for name in (database.name, settings.platform_database):
+        grant = f'db.grantRolesToUser("the user", [{{role: "readWrite", db: "{name}"}}]), as MongoDB\'s administrator'
+        one = database.client[name]
+        if missing := missing_rights(one, NEEDED_RIGHTS):
+            yield wrong("MongoDB", f"its user has no right {' and '.join(missing)} on {name}: no world can be made", grant)
+        elif missing_rights(one, INDEX_RIGHTS) and (lacks_indexes if name == database.name else platform_lacks_indexes)(one):
+            yield wrong("MongoDB", f"its user has no right createIndex on {name}, where indexes are missing", grant)
 
 
 def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:

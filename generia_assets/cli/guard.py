@@ -66,7 +66,7 @@ def _said(error: Exception) -> tuple[str, int] | None:
     from generia_assets.durable.status import HistoryWorldError
     from generia_assets.settings import SettingsError
     from resources.kafka_client import KafkaUnavailableError
-    from resources.mongo import MongoUnavailableError
+    from resources.mongo import MongoUnavailableError, as_forbidden
     from resources.stored import UnreadableRecordError
 
     if isinstance(error, SettingsError):
@@ -75,6 +75,8 @@ def _said(error: Exception) -> tuple[str, int] | None:
         error, (ChildFailedError, HistoryWorldError, KafkaUnavailableError, MongoUnavailableError, UnreadableRecordError)
     ):
         return str(error), 1
+    if (forbidden := as_forbidden(error)) is not None:
+        return str(forbidden), 1
     if isinstance(error, ConnectionFailure):
         return f"MongoDB answered before, and no longer does: {error}", 1
     return None

@@ -251,6 +251,14 @@ def could_not_begin(database: MongoDatabase, world_id: str, message: str, order_
         order_tasks.give_up(database, order_task, message)
 
 
+def say_what_it_waits_for(database: MongoDatabase, world_id: str, message: str) -> None:
+    """A run cannot take its world yet: where nobody else works on it, its record says why, and stays as it is."""
+    unfinished = {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}
+    database[STATUS].update_one(
+        {"_id": world_id, "owner.run_id": None, "status": unfinished, "parked": None}, {"$set": {"message": message}}
+    )
+
+
 async def _workload(commits: Commits, assignment: Assignment, status: WorldStatus) -> Workload:
     """What there is to do. An order of what is not in the world says so in its task; the world stays as it is."""
     try:

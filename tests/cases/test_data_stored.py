@@ -133,12 +133,13 @@ GARBAGE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.case("E3")
-def test_unreadable_records_hide_no_others(site: Site, mongodb_uri: str, tmp_path: Path) -> None:
+def test_unreadable_records_hide_no_others(site: Site, mongodb_uri: str, broker: str, tmp_path: Path) -> None:
     """List, page, doctor and metrics show the worlds that can be read, and name each record that cannot, with the reason."""
     good = site.world(users=2, posts=2).make()
     site.database[STATUS].insert_many([*GARBAGE.values(), {"_id": bson.ObjectId("a" * 24), "x": 1}, of_the_old_worker("old")])
     ids = {*GARBAGE, "ObjectId('" + "a" * 24 + "')"}
-    cli = Command(tmp_path, {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": site.database.name})
+    kafka = {"KAFKA_BOOTSTRAP_SERVERS": broker, "KAFKA_API_VERSION": "2.3"}
+    cli = Command(tmp_path, {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": site.database.name, **kafka})
 
     status, out, _ = cli.call("list")
     assert status == 0
