@@ -15,6 +15,7 @@ from PIL import Image
 from generia_assets.assets.checks.pictures import _problem
 from generia_assets.assets.description import previews
 from generia_assets.content.documents import CharacterAvatar, Media
+from resources.image_stub.painting import paint
 
 SIZE = (64, 64)
 
@@ -83,3 +84,20 @@ def test_a_damaged_picture_costs_its_preview_and_is_named(tmp_path: Path, data: 
     problem = _problem(world, bad, SIZE)  # type: ignore[arg-type]
     assert problem.startswith("media/bad.jpg ")
     assert says in problem
+
+
+@pytest.mark.parametrize(
+    ("prompt", "size", "words"),
+    [
+        pytest.param("ink\nPortrait of a queen with a lantern", (48, 48), False, id="P27 avatar of 48 pixels"),
+        pytest.param("ink\nPortrait of a queen with a lantern", (512, 512), False, id="P27 avatar, shown small"),
+        pytest.param("ink\nicon of the sea", (512, 512), False, id="P27 icon"),
+        pytest.param("ink\nA harbour at dusk under lamps", (1024, 768), True, id="P27 a post's picture"),
+        pytest.param("ink\nA harbour at dusk under lamps", (1536, 640), True, id="P27 a header"),
+    ],
+)
+def test_words_stand_where_they_can_be_read(prompt: str, size: tuple[int, int], words: bool) -> None:
+    """The stub letters landscapes, which are shown large, and no avatar and no icon."""
+    with Image.open(io.BytesIO(paint(prompt, *size, 7))) as picture:
+        foot = picture.convert("L").crop((0, size[1] * 4 // 5, *size))
+    assert (sum(foot.histogram()[235:]) > foot.width * foot.height / 200) is words
