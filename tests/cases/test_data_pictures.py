@@ -98,6 +98,6 @@ def test_a_damaged_picture_costs_its_preview_and_is_named(tmp_path: Path, data: 
 )
 def test_words_stand_where_they_can_be_read(prompt: str, size: tuple[int, int], words: bool) -> None:
     """The stub letters landscapes, which are shown large, and no avatar and no icon."""
-    with Image.open(io.BytesIO(paint(prompt, *size, 7))) as picture:
+    with Image.open(io.BytesIO(paint(prompt, *size, 4))) as picture:
         foot = picture.convert("L").crop((0, size[1] * 4 // 5, *size))
     assert (sum(foot.histogram()[235:]) > foot.width * foot.height / 200) is words
