@@ -149,6 +149,8 @@ _STYLES = {State.COMPLETED: "green", State.FAILED: "red", State.IN_PROGRESS: "ye
 
 
 def _state(world: WorldStatus) -> str:
+    if world.deleting_since:
+        return "being deleted"
     if world.history:
         return f"history: {world.status.value.replace('_', ' ')}"
     if world.parked and not world.done:
@@ -200,6 +202,8 @@ def _show(world: WorldStatus, air: Air, *, json: bool) -> None:
 
 
 def _owner(world: WorldStatus) -> str:
+    if world.deleting_since:
+        return f"being deleted; to finish that: {own_name()} delete {world.world_id}"
     if world.history:
         return "made by the former worker: kept as history, nobody works on it"
     return f"run {world.owner.run_id}" if world.owner.run_id else "nobody works on it now"

@@ -145,6 +145,7 @@ class WorldStatus(BaseModel):
     calls_excused: int = 0
     events_seq: int = 0
     events_sent: int = 0
+    deleting_since: Moment | None = None
     first_post_at: Moment | None = None
     finished_at: Moment | None = None
 
@@ -182,6 +183,8 @@ def statuses(records: Iterable[object], unreadable: Callable[[Unreadable], objec
 def world_to_work_on(record: object) -> WorldStatus:
     """The status record of a world that work is wanted on. Raises ``HistoryWorldError`` or ``UnreadableRecordError``."""
     status = status_of(record)
+    if status.deleting_since:
+        raise HistoryWorldError(f"world {status.world_id} is being deleted; to finish that: generia delete {status.world_id}")
     if status.history:
         raise HistoryWorldError(
             f"world {status.world_id} was made by the former worker: it is history, and no run works on it; order a new world"
