@@ -100,7 +100,8 @@ class Request(BaseModel):
         """What came back, as one text; of a picture its kind and size."""
         text = self.response.get("text", self.response.get("answer"))
         if text is None and "mime" in self.response:
-            text = f"{self.response['mime']}, {self.response.get('bytes', 0)} bytes"
+            size = self.response.get("bytes")
+            text = f"{self.response['mime']}, {size if isinstance(size, int) else 0:,} bytes"
         return str(text or "")
 
 
