@@ -27,6 +27,7 @@ FAMILIES = {
     "wrong": ("wrong_types", "wrong_language"),
     "miscounted": ("too_few", "too_many", "repeated_names"),
     "hostile": ("hostile_text", "split_text"),
+    "by chance": ("looped", "stopped", "continued", "odd_shape", "odd_usage"),
 }
 DAMAGE = tuple(kind for kinds in FAMILIES.values() for kind in kinds)
 DEFAULT_SPARE = {"BUDGET_SPARE": "0.25"}
@@ -114,7 +115,7 @@ def _refused_world(bench: Bench) -> Iterator[tuple[Outcome, list[str]]]:
 def _default_spare(bench: Bench, options: Options) -> Iterator[tuple[Outcome, list[str]]]:
     """With the default spare a model this bad ends the world by its limit of calls, and more calls end it exactly."""
     users, posts = (2, 4) if options.quick else (6, 20)
-    bad = {"fenced_json": 0.5}
+    bad = {"broken_json": 0.5}
     first = bench.run(Trial("default spare", bad, users, posts, settings=DEFAULT_SPARE))
     more = []
     status = first.status

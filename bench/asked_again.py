@@ -15,8 +15,11 @@ from emulators.gemini.stats import RecordedRequest
 COMPLAINT = "Your last answer could not be used."
 """How the part of a request begins that says what was wrong about the last answer (content/prompt.py)."""
 
-SPOILED = frozenset({"fenced_json", "broken_json", "empty_answer", "empty_body", "wrong_types", "wrong_language"})
+SPOILED = frozenset({"broken_json", "empty_answer", "empty_body", "wrong_types", "wrong_language"})
 """Damage that makes an answer unusable, so that the next request must say what was wrong."""
+
+BY_CHANCE = frozenset({"html", "looped", "stopped", "continued", "odd_shape"})
+"""What is not the request's fault: it is made again as it was."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,8 @@ def not_asked_again(requests: Sequence[RecordedRequest]) -> list[str]:
             wrong.append(f"{one.outcome}: not asked again with what was wrong: {one.item[-1][:60]!r}")
         if one.outcome == "truncated_json" and not any(other.room > one.room for other in later):
             wrong.append(f"cut short: not asked again with more room: {one.item[-1][:60]!r}")
-        if one.outcome == "html" and not later:
-            wrong.append(f"a page instead of an answer: not asked again: {one.item[-1][:60]!r}")
+        if one.outcome in BY_CHANCE and not later:
+            wrong.append(f"{one.outcome}: not asked again: {one.item[-1][:60]!r}")
     return wrong
 
 

@@ -91,7 +91,7 @@ class Money:
         """A hundred calls at once, every second answer useless: the limit of calls is reached in a crowd, and never passed."""
         order = self._order(users=4, posts=16) if self._quick else self._order(users=25, posts=150)
         hundred = {"LLM_CONCURRENCY": "100", "IMAGE_CONCURRENCY": "100", "TASK_CONCURRENCY": "100"}
-        scenario, made = self._made("a crowd", order, {"fenced_json": 0.5, "latency": 0.05}, hundred)
+        scenario, made = self._made("a crowd", order, {"broken_json": 0.5, "latency": 0.05}, hundred)
         self._expect(scenario, scenario.status.status == "failed" and not made.success, "the limit of calls was not reached")
         self._expect(scenario, "--more-calls" in scenario.status.message, f"it says {scenario.status.message!r}")
         self._counted(scenario)

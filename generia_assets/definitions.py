@@ -16,6 +16,7 @@ from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import JOBS, world_job
 from generia_assets.assets.world_description import world_description
 from generia_assets.assets.world_request import world_request
+from generia_assets.content.check import require_good_content
 from generia_assets.settings import Settings, settings
 from generia_assets.warm_start import install_lines, install_warm_start
 from resources.kafka import KafkaResource
@@ -49,6 +50,7 @@ def build_resources(settings: Settings) -> dict[str, object]:
             max_reasks=settings.gemini_max_reasks,
         ),
         images=ImagesResource(
+            provider=settings.image_provider,
             latency_seconds=settings.image_stub_latency_seconds,
             cost_usd=settings.image_stub_cost_usd,
             refused_words=settings.image_stub_refused_words,
@@ -108,6 +110,7 @@ def build_defs(settings: Settings, *, resource_overrides: Mapping[str, object] |
     )
 
 
+require_good_content()  # a broken template stops the code location, and not a world that is half paid for
 defs = build_defs(settings())
 install_warm_start()
 install_lines()

@@ -25,11 +25,10 @@ from urllib.parse import unquote_plus
 
 from generia_assets.content.text import clean, one_line
 from generia_assets.settings import Settings, settings
+from resources.outside_text import hide, redacted
 
 OURS = ("generia_assets", "resources", "sensors")
 LONGEST_LINE = 4_000
-SHORTEST_SECRET = 8
-"""Characters; what is shorter is no secret, and masking it would only damage words."""
 
 _about: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxyType({}))
 
@@ -53,7 +52,8 @@ def levelled_lines() -> Iterator[None]:
         yield
         return
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter(_secrets(settings())))
+    hide(*_secrets(settings()))
+    handler.setFormatter(LineFormatter())
     before = [(logger, logger.level, logger.propagate) for logger in loggers]
     for logger in loggers:
         logger.addHandler(handler)
@@ -71,9 +71,8 @@ def levelled_lines() -> Iterator[None]:
 class LineFormatter(logging.Formatter):
     """One line a record: time, level, what it is about, message."""
 
-    def __init__(self, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
-        self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
         """The line; a traceback follows it, indented."""
@@ -83,13 +82,10 @@ class LineFormatter(logging.Formatter):
         text = f"{self.formatTime(record)} {record.levelname} {shown}"
         if record.exc_info:
             text += "".join(f"\n  {line}" for line in clean(self.formatException(record.exc_info)).split("\n"))
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+        return redacted(text)
 
 
-def _secrets(chosen: Settings) -> tuple[str, ...]:
+def _secrets(chosen: Settings) -> set[str]:
     user, at, _ = chosen.mongodb_uri.get_secret_value().partition("://")[2].rpartition("@")
     password = user.partition(":")[2] if at else ""
-    found = {chosen.gemini_api_key.get_secret_value(), password, unquote_plus(password)}
-    return tuple(secret for secret in found if len(secret) > SHORTEST_SECRET)
+    return {chosen.gemini_api_key.get_secret_value(), password, unquote_plus(password)}

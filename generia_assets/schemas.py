@@ -17,7 +17,7 @@ from generia_assets.durable.events import EVENTS
 from generia_assets.durable.orders import WorldParametersOrder
 from generia_assets.tasks.kinds import TaskType
 from sensors.dead_letters import LetterHeaders
-from sensors.messages import PartParameters, Uuid
+from sensors.messages import PartParameters, Uuid, WorldId
 
 DIRECTORY = Path(__file__).parent.parent / "docs" / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -41,6 +41,7 @@ class NewWorld(_Order):
 class PartAgain(_Order):
     """A part of an existing world, made again."""
 
+    world_id: WorldId = Field(description="of a world from Dagster's launch form: the name that it was given there")
     task_type: Literal[
         TaskType.GENERATE_WORLD_DESCRIPTION,
         TaskType.GENERATE_WORLD_IMAGE,

@@ -15,14 +15,20 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from resources.loopback import is_loopback, spare_loopback
 
 SECRETS = ("GEMINI_API_KEY",)
 """Variables whose values are secrets: refused in ``.env``, masked in messages."""
 
 DEFAULT_MONGODB_URI = "mongodb://127.0.0.1:27017/?directConnection=true"
 DEFAULT_KAFKA = "127.0.0.1:9092"
+
+SHORTEST_DEADLINE_SECONDS = 10.0
+LONGEST_DEADLINE_SECONDS = 3600.0
+"""Of one call to Gemini, which is told of it (X-Server-Timeout)."""
 
 _MONGODB_URI = re.compile(r"mongodb(\+srv)?://([^@/\s]+@)?[^@/\s,]+(,[^@/\s,]+)*(/\S*)?")
 _HOST = re.compile(r"\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[?[0-9a-fA-F:]*:[0-9a-fA-F:.]*\]?")
@@ -62,6 +68,31 @@ def _model(model: str) -> str:
     return model
 
 
+def _gemini_key(key: SecretStr) -> SecretStr:
+    value = key.get_secret_value()
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("holds a space or a character that no key has: copy it again")
+    return key
+
+
+def _gemini_timeout(seconds: float, info: ValidationInfo) -> float:
+    key, address = info.data.get("gemini_api_key"), info.data.get("gemini_base_url", "")
+    if seconds < SHORTEST_DEADLINE_SECONDS and (address or (key and key.get_secret_value())) and not is_loopback(address):
+        raise ValueError(
+            f"must be {SHORTEST_DEADLINE_SECONDS:.0f} to {LONGEST_DEADLINE_SECONDS:.0f}: Google refuses a shorter deadline "
+            "(an emulator on this machine does not)"
+        )
+    return seconds
+
+
+def _image_provider(name: str) -> str:
+    from resources.images import provider_class
+
+    if name:
+        provider_class(name)
+    return name
+
+
 Seconds = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 
@@ -89,7 +120,7 @@ class Settings(BaseSettings):
     kafka_progress_topic: str = "generia-progress"
     kafka_dead_letters_topic: str = "generia-tasks-dlq"
     kafka_group_id: str = Field("generia-world-generator", description="group whose offsets lag tools look at")
-    gemini_api_key: SecretStr = Field(SecretStr(""), description="secret: environment only")
+    gemini_api_key: Annotated[SecretStr, AfterValidator(_gemini_key)] = Field(SecretStr(""), description="secret: environment only")
     gemini_base_url: str = Field("", pattern=r"^(https?://.+)?$", description="'' = Google's; else an emulator or a gateway")
     generia_data_dir: Path = Field(Path(".generia"), description="media, embedded servers' data, logs")
     pages_url: str = Field(
@@ -105,10 +136,15 @@ class Settings(BaseSettings):
     gemini_model: Annotated[str, AfterValidator(_model)] = Field(
         "gemini-2.5-flash", description="a profile of resources/models.yaml (R1)"
     )
-    gemini_timeout_seconds: Seconds = Field(120.0, description="time-out of one call")
+    gemini_timeout_seconds: Annotated[float, AfterValidator(_gemini_timeout)] = Field(
+        120.0, gt=0, le=LONGEST_DEADLINE_SECONDS, description="time-out of one call"
+    )
     gemini_max_reasks: int = Field(5, ge=0, le=20, description="times a damaged answer is asked again within an attempt")
 
     # Images
+    image_provider: Annotated[str, AfterValidator(_image_provider)] = Field(
+        "", description="module:Class of an image provider (resources/images.py); '' = the stub that draws"
+    )
     image_stub_latency_seconds: float = Field(0.0, ge=0)
     image_stub_cost_usd: float = Field(0.0, ge=0, description="US dollars per picture of the stub")
     image_stub_refused_words: str = Field("", description="comma separated: the stub refuses these, to try what moderation does")
@@ -211,7 +247,8 @@ def load_settings(env_file: Path = Path(".env")) -> Settings:
 
 @cache
 def settings() -> Settings:
-    """The settings of this process, read once."""
+    """The settings of this process, read once; from then on no proxy stands before this machine's own addresses."""
+    spare_loopback()
     return load_settings()
 
 

@@ -25,17 +25,21 @@ class KafkaUnavailableError(ConnectionError):
 
 @dataclass(frozen=True)
 class KafkaAddress:
-    """Where Kafka is. ``api_version`` such as '2.3' is needed where the broker cannot tell it; '' asks the broker."""
+    """Where Kafka is. ``api_version`` such as '2.3' is needed where the broker cannot tell it; '' asks the broker.
+
+    ``connect_s``: seconds after which a broker that does not answer is away.
+    """
 
     bootstrap_servers: str
     api_version: str = ""
+    connect_s: float = CONNECT_TIMEOUT_S
 
     def options(self) -> dict[str, object]:
         """What every kafka-python client is told."""
         return {
             "bootstrap_servers": self.bootstrap_servers,
             "api_version": tuple(int(part) for part in self.api_version.split(".")) if self.api_version else None,
-            "bootstrap_timeout_ms": int(CONNECT_TIMEOUT_S * 1000),
+            "bootstrap_timeout_ms": int(self.connect_s * 1000),
             "request_timeout_ms": int(REQUEST_TIMEOUT_S * 1000),
             "reconnect_backoff_max_ms": 1000,
         }

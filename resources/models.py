@@ -2,7 +2,7 @@
 
 Here: prices, thinking style, successors. A model that the provider says is gone is retired once, for the whole fleet, by a note in
 MongoDB; its configured successor takes over. A note holds for a day: then the model is tried again, so that a mistake of the
-provider's (or of whoever stood in its place) mends itself. Not here: which answer says that a model is gone (gemini.py).
+provider's (or of whoever stood in its place) mends itself. Not here: which answer says that a model is gone (gemini_errors.py).
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class ModelProfile(BaseModel):
     id: str
     thinking: Thinking
     sampling: bool
+    max_output_tokens: int = 65_536
     price: Price
     cache_minimum: int
     successor: str | None = None

@@ -74,10 +74,10 @@ def connect_async(uri: str) -> AsyncMongoClient[MongoDocument]:
     return AsyncMongoClient(uri, **_options())
 
 
-def check_mongo(client: MongoClient[MongoDocument], uri: str) -> None:
-    """Raise ``MongoUnavailableError`` unless a replica set answers at this address (transactions need one)."""
+def check_mongo(client: MongoClient[MongoDocument], uri: str, *, seconds: float = CONNECT_TIMEOUT_MS / 1000) -> None:
+    """Raise ``MongoUnavailableError`` unless a replica set answers at this address within ``seconds`` (transactions need one)."""
     try:
-        with pymongo.timeout(CONNECT_TIMEOUT_MS / 1000):  # else it is asked again and again for OPERATION_TIMEOUT_MS
+        with pymongo.timeout(seconds):  # else it is asked again and again for OPERATION_TIMEOUT_MS
             hello = client.admin.command("hello")
     except ConnectionFailure as error:
         raise MongoSilentError(

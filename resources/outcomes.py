@@ -6,25 +6,37 @@ Not here: how a provider's error becomes one of them (each provider's module), a
 
 from __future__ import annotations
 
+import math
+
+from resources.outside_text import kept
+
+LONGEST_RETRY_AFTER = 86_400.0
+"""Seconds; no provider's demand to wait counts for more than a day."""
+
 
 class OutsideError(Exception):
-    """A call to the outside that did not bring what was asked. The message says what to do."""
+    """A call to the outside that did not bring what was asked. The message says what to do; what it quotes is made fit to keep."""
 
     outcome = "error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(kept(message))
 
 
 class RateLimitedError(OutsideError):
     """The provider asked us to slow down (429).
 
     ``retry_after`` is the wait it asked for in seconds, or None; ``daily`` says that a day's quota is used up, which is an
-    outage until the reset (then ``retry_after`` ends there) and not a matter of pace.
+    outage until the reset (then ``retry_after`` ends there) and not a matter of pace. A wait that is no number is None, a longer
+    one than ``LONGEST_RETRY_AFTER`` is that.
     """
 
     outcome = "rate_limited"
 
     def __init__(self, message: str, *, retry_after: float | None = None, daily: bool = False) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        asked = retry_after is not None and math.isfinite(retry_after)
+        self.retry_after = min(max(retry_after or 0.0, 0.0), LONGEST_RETRY_AFTER) if asked else None
         self.daily = daily
 
 
@@ -48,20 +60,23 @@ class RefusedError(OutsideError):
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason = kept(reason, 100)
 
 
 class InvalidAnswerError(OutsideError):
     """The call was answered, but not with what was asked: not JSON, cut short, or against the schema.
 
-    ``cut`` says that the answer ended at the output limit, so that asking again needs more room.
+    ``cut`` says that the answer ended at the output limit, so that asking again needs more room. ``chance`` says that nothing in
+    the request was the cause (an answer that cannot be read, that repeats itself, that stopped by itself): the same is asked again
+    as it was. Otherwise the message tells the model what to mend.
     """
 
     outcome = "invalid"
 
-    def __init__(self, message: str, *, cut: bool = False) -> None:
+    def __init__(self, message: str, *, cut: bool = False, chance: bool = False) -> None:
         super().__init__(message)
         self.cut = cut
+        self.chance = chance
 
 
 class ModelMissingError(OutsideError):
@@ -87,9 +102,18 @@ class ParameterRefusedError(OutsideError):
 
 
 class FatalCallError(OutsideError):
-    """Asking again cannot help: a bad key, a request the provider calls wrong, a missing right. Stop at once."""
+    """Asking again cannot help: a bad key, a missing right, an account without billing. Stop at once.
+
+    ``may_heal``: it is not this request that is wrong, and somebody may put it right without a change on our side (a key that is
+    refused, a proxy's page, a status code that nobody expects). From an API that has answered before it is an outage
+    (resources/outside.py): the world waits, and fails only when it has been resumed in vain for a while.
+    """
 
     outcome = "fatal"
+
+    def __init__(self, message: str, *, may_heal: bool = False) -> None:
+        super().__init__(message)
+        self.may_heal = may_heal
 
 
 class PatienceExhaustedError(OutsideError):

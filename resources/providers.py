@@ -1,6 +1,6 @@
 """The providers as Dagster resources: thin, with nothing secret in their config, each giving a plain object that needs no Dagster.
 
-Here: Gemini, the image stub and the local platform. A new provider of images is one more class with ``open() -> ImageGenerator``.
+Here: Gemini, the image API (the stub, or the class that IMAGE_PROVIDER names: images.py) and the local platform.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from resources.gemini import GeminiClient
 from resources.image_stub import StubImageGenerator
-from resources.images import ImageGenerator
+from resources.images import ImageGenerator, open_provider
 from resources.models import ModelRoster
 from resources.mongo import AsyncMongoDatabase
 from resources.platform import Platform
@@ -38,15 +38,18 @@ class GeminiResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # gene
 
 
 class ImagesResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The image API: for now a stub that draws."""
+    """The image API: the class that ``provider`` names, or the stub that draws."""
 
+    provider: str = Field("", description="module:Class of an image provider; '' = the stub")
     latency_seconds: float = Field(0.0, description="pretended latency of a picture")
     cost_usd: float = Field(0.0, description="pretended price of a picture in US dollars")
     refused_words: str = Field("", description="comma separated; a prompt with one of these words is refused")
     timeout_seconds: float = Field(description="time-out of one call")
 
     def open(self) -> ImageGenerator:
-        """A generator on the running event loop; close it there."""
+        """A generator on the running event loop; close it there. Raises ``FatalCallError`` where a provider cannot be made."""
+        if self.provider:
+            return open_provider(self.provider)
         words = [word.strip() for word in self.refused_words.split(",") if word.strip()]
         return StubImageGenerator(latency_seconds=self.latency_seconds, cost_usd=self.cost_usd, refused_words=words)
 

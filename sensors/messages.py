@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import pydantic_core
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, WithJsonSchema
 
 from generia_assets.durable.item_keys import KEY_PATTERN, complaint
-from generia_assets.durable.orders import Order, OrderError, explain, shortened, validated_parameters
+from generia_assets.durable.orders import WORLD_ID_PATTERN, Order, OrderError, explain, shortened, validated_parameters
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDocument
 
@@ -66,6 +66,18 @@ class PartParameters(BaseModel):
     )
 
 
+def _world_id(text: str, info: ValidationInfo) -> str:
+    if info.data.get("task_type") is TaskType.INIT_WORLD_CREATION or _UUID.fullmatch(text.lower()):
+        return _uuid(text)
+    if not re.fullmatch(WORLD_ID_PATTERN, text):
+        raise ValueError("must be a UUID, or the name that the world has in Dagster")
+    return text
+
+
+WorldId = Annotated[str, AfterValidator(_world_id), WithJsonSchema({"type": "string", "pattern": WORLD_ID_PATTERN})]
+"""A new world's id is a UUID, as all of the platform's are; worlds from the launch form may be called otherwise."""
+
+
 class TaskCreated(BaseModel):
     """The envelope. ``parameters`` absent: they are in MongoDB under ``task_id``."""
 
@@ -74,7 +86,7 @@ class TaskCreated(BaseModel):
     event_type: Literal["task_created"]
     task_id: Uuid
     task_type: TaskType = Field(strict=False)
-    world_id: Uuid
+    world_id: WorldId
     parameters: MongoDocument | None = None
 
 

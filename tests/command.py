@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 import uuid
 from collections.abc import Iterator
@@ -106,3 +110,27 @@ def interrupt(process: subprocess.Popen[str], number: signal.Signals, timeout: f
         process.kill()
         raise
     return process.returncode, out, err, time.monotonic() - began
+
+
+def on_a_terminal(generia: Command, *arguments: str, columns: int = 120, **environment: str) -> str:
+    """What the command writes to a terminal of so many columns, which it takes for a person's."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    inherited = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR", "COLUMNS", "FORCE_COLOR")}
+    settings = {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "GENERIA_DATA_DIR": str(generia.folder)} | generia.settings
+    command = [sys.executable, "-m", "generia_assets.cli", *arguments]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=inherited | settings | environment) as process:
+        os.close(theirs)
+        written = b""
+        while True:
+            try:
+                chunk = os.read(ours, 65_536)
+            except OSError:  # how Linux says that nobody has the other end any more
+                break
+            if not chunk:
+                break
+            written += chunk
+    os.close(ours)
+    text = written.decode().replace("\r\n", "\n")
+    assert process.returncode == 0, text
+    return text

@@ -1,6 +1,6 @@
 """The body of a 200: what the model says, how it stopped, and what it used.
 
-Here: ``answer`` and the two refusals of moderation. Not here: errors (api/errors.py) and the words (writing/).
+Here: ``answer``, and the candidates and prompts without one. Not here: errors (api/errors.py) and the words (writing/).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
@@ -15,8 +16,9 @@ from pydantic import JsonValue
 from emulators.gemini.api.models import OUTPUT_TOKEN_LIMIT, Model
 from emulators.gemini.api.schema import Schema
 from emulators.gemini.api.wire import GenerateRequest
-from emulators.gemini.faults import BlockReason, Dice, FaultName, Faults, FinishReason
-from emulators.gemini.spoil import spoiled_text, spoiled_value, truncated
+from emulators.gemini.damaged import continued
+from emulators.gemini.faults import BlockReason, Dice, FaultName, Faults, FinishReason, StopReason
+from emulators.gemini.spoil import looped, spoiled_text, spoiled_value, truncated
 from emulators.gemini.usage import Usage, thinking_tokens, tokens
 from emulators.gemini.writing.scene import read_scene
 from emulators.gemini.writing.walker import Walker, Wishes
@@ -46,7 +48,10 @@ def answer(asked: Asked, faults: Faults, fault: FaultName | None) -> tuple[dict[
     thoughts = thinking_tokens(config, asked.model, rng.random())
     room = (config.max_output_tokens or OUTPUT_TOKEN_LIMIT) - thoughts
     written, finish = tokens(text), "STOP"
-    if fault == "truncated_json" and room > 0:
+    if fault == "looped" and room > 0:
+        text, finish = looped(text, room), "MAX_TOKENS"
+        written = room
+    elif fault == "truncated_json" and room > 0:
         text, finish = truncated(text, rng), "MAX_TOKENS"
         written = tokens(text)
     elif written > room:
@@ -60,7 +65,7 @@ def answer(asked: Asked, faults: Faults, fault: FaultName | None) -> tuple[dict[
     body = _body(asked, usage, {"candidates": [candidate]})
     if fault == "no_usage":
         del body["usageMetadata"]
-    return body, usage
+    return continued(body) if fault == "continued" else body, usage
 
 
 def empty_answer(asked: Asked) -> tuple[dict[str, JsonValue], Usage]:
@@ -78,9 +83,11 @@ def blocked_prompt(asked: Asked, reasons: list[BlockReason]) -> tuple[dict[str, 
     return _body(asked, asked.usage, {"promptFeedback": feedback}), asked.usage
 
 
-def blocked_answer(asked: Asked, reasons: list[FinishReason]) -> tuple[dict[str, JsonValue], Usage]:
-    """Moderation refused the answer: a candidate with a reason and without content."""
-    reason = reasons[int(asked.dice.throw("finish_reason", sticky=True) * len(reasons))]
+def stopped_answer(
+    asked: Asked, reasons: Sequence[FinishReason] | Sequence[StopReason], *, sticky: bool
+) -> tuple[dict[str, JsonValue], Usage]:
+    """Moderation refused the answer (``sticky``), or the model stopped by chance: a candidate with a reason and without content."""
+    reason = reasons[int(asked.dice.throw("finish_reason", sticky=sticky) * len(reasons))]
     candidate: dict[str, JsonValue] = {"finishReason": reason, "index": 0}
     if reason == "SAFETY":
         candidate["safetyRatings"] = [{"category": _HARM, "probability": "HIGH", "blocked": True}]

@@ -27,6 +27,7 @@ class EmulatorControl:
         self.base_url = base_url.rstrip("/")
         self._timeout = timeout
         self._session = Session()
+        self._session.trust_env = False  # no proxy stands before an emulator
 
     def set_faults(self, **changes: JsonValue) -> Faults:
         """Change these faults and leave the others as they are (PATCH)."""

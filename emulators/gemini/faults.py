@@ -11,8 +11,19 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Rate = Annotated[float, Field(ge=0, le=1)]
-FinishReason = Literal["SAFETY", "PROHIBITED_CONTENT", "RECITATION", "BLOCKLIST", "SPII"]
-BlockReason = Literal["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "OTHER"]
+FinishReason = Literal[
+    "SAFETY",
+    "PROHIBITED_CONTENT",
+    "BLOCKLIST",
+    "SPII",
+    "MODEL_ARMOR",
+    "ESCALATION",
+    "IMAGE_PROHIBITED_CONTENT",
+    "IMAGE_RECITATION",
+    "PUP_LIMITED_DISABLED",
+]
+StopReason = Literal["RECITATION", "OTHER", "LANGUAGE", "IMAGE_OTHER", "MALFORMED_RESPONSE"]
+BlockReason = Literal["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "MODEL_ARMOR", "JAILBREAK", "OTHER"]
 
 FaultName = Literal[
     "rate_limited",
@@ -39,6 +50,15 @@ FaultName = Literal[
     "wrong_language",
     "hostile_text",
     "no_usage",
+    "no_credit",
+    "stopped",
+    "looped",
+    "continued",
+    "odd_usage",
+    "odd_shape",
+    "error_in_200",
+    "hostile_error",
+    "somebody_else",
 ]
 """Every fault that is drawn, in the order in which they are drawn: the first that comes up is the call's only one."""
 
@@ -84,11 +104,11 @@ class Faults(BaseModel):
     empty_answer: Rate = Field(default=0.0, description="200 with a candidate that has no text, finishReason STOP")
     prompt_blocked: Rate = Field(default=0.0, description="moderation refuses the prompt: promptFeedback.blockReason, no candidate")
     block_reasons: list[BlockReason] = Field(
-        default=["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "OTHER"], min_length=1, description="reasons drawn from for it"
+        default=["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST"], min_length=1, description="reasons drawn from for it"
     )
     answer_blocked: Rate = Field(default=0.0, description="moderation refuses the answer: finishReason, no content")
     finish_reasons: list[FinishReason] = Field(
-        default=["SAFETY", "PROHIBITED_CONTENT", "RECITATION", "BLOCKLIST", "SPII"],
+        default=["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII"],
         min_length=1,
         description="reasons drawn from for it",
     )
@@ -104,6 +124,22 @@ class Faults(BaseModel):
         default=0.0, description="valid JSON whose text holds NUL, half a surrogate pair, marks that turn the writing, or 1 MB"
     )
     no_usage: Rate = Field(default=0.0, description="a good answer without usageMetadata, so that nobody knows what it cost")
+    no_credit: Rate = Field(default=0.0, description="429 of an account whose prepaid credit is used up")
+    stopped: Rate = Field(
+        default=0.0, description="the model stops without an answer and without moderation: finishReason, no content"
+    )
+    stop_reasons: list[StopReason] = Field(default=["RECITATION", "OTHER"], min_length=1, description="reasons drawn from for it")
+    looped: Rate = Field(default=0.0, description="the answer repeats itself up to the output limit, finishReason MAX_TOKENS")
+    continued: Rate = Field(
+        default=0.0, description="the answer stops half-way, finishReason CONTINUATION with a continuationToken"
+    )
+    odd_usage: Rate = Field(default=0.0, description="a good answer whose usageMetadata cannot be, or says nothing")
+    odd_shape: Rate = Field(default=0.0, description="200 with JSON that is not the shape of an answer, or is no JSON after all")
+    error_in_200: Rate = Field(default=0.0, description="200 whose body carries an error: 429, 503 or 500")
+    hostile_error: Rate = Field(
+        default=0.0, description="an error with half a pair, a key, a wait without end, bytes that are no UTF-8, 24 KB of page"
+    )
+    somebody_else: Rate = Field(default=0.0, description="what a proxy answers in Gemini's place: 302, 204, 407, a page with 404")
     split_text: Rate = Field(default=0.0, description="the text comes in several parts; no fault, callers must join them")
 
 

@@ -14,13 +14,14 @@ from pydantic import JsonValue
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from emulators.gemini.answer import Asked, answer, blocked_answer, blocked_prompt, empty_answer
+from emulators.gemini.answer import Asked, answer, blocked_prompt, empty_answer, stopped_answer
 from emulators.gemini.api import errors
 from emulators.gemini.api.models import MODELS, Model
 from emulators.gemini.api.rules import check
 from emulators.gemini.api.schema import checked_schema
 from emulators.gemini.api.wire import parse
 from emulators.gemini.connections import Connections
+from emulators.gemini.damaged import damaged
 from emulators.gemini.faults import Dice, FaultName, Faults, draw
 from emulators.gemini.quotas import Quotas
 from emulators.gemini.stats import Call, Counts
@@ -119,7 +120,7 @@ class Emulator:
         prompt, cached = self._cache.measure(model, request.prompt_text())
         asked = Asked(request, model, schema, digest, dice, Usage(prompt, cached))
         body, call.usage = _said(asked, faults, fault)
-        return JSONResponse(body)
+        return damaged(fault, body, dice.throw("damage")) or JSONResponse(body)
 
     def _repetition(self, digest: bytes) -> int:
         """How often this very request was made before."""
@@ -137,7 +138,9 @@ def _said(asked: Asked, faults: Faults, fault: FaultName | None) -> tuple[dict[s
         case "prompt_blocked":
             return blocked_prompt(asked, faults.block_reasons)
         case "answer_blocked":
-            return blocked_answer(asked, faults.finish_reasons)
+            return stopped_answer(asked, faults.finish_reasons, sticky=True)
+        case "stopped":
+            return stopped_answer(asked, faults.stop_reasons, sticky=False)
         case _:
             return answer(asked, faults, fault)
 
@@ -148,6 +151,8 @@ def _refuse_by_rate(fault: FaultName | None, faults: Faults, model: Model) -> No
         raise errors.unauthenticated()
     if fault == "rate_limited_bare":
         raise errors.exhausted(fault)
+    if fault == "no_credit":
+        raise errors.no_credit()
     if fault in ("rate_limited", "rate_limited_header"):
         raise errors.quota_exceeded(
             quota_id="GenerateRequestsPerMinutePerProjectPerModel",

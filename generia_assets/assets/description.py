@@ -32,7 +32,7 @@ from generia_assets.content.documents import (
     WorldImages,
     WorldRequest,
 )
-from generia_assets.content.text import cut
+from generia_assets.content.text import cut, plural
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
 from generia_assets.settings import settings
@@ -131,7 +131,8 @@ def inert(text: str) -> str:
 def _told(document: Document) -> str:
     match document:
         case WorldRequest():
-            return f"{inert(document.user_prompt)}\n\n{document.users_count} people, {document.posts_count} posts"
+            people, posts = plural(document.users_count, "person"), plural(document.posts_count, "post")
+            return f"{inert(document.user_prompt)}\n\n{people}, {posts}"
         case WorldDescription():
             return (
                 f"### {inert(document.name)}\n\n*{inert(document.description_short)}*\n\n{inert(cut(document.description, 1500))}"

@@ -12,6 +12,7 @@ import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from generia_assets.assets.worker import Worker
+from generia_assets.content.mistakes import ContentError
 from generia_assets.durable.journal import TaskFailedError
 from generia_assets.durable.orders import OrderError
 from generia_assets.durable.ownership import WorldTakenError
@@ -31,6 +32,7 @@ _SPEAKS_FOR_ITSELF = (
     TooManyTakeoversError,
     OrderError,
     LookupError,
+    ContentError,
 )
 """Errors whose message tells a person what happened and what to do; others are bugs and keep their traceback."""
 

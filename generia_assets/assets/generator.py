@@ -24,6 +24,8 @@ from pydantic import Field, PrivateAttr
 from generia_assets.assets.failures import settle_failure
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.assets.worker import Worker
+from generia_assets.content.check import require_good_content
+from generia_assets.content.mistakes import ContentError
 from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, ensure_indexes
 from generia_assets.durable.providers import Providers, Timeouts
@@ -155,10 +157,11 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             stack.push_async_callback(client.close)
             database = client[self.mongo.database]
             try:
+                require_good_content()  # the files may have been edited since this process's parent looked at them
                 providers = await self._providers(database, assignment.run.run_id, stack)
             except TransientError:
                 raise  # the watchdog orders the world again
-            except OutsideError as error:
+            except (OutsideError, ContentError) as error:
                 await to_thread.run_sync(self._could_not_begin, assignment, str(error))
                 raise
             self._session = await open_session(

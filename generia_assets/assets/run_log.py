@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from generia_assets.content.text import cut, one_line
+from generia_assets.content.text import cut, one_line, plural
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
 from generia_assets.tasks.kinds import TaskType
@@ -112,8 +112,8 @@ def _calls_by_person(world_id: str, generation: str, names: list[str]) -> list[M
 
 def _count(database: MongoDatabase, world_id: str, generation: str) -> int:
     match = {"world_id": world_id, "generation": generation, "type": {"$in": _OF_PEOPLE}}
-    counted = list(database[TASKS].aggregate([{"$match": match}, {"$group": {"_id": _PERSON}}, {"$count": "people"}]))
-    return int(counted[0]["people"]) if counted else 0
+    found = list(database[TASKS].aggregate([{"$match": match}, {"$group": {"_id": _PERSON}}, {"$count": "people"}]))
+    return int(found[0]["people"]) if found else 0
 
 
 def _line(person: dict[str, Any], spent: dict[str, Any]) -> str:
@@ -121,12 +121,12 @@ def _line(person: dict[str, Any], spent: dict[str, Any]) -> str:
     who = f"{person['_id']} @{person['username']}" if person["username"] else str(person["_id"])
     error = f"; failed: {cut(one_line(str(person['error'])), LONGEST_ERROR)}" if person["failed"] else ""
     calls, tokens, cost = spent.get("calls", 0), spent.get("tokens", 0), spent.get("cost", 0.0)
-    return f"{who}: {done}; {calls} calls, {tokens:,} tokens, ${cost:.4f}{error}"
+    return f"{who}: {done}; {plural(calls, 'call')}, {plural(tokens, 'token')}, ${cost:.4f}{error}"
 
 
 def _kind(kind: dict[str, Any]) -> str:
     failed = f", {kind['failed']} failed" if kind["failed"] else ""
     left = kind["tasks"] - kind["done"] - kind["failed"]  # a run that failed leaves some
     unfinished = f", {left} unfinished" if left else ""
-    again = f" ({kind['again']} attempts more)" if kind["again"] else ""
+    again = f" ({plural(kind['again'], 'attempt')} more)" if kind["again"] else ""
     return f"{kind['type']} {kind['done']} done{failed}{unfinished}{again}"

@@ -20,6 +20,8 @@ from resources.kafka_client import KafkaAddress
 from resources.mongo import MongoDatabase, check_mongo, connect
 
 ENV_FILE = Path(".env")
+ANSWER_S = 1.0
+"""A server that does not answer a command within this is away: whoever typed it waits about two seconds in all."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +48,20 @@ def addresses(settings: Settings) -> Addresses:
     """The addresses for these settings."""
     dagster_home = set_dagster_home()
     mongodb_uri = settings.mongodb_uri.get_secret_value()
-    kafka = KafkaAddress(settings.kafka_bootstrap_servers, settings.kafka_api_version)
+    kafka = KafkaAddress(settings.kafka_bootstrap_servers, settings.kafka_api_version, connect_s=ANSWER_S)
     parts = running(settings.generia_data_dir)
     if parts is not None:
         if not is_set(settings, "mongodb_uri"):
             mongodb_uri = parts.mongodb_uri
         if not is_set(settings, "kafka_bootstrap_servers"):
-            kafka = KafkaAddress(parts.kafka_bootstrap_servers, parts.kafka_api_version)
+            kafka = KafkaAddress(parts.kafka_bootstrap_servers, parts.kafka_api_version, connect_s=ANSWER_S)
         dagster_home = dagster_home or Path(parts.dagster_home)
     return Addresses(mongodb_uri, kafka, dagster_home)
 
 
 @contextmanager
 def database_at(mongodb_uri: str, settings: Settings) -> Iterator[MongoDatabase]:
-    """The generator's database there. Raises ``MongoUnavailableError``, whose message says how to start one."""
+    """The generator's database there. Raises ``MongoUnavailableError``, whose message says how to start one, soon."""
     with connect(mongodb_uri) as client:
-        check_mongo(client, mongodb_uri)
+        check_mongo(client, mongodb_uri, seconds=ANSWER_S)
         yield client[settings.mongodb_database]

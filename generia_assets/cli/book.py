@@ -19,6 +19,7 @@ from generia_assets.cli import inert
 from generia_assets.cli.formats import dollars, moment
 from generia_assets.cli.pictures import PictureFolder
 from generia_assets.cli.texts import Picture
+from generia_assets.content.text import plural
 from generia_assets.durable.status import WorldStatus
 from generia_assets.reading.sections import Section, documents
 from resources.mongo import MongoDatabase, MongoDocument
@@ -71,8 +72,9 @@ class Book:
         status = self._status
         yield "---"
         yield (
-            f"World `{status.world_id}`, ordered {moment(status.created_at)} UTC; {status.api_calls_made_LLM} calls of the model, "
-            f"{status.api_calls_made_images} pictures, {dollars(status.cost_usd)}."
+            f"World `{status.world_id}`, ordered {moment(status.created_at)} UTC; "
+            f"{plural(status.api_calls_made_LLM, 'call')} of the model, {plural(status.api_calls_made_images, 'picture')}, "
+            f"{dollars(status.cost_usd)}."
         )
 
     def _world(self) -> Iterator[str]:
@@ -80,7 +82,7 @@ class Book:
         images = next(self._read(Section.IMAGES), None)
         prompt = escaped(self._status.parameters.get("user_prompt", ""))
         if world is None:
-            yield f"# {escaped(self._status.name) or 'A world without a name yet'}"
+            yield f"# {escaped(self._status.name) or 'A world without a name'}"
             yield f"*{prompt}*"
             return
         yield f"# {escaped(world['name'])}"

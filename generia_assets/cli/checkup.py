@@ -18,10 +18,12 @@ from pymongo.errors import PyMongoError
 
 from generia_assets.cli.addresses import Addresses, addresses, database_at, set_dagster_home
 from generia_assets.cli.console import CommandError, own_name
+from generia_assets.cli.content_checked import stand_ins, templates_found
 from generia_assets.cli.dagster_link import daemon_pulses
 from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
 from generia_assets.cli.words import breaker_line
+from generia_assets.content.text import plural
 from generia_assets.durable.collections import FLEET, STATUS, lacks_indexes
 from generia_assets.durable.status import OURS, State
 from generia_assets.reading.breakers import breakers_not_closed
@@ -74,8 +76,8 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
             name = f"replica set {hello['setName']}" if "setName" in hello else "sharded"
             yield ok("MongoDB", f"{address}: {version}, {name}, answers in {milliseconds:.0f} ms")
             worlds = {state: database[STATUS].count_documents({"status": state.value}) for state in State}
-            counted = ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in worlds.items() if count)
-            yield ok("worlds", counted or "none yet")
+            told = ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in worlds.items() if count)
+            yield ok("worlds", told or "none yet")
             yield from _rights(database, settings)
             parked = {**OURS, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked": {"$ne": None}}
             for record in (bad := unreadable_worlds(database))[:UNREADABLE_SHOWN]:
@@ -161,7 +163,7 @@ def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:
             )
         else:
             held = sum(bound.end - bound.earliest for bound in log.bounds.values())
-            yield ok(f"topic {topic}", f"{len(log.bounds)} partitions, {held} messages ({holds})")
+            yield ok(f"topic {topic}", f"{plural(len(log.bounds), 'partition')}, {plural(held, 'message')} ({holds})")
 
 
 def _gemini(settings: Settings, where: Addresses) -> Iterator[Finding]:
@@ -277,7 +279,7 @@ def _dagster(settings: Settings, where: Addresses) -> Iterator[Finding]:
     yield Finding(
         part="Dagster",
         health=Health.WRONG if dead else Health.OK,
-        found=f"{home} ({whose}): " + (f"no heartbeat of {', '.join(dead)}" if dead else f"{len(pulses)} daemons alive"),
+        found=f"{home} ({whose}): " + (f"no heartbeat of {', '.join(dead)}" if dead else f"{plural(len(pulses), 'daemon')} alive"),
         advice="start `dagster-daemon run` (or `make dev`): without it no order is read" if dead else "",
     )
     for pulse in pulses:
@@ -304,4 +306,4 @@ def _environment(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield ok(".env", "none in this folder: settings have their defaults, or the environment's values")
 
 
-CHECKS: tuple[Check, ...] = (_environment, _parts, _mongodb, _kafka, _gemini, _media, _dagster)
+CHECKS: tuple[Check, ...] = (_environment, templates_found, _parts, _mongodb, _kafka, _gemini, stand_ins, _media, _dagster)

@@ -72,6 +72,12 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Keep it running": {
         "retire": Entry("removal", "retire", "Take worlds that are over out of Dagster; their documents and pictures stay."),
         "delete": Entry("removal", "delete", "Delete a world: documents, pictures, pages, its partition and runs in Dagster."),
+        "check": Entry(
+            "check",
+            "check",
+            "Look for mistakes in the templates and data files, without a server.",
+            exit_statuses=EXIT_STATUSES.replace("0 done, 1 failed", "0 there is no mistake, 1 there is one"),
+        ),
         "doctor": Entry(
             "doctor",
             "doctor",

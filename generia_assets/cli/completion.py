@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from generia_assets.settings import Settings
     from resources.mongo import MongoDatabase
 
+LAST = "last"
+"""Means the world that was ordered last, unless a world is called so."""
 SECONDS = 0.4
 WORLDS = 50
 
@@ -41,6 +43,7 @@ def complete_world(incomplete: str) -> list[tuple[str, str]]:
     from pymongo import DESCENDING
     from pymongo.errors import PyMongoError
 
+    from generia_assets.content.text import plural
     from generia_assets.durable.collections import STATUS
     from generia_assets.settings import SettingsError, settings
 
@@ -50,8 +53,12 @@ def complete_world(incomplete: str) -> list[tuple[str, str]]:
             worlds = list(database[STATUS].find({}, fields).sort("updated_at", DESCENDING).limit(WORLDS))
     except (PyMongoError, SettingsError, OSError):
         return []
-    return [
-        (str(world["_id"]), f"{world['status']}, {world['users_predicted']} people, {world['posts_predicted']} posts")
+    newest = [(LAST, "the world that was ordered last")] if worlds and LAST.startswith(incomplete) else []
+    return newest + [
+        (
+            str(world["_id"]),
+            f"{world['status']}, {plural(world['users_predicted'], 'person')}, {plural(world['posts_predicted'], 'post')}",
+        )
         for world in worlds
         if str(world["_id"]).startswith(incomplete)
     ]

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from rich.console import Console
 from rich.padding import Padding
@@ -55,10 +55,18 @@ def watched(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("CI", "").lower() not in ("1", "true") and draws
 
 
+class _Console(Console):
+    """Leaves it to guard.py what a reader means that has seen enough: rich itself would end the process with 1."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """The reader of our output is gone."""
+        raise BrokenPipeError
+
+
 def console_on(stream: TextIO) -> Console:
     """A console that reads no markup, since it prints anybody's text. Unwatched, it writes no control codes, and cuts no line."""
     people = watched(stream)
-    return Console(
+    return _Console(
         file=stream,
         markup=False,
         highlight=False,

@@ -119,7 +119,7 @@ def resend(offset: Place, file: Mended = None, edit: Edit = None, in_json: Json 
     kafka = addresses(chosen).kafka
     letter = letter_at(kafka, chosen.kafka_dead_letters_topic, partition, number)
     if letter is None:
-        raise CommandError(f"there is no dead letter at {offset}; `{own_name()} dead-letters` lists them")
+        raise CommandError(f"there is no dead letter at {offset}; `{own_name()} dead-letters` lists them", 2)
     message = edited(letter, edit or []) if file is None else _read(file)
     with EventProducer(kafka) as producer:
         origin = f"{chosen.kafka_dead_letters_topic}[{letter.partition}]@{letter.offset}"

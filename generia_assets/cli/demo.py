@@ -38,6 +38,7 @@ from generia_assets.cli.quotes import cap_warning
 from generia_assets.cli.result import WorldResult, world_result
 from generia_assets.cli.summary import print_summary
 from generia_assets.cli.watching import Images, Log, Texts, Wishes, watch_world
+from generia_assets.content.check import require_good_content
 from generia_assets.content.documents import Quality
 from generia_assets.durable.status import State
 from generia_assets.pages.gallery import write_gallery
@@ -77,6 +78,7 @@ def demo(
     GEMINI_API_KEY=… generia demo --users 25 --posts 150 --max-cost-usd 1
     """
     chosen = settings()
+    require_good_content()
     check_order(chosen, users=users, posts=posts, prompt=prompt)
     order = new_order(users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd)
     if warning := cap_warning(chosen, order.parameters):

@@ -15,6 +15,7 @@ from generia_assets.cli.interrupts import interruptible, uninterrupted
 from generia_assets.cli.order_options import Latency
 from generia_assets.cli.parsers import whole
 from generia_assets.cli.part_list import MONGODB, PAGES, WEBSERVER, Choice, PartList
+from generia_assets.content.check import require_good_content
 from generia_assets.settings import settings
 
 Port = Annotated[
@@ -37,6 +38,7 @@ def dev(latency: Latency = 0.0, port: Port = 3000, pages_port: PagesPort = 3001)
     GEMINI_API_KEY=… generia dev
     """
     chosen = settings()
+    require_good_content()
     console = results()
     with interruptible(), claim(chosen.generia_data_dir, may_stand_beside=False) as home:
         parts = PartList(home, chosen, Choice(latency, webserver_port=port, pages_port=pages_port))

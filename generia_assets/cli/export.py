@@ -20,6 +20,7 @@ from generia_assets.cli.known import known, open_database
 from generia_assets.cli.order_options import Json, World
 from generia_assets.cli.parsers import choice
 from generia_assets.cli.pictures import PictureFolder
+from generia_assets.content.text import plural
 from generia_assets.reading.sections import Section, documents
 from generia_assets.settings import settings
 from resources.mongo import MongoDatabase
@@ -87,9 +88,9 @@ def export(
         return
     console = remarks()
     for name, count in written.items():
-        console.print(f"{short(target / name)}: {count} {'lines' if name == BOOK else 'documents'}")
+        console.print(f"{short(target / name)}: {plural(count, 'line' if name == BOOK else 'document')}")
     if copied is not None:
-        console.print(f"{short(target / PICTURES)}: {copied.copied} pictures")
+        console.print(f"{short(target / PICTURES)}: {plural(copied.copied, 'picture')}")
     typer.echo(str(short(target)))
 
 

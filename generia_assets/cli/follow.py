@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 
 from generia_assets.cli import inert
 from generia_assets.cli.console import CommandError, own_name
-from generia_assets.cli.pace import Pace
-from generia_assets.cli.remaining import Remaining, quoted_seconds
+from generia_assets.cli.pace import Pace, lately_in, of_world
+from generia_assets.cli.remaining import Remaining, work_left
 from generia_assets.cli.texts import WAIT_MS, Text, TextStream
 from generia_assets.durable.collections import GENERATIONS, TASKS
 from generia_assets.durable.status import State, WorldStatus
@@ -64,12 +64,19 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
 
     Raises ``CommandError`` when the world or the task is still unknown after ``patience_s``.
     """
-    remaining, chosen = Remaining(None), watching.settings
+    chosen = watching.settings
+    expected = watching.pace or lately_in(database, chosen)
+
     opened, began_looking = datetime.now(UTC), time.monotonic()
+    began: tuple[str | None, datetime] = (None, opened)
+
+    def pace() -> Pace:
+        return of_world(database, world_id, began[1], expected)
+
+    remaining = Remaining(None, pace)
     with ExitStack() as stack:
         stream = stack.enter_context(TextStream(database, world_id, earlier=watching.earlier))
         log = Follower(database, world_id, None, calls=False) if watching.log else None
-        began: tuple[str | None, datetime] = (None, opened)
         log_read, seen = 0.0, False
         while True:
             looked = time.monotonic()
@@ -77,22 +84,17 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
             status = world_status(database, world_id)  # before the texts: the last moment has all of them
             if status is not None and (began[0] != status.generation or began[0] is None):
                 began = (status.generation, _began_at(database, status))
-                remaining = Remaining(quoted_seconds(database, chosen, status, watching.pace))
+                remaining = Remaining(work_left(database, status), pace)
             end = status.finished_at if status is not None and status.finished_at else datetime.now(UTC)
             seconds = max(0.0, (end - began[1]).total_seconds())
             lines: tuple[LogLine, ...] = ()
             if log is not None and status is not None and (looked - log_read >= LOG_S or over(status)):
                 log_read, lines = looked, tuple(log.new())
-            yield Moment(
-                status,
-                stream.new(),
-                seconds,
-                in_the_air(database, world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
-                if status is not None and not status.done
-                else None,
-                remaining.seconds(status, seconds) if status is not None else None,
-                lines,
-            )
+            air: Air | None = None
+            if status is not None and not status.done:
+                air = in_the_air(database, world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
+            left = remaining.seconds(status, air) if status is not None else None
+            yield Moment(status, stream.new(), seconds, air, left, lines)
             if status is None and seen:
                 return
             if status is not None and over(status) and (watching.task is None or order in _BEGUN):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel
 
 from generia_assets.cli import inert
+from generia_assets.content.text import plural
 
 
 def as_json(value: object) -> str:
@@ -20,7 +21,7 @@ def plain(value: object) -> object:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
     if isinstance(value, bytes):
-        return f"{len(value):,} bytes"
+        return plural(len(value), "byte")
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
@@ -43,11 +44,6 @@ def about(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds / 5)) * 5} s"
     return f"{round(seconds / 60)} min" if seconds < 5_400 else f"{seconds / 3600:.1f} h"
-
-
-def counted(number: int, what: str) -> str:
-    """So many of something: 1 call, 2 calls."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def compact(number: int) -> str:

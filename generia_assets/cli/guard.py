@@ -63,17 +63,25 @@ def _said(error: Exception) -> tuple[str, int] | None:
     from pymongo.errors import ConnectionFailure
 
     from generia_assets.cli.processes import ChildFailedError
+    from generia_assets.content.mistakes import ContentError
     from generia_assets.durable.status import HistoryWorldError
     from generia_assets.settings import SettingsError
     from resources.kafka_client import KafkaUnavailableError
     from resources.mongo import MongoUnavailableError, as_forbidden
+    from resources.outcomes import FatalCallError
     from resources.stored import UnreadableRecordError
 
-    if isinstance(error, SettingsError):
+    if isinstance(error, (SettingsError, ContentError)):
         return str(error), 2
-    if isinstance(
-        error, (ChildFailedError, HistoryWorldError, KafkaUnavailableError, MongoUnavailableError, UnreadableRecordError)
-    ):
+    told = (
+        ChildFailedError,
+        FatalCallError,
+        HistoryWorldError,
+        KafkaUnavailableError,
+        MongoUnavailableError,
+        UnreadableRecordError,
+    )
+    if isinstance(error, told):
         return str(error), 1
     if (forbidden := as_forbidden(error)) is not None:
         return str(forbidden), 1

@@ -112,7 +112,7 @@ def history(
         until=until,
     )
     with open_database() as database:
-        known(database, world)
+        world = known(database, world).world_id
         _check(database, world, wanted)
         most = limit if json else limit or SHOWN
         console, shown = results(), 0

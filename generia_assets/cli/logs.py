@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Annotated
@@ -18,22 +19,25 @@ from generia_assets.cli.home import part_logs
 from generia_assets.cli.interrupts import interruptible
 from generia_assets.cli.known import known, open_database
 from generia_assets.cli.logs_shown import print_lines
-from generia_assets.cli.order_options import JsonLines
+from generia_assets.cli.order_options import WORLD_HELP, JsonLines, world_word
 from generia_assets.cli.parsers import whole
 from generia_assets.cli.processes import last_lines
 from generia_assets.reading.log import Follower, LogLine, newest
 from generia_assets.reading.worlds import over, world_status
 from generia_assets.settings import settings
-from resources.mongo import MongoDatabase
+from resources.mongo import MongoDatabase, MongoSilentError
 
 POLL_S = 1.0
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""Dagster's processes write some into their logs, whoever reads them."""
 
 WorldOrPart = Annotated[
     str | None,
     typer.Argument(
         metavar="WORLD|PART",
-        help="A world's id, or a part such as daemon; without it the parts are listed.",
+        help=f"A part of the generator, such as daemon; without it the parts are listed. Or a world. {WORLD_HELP}",
         show_default=False,
+        parser=world_word,
         autocompletion=complete_world_or_part,
     ),
 ]
@@ -84,8 +88,11 @@ def logs(
         elif world is None:
             _list_parts(console, parts, json=json)
         else:
-            with open_database() as database:
-                _of_world(console, database, world, lines, follow=follow, calls=calls, json=json)
+            try:
+                with open_database() as database:
+                    _of_world(console, database, world, lines, follow=follow, calls=calls, json=json)
+            except MongoSilentError as error:
+                raise CommandError(f"{_no_part(world, parts)}, and worlds cannot be looked up: {error}") from None
 
 
 def _of_world(console: Console, database: MongoDatabase, world: str, lines: int, *, follow: bool, calls: bool, json: bool) -> None:
@@ -97,6 +104,7 @@ def _of_world(console: Console, database: MongoDatabase, world: str, lines: int,
             print_lines(console, told)
 
     status = known(database, world)
+    world = status.world_id
     last = newest(database, world, lines, calls=calls)
     tell(last)
     if not follow:
@@ -124,15 +132,20 @@ def _list_parts(console: Console, parts: dict[str, Path], *, json: bool) -> None
         console.print(f"A world's log: {own_name()} logs WORLD [--follow]")
 
 
+def _no_part(name: str, parts: dict[str, Path]) -> str:
+    return f"{name[:60]!r}: no such part; there are logs of {', '.join(parts) or 'none'}"
+
+
 def _of_part(console: Console, parts: dict[str, Path], name: str, lines: int, *, follow: bool, json: bool) -> None:
     def tell(line: str) -> None:
+        line = _COLOURS.sub("", line)
         if json:
             typer.echo(as_json({"part": name, "text": line}))
         else:
             console.print(Line(inert.block(line)))
 
     if name not in parts:
-        raise CommandError(f"{name[:60]!r}: no such part; there are logs of {', '.join(parts) or 'none'}", 2)
+        raise CommandError(_no_part(name, parts), 2)
     for line in last_lines(parts[name], lines).splitlines():
         tell(line)
     if not follow:

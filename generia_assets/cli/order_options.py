@@ -5,6 +5,7 @@ Here: meaning, units and limits. Not here: how a value is read (parsers.py), and
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Annotated
 
@@ -14,17 +15,21 @@ from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.parsers import choice, dollars, seconds, whole
 from generia_assets.content.documents import Quality
+from generia_assets.durable.orders import WORLD_ID_PATTERN
 from generia_assets.settings import Settings
 from generia_assets.tasks.init_world_creation import PROMPT_LIMIT
 
 DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
-
+ANY = 10**40
+"""The largest order that is accepted is a setting, which is told when the number is held against it (``check_order``)."""
 
 Users = Annotated[
-    int, typer.Option("--users", parser=whole(1), metavar="NUMBER", help="How many people, at least 1; exactly so many are made.")
+    int,
+    typer.Option("--users", parser=whole(1, ANY), metavar="NUMBER", help="How many people, at least 1; exactly so many are made."),
 ]
 Posts = Annotated[
-    int, typer.Option("--posts", parser=whole(0), metavar="NUMBER", help="How many posts of all people together; exactly so many.")
+    int,
+    typer.Option("--posts", parser=whole(0, ANY), metavar="NUMBER", help="How many posts of all people together; exactly so many."),
 ]
 Prompt = Annotated[
     str, typer.Option("--prompt", metavar="TEXT", help="The world in a sentence or two. All content comes in its language.")
@@ -53,7 +58,20 @@ Latency = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, everything else on standard error.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
-World = Annotated[str, typer.Argument(metavar="WORLD", help="The world's id.", show_default=False, autocompletion=complete_world)]
+WORLD_HELP = "The world: its id, the beginning of its id, its partition's name in Dagster, or last for the newest."
+
+
+def world_word(given: str) -> str:
+    """A parser of what can name a world: whatever cannot is refused before a server is asked."""
+    if not re.fullmatch(WORLD_ID_PATTERN, given):
+        raise typer.BadParameter(f"{given[:60]!r} is no world's id, nor the beginning of one; `generia list` shows the worlds.")
+    return given
+
+
+World = Annotated[
+    str,
+    typer.Argument(metavar="WORLD", help=WORLD_HELP, show_default=False, parser=world_word, autocompletion=complete_world),
+]
 
 
 def check_order(settings: Settings, *, users: int, posts: int, prompt: str) -> None:

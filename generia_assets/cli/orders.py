@@ -34,12 +34,13 @@ from generia_assets.cli.order_options import (
 )
 from generia_assets.cli.pace import lately
 from generia_assets.cli.panel import LINES
-from generia_assets.cli.parsers import whole
+from generia_assets.cli.parsers import task_id, whole
 from generia_assets.cli.quotes import cap_warning, quote_for
-from generia_assets.cli.result import world_result
+from generia_assets.cli.result import page_of, world_result
 from generia_assets.cli.watching import Images, Log, Texts, watch_world
 from generia_assets.cli.words import progress_line
 from generia_assets.content.documents import Quality
+from generia_assets.content.text import plural
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.settings import settings
@@ -48,7 +49,9 @@ from resources.mongo import MongoDatabase
 WorldId = Annotated[str | None, typer.Option("--world-id", metavar="UUID", help="UUID for the world; without it a new one.")]
 Task = Annotated[
     str | None,
-    typer.Option("--task", metavar="ID", help="Until this order for a part of it is carried out, too: the id that `rerun` prints."),
+    typer.Option(
+        "--task", parser=task_id, metavar="ID", help="Until this order for a part of it is carried out, too: the id `rerun` prints."
+    ),
 ]
 Wait = Annotated[
     int,
@@ -91,7 +94,9 @@ def send(
         return
     if warning := cap_warning(chosen, order.parameters):
         remarks().print(warning)
-    remarks().print(f"Ordered in {chosen.kafka_tasks_topic} at {kafka.bootstrap_servers}. To watch it: {own_name()} watch WORLD")
+    remarks().print(
+        f"Ordered in {chosen.kafka_tasks_topic} at {kafka.bootstrap_servers}. To watch it: {own_name()} watch {order.world_id}"
+    )
     typer.echo(order.world_id)
 
 
@@ -118,13 +123,14 @@ def watch(
     console = remarks() if json else results()
     with interruptible(), database_at(addresses(chosen).mongodb_uri, chosen) as database:
         known = known_or_on_its_way(database, world)
+        world = known.world_id if known else world
         with display_on(console, full_texts=texts) as display:
             display.began("watching", str(known.parameters.get("user_prompt", "")) if known else f"world {world}")
             earlier = 0 if task is not None else None if texts or images is not None else LINES
             watching = Watching(chosen, earlier, log, task, patience_s=wait)
             status = watch_world(database, world, display, watching, images, data_dir=chosen.generia_data_dir)
         if json:
-            typer.echo(as_json(world_result(database, status, status.created_at)))
+            typer.echo(as_json(world_result(database, status, status.created_at, gallery=page_of(chosen, status.world_id))))
         elif console.is_terminal:
             console.print(progress_line(status))
         refused = None if task is None else _refused(database, task)
@@ -159,13 +165,16 @@ def quote(users: Users = 5, posts: Posts = 12, quality: QualityOption = Quality.
         return
     pace = "by the pace of calls made here lately" if quoted.measured else "assumed of a fast model; here nothing was measured yet"
     console = results()
-    console.print(f"{users} people, {posts} posts, quality {quality.value}, with {quoted.model}:")
+    console.print(f"{plural(users, 'person')}, {plural(posts, 'post')}, quality {quality.value}, with {quoted.model}:")
     for name, text in (
-        ("calls", f"{quoted.llm_calls} of the language model, {quoted.image_calls} pictures"),
+        ("calls", f"{quoted.llm_calls} of the language model, {plural(quoted.image_calls, 'picture')}"),
         ("tokens", f"about {quoted.input_tokens:,} in, {quoted.output_tokens:,} out (other scripts take more)"),
         ("dollars", f"about {dollars(quoted.cost_usd)}, at the uncached price"),
         ("time", f"about {about(60 * quoted.minutes)}, {pace}"),
-        ("never more", f"than {quoted.llm_call_limit} calls and {quoted.image_call_limit} pictures (BUDGET_SPARE)"),
+        (
+            "never more",
+            f"than {plural(quoted.llm_call_limit, 'call')}, {plural(quoted.image_call_limit, 'picture')} (BUDGET_SPARE)",
+        ),
     ):
         console.print(f"  {name:12}{text}")
     console.print(f"To order it: {own_name()} send --users {users} --posts {posts} --prompt TEXT [--max-cost-usd DOLLARS]")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,9 @@ from generia_assets.settings import Settings
 from resources.outside import Api
 
 if TYPE_CHECKING:
-    from resources.mongo import MongoDatabase
+    from datetime import datetime
+
+    from resources.mongo import MongoDatabase, MongoDocument
 
 FIRST_TOKEN_S = 0.7
 TOKENS_PER_SECOND = 180.0
@@ -68,23 +70,37 @@ def lately(settings: Settings) -> Pace:
 
 def lately_in(database: MongoDatabase, settings: Settings) -> Pace:
     """As ``lately``, in a database that answers."""
+    texts, image = _measured(database, {}, ENOUGH)
+    return Pace(texts, _assumed(settings).image if image is None else image, measured="post" in texts)
+
+
+def of_world(database: MongoDatabase, world_id: str, since: datetime, expected: Pace) -> Pace:
+    """How long this world's calls take since then; of kinds not made yet as much longer or shorter as those that were."""
+    texts, image = _measured(database, {"world_id": world_id, "created_at": {"$gte": since}}, 1)
+    slower = median(seconds / expected.of(name) for name, seconds in texts.items()) if texts else 1.0
+    every = {name: texts.get(name, slower * expected.of(name)) for name in TOKENS_PER_CALL}
+    return replace(expected, seconds=every, image=expected.image if image is None else image)
+
+
+def _measured(database: MongoDatabase, which: MongoDocument, enough: int) -> tuple[dict[str, float], float | None]:
+    """Medians of the newest of these calls: of the model by request type, and of pictures; of kinds with ``enough`` of them."""
     from pymongo import DESCENDING
 
     from generia_assets.durable.collections import HISTORY
 
     durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     fields = dict.fromkeys(("api_type", "request_type", "duration_ms"), 1)
-    found = database[HISTORY].find({"outcome": "ok"}, fields).sort("created_at", DESCENDING).limit(LATELY)
+    found = database[HISTORY].find({"outcome": "ok", **which}, fields).sort("created_at", DESCENDING).limit(LATELY)
     for row in found:
         kind = "" if row["api_type"] == Api.IMAGE.value else row["request_type"]
         durations[row["api_type"], kind].append(row["duration_ms"] / 1000)
     texts = {
         request_type: median(values)
         for (api, request_type), values in durations.items()
-        if api == Api.LLM.value and request_type in TOKENS_PER_CALL and len(values) >= ENOUGH
+        if api == Api.LLM.value and request_type in TOKENS_PER_CALL and len(values) >= enough
     }
     images = durations[Api.IMAGE.value, ""]
-    return Pace(texts, median(images) if len(images) >= ENOUGH else _assumed(settings).image, measured="post" in texts)
+    return texts, median(images) if len(images) >= enough else None
 
 
 def _assumed(settings: Settings) -> Pace:

@@ -7,8 +7,10 @@ it is drawn (displays.py).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text as Line
@@ -41,7 +43,9 @@ _WHOSE_STYLE = {Whose.EMBEDDED: "cyan", Whose.YOURS: "bold magenta", Whose.GENER
 
 def parts_panel(parts: Iterable[Part]) -> Panel:
     """The parts, each with its state, its address and whose it is."""
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid(padding=(0, 1))
+    for fixed in (True, True, True, False, False):  # in a narrow window the address and whose it is give way
+        table.add_column(no_wrap=fixed)
     for part in parts:
         if part.ready:
             mark = Line("●", "green")
@@ -50,9 +54,9 @@ def parts_panel(parts: Iterable[Part]) -> Panel:
         else:
             mark = Line("○", "dim")
         seconds = f"{part.seconds:4.1f} s" if part.child is not None else ""
-        table.add_row(
-            mark, Line(part.name), Line(seconds, "dim"), Line(part.whose.value, _WHOSE_STYLE[part.whose]), Line(part.address)
-        )
+        address = Line(part.address, no_wrap=True, overflow="ellipsis")
+        whose = Line(part.whose.value, _WHOSE_STYLE[part.whose], no_wrap=True, overflow="ellipsis")
+        table.add_row(mark, Line(part.name), Line(seconds, "dim"), whose, address)
     return Panel(table, title=Line("starting the generator", "bold"), title_align="left", width=WIDTH, border_style="dim")
 
 
@@ -73,7 +77,7 @@ def world_panel(moment: Moment, latest: Sequence[Text], *, prompt: str) -> Panel
         rows.append(Line(inert.line(status.message, 300), "bold red" if status.status is State.FAILED else "yellow"))
     if latest:
         rows += [Line(), *(_one_line(text) for text in latest[-LINES:])]
-    title = Line(inert.line(status.name, 40) or "a world without a name yet", "bold cyan")
+    title = Line(inert.line(status.name, 40) or "a world without a name", "bold cyan")
     title.append(f"  {inert.line(prompt, 48)}", "italic dim")
     return Panel(Group(*rows), title=title, title_align="left", width=WIDTH, border_style="cyan", padding=(1, 2))
 
@@ -81,9 +85,6 @@ def world_panel(moment: Moment, latest: Sequence[Text], *, prompt: str) -> Panel
 def _stages(status: WorldStatus) -> Table:
     """A row for each stage: its mark, its name, its bar, and how many of how many."""
     table = Table.grid(padding=(0, 1))
-    table.add_column(width=1)
-    table.add_column(width=12)
-    table.add_column(width=BAR_WIDTH)
     counts = {
         Stage.CHARACTERS: (status.users_created, status.users_predicted),
         Stage.POSTS: (status.posts_created, status.posts_predicted),
@@ -94,17 +95,28 @@ def _stages(status: WorldStatus) -> Table:
         table.add_row(
             Line(mark, style),
             Line(STAGE_WORDS[stage.name], "dim" if stage.status is State.PENDING else ""),
-            _bar(made / wanted if wanted else 1.0),
+            _Bar(made / wanted if wanted else 1.0),
             Line("" if stage.name in _ONE_TASK else f"{made}/{wanted}"),
         )
     return table
 
 
-def _bar(share: float) -> Line:
-    """A bar that can be read without colours, too."""
-    filled = min(BAR_WIDTH, int(share * BAR_WIDTH))
-    bar = Line("━" * filled, "green" if filled == BAR_WIDTH else "cyan")
-    return bar.append("╌" * (BAR_WIDTH - filled), "dim")
+@dataclass(frozen=True)
+class _Bar:
+    """A bar that can be read without colours, too, as wide as there is room for it."""
+
+    share: float
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        del console
+        return Measurement(4, min(BAR_WIDTH, options.max_width))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        del console
+        width = min(BAR_WIDTH, options.max_width)
+        filled = min(width, int(self.share * width))
+        bar = Line("━" * filled, "green" if filled == width else "cyan")
+        yield bar.append("╌" * (width - filled), "dim")
 
 
 def _figures(status: WorldStatus, moment: Moment) -> list[Line]:
@@ -119,11 +131,11 @@ def _figures(status: WorldStatus, moment: Moment) -> list[Line]:
         return lines
     air = moment.air
     for word, now, made, limit in (
-        ("model", air and f"{air.llm:3} of {air.llm_ceiling}", status.api_calls_made_LLM, status.api_call_limits_LLM),
-        ("pictures", air and f"{air.images:3} of {air.image_ceiling}", status.api_calls_made_images, status.api_call_limits_images),
+        ("model", air and f"{air.llm} of {air.llm_ceiling}", status.api_calls_made_LLM, status.api_call_limits_LLM),
+        ("pictures", air and f"{air.images} of {air.image_ceiling}", status.api_calls_made_images, status.api_call_limits_images),
     ):
-        flying = f"{now} calls in the air, " if now else ""
-        lines.append(Line(f"{word:9}{flying}{made} made of at most {limit}", "dim"))
+        flying = f", {now} calls in the air" if now else ""
+        lines.append(Line(f"{word:10}{made} made of at most {limit}{flying}", "dim"))
     return lines
 
 

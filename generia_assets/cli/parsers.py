@@ -8,29 +8,42 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from math import inf, nan
 from typing import TypeVar
+from uuid import UUID
 
 import typer
 
 ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
 
-WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
+LARGEST = 10**9
+"""Of a whole number without a limit of its own: what is larger is a slip of the hand, and too much for a database."""
 AGO = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*(s|min|m|h|d)")
 UNITS = {"s": 1, "min": 60, "m": 60, "h": 3_600, "d": 86_400}
 LONGEST_LATENCY_S = 60.0
 
 
-def whole(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
+def whole(minimum: int, maximum: int = LARGEST) -> Callable[[str], int]:
     """A parser of whole numbers within these limits; its message names what was given and what is allowed."""
-    allowed = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+    allowed = f"of at least {minimum}" if maximum >= LARGEST else f"from {minimum} to {maximum}"
 
     def parse(given: str | int) -> int:
         text = str(given)
         number = int(text) if WHOLE.fullmatch(text) else None
-        if number is None or number < minimum or (maximum is not None and number > maximum):
+        if number is not None and number > maximum:
+            raise typer.BadParameter(f"{text[:60]} is too much: at most {maximum} is allowed.")
+        if number is None or number < minimum:
             raise typer.BadParameter(f"{text[:60]!r} is not a whole number {allowed}.")
         return number
 
     return parse
+
+
+def task_id(given: str) -> str:
+    """A parser of tasks' ids: UUIDs, as `rerun` prints them. Anything else would be waited for in vain."""
+    try:
+        return str(UUID(given))
+    except ValueError:
+        raise typer.BadParameter(f"{given[:60]!r} is no task's id, a UUID such as `generia rerun` prints.") from None
 
 
 def seconds(given: str | float) -> float:
@@ -71,11 +84,11 @@ def choice(kind: type[ChoiceT]) -> Callable[[str], ChoiceT]:
 
 def moment(given: str) -> datetime:
     """A parser of moments: ISO 8601 (UTC where it says no zone), or so long ago: 30s, 10min, 2h, 3d."""
-    if found := AGO.fullmatch(given.strip()):
-        return datetime.now(UTC) - timedelta(seconds=float(found[1]) * UNITS[found[2]])
     try:
+        if found := AGO.fullmatch(given.strip()):
+            return datetime.now(UTC) - timedelta(seconds=float(found[1]) * UNITS[found[2]])
         at = datetime.fromisoformat(given)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise typer.BadParameter(
             f"{given[:60]!r} is neither a moment such as 2026-11-23T14:30:00 (UTC) nor a time ago such as 10min or 2h."
         ) from None

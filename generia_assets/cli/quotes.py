@@ -6,7 +6,7 @@ rerun.py).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
@@ -14,12 +14,14 @@ from pydantic import BaseModel, ConfigDict
 from generia_assets.cli.formats import dollars
 from generia_assets.cli.order import new_order
 from generia_assets.cli.pace import Pace
+from generia_assets.cli.work import work_of
 from generia_assets.content.documents import Quality
 from generia_assets.content.plan import TOKENS_PER_CALL
 from generia_assets.durable.orders import WorldParametersOrder
-from generia_assets.durable.workload import LLM_CALLS_OF, workload
+from generia_assets.durable.workload import workload
 from generia_assets.settings import Settings
 from generia_assets.tasks.kinds import TaskType
+from resources.images import open_provider
 from resources.models import model_profiles
 from resources.outside import Api, Tokens
 
@@ -63,27 +65,31 @@ def quote_of(
     """The quote for these task types of a world, or for these items of them. Raises ``OrderError`` for a key of no item."""
     profile = model_profiles()[settings.gemini_model]
 
-    def calls(api: Api, task_types: Collection[TaskType], spare: float) -> int:
-        return workload(world_id, order, task_types, spare=spare, max_cost_usd=None, keys=keys).call_limits[api]
-
-    llm = {name: calls(Api.LLM, [task_type], 0.0) for task_type in makes for name in LLM_CALLS_OF.get(task_type, ())}
-    images = calls(Api.IMAGE, makes, 0.0)
+    work = work_of(world_id, order, makes, keys)
+    limits = workload(world_id, order, makes, spare=settings.budget_spare, max_cost_usd=None, keys=keys).call_limits
+    seconds = work.seconds(pace, llm_at_once=settings.llm_concurrency, images_at_once=settings.image_concurrency)
     tokens = Tokens(
-        prompt=sum(TOKENS_PER_CALL[name].input * count for name, count in llm.items()),
-        output=sum(TOKENS_PER_CALL[name].output * count for name, count in llm.items()),
+        prompt=sum(TOKENS_PER_CALL[name].input * count for name, count in work.llm.items()),
+        output=sum(TOKENS_PER_CALL[name].output * count for name, count in work.llm.items()),
     )
     return Quote(
         model=profile.id,
-        llm_calls=sum(llm.values()),
-        image_calls=images,
-        llm_call_limit=calls(Api.LLM, makes, settings.budget_spare),
-        image_call_limit=calls(Api.IMAGE, makes, settings.budget_spare),
+        llm_calls=work.llm_calls,
+        image_calls=work.images,
+        llm_call_limit=limits[Api.LLM],
+        image_call_limit=limits[Api.IMAGE],
         input_tokens=tokens.prompt,
         output_tokens=tokens.output,
-        cost_usd=round(profile.cost_usd(tokens) + images * settings.image_stub_cost_usd, 6),
-        minutes=round(_seconds(settings, pace, llm, images) / 60, 2),
+        cost_usd=round(profile.cost_usd(tokens) + work.images * _picture_usd(settings), 6),
+        minutes=round((pace.start + seconds) / 60, 2),
         measured=pace.measured,
     )
+
+
+def _picture_usd(settings: Settings) -> float:
+    """The most that one picture can cost."""
+    named = settings.image_provider
+    return open_provider(named).cost_per_image_usd if named else settings.image_stub_cost_usd
 
 
 def cap_warning(settings: Settings, order: WorldParametersOrder) -> str | None:
@@ -95,17 +101,3 @@ def cap_warning(settings: Settings, order: WorldParametersOrder) -> str | None:
     if expected <= order.max_cost_usd:
         return None
     return f"A world like this takes about {dollars(expected)}: the cap of {dollars(order.max_cost_usd)} will cancel it on the way."
-
-
-_ONE_BY_ONE = ("world_description", "character_batch")
-"""Made one after the other: nothing of a world begins before its description, and each ten people are told of all before them."""
-
-
-def _seconds(settings: Settings, pace: Pace, llm: Mapping[str, int], images: int) -> float:
-    """The longer of two: the longest chain of calls, each waiting for the one before; and all calls, so many at once."""
-    chain = sum(pace.of(name) * (count if name in _ONE_BY_ONE else 1) for name, count in llm.items() if count)
-    work = sum(pace.of(name) * count for name, count in llm.items())
-    first = pace.of("world_description") if llm.get("world_description") else 0.0
-    at_once = first + (work - first) / settings.llm_concurrency
-    painting = images * pace.image / settings.image_concurrency
-    return pace.start + max(chain + (pace.image if images else 0.0), at_once, painting)

@@ -1,80 +1,77 @@
-"""How long a world still takes: by the pace of its own tasks, and until there is one, by its quote.
+"""How long a world still takes: by the calls that are left, at the pace at which those before them went.
 
-Here: the estimate, of a whole world as of parts made again. Nothing is estimated while the world waits for something, or for
-nobody.
+Here: the estimate, of a whole world as of parts made again. Not here: how long calls take beside each other (work.py). Nothing is
+estimated while the world waits for something, or for nobody.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 
 from generia_assets.cli.formats import about
-from generia_assets.cli.pace import Pace, lately_in
-from generia_assets.cli.quotes import quote_of
+from generia_assets.cli.pace import Pace
+from generia_assets.cli.work import Work, work_of
 from generia_assets.durable.collections import GENERATIONS
 from generia_assets.durable.orders import OrderError, stored_parameters
 from generia_assets.durable.status import WorldStatus
-from generia_assets.settings import Settings
+from generia_assets.reading.air import Air
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase
 
-WINDOW_S = 10.0
-"""The pace is taken over so long."""
-ENOUGH_S = 3.0
-ENOUGH_TASKS = 5
-FULL_SWING = 0.05
-"""Share of the posts after which the tasks' pace tells something: before that, they end one after the other."""
+PACE_S = 2.0
+"""How often it is looked how long calls take."""
+TRUST = 0.1
+"""Share of the whole work at which its own pace counts as much as what was expected of it."""
 
 
 class Remaining:
-    """Watches a world's finished tasks go by."""
+    """Watches the calls of one generation go by."""
 
-    def __init__(self, quoted_seconds: float | None, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """``quoted_seconds``: what the whole was expected to take; None: nobody knows."""
-        self._quoted = quoted_seconds
+    def __init__(self, work: Work | None, pace: Callable[[], Pace], *, clock: Callable[[], float] = time.monotonic) -> None:
+        """``work``: all calls of the generation; None: nobody knows. ``pace``: how long calls take, asked now and then."""
+        self._work = work
+        self._ask_pace = pace
         self._clock = clock
-        self._seen: deque[tuple[float, int]] = deque()
+        self._pace: Pace | None = None
+        self._asked = 0.0
+        self._began: Work | None = None
+        """What was left at the first look."""
+        self._worked = 0.0
+        """Seconds since then in which the world waited for nothing."""
+        self._looked = clock()
 
-    def seconds(self, status: WorldStatus, elapsed: float) -> float | None:
-        """Seconds left, or None where that cannot be said. ``elapsed``: seconds since the order."""
+    def seconds(self, status: WorldStatus, air: Air | None) -> float | None:
+        """Seconds left, or None where that cannot be said."""
         now = self._clock()
-        if status.done or status.waiting_for is not None or status.parked is not None or status.generation is None:
-            self._seen.clear()
+        passed, self._looked = now - self._looked, now
+        if self._work is None or status.done or status.waiting_for is not None or status.parked is not None or air is None:
             return None
-        self._seen.append((now, status.tasks_completed + status.tasks_failed))
-        while now - self._seen[0][0] > WINDOW_S:
-            self._seen.popleft()
         if status.tasks_completed + status.tasks_failed >= status.task_predicted:
             return 0.0  # only the documents are still being written
-        if status.posts_created >= max(1.0, FULL_SWING * status.posts_predicted):
-            return self._by_pace(status)
-        return self._by_quote(elapsed)
+        if self._pace is None or now - self._asked > PACE_S:
+            self._pace, self._asked = self._ask_pace(), now
+        left = self._work.without(status.api_calls_made_LLM - air.llm, status.api_calls_made_images - air.images)
+        if self._began is None:
+            self._began = left
+        else:
+            self._worked += passed
+        expected, at_first, whole = (
+            work.seconds(self._pace, llm_at_once=max(1, air.llm_ceiling), images_at_once=max(1, air.image_ceiling))
+            for work in (left, self._began, self._work)
+        )
+        gone_by, trust = max(0.0, at_first - expected), TRUST * whole
+        return expected * (self._worked + trust) / (gone_by + trust) if trust else expected
 
-    def _by_pace(self, status: WorldStatus) -> float | None:
-        (since, first), (until, last) = self._seen[0], self._seen[-1]
-        if until - since < ENOUGH_S or last - first < ENOUGH_TASKS:
-            return None
-        return max(0.0, (status.task_predicted - last) * (until - since) / (last - first))
 
-    def _by_quote(self, elapsed: float) -> float | None:
-        return None if self._quoted is None or elapsed >= self._quoted else self._quoted - elapsed
-
-
-def quoted_seconds(database: MongoDatabase, settings: Settings, status: WorldStatus, pace: Pace | None) -> float | None:
-    """What the world's present making was expected to take, for its own order; None for one that is over or was interrupted.
-
-    ``pace``: of its calls, where that is known; None: as measured lately.
-    """
+def work_left(database: MongoDatabase, status: WorldStatus) -> Work | None:
+    """All calls of the world's present generation; None for one that is over, or that cannot be estimated."""
     making = database[GENERATIONS].find_one({"_id": status.generation}, {"tasks": 1, "keys": 1})
-    if making is None or status.done or status.takeovers:
+    if making is None or status.done:
         return None
-    makes = [TaskType(name) for name in making["tasks"]]
     try:
         order = stored_parameters(status.parameters)
-        pace = pace or lately_in(database, settings)
-        return 60 * quote_of(settings, pace, status.world_id, order, makes, keys=making["keys"]).minutes
+        return work_of(status.world_id, order, [TaskType(name) for name in making["tasks"]], making["keys"])
     except OrderError:  # what cannot be estimated is made all the same
         return None
 

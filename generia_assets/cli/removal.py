@@ -17,13 +17,14 @@ from generia_assets.cli.addresses import Addresses, addresses, database_at
 from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import CommandError, own_name, remarks, results
 from generia_assets.cli.dagster_link import PARTITIONS, forget, instance_at, refuse_active
-from generia_assets.cli.formats import as_json, counted
+from generia_assets.cli.formats import as_json
 from generia_assets.cli.known import known
-from generia_assets.cli.order_options import Json, JsonLines, World
+from generia_assets.cli.order_options import WORLD_HELP, Json, JsonLines, World, world_word
 from generia_assets.cli.parsers import whole
+from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.removal import BeingMadeError, mark, published, remove_documents, remove_folder
-from generia_assets.durable.status import statuses
+from generia_assets.durable.status import WorldStatus, statuses
 from generia_assets.reading.worlds import over
 from generia_assets.settings import settings
 from resources.mongo import MongoDatabase
@@ -37,7 +38,8 @@ KeepPlatform = Annotated[
     bool, typer.Option("--keep-platform", help="Leave what was published on the platform, pictures too; its ids are listed.")
 ]
 Worlds = Annotated[
-    list[str] | None, typer.Argument(metavar="[WORLD]...", help="Worlds' ids.", show_default=False, autocompletion=complete_world)
+    list[str] | None,
+    typer.Argument(metavar="[WORLD]...", help=WORLD_HELP, show_default=False, parser=world_word, autocompletion=complete_world),
 ]
 OlderThan = Annotated[
     int | None,
@@ -59,7 +61,7 @@ def delete(world: World, keep_platform: KeepPlatform = False, yes: Yes = False, 
     chosen = settings()
     where = addresses(chosen)
     with database_at(where.mongodb_uri, chosen) as database, _dagster(where) as instance:
-        what = _to_be_deleted(database, world)
+        world, what = _to_be_deleted(database, world)
         media, pages = _inside(chosen.media_dir, world), _inside(chosen.generia_data_dir / "gallery", world)
         if instance is not None:
             refuse_active(instance, world)
@@ -98,11 +100,11 @@ class Deleted(BaseModel):
 
 def _tell(deleted: Deleted) -> None:
     counts = (
-        counted(sum(deleted.documents.values()), "document"),
-        counted(sum(deleted.platform.values()), "record") + " of the platform",
-        counted(deleted.pictures, "picture"),
-        counted(deleted.pages, "page"),
-        "no runs, since Dagster is not reached from here" if deleted.runs is None else counted(deleted.runs, "run"),
+        plural(sum(deleted.documents.values()), "document"),
+        plural(sum(deleted.platform.values()), "record") + " of the platform",
+        plural(deleted.pictures, "picture"),
+        plural(deleted.pages, "page"),
+        "no runs, since Dagster is not reached from here" if deleted.runs is None else plural(deleted.runs, "run"),
     )
     results().print(f"World {deleted.world_id} is deleted: {', '.join(counts)}.")
     for kind, ids in deleted.kept_on_platform.items():
@@ -128,38 +130,42 @@ def retire(world: Worlds = None, older_than: OlderThan = None, yes: Yes = False,
     with database_at(where.mongodb_uri, chosen) as database, _dagster(where) as instance:
         if instance is None:
             raise CommandError("DAGSTER_HOME is not set, and no `generia dev` runs from here: run this where the generator runs")
-        retired = list(dict.fromkeys(world or ())) if older_than is None else _old(database, instance, older_than)
-        for one in retired:
-            if not over(known(database, one)):
-                raise CommandError(f"world {one} is not over; stop it first: {own_name()} stop {one}")
-            refuse_active(instance, one)
+        named = [known(database, one) for one in world or ()] if older_than is None else _old(database, instance, older_than)
+        retired = list(dict.fromkeys(one.world_id for one in named))
+        for status in named:
+            _refuse_unfinished(status)
+            refuse_active(instance, status.world_id)
         if retired:
-            _ask(f"Take {counted(len(retired), 'world')} out of Dagster? Documents and pictures stay.", yes=yes)
+            _ask(f"Take {plural(len(retired), 'world')} out of Dagster? Documents and pictures stay.", yes=yes)
         runs = {one: forget(instance, one) for one in retired}
     if json:
         for one, count in runs.items():
             typer.echo(as_json({"world_id": one, "retired": True, "runs": count}))
     else:
-        results().print(f"{counted(len(runs), 'world')} retired, {counted(sum(runs.values()), 'run')} deleted.")
+        results().print(f"{plural(len(runs), 'world')} retired, {plural(sum(runs.values()), 'run')} deleted.")
 
 
-def _old(database: MongoDatabase, instance: DagsterInstance, days: int) -> list[str]:
+def _old(database: MongoDatabase, instance: DagsterInstance, days: int) -> list[WorldStatus]:
     """The worlds that are over, have not changed for so many days, and are still partitions; the oldest first."""
     there = set(instance.get_dynamic_partitions(PARTITIONS))
     unchanged = {"updated_at": {"$lt": datetime.now(UTC) - timedelta(days=days)}}
     found = statuses(database[STATUS].find(unchanged).sort("updated_at", 1), lambda one: remarks().print(str(one)))
-    return [one.world_id for one in found if over(one) and one.world_id in there]
+    return [one for one in found if over(one) and one.world_id in there]
 
 
-def _to_be_deleted(database: MongoDatabase, world: str) -> str:
-    """The world in words. Raises ``CommandError`` for one that nobody ordered, or that is being made."""
+def _to_be_deleted(database: MongoDatabase, world: str) -> tuple[str, str]:
+    """The world's id, and the world in words. Raises ``CommandError`` for one that nobody ordered, or that is being made."""
     try:
         status = known(database, world)
     except UnreadableRecordError as error:
-        return f"{world} (its {error.unreadable})"
+        return error.unreadable.id, f"{error.unreadable.id} (its {error.unreadable})"
+    _refuse_unfinished(status)
+    return status.world_id, f"{status.world_id} ({inert.line(status.name, 60) or 'without a name'})"
+
+
+def _refuse_unfinished(status: WorldStatus) -> None:
     if not over(status):
-        raise CommandError(f"world {world} is not over; stop it first: {own_name()} stop {world}")
-    return f"{world} ({inert.line(status.name, 60) or 'without a name'})"
+        raise CommandError(f"world {status.world_id} is not over; stop it first: {own_name()} stop {status.world_id}")
 
 
 def _ask(question: str, *, yes: bool) -> None:

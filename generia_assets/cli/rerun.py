@@ -12,18 +12,20 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from generia_assets.assets.materialized import ASSETS, and_what_follows
 from generia_assets.cli import inert
 from generia_assets.cli.addresses import addresses
-from generia_assets.cli.console import CommandError, own_name, remarks
-from generia_assets.cli.formats import about, as_json, counted, dollars
+from generia_assets.cli.console import CommandError, own_name, remarks, results
+from generia_assets.cli.formats import about, as_json, dollars
 from generia_assets.cli.known import known, open_database
 from generia_assets.cli.order import PartOrder, send
 from generia_assets.cli.order_options import Json, World
 from generia_assets.cli.pace import lately
 from generia_assets.cli.parsers import choice
 from generia_assets.cli.quotes import Quote, quote_of
+from generia_assets.content.text import plural
 from generia_assets.durable.orders import OrderError, WorldParametersOrder
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.reading.names import UnknownItemError, item_named
@@ -152,7 +154,10 @@ def rerun(
     generia rerun WORLD --post c0007-p0003 --from picture
     generia rerun WORLD --part avatars --dry-run
     """
-    if sum(one is not None for one in (part, character, post)) != 1:
+    given = [name for name, value in (("--part", part), ("--character", character), ("--post", post)) if value is not None]
+    if len(given) > 1:
+        raise CommandError(f"{' and '.join(given)}: one thing is made again at a time; give one of them", 2)
+    if not given:
         raise CommandError("say what is to be made again: one of --part PART, --character PERSON, --post POST", 2)
     chosen = settings()
     with open_database() as database:
@@ -168,7 +173,7 @@ def rerun(
             raise CommandError(inert.line(str(error)), 2) from None
     task_id = None if dry_run else str(uuid.uuid4())
     if not json:
-        _say_what(wish, quote)
+        _say_what(results() if dry_run else remarks(), wish, quote)
     if task_id is not None:
         kafka = addresses(chosen).kafka
         send(PartOrder(status.world_id, task_id, wish.task_type, wish.keys, wish.alone), kafka, chosen.kafka_tasks_topic)
@@ -176,19 +181,13 @@ def rerun(
         made = {"task_type": wish.task_type, "keys": wish.keys, "makes": wish.makes}
         typer.echo(as_json({"world_id": status.world_id, "task_id": task_id, **made, "quote": quote}))
     elif task_id is None:
-        remarks().print("Nothing was ordered (--dry-run).")
+        results().print("Nothing was ordered (--dry-run).")
     else:
         remarks().print(f"Ordered in {chosen.kafka_tasks_topic}. To watch it: {own_name()} watch {world} --task {task_id}")
         typer.echo(task_id)
 
 
 def _check_world(status: WorldStatus) -> None:
-    try:
-        uuid.UUID(status.world_id)
-    except ValueError:
-        raise CommandError(
-            f"world {status.world_id} has no UUID for a name, and messages take only those: use the job rerun_… in Dagster's pages"
-        ) from None
     if status.done or status.parked is not None:
         return
     if status.status is State.PENDING:
@@ -227,16 +226,15 @@ def _wish(
     return _Wish(words[first], (item.key,))
 
 
-def _say_what(wish: _Wish, quote: Quote) -> None:
+def _say_what(console: Console, wish: _Wish, quote: Quote) -> None:
     of = f" of {', '.join(wish.keys)}" if wish.keys else " of the whole world"
-    console = remarks()
     console.print(f"Makes again{of}: {_in_words(wish.makes)}.")
     if wish.alone and wish.follows:
         console.print(f"What was made of it stays, here and on the platform, and may no longer fit: {_in_words(wish.follows)}.")
     console.print(
-        f"Takes {counted(quote.llm_calls, 'call')} of {quote.model} and {counted(quote.image_calls, 'picture')}, about "
-        f"{dollars(quote.cost_usd)} and {about(60 * quote.minutes)}; never more than {counted(quote.llm_call_limit, 'call')} and "
-        f"{counted(quote.image_call_limit, 'picture')}."
+        f"Takes {plural(quote.llm_calls, 'call')} of {quote.model} and {plural(quote.image_calls, 'picture')}, about "
+        f"{dollars(quote.cost_usd)} and {about(60 * quote.minutes)}; never more than {plural(quote.llm_call_limit, 'call')} and "
+        f"{plural(quote.image_call_limit, 'picture')}."
     )
 
 

@@ -9,8 +9,11 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from generia_assets.cli.home import Home
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State, WorldStatus
+from generia_assets.pages.links import ServedLinks
+from generia_assets.settings import Settings
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase
 
@@ -22,7 +25,10 @@ _PICTURES = {
 
 
 class WorldResult(BaseModel):
-    """The object of ``--json``. ``seconds`` count from the moment the order was sent; ``gallery`` is its index page, or null."""
+    """The object of ``--json``. ``seconds`` count from the moment the order was sent.
+
+    ``gallery``: the world's page, a file or an address; null where none could be written.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,6 +62,12 @@ def world_result(database: MongoDatabase, status: WorldStatus, since: datetime, 
         seconds_to_first_post=None if first_post is None else round((first_post - since).total_seconds(), 2),
         gallery=gallery,
     )
+
+
+def page_of(settings: Settings, world_id: str) -> str:
+    """The world's page: the file that `demo` wrote, or else its address on the pages' server (PAGES_URL)."""
+    written = Home(settings.generia_data_dir.absolute()).gallery / world_id / "index.html"
+    return str(written) if written.is_file() else f"{settings.pages_url}{ServedLinks(world_id).feed()}"
 
 
 def _pictures(database: MongoDatabase, status: WorldStatus) -> int:

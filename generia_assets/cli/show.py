@@ -1,4 +1,4 @@
-"""``generia show``: every object that MongoDB keeps of a world, by section, type and id (R14, 8.3)."""
+"""``generia show``: every object that MongoDB keeps of a world, by section, type and id (R14)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def show(
     console = results()
     wanted = None if section is None else choice(Section)(section)
     with open_database() as database:
-        known(database, world)
+        world = known(database, world).world_id
         if wanted is None:
             _overview(console, database, world, json=json)
             return
@@ -76,7 +76,7 @@ def show(
         first = next(found, None)
         if first is None and item is not None:
             listed = f"`{own_name()} show {world} {wanted.value}` lists them"
-            raise CommandError(f"--id {inert.line(item, 60)}: nothing of that id in {wanted.value}; {listed}")
+            raise CommandError(f"--id {inert.line(item, 60)}: nothing of that id in {wanted.value}; {listed}", 2)
         found = chain([] if first is None else [first], found)
         most = limit if json else limit or SHOWN
         if json:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text as Line
 
 from generia_assets.cli import inert
@@ -15,6 +14,7 @@ from generia_assets.cli.console import results
 from generia_assets.cli.formats import as_json, compact, duration, share
 from generia_assets.cli.known import known, open_database
 from generia_assets.cli.order_options import Json, World
+from generia_assets.cli.tables import FittedTable
 from generia_assets.cli.words import progress_line
 from generia_assets.reading.critical_path import CriticalPath, Link, critical_path
 from generia_assets.reading.statistics import RequestFigures, TaskFigures, world_figures
@@ -56,7 +56,7 @@ def stats(world: World, json: Json = False) -> None:
     """
     with open_database() as database:
         status = known(database, world)
-        figures = world_figures(database, world)
+        figures = world_figures(database, status.world_id)
         path = critical_path(database, status)
     if json:
         typer.echo(
@@ -72,69 +72,70 @@ def stats(world: World, json: Json = False) -> None:
         )
         return
     console = results()
-    console.print(Line(f"{inert.line(status.name) or '(no name yet)'}  {status.world_id}", "bold"))
+    console.print(Line(f"{inert.line(status.name) or '(no name)'}  {status.world_id}", "bold"))
     console.print(progress_line(status))
     if figures.tasks:
         console.print()
-        console.print(_tasks(figures.tasks))
+        _tasks(figures.tasks).print(console)
     if figures.requests:
         console.print()
-        console.print(_requests(figures.requests))
+        _requests(figures.requests).print(console)
     if path is not None:
         console.print()
         _print_path(console, path)
 
 
-def _tasks(figures: tuple[TaskFigures, ...]) -> Table:
-    table = _table(
-        ("tasks",), ("done", "failed", "tries", "p50", "p95", "calls", "waiting", "calling", "tokens", "cached", "dollars")
+def _tasks(figures: tuple[TaskFigures, ...]) -> FittedTable:
+    table = FittedTable(
+        ("tasks", "done", "failed", "tries", "p50", "p95", "calls", "waiting", "calling", "tokens", "cached", "dollars"),
+        texts=1,
+        gives_way=("tries", "cached", "p50", "calling", "tokens", "waiting", "p95", "calls"),
     )
     for one in figures:
-        table.add_row(
-            one.task_type.value.removeprefix("generate_"),
-            _of(one.completed, one.tasks),
-            str(one.failed or "-"),
-            str(one.attempts),
-            duration(one.p50_ms),
-            duration(one.p95_ms),
-            str(one.calls) if not one.calls_failed else f"{one.calls} ({one.calls_failed} bad)",
-            duration(one.waiting_ms),
-            duration(one.calling_ms),
-            f"{compact(one.prompt_tokens)}+{compact(one.output_tokens)}" if one.prompt_tokens else "-",
-            share(one.cached_share) if one.prompt_tokens else "-",
-            f"{one.cost_usd:.4f}",
+        table.rows.append(
+            (
+                one.task_type.value.removeprefix("generate_"),
+                _of(one.completed, one.tasks),
+                str(one.failed or "-"),
+                str(one.attempts),
+                duration(one.p50_ms),
+                duration(one.p95_ms),
+                str(one.calls) if not one.calls_failed else f"{one.calls} ({one.calls_failed} bad)",
+                duration(one.waiting_ms),
+                duration(one.calling_ms),
+                f"{compact(one.prompt_tokens)}+{compact(one.output_tokens)}" if one.prompt_tokens else "-",
+                share(one.cached_share) if one.prompt_tokens else "-",
+                f"{one.cost_usd:.4f}",
+            )
         )
     return table
 
 
-def _requests(figures: tuple[RequestFigures, ...]) -> Table:
-    table = _table(("requests", "of", "outcome"), ("calls", "p50", "p95", "tokens in", "cached", "out", "dollars"))
+def _requests(figures: tuple[RequestFigures, ...]) -> FittedTable:
+    table = FittedTable(
+        ("requests", "of", "outcome", "calls", "p50", "p95", "tokens in", "cached", "out", "dollars"),
+        texts=3,
+        gives_way=("of", "cached", "p50", "out", "tokens in", "p95", "dollars"),
+    )
     for one in figures:
-        table.add_row(
-            Line(inert.line(one.request_type)),
-            _API_WORDS.get(one.api, one.api),
-            Line(inert.line(one.outcome), "" if one.outcome == "ok" else "yellow"),
-            str(one.calls),
-            duration(one.p50_ms),
-            duration(one.p95_ms),
-            compact(one.prompt_tokens) if one.prompt_tokens else "-",
-            compact(one.cached_tokens) if one.prompt_tokens else "-",
-            compact(one.output_tokens) if one.prompt_tokens else "-",
-            f"{one.cost_usd:.4f}",
+        table.rows.append(
+            (
+                Line(inert.line(one.request_type)),
+                _API_WORDS.get(one.api, one.api),
+                Line(inert.line(one.outcome), "" if one.outcome == "ok" else "yellow"),
+                str(one.calls),
+                duration(one.p50_ms),
+                duration(one.p95_ms),
+                compact(one.prompt_tokens) if one.prompt_tokens else "-",
+                compact(one.cached_tokens) if one.prompt_tokens else "-",
+                compact(one.output_tokens) if one.prompt_tokens else "-",
+                f"{one.cost_usd:.4f}",
+            )
         )
     return table
 
 
 _API_WORDS = {"llm": "model", "image_generation": "pictures", "platform": "platform"}
-
-
-def _table(texts: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
-    for column in texts:
-        table.add_column(column, no_wrap=True)
-    for column in numbers:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
 
 
 def _of(part: int, whole: int) -> str:

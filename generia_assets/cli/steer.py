@@ -19,6 +19,7 @@ from generia_assets.cli.formats import as_json
 from generia_assets.cli.known import known
 from generia_assets.cli.order_options import Json, World
 from generia_assets.cli.parsers import dollars, whole
+from generia_assets.content.text import plural
 from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
 from generia_assets.durable.status import WorldStatus
 from generia_assets.reading.worlds import over, world_status
@@ -58,6 +59,7 @@ def stop(world: World, json: Json = False) -> None:
     where = addresses(chosen)
     with database_at(where.mongodb_uri, chosen) as database:
         found = known(database, world)
+        world = found.world_id
         if found.done:
             raise CommandError(f"world {world} is over already: {found.status.value}")
         if where.dagster_home is None:
@@ -100,7 +102,9 @@ def resume(
     """
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
-        if over(known(database, world)) and (holder := _await_no_owner(database, world)):  # its run is only tidying up
+        found = known(database, world)
+        world = found.world_id
+        if over(found) and (holder := _await_no_owner(database, world)):  # its run is only tidying up
             raise CommandError(f"run {holder} has not ended within {STOP_S:g} s; see its log in Dagster's pages")
         try:
             retried = resume_world(database, world, Wishes(max_cost_usd, more_calls, retry_failed=retry_failed))
@@ -109,7 +113,7 @@ def resume(
     if json:
         typer.echo(as_json({"world_id": world, "resumed": True, "tasks_retried": retried}))
         return
-    again = f", {retried} failed tasks are tried again" if retried else ""
+    again = f", {plural(retried, 'failed task')} again" if retried else ""
     results().print(f"World {world} goes on within about fifteen seconds{again}. To see it: {own_name()} watch {world}")
 
 

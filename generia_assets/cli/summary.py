@@ -11,6 +11,7 @@ from rich.text import Text as Line
 from generia_assets.cli import inert
 from generia_assets.cli.result import WorldResult
 from generia_assets.cli.texts import text_of
+from generia_assets.content.text import plural
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.tasks.kinds import TaskType
@@ -60,10 +61,11 @@ def print_summary(
 def _figures(database: MongoDatabase, status: WorldStatus, result: WorldResult, bill: str) -> list[str]:
     tokens = _tokens(database, status.world_id)
     first = "" if result.seconds_to_first_post is None else f", the first post after {result.seconds_to_first_post:.1f} s"
-    failed = f", {status.tasks_failed} tasks failed" if status.tasks_failed else ""
+    failed = f", {plural(status.tasks_failed, 'task')} failed" if status.tasks_failed else ""
+    people, posts, pictures = plural(result.characters, "person"), plural(result.posts, "post"), plural(result.images, "picture")
     return [
-        f"{result.characters} people, {result.posts} posts, {result.images} pictures in {result.seconds:.1f} s{first}{failed}",
-        f"{result.llm_calls} calls of the language model, {tokens:,} tokens: ${result.cost_usd:.4f} {bill}",
+        f"{people}, {posts}, {pictures} in {result.seconds:.1f} s{first}{failed}",
+        f"{plural(result.llm_calls, 'call')} of the language model, {plural(tokens, 'token')}: ${result.cost_usd:.4f} {bill}",
         f"world id: {result.world_id}",
     ]
 

@@ -17,7 +17,7 @@ from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import CommandError, indented, own_name, results
 from generia_assets.cli.formats import as_json, dollars, duration
 from generia_assets.cli.known import known, open_database
-from generia_assets.cli.order_options import Json
+from generia_assets.cli.order_options import WORLD_HELP, Json, world_word
 from generia_assets.cli.parsers import choice
 from generia_assets.cli.requests_shown import Depth, print_request
 from generia_assets.durable.status import State
@@ -30,8 +30,9 @@ WorldOrPost = Annotated[
     str,
     typer.Argument(
         metavar="WORLD|POST",
-        help="A world's id, to be followed by an item; or the id that a post has on the platform, alone.",
+        help=f"{WORLD_HELP} An item follows it. Or, alone, the id that a post has on the platform.",
         show_default=False,
+        parser=world_word,
         autocompletion=complete_world,
     ),
 ]
@@ -98,7 +99,7 @@ def trace(world: WorldOrPost, item: AnItem = None, step: OneStep = None, full: F
         try:
             found = traces.trace(database, meant.world_id, meant.key)
         except UnknownItemError as error:
-            raise CommandError(f"{error}. `{own_name()} show {meant.world_id} posts` lists what is there") from None
+            raise CommandError(f"{error}. `{own_name()} show {meant.world_id} posts` lists what is there", 2) from None
     if step is not None:
         found = _only(found, StepName(step.value.replace("-", " ")))
     if json:
@@ -113,14 +114,14 @@ def _meant(database: MongoDatabase, world: str, item: str | None) -> Item:
         if post is None:
             raise CommandError(
                 f"{inert.line(world, 80)}: no published post has this id. Give WORLD and an item, such as "
-                f"`{own_name()} trace WORLD c0000-p0000`; `{own_name()} show WORLD posts` lists keys"
+                f"`{own_name()} trace WORLD c0000-p0000`; `{own_name()} show WORLD posts` lists keys",
+                2,
             )
         return post
-    known(database, world)
     try:
-        return item_named(database, world, item)
+        return item_named(database, known(database, world).world_id, item)
     except UnknownItemError as error:
-        raise CommandError(inert.line(str(error))) from None
+        raise CommandError(inert.line(str(error)), 2) from None
 
 
 def _only(found: Trace, name: StepName) -> Trace:
@@ -134,7 +135,7 @@ def _only(found: Trace, name: StepName) -> Trace:
 def _print(console: Console, found: Trace, depth: Depth, *, whole: bool) -> None:
     who = f"  {inert.line(found.display_name)} @{inert.line(found.username)}" if found.username else ""
     console.print(Line(f"{found.kind} {found.key}{who}", "bold"))
-    console.print(Line(f"of {inert.line(found.world_name) or 'a world without a name yet'} ({found.world_id})"))
+    console.print(Line(f"of {inert.line(found.world_name) or 'a world without a name'} ({found.world_id})"))
     if platform_id := found.post_id or found.character_id:
         console.print(Line(f"on the platform: {inert.line(platform_id)}"))
     if whole:

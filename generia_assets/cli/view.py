@@ -5,11 +5,13 @@ Here: the port, the address, and a MongoDB for the worlds of this folder while n
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -18,15 +20,16 @@ import uvicorn
 
 from generia_assets.cli.addresses import addresses, database_at, is_set
 from generia_assets.cli.completion import complete_world
-from generia_assets.cli.console import CommandError, results
+from generia_assets.cli.console import CommandError, remarks, results
 from generia_assets.cli.formats import as_json
 from generia_assets.cli.home import Home, Running, claim, running
 from generia_assets.cli.interrupts import interruptible, uninterrupted
+from generia_assets.cli.known import known
+from generia_assets.cli.order_options import WORLD_HELP, world_word
 from generia_assets.cli.parsers import whole
 from generia_assets.cli.processes import start
 from generia_assets.pages.app import Source, pages_app
 from generia_assets.pages.links import ServedLinks
-from generia_assets.reading.worlds import world_status
 from generia_assets.settings import Settings, settings
 
 PORT = 3001
@@ -37,7 +40,11 @@ LAST_WORDS_S = 1
 AnyWorld = Annotated[
     str | None,
     typer.Argument(
-        metavar="WORLD", help="A world's id; without it all are listed.", show_default=False, autocompletion=complete_world
+        metavar="WORLD",
+        help=f"{WORLD_HELP} Without it all are listed.",
+        show_default=False,
+        parser=world_word,
+        autocompletion=complete_world,
     ),
 ]
 PortOption = Annotated[
@@ -65,8 +72,7 @@ def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK,
     with interruptible(), _listening(host, port) as listener, _mongodb(chosen) as uri:
         if world is not None:
             with database_at(uri, chosen) as database:
-                if world_status(database, world) is None:
-                    raise CommandError(f"World {world} is not known here; without an id all worlds are served.", 2)
+                world = known(database, world).world_id
         hosts = (*chosen.known_hosts, host)
         source = Source(uri, chosen.mongodb_database, chosen.media_dir.absolute(), hosts)
         named = f"[{host}]" if ":" in host else host
@@ -91,13 +97,22 @@ def _serve(source: Source, listener: socket.socket) -> None:
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
     """A socket at this address, before anything else is begun. Raises ``CommandError`` if it cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise CommandError(
+            f"--host {host}: neither an address nor the name of a host ({error.strerror}); give one, such as {LOOPBACK}", 2
+        ) from None
+    if not ip_address(str(address[0]).partition("%")[0]).is_loopback:
+        remarks().print(f"Warning: the pages ask for no password. Everybody who can reach {host}:{port} can read all worlds.")
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((host, port))
+            listener.bind(address)
             listener.listen(128)
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise CommandError(f"--host {host}: no address of this machine; give one, such as {LOOPBACK}", 2) from None
             advice = f"give another one, such as --port {port + 1}" if port < 65_535 else "give another one"
             raise CommandError(f"--port {port}: {host} cannot be listened at ({error.strerror}); {advice}", 2) from None
         yield listener

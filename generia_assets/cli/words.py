@@ -7,6 +7,7 @@ from math import ceil
 
 from generia_assets.cli import inert
 from generia_assets.cli.formats import clock
+from generia_assets.content.text import plural
 from generia_assets.durable.status import Stage, State, WorldStatus
 from generia_assets.reading.breakers import BreakerView
 
@@ -36,7 +37,7 @@ def progress_line(status: WorldStatus) -> str:
     line = (
         f"{status.current_stage.value if not status.done else status.status.value}: people "
         f"{status.users_created}/{status.users_predicted}, posts {status.posts_created}/{status.posts_predicted}, "
-        f"{status.api_calls_made_LLM} calls, {status.api_calls_made_images} pictures, ${status.cost_usd:.4f}"
+        f"{plural(status.api_calls_made_LLM, 'call')}, {plural(status.api_calls_made_images, 'picture')}, ${status.cost_usd:.4f}"
     )
     if status.waiting_for is not None:
         line += f"; waiting for {status.waiting_for.api}: {inert.line(status.waiting_for.reason, 100)}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 from pymongo import DESCENDING
-from rich.table import Table
 from rich.text import Text as Line
 
 from generia_assets.cli import inert
@@ -15,9 +15,11 @@ from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import own_name, remarks, results
 from generia_assets.cli.formats import ago, as_json, dollars, moment
 from generia_assets.cli.known import known, open_database
-from generia_assets.cli.order_options import Json, JsonLines
+from generia_assets.cli.order_options import WORLD_HELP, Json, JsonLines, world_word
 from generia_assets.cli.parsers import choice, whole
+from generia_assets.cli.tables import FittedTable
 from generia_assets.cli.words import STAGE_WORDS, breaker_line, progress_line
+from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import OURS, State, WorldStatus, statuses
 from generia_assets.reading.air import Air, in_the_air
@@ -40,8 +42,9 @@ AnyWorld = Annotated[
     str | None,
     typer.Argument(
         metavar="WORLD",
-        help="A world's id; without it the newest worlds are listed.",
+        help=f"{WORLD_HELP} Without it the newest worlds are listed.",
         show_default=False,
+        parser=world_word,
         autocompletion=complete_world,
     ),
 ]
@@ -54,6 +57,7 @@ WhichOption = Annotated[
         help="Only worlds that are pending, in_progress, completed, failed, or parked (waiting to be resumed).",
     ),
 ]
+SHORT_ID = 8
 SHOWN = 20
 """Worlds that people are shown where they set no limit."""
 Limit = Annotated[
@@ -76,7 +80,7 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
         return
     with open_database() as database:
         found, chosen = known(database, world), settings()
-        air = in_the_air(database, world, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
+        air = in_the_air(database, found.world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
         _show(found, air, json=json)
 
 
@@ -113,7 +117,7 @@ def _list(found: list[WorldStatus], unreadable: list[Unreadable], state: Which |
         results().print(f'{say}. To order one: {own_name()} send --prompt "a harbour on the back of a whale"')
         return
     if found:
-        results().print(_table(found))
+        _table(found).print(results())
     for record in unreadable:
         results().print(Line(inert.line(f"unreadable: {record.id}: {record.reason}", 400), "red"))
 
@@ -126,23 +130,26 @@ def _wanted(state: Which | None) -> MongoDocument:
     return {"status": state.value}
 
 
-def _table(worlds: list[WorldStatus]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("world", "name", "state"):
-        table.add_column(column, no_wrap=True)
-    for column in ("people", "posts", "dollars", "changed"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for one in worlds:
-        table.add_row(
-            Line(inert.line(one.world_id)),
-            Line(inert.line(one.name, 18)),
+def _table(worlds: list[WorldStatus]) -> FittedTable:
+    rows: list[Sequence[str | Line]] = [
+        (
+            inert.line(one.world_id),
+            inert.line(one.name, 18),
             Line(_state(one), _STYLES.get(one.status, "")),
             _counted(one.users_created, one.users_predicted),
             _counted(one.posts_created, one.posts_predicted),
             f"{one.cost_usd:.3f}",
             ago(one.updated_at),
         )
-    return table
+        for one in worlds
+    ]
+    return FittedTable(
+        ("world", "name", "state", "people", "posts", "dollars", "changed"),
+        texts=3,
+        gives_way=("world", "changed", "name", "dollars"),
+        rows=rows,
+        short={"world": [inert.line(one.world_id)[:SHORT_ID] for one in worlds]},  # enough to name it by
+    )
 
 
 _STYLES = {State.COMPLETED: "green", State.FAILED: "red", State.IN_PROGRESS: "yellow"}
@@ -168,7 +175,7 @@ def _show(world: WorldStatus, air: Air, *, json: bool) -> None:
         typer.echo(as_json({**_told(world), "breakers": breakers}))
         return
     console = results()
-    console.print(Line(f"{inert.line(world.name) or '(no name yet)'}  {world.world_id}", "bold"))
+    console.print(Line(f"{inert.line(world.name) or '(no name)'}  {world.world_id}", "bold"))
     rows = [
         ("prompt", inert.line(str(world.parameters.get("user_prompt", "")), 300)),
         ("state", progress_line(world)),
@@ -179,7 +186,7 @@ def _show(world: WorldStatus, air: Air, *, json: bool) -> None:
         ("cost", _cost(world)),
         ("ordered", f"{moment(world.created_at)} UTC, changed {ago(world.updated_at)}"),
         ("owner", _owner(world)),
-        ("generation", f"{world.generation or 'none yet'}, taken up {world.takeovers} times after a death"),
+        ("generation", f"{world.generation or 'none yet'}, taken up {plural(world.takeovers, 'time')} after a death"),
     ]
     rows[6:6] = [("breaker", breaker_line(one)) for one in breakers]
     if world.owner.run_id:

@@ -1,25 +1,33 @@
 """The data files beside the prompts: read once, validated, typed.
 
-Here: what ``content/data/*.yaml`` may hold. Not here: what is drawn from it. A mistake in a file is told with the file's name
-and the place in it, at the first use, so that whoever edits a list of words need not read Python.
+Here: what ``content/data/*.yaml`` may hold, and where in a file a mistake is. Not here: what is drawn from them, and when all are
+validated (check.py).
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
+
+from generia_assets.content.mistakes import ContentError, Mistake
 
 FOLDER = Path(__file__).parent / "data"
 
 FileT = TypeVar("FileT", bound=BaseModel)
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
 
-
-class DataFileError(ValueError):
-    """A data file is missing or not as it should be. The message says which, and where in it."""
+Words: TypeAlias = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Entry: TypeAlias = Annotated[Words, StringConstraints(pattern=r"\w")]
+"""Of a ban list: signs alone would be found in every text."""
+Script: TypeAlias = Literal["Latin", "Cyrillic", "Greek", "Hebrew", "Arabic", "Devanagari", "Kana", "Han", "Hangul"]
+"""The scripts that the program can tell apart (languages.py has their letters)."""
 
 
 class _File(BaseModel):
@@ -29,22 +37,49 @@ class _File(BaseModel):
 class Axis(_File):
     """One direction in which the people of a world differ."""
 
-    name: str
-    values: tuple[str, ...] = Field(min_length=2)
+    name: Words
+    values: tuple[Words, ...] = Field(min_length=2)
     in_posts: bool = False
+
+
+class Language(_File):
+    """A language the program knows something about."""
+
+    name: Words
+    own: tuple[Words, ...] = ()
+    script: Script
+    letters: str = ""
+    words: tuple[Words, ...] = ()
+    deleted: Words = Field(description="text of a post that was refused by moderation twice")
+    untold: Words = Field(description="what readers are told of a person of whom moderation refused everything")
+
+
+NamedT = TypeVar("NamedT", Axis, Language)
+
+
+def _each_name_once(entries: tuple[NamedT, ...]) -> tuple[NamedT, ...]:
+    if twice := [name for name, count in Counter(entry.name for entry in entries).items() if count > 1]:
+        raise ValueError(f"names must differ; there more than once: {', '.join(twice)}")
+    return entries
 
 
 class Axes(_File):
     """axes.yaml"""
 
-    axes: tuple[Axis, ...] = Field(min_length=1)
+    axes: Annotated[tuple[Axis, ...], Field(min_length=1), AfterValidator(_each_name_once)]
+
+
+class Languages(_File):
+    """languages.yaml"""
+
+    languages: Annotated[tuple[Language, ...], Field(min_length=1), AfterValidator(_each_name_once)]
 
 
 class RelationKind(_File):
     """A kind of relation: what the second person is to the first (``one``) and the first to the second (``other``)."""
 
-    one: str
-    other: str
+    one: Words
+    other: Words
 
 
 class Relations(_File):
@@ -52,71 +87,110 @@ class Relations(_File):
 
     near: tuple[RelationKind, ...] = Field(min_length=1)
     far: tuple[RelationKind, ...] = Field(min_length=1)
-    between: tuple[str, ...] = Field(min_length=1)
+    between: tuple[Words, ...] = Field(min_length=1)
 
 
 class PostForm(_File):
     """What kind of post it is."""
 
-    name: str
-    how: str
+    name: Words
+    how: Words
     needs_someone: bool = False
 
 
 class Beats(_File):
     """What a post can do in a character's story, by its place in it."""
 
-    first: tuple[str, ...] = Field(min_length=1)
-    early: tuple[str, ...] = Field(min_length=1)
-    middle: tuple[str, ...] = Field(min_length=1)
-    late: tuple[str, ...] = Field(min_length=1)
-    last: tuple[str, ...] = Field(min_length=1)
-    only: tuple[str, ...] = Field(min_length=1)
+    first: tuple[Words, ...] = Field(min_length=1)
+    early: tuple[Words, ...] = Field(min_length=1)
+    middle: tuple[Words, ...] = Field(min_length=1)
+    late: tuple[Words, ...] = Field(min_length=1)
+    last: tuple[Words, ...] = Field(min_length=1)
+    only: tuple[Words, ...] = Field(min_length=1)
+
+
+def _one_for_loners(forms: tuple[PostForm, ...]) -> tuple[PostForm, ...]:
+    if all(form.needs_someone for form in forms):
+        raise ValueError("at least one form must do without needs_someone: not everybody knows somebody")
+    return forms
 
 
 class PostKinds(_File):
     """posts.yaml"""
 
-    forms: tuple[PostForm, ...] = Field(min_length=2)
-    lengths: tuple[str, ...] = Field(min_length=1)
-    arcs: tuple[str, ...] = Field(min_length=1)
+    forms: Annotated[tuple[PostForm, ...], Field(min_length=2), AfterValidator(_one_for_loners)]
+    lengths: tuple[Words, ...] = Field(min_length=1)
+    arcs: tuple[Words, ...] = Field(min_length=1)
     beats: Beats
-
-
-class Language(_File):
-    """A language the program knows something about."""
-
-    name: str
-    own: tuple[str, ...] = ()
-    script: str
-    letters: str = ""
-    words: tuple[str, ...] = ()
-    deleted: str = Field(description="text of a post that was refused by moderation twice")
-    untold: str = Field(description="what readers are told of a person of whom moderation refused everything")
-
-
-class Languages(_File):
-    """languages.yaml"""
-
-    languages: tuple[Language, ...] = Field(min_length=1)
 
 
 class BanFile(_File):
     """One file of banlist/."""
 
-    names: tuple[str, ...] = ()
-    jobs: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    phrases: tuple[str, ...] = ()
-    openings: tuple[str, ...] = ()
+    names: tuple[Entry, ...] = ()
+    jobs: tuple[Entry, ...] = ()
+    words: tuple[Entry, ...] = ()
+    phrases: tuple[Entry, ...] = ()
+    openings: tuple[Entry, ...] = ()
 
 
 def read(path: Path, shape: type[FileT]) -> FileT:
-    """Read one data file. Raises DataFileError with the file's name when it is missing, not YAML, or of another shape."""
+    """Read one data file. Raises ``ContentError`` with each mistake's line when it is missing, not YAML, or of another shape."""
+    file = f"content/{path.relative_to(FOLDER.parent).as_posix()}" if path.is_relative_to(FOLDER) else path.name
     try:
-        return shape.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise DataFileError(f"{path.name}: {error}") from error
+        loader = _LOADER(path.read_text(encoding="utf-8"))
+        root = loader.get_single_node()
+        twice = [Mistake(file, line, f"{key!r} is there already: a key can be given once") for key, line in _repeated(root)]
+        if twice:
+            raise ContentError(*twice)
+        return shape.model_validate(None if root is None else loader.construct_document(root))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContentError(Mistake(file, None, f"cannot be read: {error}")) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        wrong = f"is not YAML: {getattr(error, 'problem', None) or error}"
+        raise ContentError(Mistake(file, None if mark is None else mark.line + 1, wrong)) from error
+    except ValidationError as error:
+        raise ContentError(*(_mistake(file, root, problem, shape) for problem in error.errors())) from error
+
+
+def _repeated(node: yaml.Node | None) -> Iterator[tuple[str, int]]:
+    """The keys that come twice in one mapping, with their lines: YAML forbids them, and its readers take the last one."""
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        yield from ((key.value, key.start_mark.line + 1) for n, (key, _) in enumerate(node.value) if key.value in keys[:n])
+        for _, value in node.value:
+            yield from _repeated(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _repeated(value)
+
+
+def _mistake(file: str, root: yaml.Node | None, problem: ErrorDetails, shape: type[BaseModel]) -> Mistake:
+    """What pydantic found, with the line of the nearest place that the file has, and the keys that are allowed there."""
+    node, line, there = root, None, shape
+    for part in problem["loc"]:
+        if isinstance(node, yaml.MappingNode):
+            at, node = next((pair for pair in node.value if pair[0].value == part), (None, None))
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            at = node = node.value[part]
+        else:
+            break
+        line = line if at is None else at.start_mark.line + 1
+        if part in there.model_fields:
+            there = _model_in(there.model_fields[str(part)].annotation) or there
+    where = ".".join(str(part) for part in problem["loc"]) or "the file"
+    if problem["type"] == "extra_forbidden":
+        return Mistake(file, line, f"{where}: no such key; allowed: {', '.join(there.model_fields)}")
+    whole = problem["type"] == "missing" or isinstance(problem["input"], (dict, list, tuple))
+    value = "" if whole else f"={problem['input']!r:.80}"
+    return Mistake(file, line, f"{where}{value}: {problem['msg'].removeprefix('Value error, ')}")
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The model of which an annotation says that it, or a tuple of it, stands there."""
+    kinds = (annotation, *get_args(annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 @cache

@@ -38,6 +38,6 @@ class Prompt:
         """
         return replace(self, complaints=(*self.complaints, *map(defused, complaints)))
 
-    def with_more_room(self, factor: float = 2.0, ceiling: int = 65_536) -> Prompt:
-        """The same request with more output tokens, for an answer that was cut short."""
-        return replace(self, max_output_tokens=min(ceiling, int(self.max_output_tokens * factor)))
+    def with_more_room(self, *, ceiling: int) -> Prompt:
+        """The same request with twice the output tokens, at most ``ceiling``, for an answer that was cut short."""
+        return replace(self, max_output_tokens=min(ceiling, 2 * self.max_output_tokens))

@@ -1,20 +1,53 @@
 """Rendering: the one place where templates become text.
 
 Here: the Jinja environment and its filters. Not here: what is put into the templates (ask_*.py), and the templates (prompts/).
-A template that asks for something it was not given fails at once (``StrictUndefined``) instead of sending a hole to a model.
+A template that asks for something it was not given fails at once, with its line, instead of sending a hole to a model.
 """
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 
 import jinja2
+from pydantic import BaseModel
 
 from generia_assets.content.fence import Fence
+from generia_assets.content.mistakes import ContentError, Mistake
 from generia_assets.content.text import cut, one_line, sentence
 
 FOLDER = Path(__file__).parent / "prompts"
+
+given: ContextVar[dict[str, set[str]] | None] = ContextVar("given", default=None)
+"""Where it is noted which names each template is given, for as long as somebody wants to know (check.py)."""
+
+
+class _Missing(jinja2.StrictUndefined):
+    """What a template asked for and was not given; says what is there instead."""
+
+    @property
+    def _undefined_message(self) -> str:
+        there = self._undefined_obj
+        if is_dataclass(there) or isinstance(there, (BaseModel, Mapping)):
+            kind = "this mapping" if isinstance(there, Mapping) else type(there).__name__
+            return f"{kind} has no {self._undefined_name!r}; it has {listed(_names_in(there))}"
+        return super()._undefined_message
+
+
+def _names_in(value: object) -> Iterable[str]:
+    if is_dataclass(value):
+        return (field.name for field in fields(value))
+    return map(str, value) if isinstance(value, Mapping) else type(value).model_fields  # type: ignore[attr-defined]
+
+
+def listed(names: Iterable[str]) -> str:
+    """These names for a message, in order, at most 40."""
+    found = sorted(names)
+    return ", ".join(found[:40]) + (", …" if len(found) > 40 else "") if found else "nothing"
 
 
 @jinja2.pass_context
@@ -32,10 +65,11 @@ def environment() -> jinja2.Environment:
     # Plain text for a model: HTML escaping would change what it reads. Material is made harmless by fences.
     result = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
-        undefined=jinja2.StrictUndefined,
+        undefined=_Missing,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701
+        auto_reload=False,  # a run asks with the words that were checked at its start
     )
     result.filters["fenced"] = _fenced
     result.filters["sentence"] = sentence
@@ -45,8 +79,31 @@ def environment() -> jinja2.Environment:
 
 
 def render(template: str, **values: object) -> str:
-    """The text of a template (its file name without ``.j2``). Raises jinja2.TemplateError when template and values disagree."""
-    return environment().get_template(f"{template}.j2").render(**values).strip()
+    """The text of a template (its file name without ``.j2``). Raises ``ContentError`` with the line where the two disagree."""
+    noted = given.get()
+    if noted is not None:
+        noted.setdefault(f"{template}.j2", set()).update(values)
+    try:
+        return environment().get_template(f"{template}.j2").render(**values).strip()
+    except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ContentError(mistake(f"{template}.j2", error, values)) from error
+
+
+def mistake(template: str, error: Exception, values: Iterable[str] = ()) -> Mistake:
+    """What this error says of the template that was parsed or rendered; ``values`` are the names it was given."""
+    said = str(error) or type(error).__name__
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return Mistake(f"content/prompts/{error.name or template}", error.lineno, said)
+    if isinstance(error, jinja2.TemplateNotFound):
+        said = f"{said}: no such template; there are {listed(path.name for path in FOLDER.glob('*.j2'))}"
+    elif isinstance(error, jinja2.UndefinedError) and said.endswith(" is undefined"):
+        said = f"{said}; given are {listed(values)}"
+    elif not isinstance(error, jinja2.TemplateError):
+        said = f"{type(error).__name__}: {said}"
+    # Jinja puts the template's own lines into the traceback; the last one is where it went wrong, in an included file, too.
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent == FOLDER]
+    file, line = (Path(lines[-1].filename).name, lines[-1].lineno) if lines else (template, None)
+    return Mistake(f"content/prompts/{file}", line, said)
 
 
 def complaint(kind: str, **values: object) -> str:

@@ -1,4 +1,4 @@
-"""Text as it may be stored and published: cleaned, cut at a word.
+"""Text as it may be stored, published and shown: cleaned, cut at a word, counted.
 
 Here: what is done to strings from users and models. Not here: languages (languages.py), names (names.py), which texts
 are alike (ideas.py, likeness.py).
@@ -43,6 +43,12 @@ def cut(text: str, limit: int) -> str:
     if not text[limit - 1].isspace() and boundary > limit // 2:
         head = head[:boundary]
     return head.rstrip(" \n,;:–—-") + "…"
+
+
+def plural(number: int, what: str) -> str:
+    """So many of something: 1 call, 2 calls, 3 people. ``what`` is in the singular and ends with its noun."""
+    plural = "people" if what == "person" else f"{what}s"
+    return f"{number:,} {what if number == 1 else plural}"
 
 
 def sentence(text: str) -> str:

@@ -17,7 +17,6 @@ import logging
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -33,6 +32,7 @@ from generia_assets.durable.patience import patiently
 from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outcomes import BudgetExhaustedError, LostWorldError, PatienceExhaustedError, TransientError
 from resources.outside import CUT_OFF, Api, Call, Settlement, Tokens
+from resources.outside_text import kept, kept_data
 from resources.stopping import heed
 
 logger = logging.getLogger(__name__)
@@ -256,9 +256,9 @@ class WorldAccount:
             "run_id": self._commits.fence.run_id,
             "request_type": call.request_type,
             "labels": dict(call.labels),
-            "request_data": _inert(call.request_data),
-            "response_data": _inert(settlement.data),
-            "error": settlement.error,
+            "request_data": kept_data(call.request_data),
+            "response_data": kept_data(settlement.data),
+            "error": kept(settlement.error) if settlement.error else None,
             "outcome": settlement.outcome,
             "reserved_usd": call.worst_case_usd,
             "cost_usd": settlement.cost_usd,
@@ -278,10 +278,3 @@ class WorldAccount:
 def excusable(limits_of_calls: int) -> int:
     """How many calls without an answer may raise the limits of a generation whose limits, as computed, add up to this."""
     return max(FEWEST_EXCUSED, min(MOST_EXCUSED, limits_of_calls))
-
-
-def _inert(data: Mapping[str, object]) -> MongoDocument:
-    """User and model text as MongoDB can keep it: no lone surrogates; keys are ours and need no care."""
-    return {
-        key: value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value for key, value in data.items()
-    }

@@ -18,6 +18,7 @@ from typing import ParamSpec, Protocol, TypeVar
 from pydantic import BaseModel
 from pymongo import ReturnDocument, UpdateOne, WriteConcern
 
+from generia_assets.content.text import plural
 from generia_assets.durable.collections import STEPS, TASKS
 from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.events import LiveEvent
@@ -46,7 +47,7 @@ class TaskFailedError(RuntimeError):
     """A task used up its attempts. It is counted and named in the status record; what hangs on it is not made."""
 
     def __init__(self, task_type: TaskType, key: str, attempts: int, cause: str) -> None:
-        super().__init__(f"{task_type} {key} failed after {attempts} attempts: {cause}")
+        super().__init__(f"{task_type} {key} failed after {plural(attempts, 'attempt')}: {cause}")
         self.task_type = task_type
         self.key = key
 

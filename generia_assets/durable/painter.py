@@ -17,7 +17,8 @@ from generia_assets.durable.providers import Providers, labels_of
 from generia_assets.durable.publisher import TaskPublisher
 from generia_assets.durable.steps import StepLog
 from generia_assets.tasks.tools import Picture
-from resources.images import GeneratedImage
+from resources.images import GeneratedImage, wrong_with
+from resources.outcomes import FatalCallError, OutsideError
 from resources.outside import Answer, Api, Call
 
 
@@ -44,9 +45,17 @@ class TaskPainter:
         images = self._providers.images
 
         async def send() -> Answer[GeneratedImage]:
-            image = await images.generate(
-                prompt=picture.prompt, width=picture.width, height=picture.height, seed=picture.seed, idempotency_key=key
-            )
+            try:
+                image = await images.generate(
+                    prompt=picture.prompt, width=picture.width, height=picture.height, seed=picture.seed, idempotency_key=key
+                )
+                wrong = wrong_with(image)
+            except (OutsideError, TimeoutError):
+                raise
+            except Exception as error:  # noqa: BLE001  a provider's own error, which it should have turned into an outcome
+                wrong = f"generate() raised {type(error).__name__}: {error}; it must raise a class of resources/outcomes.py"
+            if wrong:  # it may have been carried out: the worst case counts
+                return Answer(None, {}, None, error=FatalCallError(f"{type(images).__name__}: {wrong}"))
             data = {"mime": image.mime, "bytes": len(image.data), "provider_id": image.provider_id}
             return Answer(image, data, image.cost_usd)
 

@@ -50,7 +50,7 @@ class StepLog:
             self._remember(number, {"refused": str(error), "reason": error.reason})
             raise
         except InvalidAnswerError as error:
-            self._remember(number, {"invalid": str(error), "cut": error.cut})
+            self._remember(number, {"invalid": str(error), "cut": error.cut, "chance": error.chance})
             raise
         dumped = dump(value)
         self._remember(number, {"value": Binary(dumped) if isinstance(dumped, bytes) else dumped})
@@ -94,6 +94,6 @@ def _outcome(step: MongoDocument, load: Callable[[str | bytes], ValueT]) -> Valu
     if "refused" in step:
         raise RefusedError(step["refused"], reason=step["reason"])
     if "invalid" in step:
-        raise InvalidAnswerError(step["invalid"], cut=step["cut"])
+        raise InvalidAnswerError(step["invalid"], cut=step["cut"], chance=step.get("chance", False))
     value: str | bytes = step["value"]
     return load(value)

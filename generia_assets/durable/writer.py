@@ -1,7 +1,7 @@
 """The writer: a task's language model, on the one path to the outside, each call a remembered step.
 
 Here: asking again what came back damaged, and going over to the successor of a model that is gone. Not here: how Gemini is spoken
-to (resources/gemini.py).
+to (resources/gemini.py), and what is wrong with an answer (resources/gemini_answers.py).
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ from resources.outside import Answer, Api, Call
 logger = logging.getLogger(__name__)
 
 
+MOST_ROOM = 4
+"""A cut answer is asked again with twice the output tokens, up to so many times what its task was given: a task is given what it
+usually needs, with room to spare, and what does not end within four times that does not end."""
+
+
 class TaskWriter:
     """See ``tasks.tools.Writer``."""
 
@@ -35,13 +40,19 @@ class TaskWriter:
         self._account = account
 
     async def write(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
-        """Ask for a draft; what is damaged is asked again with the error, what was cut with more room."""
+        """Ask for a draft. What is damaged is asked again: with the error, if it was cut with more room, if by chance as it was."""
+        most = MOST_ROOM * prompt.max_output_tokens
         for _ in range(self._providers.max_reasks):
             try:
                 return await self._once(prompt, draft)
             except InvalidAnswerError as error:
+                if error.cut and prompt.max_output_tokens >= most:
+                    raise
                 logger.info("%s: asked again: %s", prompt.request_type, error)
-                prompt = prompt.with_more_room() if error.cut else prompt.with_complaints(str(error))
+                if error.cut:
+                    prompt = prompt.with_more_room(ceiling=most)
+                elif not error.chance:
+                    prompt = prompt.with_complaints(str(error))
         return await self._once(prompt, draft)
 
     async def _once(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
@@ -52,9 +63,10 @@ class TaskWriter:
         )
 
     async def _ask(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
-        request = TextRequest(prompt.system, prompt.parts, prompt.schema, draft, prompt.max_output_tokens)
         while True:
             profile = await patiently(self._providers.roster.current, patience_seconds=self._providers.patience)
+            room = min(prompt.max_output_tokens, profile.max_output_tokens)
+            request = TextRequest(prompt.system, prompt.parts, prompt.schema, draft, room)
             try:
                 return await self._providers.outside.call(self._call(prompt, request, profile), self._account)
             except ModelMissingError as error:
@@ -76,9 +88,9 @@ class TaskWriter:
                 "system": prompt.system,
                 "parts": list(prompt.parts),
                 "schema": json.dumps(prompt.schema, ensure_ascii=False),
-                "max_output_tokens": prompt.max_output_tokens,
+                "max_output_tokens": request.max_output_tokens,
             },
             send=send,
-            worst_case_usd=profile.worst_case_usd(prompt_bytes=request.prompt_bytes, max_output_tokens=prompt.max_output_tokens),
+            worst_case_usd=profile.worst_case_usd(prompt_bytes=request.prompt_bytes, max_output_tokens=request.max_output_tokens),
             timeout_seconds=self._providers.timeouts.llm,
         )

@@ -45,7 +45,6 @@ def _environment() -> Environment:
         texts.instant,
         texts.shortened,
         texts.direction,
-        titled,
     ):
         environment.filters[filter_.__name__] = filter_
     environment.globals["sizes"] = pictures
@@ -112,7 +111,7 @@ class WorldPages:
     @property
     def title(self) -> str:
         """The world's name in the words of its pages."""
-        return titled(self._view, self._voice.words)
+        return self._view.name or self._voice.words["unnamed"]
 
     def masthead(self) -> str:
         """The world's name and pictures, to be put into a page that is open."""
@@ -127,11 +126,6 @@ class WorldPages:
 
     def _page(self, template: str, **values: object) -> str:
         return _render(template, self._links, self._voice, {"world": self._view, "unreadable": self._unreadable, **values})
-
-
-def titled(view: WorldView, words: Mapping[str, str]) -> str:
-    """What a world is called: by its name, or that it has none (yet, if it is still being made)."""
-    return view.name or words["unnamed" if view.growing else "nameless"]
 
 
 def worlds(page: WorldsPage, links: Links, *, older: str | None) -> str:

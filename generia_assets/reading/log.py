@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from generia_assets.content.text import plural
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
 from generia_assets.reading.records import OK, events, generations, requests, tasks
@@ -99,7 +100,7 @@ def _generations(database: MongoDatabase, world_id: str, begin: datetime | None,
             level="info",
             kind="generation",
             run_id=found.id,
-            text=f"a generation begins{of}: {sum(found.tasks.values())} tasks",
+            text=f"a generation begins{of}: {plural(sum(found.tasks.values()), 'task')}",
         )
 
 
@@ -118,7 +119,8 @@ def _told(event: MongoDocument) -> str:
     kind = str(event["event_type"])
     match kind:
         case "world_created":
-            return f"ordered: {event.get('users_count')} people, {event.get('posts_count')} posts: {event.get('user_prompt', '')}"
+            people, posts = plural(event.get("users_count", 0), "person"), plural(event.get("posts_count", 0), "post")
+            return f"ordered: {people}, {posts}: {event.get('user_prompt', '')}"
         case "stage_started" | "stage_finished":
             return f"stage {event.get('stage')} {kind.removeprefix('stage_')}"
         case "character_created":
@@ -143,7 +145,7 @@ def _tasks(database: MongoDatabase, world_id: str, begin: datetime | None, way: 
     for task in tasks(database[TASKS].find(_from(ended, "updated_at", begin), fields).sort("updated_at", way).limit(most)):
         failed, tries = task.status is State.FAILED, task.attempt_count
         took = f" in {(task.updated_at - task.started_at).total_seconds():.2f} s" if task.started_at else ""
-        text = f"failed for good after {tries} attempts: {task.error}" if failed else f"completed{took}"
+        text = f"failed for good after {plural(tries, 'attempt')}: {task.error}" if failed else f"completed{took}"
         if not failed and tries > 1:
             text += f", attempt {tries}"
         yield LogLine(

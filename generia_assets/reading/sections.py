@@ -1,4 +1,4 @@
-"""Every object that MongoDB keeps of a world, by section and type (R14, 8.3).
+"""Every object that MongoDB keeps of a world, by section and type (R14).
 
 Here: which sections there are and how their documents are read: an asset's as materialized, or, while the world is being made, as
 the journal has them so far. Not here: how they look (cli).

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +12,7 @@ from pymongo import MongoClient
 
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import new_status
-from tests.command import Command
+from tests.command import Command, on_a_terminal
 
 WORLD = "0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10"
 PROMPT = "[bold]\x1b[2J\x9b31m город 🦋"
@@ -38,30 +31,6 @@ def generia(mongodb_uri: str, mongo_client: MongoClient[dict[str, object]], mong
     record = new_status("w", {"user_prompt": PROMPT}, users=1, posts=1) | {"_id": WORLD} | done
     mongo_client[mongo_database_name][STATUS].insert_one(record)
     return Command(tmp_path, {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": mongo_database_name})
-
-
-def on_a_terminal(generia: Command, *arguments: str, **environment: str) -> str:
-    """What the command writes to a terminal of 120 columns, which it takes for a person's."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    inherited = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR", "COLUMNS", "FORCE_COLOR")}
-    settings = {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "GENERIA_DATA_DIR": str(generia.folder)} | generia.settings
-    command = [sys.executable, "-m", "generia_assets.cli", *arguments]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=inherited | settings | environment) as process:
-        os.close(theirs)
-        written = b""
-        while True:
-            try:
-                chunk = os.read(ours, 65_536)
-            except OSError:  # how Linux says that nobody has the other end any more
-                break
-            if not chunk:
-                break
-            written += chunk
-    os.close(ours)
-    text = written.decode().replace("\r\n", "\n")
-    assert process.returncode == 0, text
-    return text
 
 
 def test_a_person_sees_one_picture_in_colours(generia: Command) -> None:

@@ -110,6 +110,8 @@ def test_the_time_left_is_that_of_what_was_ordered(worlds: Worlds, world: str) -
         "finished_at": None,
         "tasks_completed": 0,
         "posts_created": 0,
+        "api_calls_made_LLM": 0,
+        "api_calls_made_images": 0,
     }
     one_post = {"tasks": {"generate_post": 1, "generate_post_image": 1}, "keys": ["c0000-p0000"]}
     try:

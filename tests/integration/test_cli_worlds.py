@@ -133,7 +133,7 @@ def test_an_object_is_found_by_its_id(generia: Command, world: str) -> None:
     assert as_json(generia, "show", world, "tasks", "--id", tasks[0]["_id"]) == [tasks[0]]
     for how in ([], ["--json"]):
         exit_code, out, err = generia.call("show", world, "posts", "--id", "c0000-p9999", *how)
-        assert (exit_code, out) == (1, "")
+        assert (exit_code, out) == (2, "")
         assert f"show {world} posts" in err
 
 
@@ -312,22 +312,22 @@ def test_hostile_texts_do_nothing(worlds: Worlds, generia: Command, world: str, 
 @pytest.mark.parametrize(
     ("arguments", "status", "named"),
     [
-        (["status", "nowhere"], 1, "list"),
-        (["show", "nowhere"], 1, "list"),
-        (["stats", "nowhere"], 1, "list"),
-        (["history", "nowhere"], 1, "list"),
-        (["logs", "nowhere"], 1, "list"),
-        (["export", "nowhere"], 1, "list"),
-        (["rerun", "nowhere", "--post", "c0000-p0000"], 1, "list"),
-        (["trace", "nowhere", "c0000"], 1, "list"),
+        (["status", "nowhere"], 2, "list"),
+        (["show", "nowhere"], 2, "list"),
+        (["stats", "nowhere"], 2, "list"),
+        (["history", "nowhere"], 2, "list"),
+        (["logs", "nowhere"], 2, "list"),
+        (["export", "nowhere"], 2, "list"),
+        (["rerun", "nowhere", "--post", "c0000-p0000"], 2, "list"),
+        (["trace", "nowhere", "c0000"], 2, "list"),
         (["watch", "nowhere"], 2, "list"),
-        (["stop", "nowhere"], 1, "list"),
-        (["resume", "nowhere"], 1, "list"),
-        (["trace", "nowhere"], 1, "c0000-p0000"),
+        (["stop", "nowhere"], 2, "list"),
+        (["resume", "nowhere"], 2, "list"),
+        (["trace", "nowhere"], 2, "c0000-p0000"),
         (["show", "WORLD", "people"], 2, "characters"),
         (["show", "WORLD", "posts", "--type", "x"], 2, "tasks"),
-        (["trace", "WORLD", "c0099-p0000"], 1, "posts"),
-        (["trace", "WORLD", "@nobody"], 1, "@name"),
+        (["trace", "WORLD", "c0099-p0000"], 2, "posts"),
+        (["trace", "WORLD", "@nobody"], 2, "@name"),
         (["trace", "WORLD", "c0000", "--step", "post"], 2, "avatar"),
         (["rerun", "WORLD"], 2, "--part"),
         (["rerun", "WORLD", "--post", "c0000-p0099"], 2, "c0000"),
@@ -343,7 +343,7 @@ def test_hostile_texts_do_nothing(worlds: Worlds, generia: Command, world: str, 
 def test_what_is_not_there_is_said_with_what_to_do(
     generia: Command, world: str, arguments: list[str], status: int, named: str
 ) -> None:
-    """An unknown world or item is exit status 1, bad input 2; each message is short and names what would be right."""
+    """An unknown world or item, and other bad input, is exit status 2; each message is short and names what would be right."""
     exit_code, out, err = generia.call(*(world if word == "WORLD" else word for word in arguments))
     assert (exit_code, out) == (status, "")
     assert named in err

@@ -134,8 +134,8 @@ def test_a_letter_that_is_not_json_is_mended_by_a_file(kafka: KafkaResource, tmp
     [
         (["0"], 2, "either --file"),
         (["one", "--edit", "a=1"], 2, "must be a number"),
-        (["99", "--edit", "a=1"], 1, "no dead letter at 99"),
-        (["7:0", "--edit", "a=1"], 1, "no dead letter at 7:0"),
+        (["99", "--edit", "a=1"], 2, "no dead letter at 99"),
+        (["7:0", "--edit", "a=1"], 2, "no dead letter at 7:0"),
         (["0", "--file", "/nowhere/mended.json"], 2, "No such file"),
     ],
 )

@@ -188,7 +188,7 @@ async def test_the_history_has_one_document_for_each_attempt_with_all_there_is_t
         "run_id": "run-1",
         "request_type": "post",
         "labels": {"task_type": "generate_post", "key": "c0000-p0000"},
-        "request_data": {"prompt": "lone ? surrogate"},
+        "request_data": {"prompt": "lone \ufffd surrogate"},
         "response_data": {"text": "an answer"},
         "error": None,
         "outcome": "ok",

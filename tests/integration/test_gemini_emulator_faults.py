@@ -117,7 +117,7 @@ async def test_a_blocked_prompt_has_a_reason_and_no_candidate(client, control, r
     assert answer.prompt_feedback.block_reason == types.BlockedReason(reason)
 
 
-@pytest.mark.parametrize("reason", ["SAFETY", "PROHIBITED_CONTENT", "RECITATION", "BLOCKLIST", "SPII"])
+@pytest.mark.parametrize("reason", ["SAFETY", "PROHIBITED_CONTENT", "ESCALATION", "BLOCKLIST", "SPII"])
 async def test_a_blocked_answer_has_a_reason_and_no_content(client, control, reason):
     """Moderation of the answer: no exception, no text, the reason in ``finish_reason``."""
     control.set_faults(answer_blocked=1, finish_reasons=[reason])

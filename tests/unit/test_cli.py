@@ -29,7 +29,6 @@ from generia_assets.cli.main import app
 from generia_assets.cli.order import PartOrder, new_order
 from generia_assets.cli.panel import world_panel
 from generia_assets.cli.parsers import moment as parsed
-from generia_assets.cli.remaining import Remaining
 from generia_assets.cli.result import WorldResult
 from generia_assets.cli.texts import Text
 from generia_assets.content.documents import Quality
@@ -242,20 +241,6 @@ def test_the_picture_of_a_world_tells_stages_calls_and_time_left() -> None:
     )
     full, half = (line.count("━") for line in shown.splitlines() if "description" in line or "people" in line)
     assert half == full / 2
-
-
-def test_the_time_left_comes_from_the_quote_and_then_from_the_pace() -> None:
-    """Before posts appear the quote counts down; then the pace of tasks tells; while something is waited for, nothing does."""
-    now = [0.0]
-    remaining = Remaining(60.0, clock=lambda: now[0])
-    assert remaining.seconds(a_status(generation="g", task_predicted=100), 20.0) == 40.0
-    assert remaining.seconds(a_status(generation="g", task_predicted=100), 70.0) is None
-    for second in range(6):
-        now[0] = float(second)
-        left = remaining.seconds(a_status(generation="g", task_predicted=100, tasks_completed=10 * second, posts_created=2), second)
-    assert left == 5.0
-    waiting = {"api": "llm", "reason": "down", "since": datetime.now(UTC)}
-    assert remaining.seconds(a_status(generation="g", task_predicted=100, waiting_for=waiting), 6.0) is None
 
 
 def test_a_time_of_another_day_has_its_date() -> None:

@@ -9,6 +9,7 @@ from generia_assets.content import banlist, data_files, draw, languages
 from generia_assets.content.fence import Fence
 from generia_assets.content.likeness import COPY, NEAR_DUPLICATE
 from generia_assets.content.mentions import settle_mentions
+from generia_assets.content.mistakes import ContentError
 from generia_assets.content.names import Roster, fold, username
 from generia_assets.content.numbered import settle
 from generia_assets.content.text import clean, cut, paragraphs
@@ -292,7 +293,7 @@ def test_a_list_can_be_changed_without_python(tmp_path: Path):
     (tmp_path / "klingon.yaml").write_text("names: [Worf]\n")
     assert data_files.read(tmp_path / "klingon.yaml", data_files.BanFile).names == ("Worf",)
     (tmp_path / "bad.yaml").write_text("nmaes: [Worf]\n")
-    with pytest.raises(data_files.DataFileError, match=r"bad\.yaml.*\n?.*nmaes"):
+    with pytest.raises(ContentError, match=r"bad\.yaml.*\n?.*nmaes"):
         data_files.read(tmp_path / "bad.yaml", data_files.BanFile)
 
 

@@ -3,18 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-import httpx2
 import pytest
-from google.genai.errors import APIError
 
-from resources.gemini import classify_error
 from resources.outcomes import RateLimitedError
+from tests.gemini_server import failed, meaning
 
 
 def wait_told_by(header: str) -> float | None:
     """The wait of a 429 with this Retry-After."""
-    error = APIError(429, {"error": {"status": "RESOURCE_EXHAUSTED"}}, httpx2.Response(429, headers={"Retry-After": header}))
-    classified = classify_error(error, "gemini-2.5-flash")
+    classified = meaning(429, failed(429, "RESOURCE_EXHAUSTED"), {"retry-after": header})
     assert isinstance(classified, RateLimitedError)
     return classified.retry_after
 

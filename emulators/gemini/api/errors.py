@@ -163,6 +163,12 @@ def exhausted(outcome: str) -> GoogleError:
     return GoogleError(429, "RESOURCE_EXHAUSTED", message, outcome=outcome)
 
 
+def no_credit() -> GoogleError:
+    """A 429 that no waiting cures."""
+    message = "Your prepayment credits are depleted. Please go to AI Studio at https://ai.studio/projects to manage your billing."
+    return GoogleError(429, "RESOURCE_EXHAUSTED", message, outcome="no_credit")
+
+
 def internal() -> GoogleError:
     """The 500."""
     message = (

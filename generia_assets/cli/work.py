@@ -1,0 +1,70 @@
+"""The calls that a generation takes, and how long they take one beside another: for quotes, and for the time that is left.
+
+Here: the estimate. Not here: how long single calls take (pace.py), and what is left of a world (remaining.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from generia_assets.cli.pace import Pace
+from generia_assets.durable.orders import WorldParametersOrder
+from generia_assets.durable.workload import LLM_CALLS_OF, workload
+from generia_assets.tasks.kinds import TaskType
+from resources.outside import Api
+
+_ONE_BY_ONE = ("world_description", "character_batch")
+"""Made one after the other: nothing of a world begins before its description, and each ten people are told of all before them."""
+_STEPS = ("character", "post_batch", "post", "refine_post_image")
+"""What waits for each other, for each person and post."""
+_ORDER = (*_ONE_BY_ONE, "world_images", *_STEPS[:-1], "refine_avatar", "refine_post_image")
+"""The order in which most calls of these types are made."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Calls of the model by request type, and pictures."""
+
+    llm: Mapping[str, int]
+    images: int
+
+    @property
+    def llm_calls(self) -> int:
+        """All calls of the model."""
+        return sum(self.llm.values())
+
+    def without(self, llm_calls: int, images: int) -> Work:
+        """What is left after so many calls and pictures."""
+        left: dict[str, int] = {}
+        for name in _ORDER:
+            done = min(llm_calls, self.llm.get(name, 0))
+            left[name] = self.llm.get(name, 0) - done
+            llm_calls -= done
+        return Work(left, max(0, self.images - images))
+
+    def seconds(self, pace: Pace, *, llm_at_once: int, images_at_once: int) -> float:
+        """How long it takes once a run works on it: one step after the other, each as wide as the calls at once allow."""
+
+        def rounds(name: str) -> float:
+            """How often all calls of a type, so many at once, take as long as one of them."""
+            calls = self.llm.get(name, 0)
+            return max(1.0, calls / llm_at_once) if calls else 0.0
+
+        described, batches = (pace.of(name) * self.llm.get(name, 0) for name in _ONE_BY_ONE)
+        first_batch = min(batches, pace.of("character_batch"))
+        chain = batches - first_batch + sum(pace.of(name) for name in _STEPS if self.llm.get(name))
+        wide = sum(pace.of(name) * rounds(name) for name in _STEPS)
+        others = sum(pace.of(name) * self.llm.get(name, 0) for name in ("world_images", "refine_avatar")) / llm_at_once
+        texts = described + first_batch + max(chain, wide + others) + (pace.image if self.images else 0.0)
+        return max(texts, described + self.images * pace.image / images_at_once)
+
+
+def work_of(world_id: str, order: WorldParametersOrder, makes: Collection[TaskType], keys: Collection[str] = ()) -> Work:
+    """The calls of these task types of a world, or of these items of them. Raises ``OrderError`` for a key of no item."""
+
+    def calls(api: Api, task_types: Collection[TaskType]) -> int:
+        return workload(world_id, order, task_types, spare=0.0, max_cost_usd=None, keys=keys).call_limits[api]
+
+    llm = {name: calls(Api.LLM, [task_type]) for task_type in makes for name in LLM_CALLS_OF.get(task_type, ())}
+    return Work(llm, calls(Api.IMAGE, makes))

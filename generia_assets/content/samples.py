@@ -1,0 +1,168 @@
+"""Sample requests: each one that the generator can make, of an invented world, so that every template is rendered before one is.
+
+Here: the requests, with all that may be there and with as little as can be. Not here: what is done with them (check.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from enum import EnumType
+from functools import partial
+from typing import Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel
+
+from generia_assets.content import ask_people, ask_posts, ask_world, pictures
+from generia_assets.content.documents import (
+    Acquaintance,
+    Character,
+    CharacterBrief,
+    PostBrief,
+    Relationship,
+    WorldDescription,
+    WorldRequest,
+    character_key,
+)
+from generia_assets.content.ideas import Ideas
+from generia_assets.content.names import Roster
+from generia_assets.content.rendering import complaint
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+COMPLAINTS: dict[str, dict[str, object]] = {
+    "missing": {"numbers": [1, 2]},
+    "taken": {"number": 1, "name": "a name"},
+    "worn": {"number": 1, "name": "a name", "found": ["a word"]},
+    "nameless": {"number": 1, "name": "a name"},
+    "same_person": {"number": 1, "name": "a name"},
+    "repeated": {"number": 1, "name": "an idea"},
+    "same_self": {"name": "a name"},
+    "refused": {"reason": "SAFETY", "times": 2},
+    "language": {"named": "English", "seems": "Russian"},
+    "foreign": {"named": "English", "seems": "Russian"},
+    "worn_world": {"found": ["a word"]},
+    "relations": {"names": ["person_1"]},
+}
+"""Each kind of complaints.j2, with what the tasks give it."""
+
+
+class _ShortRoster(Roster):
+    """Tells two people in a line and one by name, so that three more are untold: in a real one they are hundreds."""
+
+    TOLD_LINES = 2
+    TOLD_NAMES = 1
+
+
+class _ShortIdeas(Ideas):
+    """Tells one idea in full and the others in short."""
+
+    TOLD_IN_FULL = 1
+
+
+def requests() -> Iterator[Callable[[], object]]:
+    """What makes each request: first with everything that may be told, then with as little as can be."""
+    for full in (True, False):
+        yield from _of_a_world(full)
+        yield from _of_people(full)
+        yield from _of_posts(full)
+        for kind in ("header", "icon", "avatar", "post"):
+            more = {"look": "a look", "manner": "a manner"} if full else {}
+            yield partial(pictures.picture_prompt, _world(full), kind, "a scene", **more)
+            yield partial(pictures.neutral_prompt, _world(full), kind)
+    for kind, values in COMPLAINTS.items():
+        yield partial(complaint, kind, **values)
+
+
+def _of_a_world(full: bool) -> Iterator[Callable[[], object]]:
+    request, world = _request(full), _world(full)
+    yield partial(ask_world.world_description, request, softened="SAFETY" if full else "")
+    yield partial(ask_world.world_description, request.model_copy(update={"language": "English"}))
+    yield partial(ask_world.world_images, request, world)
+    for kind in ("avatar", "post"):
+        yield partial(ask_world.refine_picture, request, world, kind, "a scene", "a text" if full else "")
+
+
+def _of_people(full: bool) -> Iterator[Callable[[], object]]:
+    request, world, known = _request(full), _world(full), _known(full)
+    briefs = [_brief(index) for index in range(6)] if full else []
+    numbers = range(1, 11) if full else [1]
+    told_by = [sample(Character, username=known[0].username)] if full else []
+    for mild in (False, True):
+        yield partial(
+            ask_people.character_batch,
+            request,
+            world,
+            first=10 if full else 0,
+            numbers=numbers,
+            roster=_ShortRoster(briefs),
+            made=briefs[:1],
+            mild=mild,
+        )
+        yield partial(ask_people.another_self, request, world, _brief(7), briefs, known, mild=mild)
+        yield partial(
+            ask_people.character, request, world, _brief(7), known, told_by=told_by, softened="SAFETY" if full else "", mild=mild
+        )
+    yield partial(ask_people.character, request, world, _brief(7), known)
+
+
+def _of_posts(full: bool) -> Iterator[Callable[[], object]]:
+    request, world, known = _request(full), _world(full), _known(full)
+    posts = 10 if full else 1
+    ties = [sample(Relationship, username=other.username) for other in known]
+    # Of a person whom moderation let nobody describe there is no personality (generate_character.py).
+    described = {"relationships": ties} | ({} if full else {"personality": ""})
+    person = sample(Character, full=full, key=character_key(7), posts_count=posts, **described)
+    ideas = [sample(PostBrief, full=full, key="c0007-p0000", order=order) for order in range(posts)]
+    former = "a text" if full else ""
+    for softened in ("", "SAFETY"):
+        yield partial(
+            ask_posts.post_batch,
+            request,
+            world,
+            person,
+            known,
+            first=0,
+            numbers=range(1, posts + 1),
+            earlier=_ShortIdeas(ideas[:3] if full else ()),
+            softened=softened,
+        )
+        yield partial(ask_posts.post, request, world, person, ideas[posts // 2], known, ideas, softened=softened, former=former)
+
+
+def _request(full: bool) -> WorldRequest:
+    people, posts = (25, 150) if full else (1, 1)
+    return sample(WorldRequest, full=full, user_prompt="A town of samples", users_count=people, posts_count=posts, language="")
+
+
+def _world(full: bool) -> WorldDescription:
+    return sample(WorldDescription, full=full)
+
+
+def _brief(index: int) -> CharacterBrief:
+    return sample(CharacterBrief, key=character_key(index), username=f"person_{index}", selves=0)
+
+
+def _known(full: bool) -> list[Acquaintance]:
+    return [sample(Acquaintance, key=character_key(index), username=f"person_{index}") for index in range(3)] if full else []
+
+
+def sample(shape: type[ModelT], *, full: bool = True, **given: object) -> ModelT:
+    """One of these documents, every field filled by its type; with ``full`` false only those that must be there."""
+    wanted = {name: field for name, field in shape.model_fields.items() if full or field.is_required()}
+    return shape.model_validate({name: given.get(name, _value(field.annotation, name)) for name, field in wanted.items()} | given)
+
+
+def _value(kind: Any, name: str) -> object:  # noqa: ANN401  an annotation
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is tuple:
+        return [_value(inner[0], f"{name} {number}") for number in (1, 2)]
+    if origin is dict:
+        return {f"{name} {number}": _value(inner[1], name) for number in (1, 2)}
+    if type(None) in inner:
+        return _value(inner[0], name)
+    if isinstance(kind, EnumType):
+        return next(iter(kind))
+    if issubclass(kind, BaseModel):
+        return sample(kind)
+    return {int: 1, float: 1.0, bool: True, datetime: datetime(2026, 1, 1, tzinfo=UTC)}.get(kind, f"the {name}")
