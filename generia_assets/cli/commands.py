@@ -71,7 +71,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     },
     "Keep it running": {
         "retire": Entry("removal", "retire", "Take worlds that are over out of Dagster; their documents and pictures stay."),
-        "delete": Entry("removal", "delete", "Delete a world: documents, pictures, pages, its partition and runs in Dagster."),
+        "delete": Entry("removal", "delete", "Delete a world: documents, pictures, pages, partition and runs in Dagster."),
         "check": Entry(
             "check",
             "check",

@@ -39,7 +39,7 @@ KeepPlatform = Annotated[
 ]
 Worlds = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[WORLD]...", help=WORLD_HELP, show_default=False, parser=world_word, autocompletion=complete_world),
+    typer.Argument(metavar="WORLD", help=WORLD_HELP, show_default=False, parser=world_word, autocompletion=complete_world),
 ]
 OlderThan = Annotated[
     int | None,
@@ -48,11 +48,11 @@ OlderThan = Annotated[
 
 
 def delete(world: World, keep_platform: KeepPlatform = False, yes: Yes = False, json: Json = False) -> None:
-    """Delete a world: documents, requests and answers, events, tasks, pictures, pages, its partition and runs in Dagster.
+    """Delete a world: documents, pictures, pages, partition and runs in Dagster.
 
-    Nothing of it can be had back. A world that is being made is refused: stop it first. What was published goes from the local
-    platform, too, unless --keep-platform says otherwise. If it is cut off in the middle, the same command finishes it. Messages in
-    Kafka expire by the topics' own retention.
+    Requests and answers, tasks and events go, too. Nothing of it can be had back. A world that is being made is refused: stop it
+    first. What was published goes from the local platform, unless --keep-platform says otherwise. If it is cut off in the middle, the
+    same command finishes it. Messages in Kafka expire by the topics' own retention.
 
     \b
     generia delete WORLD
@@ -113,8 +113,9 @@ def _tell(deleted: Deleted) -> None:
 
 
 def retire(world: Worlds = None, older_than: OlderThan = None, yes: Yes = False, json: JsonLines = False) -> None:
-    """Take worlds that are over out of Dagster: partition, runs and their events. All documents and pictures stay.
+    """Take worlds that are over out of Dagster; their documents and pictures stay.
 
+    What goes are partition, runs and their events.
     Dagster's pages become slow with tens of thousands of partitions, and its storage grows with each run. A retired world stays in
     `list`, on its pages and for every command that reads. `rerun` and `resume --retry-failed` work as before: they add the
     partition again by themselves. Dagster's pages then show what was made since, and the rest as never materialized.
