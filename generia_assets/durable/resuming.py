@@ -17,7 +17,7 @@ from generia_assets.durable.events import Cancelled
 from generia_assets.durable.fallback import standing
 from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.progress import STAGE_OF
-from generia_assets.durable.status import OURS, HistoryWorldError, Parked, Stage, State, WorldStatus, world_to_work_on
+from generia_assets.durable.status import OURS, HistoryWorldError, Parked, Stage, State, WorldStatus, status_of, world_to_work_on
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
 
@@ -103,7 +103,7 @@ def _resume(database: MongoDatabase, world_id: str, wishes: Wishes, session: Cli
     given_up = record.get("status") == GIVEN_UP
     # where a rerun was left, while the world is shown as it was before it
     values: MongoDocument = (record.get("left") if world.unfinished else None) or {}
-    left = WorldStatus.model_validate(found | values)
+    left = status_of(found | values)
     retried, stages = _retry(database, left, session) if wishes.retry_failed and not given_up else (set(), set())
     if given_up or (world.status is State.COMPLETED and world.unfinished is None and not retried):
         failed = f"; {world.tasks_failed} of its tasks failed: --retry-failed tries them again" if world.tasks_failed else ""
