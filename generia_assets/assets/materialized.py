@@ -70,6 +70,7 @@ ASSETS: Mapping[str, AssetKind] = {
 CONTENT = ("world_images", "character_briefs", "characters", "character_avatars", "post_briefs", "posts", "post_images")
 """The assets that the streaming multi-asset makes."""
 _MADE_OF = {
+    "world_description": CONTENT,
     "character_briefs": ("characters", "character_avatars", "post_briefs", "posts", "post_images"),
     "characters": ("character_avatars", "post_briefs", "posts", "post_images"),
     "post_briefs": ("posts", "post_images"),
@@ -78,7 +79,7 @@ _MADE_OF = {
 
 
 def and_what_follows(asset: str) -> tuple[str, ...]:
-    """A content asset and everything that is made of it, in the order of the work."""
+    """An asset and everything that is made of it, in the order of the work."""
     return (asset, *_MADE_OF.get(asset, ()))
 
 

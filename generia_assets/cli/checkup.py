@@ -11,6 +11,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import requests
@@ -19,19 +21,22 @@ from pymongo.errors import PyMongoError
 from generia_assets.cli.addresses import Addresses, addresses, database_at, set_dagster_home
 from generia_assets.cli.console import CommandError, own_name
 from generia_assets.cli.content_checked import stand_ins, templates_found
-from generia_assets.cli.dagster_link import daemon_pulses
+from generia_assets.cli.dagster_link import code_server_found, daemon_pulses
 from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
+from generia_assets.cli.models_checked import models_by_date, models_learned
 from generia_assets.cli.words import breaker_line
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import FLEET, HISTORY, KEPT_LETTERS, STATUS
 from generia_assets.durable.intake import held_partitions, kept
 from generia_assets.durable.status import State
 from generia_assets.reading.breakers import breakers_not_closed
+from generia_assets.reading.whole import broken
 from generia_assets.settings import Settings
+from resources import models
 from resources.kafka_client import KafkaUnavailableError
 from resources.kafka_reader import TopicReader
-from resources.models import model_profiles, retired_models, speaks_of
+from resources.models import asked_at, speaks_of
 from resources.mongo import MongoDatabase, MongoUnavailableError, mongo_address
 
 GOOGLE = "https://generativelanguage.googleapis.com"
@@ -40,6 +45,9 @@ LITTLE_SPACE = 1_000_000_000
 TOO_LITTLE_SPACE = 100_000_000
 """Bytes on a disk that is written to."""
 
+
+MOST_NAMED = 5
+"""Worlds of one kind that are named."""
 
 Check = Callable[[Settings, Addresses], Iterator[Finding]]
 
@@ -93,13 +101,8 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
                     breaker_line(breaker).removeprefix(f"{breaker.api} "),
                     "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers",
                 )
+            yield from models_learned(database[FLEET].find_one({"_id": "models"}))
             yield from _intake(database)
-            for gone in retired_models(database[FLEET].find_one({"_id": "models"})):
-                yield note(
-                    f"model {gone.model}",
-                    f"gone (404) since {gone.at:%Y-%m-%d %H:%M} UTC, its successor took over",
-                    f"set GEMINI_MODEL to one that exists; else it is tried again from {gone.until:%Y-%m-%d %H:%M} UTC on",
-                )
             if "expiry" not in database[HISTORY].index_information() and any(worlds.values()):
                 yield note("MongoDB", "indexes are missing", "start the generator once: it makes them")
     except MongoUnavailableError as error:
@@ -107,6 +110,17 @@ def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield wrong("MongoDB", said, advice)
     except PyMongoError as error:
         yield wrong("MongoDB", f"{address}: {type(error).__name__}", "see MongoDB's own log")
+
+
+def _whole(settings: Settings, where: Addresses) -> Iterator[Finding]:
+    with suppress(MongoUnavailableError, PyMongoError), database_at(where.mongodb_uri, settings) as database:  # told by _mongodb
+        found = broken(database)
+        for one in islice(found, MOST_NAMED):
+            yield wrong(f"world {one.world_id}", one.wrong, one.mend)
+        if more := sum(1 for _ in found):
+            yield wrong("worlds", f"{more} more are not what their status says", "mend these, then look again")
+        for world in database[STATUS].find({"unfinished": {"$type": "string"}}, {"message": 1}).limit(MOST_NAMED):
+            yield note(f"world {world['_id']}", str(world["message"]), f"{own_name()} resume {world['_id']}")
 
 
 def _intake(database: MongoDatabase) -> Iterator[Finding]:
@@ -167,7 +181,7 @@ def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:
 
 def _gemini(settings: Settings, where: Addresses) -> Iterator[Finding]:
     del where
-    profile = model_profiles()[settings.gemini_model]
+    profile = asked_at(settings.gemini_model, models.now())
     key, base = settings.gemini_api_key.get_secret_value(), settings.gemini_base_url
     if not key and not base:
         embedded = running(settings.generia_data_dir) is not None
@@ -305,4 +319,17 @@ def _environment(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield ok(".env", "none in this folder: settings have their defaults, or the environment's values")
 
 
-CHECKS: tuple[Check, ...] = (_environment, templates_found, _parts, _mongodb, _kafka, _gemini, stand_ins, _media, _dagster)
+CHECKS: tuple[Check, ...] = (
+    _environment,
+    templates_found,
+    _parts,
+    _mongodb,
+    _whole,
+    _kafka,
+    models_by_date,
+    _gemini,
+    stand_ins,
+    _media,
+    _dagster,
+    code_server_found,
+)

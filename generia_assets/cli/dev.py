@@ -20,10 +20,16 @@ from generia_assets.settings import settings
 from resources.kafka_client import KafkaAddress
 
 Port = Annotated[
-    int, typer.Option("--port", parser=whole(1, 65_535), metavar="NUMBER", help="Port of Dagster's pages on this machine.")
+    int,
+    typer.Option(
+        "--port", parser=whole(0, 65_535), metavar="NUMBER", help="Port of Dagster's pages on this machine; 0: a free one."
+    ),
 ]
 PagesPort = Annotated[
-    int, typer.Option("--pages-port", parser=whole(1, 65_535), metavar="NUMBER", help="Port of the worlds' pages on this machine.")
+    int,
+    typer.Option(
+        "--pages-port", parser=whole(0, 65_535), metavar="NUMBER", help="Port of the worlds' pages on this machine; 0: a free one."
+    ),
 ]
 CHECK_S = 0.5
 

@@ -15,9 +15,9 @@ from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.parsers import choice, dollars, seconds, whole
 from generia_assets.content.documents import Quality
+from generia_assets.durable.order_parameters import worded
 from generia_assets.durable.orders import WORLD_ID_PATTERN
 from generia_assets.settings import Settings
-from generia_assets.tasks.init_world_creation import WorldRequestError, fit_prompt
 
 DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
 ANY = 10**40
@@ -83,8 +83,8 @@ def check_order(settings: Settings, *, users: int, posts: int, prompt: str) -> N
         if value > limit:
             raise CommandError(f"{option} {value}: at most {limit} ({setting})", 2)
     try:
-        fit_prompt(prompt)
-    except WorldRequestError as error:
+        worded(prompt)
+    except ValueError as error:
         raise CommandError(f"--prompt {prompt[:60]!r}: {error}", 2) from None
 
 

@@ -183,6 +183,9 @@ def _show(world: WorldStatus, air: Air, *, json: bool) -> None:
         rows.insert(2, ("waiting", inert.line(f"for {world.waiting_for.api}, begun {since}: {world.waiting_for.reason}", 300)))
     if world.parked is not None:
         rows.append(("parked", f"{world.parked.kind}, {ago(world.parked.since)}"))
+    if world.superseded:
+        counts = ", ".join(f"{kind}: {count}" for kind, count in world.superseded.items())
+        rows.append(("superseded", f"{counts}, on the platform only: {own_name()} show {world.world_id} superseded"))
     rows += [("failed", inert.line(f"{one.type} {one.key}: {one.error}", 200)) for one in world.failures]
     for name, text in rows:
         line = Line(f"  {name:12}", "dim")

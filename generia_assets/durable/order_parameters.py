@@ -16,11 +16,13 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError, WithJsonSchema
 
 from generia_assets.content.documents import Quality
+from generia_assets.content.text import clean
 from generia_assets.durable.item_keys import KEY_PATTERN, complaint
-from generia_assets.tasks.init_world_creation import fit_prompt
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDocument
 
+PROMPT_LIMIT = 4_000
+"""Characters of a user's sentence: several pages; more is a pasted document, which nobody meant as a world."""
 MOST_KEYS = 10_000
 """Items that one order can make again; for more, leave out ``keys``, which means all of them."""
 
@@ -38,9 +40,14 @@ class OrderError(ValueError):
     """An order that cannot be recorded. The message names the field, the value and what to do."""
 
 
-def _fit(prompt: str) -> str:
-    fit_prompt(prompt)
-    return prompt  # as it was sent: the world's first task cleans it
+def worded(prompt: str) -> str:
+    """The user's sentence as it is kept: without control characters. Raises ``ValueError`` that says what to change."""
+    cleaned = clean(prompt)
+    if not any(character.isalpha() for character in cleaned):
+        raise ValueError("has no words; describe the world in a sentence or two")
+    if len(cleaned) > PROMPT_LIMIT:
+        raise ValueError(f"has {len(cleaned):,} characters; shorten it to {PROMPT_LIMIT:,}")
+    return cleaned
 
 
 def _whole(count: object) -> object:
@@ -71,8 +78,8 @@ class WorldParametersOrder(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
-    user_prompt: Annotated[str, AfterValidator(_fit)] = Field(
-        description="the world in a sentence or two, in the user's language; at most 4000 characters"
+    user_prompt: Annotated[str, AfterValidator(worded)] = Field(
+        description="the world in a sentence or two, in the user's language; at least one letter, at most 4000 characters"
     )
     users_count: Count = Field(ge=1, description="characters, exactly so many; the installation has a limit (MAX_USERS)")
     posts_count: Count = Field(ge=0, description="posts, exactly so many; the installation has a limit (MAX_POSTS)")

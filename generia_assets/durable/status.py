@@ -74,6 +74,9 @@ class Park(BaseModel):
     kind: str
     since: datetime
     until: datetime | None = None
+    retries: int = 0
+    """Suspensions in a row in which no task was completed, of those that must not go on for ever; 0 for others."""
+    tasks_completed: int = 0
 
 
 class Owner(BaseModel):
@@ -118,6 +121,10 @@ class WorldStatus(BaseModel):
     waiting_for: Waiting | None = None
     failures: list[Failure] = []
     generation: str | None = None
+    unfinished: str | None = None
+    """Of a completed world: the generation that was to make something of it again, and was left unfinished (fallback.py)."""
+    superseded: dict[str, int] = {}
+    """How much the platform still has of what the world no longer consists of, by kind (publications.py)."""
     owner: Owner = Owner()
     cost_reserved_usd: float = 0.0
     cost_limit_usd: float | None = None
@@ -171,6 +178,7 @@ def new_status(world_id: str, parameters: MongoDocument, *, users: int, posts: i
         "waiting_for": None,
         "failures": [],
         "generation": None,
+        "unfinished": None,
         "owner": {"run_id": None, "epoch": 0, "expires_at": None},
         "in_flight": {},
         "cost_reserved_usd": 0.0,

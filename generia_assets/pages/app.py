@@ -27,6 +27,7 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from generia_assets.known_hosts import KnownHosts
 from generia_assets.pages import pages
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.live import ANSWER_S, LiveFeed, last_number
@@ -38,6 +39,7 @@ from generia_assets.reading.people import NOBODY, people_page, person
 from generia_assets.reading.shelves import Shelves, settled
 from generia_assets.reading.traces import trace
 from generia_assets.reading.worlds import WorldView, world, worlds_page
+from generia_assets.settings import settings
 from resources.media_files import EXTENSIONS
 from resources.mongo import MongoDatabase, connect, connect_async
 from resources.waits import milliseconds_since
@@ -94,8 +96,9 @@ def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) ->
         Route("/health", _bounded(_health)),
         Route("/metrics", _bounded(_metrics)),
     ]
+    middleware = [Middleware(_Headers), Middleware(KnownHosts, allowed=settings().allowed_hosts)]
     errors = {HTTPException: _http_problem, PyMongoError: _outage}
-    return Starlette(routes=routes, middleware=[Middleware(_Headers)], exception_handlers=errors, lifespan=connected)
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=errors, lifespan=connected)
 
 
 class _Headers:

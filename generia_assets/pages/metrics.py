@@ -19,9 +19,11 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from pymongo.errors import PyMongoError
 
+from generia_assets.code_server import starts_runs
 from generia_assets.durable.status import State
 from generia_assets.reading import fleet
 from generia_assets.reading.fleet import RECENT, UNFINISHED
+from generia_assets.settings import settings
 from resources.breaker import BreakerState
 from resources.mongo import MongoDatabase
 
@@ -74,6 +76,10 @@ class _Fleet(Collector):
                 measured.add_metric([name], 1)
                 yield from families
         yield measured
+        if address := settings().code_server:
+            starts = _gauge("code_server_starts_runs", "1 if the code server answers and starts runs, 0 if it is stuck or gone")
+            starts.add_metric([], starts_runs(address, timeout=PART_S))
+            yield starts
 
 
 def _worlds(database: MongoDatabase) -> Iterator[Metric]:

@@ -17,7 +17,7 @@ from generia_assets.durable.status import State
 from generia_assets.reading.breakers import breakers_not_closed
 from generia_assets.tasks.kinds import TaskType
 from resources.breaker import BreakerState
-from resources.models import retired_models
+from resources.model_roster import fleet_notes
 from resources.mongo import MongoDatabase, MongoDocument
 from resources.outside import Api
 from resources.slot_shares import Shares
@@ -171,7 +171,7 @@ def outside(database: MongoDatabase) -> Outside:
         slots=[_slots(name.partition(":")[2], found) for name, found in documents.items() if name.startswith("slots:")],
         breakers={api.value: BreakerState.CLOSED.value for api in Api}
         | {breaker.api: breaker.state.value for breaker in breakers_not_closed(database)},
-        models_gone=len(retired_models(documents.get("models"))),
+        models_gone=len(fleet_notes(documents.get("models")).retired),
     )
 
 

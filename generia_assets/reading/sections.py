@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pymongo import ASCENDING
@@ -39,6 +39,7 @@ class Section(StrEnum):
     TASKS = "tasks"
     HISTORY = "history"
     PUBLICATIONS = "publications"
+    SUPERSEDED = "superseded"
     EVENTS = "events"
     GENERATIONS = "generations"
     STEPS = "steps"
@@ -67,12 +68,16 @@ class Record:
     type_field: str
     order: str
     ids: tuple[str, ...]
+    only: Mapping[str, str] = field(default_factory=dict)
+    """Of the collection these alone."""
 
 
 RECORDS: Mapping[Section, Record] = {
     Section.TASKS: Record(TASKS, "type", "created_at", ("_id", "key")),
     Section.HISTORY: Record(HISTORY, "request_type", "created_at", ("_id", "task_id", "labels.key")),
     Section.PUBLICATIONS: Record(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer")),
+    # What the platform still has although the world no longer consists of it, by the platform's ids (``answer``).
+    Section.SUPERSEDED: Record(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer"), {"status": "superseded"}),
     Section.EVENTS: Record(WORLD_EVENTS, "event.event_type", "seq", ("_id", "event.key", "event.post_id", "event.character_id")),
     Section.GENERATIONS: Record(GENERATIONS, "status", "started_at", ("_id", "runs", "order")),
     # What tasks in the air have got so far (gone when a task is completed), and which documents of an asset are the visible ones.
@@ -92,7 +97,7 @@ def documents(
         found = database[STATUS].find({"_id": world_id})
     elif section in RECORDS:
         record = RECORDS[section]
-        wanted: MongoDocument = {"world_id": world_id}
+        wanted: MongoDocument = {"world_id": world_id, **record.only}
         if of_type and record.type_field:
             wanted[record.type_field] = {"$regex": f"^{re.escape(of_type)}(:|$)"}
         if item:
@@ -114,7 +119,7 @@ def types_of(database: MongoDatabase, world_id: str, section: Section) -> list[s
     record = RECORDS.get(section)
     if record is None or not record.type_field:
         return []
-    found = database[record.collection].distinct(record.type_field, {"world_id": world_id})
+    found = database[record.collection].distinct(record.type_field, {"world_id": world_id, **record.only})
     return sorted({str(name).partition(":")[0] for name in found})
 
 
@@ -122,7 +127,7 @@ def _count(database: MongoDatabase, world_id: str, section: Section) -> int:
     if section is Section.STATUS:
         return database[STATUS].count_documents({"_id": world_id})
     if section in RECORDS:
-        return database[RECORDS[section].collection].count_documents({"world_id": world_id})
+        return database[RECORDS[section].collection].count_documents({"world_id": world_id, **RECORDS[section].only})
     kind = ASSETS[ASSET_OF[section]]
     stored = DocumentStore(database).count(kind.place, world_id)
     if stored is not None:

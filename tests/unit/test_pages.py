@@ -38,7 +38,8 @@ def test_every_language_has_the_same_words() -> None:
         ("Arabic", ("ar", "ar", "rtl")),
         ("Persian", ("en", "fa", "rtl")),
         ("French", ("en", "fr", "ltr")),
-        ("Klingon", ("en", "", "ltr")),
+        ("Klingon", ("en", "tlh", "ltr")),
+        ("Elvish", ("en", "", "ltr")),
         ("", ("en", "", "ltr")),
     ],
 )
