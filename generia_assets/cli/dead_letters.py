@@ -161,7 +161,7 @@ def resend(offset: Place, file: Mended = None, edit: Edit = None, in_json: Json 
     results().print(f"Sent to topic {chosen.kafka_tasks_topic}. {again}")
 
 
-def skip(place: Held) -> None:
+def skip(place: Held, in_json: Json = False) -> None:
     """Leave out a record batch that cannot be read, so that its partition goes on behind it.
 
     Orders in it are not carried out: find out first who sent it. The next look for orders does it, and puts the batch's bytes among
@@ -175,7 +175,10 @@ def skip(place: Held) -> None:
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
         held = let_skip(database, chosen.kafka_tasks_topic, partition, offset)
     if held is None:
-        raise CommandError(f"no partition is held up at {place}; `{own_name()} dead-letters` lists those that are")
+        raise CommandError(f"no partition is held up at {place}; `{own_name()} dead-letters` lists those that are", 2)
+    if in_json:
+        typer.echo(as_json({"origin": held.place, "next_offset": held.next_offset, "skipped": True}))
+        return
     results().print(f"The next look for orders leaves out {held.batch}, and makes a dead letter of its bytes.")
 
 

@@ -154,7 +154,7 @@ def test_a_batch_that_cannot_be_read_holds_up_its_own_partition_until_it_is_left
     assert ticks.offsets()["1"] == 1
     assert "cannot be read" in command.invoke(app, ["dead-letters"]).output
     assert "dead-letters skip 1:1" in " ".join(command.invoke(app, ["doctor"]).output.split())
-    assert command.invoke(app, ["dead-letters", "skip", "1:0"]).exit_code == 1
+    assert command.invoke(app, ["dead-letters", "skip", "1:0"]).exit_code == 2
     left_out = command.invoke(app, ["dead-letters", "skip", "1:1"])
     assert left_out.exit_code == 0, left_out.output
     send_batch(ticks.kafka, 3, something_else)
