@@ -51,8 +51,8 @@ def delete(world: World, keep_platform: KeepPlatform = False, yes: Yes = False, 
     """Delete a world: documents, pictures, pages, partition and runs in Dagster.
 
     Requests and answers, tasks and events go, too. Nothing of it can be had back. A world that is being made is refused: stop it
-    first. What was published goes from the local platform, unless --keep-platform says otherwise. If it is cut off in the middle, the
-    same command finishes it. Messages in Kafka expire by the topics' own retention.
+    first. What was published goes from the local platform, unless --keep-platform says otherwise. If it is cut off in the
+    middle, the same command finishes it. Messages in Kafka expire by the topics' own retention.
 
     \b
     generia delete WORLD
