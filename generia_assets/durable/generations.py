@@ -197,10 +197,12 @@ async def end(
     message: str = "",
     parked: Parked | None = None,
     until: datetime | None = None,
+    counted: Mapping[str, int] | None = None,
 ) -> None:
     """The world's last word in this run, after everything else has been written.
 
     ``state`` IN_PROGRESS with ``parked`` leaves the world resumable; COMPLETED and FAILED are final for those who watch.
+    ``counted``: the numbers of ``status.Park``.
     """
     if generation.finished:
         if state is State.COMPLETED and generation.orders:
@@ -211,7 +213,7 @@ async def end(
         "status": state.value,
         "message": message,
         "resumable": state is not State.COMPLETED,
-        "parked": None if parked is None else {"kind": parked.value, "since": now, "until": until},
+        "parked": None if parked is None else {"kind": parked.value, "since": now, "until": until, **(counted or {})},
     }
     record: MongoDocument = {"$set": {"status": state.value, "updated_at": now, "message": message}}
     orders: list[WriteOperation] = []

@@ -17,7 +17,7 @@ from generia_assets.durable.events import Cancelled
 from generia_assets.durable.fallback import standing
 from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.progress import STAGE_OF
-from generia_assets.durable.status import Parked, Stage, State, WorldStatus
+from generia_assets.durable.status import OURS, HistoryWorldError, Parked, Stage, State, WorldStatus, status_of, world_to_work_on
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
 
@@ -44,6 +44,16 @@ def resume_world(database: MongoDatabase, world_id: str, wishes: Wishes) -> int:
 STOPPED_MESSAGE = "stopped; generia resume goes on where it stopped"
 
 
+HOLD_SECONDS = 60.0
+"""A world that was to be stopped, and was not, makes calls again after this."""
+
+
+def hold_calls(database: MongoDatabase, world_id: str, *, seconds: float = HOLD_SECONDS) -> None:
+    """Let no call of this world begin for so long, whoever makes it: the first step of stopping it. 0: let them begin again."""
+    until = {"$add": ["$$NOW", int(seconds * 1000)]} if seconds else None
+    database[STATUS].update_one({"_id": world_id}, [{"$set": {"no_calls_until": until}}])
+
+
 def note_stop(database: MongoDatabase, world_id: str, *, taken_from: str | None = None) -> bool:
     """Note that a person stopped the world, where no run noted it itself: its order was still waiting, or its run is dead.
 
@@ -56,6 +66,7 @@ def note_stop(database: MongoDatabase, world_id: str, *, taken_from: str | None 
         database,
         {
             "_id": world_id,
+            **OURS,
             "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]},
             "parked.kind": {"$ne": Parked.STOPPED.value},
             "$or": nobodys,
@@ -67,6 +78,7 @@ def note_stop(database: MongoDatabase, world_id: str, *, taken_from: str | None 
             "updated_at": now,
             "owner.run_id": None,
             "owner.expires_at": None,
+            "no_calls_until": None,
         },
         Cancelled(reason="stopped", message=STOPPED_MESSAGE),
     )
@@ -76,7 +88,12 @@ def _resume(database: MongoDatabase, world_id: str, wishes: Wishes, session: Cli
     found = database[STATUS].find_one({"_id": world_id}, session=session)
     if found is None:
         raise ResumeError(f"world {world_id}: nobody ordered it here")
-    world = WorldStatus.model_validate(found)
+    if found.get("refused"):
+        raise ResumeError(f"world {world_id} was never begun, its order was refused ({found['message']}); send it again, mended")
+    try:
+        world = world_to_work_on(found)
+    except HistoryWorldError as error:
+        raise ResumeError(str(error)) from None
     now = datetime.now(UTC)
     if world.owner.run_id is not None and world.owner.expires_at is not None and world.owner.expires_at > now:
         raise ResumeError(
@@ -86,7 +103,7 @@ def _resume(database: MongoDatabase, world_id: str, wishes: Wishes, session: Cli
     given_up = record.get("status") == GIVEN_UP
     # where a rerun was left, while the world is shown as it was before it
     values: MongoDocument = (record.get("left") if world.unfinished else None) or {}
-    left = WorldStatus.model_validate(found | values)
+    left = status_of(found | values)
     retried, stages = _retry(database, left, session) if wishes.retry_failed and not given_up else (set(), set())
     if given_up or (world.status is State.COMPLETED and world.unfinished is None and not retried):
         failed = f"; {world.tasks_failed} of its tasks failed: --retry-failed tries them again" if world.tasks_failed else ""
@@ -97,6 +114,7 @@ def _resume(database: MongoDatabase, world_id: str, wishes: Wishes, session: Cli
         "parked": {"kind": Parked.RESUMED.value, "since": now},
         "message": "",
         "finished_at": None,
+        "no_calls_until": None,
         "updated_at": now,
         "unfinished": None,
     }

@@ -18,7 +18,7 @@ from typing import TypeVar
 from pymongo import AsyncMongoClient
 
 from generia_assets.durable import order_tasks
-from generia_assets.durable.account import WorldAccount, excusable
+from generia_assets.durable.account import CALL_LIMIT, WorldAccount, excusable, most_of_item
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.decisions import Choice, RefusedRunError, RunIdentity, Wanted, choose, goes_on_by_itself
@@ -31,15 +31,20 @@ from generia_assets.durable.progress import StageTracker
 from generia_assets.durable.providers import Providers
 from generia_assets.durable.publications import Publications
 from generia_assets.durable.relay import Relay, Sender
-from generia_assets.durable.status import Parked, State, WorldStatus
+from generia_assets.durable.status import Park, Parked, State, WorldStatus, status_of
 from generia_assets.durable.toolbox import Toolbox
-from resources.mongo import AsyncMongoDatabase, MongoDocument
+from resources.mongo import AsyncMongoDatabase, MongoDatabase, MongoDocument
 from resources.outcomes import LostWorldError
 from resources.stopping import stop
 
 logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
+
+
+MOST_RETRIES = 10
+"""Times in a row that a world is resumed for what may heal. ``OUTAGE_RETRY_SECONDS`` lie between two of them, and the patience
+where calls are waited for: a quarter of an hour for Dagster's storage, three hours for a key that was good and is refused now."""
 
 
 class TooManyTakeoversError(RuntimeError):
@@ -54,6 +59,8 @@ class SessionOptions:
     patience_seconds: float
     task_concurrency: int
     max_takeovers: int
+    budget_spare: float
+    """Share of the limits of calls beyond the computed ones."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ class WorldSession:
         stages: StageTracker,
         relay: Relay,
         heartbeat: asyncio.Task[None],
+        parked_before: Park | None,
     ) -> None:
         self.assignment = assignment
         self.generation = generation
@@ -92,6 +100,7 @@ class WorldSession:
         self._stages = stages
         self._relay = relay
         self._heartbeat = heartbeat
+        self._parked_before = parked_before
         self._ended = False
 
     @property
@@ -138,13 +147,41 @@ class WorldSession:
         )
         self._ended = True
 
+    async def suspended(self, message: str) -> str:
+        """The world waits for what may heal or not: resumed ``MOST_RETRIES`` times in a row without a task completed, it fails.
+
+        Returns the message with what happens next.
+        """
+        status = await _status(self.database, self.assignment.world_id, self.commits.patience)
+        retries, completed = 1, status.tasks_completed
+        if self._parked_before is not None and self._parked_before.tasks_completed == completed:
+            retries += self._parked_before.retries
+        if retries > MOST_RETRIES:
+            message = f"{message}. It was tried again {MOST_RETRIES} times: generia resume {status.world_id} tries once more"
+            await self.failed(message)
+            return message
+        message = f"{message}. It is tried again by itself ({retries} of {MOST_RETRIES})"
+        counted = {"retries": retries, "tasks_completed": completed}
+        await end(
+            self.database,
+            self.commits,
+            self.generation,
+            self._stages,
+            State.IN_PROGRESS,
+            message=message,
+            parked=Parked.OUTAGE,
+            counted=counted,
+        )
+        self._ended = True
+        return message
+
     async def let_go(self, message: str) -> None:
         """The run ends before its work does, and another one is to go on as soon as it can."""
         await self.commits.commit(Change(values={"message": message, "resumable": True}))
         self._ended = True
 
     async def aclose(self) -> None:
-        """Stop the heartbeat, write what is waiting, give the world back. A run that ends without a last word has failed."""
+        """Stop the heartbeat, write what is waiting, give the world back. A run that ends without a last word is tried again."""
         async with AsyncExitStack() as closing:  # each of these is done, whatever the one before it raises
             closing.push_async_callback(self._relay.aclose)
             closing.push_async_callback(leave_world, self.database, self.commits.fence)
@@ -152,9 +189,7 @@ class WorldSession:
             await stop(self._heartbeat)
             if not self._ended:
                 with suppress(LostWorldError):
-                    await self.failed(
-                        "the run ended before the world was finished: its log tells why; a re-execution goes on from here"
-                    )
+                    await self.suspended("the run ended before the world was finished: its log tells why")
 
 
 async def open_session(
@@ -201,7 +236,16 @@ async def open_session(
             )
         excused = status.calls_excused if generation.continued else 0
         planned = sum(work.call_limits.values()) if work else status.api_call_limits_LLM + status.api_call_limits_images - excused
-        account = WorldAccount(database, commits, generation.id, patience=patience, excusable=excusable(planned), excused=excused)
+        limits = work.call_limits if work else {api: getattr(status, name) for api, name in CALL_LIMIT.items()}
+        account = WorldAccount(
+            database,
+            commits,
+            generation.id,
+            patience=patience,
+            excusable=excusable(planned),
+            excused=excused,
+            most_of_item=most_of_item(limits, options.budget_spare),
+        )
         await account.cut_off()
         stages = StageTracker(generation.stages)
         await _count_takeover(database, commits, generation, stages, status, run, options.max_takeovers)
@@ -222,8 +266,11 @@ async def open_session(
         adopted=generation.adopted,
         task_concurrency=options.task_concurrency,
         patience=patience,
+        planned=None if generation.keys else generation.tasks,
     )
-    return WorldSession(database, assignment, generation, status.parameters, commits, journal, stages, relay, heartbeat)
+    return WorldSession(
+        database, assignment, generation, status.parameters, commits, journal, stages, relay, heartbeat, status.parked
+    )
 
 
 async def _chosen(database: AsyncMongoDatabase, assignment: Assignment, patience: float) -> Choice:
@@ -237,6 +284,14 @@ async def _chosen(database: AsyncMongoDatabase, assignment: Assignment, patience
             given_up = order_tasks.given_up(run.order, str(error))
             await patiently(lambda: database[TASKS].bulk_write([given_up]), patience_seconds=patience)
         raise
+
+
+def say_what_it_waits_for(database: MongoDatabase, world_id: str, message: str) -> None:
+    """A run cannot take its world yet: where nobody else works on it, its record says why, and stays as it is."""
+    unfinished = {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}
+    database[STATUS].update_one(
+        {"_id": world_id, "owner.run_id": None, "status": unfinished, "parked": None}, {"$set": {"message": message}}
+    )
 
 
 async def _workload(commits: Commits, assignment: Assignment, status: WorldStatus) -> Workload:
@@ -258,7 +313,7 @@ async def _workload(commits: Commits, assignment: Assignment, status: WorldStatu
 
 async def _status(database: AsyncMongoDatabase, world_id: str, patience: float) -> WorldStatus:
     found = await patiently(lambda: database[STATUS].find_one({"_id": world_id}), patience_seconds=patience)
-    return WorldStatus.model_validate(found)
+    return status_of(found)
 
 
 async def _count_takeover(

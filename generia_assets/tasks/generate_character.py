@@ -15,7 +15,8 @@ from generia_assets.content.documents import (
     WorldDescription,
     WorldRequest,
 )
-from generia_assets.content.drafts import BIO_LIMIT, BothSidesDraft, CharacterAnewDraft, CharacterDraft, in_language
+from generia_assets.content.drafts import BothSidesDraft, CharacterAnewDraft, CharacterDraft, in_language
+from generia_assets.content.fields import BIO_LIMIT
 from generia_assets.content.pictures import UNSEEN_LOOK, UNSEEN_SCENE
 from generia_assets.content.rendering import complaint
 from generia_assets.content.text import cut
@@ -64,7 +65,7 @@ def character_of(
         interests=tuple(draft.interests),
         speaking_style=draft.speaking_style,
         common_topics=tuple(draft.common_topics),
-        avatar_description=draft.avatar_description,
+        avatar_description=draft.avatar_description or UNSEEN_SCENE,
         avatar_style=draft.avatar_style,
         relationships=tuple(
             Relationship(username=other.username, relationship_type=tie.relationship_type, description=tie.description)
@@ -72,7 +73,7 @@ def character_of(
         ),
         secret=draft.secret,
         daily_routine=draft.daily_routine,
-        look=draft.look,
+        look=draft.look or UNSEEN_LOOK,
         posts_count=brief.posts_count,
         character_id=character_id,
         selves=brief.selves,

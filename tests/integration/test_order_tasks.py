@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.order_parameters import OrderError
 from generia_assets.durable.orders import Order, record_order
 from generia_assets.durable.resuming import Wishes, resume_world
 from generia_assets.durable.status import State
@@ -156,3 +157,12 @@ def test_an_order_whose_run_has_no_gemini_is_failed(worlds: Worlds, world_id: st
     assert told(worlds, task_id)[0] == "failed"
     assert "GEMINI_API_KEY is not set" in the_task(worlds, task_id)["error"]
     assert worlds.status(world_id).status is State.COMPLETED
+
+
+def test_an_order_that_can_never_be_a_world_is_not_recorded(worlds: Worlds) -> None:
+    """Whoever records it is told what is wrong with it, and no run is started to fail."""
+    parameters = {"user_prompt": "!?", "users_count": 1, "posts_count": 1}
+    order = Order(str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, str(uuid.uuid4()), parameters)
+    with pytest.raises(OrderError, match="has no words"):
+        record_order(worlds.database, order, max_users=100, max_posts=100)
+    assert worlds.database[TASKS].find_one({"_id": order.task_id}) is None

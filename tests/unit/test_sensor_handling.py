@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable
 
 import dagster as dg
 import pytest
@@ -13,6 +12,7 @@ from pymongo.errors import AutoReconnect
 
 from generia_assets.durable.decisions import TASK_TAG
 from generia_assets.durable.orders import Order, OrderError, PartParameters, RecordedOrder
+from generia_assets.durable.refusals import Refused
 from generia_assets.tasks.kinds import TaskType
 from resources.kafka import Message
 from sensors.dead_letters import CUT_AT_BYTES, LONGEST_REASON, Broken, dead_letter, shortened_dead_letter
@@ -26,8 +26,21 @@ def order_message(offset: int) -> Message:
     return Message("orders", 0, offset, b"key", value)
 
 
-def record(order: Order) -> RecordedOrder:
-    return recorded(task_id=order.task_id, world_id=order.world_id)
+class Recorder:
+    """Records in memory; fails at the given call."""
+
+    def __init__(self, call: int = 0, error: Exception | None = None) -> None:
+        self.refused: list[Refused] = []
+        self._calls, self._failing, self._error = 0, call, error
+
+    def order(self, order: Order) -> RecordedOrder:
+        self._calls += 1
+        if self._error is not None and self._calls == self._failing:
+            raise self._error
+        return recorded(task_id=order.task_id, world_id=order.world_id)
+
+    def refusal(self, refusal: Refused) -> None:
+        self.refused.append(refusal)
 
 
 def recorded(
@@ -43,17 +56,6 @@ def recorded(
     return RecordedOrder(task_id, task_type, world_id, new=True, finished=finished, part=part)
 
 
-def failing_at(call: int, error: Exception) -> Callable[[Order], RecordedOrder]:
-    calls = iter(range(1, 100))
-
-    def recorder(order: Order) -> RecordedOrder:
-        if next(calls) == call:
-            raise error
-        return record(order)
-
-    return recorder
-
-
 def soon() -> float:
     return time.monotonic() + 60
 
@@ -61,7 +63,7 @@ def soon() -> float:
 def test_a_database_that_goes_away_stops_the_tick_where_it_is() -> None:
     """What was recorded before MongoDB went away proceeds; the message it went away at, and the rest, are not done."""
     messages = [order_message(offset) for offset in range(4)]
-    handled = handle(messages, failing_at(3, AutoReconnect("gone")), deadline=soon())
+    handled = handle(messages, Recorder(3, AutoReconnect("gone")), deadline=soon())
     assert (len(handled.orders), handled.done, handled.broken) == (2, messages[:2], [])
     assert "gone" in handled.stopped
     assert "orders[0]@2" in handled.stopped
@@ -70,7 +72,9 @@ def test_a_database_that_goes_away_stops_the_tick_where_it_is() -> None:
 def test_an_order_that_does_not_fit_stops_nobody() -> None:
     """An order that MongoDB refuses is broken, with the reason; the next one is recorded."""
     messages = [order_message(offset) for offset in range(3)]
-    handled = handle(messages, failing_at(2, OrderError("world_id: no such world")), deadline=soon())
+    recorder = Recorder(2, OrderError("world_id: no such world"))
+    handled = handle(messages, recorder, deadline=soon())
+    assert [one.reason for one in recorder.refused] == ["world_id: no such world"]
     assert handled.broken == [Broken(messages[1], "world_id: no such world")]
     assert handled.done == [messages[0], messages[2]]
 
@@ -78,7 +82,7 @@ def test_an_order_that_does_not_fit_stops_nobody() -> None:
 def test_a_tick_ends_in_time() -> None:
     """When the tick's time is over no further message is begun; the first is, or slow reading would stand still for ever."""
     messages = [order_message(0), order_message(1)]
-    handled = handle(messages, record, deadline=time.monotonic() - 1)
+    handled = handle(messages, Recorder(), deadline=time.monotonic() - 1)
     assert handled.done == messages[:1]
     assert "time is over" in handled.stopped
 
