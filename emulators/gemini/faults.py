@@ -30,6 +30,7 @@ FaultName = Literal[
     "rate_limited_header",
     "rate_limited_bare",
     "unauthenticated",
+    "invalid_argument",
     "hang",
     "reset_connection",
     "internal_error",
@@ -111,6 +112,7 @@ class Faults(BaseModel):
     rate_limited_bare: Rate = Field(default=0.0, description="429 without details")
     retry_after: float = Field(default=1.0, ge=0, description="seconds to wait that the 429s above name")
     unauthenticated: Rate = Field(default=0.0, description="401, as a gateway answers whose own credentials ran out")
+    invalid_argument: Rate = Field(default=0.0, description="400 that calls the request itself wrong")
     hang: Rate = Field(default=0.0, description="no answer until the caller gives up")
     hang_limit: float = Field(default=600.0, gt=0, description="seconds after which a hanging call ends as 504 all the same")
     reset_connection: Rate = Field(default=0.0, description="TCP reset after the latency, nothing answered")

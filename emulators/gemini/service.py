@@ -155,9 +155,11 @@ def _said(asked: Asked, faults: Faults, fault: FaultName | None) -> tuple[dict[s
 
 
 def _refuse_by_rate(fault: FaultName | None, faults: Faults, model: Model) -> None:
-    """The 401 and the 429s: refused at once, as at a front door, without the latency of an answer."""
+    """The 400, the 401 and the 429s: refused at once, as at a front door, without the latency of an answer."""
     if fault == "unauthenticated":
         raise errors.unauthenticated()
+    if fault == "invalid_argument":
+        raise errors.bare_invalid_argument()
     if fault == "rate_limited_bare":
         raise errors.exhausted(fault)
     if fault == "no_credit":

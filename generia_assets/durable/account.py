@@ -7,7 +7,13 @@ settled (a death in between) stays counted as spent and is recorded as ``cut_off
 
 A call whose answer was lost (cut off by a death, timed out, reset) has to be made again, and may have been billed all the same.
 It stays counted and raises the limit of calls by one, at most ``excusable`` times in a generation, so that a death or an
-outage with a full set of calls in the air does not use up a small world's spare. The cap in dollars is never raised.
+outage with a full set of calls in the air does not use up a small world's spare. The cap in dollars is never raised. A control
+(resources/poison.py) is made for the world's sake and raises the limit in the same way.
+
+No item eats what the whole world has to spare. A task is planned with one call of each API that it needs; what it asks beyond,
+over all its attempts, comes out of the spare (``BUDGET_SPARE``), of which an item may take half, rounded up. Then it fails
+(``SpareUsedUpError``) and is named, and the world goes on. A world's own tasks may take all of it: without them there is no world.
+When many items have taken the spare together the limit is reached, and the generation is cancelled as ever.
 """
 
 from __future__ import annotations
@@ -17,8 +23,10 @@ import logging
 import time
 import uuid
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import ceil
 from typing import TypeVar
 
 from pymongo import UpdateOne
@@ -30,7 +38,7 @@ from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.events import GoingOn, Waiting
 from generia_assets.durable.patience import patiently
 from resources.mongo import AsyncMongoDatabase, MongoDocument
-from resources.outcomes import BudgetExhaustedError, LostWorldError, PatienceExhaustedError, TransientError
+from resources.outcomes import BudgetExhaustedError, LostWorldError, PatienceExhaustedError, SpareUsedUpError, TransientError
 from resources.outside import CUT_OFF, Api, Call, Settlement, Tokens
 from resources.outside_text import kept, kept_data
 from resources.stopping import heed
@@ -50,6 +58,10 @@ FEWEST_EXCUSED = 25
 UNSENT = "the run stopped before the call was sent"
 SETTLE_WAIT_SECONDS = 0.05
 """How often a call that only other calls' reservations keep from the dollar cap looks again."""
+NOT_HELD = {"$lte": [{"$ifNull": ["$no_calls_until", "$$NOW"]}, "$$NOW"]}
+"""Nobody is stopping the world (resuming.py, ``hold_calls``)."""
+HELD_WAIT_SECONDS = 0.5
+"""How often a call that is held looks again."""
 
 
 class WorldAccount:
@@ -64,8 +76,12 @@ class WorldAccount:
         patience: float,
         excusable: int = MOST_EXCUSED,
         excused: int = 0,
+        most_of_item: Mapping[Api, int] | None = None,
     ) -> None:
-        """``excusable``: how often the generation's limits may be raised, ``excused``: how often they were before."""
+        """``excusable``: how often the generation's limits may be raised, ``excused``: how often they were before.
+
+        ``most_of_item``: answered calls that one item may have (see ``most_of_item``); None: as many as the limits let.
+        """
         self._database = database
         self._commits = commits
         self._generation = generation
@@ -73,6 +89,7 @@ class WorldAccount:
         self._excusable = excusable
         self._excused = excused
         self._waiting_for: Api | None = None
+        self._most_of_item = most_of_item or {}
 
     async def reserve(self, call: Call[ValueT]) -> str:
         """Count the attempt and its worst case before it is made. See ``resources.outside.Account``.
@@ -81,10 +98,16 @@ class WorldAccount:
         owner now, since they may have waited long for their turn.
         """
         attempt_id = uuid.uuid4().hex
+        most = self._most_of_item.get(call.api)
+        if most is not None and (mine := call.item_calls) is not None and not call.is_control and mine.answered[call.api] >= most:
+            raise SpareUsedUpError(
+                f"{most} answers were not enough, and more would take from what the other items of the world need (BUDGET_SPARE); "
+                f"the last one: {mine.last_error or 'ok'}"
+            )
         if call.api in CALLS_MADE:
             await self._count(attempt_id, call)
         else:
-            await self._still_ours()
+            await self._ours_and_free()
         return attempt_id
 
     async def settle(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> None:
@@ -98,12 +121,15 @@ class WorldAccount:
     def _settle(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> None:
         tell_attempt(attempt_id, call, settlement)
         answered = settlement.carried_out and settlement.outcome not in (CUT_OFF, TransientError.outcome)
+        if answered and call.item_calls is not None and not call.is_control:
+            call.item_calls.answered[call.api] += 1
+            call.item_calls.last_error = settlement.error or ""
         increments: dict[str, float] = {}
         if call.api in CALLS_MADE:
             increments = {COST_TOTAL[call.api]: settlement.cost_usd, "cost_reserved_usd": -call.worst_case_usd}
             if not settlement.carried_out:
                 increments[CALLS_MADE[call.api]] = -1
-            elif settlement.outcome in (CUT_OFF, TransientError.outcome):
+            elif not answered or call.is_control:
                 increments |= self._excuse(call.api, 1)
         self._commits.enqueue(
             Change(
@@ -182,7 +208,8 @@ class WorldAccount:
             "created_at": datetime.now(UTC),
         }
         room = {"$or": [{"$eq": [{"$ifNull": ["$cost_limit_usd", None]}, None]}, {"$lte": [committed, "$cost_limit_usd"]}]}
-        free = {f"in_flight.{attempt_id}": {"$exists": False}, "$expr": {"$and": [{"$lt": [f"${made}", f"${limit}"]}, room]}}
+        expression = {"$and": [{"$lt": [f"${made}", f"${limit}"]}, room, NOT_HELD]}
+        free = {f"in_flight.{attempt_id}": {"$exists": False}, "$expr": expression}
         began = time.monotonic()
         while True:
             heed()
@@ -199,6 +226,8 @@ class WorldAccount:
             if owner.get("run_id") != fence.run_id or owner.get("epoch") != fence.epoch:
                 raise LostWorldError(f"run {fence.run_id} lost world {fence.world_id}; it makes no more calls")
             self._refuse_what_cannot_be(call, status)
+            if status.get("no_calls_until") is not None:  # somebody stops the world: the run is ended in a moment
+                await asyncio.sleep(HELD_WAIT_SECONDS)
             if time.monotonic() - began > self._patience:
                 raise PatienceExhaustedError(
                     f"calls in the air fill the limits of world {fence.world_id}, and none has ended for {self._patience:.0f} s "
@@ -224,11 +253,17 @@ class WorldAccount:
                 limit="cost_limit_usd",
             )
 
-    async def _still_ours(self) -> None:
+    async def _ours_and_free(self) -> None:
         fence = self._commits.fence
-        found = await patiently(lambda: self._database[STATUS].find_one(fence.filter, {"_id": 1}), patience_seconds=self._patience)
-        if found is None:
-            raise LostWorldError(f"run {fence.run_id} lost world {fence.world_id}; it publishes nothing more")
+        look = partial(self._database[STATUS].find_one, fence.filter, {"free": NOT_HELD})
+        while True:
+            heed()
+            found = await patiently(look, patience_seconds=self._patience)
+            if found is None:
+                raise LostWorldError(f"run {fence.run_id} lost world {fence.world_id}; it publishes nothing more")
+            if found["free"]:
+                return
+            await asyncio.sleep(HELD_WAIT_SECONDS)
 
     async def _reserved(self, attempt_id: str, call: Call[ValueT], free: MongoDocument, change: MongoDocument) -> bool:
         """One try to reserve. A task that is stopped meanwhile gives back what it has reserved and will not send."""
@@ -278,3 +313,11 @@ class WorldAccount:
 def excusable(limits_of_calls: int) -> int:
     """How many calls without an answer may raise the limits of a generation whose limits, as computed, add up to this."""
     return max(FEWEST_EXCUSED, min(MOST_EXCUSED, limits_of_calls))
+
+
+def most_of_item(limits_of_calls: Mapping[Api, int], spare: float) -> dict[Api, int]:
+    """Answered calls of each API that one item may have: the one it is planned with, and half of the spare that the limits hold.
+
+    ``spare``: share of the computed calls that was added to them.
+    """
+    return {api: 1 + ceil((limit - int(limit / (1 + spare))) / 2) for api, limit in limits_of_calls.items()}

@@ -10,7 +10,10 @@ import json
 import logging
 from functools import partial
 
+from pydantic import BaseModel
+
 from generia_assets.content.prompt import Prompt
+from generia_assets.content.schemas import schema_of
 from generia_assets.durable.account import WorldAccount
 from generia_assets.durable.journal import TaskInHand
 from generia_assets.durable.patience import patiently
@@ -18,17 +21,26 @@ from generia_assets.durable.providers import Providers, labels_of
 from generia_assets.durable.steps import StepLog
 from generia_assets.tasks.tools import DraftT
 from resources.gemini import TextRequest
+from resources.gemini_answers import AnswerT
 from resources.model_roster import ModelReplacedError
 from resources.models import ModelProfile
 from resources.outcomes import InvalidAnswerError, ModelMissingError, ParameterRefusedError
-from resources.outside import Answer, Api, Call
+from resources.outside import CONTROL, Answer, Api, Call
 
 logger = logging.getLogger(__name__)
-
 
 MOST_ROOM = 4
 """A cut answer is asked again with twice the output tokens, up to so many times what its task was given: a task is given what it
 usually needs, with room to spare, and what does not end within four times that does not end."""
+
+
+class _Word(BaseModel):
+    """The answer to a control: whatever it says, the model has answered."""
+
+    word: str
+
+
+_CONTROL = TextRequest("You answer in one word.", ("What is the colour of grass?",), schema_of(_Word), _Word, 256)
 
 
 class TaskWriter:
@@ -40,10 +52,10 @@ class TaskWriter:
         self._providers = providers
         self._account = account
 
-    async def write(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
+    async def write(self, prompt: Prompt, draft: type[DraftT], *, once: bool = False) -> DraftT:
         """Ask for a draft. What is damaged is asked again: with the error, if it was cut with more room, if by chance as it was."""
         most = MOST_ROOM * prompt.max_output_tokens
-        for _ in range(self._providers.max_reasks):
+        for _ in range(0 if once else self._providers.max_reasks):
             try:
                 return await self._once(prompt, draft)
             except InvalidAnswerError as error:
@@ -70,16 +82,16 @@ class TaskWriter:
             room = min(prompt.max_output_tokens, profile.max_output_tokens)
             request = TextRequest(prompt.system, prompt.parts, prompt.schema, draft, room)
             try:
-                return await self._providers.outside.call(self._call(prompt, request, profile), self._account)
+                return await self._providers.outside.call(self._call(prompt.request_type, request, profile), self._account)
             except (ModelMissingError, ParameterRefusedError, ModelReplacedError) as error:
                 logger.info("%s: asked again: %s", prompt.request_type, error)
             finally:
                 await patiently(roster.write_down, patience_seconds=patience)
 
-    def _call(self, prompt: Prompt, request: TextRequest[DraftT], profile: ModelProfile) -> Call[DraftT]:
+    def _call(self, request_type: str, request: TextRequest[AnswerT], profile: ModelProfile) -> Call[AnswerT]:
         roster = self._providers.roster
 
-        async def send() -> Answer[DraftT]:
+        async def send() -> Answer[AnswerT]:
             answer = await self._providers.gemini.ask(request, profile)
             if version := answer.data.get("model"):
                 roster.answered(profile, str(version))
@@ -87,15 +99,15 @@ class TaskWriter:
 
         return Call(
             api=Api.LLM,
-            request_type=prompt.request_type,
+            request_type=request_type,
             task_id=self._task.task_id,
             priority=self._task.priority,
             labels=labels_of(self._task),
             request_data={
                 "model": profile.id,
-                "system": prompt.system,
-                "parts": list(prompt.parts),
-                "schema": json.dumps(prompt.schema, ensure_ascii=False),
+                "system": request.system,
+                "parts": list(request.parts),
+                "schema": json.dumps(request.schema, ensure_ascii=False),
                 "max_output_tokens": request.max_output_tokens,
             },
             send=send,
@@ -104,4 +116,6 @@ class TaskWriter:
             ),
             attempt=partial(roster.attempt, profile),
             timeout_seconds=self._providers.timeouts.llm,
+            control=None if request_type == CONTROL else self._call(CONTROL, _CONTROL, profile),
+            item_calls=self._task.item_calls,
         )
