@@ -24,7 +24,8 @@ from pymongo import ASCENDING, IndexModel, ReplaceOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from resources.mongo import MongoDatabase, MongoDocument, waiting_out
+from resources.mongo import MongoDatabase, MongoDocument, missing_indexes, waiting_out
+from resources.stored import Unreadable, readable, refuse, required
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
 ResultT = TypeVar("ResultT")
@@ -81,7 +82,9 @@ class DocumentStore:
         for place in places:
             if not place.one_per_world:
                 index = IndexModel([("world_id", ASCENDING), ("materialization", ASCENDING), ("key", ASCENDING)])
-                self.database[place.collection].create_indexes([index])
+                collection = self.database[place.collection]
+                if missing := missing_indexes(collection.index_information(), [index]):
+                    collection.create_indexes(missing)
 
     def replace(self, place: Place, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
         """Replace the world's documents by these, visible all at once, or later if they are ``staged``; return how many there are.
@@ -172,11 +175,19 @@ class DocumentStore:
         return self.patiently(lambda: list(self.stream(place, world_id, model, staged=staged)))
 
     def stream(
-        self, place: Place, world_id: str, model: type[DocumentT], *, prefix: str = "", staged: bool = False
+        self,
+        place: Place,
+        world_id: str,
+        model: type[DocumentT],
+        *,
+        prefix: str = "",
+        staged: bool = False,
+        unreadable: Callable[[Unreadable], object] = refuse,
     ) -> Iterator[DocumentT]:
         """The documents of the world whose keys begin with ``prefix``, in order of their keys, one at a time.
 
-        Raises ``NotMaterializedError`` at the first, ``MaterializationReplacedError`` when they were replaced meanwhile.
+        Raises ``NotMaterializedError`` at the first, ``MaterializationReplacedError`` when they were replaced meanwhile, and
+        ``UnreadableRecordError``, unless ``unreadable`` is there to be told.
         """
         pointer = self._pointer(place, world_id, staged=staged)
         if pointer is None:
@@ -185,7 +196,7 @@ class DocumentStore:
             document = pointer.get("document") or self.database[place.collection].find_one({"_id": world_id})
             if document is None:
                 raise NotMaterializedError(f"world {world_id} has no {place.collection}: materialize that asset again")
-            yield model.model_validate({**document, "key": document.get("key", "world")})
+            yield from readable(model, [document], place.collection, unreadable, at=_with_key)
             return
         wanted: MongoDocument = {"world_id": world_id, "materialization": pointer["materialization"]}
         if prefix:
@@ -193,7 +204,7 @@ class DocumentStore:
         seen = 0
         for document in self.database[place.collection].find(wanted, batch_size=BATCH).sort("key", ASCENDING):
             seen += 1
-            yield model.model_validate(document)
+            yield from readable(model, [document], place.collection, unreadable)
         now = self._pointer(place, world_id, staged=staged)
         replaced = now is None or now["materialization"] != pointer["materialization"]
         if replaced or (not prefix and seen != pointer["count"]):
@@ -208,7 +219,7 @@ class DocumentStore:
             wanted = {"_id": f"{world_id}:{pointer['materialization']}:{key}"}
             found = self.patiently(partial(self.database[place.collection].find_one, wanted))
             if found is not None:
-                return model.model_validate(found)
+                return required(model, found, place.collection)
             if self._pointer(place, world_id) == pointer:
                 return None
         return None
@@ -280,6 +291,10 @@ class DocumentStore:
 
 def _staged(world_id: str) -> MongoDocument:
     return {"world_id": world_id, "staged": True}
+
+
+def _with_key(document: MongoDocument) -> MongoDocument:
+    return {**document, "key": document.get("key", "world")}
 
 
 def _batches(documents: Iterable[DocumentT]) -> Iterator[tuple[DocumentT, ...]]:

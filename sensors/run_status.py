@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -24,7 +25,7 @@ from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.decisions import GENERATION_TAG, PRESENT_GENERATION
 from generia_assets.durable.relay import catch_up
 from generia_assets.durable.resuming import note_stop
-from generia_assets.durable.status import Parked, State, WorldStatus
+from generia_assets.durable.status import OURS, Parked, State, WorldStatus, statuses
 from generia_assets.partitions import worlds
 from generia_assets.settings import Settings
 from resources.kafka import KafkaResource
@@ -150,6 +151,7 @@ def abandoned(
     now = datetime.now(UTC)
     silent = now - timedelta(seconds=lease_seconds * SILENCE_LEASES)
     query = {
+        **OURS,
         "_id": {"$nin": list(on_their_way)},
         "$or": [
             {
@@ -172,13 +174,12 @@ def abandoned(
             },
         ],
     }
-    for document in database[STATUS].find(query).limit(MOST):
-        yield WorldStatus.model_validate(document)
+    yield from islice(statuses(database[STATUS].find(query), logger.warning), MOST)  # those that cannot be read hide no others
 
 
 def orphaned(database: MongoDatabase, instance: dg.DagsterInstance) -> Iterator[WorldStatus]:
     """Worlds whose owner Dagster has given up for dead: the code server died, the run's process may live on and hold its lease."""
-    owned = {"status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}}
+    owned = {**OURS, "status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}}
     owners = {one["owner"]["run_id"]: one["_id"] for one in database[STATUS].find(owned, {"owner.run_id": 1})}
     if not owners:
         return
@@ -187,8 +188,8 @@ def orphaned(database: MongoDatabase, instance: dg.DagsterInstance) -> Iterator[
         statuses=[dg.DagsterRunStatus.FAILURE],
         updated_before=datetime.now(UTC) - timedelta(seconds=ORPHAN_GRACE_SECONDS),
     )
-    for run in instance.get_runs(given_up, limit=MOST):
-        yield WorldStatus.model_validate(database[STATUS].find_one({"_id": owners[run.run_id]}))
+    worlds = [owners[run.run_id] for run in instance.get_runs(given_up, limit=MOST)]
+    yield from statuses(database[STATUS].find({"_id": {"$in": worlds}}), logger.warning)
 
 
 def fail_silent_runs(database: MongoDatabase, instance: dg.DagsterInstance) -> None:

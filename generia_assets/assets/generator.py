@@ -36,8 +36,8 @@ from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, STATUS, ensure_indexes
 from generia_assets.durable.fallback import could_not_begin
 from generia_assets.durable.providers import Providers, Timeouts
-from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, open_session
-from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, open_session, say_what_it_waits_for
+from generia_assets.durable.status import State, status_of
 from generia_assets.log_lines import levelled_lines, told_of
 from generia_assets.reading.whole import check_made
 from generia_assets.settings import settings
@@ -45,7 +45,15 @@ from generia_assets.tasks.kinds import TaskType
 from resources.breaker import Breaker, BreakerConfig
 from resources.document_store import DocumentStore
 from resources.kafka import KafkaResource
-from resources.mongo import AsyncMongoDatabase, MongoDatabase, MongoUnavailableError, connect_async, is_outage, waiting_out
+from resources.mongo import (
+    AsyncMongoDatabase,
+    MongoDatabase,
+    MongoForbiddenError,
+    MongoUnavailableError,
+    connect_async,
+    is_outage,
+    waiting_out,
+)
 from resources.mongo_resource import MongoResource
 from resources.outcomes import OutsideError, TransientError
 from resources.outside import Api, Lane, Outside
@@ -122,9 +130,14 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         says ``completed``. A failure or an interruption becomes the world's state and the step's ``dg.Failure``.
         """
         if self._session is None:
-            with self.mongo.connection() as database:
-                ensure_indexes(database, history_ttl_days=self.history_ttl_days)
-                DocumentStore(database).ensure_indexes(kind.place for kind in ASSETS.values())
+            try:
+                with self.mongo.connection() as database:
+                    ensure_indexes(database, history_ttl_days=self.history_ttl_days)
+                    DocumentStore(database).ensure_indexes(kind.place for kind in ASSETS.values())
+            except MongoForbiddenError as error:  # the watchdog orders the world again: the right may be given meanwhile
+                with suppress(MongoForbiddenError), self.mongo.connection() as database:
+                    say_what_it_waits_for(database, assignment.world_id, str(error))
+                raise
         worker = self._worker = Worker(self._running_portal(), lambda: self._opened(context.instance, assignment))
         worker.session = self._session  # taken by an earlier step
         try:
@@ -254,7 +267,7 @@ def _finish(session: WorldSession, database: MongoDatabase) -> dict[str, int]:
     Raises ``NotWholeError``; nothing has changed then.
     """
     world_id, generation, store = session.assignment.world_id, session.generation, DocumentStore(database)
-    world = WorldStatus.model_validate(database[STATUS].find_one({"_id": world_id}))
+    world = status_of(database[STATUS].find_one({"_id": world_id}))
     check_made(database, world, generation.tasks, generation.keys)
     store.publish(world_id, session.commits.fence.epoch)
     return mark_superseded(store, world_id) if generation.before is not None else world.superseded

@@ -7,8 +7,9 @@ not make, and streaming what it made to the io manager. Not here: storing (resou
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TypeVar
 
 from pymongo import ASCENDING
@@ -32,6 +33,7 @@ from generia_assets.durable.status import State
 from generia_assets.tasks.kinds import TaskType
 from resources.document_store import DocumentStore, NotMaterializedError, Place
 from resources.mongo import MongoDatabase, MongoDocument, waiting_out
+from resources.stored import Unreadable, readable, refuse
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
@@ -119,9 +121,18 @@ PAGE = 200
 
 
 def results(
-    database: MongoDatabase, world_id: str, generation: str, kind: AssetKind, *, patience_seconds: float
+    database: MongoDatabase,
+    world_id: str,
+    generation: str,
+    kind: AssetKind,
+    *,
+    patience_seconds: float,
+    unreadable: Callable[[Unreadable], object] = refuse,
 ) -> Iterator[Document]:
-    """The documents this generation's completed tasks made for an asset, in order of their keys, one at a time."""
+    """The documents this generation's completed tasks made for an asset, in order of their keys, one at a time.
+
+    Raises ``UnreadableRecordError``, unless ``unreadable`` is there to be told.
+    """
     query: MongoDocument = {
         "world_id": world_id,
         "generation": generation,
@@ -131,8 +142,9 @@ def results(
     last = ""
     while page := waiting_out(patience_seconds)(_page, database, {**query, "key": {"$gt": last}}):
         for task in page:
-            for result in task["result"]["briefs"] if kind.batched else (task["result"],):
-                yield kind.document.model_validate(result)
+            results = task["result"]["briefs"] if kind.batched else (task["result"],)
+            made = ({"_id": task["_id"], "result": result} for result in results)
+            yield from readable(kind.document, made, TASKS, unreadable, at=itemgetter("result"))
         last = page[-1]["key"]
 
 

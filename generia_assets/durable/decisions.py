@@ -17,7 +17,7 @@ from enum import StrEnum
 from pymongo import DESCENDING
 
 from generia_assets.durable.collections import GENERATIONS, STATUS
-from generia_assets.durable.status import Parked, State, WorldStatus
+from generia_assets.durable.status import Parked, State, WorldStatus, status_of, world_to_work_on
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import AsyncMongoDatabase, MongoDocument
 
@@ -131,7 +131,7 @@ class Choice:
     @property
     def status(self) -> WorldStatus:
         """The status record, read."""
-        return WorldStatus.model_validate(self.document)
+        return status_of(self.document)
 
 
 async def choose(database: AsyncMongoDatabase, world_id: str, run: RunIdentity, wanted: Wanted) -> Choice:
@@ -139,7 +139,7 @@ async def choose(database: AsyncMongoDatabase, world_id: str, run: RunIdentity, 
     found = await database[STATUS].find_one({"_id": world_id})
     if found is None:
         raise LookupError(f"world {world_id} has no status record; it was never ordered")
-    status = WorldStatus.model_validate(found)
+    status = world_to_work_on(found)
     generations = database[GENERATIONS]
     current = await generations.find_one({"_id": status.unfinished or status.generation, "world_id": world_id})
     made = how_far(status, current)

@@ -17,7 +17,7 @@ from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.decisions import GIVEN_UP, Made, how_far
 from generia_assets.durable.events import Failed
 from generia_assets.durable.outbox import change_and_tell
-from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.status import State, world_to_work_on
 from resources.document_store import DocumentStore
 from resources.mongo import MongoDatabase, MongoDocument
 
@@ -94,7 +94,7 @@ def give_up(database: MongoDatabase, world_id: str) -> bool:
 
 def _give_up(database: MongoDatabase, world_id: str, session: ClientSession) -> bool:
     found = database[STATUS].find_one({"_id": world_id}, session=session) or {}
-    status, now = WorldStatus.model_validate(found), datetime.now(UTC)
+    status, now = world_to_work_on(found), datetime.now(UTC)
     if status.owner.run_id is not None and status.owner.expires_at is not None and status.owner.expires_at > now:
         raise GiveUpError(
             f"world {world_id} is being made by run {status.owner.run_id} right now; stop it first: generia stop {world_id}"

@@ -24,9 +24,10 @@ from generia_assets.durable.order_parameters import (
     validated_parameters,
 )
 from generia_assets.durable.outbox import begin_and_tell, change_and_tell
-from generia_assets.durable.status import State, new_status
+from generia_assets.durable.status import HistoryWorldError, State, WorldStatus, new_status, world_to_work_on
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
+from resources.stored import UnreadableRecordError
 
 __all__ = [
     "Order",
@@ -127,20 +128,26 @@ def _differing(offered: WorldParametersOrder | None, stored: WorldParametersOrde
 
 def _ordered_by(database: MongoDatabase, order: Order, parameters: WorldParametersOrder) -> str:
     """The task that ordered the world: this one, which makes its status record, or the one that made it before."""
-    status = _status(database, order.world_id)
+    status = _status(database, order)
     if status is None:
         if _begun(database, order, parameters):
             return order.task_id
-        status = _status(database, order.world_id) or {}
-    return str(status.get("parameters", {}).get("task_id", order.task_id))
+        status = _status(database, order)
+    return order.task_id if status is None else str(status.parameters.get("task_id", order.task_id))
 
 
-def _status(database: MongoDatabase, world_id: str) -> MongoDocument | None:
-    """The world's status record, if it stands for a world and not for a refused message. Raises ``OrderError`` for history."""
-    found = database[STATUS].find_one({"_id": world_id}, {"parameters.task_id": 1, "refused": 1, "generation": 1})
-    if found is not None and "generation" not in found:
-        raise OrderError(f"world_id={world_id}: the former worker made this world; it is history. Use a new world_id")
-    return None if found is None or found.get("refused") else found
+def _status(database: MongoDatabase, order: Order) -> WorldStatus | None:
+    """The world's status record, if it stands for a world and not for a refused message.
+
+    Raises ``OrderError`` for one that no order may work on.
+    """
+    found = database[STATUS].find_one({"_id": order.world_id})
+    if found is None or found.get("refused"):
+        return None
+    try:
+        return world_to_work_on(found)
+    except (HistoryWorldError, UnreadableRecordError) as error:
+        raise OrderError(f"world_id={order.world_id}: {error}") from None
 
 
 def _begun(database: MongoDatabase, order: Order, parameters: WorldParametersOrder) -> bool:
@@ -158,7 +165,7 @@ def _begun(database: MongoDatabase, order: Order, parameters: WorldParametersOrd
 
 
 def _record_part(database: MongoDatabase, order: Order) -> RecordedOrder:
-    if _status(database, order.world_id) is None:
+    if _status(database, order) is None:
         raise OrderError(f"world_id={order.world_id}: no such world; order it first by an init_world_creation task")
     offered = None if order.parameters is None else part_parameters(order.task_type, order.parameters)
     task, new = _task(database, order), False

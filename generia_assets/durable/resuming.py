@@ -17,7 +17,7 @@ from generia_assets.durable.events import Cancelled
 from generia_assets.durable.fallback import standing
 from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.progress import STAGE_OF
-from generia_assets.durable.status import Parked, Stage, State, WorldStatus
+from generia_assets.durable.status import OURS, HistoryWorldError, Parked, Stage, State, WorldStatus, status_of, world_to_work_on
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
 
@@ -66,6 +66,7 @@ def note_stop(database: MongoDatabase, world_id: str, *, taken_from: str | None 
         database,
         {
             "_id": world_id,
+            **OURS,
             "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]},
             "parked.kind": {"$ne": Parked.STOPPED.value},
             "$or": nobodys,
@@ -89,7 +90,10 @@ def _resume(database: MongoDatabase, world_id: str, wishes: Wishes, session: Cli
         raise ResumeError(f"world {world_id}: nobody ordered it here")
     if found.get("refused"):
         raise ResumeError(f"world {world_id} was never begun, its order was refused ({found['message']}); send it again, mended")
-    world = WorldStatus.model_validate(found)
+    try:
+        world = world_to_work_on(found)
+    except HistoryWorldError as error:
+        raise ResumeError(str(error)) from None
     now = datetime.now(UTC)
     if world.owner.run_id is not None and world.owner.expires_at is not None and world.owner.expires_at > now:
         raise ResumeError(
@@ -99,7 +103,7 @@ def _resume(database: MongoDatabase, world_id: str, wishes: Wishes, session: Cli
     given_up = record.get("status") == GIVEN_UP
     # where a rerun was left, while the world is shown as it was before it
     values: MongoDocument = (record.get("left") if world.unfinished else None) or {}
-    left = WorldStatus.model_validate(found | values)
+    left = status_of(found | values)
     retried, stages = _retry(database, left, session) if wishes.retry_failed and not given_up else (set(), set())
     if given_up or (world.status is State.COMPLETED and world.unfinished is None and not retried):
         failed = f"; {world.tasks_failed} of its tasks failed: --retry-failed tries them again" if world.tasks_failed else ""

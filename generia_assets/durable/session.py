@@ -31,9 +31,9 @@ from generia_assets.durable.progress import StageTracker
 from generia_assets.durable.providers import Providers
 from generia_assets.durable.publications import Publications
 from generia_assets.durable.relay import Relay, Sender
-from generia_assets.durable.status import Park, Parked, State, WorldStatus
+from generia_assets.durable.status import Park, Parked, State, WorldStatus, status_of
 from generia_assets.durable.toolbox import Toolbox
-from resources.mongo import AsyncMongoDatabase, MongoDocument
+from resources.mongo import AsyncMongoDatabase, MongoDatabase, MongoDocument
 from resources.outcomes import LostWorldError
 from resources.stopping import stop
 
@@ -286,6 +286,14 @@ async def _chosen(database: AsyncMongoDatabase, assignment: Assignment, patience
         raise
 
 
+def say_what_it_waits_for(database: MongoDatabase, world_id: str, message: str) -> None:
+    """A run cannot take its world yet: where nobody else works on it, its record says why, and stays as it is."""
+    unfinished = {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}
+    database[STATUS].update_one(
+        {"_id": world_id, "owner.run_id": None, "status": unfinished, "parked": None}, {"$set": {"message": message}}
+    )
+
+
 async def _workload(commits: Commits, assignment: Assignment, status: WorldStatus) -> Workload:
     """What there is to do. An order of what is not in the world says so in its task; the world stays as it is.
 
@@ -305,7 +313,7 @@ async def _workload(commits: Commits, assignment: Assignment, status: WorldStatu
 
 async def _status(database: AsyncMongoDatabase, world_id: str, patience: float) -> WorldStatus:
     found = await patiently(lambda: database[STATUS].find_one({"_id": world_id}), patience_seconds=patience)
-    return WorldStatus.model_validate(found)
+    return status_of(found)
 
 
 async def _count_takeover(

@@ -6,6 +6,7 @@ the journal has them so far. Not here: how they look (cli).
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATION
 from generia_assets.durable.status import State
 from resources.document_store import POINTERS, DocumentStore, NotMaterializedError
 from resources.mongo import MongoDatabase, MongoDocument
+
+logger = logging.getLogger(__name__)
 
 PATIENCE_S = 5.0
 """An outage of MongoDB is not waited out by somebody who looks on."""
@@ -152,11 +155,13 @@ def _asset(database: MongoDatabase, world_id: str, asset: str, item: str | None)
     kind = ASSETS[asset]
     prefix = item if item and POST_OR_CHARACTER.fullmatch(item) else ""
     try:
-        for document in DocumentStore(database).stream(kind.place, world_id, kind.document, prefix=prefix):
+        store = DocumentStore(database)
+        for document in store.stream(kind.place, world_id, kind.document, prefix=prefix, unreadable=logger.warning):
             yield from _if_meant(document.model_dump(), item)
     except NotMaterializedError:
         status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
-        for document in results(database, world_id, status.get("generation") or "", kind, patience_seconds=PATIENCE_S):
+        generation = status.get("generation") or ""
+        for document in results(database, world_id, generation, kind, patience_seconds=PATIENCE_S, unreadable=logger.warning):
             yield from _if_meant(document.model_dump(), item)
 
 

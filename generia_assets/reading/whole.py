@@ -17,7 +17,7 @@ from generia_assets.content import draw
 from generia_assets.content.documents import character_key
 from generia_assets.content.shares import BATCH, shares
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.status import State, WorldStatus, statuses
 from generia_assets.reading.sections import ASSET_OF
 from generia_assets.tasks.kinds import TaskType
 from resources.document_store import POINTERS, DocumentStore
@@ -132,10 +132,11 @@ def broken(database: MongoDatabase) -> Iterator[Broken]:
         {"$lookup": {"from": POINTERS, "localField": "_id", "foreignField": "world_id", "as": "pointers"}},
     ]
     for document in database[STATUS].aggregate(pipeline):
-        world, counts = WorldStatus.model_validate(document), {one["_id"]: int(one["count"]) for one in document["pointers"]}
-        found = {name: counts.get(f"{world.world_id}:{kind.place.collection}", 0) for name, kind in ASSETS.items()}
-        if lacking := _lacking(database, world, found):
-            yield Broken(world.world_id, f"is called completed with {', '.join(map(str, lacking))}", mend(world, lacking))
+        counts = {one["_id"]: int(one["count"]) for one in document["pointers"]}
+        for world in statuses([document], unreadable=lambda _: None):  # doctor names those by themselves
+            found = {name: counts.get(f"{world.world_id}:{kind.place.collection}", 0) for name, kind in ASSETS.items()}
+            if lacking := _lacking(database, world, found):
+                yield Broken(world.world_id, f"is called completed with {', '.join(map(str, lacking))}", mend(world, lacking))
     unknown: list[MongoDocument] = [
         {"$group": {"_id": "$world_id"}},
         {"$lookup": {"from": STATUS, "localField": "_id", "foreignField": "_id", "as": "status"}},

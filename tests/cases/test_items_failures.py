@@ -66,7 +66,7 @@ def test_when_the_first_requests_of_a_kind_are_all_rejected_the_world_stops(worl
     assert not made.success
     status = worlds.status(world_id)
     assert status.status is State.FAILED
-    assert "generate_post: all requests of this kind were rejected (3 so far)" in status.message
+    assert "generate_post: all requests of this kind were rejected (" in status.message
     assert status.message in made.failure
     assert worlds.database[HISTORY].count_documents({"world_id": world_id, "request_type": "post"}) <= 20
     faults(worlds, invalid_argument=0.0)

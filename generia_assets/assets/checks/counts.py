@@ -9,7 +9,7 @@ from generia_assets.assets.checks.finding import Check, Finding, World, again_by
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.content.documents import Post, PostImage
 from generia_assets.durable.collections import PUBLICATIONS, STATUS
-from generia_assets.durable.status import Failure, WorldStatus
+from generia_assets.durable.status import Failure, status_of
 from generia_assets.reading.whole import mend, missing
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDocument
@@ -26,8 +26,8 @@ def _exact(asset: str, world: World) -> dg.AssetCheckResult:
     """Exactly as many documents as were ordered; what failed for good is named, wherever on the way it did."""
     ordered = world.request.users_count if asset == "characters" else world.request.posts_count
     found = world.count(asset)
-    document = world.database[STATUS].find_one({"_id": world.id}, {"failures": 1}) or {}
-    failed = [failure for failure in map(Failure.model_validate, document.get("failures", [])) if failure.type in _WAY_TO[asset]]
+    status = status_of(world.database[STATUS].find_one({"_id": world.id}))
+    failed = [failure for failure in status.failures if failure.type in _WAY_TO[asset]]
     twice = _twice(world, asset, "post_id") if asset == "post_images" else []
     says = [f"{found} of {ordered}"]
     if twice:
@@ -103,7 +103,7 @@ def _answered(world: World, wanted: Mapping[str, str], found: Finding) -> None:
 
 
 def _whole(world: World) -> dg.AssetCheckResult:
-    status = WorldStatus.model_validate(world.database[STATUS].find_one({"_id": world.id}))
+    status = status_of(world.database[STATUS].find_one({"_id": world.id}))
     lacking = missing(world.database, status)
     counts = {one.asset: f"{one.found} of {one.needed}" for one in lacking}
     if not lacking:
@@ -114,7 +114,7 @@ def _whole(world: World) -> dg.AssetCheckResult:
 
 def _within_budget(world: World) -> dg.AssetCheckResult:
     """Calls against their limits in this generation, dollars against the world's cap over all of them."""
-    status = WorldStatus.model_validate(world.database[STATUS].find_one({"_id": world.id}))
+    status = status_of(world.database[STATUS].find_one({"_id": world.id}))
     made_and_limit = {
         "LLM calls": (status.api_calls_made_LLM, status.api_call_limits_LLM),
         "image calls": (status.api_calls_made_images, status.api_call_limits_images),
