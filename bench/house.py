@@ -10,7 +10,6 @@ import json
 import os
 import random
 import shutil
-import socket
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ import dagster as dg
 from kafka import KafkaProducer
 
 from emulators.gemini.client import EmulatorControl
+from generia_assets.cli.ports import accepts_connections, free_port
 from generia_assets.cli.processes import Child, spawn, start
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import WorldStatus
@@ -89,7 +89,7 @@ class House:
         shutil.copy(ROOT / "docker" / "dagster.yaml", home / "dagster.yaml")
         with self.instance():
             pass  # makes the tables before two processes would at once
-        self.env.setdefault("CODE_SERVER_PORT", str(_free_port()))
+        self.env.setdefault("CODE_SERVER_PORT", str(free_port()))
         location = f"{{host: 127.0.0.1, port: {self.env['CODE_SERVER_PORT']}, location_name: generia}}"
         (self.folder / "workspace.yaml").write_text(f"load_from:\n  - grpc_server: {location}\n")
         self.start_code_server()
@@ -99,7 +99,7 @@ class House:
         """The code server, on the port it had before; return when it answers."""
         port = int(self.env["CODE_SERVER_PORT"])
         child = self.parts["code server"] = self.spawn_code_server()
-        child.wait_until(lambda: _listening(port) or None, 60)
+        child.wait_until(lambda: accepts_connections(port) or None, 60)
 
     def spawn_code_server(self) -> Child:
         """A code server on that port; return at once."""
@@ -118,10 +118,10 @@ class House:
 
     def start_pages(self) -> str:
         """The worlds' pages, as `generia view` serves them; return their address when they answer."""
-        port = _free_port()
+        port = free_port()
         argv = [str(Path(sys.executable).with_name("generia")), "view", "--port", str(port)]
         child = self.parts["pages"] = self._spawn("pages", argv)
-        child.wait_until(lambda: _listening(port) or None, 60)
+        child.wait_until(lambda: accepts_connections(port) or None, 60)
         return f"http://127.0.0.1:{port}"
 
     def forget(self, name: str) -> None:
@@ -197,14 +197,3 @@ def wait_for(what: str, probe: Callable[[], FoundT | None], *, seconds: float, e
 def in_process_settings(env: dict[str, str]) -> None:
     """Make these the settings of this process, for a harness that runs worlds itself; call it before the definitions load."""
     os.environ.update(env)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

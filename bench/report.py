@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
+from generia_assets.cli.interrupts import restore_interrupts
+
 PIPED_WIDTH = 132
 """Columns of a table that no terminal shows."""
 
@@ -25,6 +27,8 @@ class Options:
     quick: bool
     seed: int
     json: bool
+    tries: int | None = None
+    """How often of each kind, for a harness of tries; None: as many as it thinks right."""
 
 
 @dataclass
@@ -42,12 +46,14 @@ def run(name: str, description: str, harness: Callable[[Options, Console], Repor
     """Run the harness as a command and exit: 0 if everything was as it must be, else 1. With ``--json`` the last line of standard
     output is ``{"ok": bool, …figures}``, and everything else goes to standard error.
     """
+    restore_interrupts()
     parser = argparse.ArgumentParser(prog=f"python -m bench.{name}", description=description)
     parser.add_argument("--quick", action="store_true", help="a small version, under 50 s, as make test runs it")
     parser.add_argument("--seed", type=int, default=1, help="the faults come from it; the same seed, the same faults")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+    parser.add_argument("--tries", type=int, metavar="N", help="tries of each kind, where the harness makes tries")
     arguments = parser.parse_args()
-    options = Options(quick=arguments.quick, seed=arguments.seed, json=arguments.json)
+    options = Options(quick=arguments.quick, seed=arguments.seed, json=arguments.json, tries=arguments.tries)
     shown_on = sys.stderr if options.json else sys.stdout
     console = Console(file=shown_on, width=None if shown_on.isatty() else PIPED_WIDTH)
     report = harness(options, console)

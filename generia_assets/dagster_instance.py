@@ -1,33 +1,61 @@
-"""What Dagster's instance is given of ours: a run launcher that can tell whether a run's process still lives.
+"""What Dagster's instance is given of ours: how a run is ended, and how it is known whether a run's process still lives.
 
-Here: ``WatchedRunLauncher`` for dagster.yaml. The default launcher has no health check, so a run whose code server died with it
-would stay STARTED for ever. This one asks the code server; the daemon's run monitoring fails what is dead, and a retry
-continues the world's generation. When Dagster is wrong and the process lives, the fence stops it (generia_assets/durable).
+Here: ``WatchedRunLauncher`` for dagster.yaml, and ``ended_by_dagster``, the run's side of it. Dagster's default launcher ends a run
+through the code server, which waits for the run's process under the lock that every start needs: a process that is frozen or
+just killed then holds up all worlds. Here nobody waits: terminating writes ``CANCELING`` into Dagster's storage, and the run, which
+reads its own status twice a second, interrupts itself. So does a run that Dagster has given up while it lived on.
+
+The default launcher has no health check either, so that a run whose code server died with it would stay STARTED for ever. This
+one asks the code server which runs it has; the daemon's run monitoring fails what is dead, and a retry continues the generation.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import signal
+import threading
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from dagster import DagsterRun
-from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
-from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
-from dagster_shared.serdes import deserialize_value
+from dagster._core.storage.tags import MAX_RETRIES_TAG
+
+from generia_assets.code_server import ask
+
+logger = logging.getLogger(__name__)
 
 UNREACHABLE_CHECKS = 30
 """Checks in a row (``run_monitoring.poll_interval_seconds`` apart: a minute) that a code server may be silent.
 
 While it is, no retry could be started, and Dagster forgets a retry that it cannot start. When it is back its answer is definite.
 """
-CHECK_TIMEOUT_SECONDS = 5
+CHECK_TIMEOUT_SECONDS = 5.0
+LOOK_SECONDS = 0.5
+"""How often a run reads its own status: a termination is noticed so soon."""
+OVER = (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE)
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
-    """Starts runs in the code server, as the default does, and knows which of them live."""
+    """Starts runs in the code server, as the default does; ends them without it, and knows which of them live."""
 
     _silent: defaultdict[str, int]
+
+    def terminate(self, run_id: str) -> bool:
+        """Note that the run is to end, and return at once; the run interrupts itself. False if it has ended already.
+
+        What cannot (a frozen process) is taken for cancelled after ``run_monitoring.cancel_timeout_seconds``.
+        """
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return False
+        # Where its process is dead already, Dagster will call it failed, and would repeat what a person wants to end.
+        self._instance.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
+        self._instance.report_run_canceling(run)
+        return True
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -41,17 +69,47 @@ class WatchedRunLauncher(DefaultRunLauncher):
         client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]  # Dagster's own
         if client is None:
             return CheckRunHealthResult(WorkerStatus.UNKNOWN, "the run has finished, or was never started")
+        address = f"unix:{client.socket}" if client.socket else f"{client.host}:{client.port}"
         try:
-            answer = deserialize_value(
-                client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=CHECK_TIMEOUT_SECONDS),
-                CanCancelExecutionResult,
-            )
-        except DagsterUserCodeUnreachableError:
+            runs = ask(address, timeout=CHECK_TIMEOUT_SECONDS)
+        except ConnectionError:
             self._silent[run.run_id] += 1
             if self._silent[run.run_id] < UNREACHABLE_CHECKS:
                 return CheckRunHealthResult(WorkerStatus.RUNNING, "the code server does not answer at the moment")
             return CheckRunHealthResult(WorkerStatus.FAILED, "the code server that ran it is gone")
         self._silent.pop(run.run_id, None)
-        if answer.can_cancel:
+        if run.run_id.encode() in runs:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, "the code server has no process for it")
+
+
+def was_terminated(instance: DagsterInstance, run: DagsterRun) -> bool:
+    """Whether somebody terminated this run. Dagster calls it failed where its process was dead, or had not begun, by then."""
+    if run.status is DagsterRunStatus.FAILURE:
+        return bool(instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_CANCELING))
+    return run.status in (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
+
+
+@contextmanager
+def ended_by_dagster(instance: DagsterInstance, run_id: str) -> Iterator[None]:
+    """Within this block the process gets SIGINT, once, as soon as Dagster has the run terminated or given up."""
+    left = threading.Event()
+    watch = threading.Thread(target=_interrupt_when_over, args=(instance, run_id, left), name="run-status", daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        left.set()
+        watch.join()
+
+
+def _interrupt_when_over(instance: DagsterInstance, run_id: str, left: threading.Event) -> None:
+    while not left.wait(LOOK_SECONDS):
+        try:
+            run = instance.get_run_by_id(run_id)
+        except Exception as error:  # noqa: BLE001  whatever Dagster's storage raises while it is locked or away: the next look asks again
+            logger.warning("Dagster's storage does not say how run %s stands: %s", run_id, type(error).__name__)
+            continue
+        if run is not None and run.status in OVER:
+            os.kill(os.getpid(), signal.SIGINT)
+            return

@@ -18,7 +18,7 @@ from generia_assets.assets.world_description import world_description
 from generia_assets.assets.world_request import world_request
 from generia_assets.content.check import require_good_content
 from generia_assets.settings import Settings, settings
-from generia_assets.warm_start import install_lines, install_warm_start
+from generia_assets.warm_start import extend_code_server
 from resources.kafka import KafkaResource
 from resources.mongo_io_manager import MongoIOManager
 from resources.mongo_resource import MongoResource
@@ -112,5 +112,4 @@ def build_defs(settings: Settings, *, resource_overrides: Mapping[str, object] |
 
 require_good_content()  # a broken template stops the code location, and not a world that is half paid for
 defs = build_defs(settings())
-install_warm_start()
-install_lines()
+extend_code_server()

@@ -1,21 +1,38 @@
-"""What the code server does beside Dagster's own: it starts runs warm, and its lines (the sensors') have our form and level.
+"""What the code server does beside Dagster's own: it starts runs warm, says when a start does not return, and logs in our form.
 
-Warm starts: runs begin in a process which has already imported everything (1.3 s sooner, a third of the memory).
+Warm starts: runs begin in a process which has already imported everything (1.3 s sooner, a third of the memory). Dagster's code
+server starts every run by ``spawn``, hard-coded. Here the server is given a ``forkserver`` context instead, preloaded with the
+definitions, and that is imported when the server begins to serve, so that the first run finds it ready.
 
-Dagster's code server starts every run by ``spawn``, hard-coded. Here the server is given a ``forkserver`` context instead,
-preloaded with the definitions, and that is imported when the server begins to serve, so that the first run finds it ready. If
-Dagster changes the places this hooks into, runs are cold again, and nothing else happens.
+Starts that do not return (the new process was frozen before it could answer, the forkserver stands still) hold a thread of the
+server each, for ever. The server then says in gRPC's health protocol that it does not serve, and is replaced (code_server.py).
+
+*Reload definitions* on Dagster's pages means nothing to such a server by itself. Here it ends once no run is at work in it, and
+whoever runs it (code_server.py, `generia dev`) starts another, which reads code, prompts and data anew; unless those have mistakes.
+
+If Dagster changes the three places this hooks into, runs are cold again, such starts are not told, and nothing is reloaded.
 """
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import forkserver
 
+import grpc
+from dagster._grpc.__generated__ import dagster_api_pb2
 from dagster._grpc.server import DagsterApiServer, DagsterGrpcServer
+from grpc_health.v1 import health, health_pb2
 
+from generia_assets.code_server import SERVICE
+from generia_assets.content.check import require_good_content
+from generia_assets.content.mistakes import ContentError
 from generia_assets.log_lines import levelled_lines
 from generia_assets.settings import settings
 
@@ -23,44 +40,85 @@ logger = logging.getLogger(__name__)
 
 PRELOADED = ["generia_assets.definitions", "google.genai", "resources.gemini", "dagster._grpc.impl"]
 """What a run needs: imported once. None of it starts a thread or opens a connection when imported."""
+LOOK_SECONDS = 1.0
 
 
-def install_warm_start() -> None:
-    """Let code servers of this process start runs by ``forkserver``. ``GENERIA_COLD_START=1`` leaves Dagster as it is."""
-    if settings().generia_cold_start or not sys.platform.startswith("linux"):
-        return
+class Starts:
+    """The starts of runs that have not returned yet."""
+
+    def __init__(self) -> None:
+        self._began: dict[int, float] = {}  # by thread
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """A start, for as long as it takes."""
+        self._began[threading.get_ident()] = time.monotonic()
+        try:
+            yield
+        finally:
+            self._began.pop(threading.get_ident(), None)
+
+    def overdue(self, seconds: float) -> bool:
+        """Whether one of them has taken longer than this."""
+        return any(time.monotonic() - began > seconds for began in list(self._began.values()))
+
+
+def extend_code_server() -> None:
+    """Let code servers of this process do all of that. ``GENERIA_COLD_START=1`` leaves it to Dagster how a run is started."""
     start_run = getattr(DagsterApiServer, "StartRun", None)
     serve = getattr(DagsterGrpcServer, "serve", None)
     if start_run is None or serve is None:
-        logger.warning("Dagster starts runs in another way now; they start cold")
+        logger.warning("Dagster's code server starts runs in another way now; they start cold")
         return
-    if getattr(start_run, "warm", False):
+    if getattr(start_run, "extended", False):
         return
+    warm = sys.platform.startswith("linux") and not settings().generia_cold_start
+    starts = Starts()
 
-    def warm_start_run(self: DagsterApiServer, request: object, context: object) -> object:
-        if self._mp_ctx.get_start_method() == "spawn":
+    def extended_start_run(self: DagsterApiServer, request: object, context: object) -> object:
+        if warm and self._mp_ctx.get_start_method() == "spawn":
             self._mp_ctx = multiprocessing.get_context("forkserver")  # type: ignore[assignment]  # of the same interface
-        return start_run(self, request, context)
+        with starts.one():
+            return start_run(self, request, context)
 
-    def warm_serve(self: DagsterGrpcServer) -> object:
-        forkserver.ensure_running()  # returns at once; the imports go on in the new process
-        return serve(self)
-
-    warm_start_run.warm = True  # type: ignore[attr-defined]  # marks the hook, so that it is installed once
-    forkserver.set_forkserver_preload(PRELOADED)
-    DagsterApiServer.StartRun = warm_start_run  # type: ignore[method-assign,assignment]
-    DagsterGrpcServer.serve = warm_serve  # type: ignore[method-assign]
-
-
-def install_lines() -> None:
-    """Let code servers of this process log by LOG_LEVEL for as long as they serve (log_lines.py)."""
-    serve = getattr(DagsterGrpcServer, "serve", None)
-    if serve is None or getattr(serve, "levelled", False):
-        return
-
-    def levelled_serve(self: DagsterGrpcServer) -> object:
+    def extended_serve(self: DagsterGrpcServer) -> object:
+        if warm:
+            forkserver.ensure_running()  # returns at once; the imports go on in the new process
+        servicer = getattr(self, "_health_servicer", None)
+        if isinstance(servicer, health.HealthServicer):
+            threading.Thread(target=_tell_overdue, args=(starts, servicer), name="overdue-starts", daemon=True).start()
         with levelled_lines():
             return serve(self)
 
-    levelled_serve.levelled = True  # type: ignore[attr-defined]  # marks the hook, so that it is installed once
-    DagsterGrpcServer.serve = levelled_serve  # type: ignore[method-assign]
+    def extended_reload(self: DagsterApiServer, request: object, context: grpc.ServicerContext) -> object:
+        try:
+            require_good_content()
+        except ContentError as error:  # another server would not begin with it
+            logger.error("nothing is read anew: %s", error)  # noqa: TRY400  the message says it all
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        threading.Thread(target=_end_when_idle, args=(self,), name="reload", daemon=True).start()
+        return dagster_api_pb2.ReloadCodeReply()
+
+    extended_start_run.extended = True  # type: ignore[attr-defined]  # marks the hook, so that it is installed once
+    forkserver.set_forkserver_preload(PRELOADED)
+    DagsterApiServer.StartRun = extended_start_run  # type: ignore[method-assign,assignment]
+    DagsterApiServer.ReloadCode = extended_reload  # type: ignore[method-assign,assignment]
+    DagsterGrpcServer.serve = extended_serve  # type: ignore[method-assign]
+
+
+def _end_when_idle(server: DagsterApiServer) -> None:
+    logger.info("definitions are read anew by another code server, as soon as no run is at work in this one")
+    while server._executions:
+        time.sleep(LOOK_SECONDS)
+    os._exit(0)
+
+
+def _tell_overdue(starts: Starts, servicer: health.HealthServicer) -> None:
+    told = False
+    while True:
+        time.sleep(LOOK_SECONDS)
+        if (overdue := starts.overdue(settings().code_server_stuck_seconds)) is not told:
+            told = overdue
+            state = health_pb2.HealthCheckResponse.NOT_SERVING if overdue else health_pb2.HealthCheckResponse.SERVING
+            servicer.set(SERVICE, state)
+            logger.warning("a start of a run does not return" if overdue else "all starts of runs have returned")

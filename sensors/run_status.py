@@ -8,8 +8,10 @@ Not here: what is ordered of a finished world (lost_orders.py).
 """
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -18,16 +20,18 @@ from pymongo.errors import PyMongoError
 
 from generia_assets.assets import run_tags
 from generia_assets.assets.materialized import ASSETS
+from generia_assets.dagster_instance import was_terminated
 from generia_assets.durable.collections import GENERATIONS, STATUS
-from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION
+from generia_assets.durable.decisions import GENERATION_TAG, PRESENT_GENERATION
 from generia_assets.durable.relay import catch_up
 from generia_assets.durable.resuming import note_stop
-from generia_assets.durable.status import Parked, State, WorldStatus
+from generia_assets.durable.status import OURS, Parked, State, WorldStatus, statuses
 from generia_assets.partitions import worlds
 from generia_assets.settings import Settings
 from resources.kafka import KafkaResource
 from resources.mongo import MongoDatabase, MongoUnavailableError
 from resources.mongo_resource import MongoResource
+from sensors.dead_letters import send_kept
 from sensors.lost_orders import asked_again
 
 if TYPE_CHECKING:
@@ -42,7 +46,10 @@ ACTIVE = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-INTERVAL_SECONDS = 10
+INTERVAL_SECONDS = 4
+"""With Dagster's grid of five seconds: every time."""
+SECOND_LOOK_SECONDS = 2.0
+"""A lease that is over is looked at again after this: where MongoDB was away itself, heartbeats come back within it."""
 SILENCE_LEASES = 2.0
 """Leases of silence before the watchdog steps in: Dagster's own retry is faster and goes first."""
 ORDER_GRACE_SECONDS = 60.0
@@ -70,9 +77,10 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
     def watchdog(
         context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: KafkaResource
     ) -> dg.SensorResult | dg.SkipReason:
-        on_their_way = worlds_with_runs(context.instance)
         try:
             with mongo.connection() as database:
+                fail_silent_runs(database, context.instance)
+                on_their_way = worlds_with_runs(context.instance)
                 found = {
                     world.world_id: world
                     for world in (
@@ -82,9 +90,11 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
                 }
                 assets = {world_id: assets_of(database, world) for world_id, world in found.items()}
                 last_runs = [(world, _last_run(context.instance, world_id)) for world_id, world in found.items()]
-                for world in (world for world, last in last_runs if was_stopped(world, last)):
-                    note_stop(database, world.world_id)
-                again = [(world, last) for world, last in last_runs if is_due(world, last, datetime.now(UTC))]
+                stopped = [world.world_id for world, last in last_runs if was_stopped(context.instance, world, last)]
+                for world_id in stopped:
+                    note_stop(database, world_id)
+                now = datetime.now(UTC)
+                again = [(world, last) for world, last in last_runs if world.world_id not in stopped and is_due(world, last, now)]
                 parts = list(asked_again(database, context.instance, on_their_way))
                 if not again and not parts:  # worlds first: Kafka may keep this tick waiting
                     told = _caught_up(context, database, kafka, settings)
@@ -106,14 +116,23 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
 
 
 def _caught_up(context: dg.SensorEvaluationContext, database: MongoDatabase, kafka: KafkaResource, settings: Settings) -> str:
-    """Send the live events of worlds that no run works on; returns what is to be said about it. Kafka may be away."""
+    """Send the live events of worlds that no run works on, and dead letters that wait; returns what is to be said about it.
+
+    Kafka may be away.
+    """
     silence = settings.world_lease_seconds * SILENCE_LEASES
     try:
         sent = catch_up(database, kafka.progress, silence_seconds=silence, seconds=CATCH_UP_SECONDS)
+        told = f"; {sent} live events were caught up" if sent else ""
     except (ConnectionError, PyMongoError) as error:
         context.log.warning(f"live events wait in the outbox: {error}")
-        return "; live events wait in the outbox"
-    return f"; {sent} live events were caught up" if sent else ""
+        told = "; live events wait in the outbox"
+    try:
+        letters = send_kept(database, kafka, CATCH_UP_SECONDS)
+    except (ConnectionError, PyMongoError) as error:
+        context.log.warning(f"dead letters wait in MongoDB: {error}")
+        return told + "; dead letters wait in MongoDB"
+    return told + (f"; {letters} dead letters that had waited were sent" if letters else "")
 
 
 def worlds_with_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -132,6 +151,7 @@ def abandoned(
     now = datetime.now(UTC)
     silent = now - timedelta(seconds=lease_seconds * SILENCE_LEASES)
     query = {
+        **OURS,
         "_id": {"$nin": list(on_their_way)},
         "$or": [
             {
@@ -154,13 +174,12 @@ def abandoned(
             },
         ],
     }
-    for document in database[STATUS].find(query).limit(MOST):
-        yield WorldStatus.model_validate(document)
+    yield from islice(statuses(database[STATUS].find(query), logger.warning), MOST)  # those that cannot be read hide no others
 
 
 def orphaned(database: MongoDatabase, instance: dg.DagsterInstance) -> Iterator[WorldStatus]:
     """Worlds whose owner Dagster has given up for dead: the code server died, the run's process may live on and hold its lease."""
-    owned = {"status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}}
+    owned = {**OURS, "status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}}
     owners = {one["owner"]["run_id"]: one["_id"] for one in database[STATUS].find(owned, {"owner.run_id": 1})}
     if not owners:
         return
@@ -169,27 +188,53 @@ def orphaned(database: MongoDatabase, instance: dg.DagsterInstance) -> Iterator[
         statuses=[dg.DagsterRunStatus.FAILURE],
         updated_before=datetime.now(UTC) - timedelta(seconds=ORPHAN_GRACE_SECONDS),
     )
-    for run in instance.get_runs(given_up, limit=MOST):
-        yield WorldStatus.model_validate(database[STATUS].find_one({"_id": owners[run.run_id]}))
+    worlds = [owners[run.run_id] for run in instance.get_runs(given_up, limit=MOST)]
+    yield from statuses(database[STATUS].find({"_id": {"$in": worlds}}), logger.warning)
+
+
+def fail_silent_runs(database: MongoDatabase, instance: dg.DagsterInstance) -> None:
+    """Tell Dagster that runs are over whose lease is: a process that stands still keeps its world from nobody.
+
+    Dagster then repeats them within seconds, as it does those whose process died. Should the process wake up, it has lost its
+    world, and stops itself.
+    """
+    if silent := _silent_owners(database):
+        at_work = instance.get_runs(dg.RunsFilter(run_ids=list(silent), statuses=[dg.DagsterRunStatus.STARTED]), limit=MOST)
+        if at_work:
+            time.sleep(SECOND_LOOK_SECONDS)
+            again = _silent_owners(database)
+            for run in at_work:
+                if again.get(run.run_id) == silent[run.run_id]:
+                    logger.warning("run %s has lost its world: it has not renewed its lease", run.run_id)
+                    instance.report_run_failed(run, "The run's process stands still: its lease is over, and another run goes on.")
+
+
+def _silent_owners(database: MongoDatabase) -> dict[str, datetime]:
+    """Runs that own a world and have let its lease run out, with when it did."""
+    over = {"$lt": ["$owner.expires_at", "$$NOW"]}
+    owned = {"status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}, "$expr": over}
+    return {one["owner"]["run_id"]: one["owner"]["expires_at"] for one in database[STATUS].find(owned, {"owner": 1})}
 
 
 def is_due(world: WorldStatus, last: dg.RunRecord | None, now: datetime) -> bool:
     """Whether to order the world now: no run of it is on its way, and none has just failed before it could begin."""
     if last is None:
         return True
-    if last.dagster_run.status in ACTIVE or was_stopped(world, last):
+    if last.dagster_run.status in ACTIVE:
         return False
     futile = last.start_time is not None and last.start_time > world.updated_at.timestamp()  # it never changed anything
     return not futile or now.timestamp() - (last.end_time or 0.0) > FUTILE_RETRY_SECONDS
 
 
-def was_stopped(world: WorldStatus, last: dg.RunRecord | None) -> bool:
-    """Whether somebody terminated the world's run: Dagster calls one that ends without being asked to a failure.
-
-    Such a run may not have been able to say so: it was still queued, or its process was dead.
-    """
-    resumed = world.parked is not None and world.parked.kind == Parked.RESUMED.value
-    return last is not None and last.dagster_run.status is dg.DagsterRunStatus.CANCELED and not resumed
+def was_stopped(instance: dg.DagsterInstance, world: WorldStatus, last: dg.RunRecord | None) -> bool:
+    """Whether somebody terminated the world's run, which could not say so: it was still queued, or its process was dead."""
+    if (
+        last is None
+        or last.dagster_run.status in ACTIVE
+        or (world.parked is not None and world.parked.kind == Parked.RESUMED.value)
+    ):
+        return False
+    return was_terminated(instance, last.dagster_run)
 
 
 def assets_of(database: MongoDatabase, world: WorldStatus) -> tuple[str, ...]:
@@ -211,7 +256,7 @@ def order_again(world: WorldStatus, last: dg.RunRecord | None, assets: Sequence[
         asset_selection=[dg.AssetKey(name) for name in assets] or None,
         tags={
             GENERATION_TAG: world.generation or PRESENT_GENERATION,
-            **run_tags.of_run(world.world_id, origin, ordered_by),
+            **run_tags.of_run(origin, ordered_by),
             **run_tags.named(world.name),
         },
     )

@@ -16,9 +16,13 @@ import requests
 from pymongo import MongoClient
 
 from emulators import apache_kafka as apache
+from generia_assets.cli.interrupts import restore_interrupts
 from generia_assets.cli.processes import start
 
 BROKER_TOPICS = "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1"
+
+
+restore_interrupts()  # `nohup make test &` has them ignored, and every process that is started here would ignore them too
 
 
 def python_module(name: str, *arguments: str | Path) -> list[str | Path]:
@@ -28,9 +32,13 @@ def python_module(name: str, *arguments: str | Path) -> list[str | Path]:
 
 @pytest.fixture(scope="session")
 def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URI of a real mongod, a replica set of one; every test takes a database of its own (``mongo_database_name``)."""
+    """The URI of a real mongod, a replica set of one; every test takes a database of its own (``mongo_database_name``).
+
+    Its own test commands are on, by which it can be made to refuse a command (``configureFailPoint``).
+    """
     home = tmp_path_factory.mktemp("mongod")
-    with start("mongod", python_module("emulators.mongod", "--dbpath", home / "data"), log_path=home / "server.log") as server:
+    command = python_module("emulators.mongod", "--dbpath", home / "data", "--set-parameter", "enableTestCommands=1")
+    with start("mongod", command, log_path=home / "server.log") as server:
         yield server.ready_value
 
 

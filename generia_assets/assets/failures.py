@@ -15,12 +15,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.assets.worker import Worker
 from generia_assets.content.mistakes import ContentError
+from generia_assets.durable.decisions import RefusedRunError
 from generia_assets.durable.journal import TaskFailedError
 from generia_assets.durable.orders import OrderError
 from generia_assets.durable.ownership import WorldTakenError
 from generia_assets.durable.resuming import STOPPED_MESSAGE
 from generia_assets.durable.session import TooManyTakeoversError
 from generia_assets.durable.status import Parked
+from generia_assets.reading.whole import NotWholeError
 from generia_assets.tasks.kinds import UnfitTaskError
 from resources.mongo import MongoUnavailableError, is_outage
 from resources.outcomes import BudgetExhaustedError, FatalCallError, LostWorldError, PatienceExhaustedError
@@ -34,6 +36,8 @@ _SPEAKS_FOR_ITSELF = (
     TooManyTakeoversError,
     OrderError,
     LookupError,
+    RefusedRunError,
+    NotWholeError,
     ContentError,
 )
 """Errors whose message tells a person what happened and what to do; others are bugs and keep their traceback."""

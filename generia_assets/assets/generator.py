@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
+from functools import partial
 from importlib import import_module
 from typing import TypeVar
 
@@ -25,20 +26,34 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.assets.failures import is_of_dagsters_storage, settle_failure
 from generia_assets.assets.materialized import ASSETS
+from generia_assets.assets.superseded import mark_superseded
 from generia_assets.assets.worker import Worker
 from generia_assets.content.check import require_good_content
 from generia_assets.content.mistakes import ContentError
+from generia_assets.dagster_instance import ended_by_dagster
 from generia_assets.durable import trust
 from generia_assets.durable.board import Board
-from generia_assets.durable.collections import FLEET, ensure_indexes
+from generia_assets.durable.collections import FLEET, STATUS, ensure_indexes
+from generia_assets.durable.fallback import could_not_begin
 from generia_assets.durable.providers import Providers, Timeouts
-from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, could_not_begin, open_session
+from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, open_session, say_what_it_waits_for
+from generia_assets.durable.status import State, status_of
 from generia_assets.log_lines import levelled_lines, told_of
+from generia_assets.reading.whole import check_made
 from generia_assets.settings import settings
+from generia_assets.tasks.kinds import TaskType
 from resources.breaker import Breaker, BreakerConfig
 from resources.document_store import DocumentStore
 from resources.kafka import KafkaResource
-from resources.mongo import AsyncMongoDatabase, MongoDatabase, connect_async, waiting_out
+from resources.mongo import (
+    AsyncMongoDatabase,
+    MongoDatabase,
+    MongoForbiddenError,
+    MongoUnavailableError,
+    connect_async,
+    is_outage,
+    waiting_out,
+)
 from resources.mongo_resource import MongoResource
 from resources.outcomes import OutsideError, TransientError
 from resources.outside import Api, Lane, Outside
@@ -86,7 +101,8 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         gc.freeze()  # what is imported stays; collecting around it costs a tenth of a world's CPU
         run = context.run
         about = {"world": run.tags.get(PARTITION_NAME_TAG, ""), "run": run.run_id} if run else {}
-        with levelled_lines(), told_of(**about), start_blocking_portal("asyncio") as portal:
+        ended = ended_by_dagster(context.instance, run.run_id) if run and context.instance else nullcontext()
+        with levelled_lines(), told_of(**about), start_blocking_portal("asyncio") as portal, ended:
             self._portal = portal
             try:
                 yield self
@@ -114,20 +130,38 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         says ``completed``. A failure or an interruption becomes the world's state and the step's ``dg.Failure``.
         """
         if self._session is None:
-            with self.mongo.connection() as database:
-                ensure_indexes(database, history_ttl_days=self.history_ttl_days)
-                DocumentStore(database).ensure_indexes(kind.place for kind in ASSETS.values())
+            try:
+                with self.mongo.connection() as database:
+                    ensure_indexes(database, history_ttl_days=self.history_ttl_days)
+                    DocumentStore(database).ensure_indexes(kind.place for kind in ASSETS.values())
+            except MongoForbiddenError as error:  # the watchdog orders the world again: the right may be given meanwhile
+                with suppress(MongoForbiddenError), self.mongo.connection() as database:
+                    say_what_it_waits_for(database, assignment.world_id, str(error))
+                raise
         worker = self._worker = Worker(self._running_portal(), lambda: self._opened(context.instance, assignment))
         worker.session = self._session  # taken by an earlier step
         try:
             yield worker
             if last:
-                worker.say(lambda session: session.completed())
+                superseded = self.read(partial(_finish, worker.taken))
+                worker.say(lambda session: session.completed(superseded))
         except GeneratorExit:  # Dagster could not store an output: the session says so when the run ends
             raise
         except BaseException as error:
-            settle_failure(worker, error, stopped_by_person=is_being_stopped(context.instance, context.run.run_id))
+            try:
+                settle_failure(worker, error, stopped_by_person=is_being_stopped(context.instance, context.run.run_id))
+            finally:
+                self.still_there(context, assignment.wanted.makes)
             raise
+
+    def still_there(self, context: dg.AssetExecutionContext, makes: Iterable[TaskType]) -> None:
+        """Tell Dagster that a completed world has what this run did not replace: else its partition would be called failed."""
+        with suppress(PyMongoError, MongoUnavailableError), self.mongo.connection() as database:
+            if database[STATUS].count_documents({"_id": context.partition_key, "status": State.COMPLETED.value}):
+                for name in (kind.name for kind in ASSETS.values() if kind.task_type in makes):
+                    said = "What the world had before stays; this run has made nothing of it."
+                    unchanged = {"unchanged": dg.MetadataValue.bool(True)}
+                    context.log_event(dg.AssetMaterialization(name, said, unchanged, context.partition_key))
 
     def read(self, question: Callable[[MongoDatabase], ResultT]) -> ResultT:
         """The answer to a question that can be asked again. Once the world is taken an outage is waited out, as on the loop."""
@@ -154,10 +188,11 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             try:
                 require_good_content()  # the files may have been edited since this process's parent looked at them
                 providers = await self._providers(database, assignment.run.run_id, stack)
-            except TransientError:
-                raise  # the watchdog orders the world again
-            except (OutsideError, ContentError) as error:
-                await to_thread.run_sync(self._could_not_begin, assignment, str(error))
+            except Exception as error:
+                if not isinstance(error, TransientError) and not is_outage(error):  # of those the watchdog orders the world again
+                    ours = isinstance(error, (OutsideError, ContentError))
+                    said = str(error) if ours else f"{type(error).__name__}: {error}"
+                    await to_thread.run_sync(self._could_not_begin, assignment, said)
                 raise
             self._session = await open_session(
                 client,
@@ -176,6 +211,8 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             )
             stack.push_async_callback(self._session.aclose)
             self._closing = stack.pop_all()
+            if not self._session.generation.continued or self._session.generation.finished:
+                await to_thread.run_sync(self.read, lambda database: DocumentStore(database).forget_staged(assignment.world_id))
         return self._session
 
     async def _providers(self, database: AsyncMongoDatabase, run_id: str, stack: AsyncExitStack) -> Providers:
@@ -221,7 +258,19 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
 
     def _could_not_begin(self, assignment: Assignment, message: str) -> None:
         with self.mongo.connection() as database:
-            could_not_begin(database, assignment.world_id, message, assignment.order_task)
+            could_not_begin(database, assignment.world_id, message, assignment.run.order)
+
+
+def _finish(session: WorldSession, database: MongoDatabase) -> dict[str, int]:
+    """Make what the generation has made visible, if it is whole; what the platform has too much of, by kind.
+
+    Raises ``NotWholeError``; nothing has changed then.
+    """
+    world_id, generation, store = session.assignment.world_id, session.generation, DocumentStore(database)
+    world = status_of(database[STATUS].find_one({"_id": world_id}))
+    check_made(database, world, generation.tasks, generation.keys)
+    store.publish(world_id, session.commits.fence.epoch)
+    return mark_superseded(store, world_id) if generation.before is not None else world.superseded
 
 
 def is_being_stopped(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -14,23 +14,23 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from generia_assets.cli.home import running
+from generia_assets.cli.home import ENV_FILE, running
 from generia_assets.settings import Settings
 from resources.kafka_client import KafkaAddress
 from resources.mongo import MongoDatabase, check_mongo, connect
 
-ENV_FILE = Path(".env")
 ANSWER_S = 1.0
 """A server that does not answer a command within this is away: whoever typed it waits about two seconds in all."""
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the generator's world is. ``dagster_home`` None: neither set nor running here."""
+    """Where the generator's world is. ``dagster_home`` None, ``code_server`` '': neither set nor running here."""
 
     mongodb_uri: str
     kafka: KafkaAddress
     dagster_home: Path | None
+    code_server: str = ""
 
 
 def is_set(settings: Settings, field: str) -> bool:
@@ -49,6 +49,7 @@ def addresses(settings: Settings) -> Addresses:
     dagster_home = set_dagster_home()
     mongodb_uri = settings.mongodb_uri.get_secret_value()
     kafka = KafkaAddress(settings.kafka_bootstrap_servers, settings.kafka_api_version, connect_s=ANSWER_S)
+    code_server = settings.code_server
     parts = running(settings.generia_data_dir)
     if parts is not None:
         if not is_set(settings, "mongodb_uri"):
@@ -56,7 +57,8 @@ def addresses(settings: Settings) -> Addresses:
         if not is_set(settings, "kafka_bootstrap_servers"):
             kafka = KafkaAddress(parts.kafka_bootstrap_servers, parts.kafka_api_version, connect_s=ANSWER_S)
         dagster_home = dagster_home or Path(parts.dagster_home)
-    return Addresses(mongodb_uri, kafka, dagster_home)
+        code_server = code_server or parts.code_server
+    return Addresses(mongodb_uri, kafka, dagster_home, code_server)
 
 
 @contextmanager

@@ -9,38 +9,31 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import requests
-from pymongo.errors import PyMongoError
 
-from generia_assets.cli.addresses import Addresses, addresses, database_at, set_dagster_home
+from generia_assets.cli.addresses import Addresses, addresses, set_dagster_home
 from generia_assets.cli.console import CommandError, own_name
 from generia_assets.cli.content_checked import stand_ins, templates_found
-from generia_assets.cli.dagster_link import daemon_pulses
+from generia_assets.cli.dagster_link import code_server_found, daemon_pulses
 from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
-from generia_assets.cli.models_checked import models_by_date, models_learned
-from generia_assets.cli.words import breaker_line
+from generia_assets.cli.models_checked import models_by_date
+from generia_assets.cli.mongodb_checked import mongodb_found, worlds_found
 from generia_assets.content.text import plural
-from generia_assets.durable.collections import FLEET, HISTORY, STATUS
-from generia_assets.durable.status import State
-from generia_assets.reading.breakers import breakers_not_closed
 from generia_assets.settings import Settings
 from resources import models
 from resources.kafka_client import KafkaUnavailableError
 from resources.kafka_reader import TopicReader
 from resources.models import asked_at, speaks_of
-from resources.mongo import MongoUnavailableError, mongo_address
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 TIMEOUT_S = 5.0
 LITTLE_SPACE = 1_000_000_000
 TOO_LITTLE_SPACE = 100_000_000
 """Bytes on a disk that is written to."""
-
 
 Check = Callable[[Settings, Addresses], Iterator[Finding]]
 
@@ -60,48 +53,6 @@ def _parts(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield ok("generator here", f"none runs from {folder}; addresses are those that are set")
     else:
         yield ok("generator here", f"`generia {parts.command}`, process {parts.pid}, in {folder}")
-
-
-def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
-    address = mongo_address(where.mongodb_uri)
-    try:
-        with database_at(where.mongodb_uri, settings) as database:
-            began = time.monotonic()
-            hello = database.client.admin.command("hello")
-            milliseconds = 1000 * (time.monotonic() - began)
-            version = database.client.server_info()["version"]
-            name = f"replica set {hello['setName']}" if "setName" in hello else "sharded"
-            yield ok("MongoDB", f"{address}: {version}, {name}, answers in {milliseconds:.0f} ms")
-            worlds = {state: database[STATUS].count_documents({"status": state.value}) for state in State}
-            told = ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in worlds.items() if count)
-            yield ok("worlds", told or "none yet")
-            parked = {"status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked": {"$ne": None}}
-            if waiting := database[STATUS].count_documents(parked):
-                yield note(
-                    "parked worlds",
-                    f"{waiting} wait to be resumed, or for an outage to end",
-                    f"{own_name()} list --state parked, then {own_name()} resume WORLD",
-                )
-            for shares in database[FLEET].find({"ceiling": {"$ne": None, "$exists": True}}, {"ceiling": 1, "limit": 1}):
-                yield note(
-                    "pace",
-                    f"{shares['_id']}: {int(shares['ceiling'])} of {shares['limit']} at once, lowered after a 429",
-                    "it rises by itself with success; a larger quota of the API lets it rise further",
-                )
-            for breaker in breakers_not_closed(database):
-                yield note(
-                    f"breaker {breaker.api}",
-                    breaker_line(breaker).removeprefix(f"{breaker.api} "),
-                    "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers",
-                )
-            yield from models_learned(database[FLEET].find_one({"_id": "models"}))
-            if "expiry" not in database[HISTORY].index_information() and any(worlds.values()):
-                yield note("MongoDB", "indexes are missing", "start the generator once: it makes them")
-    except MongoUnavailableError as error:
-        said, _, advice = str(error).partition(". ")
-        yield wrong("MongoDB", said, advice)
-    except PyMongoError as error:
-        yield wrong("MongoDB", f"{address}: {type(error).__name__}", "see MongoDB's own log")
 
 
 def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:
@@ -287,11 +238,13 @@ CHECKS: tuple[Check, ...] = (
     _environment,
     templates_found,
     _parts,
-    _mongodb,
+    mongodb_found,
+    worlds_found,
     _kafka,
     models_by_date,
     _gemini,
     stand_ins,
     _media,
     _dagster,
+    code_server_found,
 )

@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from generia_assets.cli.console import CommandError
+from generia_assets.cli.addresses import Addresses
+from generia_assets.cli.console import CommandError, own_name
+from generia_assets.cli.findings import Finding, ok, wrong
+from generia_assets.code_server import ask
+from generia_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, DagsterRun
 
 WORLD_TAG = "dagster/partition"
 
@@ -84,25 +88,132 @@ def daemon_pulses(home: Path) -> list[DaemonPulse]:
     return pulses
 
 
-def end_runs(home: Path, world_id: str) -> int:
-    """Ask every unfinished run of the world to end; queued ones are taken out of the queue. Returns how many there were."""
-    from dagster import DagsterRunStatus, RunsFilter
+def code_server_found(_settings: Settings, where: Addresses) -> Iterator[Finding]:
+    """What `generia doctor` says of the code server; nothing where its address is not known."""
+    if not where.code_server:
+        return
+    try:
+        ask(where.code_server)
+    except ConnectionError as error:
+        yield wrong(
+            "code server",
+            str(error),
+            "no run starts meanwhile; `generia dev` and the containers replace it within a minute or two, else restart it",
+        )
+    else:
+        yield ok("code server", f"{where.code_server} answers, and starts runs")
 
-    active = [
-        DagsterRunStatus.QUEUED,
-        DagsterRunStatus.NOT_STARTED,
-        DagsterRunStatus.STARTING,
-        DagsterRunStatus.STARTED,
-        DagsterRunStatus.CANCELING,
-    ]
+
+class WorldRuns:
+    """A world's runs that are not over."""
+
+    def __init__(self, instance: DagsterInstance, world_id: str) -> None:
+        self._instance = instance
+        self._world_id = world_id
+
+    def active(self) -> list[DagsterRun]:
+        """Those that wait or are at work, being ended or not."""
+        from dagster import DagsterRunStatus, RunsFilter
+
+        active = [
+            DagsterRunStatus.QUEUED,
+            DagsterRunStatus.NOT_STARTED,
+            DagsterRunStatus.STARTING,
+            DagsterRunStatus.STARTED,
+            DagsterRunStatus.CANCELING,
+        ]
+        return list(self._instance.get_runs(RunsFilter(statuses=active, tags={WORLD_TAG: self._world_id})))
+
+    def end(self) -> int:
+        """Ask each to end; queued ones are taken out of the queue. Returns how many there were to be asked."""
+        from dagster import DagsterRunStatus
+
+        asked = [run for run in self.active() if run.status is not DagsterRunStatus.CANCELING]
+        for run in asked:
+            self._instance.run_coordinator.cancel_run(run.run_id)
+        return len(asked)
+
+    def give_up(self) -> None:
+        """Have those that were asked to end and did not taken for cancelled; their world must have been taken from them before."""
+        for run in self.active():
+            self._instance.report_run_canceled(run, "The run did not end when it was told to: its process stands still.")
+
+    def failure(self) -> str | None:
+        """What the world's newest run says that failed; None while one is active, or has not failed."""
+        from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
+
+        newest = self._instance.get_runs(RunsFilter(tags={WORLD_TAG: self._world_id}), limit=1)
+        if not newest or newest[0].status is not DagsterRunStatus.FAILURE:
+            return None
+        of_type = {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE}
+        for entry in self._instance.all_logs(newest[0].run_id, of_type=of_type):
+            error = getattr(entry.get_dagster_event().event_specific_data, "error", None)
+            if error is not None:
+                return str((error.cause or error).message).strip()
+        return "no reason was recorded"
+
+    def knows(self, run_id: str | None) -> bool:
+        """Whether this is the instance that the run belongs to, over or not."""
+        return run_id is not None and self._instance.has_run(run_id)
+
+
+@contextmanager
+def world_runs(home: Path, world_id: str) -> Iterator[WorldRuns]:
+    """The world's runs on this instance."""
     with instance_at(home) as instance:
-        runs = instance.get_runs(RunsFilter(statuses=active, tags={WORLD_TAG: world_id}))
-        for run in runs:
-            instance.run_coordinator.cancel_run(run.run_id)
+        yield WorldRuns(instance, world_id)
+
+
+PARTITIONS = "worlds"
+"""The name of the partition definition (generia_assets/partitions.py, which needs Dagster)."""
+
+
+def refuse_active(instance: DagsterInstance, world_id: str) -> None:
+    """Raise ``CommandError`` while a run of the world is on its way."""
+    from dagster import RunsFilter
+
+    for run in instance.get_runs(RunsFilter(tags={WORLD_TAG: world_id})):
+        if not run.is_finished:
+            raise CommandError(
+                f"world {world_id}: run {run.run_id} is {run.status.value}; stop it first: {own_name()} stop {world_id}"
+            )
+
+
+def forget(instance: DagsterInstance, world_id: str) -> int:
+    """Take the world out of Dagster: its runs with their events, checks and logs, then its partition. Returns how many runs.
+
+    It may be called again, and then takes what is left.
+    """
+    from dagster import RunsFilter
+
+    runs = instance.get_runs(RunsFilter(tags={WORLD_TAG: world_id}))
+    for run in runs:
+        _forget_run(instance, run.run_id)
+    instance.delete_dynamic_partition(PARTITIONS, world_id)
+    instance.wipe_asset_cached_status(instance.all_asset_keys())  # it lists partitions
     return len(runs)
 
 
-def knows_run(home: Path, run_id: str | None) -> bool:
-    """Whether this is the instance that the run belongs to, over or not."""
-    with instance_at(home) as instance:
-        return run_id is not None and instance.has_run(run_id)
+def _forget_run(instance: DagsterInstance, run_id: str) -> None:
+    """Delete a run, and what Dagster's own ``delete_run`` leaves behind: logs, checks, the copy of an asset's newest event.
+
+    In SQLite also the run's tags and its empty file.
+    """
+    import sqlalchemy as db
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable
+    from dagster._core.storage.runs.schema import RunTagsTable
+
+    events: Any = instance.event_log_storage
+    runs: Any = instance.run_storage
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    with events.index_connection() as connection:
+        connection.execute(db.delete(AssetCheckExecutionsTable).where(AssetCheckExecutionsTable.c.run_id == run_id))
+        newest = db.update(AssetKeyTable).where(AssetKeyTable.c.last_run_id == run_id)
+        connection.execute(newest.values(last_materialization=None, last_run_id=None))  # Dagster looks for it among the events then
+    with runs.connect() as connection:
+        connection.execute(db.delete(RunTagsTable).where(RunTagsTable.c.run_id == run_id))
+    instance.event_log_storage.delete_events(run_id)
+    if hasattr(events, "path_for_shard"):
+        for file in Path(events.path_for_shard(run_id)).parent.glob(f"{run_id}.db*"):
+            file.unlink()
+    instance.run_storage.delete_run(run_id)  # last: by the run everything else is found again

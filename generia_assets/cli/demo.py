@@ -16,7 +16,8 @@ from rich.console import Console
 
 from generia_assets.cli import inert
 from generia_assets.cli.addresses import database_at
-from generia_assets.cli.console import own_name, remarks, results, short
+from generia_assets.cli.console import CommandError, own_name, remarks, results, short
+from generia_assets.cli.dagster_link import world_runs
 from generia_assets.cli.displays import display_on
 from generia_assets.cli.follow import Watching
 from generia_assets.cli.home import Home, claim
@@ -50,6 +51,8 @@ from resources.mongo import MongoDatabase
 Keep = Annotated[bool, typer.Option("--keep", help="Leave everything running afterwards, to look around, until Ctrl-C.")]
 
 END_OF_RUN_S = 15.0
+FIRST_LOOK_S, LOOK_S = 10.0, 5.0
+"""When a world that has not begun is looked for in Dagster (a second of importing), and how often then."""
 LAST_EVENT_S = 0.2
 """Between a run's giving back of its world and Dagster's record of its success."""
 
@@ -117,8 +120,9 @@ def _make_world(
             hand_over(order, producer, settings.kafka_tasks_topic)
             display.began("ordered", order.parameters.user_prompt)
             watching = Watching(settings, log=wishes.log, pace=parts.pace)
+            beginning = _Beginning(database, parts, order.world_id)
             status = watch_world(
-                database, order.world_id, display, watching, wishes.images, data_dir=home.root, check=parts.parts.check
+                database, order.world_id, display, watching, wishes.images, data_dir=home.root, check=beginning.check
             )
         gallery = _gallery(database, home, order.world_id) if status.status is State.COMPLETED else None
         result = world_result(database, status, sent, gallery=None if gallery is None else str(gallery))
@@ -132,6 +136,33 @@ def _make_world(
             remarks().print(f"World {order.world_id} {status.status.value}: {reason}\nLogs: {short(home.logs)}")
         _let_the_run_end(database, order.world_id)
     return result
+
+
+class _Beginning:
+    """Looks whether all parts run, and whether the world's run failed before it could begin: then nobody would ever say so."""
+
+    def __init__(self, database: MongoDatabase, parts: PartList, world_id: str) -> None:
+        self._database = database
+        self._parts = parts
+        self._world_id = world_id
+        self._next_look = time.monotonic() + FIRST_LOOK_S
+        self._failed: str | None = None
+        self._begun = False
+
+    def check(self) -> None:
+        """Raise ``ChildFailedError`` for a part that ended, ``CommandError`` for a run that failed and is not repeated."""
+        self._parts.parts.check()
+        if self._begun or time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + LOOK_S
+        status = world_status(self._database, self._world_id)
+        self._begun = status is not None and status.owner.epoch > 0
+        if self._begun:
+            return
+        with world_runs(self._parts.dagster_home, self._world_id) as runs:
+            before, self._failed = self._failed, runs.failure()
+        if self._failed is not None and before is not None:  # Dagster has had the time to repeat it
+            raise CommandError(f"World {self._world_id} cannot be made, its run failed: {inert.block(self._failed)}")
 
 
 def _gallery(database: MongoDatabase, home: Home, world_id: str) -> Path | None:

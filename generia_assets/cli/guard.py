@@ -15,10 +15,12 @@ import typer
 
 from generia_assets.cli import inert
 from generia_assets.cli.console import CommandError
-from generia_assets.cli.interrupts import EXIT_STATUS
+from generia_assets.cli.interrupts import EXIT_STATUS, restore_interrupts
 
 Options = ParamSpec("Options")
 
+STARTERS = ("demo", "dev")
+"""Commands that start a generator, in the folder that they are called in."""
 EXIT_STATUSES = "Exit status: 0 done, 1 failed, 2 bad input or a wrong setting, 130 stopped by Ctrl-C."
 """Ends every help text."""
 
@@ -30,7 +32,10 @@ def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
     def run(*args: Options.args, **kwargs: Options.kwargs) -> None:
         # Not handed down: bytecode lets every process that is started here begin a second or two sooner.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        restore_interrupts()
         try:
+            if command.__name__ not in STARTERS:
+                _use_folder_of_running()
             _with_lines(command, *args, **kwargs)
         except CommandError as error:
             _end(str(error), error.exit_code)
@@ -45,6 +50,12 @@ def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
             _end(*said)
 
     return run
+
+
+def _use_folder_of_running() -> None:
+    from generia_assets.cli.home import use_folder_of_running  # with pydantic, which only a command pays for
+
+    use_folder_of_running()
 
 
 def _with_lines(command: Callable[Options, None], *args: Options.args, **kwargs: Options.kwargs) -> None:
@@ -62,17 +73,27 @@ def _said(error: Exception) -> tuple[str, int] | None:
     """
     from pymongo.errors import ConnectionFailure
 
+    from generia_assets.cli.addresses import is_set
+    from generia_assets.cli.embedded import MissingPartError
+    from generia_assets.cli.home import where_none_runs
     from generia_assets.cli.processes import ChildFailedError
     from generia_assets.content.mistakes import ContentError
-    from generia_assets.settings import SettingsError
+    from generia_assets.durable.status import HistoryWorldError
+    from generia_assets.settings import SettingsError, settings
     from resources.kafka_client import KafkaUnavailableError
-    from resources.mongo import MongoUnavailableError
+    from resources.mongo import MongoUnavailableError, as_forbidden
     from resources.outcomes import FatalCallError
+    from resources.stored import UnreadableRecordError
 
     if isinstance(error, (SettingsError, ContentError)):
         return str(error), 2
-    if isinstance(error, (ChildFailedError, KafkaUnavailableError, MongoUnavailableError, FatalCallError)):
+    if isinstance(error, (ChildFailedError, MissingPartError, FatalCallError, HistoryWorldError, UnreadableRecordError)):
         return str(error), 1
+    if isinstance(error, (KafkaUnavailableError, MongoUnavailableError)):
+        chosen, field = settings(), "mongodb_uri" if isinstance(error, MongoUnavailableError) else "kafka_bootstrap_servers"
+        return f"{error}{'' if is_set(chosen, field) else where_none_runs(chosen.generia_data_dir)}", 1
+    if (forbidden := as_forbidden(error)) is not None:
+        return str(forbidden), 1
     if isinstance(error, ConnectionFailure):
         return f"MongoDB answered before, and no longer does: {error}", 1
     return None

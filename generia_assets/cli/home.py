@@ -1,12 +1,14 @@
 """The folder where the embedded parts keep their data, and who uses it now.
 
-Here: ``claim`` for the commands that start parts, ``running`` for those that look for parts another one started. A folder has one
-user at a time (a lock that dies with its process); a demo that finds it taken uses a folder beside it.
+Here: ``claim`` for the commands that start parts, ``running`` for those that look for parts another one started, and where they
+look when they are called in another folder. A folder has one user at a time (a lock that dies with its process); a demo that finds
+it taken uses a folder beside it.
 """
 
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +16,15 @@ from itertools import count
 from pathlib import Path
 from typing import IO
 
+from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from generia_assets.cli.console import CommandError
 
+DATA_DIR = ".generia"
+"""The folder's name, below the one that a command is called in, where GENERIA_DATA_DIR is not set."""
+CHECKOUT = Path(__file__).resolve().parents[2]
+ENV_FILE = Path(".env")
 LOCK = "lock"
 RUNNING = "running.json"
 BESIDE = "beside"
@@ -34,6 +41,8 @@ class Running(BaseModel):
     kafka_bootstrap_servers: str
     kafka_api_version: str
     dagster_home: str
+    code_server: str = ""
+    """host:port; '' where there is none."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,28 @@ def running(root: Path) -> Running | None:
         return Running.model_validate_json((root / RUNNING).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
+
+
+def use_folder_of_running() -> None:
+    """Let this command work with the folder of the generator that runs from this checkout, wherever it is called.
+
+    Only where nobody has set GENERIA_DATA_DIR, and no generator runs from the folder that the command is called in.
+    """
+    if _folder_is_set() or running(Path(DATA_DIR)) is not None or running(CHECKOUT / DATA_DIR) is None:
+        return
+    os.environ["GENERIA_DATA_DIR"] = str(CHECKOUT / DATA_DIR)
+
+
+def where_none_runs(data_dir: Path) -> str:
+    """A sentence that says where a running generator was looked for, and was not found; '' if one runs there."""
+    if running(data_dir) is not None:
+        return ""
+    folders = dict.fromkeys([data_dir.absolute()] if _folder_is_set() else [data_dir.absolute(), CHECKOUT / DATA_DIR])
+    return f" No `generia dev` runs from {' or '.join(str(folder) for folder in folders)} (GENERIA_DATA_DIR says where to look)."
+
+
+def _folder_is_set() -> bool:
+    return bool(os.environ.get("GENERIA_DATA_DIR") or dotenv_values(ENV_FILE).get("GENERIA_DATA_DIR"))
 
 
 def part_logs(root: Path) -> dict[str, Path]:

@@ -16,6 +16,15 @@ EXIT_STATUS = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+def restore_interrupts() -> None:
+    """Heed Ctrl-C although whoever started this process told it not to (``nohup make test &``), and let its children heed it.
+
+    Dagster treats SIGTERM like SIGINT: one that ignores the latter can only be killed.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Within this block each of the signals raises ``KeyboardInterrupt``, the first time; further ones are ignored."""

@@ -6,28 +6,23 @@ no code server yet, and looks again five seconds later. Here: the waiting. What 
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
 
 # Imported before the waiting begins: that is the point.
 from dagster._daemon.cli import main as daemon_main
 
-LOOPBACK = "127.0.0.1"
+from generia_assets.cli.interrupts import restore_interrupts
+from generia_assets.cli.ports import accepts_connections
+
 POLL_S = 0.05
-
-
-def listens(port: int) -> bool:
-    """Whether somebody listens on this port of the loopback interface."""
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def main() -> None:
     """Wait, then be the daemon. Whoever started this gives it up when the code server never comes."""
+    restore_interrupts()
     port = int(sys.argv[1])
-    while not listens(port):
+    while not accepts_connections(port):
         time.sleep(POLL_S)
     sys.argv = ["dagster-daemon", *sys.argv[2:]]
     daemon_main()

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from generia_assets.cli.addresses import is_set, set_dagster_home
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.dagster_link import refuse_second_daemon
+from generia_assets.cli.embedded import check_broker, check_gemini, find_mongod
 from generia_assets.cli.home import Home, Running
 from generia_assets.cli.pace import Pace, emulated
 from generia_assets.cli.parts import Part, Parts, Whose
+from generia_assets.cli.ports import LOOPBACK, accepts_connections, free_port
 from generia_assets.cli.processes import Child, launch, spawn
+from generia_assets.code_server import Watch, command
 from generia_assets.settings import Settings
 from resources.kafka_client import KafkaAddress
 from resources.mongo import mongo_address
 
-LOOPBACK = "127.0.0.1"
 EMBEDDED_KAFKA_VERSION = "2.3"
 """The embedded broker cannot tell its protocol's version."""
 PARTITIONS = 3
@@ -43,7 +44,10 @@ DAEMON_GRACE_S = 1.5
 
 @dataclass(frozen=True)
 class Choice:
-    """What the command asked for. ``latency``: seconds until the Gemini emulator answers; a port of None: no such pages."""
+    """What the command asked for.
+
+    ``latency``: seconds until the Gemini emulator answers. A port of None: no such pages; of 0: at any free one.
+    """
 
     latency: float
     webserver_port: int | None = None
@@ -51,13 +55,15 @@ class Choice:
 
 
 class PartList:
-    """The parts for these settings, with their state under ``home``."""
+    """The parts for these settings, with their state under ``home``. Raises ``MissingPartError`` if one cannot be had here."""
 
     def __init__(self, home: Home, settings: Settings, choice: Choice) -> None:
         self._home = home
         self._settings = settings
-        self._choice = choice
-        self._ports = {name: _free_port() for name in (MONGODB, GEMINI, CODE_SERVER)}
+        self._choice = replace(
+            choice, webserver_port=_port("--port", choice.webserver_port), pages_port=_port("--pages-port", choice.pages_port)
+        )
+        self._ports = {name: free_port() for name in (MONGODB, GEMINI, CODE_SERVER)}
         self.dagster_home = set_dagster_home() or home.dagster
         self.parts = Parts(
             [
@@ -86,6 +92,11 @@ class PartList:
         return KafkaAddress(self.parts.address(KAFKA), EMBEDDED_KAFKA_VERSION)
 
     @property
+    def code_server(self) -> str:
+        """Where the code server is, or will be."""
+        return f"{LOOPBACK}:{self._ports[CODE_SERVER]}"
+
+    @property
     def real_model(self) -> bool:
         """Whether calls go to somebody else's Gemini, and may cost money."""
         return is_set(self._settings, "gemini_api_key") or is_set(self._settings, "gemini_base_url")
@@ -111,11 +122,13 @@ class PartList:
             kafka_bootstrap_servers=self.kafka.bootstrap_servers,
             kafka_api_version=self.kafka.api_version,
             dagster_home=str(self.dagster_home),
+            code_server=self.code_server,
         )
 
     def _mongodb(self) -> Part:
         if is_set(self._settings, "mongodb_uri"):
             return Part(MONGODB, Whose.YOURS, address=mongo_address(self.mongodb_uri))
+        find_mongod()
         port = str(self._ports[MONGODB])
         return Part(
             MONGODB,
@@ -128,6 +141,7 @@ class PartList:
         settings = self._settings
         if is_set(settings, "kafka_bootstrap_servers"):
             return Part(KAFKA, Whose.YOURS, address=settings.kafka_bootstrap_servers)
+        check_broker()
         topics = (settings.kafka_tasks_topic, settings.kafka_progress_topic, settings.kafka_dead_letters_topic)
         named = ",".join(f"{topic}:{PARTITIONS}" for topic in topics)
         return Part(KAFKA, Whose.EMBEDDED, lambda: self._embedded("broker", "--topics", named))
@@ -136,20 +150,18 @@ class PartList:
         if self.real_model:
             where = self._settings.gemini_base_url or "Google's, with GEMINI_API_KEY: calls cost money"
             return Part(GEMINI, Whose.YOURS, address=where)
+        check_gemini()
         port, latency = str(self._ports[GEMINI]), str(self._choice.latency)
         return Part(GEMINI, Whose.EMBEDDED, lambda: self._embedded("gemini", "--port", port, "--latency", latency))
 
     def _code_server(self) -> Part:
-        # `api grpc` and not `code-server start`: the definitions are loaded in the process that starts the runs, which can
-        # therefore fork a run that has everything imported already.
         port = self._ports[CODE_SERVER]
-        arguments = ("api", "grpc", "--host", LOOPBACK, "--port", str(port), "--module-name", "generia_assets.definitions")
-
         return Part(
             CODE_SERVER,
             Whose.GENERATOR,
-            lambda: self._generator("code-server", "dagster", *arguments, "--location-name", "generia"),
-            lambda child: f"{LOOPBACK}:{port}" if _listens(port) else None,
+            lambda: self._generator("code-server", *command(LOOPBACK, port)[1:]),
+            lambda child: self.code_server if accepts_connections(port) else None,
+            watch=Watch(self.code_server, self._settings.code_server_stuck_seconds),
             after=(KAFKA,),  # of the other two the address is known before they run
             ends_first=True,
             grace=CODE_SERVER_GRACE_S,
@@ -160,7 +172,9 @@ class PartList:
         return Part(
             DAEMON,
             Whose.GENERATOR,
-            lambda: self._generator("daemon", "generia_assets.cli.late_daemon", port, "run", "--workspace", self._home.workspace),
+            lambda: self._generator(
+                "daemon", "-m", "generia_assets.cli.late_daemon", port, "run", "--workspace", self._home.workspace
+            ),
             lambda child: "looks for orders" if SENSOR_LOOKS in child.log_path.read_bytes() else None,
             after=(KAFKA,),
             ends_first=True,
@@ -171,14 +185,13 @@ class PartList:
         port = self._choice.webserver_port
         if port is None:
             return []
-        _refuse_taken("--port", port)
         arguments = ("--host", LOOPBACK, "--port", str(port), "--workspace", self._home.workspace)
         return [
             Part(
                 WEBSERVER,
                 Whose.GENERATOR,
-                lambda: self._generator("webserver", "dagster_webserver", *arguments),
-                lambda child: f"http://{LOOPBACK}:{port}" if _listens(port) else None,
+                lambda: self._generator("webserver", "-m", "generia_assets.webserver", *arguments),
+                lambda child: f"http://{LOOPBACK}:{port}" if accepts_connections(port) else None,
                 # On a fresh DAGSTER_HOME two must not make the tables at once.
                 after=(CODE_SERVER,) if (self.dagster_home / "storage").exists() else (DAEMON,),
                 ends_first=True,
@@ -189,13 +202,12 @@ class PartList:
         port = self._choice.pages_port
         if port is None:
             return []
-        _refuse_taken("--pages-port", port)
         return [
             Part(
                 PAGES,
                 Whose.GENERATOR,
-                lambda: self._generator("pages", "generia_assets.cli", "view", "--port", str(port)),
-                lambda child: f"http://{LOOPBACK}:{port}" if _listens(port) else None,
+                lambda: self._generator("pages", "-m", "generia_assets.cli", "view", "--port", str(port)),
+                lambda child: f"http://{LOOPBACK}:{port}" if accepts_connections(port) else None,
                 after=(MONGODB,),
                 ends_first=True,
             )
@@ -204,10 +216,10 @@ class PartList:
     def _embedded(self, name: str, *arguments: str | Path) -> Child:
         return launch(name, [sys.executable, "-m", f"emulators.{name}", *arguments], log_path=self._home.logs / f"{name}.log")
 
-    def _generator(self, name: str, module: str, *arguments: str | Path) -> Child:
+    def _generator(self, name: str, *arguments: str | Path) -> Child:
         return spawn(
             name,
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, *arguments],
             log_path=self._home.logs / f"{name}.log",
             env=self._environment(),
         )
@@ -219,6 +231,8 @@ class PartList:
             "KAFKA_API_VERSION": self.kafka.api_version,
             "GENERIA_DATA_DIR": str(self._home.root),
             "DAGSTER_HOME": str(self.dagster_home),
+            "CODE_SERVER": self.code_server,
+            "ALLOWED_HOSTS": self._settings.allowed_hosts,
             # Seconds until a run that died is ordered again (default 5).
             "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",
         }
@@ -240,19 +254,10 @@ class PartList:
         )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _refuse_taken(option: str, port: int) -> None:
-    if _listens(port):
+def _port(option: str, port: int | None) -> int | None:
+    """The port to serve pages at; a free one for 0. Raises ``CommandError`` if it is taken."""
+    if port == 0:
+        return free_port()
+    if port is not None and accepts_connections(port):
         raise CommandError(f"{option} {port}: somebody listens there already; give another one, such as {option} {port + 1}", 2)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((LOOPBACK, port)) == 0
+    return port

@@ -6,6 +6,7 @@ processes (processes.py), and how the start looks (start_display.py).
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from generia_assets.cli.processes import Child
+from generia_assets.code_server import Watch, replaced
+
+logger = logging.getLogger(__name__)
 
 POLL_S = 0.02
 IDLE_GRACE_S = 0.3
@@ -46,7 +50,11 @@ class Part:
     grace: float | None = None
     """Seconds it has to end in order; None: as processes.py thinks right."""
     address: str = ""
+    watch: Watch | None = None
+    """Says whether it is stuck. A part that has one is replaced when it is stuck or has ended."""
     child: Child | None = None
+    former: list[Child] = field(default_factory=list)
+    """Those it replaced; what they left behind is ended with it."""
     began: float = 0.0
     seconds: float = 0.0
 
@@ -82,9 +90,9 @@ class Parts:
         on_change()
 
     def check(self) -> None:
-        """Raise ``ChildFailedError`` if a part has ended by itself."""
+        """Raise ``ChildFailedError`` if a part has ended by itself; replace one that is watched and may be replaced."""
         for part in self:
-            if part.child is not None:
+            if part.child is not None and not (part.watch is not None and _replace(part, part.child, part.watch)):
                 part.child.check()
 
     def stop(self, *, idle: bool = False) -> None:
@@ -93,7 +101,9 @@ class Parts:
         ``idle``: no run is at work, so that nobody needs time to end in order.
         """
         for group in (True, False):
-            ending = [(part.child, part.grace) for part in self if part.child is not None and part.ends_first is group]
+            ours = [part for part in self if part.ends_first is group]
+            ending = [(part.child, part.grace) for part in ours if part.child is not None]
+            ending += [(child, 0.0) for part in ours for child in part.former]
             if ending:
                 with ThreadPoolExecutor(len(ending)) as threads:
                     list(threads.map(lambda one: one[0].stop(IDLE_GRACE_S if group and idle else one[1]), ending))  # noqa: B023
@@ -105,6 +115,8 @@ class Parts:
             if part.launch is not None and all(self._parts[name].ready for name in part.after):
                 part.began = time.monotonic()
                 part.child = part.launch()
+                if part.watch is not None:
+                    part.watch.begin()
             return
         found = part.probe(part.child)
         part.seconds = time.monotonic() - part.began
@@ -114,3 +126,15 @@ class Parts:
             part.child.check()
             if part.seconds > START_S:
                 raise part.child.failure(f"was not ready within {START_S:g} s")
+
+
+def _replace(part: Part, child: Child, watch: Watch) -> bool:
+    """Start the part again if it is stuck or has ended. False if there is no need, or if it cannot be had at all."""
+    if part.launch is None or not (watch.stuck or (child.exit_code() is not None and watch.answered)):
+        return False
+    logger.warning(replaced(child.exit_code()))
+    child.kill()
+    part.former.append(child)
+    part.child = part.launch()
+    watch.begin()
+    return True

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from math import ceil
 from pathlib import Path
 from types import TracebackType
@@ -52,16 +53,23 @@ class Child:
     """
 
     def __init__(
-        self, name: str, process: subprocess.Popen[bytes], log_path: Path, grace: float, ready_file: Path | None = None
+        self, name: str, process: subprocess.Popen[bytes], log_path: Path | None, grace: float, ready_file: Path | None = None
     ) -> None:
         self.name = name
-        self.log_path = log_path
+        self._log_path = log_path
         self._ready_file = ready_file
         self.ready_value = ""
         """What the process wrote to its ready file, without the newline: usually the address it serves at."""
         self._process = process
         self._grace = grace
         self._stopped = False
+
+    @property
+    def log_path(self) -> Path:
+        """Where its output goes. Raises ``ValueError`` if that is where this process's own goes."""
+        if self._log_path is None:
+            raise ValueError(f"{self.name} has no log of its own")
+        return self._log_path
 
     @property
     def pid(self) -> int:
@@ -118,6 +126,11 @@ class Child:
             self._signal_group(signal.SIGKILL)
         return self._process.wait()
 
+    def kill(self) -> None:
+        """End the process at once, and it alone: what it has started lives on until ``stop``."""
+        self._process.kill()
+        self._process.wait()
+
     def _signal_group(self, number: signal.Signals) -> None:
         try:
             os.killpg(self.pid, number)
@@ -140,9 +153,15 @@ class Child:
 
 
 def spawn(
-    name: str, argv: Sequence[str | Path], *, log_path: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    name: str,
+    argv: Sequence[str | Path],
+    *,
+    log_path: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> Child:
-    """Start any program and return at once; its output goes to ``log_path`` (the log of its former run is kept as ``.1``).
+    """Start any program and return at once. Its output goes to ``log_path`` (the log of its former run is kept as ``.1``); without
+    it, where this process's own goes.
 
     ``env`` is added to this process's environment. On Linux the kernel sends the program SIGTERM when the calling thread
     is gone, however it died; elsewhere a killed process leaves it behind. Raises ``FileNotFoundError`` if there is no such program.
@@ -199,23 +218,24 @@ def last_lines(log_path: Path, count: int = _LAST_LINES) -> str:
 
 def _popen(
     argv: Sequence[str | Path],
-    log_path: Path,
+    log_path: Path | None,
     env: Mapping[str, str] | None,
     cwd: Path | None,
     *,
     before_exec: Callable[[], None] | None,
 ) -> subprocess.Popen[bytes]:
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    if log_path.exists():
-        log_path.replace(log_path.with_name(log_path.name + ".1"))
-    with log_path.open("wb") as log:
+    if log_path is not None:
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        if log_path.exists():
+            log_path.replace(log_path.with_name(log_path.name + ".1"))
+    with nullcontext() if log_path is None else log_path.open("wb") as log:
         return subprocess.Popen(  # noqa: S603  (the one place; callers give lists, never a shell's line)
             [os.fspath(part) for part in argv],
             env={**os.environ, **(env or {})},
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=log,
-            stderr=subprocess.STDOUT,
+            stderr=None if log is None else subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=before_exec,
         )

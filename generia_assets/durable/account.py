@@ -58,6 +58,10 @@ FEWEST_EXCUSED = 25
 UNSENT = "the run stopped before the call was sent"
 SETTLE_WAIT_SECONDS = 0.05
 """How often a call that only other calls' reservations keep from the dollar cap looks again."""
+NOT_HELD = {"$lte": [{"$ifNull": ["$no_calls_until", "$$NOW"]}, "$$NOW"]}
+"""Nobody is stopping the world (resuming.py, ``hold_calls``)."""
+HELD_WAIT_SECONDS = 0.5
+"""How often a call that is held looks again."""
 
 
 class WorldAccount:
@@ -103,7 +107,7 @@ class WorldAccount:
         if call.api in CALLS_MADE:
             await self._count(attempt_id, call)
         else:
-            await self._still_ours()
+            await self._ours_and_free()
         return attempt_id
 
     async def settle(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> None:
@@ -204,7 +208,8 @@ class WorldAccount:
             "created_at": datetime.now(UTC),
         }
         room = {"$or": [{"$eq": [{"$ifNull": ["$cost_limit_usd", None]}, None]}, {"$lte": [committed, "$cost_limit_usd"]}]}
-        free = {f"in_flight.{attempt_id}": {"$exists": False}, "$expr": {"$and": [{"$lt": [f"${made}", f"${limit}"]}, room]}}
+        expression = {"$and": [{"$lt": [f"${made}", f"${limit}"]}, room, NOT_HELD]}
+        free = {f"in_flight.{attempt_id}": {"$exists": False}, "$expr": expression}
         began = time.monotonic()
         while True:
             heed()
@@ -221,6 +226,8 @@ class WorldAccount:
             if owner.get("run_id") != fence.run_id or owner.get("epoch") != fence.epoch:
                 raise LostWorldError(f"run {fence.run_id} lost world {fence.world_id}; it makes no more calls")
             self._refuse_what_cannot_be(call, status)
+            if status.get("no_calls_until") is not None:  # somebody stops the world: the run is ended in a moment
+                await asyncio.sleep(HELD_WAIT_SECONDS)
             if time.monotonic() - began > self._patience:
                 raise PatienceExhaustedError(
                     f"calls in the air fill the limits of world {fence.world_id}, and none has ended for {self._patience:.0f} s "
@@ -246,11 +253,17 @@ class WorldAccount:
                 limit="cost_limit_usd",
             )
 
-    async def _still_ours(self) -> None:
+    async def _ours_and_free(self) -> None:
         fence = self._commits.fence
-        found = await patiently(lambda: self._database[STATUS].find_one(fence.filter, {"_id": 1}), patience_seconds=self._patience)
-        if found is None:
-            raise LostWorldError(f"run {fence.run_id} lost world {fence.world_id}; it publishes nothing more")
+        look = partial(self._database[STATUS].find_one, fence.filter, {"free": NOT_HELD})
+        while True:
+            heed()
+            found = await patiently(look, patience_seconds=self._patience)
+            if found is None:
+                raise LostWorldError(f"run {fence.run_id} lost world {fence.world_id}; it publishes nothing more")
+            if found["free"]:
+                return
+            await asyncio.sleep(HELD_WAIT_SECONDS)
 
     async def _reserved(self, attempt_id: str, call: Call[ValueT], free: MongoDocument, change: MongoDocument) -> bool:
         """One try to reserve. A task that is stopped meanwhile gives back what it has reserved and will not send."""

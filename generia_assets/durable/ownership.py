@@ -9,18 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import OperationFailure
 
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.commits import Fence
 from generia_assets.durable.patience import patiently
+from generia_assets.durable.status import world_to_work_on
 from resources.mongo import AsyncMongoDatabase, MongoDocument, is_outage
 from resources.outcomes import LostWorldError
 
 logger = logging.getLogger(__name__)
+
+NOT_ALLOWED = (13, 59)
+"""MongoDB's codes for a command that this user may not give, or that a managed server does not have."""
+AGAIN_SECONDS = 0.5
+"""How soon a heartbeat that met an outage is tried again."""
 
 
 class WorldTakenError(RuntimeError):
@@ -39,6 +46,7 @@ async def take_world(
 ) -> Fence:
     """Own the world: at once if nobody does, or its owner is over or silent; else wait one lease, then ``WorldTakenError``.
 
+    Raises ``HistoryWorldError`` or ``UnreadableRecordError`` for a record that is not to be worked on.
     ``run_is_over`` asks Dagster about the present owner. Time is the server's. Every taking raises the epoch. ``session`` is the
     one in which the new owner will write; the former owner's is ended, since a transaction that a killed process left open
     would hold the status record for a minute.
@@ -48,6 +56,7 @@ async def take_world(
         found = await patiently(partial(_owner, database, world_id), patience_seconds=patience_seconds)
         if found is None:
             raise LookupError(f"world {world_id} has no status record; it was never ordered")
+        world_to_work_on(found)
         owner = found["owner"]
         free = owner["run_id"] in (None, run_id) or found["silent"] or await asyncio.to_thread(run_is_over, owner["run_id"])
         if free:
@@ -67,7 +76,8 @@ async def take_world(
 async def _owner(database: AsyncMongoDatabase, world_id: str) -> MongoDocument | None:
     """The present owner, and whether it has been silent for longer than its lease."""
     silent = {"$lte": ["$owner.expires_at", "$$NOW"]}
-    return await database[STATUS].find_one({"_id": world_id}, {"owner": 1, "silent": silent})
+    found = await database[STATUS].aggregate([{"$match": {"_id": world_id}}, {"$set": {"silent": silent}}])
+    return await found.try_next()
 
 
 async def _take(
@@ -80,7 +90,7 @@ async def _take(
 ) -> MongoDocument | None:
     """Become the owner after this one, if it still is; None if somebody else became it."""
     if former.get("session") is not None:
-        await database.client.admin.command("killSessions", [{"id": former["session"]}])
+        await _end_session(database, former["session"])
     owner = {
         "run_id": run_id,
         "epoch": {"$add": ["$owner.epoch", 1]},
@@ -94,10 +104,27 @@ async def _take(
     )
 
 
+async def _end_session(database: AsyncMongoDatabase, session_id: object) -> None:
+    """Undo what the former owner left open, where the server allows that; elsewhere it expires by itself within a minute."""
+    try:
+        await database.client.admin.command("killSessions", [{"id": session_id}])
+    except OperationFailure as error:
+        if error.code not in NOT_ALLOWED:
+            raise
+        _say_once(f"MongoDB does not let this user end sessions ({error.code}): a world whose run was killed may wait a minute")
+
+
+@cache
+def _say_once(line: str) -> None:
+    logger.warning(line)
+
+
 async def keep_world(database: AsyncMongoDatabase, fence: Fence, *, lease_seconds: float) -> None:
     """Renew the lease until cancelled. Raises ``LostWorldError`` as soon as another run is seen to own the world."""
+    pause = lease_seconds / 3
     while True:
-        await asyncio.sleep(lease_seconds / 3)
+        await asyncio.sleep(pause)
+        pause = lease_seconds / 3
         try:
             renewed = await database[STATUS].update_one(
                 fence.filter, [{"$set": {"owner.expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]}}}]
@@ -106,6 +133,7 @@ async def keep_world(database: AsyncMongoDatabase, fence: Fence, *, lease_second
             if not is_outage(error):
                 raise
             logger.warning("heartbeat of world %s: MongoDB does not answer; the fence keeps us honest", fence.world_id)
+            pause = min(AGAIN_SECONDS, pause)  # when it is back, the lease may be over already
             continue
         if renewed.matched_count == 0:
             raise LostWorldError(f"run {fence.run_id} lost world {fence.world_id}: another run owns it; this one stops")

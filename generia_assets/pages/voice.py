@@ -23,11 +23,15 @@ _RIGHT_TO_LEFT = ("Hebrew", "Arabic")
 
 @dataclass(frozen=True)
 class Voice:
-    """``lang``: the page's own language; ``content``: its content's, '' where unknown; ``dir``: which way the page is read."""
+    """``lang``: the page's own language; ``content``: its content's, '' where unknown; ``dir``: which way the page is read.
+
+    ``content_dir``: which way its content is read, whatever word a text begins with; "auto" where its language is not known.
+    """
 
     lang: str
     content: str
     dir: str
+    content_dir: str
     words: Mapping[str, str]
 
 
@@ -36,7 +40,8 @@ def voice(language: str) -> Voice:
     code = languages.tag(language)
     turned = languages.checked_script(language) in _RIGHT_TO_LEFT
     spoken = code if code in all_words() else _ENGLISH
-    return Voice(spoken, code, "rtl" if turned else "ltr", all_words()[spoken])
+    way = "rtl" if turned else "ltr"
+    return Voice(spoken, code, way, way if language else "auto", all_words()[spoken])
 
 
 @cache

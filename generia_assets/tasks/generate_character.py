@@ -155,6 +155,7 @@ async def generate_character(
     acquaintances: Sequence[Acquaintance],
     former: Character | None = None,
     told_by: Sequence[Character] = (),
+    character_id: str = "",
 ) -> Character:
     """Write the person and create them on the platform.
 
@@ -162,8 +163,9 @@ async def generate_character(
     refused or answered badly. Refused: asked more softly, then with nothing but the name and one line; when that is refused too,
     the person is what their concept says.
 
-    ``former``: who they were under the same name; the platform's character stays the same and is changed. ``told_by``: people who
-    stay as they are and tell of the former one; how they tell it now comes with the same answer (``seen_by``).
+    ``former``: who they were under the same name; the platform's character stays the same and is changed. So is ``character_id``,
+    the platform's character of somebody else whose place they take. ``told_by``: people who stay as they are and tell of the former
+    one; how they tell it now comes with the same answer (``seen_by``).
     """
     try:
         unknown = await _written(tools, request, world, brief, acquaintances, told_by)
@@ -173,15 +175,15 @@ async def generate_character(
     # Where the answer says nothing of it: the one line by which others tell who that is, which fits by its nature.
     seen_by = {other.username: unknown.seen_by.get(other.username, _line(brief, world)) for other in told_by}
     unknown = unknown.model_copy(update={"seen_by": seen_by})
-    if former is None:
+    if character_id := former.character_id if former is not None else character_id:
+        await tools.publisher.character_changed(character_id, as_published(unknown))
+    else:
         character_id = await tools.publisher.character(as_published(unknown))
-        return unknown.model_copy(update={"character_id": character_id})
-    await tools.publisher.character_changed(former.character_id, as_published(unknown))
     for other in told_by:
         mended = ties.retold(other, {unknown.username: unknown})
         if mended is not other:
             await tools.publisher.character_changed(other.character_id, as_published(mended))
-    return unknown.model_copy(update={"character_id": former.character_id})
+    return unknown.model_copy(update={"character_id": character_id})
 
 
 def as_published(character: Character) -> NewCharacter:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,13 +18,6 @@ from tests.command import LOOPBACK, Command, interrupt
 pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(180)]
 
 PROMISED = "world_id status characters posts images llm_calls image_calls cost_usd seconds seconds_to_first_post gallery"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for(what: str, path: Path, timeout: float = 60) -> None:
@@ -101,7 +93,7 @@ def generia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     """A running `generia dev`, whose parts the other commands find by themselves."""
     folder = tmp_path_factory.mktemp("dev")
     command = Command(folder)
-    dev = command.start("dev", "--latency", "1", "--port", str(free_port()), "--pages-port", str(free_port()))
+    dev = command.start("dev", "--latency", "1", "--port", "0", "--pages-port", "0")
     try:
         wait_for("dagster_home", folder / "running.json")
         yield command

@@ -2,7 +2,6 @@
 healthy by its own health check. (The files' structure: tests/unit/test_docker_files.py.)"""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,16 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from generia_assets.cli.ports import free_port
 from tests.unit.test_docker_files import DOCKER, TOP, command_of, services
 
 STACK = services("docker-compose.yml")
 HEALTHY_S = 90.0
-
-
-def free_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
 
 
 class Image:
@@ -32,7 +26,7 @@ class Image:
         (self.app / "docker").mkdir(parents=True)
         for room in ("generia_assets", "resources", "sensors"):
             (self.app / room).symlink_to(TOP / room)
-        self.ports = {port: free_port() for port in ("3000", "3001", "4000")}
+        self.ports = {port: str(free_port()) for port in ("3000", "3001", "4000")}
         workspace = (DOCKER / "workspace.yaml").read_text()
         assert "host: code" in workspace
         (self.app / "docker" / "workspace.yaml").write_text(self.here(workspace.replace("host: code", "host: 127.0.0.1")))

@@ -21,6 +21,7 @@ from jsonschema import Draft7Validator
 from yamllint import linter
 from yamllint.config import YamlLintConfig
 
+from generia_assets import code_server
 from generia_assets.settings import SECRETS, Settings
 
 TOP = Path(__file__).parents[2]
@@ -269,19 +270,22 @@ def test_webserver_and_daemon_find_the_code_location():
     command = command_of("runtime")
     assert server["host"] in services("docker-compose.yml")
     assert str(server["port"]) == command[command.index("--port") + 1]
-    assert server["location_name"] == command[command.index("--location-name") + 1]
+    started = code_server.command("0.0.0.0", 4000)
+    assert server["location_name"] == started[started.index("--location-name") + 1]
 
 
 def test_commands_run_modules_that_exist():
     """What the containers start is there: the definitions, the command line, the emulator."""
     local = yaml.safe_load((TOP / "workspace.yaml").read_text())["load_from"][0]["python_module"]["module_name"]
-    command = command_of("runtime")
-    assert command[command.index("--module-name") + 1] == local
+    started = code_server.command("0.0.0.0", 4000)
+    assert started[started.index("--module-name") + 1] == local
     scripts = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["scripts"]
     module, name = scripts["generia"].split(":")
     assert f"from {module} import {name};" in (DOCKER / "generia").read_text()
-    emulator = command_of("emulator")[2] + ".__main__"
-    assert [name for name in (local, module, emulator) if importlib.util.find_spec(name) is None] == []
+    emulator, watched = command_of("emulator")[2] + ".__main__", command_of("runtime")[2]
+    assert [
+        name for name in (local, module, emulator, watched, "generia_assets.webserver") if importlib.util.find_spec(name) is None
+    ] == []
 
 
 def test_locks_agree():

@@ -47,9 +47,11 @@ def web_address() -> Iterator[str]:
 
 @pytest.fixture
 def code_server() -> Iterator[tuple[str, health.HealthServicer]]:
-    """A gRPC server with the health service of Dagster's code server: its address and its switch."""
+    """A gRPC server with what is asked of Dagster's code server, health and runs: its address and its switch."""
     server = grpc.server(ThreadPoolExecutor(2))
     servicer = health.HealthServicer()
+    runs = grpc.unary_unary_rpc_method_handler(lambda _request, _context: b"")
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("api.DagsterApi", {"GetCurrentRuns": runs})])
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -99,10 +101,17 @@ case "$1" in
     watch) echo "$GEMINI_API_KEY ${GEMINI_BASE_URL:-Google}" >"$DONE.new" && mv "$DONE.new" "$DONE" ;;
 esac
 """
-DAGSTER = """#!/bin/sh
-echo "dagster $*" >>"$LOG"
-cat "$RELEASE" >/dev/null
+PYTHON = """#!/bin/sh
+echo "python $*" >>"$LOG"
+case "$2" in generia_assets.code_server) cat "$RELEASE" >/dev/null ;; esac
 """
+DAEMON = """#!/bin/sh
+echo "daemon $*" >>"$LOG"
+"""
+
+
+DAGSTER = ("python", "daemon", "view")
+"""Commands that are not about the first world."""
 
 
 class TestMode:
@@ -114,7 +123,7 @@ class TestMode:
         self.log, self.done, self.release = folder / "log", folder / "done", folder / "release"
         for part in ("bin", "home", "data/media"):
             (folder / part).mkdir(parents=True)
-        for name, text in (("generia", GENERIA), ("dagster", DAGSTER)):
+        for name, text in (("generia", GENERIA), ("python", PYTHON), ("dagster-daemon", DAEMON)):
             (folder / "bin" / name).write_text(text)
             (folder / "bin" / name).chmod(0o755)
         os.mkfifo(self.release)
@@ -163,8 +172,9 @@ def test_mode(tmp_path) -> TestMode:
 def test_the_first_world_is_ordered_and_watched(test_mode):
     """Test mode starts Dagster, orders the world it was told to, and prints that world's texts."""
     asked = test_mode.run()
-    assert "dagster dev --workspace workspace.yaml --host 0.0.0.0 --port 3000" in asked
-    assert [line for line in asked if not line.startswith(("dagster", "view"))] == [
+    assert "python -m generia_assets.code_server --port 4000" in asked
+    assert "python -m generia_assets.webserver --host 0.0.0.0 --port 3000 --workspace /tmp/workspace.yaml" in asked
+    assert [line for line in asked if not line.startswith(DAGSTER)] == [
         "send --users 5 --posts 20 --prompt A town on a whale",
         "watch world-1 --texts --log --wait 600",
     ]
@@ -189,7 +199,7 @@ def test_a_refused_order_is_not_taken_for_sent(test_mode):
     (test_mode.home / "refuse").touch()
     test_mode.run(until="send")
     (test_mode.home / "refuse").unlink()
-    assert [line.split()[0] for line in test_mode.run() if not line.startswith(("dagster", "view"))] == ["send", "watch"]
+    assert [line.split()[0] for line in test_mode.run() if not line.startswith(DAGSTER)] == ["send", "watch"]
 
 
 @pytest.mark.parametrize(
@@ -227,9 +237,10 @@ def test_a_persons_commands_ask_whom_the_generator_asks(tmp_path, environment, t
 
 
 def test_dagster_is_told_to_stop(test_mode):
-    """Dagster does not ignore SIGINT in the container, because it would then ignore SIGTERM too and could only be killed."""
-    dagster = Path(test_mode.environment["PATH"].split(":")[0]) / "dagster"
-    dagster.write_text('#!/bin/sh\ngrep SigIgn /proc/$$/status >"$LOG.signals"\n' + DAGSTER.split("\n", 1)[1])
+    """The code server does not ignore SIGINT in the container: it would then ignore SIGTERM too, and could only be killed."""
+    python = Path(test_mode.environment["PATH"].split(":")[0]) / "python"
+    signals = '#!/bin/sh\n[ "$2" != generia_assets.code_server ] || grep SigIgn /proc/$$/status >"$LOG.signals"\n'
+    python.write_text(signals + PYTHON.split("\n", 1)[1])
     test_mode.run()
     ignored = int(test_mode.log.with_name("log.signals").read_text().split()[1], 16)
     assert not ignored & 1 << 1

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from emulators import apache_kafka, mongod
+from emulators import apache_kafka
+from generia_assets.cli.embedded import MissingPartError, find_mongod
 from generia_assets.settings import DEFAULT_KAFKA, DEFAULT_MONGODB_URI, SECRETS, Settings, SettingsError, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -150,8 +151,8 @@ def test_what_stands_in_the_file_counts_for_the_embedded_parts_too(monkeypatch, 
     """Which mongod and which Kafka are started is a setting like any other."""
     monkeypatch.chdir(tmp_path)
     env_file(tmp_path, "MONGOD_BINARY=/nowhere/mongod\nGENERIA_KAFKA_LIBS=/nowhere/libs\n")
-    with pytest.raises(mongod.MongodError, match="MONGOD_BINARY is '/nowhere/mongod'"):
-        mongod.find_binary()
+    with pytest.raises(MissingPartError, match="MONGOD_BINARY is '/nowhere/mongod'"):
+        find_mongod()
     assert apache_kafka.libs_directory() == Path("/nowhere/libs")
 
 

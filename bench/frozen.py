@@ -1,0 +1,210 @@
+"""``python -m bench.frozen``: a process that stands still holds up neither other runs nor its own world.
+
+Each try orders a world, waits until its run's process works, freezes that process (or kills it at that moment), terminates the
+run as Dagster's pages do, and orders another world: its run must have started within ten seconds of the termination. Both kinds
+of tries take turns. ``--tries N``: how many of each. The code server is asked for its health after each try.
+
+Afterwards, for a fifth as many worlds, the process is frozen and nobody terminates anything: another run must have taken the world
+within twice the lease. The old process is then let go on: it must end by itself, and the world must be completed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+
+import dagster as dg
+from rich.console import Console
+
+from bench.house import House, TooLateError, status_of, wait_for
+from bench.killing import CODE_SERVER, alive, run_processes
+from bench.report import Options, Report, run
+from generia_assets.code_server import starts_runs
+from generia_assets.durable.status import State
+from resources.mongo import MongoDatabase
+from sensors.run_status import ACTIVE
+
+TRIES, QUICK_TRIES = 20, 2
+BOUND_SECONDS = 10.0
+LIFE_SECONDS = 60.0
+"""A world's run must be at work by then."""
+KINDS = {"frozen": signal.SIGSTOP, "killed": signal.SIGKILL}
+SETTINGS = {"WORLD_LEASE_SECONDS": "15", "SLOT_LEASE_SECONDS": "2"}
+LATENCY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Try:
+    """What came of one try. Seconds: how long terminating took, and from then until another world's run had started."""
+
+    kind: str
+    world: str
+    accepted: bool
+    """Whether there was something to terminate: a run that was killed may be known to have failed by then."""
+    terminated: float
+    started: float | None
+    healthy: bool
+
+    @property
+    def right(self) -> bool:
+        """Whether the other run started in time, in a code server that is well."""
+        return self.started is not None and self.started <= BOUND_SECONDS and self.healthy
+
+
+@dataclass(frozen=True)
+class Nap:
+    """What came of a world whose process stood still. Seconds: until another run had it; from waking until the old one ended."""
+
+    taken: float
+    ended: float
+    completed: bool
+
+    @property
+    def right(self) -> bool:
+        """Whether the lease counted, and the former process obeyed."""
+        return self.taken <= 2 * float(SETTINGS["WORLD_LEASE_SECONDS"]) and self.ended <= BOUND_SECONDS and self.completed
+
+
+class Tries:
+    """Tries, one after the other, in one house."""
+
+    def __init__(self, house: House, database: MongoDatabase, console: Console) -> None:
+        self._house = house
+        self._database = database
+        self._console = console
+
+    def once(self, kind: str) -> Try:
+        """One try, and afterwards nothing of it is left."""
+        world = self._house.order(users=2, posts=3)
+        wait_for(f"work on world {world}", partial(self._works, world), seconds=LIFE_SECONDS)
+        processes = run_processes(self._house)
+        began, accepted = self._terminate_while(world, partial(self._signal, processes, KINDS[kind]))
+        terminated = time.monotonic() - began
+        other = self._house.order(users=2, posts=3)
+        try:
+            wait_for("another run", partial(self._has_run, other, dg.DagsterRunStatus.STARTED), seconds=2 * BOUND_SECONDS)
+            started: float | None = time.monotonic() - began
+        except TooLateError:
+            started = None
+        outcome = Try(kind, world, accepted, terminated, started, self._healthy())
+        self._console.print(f"{kind}: terminated in {terminated:.1f} s, another run after {started and round(started, 1)} s")
+        self._clean_up(processes, other)
+        return outcome
+
+    def nap(self) -> Nap:
+        """One world whose process stands still, until another run has it."""
+        world = self._house.order(users=2, posts=3)
+        wait_for(f"work on world {world}", partial(self._works, world), seconds=LIFE_SECONDS)
+        (pid,) = run_processes(self._house)
+        os.kill(pid, signal.SIGSTOP)
+        began = time.monotonic()
+        epoch = self._epoch(world)
+        wait_for("another owner", lambda: self._epoch(world) > epoch or None, seconds=LIFE_SECONDS)
+        taken, woken = time.monotonic() - began, time.monotonic()
+        os.kill(pid, signal.SIGCONT)
+        wait_for("the end of the old process", lambda: not alive(pid) or None, seconds=LIFE_SECONDS)
+        ended = time.monotonic() - woken
+        self._until("the end of the world", lambda: bool((found := status_of(self._database, world)) and found.done))
+        status = status_of(self._database, world)
+        outcome = Nap(taken, ended, status is not None and status.status is State.COMPLETED and status.posts_created == 3)
+        self._console.print(f"asleep: another run after {taken:.1f} s, the old one ended {ended:.1f} s after waking")
+        self._until("quiet", lambda: not run_processes(self._house) and not self._active())
+        return outcome
+
+    def _epoch(self, world: str) -> int:
+        status = status_of(self._database, world)
+        return 0 if status is None else status.owner.epoch
+
+    def _works(self, world: str) -> bool | None:
+        status = status_of(self._database, world)
+        return (status is not None and status.api_calls_made_LLM > 1 and len(run_processes(self._house)) == 1) or None
+
+    def _has_run(self, world: str, *statuses: dg.DagsterRunStatus) -> bool | None:
+        with self._house.instance() as instance:
+            tags = {"dagster/partition": world}
+            return bool(instance.get_runs(dg.RunsFilter(statuses=list(statuses), tags=tags), limit=1)) or None
+
+    def _terminate_while(self, world: str, happens: Callable[[], None]) -> tuple[float, bool]:
+        """Terminate the world's run right after this; when that was, and whether Dagster took it."""
+        with self._house.instance() as instance:
+            (one,) = instance.get_runs(dg.RunsFilter(statuses=ACTIVE, tags={"dagster/partition": world}))
+            happens()
+            began, accepted = time.monotonic(), False
+            with suppress(Exception):  # Dagster's own time-out, where terminating waits for the process
+                accepted = instance.run_coordinator.cancel_run(one.run_id)
+        return began, accepted
+
+    def _signal(self, pids: Sequence[int], number: signal.Signals) -> None:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _healthy(self) -> bool:
+        return starts_runs(f"127.0.0.1:{self._house.env['CODE_SERVER_PORT']}")
+
+    def _clean_up(self, frozen: Sequence[int], other: str) -> None:
+        self._signal(frozen, signal.SIGKILL)
+        if not self._healthy():
+            self._house.forget(CODE_SERVER)
+            self._house.start_code_server()
+        with suppress(ValueError):  # it is over already
+            self._terminate_while(other, lambda: None)
+        self._until("quiet", lambda: not run_processes(self._house))
+        self._until("an empty queue", lambda: not self._active())
+
+    def _active(self) -> bool:
+        with self._house.instance() as instance:
+            return bool(instance.get_run_records(dg.RunsFilter(statuses=ACTIVE), limit=1))
+
+    def _until(self, what: str, probe: Callable[[], bool]) -> None:
+        wait_for(what, lambda: probe() or None, seconds=120, every=0.2)
+
+
+def harness(options: Options, console: Console) -> Report:
+    """Freeze and kill, terminate, and see."""
+    tries = options.tries or (QUICK_TRIES if options.quick else TRIES)
+    with House(settings=SETTINGS, seed=options.seed) as house:
+        house.start_servers(latency=LATENCY_SECONDS)
+        house.start_dagster()
+        with house.database() as database:
+            trying = Tries(house, database, console)
+            outcomes = [trying.once(kind) for _ in range(tries) for kind in KINDS]
+            naps = [trying.nap() for _ in range(-(-tries // 5))]
+    rows = [
+        (
+            kind,
+            len(of_kind),
+            f"{max(one.terminated for one in of_kind):.1f}",
+            f"{median([one.started or float('inf') for one in of_kind]):.1f}",
+            f"{max(one.started or float('inf') for one in of_kind):.1f}",
+            sum(not one.right for one in of_kind),
+        )
+        for kind in KINDS
+        for of_kind in [[one for one in outcomes if one.kind == kind]]
+    ]
+    return Report(
+        ok=all(one.right for one in outcomes) and all(nap.right for nap in naps),
+        figures={
+            "tries": len(outcomes),
+            "wrong": sum(not one.right for one in outcomes),
+            "slowest_start_s": max(one.started or float("inf") for one in outcomes),
+            "slowest_termination_s": max(one.terminated for one in outcomes),
+            "naps": len(naps),
+            "slowest_taken_s": max(nap.taken for nap in naps),
+            "slowest_end_s": max(nap.ended for nap in naps),
+            "naps_wrong": sum(not nap.right for nap in naps),
+        },
+        headings=("kind", "tries", "terminated, max s", "another run, median s", "max s", "wrong"),
+        rows=rows,
+        remarks=[f"- bound: another world's run has started within {BOUND_SECONDS:.0f} s of the termination."],
+    )
+
+
+if __name__ == "__main__":
+    run("frozen", "Terminates runs that stand still or die, and checks that other runs start all the same.", harness)

@@ -1,0 +1,151 @@
+"""The code server from outside: whether it starts runs, and another one in the place of one that does not.
+
+Here: ``ask``, two questions that a stuck server does not answer, for health checks, ``generia doctor`` and the metrics; ``Watch``,
+which asks every two seconds, for whoever runs one; and ``python -m generia_assets.code_server``, a container's code server with
+such a watch. Nothing of Dagster is imported: health checks come every few seconds. Not here: the server itself (warm_start.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+SERVICE = "DagsterApi"
+CURRENT_RUNS = "/api.DagsterApi/GetCurrentRuns"
+"""Dagster's question that needs what a start of a run needs: a free thread, and the table of runs."""
+ASK_SECONDS = 5.0
+EVERY_SECONDS = 2.0
+BEGIN_SECONDS = 120.0
+"""A server that has just been started need not answer for so long: it imports the definitions."""
+
+
+def ask(address: str, *, timeout: float = ASK_SECONDS) -> bytes:
+    """Ask the code server at ``host:port`` (or ``unix:path``) whether it starts runs. Returns the ids of its runs, unparsed.
+
+    Raises ``ConnectionError`` unless it answers each question within ``timeout`` seconds and says that it serves: it is gone,
+    stuck, or a start of a run has not returned for too long (warm_start.py).
+    """
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            request = health_pb2.HealthCheckRequest(service=SERVICE)
+            health = health_pb2_grpc.HealthStub(channel).Check(request, timeout=timeout)
+            runs: bytes = channel.unary_unary(CURRENT_RUNS)(b"", timeout=timeout)
+        except grpc.RpcError as error:
+            raise ConnectionError(f"the code server at {address} does not answer ({error.code().name})") from error
+    if health.status != health_pb2.HealthCheckResponse.SERVING:
+        raise ConnectionError(f"the code server at {address} does not serve: it begins, or a start of a run does not return")
+    return runs
+
+
+def starts_runs(address: str, *, timeout: float = ASK_SECONDS) -> bool:
+    """Whether the code server at this address answers ``ask``."""
+    try:
+        ask(address, timeout=timeout)
+    except ConnectionError:
+        return False
+    return True
+
+
+def command(host: str, port: int) -> list[str]:
+    """The command line of a code server at this address.
+
+    ``api grpc`` and not ``code-server start``: the definitions are loaded in the process that starts the runs, which can therefore
+    fork a run that has everything imported already.
+    """
+    where = ("--host", host, "--port", str(port), "--location-name", "generia")
+    return [sys.executable, "-m", "dagster", "api", "grpc", "--module-name", "generia_assets.definitions", *where]
+
+
+class Watch:
+    """Asks a code server every two seconds, on a thread of its own, from ``begin`` on. A server may be begun again and again."""
+
+    def __init__(self, address: str, stuck_seconds: float) -> None:
+        """``stuck_seconds``: a server that has not answered for so long is stuck."""
+        self._address = address
+        self._stuck_seconds = stuck_seconds
+        self._lock = threading.Lock()
+        self._begun = 0
+        self._answered = False
+        self._patience_ends = 0.0
+
+    def begin(self) -> None:
+        """A server begins now."""
+        with self._lock:
+            self._begun += 1
+            self._answered = False
+            self._patience_ends = time.monotonic() + BEGIN_SECONDS
+            number = self._begun
+        if number == 1:
+            threading.Thread(target=self._ask, name="code-server-watch", daemon=True).start()
+
+    @property
+    def answered(self) -> bool:
+        """Whether the present server has ever answered: one that ends before cannot be had."""
+        return self._answered
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the present server has not answered for too long."""
+        return time.monotonic() > self._patience_ends
+
+    def _ask(self) -> None:
+        while True:
+            number = self._begun
+            if starts_runs(self._address):
+                with self._lock:
+                    if number == self._begun:
+                        self._answered = True
+                        self._patience_ends = time.monotonic() + self._stuck_seconds
+            time.sleep(EVERY_SECONDS)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT, with another server in the place of one that has ended or is stuck. Returns the exit code.
+
+    1 if a server ends before it has answered: its definitions cannot be loaded, and it has said why.
+    """
+    from generia_assets.cli.interrupts import interruptible, uninterrupted
+    from generia_assets.cli.processes import spawn
+    from generia_assets.settings import settings
+
+    parser = argparse.ArgumentParser(prog="python -m generia_assets.code_server", description=main.__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=4000)
+    parser.add_argument("--grace", type=float, default=25.0, help="seconds that runs have to note where they stand (default: 25)")
+    options = parser.parse_args(arguments)
+    local = "127.0.0.1" if options.host == "0.0.0.0" else options.host  # noqa: S104  (compared, not bound)
+    watch = Watch(f"{local}:{options.port}", settings().code_server_stuck_seconds)
+    servers = []
+    with interruptible():
+        try:
+            while True:
+                servers.append(spawn("code server", command(options.host, options.port)))
+                watch.begin()
+                while servers[-1].exit_code() is None and not watch.stuck:
+                    time.sleep(0.2)
+                if servers[-1].exit_code() is not None and not watch.answered:
+                    return 1
+                sys.stderr.write(replaced(servers[-1].exit_code()) + "\n")
+                servers[-1].kill()
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            with uninterrupted():
+                for place, server in enumerate(reversed(servers)):
+                    server.stop(options.grace if place == 0 else 0.0)  # of the others only runs are left that ended long ago
+
+
+def replaced(exit_code: int | None) -> str:
+    """The line for a log when a server is replaced. Its runs, which it no longer knows, go on in new ones."""
+    how = "is stuck: no run starts there" if exit_code is None else f"ended with exit code {exit_code}"
+    return f"the code server {how}. Another one takes its place; Dagster repeats the runs that it had, each from where it stands"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
