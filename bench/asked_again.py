@@ -15,8 +15,10 @@ from emulators.gemini.stats import RecordedRequest
 COMPLAINT = "Your last answer could not be used."
 """How the part of a request begins that says what was wrong about the last answer (content/prompt.py)."""
 
-SPOILED = frozenset({"broken_json", "empty_answer", "empty_body", "wrong_types", "wrong_language"})
-"""Damage that makes an answer unusable, so that the next request must say what was wrong."""
+SPOILED = frozenset({"broken_json", "empty_answer", "empty_body", "wrong_language"})
+"""Damage that makes an answer unusable, so that the next request must say what was wrong. A field of a wrong type need not: what
+nobody publishes is repaired (content/fields.py).
+"""
 
 BY_CHANCE = frozenset({"html", "looped", "stopped", "continued", "odd_shape"})
 """What is not the request's fault: it is made again as it was."""

@@ -89,7 +89,7 @@ def exactness(database: MongoDatabase, media: Path, world_id: str) -> Findings:
     _platform(findings, database.client[PLATFORM_DATABASE], media, world_id, users, posts)
     findings.count("generations", (str(row["_id"]) for row in database[GENERATIONS].find({"world_id": world_id})), 1)
     findings.expect("steps left over", database[STEPS].count_documents({"world_id": world_id}), 0)
-    unanswered = database[PUBLICATIONS].count_documents({"world_id": world_id, "status": {"$ne": "answered"}})
+    unanswered = database[PUBLICATIONS].count_documents({"world_id": world_id, "status": "sent"})
     findings.expect("publications in doubt", unanswered, 0)
     return findings
 

@@ -22,6 +22,7 @@ from bench.malformed import KINDS, Body, Kind, encoded, order
 from bench.message_house import DEAD_LETTERS, ORDERS, MessageHouse, apache_kafka_here
 from bench.report import Options, Report, run
 from generia_assets.durable.collections import STATUS, TASKS
+from resources.mongo import MongoDocument
 
 SETTINGS = {"SENSOR_MAX_QUEUED_RUNS": "1000000", "SENSOR_MAX_RECORDS": "200"}
 PATIENCE_S = 3_600.0
@@ -160,8 +161,9 @@ def _judge(house: MessageHouse, sent: Sent) -> tuple[list[str], Counter[Place]]:
     """Everything that is not as it must be, and the dead letters by their place."""
     wrong: list[str] = []
     with house.database() as database:
-        tasks = {row["_id"]: row for row in database[TASKS].find()}
-        worlds = {row["_id"] for row in database[STATUS].find({}, {"_id": 1})}
+        right: MongoDocument = {"refused": {"$ne": True}}  # a refused message has a failed task, and a failed world if it is new
+        tasks = {row["_id"]: row for row in database[TASKS].find(right)}
+        worlds = {row["_id"] for row in database[STATUS].find(right, {"_id": 1})}
     for task_id, message in sent.good.items():
         task = tasks.pop(task_id, None)
         if task is None:

@@ -21,7 +21,7 @@ from bench.house import ROOT, House, wait_for
 from bench.in_process import change_settings
 from bench.outage_world import World
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.generations import GENERATION_TAG
+from generia_assets.durable.decisions import GENERATION_TAG
 from generia_assets.durable.status import Parked, State, WorldStatus
 from resources.breaker import BreakerState
 from resources.mongo import MongoDatabase

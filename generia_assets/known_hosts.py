@@ -24,15 +24,15 @@ POLICY_VIOLATION = 1008
 class KnownHosts:
     """ASGI middleware that refuses requests for unknown hosts, and other pages' requests that could change something.
 
-    Known hosts are this machine's own names, the address at which the request came in, and those of ``allowed`` (comma separated).
+    Known hosts are this machine's own names, the address at which the request came in, and those of ``allowed``.
     A request names its page in ``Origin`` (all but plain reading does, web sockets too). That page is known if it is at the same
     host and port as what it asks for, or if its host is allowed by name: where a proxy stands before the server the two differ.
     ``queries_by_get``: paths at which even reading is refused with a ``query``, since it could be an order.
     """
 
-    def __init__(self, app: ASGIApp, allowed: str, queries_by_get: Iterable[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, allowed: Iterable[str], queries_by_get: Iterable[str] = ()) -> None:
         self._app = app
-        self._allowed = frozenset(name.strip().strip("[]").lower() for name in allowed.split(",")) - {""}
+        self._allowed = frozenset(name.strip().strip("[]").lower() for name in allowed) - {""}
         self._queries_by_get = frozenset(queries_by_get)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,21 +11,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic import BaseModel, Field, JsonValue, TypeAdapter
 
 from generia_assets.durable.events import EVENTS
-from generia_assets.durable.orders import WorldParametersOrder
+from generia_assets.durable.order_parameters import PartParameters, WorldParametersOrder
 from generia_assets.tasks.kinds import TaskType
 from sensors.dead_letters import LetterHeaders
-from sensors.messages import PartParameters, Uuid, WorldId
+from sensors.messages import Uuid, WorldId
 
 DIRECTORY = Path(__file__).parent.parent / "docs" / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class _Order(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
     event_type: Literal["task_created"]
     task_id: Uuid = Field(description="the order's name: a repetition of it changes nothing")
     world_id: Uuid

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo
@@ -30,6 +32,7 @@ LONGEST_DEADLINE_SECONDS = 3600.0
 """Of one call to Gemini, which is told of it (X-Server-Timeout)."""
 
 _MONGODB_URI = re.compile(r"mongodb(\+srv)?://([^@/\s]+@)?[^@/\s,]+(,[^@/\s,]+)*(/\S*)?")
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[?[0-9a-fA-F:]*:[0-9a-fA-F:.]*\]?")
 _BROKER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
 _PASSWORD = re.compile(r"://[^\s/@]*:[^\s/@]+@")
 
@@ -49,6 +52,25 @@ def _brokers(servers: str) -> str:
         if broker is None or not 0 < int(broker[2]) < 65_536:
             raise ValueError(f"must be host:port[,host:port], and {server!r} is not")
     return servers
+
+
+def _start(start: str) -> str:
+    if start in ("installation", "earliest", "latest"):
+        return start
+    try:
+        moment = datetime.fromisoformat(start)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("must be installation, earliest, latest, or a time by RFC 3339 such as 2026-03-01T12:00:00Z")
+    return start
+
+
+def _hosts(names: str) -> str:
+    for name in filter(None, (one.strip() for one in names.split(","))):
+        if not _HOST.fullmatch(name):
+            raise ValueError(f"must be host names without port, such as worlds.example.org, comma separated; {name!r} is none")
+    return names
 
 
 def _model(model: str) -> str:
@@ -110,6 +132,9 @@ class Settings(BaseSettings):
     kafka_tasks_topic: str = "generia-tasks"
     kafka_progress_topic: str = "generia-progress"
     kafka_dead_letters_topic: str = "generia-tasks-dlq"
+    kafka_start: Annotated[str, AfterValidator(_start)] = Field(
+        "installation", description="first message read of the orders' topic, where no place in it is remembered"
+    )
     kafka_group_id: str = Field("generia-world-generator", description="group whose offsets lag tools look at")
     gemini_api_key: Annotated[SecretStr, AfterValidator(_gemini_key)] = Field(SecretStr(""), description="secret: environment only")
     gemini_base_url: str = Field("", pattern=r"^(https?://.+)?$", description="'' = Google's; else an emulator or a gateway")
@@ -118,6 +143,9 @@ class Settings(BaseSettings):
         "http://127.0.0.1:3001",
         pattern=r"^https?://[^/?#\s]+(/[^?#\s]*[^/?#\s])?$",
         description="where people reach `generia view`; no / at its end",
+    )
+    allowed_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
+        "", description="host names, comma separated, by which browsers may ask for the pages, beside loopback's and PAGES_URL's"
     )
 
     # The language model
@@ -174,9 +202,6 @@ class Settings(BaseSettings):
     # Dagster's processes
     code_server: str = Field("", pattern=r"^([^\s:/]+:\d+)?$", description="host:port of the code server, for doctor and metrics")
     code_server_stuck_seconds: Seconds = Field(40.0, description="a code server that starts no run for so long is replaced")
-    allowed_hosts: str = Field(
-        "", description="comma separated: names under which both kinds of pages are reached, beside loopback"
-    )
 
     # This machine
     generia_cold_start: bool = Field(False, description="runs start as Dagster starts them, a second or two later (warm_start.py)")
@@ -197,6 +222,12 @@ class Settings(BaseSettings):
         """Arguments, then the environment, then ``.env``. No other source."""
         del settings_cls, file_secret_settings
         return init_settings, env_settings, dotenv_settings
+
+    @property
+    def known_hosts(self) -> tuple[str, ...]:
+        """The names by which browsers may ask for the pages, beside those of loopback: PAGES_URL's and ALLOWED_HOSTS."""
+        named = (urlsplit(self.pages_url).hostname or "", *self.allowed_hosts.split(","))
+        return tuple(dict.fromkeys(name.strip().lower() for name in named if name.strip()))
 
     @property
     def media_dir(self) -> Path:

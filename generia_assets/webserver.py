@@ -23,7 +23,7 @@ class GuardedWebserver(DagsterWebserver):  # type: ignore[type-arg]  # generic o
 
     def build_middleware(self) -> list[Middleware]:
         """The check comes before everything of Dagster's own."""
-        allowed = os.environ.get("ALLOWED_HOSTS", "")  # a container's webserver has none of our other settings
+        allowed = os.environ.get("ALLOWED_HOSTS", "").split(",")  # a container's webserver has none of our other settings
         guard = Middleware(KnownHosts, allowed=allowed, queries_by_get=[f"{self._app_path_prefix}/graphql"])
         return [guard, *super().build_middleware()]
 

@@ -105,15 +105,18 @@ class Breaker:
         """The state now."""
         return _state(self._breaker.state)
 
-    async def call(self, send: Callable[[], Awaitable[ResultT]]) -> ResultT:
-        """Make the call if the breaker lets it. Raises ``BreakerOpenError`` if not; else whatever ``send`` raises."""
+    async def call(self, send: Callable[[], Awaitable[ResultT]], *, counts: bool = True) -> ResultT:
+        """Make the call if the breaker lets it. Raises ``BreakerOpenError`` if not; else whatever ``send`` raises.
+
+        ``counts`` False: its failure may be its own fault, and says nothing about the provider.
+        """
 
         async def guarded() -> ResultT:
             try:
                 return await send()
-            except (TransientError, *ANSWERED):
-                raise
             except Exception as error:
+                if isinstance(error, ANSWERED) or (counts and isinstance(error, TransientError)):
+                    raise
                 raise _NoVerdict(error) from error
 
         try:

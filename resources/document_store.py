@@ -6,7 +6,8 @@ are (the asset's annotation says), and how they came to be.
 
 Readers never see half of an old and half of a new materialization: new documents are written beside the old ones, one pointer
 (collection ``materializations``) is switched, then the old ones go. A reader follows the pointer and checks the count, so that a
-switch in the middle of reading is noticed and the reading begun anew. Memory does not grow with the number of documents.
+switch in the middle of reading is noticed and the reading begun anew. Memory does not grow with the number of documents. What is
+staged stays beside what is visible until ``publish`` makes all that is staged of a world visible in one transaction.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 from pymongo import ASCENDING, IndexModel, ReplaceOne
+from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from resources.mongo import MongoDatabase, MongoDocument, waiting_out
+from resources.mongo import MongoDatabase, MongoDocument, missing_indexes, waiting_out
+from resources.stored import Unreadable, readable, refuse, required
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
 ResultT = TypeVar("ResultT")
@@ -44,10 +47,14 @@ class NotMaterializedError(LookupError):
 
 @dataclass(frozen=True)
 class DocumentStream(Generic[DocumentT]):
-    """An asset's value as a stream. ``fence``: a number that grows with every owner of the world; a lower one writes nothing."""
+    """An asset's value as a stream. ``fence``: a number that grows with every owner of the world; a lower one writes nothing.
+
+    ``staged``: what the world has of this asset stays visible until ``DocumentStore.publish``; its first is visible at once.
+    """
 
     documents: Iterable[DocumentT]
     fence: int = 0
+    staged: bool = False
 
 
 class FencedOffError(RuntimeError):
@@ -75,18 +82,22 @@ class DocumentStore:
         for place in places:
             if not place.one_per_world:
                 index = IndexModel([("world_id", ASCENDING), ("materialization", ASCENDING), ("key", ASCENDING)])
-                self.database[place.collection].create_indexes([index])
+                collection = self.database[place.collection]
+                if missing := missing_indexes(collection.index_information(), [index]):
+                    collection.create_indexes(missing)
 
     def replace(self, place: Place, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
-        """Replace the world's documents by these, visible all at once; return how many there are.
+        """Replace the world's documents by these, visible all at once, or later if they are ``staged``; return how many there are.
 
         Raises ``FencedOffError`` when a later owner was faster; then nothing visible has changed.
         """
         collection = self.database[place.collection]
         now = datetime.now(UTC)
+        pointer = self._pointer(place, world_id)
+        staged = stream.staged and pointer is not None
         if place.one_per_world:
-            return self._replace_one(place, world_id, materialization, stream)
-        if (pointer := self._pointer(place, world_id)) is not None and pointer["materialization"] == materialization:
+            return self._replace_one(place, world_id, materialization, stream, staged=staged)
+        if pointer is not None and pointer["materialization"] == materialization:
             materialization += "+"  # the same run again: what is visible stays until this is whole
         mine = {"world_id": world_id, "materialization": materialization}
         common = {**mine, "fence": stream.fence, "created_at": now}
@@ -103,36 +114,89 @@ class DocumentStore:
             ]
             self.patiently(partial(collection.bulk_write, writes, ordered=False))
             count += len(batch)
-        if not self._switch(place, world_id, materialization, count, stream.fence):
+        if not self._switch(place, world_id, materialization, count, stream.fence, staged=staged):
             self.patiently(lambda: collection.delete_many(mine))
             raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it")
-        # Not what a later owner is writing at this moment: he switches after us.
-        former = {"world_id": world_id, "materialization": {"$ne": materialization}, "fence": {"$lte": stream.fence}}
-        self.patiently(lambda: collection.delete_many(former))
+        if not staged:
+            self._delete_former(place.collection, world_id, materialization, stream.fence)
         return count
 
-    def read(self, place: Place, world_id: str, model: type[DocumentT]) -> list[DocumentT]:
-        """All documents of the world, in order of their keys. Raises ``NotMaterializedError``."""
+    def publish(self, world_id: str, fence: int) -> None:
+        """Make all that is staged of the world visible, in one transaction; what it replaces is deleted.
+
+        Raises ``FencedOffError`` when a later owner was faster; then nothing visible has changed.
+        """
+        staged = self.patiently(lambda: list(self.database[POINTERS].find(_staged(world_id))))
+        if not staged:
+            return
+        try:
+            with self.database.client.start_session() as session:
+                self.patiently(lambda: session.with_transaction(partial(self._show, staged, fence)))
+        except DuplicateKeyError:
+            raise FencedOffError(f"world {world_id}: a later owner has materialized what was staged here") from None
+        for pointer in staged:
+            if "document" not in pointer:
+                self._delete_former(pointer["collection"], world_id, pointer["materialization"], fence)
+
+    def _show(self, staged: list[MongoDocument], fence: int, session: ClientSession) -> None:
+        for pointer in staged:
+            world_id, collection = pointer["world_id"], pointer["collection"]
+            shown = {name: pointer[name] for name in ("world_id", "materialization", "count", "at")} | {"fence": fence}
+            mine = {"_id": f"{world_id}:{collection}", "fence": {"$lte": fence}}
+            self.database[POINTERS].update_one(mine, {"$set": shown}, upsert=True, session=session)
+            if "document" in pointer:
+                document = {"$set": pointer["document"] | {"fence": fence}, "$setOnInsert": {"created_at": pointer["at"]}}
+                self.database[collection].update_one({"_id": world_id}, document, upsert=True, session=session)
+            self.database[POINTERS].delete_one({"_id": pointer["_id"]}, session=session)
+
+    def forget_staged(self, world_id: str) -> None:
+        """Delete what is staged of the world, and was never visible."""
+        for pointer in self.patiently(lambda: list(self.database[POINTERS].find(_staged(world_id)))):
+            if "document" not in pointer:
+                mine = {"world_id": world_id, "materialization": pointer["materialization"]}
+                self.database[pointer["collection"]].delete_many(mine)
+            self.database[POINTERS].delete_one({"_id": pointer["_id"]})
+
+    def _delete_former(self, collection: str, world_id: str, materialization: str, fence: int) -> None:
+        """Not what a later owner is writing at this moment: he switches after us."""
+        former = {"world_id": world_id, "materialization": {"$ne": materialization}, "fence": {"$lte": fence}}
+        self.patiently(lambda: self.database[collection].delete_many(former))
+
+    def read(self, place: Place, world_id: str, model: type[DocumentT], *, staged: bool = False) -> list[DocumentT]:
+        """All documents of the world, in order of their keys; ``staged``: those that are staged, where there are any.
+
+        Raises ``NotMaterializedError``.
+        """
         for _ in range(TRIES):
             try:
-                return self.patiently(lambda: list(self.stream(place, world_id, model)))
+                return self.patiently(lambda: list(self.stream(place, world_id, model, staged=staged)))
             except MaterializationReplacedError:
                 continue
-        return self.patiently(lambda: list(self.stream(place, world_id, model)))
+        return self.patiently(lambda: list(self.stream(place, world_id, model, staged=staged)))
 
-    def stream(self, place: Place, world_id: str, model: type[DocumentT], *, prefix: str = "") -> Iterator[DocumentT]:
+    def stream(
+        self,
+        place: Place,
+        world_id: str,
+        model: type[DocumentT],
+        *,
+        prefix: str = "",
+        staged: bool = False,
+        unreadable: Callable[[Unreadable], object] = refuse,
+    ) -> Iterator[DocumentT]:
         """The documents of the world whose keys begin with ``prefix``, in order of their keys, one at a time.
 
-        Raises ``NotMaterializedError`` at the first, ``MaterializationReplacedError`` when they were replaced meanwhile.
+        Raises ``NotMaterializedError`` at the first, ``MaterializationReplacedError`` when they were replaced meanwhile, and
+        ``UnreadableRecordError``, unless ``unreadable`` is there to be told.
         """
-        pointer = self._pointer(place, world_id)
+        pointer = self._pointer(place, world_id, staged=staged)
         if pointer is None:
             raise NotMaterializedError(f"world {world_id} has no {place.collection} yet: materialize that asset first")
         if place.one_per_world:
-            document = self.database[place.collection].find_one({"_id": world_id})
+            document = pointer.get("document") or self.database[place.collection].find_one({"_id": world_id})
             if document is None:
                 raise NotMaterializedError(f"world {world_id} has no {place.collection}: materialize that asset again")
-            yield model.model_validate({**document, "key": document.get("key", "world")})
+            yield from readable(model, [document], place.collection, unreadable, at=_with_key)
             return
         wanted: MongoDocument = {"world_id": world_id, "materialization": pointer["materialization"]}
         if prefix:
@@ -140,8 +204,8 @@ class DocumentStore:
         seen = 0
         for document in self.database[place.collection].find(wanted, batch_size=BATCH).sort("key", ASCENDING):
             seen += 1
-            yield model.model_validate(document)
-        now = self._pointer(place, world_id)
+            yield from readable(model, [document], place.collection, unreadable)
+        now = self._pointer(place, world_id, staged=staged)
         replaced = now is None or now["materialization"] != pointer["materialization"]
         if replaced or (not prefix and seen != pointer["count"]):
             raise MaterializationReplacedError(f"{place.collection} of world {world_id} was replaced while it was read")
@@ -155,24 +219,38 @@ class DocumentStore:
             wanted = {"_id": f"{world_id}:{pointer['materialization']}:{key}"}
             found = self.patiently(partial(self.database[place.collection].find_one, wanted))
             if found is not None:
-                return model.model_validate(found)
+                return required(model, found, place.collection)
             if self._pointer(place, world_id) == pointer:
                 return None
         return None
 
-    def count(self, place: Place, world_id: str) -> int | None:
-        """How many documents the present materialization has; None without one."""
-        pointer = self._pointer(place, world_id)
+    def count(self, place: Place, world_id: str, *, staged: bool = False) -> int | None:
+        """How many documents the present materialization has, or the staged one where there is any; None without one."""
+        pointer = self._pointer(place, world_id, staged=staged)
         return None if pointer is None else int(pointer["count"])
 
-    def _pointer(self, place: Place, world_id: str) -> MongoDocument | None:
-        return self.patiently(lambda: self.database[POINTERS].find_one({"_id": f"{world_id}:{place.collection}"}))
+    def found(self, place: Place, world_id: str, *, staged: bool = False) -> int:
+        """How many documents that materialization has in its collection, whatever its pointer says."""
+        pointer = self._pointer(place, world_id, staged=staged)
+        if pointer is None or "document" in pointer:
+            return 0 if pointer is None else 1
+        mine = {"world_id": world_id, "materialization": pointer["materialization"]}
+        wanted = {"_id": world_id} if place.one_per_world else mine
+        return self.patiently(lambda: self.database[place.collection].count_documents(wanted))
+
+    def _pointer(self, place: Place, world_id: str, *, staged: bool = False) -> MongoDocument | None:
+        pointer = f"{world_id}:{place.collection}"
+        ids = [f"{pointer}:staged", pointer] if staged else [pointer]
+        found = {one["_id"]: one for one in self.patiently(lambda: list(self.database[POINTERS].find({"_id": {"$in": ids}})))}
+        return next((found[one] for one in ids if one in found), None)
 
     def patiently(self, operation: Callable[[], ResultT]) -> ResultT:
         """The operation's result; one that can be repeated is repeated through an outage."""
         return waiting_out(self._patience)(operation)
 
-    def _switch(self, place: Place, world_id: str, materialization: str, count: int, fence: int) -> bool:
+    def _switch(
+        self, place: Place, world_id: str, materialization: str, count: int, fence: int, *, staged: bool = False, **more: object
+    ) -> bool:
         pointer_id = f"{world_id}:{place.collection}"
         values = {
             "world_id": world_id,
@@ -180,20 +258,27 @@ class DocumentStore:
             "count": count,
             "fence": fence,
             "at": datetime.now(UTC),
+            **({"collection": place.collection, "staged": True} if staged else {}),
+            **more,
         }
         try:
-            pointer = {"_id": pointer_id, "fence": {"$lte": fence}}
+            pointer = {"_id": f"{pointer_id}:staged" if staged else pointer_id, "fence": {"$lte": fence}}
             self.patiently(lambda: self.database[POINTERS].update_one(pointer, {"$set": values}, upsert=True))
         except DuplicateKeyError:  # the pointer exists with a higher fence
             return False
         return True
 
-    def _replace_one(self, place: Place, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
+    def _replace_one(
+        self, place: Place, world_id: str, materialization: str, stream: DocumentStream[DocumentT], *, staged: bool
+    ) -> int:
         documents = list(stream.documents)
         if len(documents) != 1:
             raise ValueError(f"{place.collection}: a world has exactly one document here, not {len(documents)}")
         now = datetime.now(UTC)
         values = {**documents[0].model_dump(), "fence": stream.fence, "updated_at": now}
+        if staged:
+            self._switch(place, world_id, materialization, 1, stream.fence, staged=True, document=values)
+            return 1
         try:
             document = {"_id": world_id, "fence": {"$lte": stream.fence}}
             update = {"$set": values, "$setOnInsert": {"created_at": now}}
@@ -202,6 +287,14 @@ class DocumentStore:
             raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it") from None
         self._switch(place, world_id, materialization, 1, stream.fence)
         return 1
+
+
+def _staged(world_id: str) -> MongoDocument:
+    return {"world_id": world_id, "staged": True}
+
+
+def _with_key(document: MongoDocument) -> MongoDocument:
+    return {**document, "key": document.get("key", "world")}
 
 
 def _batches(documents: Iterable[DocumentT]) -> Iterator[tuple[DocumentT, ...]]:

@@ -16,10 +16,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, NoReturn
+from typing import TYPE_CHECKING, Generic, NoReturn
 
 import httpx2
 
+from resources import models
 from resources.gemini_answers import LONGEST_BODY, AnswerT, HttpAnswer, read_answer
 from resources.gemini_errors import failed_call
 from resources.loopback import is_loopback
@@ -27,6 +28,9 @@ from resources.models import ModelProfile
 from resources.outcomes import FatalCallError, InvalidAnswerError, OutsideError
 from resources.outside import Answer
 from resources.outside_text import hide
+
+if TYPE_CHECKING:
+    from google.genai import types
 
 API_VERSION = "v1beta"
 
@@ -100,18 +104,13 @@ class GeminiClient:
 
     async def ask(self, request: TextRequest[AnswerT], profile: ModelProfile) -> Answer[AnswerT]:
         """One call. Raises what was not answered; an answer that cannot be used comes back with its ``error`` and its cost."""
-        types = self._types
-        thinking = (
-            types.ThinkingConfig(thinking_budget=int(profile.thinking.value))
-            if profile.thinking.style == "budget"
-            else types.ThinkingConfig(thinking_level=types.ThinkingLevel(str(profile.thinking.value).upper()))
-        )
+        types, sent = self._types, models.now()
         config = types.GenerateContentConfig(
             system_instruction=request.system,
             response_mime_type="application/json",
             response_json_schema=dict(request.schema),
             max_output_tokens=request.max_output_tokens,
-            thinking_config=thinking,
+            thinking_config=_thinking(profile),
             temperature=1.0 if profile.sampling else None,
         )
         contents = types.Content(role="user", parts=[types.Part(text=part) for part in request.parts if part])
@@ -119,7 +118,7 @@ class GeminiClient:
             try:
                 await self._client.aio.models.generate_content(model=profile.id, contents=contents, config=config)
             except AnswerArrived as arrived:
-                return read_answer(arrived.http, request, profile, base_url=self._base_url)
+                return read_answer(arrived.http, request, profile, sent=sent, base_url=self._base_url)
         except OutsideError:
             raise
         except Exception as error:  # noqa: BLE001  whatever comes out of a call is an outcome of it
@@ -133,6 +132,17 @@ class GeminiClient:
         """Close the client and its connections."""
         await self._client.aio.aclose()
         await self._http.aclose()
+
+
+def _thinking(profile: ModelProfile) -> types.ThinkingConfig | None:
+    from google.genai import types
+
+    thinking = profile.thinking
+    if thinking is None:
+        return None
+    if thinking.style == "budget":
+        return types.ThinkingConfig(thinking_budget=int(thinking.value))
+    return types.ThinkingConfig(thinking_level=types.ThinkingLevel(str(thinking.value).upper()))
 
 
 async def _hand_over(response: httpx2.Response) -> NoReturn:

@@ -26,12 +26,14 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from resources import models
 from resources.gemini_errors import classify_error, error_of
-from resources.models import ModelProfile
+from resources.models import ModelProfile, price_of
 from resources.outcomes import FatalCallError, InvalidAnswerError, OutsideError, RefusedError, TransientError
 from resources.outside import Answer, Tokens
 from resources.outside_text import kept, kept_line
@@ -110,8 +112,13 @@ class _Body(BaseModel):
     promptFeedback: _Feedback | None = None  # noqa: N815
 
 
-def read_answer(http: HttpAnswer, request: TextRequest[AnswerT], profile: ModelProfile, *, base_url: str = "") -> Answer[AnswerT]:
-    """Judge and price an answer. Raises what was not answered; what was and is paid for comes back with its ``error`` or value."""
+def read_answer(
+    http: HttpAnswer, request: TextRequest[AnswerT], profile: ModelProfile, *, sent: datetime | None = None, base_url: str = ""
+) -> Answer[AnswerT]:
+    """Judge an answer, and price it by who gave it, between when the request was ``sent`` (None: now) and now.
+
+    Raises what was not answered; what was and is paid for comes back with its ``error`` or value.
+    """
     page = http.body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     body = _json(page)
     fields = body if isinstance(body, dict) else {}
@@ -136,10 +143,12 @@ def read_answer(http: HttpAnswer, request: TextRequest[AnswerT], profile: ModelP
         text, finish = _said(read)
         value, failure = _judged(read, text, finish, request.answer)
     tokens = read_usage(fields.get("usageMetadata"), text, request, profile)
-    data = {"text": text[:LONGEST_ANSWER], "finish_reason": finish, "model": _name(fields.get("modelVersion")) or profile.id}
+    version = _name(fields.get("modelVersion"))
+    price = price_of(version, profile, sent or models.now(), models.now())
+    data = {"text": text[:LONGEST_ANSWER], "finish_reason": finish, "model": version or profile.id}
     if response_id := _name(fields.get("responseId")):  # what Google's support asks for
         data["response_id"] = response_id
-    return Answer(value, data, profile.cost_usd(tokens) if tokens else None, tokens or Tokens(), failure)
+    return Answer(value, data, price.cost_usd(tokens) if tokens else None, tokens or Tokens(), failure)
 
 
 def read_usage(usage: object, text: str, request: TextRequest[AnswerT], profile: ModelProfile) -> Tokens | None:

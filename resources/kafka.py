@@ -13,9 +13,10 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from resources.kafka_batches import Unreadable
 from resources.kafka_client import KafkaAddress, KafkaUnavailableError
 from resources.kafka_events import Delivery, Event, EventProducer, EventTooLargeError, InOrder
-from resources.kafka_reader import Bounds, Message, TopicLog, TopicReader
+from resources.kafka_reader import Bounds, Fetched, Message, TopicLog, TopicReader
 
 __all__ = [
     "Bounds",
@@ -23,6 +24,7 @@ __all__ = [
     "Event",
     "EventProducer",
     "EventTooLargeError",
+    "Fetched",
     "InOrder",
     "KafkaAddress",
     "KafkaResource",
@@ -31,6 +33,7 @@ __all__ = [
     "ReaderBusyError",
     "TopicLog",
     "TopicReader",
+    "Unreadable",
 ]
 
 

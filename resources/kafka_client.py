@@ -45,7 +45,13 @@ class KafkaAddress:
         }
 
     def unavailable(self, error: Exception) -> KafkaUnavailableError:
-        """The error to raise for an address that does not answer."""
+        """The error to raise for an address that does not answer, or refuses."""
+        from kafka.errors import AuthorizationError  # as below
+
+        if isinstance(error, AuthorizationError):
+            return KafkaUnavailableError(
+                f"Kafka at {self.bootstrap_servers} refused ({error}). Give this client the right to read orders and write events."
+            )
         return KafkaUnavailableError(
             f"Kafka at {self.bootstrap_servers} did not answer ({error or type(error).__name__}). "
             "Start a broker with `make dev`, which sets everything up, or point KAFKA_BOOTSTRAP_SERVERS at a running one."

@@ -16,6 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
+from resources.kafka_batches import Unreadable, keep_unreadable
 from resources.kafka_client import REQUEST_TIMEOUT_S, KafkaAddress
 from resources.kafka_events import LARGEST_EVENT_BYTES
 
@@ -66,6 +67,7 @@ def _reading(address: KafkaAddress) -> Iterator[KafkaConsumer]:
     consumer = address.connect(
         KafkaConsumer, enable_auto_commit=False, max_partition_fetch_bytes=LARGEST_EVENT_BYTES, fetch_max_bytes=LARGEST_EVENT_BYTES
     )
+    keep_unreadable(consumer)
     try:
         yield consumer
     except KafkaError as error:
@@ -93,17 +95,22 @@ def _from(consumer: KafkaConsumer, topic: str, partition: int, start: int, end: 
         records = consumer.poll(timeout_ms=500).get(name, [])
         if records:
             heard = time.monotonic()
+            if isinstance(records[-1], Unreadable):
+                consumer.seek(name, records[-1].next_offset)
         elif time.monotonic() - heard > SILENCE_S:
             raise KafkaError(f"topic {topic} was silent for {SILENCE_S:.0f} s at offset {consumer.position(name)} of {end}")
         yield from (_letter(record) for record in records)
 
 
-def _letter(record: ConsumerRecord) -> Letter:
+def _letter(record: ConsumerRecord | Unreadable) -> Letter:
+    if isinstance(record, Unreadable):
+        reason = {"reason": f"these letters, up to {record.next_offset - 1}, cannot be read: {record.reason}"}
+        return Letter(record.partition, record.offset, datetime.now(UTC), None, record.data, reason)
     return Letter(
         partition=record.partition,
         offset=record.offset,
-        at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        at=datetime.fromtimestamp(max(0, record.timestamp) / 1000, UTC),  # -1: the sender gave none
         key=record.key,
         value=record.value or b"",
-        headers={name: value.decode("utf-8", "replace") for name, value in record.headers},
+        headers={name: (value or b"").decode("utf-8", "replace") for name, value in record.headers},
     )

@@ -10,12 +10,15 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
+from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError, LeaderNotAvailableError, UnknownTopicOrPartitionError, for_code
 from kafka.structs import OffsetAndMetadata
 
+from resources.kafka_batches import Unreadable, keep_unreadable
 from resources.kafka_client import REQUEST_TIMEOUT_S, KafkaAddress, KafkaUnavailableError
 
 _LOOK_AGAIN_S = 0.25
@@ -34,6 +37,19 @@ class Message:
     offset: int
     key: bytes | None
     value: bytes | None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a read brought. ``reached``: the offset to read next in each partition, when all of ``messages`` are done.
+
+    It passes what nobody gets to see: records of aborted transactions, transaction markers, compacted records. It stays in front
+    of a batch that cannot be read.
+    """
+
+    messages: list[Message] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    reached: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,11 +91,13 @@ class TopicReader:
                 group_id=group_id,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",  # only for a message deleted between look() and read()
+                isolation_level="read_committed",
                 default_offset_commit_callback=_log_failed_report,
             )
         except KafkaUnavailableError:
             self._cluster.close()
             raise
+        keep_unreadable(self._consumer)
 
     def look(self) -> TopicLog | None:
         """The topic as it stands now, or None while it does not exist. Never creates it. Raises ``KafkaUnavailableError``."""
@@ -122,36 +140,75 @@ class TopicReader:
             raise UnknownTopicOrPartitionError(f"{partition} is new, a new connection knows it") from None
         return {name.partition: Bounds(earliest[name], end[name]) for name in names}
 
-    def read(self, starts: Mapping[int, int], *, deadline: float, max_messages: int) -> list[Message]:
+    def offsets_from(self, moment: datetime) -> dict[int, int]:
+        """In each partition of ``log`` the first message that was sent at this moment or later, or the end.
+
+        A broker that knows no times (the small one of `make dev`) gives the earliest. Raises ``KafkaUnavailableError``.
+        """
+        bounds = {} if self.log is None else self.log.bounds
+        names = {TopicPartition(self._topic, partition): bound for partition, bound in bounds.items()}
+        offsets: dict[int, int] = {}
+        try:
+            ever = self._consumer.offsets_for_times(dict.fromkeys(names, 0))
+            found = self._consumer.offsets_for_times(dict.fromkeys(names, max(0, int(moment.timestamp() * 1000))))
+        except KafkaError as error:
+            raise self._address.unavailable(error) from None
+        for name, bound in names.items():
+            missing = bound.earliest if ever[name] is None else bound.end
+            offsets[name.partition] = missing if found[name] is None else found[name].offset
+        return offsets
+
+    def read(self, starts: Mapping[int, int], *, deadline: float, max_messages: int) -> Fetched:
         """Messages from ``starts`` (offsets of partitions in ``log``) on, in order within each partition.
 
-        Waits for the first one until ``deadline`` (of ``time.monotonic``), then takes at once what else is already there.
+        Waits for the first one until ``deadline`` (of ``time.monotonic``), then takes at once what else is already there. Of a
+        partition with a batch that cannot be read it gives what is in front of the batch; the others do not notice.
         A broker that dies meanwhile looks like silence; the next ``look()`` notices. Raises ``KafkaUnavailableError``.
         """
         names = {partition: TopicPartition(self._topic, partition) for partition in starts}
+        fetched = Fetched(reached=dict(starts))
         if not names or self.log is None:
-            return []
-        messages: list[Message] = []
-        following, ends = dict(starts), {partition: self.log.bounds[partition].end for partition in starts}
+            return fetched
+        ends = {partition: self.log.bounds[partition].end for partition in starts}
         try:
             if self._consumer.assignment() != set(names.values()):
                 self._consumer.assign(list(names.values()))
+            self._consumer.resume(*names.values())
             for partition, name in names.items():
                 self._consumer.seek(name, starts[partition])
             backlog = any(starts[partition] < ends[partition] for partition in names)
             # A slow connection that has used up the time must not starve a tick of what lies there.
-            seconds = max(deadline - time.monotonic(), _BACKLOG_S if backlog else 0.0)
-            while polled := self._consumer.poll(timeout_ms=seconds * 1000, max_records=max_messages - len(messages)):
+            until = max(deadline, time.monotonic() + _BACKLOG_S) if backlog else deadline
+            going_on = True
+            while going_on:
+                polled = self._poll(until, max_messages - len(fetched.messages))
                 for name, records in polled.items():
-                    messages += [Message(self._topic, name.partition, one.offset, one.key, one.value) for one in records]
-                    following[name.partition] = records[-1].offset + 1
+                    self._sort(name, records, fetched)
                     ends[name.partition] = max(ends[name.partition], self._consumer.highwater(name) or 0)
-                if len(messages) >= max_messages or all(following[partition] >= ends[partition] for partition in names):
-                    break
-                seconds = _BACKLOG_S
+                for partition, name in names.items():
+                    fetched.reached[partition] = self._consumer.position(name)
+                readable = names.keys() - {one.partition for one in fetched.unreadable}
+                whole = all(fetched.reached[partition] >= ends[partition] for partition in readable)
+                full = len(fetched.messages) >= max_messages
+                going_on = bool(polled) and not full and not (whole and fetched.messages)
+                if fetched.messages:
+                    until = time.monotonic() + _BACKLOG_S
         except KafkaError as error:
             raise self._address.unavailable(error) from None
-        return messages
+        return fetched
+
+    def _poll(self, until: float, records: int) -> dict[TopicPartition, list[ConsumerRecord | Unreadable]]:
+        timeout_ms = max(0.0, until - time.monotonic()) * 1000
+        polled: dict[TopicPartition, list[ConsumerRecord | Unreadable]] = self._consumer.poll(timeout_ms, max_records=records)
+        return polled
+
+    def _sort(self, name: TopicPartition, records: list[ConsumerRecord | Unreadable], into: Fetched) -> None:
+        for one in records:
+            if isinstance(one, Unreadable):
+                into.unreadable.append(one)
+                self._consumer.pause(name)  # until the next read: it would be returned at once, again and again
+            else:
+                into.messages.append(Message(self._topic, name.partition, one.offset, one.key, one.value))
 
     def report(self, offsets: Mapping[int, int]) -> None:
         """Tell Kafka's group how far the caller is, for tools that show the lag. Does not wait; a failure is only logged."""

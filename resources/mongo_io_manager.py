@@ -67,7 +67,7 @@ class MongoIOManager(dg.ConfigurableIOManager):
                 f"input {context.name} of {context.asset_key.to_user_string()}: annotate it with a document class or a list "
                 f"of one, not {annotation!r}"
             )
-        found = self.store.read(place, _world(context), model)
+        found = self.store.read(place, _world(context), model, staged=True)  # by the run that goes on with what is staged
         if not many and len(found) != 1:
             raise TypeError(
                 f"input {context.name}: {place.collection} of world {_world(context)} has {len(found)} documents, not one; "

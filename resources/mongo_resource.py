@@ -11,8 +11,9 @@ from contextlib import contextmanager
 import dagster as dg
 from pymongo import MongoClient
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 
-from resources.mongo import MongoDocument, check_mongo, connect
+from resources.mongo import MongoDocument, as_forbidden, check_mongo, check_rights, connect
 
 
 class MongoResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only for its own base
@@ -23,10 +24,14 @@ class MongoResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # gener
 
     @contextmanager
     def client(self) -> Iterator[MongoClient[MongoDocument]]:
-        """A checked blocking client, closed afterwards."""
+        """A checked blocking client, closed afterwards. Raises ``MongoUnavailableError``; its kinds say what is wrong."""
         with connect(self.uri) as client:
             check_mongo(client, self.uri)
-            yield client
+            try:
+                check_rights(client[self.database], self.uri)
+                yield client
+            except OperationFailure as error:
+                raise as_forbidden(error, self.uri) or error from None
 
     @contextmanager
     def connection(self) -> Iterator[Database[MongoDocument]]:

@@ -53,7 +53,11 @@ class TransientError(OutsideError):
         self.in_doubt = in_doubt
 
 
-class RefusedError(OutsideError):
+class RequestFailedError(OutsideError):
+    """It is this one request that fails, whatever its reason; other requests go on. It uses up an attempt of its task."""
+
+
+class RefusedError(RequestFailedError):
     """Moderation refused the request or its answer. ``reason`` is the provider's word for it (SAFETY, SPII, …)."""
 
     outcome = "refused"
@@ -63,7 +67,7 @@ class RefusedError(OutsideError):
         self.reason = kept(reason, 100)
 
 
-class InvalidAnswerError(OutsideError):
+class InvalidAnswerError(RequestFailedError):
     """The call was answered, but not with what was asked: not JSON, cut short, or against the schema.
 
     ``cut`` says that the answer ended at the output limit, so that asking again needs more room. ``chance`` says that nothing in
@@ -85,10 +89,22 @@ class ModelMissingError(OutsideError):
     outcome = "model_missing"
 
 
-class RequestRejectedError(OutsideError):
+class RequestRejectedError(RequestFailedError):
     """The provider calls this one request wrong (400). Asking the same again cannot help; another item's request may be right."""
 
     outcome = "rejected"
+
+
+class PoisonousCallError(RequestFailedError):
+    """Every attempt of this call failed, time and again, while other calls of the same API were answered (resources/poison.py)."""
+
+    outcome = "poisonous"
+
+
+class SpareUsedUpError(RequestFailedError):
+    """An item has taken its share of the world's spare calls (durable/account.py). No call was made."""
+
+    outcome = "spare_used_up"
 
 
 class ParameterRefusedError(OutsideError):
@@ -119,14 +135,16 @@ class FatalCallError(OutsideError):
 class PatienceExhaustedError(OutsideError):
     """An outage lasted longer than the configured patience. The world is parked and can be resumed; nothing is lost.
 
-    ``retry_after`` seconds: when the provider itself said it would be over (a day's quota), else None.
+    ``retry_after`` seconds: when the provider itself said it would be over (a day's quota), else None. ``may_last``: the
+    provider is not away, it refuses, so that nobody knows whether it ever ends: the world is resumed a bounded number of times.
     """
 
     outcome = "outage"
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, may_last: bool = False) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.may_last = may_last
 
 
 class BudgetExhaustedError(OutsideError):

@@ -4,15 +4,19 @@ Here: the order of these steps, and what is done about each outcome. The budget 
 that a death while waiting costs nothing, and a waiting call has reserved nothing. Every attempt is reserved before it is
 made and recorded after it; what dies in between stays counted as spent.
 
-Not here: how a provider is spoken to (gemini.py, images.py, platform.py give a ``Call``), and where money and records are kept
+Not here: which call fails because of itself and which for an outage (poison.py), how a provider is spoken to (gemini.py, images.py,
+platform.py give a ``Call``), and where money and records are kept
 (the ``Account`` of the world, generia_assets/durable/account.py).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -20,19 +24,32 @@ from typing import Generic, Protocol, TypeVar
 
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type
 
-from resources.breaker import ANSWERED, Breaker
+from resources.breaker import ANSWERED, Breaker, BreakerOpenError, BreakerState
 from resources.outcomes import (
+    FatalCallError,
+    LostWorldError,
     ModelMissingError,
     OutsideError,
+    ParameterRefusedError,
     PatienceExhaustedError,
+    PoisonousCallError,
     RateLimitedError,
+    RequestRejectedError,
     TransientError,
 )
+from resources.poison import Suspicion, Tally
 from resources.slots import Slots
 from resources.waits import Outage, Stopwatch, Wait, milliseconds_since
 
 ValueT = TypeVar("ValueT")
+ValueT_co = TypeVar("ValueT_co", covariant=True)
 
+logger = logging.getLogger(__name__)
+
+CONTROL = "control"
+"""Request type of the calls that only tell whether an API answers at all."""
+DECLINED = (RateLimitedError, TransientError, ModelMissingError, RequestRejectedError, ParameterRefusedError)
+"""Outcomes of calls that the provider did not carry out: they cost nothing and are given back to the limit of calls."""
 CUT_OFF = "cut_off"
 """Outcome of an attempt that was stopped, or died with its run, before its answer was recorded."""
 
@@ -56,24 +73,35 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Answer(Generic[ValueT]):
+class Answer(Generic[ValueT_co]):
     """What a call brought: a value, or an ``error`` that was paid for all the same. ``data`` is what the record keeps of it.
 
     ``cost_usd`` None: the provider did not say what it took, so the call's worst case counts.
     """
 
-    value: ValueT | None
+    value: ValueT_co | None
     data: Mapping[str, object]
     cost_usd: float | None = 0.0
     tokens: Tokens = field(default_factory=Tokens)
     error: OutsideError | None = None
 
 
+@dataclass
+class ItemCalls:
+    """The calls of one item's task over all its attempts: how many were answered, and what was wrong with the last answer."""
+
+    answered: Counter[Api] = field(default_factory=Counter)
+    last_error: str = ""
+
+
 @dataclass(frozen=True)
-class Call(Generic[ValueT]):
+class Call(Generic[ValueT_co]):
     """One call to make.
 
     ``worst_case_usd`` is reserved before each attempt. ``request_data`` and ``labels`` are recorded: no secret in them.
+    ``control``: a small call of the same API that is known to be right, made to tell whether the API answers at all (poison.py).
+    ``item_calls``: the calls of the task so far, where an account bounds them.
+    ``attempt`` is entered before each attempt waits for its slot, and sees how the attempt ended.
     """
 
     api: Api
@@ -81,10 +109,18 @@ class Call(Generic[ValueT]):
     task_id: str
     priority: int
     request_data: Mapping[str, object]
-    send: Callable[[], Awaitable[Answer[ValueT]]]
+    send: Callable[[], Awaitable[Answer[ValueT_co]]]
     worst_case_usd: float = 0.0
     timeout_seconds: float = 60.0
     labels: Mapping[str, str] = field(default_factory=dict)
+    attempt: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    control: Call[object] | None = None
+    item_calls: ItemCalls | None = None
+
+    @property
+    def is_control(self) -> bool:
+        """Whether this is such a control itself."""
+        return self.request_type == CONTROL
 
 
 @dataclass(frozen=True)
@@ -112,7 +148,7 @@ class Account(Protocol):
     async def reserve(self, call: Call[ValueT]) -> str:
         """Count the attempt and its worst case, atomically; return the attempt's id.
 
-        Raises ``BudgetExhaustedError`` or ``LostWorldError``; then the call must not be made.
+        Raises ``BudgetExhaustedError``, ``LostWorldError`` or, for an item's call, ``SpareUsedUpError``; then it must not be made.
         """
         ...
 
@@ -135,6 +171,7 @@ class Lane:
 
     slots: Slots
     breaker: Breaker
+    tally: Tally = field(default_factory=Tally)
 
 
 class Outside:
@@ -147,39 +184,66 @@ class Outside:
     async def call(self, call: Call[ValueT], account: Account) -> ValueT:
         """Make the call, as often as outages and pace demand, and return its value.
 
-        Raises the outcome (``RefusedError``, ``InvalidAnswerError``, ``FatalCallError``, …), ``PatienceExhaustedError`` after
-        an outage longer than the patience, or what ``Account.reserve`` raises. Outages never use up a task's attempts.
+        Raises the outcome (``RefusedError``, ``PoisonousCallError``, ``FatalCallError``, …), ``PatienceExhaustedError`` after an
+        outage longer than the patience, or what ``Account.reserve`` raises. Outages never use up a task's attempts.
         """
-        outage, wait = Outage(self._patience), Stopwatch()
+        lane, outage, wait = self._lanes[call.api], Outage(self._patience), Stopwatch()
+        suspicion = Suspicion(lane.tally)
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type((RateLimitedError, TransientError)), wait=Wait(), stop=outage.is_too_long
             ):
                 with attempt:
                     try:
-                        return await self._attempt(call, account, wait)
+                        if suspicion.exists and call.control and lane.breaker.state is not BreakerState.CLOSED:
+                            await self._ask_control(call.control, account, lane)
+                        return await self._attempt(call, account, wait, suspicion)
                     except (RateLimitedError, TransientError) as error:
                         if self._too_far_away(error):
                             raise PatienceExhaustedError(f"{call.api}: {error}", retry_after=_named_end(error)) from error
                         if (since := outage.worth_telling(error)) is not None:
                             account.waiting(call.api, str(error), since)
+                        if not isinstance(error, (RateLimitedError, BreakerOpenError)):
+                            suspicion.failed()
+                            if suspicion.is_proven():
+                                raise _poisonous(call, error) from error
+                            if call.control is not None and suspicion.needs_control:
+                                await self._ask_control(call.control, account, lane)
                         raise
         except RetryError as error:
             last = error.last_attempt.exception()
+            if suspicion.is_proven(at_the_end=True):
+                raise _poisonous(call, last) from last
             raise PatienceExhaustedError(
-                f"{call.api} did not recover within {self._patience:.0f} s (PATIENCE_SECONDS): {last}"
+                f"{call.api} did not recover within {self._patience:.0f} s (PATIENCE_SECONDS): {last}",
+                may_last=suspicion.exists or lane.tally.refuses,
             ) from last
         raise AssertionError("tenacity ended without a result")  # pragma: no cover
 
-    async def _attempt(self, call: Call[ValueT], account: Account, wait: Stopwatch) -> ValueT:
+    async def _ask_control(self, control: Call[object], account: Account, lane: Lane) -> None:
+        """Make one attempt at this call. How it ends is in the tally, and all that matters; one at a time in this process."""
+        if lane.tally.control_under_way:
+            return
+        lane.tally.control_under_way = True
+        try:
+            await self._attempt(control, account, Stopwatch(), Suspicion(lane.tally))
+        except LostWorldError:
+            raise
+        except OutsideError as error:
+            logger.debug("the control of %s brought nothing: %s", control.api, error)
+        finally:
+            lane.tally.control_under_way = False
+
+    async def _attempt(self, call: Call[ValueT], account: Account, wait: Stopwatch, suspicion: Suspicion) -> ValueT:
         lane = self._lanes[call.api]
-        async with lane.slots.slot(call.priority):
+        async with call.attempt(), lane.slots.slot(call.priority):
             try:
-                answer = await lane.breaker.call(lambda: self._send(call, account, lane, wait))
+                answer = await lane.breaker.call(lambda: self._send(call, account, lane, wait), counts=not suspicion.exists)
             except ANSWERED as error:
                 if not isinstance(error, RateLimitedError):
                     account.answered(call.api)
                 raise
+        lane.tally.answer(control=call.is_control)
         account.answered(call.api)
         if answer.error is not None:
             raise answer.error
@@ -189,15 +253,19 @@ class Outside:
     async def _send(self, call: Call[ValueT], account: Account, lane: Lane, wait: Stopwatch) -> Answer[ValueT]:
         attempt_id = await account.reserve(call)
         started, waited_ms = time.monotonic(), wait.lap()
+        lane.tally.in_flight += 1
         settlement = _unanswered(CUT_OFF, "the run stopped before the answer came", call, started)
         try:
             async with asyncio.timeout(call.timeout_seconds):
                 answer = await call.send()
             settlement = _answered(answer, call, started)
-        except OutsideError as error:
+        except OutsideError as said:
+            error = _outage_after_answers(said, lane.tally)
             settlement = _failed(error, call, started)
             if isinstance(error, RateLimitedError) and not self._too_far_away(error):  # else nobody is to wait with a slot
                 lane.slots.limited(started_at=started, retry_after=error.retry_after)
+            if error is not said:
+                raise error from said
             raise
         except TimeoutError:
             late = TransientError(f"{call.api}: no answer within {call.timeout_seconds:.0f} s", in_doubt=True)
@@ -207,6 +275,8 @@ class Outside:
             settlement = _unanswered("error", f"{type(error).__name__}: {error}", call, started)
             raise
         finally:  # also when this run is stopped: nothing reserved stays without its end
+            lane.tally.in_flight -= 1
+            lane.tally.failed += settlement.outcome == TransientError.outcome
             await account.settle(attempt_id, call, replace(settlement, waited_ms=waited_ms))
             wait.lap()
         return answer
@@ -232,8 +302,20 @@ def _answered(answer: Answer[ValueT], call: Call[ValueT], started: float) -> Set
 def _failed(error: OutsideError, call: Call[ValueT], started: float) -> Settlement:
     if isinstance(error, TransientError) and error.in_doubt:
         return _unanswered(error.outcome, str(error), call, started)
-    declined = isinstance(error, (RateLimitedError, TransientError, ModelMissingError))
+    declined = isinstance(error, DECLINED)
     return Settlement(error.outcome, 0.0, Tokens(), {}, str(error), milliseconds_since(started), carried_out=not declined)
+
+
+def _outage_after_answers(error: OutsideError, tally: Tally) -> OutsideError:
+    """What was set up right and is refused now may be put right again: until then it is an outage like any other."""
+    if isinstance(error, FatalCallError) and error.may_heal and tally.has_answered:
+        tally.refuses = True
+        return TransientError(str(error))
+    return error
+
+
+def _poisonous(call: Call[ValueT], last: BaseException | None) -> PoisonousCallError:
+    return PoisonousCallError(f"{call.api} answers other calls, and failed this one each time; the last time: {last}")
 
 
 def _named_end(error: OutsideError) -> float | None:

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from bson.errors import BSONError
-from pymongo import ASCENDING
+from pymongo import ASCENDING, IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 
 from resources.media_files import media_path, safe_id, write_whole
-from resources.mongo import AsyncMongoDatabase, MongoDocument
+from resources.mongo import AsyncMongoDatabase, MongoDatabase, MongoDocument, as_forbidden, missing_indexes
 from resources.outcomes import FatalCallError, TransientError
 from resources.platform import StoredMedia
 from resources.platform_records import (
@@ -46,6 +46,15 @@ def id_of(key: str) -> str:
     return str(uuid.uuid5(_IDS, key))
 
 
+_INDEXED = ("platform_characters", "platform_media", "platform_posts")
+_INDEX = IndexModel([("world_id", ASCENDING), ("created_at", ASCENDING), ("_id", ASCENDING)])
+
+
+def lacks_indexes(database: MongoDatabase) -> bool:
+    """Whether the local platform's indexes are missing in its database."""
+    return any(missing_indexes(database[name].index_information(), [_INDEX]) for name in _INDEXED)
+
+
 @contextmanager
 def _database_errors() -> Iterator[None]:
     """MongoDB's errors as outcomes: a server that does not answer is transient, anything else cannot be helped by asking again."""
@@ -55,7 +64,8 @@ def _database_errors() -> Iterator[None]:
         gone = isinstance(error, ConnectionFailure) or (isinstance(error, PyMongoError) and error.timeout)
         if gone:
             raise TransientError(f"The local platform's MongoDB did not answer ({type(error).__name__}).") from error
-        raise FatalCallError(f"The local platform's MongoDB refused the call: {error}") from error
+        said = as_forbidden(error) or error
+        raise FatalCallError(f"The local platform's MongoDB refused the call: {said}") from error
 
 
 class LocalPlatform:
@@ -81,7 +91,8 @@ class LocalPlatform:
         """Make what reading a world's records in order needs. (Ids follow from keys, so ``_id`` keeps keys unique.)"""
         with _database_errors():
             for collection in (self._characters, self._media, self._posts):
-                await collection.create_index([("world_id", ASCENDING), ("created_at", ASCENDING), ("_id", ASCENDING)])
+                if missing := missing_indexes(await collection.index_information(), [_INDEX]):
+                    await collection.create_indexes(missing)
 
     async def update_world_params(
         self, *, world_id: str, params: Mapping[str, object], name: str, users_count: int, posts_count: int

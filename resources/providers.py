@@ -13,7 +13,7 @@ from pydantic import Field
 from resources.gemini import GeminiClient
 from resources.image_stub import StubImageGenerator
 from resources.images import ImageGenerator, open_provider
-from resources.models import ModelRoster
+from resources.model_roster import ModelRoster
 from resources.mongo import AsyncMongoDatabase
 from resources.platform import Platform
 from resources.platform_local import LocalPlatform

@@ -20,8 +20,8 @@ from resources.mongo import MongoDocument
 
 DECREASE = 0.75
 """What a refusal for pace leaves of the ceiling."""
-HOLD_MS = 15_000
-"""A ceiling that was found, because one more was refused, is kept for so long before one more is tried again."""
+SUCCESSES_PER_INCREASE = 25
+"""Calls of the whole fleet that lift a lowered ceiling by one, if time has not lifted it before."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ class Request:
     """What a process tells and asks. Times are in milliseconds.
 
     ``refused_ago``: how long ago the last call that the provider refused for its pace began; None: none was refused since the last
-    request. ``pause``: the wait that the provider demanded of everybody. ``lift``: enough went well to raise a lowered ceiling.
+    request. ``pause``: the wait that the provider demanded of everybody. ``succeeded``: how many went well since the last request.
+    ``rise``: a lowered ceiling rises by one in so long, while calls are made and none is refused. ``hold``: a ceiling that was
+    found, because one more was refused, is kept for so long before one more is tried again.
     """
 
     holder: str
@@ -37,9 +39,11 @@ class Request:
     wants: int
     limit: int
     lease: int
+    rise: int
+    hold: int
     refused_ago: int | None = None
     pause: int = 0
-    lift: bool = False
+    succeeded: int = 0
 
 
 class Holder(BaseModel):
@@ -96,36 +100,51 @@ def _others(request: Request) -> MongoDocument:
 
 
 def _pace(request: Request) -> MongoDocument:
-    """AIMD: the ceiling is lowered once for all refusals of calls that were in the air together, and lifted by one.
+    """AIMD: the ceiling is lowered once for all refusals of calls that were in flight together, and lifted by one.
 
     A refusal that answers a lift has found the provider's ceiling: it only takes the lift back, and that is kept for a while.
     """
-    ceiling: MongoDocument = {"$ifNull": ["$ceiling", request.limit]}
-    lowered_at: MongoDocument = {"$ifNull": ["$lowered_at", None]}
-    lifted_at: MongoDocument = {"$ifNull": ["$lifted_at", None]}
-    held_until: MongoDocument = {"$ifNull": ["$held_until", None]}
-    if request.lift:
-        held = {"$lt": ["$$NOW", held_until]}
-        ceiling = {"$cond": [held, ceiling, {"$add": [ceiling, 1]}]}
-        lifted_at = {"$cond": [held, lifted_at, "$$NOW"]}
-    if request.refused_ago is not None:
-        began = {"$subtract": ["$$NOW", request.refused_ago]}
-        news = {"$or": [{"$eq": [lowered_at, None]}, {"$gte": [began, "$lowered_at"]}]}
-        found = {"$and": [news, {"$gt": ["$lifted_at", "$lowered_at"]}, {"$ne": [{"$ifNull": ["$ceiling", None]}, None]}]}
-        most: MongoDocument = {"$min": [request.limit, ceiling]}
-        less: MongoDocument = {"$cond": [found, {"$subtract": [most, 1]}, {"$multiply": [most, DECREASE]}]}
-        ceiling = {"$cond": [news, {"$max": [1, less]}, ceiling]}
-        held_until = {"$cond": [found, {"$add": ["$$NOW", HOLD_MS]}, held_until]}
-        lowered_at = {"$cond": [news, "$$NOW", lowered_at]}
     blocked_until = {"$max": ["$blocked_until", {"$add": ["$$NOW", request.pause]}]}
+    changed = _lifted(request) if request.refused_ago is None else _lowered(request, request.refused_ago)
+    ceiling = changed.pop("ceiling")
     return {
+        **changed,
         "ceiling": {"$cond": [{"$lt": [ceiling, request.limit]}, ceiling, None]},
-        "lowered_at": lowered_at,
-        "lifted_at": lifted_at,
-        "held_until": held_until,
         "blocked_until": blocked_until,
         "pause_ms": {"$max": [0, {"$subtract": [blocked_until, "$$NOW"]}]},
     }
+
+
+def _lowered(request: Request, refused_ago: int) -> MongoDocument:
+    began = {"$subtract": ["$$NOW", refused_ago]}
+    news = {"$or": [{"$eq": [{"$ifNull": ["$lowered_at", None]}, None]}, {"$gte": [began, "$lowered_at"]}]}
+    found = {"$and": [news, {"$gt": ["$lifted_at", "$lowered_at"]}, _is_lowered()]}
+    most: MongoDocument = {"$min": [request.limit, {"$ifNull": ["$ceiling", request.limit]}]}
+    less: MongoDocument = {"$cond": [found, {"$subtract": [most, 1]}, {"$multiply": [most, DECREASE]}]}
+    return {
+        "ceiling": {"$cond": [news, {"$max": [1, less]}, {"$ifNull": ["$ceiling", request.limit]}]},
+        "held_until": {"$cond": [found, {"$add": ["$$NOW", request.hold]}, {"$ifNull": ["$held_until", None]}]},
+        "lowered_at": {"$cond": [news, "$$NOW", "$lowered_at"]},
+        "successes": 0,
+    }
+
+
+def _lifted(request: Request) -> MongoDocument:
+    """Time lifts while calls are made: an hour without any says nothing about what the provider would let through."""
+    held = {"$lt": ["$$NOW", {"$ifNull": ["$held_until", None]}]}
+    successes = {"$cond": [held, 0, {"$add": [{"$ifNull": ["$successes", 0]}, request.succeeded]}]}
+    rested = {"$gte": [{"$subtract": ["$$NOW", {"$max": ["$lowered_at", "$lifted_at"]}]}, request.rise]}
+    enough = {"$or": [{"$gte": [successes, SUCCESSES_PER_INCREASE]}, {"$and": [request.in_use > 0, rested]}]}
+    lift = {"$and": [_is_lowered(), {"$not": [held]}, enough]}
+    return {
+        "ceiling": {"$cond": [lift, {"$add": ["$ceiling", 1]}, {"$ifNull": ["$ceiling", request.limit]}]},
+        "lifted_at": {"$cond": [lift, "$$NOW", {"$ifNull": ["$lifted_at", None]}]},
+        "successes": {"$cond": [{"$or": [lift, {"$not": [_is_lowered()]}]}, 0, successes]},
+    }
+
+
+def _is_lowered() -> MongoDocument:
+    return {"$ne": [{"$ifNull": ["$ceiling", None]}, None]}
 
 
 def _free(request: Request) -> MongoDocument:

@@ -26,7 +26,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
 from resources.mongo import MongoDocument
-from resources.slot_shares import Request, Shares, share_update
+from resources.slot_shares import SUCCESSES_PER_INCREASE, Request, Shares, share_update
 from resources.stopping import stop
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,10 @@ OUTAGE_SECONDS = 0.5
 """How often MongoDB is asked again while it is away."""
 RENEW_SECONDS = 1.0
 """How often a process with calls in the air renews its lease (or a third of the lease, if that is shorter)."""
-SUCCESSES_PER_INCREASE = 25
+RISE_SECONDS = 2.0
+"""A lowered ceiling rises by one in so long, while calls are made and none is refused for its pace."""
+HOLD_SECONDS = 15.0
+"""A ceiling that was found, because one more was refused, is kept for so long before one more is tried again."""
 
 
 @dataclass(order=True)
@@ -63,12 +66,22 @@ class Slots:
     """The slots of one kind, as one process sees them. Make it on the event loop; ``aclose`` gives everything back."""
 
     def __init__(
-        self, collection: AsyncCollection[MongoDocument], kind: str, *, limit: int, lease_seconds: float, holder: str = ""
+        self,
+        collection: AsyncCollection[MongoDocument],
+        kind: str,
+        *,
+        limit: int,
+        lease_seconds: float,
+        holder: str = "",
+        rise_seconds: float = RISE_SECONDS,
+        hold_seconds: float = HOLD_SECONDS,
     ) -> None:
         self._collection = collection
         self._id = f"slots:{kind}"
         self._limit = limit
         self._lease_seconds = lease_seconds
+        self._rise_seconds = rise_seconds
+        self._hold_seconds = hold_seconds
         self._renew_seconds = min(RENEW_SECONDS, lease_seconds / 3)
         self._holder = holder or uuid.uuid4().hex
         self._waiters: list[_Waiter] = []
@@ -115,11 +128,10 @@ class Slots:
         self._paused_until = max(self._paused_until, until)
         self._pause_to_tell = max(self._pause_to_tell, until)
         self._refused_call = max(self._refused_call or 0.0, started_at)
-        self._successes = 0
         self._changed.set()
 
     def succeeded(self) -> None:
-        """A call went well; every 25th lifts a lowered ceiling by one."""
+        """A call went well: enough of them, in the whole fleet, lift a lowered ceiling."""
         if self._ceiling < self._limit:
             self._successes += 1
             if self._successes >= SUCCESSES_PER_INCREASE:
@@ -131,7 +143,9 @@ class Slots:
             await stop(self._keeper)
             self._keeper = None
         with suppress(PyMongoError):  # the lease ends by itself
-            await self._collection.update_one({"_id": self._id}, {"$pull": {"holders": {"id": self._holder}}})
+            await self._collection.update_one(
+                {"_id": self._id}, {"$pull": {"holders": {"id": self._holder}}, "$inc": {"successes": self._successes}}
+            )
 
     @property
     def _wanted(self) -> int:
@@ -204,7 +218,7 @@ class Slots:
     async def _ask(self) -> None:
         asked_at = time.monotonic()
         refused_call, pause_to_tell = self._refused_call, self._pause_to_tell
-        lift = self._successes >= SUCCESSES_PER_INCREASE
+        succeeded, self._successes = self._successes, 0
         # What was used a moment ago is kept for the next call, unless somebody else needs it.
         wants = self._wanted if self._others_short else max(self._wanted, min(self._may_use, self._most_in_use))
         self._most_in_use = self._in_use
@@ -218,7 +232,9 @@ class Slots:
             lease=_milliseconds(self._lease_seconds),
             refused_ago=None if refused_call is None else _milliseconds(asked_at - refused_call),
             pause=_milliseconds(max(0.0, pause_to_tell - asked_at)),
-            lift=lift,
+            succeeded=succeeded,
+            rise=_milliseconds(self._rise_seconds),
+            hold=_milliseconds(self._hold_seconds),
         )
         found = await self._collection.find_one_and_update(
             {"_id": self._id}, share_update(request), upsert=True, return_document=ReturnDocument.AFTER
@@ -228,8 +244,6 @@ class Slots:
             self._refused_call = None
         if self._pause_to_tell == pause_to_tell:
             self._pause_to_tell = 0.0
-        if lift:
-            self._successes = 0
         self._learn(Shares.model_validate(found), asked_at)
 
     def _learn(self, shares: Shares, asked_at: float) -> None:

@@ -1,25 +1,33 @@
 """Dead letters: messages that are no orders, kept where people look for them, with the reason.
 
-Here: their form and their sending. Not here: what is wrong with a message (messages.py, generia_assets/durable/orders.py).
+Here: their form and their sending, and keeping them in MongoDB while their topic cannot be written. Not here: what is wrong with a
+message (messages.py, generia_assets/durable/orders.py).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, Field
+from pymongo.errors import PyMongoError
 
-from resources.kafka import Event, EventProducer, EventTooLargeError, KafkaUnavailableError, Message
+from generia_assets.durable.intake import KeptLetter, forget, keep, kept, place_of
+from generia_assets.durable.refusals import LONGEST_REASON
+from resources.kafka import Delivery, Event, EventProducer, EventTooLargeError, KafkaResource, KafkaUnavailableError, Message
+from resources.mongo import MongoDatabase, MongoUnavailableError
 
-LONGEST_REASON = 1_000
 CUT_AT_BYTES = 64 * 1024
 GIANT_BYTES = 512 * 1024
 """What is larger is never sent whole: a topic with default settings does not take it, and a few would use up a tick's time."""
 DELIVERY_TIMEOUT_S = 6.0
 """For all of a tick's dead letters together."""
 SHORTENED_TIMEOUT_S = 2.0
+"""For all of those that their topic did not take whole."""
+MOST_KEPT = 200
+"""Kept letters that are sent at once."""
 
 
 @dataclass(frozen=True)
@@ -74,29 +82,109 @@ def _headers(broken: Broken, cut: str | None = None) -> LetterHeaders:
 
 
 def one_line(text: str) -> str:
-    """The text as a header: one line, of bounded length, nothing that a terminal would obey."""
+    """The text as a header: one line, of bounded length, nothing that a terminal would obey or that UTF-8 has not."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return printable if len(printable) <= LONGEST_REASON else printable[: LONGEST_REASON - 1] + "…"
 
 
-def send_dead_letters(producer: EventProducer, letters: Sequence[Broken], topic: str) -> tuple[list[Broken], list[str]]:
-    """Send them and wait. Gives those that the broker has acknowledged, and what is to be said about the others."""
-    deadline = time.monotonic() + DELIVERY_TIMEOUT_S
-    sent = [(broken, producer.send(_letter(broken, topic))) for broken in letters]
-    arrived: list[Broken] = []
-    problems: list[str] = []
-    for broken, delivery in sent:
+@dataclass
+class Buried:
+    """What became of a tick's dead letters: sent, or kept in MongoDB until the topic takes them. The others are read again."""
+
+    sent: list[Broken] = field(default_factory=list)
+    kept: list[Broken] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def done(self) -> list[Broken]:
+        """Those that are safe."""
+        return [*self.sent, *self.kept]
+
+
+def bury(kafka: KafkaResource, letters: Sequence[Broken], database: Callable[[], MongoDatabase]) -> Buried:
+    """Send dead letters, or keep them. A topic that has left others waiting is not tried: that would take each tick's time."""
+    buried = Buried()
+    if not letters:
+        return buried
+    topic = kafka.dead_letters_topic
+    try:
+        waiting = kept(database(), 1)
+    except (MongoUnavailableError, PyMongoError):  # then the topic is all there is
+        waiting = []
+    if waiting:
+        why = waiting[0].why
+    else:
         try:
-            delivery.wait(deadline - time.monotonic())
-        except (KafkaUnavailableError, EventTooLargeError) as error:
-            if _arrives_shortened(producer, broken, topic):
-                problems.append(f"dead letter of {place(broken.message)} was cut to {CUT_AT_BYTES} bytes: {error}")
-                arrived.append(broken)
-            else:
-                problems.append(f"dead letter of {place(broken.message)} was not taken, it is tried again: {error}")
-        else:
-            arrived.append(broken)
-    return arrived, problems
+            with kafka.producer() as producer:
+                buried.sent, buried.problems = send_dead_letters(producer, letters, topic)
+            if len(buried.sent) == len(letters):
+                return buried
+            why = buried.problems.pop()
+        except KafkaUnavailableError as error:
+            why = str(error)
+    left = [broken for broken in letters if broken not in buried.sent]
+    try:
+        keep(database(), [_kept(broken, topic, why) for broken in left])
+    except (MongoUnavailableError, PyMongoError) as error:
+        buried.problems.append(f"{len(left)} dead letters were taken neither by topic {topic} ({why}) nor by MongoDB ({error})")
+    else:
+        buried.kept = left
+        buried.problems.append(f"{len(left)} dead letters are kept in MongoDB until topic {topic} takes them: {why}")
+    return buried
+
+
+def send_kept(database: MongoDatabase, kafka: KafkaResource, seconds: float) -> int:
+    """Send what was kept, if the topic takes it now; how many it took. Raises ``KafkaUnavailableError``, ``PyMongoError``."""
+    letters = kept(database, MOST_KEPT)
+    if not letters:
+        return 0
+    events = [Event(kafka.dead_letters_topic, one.key, one.value, tuple(one.headers.items())) for one in letters]
+    with kafka.producer() as producer:
+        errors = _deliver(producer, events, seconds)
+    taken = [letter for letter, error in zip(letters, errors, strict=True) if error is None]
+    forget(database, taken)
+    return len(taken)
+
+
+def send_dead_letters(producer: EventProducer, letters: Sequence[Broken], topic: str) -> tuple[list[Broken], list[str]]:
+    """Send them and wait. Gives those that the broker has acknowledged, and what is to be said; of others left, why, at the end."""
+    errors = _deliver(producer, [_letter(broken, topic) for broken in letters], DELIVERY_TIMEOUT_S)
+    said: list[str] = []
+    large = [number for number, error in enumerate(errors) if isinstance(error, EventTooLargeError)]
+    if large:
+        shortened = [shortened_dead_letter(letters[number], topic) for number in large]
+        for number, error in zip(large, _deliver(producer, shortened, SHORTENED_TIMEOUT_S), strict=True):
+            if error is None:
+                said.append(f"dead letter of {place(letters[number].message)} was cut to {CUT_AT_BYTES} bytes: {errors[number]}")
+            errors[number] = error
+    left = [str(error) for error in errors if error is not None]
+    return [broken for broken, error in zip(letters, errors, strict=True) if error is None], said + left[:1]
+
+
+def _deliver(
+    producer: EventProducer, events: Sequence[Event], seconds: float
+) -> list[KafkaUnavailableError | EventTooLargeError | None]:
+    """Send the events and wait; for each its error, or None. A topic that cannot be written costs the first one's time only."""
+    deadline = time.monotonic() + seconds
+    outcomes = [_outcome(producer.send(events[0]), deadline)]
+    if isinstance(outcomes[0], KafkaUnavailableError):
+        return outcomes * len(events)
+    sent = []
+    for event in events[1:]:
+        if time.monotonic() > deadline:
+            break
+        sent.append(producer.send(event))
+    outcomes += [_outcome(delivery, deadline) for delivery in sent]
+    late = KafkaUnavailableError(f"not sent within {seconds:.0f} s")
+    return outcomes + [late] * (len(events) - len(outcomes))
+
+
+def _outcome(delivery: Delivery, deadline: float) -> KafkaUnavailableError | EventTooLargeError | None:
+    try:
+        delivery.wait(deadline - time.monotonic())
+    except (KafkaUnavailableError, EventTooLargeError) as error:
+        return error
+    return None
 
 
 def _letter(broken: Broken, topic: str) -> Event:
@@ -104,17 +192,12 @@ def _letter(broken: Broken, topic: str) -> Event:
     return shortened_dead_letter(broken, topic) if giant else dead_letter(broken, topic)
 
 
-def _arrives_shortened(producer: EventProducer, broken: Broken, topic: str) -> bool:
-    """What the topic does not take whole must not hold up its partition for ever, be it against its limit or against the clock."""
-    if len(broken.message.value or b"") <= CUT_AT_BYTES:
-        return False
-    try:
-        producer.send(shortened_dead_letter(broken, topic)).wait(SHORTENED_TIMEOUT_S)
-    except (KafkaUnavailableError, EventTooLargeError):
-        return False
-    return True
+def _kept(broken: Broken, topic: str, why: str) -> KeptLetter:
+    large = len(broken.message.value or b"") + len(broken.message.key or b"") > CUT_AT_BYTES
+    event = shortened_dead_letter(broken, topic) if large else dead_letter(broken, topic)
+    return KeptLetter(place(broken.message), datetime.now(UTC), event.key, event.value, dict(event.headers), why)
 
 
 def place(message: Message) -> str:
     """Where a message lies, for people."""
-    return f"{message.topic}[{message.partition}]@{message.offset}"
+    return place_of(message.topic, message.partition, message.offset)

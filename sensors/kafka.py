@@ -1,33 +1,39 @@
 """The sensor that turns orders in Kafka into runs: one tick reads, records, and asks Dagster for one run per order.
 
-Here: the tick's order of steps. Its parts are elsewhere: what a message says (messages.py), where to read on (offsets.py), what
-becomes of a broken one (dead_letters.py), what is asked of Dagster (requests.py).
+Here: the tick's order of steps. Its parts are elsewhere: what a record means (messages.py), where to read on (offsets.py), what
+becomes of a broken one (dead_letters.py), a batch that cannot be read (unreadable.py), what is asked of Dagster (requests.py).
 
 Nothing is lost, whatever dies when: the cursor moves only with Dagster's own record of the tick, past messages that are recorded
-in MongoDB, acknowledged as dead letters, or not for us. All of it may happen twice; a repeated order makes no second world.
+in MongoDB, safe as dead letters, or not for us. All of it may happen twice; a repeated order makes no second world.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 from pymongo.errors import PyMongoError
 
-from generia_assets.durable.orders import Order, OrderError, RecordedOrder, record_order
+from generia_assets.durable.intake import installed_at
+from generia_assets.durable.order_parameters import OrderError
+from generia_assets.durable.orders import Order, RecordedOrder, record_order
+from generia_assets.durable.refusals import Refused, record_refusal
 from generia_assets.settings import Settings
-from resources.kafka import KafkaResource, KafkaUnavailableError, Message, ReaderBusyError
+from resources.kafka import Fetched, KafkaResource, KafkaUnavailableError, Message, ReaderBusyError
 from resources.mongo import MongoDatabase, MongoUnavailableError
 from resources.mongo_resource import MongoResource
-from sensors.dead_letters import Broken, place, send_dead_letters
-from sensors.messages import MessageError, Skipped, read_message
-from sensors.offsets import Cursor, for_this_log, next_offsets, parse_cursor, starting_offsets
+from sensors.dead_letters import Broken, Buried, bury, place
+from sensors.messages import read_message
+from sensors.offsets import Cursor, first_offsets, for_this_log, next_offsets, parse_cursor, starting_offsets
 from sensors.requests import partition_request, run_requests
+from sensors.unreadable import pass_skipped
 
 logger = logging.getLogger(__name__)
 
@@ -47,23 +53,52 @@ class Handled:
     """Why the rest was not reached, or ''."""
 
 
+class Records(Protocol):
+    """Where a tick's orders and refusals are recorded. Both raise ``MongoUnavailableError`` or ``PyMongoError`` for an outage."""
+
+    def order(self, order: Order) -> RecordedOrder:
+        """Raises ``OrderError`` for an order that does not fit."""
+        ...
+
+    def refusal(self, refusal: Refused) -> None:
+        """For those who wait for the world that the message names."""
+        ...
+
+
 class Recorder:
-    """Records orders; connects to MongoDB with the first one, so that an idle tick costs MongoDB nothing."""
+    """``Records`` in MongoDB; connects with the first use, so that an idle tick costs MongoDB nothing."""
 
     def __init__(self, mongo: MongoResource, settings: Settings, connections: ExitStack) -> None:
         self._mongo = mongo
         self._settings = settings
         self._connections = connections
-        self._database: MongoDatabase | None = None
+        self._database: MongoDatabase | MongoUnavailableError | None = None
 
-    def __call__(self, order: Order) -> RecordedOrder:
-        """Raises ``OrderError`` for an order that does not fit, ``MongoUnavailableError`` or ``PyMongoError`` for an outage."""
+    def database(self) -> MongoDatabase:
+        """The database. Raises ``MongoUnavailableError``: within one tick it is waited for once."""
         if self._database is None:
-            self._database = self._connections.enter_context(self._mongo.connection())
-        return record_order(self._database, order, max_users=self._settings.max_users, max_posts=self._settings.max_posts)
+            try:
+                self._database = self._connections.enter_context(self._mongo.connection())
+            except MongoUnavailableError as error:
+                self._database = error
+        if isinstance(self._database, MongoUnavailableError):
+            raise self._database
+        return self._database
+
+    def installed_at(self) -> datetime:
+        """Since when this installation exists."""
+        return installed_at(self.database())
+
+    def order(self, order: Order) -> RecordedOrder:
+        """As ``Records`` says."""
+        return record_order(self.database(), order, max_users=self._settings.max_users, max_posts=self._settings.max_posts)
+
+    def refusal(self, refusal: Refused) -> None:
+        """As ``Records`` says."""
+        record_refusal(self.database(), refusal)
 
 
-def handle(messages: Sequence[Message], record: Callable[[Order], RecordedOrder], *, deadline: float) -> Handled:
+def handle(messages: Sequence[Message], records: Records, *, deadline: float) -> Handled:
     """Take the messages one by one. A broken one stops nobody; a database that is away stops here, and so does the clock."""
     handled = Handled()
     for number, message in enumerate(messages):
@@ -71,17 +106,27 @@ def handle(messages: Sequence[Message], record: Callable[[Order], RecordedOrder]
             handled.stopped = f"the tick's time is over; {place(message)} and what follows is read again"
             break
         try:
-            read = read_message(message.value)
-            if not isinstance(read, Skipped):
-                handled.orders.append(record(read))
-        except (MessageError, OrderError) as error:
-            handled.broken.append(Broken(message, str(error)))
+            _handle(message, records, handled)
         except (MongoUnavailableError, PyMongoError) as error:
             handled.stopped = f"{error} {place(message)} and what follows is read again"
             break
-        else:
-            handled.done.append(message)
     return handled
+
+
+def _handle(message: Message, records: Records, handled: Handled) -> None:
+    meaning = read_message(message.value)
+    if isinstance(meaning, Order):
+        try:
+            handled.orders.append(records.order(meaning))
+        except OrderError as error:
+            order = meaning
+            meaning = Refused(str(error), order.world_id, order.task_id, order.task_type)
+    if isinstance(meaning, Refused):
+        if meaning.world_id is not None:
+            records.refusal(meaning)
+        handled.broken.append(Broken(message, meaning.reason))
+    else:
+        handled.done.append(message)
 
 
 def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, settings: Settings) -> dg.SensorDefinition:
@@ -106,20 +151,22 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
     if queued > settings.sensor_max_queued_runs:
         limit = settings.sensor_max_queued_runs
         return dg.SensorResult(skip_reason=f"{queued} runs are queued, more than {limit} (SENSOR_MAX_QUEUED_RUNS): nothing is read")
-    try:
-        reading = _read(context, kafka, settings, deadline=started + settings.sensor_poll_seconds)
-    except (KafkaUnavailableError, ReaderBusyError) as error:
-        return dg.SensorResult(skip_reason=str(error))
-    if reading is None:
-        return dg.SensorResult(skip_reason=f"topic {kafka.tasks_topic} does not exist yet")
     with ExitStack() as connections:
-        handled = handle(reading.messages, Recorder(mongo, settings, connections), deadline=started + HANDLING_S)
-    buried, problems = _bury(kafka, handled.broken)
-    for problem in problems:
-        context.log.warning(problem)
-    if handled.stopped:
-        context.log.warning(handled.stopped)
-    for broken in buried:
+        recorder = Recorder(mongo, settings, connections)
+        try:
+            reading = _read(context, kafka, recorder, settings, deadline=started + settings.sensor_poll_seconds)
+        except (KafkaUnavailableError, ReaderBusyError, MongoUnavailableError, PyMongoError) as error:
+            return dg.SensorResult(skip_reason=str(error))
+        if reading is None:
+            return dg.SensorResult(skip_reason=f"topic {kafka.tasks_topic} does not exist yet")
+        handled = handle(reading.fetched.messages, recorder, deadline=started + HANDLING_S)
+        buried = bury(kafka, handled.broken, recorder.database)
+        done = [*handled.done, *(broken.message for broken in buried.done)]
+        offsets = next_offsets(reading.fetched.reached, reading.fetched.messages, done)
+        waiting = pass_skipped(kafka, recorder.database, reading.fetched.unreadable, offsets)
+    for warning in (*buried.problems, *waiting, *filter(None, [handled.stopped])):
+        context.log.warning(warning)
+    for broken in buried.done:
         context.log.warning(f"{place(broken.message)} is a dead letter: {broken.reason}")
         logger.warning("%s is a dead letter: %s", place(broken.message), broken.reason)
     for order in handled.orders:
@@ -127,11 +174,10 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         logger.info("order %s (%s) of world %s is recorded%s", order.task_id, order.task_type, order.world_id, again)
         if order.overruled:
             context.log.warning(order.overruled)
-    done = [*handled.done, *(broken.message for broken in buried)]
-    cursor = reading.cursor_after(done).model_dump_json()
+    cursor = reading.cursor.moved(offsets).model_dump_json()
     requests = run_requests(handled.orders)
     if not requests:
-        summary = _summary(reading, handled, buried)
+        summary = "; ".join([_summary(reading, handled, buried), *waiting])
         logger.debug("%s", summary)
         return dg.SensorResult(skip_reason=summary, cursor=cursor)
     return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[partition_request(handled.orders)], cursor=cursor)
@@ -139,53 +185,44 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
 
 @dataclass(frozen=True)
 class Reading:
-    """What a tick has read, and where it began."""
+    """What a tick has read, and the cursor that it began with."""
 
     topic: str
     cursor: Cursor
-    starts: dict[int, int]
-    messages: list[Message]
-
-    def cursor_after(self, done: Sequence[Message]) -> Cursor:
-        """The cursor for the next tick, when these of the messages are done."""
-        return self.cursor.moved(next_offsets(self.starts, self.messages, done))
+    fetched: Fetched
 
 
-def _read(context: dg.SensorEvaluationContext, kafka: KafkaResource, settings: Settings, *, deadline: float) -> Reading | None:
-    """Read on from the cursor; None: there is no such topic. Raises ``KafkaUnavailableError``, ``ReaderBusyError``."""
+def _read(
+    context: dg.SensorEvaluationContext, kafka: KafkaResource, recorder: Recorder, settings: Settings, *, deadline: float
+) -> Reading | None:
+    """Read on from the cursor; None: there is no such topic. Raises ``KafkaUnavailableError``, ``ReaderBusyError``, and what
+    MongoDB raises at a first start."""
     cursor, notes = parse_cursor(context.cursor, kafka.tasks_topic)
     with kafka.tasks() as reader:
         log = reader.await_topic(deadline)
         if log is None:
             return None
-        cursor, more = for_this_log(cursor, log)
+        cursor, anew = for_this_log(cursor, log)
         reader.report({partition: at for partition, at in cursor.offsets.items() if partition in log.bounds})
-        starts, corrections = starting_offsets(cursor, log)
-        for note in (*notes, *more, *corrections):
+        first, begun = first_offsets(
+            cursor, log, settings.kafka_start, installed_at=recorder.installed_at, since=reader.offsets_from
+        )
+        starts, corrections = starting_offsets(cursor, log, first)
+        for note in (*notes, *anew, *begun, *corrections):
             context.log.warning(note)
-        messages = reader.read(starts, deadline=deadline, max_messages=settings.sensor_max_records)
-    return Reading(log.topic, cursor, starts, messages)
+        fetched = reader.read(starts, deadline=deadline, max_messages=settings.sensor_max_records)
+    return Reading(log.topic, cursor, fetched)
 
 
-def _bury(kafka: KafkaResource, letters: Sequence[Broken]) -> tuple[list[Broken], list[str]]:
-    """Send dead letters. Gives those that arrived, and what is to be said about the others, which are read again."""
-    if not letters:
-        return [], []
-    try:
-        with kafka.producer() as producer:
-            return send_dead_letters(producer, letters, kafka.dead_letters_topic)
-    except KafkaUnavailableError as error:
-        return [], [f"{len(letters)} dead letters were not sent, they are tried again: {error}"]
-
-
-def _summary(reading: Reading, handled: Handled, buried: Sequence[Broken]) -> str:
-    if not reading.messages:
+def _summary(reading: Reading, handled: Handled, buried: Buried) -> str:
+    messages = reading.fetched.messages
+    if not messages:
         return f"no message in {reading.topic}"
     counts = (
         (len(handled.done) - len(handled.orders), "not for us"),
         (len(handled.orders), "finished before"),
-        (len(buried), f"to the dead letters: {buried[0].reason}" if buried else ""),
-        (len(handled.broken) - len(buried), "broken, and the dead letters' topic did not take them"),
+        (len(buried.sent), f"to the dead letters: {buried.sent[0].reason}" if buried.sent else ""),
+        (len(handled.broken) - len(buried.sent), f"broken: {buried.problems[-1]}" if buried.problems else ""),
     )
     said = "; ".join(f"{count} {what}" for count, what in counts if count)
-    return f"{len(reading.messages)} messages: {'; '.join(filter(None, (said, handled.stopped)))}"
+    return f"{len(messages)} messages: {'; '.join(filter(None, (said, handled.stopped)))}"

@@ -14,12 +14,13 @@ import dagster as dg
 
 from generia_assets.assets import run_tags
 from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.decisions import TASK_TAG
 from generia_assets.durable.order_tasks import give_up
 from generia_assets.durable.orders import PartParameters, RecordedOrder
 from generia_assets.durable.status import State
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
-from sensors.requests import PART_ASSETS, TASK_TAG, run_request
+from sensors.requests import PART_ASSETS, run_request
 
 GRACE_SECONDS = 60.0
 """A run that has not come by then is lost; one that has failed is followed by another so often."""
@@ -72,6 +73,6 @@ def waiting_orders(on_their_way: Sequence[str]) -> MongoDocument:
 def _request(task: MongoDocument, after: str) -> dg.RunRequest:
     part = PartParameters.model_validate(task["parameters"] or {})
     request = run_request(RecordedOrder(task["_id"], TaskType(task["type"]), task["world_id"], False, False, part))
-    origin = run_tags.of_run(task["world_id"], run_tags.Origin.WATCHDOG, f"task {task['_id']} after {after}")
+    origin = run_tags.of_run(run_tags.Origin.WATCHDOG, f"task {task['_id']} after {after}")
     tags = {**request.tags, **origin, **run_tags.named(task["world"][0].get("name", ""))}
     return request.with_replaced_attrs(run_key=f"{task['_id']}:after {after}", tags=tags)

@@ -1,4 +1,4 @@
-"""Where the sensor reads on: its cursor, and pure functions over it.
+"""Where the sensor reads on: its cursor, and functions over it.
 
 Here: the cursor's form and every decision about an offset. Not here: asking the broker (resources/kafka_reader.py) and the
 tick itself (kafka.py).
@@ -6,12 +6,16 @@ tick itself (kafka.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from resources.kafka import Message, TopicLog
+
+BEFORE_INSTALLATION = timedelta(minutes=10)
+"""Orders that were sent while the generator was being started count as newer than the installation."""
 
 
 class Cursor(BaseModel):
@@ -34,23 +38,44 @@ class Cursor(BaseModel):
 
 
 def parse_cursor(text: str | None, topic: str) -> tuple[Cursor, list[str]]:
-    """The stored cursor, and what there is to say about it. One that cannot be used gives an empty one: start at the earliest.
-
-    Starting there is always safe: an order that was recorded before makes no second world.
-    """
+    """The stored cursor, and what there is to say about it. One that cannot be used gives an empty one: a first start."""
     if not text:
-        return Cursor(topic=topic), [f"no cursor yet: starting at the earliest message of {topic}"]
+        return Cursor(topic=topic), []
     try:
         cursor = Cursor.model_validate_json(text)
     except ValidationError as error:
-        return Cursor(topic=topic), [f"the cursor cannot be read ({error.error_count()} errors): starting at the earliest message"]
+        return Cursor(topic=topic), [f"the cursor cannot be read ({error.error_count()} errors): it is as at the first start"]
     if cursor.topic != topic:
-        return Cursor(topic=topic), [f"the cursor is of topic {cursor.topic}: starting {topic} at the earliest message"]
+        return Cursor(topic=topic), [f"the cursor is of topic {cursor.topic}: {topic} is read as at the first start"]
     return cursor, []
 
 
+def first_offsets(
+    cursor: Cursor, log: TopicLog, start: str, *, installed_at: Callable[[], datetime], since: Callable[[datetime], dict[int, int]]
+) -> tuple[dict[int, int], list[str]]:
+    """Where partitions begin of which the cursor knows nothing, and what there is to say about it.
+
+    ``start`` is KAFKA_START. ``since`` gives the offsets of the first messages from a moment on. A partition that was added to a
+    topic that is being read already begins at its earliest message, whatever ``latest`` says: nobody has read it.
+    """
+    new = log.bounds.keys() - cursor.offsets.keys()
+    if not new:
+        return {}, []
+    if start == "earliest" or (start == "latest" and cursor.offsets):
+        found = {partition: bounds.earliest for partition, bounds in log.bounds.items()}
+    elif start == "latest":
+        found = {partition: bounds.end for partition, bounds in log.bounds.items()}
+    else:
+        moment = installed_at() - BEFORE_INSTALLATION if start == "installation" else datetime.fromisoformat(start)
+        found = since(moment)
+    first = {partition: found[partition] for partition in sorted(new)}
+    older = sum(offset - log.bounds[partition].earliest for partition, offset in first.items())
+    where = ", ".join(f"{partition} at {offset}" for partition, offset in first.items())
+    return first, [f"{log.topic}: starting partition {where} (KAFKA_START={start}); {older} messages before are not read"]
+
+
 def for_this_log(cursor: Cursor, log: TopicLog) -> tuple[Cursor, list[str]]:
-    """The cursor for this log; without offsets when the topic or the whole cluster was made anew, for then they mean nothing.
+    """The cursor for this log; at its beginning when the topic or the whole cluster was made anew, for then offsets mean nothing.
 
     Comparing offsets alone would not do: a new topic that is already longer than the old one would lose its beginning.
     """
@@ -61,21 +86,22 @@ def for_this_log(cursor: Cursor, log: TopicLog) -> tuple[Cursor, list[str]]:
     ):
         if then and then != now:
             note = f"{what} of {log.topic} was made anew (id {then}, now {now}): starting at the earliest message"
-            return current, [note]
+            return current.moved({partition: bounds.earliest for partition, bounds in log.bounds.items()}), [note]
     return current.moved(cursor.offsets), []
 
 
-def starting_offsets(cursor: Cursor, log: TopicLog) -> tuple[dict[int, int], list[str]]:
-    """The offset to read next in each readable partition, inside what the partition holds, and what had to be corrected."""
+def starting_offsets(cursor: Cursor, log: TopicLog, first: Mapping[int, int]) -> tuple[dict[int, int], list[str]]:
+    """The offset to read next in each readable partition, inside what the partition holds, and what had to be corrected.
+
+    ``first``: where those begin of which the cursor knows nothing.
+    """
     starts: dict[int, int] = {}
     notes: list[str] = []
     for partition, bounds in log.bounds.items():
         stored = cursor.offsets.get(partition)
-        starts[partition] = bounds.earliest if stored is None else stored
+        starts[partition] = first[partition] if stored is None else stored
         where = f"{log.topic}[{partition}]: offset {stored}"
-        if stored is None and cursor.offsets:
-            notes.append(f"{log.topic}[{partition}]: new partition, starting at its earliest message {bounds.earliest}")
-        elif stored is not None and stored < bounds.earliest:
+        if stored is not None and stored < bounds.earliest:
             starts[partition] = bounds.earliest
             notes.append(
                 f"{where} is gone (retention): going on at {bounds.earliest}, "
@@ -88,14 +114,11 @@ def starting_offsets(cursor: Cursor, log: TopicLog) -> tuple[dict[int, int], lis
     return starts, notes
 
 
-def next_offsets(starts: Mapping[int, int], read: Iterable[Message], done: Iterable[Message]) -> dict[int, int]:
-    """Where to read on: behind the last message that is done, but never past one that was read and is not done."""
-    following = dict(starts)
+def next_offsets(reached: Mapping[int, int], read: Iterable[Message], done: Iterable[Message]) -> dict[int, int]:
+    """Where to read on: at ``reached``, but never past a message that was read and is not done."""
+    following = dict(reached)
     finished = {(message.partition, message.offset) for message in done}
-    blocked: set[int] = set()
     for message in read:
         if (message.partition, message.offset) not in finished:
-            blocked.add(message.partition)
-        elif message.partition not in blocked:
-            following[message.partition] = message.offset + 1
+            following[message.partition] = min(following[message.partition], message.offset)
     return following

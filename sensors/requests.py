@@ -11,15 +11,10 @@ import dagster as dg
 
 from generia_assets.assets import run_tags
 from generia_assets.assets.materialized import and_what_follows
+from generia_assets.durable.decisions import TASK_TAG
 from generia_assets.durable.orders import RecordedOrder
 from generia_assets.partitions import worlds
 from generia_assets.tasks.kinds import TaskType
-
-TASK_TAG = "generia/task_id"
-TASK_TYPE_TAG = "generia/task_type"
-KEYS_TAG = "generia/keys"
-"""Keys of the items to make again, comma separated. Left out when they are many: they are in MongoDB under the task's id."""
-LONGEST_KEYS_TAG = 250
 
 PART_ASSETS = {
     TaskType.GENERATE_WORLD_DESCRIPTION: "world_description",
@@ -47,11 +42,7 @@ def run_request(order: RecordedOrder) -> dg.RunRequest:
     """
     asset = PART_ASSETS.get(order.task_type)
     made = () if asset is None else and_what_follows(asset) if order.part.with_what_follows else (asset,)
-    origin = run_tags.of_run(order.world_id, run_tags.Origin.KAFKA, f"task {order.task_id}")
-    tags = {TASK_TAG: order.task_id, TASK_TYPE_TAG: order.task_type.value, **origin}
-    keys = ",".join(order.part.keys)
-    if keys and len(keys) <= LONGEST_KEYS_TAG:
-        tags[KEYS_TAG] = keys
+    tags = {TASK_TAG: order.task_id, **run_tags.of_run(run_tags.Origin.KAFKA, f"task {order.task_id}")}
     return dg.RunRequest(
         run_key=order.task_id,
         partition_key=order.world_id,

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -21,15 +22,16 @@ from generia_assets.assets import run_tags
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.dagster_instance import was_terminated
 from generia_assets.durable.collections import GENERATIONS, STATUS
-from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION
+from generia_assets.durable.decisions import GENERATION_TAG, PRESENT_GENERATION
 from generia_assets.durable.relay import catch_up
 from generia_assets.durable.resuming import note_stop
-from generia_assets.durable.status import Parked, State, WorldStatus
+from generia_assets.durable.status import OURS, Parked, State, WorldStatus, statuses
 from generia_assets.partitions import worlds
 from generia_assets.settings import Settings
 from resources.kafka import KafkaResource
 from resources.mongo import MongoDatabase, MongoUnavailableError
 from resources.mongo_resource import MongoResource
+from sensors.dead_letters import send_kept
 from sensors.lost_orders import asked_again
 
 if TYPE_CHECKING:
@@ -114,14 +116,23 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
 
 
 def _caught_up(context: dg.SensorEvaluationContext, database: MongoDatabase, kafka: KafkaResource, settings: Settings) -> str:
-    """Send the live events of worlds that no run works on; returns what is to be said about it. Kafka may be away."""
+    """Send the live events of worlds that no run works on, and dead letters that wait; returns what is to be said about it.
+
+    Kafka may be away.
+    """
     silence = settings.world_lease_seconds * SILENCE_LEASES
     try:
         sent = catch_up(database, kafka.progress, silence_seconds=silence, seconds=CATCH_UP_SECONDS)
+        told = f"; {sent} live events were caught up" if sent else ""
     except (ConnectionError, PyMongoError) as error:
         context.log.warning(f"live events wait in the outbox: {error}")
-        return "; live events wait in the outbox"
-    return f"; {sent} live events were caught up" if sent else ""
+        told = "; live events wait in the outbox"
+    try:
+        letters = send_kept(database, kafka, CATCH_UP_SECONDS)
+    except (ConnectionError, PyMongoError) as error:
+        context.log.warning(f"dead letters wait in MongoDB: {error}")
+        return told + "; dead letters wait in MongoDB"
+    return told + (f"; {letters} dead letters that had waited were sent" if letters else "")
 
 
 def worlds_with_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -140,6 +151,7 @@ def abandoned(
     now = datetime.now(UTC)
     silent = now - timedelta(seconds=lease_seconds * SILENCE_LEASES)
     query = {
+        **OURS,
         "_id": {"$nin": list(on_their_way)},
         "$or": [
             {
@@ -162,13 +174,12 @@ def abandoned(
             },
         ],
     }
-    for document in database[STATUS].find(query).limit(MOST):
-        yield WorldStatus.model_validate(document)
+    yield from islice(statuses(database[STATUS].find(query), logger.warning), MOST)  # those that cannot be read hide no others
 
 
 def orphaned(database: MongoDatabase, instance: dg.DagsterInstance) -> Iterator[WorldStatus]:
     """Worlds whose owner Dagster has given up for dead: the code server died, the run's process may live on and hold its lease."""
-    owned = {"status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}}
+    owned = {**OURS, "status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}}
     owners = {one["owner"]["run_id"]: one["_id"] for one in database[STATUS].find(owned, {"owner.run_id": 1})}
     if not owners:
         return
@@ -177,8 +188,8 @@ def orphaned(database: MongoDatabase, instance: dg.DagsterInstance) -> Iterator[
         statuses=[dg.DagsterRunStatus.FAILURE],
         updated_before=datetime.now(UTC) - timedelta(seconds=ORPHAN_GRACE_SECONDS),
     )
-    for run in instance.get_runs(given_up, limit=MOST):
-        yield WorldStatus.model_validate(database[STATUS].find_one({"_id": owners[run.run_id]}))
+    worlds = [owners[run.run_id] for run in instance.get_runs(given_up, limit=MOST)]
+    yield from statuses(database[STATUS].find({"_id": {"$in": worlds}}), logger.warning)
 
 
 def fail_silent_runs(database: MongoDatabase, instance: dg.DagsterInstance) -> None:
@@ -245,7 +256,7 @@ def order_again(world: WorldStatus, last: dg.RunRecord | None, assets: Sequence[
         asset_selection=[dg.AssetKey(name) for name in assets] or None,
         tags={
             GENERATION_TAG: world.generation or PRESENT_GENERATION,
-            **run_tags.of_run(world.world_id, origin, ordered_by),
+            **run_tags.of_run(origin, ordered_by),
             **run_tags.named(world.name),
         },
     )

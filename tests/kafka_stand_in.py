@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import struct
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,6 +19,9 @@ import dagster as dg
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
+from kafka.record.default_records import DefaultRecordBatch
+from kafka.record.memory_records import MemoryRecordsBuilder
+from kafka.record.util import calc_crc32c
 
 from generia_assets.partitions import worlds
 from generia_assets.settings import Settings
@@ -153,3 +158,38 @@ def from_environment() -> dg.Definitions:
         MongoResource(uri=dg.EnvVar("STAND_IN_MONGODB_URI"), database=os.environ["STAND_IN_DATABASE"]),
         sensor_settings(sensor_poll_seconds=4.7),
     )
+
+
+def batch(*values: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> bytearray:
+    """A record batch as a producer sends it, of format 2, not compressed, to be spoilt by a test."""
+    builder = MemoryRecordsBuilder(magic=2, compression_type=0, batch_size=10_000_000)
+    for value in values:
+        builder.append(timestamp=int(time.time() * 1000), key=None, value=value, headers=list(headers))
+    builder.close()
+    return bytearray(builder.buffer())
+
+
+def with_its_checksum(spoilt: bytearray) -> bytes:
+    """The batch with the checksum that fits it."""
+    begin = DefaultRecordBatch.ATTRIBUTES_OFFSET
+    spoilt[begin - 4 : begin] = calc_crc32c(spoilt[begin:]).to_bytes(4, "big")
+    return bytes(spoilt)
+
+
+def send_batch(kafka: KafkaResource, partition: int, data: bytes) -> None:
+    """Put these very bytes into a partition of the orders' topic, as no library would; they have arrived when this returns."""
+
+    def text(value: str) -> bytes:
+        return struct.pack(">h", len(value)) + value.encode()
+
+    topic = text(kafka.tasks_topic) + struct.pack(">iii", 1, partition, len(data)) + data
+    body = struct.pack(">hhii", -1, -1, 5000, 1) + topic  # no transaction, all replicas, 5 s, one topic
+    request = struct.pack(">hhi", 0, 3, 1) + text("test") + body
+    host, _, port = kafka.bootstrap_servers.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(struct.pack(">i", len(request)) + request)
+        answer = connection.makefile("rb")
+        (length,) = struct.unpack(">i", answer.read(4))
+        said = answer.read(length)
+    error = struct.unpack_from(">h", said, 4 + 4 + len(text(kafka.tasks_topic)) + 4 + 4)[0]
+    assert error == 0, f"the broker answered error {error}"

@@ -13,12 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
+from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.remote_representation.code_location import InProcessCodeLocation
+from dagster._core.storage.tags import RETRY_NUMBER_TAG
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from pymongo import MongoClient
 
 from emulators.gemini.client import EmulatorControl
@@ -26,7 +32,7 @@ from generia_assets.assets.materialized import ASSETS
 from generia_assets.content.documents import Document
 from generia_assets.definitions import build_defs
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.generations import GENERATION_TAG
+from generia_assets.durable.decisions import GENERATION_TAG
 from generia_assets.durable.status import WorldStatus
 from generia_assets.settings import Settings
 from resources.document_store import DocumentStore
@@ -96,6 +102,7 @@ class Worlds:
         self.gemini = EmulatorControl(gemini) if gemini else None
         self.instance = dg.DagsterInstance.ephemeral()
         self._numbers = itertools.count()
+        _IN_USE.append(self)
 
     @cached_property
     def defs(self) -> dg.Definitions:
@@ -153,6 +160,27 @@ class Worlds:
         execute_run(InMemoryJob(definition), run, self.instance, raise_on_error=False)
         return self.made(run.run_id)
 
+    def re_execute(self, parent: Made, strategy: ReexecutionStrategy, *, retry: bool = False) -> Made:
+        """The parent re-executed as Dagster's pages do it, or (``retry``) as its daemon does with a run that crashed."""
+        location = InProcessCodeLocation(
+            InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name=__name__, attribute="definitions_in_use")), self.instance
+        )
+        repository = next(iter(location.get_repositories().values()))
+        run = self.instance.create_reexecuted_run(
+            request_context=SimpleNamespace(asset_graph=self.job.asset_layer.asset_graph),  # type: ignore[arg-type]  # all it is asked
+            parent_run=parent.run,
+            code_location=location,
+            remote_job=repository.get_full_job(parent.run.job_name),
+            strategy=strategy,
+            extra_tags={RETRY_NUMBER_TAG: "1"} if retry else None,
+            use_parent_run_tags=True,
+        )
+        job = self.defs.resolve_job_def(run.job_name)
+        if run.asset_selection:
+            job = job.get_subset(asset_selection=run.asset_selection, asset_check_selection=run.asset_check_selection)
+        execute_run(InMemoryJob(job), run, self.instance, raise_on_error=False)
+        return self.made(run.run_id)
+
     def made(self, run_id: str) -> Made:
         """What Dagster has of a run."""
         run = self.instance.get_run_by_id(run_id)
@@ -207,6 +235,7 @@ class Worlds:
         return self.gemini.stats().calls
 
     def close(self) -> None:
+        _IN_USE.remove(self)
         for database in (self.database, self.platform):
             self.client.drop_database(database.name)
         self.client.close()
@@ -214,6 +243,14 @@ class Worlds:
         if self.gemini is not None:
             self.gemini.reset()
             self.gemini.close()
+
+
+_IN_USE: list[Worlds] = []
+
+
+def definitions_in_use() -> dg.Definitions:
+    """What a code location loads that is made in this process: the definitions of the worlds that were made last."""
+    return _IN_USE[-1].defs
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
-from emulators.gemini.api.models import OUTPUT_TOKEN_LIMIT, Model
+from emulators.gemini.api.models import Model
 from emulators.gemini.api.schema import Schema
 from emulators.gemini.api.wire import GenerateRequest
 from emulators.gemini.damaged import continued
@@ -46,7 +46,7 @@ def answer(asked: Asked, faults: Faults, fault: FaultName | None) -> tuple[dict[
     rng = random.Random(asked.digest)
     text = _text(asked, fault, rng)
     thoughts = thinking_tokens(config, asked.model, rng.random())
-    room = (config.max_output_tokens or OUTPUT_TOKEN_LIMIT) - thoughts
+    room = (config.max_output_tokens or asked.model.output_token_limit) - thoughts
     written, finish = tokens(text), "STOP"
     if fault == "looped" and room > 0:
         text, finish = looped(text, room), "MAX_TOKENS"

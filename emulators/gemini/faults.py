@@ -30,6 +30,7 @@ FaultName = Literal[
     "rate_limited_header",
     "rate_limited_bare",
     "unauthenticated",
+    "invalid_argument",
     "hang",
     "reset_connection",
     "internal_error",
@@ -68,6 +69,24 @@ _STICKY: frozenset[FaultName] = frozenset({"prompt_blocked", "answer_blocked"})
 """Moderation judges the request: asking the same again is refused again, a changed prompt is judged anew."""
 
 
+SPELL: dict[str, float] = {"rate_limited_bare": 0.2, "internal_error": 0.2, "unavailable": 0.2}
+"""What meets the calls of a model around its retirement, while the spell lasts (``after_calls``, ``for_calls``)."""
+
+
+class Retirement(BaseModel):
+    """How a model is being retired, in one of the five shapes that were seen.
+
+    ``not_found``: 404. ``routed``: it takes what it always took, and ``successor`` (any name) is the ``modelVersion`` of its
+    answers. ``parameter``: ``successor`` answers, with its own rules for parameters, so that some are refused (400). ``spell``: a
+    mix of 429, 500 and 503. ``price``: nothing but the bill changes, at midnight: the API answers as ever.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shape: Literal["not_found", "routed", "parameter", "spell", "price"]
+    successor: str = "gemini-3.5-flash-lite"
+
+
 class Faults(BaseModel):
     """All faults. Rates are shares of calls from 0 to 1; with everything at its default nothing goes wrong."""
 
@@ -86,13 +105,14 @@ class Faults(BaseModel):
     requests_per_day: int | None = Field(default=None, ge=0, description="quota of answered calls in the last day")
     minute: float = Field(default=60.0, gt=0, description="seconds a minute of the quota has; shorter in tests")
     day: float = Field(default=86_400.0, gt=0, description="seconds a day of the quota has; shorter in tests")
-    missing_models: list[str] = Field(default=[], description="ids of models that are gone (404)")
+    retired: dict[str, Retirement] = Field(default={}, description="by the id of a model, how it is being retired")
 
     rate_limited: Rate = Field(default=0.0, description="429 with QuotaFailure and RetryInfo")
     rate_limited_header: Rate = Field(default=0.0, description="429 with QuotaFailure and a Retry-After header, no RetryInfo")
     rate_limited_bare: Rate = Field(default=0.0, description="429 without details")
     retry_after: float = Field(default=1.0, ge=0, description="seconds to wait that the 429s above name")
     unauthenticated: Rate = Field(default=0.0, description="401, as a gateway answers whose own credentials ran out")
+    invalid_argument: Rate = Field(default=0.0, description="400 that calls the request itself wrong")
     hang: Rate = Field(default=0.0, description="no answer until the caller gives up")
     hang_limit: float = Field(default=600.0, gt=0, description="seconds after which a hanging call ends as 504 all the same")
     reset_connection: Rate = Field(default=0.0, description="TCP reset after the latency, nothing answered")

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import time
 from collections import OrderedDict
+from dataclasses import replace
 
 from pydantic import JsonValue
 from starlette.requests import Request
@@ -22,7 +23,7 @@ from emulators.gemini.api.schema import checked_schema
 from emulators.gemini.api.wire import parse
 from emulators.gemini.connections import Connections
 from emulators.gemini.damaged import damaged
-from emulators.gemini.faults import Dice, FaultName, Faults, draw
+from emulators.gemini.faults import SPELL, Dice, FaultName, Faults, Retirement, draw
 from emulators.gemini.quotas import Quotas
 from emulators.gemini.stats import Call, Counts
 from emulators.gemini.usage import PrefixCache, Usage
@@ -67,7 +68,8 @@ class Emulator:
             raise errors.no_key()
         if key.startswith("bad"):
             raise errors.bad_key()
-        if name in self.faults.missing_models:
+        retirement = self.faults.retired.get(name)
+        if retirement is not None and retirement.shape == "not_found":
             raise errors.retired_model(name)
         if name not in MODELS:
             raise errors.unknown_model(name, version)
@@ -92,8 +94,15 @@ class Emulator:
 
     async def _served(self, http: Request, call: Call, model: Model) -> Response:
         faults = self.faults
+        retirement = faults.retired.get(model.name, Retirement(shape="price"))  # a bill is nothing that a caller sees
+        if retirement.shape == "parameter":
+            model = MODELS[retirement.successor]
         request = parse(call.body)
         check(request, model)
+        if retirement.shape == "routed":
+            model = replace(model, name=retirement.successor)
+        if retirement.shape == "spell":
+            faults = faults.model_copy(update=SPELL)
         schema = checked_schema(request.generation_config, model)
         if faults.max_in_flight is not None and self.counts.in_flight > faults.max_in_flight:
             raise errors.exhausted("ceiling")
@@ -146,9 +155,11 @@ def _said(asked: Asked, faults: Faults, fault: FaultName | None) -> tuple[dict[s
 
 
 def _refuse_by_rate(fault: FaultName | None, faults: Faults, model: Model) -> None:
-    """The 401 and the 429s: refused at once, as at a front door, without the latency of an answer."""
+    """The 400, the 401 and the 429s: refused at once, as at a front door, without the latency of an answer."""
     if fault == "unauthenticated":
         raise errors.unauthenticated()
+    if fault == "invalid_argument":
+        raise errors.bare_invalid_argument()
     if fault == "rate_limited_bare":
         raise errors.exhausted(fault)
     if fault == "no_credit":

@@ -166,7 +166,7 @@ class Conductor:
     async def _character(self, brief: CharacterBrief, acquaintances: Sequence[Acquaintance]) -> Character:
         if not self._selection.makes(TaskType.GENERATE_CHARACTER, brief.key):
             return await self._materialized.one("characters", Character, brief.key)
-        former = await self._before.self_of(brief)
+        former, character_id = await self._before.self_of(brief)
         return await self._journal.perform(
             self._after_character,
             generate_character,
@@ -177,6 +177,7 @@ class Conductor:
             acquaintances,
             former,
             await self._before.told_by(former, acquaintances) if former is not None else (),
+            character_id,
         )
 
     async def _avatar(self, character: Character) -> None:

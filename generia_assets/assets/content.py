@@ -21,7 +21,7 @@ from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import RERUN_PART
 from generia_assets.assets.materialized import ASSETS, CONTENT, Materialized, results, with_the_rest
 from generia_assets.assets.run_log import tell_people
-from generia_assets.assets.runs import assignment_of, selected_assets, selected_types, works_last
+from generia_assets.assets.runs import assignment_of, keep_partition, selected_assets, selected_types, works_last
 from generia_assets.assets.selection import Selection
 from generia_assets.assets.tables import ROWS
 from generia_assets.assets.worker import Worker
@@ -87,6 +87,7 @@ def world_content(
             await session.finishing()
 
         worker.run(make)
+        keep_partition(context)
         selected = {key.path[-1] for key in context.selected_asset_keys}
         for name in selected_assets(context):
             if name in selected:
@@ -109,7 +110,7 @@ def _tell_of_people(context: dg.AssetExecutionContext, store: DocumentStore, wor
 
 def _recounted(store: DocumentStore, world_id: str) -> Change:
     """After some items only: an item that had failed before adds to what the world has, one made again does not."""
-    counts = {counter: store.count(ASSETS[name].place, world_id) or 0 for name, counter in _COUNTERS.items()}
+    counts = {counter: store.count(ASSETS[name].place, world_id, staged=True) or 0 for name, counter in _COUNTERS.items()}
     return Change(values=counts)
 
 
@@ -131,4 +132,6 @@ def _output(
         }
     )
     metadata = {**results_of(world_id, first, media), **told}
-    return dg.Output(DocumentStream(made(), fence=worker.taken.commits.fence.epoch), output_name=name, metadata=metadata)
+    return dg.Output(
+        DocumentStream(made(), fence=worker.taken.commits.fence.epoch, staged=True), output_name=name, metadata=metadata
+    )

@@ -12,10 +12,10 @@ import html
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import dagster as dg
-from PIL import Image
 
 from generia_assets.assets.materialized import AssetKind
 from generia_assets.assets.tables import table
@@ -37,6 +37,7 @@ from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
 from generia_assets.settings import settings
 from resources.mongo import MongoDatabase
+from resources.picture_files import PictureError, picture
 
 SAMPLES = 3
 WORN_SHOWN = 8
@@ -117,8 +118,9 @@ def sample(documents: Iterable[Document]) -> dg.MetadataValue:
 
 def previews(documents: Iterable[Document], media_dir: Path) -> dg.MetadataValue | None:
     """Small pictures of the first documents that have any, or None."""
-    media = [picture for document in documents for picture in _pictures(document)][:PREVIEWS]
-    return dg.MetadataValue.md(" ".join(_preview(picture, media_dir) for picture in media)) if media else None
+    media = (one for document in documents for one in _pictures(document))
+    shown = list(islice((preview for one in media if (preview := _preview(one, media_dir))), PREVIEWS))
+    return dg.MetadataValue.md(" ".join(shown)) if shown else None
 
 
 def inert(text: str) -> str:
@@ -167,11 +169,17 @@ def _pictures(document: Document) -> Sequence[Media]:
 
 
 def _preview(media: Media, media_dir: Path) -> str:
-    path = (media_dir.parent / media.url).resolve()
-    if not path.is_file() or media_dir.resolve() not in path.parents:
+    """The picture, small, as Markdown; '' for a file that cannot be shown, which the asset's check names."""
+    if "://" in media.url:
         return f"![picture]({media.url})" if media.url.startswith("https://") else f"`{media.url}`"
-    with Image.open(path) as picture:
-        picture.thumbnail((PREVIEW_WIDTH, PREVIEW_WIDTH))
-        buffer = io.BytesIO()
-        picture.convert("RGB").save(buffer, "JPEG", quality=70)
+    path = (media_dir.parent / media.url).resolve()
+    if media_dir.resolve() not in path.parents:
+        return ""
+    buffer = io.BytesIO()
+    try:
+        with picture(path) as opened:
+            opened.thumbnail((PREVIEW_WIDTH, PREVIEW_WIDTH))
+            opened.convert("RGB").save(buffer, "JPEG", quality=70)
+    except PictureError:
+        return ""
     return f"![picture](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"

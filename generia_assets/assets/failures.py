@@ -5,20 +5,24 @@ Here: the translation of exceptions into the world's state and into Dagster's ``
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
+from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.assets.worker import Worker
 from generia_assets.content.mistakes import ContentError
+from generia_assets.durable.decisions import RefusedRunError
 from generia_assets.durable.journal import TaskFailedError
 from generia_assets.durable.orders import OrderError
 from generia_assets.durable.ownership import WorldTakenError
 from generia_assets.durable.resuming import STOPPED_MESSAGE
 from generia_assets.durable.session import TooManyTakeoversError
 from generia_assets.durable.status import Parked
+from generia_assets.reading.whole import NotWholeError
 from generia_assets.tasks.kinds import UnfitTaskError
 from resources.mongo import MongoUnavailableError, is_outage
 from resources.outcomes import BudgetExhaustedError, FatalCallError, LostWorldError, PatienceExhaustedError
@@ -32,6 +36,8 @@ _SPEAKS_FOR_ITSELF = (
     TooManyTakeoversError,
     OrderError,
     LookupError,
+    RefusedRunError,
+    NotWholeError,
     ContentError,
 )
 """Errors whose message tells a person what happened and what to do; others are bugs and keep their traceback."""
@@ -55,6 +61,11 @@ def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
         message = f"{message.rstrip('.')}. To try again what failed: generia resume {world_id} --retry-failed"
     if isinstance(cause, LostWorldError):
         raise dg.Failure(str(cause), allow_retries=False) from cause
+    storage = is_of_dagsters_storage(cause)
+    if storage or (isinstance(cause, PatienceExhaustedError) and cause.may_last):
+        said = f"Dagster's own storage failed ({getattr(cause, 'orig', cause)})" if storage else str(cause)
+        said = worker.say(lambda session: session.suspended(" ".join(said.split()).rstrip("."))) or said
+        raise dg.Failure(said, allow_retries=False) from cause
     if isinstance(cause, PatienceExhaustedError) or (is_outage(cause) and worker.session is not None):
         # The driver's own words are about sockets and topologies.
         by_us = isinstance(cause, (PatienceExhaustedError, MongoUnavailableError))
@@ -69,6 +80,11 @@ def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
         worker.say(lambda session: session.failed(message))
     if isinstance(cause, (*_SPEAKS_FOR_ITSELF, BudgetExhaustedError)):
         raise dg.Failure(message, allow_retries=False) from cause
+
+
+def is_of_dagsters_storage(error: BaseException) -> bool:
+    """Whether Dagster could not read or write its own records (a locked SQLite, a PostgreSQL that is away)."""
+    return isinstance(error, (sqlite3.OperationalError, SQLAlchemyError))
 
 
 def over_at(outage: BaseException) -> datetime | None:

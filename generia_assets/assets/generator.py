@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
+from functools import partial
 from importlib import import_module
 from typing import TypeVar
 
@@ -20,25 +21,43 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from pydantic import Field, PrivateAttr
+from pymongo.errors import PyMongoError
+from sqlalchemy.exc import SQLAlchemyError
 
-from generia_assets.assets.failures import settle_failure
+from generia_assets.assets.failures import is_of_dagsters_storage, settle_failure
 from generia_assets.assets.materialized import ASSETS
+from generia_assets.assets.superseded import mark_superseded
 from generia_assets.assets.worker import Worker
 from generia_assets.content.check import require_good_content
 from generia_assets.content.mistakes import ContentError
 from generia_assets.dagster_instance import ended_by_dagster
+from generia_assets.durable import trust
 from generia_assets.durable.board import Board
-from generia_assets.durable.collections import FLEET, ensure_indexes
+from generia_assets.durable.collections import FLEET, STATUS, ensure_indexes
+from generia_assets.durable.fallback import could_not_begin
 from generia_assets.durable.providers import Providers, Timeouts
-from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, could_not_begin, open_session
+from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, open_session, say_what_it_waits_for
+from generia_assets.durable.status import State, status_of
 from generia_assets.log_lines import levelled_lines, told_of
+from generia_assets.reading.whole import check_made
+from generia_assets.settings import settings
+from generia_assets.tasks.kinds import TaskType
 from resources.breaker import Breaker, BreakerConfig
 from resources.document_store import DocumentStore
 from resources.kafka import KafkaResource
-from resources.mongo import AsyncMongoDatabase, MongoDatabase, connect_async, is_outage, waiting_out
+from resources.mongo import (
+    AsyncMongoDatabase,
+    MongoDatabase,
+    MongoForbiddenError,
+    MongoUnavailableError,
+    connect_async,
+    is_outage,
+    waiting_out,
+)
 from resources.mongo_resource import MongoResource
 from resources.outcomes import OutsideError, TransientError
 from resources.outside import Api, Lane, Outside
+from resources.poison import Tally
 from resources.providers import GeminiResource, ImagesResource, PlatformResource
 from resources.slots import Slots
 
@@ -95,11 +114,13 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
                 self._session = self._closing = self._portal = self._worker = None
 
     def _settle_interruption(self, error: BaseException | None, context: dg.InitResourceContext) -> None:
-        """Say what an interruption means that met no step of ours: between two steps, or while Dagster stored an output."""
-        if not isinstance(error, (DagsterExecutionInterruptedError, KeyboardInterrupt)) or context.instance is None:
+        """Say what it means that the run ends outside of our steps: between two of them, or while Dagster stored an output."""
+        ours = (DagsterExecutionInterruptedError, KeyboardInterrupt)
+        if error is None or not (isinstance(error, ours) or is_of_dagsters_storage(error)) or context.instance is None:
             return
         if self._worker is not None and self._session is not None and not self._session.ended:
-            settle_failure(self._worker, error, stopped_by_person=is_being_stopped(context.instance, str(context.run_id)))
+            with suppress(dg.Failure):  # whoever ends the run says so already
+                settle_failure(self._worker, error, stopped_by_person=is_being_stopped(context.instance, str(context.run_id)))
 
     @contextmanager
     def world(self, context: dg.AssetExecutionContext, assignment: Assignment, *, last: bool) -> Iterator[Worker]:
@@ -109,20 +130,38 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         says ``completed``. A failure or an interruption becomes the world's state and the step's ``dg.Failure``.
         """
         if self._session is None:
-            with self.mongo.connection() as database:
-                ensure_indexes(database, history_ttl_days=self.history_ttl_days)
-                DocumentStore(database).ensure_indexes(kind.place for kind in ASSETS.values())
+            try:
+                with self.mongo.connection() as database:
+                    ensure_indexes(database, history_ttl_days=self.history_ttl_days)
+                    DocumentStore(database).ensure_indexes(kind.place for kind in ASSETS.values())
+            except MongoForbiddenError as error:  # the watchdog orders the world again: the right may be given meanwhile
+                with suppress(MongoForbiddenError), self.mongo.connection() as database:
+                    say_what_it_waits_for(database, assignment.world_id, str(error))
+                raise
         worker = self._worker = Worker(self._running_portal(), lambda: self._opened(context.instance, assignment))
         worker.session = self._session  # taken by an earlier step
         try:
             yield worker
             if last:
-                worker.say(lambda session: session.completed())
+                superseded = self.read(partial(_finish, worker.taken))
+                worker.say(lambda session: session.completed(superseded))
         except GeneratorExit:  # Dagster could not store an output: the session says so when the run ends
             raise
         except BaseException as error:
-            settle_failure(worker, error, stopped_by_person=is_being_stopped(context.instance, context.run.run_id))
+            try:
+                settle_failure(worker, error, stopped_by_person=is_being_stopped(context.instance, context.run.run_id))
+            finally:
+                self.still_there(context, assignment.wanted.makes)
             raise
+
+    def still_there(self, context: dg.AssetExecutionContext, makes: Iterable[TaskType]) -> None:
+        """Tell Dagster that a completed world has what this run did not replace: else its partition would be called failed."""
+        with suppress(PyMongoError, MongoUnavailableError), self.mongo.connection() as database:
+            if database[STATUS].count_documents({"_id": context.partition_key, "status": State.COMPLETED.value}):
+                for name in (kind.name for kind in ASSETS.values() if kind.task_type in makes):
+                    said = "What the world had before stays; this run has made nothing of it."
+                    unchanged = {"unchanged": dg.MetadataValue.bool(True)}
+                    context.log_event(dg.AssetMaterialization(name, said, unchanged, context.partition_key))
 
     def read(self, question: Callable[[MongoDatabase], ResultT]) -> ResultT:
         """The answer to a question that can be asked again. Once the world is taken an outage is waited out, as on the loop."""
@@ -165,12 +204,15 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
                     patience_seconds=self.patience_seconds,
                     task_concurrency=self.task_concurrency,
                     max_takeovers=self.max_takeovers,
+                    budget_spare=settings().budget_spare,
                 ),
                 run_is_over=lambda run_id: run_is_over(instance, run_id),
                 connect_events=self.kafka.progress,
             )
             stack.push_async_callback(self._session.aclose)
             self._closing = stack.pop_all()
+            if not self._session.generation.continued or self._session.generation.finished:
+                await to_thread.run_sync(self.read, lambda database: DocumentStore(database).forget_staged(assignment.world_id))
         return self._session
 
     async def _providers(self, database: AsyncMongoDatabase, run_id: str, stack: AsyncExitStack) -> Providers:
@@ -184,11 +226,24 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         board = Board(database[FLEET], run_id, lease_seconds=self.slot_lease_seconds)
         stack.push_async_callback(board.aclose)
         lanes = {api: self._lane(database, api, limit, board) for api, limit in limits.items()}
+        stack.push_async_callback(await self._trusting(database, lanes[Api.LLM].tally))
         outside = Outside(lanes, patience_seconds=self.patience_seconds)
         stack.push_async_callback(outside.aclose)
         timeouts = Timeouts(self.gemini.timeout_seconds, self.images.timeout_seconds, self.platform.timeout_seconds)
         roster = self.gemini.roster(database, FLEET)
         return Providers(outside, gemini, roster, images, platform, timeouts, self.gemini.max_reasks, self.patience_seconds)
+
+    async def _trusting(self, database: AsyncMongoDatabase, tally: Tally) -> Callable[[], Awaitable[None]]:
+        """Tell the tally whether the model has answered an earlier run with this key; what is returned tells later runs."""
+        fleet, name = database[FLEET], trust.name_of(Api.LLM, self.gemini.base_url, self.gemini.api_key)
+        tally.trusted = await trust.is_trusted(fleet, name)
+
+        async def note() -> None:
+            if tally.answered and not tally.trusted:
+                with suppress(PyMongoError):  # a later run notes it
+                    await trust.trust(fleet, name)
+
+        return note
 
     def _lane(self, database: AsyncMongoDatabase, api: Api, limit: int, board: Board) -> Lane:
         slots = Slots(database[FLEET], api.value, limit=limit, lease_seconds=self.slot_lease_seconds)
@@ -203,12 +258,27 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
 
     def _could_not_begin(self, assignment: Assignment, message: str) -> None:
         with self.mongo.connection() as database:
-            could_not_begin(database, assignment.world_id, message, assignment.order_task)
+            could_not_begin(database, assignment.world_id, message, assignment.run.order)
+
+
+def _finish(session: WorldSession, database: MongoDatabase) -> dict[str, int]:
+    """Make what the generation has made visible, if it is whole; what the platform has too much of, by kind.
+
+    Raises ``NotWholeError``; nothing has changed then.
+    """
+    world_id, generation, store = session.assignment.world_id, session.generation, DocumentStore(database)
+    world = status_of(database[STATUS].find_one({"_id": world_id}))
+    check_made(database, world, generation.tasks, generation.keys)
+    store.publish(world_id, session.commits.fence.epoch)
+    return mark_superseded(store, world_id) if generation.before is not None else world.superseded
 
 
 def is_being_stopped(instance: dg.DagsterInstance, run_id: str) -> bool:
     """Whether somebody asked Dagster to terminate this run; an interruption without that is a deploy or a shutdown."""
-    run = instance.get_run_by_id(run_id)
+    try:
+        run = instance.get_run_by_id(run_id)
+    except SQLAlchemyError:  # then nobody can have asked through it; what failed before this question is what counts
+        return False
     return run is not None and run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
 
 

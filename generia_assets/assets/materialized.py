@@ -7,8 +7,9 @@ not make, and streaming what it made to the io manager. Not here: storing (resou
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TypeVar
 
 from pymongo import ASCENDING
@@ -32,6 +33,7 @@ from generia_assets.durable.status import State
 from generia_assets.tasks.kinds import TaskType
 from resources.document_store import DocumentStore, NotMaterializedError, Place
 from resources.mongo import MongoDatabase, MongoDocument, waiting_out
+from resources.stored import Unreadable, readable, refuse
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
@@ -70,6 +72,7 @@ ASSETS: Mapping[str, AssetKind] = {
 CONTENT = ("world_images", "character_briefs", "characters", "character_avatars", "post_briefs", "posts", "post_images")
 """The assets that the streaming multi-asset makes."""
 _MADE_OF = {
+    "world_description": CONTENT,
     "character_briefs": ("characters", "character_avatars", "post_briefs", "posts", "post_images"),
     "characters": ("character_avatars", "post_briefs", "posts", "post_images"),
     "post_briefs": ("posts", "post_images"),
@@ -78,7 +81,7 @@ _MADE_OF = {
 
 
 def and_what_follows(asset: str) -> tuple[str, ...]:
-    """A content asset and everything that is made of it, in the order of the work."""
+    """An asset and everything that is made of it, in the order of the work."""
     return (asset, *_MADE_OF.get(asset, ()))
 
 
@@ -118,9 +121,18 @@ PAGE = 200
 
 
 def results(
-    database: MongoDatabase, world_id: str, generation: str, kind: AssetKind, *, patience_seconds: float
+    database: MongoDatabase,
+    world_id: str,
+    generation: str,
+    kind: AssetKind,
+    *,
+    patience_seconds: float,
+    unreadable: Callable[[Unreadable], object] = refuse,
 ) -> Iterator[Document]:
-    """The documents this generation's completed tasks made for an asset, in order of their keys, one at a time."""
+    """The documents this generation's completed tasks made for an asset, in order of their keys, one at a time.
+
+    Raises ``UnreadableRecordError``, unless ``unreadable`` is there to be told.
+    """
     query: MongoDocument = {
         "world_id": world_id,
         "generation": generation,
@@ -130,8 +142,9 @@ def results(
     last = ""
     while page := waiting_out(patience_seconds)(_page, database, {**query, "key": {"$gt": last}}):
         for task in page:
-            for result in task["result"]["briefs"] if kind.batched else (task["result"],):
-                yield kind.document.model_validate(result)
+            results = task["result"]["briefs"] if kind.batched else (task["result"],)
+            made = ({"_id": task["_id"], "result": result} for result in results)
+            yield from readable(kind.document, made, TASKS, unreadable, at=itemgetter("result"))
         last = page[-1]["key"]
 
 

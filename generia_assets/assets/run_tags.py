@@ -1,7 +1,8 @@
-"""Run tags: which world a run works on, what it is called, where the run comes from and who ordered it.
+"""Run tags: what a run's world is called, where the run comes from and who ordered it.
 
-Here: the tags' names, and their completion when a run begins: a sensor's run has brought them with it, one that a person launched
-has not. Filter the list of runs by any of them. Not here: the tags a run finds its work by (durable/generations.py).
+The world's id is Dagster's own partition tag. Here: the tags' names, and their completion when a run begins: a sensor's run has
+brought them with it, one that a person launched has not. Filter the list of runs by any of them. Not here: the hidden tags by which
+a run finds its work (durable/decisions.py).
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ import dagster as dg
 
 from generia_assets.content.text import cut, one_line
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.generations import GENERATION_TAG, TASK_TAG
+from generia_assets.durable.decisions import GENERATION_TAG, TASK_TAG
 from resources.mongo import MongoDatabase
 
-WORLD = "generia/world"
 NAME = "generia/world_name"
 ORIGIN = "generia/origin"
 ORDERED_BY = "generia/ordered_by"
@@ -34,9 +34,9 @@ class Origin(StrEnum):
     WATCHDOG = "watchdog"
 
 
-def of_run(world_id: str, origin: Origin, ordered_by: str) -> dict[str, str]:
+def of_run(origin: Origin, ordered_by: str) -> dict[str, str]:
     """The tags of a run that a sensor requests."""
-    return {WORLD: world_id, ORIGIN: origin.value, ORDERED_BY: ordered_by}
+    return {ORIGIN: origin.value, ORDERED_BY: ordered_by}
 
 
 def named(name: str) -> dict[str, str]:
@@ -47,7 +47,7 @@ def named(name: str) -> dict[str, str]:
 def complete(context: dg.AssetExecutionContext, database: MongoDatabase) -> None:
     """Add what the run's tags do not say yet."""
     has, world_id = context.run.tags, context.partition_key
-    tags = {} if ORIGIN in has else of_run(world_id, _origin(has), _ordered_by(context.run))
+    tags = {} if ORIGIN in has else of_run(_origin(has), _ordered_by(context.run))
     if NAME not in has:
         status = database[STATUS].find_one({"_id": world_id}, {"name": 1}) or {}
         tags |= named(str(status.get("name", "")))

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 import dagster as dg
-from dagster._core.storage.tags import RESUME_RETRY_TAG
 from pydantic import BaseModel
 
 from generia_assets.assets import run_tags
@@ -19,11 +18,13 @@ from generia_assets.assets.jobs import NEW_WORLD, RERUN_CHARACTER, RERUN_PART, R
 from generia_assets.assets.materialized import ASSETS, CONTENT, and_what_follows
 from generia_assets.content.documents import CharacterBrief, PostImage
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.generations import TASK_TAG, RunIdentity, Workload
+from generia_assets.durable.decisions import TASK_TAG, RunIdentity, Wanted
+from generia_assets.durable.generations import Workload
 from generia_assets.durable.items import character_named, post_named
-from generia_assets.durable.orders import OrderError, PartParameters, validated_parameters
+from generia_assets.durable.orders import OrderError, PartParameters, stored_parameters
 from generia_assets.durable.session import Assignment
 from generia_assets.durable.workload import workload
+from generia_assets.partitions import worlds
 from generia_assets.settings import settings
 from generia_assets.tasks.kinds import TaskType
 from resources.document_store import DocumentStore
@@ -82,6 +83,11 @@ def _of_job(job: str) -> set[str]:
     return set(CONTENT) if job == RERUN_PART else set(ASSETS)
 
 
+def keep_partition(context: dg.AssetExecutionContext) -> None:
+    """Add the world's partition again, if somebody deleted it meanwhile: Dagster stores no output of one that is not there."""
+    context.instance.add_dynamic_partitions(worlds.name or "", [context.partition_key])
+
+
 def works_last(context: dg.AssetExecutionContext) -> bool:
     """Whether this step is the run's last one that works on the world."""
     names = {key.path[-1] for key in context.selected_asset_keys}
@@ -101,24 +107,22 @@ def assignment_of(
         run_tags.complete(context, database)
         return keys_of(context, database)
 
+    makes = [ASSETS[name].task_type for name in selected_assets(context)]
     try:
         keys = generator.read(looked_up)
     except OrderError as error:
+        generator.still_there(context, makes)
         raise dg.Failure(str(error), allow_retries=False) from None
-    makes = [ASSETS[name].task_type for name in selected_assets(context)]
 
     def new_workload(order: MongoDocument) -> Workload:
-        validated = validated_parameters({name: value for name, value in order.items() if name != "task_id"})
         spare, cap = settings().budget_spare, settings().max_cost_usd
-        return workload(world_id, validated, makes, spare=spare, max_cost_usd=cap, keys=keys)
+        return workload(world_id, stored_parameters(order), makes, spare=spare, max_cost_usd=cap, keys=keys)
 
     return Assignment(
         world_id=world_id,
-        run=RunIdentity(run.run_id, tuple(_ancestors(context)), run.tags, retries=run.tags.get(RESUME_RETRY_TAG) == "true"),
-        keys=keys,
-        order_task=run.tags.get(TASK_TAG),
+        run=RunIdentity(run.run_id, tuple(_ancestors(context)), run.tags),
+        wanted=Wanted(frozenset(makes), keys, parameters),
         workload=new_workload,
-        parameters=parameters,
     )
 
 

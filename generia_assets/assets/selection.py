@@ -75,12 +75,16 @@ class Before:
         acquaintances = social.introduce(self._request, self._world, index, others)
         return Former(brief, tuple(others.values()), acquaintances)
 
-    async def self_of(self, brief: CharacterBrief) -> Character | None:
-        """Who they were, if the name has stayed: for the platform they are the same. A batch invents other people."""
-        if self._selection.makes(TaskType.GENERATE_CHARACTER_BATCH, batch_key(character_index(brief.key))):
-            return None
+    async def self_of(self, brief: CharacterBrief) -> tuple[Character | None, str]:
+        """Who they were, if the name has stayed; and the platform's character in this place, whoever it was ('': there is none).
+
+        A batch invents other people, who take the places of the former ones: no call of the platform deletes a character.
+        """
         former = await self._materialized.one_if_there("characters", Character, brief.key)
-        return former if former is not None and former.username == brief.username else None
+        if former is None:
+            return None, ""
+        invented = self._selection.makes(TaskType.GENERATE_CHARACTER_BATCH, batch_key(character_index(brief.key)))
+        return None if invented or former.username != brief.username else former, former.character_id
 
     async def told_by(self, former: Character, acquaintances: Sequence[Acquaintance]) -> list[Character]:
         """Whoever stays as they are and tells of this person."""

@@ -44,11 +44,9 @@ class Worker:
         """
         return self._wait(self._work, work)
 
-    def say(self, word: Callable[[WorldSession], Awaitable[None]]) -> None:
+    def say(self, word: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT | None:
         """Record something about the world, if this run has taken it."""
-        session = self.session
-        if session is not None:
-            self._wait(word, session)
+        return None if self.session is None else self._wait(word, self.session)
 
     async def _work(self, work: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT:
         self.session = session = await self._opened()

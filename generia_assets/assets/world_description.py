@@ -9,7 +9,7 @@ from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER,
 from generia_assets.assets.description import figures, results_of, worn_out
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS
-from generia_assets.assets.runs import assignment_of, works_last
+from generia_assets.assets.runs import assignment_of, keep_partition, works_last
 from generia_assets.content import banlist
 from generia_assets.content.documents import WORLD_KEY, WorldDescription, WorldRequest
 from generia_assets.durable.commits import Change
@@ -48,12 +48,13 @@ def world_description(
             return world
 
         world = worker.run(describe)
+        keep_partition(context)
         context.instance.add_run_tags(context.run.run_id, run_tags.named(world.name))
         world_id, generation = context.partition_key, worker.taken.generation.id
         metadata = generator.read(lambda database: figures(database, world_id, generation, KIND))
         told = "\n\n".join((world.name, world.description_short, world.description))
         yield dg.Output(
-            DocumentStream([world], fence=worker.taken.commits.fence.epoch),
+            DocumentStream([world], fence=worker.taken.commits.fence.epoch, staged=True),
             metadata={
                 **results_of(world_id, [world]),
                 "name": world.name,

@@ -11,10 +11,18 @@ from generia_assets.assets.description import figures, results_of
 from generia_assets.assets.forms import WorldRequestConfig
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS
-from generia_assets.assets.runs import assignment_of, refuse_a_world_that_exists, works_last
+from generia_assets.assets.runs import assignment_of, keep_partition, refuse_a_world_that_exists, selected_assets, works_last
 from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.orders import WORLD_ID_PATTERN, Order, OrderError, new_task_id, record_order, validated_parameters
+from generia_assets.durable.orders import (
+    WORLD_ID_PATTERN,
+    Order,
+    OrderError,
+    new_task_id,
+    record_order,
+    stored_parameters,
+    validated_parameters,
+)
 from generia_assets.durable.session import WorldSession
 from generia_assets.partitions import worlds
 from generia_assets.settings import settings
@@ -49,12 +57,13 @@ def world_request(
             refuse_a_world_that_exists(context, database, config.prompt)
         given = _order(world_id, config, generator)
     except OrderError as error:
+        generator.still_there(context, [ASSETS[name].task_type for name in selected_assets(context)])
         raise dg.Failure(str(error), allow_retries=False) from None
     assignment = assignment_of(context, generator, parameters=given)
     with generator.world(context, assignment, last=works_last(context)) as worker:
 
         async def check(session: WorldSession) -> WorldRequest:
-            order = validated_parameters({key: value for key, value in session.parameters.items() if key != "task_id"})
+            order = stored_parameters(session.parameters)
             parameters = InitWorldParameters(
                 world_id=world_id,
                 user_prompt=order.user_prompt,
@@ -67,9 +76,10 @@ def world_request(
             return await session.journal.perform(None, init_world_creation, parameters)
 
         request = worker.run(check)
+        keep_partition(context)
         metadata = generator.read(lambda database: figures(database, world_id, worker.taken.generation.id, KIND))
         yield dg.Output(
-            DocumentStream([request], fence=worker.taken.commits.fence.epoch),
+            DocumentStream([request], fence=worker.taken.commits.fence.epoch, staged=True),
             metadata={**results_of(world_id, [request]), **metadata, "users": request.users_count, "posts": request.posts_count},
         )
 

@@ -9,36 +9,31 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import requests
-from pymongo.errors import PyMongoError
 
-from generia_assets.cli.addresses import Addresses, addresses, database_at, set_dagster_home
+from generia_assets.cli.addresses import Addresses, addresses, set_dagster_home
 from generia_assets.cli.console import CommandError, own_name
 from generia_assets.cli.content_checked import stand_ins, templates_found
 from generia_assets.cli.dagster_link import code_server_found, daemon_pulses
 from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
-from generia_assets.cli.words import breaker_line
+from generia_assets.cli.models_checked import models_by_date
+from generia_assets.cli.mongodb_checked import mongodb_found, worlds_found
 from generia_assets.content.text import plural
-from generia_assets.durable.collections import FLEET, HISTORY, STATUS
-from generia_assets.durable.status import State
-from generia_assets.reading.breakers import breakers_not_closed
 from generia_assets.settings import Settings
+from resources import models
 from resources.kafka_client import KafkaUnavailableError
 from resources.kafka_reader import TopicReader
-from resources.models import model_profiles, retired_models, speaks_of
-from resources.mongo import MongoUnavailableError, mongo_address
+from resources.models import asked_at, speaks_of
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 TIMEOUT_S = 5.0
 LITTLE_SPACE = 1_000_000_000
 TOO_LITTLE_SPACE = 100_000_000
 """Bytes on a disk that is written to."""
-
 
 Check = Callable[[Settings, Addresses], Iterator[Finding]]
 
@@ -58,53 +53,6 @@ def _parts(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield ok("generator here", f"none runs from {folder}; addresses are those that are set")
     else:
         yield ok("generator here", f"`generia {parts.command}`, process {parts.pid}, in {folder}")
-
-
-def _mongodb(settings: Settings, where: Addresses) -> Iterator[Finding]:
-    address = mongo_address(where.mongodb_uri)
-    try:
-        with database_at(where.mongodb_uri, settings) as database:
-            began = time.monotonic()
-            hello = database.client.admin.command("hello")
-            milliseconds = 1000 * (time.monotonic() - began)
-            version = database.client.server_info()["version"]
-            name = f"replica set {hello['setName']}" if "setName" in hello else "sharded"
-            yield ok("MongoDB", f"{address}: {version}, {name}, answers in {milliseconds:.0f} ms")
-            worlds = {state: database[STATUS].count_documents({"status": state.value}) for state in State}
-            told = ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in worlds.items() if count)
-            yield ok("worlds", told or "none yet")
-            parked = {"status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked": {"$ne": None}}
-            if waiting := database[STATUS].count_documents(parked):
-                yield note(
-                    "parked worlds",
-                    f"{waiting} wait to be resumed, or for an outage to end",
-                    f"{own_name()} list --state parked, then {own_name()} resume WORLD",
-                )
-            for shares in database[FLEET].find({"ceiling": {"$ne": None, "$exists": True}}, {"ceiling": 1, "limit": 1}):
-                yield note(
-                    "pace",
-                    f"{shares['_id']}: {int(shares['ceiling'])} of {shares['limit']} at once, lowered after a 429",
-                    "it rises by itself with success; a larger quota of the API lets it rise further",
-                )
-            for breaker in breakers_not_closed(database):
-                yield note(
-                    f"breaker {breaker.api}",
-                    breaker_line(breaker).removeprefix(f"{breaker.api} "),
-                    "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers",
-                )
-            for gone in retired_models(database[FLEET].find_one({"_id": "models"})):
-                yield note(
-                    f"model {gone.model}",
-                    f"gone (404) since {gone.at:%Y-%m-%d %H:%M} UTC, its successor took over",
-                    f"set GEMINI_MODEL to one that exists; else it is tried again from {gone.until:%Y-%m-%d %H:%M} UTC on",
-                )
-            if "expiry" not in database[HISTORY].index_information() and any(worlds.values()):
-                yield note("MongoDB", "indexes are missing", "start the generator once: it makes them")
-    except MongoUnavailableError as error:
-        said, _, advice = str(error).partition(". ")
-        yield wrong("MongoDB", said, advice)
-    except PyMongoError as error:
-        yield wrong("MongoDB", f"{address}: {type(error).__name__}", "see MongoDB's own log")
 
 
 def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:
@@ -148,7 +96,7 @@ def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:
 
 def _gemini(settings: Settings, where: Addresses) -> Iterator[Finding]:
     del where
-    profile = model_profiles()[settings.gemini_model]
+    profile = asked_at(settings.gemini_model, models.now())
     key, base = settings.gemini_api_key.get_secret_value(), settings.gemini_base_url
     if not key and not base:
         embedded = running(settings.generia_data_dir) is not None
@@ -287,5 +235,16 @@ def _environment(settings: Settings, where: Addresses) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
-    *(_environment, templates_found, _parts, _mongodb, _kafka, _gemini, stand_ins, _media, _dagster, code_server_found),
+    _environment,
+    templates_found,
+    _parts,
+    mongodb_found,
+    worlds_found,
+    _kafka,
+    models_by_date,
+    _gemini,
+    stand_ins,
+    _media,
+    _dagster,
+    code_server_found,
 )

@@ -70,6 +70,8 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "export": Entry("export", "export", "Write a whole world into a folder: JSON Lines by section, and a book in Markdown."),
     },
     "Keep it running": {
+        "retire": Entry("removal", "retire", "Take worlds that are over out of Dagster; their documents and pictures stay."),
+        "delete": Entry("removal", "delete", "Delete a world: documents, pictures, pages, partition and runs in Dagster."),
         "check": Entry(
             "check",
             "check",

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from generia_assets.cli.addresses import Addresses
-from generia_assets.cli.console import CommandError
+from generia_assets.cli.console import CommandError, own_name
 from generia_assets.cli.findings import Finding, ok, wrong
 from generia_assets.settings import Settings
 
@@ -163,3 +163,58 @@ def world_runs(home: Path, world_id: str) -> Iterator[WorldRuns]:
     """The world's runs on this instance."""
     with instance_at(home) as instance:
         yield WorldRuns(instance, world_id)
+
+
+PARTITIONS = "worlds"
+"""The name of the partition definition (generia_assets/partitions.py, which needs Dagster)."""
+
+
+def refuse_active(instance: DagsterInstance, world_id: str) -> None:
+    """Raise ``CommandError`` while a run of the world is on its way."""
+    from dagster import RunsFilter
+
+    for run in instance.get_runs(RunsFilter(tags={WORLD_TAG: world_id})):
+        if not run.is_finished:
+            raise CommandError(
+                f"world {world_id}: run {run.run_id} is {run.status.value}; stop it first: {own_name()} stop {world_id}"
+            )
+
+
+def forget(instance: DagsterInstance, world_id: str) -> int:
+    """Take the world out of Dagster: its runs with their events, checks and logs, then its partition. Returns how many runs.
+
+    It may be called again, and then takes what is left.
+    """
+    from dagster import RunsFilter
+
+    runs = instance.get_runs(RunsFilter(tags={WORLD_TAG: world_id}))
+    for run in runs:
+        _forget_run(instance, run.run_id)
+    instance.delete_dynamic_partition(PARTITIONS, world_id)
+    instance.wipe_asset_cached_status(instance.all_asset_keys())  # it lists partitions
+    return len(runs)
+
+
+def _forget_run(instance: DagsterInstance, run_id: str) -> None:
+    """Delete a run, and what Dagster's own ``delete_run`` leaves behind: logs, checks, the copy of an asset's newest event.
+
+    In SQLite also the run's tags and its empty file.
+    """
+    import sqlalchemy as db
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable
+    from dagster._core.storage.runs.schema import RunTagsTable
+
+    events: Any = instance.event_log_storage
+    runs: Any = instance.run_storage
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    with events.index_connection() as connection:
+        connection.execute(db.delete(AssetCheckExecutionsTable).where(AssetCheckExecutionsTable.c.run_id == run_id))
+        newest = db.update(AssetKeyTable).where(AssetKeyTable.c.last_run_id == run_id)
+        connection.execute(newest.values(last_materialization=None, last_run_id=None))  # Dagster looks for it among the events then
+    with runs.connect() as connection:
+        connection.execute(db.delete(RunTagsTable).where(RunTagsTable.c.run_id == run_id))
+    instance.event_log_storage.delete_events(run_id)
+    if hasattr(events, "path_for_shard"):
+        for file in Path(events.path_for_shard(run_id)).parent.glob(f"{run_id}.db*"):
+            file.unlink()
+    instance.run_storage.delete_run(run_id)  # last: by the run everything else is found again

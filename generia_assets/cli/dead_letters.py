@@ -15,17 +15,19 @@ import typer
 from pydantic import JsonValue
 
 from generia_assets.cli import inert
-from generia_assets.cli.addresses import addresses
+from generia_assets.cli.addresses import addresses, database_at
 from generia_assets.cli.console import CommandError, own_name, remarks, results
 from generia_assets.cli.formats import as_json
 from generia_assets.cli.guard import EXIT_STATUSES
 from generia_assets.cli.helps import CONTEXT, Documented
 from generia_assets.cli.order_options import Json
 from generia_assets.cli.parsers import whole
-from generia_assets.settings import settings
+from generia_assets.durable.intake import HeldPartition, KeptLetter, held_partitions, kept, kept_at, let_skip, place_of
+from generia_assets.settings import Settings, settings
 from resources.kafka_client import REQUEST_TIMEOUT_S
 from resources.kafka_events import Event, EventProducer, EventTooLargeError
 from resources.kafka_letters import Letter, last_letters, letter_at
+from resources.mongo import MongoUnavailableError
 
 SHOWN = 120
 """Characters of a letter that the list shows."""
@@ -40,7 +42,8 @@ Limit = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, with the whole message.")]
-Place = Annotated[str, typer.Argument(metavar="OFFSET", help="Its offset as the list shows it.")]
+Place = Annotated[str, typer.Argument(metavar="OFFSET", help="Its offset, or its place, as the list shows it.")]
+Held = Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="Where the partition is held up, as the list shows it.")]
 Mended = Annotated[
     Path | None, typer.Option("--file", metavar="FILE", help="The mended message: a file that holds one JSON object.")
 ]
@@ -65,6 +68,7 @@ def dead_letters(guarded: Callable[[Command], Command]) -> typer.Typer:
     )
     commands.callback(invoke_without_command=True)(guarded(list_letters))
     commands.command(cls=Documented, epilog=EXIT_STATUSES)(guarded(resend))
+    commands.command(cls=Documented, epilog=EXIT_STATUSES)(guarded(skip))
     return commands
 
 
@@ -72,7 +76,8 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
     """Messages that were no orders: see them with their reasons, and send mended ones again.
 
     Without COMMAND they are listed, oldest first, each with its offset, its reason and its beginning; `resend` sends a mended one
-    again. A letter stays where it lies.
+    again. A letter stays where it lies. Listed last: what MongoDB keeps until the letters' topic takes it, and record batches that
+    cannot be read and hold up their partition until they can, or until `skip` leaves them out.
 
     \b
     generia dead-letters --limit 100
@@ -82,25 +87,45 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
     if context.invoked_subcommand:
         return
     chosen = settings()
+    where = addresses(chosen)
     most = limit if in_json else limit or LETTERS
-    letters = last_letters(addresses(chosen).kafka, chosen.kafka_dead_letters_topic, None if most is None else most + 1)
+    waiting: list[KeptLetter] = []
+    held: list[HeldPartition] = []
+    try:
+        with database_at(where.mongodb_uri, chosen) as database:
+            waiting = kept(database, 0 if most is None else most + 1, newest=True)
+            held = held_partitions(database)
+    except MongoUnavailableError as error:
+        if not in_json:
+            remarks().print(f"Letters that MongoDB keeps are not listed: {error}")
+    letters: list[Letter | KeptLetter] = []
+    letters += last_letters(where.kafka, chosen.kafka_dead_letters_topic, None if most is None else most + 1)
+    letters += waiting
     more = most is not None and len(letters) > most
-    letters = letters[1:] if more else letters
+    letters = letters[-most:] if more and most else letters
     console = results()
     if more and most is not None:
         (remarks() if in_json else console).print(f"The last {most}; --limit {most * 5} shows more.")
     if in_json:
-        for letter in letters:
-            typer.echo(as_json(_told(letter)))
+        for one in (*letters, *held):
+            typer.echo(as_json(_told(one)))
         return
-    if not letters:
+    if not letters and not held:
         console.print(f"There are no dead letters in topic {chosen.kafka_dead_letters_topic}.")
         return
     for letter in letters:
         console.print(f"{letter.place:>6}  {letter.at:%Y-%m-%d %H:%M:%S} UTC  from {_origin(letter)}")
         console.print(f"        {inert.line(letter.headers.get('reason', ''))}")
         console.print(f"        {inert.line(letter.value[: 4 * SHOWN].decode('utf-8', 'replace'), SHOWN)}")
-    console.print(f"To send one again: {own_name()} dead-letters resend OFFSET --edit FIELD=VALUE (or --file MENDED.json)")
+        if isinstance(letter, KeptLetter):
+            console.print(f"        kept in MongoDB until its topic takes it: {inert.line(letter.why)}")
+    if letters:
+        console.print(f"To send one again: {own_name()} dead-letters resend OFFSET --edit FIELD=VALUE (or --file MENDED.json)")
+    for batch in held:
+        console.print(
+            f"Held up since {batch.since:%Y-%m-%d %H:%M:%S} UTC: {batch.batch} cannot be read. {inert.line(batch.reason)}"
+        )
+        console.print(f"        To leave it out: {own_name()} dead-letters skip {batch.partition}:{batch.offset}")
 
 
 def resend(offset: Place, file: Mended = None, edit: Edit = None, in_json: Json = False) -> None:
@@ -109,20 +134,20 @@ def resend(offset: Place, file: Mended = None, edit: Edit = None, in_json: Json 
     The sensor judges it like any other message: if it is still no order, it comes back with the reason.
 
     \b
-    generia dead-letters resend 7 --edit parameters.users_count=3 --edit priority=
+    generia dead-letters resend 7 --edit parameters.users_count=3 --edit parameters.quality=
     generia dead-letters resend 2:7 --file mended.json --json
     """
     if (file is None) == (not edit):
         raise CommandError("say how the letter is mended: either --file MENDED.json, or --edit FIELD=VALUE (as often as needed)", 2)
-    partition, number = _place(offset)
     chosen = settings()
     kafka = addresses(chosen).kafka
-    letter = letter_at(kafka, chosen.kafka_dead_letters_topic, partition, number)
+    letter = _kept_at(offset, chosen) if "@" in offset else letter_at(kafka, chosen.kafka_dead_letters_topic, *_place(offset))
     if letter is None:
         raise CommandError(f"there is no dead letter at {offset}; `{own_name()} dead-letters` lists them", 2)
     message = edited(letter, edit or []) if file is None else _read(file)
     with EventProducer(kafka) as producer:
-        origin = f"{chosen.kafka_dead_letters_topic}[{letter.partition}]@{letter.offset}"
+        topic = chosen.kafka_dead_letters_topic
+        origin = letter.place if isinstance(letter, KeptLetter) else place_of(topic, letter.partition, letter.offset)
         key = _key(message, letter)
         event = Event(chosen.kafka_tasks_topic, key, json.dumps(message).encode(), (("resent_from", origin),))
         try:
@@ -136,7 +161,33 @@ def resend(offset: Place, file: Mended = None, edit: Edit = None, in_json: Json 
     results().print(f"Sent to topic {chosen.kafka_tasks_topic}. {again}")
 
 
-def edited(letter: Letter, changes: list[str]) -> dict[str, JsonValue]:
+def skip(place: Held, in_json: Json = False) -> None:
+    """Leave out a record batch that cannot be read, so that its partition goes on behind it.
+
+    Orders in it are not carried out: find out first who sent it. The next look for orders does it, and puts the batch's bytes among
+    the dead letters.
+
+    \b
+    generia dead-letters skip 2:17
+    """
+    partition, offset = _place(place)
+    chosen = settings()
+    with database_at(addresses(chosen).mongodb_uri, chosen) as database:
+        held = let_skip(database, chosen.kafka_tasks_topic, partition, offset)
+    if held is None:
+        raise CommandError(f"no partition is held up at {place}; `{own_name()} dead-letters` lists those that are", 2)
+    if in_json:
+        typer.echo(as_json({"origin": held.place, "next_offset": held.next_offset, "skipped": True}))
+        return
+    results().print(f"The next look for orders leaves out {held.batch}, and makes a dead letter of its bytes.")
+
+
+def _kept_at(place: str, chosen: Settings) -> KeptLetter | None:
+    with database_at(addresses(chosen).mongodb_uri, chosen) as database:
+        return kept_at(database, place)
+
+
+def edited(letter: Letter | KeptLetter, changes: list[str]) -> dict[str, JsonValue]:
     """The letter's message with these fields changed. Raises ``CommandError`` when it cannot be changed like that."""
     if "cut" in letter.headers:
         raise CommandError(f"only a part of this message is here ({letter.headers['cut']}): mend the whole, and give it by --file")
@@ -189,7 +240,7 @@ def _object(data: bytes, what: str, advice: str) -> dict[str, JsonValue]:
     return content
 
 
-def _key(message: dict[str, JsonValue], letter: Letter) -> bytes | None:
+def _key(message: dict[str, JsonValue], letter: Letter | KeptLetter) -> bytes | None:
     """Orders of one world stay in order: they are keyed by it."""
     world_id = message.get("world_id")
     return world_id.encode("utf-8", "replace") if isinstance(world_id, str) else letter.key
@@ -203,17 +254,21 @@ def _place(text: str) -> tuple[int, int]:
         raise CommandError(f"OFFSET {text!r}: must be a number, or PARTITION:OFFSET, as the list shows it", 2) from None
 
 
-def _origin(letter: Letter) -> str:
+def _origin(letter: Letter | KeptLetter) -> str:
     told = letter.headers
     return inert.line(f"{told.get('topic', '?')}[{told.get('partition', '?')}]@{told.get('offset', '?')}")
 
 
-def _told(letter: Letter) -> dict[str, JsonValue]:
+def _told(one: Letter | KeptLetter | HeldPartition) -> dict[str, JsonValue]:
+    if isinstance(one, HeldPartition):
+        place = f"{one.partition}:{one.offset}"
+        return {"offset": place, "state": "held", "at": one.since.isoformat(), "origin": one.place, "reason": one.reason}
     return {
-        "offset": letter.place,
-        "at": letter.at.isoformat(),
-        "origin": _origin(letter),
-        "reason": letter.headers.get("reason", ""),
-        "cut": "cut" in letter.headers,
-        "message": letter.value.decode("utf-8", "replace"),
+        "offset": one.place,
+        "state": "kept" if isinstance(one, KeptLetter) else "sent",
+        "at": one.at.isoformat(),
+        "origin": _origin(one),
+        "reason": one.headers.get("reason", ""),
+        "cut": "cut" in one.headers,
+        "message": one.value.decode("utf-8", "replace"),
     }

@@ -17,6 +17,7 @@ from generia_assets.cli.parsers import whole
 from generia_assets.cli.part_list import MONGODB, PAGES, WEBSERVER, Choice, PartList
 from generia_assets.content.check import require_good_content
 from generia_assets.settings import settings
+from resources.kafka_client import KafkaAddress
 
 Port = Annotated[
     int,
@@ -67,7 +68,7 @@ def _say_what_next(console: Console, parts: PartList) -> None:
     console.print(f"\nDagster's pages   {parts.parts.address(WEBSERVER)}")
     console.print(f"Worlds' pages     {parts.parts.address(PAGES)}")
     console.print(f"MongoDB           {parts.parts.address(MONGODB)}")
-    console.print(f"Kafka             {parts.kafka.bootstrap_servers}")
+    console.print(f"Kafka             {for_clients(parts.kafka)}")
     console.print(
         "\nOrder a world, in another terminal:\n"
         f'  {own_name()} send --users 5 --posts 12 --prompt "a harbour on the back of a whale"\n'
@@ -75,3 +76,9 @@ def _say_what_next(console: Console, parts: PartList) -> None:
         "or in Dagster's pages: Jobs, new_world; its page says where the form is: a name for the world, prompt, users, posts.\n"
         "Ctrl-C ends everything."
     )
+
+
+def for_clients(kafka: KafkaAddress) -> str:
+    """The broker's address, with what a client of one's own has to be told; docs/events.md has examples."""
+    version = kafka.api_version.replace(".", ", ")
+    return kafka.bootstrap_servers + (f"  (kafka-python needs api_version=({version}))" if version else "")

@@ -78,18 +78,22 @@ def _said(error: Exception) -> tuple[str, int] | None:
     from generia_assets.cli.home import where_none_runs
     from generia_assets.cli.processes import ChildFailedError
     from generia_assets.content.mistakes import ContentError
+    from generia_assets.durable.status import HistoryWorldError
     from generia_assets.settings import SettingsError, settings
     from resources.kafka_client import KafkaUnavailableError
-    from resources.mongo import MongoUnavailableError
+    from resources.mongo import MongoUnavailableError, as_forbidden
     from resources.outcomes import FatalCallError
+    from resources.stored import UnreadableRecordError
 
     if isinstance(error, (SettingsError, ContentError)):
         return str(error), 2
-    if isinstance(error, (ChildFailedError, MissingPartError, FatalCallError)):
+    if isinstance(error, (ChildFailedError, MissingPartError, FatalCallError, HistoryWorldError, UnreadableRecordError)):
         return str(error), 1
     if isinstance(error, (KafkaUnavailableError, MongoUnavailableError)):
         chosen, field = settings(), "mongodb_uri" if isinstance(error, MongoUnavailableError) else "kafka_bootstrap_servers"
         return f"{error}{'' if is_set(chosen, field) else where_none_runs(chosen.generia_data_dir)}", 1
+    if (forbidden := as_forbidden(error)) is not None:
+        return str(forbidden), 1
     if isinstance(error, ConnectionFailure):
         return f"MongoDB answered before, and no longer does: {error}", 1
     return None

@@ -59,7 +59,10 @@ def _found(database: MongoDatabase, world: str) -> WorldStatus | None:
         return exactly
     worlds = database[STATUS]
     if world == LAST:
-        ids = [record["_id"] for record in worlds.find({}, {"_id": 1}).sort("created_at", DESCENDING).limit(1)]
+        ids = [
+            record["_id"]
+            for record in worlds.find({"created_at": {"$type": "date"}}, {"_id": 1}).sort("created_at", DESCENDING).limit(1)
+        ]
     else:
         beginning = {"_id": {"$regex": f"^{re.escape(world)}", "$options": "i"}}
         ids = [record["_id"] for record in worlds.find(beginning, {"_id": 1}).sort("_id", 1).limit(CANDIDATES + 1)]

@@ -15,9 +15,9 @@ from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.parsers import choice, dollars, seconds, whole
 from generia_assets.content.documents import Quality
+from generia_assets.durable.order_parameters import worded
 from generia_assets.durable.orders import WORLD_ID_PATTERN
 from generia_assets.settings import Settings
-from generia_assets.tasks.init_world_creation import PROMPT_LIMIT
 
 DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
 ANY = 10**40
@@ -82,10 +82,10 @@ def check_order(settings: Settings, *, users: int, posts: int, prompt: str) -> N
     ):
         if value > limit:
             raise CommandError(f"{option} {value}: at most {limit} ({setting})", 2)
-    if not any(character.isalpha() for character in prompt):
-        raise CommandError(f"--prompt {prompt[:60]!r}: has no words; describe the world in a sentence or two", 2)
-    if len(prompt) > PROMPT_LIMIT:
-        raise CommandError(f"--prompt: has {len(prompt)} characters; at most {PROMPT_LIMIT}", 2)
+    try:
+        worded(prompt)
+    except ValueError as error:
+        raise CommandError(f"--prompt {prompt[:60]!r}: {error}", 2) from None
 
 
 def check_world_id(world_id: str | None) -> str | None:

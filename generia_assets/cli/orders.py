@@ -149,9 +149,10 @@ def _refused(database: MongoDatabase, task: str) -> str | None:
 def quote(users: Users = 5, posts: Posts = 12, quality: QualityOption = Quality.STANDARD, json: Json = False) -> None:
     """Say what a world takes before it is ordered.
 
-    Calls and pictures are exact, if every answer is usable. Tokens, US dollars and minutes are estimates: dollars at the price of
-    GEMINI_MODEL without a cache, minutes by the pace of the calls that were made here lately, or else by assumptions about a fast
-    model. Needs no server and spends nothing.
+    Calls and pictures are exact, if every answer is usable. Tokens, US dollars and minutes are estimates: dollars at today's price,
+    without a cache, of the model that is asked (GEMINI_MODEL or who took over from it), minutes by the pace of the calls that
+    were made here lately, or else by assumptions about a fast model. Says what ends or changes when. Needs no server and spends
+    nothing.
 
     \b
     generia quote --users 25 --posts 150
@@ -175,6 +176,7 @@ def quote(users: Users = 5, posts: Posts = 12, quality: QualityOption = Quality.
             "never more",
             f"than {plural(quoted.llm_call_limit, 'call')}, {plural(quoted.image_call_limit, 'picture')} (BUDGET_SPARE)",
         ),
+        *(("model", change) for change in quoted.changes),
     ):
         console.print(f"  {name:12}{text}")
     console.print(f"To order it: {own_name()} send --users {users} --posts {posts} --prompt TEXT [--max-cost-usd DOLLARS]")

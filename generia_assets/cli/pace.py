@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from generia_assets.content.plan import TOKENS_PER_CALL
 from generia_assets.settings import Settings
+from resources.model_roster import FleetNotes, fleet_notes
 from resources.outside import Api
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Pace:
     image: float = IMAGE_S
     start: float = RUN_START_S
     measured: bool = False
+    notes: FleetNotes = field(default_factory=FleetNotes)
+    """What the fleet learned of models."""
 
     def of(self, request_type: str) -> float:
         """Seconds of a call of the model."""
@@ -70,8 +73,11 @@ def lately(settings: Settings) -> Pace:
 
 def lately_in(database: MongoDatabase, settings: Settings) -> Pace:
     """As ``lately``, in a database that answers."""
+    from generia_assets.durable.collections import FLEET
+
     texts, image = _measured(database, {}, ENOUGH)
-    return Pace(texts, _assumed(settings).image if image is None else image, measured="post" in texts)
+    image = _assumed(settings).image if image is None else image
+    return Pace(texts, image, measured="post" in texts, notes=fleet_notes(database[FLEET].find_one({"_id": "models"})))
 
 
 def of_world(database: MongoDatabase, world_id: str, since: datetime, expected: Pace) -> Pace:

@@ -1,7 +1,7 @@
 """What a world, or a part of one, will take, said before it is ordered (R13): calls, tokens, dollars, minutes.
 
-Here: the plan's numbers at the configured model's price, and an estimate of time. Not here: how it is printed (orders.py,
-rerun.py).
+Here: the plan's numbers at the price of the model that is asked now, and an estimate of time. Not here: how it is printed
+(orders.py, rerun.py).
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from generia_assets.durable.orders import WorldParametersOrder
 from generia_assets.durable.workload import workload
 from generia_assets.settings import Settings
 from generia_assets.tasks.kinds import TaskType
+from resources import models
 from resources.images import open_provider
-from resources.models import model_profiles
 from resources.outside import Api, Tokens
 
 
 class Quote(BaseModel):
     """Calls are exact when every answer is usable; tokens, dollars and minutes are estimates. Limits include BUDGET_SPARE.
 
-    ``measured``: the minutes come from calls that were made here lately, and not from assumptions about the model.
+    ``model``: the one that is asked now, at its price of now. ``changes``: what ends or changes when, and what the fleet learned
+    of models. ``measured``: the minutes come from calls that were made here lately, and not from assumptions about the model.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,13 +45,14 @@ class Quote(BaseModel):
     cost_usd: float
     minutes: float
     measured: bool
+    changes: list[str]
 
 
 def quote_for(settings: Settings, pace: Pace, *, users: int, posts: int, quality: Quality, now: datetime) -> Quote:
     """A new world's quote. How posts fall to people is drawn from the world's id, so an order's own may differ by a few calls."""
     order = new_order(users=users, posts=posts, prompt="a quote", quality=quality)
     parameters = order.parameters.model_copy(update={"created_at": now})
-    return quote_of(settings, pace, order.world_id, parameters, list(TaskType))
+    return quote_of(settings, pace, order.world_id, parameters, list(TaskType), now=now)
 
 
 def quote_of(
@@ -61,9 +63,11 @@ def quote_of(
     makes: Collection[TaskType],
     *,
     keys: Collection[str] = (),
+    now: datetime | None = None,
 ) -> Quote:
     """The quote for these task types of a world, or for these items of them. Raises ``OrderError`` for a key of no item."""
-    profile = model_profiles()[settings.gemini_model]
+    moment = now or models.now()
+    profile = pace.notes.asked(models.model_profiles()[settings.gemini_model], moment)
 
     work = work_of(world_id, order, makes, keys)
     limits = workload(world_id, order, makes, spare=settings.budget_spare, max_cost_usd=None, keys=keys).call_limits
@@ -80,9 +84,10 @@ def quote_of(
         image_call_limit=limits[Api.IMAGE],
         input_tokens=tokens.prompt,
         output_tokens=tokens.output,
-        cost_usd=round(profile.cost_usd(tokens) + work.images * _picture_usd(settings), 6),
+        cost_usd=round(profile.price(moment).cost_usd(tokens) + work.images * _picture_usd(settings), 6),
         minutes=round((pace.start + seconds) / 60, 2),
         measured=pace.measured,
+        changes=[change.said for change in models.changes(settings.gemini_model, moment)] + pace.notes.said(),
     )
 
 

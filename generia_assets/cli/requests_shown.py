@@ -14,7 +14,7 @@ from rich.text import Text as Line
 from generia_assets.cli import inert
 from generia_assets.cli.console import indented
 from generia_assets.cli.formats import clock, compact, dollars, duration
-from generia_assets.reading.requests import OK, Request
+from generia_assets.reading.records import OK, Request
 
 Depth = Literal["figures", "texts", "all"]
 """How much is shown: the line of figures; with texts cut short; with whole texts."""

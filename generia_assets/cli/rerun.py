@@ -26,7 +26,8 @@ from generia_assets.cli.pace import lately
 from generia_assets.cli.parsers import choice
 from generia_assets.cli.quotes import Quote, quote_of
 from generia_assets.content.text import plural
-from generia_assets.durable.orders import OrderError, WorldParametersOrder
+from generia_assets.durable.decisions import unfinished
+from generia_assets.durable.orders import OrderError, stored_parameters
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.reading.names import UnknownItemError, item_named
 from generia_assets.settings import settings
@@ -146,13 +147,15 @@ def rerun(
     """Make a part of a world, one person or one post again, by Kafka message.
 
     Says first what it will take. What is made of it follows: posts with their pictures are published anew. Everything else stays
-    as it is, byte for byte; relations that named somebody who is now another are repaired. The world must be finished, or stopped.
+    as it is, byte for byte; relations that named somebody who is now another are repaired. Of the description everything is made.
+    The former documents stay until the new ones are complete. A world that is not finished is finished first (`resume`).
     Needs Kafka, MongoDB and a running generator.
 
     \b
     generia rerun WORLD --character @mira
     generia rerun WORLD --post c0007-p0003 --from picture
     generia rerun WORLD --part avatars --dry-run
+    generia rerun WORLD --part description --alone
     """
     given = [name for name, value in (("--part", part), ("--character", character), ("--post", post)) if value is not None]
     if len(given) > 1:
@@ -164,10 +167,8 @@ def rerun(
         status = known(database, world)
         _check_world(status)
         wish = _wish(database, status, part, character, post, begin, alone=alone)
-        order = WorldParametersOrder.model_validate(
-            {name: value for name, value in status.parameters.items() if name in WorldParametersOrder.model_fields}
-        )
         try:
+            order = stored_parameters(status.parameters)
             quote = quote_of(chosen, lately(chosen), status.world_id, order, wish.makes, keys=wish.keys)
         except OrderError as error:
             raise CommandError(inert.line(str(error)), 2) from None
@@ -188,13 +189,10 @@ def rerun(
 
 
 def _check_world(status: WorldStatus) -> None:
-    if status.done or status.parked is not None:
-        return
     if status.status is State.PENDING:
         raise CommandError(f"world {status.world_id} has not been begun yet; wait for it: {own_name()} watch {status.world_id}")
-    raise CommandError(
-        f"world {status.world_id} is being made right now; wait for it ({own_name()} watch {status.world_id}), or stop it first"
-    )
+    if status.status is not State.COMPLETED or status.unfinished is not None:
+        raise CommandError(unfinished(status))
 
 
 def _wish(

@@ -20,6 +20,8 @@ from generia_assets.cli.known import known
 from generia_assets.cli.order_options import Json, World
 from generia_assets.cli.parsers import dollars, whole
 from generia_assets.content.text import plural
+from generia_assets.durable.fallback import GiveUpError
+from generia_assets.durable.fallback import give_up as give_up_unfinished
 from generia_assets.durable.resuming import ResumeError, Wishes, hold_calls, note_stop, resume_world
 from generia_assets.durable.status import WorldStatus
 from generia_assets.reading.worlds import over, world_status
@@ -47,7 +49,16 @@ MoreCalls = Annotated[
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try again what failed for good, too.")]
 
 
-def stop(world: World, json: Json = False) -> None:
+GiveUp = Annotated[
+    bool,
+    typer.Option(
+        "--give-up",
+        help="For good: what is unfinished is given up. A world completed before is as it was then; another can be ordered anew.",
+    ),
+]
+
+
+def stop(world: World, give_up: GiveUp = False, json: Json = False) -> None:
     """Stop a world; what exists stays.
 
     No new call begins from now on. Its run is ended through Dagster, wherever DAGSTER_HOME or a running `generia dev` says that is;
@@ -56,6 +67,7 @@ def stop(world: World, json: Json = False) -> None:
 
     \b
     generia stop WORLD
+    generia stop WORLD --give-up
     generia list --state in_progress --json | jq -r .world_id | xargs -n1 generia stop
     """
     chosen = settings()
@@ -63,6 +75,9 @@ def stop(world: World, json: Json = False) -> None:
     with database_at(where.mongodb_uri, chosen) as database:
         found = known(database, world)
         world = found.world_id
+        if give_up and (over(found) or not _owned(found)):
+            _give_up(database, world, json=json)
+            return
         if found.done:
             raise CommandError(f"world {world} is over already: {found.status.value}")
         if where.dagster_home is None:
@@ -86,10 +101,25 @@ def stop(world: World, json: Json = False) -> None:
             raise CommandError(f"world {world}: somebody else took it up meanwhile; stop it again")
         if now.done:
             raise CommandError(f"world {world} was over before it could be stopped: {now.status.value}")
+        if give_up:
+            _give_up(database, world, json=json)
+            return
     if json:
         typer.echo(as_json({"world_id": world, "stopped": True, "runs_ended": ended}))
         return
     results().print(f"World {world} is stopped and keeps what it has. To go on: {own_name()} resume {world}")
+
+
+def _give_up(database: MongoDatabase, world: str, *, json: bool) -> None:
+    try:
+        completed = give_up_unfinished(database, world)
+    except GiveUpError as error:
+        raise CommandError(str(error)) from None
+    if json:
+        typer.echo(as_json({"world_id": world, "given_up": True, "completed": completed}))
+        return
+    now = "completed, as it was before" if completed else "failed, and can be ordered anew"
+    results().print(f"What was unfinished of world {world} is given up; it is {now}.")
 
 
 def resume(

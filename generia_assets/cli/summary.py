@@ -45,8 +45,7 @@ def print_summary(
         if found:
             console.print()
             console.print(Line(title, "bold"))
-        for task in found:
-            text = text_of(task_type, task["result"])
+        for text in filter(None, map(text_of, found)):
             _indented(console, text.title, "cyan")
             _indented(console, inert.line(text.body, 280), "", indent=4)
     console.print()
@@ -84,7 +83,7 @@ def _some(database: MongoDatabase, status: WorldStatus, task_type: TaskType, mos
         "type": task_type.value,
         "status": State.COMPLETED.value,
     }
-    return list(database[TASKS].find(wanted, {"result": 1}).sort("key", 1).limit(most))
+    return list(database[TASKS].find(wanted, {"type": 1, "result": 1}).sort("key", 1).limit(most))
 
 
 def _first(database: MongoDatabase, status: WorldStatus, task_type: TaskType) -> MongoDocument:

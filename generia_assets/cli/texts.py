@@ -6,19 +6,25 @@ Not here: how they look (displays.py), and where pictures are put (pictures.py).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Self
 
 from pymongo import ASCENDING, DESCENDING
 from pymongo.change_stream import CollectionChangeStream
 
+from generia_assets.assets.materialized import ASSETS
 from generia_assets.cli import inert
-from generia_assets.content.documents import Character, CharacterAvatar, Post, PostImage, WorldDescription, WorldImages
+from generia_assets.content.documents import Character, CharacterAvatar, Document, Post, PostImage, WorldDescription, WorldImages
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
+from resources.stored import readable
+
+logger = logging.getLogger(__name__)
 
 WAIT_MS = 250
 """How long one look waits for something new; also the pace of those who watch."""
@@ -42,34 +48,37 @@ class Text:
     pictures: tuple[Picture, ...] = ()
 
 
-def text_of(task_type: TaskType, result: MongoDocument) -> Text:
-    """What a completed task of one of the ``KINDS`` wrote, or one of the ``PICTURES`` painted."""
-    if task_type is TaskType.GENERATE_WORLD_DESCRIPTION:
-        world = WorldDescription.model_validate(result)
-        return Text("world", inert.line(world.name), inert.block(world.description))
-    if task_type is TaskType.GENERATE_CHARACTER:
-        person = Character.model_validate(result)
-        return Text("person", inert.line(f"{person.display_name} @{person.username}"), inert.block(person.bio))
-    if task_type in PICTURES:
-        pictures = pictures_of(task_type, result)
-        return Text("picture", ", ".join(one.name for one in pictures), " ".join(inert.line(one.url) for one in pictures), pictures)
-    post = Post.model_validate(result)
-    tags = " ".join(f"#{tag.lstrip('#')}" for tag in post.hashtags)
-    return Text("post", inert.line(f"@{post.username}, {post.moment}"), inert.block(f"{post.content}\n{tags}".rstrip()))
+def text_of(task: MongoDocument) -> Text | None:
+    """What a completed task of ``KINDS`` wrote, or of ``PICTURES`` painted; None where its result cannot be read (it is logged)."""
+    found = readable(_MADE_BY[TaskType(task["type"])], [task], TASKS, logger.warning, at=itemgetter("result"))
+    return next(map(_text, found), None)
 
 
-def pictures_of(task_type: TaskType, result: MongoDocument) -> tuple[Picture, ...]:
-    """What a completed task of ``PICTURES`` painted."""
-    if task_type is TaskType.GENERATE_WORLD_IMAGE:
-        images = WorldImages.model_validate(result)
-        return Picture("header", images.header.url), Picture("icon", images.icon.url)
-    if task_type is TaskType.GENERATE_CHARACTER_AVATAR:
-        portrait = CharacterAvatar.model_validate(result)
-        return (Picture(f"avatars/{portrait.key}", portrait.avatar.url),)
-    post = PostImage.model_validate(result)
-    return (Picture(f"posts/{post.key}", post.image.url),)
+def _text(made: Document) -> Text:
+    match made:
+        case WorldDescription():
+            return Text("world", inert.line(made.name), inert.block(made.description))
+        case Character():
+            return Text("person", inert.line(f"{made.display_name} @{made.username}"), inert.block(made.bio))
+        case Post():
+            tags = " ".join(f"#{tag.lstrip('#')}" for tag in made.hashtags)
+            return Text("post", inert.line(f"@{made.username}, {made.moment}"), inert.block(f"{made.content}\n{tags}".rstrip()))
+    pictures = _pictures(made)
+    return Text("picture", ", ".join(one.name for one in pictures), " ".join(inert.line(one.url) for one in pictures), pictures)
 
 
+def _pictures(made: Document) -> tuple[Picture, ...]:
+    match made:
+        case WorldImages():
+            return Picture("header", made.header.url), Picture("icon", made.icon.url)
+        case CharacterAvatar():
+            return (Picture(f"avatars/{made.key}", made.avatar.url),)
+        case PostImage():
+            return (Picture(f"posts/{made.key}", made.image.url),)
+    return ()
+
+
+_MADE_BY = {kind.task_type: kind.document for kind in ASSETS.values()}
 KINDS = (TaskType.GENERATE_WORLD_DESCRIPTION, TaskType.GENERATE_CHARACTER, TaskType.GENERATE_POST)
 PICTURES = (TaskType.GENERATE_WORLD_IMAGE, TaskType.GENERATE_CHARACTER_AVATAR, TaskType.GENERATE_POST_IMAGE)
 
@@ -115,7 +124,7 @@ class TextStream:
         if task["_id"] in self._told or not task.get("result"):
             return None
         self._told.add(task["_id"])
-        return text_of(TaskType(task["type"]), task["result"])
+        return text_of(task)
 
     def close(self) -> None:
         """End the subscription."""

@@ -73,7 +73,8 @@ def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK,
         if world is not None:
             with database_at(uri, chosen) as database:
                 world = known(database, world).world_id
-        source = Source(mongodb_uri=uri, database=chosen.mongodb_database, media=chosen.media_dir.absolute())
+        hosts = (*chosen.known_hosts, host)
+        source = Source(uri, chosen.mongodb_database, chosen.media_dir.absolute(), hosts)
         named = f"[{host}]" if ":" in host else host
         url = f"http://{named}:{port}{ServedLinks(world).feed() if world else '/'}"
         if json:

@@ -41,6 +41,6 @@ def progress_line(status: WorldStatus) -> str:
     )
     if status.waiting_for is not None:
         line += f"; waiting for {status.waiting_for.api}: {inert.line(status.waiting_for.reason, 100)}"
-    if status.status is not State.COMPLETED and status.message:
+    if (status.status is not State.COMPLETED or status.unfinished) and status.message:
         line += f"; {inert.line(status.message, 300)}"
     return line

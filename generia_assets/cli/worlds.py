@@ -21,10 +21,11 @@ from generia_assets.cli.tables import FittedTable
 from generia_assets.cli.words import STAGE_WORDS, breaker_line, progress_line
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.status import OURS, State, WorldStatus, statuses
 from generia_assets.reading.air import Air, in_the_air
 from generia_assets.settings import settings
 from resources.mongo import MongoDocument
+from resources.stored import Unreadable
 
 
 class Which(StrEnum):
@@ -86,6 +87,9 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
 def list_worlds(state: WhichOption = None, limit: Limit = None, json: JsonLines = False) -> None:
     """List worlds, those that changed last first: state, people, posts, dollars.
 
+    Worlds of the former worker are listed as history: they can be read, and nobody works on them. A status record that cannot be
+    read is listed after the others with the reason.
+
     \b
     generia list --state in_progress
     generia list --state parked --json | jq -r .world_id | xargs -n1 generia resume
@@ -94,29 +98,35 @@ def list_worlds(state: WhichOption = None, limit: Limit = None, json: JsonLines 
     with open_database() as database:
         # Read whole before anything is told: a world that changes while a slow reader holds us up would move, and be missed.
         records = list(database[STATUS].find(_wanted(state)).sort("updated_at", DESCENDING).limit(0 if most is None else most + 1))
-    found = [WorldStatus.model_validate(record) for record in records[:most]]
+    unreadable: list[Unreadable] = []
+    found = list(statuses(records[:most], unreadable.append))
     if json:
         for one in found:
             typer.echo(as_json(_told(one)))
+        for record in unreadable:
+            typer.echo(as_json({"world_id": record.id, "unreadable": record.reason}))
     else:
-        _list(found, state)
+        _list(found, unreadable, state)
     if most is not None and len(records) > most:
         (remarks() if json else results()).print(f"… and more, changed before these; --limit {most * 10} shows them.")
 
 
-def _list(found: list[WorldStatus], state: Which | None) -> None:
-    if not found:
+def _list(found: list[WorldStatus], unreadable: list[Unreadable], state: Which | None) -> None:
+    if not found and not unreadable:
         say = "No world was ordered yet" if state is None else f"No world is {state.value}"
         results().print(f'{say}. To order one: {own_name()} send --prompt "a harbour on the back of a whale"')
         return
-    _table(found).print(results())
+    if found:
+        _table(found).print(results())
+    for record in unreadable:
+        results().print(Line(inert.line(f"unreadable: {record.id}: {record.reason}", 400), "red"))
 
 
 def _wanted(state: Which | None) -> MongoDocument:
     if state is None:
         return {}
     if state is Which.PARKED:
-        return {"parked": {"$ne": None}, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}}
+        return {**OURS, "parked": {"$ne": None}, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}}
     return {"status": state.value}
 
 
@@ -146,6 +156,10 @@ _STYLES = {State.COMPLETED: "green", State.FAILED: "red", State.IN_PROGRESS: "ye
 
 
 def _state(world: WorldStatus) -> str:
+    if world.deleting_since:
+        return "being deleted"
+    if world.history:
+        return f"history: {world.status.value.replace('_', ' ')}"
     if world.parked and not world.done:
         return f"parked: {world.parked.kind}"
     return "in progress" if world.status is State.IN_PROGRESS else world.status.value
@@ -171,7 +185,7 @@ def _show(world: WorldStatus, air: Air, *, json: bool) -> None:
         ("pictures", f"{world.api_calls_made_images} of at most {world.api_call_limits_images}"),
         ("cost", _cost(world)),
         ("ordered", f"{moment(world.created_at)} UTC, changed {ago(world.updated_at)}"),
-        ("owner", f"run {world.owner.run_id}" if world.owner.run_id else "nobody works on it now"),
+        ("owner", _owner(world)),
         ("generation", f"{world.generation or 'none yet'}, taken up {plural(world.takeovers, 'time')} after a death"),
     ]
     rows[6:6] = [("breaker", breaker_line(one)) for one in breakers]
@@ -183,6 +197,9 @@ def _show(world: WorldStatus, air: Air, *, json: bool) -> None:
         rows.insert(2, ("waiting", inert.line(f"for {world.waiting_for.api}, begun {since}: {world.waiting_for.reason}", 300)))
     if world.parked is not None:
         rows.append(("parked", f"{world.parked.kind}, {ago(world.parked.since)}"))
+    if world.superseded:
+        counts = ", ".join(f"{kind}: {count}" for kind, count in world.superseded.items())
+        rows.append(("superseded", f"{counts}, on the platform only: {own_name()} show {world.world_id} superseded"))
     rows += [("failed", inert.line(f"{one.type} {one.key}: {one.error}", 200)) for one in world.failures]
     for name, text in rows:
         line = Line(f"  {name:12}", "dim")
@@ -192,6 +209,14 @@ def _show(world: WorldStatus, air: Air, *, json: bool) -> None:
         console.print(f"  To try again what failed: {own_name()} resume {world.world_id} --retry-failed")
     elif world.parked is not None and not world.done:
         console.print(f"  To let it go on: {own_name()} resume {world.world_id}")
+
+
+def _owner(world: WorldStatus) -> str:
+    if world.deleting_since:
+        return f"being deleted; to finish that: {own_name()} delete {world.world_id}"
+    if world.history:
+        return "made by the former worker: kept as history, nobody works on it"
+    return f"run {world.owner.run_id}" if world.owner.run_id else "nobody works on it now"
 
 
 def _told(world: WorldStatus) -> dict[str, object]:

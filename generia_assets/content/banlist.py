@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from generia_assets.content import data_files
+from generia_assets.content import data_files, languages
 from generia_assets.content.data_files import BanFile
 
 _KINDS = ("names", "jobs", "words", "phrases", "openings")
@@ -29,7 +29,8 @@ def ban_list(language: str, wished: str = "") -> BanFile:
 
     ``wished`` is that sentence: someone who asks for a lighthouse gets one.
     """
-    common, own = data_files.ban_file("any"), data_files.ban_file(language)
+    known = languages.find(language)
+    common, own = data_files.ban_file("any"), data_files.ban_file(known.name if known else language)
 
     def merged(kind: str) -> tuple[str, ...]:
         entries: tuple[str, ...] = (*getattr(common, kind), *getattr(own, kind))
@@ -57,7 +58,7 @@ def _search(language: str, wished: str, kinds: tuple[str, ...]) -> tuple[re.Patt
 def trips(text: str, language: str, *, wished: str = "", kinds: tuple[str, ...] = _KINDS) -> list[str]:
     """The entries of the ban list that occur in this text, each once, in the order of the text.
 
-    ``language`` by its English name, ``wished`` the user's sentence (its words are allowed), ``kinds`` which lists count.
+    ``language`` by any name of it, ``wished`` the user's sentence (its words are allowed), ``kinds`` which lists count.
     """
     search = _search(language, wished, kinds)
     if search is None:

@@ -26,7 +26,22 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, wh
 Words: TypeAlias = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Entry: TypeAlias = Annotated[Words, StringConstraints(pattern=r"\w")]
 """Of a ban list: signs alone would be found in every text."""
-Script: TypeAlias = Literal["Latin", "Cyrillic", "Greek", "Hebrew", "Arabic", "Devanagari", "Kana", "Han", "Hangul"]
+Script: TypeAlias = Literal[
+    "Latin",
+    "Cyrillic",
+    "Greek",
+    "Hebrew",
+    "Arabic",
+    "Devanagari",
+    "Kana",
+    "Han",
+    "Hangul",
+    "Armenian",
+    "Georgian",
+    "Thai",
+    "Bengali",
+    "Tamil",
+]
 """The scripts that the program can tell apart (languages.py has their letters)."""
 
 
@@ -46,7 +61,7 @@ class Language(_File):
     """A language the program knows something about."""
 
     name: Words
-    own: tuple[Words, ...] = ()
+    tag: str = Field(pattern=r"^[a-z]{2,3}$", description="BCP 47")
     script: Script
     letters: str = ""
     words: tuple[Words, ...] = ()

@@ -1,7 +1,7 @@
 """Drafts: what the model is asked to answer, one class a request.
 
-Here: the shape of answers, and the checks that the provider does not make (lengths, paragraphs, script, cleaning).
-Not here: what stands in the fields (prompts/*.j2 tell it), JSON schemas (schemas.py), documents made of drafts (the tasks).
+Here: the shape of answers, and that they are in their world's language. Not here: what refuses an answer and what is repaired
+(fields.py), what stands in the fields (prompts/*.j2 tell it), JSON schemas (schemas.py), documents made of drafts (the tasks).
 
 Where the count of an array matters (people, ideas) a draft takes what comes: too few and too many are the task's business.
 Fields of a draft are in the order in which the model writes them: what it must think about first stands first.
@@ -9,57 +9,38 @@ Fields of a draft are in the order in which the model writes them: what it must 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Annotated, ClassVar, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from generia_assets.content import languages
-from generia_assets.content.text import clean, cut, one_line, paragraphs
+from generia_assets.content.fields import (
+    Bio,
+    Description,
+    Entries,
+    Flag,
+    Label,
+    Labels,
+    Line,
+    Name,
+    Note,
+    Number,
+    Numbers,
+    Passage,
+    ShortNote,
+    Story,
+    Ties,
+    Weighed,
+    Words,
+)
 
-BIO_LIMIT = 200
-"""Characters of a bio, by the platform's contract."""
 SHORT_POST = 24
 """Characters up to which a post's language is not checked."""
 
+FEWEST_EVENTS, MOST_EVENTS = 5, 12
+
 DraftT = TypeVar("DraftT", bound="Draft")
-
-
-def _cleaned(value: object) -> object:
-    return clean(value) if isinstance(value, str) else value
-
-
-def _on_one_line(value: object) -> object:
-    return one_line(value) if isinstance(value, str) else value
-
-
-def _paragraphs_between(least: int, most: int) -> Callable[[list[str]], list[str]]:
-    def check(values: list[str]) -> list[str]:
-        found = list(paragraphs(values))
-        if not least <= len(found) <= most:
-            raise ValueError(f"must hold {least} to {most} paragraphs, not {len(found)}")
-        return found
-
-    return check
-
-
-def _cut_bio(text: str) -> str:
-    return cut(text, BIO_LIMIT)
-
-
-def _filled(values: list[str]) -> list[str]:
-    return [value for value in values if value]
-
-
-# Limits are several times what is asked for: they stop a model that ran away, not one that wrote a line too many.
-Label = Annotated[str, BeforeValidator(_on_one_line), Field(min_length=1, max_length=120)]
-Line = Annotated[str, BeforeValidator(_on_one_line), Field(min_length=1, max_length=600)]
-Passage = Annotated[str, BeforeValidator(_cleaned), Field(min_length=1, max_length=4_000)]
-Bio = Annotated[str, BeforeValidator(_on_one_line), AfterValidator(_cut_bio), Field(min_length=1, max_length=2_000)]
-Description = Annotated[list[Passage], AfterValidator(_paragraphs_between(2, 30))]
-Story = Annotated[list[Passage], AfterValidator(_paragraphs_between(2, 10))]
-Labels = Annotated[list[Annotated[str, BeforeValidator(_on_one_line), Field(max_length=600)]], AfterValidator(_filled)]
 
 
 class Draft(BaseModel):
@@ -97,9 +78,12 @@ def in_language(draft: type[DraftT], language: str) -> type[DraftT]:
 
 
 class Considered(Draft):
-    """An idea that was weighed, with how probable it is that any writer would have come up with it (0 to 1)."""
+    """An idea that was weighed, with how probable it is that any writer would have come up with it (0 to 1).
 
-    idea: Line
+    Asked for so that the model leaves the most probable ones; what comes is not read.
+    """
+
+    idea: str
     probability: float = Field(ge=0, le=1)
 
 
@@ -112,13 +96,19 @@ class EventDraft(Draft):
     who_cares: Passage
 
 
+def _enough(calendar: list[EventDraft]) -> list[EventDraft]:
+    if len(calendar) < FEWEST_EVENTS:
+        raise ValueError(f"must hold {FEWEST_EVENTS} events at least that can be used, not {len(calendar)}")
+    return calendar[:MOST_EVENTS]
+
+
 class WorldDraft(Draft):
     """Answer to ``world_description``."""
 
     content_language: Label
-    wishes: Labels
-    considered: list[Considered]
-    name: Label
+    wishes: Words = []
+    considered: Weighed[Considered] = []
+    name: Name
     description_short: Line
     theme: Line
     paragraphs: Description
@@ -127,20 +117,20 @@ class WorldDraft(Draft):
     culture: Passage
     geography: Passage
     history: Passage
-    climate: Passage
-    resources: Passage
-    conflicts: Passage
-    traditions: Passage
-    technology: Passage
-    magic_system: Passage
-    time_period: Line
-    languages_spoken: Passage
-    custom_details: Labels
-    common_activities: Labels = Field(min_length=1)
-    typical_stories: Labels = Field(min_length=1)
-    naming_rules: Passage
-    naming_examples: Labels
-    calendar: list[EventDraft] = Field(min_length=5, max_length=12)
+    climate: Note = ""
+    resources: Note = ""
+    conflicts: Note = ""
+    traditions: Note = ""
+    technology: Note = ""
+    magic_system: Note = ""
+    time_period: ShortNote = ""
+    languages_spoken: Note = ""
+    custom_details: Words = []
+    common_activities: Labels
+    typical_stories: Labels
+    naming_rules: Note = ""
+    naming_examples: Words = []
+    calendar: Annotated[Entries[EventDraft], AfterValidator(_enough)]
     visual_style: Line
 
     def expected_language(self) -> str:
@@ -162,9 +152,9 @@ class WorldImagesDraft(Draft):
 class ConceptDraft(Draft):
     """One person in the answer to ``character_batch``. ``number`` is the number the request gave this person."""
 
-    number: int
-    considered: list[Considered]
-    display_name: Label
+    number: Number = 0
+    considered: Weighed[Considered] = []
+    display_name: Name
     username: Label
     concept: Passage
     one_line: Line
@@ -173,7 +163,7 @@ class ConceptDraft(Draft):
 class ConceptsDraft(Draft):
     """Answer to ``character_batch``."""
 
-    people: list[ConceptDraft]
+    people: Entries[ConceptDraft]
 
     def readable(self) -> dict[str, str]:
         """Every concept."""
@@ -183,7 +173,7 @@ class ConceptsDraft(Draft):
 class AnotherSelfDraft(Draft):
     """Answer to ``character_batch`` for one person who keeps the name and becomes somebody else."""
 
-    considered: list[Considered]
+    considered: Weighed[Considered] = []
     concept: Passage
     one_line: Line
 
@@ -211,16 +201,16 @@ class CharacterDraft(Draft):
     story: Story
     personality: Passage
     appearance: Passage
-    look: Line
+    look: ShortNote = ""
     speaking_style: Passage
     secret: Passage
     daily_routine: Passage
-    interests: Labels = Field(min_length=1)
-    common_topics: Labels = Field(min_length=1)
-    relations: Mapping[str, TieDraft] = Field(default_factory=dict)
+    interests: Labels
+    common_topics: Labels
+    relations: Ties[TieDraft] = {}
     bio: Bio
-    avatar_description: Passage
-    avatar_style: Line
+    avatar_description: Note = ""
+    avatar_style: ShortNote = ""
 
     def readable(self) -> dict[str, str]:
         """All that the profile shows; the fields for painters are in English."""
@@ -238,7 +228,7 @@ class CharacterDraft(Draft):
 class CharacterAnewDraft(CharacterDraft):
     """Answer to ``character`` for a person whom others tell of already."""
 
-    relations: Mapping[str, BothSidesDraft] = Field(default_factory=dict)
+    relations: Ties[BothSidesDraft] = {}
 
     def readable(self) -> dict[str, str]:
         """As of any person, and what the others say."""
@@ -249,18 +239,18 @@ class CharacterAnewDraft(CharacterDraft):
 class IdeaDraft(Draft):
     """One post in the answer to ``post_batch``. ``event`` and ``mentions`` count from 1; event 0 is the person's own life."""
 
-    number: int
-    considered: list[Considered]
-    moment: Line
+    number: Number = 0
+    considered: Weighed[Considered] = []
+    moment: ShortNote = ""
     idea: Passage
-    event: int = Field(default=0, ge=0)
-    mentions: list[int] = Field(default_factory=list)
+    event: Number = 0
+    mentions: Numbers = []
 
 
 class IdeasDraft(Draft):
     """Answer to ``post_batch``."""
 
-    ideas: list[IdeaDraft]
+    ideas: Entries[IdeaDraft]
 
     def readable(self) -> dict[str, str]:
         """Every idea."""
@@ -271,14 +261,14 @@ class PostDraft(Draft):
     """Answer to ``post``."""
 
     content: Passage
-    mood: Label
-    context: Passage
-    location: Line
-    time_of_day: Label
-    hashtags: Labels
-    shows_author: bool
+    mood: ShortNote = ""
+    context: Note = ""
+    location: ShortNote = ""
+    time_of_day: ShortNote = ""
+    hashtags: Words = []
+    shows_author: Flag = False
     image_prompt: Passage
-    image_style: Line
+    image_style: ShortNote = ""
 
     def readable(self) -> dict[str, str]:
         """The post itself, when there is enough of it to tell: a post may be one foreign word or a number."""

@@ -1,17 +1,24 @@
 """Languages: a guess from the user's sentence, one name for each, and whether a text is written in its script.
 
-Here: what the program can tell without a model. Not here: the list itself (data/languages.yaml).
+Here: what the program can tell without a model. Which language a name means ("zh-CN", "Português (Brasil)", "Hebrew (עברית)") and
+which script it has is the library langcodes' business. Not here: the languages that we know more of (data/languages.yaml).
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from generia_assets.content import data_files
 from generia_assets.content.data_files import Language
 from generia_assets.content.text import one_line
+
+if TYPE_CHECKING:
+    import langcodes
 
 # Ranges of letters by script.
 _RANGES = {
@@ -24,7 +31,20 @@ _RANGES = {
     "Kana": "\u3041-\u30ff",
     "Han": "\u3400-\u9fff",
     "Hangul": "\uac00-\ud7a3",
+    "Armenian": "\u0531-\u0587",
+    "Georgian": "\u10a0-\u10ff\u1c90-\u1cbf",
+    "Thai": "\u0e01-\u0e4e",
+    "Bengali": "\u0980-\u09ff",
+    "Tamil": "\u0b80-\u0bff",
 }
+_SCRIPTS = {
+    "Latn": "Latin", "Cyrl": "Cyrillic", "Grek": "Greek", "Hebr": "Hebrew", "Arab": "Arabic", "Deva": "Devanagari", "Jpan": "Kana",
+    "Hans": "Han", "Hant": "Han", "Kore": "Hangul", "Armn": "Armenian", "Geor": "Georgian", "Thai": "Thai", "Beng": "Bengali",
+    "Taml": "Tamil",
+}  # fmt: skip
+"""Our names of scripts, by their ISO 15924 codes."""
+_TWO_SCRIPTS = frozenset({"az", "bs", "ha", "kk", "ku", "ky", "mn", "ms", "pa", "sd", "sh", "sr", "tg", "tk", "ug", "uz"})
+"""Languages that are written in one script here and in another there."""
 _LETTERS = {script: re.compile(f"[{letters}]") for script, letters in _RANGES.items()}
 # Japanese writes in kana and Chinese characters, Korean now and then with the latter.
 _ALSO = {"Kana": ("Han",), "Hangul": ("Han",)}
@@ -99,27 +119,71 @@ def plainly(text: str) -> Language | None:
     return likely.language if enough and likely.evidence >= 2 * next_one.evidence else None
 
 
+@dataclass(frozen=True)
+class _Named:
+    """A language as somebody named it: its English name (with region or script, if given), BCP 47 tag, and script ('' unknown)."""
+
+    name: str
+    tag: str
+    script: str
+
+
 @cache
-def find(name: str) -> Language | None:
-    """The language under this name, in English or its own, or None when the program does not know it."""
-    wanted = one_line(name).casefold()
-    for language in data_files.languages():
-        if wanted in {language.name.casefold(), *(own.casefold() for own in language.own)}:
-            return language
+def _named(name: str) -> _Named | None:
+    """The language under this name: a tag, or a name in any language, with or without region or script. None for no language."""
+    wanted = one_line(unicodedata.normalize("NFKC", name)).strip(" .")
+    for ours in data_files.languages():
+        if wanted.casefold() == ours.name.casefold():
+            return _Named(ours.name, ours.tag, ours.script)
+    import langcodes  # 30 ms, and 60 at the first name: most worlds are in a language of ours
+
+    if re.fullmatch(r"[A-Za-z]{2,3}([-_]\w{2,8})*", wanted) and langcodes.tag_is_valid(wanted):
+        found: langcodes.Language | None = langcodes.get(wanted)
+    else:
+        found = _found(wanted) or _found(wanted.partition("(")[0])
+    if found is None:
+        return None
+    for part in ("script", "territory"):
+        with suppress(LookupError):
+            said = langcodes.find_name(part, wanted.partition("(")[2].strip(") "))
+            found = langcodes.Language.make(found.language, script=said.script or found.script, territory=said.territory)
+    tag = found.prefer_macrolanguage().language or ""
+    either = tag in _TWO_SCRIPTS and not found.script
+    return _Named(found.display_name(), tag, "" if either else _SCRIPTS.get(found.maximize().script or "", ""))
+
+
+def _found(name: str) -> langcodes.Language | None:
+    """The language of this name; the library would take one or two letters for the beginning of some name."""
+    import langcodes
+
+    with suppress(LookupError):
+        return langcodes.find(name) if len(name.strip()) > (2 if name.isascii() else 1) else None
     return None
 
 
+def find(name: str) -> Language | None:
+    """The language of ours under this name or tag (``_named``), or None when we know no more of it than the library does."""
+    named = _named(name)
+    return next((ours for ours in data_files.languages() if named and ours.tag == named.tag), None)
+
+
+def tag(name: str) -> str:
+    """The BCP 47 tag of the language under this name, without region; '' for a name of no language."""
+    named = _named(name)
+    return named.tag if named else ""
+
+
 def canonical(name: str) -> str:
-    """The English name of a language the program knows; any other name reduced to letters, at most 40."""
-    known = find(name)
-    # An unknown name comes from a model and goes into the system instruction: nothing but a name may.
-    return known.name if known else re.sub(r"[^\w ()\-]", "", one_line(name))[:40].strip()
+    """The English name of a language, with the region or script that was named; the name of no language reduced to letters, 40."""
+    named = _named(name)
+    # What is no language comes from a model and goes into the system instruction: nothing but a name may.
+    return named.name if named else re.sub(r"[^\w ()\-]", "", one_line(name))[:40].strip()
 
 
 def checked_script(language: str) -> str | None:
-    """The script answers in this language must be written in, or None for a language the program does not know."""
-    known = find(language)
-    return known.script if known else None
+    """The script answers in this language must be written in; None for no language, and for one with two scripts or a rare one."""
+    named = _named(language)
+    return (named.script or None) if named else None
 
 
 def in_doubt(named: str, sentence: str) -> str:

@@ -1,6 +1,7 @@
 """Names: one shape for usernames, one way to compare, one memory of who exists.
 
-Here: uniqueness inside a world (R4), of names and of concepts. Not here: which names are worn out (banlist.py).
+Here: uniqueness inside a world (R4), of names and of concepts, and that a name is not written in letters that only look like those
+of its alphabet. Not here: which names are worn out (banlist.py), and what makes a name visible (fields.py).
 """
 
 from __future__ import annotations
@@ -9,25 +10,60 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterable
+from functools import cache
 
 from generia_assets.content.documents import CharacterBrief
 from generia_assets.content.likeness import sequences, share
-from generia_assets.content.text import one_line
+from generia_assets.content.text import clean, one_line
 
 USERNAME_LIMIT = 30
 """Characters of a username."""
 
 
+_ALPHABETS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "COPTIC", "CHEROKEE")
+"""Alphabets whose letters are taken for each other's, by the first word of their letters' Unicode names."""
+
+
+def _alphabet(character: str) -> str:
+    name = unicodedata.name(character, "").partition(" ")[0]
+    return name if name in _ALPHABETS else ""
+
+
+@cache
+def _look(character: str) -> str:
+    """The Latin letter that a small letter of another alphabet looks like, itself or as a capital; else the letter as it is."""
+    if character.isascii() or _alphabet(character) in ("", "LATIN"):
+        return character
+    from confusable_homoglyphs.confusables import confusables_data  # type: ignore[import-untyped]  # 120 ms
+
+    for form in (character, character.upper()):
+        twins = [str(twin["c"]) for twin in confusables_data.get(form, ())]
+        if found := next((twin for twin in twins if len(twin) == 1 and twin.isascii() and twin.isalpha()), ""):
+            return found.casefold()
+    return character
+
+
+def mixes_alphabets(name: str) -> bool:
+    """Whether a word of the name has letters of two alphabets that look alike ("Mira" with a Cyrillic a).
+
+    Scripts that belong together (kana and Chinese characters) and two alphabets in two words are nothing to object to.
+    """
+    words = re.split(r"[\W\d_]+", unicodedata.normalize("NFKC", name))
+    return any(len({alphabet for letter in word if (alphabet := _alphabet(letter))}) > 1 for word in words)
+
+
 def fold(name: str) -> str:
-    """A name without case, accents, punctuation and spaces: two names that fold alike are the same name to a reader."""
-    decomposed = unicodedata.normalize("NFKD", name).casefold()
-    letters = "".join(character for character in decomposed if character.isalnum())
+    """A name without case, accents, punctuation and spaces, in Latin letters where it looks like that: two names that fold alike
+    are the same name to a reader.
+    """
+    decomposed = unicodedata.normalize("NFKD", clean(name)).casefold()
+    letters = "".join(_look(character) for character in decomposed if character.isalnum())
     return letters or one_line(name).casefold()
 
 
 def username(text: str) -> str:
     """A username as it is stored: no @, no spaces, letters, digits, ``_`` and ``.`` only; '' when nothing is left."""
-    joined = re.sub(r"[\s\-]+", "_", unicodedata.normalize("NFKC", one_line(text)).lstrip("@"))
+    joined = re.sub(r"[\s\-]+", "_", one_line(unicodedata.normalize("NFKC", text)).lstrip("@"))
     return re.sub(r"[^\w.]", "", joined)[:USERNAME_LIMIT].strip("._")
 
 

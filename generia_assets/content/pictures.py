@@ -20,7 +20,7 @@ PLAIN_STYLE = "Plain colour photograph in soft daylight."
 """Stands in for a world's own style, when that is what an image API refuses."""
 UNSEEN_SCENE = "Somebody seen from behind at a window, the face turned away, one hand on the sill."
 UNSEEN_LOOK = "a figure in a plain grey coat, seen from behind"
-"""A person of whose looks nothing may be told."""
+"""A person of whose looks nothing may be told, or nothing is."""
 
 
 def picture_prompt(world: WorldDescription, kind: str, scene: str, *, look: str = "", manner: str = "") -> str:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from generia_assets.content.fence import defused
+from generia_assets.content.text import cut
+
+LONGEST_COMPLAINT = 800
+"""Characters; what is wrong about an answer may quote much of it."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,9 @@ class Prompt:
 
         A complaint quotes names and ideas of the model, and a refusal's reason: no tag in them opens or closes anything.
         """
-        return replace(self, complaints=(*self.complaints, *map(defused, complaints)))
+        return replace(
+            self, complaints=(*self.complaints, *(cut(defused(complaint), LONGEST_COMPLAINT) for complaint in complaints))
+        )
 
     def with_more_room(self, *, ceiling: int) -> Prompt:
         """The same request with twice the output tokens, at most ``ceiling``, for an answer that was cut short."""

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import jinja2
 from pydantic import BaseModel
@@ -22,6 +23,10 @@ from generia_assets.content.text import cut, one_line, sentence
 
 FOLDER = Path(__file__).parent / "prompts"
 
+MOST_MATERIAL: Mapping[str, int] = MappingProxyType({"world": 28_000, "people": 64_000, "planned": 24_000, "names": 16_000})
+MOST_OF_OTHERS = 12_000
+"""Characters of material between two tags, by the tags' name: about twice what a large world has. With the lengths of fields
+(fields.py) they are a ceiling for every request, so that no answer makes the requests after it dear."""
 given: ContextVar[dict[str, set[str]] | None] = ContextVar("given", default=None)
 """Where it is noted which names each template is given, for as long as somebody wants to know (check.py)."""
 
@@ -56,7 +61,7 @@ def _fenced(context: jinja2.runtime.Context, text: str, name: str) -> str:
     fence = context["fence"]
     if not isinstance(fence, Fence):
         raise TypeError("a template that fences text must be given a fence")
-    return f"{fence.around(name, text)}\n"
+    return f"{fence.around(name, cut(text, MOST_MATERIAL.get(name, MOST_OF_OTHERS)))}\n"
 
 
 @cache

@@ -35,6 +35,8 @@ COMPLAINTS: dict[str, dict[str, object]] = {
     "taken": {"number": 1, "name": "a name"},
     "worn": {"number": 1, "name": "a name", "found": ["a word"]},
     "nameless": {"number": 1, "name": "a name"},
+    "mixed": {"number": 1, "name": "a name"},
+    "script": {"number": 1, "name": "a name", "language": "Russian"},
     "same_person": {"number": 1, "name": "a name"},
     "repeated": {"number": 1, "name": "an idea"},
     "same_self": {"name": "a name"},

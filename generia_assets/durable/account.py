@@ -7,7 +7,13 @@ settled (a death in between) stays counted as spent and is recorded as ``cut_off
 
 A call whose answer was lost (cut off by a death, timed out, reset) has to be made again, and may have been billed all the same.
 It stays counted and raises the limit of calls by one, at most ``excusable`` times in a generation, so that a death or an
-outage with a full set of calls in the air does not use up a small world's spare. The cap in dollars is never raised.
+outage with a full set of calls in the air does not use up a small world's spare. The cap in dollars is never raised. A control
+(resources/poison.py) is made for the world's sake and raises the limit in the same way.
+
+No item eats what the whole world has to spare. A task is planned with one call of each API that it needs; what it asks beyond,
+over all its attempts, comes out of the spare (``BUDGET_SPARE``), of which an item may take half, rounded up. Then it fails
+(``SpareUsedUpError``) and is named, and the world goes on. A world's own tasks may take all of it: without them there is no world.
+When many items have taken the spare together the limit is reached, and the generation is cancelled as ever.
 """
 
 from __future__ import annotations
@@ -17,8 +23,10 @@ import logging
 import time
 import uuid
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import ceil
 from typing import TypeVar
 
 from pymongo import UpdateOne
@@ -30,7 +38,7 @@ from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.events import GoingOn, Waiting
 from generia_assets.durable.patience import patiently
 from resources.mongo import AsyncMongoDatabase, MongoDocument
-from resources.outcomes import BudgetExhaustedError, LostWorldError, PatienceExhaustedError, TransientError
+from resources.outcomes import BudgetExhaustedError, LostWorldError, PatienceExhaustedError, SpareUsedUpError, TransientError
 from resources.outside import CUT_OFF, Api, Call, Settlement, Tokens
 from resources.outside_text import kept, kept_data
 from resources.stopping import heed
@@ -68,8 +76,12 @@ class WorldAccount:
         patience: float,
         excusable: int = MOST_EXCUSED,
         excused: int = 0,
+        most_of_item: Mapping[Api, int] | None = None,
     ) -> None:
-        """``excusable``: how often the generation's limits may be raised, ``excused``: how often they were before."""
+        """``excusable``: how often the generation's limits may be raised, ``excused``: how often they were before.
+
+        ``most_of_item``: answered calls that one item may have (see ``most_of_item``); None: as many as the limits let.
+        """
         self._database = database
         self._commits = commits
         self._generation = generation
@@ -77,6 +89,7 @@ class WorldAccount:
         self._excusable = excusable
         self._excused = excused
         self._waiting_for: Api | None = None
+        self._most_of_item = most_of_item or {}
 
     async def reserve(self, call: Call[ValueT]) -> str:
         """Count the attempt and its worst case before it is made. See ``resources.outside.Account``.
@@ -85,6 +98,12 @@ class WorldAccount:
         owner now, since they may have waited long for their turn.
         """
         attempt_id = uuid.uuid4().hex
+        most = self._most_of_item.get(call.api)
+        if most is not None and (mine := call.item_calls) is not None and not call.is_control and mine.answered[call.api] >= most:
+            raise SpareUsedUpError(
+                f"{most} answers were not enough, and more would take from what the other items of the world need (BUDGET_SPARE); "
+                f"the last one: {mine.last_error or 'ok'}"
+            )
         if call.api in CALLS_MADE:
             await self._count(attempt_id, call)
         else:
@@ -102,12 +121,15 @@ class WorldAccount:
     def _settle(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> None:
         tell_attempt(attempt_id, call, settlement)
         answered = settlement.carried_out and settlement.outcome not in (CUT_OFF, TransientError.outcome)
+        if answered and call.item_calls is not None and not call.is_control:
+            call.item_calls.answered[call.api] += 1
+            call.item_calls.last_error = settlement.error or ""
         increments: dict[str, float] = {}
         if call.api in CALLS_MADE:
             increments = {COST_TOTAL[call.api]: settlement.cost_usd, "cost_reserved_usd": -call.worst_case_usd}
             if not settlement.carried_out:
                 increments[CALLS_MADE[call.api]] = -1
-            elif settlement.outcome in (CUT_OFF, TransientError.outcome):
+            elif not answered or call.is_control:
                 increments |= self._excuse(call.api, 1)
         self._commits.enqueue(
             Change(
@@ -291,3 +313,11 @@ class WorldAccount:
 def excusable(limits_of_calls: int) -> int:
     """How many calls without an answer may raise the limits of a generation whose limits, as computed, add up to this."""
     return max(FEWEST_EXCUSED, min(MOST_EXCUSED, limits_of_calls))
+
+
+def most_of_item(limits_of_calls: Mapping[Api, int], spare: float) -> dict[Api, int]:
+    """Answered calls of each API that one item may have: the one it is planned with, and half of the spare that the limits hold.
+
+    ``spare``: share of the computed calls that was added to them.
+    """
+    return {api: 1 + ceil((limit - int(limit / (1 + spare))) / 2) for api, limit in limits_of_calls.items()}

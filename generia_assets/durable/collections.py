@@ -6,10 +6,15 @@ and in the module that writes each collection.
 
 from __future__ import annotations
 
+import logging
+
 from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import OperationFailure
 
 from resources.document_store import POINTERS
-from resources.mongo import MongoDatabase
+from resources.mongo import MongoDatabase, as_forbidden, missing_indexes
+
+logger = logging.getLogger(__name__)
 
 TASKS = "tasks"
 STATUS = "world_generation_status"
@@ -21,6 +26,10 @@ WORLD_EVENTS = "world_events"
 """The outbox of the live events: ``{_id: "<world_id>:<seq, ten digits>", world_id, seq, event: {the JSON body}, at}``."""
 FLEET = "fleet"
 """What all processes share about the outside: slots, pace, breakers, models that are gone. One small document each."""
+KEPT_LETTERS = "dead_letters"
+"""Dead letters that their topic has not taken yet (intake.py)."""
+UNREADABLE_BATCHES = "unreadable_batches"
+"""Record batches in Kafka that hold up a partition (intake.py)."""
 
 INDEXES: dict[str, list[IndexModel]] = {
     TASKS: [
@@ -64,6 +73,9 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
     # what a process wrote of its breakers (durable/board.py) and did not take away, because it died
     FLEET: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0)],
+    # what no tick meets any more goes by itself
+    UNREADABLE_BATCHES: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0)],
+    KEPT_LETTERS: [IndexModel([("at", ASCENDING)])],
     STEPS: [IndexModel([("task_id", ASCENDING)]), IndexModel([("world_id", ASCENDING)])],
     PUBLICATIONS: [
         IndexModel([("world_id", ASCENDING), ("status", ASCENDING)]),
@@ -85,14 +97,26 @@ EXPIRE = {HISTORY: "created_at", WORLD_EVENTS: "at"}
 """Collections that are kept for a while only, and since when."""
 
 
+def lacks_indexes(database: MongoDatabase) -> bool:
+    """Whether an index of ours is missing."""
+    return any(missing_indexes(database[collection].index_information(), indexes) for collection, indexes in INDEXES.items())
+
+
 def ensure_indexes(database: MongoDatabase, *, history_ttl_days: int) -> None:
-    """Create what is missing; calling it again changes nothing."""
-    for collection, indexes in INDEXES.items():
-        database[collection].create_indexes(indexes)
+    """Create what is missing; calling it again changes nothing, and needs no right to make indexes.
+
+    Another HISTORY_TTL_DAYS than before needs the right collMod; without it the former one stays, and the log says so.
+    """
     seconds = history_ttl_days * 86_400
-    for collection, since in EXPIRE.items():
+    for collection, indexes in INDEXES.items():
         existing = database[collection].index_information()
-        if "expiry" not in existing:
-            database[collection].create_index(since, name="expiry", expireAfterSeconds=seconds)
-        elif existing["expiry"].get("expireAfterSeconds") != seconds:
-            database.command("collMod", collection, index={"name": "expiry", "expireAfterSeconds": seconds})
+        expiry = [IndexModel(EXPIRE[collection], name="expiry", expireAfterSeconds=seconds)] if collection in EXPIRE else []
+        if missing := missing_indexes(existing, [*indexes, *expiry]):
+            database[collection].create_indexes(missing)
+        if existing.get("expiry", {}).get("expireAfterSeconds", seconds) != seconds:
+            try:
+                database.command("collMod", collection, index={"name": "expiry", "expireAfterSeconds": seconds})
+            except OperationFailure as error:
+                if (forbidden := as_forbidden(error)) is None:
+                    raise
+                logger.warning("HISTORY_TTL_DAYS=%d does not count in %s: %s", history_ttl_days, collection, forbidden)

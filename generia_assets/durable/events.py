@@ -201,7 +201,8 @@ class Completed(Standing, LiveEvent):
 
 
 class Failed(Standing, LiveEvent):
-    """The generation ended without success. What exists stays; it can go on later, and then ``going_on`` follows."""
+    """The generation ended without success. What exists stays, a world completed before it is completed as it was; it can go on
+    later, and then ``going_on`` follows."""
 
     event_type: Literal["failed"] = "failed"
     message: Line = Field(description="what happened, for a person")

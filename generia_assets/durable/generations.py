@@ -1,46 +1,29 @@
 """Generations: one making of a world or of parts of it, over all the runs that work on it.
 
-Here: which generation a run belongs to, and how one begins, goes on and ends. A generation is named by the run that started it. A
-re-execution of a run that did not succeed continues its generation and repeats only what was in the air; a new materialization
-is a new generation and makes new content.
+Here: how a generation begins, goes on and ends. It is named by the run that started it. Not here: which one a run belongs to, and
+whether it may begin one (decisions.py); what a completed world goes back to when a rerun of it fails (fallback.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pymongo import DESCENDING, UpdateOne
+from pymongo import UpdateOne
 
 from generia_assets.durable import order_tasks
-from generia_assets.durable.collections import GENERATIONS, TASKS
+from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.commits import Change, Commits, WriteOperation
+from generia_assets.durable.decisions import Choice, Decision, Made, RunIdentity
 from generia_assets.durable.events import Cancelled, Completed, Failed, GoingOn, LiveEvent, ParkedByOutage, StoodStill
+from generia_assets.durable.fallback import as_before, left_unfinished, orders_of, standing
+from generia_assets.durable.patience import patiently
 from generia_assets.durable.progress import STAGE_OF, StageTracker
-from generia_assets.durable.status import Parked, Stage, State, WorldStatus
+from generia_assets.durable.status import Failure, Parked, Stage, State, WorldStatus
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import AsyncMongoDatabase, MongoDocument
 from resources.outside import Api
-
-GENERATION_TAG = "generia/generation"
-"""Run tag: the generation this run continues."""
-PRESENT_GENERATION = "present"
-"""Value of that tag: the one the world has when the run begins, or its first."""
-TASK_TAG = "generia/task_id"
-"""Run tag: the order (a task's id) this run carries out."""
-
-
-@dataclass(frozen=True)
-class RunIdentity:
-    """What Dagster knows of a run that matters for its generation."""
-
-    run_id: str
-    ancestors: tuple[str, ...] = ()
-    """The runs that this one re-executes, the nearest first."""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    retries: bool = False
-    """It only repeats what its parent did not succeed in, by Dagster's books: it makes nothing anew."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +48,14 @@ class Generation:
     keys: tuple[str, ...]
     adopted: Mapping[TaskType, str]
     """Tasks that existed before the generation (the order's own), by type."""
-    order: str | None = None
-    """The order that it carries out, whichever run goes on with it: the task of a part; None where a person asked in the UI."""
+    orders: tuple[str, ...] = ()
+    """The orders that it carries out, whichever run goes on with it, by their tasks; none where a person asked in the UI."""
     finished: bool = False
-    """The world is complete already; only Dagster has not heard of it, because the run died before it could say so."""
+    """The world is completed already, and what it has is stored again: nothing that happens meanwhile changes its state."""
+    before: MongoDocument | None = None
+    """The world was completed before this began: what its status record goes back to when this ends without success."""
+    left: MongoDocument | None = None
+    """What the status record said of this where it was left, while the record says ``before`` again."""
 
     @property
     def stages(self) -> dict[Stage, int]:
@@ -79,54 +66,35 @@ class Generation:
         return expected
 
 
-async def find_generation(database: AsyncMongoDatabase, world_id: str, run: RunIdentity) -> Generation | None:
-    """The generation this run continues, or None when it starts a new one.
-
-    A completed one is continued only by a retry, for Dagster's sake: its results are stored again, and no call is made. Raises
-    ``LookupError`` when the run's tag names a generation that is completed or not there.
-    """
-    wanted = run.tags.get(GENERATION_TAG)
-    found = await _find(database, world_id, run, wanted)
-    finished = found is not None and found["status"] == State.COMPLETED.value
-    if wanted is not None and (finished or (found is None and wanted != PRESENT_GENERATION)):
-        raise LookupError(f"tag {GENERATION_TAG}={wanted}: world {world_id} has no unfinished generation of this id")
-    if found is None or (finished and not run.retries):
-        return None
+def generation_of(choice: Choice, record: MongoDocument, run: RunIdentity) -> Generation:
+    """The generation that this run goes on with, or whose results it stores again."""
     return Generation(
-        id=found["_id"],
-        world_id=world_id,
+        id=record["_id"],
+        world_id=choice.status.world_id,
         continued=True,
-        tasks={TaskType(name): count for name, count in found["tasks"].items()},
-        keys=tuple(found["keys"]),
-        adopted={TaskType(name): task_id for name, task_id in found["adopted"].items()},
-        order=found.get("order") or run.tags.get(TASK_TAG),
-        finished=finished,
+        tasks={TaskType(name): count for name, count in record["tasks"].items()},
+        keys=tuple(record["keys"]),
+        adopted={TaskType(name): task_id for name, task_id in record["adopted"].items()},
+        orders=orders_of(record, run.order),
+        finished=choice.decision is Decision.STORE,
+        before=record.get("before"),
+        left=record.get("left"),
     )
 
 
-async def _find(database: AsyncMongoDatabase, world_id: str, run: RunIdentity, wanted: str | None) -> MongoDocument | None:
-    generations = database[GENERATIONS]
-    if wanted == PRESENT_GENERATION:
-        return await generations.find_one({"world_id": world_id}, sort=[("started_at", DESCENDING)])
-    if wanted is not None:
-        return await generations.find_one({"_id": wanted, "world_id": world_id})
-    for run_id in (run.run_id, *run.ancestors):  # a run that died before it began took part in none; then its parent counts
-        found = await generations.find_one({"runs": run_id, "world_id": world_id})
-        if found is not None:
-            return found
-    return None
-
-
 async def new_generation(
-    database: AsyncMongoDatabase, world_id: str, run: RunIdentity, workload: Workload, keys: tuple[str, ...], order_task: str | None
+    database: AsyncMongoDatabase, choice: Choice, run: RunIdentity, workload: Workload, keys: tuple[str, ...]
 ) -> Generation:
     """A generation that this run starts. The order's own pending task becomes its first one."""
-    adopted: dict[TaskType, str] = {}
+    world_id, adopted = choice.status.world_id, dict[TaskType, str]()
+    order_task = run.order or choice.status.parameters.get("task_id")
     if TaskType.INIT_WORLD_CREATION in workload.tasks and order_task is not None:
         pending = {"_id": order_task, "world_id": world_id, "status": State.PENDING.value}
         if await database[TASKS].find_one(pending, {"_id": 1}) is not None:
             adopted[TaskType.INIT_WORLD_CREATION] = order_task
-    return Generation(run.run_id, world_id, False, workload.tasks, keys, adopted, run.tags.get(TASK_TAG))
+    before = standing(choice.document) if choice.made is Made.COMPLETED else None
+    orders = () if run.order is None else (run.order,)
+    return Generation(run.run_id, world_id, False, workload.tasks, keys, adopted, orders, before=before)
 
 
 async def begin(
@@ -137,7 +105,10 @@ async def begin(
         stages.resume({entry.name: entry.status for entry in status.stages})
         return
     now = datetime.now(UTC)
-    record = {"$addToSet": {"runs": run.run_id}, "$set": {"status": State.IN_PROGRESS.value, "updated_at": now}}
+    record: MongoDocument = {
+        "$addToSet": {"runs": run.run_id, "orders": {"$each": list(generation.orders)}},
+        "$set": {"status": State.IN_PROGRESS.value, "updated_at": now},
+    }
     values: dict[str, object] = {
         "status": State.IN_PROGRESS.value,
         "message": "",
@@ -145,20 +116,22 @@ async def begin(
         "parked": None,
         "waiting_for": None,
         "finished_at": None,
+        "unfinished": None,
     }
     transitions: list[UpdateOne] = []
-    orders: list[WriteOperation] = [] if generation.order is None else [order_tasks.taken_up(generation.order, run.run_id)]
+    orders: list[WriteOperation] = [order_tasks.taken_up(order, run.run_id) for order in generation.orders]
     if generation.continued or workload is None:
-        values |= stages.resume({entry.name: entry.status for entry in status.stages})
+        record["$unset"] = {"left": ""}
+        values = (generation.left or {}) | values | stages.resume({entry.name: entry.status for entry in status.stages})
     else:
         values |= stages.begin() | _fresh(workload, generation, status)
-        orders.append(order_tasks.superseded(generation.world_id, by=generation.order))
         record["$setOnInsert"] = {
             "world_id": generation.world_id,
             "tasks": {task_type.value: count for task_type, count in generation.tasks.items()},
             "keys": list(generation.keys),
             "adopted": {task_type.value: task_id for task_type, task_id in generation.adopted.items()},
-            "order": generation.order,
+            "order": next(iter(generation.orders), None),
+            "before": generation.before,
             "started_at": now,
         }
         for task_id in generation.adopted.values():
@@ -187,6 +160,11 @@ def _fresh(workload: Workload, generation: Generation, status: WorldStatus) -> d
         """What counts as created of these although the generation begins: what it does not make again."""
         return max(0, created - workload.tasks.get(task_type, 0)) if generation.keys or task_type not in workload.tasks else 0
 
+    def made_again(failure: Failure) -> bool:
+        """Whether what failed in an earlier generation is tried anew in this one; else the world still lacks it."""
+        named = not generation.keys or failure.key in generation.keys or failure.key.split("-")[0] in generation.keys
+        return named and TaskType(failure.type) in workload.tasks
+
     return {
         "generation": generation.id,
         "parameters": status.parameters,
@@ -203,13 +181,14 @@ def _fresh(workload: Workload, generation: Generation, status: WorldStatus) -> d
         "api_calls_made_LLM": 0,
         "api_calls_made_images": 0,
         "cost_limit_usd": workload.cost_limit_usd,
-        "failures": [],
+        "failures": [failure.model_dump() for failure in status.failures if not made_again(failure)],
         "takeovers": 0,
         "calls_excused": 0,
     }
 
 
 async def end(
+    database: AsyncMongoDatabase,
     commits: Commits,
     generation: Generation,
     stages: StageTracker,
@@ -218,31 +197,41 @@ async def end(
     message: str = "",
     parked: Parked | None = None,
     until: datetime | None = None,
+    counted: Mapping[str, int] | None = None,
 ) -> None:
     """The world's last word in this run, after everything else has been written.
 
     ``state`` IN_PROGRESS with ``parked`` leaves the world resumable; COMPLETED and FAILED are final for those who watch.
+    ``counted``: the numbers of ``status.Park``.
     """
+    if generation.finished:
+        if state is State.COMPLETED and generation.orders:
+            await commits.commit(Change(records={TASKS: [order_tasks.carried_out(order) for order in generation.orders]}))
+        return  # who watches has heard the last word, and it stays, whatever became of the storing
     now = datetime.now(UTC)
     values: dict[str, object] = {
         "status": state.value,
         "message": message,
         "resumable": state is not State.COMPLETED,
-        "parked": None if parked is None else {"kind": parked.value, "since": now, "until": until},
+        "parked": None if parked is None else {"kind": parked.value, "since": now, "until": until, **(counted or {})},
     }
-    record = {"$set": {"status": state.value, "updated_at": now, "message": message}}
-    records: dict[str, list[WriteOperation]] = {GENERATIONS: [UpdateOne({"_id": generation.id}, record)]}
+    record: MongoDocument = {"$set": {"status": state.value, "updated_at": now, "message": message}}
+    orders: list[WriteOperation] = []
     if state is State.COMPLETED:
         values |= stages.finished() | {"finished_at": now, "waiting_for": None, "cost_reserved_usd": 0.0}
-        if generation.order is not None:
-            records[TASKS] = [order_tasks.carried_out(generation.order)]
+        orders = [order_tasks.carried_out(order) for order in generation.orders]
+        record["$unset"] = {"before": ""}
     elif state is State.FAILED:
         values |= stages.failed() | {"finished_at": now, "waiting_for": None}
-        if generation.order is not None and parked is not Parked.STOPPED:
-            records[TASKS] = [order_tasks.given_up(generation.order, message)]
-    said = generation.finished and state is State.COMPLETED  # by the run that died after its last word, and is retried
-    told = [] if said else [*stages.news(), _last_word(state, message, parked)]
-    await commits.commit(Change(records=records, values=values, events=told))
+        orders = [order_tasks.given_up(order, message) for order in generation.orders]
+    told = [*stages.news(), _last_word(state, message, parked)]
+    if state is State.FAILED and generation.before is not None:
+        await commits.commit(Change(events=told))  # of this generation; then the world is shown as it was before it
+        found = await patiently(lambda: database[STATUS].find_one({"_id": generation.world_id}), patience_seconds=commits.patience)
+        record["$set"]["left"] = standing(found or {})
+        values, told = as_before(generation.before, generation.id, left_unfinished(generation.world_id, message)), []
+    records: dict[str, list[WriteOperation]] = {GENERATIONS: [UpdateOne({"_id": generation.id}, record)]}
+    await commits.commit(Change(records=records | ({TASKS: orders} if orders else {}), values=values, events=told))
 
 
 def _last_word(state: State, message: str, parked: Parked | None) -> LiveEvent:

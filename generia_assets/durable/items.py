@@ -21,7 +21,7 @@ from generia_assets.content.documents import (
 )
 from generia_assets.content.names import fold
 from generia_assets.content.shares import BATCH, shares
-from generia_assets.durable.orders import OrderError, shortened
+from generia_assets.durable.order_parameters import OrderError, shortened
 from generia_assets.tasks.kinds import TaskType
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,7 +31,8 @@ from generia_assets.log_lines import told_of
 from generia_assets.tasks.kinds import DurableTask, Level, TaskParameters, TaskType, UnfitTaskError
 from generia_assets.tasks.tools import Tools
 from resources.mongo import AsyncMongoDatabase, MongoDocument
-from resources.outcomes import InvalidAnswerError, LostWorldError, OutsideError, RefusedError
+from resources.outcomes import FatalCallError, LostWorldError, OutsideError, RequestFailedError, RequestRejectedError
+from resources.outside import ItemCalls
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,9 @@ ResultT = TypeVar("ResultT", bound=BaseModel)
 Context = ParamSpec("Context")
 
 _NAMESPACE = uuid.UUID("6f2b1c86-2f57-4a56-9c39-6d3f2f1f7a11")
+
+MOST_REJECTED = 3
+"""Tasks of a type whose requests the provider calls wrong before it is clear that no other of this type can do better."""
 
 _PRIORITY = {task_type: place for place, task_type in enumerate(TaskType)}
 
@@ -62,12 +67,16 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class TaskInHand:
-    """A claimed task as its calls carry it. ``resumed``: an earlier run or attempt may have made some of them."""
+    """A claimed task as its calls carry it. ``resumed``: an earlier run or attempt may have made some of them.
+
+    ``item_calls``: of an item's task, over its attempts; None for a world's own task, which has no bound.
+    """
 
     task_id: str
     task_type: TaskType
     key: str
     resumed: bool
+    item_calls: ItemCalls | None = None
 
     @property
     def priority(self) -> int:
@@ -109,7 +118,9 @@ class Journal:
         adopted: Mapping[TaskType, str],
         task_concurrency: int,
         patience: float,
+        planned: Mapping[TaskType, int] | None = None,
     ) -> None:
+        """``planned``: how many tasks of each type there are to be; None where these are some items of a world that exists."""
         self._adopted = adopted
         self.generation = generation
         self._database = database
@@ -119,6 +130,8 @@ class Journal:
         self._stages = stages
         self._room = asyncio.Semaphore(task_concurrency)
         self._patience = patience
+        self._planned = planned or {}
+        self._rejected: defaultdict[TaskType, set[str]] = defaultdict(set)
 
     async def perform(
         self,
@@ -142,14 +155,18 @@ class Journal:
                     return claim
                 logger.debug("%s %s: claimed%s", task.task_type, parameters.key, ", an earlier run began it" * claim.resumed)
                 first = claim.attempts_used + 1
+                item_calls = ItemCalls() if task.level is Level.ITEM else None
                 for attempt in range(first, task.level.attempts + 1):
                     # Steps belong to their attempt, publications to the task, whichever of its attempts made them.
                     steps = StepLog(self._database, self._commits, claim.task_id, resumed=claim.resumed and attempt == first)
-                    in_hand = TaskInHand(claim.task_id, task.task_type, parameters.key, resumed=claim.resumed or attempt > 1)
+                    resumed = claim.resumed or attempt > 1
+                    in_hand = TaskInHand(claim.task_id, task.task_type, parameters.key, resumed, item_calls)
                     tools = self._tools(in_hand, steps)
                     try:
                         result = await task.function(parameters, tools, *context, **named)
-                    except (InvalidAnswerError, RefusedError, UnfitTaskError) as error:
+                    except (RequestFailedError, UnfitTaskError) as error:
+                        if isinstance(error, RequestRejectedError):
+                            await self._stop_a_rejected_kind(task.task_type, parameters.key, error)
                         await self._attempt_failed(task, parameters, claim, steps, attempt, error)
                     else:
                         brought = () if brings is None else tuple(brings(result))
@@ -264,6 +281,21 @@ class Journal:
                 releases=claim.task_id,
             )
         )
+
+    async def _stop_a_rejected_kind(self, task_type: TaskType, key: str, error: RequestRejectedError) -> None:
+        """One rejected request is its task's failure. Where all tasks of a type are rejected, or the first ``MOST_REJECTED`` and
+        none was ever done, it is not the items: raise ``FatalCallError``, which stops the world before all of them are tried.
+        """
+        rejected = self._rejected[task_type]
+        rejected.add(key)
+        if len(rejected) < min(MOST_REJECTED, self._planned.get(task_type, MOST_REJECTED)):
+            return
+        done = {"world_id": self._commits.fence.world_id, "generation": self.generation, "type": task_type.value}
+        done["status"] = State.COMPLETED.value
+        if await patiently(lambda: self._database[TASKS].find_one(done, {"_id": 1}), patience_seconds=self._patience) is None:
+            raise FatalCallError(
+                f"{task_type}: all requests of this kind were rejected ({len(rejected)} so far): {error}"
+            ) from error
 
     async def _attempt_failed(
         self,

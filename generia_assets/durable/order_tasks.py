@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pymongo import UpdateMany, UpdateOne
+from pymongo import UpdateOne
 
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
@@ -36,13 +36,6 @@ def carried_out(task_id: str) -> UpdateOne:
 def given_up(task_id: str, error: str) -> UpdateOne:
     """The order's run failed, or refused it. ``error`` says why and what to do."""
     return UpdateOne({"_id": task_id, **_PARTS_ONLY, "status": {"$in": _OPEN}}, _values(State.FAILED, error=error[:2000]))
-
-
-def superseded(world_id: str, by: str | None) -> UpdateMany:
-    """Orders whose generation was left unfinished when another began: nobody goes on with it."""
-    error = "left unfinished when the world was ordered to make something else; send it again with a new task_id"
-    left = {"world_id": world_id, "status": State.IN_PROGRESS.value, "generation": {"$exists": False}, "_id": {"$ne": by}}
-    return UpdateMany({**left, **_PARTS_ONLY}, _values(State.FAILED, error=error))
 
 
 def give_up(database: MongoDatabase, task_id: str, error: str) -> None:

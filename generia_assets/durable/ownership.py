@@ -18,6 +18,7 @@ from pymongo.errors import OperationFailure
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.commits import Fence
 from generia_assets.durable.patience import patiently
+from generia_assets.durable.status import world_to_work_on
 from resources.mongo import AsyncMongoDatabase, MongoDocument, is_outage
 from resources.outcomes import LostWorldError
 
@@ -45,6 +46,7 @@ async def take_world(
 ) -> Fence:
     """Own the world: at once if nobody does, or its owner is over or silent; else wait one lease, then ``WorldTakenError``.
 
+    Raises ``HistoryWorldError`` or ``UnreadableRecordError`` for a record that is not to be worked on.
     ``run_is_over`` asks Dagster about the present owner. Time is the server's. Every taking raises the epoch. ``session`` is the
     one in which the new owner will write; the former owner's is ended, since a transaction that a killed process left open
     would hold the status record for a minute.
@@ -54,6 +56,7 @@ async def take_world(
         found = await patiently(partial(_owner, database, world_id), patience_seconds=patience_seconds)
         if found is None:
             raise LookupError(f"world {world_id} has no status record; it was never ordered")
+        world_to_work_on(found)
         owner = found["owner"]
         free = owner["run_id"] in (None, run_id) or found["silent"] or await asyncio.to_thread(run_is_over, owner["run_id"])
         if free:
@@ -73,7 +76,8 @@ async def take_world(
 async def _owner(database: AsyncMongoDatabase, world_id: str) -> MongoDocument | None:
     """The present owner, and whether it has been silent for longer than its lease."""
     silent = {"$lte": ["$owner.expires_at", "$$NOW"]}
-    return await database[STATUS].find_one({"_id": world_id}, {"owner": 1, "silent": silent})
+    found = await database[STATUS].aggregate([{"$match": {"_id": world_id}}, {"$set": {"silent": silent}}])
+    return await found.try_next()
 
 
 async def _take(

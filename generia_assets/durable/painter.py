@@ -6,6 +6,8 @@ Here: one picture as two remembered steps, the making (its bytes are kept until 
 from __future__ import annotations
 
 import hashlib
+import uuid
+from dataclasses import replace
 from functools import partial
 
 from pydantic import BaseModel
@@ -19,7 +21,10 @@ from generia_assets.durable.steps import StepLog
 from generia_assets.tasks.tools import Picture
 from resources.images import GeneratedImage, wrong_with
 from resources.outcomes import FatalCallError, OutsideError
-from resources.outside import Answer, Api, Call
+from resources.outside import CONTROL, Answer, Api, Call
+
+_CONTROL = "A plain grey wall in daylight"
+"""What a control asks for: nobody refuses it."""
 
 
 class TaskPainter:
@@ -41,7 +46,11 @@ class TaskPainter:
         return Media(media_id=stored.media_id, url=stored.url, prompt=picture.prompt, width=picture.width, height=picture.height)
 
     async def _generate(self, picture: Picture) -> GeneratedImage:
-        key = self._key(picture)
+        control = self._call(CONTROL, picture.model_copy(update={"prompt": _CONTROL}), uuid.uuid4().hex)
+        call = replace(self._call(picture.media_type.name.lower(), picture, self._key(picture)), control=control)
+        return await self._providers.outside.call(call, self._account)
+
+    def _call(self, request_type: str, picture: Picture, key: str) -> Call[GeneratedImage]:
         images = self._providers.images
 
         async def send() -> Answer[GeneratedImage]:
@@ -59,9 +68,9 @@ class TaskPainter:
             data = {"mime": image.mime, "bytes": len(image.data), "provider_id": image.provider_id}
             return Answer(image, data, image.cost_usd)
 
-        call = Call(
+        return Call(
             api=Api.IMAGE,
-            request_type=picture.media_type.name.lower(),
+            request_type=request_type,
             task_id=self._task.task_id,
             priority=self._task.priority,
             labels=labels_of(self._task),
@@ -69,8 +78,8 @@ class TaskPainter:
             send=send,
             worst_case_usd=images.cost_per_image_usd,
             timeout_seconds=self._providers.timeouts.image,
+            item_calls=self._task.item_calls,
         )
-        return await self._providers.outside.call(call, self._account)
 
     def _key(self, picture: Picture) -> str:
         return hashlib.sha256(f"{self._task.task_id}/{picture.model_dump_json()}".encode()).hexdigest()[:32]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from generia_assets.durable.journal import TaskInHand
 from resources.gemini import GeminiClient
 from resources.images import ImageGenerator
-from resources.models import ModelRoster
+from resources.model_roster import ModelRoster
 from resources.outside import Outside
 from resources.platform import Platform
 

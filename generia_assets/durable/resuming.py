@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from pymongo.client_session import ClientSession
 
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
+from generia_assets.durable.decisions import GIVEN_UP
 from generia_assets.durable.events import Cancelled
+from generia_assets.durable.fallback import standing
 from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.progress import STAGE_OF
-from generia_assets.durable.status import Parked, State, WorldStatus
+from generia_assets.durable.status import OURS, HistoryWorldError, Parked, Stage, State, WorldStatus, status_of, world_to_work_on
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
 
@@ -64,6 +66,7 @@ def note_stop(database: MongoDatabase, world_id: str, *, taken_from: str | None 
         database,
         {
             "_id": world_id,
+            **OURS,
             "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]},
             "parked.kind": {"$ne": Parked.STOPPED.value},
             "$or": nobodys,
@@ -85,45 +88,58 @@ def _resume(database: MongoDatabase, world_id: str, wishes: Wishes, session: Cli
     found = database[STATUS].find_one({"_id": world_id}, session=session)
     if found is None:
         raise ResumeError(f"world {world_id}: nobody ordered it here")
-    world = WorldStatus.model_validate(found)
+    if found.get("refused"):
+        raise ResumeError(f"world {world_id} was never begun, its order was refused ({found['message']}); send it again, mended")
+    try:
+        world = world_to_work_on(found)
+    except HistoryWorldError as error:
+        raise ResumeError(str(error)) from None
     now = datetime.now(UTC)
     if world.owner.run_id is not None and world.owner.expires_at is not None and world.owner.expires_at > now:
         raise ResumeError(
             f"world {world_id} is being made by run {world.owner.run_id} right now; stop it first to change its limits"
         )
-    retried, stages = _retry(database, world, session) if wishes.retry_failed else (0, set())
-    if world.status is State.COMPLETED and not retried:
+    record = database[GENERATIONS].find_one({"_id": world.unfinished or world.generation}, session=session) or {}
+    given_up = record.get("status") == GIVEN_UP
+    # where a rerun was left, while the world is shown as it was before it
+    values: MongoDocument = (record.get("left") if world.unfinished else None) or {}
+    left = status_of(found | values)
+    retried, stages = _retry(database, left, session) if wishes.retry_failed and not given_up else (set(), set())
+    if given_up or (world.status is State.COMPLETED and world.unfinished is None and not retried):
         failed = f"; {world.tasks_failed} of its tasks failed: --retry-failed tries them again" if world.tasks_failed else ""
-        raise ResumeError(f"world {world_id} is completed{failed or '; there is nothing to go on with'}")
-    values: MongoDocument = {
+        over = "was given up; order it anew" if given_up else f"is completed{failed or '; there is nothing to go on with'}"
+        raise ResumeError(f"world {world_id} {over}")
+    values |= {
         "status": State.PENDING.value if world.generation is None else State.IN_PROGRESS.value,
         "parked": {"kind": Parked.RESUMED.value, "since": now},
         "message": "",
         "finished_at": None,
         "no_calls_until": None,
         "updated_at": now,
+        "unfinished": None,
     }
     if wishes.max_cost_usd is not None:
         values["cost_limit_usd"] = wishes.max_cost_usd
     if retried:
-        values |= {"failures": [], "tasks_failed": world.tasks_failed - retried}
-        for place, stage in enumerate(world.stages):
-            if stage.name in stages:
-                values[f"stages.{place}.status"] = State.PENDING.value
-    update: MongoDocument = {"$set": values}
-    if wishes.more_calls:
-        update["$inc"] = {"api_call_limits_LLM": wishes.more_calls, "api_call_limits_images": wishes.more_calls}
-    database[STATUS].update_one({"_id": world_id}, update, session=session)
-    if world.generation is not None:
-        running = {"$set": {"status": State.IN_PROGRESS.value, "updated_at": now}}
-        database[GENERATIONS].update_one({"_id": world.generation}, running, session=session)
-    return retried
+        values["failures"] = [failure.model_dump() for failure in left.failures if failure.task_id not in retried]
+        values["tasks_failed"] = left.tasks_failed - len(retried)
+        moved = [entry.model_copy(update={"status": State.PENDING}) if entry.name in stages else entry for entry in left.stages]
+        values["stages"] = [entry.model_dump(mode="json") for entry in moved]
+    for limit in ("api_call_limits_LLM", "api_call_limits_images"):
+        values[limit] = getattr(left, limit) + wishes.more_calls
+    database[STATUS].update_one({"_id": world_id}, {"$set": values}, session=session)
+    if record:
+        running: MongoDocument = {"$set": {"status": State.IN_PROGRESS.value, "updated_at": now}, "$unset": {"left": ""}}
+        if world.status is State.COMPLETED and world.unfinished is None:
+            running["$set"]["before"] = standing(found)  # what it goes back to if what failed fails again
+        database[GENERATIONS].update_one({"_id": record["_id"]}, running, session=session)
+    return len(retried)
 
 
-def _retry(database: MongoDatabase, world: WorldStatus, session: ClientSession) -> tuple[int, set[str]]:
-    """Make the generation's failed tasks pending again: how many, and the stages they belong to."""
+def _retry(database: MongoDatabase, world: WorldStatus, session: ClientSession) -> tuple[set[str], set[Stage]]:
+    """Make the generation's failed tasks pending again: their ids, and the stages they belong to."""
     failed = {"world_id": world.world_id, "generation": world.generation, "status": State.FAILED.value}
-    types = database[TASKS].distinct("type", failed, session=session)
+    found = {task["_id"]: task["type"] for task in database[TASKS].find(failed, {"type": 1}, session=session)}
     again = {"status": State.PENDING.value, "attempt_count": 0, "error": None, "worker_id": None, "updated_at": datetime.now(UTC)}
-    changed = database[TASKS].update_many(failed, {"$set": again}, session=session)
-    return changed.modified_count, {STAGE_OF[TaskType(name)] for name in types}
+    database[TASKS].update_many(failed, {"$set": again}, session=session)
+    return set(found), {STAGE_OF[TaskType(name)] for name in found.values()}

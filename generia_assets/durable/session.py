@@ -8,39 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
 from pymongo import AsyncMongoClient
 
 from generia_assets.durable import order_tasks
-from generia_assets.durable.account import WorldAccount, excusable
+from generia_assets.durable.account import CALL_LIMIT, WorldAccount, excusable, most_of_item
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.commits import Change, Commits
-from generia_assets.durable.events import Failed
-from generia_assets.durable.generations import (
-    Generation,
-    RunIdentity,
-    Workload,
-    begin,
-    end,
-    find_generation,
-    new_generation,
-)
+from generia_assets.durable.decisions import Choice, RefusedRunError, RunIdentity, Wanted, choose, goes_on_by_itself
+from generia_assets.durable.generations import Generation, Workload, begin, end, generation_of, new_generation
 from generia_assets.durable.journal import Journal
 from generia_assets.durable.orders import OrderError
-from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.ownership import keep_world, leave_world, take_world
 from generia_assets.durable.patience import patiently
 from generia_assets.durable.progress import StageTracker
 from generia_assets.durable.providers import Providers
 from generia_assets.durable.publications import Publications
 from generia_assets.durable.relay import Relay, Sender
-from generia_assets.durable.status import Parked, State, WorldStatus
+from generia_assets.durable.status import Park, Parked, State, WorldStatus, status_of
 from generia_assets.durable.toolbox import Toolbox
 from resources.mongo import AsyncMongoDatabase, MongoDatabase, MongoDocument
 from resources.outcomes import LostWorldError
@@ -49,6 +40,11 @@ from resources.stopping import stop
 logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
+
+
+MOST_RETRIES = 10
+"""Times in a row that a world is resumed for what may heal. ``OUTAGE_RETRY_SECONDS`` lie between two of them, and the patience
+where calls are waited for: a quarter of an hour for Dagster's storage, three hours for a key that was good and is refused now."""
 
 
 class TooManyTakeoversError(RuntimeError):
@@ -63,20 +59,19 @@ class SessionOptions:
     patience_seconds: float
     task_concurrency: int
     max_takeovers: int
+    budget_spare: float
+    """Share of the limits of calls beyond the computed ones."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a run is to do: its world, which items (none = all), the order it carries out, and how much work a new start is."""
+    """What a run is to do: its world, what it would make of it, and how much work a new start is."""
 
     world_id: str
     run: RunIdentity
-    keys: tuple[str, ...]
-    order_task: str | None
+    wanted: Wanted
     workload: Callable[[MongoDocument], Workload]
     """Called with the world's parameters when a new generation begins."""
-    parameters: MongoDocument | None = None
-    """New parameters, which replace the world's when a new generation begins."""
 
 
 class WorldSession:
@@ -93,6 +88,7 @@ class WorldSession:
         stages: StageTracker,
         relay: Relay,
         heartbeat: asyncio.Task[None],
+        parked_before: Park | None,
     ) -> None:
         self.assignment = assignment
         self.generation = generation
@@ -104,6 +100,7 @@ class WorldSession:
         self._stages = stages
         self._relay = relay
         self._heartbeat = heartbeat
+        self._parked_before = parked_before
         self._ended = False
 
     @property
@@ -132,20 +129,51 @@ class WorldSession:
         finishing = self._stages.finishing()
         await self.commits.commit(Change(values=finishing, events=self._stages.news()))
 
-    async def completed(self) -> None:
-        """Everything is written: the world's last word."""
-        await end(self.commits, self.generation, self._stages, State.COMPLETED)
+    async def completed(self, superseded: Mapping[str, int]) -> None:
+        """Everything is written: the world's last word. ``superseded``: what the platform has too much of, by kind."""
+        await self.commits.commit(Change(values={"superseded": dict(superseded)}))
+        await end(self.database, self.commits, self.generation, self._stages, State.COMPLETED)
         self._ended = True
 
     async def failed(self, message: str, *, parked: Parked | None = None) -> None:
         """The generation is over without success; what exists stays, and a re-execution continues it."""
-        await end(self.commits, self.generation, self._stages, State.FAILED, message=message, parked=parked)
+        await end(self.database, self.commits, self.generation, self._stages, State.FAILED, message=message, parked=parked)
         self._ended = True
 
     async def parked(self, message: str, why: Parked, *, until: datetime | None = None) -> None:
         """The world waits to be resumed; nothing is failed. ``until``: before this moment nobody tries by himself."""
-        await end(self.commits, self.generation, self._stages, State.IN_PROGRESS, message=message, parked=why, until=until)
+        await end(
+            self.database, self.commits, self.generation, self._stages, State.IN_PROGRESS, message=message, parked=why, until=until
+        )
         self._ended = True
+
+    async def suspended(self, message: str) -> str:
+        """The world waits for what may heal or not: resumed ``MOST_RETRIES`` times in a row without a task completed, it fails.
+
+        Returns the message with what happens next.
+        """
+        status = await _status(self.database, self.assignment.world_id, self.commits.patience)
+        retries, completed = 1, status.tasks_completed
+        if self._parked_before is not None and self._parked_before.tasks_completed == completed:
+            retries += self._parked_before.retries
+        if retries > MOST_RETRIES:
+            message = f"{message}. It was tried again {MOST_RETRIES} times: generia resume {status.world_id} tries once more"
+            await self.failed(message)
+            return message
+        message = f"{message}. It is tried again by itself ({retries} of {MOST_RETRIES})"
+        counted = {"retries": retries, "tasks_completed": completed}
+        await end(
+            self.database,
+            self.commits,
+            self.generation,
+            self._stages,
+            State.IN_PROGRESS,
+            message=message,
+            parked=Parked.OUTAGE,
+            counted=counted,
+        )
+        self._ended = True
+        return message
 
     async def let_go(self, message: str) -> None:
         """The run ends before its work does, and another one is to go on as soon as it can."""
@@ -153,7 +181,7 @@ class WorldSession:
         self._ended = True
 
     async def aclose(self) -> None:
-        """Stop the heartbeat, write what is waiting, give the world back. A run that ends without a last word has failed."""
+        """Stop the heartbeat, write what is waiting, give the world back. A run that ends without a last word is tried again."""
         async with AsyncExitStack() as closing:  # each of these is done, whatever the one before it raises
             closing.push_async_callback(self._relay.aclose)
             closing.push_async_callback(leave_world, self.database, self.commits.fence)
@@ -161,9 +189,7 @@ class WorldSession:
             await stop(self._heartbeat)
             if not self._ended:
                 with suppress(LostWorldError):
-                    await self.failed(
-                        "the run ended before the world was finished: its log tells why; a re-execution goes on from here"
-                    )
+                    await self.suspended("the run ended before the world was finished: its log tells why")
 
 
 async def open_session(
@@ -176,11 +202,13 @@ async def open_session(
     run_is_over: Callable[[str], bool],
     connect_events: Callable[[], Sender],
 ) -> WorldSession:
-    """Take the world, find or start the generation, and be ready to work.
+    """Take the world, go on with its generation or start one, and be ready to work.
 
-    Raises ``LookupError`` for a world nobody ordered, ``WorldTakenError``, and ``TooManyTakeoversError``.
+    Raises ``RefusedRunError`` before anything is touched, ``LookupError`` for a world nobody ordered, ``WorldTakenError``, and
+    ``TooManyTakeoversError``.
     """
     world_id, run, patience = assignment.world_id, assignment.run, options.patience_seconds
+    await _chosen(database, assignment, patience)  # at once, if the answer is no: a world at work is waited for in vain
     writing = client.start_session()
     fence = await take_world(
         database,
@@ -195,23 +223,32 @@ async def open_session(
     relay = Relay(database, world_id, connect_events)
     commits = Commits(writing, database, fence, patience=patience, on_written=relay.changed)
     try:
-        status = await _status(database, world_id, patience)
-        generation = await patiently(lambda: find_generation(database, world_id, run), patience_seconds=patience)
-        work: Workload | None = None
-        if generation is None:
-            if assignment.parameters is not None:
-                status = status.model_copy(update={"parameters": assignment.parameters})
+        choice = await _chosen(database, assignment, patience)
+        status, work = choice.status, None
+        if choice.generation is not None:
+            generation = generation_of(choice, choice.generation, run)
+        else:
+            if assignment.wanted.parameters is not None:
+                status = status.model_copy(update={"parameters": assignment.wanted.parameters})
             work = await _workload(commits, assignment, status)
-            order = assignment.order_task or status.parameters.get("task_id")
             generation = await patiently(
-                partial(new_generation, database, world_id, run, work, assignment.keys, order), patience_seconds=patience
+                partial(new_generation, database, choice, run, work, assignment.wanted.keys), patience_seconds=patience
             )
         excused = status.calls_excused if generation.continued else 0
         planned = sum(work.call_limits.values()) if work else status.api_call_limits_LLM + status.api_call_limits_images - excused
-        account = WorldAccount(database, commits, generation.id, patience=patience, excusable=excusable(planned), excused=excused)
+        limits = work.call_limits if work else {api: getattr(status, name) for api, name in CALL_LIMIT.items()}
+        account = WorldAccount(
+            database,
+            commits,
+            generation.id,
+            patience=patience,
+            excusable=excusable(planned),
+            excused=excused,
+            most_of_item=most_of_item(limits, options.budget_spare),
+        )
         await account.cut_off()
-        await _count_takeover(commits, generation, status, run, options.max_takeovers)
         stages = StageTracker(generation.stages)
+        await _count_takeover(database, commits, generation, stages, status, run, options.max_takeovers)
         await begin(commits, generation, run, work, status, stages)
     except BaseException:
         await stop(heartbeat)
@@ -229,44 +266,65 @@ async def open_session(
         adopted=generation.adopted,
         task_concurrency=options.task_concurrency,
         patience=patience,
+        planned=None if generation.keys else generation.tasks,
     )
-    return WorldSession(database, assignment, generation, status.parameters, commits, journal, stages, relay, heartbeat)
+    return WorldSession(
+        database, assignment, generation, status.parameters, commits, journal, stages, relay, heartbeat, status.parked
+    )
 
 
-def could_not_begin(database: MongoDatabase, world_id: str, message: str, order_task: str | None = None) -> None:
-    """A run cannot even take its world: where nobody else works on it, its record says so, and nobody waits for it or its order."""
-    now = datetime.now(UTC)
-    values = {
-        "status": State.FAILED.value,
-        "message": message,
-        "resumable": True,
-        "parked": None,
-        "updated_at": now,
-        "finished_at": now,
-    }
-    waited_for = {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}
-    nobodys = {"_id": world_id, "owner.run_id": None, "status": waited_for}
-    change_and_tell(database, nobodys, values, Failed(message=message))
-    if order_task is not None:
-        order_tasks.give_up(database, order_task, message)
+async def _chosen(database: AsyncMongoDatabase, assignment: Assignment, patience: float) -> Choice:
+    """What this run does with its world. Refused, its order is given up, unless the world will be finished by itself."""
+    run = assignment.run
+    try:
+        return await patiently(lambda: choose(database, assignment.world_id, run, assignment.wanted), patience_seconds=patience)
+    except RefusedRunError as error:
+        status = await _status(database, assignment.world_id, patience)
+        if run.order is not None and not (status.generation is not None and goes_on_by_itself(status)):
+            given_up = order_tasks.given_up(run.order, str(error))
+            await patiently(lambda: database[TASKS].bulk_write([given_up]), patience_seconds=patience)
+        raise
+
+
+def say_what_it_waits_for(database: MongoDatabase, world_id: str, message: str) -> None:
+    """A run cannot take its world yet: where nobody else works on it, its record says why, and stays as it is."""
+    unfinished = {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}
+    database[STATUS].update_one(
+        {"_id": world_id, "owner.run_id": None, "status": unfinished, "parked": None}, {"$set": {"message": message}}
+    )
 
 
 async def _workload(commits: Commits, assignment: Assignment, status: WorldStatus) -> Workload:
-    """What there is to do. An order of what is not in the world says so in its task; the world stays as it is."""
+    """What there is to do. An order of what is not in the world says so in its task; the world stays as it is.
+
+    A cap that was raised stays raised, unless the new order names its own.
+    """
     try:
-        return assignment.workload(status.parameters)
+        work = assignment.workload(status.parameters)
     except OrderError as error:
-        if assignment.order_task is not None:
-            await commits.commit(Change(records={TASKS: [order_tasks.given_up(assignment.order_task, str(error))]}))
+        if assignment.run.order is not None:
+            await commits.commit(Change(records={TASKS: [order_tasks.given_up(assignment.run.order, str(error))]}))
         raise
+    named = (assignment.wanted.parameters or {}).get("max_cost_usd") is not None
+    if named or status.cost_limit_usd is None or work.cost_limit_usd is None:
+        return work
+    return replace(work, cost_limit_usd=max(work.cost_limit_usd, status.cost_limit_usd))
 
 
 async def _status(database: AsyncMongoDatabase, world_id: str, patience: float) -> WorldStatus:
     found = await patiently(lambda: database[STATUS].find_one({"_id": world_id}), patience_seconds=patience)
-    return WorldStatus.model_validate(found)
+    return status_of(found)
 
 
-async def _count_takeover(commits: Commits, generation: Generation, status: WorldStatus, run: RunIdentity, most: int) -> None:
+async def _count_takeover(
+    database: AsyncMongoDatabase,
+    commits: Commits,
+    generation: Generation,
+    stages: StageTracker,
+    status: WorldStatus,
+    run: RunIdentity,
+    most: int,
+) -> None:
     """Count a generation that goes on because its run died; end it when that happened too often. A run that let go did not die."""
     died = generation.continued and status.status is State.IN_PROGRESS and status.parked is None and not status.resumable
     if not died:
@@ -276,9 +334,9 @@ async def _count_takeover(commits: Commits, generation: Generation, status: Worl
             f"the run of this world died {status.takeovers} times (MAX_TAKEOVERS): something about it kills its process. Look at "
             f"the logs of its runs, mend it, then: generia resume {status.world_id}"
         )
-        values = {"status": State.FAILED.value, "message": message, "resumable": True, "takeovers": 0}
-        orders = {} if generation.order is None else {TASKS: [order_tasks.given_up(generation.order, message)]}
-        await commits.commit(Change(values=values, records=orders, events=[Failed(message=message)]))
+        stages.resume({entry.name: entry.status for entry in status.stages})
+        await commits.commit(Change(values={"takeovers": 0}))
+        await end(database, commits, generation, stages, State.FAILED, message=message)
         raise TooManyTakeoversError(message)
     logger.warning("world %s: run %s takes up what run %s left", status.world_id, run.run_id, status.owner.run_id)
     await commits.commit(Change(increments={"takeovers": 1}))

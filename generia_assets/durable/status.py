@@ -1,17 +1,26 @@
 """The status record of a world (R2, R11): the one collection that the platform reads, twice a second, for its progress bar.
 
-Here: its shape, how it begins, and which stages it goes through. Not here: who moves it (commits.py, ownership.py, account.py),
-always by one atomic update, so that its counters agree with the tasks collection at every moment.
+Here: its shape, how it begins, which stages it goes through, and reading it (``status_of``, ``statuses``: the only ways). Not here:
+who moves it (commits.py, ownership.py, account.py), always by one atomic update, so that its counters agree with the tasks
+collection at every moment.
+
+The old worker's records are *history*: they lack ``HISTORY_LACKS``, can be read, and are never taken up. Queries that look for work
+add ``OURS``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, computed_field
+from pydantic_core import to_jsonable_python
 
+from generia_assets.durable.collections import STATUS
 from resources.mongo import MongoDocument
+from resources.stored import Moment, Unreadable, readable, required
 
 
 class State(StrEnum):
@@ -46,7 +55,7 @@ class Waiting(BaseModel):
 
     api: str
     reason: str
-    since: datetime
+    since: Moment
 
 
 class Failure(BaseModel):
@@ -72,8 +81,11 @@ class Park(BaseModel):
     """Why a world that is not finished is not being worked on (``Parked``), since when, and until when if somebody said so."""
 
     kind: str
-    since: datetime
-    until: datetime | None = None
+    since: Moment
+    until: Moment | None = None
+    retries: int = 0
+    """Suspensions in a row in which no task was completed, of those that must not go on for ever; 0 for others."""
+    tasks_completed: int = 0
 
 
 class Owner(BaseModel):
@@ -81,18 +93,29 @@ class Owner(BaseModel):
 
     run_id: str | None = None
     epoch: int = 0
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
+
+
+HISTORY_LACKS = ("llm_cost_total", "image_cost_total", "owner", "generation")
+"""Fields that the old worker's records do not have. A record that lacks one of them is history."""
+OURS: MongoDocument = {field: {"$exists": True} for field in HISTORY_LACKS}
+"""Finds the records that a run of this generator may take up, by what history lacks."""
+
+
+def _plain(parameters: MongoDocument) -> MongoDocument:
+    to_jsonable_python(parameters)  # raises a ValueError for what no JSON has: everybody who is shown a world is shown these
+    return parameters
 
 
 class WorldStatus(BaseModel):
-    """The status record as it is read. The contract's fields first; then ours."""
+    """The status record as it is read. The contract's fields first; then ours, which the old worker's records do not have."""
 
     model_config = ConfigDict(populate_by_name=True, extra="ignore")
 
     world_id: str = Field(alias="_id")
     status: State
     current_stage: Stage
-    stages: list[StageState]
+    stages: list[StageState] = Field(min_length=1)
     tasks_total: int
     tasks_completed: int
     tasks_failed: int
@@ -105,11 +128,11 @@ class WorldStatus(BaseModel):
     api_call_limits_images: int
     api_calls_made_LLM: int  # noqa: N815  the contract's name
     api_calls_made_images: int
-    llm_cost_total: float
-    image_cost_total: float
-    parameters: MongoDocument
-    created_at: datetime
-    updated_at: datetime
+    llm_cost_total: FiniteFloat = 0.0
+    image_cost_total: FiniteFloat = 0.0
+    parameters: Annotated[MongoDocument, AfterValidator(_plain)]
+    created_at: Moment
+    updated_at: Moment
 
     name: str = ""
     message: str = ""
@@ -118,15 +141,26 @@ class WorldStatus(BaseModel):
     waiting_for: Waiting | None = None
     failures: list[Failure] = []
     generation: str | None = None
+    unfinished: str | None = None
+    """Of a completed world: the generation that was to make something of it again, and was left unfinished (fallback.py)."""
+    superseded: dict[str, int] = {}
+    """How much the platform still has of what the world no longer consists of, by kind (publications.py)."""
     owner: Owner = Owner()
-    cost_reserved_usd: float = 0.0
-    cost_limit_usd: float | None = None
+    cost_reserved_usd: FiniteFloat = 0.0
+    cost_limit_usd: FiniteFloat | None = None
     takeovers: int = 0
     calls_excused: int = 0
     events_seq: int = 0
     events_sent: int = 0
-    first_post_at: datetime | None = None
-    finished_at: datetime | None = None
+    deleting_since: Moment | None = None
+    first_post_at: Moment | None = None
+    finished_at: Moment | None = None
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+    @property
+    def history(self) -> bool:
+        """True for a record of the old worker: it can be read, and nobody works on it any more, whatever it says."""
+        return not self.model_fields_set.issuperset(HISTORY_LACKS)
 
     @property
     def done(self) -> bool:
@@ -137,6 +171,32 @@ class WorldStatus(BaseModel):
     def cost_usd(self) -> float:
         """US dollars spent on this world over all its generations."""
         return self.llm_cost_total + self.image_cost_total
+
+
+class HistoryWorldError(LookupError):
+    """Somebody wants to work on a world that the old worker made. The message says what can be done instead."""
+
+
+def status_of(record: object) -> WorldStatus:
+    """The status record. Raises ``UnreadableRecordError``."""
+    return required(WorldStatus, record, STATUS)
+
+
+def statuses(records: Iterable[object], unreadable: Callable[[Unreadable], object]) -> Iterator[WorldStatus]:
+    """The status records that can be read, in their order; ``unreadable`` is told of the others."""
+    return readable(WorldStatus, records, STATUS, unreadable)
+
+
+def world_to_work_on(record: object) -> WorldStatus:
+    """The status record of a world that work is wanted on. Raises ``HistoryWorldError`` or ``UnreadableRecordError``."""
+    status = status_of(record)
+    if status.deleting_since:
+        raise HistoryWorldError(f"world {status.world_id} is being deleted; to finish that: generia delete {status.world_id}")
+    if status.history:
+        raise HistoryWorldError(
+            f"world {status.world_id} was made by the former worker: it is history, and no run works on it; order a new world"
+        )
+    return status
 
 
 def new_status(world_id: str, parameters: MongoDocument, *, users: int, posts: int) -> MongoDocument:
@@ -171,6 +231,7 @@ def new_status(world_id: str, parameters: MongoDocument, *, users: int, posts: i
         "waiting_for": None,
         "failures": [],
         "generation": None,
+        "unfinished": None,
         "owner": {"run_id": None, "epoch": 0, "expires_at": None},
         "in_flight": {},
         "cost_reserved_usd": 0.0,

@@ -1,7 +1,7 @@
 """The writer: a task's language model, on the one path to the outside, each call a remembered step.
 
-Here: asking again what came back damaged, and going over to the successor of a model that is gone. Not here: how Gemini is spoken
-to (resources/gemini.py), and what is wrong with an answer (resources/gemini_answers.py).
+Here: asking again what came back damaged, and asking another way when a model turned out to be gone or changed. Not here: how
+Gemini is spoken to (resources/gemini.py), and what is wrong with an answer (resources/gemini_answers.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import json
 import logging
 from functools import partial
 
+from pydantic import BaseModel
+
 from generia_assets.content.prompt import Prompt
+from generia_assets.content.schemas import schema_of
 from generia_assets.durable.account import WorldAccount
 from generia_assets.durable.journal import TaskInHand
 from generia_assets.durable.patience import patiently
@@ -18,16 +21,26 @@ from generia_assets.durable.providers import Providers, labels_of
 from generia_assets.durable.steps import StepLog
 from generia_assets.tasks.tools import DraftT
 from resources.gemini import TextRequest
+from resources.gemini_answers import AnswerT
+from resources.model_roster import ModelReplacedError
 from resources.models import ModelProfile
-from resources.outcomes import InvalidAnswerError, ModelMissingError
-from resources.outside import Answer, Api, Call
+from resources.outcomes import InvalidAnswerError, ModelMissingError, ParameterRefusedError
+from resources.outside import CONTROL, Answer, Api, Call
 
 logger = logging.getLogger(__name__)
-
 
 MOST_ROOM = 4
 """A cut answer is asked again with twice the output tokens, up to so many times what its task was given: a task is given what it
 usually needs, with room to spare, and what does not end within four times that does not end."""
+
+
+class _Word(BaseModel):
+    """The answer to a control: whatever it says, the model has answered."""
+
+    word: str
+
+
+_CONTROL = TextRequest("You answer in one word.", ("What is the colour of grass?",), schema_of(_Word), _Word, 256)
 
 
 class TaskWriter:
@@ -39,10 +52,10 @@ class TaskWriter:
         self._providers = providers
         self._account = account
 
-    async def write(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
+    async def write(self, prompt: Prompt, draft: type[DraftT], *, once: bool = False) -> DraftT:
         """Ask for a draft. What is damaged is asked again: with the error, if it was cut with more room, if by chance as it was."""
         most = MOST_ROOM * prompt.max_output_tokens
-        for _ in range(self._providers.max_reasks):
+        for _ in range(0 if once else self._providers.max_reasks):
             try:
                 return await self._once(prompt, draft)
             except InvalidAnswerError as error:
@@ -63,34 +76,46 @@ class TaskWriter:
         )
 
     async def _ask(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
+        roster, patience = self._providers.roster, self._providers.patience
         while True:
-            profile = await patiently(self._providers.roster.current, patience_seconds=self._providers.patience)
+            profile = await patiently(roster.current, patience_seconds=patience)
             room = min(prompt.max_output_tokens, profile.max_output_tokens)
             request = TextRequest(prompt.system, prompt.parts, prompt.schema, draft, room)
             try:
-                return await self._providers.outside.call(self._call(prompt, request, profile), self._account)
-            except ModelMissingError as error:
-                retire = partial(self._providers.roster.retire, profile.id, str(error))
-                await patiently(retire, patience_seconds=self._providers.patience)
+                return await self._providers.outside.call(self._call(prompt.request_type, request, profile), self._account)
+            except (ModelMissingError, ParameterRefusedError, ModelReplacedError) as error:
+                logger.info("%s: asked again: %s", prompt.request_type, error)
+            finally:
+                await patiently(roster.write_down, patience_seconds=patience)
 
-    def _call(self, prompt: Prompt, request: TextRequest[DraftT], profile: ModelProfile) -> Call[DraftT]:
-        async def send() -> Answer[DraftT]:
-            return await self._providers.gemini.ask(request, profile)
+    def _call(self, request_type: str, request: TextRequest[AnswerT], profile: ModelProfile) -> Call[AnswerT]:
+        roster = self._providers.roster
+
+        async def send() -> Answer[AnswerT]:
+            answer = await self._providers.gemini.ask(request, profile)
+            if version := answer.data.get("model"):
+                roster.answered(profile, str(version))
+            return answer
 
         return Call(
             api=Api.LLM,
-            request_type=prompt.request_type,
+            request_type=request_type,
             task_id=self._task.task_id,
             priority=self._task.priority,
             labels=labels_of(self._task),
             request_data={
                 "model": profile.id,
-                "system": prompt.system,
-                "parts": list(prompt.parts),
-                "schema": json.dumps(prompt.schema, ensure_ascii=False),
+                "system": request.system,
+                "parts": list(request.parts),
+                "schema": json.dumps(request.schema, ensure_ascii=False),
                 "max_output_tokens": request.max_output_tokens,
             },
             send=send,
-            worst_case_usd=profile.worst_case_usd(prompt_bytes=request.prompt_bytes, max_output_tokens=request.max_output_tokens),
+            worst_case_usd=roster.worst_price(profile).worst_case_usd(
+                prompt_bytes=request.prompt_bytes, max_output_tokens=request.max_output_tokens
+            ),
+            attempt=partial(roster.attempt, profile),
             timeout_seconds=self._providers.timeouts.llm,
+            control=None if request_type == CONTROL else self._call(CONTROL, _CONTROL, profile),
+            item_calls=self._task.item_calls,
         )

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pymongo
+from pydantic import TypeAdapter, ValidationError
 from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -39,13 +40,15 @@ from generia_assets.reading.people import NOBODY, people_page, person
 from generia_assets.reading.shelves import Shelves, settled
 from generia_assets.reading.traces import trace
 from generia_assets.reading.worlds import WorldView, world, worlds_page
-from generia_assets.settings import settings
 from resources.media_files import EXTENSIONS
 from resources.mongo import MongoDatabase, connect, connect_async
+from resources.stored import Moment, UnreadableRecordError
 from resources.waits import milliseconds_since
 
 logger = logging.getLogger(__name__)
 
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1", "[::1]")
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 STATIC = Path(__file__).with_name("static")
 STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PICTURE_TYPES = {f".{extension}": mime for mime, extension in EXTENSIONS.items()}
@@ -63,11 +66,16 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Source:
-    """Where the pages read: a database, by its address, and the folder of the local platform's pictures."""
+    """Where the pages read: a database, by its address, and the folder of the local platform's pictures.
+
+    ``hosts``: the names, beside those of loopback, by which browsers may ask for the pages. Any other name is refused: it may be a
+    foreign page's own, made to lead here (DNS rebinding).
+    """
 
     mongodb_uri: str
     database: str
     media: Path
+    hosts: tuple[str, ...] = ()
 
 
 def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) -> Starlette:
@@ -96,8 +104,8 @@ def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) ->
         Route("/health", _bounded(_health)),
         Route("/metrics", _bounded(_metrics)),
     ]
-    middleware = [Middleware(_Headers), Middleware(KnownHosts, allowed=settings().allowed_hosts)]
-    errors = {HTTPException: _http_problem, PyMongoError: _outage}
+    middleware = [Middleware(_Headers), Middleware(KnownHosts, allowed=source.hosts)]
+    errors = {HTTPException: _http_problem, PyMongoError: _outage, UnreadableRecordError: _unreadable}
     return Starlette(routes=routes, middleware=middleware, exception_handlers=errors, lifespan=connected)
 
 
@@ -146,7 +154,7 @@ def _feed(request: Request) -> Response:
         older = f"{links.feed()}?before={quote(page.before)}" if page.before else None
         live = f"{links.feed()}/live?after={last}" if view.growing and not before else None
         people = NOBODY if before else people_page(shelves)  # they stand above the newest posts only
-        return _html(WorldPages(view, links).feed(page, people, first=not before, older=older, live=live))
+        return _html(WorldPages(view, links, shelves.unreadable).feed(page, people, first=not before, older=older, live=live))
 
     return _settled(request, read)
 
@@ -156,7 +164,7 @@ def _people(request: Request) -> Response:
         view, links = _known(shelves)
         page = people_page(shelves, after=request.query_params.get("after", ""))
         onward = f"{links.people()}?after={quote(page.after)}" if page.after else None
-        return _html(WorldPages(view, links).people(page, onward=onward))
+        return _html(WorldPages(view, links, shelves.unreadable).people(page, onward=onward))
 
     return _settled(request, read)
 
@@ -164,7 +172,7 @@ def _people(request: Request) -> Response:
 def _about(request: Request) -> Response:
     def read(shelves: Shelves) -> Response:
         view, links = _known(shelves)
-        return _html(WorldPages(view, links).about())
+        return _html(WorldPages(view, links, shelves.unreadable).about())
 
     return _settled(request, read)
 
@@ -176,10 +184,10 @@ def _person(request: Request) -> Response:
         view, links = _known(shelves)
         found = person(shelves, key)
         if found is None:
-            return _html(WorldPages(view, links).missing("missing_person"), 404)
+            return _html(WorldPages(view, links, shelves.unreadable).missing("missing_person"), 404)
         page = posts_of(shelves, key, before=request.query_params.get("before", ""))
         older = f"{links.person(key)}?before={quote(page.before)}" if page.before else None
-        return _html(WorldPages(view, links).person(found, page, older=older))
+        return _html(WorldPages(view, links, shelves.unreadable).person(found, page, older=older))
 
     return _settled(request, read)
 
@@ -191,12 +199,12 @@ def _post(request: Request) -> Response:
         view, links = _known(shelves)
         found = post(shelves, key)
         if found is None:
-            return _html(WorldPages(view, links).missing("missing_post"), 404)
+            return _html(WorldPages(view, links, shelves.unreadable).missing("missing_post"), 404)
         try:
             origin = trace(shelves.database, shelves.world_id, key)
         except UnknownItemError:  # its tasks are gone, the post is not
             origin = None
-        return _html(WorldPages(view, links).post(found, origin))
+        return _html(WorldPages(view, links, shelves.unreadable).post(found, origin))
 
     return _settled(request, read)
 
@@ -234,11 +242,16 @@ def _file(root: Path, name: str, types: dict[str, str]) -> Response:
     return FileResponse(path, media_type=types[path.suffix], headers={"cache-control": "max-age=3600"})
 
 
+_ADVICE = {
+    404: "Look at the list of all worlds, or ask `generia list` for their ids.",
+    400: "Begin anew with the list of all worlds.",
+}
+
+
 def _http_problem(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    known = status == 404
-    title = str(error.detail) if isinstance(error, HTTPException) and known else "This cannot be done"
-    advice = "Look at the list of all worlds, or ask `generia list` for their ids." if known else "Pages can be read, nothing else."
+    title = str(error.detail) if isinstance(error, HTTPException) and status in _ADVICE else "This cannot be done"
+    advice = _ADVICE.get(status, "Pages can be read, nothing else.")
     return _html(pages.problem(ServedLinks(""), status=status, title=title, advice=advice), status)
 
 
@@ -247,6 +260,12 @@ def _outage(request: Request, error: Exception) -> Response:
     title = "MongoDB does not answer"
     advice = f"The pages are here again when it is ({type(error).__name__}). `generia doctor` says what is reachable."
     return _html(pages.problem(ServedLinks(""), status=503, title=title, advice=advice), 503)
+
+
+def _unreadable(request: Request, error: Exception) -> Response:
+    logger.warning("page %s: %s", request.url.path, error)
+    title = "This world cannot be read"
+    return _html(pages.problem(ServedLinks(""), status=404, title=title, advice=str(error)), 404)
 
 
 def _settled(request: Request, read: Callable[[Shelves], Response]) -> Response:
@@ -270,11 +289,11 @@ def _world_id(request: Request) -> str:
 
 
 def _moment(text: str) -> datetime | None:
+    """The moment in a link to older worlds, None without one. Raises a 400 for what is no moment."""
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else None
+        return _MOMENT.validate_python(text) if text else None
+    except ValidationError:
+        raise HTTPException(400, "This link's moment is none: before=… is a date and time with a time zone.") from None
 
 
 def _html(body: str, status: int = 200) -> Response:

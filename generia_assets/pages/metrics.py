@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pymongo
@@ -22,7 +23,8 @@ from pymongo.errors import PyMongoError
 from generia_assets.code_server import starts_runs
 from generia_assets.durable.status import State
 from generia_assets.reading import fleet
-from generia_assets.reading.fleet import RECENT, UNFINISHED
+from generia_assets.reading.fleet import HISTORY_STATE, RECENT, UNFINISHED
+from generia_assets.reading.worlds import unreadable_worlds
 from generia_assets.settings import settings
 from resources.breaker import BreakerState
 from resources.mongo import MongoDatabase
@@ -34,6 +36,8 @@ KEPT_S = 5.0
 """However many monitors ask, MongoDB is asked so often at most."""
 PART_S = 2.0
 """What one part of the figures may take."""
+RECORDS_S, RECORDS_KEPT_S = 20.0, 300.0
+"""The same of looking at every status record, which is done so often at most."""
 
 _LATELY = f"in the last {RECENT.total_seconds() / 60:.0f} minutes"
 
@@ -62,16 +66,18 @@ class _Fleet(Collector):
 
     def __init__(self, database: MongoDatabase) -> None:
         self._database = database
+        self._kept: dict[str, tuple[float, list[Metric]]] = {}
 
     def collect(self) -> Iterator[Metric]:
         measured = _gauge("measured", "1 if this part of the figures could be read, else 0 and the part is missing", "part")
+        answers = True
         for name, part in PARTS.items():
             try:
-                with pymongo.timeout(PART_S):
-                    families = list(part(self._database))
+                families = self._read(name, part, answers=answers)
             except PyMongoError as error:
                 logger.warning("metrics of %s are left out: MongoDB does not answer (%s)", name, type(error).__name__)
                 measured.add_metric([name], 0)
+                answers = False
             else:
                 measured.add_metric([name], 1)
                 yield from families
@@ -81,13 +87,21 @@ class _Fleet(Collector):
             starts.add_metric([], starts_runs(address, timeout=PART_S))
             yield starts
 
+    def _read(self, name: str, part: Part, *, answers: bool) -> list[Metric]:
+        until, families = self._kept.get(name, (0.0, []))
+        if time.monotonic() >= until:
+            with pymongo.timeout(part.seconds if answers else PART_S):
+                families = list(part.families(self._database))
+            self._kept[name] = time.monotonic() + part.kept_s, families
+        return families
+
 
 def _worlds(database: MongoDatabase) -> Iterator[Metric]:
     found = fleet.worlds_by_state(database)
     by_state = {figures.state: figures.worlds for figures in found}
     worlds = _gauge("worlds", "Worlds by state", "state")
-    for state in State:
-        worlds.add_metric([state.value], by_state.get(state, 0))
+    for state in (*(state.value for state in State), HISTORY_STATE):
+        worlds.add_metric([state], by_state.get(state, 0))
     yield worlds
     yield from (
         _of(
@@ -99,7 +113,7 @@ def _worlds(database: MongoDatabase) -> Iterator[Metric]:
             {"llm": sum(one.llm_calls for one in found), "image_generation": sum(one.image_calls for one in found)},
         ),
     )
-    oldest = min((one.oldest for one in found if one.state in UNFINISHED), default=None)
+    oldest = min((one.oldest for one in found if one.oldest and one.state in UNFINISHED), default=None)
     age = _gauge("oldest_unfinished_world_seconds", "Since the oldest unfinished world was ordered; 0 when there is none")
     age.add_metric([], (datetime.now(UTC) - oldest).total_seconds() if oldest else 0)
     yield age
@@ -155,11 +169,27 @@ def _outside(database: MongoDatabase) -> Iterator[Metric]:
     yield gone
 
 
-PARTS: dict[str, Callable[[MongoDatabase], Iterator[Metric]]] = {
-    "worlds": _worlds,
-    "tasks": _tasks,
-    "calls": _calls,
-    "outside": _outside,
+def _records(database: MongoDatabase) -> Iterator[Metric]:
+    unreadable = _gauge("unreadable_worlds", "Status records that cannot be read; `generia doctor` names them")
+    unreadable.add_metric([], len(unreadable_worlds(database)))
+    yield unreadable
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the figures: how it is read, how long that may take, how long it is told again. Seconds."""
+
+    families: Callable[[MongoDatabase], Iterator[Metric]]
+    seconds: float = PART_S
+    kept_s: float = 0.0
+
+
+PARTS = {
+    "worlds": Part(_worlds),
+    "tasks": Part(_tasks),
+    "calls": Part(_calls),
+    "outside": Part(_outside),
+    "records": Part(_records, RECORDS_S, RECORDS_KEPT_S),
 }
 
 

@@ -20,6 +20,7 @@ from generia_assets.reading.feed import FeedPage, FeedPost
 from generia_assets.reading.people import PeoplePage, Person, PersonCard, Tie
 from generia_assets.reading.traces import Trace
 from generia_assets.reading.worlds import WorldsPage, WorldView
+from resources.stored import Unreadable
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -43,6 +44,7 @@ def _environment() -> Environment:
         texts.duration,
         texts.instant,
         texts.shortened,
+        texts.direction,
     ):
         environment.filters[filter_.__name__] = filter_
     environment.globals["sizes"] = pictures
@@ -52,9 +54,11 @@ def _environment() -> Environment:
 class WorldPages:
     """The pages of one world, as it stands in ``view``, with these addresses."""
 
-    def __init__(self, view: WorldView, links: Links) -> None:
+    def __init__(self, view: WorldView, links: Links, unreadable: Sequence[Unreadable] = ()) -> None:
+        """``unreadable``: documents of the world that were found and cannot be shown; the page names them."""
         self._view = view
         self._links = links
+        self._unreadable = unreadable
         self._voice = voice(view.language)
 
     def feed(self, page: FeedPage, people: PeoplePage, *, first: bool, older: str | None, live: str | None) -> str:
@@ -121,13 +125,13 @@ class WorldPages:
         return self._page(f"fragments/{template}", **values)
 
     def _page(self, template: str, **values: object) -> str:
-        return _render(template, self._links, self._voice, {"world": self._view, **values})
+        return _render(template, self._links, self._voice, {"world": self._view, "unreadable": self._unreadable, **values})
 
 
 def worlds(page: WorldsPage, links: Links, *, older: str | None) -> str:
     """All worlds."""
     voices: Sequence[Voice] = [voice(view.language) for view in page.worlds]
-    return _render("worlds.html", links, voice(""), {"page": page, "voices": voices, "older": older})
+    return _render("worlds.html", links, voice(""), {"page": page, "unreadable": page.unreadable, "voices": voices, "older": older})
 
 
 def problem(links: Links, *, status: int, title: str, advice: str) -> str:

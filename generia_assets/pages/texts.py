@@ -6,6 +6,7 @@ Here: filters of the templates. Whatever they get is escaped here or by the temp
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -32,6 +33,12 @@ def linked(text: str, addresses: Mapping[str, str]) -> Markup:
             pieces += [escape(text[end : match.start()]), Markup('<a class="mention" href="{}">@{}</a>').format(address, match[1])]
             end = match.end()
     return Markup("").join([*pieces, escape(text[end:])])
+
+
+def direction(text: str) -> str:
+    """Which way a text of an unknown language is read: as most of its letters are, and not as its first one is."""
+    letters = [unicodedata.bidirectional(letter) for letter in text]
+    return "rtl" if 2 * sum(kind in ("R", "AL") for kind in letters) > sum(kind in ("L", "R", "AL") for kind in letters) else "ltr"
 
 
 def initials(name: str) -> str:

@@ -19,29 +19,29 @@ from generia_assets.content import languages
 _WORDS = Path(__file__).with_name("words.yaml")
 _ENGLISH = "en"
 _RIGHT_TO_LEFT = ("Hebrew", "Arabic")
-_RIGHT_TO_LEFT_CODES = {"Persian": "fa", "Farsi": "fa", "Urdu": "ur", "Yiddish": "yi", "Pashto": "ps", "Kurdish": "ckb"}
-"""Languages the program does not know otherwise, that are written from right to left."""
 
 
 @dataclass(frozen=True)
 class Voice:
-    """``lang``: the page's own language; ``content``: its content's, '' where unknown; ``dir``: which way the page is read."""
+    """``lang``: the page's own language; ``content``: its content's, '' where unknown; ``dir``: which way the page is read.
+
+    ``content_dir``: which way its content is read, whatever word a text begins with; "auto" where its language is not known.
+    """
 
     lang: str
     content: str
     dir: str
+    content_dir: str
     words: Mapping[str, str]
 
 
 def voice(language: str) -> Voice:
     """The voice for a world in this language (its English name), '' if unknown."""
-    known = languages.find(language) if language else None
-    code = _RIGHT_TO_LEFT_CODES.get(language, "")
-    if known is not None:
-        code = next((name for name in known.own if len(name) == 2 and name.isascii()), "")
-    turned = (known is not None and known.script in _RIGHT_TO_LEFT) or language in _RIGHT_TO_LEFT_CODES
+    code = languages.tag(language)
+    turned = languages.checked_script(language) in _RIGHT_TO_LEFT
     spoken = code if code in all_words() else _ENGLISH
-    return Voice(spoken, code, "rtl" if turned else "ltr", all_words()[spoken])
+    way = "rtl" if turned else "ltr"
+    return Voice(spoken, code, way, way if language else "auto", all_words()[spoken])
 
 
 @cache

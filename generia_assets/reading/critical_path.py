@@ -20,6 +20,8 @@ from generia_assets.content.social import ready_after
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS
 from generia_assets.durable.items import batch_key
 from generia_assets.durable.status import State, WorldStatus
+from generia_assets.reading.records import TaskRecord, generations, requests
+from generia_assets.reading.records import tasks as task_records
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
 from resources.outside import Api
@@ -110,14 +112,13 @@ class _World:
 
 def critical_path(database: MongoDatabase, status: WorldStatus) -> CriticalPath | None:
     """The path of the world's present generation; None while nothing of it is finished."""
-    tasks = database[TASKS]
-    generation = database[GENERATIONS].find_one({"_id": status.generation}) if status.generation else None
+    generation = next(generations(database[GENERATIONS].find({"_id": status.generation})), None) if status.generation else None
     over: MongoDocument = {
         "world_id": status.world_id,
         "generation": status.generation,
         "status": {"$in": [State.COMPLETED.value, State.FAILED.value]},
     }
-    last = tasks.find_one(over, {"result": 0}, sort=[("updated_at", -1)])
+    last = next(task_records(database[TASKS].find(over, {"result": 0}).sort("updated_at", -1)), None)
     if generation is None or last is None:
         return None
     users = status.parameters.get("users_count")
@@ -127,24 +128,24 @@ def critical_path(database: MongoDatabase, status: WorldStatus) -> CriticalPath 
         chain.insert(0, parent)
         link = parent
     first = database[GENERATIONS].count_documents({"world_id": status.world_id}) == 1
-    began_at = status.created_at if first else generation["started_at"]
-    calls = _calls(database, [task["_id"] for task in chain])
-    links, since = [], max(began_at, generation["started_at"])
+    began_at = status.created_at if first else generation.started_at
+    calls = _calls(database, [task.id for task in chain])
+    links, since = [], max(began_at, generation.started_at)
     for task in chain:
-        links.append(_link(task, since, calls.get(task["_id"], {})))
-        since = max(since, task["updated_at"])
+        links.append(_link(task, since, calls.get(task.id, {})))
+        since = max(since, task.updated_at)
     end = status.finished_at
     return CriticalPath(
         began_at=began_at,
-        run_after=_seconds(began_at, generation["started_at"]),
+        run_after=_seconds(began_at, generation.started_at),
         links=tuple(links),
         finishing=_seconds(since, end) if end is not None else 0.0,
     )
 
 
-def _parent(database: MongoDatabase, over: MongoDocument, world: _World, task: MongoDocument) -> MongoDocument | None:
-    for task_type, key in world.parents((TaskType(task["type"]), task["key"])):
-        if found := database[TASKS].find_one({**over, "type": task_type.value, "key": key}, {"result": 0}):
+def _parent(database: MongoDatabase, over: MongoDocument, world: _World, task: TaskRecord) -> TaskRecord | None:
+    for task_type, key in world.parents((TaskType(task.type), task.key)):
+        if found := next(task_records(database[TASKS].find({**over, "type": task_type.value, "key": key}, {"result": 0})), None):
             return found
     return None
 
@@ -152,24 +153,23 @@ def _parent(database: MongoDatabase, over: MongoDocument, world: _World, task: M
 def _calls(database: MongoDatabase, task_ids: list[str]) -> dict[str, dict[str, float]]:
     """Seconds in the air by API, and seconds of waiting, of each task."""
     found: dict[str, dict[str, float]] = {}
-    fields = dict.fromkeys(("task_id", "api_type", "duration_ms", "waited_ms"), 1)
-    for row in database[HISTORY].find({"task_id": {"$in": task_ids}}, fields):
-        sums = found.setdefault(row["task_id"], {})
-        sums[row["api_type"]] = sums.get(row["api_type"], 0.0) + int(row["duration_ms"]) / 1000
-        sums["waiting"] = sums.get("waiting", 0.0) + int(row.get("waited_ms") or 0) / 1000
+    for call in requests(database[HISTORY].find({"task_id": {"$in": task_ids}}, {"request_data": 0, "response_data": 0})):
+        sums = found.setdefault(call.task_id, {})
+        sums[call.api] = sums.get(call.api, 0.0) + call.duration_ms / 1000
+        sums["waiting"] = sums.get("waiting", 0.0) + call.waited_ms / 1000
     return found
 
 
-def _link(task: MongoDocument, since: datetime, calls: Mapping[str, float]) -> Link:
-    started, ended = max(since, task.get("started_at") or since), max(since, task["updated_at"])
+def _link(task: TaskRecord, since: datetime, calls: Mapping[str, float]) -> Link:
+    started, ended = max(since, task.started_at or since), max(since, task.updated_at)
     work = _seconds(started, ended)
     waiting, model = calls.get("waiting", 0.0), calls.get(Api.LLM.value, 0.0)
     pictures, platform = calls.get(Api.IMAGE.value, 0.0), calls.get(Api.PLATFORM.value, 0.0)
     return Link(
-        task_type=TaskType(task["type"]),
-        key=task["key"],
-        ended_at=task["updated_at"],
-        attempts=task.get("attempt_count") or 0,
+        task_type=TaskType(task.type),
+        key=task.key,
+        ended_at=task.updated_at,
+        attempts=task.attempt_count,
         seconds=_seconds(since, ended),
         before=_seconds(since, started),
         waiting=round(waiting, 3),

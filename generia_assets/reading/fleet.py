@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS, TASKS
-from generia_assets.durable.status import State
+from generia_assets.durable.status import HISTORY_LACKS, State
 from generia_assets.reading.breakers import breakers_not_closed
+from generia_assets.reading.records import tasks
 from generia_assets.tasks.kinds import TaskType
 from resources.breaker import BreakerState
-from resources.models import retired_models
+from resources.model_roster import fleet_notes
 from resources.mongo import MongoDatabase, MongoDocument
 from resources.outside import Api
 from resources.slot_shares import Shares
@@ -29,23 +30,27 @@ TASKS_TIMED = 200
 RECENT = timedelta(minutes=5)
 MOST_CALLS = 20_000
 """Calls read at most, the last ones; more than a fleet at its limits begins in that time."""
+HISTORY_STATE = "history"
 UNFINISHED = (State.PENDING, State.IN_PROGRESS)
 
 _FIGURE = ConfigDict(frozen=True)
 
 
 class WorldFigures(BaseModel):
-    """All worlds in one state. ``oldest`` is when the first of them was ordered."""
+    """All worlds in one state. ``oldest`` is when the first of them was ordered, None where no record says so.
+
+    ``state`` is one of ``State``, or ``HISTORY_STATE`` for worlds of the former worker.
+    """
 
     model_config = _FIGURE
 
-    state: State
+    state: str
     worlds: int
     llm_usd: float
     images_usd: float
     llm_calls: int
     image_calls: int
-    oldest: datetime
+    oldest: datetime | None
 
 
 class TaskCount(BaseModel):
@@ -106,24 +111,29 @@ class Outside(BaseModel):
 
 
 def worlds_by_state(database: MongoDatabase) -> list[WorldFigures]:
-    """Every world there is, one small record each."""
+    """Every world there is, one small record each.
+
+    Those whose status is no state are left out; ``unreadable_worlds`` (worlds.py) names them.
+    """
+    lacks = [{"$eq": [{"$type": f"${field}"}, "missing"]} for field in HISTORY_LACKS]
     group = {
-        "_id": "$status",
+        "_id": {"$cond": [{"$or": lacks}, HISTORY_STATE, "$status"]},
         "worlds": {"$sum": 1},
         "llm_usd": {"$sum": "$llm_cost_total"},
         "images_usd": {"$sum": "$image_cost_total"},
         "llm_calls": {"$sum": "$api_calls_made_LLM"},
         "image_calls": {"$sum": "$api_calls_made_images"},
-        "oldest": {"$min": "$created_at"},
+        "oldest": {"$min": {"$cond": [{"$eq": [{"$type": "$created_at"}, "date"]}, "$created_at", None]}},
     }
-    return [WorldFigures(state=row["_id"], **_without_id(row)) for row in database[STATUS].aggregate([{"$group": group}])]
+    rows = database[STATUS].aggregate([{"$match": {"status": {"$in": _STATES}}}, {"$group": group}])
+    return [WorldFigures(state=row["_id"], **_without_id(row)) for row in rows]
 
 
 def tasks_by_state(database: MongoDatabase) -> list[TaskCount]:
     """The tasks of the worlds that changed last; answered by an index alone."""
     counted = database[TASKS].aggregate(
         [
-            {"$match": {"world_id": {"$in": _last_changed(database)}, "status": {"$in": [state.value for state in State]}}},
+            {"$match": {"world_id": {"$in": _last_changed(database)}, "status": {"$in": _STATES}, "type": {"$in": _TYPES}}},
             {"$group": {"_id": {"type": "$type", "status": "$status"}, "tasks": {"$sum": 1}}},
         ]
     )
@@ -135,8 +145,9 @@ def task_times(database: MongoDatabase) -> Iterator[TaskTimes]:
     worlds = _last_changed(database)
     for task_type in TaskType:
         query = {"world_id": {"$in": worlds}, "status": State.COMPLETED.value, "type": task_type.value}
-        last = database[TASKS].find(query, {"started_at": 1, "updated_at": 1}).sort("updated_at", -1).limit(TASKS_TIMED)
-        took = sorted((task["updated_at"] - task["started_at"]).total_seconds() for task in last if task.get("started_at"))
+        last = database[TASKS].find(query, {"type": 1, "status": 1, "started_at": 1, "updated_at": 1})
+        timed = tasks(last.sort("updated_at", -1).limit(TASKS_TIMED))
+        took = sorted((task.updated_at - task.started_at).total_seconds() for task in timed if task.started_at)
         if took:
             yield TaskTimes(task_type=task_type, p50_s=took[(len(took) - 1) // 2], p95_s=took[(len(took) - 1) * 95 // 100])
 
@@ -145,7 +156,7 @@ def recent_calls(database: MongoDatabase) -> list[CallFigures]:
     """Calls begun in the last minutes that have ended."""
     rows = database[HISTORY].aggregate(
         [
-            {"$match": {"created_at": {"$gt": datetime.now(UTC) - RECENT}}},
+            {"$match": {"created_at": {"$gt": datetime.now(UTC) - RECENT}, **_COUNTABLE}},
             {"$sort": {"created_at": -1}},
             {"$limit": MOST_CALLS},
             {
@@ -171,8 +182,16 @@ def outside(database: MongoDatabase) -> Outside:
         slots=[_slots(name.partition(":")[2], found) for name, found in documents.items() if name.startswith("slots:")],
         breakers={api.value: BreakerState.CLOSED.value for api in Api}
         | {breaker.api: breaker.state.value for breaker in breakers_not_closed(database)},
-        models_gone=len(retired_models(documents.get("models"))),
+        models_gone=len(fleet_notes(documents.get("models")).retired),
     )
+
+
+_STATES = [state.value for state in State]
+_TYPES = [task_type.value for task_type in TaskType]
+_COUNTABLE = {"api_type": {"$type": "string"}, "outcome": {"$type": "string"}} | {
+    field: {"$not": {"$type": ["string", "object", "array", "bool", "date"]}} for field in ("duration_ms", "waited_ms")
+}
+"""Finds the calls that can be added up."""
 
 
 def _slots(api: str, document: MongoDocument) -> SlotFigures:

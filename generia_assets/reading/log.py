@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
-from generia_assets.reading.requests import OK
+from generia_assets.reading.records import OK, events, generations, requests, tasks
 from resources.mongo import MongoDatabase, MongoDocument
 
 LATE = timedelta(seconds=3)
@@ -92,25 +92,24 @@ def _sources(calls: bool) -> tuple[Source, ...]:
 
 def _generations(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
     wanted = _from({"world_id": world_id}, "started_at", begin)
-    for row in database[GENERATIONS].find(wanted).sort("started_at", way).limit(most):
-        tasks = sum(row["tasks"].values())
-        of = f" of {', '.join(row['keys'])}" if row["keys"] else ""
+    for found in generations(database[GENERATIONS].find(wanted).sort("started_at", way).limit(most)):
+        of = f" of {', '.join(found.keys)}" if found.keys else ""
         yield LogLine(
-            id=f"generation:{row['_id']}",
-            at=row["started_at"],
+            id=f"generation:{found.id}",
+            at=found.started_at,
             level="info",
             kind="generation",
-            run_id=row["_id"],
-            text=f"a generation begins{of}: {plural(tasks, 'task')}",
+            run_id=found.id,
+            text=f"a generation begins{of}: {plural(sum(found.tasks.values()), 'task')}",
         )
 
 
 def _events(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
     wanted = _from({"world_id": world_id}, "at", begin)
-    for row in database[WORLD_EVENTS].find(wanted).sort("seq", way).limit(most):
-        event = row["event"]
-        level: Level = "error" if event["event_type"] == "failed" else "warning" if event["event_type"] in _UNEASY else "info"
-        yield LogLine(id=row["_id"], at=row["at"], level=level, kind="event", key=str(event.get("key", "")), text=_told(event))
+    for found in events(database[WORLD_EVENTS].find(wanted).sort("seq", way).limit(most)):
+        level: Level = "error" if found.event_type == "failed" else "warning" if found.event_type in _UNEASY else "info"
+        key = str(found.event.get("key", ""))
+        yield LogLine(id=found.id, at=found.at, level=level, kind="event", key=key, text=_told(found.event))
 
 
 _UNEASY = ("waiting", "parked", "cancelled")
@@ -143,24 +142,21 @@ def _told(event: MongoDocument) -> str:
 def _tasks(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
     ended = {"world_id": world_id, "status": {"$in": [State.COMPLETED.value, State.FAILED.value]}}
     fields = {"result": 0, "parameters": 0}
-    for row in database[TASKS].find(_from(ended, "updated_at", begin), fields).sort("updated_at", way).limit(most):
-        failed = row["status"] == State.FAILED.value
-        tries = row.get("attempt_count") or 0
-        took = ""
-        if "started_at" in row:
-            took = f" in {(row['updated_at'] - row['started_at']).total_seconds():.2f} s"
-        text = f"failed for good after {plural(tries, 'attempt')}: {row.get('error')}" if failed else f"completed{took}"
+    for task in tasks(database[TASKS].find(_from(ended, "updated_at", begin), fields).sort("updated_at", way).limit(most)):
+        failed, tries = task.status is State.FAILED, task.attempt_count
+        took = f" in {(task.updated_at - task.started_at).total_seconds():.2f} s" if task.started_at else ""
+        text = f"failed for good after {plural(tries, 'attempt')}: {task.error}" if failed else f"completed{took}"
         if not failed and tries > 1:
             text += f", attempt {tries}"
         yield LogLine(
-            id=f"task:{row['_id']}:{row['updated_at'].timestamp()}",
-            at=row["updated_at"],
+            id=f"task:{task.id}:{task.updated_at.timestamp()}",
+            at=task.updated_at,
             level="error" if failed else "info",
             kind="task",
-            task_type=row["type"],
-            key=row.get("key", ""),
-            task_id=row["_id"],
-            run_id=row.get("worker_id") or "",
+            task_type=task.type,
+            key=task.key,
+            task_id=task.id,
+            run_id=task.worker_id or "",
             text=text,
         )
 
@@ -176,21 +172,22 @@ def _bad_calls(database: MongoDatabase, world_id: str, begin: datetime | None, w
 def _history(database: MongoDatabase, wanted: MongoDocument, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
     fields = {"request_data": 0, "response_data": 0}
     begin = begin and begin - LONGEST_CALL
-    for row in database[HISTORY].find(_from(wanted, "created_at", begin), fields).sort("created_at", way).limit(most):
-        labels, tokens, good = row.get("labels") or {}, row.get("tokens") or {}, row["outcome"] == OK
-        counted = f", {tokens.get('prompt', 0)}+{tokens.get('output', 0)} tokens" if tokens.get("prompt") else ""
-        said = f"{row['api_type']} {row['request_type']}: {row['outcome']}, {int(row['duration_ms'])} ms"
-        said += f" after waiting {int(row.get('waited_ms') or 0)} ms{counted}, ${row['cost_usd']:.6f}"
+    found = database[HISTORY].find(_from(wanted, "created_at", begin), fields).sort("created_at", way).limit(most)
+    for call in requests(found):
+        good = call.outcome == OK
+        counted = f", {call.prompt_tokens}+{call.output_tokens} tokens" if call.prompt_tokens else ""
+        said = f"{call.api} {call.request_type}: {call.outcome}, {call.duration_ms} ms"
+        said += f" after waiting {call.waited_ms} ms{counted}, ${call.cost_usd:.6f}"
         yield LogLine(
-            id=f"call:{row['_id']}",
-            at=row["created_at"] + timedelta(milliseconds=int(row["duration_ms"])),
+            id=f"call:{call.id}",
+            at=call.at + timedelta(milliseconds=call.duration_ms),
             level="info" if good else "warning",
             kind="call",
-            task_type=labels.get("task_type", ""),
-            key=labels.get("key", ""),
-            task_id=row["task_id"],
-            run_id=row.get("run_id") or "",
-            text=said if good else f"{said}: {row.get('error')}",
+            task_type=call.task_type,
+            key=call.key,
+            task_id=call.task_id,
+            run_id=call.run_id,
+            text=said if good else f"{said}: {call.error}",
         )
 
 

@@ -43,7 +43,7 @@ class Item:
 
 def generations_of(database: MongoDatabase, world_id: str) -> list[str]:
     """The ids of the world's generations, the newest first."""
-    return [one["_id"] for one in database[GENERATIONS].find({"world_id": world_id}, {"_id": 1}).sort("started_at", -1)]
+    return [str(one["_id"]) for one in database[GENERATIONS].find({"world_id": world_id}, {"_id": 1}).sort("started_at", -1)]
 
 
 def item_named(database: MongoDatabase, world_id: str, name: str) -> Item:

@@ -6,9 +6,10 @@ the journal has them so far. Not here: how they look (cli).
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pymongo import ASCENDING
@@ -18,6 +19,8 @@ from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATION
 from generia_assets.durable.status import State
 from resources.document_store import POINTERS, DocumentStore, NotMaterializedError
 from resources.mongo import MongoDatabase, MongoDocument
+
+logger = logging.getLogger(__name__)
 
 PATIENCE_S = 5.0
 """An outage of MongoDB is not waited out by somebody who looks on."""
@@ -39,6 +42,7 @@ class Section(StrEnum):
     TASKS = "tasks"
     HISTORY = "history"
     PUBLICATIONS = "publications"
+    SUPERSEDED = "superseded"
     EVENTS = "events"
     GENERATIONS = "generations"
     STEPS = "steps"
@@ -67,12 +71,16 @@ class Record:
     type_field: str
     order: str
     ids: tuple[str, ...]
+    only: Mapping[str, str] = field(default_factory=dict)
+    """Of the collection these alone."""
 
 
 RECORDS: Mapping[Section, Record] = {
     Section.TASKS: Record(TASKS, "type", "created_at", ("_id", "key")),
     Section.HISTORY: Record(HISTORY, "request_type", "created_at", ("_id", "task_id", "labels.key")),
     Section.PUBLICATIONS: Record(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer")),
+    # What the platform still has although the world no longer consists of it, by the platform's ids (``answer``).
+    Section.SUPERSEDED: Record(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer"), {"status": "superseded"}),
     Section.EVENTS: Record(WORLD_EVENTS, "event.event_type", "seq", ("_id", "event.key", "event.post_id", "event.character_id")),
     Section.GENERATIONS: Record(GENERATIONS, "status", "started_at", ("_id", "runs", "order")),
     # What tasks in the air have got so far (gone when a task is completed), and which documents of an asset are the visible ones.
@@ -92,7 +100,7 @@ def documents(
         found = database[STATUS].find({"_id": world_id})
     elif section in RECORDS:
         record = RECORDS[section]
-        wanted: MongoDocument = {"world_id": world_id}
+        wanted: MongoDocument = {"world_id": world_id, **record.only}
         if of_type and record.type_field:
             wanted[record.type_field] = {"$regex": f"^{re.escape(of_type)}(:|$)"}
         if item:
@@ -114,7 +122,7 @@ def types_of(database: MongoDatabase, world_id: str, section: Section) -> list[s
     record = RECORDS.get(section)
     if record is None or not record.type_field:
         return []
-    found = database[record.collection].distinct(record.type_field, {"world_id": world_id})
+    found = database[record.collection].distinct(record.type_field, {"world_id": world_id, **record.only})
     return sorted({str(name).partition(":")[0] for name in found})
 
 
@@ -122,7 +130,7 @@ def _count(database: MongoDatabase, world_id: str, section: Section) -> int:
     if section is Section.STATUS:
         return database[STATUS].count_documents({"_id": world_id})
     if section in RECORDS:
-        return database[RECORDS[section].collection].count_documents({"world_id": world_id})
+        return database[RECORDS[section].collection].count_documents({"world_id": world_id, **RECORDS[section].only})
     kind = ASSETS[ASSET_OF[section]]
     stored = DocumentStore(database).count(kind.place, world_id)
     if stored is not None:
@@ -147,11 +155,13 @@ def _asset(database: MongoDatabase, world_id: str, asset: str, item: str | None)
     kind = ASSETS[asset]
     prefix = item if item and POST_OR_CHARACTER.fullmatch(item) else ""
     try:
-        for document in DocumentStore(database).stream(kind.place, world_id, kind.document, prefix=prefix):
+        store = DocumentStore(database)
+        for document in store.stream(kind.place, world_id, kind.document, prefix=prefix, unreadable=logger.warning):
             yield from _if_meant(document.model_dump(), item)
     except NotMaterializedError:
         status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
-        for document in results(database, world_id, status.get("generation") or "", kind, patience_seconds=PATIENCE_S):
+        generation = status.get("generation") or ""
+        for document in results(database, world_id, generation, kind, patience_seconds=PATIENCE_S, unreadable=logger.warning):
             yield from _if_meant(document.model_dump(), item)
 
 

@@ -9,7 +9,7 @@ mean to people (worlds.py, people.py, feed.py).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.status import State
 from resources.document_store import POINTERS, TRIES
 from resources.mongo import MongoDatabase, MongoDocument
+from resources.stored import Unreadable, readable
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 ResultT = TypeVar("ResultT")
@@ -30,12 +31,16 @@ _MOMENT = TypeAdapter(datetime)
 
 @dataclass(frozen=True)
 class Shelf:
-    """The documents of one asset of a world. ``prefix`` is what stands before a document's fields in the stored record."""
+    """The documents of one asset of a world. ``prefix`` is what stands before a document's fields in the stored record.
+
+    A document that cannot be read is left out, and is to be found in ``unreadable``.
+    """
 
     database: MongoDatabase
     collection: str
     filter: MongoDocument
     prefix: str = ""
+    unreadable: list[Unreadable] = field(default_factory=list)
 
     def field(self, name: str) -> str:
         """The path of a document's field in the stored record. (A task has the key of its document, and an index on it.)"""
@@ -57,7 +62,7 @@ class Shelf:
         query = {**self.filter, **self._placed(wanted or {})}
         order = [(self.field(name), direction) for name, direction in sort]
         found = self.database[self.collection].find(query, batch_size=limit or 500).sort(order).limit(limit)
-        return [model.model_validate(self._document(record)) for record in found]
+        return list(readable(model, found, self.collection, self._leave_out, at=self._document))
 
     def by_key(self, model: type[DocumentT], keys: Collection[str]) -> dict[str, DocumentT]:
         """The documents with these keys, by key; those that are not there are left out."""
@@ -76,6 +81,10 @@ class Shelf:
     def _document(self, record: MongoDocument) -> MongoDocument:
         document: MongoDocument = record["result"] if self.prefix else record
         return {"key": "world", **document}  # the world's description is stored under the world's id and has no key
+
+    def _leave_out(self, found: Unreadable) -> None:
+        if found not in self.unreadable:
+            self.unreadable.append(found)
 
     def _placed(self, wanted: Mapping[str, object]) -> MongoDocument:
         placed: MongoDocument = {}
@@ -96,6 +105,8 @@ class Shelves:
     generation: str
     materializations: Mapping[str, str]
     """The present materialization by collection."""
+    unreadable: list[Unreadable] = field(default_factory=list, compare=False)
+    """What could not be read so far."""
 
     @classmethod
     def of(cls, database: MongoDatabase, world_id: str) -> Shelves:
@@ -103,8 +114,8 @@ class Shelves:
         status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
         ids = [f"{world_id}:{kind.place.collection}" for kind in ASSETS.values()]
         pointers = database[POINTERS].find({"_id": {"$in": ids}}, {"materialization": 1})
-        found = {pointer["_id"].rpartition(":")[2]: pointer["materialization"] for pointer in pointers}
-        return cls(database, world_id, status.get("generation") or "", found)
+        found = {pointer["_id"].rpartition(":")[2]: str(pointer.get("materialization")) for pointer in pointers}
+        return cls(database, world_id, str(status.get("generation") or ""), found)
 
     def __getitem__(self, asset: str) -> Shelf:
         kind = ASSETS[asset]
@@ -112,8 +123,10 @@ class Shelves:
         if collection not in self.materializations:
             return self._being_made(kind)
         if kind.place.one_per_world:
-            return Shelf(self.database, collection, {"_id": self.world_id})
-        return Shelf(self.database, collection, {"world_id": self.world_id, "materialization": self.materializations[collection]})
+            stored: MongoDocument = {"_id": self.world_id}
+        else:
+            stored = {"world_id": self.world_id, "materialization": self.materializations[collection]}
+        return Shelf(self.database, collection, stored, unreadable=self.unreadable)
 
     def _being_made(self, kind: AssetKind) -> Shelf:
         made = {
@@ -122,7 +135,7 @@ class Shelves:
             "type": kind.task_type.value,
             "status": State.COMPLETED.value,
         }
-        return Shelf(self.database, TASKS, made, "result.")
+        return Shelf(self.database, TASKS, made, "result.", self.unreadable)
 
 
 def settled(database: MongoDatabase, world_id: str, read: Callable[[Shelves], ResultT]) -> ResultT:

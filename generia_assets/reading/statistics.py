@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
+from generia_assets.reading.records import OK, Request, requests, tasks
 from generia_assets.tasks.kinds import TaskType
-from resources.mongo import MongoDatabase, MongoDocument
+from resources.mongo import MongoDatabase
 
 
 class RequestFigures(BaseModel):
@@ -87,15 +88,14 @@ class _Calls:
     output: int = 0
     cost: float = 0.0
 
-    def add(self, row: MongoDocument) -> None:
-        tokens = row.get("tokens") or {}
-        self.durations.append(int(row["duration_ms"]))
-        self.failed += row["outcome"] != "ok"
-        self.waited += int(row.get("waited_ms") or 0)
-        self.prompt += tokens.get("prompt", 0)
-        self.cached += tokens.get("cached", 0)
-        self.output += tokens.get("output", 0)
-        self.cost += row["cost_usd"]
+    def add(self, call: Request) -> None:
+        self.durations.append(call.duration_ms)
+        self.failed += call.outcome != OK
+        self.waited += call.waited_ms
+        self.prompt += call.prompt_tokens
+        self.cached += call.cached_tokens
+        self.output += call.output_tokens
+        self.cost += call.cost_usd
 
 
 @dataclass
@@ -109,10 +109,9 @@ def world_figures(database: MongoDatabase, world_id: str) -> WorldFigures:
     """The figures of a world, finished or not. Reads every task and request once; memory grows by one number for each."""
     by_request: defaultdict[tuple[str, str, str], _Calls] = defaultdict(_Calls)
     by_type: defaultdict[str, _Calls] = defaultdict(_Calls)
-    wanted = ("api_type", "request_type", "outcome", "duration_ms", "waited_ms", "tokens", "cost_usd", "labels.task_type")
-    for row in database[HISTORY].find({"world_id": world_id}, dict.fromkeys(wanted, 1), batch_size=1000):
-        by_request[row["api_type"], row["request_type"], row["outcome"]].add(row)
-        by_type[(row.get("labels") or {}).get("task_type", "")].add(row)
+    for call in requests(database[HISTORY].find({"world_id": world_id}, {"request_data": 0, "response_data": 0}, batch_size=1000)):
+        by_request[call.api, call.request_type, call.outcome].add(call)
+        by_type[call.task_type].add(call)
     return WorldFigures(
         tasks=tuple(_task_figures(task_type, made, by_type[task_type]) for task_type, made in _tasks(database, world_id)),
         requests=tuple(_request_figures(kind, calls) for kind, calls in sorted(by_request.items())),
@@ -123,12 +122,12 @@ def _tasks(database: MongoDatabase, world_id: str) -> Iterable[tuple[TaskType, _
     """The world's tasks by type, in the order of the work. What nobody has begun to work on (an order) is not counted."""
     found: defaultdict[str, _Tasks] = defaultdict(_Tasks)
     wanted = dict.fromkeys(("type", "status", "attempt_count", "started_at", "updated_at"), 1)
-    for task in database[TASKS].find({"world_id": world_id, "generation": {"$exists": True}}, wanted, batch_size=1000):
-        one = found[task["type"]]
-        one.states[task["status"]] += 1
-        one.attempts += task.get("attempt_count") or 0
-        if task["status"] in (State.COMPLETED.value, State.FAILED.value) and "started_at" in task:
-            one.durations.append(round((task["updated_at"] - task["started_at"]).total_seconds() * 1000))
+    for task in tasks(database[TASKS].find({"world_id": world_id, "generation": {"$exists": True}}, wanted, batch_size=1000)):
+        one = found[task.type]
+        one.states[task.status.value] += 1
+        one.attempts += task.attempt_count
+        if task.over and task.started_at is not None:
+            one.durations.append(round((task.updated_at - task.started_at).total_seconds() * 1000))
     return [(task_type, found[task_type]) for task_type in TaskType if task_type in found]
 
 

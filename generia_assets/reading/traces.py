@@ -17,11 +17,14 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from generia_assets.content.documents import WORLD_KEY, character_index
 from generia_assets.content.shares import BATCH
-from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.collections import TASKS
 from generia_assets.durable.items import batch_key
 from generia_assets.durable.status import State
 from generia_assets.reading.names import Item, UnknownItemError, generations_of, item_named
-from generia_assets.reading.requests import Request, requests_of
+from generia_assets.reading.records import Request, TaskRecord
+from generia_assets.reading.records import tasks as task_records
+from generia_assets.reading.requests import requests_of
+from generia_assets.reading.worlds import world_status
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
 
@@ -56,7 +59,7 @@ class Step(BaseModel):
     status: State
     attempts: int
     error: str | None
-    listed_at: datetime
+    listed_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
     made: MongoDocument | None
@@ -104,7 +107,7 @@ def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
     Raises ``UnknownItemError`` for what is nothing in this world, or is not begun yet.
     """
     item = item_named(database, world_id, name)
-    status = database[STATUS].find_one({"_id": world_id}, {"name": 1, "parameters": 1})
+    status = world_status(database, world_id)
     if status is None:
         raise UnknownItemError(f"world {world_id}: nobody ordered it here")
     tasks = _newest(database, world_id, _chain(item))
@@ -116,8 +119,8 @@ def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
     person, brief = made.get(StepName.CHARACTER, {}), made.get(StepName.CONCEPT, {})
     return Trace(
         world_id=world_id,
-        world_name=str(status.get("name") or ""),
-        user_prompt=str(status.get("parameters", {}).get("user_prompt", "")),
+        world_name=status.name,
+        user_prompt=str(status.parameters.get("user_prompt", "")),
         key=item.key,
         kind="post" if item.is_post else "character" if item.character else "world",
         username=str(person.get("username") or brief.get("username") or ""),
@@ -158,51 +161,50 @@ def _chain(item: Item) -> dict[TaskType, list[str]]:
     return chain | {TaskType.GENERATE_POST: [item.key], TaskType.GENERATE_POST_IMAGE: [item.key]}
 
 
-def _newest(database: MongoDatabase, world_id: str, chain: Mapping[TaskType, list[str]]) -> list[MongoDocument]:
+def _newest(database: MongoDatabase, world_id: str, chain: Mapping[TaskType, list[str]]) -> list[TaskRecord]:
     """Of each link the newest completed task, or the newest one if none is completed; what is not listed yet is left out."""
     generations = generations_of(database, world_id)
     places = {generation: place for place, generation in enumerate(generations)}
 
-    def rank(task: MongoDocument) -> tuple[bool, int]:
-        return task["status"] != State.COMPLETED.value, places[task["generation"]]
+    def rank(task: TaskRecord) -> tuple[bool, int]:
+        return task.status is not State.COMPLETED, places[task.generation]
 
-    newest = []
+    newest: list[TaskRecord] = []
     for task_type, keys in chain.items():
         link = {"world_id": world_id, "generation": {"$in": generations}, "type": task_type.value, "key": {"$in": keys}}
-        if found := list(database[TASKS].find(link)):
+        if found := list(task_records(database[TASKS].find(link))):
             newest.append(min(found, key=rank))
     return newest
 
 
-def _steps(database: MongoDatabase, item: Item, tasks: list[MongoDocument]) -> tuple[Step, ...]:
+def _steps(database: MongoDatabase, item: Item, tasks: list[TaskRecord]) -> tuple[Step, ...]:
     own = _OF_POST if item.is_post else _OF_CHARACTER if item.character else tuple(TaskType)
     by_task: defaultdict[str, list[Request]] = defaultdict(list)
-    for request in requests_of(database, [task["_id"] for task in tasks]):
+    for request in requests_of(database, [task.id for task in tasks]):
         by_task[request.task_id].append(request)
     steps = []
     for task in tasks:
-        task_type, result = TaskType(task["type"]), task.get("result")
-        briefs = (result or {}).get("briefs")
+        task_type = TaskType(task.type)
+        briefs = (task.result or {}).get("briefs")
         wanted = item.key if task_type is TaskType.GENERATE_POST_BATCH else item.character
-        made = result if briefs is None else next((brief for brief in briefs if brief["key"] == wanted), None)
-        over = task["status"] in (State.COMPLETED.value, State.FAILED.value)
+        made = task.result if briefs is None else next((brief for brief in briefs if brief["key"] == wanted), None)
         steps.append(
             Step(
                 name=_NAMES[task_type],
-                task_id=task["_id"],
+                task_id=task.id,
                 task_type=task_type,
-                key=task["key"],
-                generation=task["generation"],
-                status=State(task["status"]),
-                attempts=task.get("attempt_count") or 0,
-                error=task.get("error"),
-                listed_at=task["created_at"],
-                started_at=task.get("started_at"),
-                ended_at=task["updated_at"] if over else None,
+                key=task.key,
+                generation=task.generation,
+                status=task.status,
+                attempts=task.attempt_count,
+                error=task.error,
+                listed_at=task.created_at,
+                started_at=task.started_at,
+                ended_at=task.updated_at if task.over else None,
                 made=made,
                 items=max(1, len(briefs or ())),
                 own=task_type in own,
-                requests=tuple(by_task[task["_id"]]),
+                requests=tuple(by_task[task.id]),
             )
         )
     return tuple(steps)

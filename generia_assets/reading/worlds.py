@@ -14,9 +14,10 @@ from pymongo import DESCENDING
 from generia_assets.content import languages
 from generia_assets.content.documents import WorldDescription, WorldImages
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.status import Parked, State, WorldStatus
+from generia_assets.durable.status import Parked, WorldStatus, status_of, statuses
 from generia_assets.reading.shelves import Shelves
 from resources.mongo import MongoDatabase
+from resources.stored import Unreadable
 
 WORLDS_PAGE = 24
 
@@ -55,51 +56,66 @@ class WorldView(BaseModel):
 
     @property
     def growing(self) -> bool:
-        """Whether there may be more to see by and by: neither finished nor stopped by a person."""
+        """Whether there may be more to see by and by: neither finished nor stopped by a person, nor history."""
         return not over(self.status)
 
 
 class WorldsPage(BaseModel):
-    """Some worlds, those that changed last first, and the moment to go on before (None: these are the last)."""
+    """Some worlds, those that changed last first, and the moment to go on before (None: these are the last).
+
+    ``unreadable``: records between them that cannot be read.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     worlds: tuple[WorldView, ...]
+    unreadable: tuple[Unreadable, ...]
     before: datetime | None
 
 
 def over(status: WorldStatus) -> bool:
-    """Whether there is nothing to wait for: finished, or stopped by a person. An outage ends by itself."""
-    return status.status in (State.COMPLETED, State.FAILED) or (
-        status.parked is not None and status.parked.kind == Parked.STOPPED.value
-    )
+    """Whether there is nothing to wait for: finished, stopped by a person, or history. An outage ends by itself."""
+    stopped = status.parked is not None and status.parked.kind == Parked.STOPPED.value
+    return status.done or stopped or status.history
 
 
 def world_status(database: MongoDatabase, world_id: str) -> WorldStatus | None:
-    """The world's status record, or None if nobody ordered such a world."""
+    """The world's status record, or None if nobody ordered such a world. Raises ``UnreadableRecordError``."""
     found = database[STATUS].find_one({"_id": world_id})
-    return None if found is None else WorldStatus.model_validate(found)
+    return None if found is None else status_of(found)
 
 
 def world(shelves: Shelves) -> WorldView | None:
-    """The world these shelves belong to, or None if nobody ordered it."""
+    """The world these shelves belong to, or None if nobody ordered it. Raises ``UnreadableRecordError``."""
     status = world_status(shelves.database, shelves.world_id)
-    return None if status is None else _view(shelves, status)
+    return None if status is None else view_of(shelves, status)
 
 
 def worlds_page(database: MongoDatabase, *, before: datetime | None = None, limit: int = WORLDS_PAGE) -> WorldsPage:
     """The worlds that changed last before this moment."""
-    wanted = {} if before is None else {"updated_at": {"$lt": before}}
-    records = database[STATUS].find(wanted).sort("updated_at", DESCENDING).limit(limit + 1)
-    found = [WorldStatus.model_validate(record) for record in records]
-    shown = found[:limit]
+    # Not $lt: a record without a date of change is older than all that have one.
+    wanted = {} if before is None else {"updated_at": {"$not": {"$gte": before}}}
+    records = list(database[STATUS].find(wanted).sort("updated_at", DESCENDING).limit(limit + 1))
+    unreadable: list[Unreadable] = []
+    shown = list(statuses(records[:limit], unreadable.append))
+    moments = [record["updated_at"] for record in records[:limit] if isinstance(record.get("updated_at"), datetime)]
     return WorldsPage(
-        worlds=tuple(_view(Shelves.of(database, status.world_id), status) for status in shown),
-        before=shown[-1].updated_at if len(found) > limit else None,
+        worlds=tuple(view_of(Shelves.of(database, status.world_id), status) for status in shown),
+        unreadable=tuple(unreadable),
+        before=moments[-1] if len(records) > limit and moments else None,
     )
 
 
-def _view(shelves: Shelves, status: WorldStatus) -> WorldView:
+def unreadable_worlds(database: MongoDatabase) -> list[Unreadable]:
+    """All status records that cannot be read, for whoever looks after them. Reads every record."""
+    unreadable: list[Unreadable] = []
+    for _ in statuses(database[STATUS].find({}, batch_size=1000), unreadable.append):
+        pass
+    return unreadable
+
+
+def view_of(shelves: Shelves, status: WorldStatus) -> WorldView:
+    """The world with this status record, whose documents are on these shelves."""
     return WorldView(
         status=status,
         description=next(iter(shelves["world_description"].find(WorldDescription, limit=1)), None),

@@ -15,7 +15,8 @@ from generia_assets.content.documents import (
     WorldDescription,
     WorldRequest,
 )
-from generia_assets.content.drafts import BIO_LIMIT, BothSidesDraft, CharacterAnewDraft, CharacterDraft, in_language
+from generia_assets.content.drafts import BothSidesDraft, CharacterAnewDraft, CharacterDraft, in_language
+from generia_assets.content.fields import BIO_LIMIT
 from generia_assets.content.pictures import UNSEEN_LOOK, UNSEEN_SCENE
 from generia_assets.content.rendering import complaint
 from generia_assets.content.text import cut
@@ -64,7 +65,7 @@ def character_of(
         interests=tuple(draft.interests),
         speaking_style=draft.speaking_style,
         common_topics=tuple(draft.common_topics),
-        avatar_description=draft.avatar_description,
+        avatar_description=draft.avatar_description or UNSEEN_SCENE,
         avatar_style=draft.avatar_style,
         relationships=tuple(
             Relationship(username=other.username, relationship_type=tie.relationship_type, description=tie.description)
@@ -72,7 +73,7 @@ def character_of(
         ),
         secret=draft.secret,
         daily_routine=draft.daily_routine,
-        look=draft.look,
+        look=draft.look or UNSEEN_LOOK,
         posts_count=brief.posts_count,
         character_id=character_id,
         selves=brief.selves,
@@ -154,6 +155,7 @@ async def generate_character(
     acquaintances: Sequence[Acquaintance],
     former: Character | None = None,
     told_by: Sequence[Character] = (),
+    character_id: str = "",
 ) -> Character:
     """Write the person and create them on the platform.
 
@@ -161,8 +163,9 @@ async def generate_character(
     refused or answered badly. Refused: asked more softly, then with nothing but the name and one line; when that is refused too,
     the person is what their concept says.
 
-    ``former``: who they were under the same name; the platform's character stays the same and is changed. ``told_by``: people who
-    stay as they are and tell of the former one; how they tell it now comes with the same answer (``seen_by``).
+    ``former``: who they were under the same name; the platform's character stays the same and is changed. So is ``character_id``,
+    the platform's character of somebody else whose place they take. ``told_by``: people who stay as they are and tell of the former
+    one; how they tell it now comes with the same answer (``seen_by``).
     """
     try:
         unknown = await _written(tools, request, world, brief, acquaintances, told_by)
@@ -172,15 +175,15 @@ async def generate_character(
     # Where the answer says nothing of it: the one line by which others tell who that is, which fits by its nature.
     seen_by = {other.username: unknown.seen_by.get(other.username, _line(brief, world)) for other in told_by}
     unknown = unknown.model_copy(update={"seen_by": seen_by})
-    if former is None:
+    if character_id := former.character_id if former is not None else character_id:
+        await tools.publisher.character_changed(character_id, as_published(unknown))
+    else:
         character_id = await tools.publisher.character(as_published(unknown))
-        return unknown.model_copy(update={"character_id": character_id})
-    await tools.publisher.character_changed(former.character_id, as_published(unknown))
     for other in told_by:
         mended = ties.retold(other, {unknown.username: unknown})
         if mended is not other:
             await tools.publisher.character_changed(other.character_id, as_published(mended))
-    return unknown.model_copy(update={"character_id": former.character_id})
+    return unknown.model_copy(update={"character_id": character_id})
 
 
 def as_published(character: Character) -> NewCharacter:

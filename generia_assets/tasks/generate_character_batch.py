@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from generia_assets.content import ask_people, banlist
+from generia_assets.content import ask_people, banlist, languages
 from generia_assets.content.axes import character_axes
 from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest, character_key
 from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, in_language
 from generia_assets.content.likeness import COPY, NEAR_DUPLICATE
-from generia_assets.content.names import Roster, username
+from generia_assets.content.names import Roster, mixes_alphabets, username
 from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH, shares
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 MOST_ANSWERS = 6
 """Answers asked for one batch before it has failed."""
 STRICT_ANSWERS = 3
-"""Answers in which a worn-out name, or a concept much like another, is sent back. After them only copies are: a dull person is
-better than no world."""
+"""Answers in which a worn-out name, one in another script than the world's, or a concept much like another is sent back. After them
+only copies and mixed alphabets are: a dull person is better than no world."""
 
 
 class CharacterBatchParameters(TaskParameters):
@@ -51,16 +51,25 @@ class CharacterBriefs(BaseModel):
     worn: tuple[str, ...] = ()
 
 
-def _objection(number: int, draft: ConceptDraft, taken: tuple[Roster, Roster], worn: list[str], likeness: float) -> str:
-    """Why this person cannot be taken as they are, or ''. ``likeness``: from which on a concept tells somebody who exists again."""
-    handle = username(draft.username)
+def _objection(
+    number: int, draft: ConceptDraft, taken: tuple[Roster, Roster], world: WorldDescription, wished: str, *, strict: bool
+) -> str:
+    """Why this person cannot be taken as they are, or ''. ``wished``: the user's sentence, whose words are never worn out."""
+    handle, language = username(draft.username), world.user_preferences.language
     if not handle:
         return complaint("nameless", number=number, name=draft.username)
+    if mixed := next(filter(mixes_alphabets, (draft.display_name, handle)), ""):
+        return complaint("mixed", number=number, name=mixed)
+    script = languages.checked_script(language)
+    if strict and script and not languages.is_native(draft.display_name, script):
+        return complaint("script", number=number, name=draft.display_name, language=language)
     if any(roster.has(handle, draft.display_name) for roster in taken):
         return complaint("taken", number=number, name=f"{draft.display_name} (@{handle})")
+    likeness = NEAR_DUPLICATE if strict else COPY
     if told := next(filter(None, (roster.told_by(draft.concept, likeness) for roster in taken)), ""):
         return complaint("same_person", number=number, name=told)
-    if worn:
+    names = f"{draft.display_name} {draft.username.replace('_', ' ')}"
+    if strict and (worn := banlist.name_trips(names, language, wished=wished)):
         return complaint("worn", number=number, name=draft.display_name, found=worn)
     return ""
 
@@ -125,11 +134,8 @@ async def generate_character_batch(
         complaints = []
         settled = settle(draft.people, missing)
         for number, person in settled.items():
-            names = f"{person.display_name} {person.username.replace('_', ' ')}"
-            worn = banlist.name_trips(names, language, wished=request.user_prompt) if answer < STRICT_ANSWERS else []
-            likeness = NEAR_DUPLICATE if answer < STRICT_ANSWERS else COPY
-            objection = _objection(number, person, (roster, made_names), worn, likeness)
-            if objection:
+            taken, strict = (roster, made_names), answer < STRICT_ANSWERS
+            if objection := _objection(number, person, taken, world, request.user_prompt, strict=strict):
                 complaints.append(objection)
                 continue
             index = parameters.first + number - 1

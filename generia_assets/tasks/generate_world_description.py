@@ -38,6 +38,7 @@ PLATFORM_FIELDS = frozenset(
     }
 )
 """The fields of a world that the platform's pages know (contracts.md); the others are for later requests to the model."""
+NO_RULES = "by no rule that anybody here could name"
 MOST_DOUBTS = 2
 """Times a world in another script than its sentence's is asked about. One that the user asked for is answered the same again."""
 
@@ -79,7 +80,7 @@ def world_of(draft: WorldDraft, request: WorldRequest) -> WorldDescription:
             language=draft.languages_spoken,
             custom_details=tuple(draft.custom_details),
         ),
-        naming=NamingCustoms(rules=draft.naming_rules, examples=tuple(draft.naming_examples)),
+        naming=NamingCustoms(rules=draft.naming_rules or NO_RULES, examples=tuple(draft.naming_examples)),
         calendar=tuple(WorldEvent.model_validate(event.model_dump()) for event in draft.calendar),
     )
 

@@ -8,20 +8,12 @@ from pydantic import Field
 
 from generia_assets.content import draw, languages
 from generia_assets.content.documents import WORLD_KEY, Quality, WorldRequest
-from generia_assets.content.text import clean
-from generia_assets.tasks.kinds import Level, TaskParameters, UnfitTaskError, durable_task
+from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
 from generia_assets.tasks.tools import Tools
-
-PROMPT_LIMIT = 4_000
-"""Characters of a user's sentence: several pages; more is a pasted document, which nobody meant as a world."""
-
-
-class WorldRequestError(UnfitTaskError):
-    """The order cannot become a world. The message says what the user can change."""
 
 
 class InitWorldParameters(TaskParameters):
-    """The order as it came."""
+    """The order as it was checked when it was recorded (durable/orders.py)."""
 
     key: str = WORLD_KEY
     world_id: str
@@ -36,23 +28,10 @@ class InitWorldParameters(TaskParameters):
 
 @durable_task(Level.WORLD)
 async def init_world_creation(parameters: InitWorldParameters, tools: Tools) -> WorldRequest:
-    """Check the order and draw the world's seed from its id.
-
-    Raises WorldRequestError for an empty, wordless or overlong prompt, for fewer than one user and for fewer than no posts.
-    """
-    prompt = clean(parameters.user_prompt)
-    if not any(character.isalpha() for character in prompt):
-        raise WorldRequestError("The prompt has no words. Describe the world in a sentence or two.")
-    if len(prompt) > PROMPT_LIMIT:
-        raise WorldRequestError(f"The prompt has {len(prompt)} characters; shorten it to {PROMPT_LIMIT}.")
-    if parameters.users_count < 1:
-        raise WorldRequestError(f"users_count is {parameters.users_count}; a world needs at least 1 user.")
-    if parameters.posts_count < 0:
-        raise WorldRequestError(f"posts_count is {parameters.posts_count}; it must be 0 or more.")
-    if parameters.max_cost_usd is not None and not parameters.max_cost_usd > 0:
-        raise WorldRequestError(f"max_cost_usd is {parameters.max_cost_usd}; it must be above 0, or left out for no cap.")
+    """Draw the world's seed from its id."""
+    del tools  # nothing outside is asked
     return WorldRequest(
-        user_prompt=prompt,
+        user_prompt=parameters.user_prompt,
         users_count=parameters.users_count,
         posts_count=parameters.posts_count,
         quality=parameters.quality,

@@ -16,7 +16,7 @@ from generia_assets.content.documents import Media
 from generia_assets.content.drafts import PicturePromptDraft
 from generia_assets.content.prompt import Prompt
 from generia_assets.tasks.tools import Painter, Picture, Writer
-from resources.outcomes import InvalidAnswerError, RefusedError
+from resources.outcomes import RefusedError, RequestFailedError
 
 log = logging.getLogger(__name__)
 
@@ -47,13 +47,13 @@ async def write_down_the_ladder(writer: Writer, draft: type[DraftT], rungs: Sequ
 
 
 async def bettered(writer: Writer, prompt: Prompt, draft: type[DraftT], so_far: DraftT) -> tuple[DraftT, str]:
-    """The answer to asking again for a better draft, and ''; the draft so far when that is refused (with the reason) or unusable.
+    """The answer to asking once for a better draft, and ''; when that fails the draft so far, with moderation's reason if any.
 
-    What was let through and is valid is never given up for a wish: it lacks something, and nothing else is wrong about it.
+    What was let through and is valid is never given up for an improvement, nor is more than one answer spent on it.
     """
     try:
-        return await writer.write(prompt, draft), ""
-    except (RefusedError, InvalidAnswerError) as error:
+        return await writer.write(prompt, draft, once=True), ""
+    except RequestFailedError as error:
         log.warning("%s stays as it is; asking for a better one brought nothing: %s", prompt.request_type, error)
         return so_far, error.reason if isinstance(error, RefusedError) else ""
 
@@ -80,9 +80,6 @@ async def paint_down_the_ladder(
 
 
 async def refined_scene(writer: Writer, prompt: Prompt, scene: str) -> str:
-    """A better picture prompt for this scene (quality ``high``); the scene as it was when moderation refuses to better it."""
-    try:
-        return (await writer.write(prompt, PicturePromptDraft)).image_prompt
-    except RefusedError as refusal:
-        log.warning("%s was refused (%s); painting the first draft", prompt.request_type, refusal.reason)
-        return scene
+    """A better picture prompt for this scene (quality ``high``); the scene as it was when asking for it brings none."""
+    better, _ = await bettered(writer, prompt, PicturePromptDraft, PicturePromptDraft.model_construct(image_prompt=scene))
+    return better.image_prompt

@@ -44,11 +44,12 @@ class Picture(BaseModel):
 class Writer(Protocol):
     """The language model."""
 
-    async def write(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
-        """Ask once for a draft and return it, valid against its class.
+    async def write(self, prompt: Prompt, draft: type[DraftT], *, once: bool = False) -> DraftT:
+        """Ask for a draft and return it, valid against its class.
 
-        Damaged answers (cut, not JSON, against the schema) are asked again inside, with the error, a bounded number of times.
-        Raises ``resources.outcomes.RefusedError`` when moderation refuses, ``InvalidAnswerError`` when asking again did not help.
+        Damaged answers (cut, not JSON, against the schema) are asked again inside, with the error, a bounded number of times; with
+        ``once`` never. Raises ``resources.outcomes.RefusedError`` when moderation refuses, ``InvalidAnswerError`` when asking again
+        did not help, another ``RequestFailedError`` for what is wrong about this one request.
         """
         ...
 

@@ -25,12 +25,16 @@ SIGNS = Vocabulary(
 )
 
 MIDDLE: Point = (0.5, 0.43)
+"""Of the frame and its sign, as their shapes are given."""
+ZOOM, FOCUS = 1.12, (0.5, -0.153)
+"""They bring ``MIDDLE`` into the picture's middle."""
 
 
 def paint_emblem(size: tuple[int, int], palette: Palette, prompt: str, rng: random.Random) -> Sketch:
     """Paint an emblem; the prompt's words may choose its sign."""
     deep = mix(palette.sky_top, palette.near, 0.45)
-    sketch = Sketch.aura(size, rng, MIDDLE, 0.78, ramp(mix(deep, (0, 0, 0), 0.3), deep, mix(deep, palette.sky_foot, 0.5)))
+    sketch = Sketch.aura(size, rng, (0.5, 0.5), 0.78, ramp(mix(deep, (0, 0, 0), 0.3), deep, mix(deep, palette.sky_foot, 0.5)))
+    sketch.zoom, sketch.focus = ZOOM, FOCUS
     frame = rng.choice((_round, _shield, _hexagon, _diamond))
     gold = mix(palette.light, palette.accent, 0.3)
     sketch.fill([rosette(MIDDLE, 0.36, 0.46, 24, 1)], gold, opacity=0.16)
@@ -38,7 +42,7 @@ def paint_emblem(size: tuple[int, int], palette: Palette, prompt: str, rng: rand
     sketch.fill([frame(0.35)], mix(palette.near, palette.sky_top, 0.3))
     field = frame(0.335)
     sketch.fill([field], mix(palette.sky_top, palette.sky_foot, 0.35))
-    sketch.glow(MIDDLE, 0.3, mix((0, 0, 0), palette.sky_foot, 0.6))
+    sketch.glow((0.5, 0.5), 0.3, mix((0, 0, 0), palette.sky_foot, 0.6))
     _SIGNS[SIGNS.choose(prompt, rng)](sketch, palette, field, gold)
     return sketch
 
@@ -114,7 +118,7 @@ def _gem(sketch: Sketch, palette: Palette, field: Outline, gold: Color) -> None:
     )
     for facet, light in facets:
         sketch.fill([facet], mix(palette.accent, palette.light, light))
-    sketch.glow((0.5, 0.4), 0.22, mix((0, 0, 0), palette.light, 0.5))
+    sketch.glow((0.5, 0.47), 0.22, mix((0, 0, 0), palette.light, 0.5))
 
 
 def _moon(sketch: Sketch, palette: Palette, field: Outline, gold: Color) -> None:

@@ -35,7 +35,7 @@ def spelled(prompt: str) -> list[str]:
     return [word for word in words if word]
 
 
-def letter(image: Image.Image, prompt: str, *, centered: bool) -> None:
+def letter(image: Image.Image, prompt: str) -> None:
     """Set the prompt's first words at the picture's foot, light on a darkened panel; at most two lines."""
     width, height = image.size
     if min(width, height) < 48:
@@ -48,14 +48,13 @@ def letter(image: Image.Image, prompt: str, *, centered: bool) -> None:
         return
     spacing = round(size * 1.28)
     wide = max(round(font.getlength(line)) for line in lines)
-    left = (width - wide) // 2 if centered else 2 * margin
+    left = 2 * margin
     top = height - margin - spacing * len(lines) - size // 3
     panel = (left - margin, top - size // 2, min(width, left + wide + margin), height - margin + size // 4)
     _darken(image, panel, round(size * 0.45))
     draw = ImageDraw.Draw(image)
     for index, line in enumerate(lines):
-        x = left + (wide - round(font.getlength(line))) // 2 if centered else left
-        draw.text((x, top + index * spacing), line, font=font, fill=_INK)
+        draw.text((left, top + index * spacing), line, font=font, fill=_INK)
 
 
 def _wrapped(words: list[str], font: Font, width: int) -> list[str]:

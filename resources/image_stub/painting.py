@@ -35,6 +35,7 @@ def paint(prompt: str, width: int, height: int, seed: int) -> bytes:
     """A picture of ``width`` x ``height`` pixels as a JPEG file; the same arguments always give the same bytes.
 
     A prompt of several lines begins with the style that many pictures share: what is drawn and lettered comes from the rest.
+    Words are set on landscapes alone: squares are avatars and icons, shown so small that nobody could read them.
     """
     subject = prompt.partition("\n")[2].strip() or prompt
     digest = hashlib.sha256(f"{seed}|{width}x{height}|{prompt}".encode()).digest()
@@ -49,7 +50,7 @@ def paint(prompt: str, width: int, height: int, seed: int) -> bytes:
             image = image.resize((width, height), Image.Resampling.BICUBIC)
     else:
         image = paint_scene((width, height), palette, subject, rng).image
-    letter(image, subject, centered=square)
+        letter(image, subject)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()

@@ -7,9 +7,11 @@ import json
 import pytest
 
 from resources.gemini_answers import LONGEST_TOKEN
+from resources.models import now
 from resources.outside import Answer
 from tests.gemini_server import FLASH, GOOD, Village, meaning, question, said
 
+PRICE = FLASH.price(now())
 ROOM = question().max_output_tokens
 PROMPT_BYTES = question().prompt_bytes
 LONG = "The stairway knows who owes whom. " * 600
@@ -51,7 +53,7 @@ def test_the_dearest_reading_that_the_figures_allow(usage: object, text: str, to
         assert found.cost_usd is None
     else:
         assert (found.tokens.prompt, found.tokens.output) == tokens
-        assert found.cost_usd == pytest.approx((tokens[0] * FLASH.price.input + tokens[1] * FLASH.price.output) / 1e6)
+        assert found.cost_usd == pytest.approx((tokens[0] * PRICE.input + tokens[1] * PRICE.output) / 1e6)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_the_price_has_bounds() -> None:
     assert found.tokens.output == least["candidatesTokenCount"]
     most = meaning(200, said(usage={"promptTokenCount": 1_048_576, "candidatesTokenCount": 65_536}))
     assert isinstance(most, Answer)
-    assert most.cost_usd == pytest.approx(1.048576 * FLASH.price.input + 0.065536 * FLASH.price.output)
+    assert most.cost_usd == pytest.approx(1.048576 * PRICE.input + 0.065536 * PRICE.output)
 
 
 @pytest.mark.parametrize(

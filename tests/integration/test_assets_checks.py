@@ -204,6 +204,7 @@ FAULTS: list[tuple[str, str, str, Callable[[Worlds], str], str]] = [
     ("post_images", "every_post_published", "ERROR", unpublished, "materialize post_images with keys: [c00"),
     ("post_images", "every_post_published", "ERROR", lambda w: f"{drop(w, 'post_images')} has no picture", "post_images"),
     ("post_images", "post_pictures", "ERROR", no_file("post_images", "image"), "materialize post_images with keys: [c00"),
+    ("post_images", "world_is_whole", "ERROR", lambda w: drop(w, "posts") and f"{POSTS - 1} of {POSTS} posts", "--part posts"),
     ("post_images", "budget_kept", "ERROR", overspent, "generia history checked"),
 ]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from generia_assets.durable.collections import STATUS
+from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.status import Stage, State
 from tests.worlds_in_process import POSTS, USERS, Made, Worlds, worlds_in_process
 
@@ -112,7 +112,7 @@ def test_a_description_that_fails_for_good_fails_world_and_run_with_its_reason(w
 
 def test_a_refused_sentence_fails_the_smallest_world_with_words_for_its_user(worlds: Worlds) -> None:
     """Both rungs of the ladder and no more, within the few calls of one person without posts; the limit of calls is never met."""
-    faults(worlds, prompt_blocked=1.0)
+    faults(worlds, prompt_blocked=1.0, block_reasons=["SAFETY"])
     world_id, made = worlds.make("refused", users=1, posts=0)
     assert not made.success
     status = worlds.status(world_id)
@@ -126,7 +126,7 @@ def test_a_refused_sentence_fails_the_smallest_world_with_words_for_its_user(wor
 
 def test_people_whose_concepts_are_all_refused_are_drawn_and_the_world_is_exact(worlds: Worlds) -> None:
     """Three calls and no failed task; everybody has a name and is written, and the check names them as what they are."""
-    faults(worlds, prompt_blocked=1.0, only_matching=f"Invent {USERS} people of this world")
+    faults(worlds, prompt_blocked=1.0, block_reasons=["SAFETY"], only_matching=f"Invent {USERS} people of this world")
     world_id, made = worlds.make("drawn")
     assert made.success, made.failure
     status = worlds.status(world_id)
@@ -180,20 +180,21 @@ def test_without_mongodb_the_run_names_the_address_and_how_to_start_one(worlds: 
     assert worlds.database[STATUS].find_one({"_id": "no-mongodb"}) is None
 
 
-def test_an_exhausted_limit_of_calls_cancels_the_world_and_keeps_what_exists(worlds: Worlds) -> None:
-    """Too many answers had to be asked again: the world is failed and parked with the limit's name, and no call goes beyond it."""
+def test_an_exhausted_limit_of_calls_cancels_a_rerun_and_keeps_what_exists(worlds: Worlds) -> None:
+    """Too many answers had to be asked again: the world is completed as before and names the limit; no call goes beyond it."""
     world_id, made = worlds.make("dear")
     assert made.success, made.failure
     before = worlds.calls
-    faults(worlds, wrong_types=1.0)
+    faults(worlds, broken_json=1.0)
     made = worlds.run(world_id, select=["posts"])
     assert not made.success
     assert "api_calls_made_LLM has reached api_call_limits_LLM" in made.failure
     status = worlds.status(world_id)
-    assert status.status is State.FAILED
-    assert status.parked is not None
-    assert status.parked.kind == "budget"
+    assert (status.status, status.unfinished) == (State.COMPLETED, made.run_id)
+    assert "api_call_limits_LLM" in status.message
+    rerun = worlds.database[GENERATIONS].find_one({"_id": made.run_id}) or {}
+    left = rerun["left"]
     # Calls that were in the air when the limit was met were cut off: each is counted, and excused by one more.
-    assert status.api_calls_made_LLM == status.api_call_limits_LLM - status.calls_excused
-    assert worlds.calls - before <= status.api_calls_made_LLM
+    assert left["api_calls_made_LLM"] == left["api_call_limits_LLM"] - left["calls_excused"]
+    assert worlds.calls - before <= left["api_calls_made_LLM"]
     assert len(worlds.documents("posts", world_id)) == POSTS

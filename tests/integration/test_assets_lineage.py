@@ -82,6 +82,7 @@ def test_the_checks_the_jobs_and_the_two_sensors_are_there(defs: dg.Definitions)
         ("post_images", "every_post_published"),
         ("post_images", "post_pictures"),
         ("post_images", "budget_kept"),
+        ("post_images", "world_is_whole"),
     }
     for check in graph.asset_check_keys:
         assert len(graph.get_check_spec(check).description or "") > 20

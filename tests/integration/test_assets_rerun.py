@@ -11,7 +11,7 @@ from dagster._core.errors import DagsterInvalidConfigError
 
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.content.likeness import NEAR_DUPLICATE, likeness
-from generia_assets.durable.generations import TASK_TAG
+from generia_assets.durable.decisions import TASK_TAG
 from generia_assets.durable.orders import Order, record_order
 from generia_assets.durable.status import State
 from generia_assets.tasks.kinds import TaskType
@@ -318,8 +318,10 @@ def test_a_new_world_by_the_form_is_made_and_its_run_says_whose_it_is(worlds: Wo
     made = worlds.launch("new_world", "by-hand", prompt=PROMPT, users=1, posts=1, quality="high", max_cost_usd=1.0)
     assert made.success, made.failure
     tags = worlds.made(made.run_id).run.tags
-    assert (tags["generia/world"], tags["generia/origin"], tags["generia/ordered_by"]) == ("by-hand", "ui", "job new_world")
-    assert tags["generia/world_name"] == worlds.status("by-hand").name
+    told = {"world_name": worlds.status("by-hand").name, "origin": "ui", "ordered_by": "job new_world"}
+    assert {name: value for name, value in tags.items() if "generia" in name} == {
+        f"generia/{name}": one for name, one in told.items()
+    }
     assert worlds.status("by-hand").parameters["quality"] == "high"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from generia_assets.durable.collections import HISTORY, TASKS, WORLD_EVENTS
-from generia_assets.durable.generations import GENERATION_TAG
+from generia_assets.durable.decisions import GENERATION_TAG
 from generia_assets.durable.status import Stage, State
 from tests.worlds_in_process import CONTENT_ASSETS, POSTS, USERS, Worlds, wait_for, worlds_in_process
 
@@ -99,12 +99,12 @@ def test_a_run_that_failed_in_the_middle_is_re_executed_in_its_generation_and_as
     assert told(worlds, world_id) == {**TOLD_ONCE, "parked": 1, "going_on parked": 1}
 
 
-def test_a_re_execution_of_a_run_that_succeeded_is_a_new_generation_and_replaces_everything(worlds: Worlds) -> None:
-    """A completed generation is never continued: new calls, new content, the former documents gone, by parent or from scratch."""
+def test_a_run_that_is_launched_for_a_completed_world_is_a_new_generation_and_replaces_everything(worlds: Worlds) -> None:
+    """A completed generation is never continued by a run without a past: new calls, new content, the former documents gone."""
     world_id, first = worlds.make("made-anew")
     assert first.success, first.failure
     before, calls = worlds.snapshot(world_id), worlds.calls
-    second = worlds.run(world_id, parent=first)
+    second = worlds.run(world_id)
     assert second.success, second.failure
     after = worlds.snapshot(world_id)
     assert worlds.status(world_id).generation == second.run_id
@@ -113,8 +113,7 @@ def test_a_re_execution_of_a_run_that_succeeded_is_a_new_generation_and_replaces
         assert len(after[name]) == len(before[name])
         stored = worlds.database[name].count_documents({"world_id": world_id})
         assert stored == len(after[name])
-    for name in ("characters", "post_images"):
-        assert {item.character_id for item in before[name]}.isdisjoint({item.character_id for item in after[name]})
+    assert {post.post_id for post in before["post_images"]}.isdisjoint({post.post_id for post in after["post_images"]})
 
 
 def test_a_generation_that_is_completed_or_unknown_cannot_be_resumed(worlds: Worlds) -> None:

@@ -21,7 +21,9 @@ from tests.kafka_stand_in import kafka_resource, order
 
 
 @pytest.fixture
-def kafka(broker: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> KafkaResource:
+def kafka(
+    broker: str, mongodb_uri: str, mongo_database_name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> KafkaResource:
     """Topics of the test's own, which the command line is told of by its settings."""
     kafka = kafka_resource(broker, f"orders-{uuid.uuid4().hex[:8]}")
     for name, value in {
@@ -29,6 +31,8 @@ def kafka(broker: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kafka
         "KAFKA_API_VERSION": "2.3",
         "KAFKA_TASKS_TOPIC": kafka.tasks_topic,
         "KAFKA_DEAD_LETTERS_TOPIC": kafka.dead_letters_topic,
+        "MONGODB_URI": mongodb_uri,
+        "MONGODB_DATABASE": mongo_database_name,
         "GENERIA_DATA_DIR": str(tmp_path),
     }.items():
         monkeypatch.setenv(name, value)
@@ -162,8 +166,9 @@ def test_a_cut_letter_is_not_edited(kafka: KafkaResource):
     assert "only a part" in ended.output
 
 
-def test_a_broker_that_is_away_is_one_line(monkeypatch: pytest.MonkeyPatch):
+def test_a_broker_that_is_away_is_one_line(mongodb_uri: str, monkeypatch: pytest.MonkeyPatch):
     """No traceback: the address, and how to start a broker."""
+    monkeypatch.setenv("MONGODB_URI", mongodb_uri)
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
     settings.cache_clear()
     ended = generia()

@@ -7,9 +7,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from generia_assets.durable.collections import GENERATIONS
+from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.commits import Change
-from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION, Generation, RunIdentity, find_generation
+from generia_assets.durable.decisions import (
+    GENERATION_TAG,
+    PRESENT_GENERATION,
+    WHOLE_WORLD,
+    Choice,
+    Decision,
+    RefusedRunError,
+    RunIdentity,
+    Wanted,
+    choose,
+)
 from generia_assets.durable.progress import StageTracker
 from generia_assets.durable.status import Stage, State
 from generia_assets.tasks.kinds import TaskType
@@ -23,59 +33,58 @@ async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Dur
 
 
 def a_generation(world: DurableWorld, name: str, *runs: str, status: State = State.IN_PROGRESS, age: float = 0.0) -> None:
+    """A generation of the whole world, the present one from now on."""
     started = datetime.now(UTC) - timedelta(seconds=age)
     record = {"_id": name, "world_id": world.world_id, "runs": list(runs), "status": status.value, "started_at": started}
-    world.see[GENERATIONS].insert_one({**record, "tasks": {}, "keys": [], "adopted": {}})
+    tasks = {task_type.value: 1 for task_type in TaskType}
+    world.see[GENERATIONS].insert_one({**record, "tasks": tasks, "keys": [], "adopted": {}})
+    world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"generation": name, "status": status.value}})
 
 
-async def found(world: DurableWorld, run: RunIdentity) -> Generation | None:
-    return await find_generation(world.database, world.world_id, run)
+async def chosen(world: DurableWorld, run: RunIdentity) -> Choice:
+    return await choose(world.database, world.world_id, run, Wanted(WHOLE_WORLD))
+
+
+def going_on(choice: Choice) -> tuple[Decision, str | None]:
+    return choice.decision, choice.generation["_id"] if choice.generation else None
 
 
 async def test_a_run_goes_on_with_the_generation_of_the_run_it_re_executes(world: DurableWorld) -> None:
-    """What the parent did not finish is continued; a run without a past begins anew."""
+    """What the parent did not finish is continued, and by a run without a past that asks for the same; the first begins anew."""
+    assert going_on(await chosen(world, RunIdentity("first"))) == (Decision.START, None)
     a_generation(world, "first", "parent")
-    generation = await found(world, RunIdentity("child", ("parent",)))
-    assert generation is not None
-    assert (generation.id, generation.continued, generation.finished) == ("first", True, False)
-    assert await found(world, RunIdentity("somebody")) is None
+    assert going_on(await chosen(world, RunIdentity("child", ("parent",)))) == (Decision.CONTINUE, "first")
+    assert going_on(await chosen(world, RunIdentity("somebody"))) == (Decision.CONTINUE, "first")
 
 
 async def test_a_parent_that_died_before_it_began_does_not_hide_the_generation_behind_it(world: DurableWorld) -> None:
     """Of all ancestors the nearest that took part in a generation says which one it is, so that nothing is paid for twice."""
-    a_generation(world, "older", "great-grandparent")
+    a_generation(world, "older", "great-grandparent", status=State.COMPLETED)
     a_generation(world, "newer", "grandparent")
-    generation = await found(world, RunIdentity("child", ("parent", "grandparent", "great-grandparent")))
-    assert generation is not None
-    assert generation.id == "newer"
+    family = ("parent", "grandparent", "great-grandparent")
+    assert going_on(await chosen(world, RunIdentity("child", family))) == (Decision.CONTINUE, "newer")
 
 
-async def test_a_retry_after_the_last_word_makes_nothing_anew(world: DurableWorld) -> None:
-    """A run that died between the world's last word and Dagster's is retried inside its completed generation."""
+async def test_a_re_execution_makes_nothing_anew_of_a_completed_world(world: DurableWorld) -> None:
+    """What the parent's generation has is stored again; of one that another has followed nothing is."""
+    a_generation(world, "former", "old", status=State.COMPLETED)
     a_generation(world, "done", "parent", status=State.COMPLETED)
-    generation = await found(world, RunIdentity("retry", ("parent",), retries=True))
-    assert generation is not None
-    assert (generation.id, generation.finished) == ("done", True)
-
-
-async def test_a_re_execution_of_a_completed_world_is_a_new_generation(world: DurableWorld) -> None:
-    """A person who executes a successful run again wants new content."""
-    a_generation(world, "done", "parent", status=State.COMPLETED)
-    assert await found(world, RunIdentity("again", ("parent",))) is None
+    assert going_on(await chosen(world, RunIdentity("retry", ("parent",)))) == (Decision.STORE, "done")
+    with pytest.raises(RefusedRunError, match="the generation of the run that is re-executed is over"):
+        await chosen(world, RunIdentity("late", ("old",)))
+    assert going_on(await chosen(world, RunIdentity("launched"))) == (Decision.START, None)
 
 
 async def test_an_order_for_the_present_generation_never_begins_a_second_one(world: DurableWorld) -> None:
     """Whoever orders a world because nobody seemed to work on it continues what is there, or begins where nothing is."""
     present = RunIdentity("ordered", tags={GENERATION_TAG: PRESENT_GENERATION})
-    assert await found(world, present) is None
+    assert going_on(await chosen(world, present)) == (Decision.START, None)
     a_generation(world, "former", "run-0", status=State.COMPLETED, age=60)
     a_generation(world, "latest", "run-1")
-    generation = await found(world, present)
-    assert generation is not None
-    assert generation.id == "latest"
+    assert going_on(await chosen(world, present)) == (Decision.CONTINUE, "latest")
     world.see[GENERATIONS].update_one({"_id": "latest"}, {"$set": {"status": State.COMPLETED.value}})
-    with pytest.raises(LookupError, match="no unfinished generation"):
-        await found(world, present)
+    with pytest.raises(RefusedRunError, match="no unfinished generation"):
+        await chosen(world, present)
 
 
 async def test_a_stage_that_ends_and_all_stages_fit_into_one_transaction(world: DurableWorld) -> None:

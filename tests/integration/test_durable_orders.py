@@ -205,7 +205,7 @@ def test_a_task_id_means_one_world_and_one_type(database: Any) -> None:
         ({"posts_count": 1001}, "posts_count"),
         ({"quality": "supreme"}, "quality"),
         ({"max_cost_usd": 0.0}, "max_cost_usd"),
-        ({"colour": "red"}, "colour"),
+        ({"max_cost_us": 1.0}, "max_cost_us"),
     ],
 )
 def test_a_wrong_parameter_is_named_and_nothing_is_recorded(database: Any, changes: dict[str, object], field: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.generations import Generation, RunIdentity
+from generia_assets.durable.decisions import RunIdentity, Wanted
+from generia_assets.durable.generations import Generation
 from generia_assets.durable.ownership import WorldTakenError, keep_world, leave_world
 from generia_assets.durable.relay import Relay, Sender
 from generia_assets.durable.session import Assignment, WorldSession
@@ -121,7 +122,7 @@ async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld) 
     heart = asyncio.create_task(keep_world(world.database, run.fence, lease_seconds=0.3))
     relay = Relay(world.database, world.world_id, no_broker)
     generation = Generation("generation-1", world.world_id, False, {}, (), {})
-    assignment = Assignment(world.world_id, RunIdentity("former"), (), None, lambda parameters: pytest.fail("not asked"))
+    assignment = Assignment(world.world_id, RunIdentity("former"), Wanted(frozenset()), lambda parameters: pytest.fail("not asked"))
     journal = run.journal(Outside())
     session = WorldSession(world.database, assignment, generation, {}, run.commits, journal, run.stages, relay, heart)
     at_work, stopped = asyncio.Event(), asyncio.Event()

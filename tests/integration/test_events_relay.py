@@ -20,9 +20,9 @@ from generia_assets.durable.account import WorldAccount
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
 from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.events import Completed, Failed, StageStarted, WorldCreated
+from generia_assets.durable.fallback import could_not_begin
 from generia_assets.durable.relay import Relay, Sender, catch_up
 from generia_assets.durable.resuming import note_stop
-from generia_assets.durable.session import could_not_begin
 from generia_assets.durable.status import Stage
 from resources.kafka import KafkaResource
 from resources.outcomes import LostWorldError

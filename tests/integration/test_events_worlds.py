@@ -12,8 +12,8 @@ import pytest
 
 from generia_assets.assets.jobs import world_job
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
+from generia_assets.durable.decisions import GENERATION_TAG
 from generia_assets.durable.events import CharacterCreated, PostPublished
-from generia_assets.durable.generations import GENERATION_TAG
 from generia_assets.durable.status import Stage
 from resources.kafka import KafkaResource
 from resources.mongo_resource import MongoResource

@@ -9,7 +9,7 @@ import pytest
 
 from emulators.gemini.client import EmulatorControl
 from resources.gemini import GeminiClient
-from resources.models import model_profiles
+from resources.models import model_profiles, now
 from resources.outcomes import (
     FatalCallError,
     InvalidAnswerError,
@@ -43,8 +43,9 @@ async def test_every_profile_is_asked_as_its_model_wants_it(client, control, pro
     assert answer.data["model"] == profile.id
     assert answer.tokens.prompt > 0
     assert answer.tokens.output > answer.tokens.thinking >= 0
-    worst = profile.worst_case_usd(prompt_bytes=question().prompt_bytes, max_output_tokens=2048)
-    assert answer.cost_usd == pytest.approx(profile.cost_usd(answer.tokens))
+    price = profile.price(now())
+    worst = price.worst_case_usd(prompt_bytes=question().prompt_bytes, max_output_tokens=2048)
+    assert answer.cost_usd == pytest.approx(price.cost_usd(answer.tokens))
     assert 0 < answer.cost_usd <= worst
 
 
@@ -54,8 +55,9 @@ async def test_what_the_provider_had_cached_costs_less(client, control):
     first, second = await client.ask(long, FLASH), await client.ask(long, FLASH)
     assert first.tokens.cached == 0 < second.tokens.cached <= second.tokens.prompt == first.tokens.prompt
     assert control.stats().cached_tokens == second.tokens.cached
-    saved = second.tokens.cached * (FLASH.price.input - FLASH.price.cached) / 1e6
-    same_output = (first.tokens.output - second.tokens.output) * FLASH.price.output / 1e6
+    price = FLASH.price(now())
+    saved = second.tokens.cached * (price.input - price.cached) / 1e6
+    same_output = (first.tokens.output - second.tokens.output) * price.output / 1e6
     assert first.cost_usd - second.cost_usd == pytest.approx(saved + same_output)
 
 
@@ -146,7 +148,7 @@ async def test_a_blocked_prompt_is_refused_with_its_reason(client, control, reas
     answer = await client.ask(question(), FLASH)
     assert isinstance(answer.error, RefusedError)
     assert (answer.error.reason, answer.value) == (reason, None)
-    assert answer.cost_usd == pytest.approx(FLASH.cost_usd(answer.tokens))
+    assert answer.cost_usd == pytest.approx(FLASH.price(now()).cost_usd(answer.tokens))
 
 
 @pytest.mark.parametrize("reason", ["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII"])
@@ -201,7 +203,7 @@ async def test_credentials_that_ran_out_are_fatal(client, control):
 
 async def test_a_model_that_is_gone_is_told_apart(client, control):
     """404 is about the model, so that its successor can take over."""
-    control.set_faults(missing_models=[FLASH.id])
+    control.set_faults(retired={FLASH.id: {"shape": "not_found"}})
     with pytest.raises(ModelMissingError, match=FLASH.id):
         await client.ask(question(), FLASH)
 

@@ -14,6 +14,7 @@ from dagster._core.workspace.context import IWorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 
+from generia_assets.durable.decisions import TASK_TAG
 from tests.kafka_stand_in import kafka_resource, order, send
 
 QUEUED = {"run_coordinator": {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}}
@@ -66,7 +67,7 @@ def test_the_daemon_makes_one_run_of_one_partition(workspace: IWorkspaceProcessC
     (run,) = workspace.instance.get_runs()
     assert run.status == dg.DagsterRunStatus.QUEUED
     assert run.tags["dagster/partition"] == message["world_id"]
-    assert run.tags["generia/task_id"] == message["task_id"]
+    assert run.tags[TASK_TAG] == message["task_id"]
     assert workspace.instance.get_dynamic_partitions("worlds") == [message["world_id"]]
     (state,) = workspace.instance.all_instigator_state()
     statuses = [one.status.value for one in workspace.instance.get_ticks(state.instigator_origin_id, state.selector_id)]

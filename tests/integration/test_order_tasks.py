@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from generia_assets.durable.collections import TASKS
+from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.order_parameters import OrderError
 from generia_assets.durable.orders import Order, record_order
 from generia_assets.durable.resuming import Wishes, resume_world
 from generia_assets.durable.status import State
@@ -104,11 +105,13 @@ def test_an_order_that_failed_says_why_until_somebody_lets_it_go_on(worlds: Worl
     worlds.gemini.set_faults(broken_json=1.0)
     assert not carry_out(worlds, task_id).success
     worlds.gemini.reset()
-    task = the_task(worlds, task_id)
-    assert (task["status"], task["error"]) == ("failed", worlds.status(world_id).message)
+    task, status = the_task(worlds, task_id), worlds.status(world_id)
+    assert task["status"] == "failed"
+    assert task["error"].rstrip(".") in status.message
     assert "generia resume" in task["error"]
+    assert (status.status, status.unfinished is None) == (State.COMPLETED, False)
     assert counters_agree(worlds, world_id)
-    resume_world(worlds.database, world_id, Wishes(more_calls=5))
+    resume_world(worlds.database, world_id, Wishes(more_calls=20, retry_failed=True))
     again = taken_up(worlds, world_id)
     assert again.success, again.failure
     assert (told(worlds, task_id), the_task(worlds, task_id)["error"]) == (("completed", again.run_id), None)
@@ -128,20 +131,20 @@ def test_an_order_of_what_is_not_there_is_failed_and_its_world_left_as_it_is(wor
     assert (after.status, after.generation, after.tasks_failed) == (State.COMPLETED, before.generation, 0)
 
 
-def test_an_order_that_another_one_overtook_is_failed(worlds: Worlds, world_id: str) -> None:
-    """A generation that is not the world's present one is continued by nobody, and its order says so."""
+def test_an_order_never_overtakes_another_that_is_unfinished(worlds: Worlds, world_id: str) -> None:
+    """It waits while that goes on by itself, and is failed with the choice when that waits for a person."""
     assert worlds.gemini is not None
-    overtaken = ordered(worlds, world_id, TaskType.GENERATE_POST)
+    first = ordered(worlds, world_id, TaskType.GENERATE_POST)
     worlds.gemini.set_faults(requests_per_day=1)
-    assert not carry_out(worlds, overtaken).success
+    assert not carry_out(worlds, first).success
     worlds.gemini.reset()
-    assert told(worlds, overtaken)[0] == "in_progress"
     other = ordered(worlds, world_id, TaskType.GENERATE_WORLD_IMAGE)
-    made = carry_out(worlds, other)
-    assert made.success, made.failure
-    assert told(worlds, other) == ("completed", made.run_id)
-    assert told(worlds, overtaken)[0] == "failed"
-    assert "send it again" in the_task(worlds, overtaken)["error"]
+    assert f"generia watch {world_id}" in carry_out(worlds, other).failure
+    assert (told(worlds, first)[0], told(worlds, other)[0]) == ("in_progress", "pending")
+    worlds.database[STATUS].update_one({"_id": world_id}, {"$set": {"parked.kind": "stopped"}})
+    assert f"generia resume {world_id}" in carry_out(worlds, other).failure
+    assert (told(worlds, first)[0], told(worlds, other)[0]) == ("in_progress", "failed")
+    assert f"generia stop {world_id} --give-up" in the_task(worlds, other)["error"]
 
 
 def test_an_order_whose_run_has_no_gemini_is_failed(worlds: Worlds, world_id: str) -> None:
@@ -156,19 +159,10 @@ def test_an_order_whose_run_has_no_gemini_is_failed(worlds: Worlds, world_id: st
     assert worlds.status(world_id).status is State.COMPLETED
 
 
-def test_an_order_that_can_never_be_a_world_is_a_failed_task_after_one_attempt(worlds: Worlds) -> None:
-    """The world's first task says what is wrong with the order, is counted and named, and is not tried again for nothing."""
-    world_id = str(uuid.uuid4())
-    order = Order(
-        str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, world_id, {"user_prompt": "!?", "users_count": 1, "posts_count": 1}
-    )
-    record_order(worlds.database, order, max_users=100, max_posts=100)
-    made = carry_out(worlds, order.task_id)
-    assert "The prompt has no words." in made.failure
-    task, status = the_task(worlds, order.task_id), worlds.status(world_id)
-    assert (task["status"], task["attempt_count"]) == ("failed", 1)
-    assert "no words" in task["error"]
-    assert (status.status, status.tasks_failed, status.tasks_total) == (State.FAILED, 1, 1)
-    assert "no words" in status.message
-    assert [failure.task_id for failure in status.failures] == [order.task_id]
-    assert counters_agree(worlds, world_id)
+def test_an_order_that_can_never_be_a_world_is_not_recorded(worlds: Worlds) -> None:
+    """Whoever records it is told what is wrong with it, and no run is started to fail."""
+    parameters = {"user_prompt": "!?", "users_count": 1, "posts_count": 1}
+    order = Order(str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, str(uuid.uuid4()), parameters)
+    with pytest.raises(OrderError, match="has no words"):
+        record_order(worlds.database, order, max_users=100, max_posts=100)
+    assert worlds.database[TASKS].find_one({"_id": order.task_id}) is None

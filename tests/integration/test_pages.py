@@ -87,7 +87,7 @@ def test_files_come_from_their_folder_alone(site: str, media: Path, path: str) -
     if not link.is_symlink():
         link.symlink_to(media.parent / "secret.png")
     with socket.create_connection(("127.0.0.1", int(site.rpartition(":")[2])), timeout=10) as raw:  # as it stands, not tidied up
-        raw.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        raw.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: raw.recv(65_536), b""))
     assert answer.startswith(b"HTTP/1.1 404")
     assert b"secret" not in answer
@@ -184,7 +184,7 @@ def test_language_and_direction_are_the_worlds(
     world = MadeUp(database, media, users=2, posts=2, language=language, word=word).make()
     html = get(f"{site}/worlds/{world.world_id}").text
     assert f"<html {expected}" in html
-    assert ('dir="auto" lang="fr"' in html) is (language == "French")
+    assert ('dir="ltr" lang="fr"' in html) is (language == "French")
 
 
 class Links(HTMLParser):

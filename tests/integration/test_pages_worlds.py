@@ -10,6 +10,7 @@ from html import escape
 import pytest
 import requests
 
+from resources.models import asked_at, now
 from tests.pages_site import serving
 from tests.pages_world import SCRIPT
 from tests.worlds_in_process import Worlds, worlds_in_process
@@ -41,7 +42,7 @@ def test_a_posts_page_tells_where_it_came_from(worlds: Worlds, world: str, site:
     """The order, the idea, the exact prompts and answers, model, tokens and price; the user's script in them is text."""
     brief, post = worlds.documents("post_briefs", world)[0], worlds.documents("posts", world)[0]
     html = requests.get(f"{site}/{world}/posts/{post.key}", timeout=10).text
-    for said in (SCRIPT, brief.idea, post.content.split("\n")[0], worlds.settings.gemini_model):
+    for said in (SCRIPT, brief.idea, post.content.split("\n")[0], asked_at(worlds.settings.gemini_model, now()).id):
         assert str(escape(said)).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in html
     for step in (
         "The order",

@@ -6,14 +6,15 @@ import time
 import pytest
 
 from resources.mongo import connect_async
-from resources.slots import SUCCESSES_PER_INCREASE, Slots
+from resources.slot_shares import SUCCESSES_PER_INCREASE
+from resources.slots import Slots
 from tests.slots_tools import Gauge, backlog, until
 
 
 @pytest.fixture
 async def slots(mongodb_uri, mongo_database_name):
     async with connect_async(mongodb_uri) as client:
-        made = Slots(client[mongo_database_name].fleet, "llm", limit=16, lease_seconds=30)
+        made = Slots(client[mongo_database_name].fleet, "llm", limit=16, lease_seconds=30, rise_seconds=600)
         yield made
         await made.aclose()
 

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from resources.mongo import connect_async
-from resources.slots import SUCCESSES_PER_INCREASE, Slots
+from resources.slot_shares import SUCCESSES_PER_INCREASE
+from resources.slots import Slots
 from tests.slots_tools import Gauge, backlog, until
 
 
@@ -21,7 +22,7 @@ async def make(fleet):
     made = []
 
     def one(holder, *, limit=16):
-        made.append(Slots(fleet, "llm", limit=limit, lease_seconds=30, holder=holder))
+        made.append(Slots(fleet, "llm", limit=limit, lease_seconds=30, holder=holder, rise_seconds=600))
         return made[-1]
 
     yield one

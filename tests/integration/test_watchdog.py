@@ -13,7 +13,7 @@ import pytest
 
 from generia_assets.assets.jobs import world_job
 from generia_assets.durable.collections import STATUS, TASKS, ensure_indexes
-from generia_assets.durable.generations import GENERATION_TAG, PRESENT_GENERATION, TASK_TAG
+from generia_assets.durable.decisions import GENERATION_TAG, PRESENT_GENERATION, TASK_TAG
 from generia_assets.durable.orders import Order, record_order
 from generia_assets.durable.resuming import Wishes, resume_world
 from generia_assets.durable.status import new_status

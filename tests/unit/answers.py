@@ -30,7 +30,7 @@ def people_answer(numbers: Iterable[int], *, name: str = "Chock", russian: bool 
             {
                 "number": number,
                 "considered": _WEIGHED,
-                "display_name": f"{name} {number} Lane",
+                "display_name": f"Мел {number} Тупик" if russian else f"{name} {number} Lane",
                 "username": f"{name}_{number}",
                 "concept": _CONCEPTS[number - 1][russian],
                 "one_line": _CONCEPTS[number - 1][russian],

@@ -29,7 +29,7 @@ class FakeWriter:
     answers: Sequence[Answer]
     prompts: list[Prompt] = field(default_factory=list)
 
-    async def write(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
+    async def write(self, prompt: Prompt, draft: type[DraftT], *, once: bool = False) -> DraftT:
         self.prompts.append(prompt)
         answer = self.answers[len(self.prompts) - 1]
         if isinstance(answer, Exception):

@@ -117,7 +117,13 @@ def test_texts_are_cleaned_and_a_long_bio_is_cut():
 
 @pytest.mark.parametrize(
     "broken",
-    [{"story": ["one"]}, {"story": [f"{n}" for n in range(11)]}, {"secret": "x" * 5000}, {"look": "  \x00 "}, {"interests": []}],
+    [
+        {"story": ["one"]},
+        {"story": [f"{n}" for n in range(11)]},
+        {"secret": "x" * 5000},
+        {"personality": "  \x00 "},
+        {"interests": []},
+    ],
 )
 def test_what_no_schema_checks_is_checked(broken):
     """Wrong numbers of paragraphs, endless and empty texts are refused."""

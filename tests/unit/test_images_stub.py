@@ -108,7 +108,7 @@ def test_words_are_spelled_with_letters_that_the_font_has(prompt, words):
 def test_first_words_stand_out_at_the_foot(width, height):
     """On any ground the words are near white on a dark panel in the lower third, and nothing is set above it."""
     ground = Image.new("RGB", (width, height), (250, 250, 250))
-    letter(ground, "The last train home and then some more words that do not all fit", centered=False)
+    letter(ground, "The last train home and then some more words that do not all fit")
     foot = ground.crop((0, height * 2 // 3, width, height)).convert("L")
     shares = foot.histogram()
     panel, text = sum(shares[60:140]), sum(shares[225:246])

@@ -1,6 +1,7 @@
 """Model profiles: successors that exist, and prices whose worst case is one."""
 
 import random
+from datetime import UTC, datetime
 
 import pytest
 
@@ -23,18 +24,18 @@ def test_every_line_of_successors_ends(profile):
 @PROFILES
 def test_no_call_costs_more_than_its_worst_case(profile):
     """For any size of prompt, any part of it cached and any length of answer within its limit."""
-    dice = random.Random(profile.id)
+    dice, price = random.Random(profile.id), profile.price(datetime(2026, 12, 31, 23, tzinfo=UTC))
     for _ in range(500):
         size, room = dice.randint(0, 200_000), dice.randint(1, 65_536)
         prompt = dice.randint(0, size)
         tokens = Tokens(prompt=prompt, cached=dice.randint(0, prompt), output=dice.randint(0, room))
-        worst = profile.worst_case_usd(prompt_bytes=size, max_output_tokens=room)
-        assert 0 <= profile.cost_usd(tokens) <= worst + 1e-12
+        worst = price.worst_case_usd(prompt_bytes=size, max_output_tokens=room)
+        assert 0 <= price.cost_usd(tokens) <= worst + 1e-12
 
 
 def test_a_call_costs_what_the_price_list_says():
     """A million tokens of each kind with gemini-2.5-flash cost $0.30, $0.03 and $2.50; output includes thinking."""
-    flash = model_profiles()["gemini-2.5-flash"]
+    flash = model_profiles()["gemini-2.5-flash"].price(datetime(2026, 11, 28, tzinfo=UTC))
     million = 1_000_000
     assert flash.cost_usd(Tokens(prompt=million)) == pytest.approx(0.30)
     assert flash.cost_usd(Tokens(prompt=million, cached=million)) == pytest.approx(0.03)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable
 
 import dagster as dg
 import pytest
 from pymongo.errors import AutoReconnect
 
+from generia_assets.durable.decisions import TASK_TAG
 from generia_assets.durable.orders import Order, OrderError, PartParameters, RecordedOrder
+from generia_assets.durable.refusals import Refused
 from generia_assets.tasks.kinds import TaskType
 from resources.kafka import Message
 from sensors.dead_letters import CUT_AT_BYTES, LONGEST_REASON, Broken, dead_letter, shortened_dead_letter
 from sensors.kafka import handle
-from sensors.requests import KEYS_TAG, PART_ASSETS, run_request, run_requests
+from sensors.requests import PART_ASSETS, run_request, run_requests
 
 
 def order_message(offset: int) -> Message:
@@ -25,8 +26,21 @@ def order_message(offset: int) -> Message:
     return Message("orders", 0, offset, b"key", value)
 
 
-def record(order: Order) -> RecordedOrder:
-    return recorded(task_id=order.task_id, world_id=order.world_id)
+class Recorder:
+    """Records in memory; fails at the given call."""
+
+    def __init__(self, call: int = 0, error: Exception | None = None) -> None:
+        self.refused: list[Refused] = []
+        self._calls, self._failing, self._error = 0, call, error
+
+    def order(self, order: Order) -> RecordedOrder:
+        self._calls += 1
+        if self._error is not None and self._calls == self._failing:
+            raise self._error
+        return recorded(task_id=order.task_id, world_id=order.world_id)
+
+    def refusal(self, refusal: Refused) -> None:
+        self.refused.append(refusal)
 
 
 def recorded(
@@ -42,17 +56,6 @@ def recorded(
     return RecordedOrder(task_id, task_type, world_id, new=True, finished=finished, part=part)
 
 
-def failing_at(call: int, error: Exception) -> Callable[[Order], RecordedOrder]:
-    calls = iter(range(1, 100))
-
-    def recorder(order: Order) -> RecordedOrder:
-        if next(calls) == call:
-            raise error
-        return record(order)
-
-    return recorder
-
-
 def soon() -> float:
     return time.monotonic() + 60
 
@@ -60,7 +63,7 @@ def soon() -> float:
 def test_a_database_that_goes_away_stops_the_tick_where_it_is() -> None:
     """What was recorded before MongoDB went away proceeds; the message it went away at, and the rest, are not done."""
     messages = [order_message(offset) for offset in range(4)]
-    handled = handle(messages, failing_at(3, AutoReconnect("gone")), deadline=soon())
+    handled = handle(messages, Recorder(3, AutoReconnect("gone")), deadline=soon())
     assert (len(handled.orders), handled.done, handled.broken) == (2, messages[:2], [])
     assert "gone" in handled.stopped
     assert "orders[0]@2" in handled.stopped
@@ -69,7 +72,9 @@ def test_a_database_that_goes_away_stops_the_tick_where_it_is() -> None:
 def test_an_order_that_does_not_fit_stops_nobody() -> None:
     """An order that MongoDB refuses is broken, with the reason; the next one is recorded."""
     messages = [order_message(offset) for offset in range(3)]
-    handled = handle(messages, failing_at(2, OrderError("world_id: no such world")), deadline=soon())
+    recorder = Recorder(2, OrderError("world_id: no such world"))
+    handled = handle(messages, recorder, deadline=soon())
+    assert [one.reason for one in recorder.refused] == ["world_id: no such world"]
     assert handled.broken == [Broken(messages[1], "world_id: no such world")]
     assert handled.done == [messages[0], messages[2]]
 
@@ -77,7 +82,7 @@ def test_an_order_that_does_not_fit_stops_nobody() -> None:
 def test_a_tick_ends_in_time() -> None:
     """When the tick's time is over no further message is begun; the first is, or slow reading would stand still for ever."""
     messages = [order_message(0), order_message(1)]
-    handled = handle(messages, record, deadline=time.monotonic() - 1)
+    handled = handle(messages, Recorder(), deadline=time.monotonic() - 1)
     assert handled.done == messages[:1]
     assert "time is over" in handled.stopped
 
@@ -140,20 +145,14 @@ def test_a_part_takes_what_is_made_of_it_with_it_unless_it_is_wanted_alone(
 
 
 def test_a_run_says_where_it_comes_from_and_who_ordered_it() -> None:
-    """World, origin and order can be filtered by in Dagster's list of runs."""
+    """Origin and order can be filtered by in Dagster's list of runs; the world is its partition, the task's id is hidden there."""
     tags = run_request(recorded()).tags
-    assert (tags["generia/world"], tags["generia/origin"], tags["generia/ordered_by"]) == ("world", "kafka", "task task")
+    assert (tags["generia/origin"], tags["generia/ordered_by"]) == ("kafka", "task task")
+    assert tags[TASK_TAG] == "task"
+    assert len(tags) == 3
 
 
 def test_a_repetition_within_a_tick_is_one_run() -> None:
     """Two messages of one order ask for one run, and a finished order for none."""
     orders = [recorded(), recorded(), recorded(task_id="other"), recorded(task_id="old", finished=True)]
     assert [request.run_key for request in run_requests(orders)] == ["task", "other"]
-
-
-def test_many_keys_stay_in_mongodb() -> None:
-    """A few items' keys go along as a tag; many would make it too long, and the run finds them under the task's id."""
-    few = run_request(recorded(TaskType.GENERATE_POST, keys=("c0001", "c0002")))
-    many = run_request(recorded(TaskType.GENERATE_POST, keys=tuple(f"c{index:04d}" for index in range(500))))
-    assert few.tags[KEYS_TAG] == "c0001,c0002"
-    assert KEYS_TAG not in many.tags

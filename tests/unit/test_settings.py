@@ -85,7 +85,7 @@ def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
         ("MAX_COST_USD", "0", "greater than 0"),
         ("KAFKA_API_VERSION", "two", r"pattern"),
         ("LOG_LEVEL", "LOUD", "DEBUG|INFO|WARNING|ERROR"),
-        ("GEMINI_MODEL", "gemini-9", "must be one of gemini-2.5-flash, gemini-3.5-flash-lite"),
+        ("GEMINI_MODEL", "gemini-9", "must be one of gemini-2.5-flash, gemini-2.5-flash-lite"),
         ("KAFKA_BOOTSTRAP_SERVERS", "kafka", "must be host:port[,host:port], and 'kafka' is not"),
         ("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092,:9092", "and ':9092' is not"),
         ("KAFKA_BOOTSTRAP_SERVERS", "kafka:70000", "and 'kafka:70000' is not"),

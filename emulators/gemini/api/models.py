@@ -5,7 +5,7 @@ Not here: prices (they are the product's business) and the rules that use these 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
@@ -34,6 +34,7 @@ class Model:
     """Whether a schema with too many states is refused with a reason, or with a bare "invalid argument"."""
     signs_thoughts: bool = False
     """Whether parts carry a ``thoughtSignature``."""
+    output_token_limit: int = OUTPUT_TOKEN_LIMIT
 
     def description(self) -> dict[str, JsonValue]:
         """The body of ``GET /models/{model}``."""
@@ -43,7 +44,7 @@ class Model:
             "displayName": self.display_name,
             "description": self.display_name,
             "inputTokenLimit": INPUT_TOKEN_LIMIT,
-            "outputTokenLimit": OUTPUT_TOKEN_LIMIT,
+            "outputTokenLimit": self.output_token_limit,
             "supportedGenerationMethods": ["generateContent", "countTokens", "createCachedContent", "batchGenerateContent"],
             "temperature": 1,
             "topP": 0.95,
@@ -54,39 +55,21 @@ class Model:
 
 
 _ALL_LEVELS = frozenset({"MINIMAL", "LOW", "MEDIUM", "HIGH"})
+_2_5 = Model("", "", "001", cache_minimum=2048, explains_states=True)
+_3 = Model("", "", "001", cache_minimum=4096, thinking_levels=_ALL_LEVELS, zero_budget=False, prefill=False, signs_thoughts=True)
+_3_7 = replace(_3, thinking_levels=_ALL_LEVELS - {"MINIMAL"}, default_thoughts=240)
 
 MODELS: dict[str, Model] = {
     model.name: model
     for model in (
-        Model("gemini-2.5-flash", "Gemini 2.5 Flash", "001", cache_minimum=2048, default_thoughts=160, explains_states=True),
-        Model(
-            "gemini-3.1-flash-lite",
-            "Gemini 3.1 Flash-Lite",
-            "001",
-            cache_minimum=4096,
-            thinking_levels=_ALL_LEVELS,
-            prefill=False,
-        ),
-        Model(
-            "gemini-3.5-flash-lite",
-            "Gemini 3.5 Flash-Lite",
-            "001",
-            cache_minimum=4096,
-            thinking_levels=_ALL_LEVELS,
-            zero_budget=False,
-            prefill=False,
-            signs_thoughts=True,
-        ),
-        Model(
-            "gemini-3.8-flash",
-            "Gemini 3.8 Flash",
-            "3.0",
-            cache_minimum=4096,
-            thinking_levels=_ALL_LEVELS - {"MINIMAL"},
-            zero_budget=False,
-            default_thoughts=240,
-            prefill=False,
-            signs_thoughts=True,
-        ),
+        replace(_2_5, name="gemini-2.5-flash", display_name="Gemini 2.5 Flash", default_thoughts=160),
+        replace(_2_5, name="gemini-2.5-flash-lite", display_name="Gemini 2.5 Flash-Lite"),
+        replace(_3, name="gemini-3.1-flash-lite", display_name="Gemini 3.1 Flash-Lite", zero_budget=True, signs_thoughts=False),
+        replace(_3, name="gemini-3.5-flash-lite", display_name="Gemini 3.5 Flash-Lite"),
+        replace(_3, name="gemini-3.5-flash", display_name="Gemini 3.5 Flash", default_thoughts=240),
+        replace(_3, name="gemini-3.6-flash", display_name="Gemini 3.6 Flash", default_thoughts=240),
+        replace(_3_7, name="gemini-3.7-flash", display_name="Gemini 3.7 Flash"),
+        replace(_3_7, name="gemini-3.8-flash", display_name="Gemini 3.8 Flash", version="3.0"),
+        replace(_3_7, name="gemini-4-argon", display_name="Gemini 4 Argon", output_token_limit=32_768),
     )
 }

@@ -6,7 +6,7 @@ Not here: the shape of the request (wire.py) and of its schema (schema.py).
 from __future__ import annotations
 
 from emulators.gemini.api.errors import invalid_argument
-from emulators.gemini.api.models import OUTPUT_TOKEN_LIMIT, Model
+from emulators.gemini.api.models import Model
 from emulators.gemini.api.wire import GenerateRequest, GenerationConfig
 
 MAX_THINKING_BUDGET = 24_576
@@ -20,7 +20,7 @@ def check(request: GenerateRequest, model: Model) -> None:
     _check_contents(request, model)
     _check_thinking(request.generation_config, model)
     _check_sampling(request.generation_config)
-    _check_output(request.generation_config)
+    _check_output(request.generation_config, model)
 
 
 def _check_contents(request: GenerateRequest, model: Model) -> None:
@@ -68,10 +68,10 @@ def _check_sampling(config: GenerationConfig) -> None:
         raise invalid_argument("Multiple candidates is not enabled for this model")
 
 
-def _check_output(config: GenerationConfig) -> None:
-    limit = config.max_output_tokens
-    if limit is not None and not 1 <= limit <= OUTPUT_TOKEN_LIMIT:
-        raise invalid_argument(f"{_CONFIG}.max_output_tokens: max_output_tokens must be in the range [1, {OUTPUT_TOKEN_LIMIT}].\n")
+def _check_output(config: GenerationConfig, model: Model) -> None:
+    limit, most = config.max_output_tokens, model.output_token_limit
+    if limit is not None and not 1 <= limit <= most:
+        raise invalid_argument(f"{_CONFIG}.max_output_tokens: max_output_tokens must be in the range [1, {most}].\n")
     mime = config.response_mime_type
     if mime is not None and mime not in MIME_TYPES:
         allowed = ", ".join(f"`{name}`" for name in MIME_TYPES[:-1])

@@ -13,6 +13,7 @@ from emulators.gemini.writing.people import People, Person
 from emulators.gemini.writing.scene import Scene
 from emulators.gemini.writing.words import Language, words_of
 
+_SENTENCE_ENDS = ".!?。！？؟।"
 _SENTENCE_STARTS = re.compile(r"(^|[.!?]\s+)([^\W\d_])")
 
 
@@ -32,7 +33,7 @@ class Author:
         self._scene = scene
         self._language = language
         self._words = words_of(language)
-        self._setting = self._words.settings[scene.setting]
+        self._setting = self._words.setting(scene.setting)
         self._rng = rng
         self._people = people
         self._drawn: dict[str, list[str]] = {}
@@ -42,7 +43,7 @@ class Author:
         """Paragraphs of sentences from a deck, separated by blank lines."""
         rng = self._rng
         paragraphs = [
-            " ".join(self._sentence(deck) for _ in range(rng.randint(*length.sentences)))
+            self._language.space.join(self._sentence(deck) for _ in range(rng.randint(*length.sentences)))
             for _ in range(rng.randint(*length.paragraphs))
         ]
         text = "\n\n".join(paragraphs)
@@ -61,10 +62,10 @@ class Author:
             return "@" + (self.mention() or self._people.somebody().username)
         if name == "idea":
             idea = self._rng.choice(scene.ideas) if scene.ideas else self._draw("word", self._words.lists["word"])
-            return f"«{idea}»" if self._language is Language.RUSSIAN else f"“{idea}”"
+            return self._language.quoted(idea)
         if name == "event":
             event = self._draw("event", self._known_events() or self._setting.event)
-            return f"«{event}»" if self._language is Language.RUSSIAN else event
+            return self._language.quoted(event) if self._language is Language.RUSSIAN else event
         if name == "look":
             return self.look()
         words: dict[str, tuple[str, ...]] = {
@@ -142,5 +143,6 @@ def _shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     cut = text[:limit]
-    end = max(cut.rfind(mark) for mark in ".!?")
-    return cut[: end + 1] if end > 0 else cut[: max(cut.rfind(" "), 1)].rstrip(" ,;:")
+    end = max(cut.rfind(mark) for mark in _SENTENCE_ENDS)
+    word = cut.rfind(" ")
+    return cut[: end + 1] if end > 0 else cut[: word if word > 0 else limit].rstrip(" ,;:،、")

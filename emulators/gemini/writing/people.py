@@ -9,6 +9,8 @@ import random
 import re
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
+from typing import Any
 
 from emulators.gemini.writing.words import Language, words_of
 
@@ -20,6 +22,15 @@ _LATIN = dict(
     )
 )
 
+_LOCALES = {
+    Language.ENGLISH: "en_US",
+    Language.RUSSIAN: "ru_RU",
+    Language.HEBREW: "he_IL",
+    Language.ARABIC: "ar_AA",
+    Language.JAPANESE: "ja_JP",
+    Language.HINDI: "hi_IN",
+}
+"""Faker's names for its lists of names."""
 _NAME_PART = re.compile(r"[^\W\d_]+")
 _HANDLE_LETTERS = 17
 """Letters of a username before its number: networks allow twenty characters or so."""
@@ -50,18 +61,12 @@ def _names(language: Language) -> _Names:
     Faker is imported on first use: its import takes longer than everything else the emulator does before it is ready.
     Its name lists are drawn from evenly and not by its weights, which would bring the same few people again and again.
     """
-    if language is Language.ENGLISH:
-        from faker.providers.person.en_US import Provider as English
-
-        first, last = (tuple(English.first_names_female), tuple(English.first_names_male)), tuple(English.last_names)
-        return _Names(first=first, last=(last, last), middle=first)
-    from faker.providers.person.ru_RU import Provider as Russian
-
-    return _Names(
-        first=(tuple(Russian.first_names_female), tuple(Russian.first_names_male)),
-        last=(tuple(Russian.last_names_female), tuple(Russian.last_names_male)),
-        middle=(tuple(Russian.middle_names_female), tuple(Russian.middle_names_male)),
-    )
+    names: Any = import_module(f"faker.providers.person.{_LOCALES[language]}").Provider
+    first = (tuple(names.first_names_female), tuple(names.first_names_male))
+    if language is Language.RUSSIAN:
+        last = (tuple(names.last_names_female), tuple(names.last_names_male))
+        return _Names(first, last, middle=(tuple(names.middle_names_female), tuple(names.middle_names_male)))
+    return _Names(first, last=(tuple(names.last_names),) * 2, middle=first)
 
 
 class People:
@@ -100,7 +105,7 @@ class People:
 
     def known(self, display_name: str, username: str) -> Person:
         """The person of this name, whom the prompt has told of."""
-        parts = re.findall(r"[^\s«»“”]+", display_name)
+        parts = re.findall(r"[^\s«»“”「」]+", display_name)
         women, men = _names(self._language).first
         first = next((part for part in parts if part in women or part in men), parts[0])
         woman = None if (first in women) == (first in men) else first in women
@@ -111,18 +116,22 @@ class People:
         sex = rng.randrange(2)
         first, last = rng.choice(names.first[sex]), rng.choice(names.last[sex])
         form = rng.randrange(3)
-        if form == 0:
+        byname = rng.choice(words_of(self._language).lists["byname"])
+        if self._language is Language.JAPANESE:
+            display = (f"{last} {first}", f"{byname}の{first}", f"{last} {self._language.quoted(byname)} {first}")[form]
+        elif form == 0:
             display = f"{first} {rng.choice(names.middle[sex])} {last}"
         elif form == 1:
             display = f"{first} {last}-{rng.choice(names.last[sex])}"
         else:
-            byname = rng.choice(words_of(self._language).lists["byname"])
-            display = f"{first} «{byname}» {last}" if self._language is Language.RUSSIAN else f"{first} “{byname}” {last}"
+            display = f"{first} {self._language.quoted(byname)} {last}"
         return Person(first, display, self._handle(_latin(first), _latin(last)), woman=sex == 0)
 
     def _handle(self, first: str, last: str) -> str:
         rng = self._rng
-        word = rng.choice(words_of(Language.ENGLISH).lists["word"])
+        words = words_of(Language.ENGLISH).lists["word"]
+        word = rng.choice(words)
+        first, last = first or rng.choice(words), last or rng.choice(words)  # of letters that nobody spells in a handle
         number = rng.randrange(10, 1000)
         stem = rng.choice((f"{first}_{last}", f"{word}_{first}", f"{last}_{word}", f"{first}{last[:3]}_"))
         return f"{stem[:_HANDLE_LETTERS]}{number}"

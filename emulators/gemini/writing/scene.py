@@ -14,14 +14,19 @@ from functools import cached_property
 from emulators.gemini.api.wire import GenerateRequest
 from emulators.gemini.writing.words import Language, stems
 
-_LANGUAGES = {
-    "english": Language.ENGLISH,
-    "en": Language.ENGLISH,
-    "russian": Language.RUSSIAN,
+_LANGUAGES = {name: language for language in Language for name in (language.value, language.english_name.lower())} | {
     "русский": Language.RUSSIAN,
     "русском": Language.RUSSIAN,
-    "ru": Language.RUSSIAN,
 }
+_LETTERS = {
+    Language.RUSSIAN: re.compile("[а-яё]", re.IGNORECASE),
+    Language.HEBREW: re.compile("[\u05d0-\u05ea]"),
+    Language.ARABIC: re.compile("[\u0620-\u064a]"),
+    Language.JAPANESE: re.compile("[\u3041-\u30ff\u4e00-\u9fff]"),
+    Language.HINDI: re.compile("[\u0900-\u097f]"),
+}
+_KANA = re.compile("[\u3041-\u30ff]")
+"""What tells Japanese from Chinese, which nobody writes here."""
 _STATED = (
     re.compile(r"content language\W{1,4}(\w+)", re.IGNORECASE),
     re.compile(r"(?:write|answer|respond)(?: \w+){0,4} in (russian|english|русск\w+)\b(?! \w*(?:prompt|image))", re.IGNORECASE),
@@ -37,14 +42,15 @@ _PERSON = re.compile(r"<person[\w-]*>\s*([^\n(@<]{2,80}?) \(@")
 _WORN_NAMES = re.compile(r"^- names: (.+)$", re.MULTILINE)
 _NUMBER = re.compile(r"^Number (\d+)\b", re.MULTILINE)
 _EXACTLY = re.compile(r"\bexactly (\d+)\b", re.IGNORECASE)
-_CYRILLIC_WORD = re.compile(r"[а-яё]{3,}", re.IGNORECASE)
 _WORD = re.compile(r"\w{3,}")
 _CONJUNCTION = re.compile(r"^(?:и|а|но|где|что|как|когда|котор\w+|and|but|where|who|that|which|with)\s+", re.IGNORECASE)
-_CLAUSE_END = re.compile(r"[.,;:!?\n()«»\"“”—]+")
+_CLAUSE_END = re.compile(r"[.,;:!?\n()«»\"“”—、。，！？「」،؛؟।]+")
 
 # Long prompts are looked at only so far: the world's description comes first, and looking costs time on every call.
 _LOOKED_AT = 8_000
 _SHORT_PROMPT = 600
+_FEW_LETTERS = 5
+"""A name or a word in another script makes no language."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +130,13 @@ def _language(system: str, user: str, own: str) -> Language:
             if found and found.group(1).lower() in _LANGUAGES:
                 return _LANGUAGES[found.group(1).lower()]
     sample = own or user[:_LOOKED_AT]
-    russian = len(_CYRILLIC_WORD.findall(sample))
-    # Of the user's own words half must be Russian; among instructions, English whatever the content is, a fifth is enough.
-    needed = len(_WORD.findall(sample)) / (2 if own else 5)
-    return Language.RUSSIAN if russian > 1 and russian >= needed else Language.ENGLISH
+    counts = {language: len(letters.findall(sample)) for language, letters in _LETTERS.items()}
+    likely = max(counts, key=lambda language: counts[language])
+    if likely is Language.JAPANESE and not _KANA.search(sample):
+        return Language.ENGLISH
+    # Of the user's own words half must be in its script; among instructions, English whatever the content is, a fifth is enough.
+    needed = sum(letter.isalpha() for letter in sample) / (2 if own else 5)
+    return likely if counts[likely] > _FEW_LETTERS and counts[likely] >= needed else Language.ENGLISH
 
 
 def _own_words(user: str) -> str:
@@ -147,6 +156,9 @@ def _setting(text: str) -> str:
             if setting:
                 votes[setting] += 1
                 break
+    for stem, setting in known.items():  # where words are not parted, or have prefixes, a stem may stand anywhere
+        if stem > "\u0590" and stem in text:
+            votes[setting] += 1
     # Anything happens in a city, so where a city is as likely as something else, it is something else.
     return min(votes, key=lambda name: (-votes[name], name == "city", name)) if votes else ""
 
@@ -158,4 +170,4 @@ def _any_setting(text: str) -> str:
 
 def _ideas(own: str) -> tuple[str, ...]:
     clauses = (_CONJUNCTION.sub("", clause.strip()) for clause in _CLAUSE_END.split(own))
-    return tuple(clause for clause in clauses if 2 <= len(clause.split()) <= 12 and len(clause) <= 90)[:6]
+    return tuple(clause for clause in clauses if len(clause) <= 90 and (2 <= len(clause.split()) <= 12 or _KANA.search(clause)))[:6]

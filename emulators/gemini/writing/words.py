@@ -20,16 +20,34 @@ class Language(StrEnum):
 
     ENGLISH = "en"
     RUSSIAN = "ru"
+    HEBREW = "he"
+    ARABIC = "ar"
+    JAPANESE = "ja"
+    HINDI = "hi"
 
     @property
     def english_name(self) -> str:
         """How the language is called in English, as prompts and documents do."""
-        return {"en": "English", "ru": "Russian"}[self.value]
+        return self.name.capitalize()
+
+    @property
+    def quotes(self) -> str:
+        """Its opening and closing quotation mark."""
+        return {"ru": "«»", "ar": "«»", "ja": "「」"}.get(self.value, "“”")
+
+    @property
+    def space(self) -> str:
+        """What stands between two sentences."""
+        return "" if self is Language.JAPANESE else " "
+
+    def quoted(self, text: str) -> str:
+        """The text in quotation marks."""
+        return f"{self.quotes[0]}{text}{self.quotes[1]}"
 
     @property
     def other(self) -> Language:
         """The wrong language, for the fault that answers in it."""
-        return Language.ENGLISH if self is Language.RUSSIAN else Language.RUSSIAN
+        return Language.RUSSIAN if self is Language.ENGLISH else Language.ENGLISH
 
 
 class Setting(BaseModel):
@@ -54,6 +72,10 @@ class Words(BaseModel):
     settings: dict[str, Setting]
     decks: dict[str, tuple[str, ...]]
     lists: dict[str, tuple[str, ...]]
+
+    def setting(self, name: str) -> Setting:
+        """The setting of this name, or the first where this language has no words for it."""
+        return self.settings.get(name) or next(iter(self.settings.values()))
 
 
 @cache

@@ -1,9 +1,10 @@
 """Asset checks: what must be true of a finished world, looked up in MongoDB and on the disk, world by world.
 
 Here: one module a subject (counts, links, texts, pictures), and how a check is made of a question (finding.py). A check that fails
-names what is wrong, at most five of it, and how to ask for it again. Everything is read in a stream: a check of 10,000 posts takes
-seconds and holds names and hashes, not documents. Not here: what is wrong with a single answer of a model; that is asked again at
-once (content/drafts.py, tasks/).
+names what is wrong, at most five of it, and how to ask for it again. It is an error where the world is not what was ordered; a
+warning where what is missing failed for good, is counted and named, or where it is a matter of taste (likeness, placeholders).
+Everything is read in a stream: a check of 10,000 posts takes seconds and holds names and hashes, not documents. Not here: what is
+wrong with a single answer of a model; that is asked again at once (content/drafts.py, tasks/).
 """
 
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ ALL = (*counts.CHECKS, *links.CHECKS, *texts.CHECKS, *pictures.CHECKS)
     name="checks",
     specs=[one.spec for one in ALL],
     can_subset=True,
-    description="Looks at what the run has made, check by check, in one step: eighteen steps would take seconds.",
+    description="Looks at what the run has made, check by check, in one step: a step each would take seconds.",
 )
 def world_checks(
     context: dg.AssetCheckExecutionContext, mongo: MongoResource, generator: GeneratorResource

@@ -9,7 +9,8 @@ from generia_assets.assets.checks.finding import Check, Finding, World, again_by
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.content.documents import Post, PostImage
 from generia_assets.durable.collections import PUBLICATIONS, STATUS
-from generia_assets.durable.status import Failure, WorldStatus
+from generia_assets.durable.status import Failure, status_of
+from generia_assets.reading.whole import mend, missing
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDocument
 
@@ -25,8 +26,8 @@ def _exact(asset: str, world: World) -> dg.AssetCheckResult:
     """Exactly as many documents as were ordered; what failed for good is named, wherever on the way it did."""
     ordered = world.request.users_count if asset == "characters" else world.request.posts_count
     found = world.count(asset)
-    document = world.database[STATUS].find_one({"_id": world.id}, {"failures": 1}) or {}
-    failed = [failure for failure in map(Failure.model_validate, document.get("failures", [])) if failure.type in _WAY_TO[asset]]
+    status = status_of(world.database[STATUS].find_one({"_id": world.id}))
+    failed = [failure for failure in status.failures if failure.type in _WAY_TO[asset]]
     twice = _twice(world, asset, "post_id") if asset == "post_images" else []
     says = [f"{found} of {ordered}"]
     if twice:
@@ -37,7 +38,9 @@ def _exact(asset: str, world: World) -> dg.AssetCheckResult:
     elif found != ordered:
         says.append(f"Materialize {asset} again")
     figures = {"ordered": ordered, "found": found, "failed_for_good": len(failed)}
-    return dg.AssetCheckResult(passed=found == ordered and not twice, description="; ".join(says), metadata=figures)
+    severity = dg.AssetCheckSeverity.WARN if failed and not twice else dg.AssetCheckSeverity.ERROR  # counted and named, or lost
+    passed = found == ordered and not twice
+    return dg.AssetCheckResult(passed=passed, severity=severity, description="; ".join(says), metadata=figures)
 
 
 def _again(asset: str, failed: Iterable[Failure]) -> list[str]:
@@ -99,9 +102,19 @@ def _answered(world: World, wanted: Mapping[str, str], found: Finding) -> None:
             found.add(f"{key}: the platform never answered with {post_id or 'an id'}", key)
 
 
+def _whole(world: World) -> dg.AssetCheckResult:
+    status = status_of(world.database[STATUS].find_one({"_id": world.id}))
+    lacking = missing(world.database, status)
+    counts = {one.asset: f"{one.found} of {one.needed}" for one in lacking}
+    if not lacking:
+        return dg.AssetCheckResult(passed=True, description="every document is there, or its failure is counted")
+    says = f"there are {', '.join(map(str, lacking))}, and no failure is counted for what is missing. {mend(status, lacking)}"
+    return dg.AssetCheckResult(passed=False, description=says, metadata=counts)
+
+
 def _within_budget(world: World) -> dg.AssetCheckResult:
     """Calls against their limits in this generation, dollars against the world's cap over all of them."""
-    status = WorldStatus.model_validate(world.database[STATUS].find_one({"_id": world.id}))
+    status = status_of(world.database[STATUS].find_one({"_id": world.id}))
     made_and_limit = {
         "LLM calls": (status.api_calls_made_LLM, status.api_call_limits_LLM),
         "image calls": (status.api_calls_made_images, status.api_call_limits_images),
@@ -118,6 +131,12 @@ CHECKS = [
     Check("characters", "exact_characters", "As many people as were ordered.", partial(_exact, "characters")),
     Check("posts", "exact_posts", "As many posts as were ordered.", partial(_exact, "posts")),
     Check("post_images", "exact_publications", "As many published posts as were ordered.", partial(_exact, "post_images")),
+    Check(
+        "post_images",
+        "world_is_whole",
+        "Status and documents agree: of all nine assets there is all that was ordered, but for what failed and is counted.",
+        _whole,
+    ),
     Check("character_briefs", "unique_names", "No username and no display name occurs twice, whatever its case.", _names_once),
     Check(
         "post_images",

@@ -1,12 +1,11 @@
-"""Checks of pictures: there, a picture, and of the size that was ordered. Only the first bytes of a file are read."""
+"""Checks of pictures: there, a picture that is whole, and of the size that was ordered. Every file is decoded once."""
 
 from collections.abc import Iterable
-
-from PIL import Image, UnidentifiedImageError
 
 from generia_assets.assets.checks.finding import Check, Finding, World, again_by_keys, asking
 from generia_assets.content.documents import CharacterAvatar, Media, PostImage, WorldImages
 from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE
+from resources.picture_files import PictureError, picture
 
 Shown = tuple[str, Media, tuple[int, int]]
 
@@ -28,14 +27,18 @@ def _problem(world: World, media: Media, size: tuple[int, int]) -> str:
     """What is wrong with the picture, or ''."""
     root = world.media_dir.resolve()
     path = (root.parent / media.url).resolve()
-    if root not in path.parents or not path.is_file():
+    if root not in path.parents:
         return f"{media.url} is not there"
     try:
-        with Image.open(path) as picture:  # reads the header; the pixels stay where they are
-            found = picture.size
-    except (UnidentifiedImageError, OSError):
-        return f"{media.url} is no picture"
-    return "" if found == size else f"{media.url} is {found[0]}×{found[1]}, not {size[0]}×{size[1]}"
+        with picture(path) as opened:
+            found = opened.size
+            if found != size:
+                return f"{media.url} is {found[0]}×{found[1]}, not {size[0]}×{size[1]}"
+            opened.draft(None, (1, 1))  # of a JPEG every byte is read, and few pixels are made
+            opened.load()
+    except PictureError as error:
+        return f"{media.url} {error}"
+    return ""
 
 
 def _of_world(world: World) -> Finding:
@@ -56,7 +59,7 @@ CHECKS = [
     Check(
         asset,
         name,
-        f"{what}: there, a picture, and of the size that was ordered.",
+        f"{what}: there, a picture that is whole, and of the size that was ordered.",
         asking(question, again_by_keys(asset), good="pictures of the right size"),
     )
     for asset, name, what, question in (

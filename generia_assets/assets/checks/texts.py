@@ -42,7 +42,7 @@ def _posts(world: World) -> Finding:
 def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> Finding:
     """Texts in another script, and, where most of them look like another language of the same script, all that do."""
     language = world.description.user_preferences.language
-    script = languages.checked_script(language)
+    script, known = languages.checked_script(language), languages.find(language)
     found, others = Finding(figures={"language": language}), list[tuple[str, str]]()
     for key, text in texts:
         found.looked_at += 1
@@ -50,7 +50,7 @@ def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> Finding:
             continue
         if not languages.is_native(text, script):
             found.add(f"{key} is not written in {language}", key)
-        elif (seems := languages.guess(text)) is not None and seems.name != language:
+        elif known is not None and (seems := languages.guess(text)) is not None and seems != known:
             others.append((key, seems.name))
     if 2 * len(others) > found.looked_at:
         for key, seems_name in others:

@@ -16,6 +16,7 @@
   };
 
   // --- News of a growing world ---------------------------------------------------------------------------------------
+  let again = 20;   // times that a feed that was closed is asked for once more
   const live = document.querySelector("[data-live]");
   if (live && "EventSource" in window && location.protocol !== "file:") follow(live.dataset.live);
 
@@ -48,6 +49,9 @@
       }
     });
     source.addEventListener("end", () => source.close());
+    source.addEventListener("error", () => {   // closed for good: too many follow at this moment (503), or it is over (204)
+      if (source.readyState === EventSource.CLOSED && again-- > 0) setTimeout(follow, 3e4 * (1 + Math.random()), address);
+    });
   }
 
   function replace(id, html) {

@@ -1,0 +1,116 @@
+"""What `generia doctor` finds in MongoDB: the server, its user's rights, the worlds, what the intake of orders has left there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+
+from pymongo.errors import PyMongoError
+
+from generia_assets.cli.addresses import Addresses, database_at
+from generia_assets.cli.console import own_name
+from generia_assets.cli.findings import Finding, note, ok, wrong
+from generia_assets.cli.models_checked import models_learned
+from generia_assets.cli.words import breaker_line
+from generia_assets.durable.collections import FLEET, KEPT_LETTERS, STATUS, lacks_indexes
+from generia_assets.durable.intake import held_partitions, kept
+from generia_assets.durable.status import OURS, State
+from generia_assets.reading.breakers import breakers_not_closed
+from generia_assets.reading.whole import broken
+from generia_assets.reading.worlds import unreadable_worlds
+from generia_assets.settings import Settings
+from resources.mongo import INDEX_RIGHTS, NEEDED_RIGHTS, MongoDatabase, MongoUnavailableError, missing_rights, mongo_address
+from resources.platform_local import lacks_indexes as platform_lacks_indexes
+
+MOST_NAMED = 5
+"""Worlds of one kind that are named."""
+
+
+def mongodb_found(settings: Settings, where: Addresses) -> Iterator[Finding]:
+    """The server, its user's rights, how the worlds stand, and what the fleet has noted there."""
+    address = mongo_address(where.mongodb_uri)
+    try:
+        with database_at(where.mongodb_uri, settings) as database:
+            began = time.monotonic()
+            hello = database.client.admin.command("hello")
+            milliseconds = 1000 * (time.monotonic() - began)
+            version = database.client.server_info()["version"]
+            name = f"replica set {hello['setName']}" if "setName" in hello else "sharded"
+            yield ok("MongoDB", f"{address}: {version}, {name}, answers in {milliseconds:.0f} ms")
+            worlds = {state: database[STATUS].count_documents({"status": state.value}) for state in State}
+            told = ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in worlds.items() if count)
+            yield ok("worlds", told or "none yet")
+            yield from _rights(database, settings)
+            parked = {**OURS, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked": {"$ne": None}}
+            for record in (bad := unreadable_worlds(database))[:MOST_NAMED]:
+                more = f" (and {len(bad) - MOST_NAMED} more)" if len(bad) > MOST_NAMED else ""
+                yield wrong("worlds", f"{record}{more}", f"mend the record, or {own_name()} delete {record.id}")
+            if waiting := database[STATUS].count_documents(parked):
+                yield note(
+                    "parked worlds",
+                    f"{waiting} wait to be resumed, or for an outage to end",
+                    f"{own_name()} list --state parked, then {own_name()} resume WORLD",
+                )
+            for shares in database[FLEET].find({"ceiling": {"$ne": None, "$exists": True}}, {"ceiling": 1, "limit": 1}):
+                yield note(
+                    "pace",
+                    f"{shares['_id']}: {int(shares['ceiling'])} of {shares['limit']} at once, lowered after a 429",
+                    "it rises by itself with success; a larger quota of the API lets it rise further",
+                )
+            for breaker in breakers_not_closed(database):
+                yield note(
+                    f"breaker {breaker.api}",
+                    breaker_line(breaker).removeprefix(f"{breaker.api} "),
+                    "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers",
+                )
+            yield from models_learned(database[FLEET].find_one({"_id": "models"}))
+            yield from _intake(database)
+            if lacks_indexes(database) and any(worlds.values()):
+                yield note("MongoDB", "indexes are missing", "start the generator once: it makes them")
+    except MongoUnavailableError as error:
+        said, _, advice = str(error).partition(". ")
+        yield wrong("MongoDB", said, advice)
+    except PyMongoError as error:
+        yield wrong("MongoDB", f"{address}: {type(error).__name__}", "see MongoDB's own log")
+
+
+def worlds_found(settings: Settings, where: Addresses) -> Iterator[Finding]:
+    """Worlds whose status and documents disagree, and those with an unfinished rerun. A server that is away is said above."""
+    with suppress(MongoUnavailableError, PyMongoError), database_at(where.mongodb_uri, settings) as database:
+        found = broken(database)
+        for one in islice(found, MOST_NAMED):
+            yield wrong(f"world {one.world_id}", one.wrong, one.mend)
+        if more := sum(1 for _ in found):
+            yield wrong("worlds", f"{more} more are not what their status says", "mend these, then look again")
+        for world in database[STATUS].find({"unfinished": {"$type": "string"}}, {"message": 1}).limit(MOST_NAMED):
+            yield note(f"world {world['_id']}", str(world["message"]), f"{own_name()} resume {world['_id']}")
+
+
+def _intake(database: MongoDatabase) -> Iterator[Finding]:
+    """What of the orders' topic could not be read, and what of the dead letters could not be written."""
+    for held in held_partitions(database):
+        yield wrong(
+            f"{held.topic}[{held.partition}]",
+            f"held up since {held.since:%Y-%m-%d %H:%M} UTC: {held.batch} cannot be read ({held.reason})",
+            f"find out who sent it; to leave it out: {own_name()} dead-letters skip {held.partition}:{held.offset}",
+        )
+    for oldest in kept(database, 1):
+        count = database[KEPT_LETTERS].estimated_document_count()
+        yield wrong(
+            "dead letters",
+            f"{count} are kept in MongoDB since {oldest.at:%Y-%m-%d %H:%M} UTC: {oldest.why}",
+            "make the topic KAFKA_DEAD_LETTERS_TOPIC, or give the right to write it: they follow by themselves",
+        )
+
+
+def _rights(database: MongoDatabase, settings: Settings) -> Iterator[Finding]:
+    """What MongoDB's user may not do in the generator's database, and in the local platform's."""
+    for name in (database.name, settings.platform_database):
+        grant = f'db.grantRolesToUser("the user", [{{role: "readWrite", db: "{name}"}}]), as MongoDB\'s administrator'
+        one = database.client[name]
+        if missing := missing_rights(one, NEEDED_RIGHTS):
+            yield wrong("MongoDB", f"its user has no right {' and '.join(missing)} on {name}: no world can be made", grant)
+        elif missing_rights(one, INDEX_RIGHTS) and (lacks_indexes if name == database.name else platform_lacks_indexes)(one):
+            yield wrong("MongoDB", f"its user has no right createIndex on {name}, where indexes are missing", grant)

@@ -1,0 +1,154 @@
+"""Fields of drafts, by how much must be right about them. One rule for each type of field:
+
+- What readers see, and what later requests stand on, must be there and of bounded length, else the answer is refused: ``Name``,
+  ``Label``, ``Line``, ``Passage``, ``Description``, ``Story``, ``Labels``. A bio that is too long is cut.
+- What nobody publishes, or nobody misses, never refuses an answer. What is wrong becomes a default, what is long is cut: ``Note``
+  and ``ShortNote`` '', ``Words`` and ``Numbers`` none, ``Number`` 0, ``Flag`` false. What the model only thinks with (``Weighed``)
+  is not read at all.
+- Of ``Entries`` (people, ideas, events) and ``Ties``, one that is wrong is left out and costs the others nothing: the task asks for
+  what is missing. An answer is refused when no entry is right.
+- Every list has a maximum, in the schema (``maxItems``) and here, where the rest is cut, and every string has one. So no answer can
+  make the documents, or the requests that quote them, grow without bound.
+
+Not here: which draft has which fields (drafts.py). Lengths are several times what is asked for: they stop a model that ran away,
+not one that wrote a line too many. The provider ignores maxLength, so that all of it is checked here.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Mapping
+from typing import Annotated, TypeAlias, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+
+from generia_assets.content.text import clean, cut, one_line, paragraphs
+
+BIO_LIMIT = 200
+"""Characters of a bio, by the platform's contract."""
+NAME_LIMIT = 100
+"""Characters of a world's name, by the platform's database."""
+DESCRIPTION_LIMIT = 24_000
+STORY_LIMIT = 16_000
+MOST_WORDS = 20
+MOST_ENTRIES = 20
+"""Entries that are read, twice as many as are asked for at once: which of them are taken is the task's business."""
+_MOST_OBJECTS = 10
+"""Of an array of objects, as the provider takes it."""
+_NOTE_LIMIT = 2_000
+_WORD_LIMIT = 200
+
+EntryT = TypeVar("EntryT", bound=BaseModel)
+
+
+def _cleaned(value: object) -> object:
+    return clean(value) if isinstance(value, str) else value
+
+
+def _on_one_line(value: object) -> object:
+    return one_line(value) if isinstance(value, str) else value
+
+
+def _name(value: object) -> object:
+    """Letters that are written in another way only (full width, mathematical) become themselves."""
+    return one_line(unicodedata.normalize("NFKC", value)) if isinstance(value, str) else value
+
+
+def _visible(name: str) -> str:
+    if not any(character.isalnum() for character in name):
+        raise ValueError("must have a letter or a digit that can be seen")
+    return name
+
+
+def _note(value: object) -> str:
+    return cut(clean(value), _NOTE_LIMIT) if isinstance(value, str) else ""
+
+
+def _short_note(value: object) -> str:
+    return cut(one_line(value), _WORD_LIMIT) if isinstance(value, str) else ""
+
+
+def _words(value: object) -> list[str]:
+    texts = [cut(one_line(entry), _WORD_LIMIT) for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
+    return [text for text in texts if text][:MOST_WORDS]
+
+
+def _number(value: object) -> int:
+    try:
+        number = int(value) if isinstance(value, (int, float, str)) else 0
+    except (ValueError, OverflowError):
+        return 0
+    return number if 0 <= number < 1_000_000 else 0
+
+
+def _numbers(value: object) -> list[int]:
+    return [_number(entry) for entry in value[:MOST_WORDS]] if isinstance(value, list) else []
+
+
+def _flag(value: object) -> bool:
+    return str(value).casefold() == "true"
+
+
+def _paragraphs_between(least: int, most: int, characters: int) -> Callable[[list[str]], list[str]]:
+    def check(values: list[str]) -> list[str]:
+        found = list(paragraphs(values))
+        if not least <= len(found) <= most:
+            raise ValueError(f"must hold {least} to {most} paragraphs, not {len(found)}")
+        if (length := sum(map(len, found))) > characters:
+            raise ValueError(f"must have {characters} characters at most, not {length}")
+        return found
+
+    return check
+
+
+def _cut_bio(text: str) -> str:
+    return cut(text, BIO_LIMIT)
+
+
+def _or_its_error(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return handler(value)
+    except ValidationError as error:
+        return error
+
+
+def _right_ones(entries: list[EntryT | ValidationError]) -> list[EntryT]:
+    right = [entry for entry in entries if not isinstance(entry, ValidationError)]
+    if entries and not right and isinstance(entries[0], ValidationError):
+        first = entries[0].errors(include_url=False, include_context=False, include_input=False)[0]
+        raise ValueError(f"no entry can be used; the first: {'.'.join(map(str, first['loc']))}: {first['msg']}")
+    return right[:MOST_ENTRIES]
+
+
+def _right_of(ties: Mapping[str, EntryT | ValidationError]) -> Mapping[str, EntryT]:
+    return dict([(name, tie) for name, tie in ties.items() if not isinstance(tie, ValidationError)][:MOST_ENTRIES])
+
+
+def _most(items: int, least: int = 0) -> Mapping[str, object]:
+    """What the schema says of a list; more or fewer is this module's business."""
+    return {"minItems": least, "maxItems": items} if least else {"maxItems": items}
+
+
+Name = Annotated[str, BeforeValidator(_name), AfterValidator(_visible), Field(min_length=1, max_length=NAME_LIMIT)]
+Label = Annotated[str, BeforeValidator(_on_one_line), Field(min_length=1, max_length=120)]
+Line = Annotated[str, BeforeValidator(_on_one_line), Field(min_length=1, max_length=600)]
+Passage = Annotated[str, BeforeValidator(_cleaned), Field(min_length=1, max_length=4_000)]
+Bio = Annotated[str, BeforeValidator(_on_one_line), AfterValidator(_cut_bio), Field(min_length=1, max_length=2_000)]
+Description = Annotated[
+    list[Passage], AfterValidator(_paragraphs_between(2, 30, DESCRIPTION_LIMIT)), Field(json_schema_extra=_most(30, 2))
+]
+Story = Annotated[list[Passage], AfterValidator(_paragraphs_between(2, 10, STORY_LIMIT)), Field(json_schema_extra=_most(10, 2))]
+Words = Annotated[list[str], BeforeValidator(_words), Field(json_schema_extra=_most(MOST_WORDS))]
+Labels = Annotated[list[str], BeforeValidator(_words), Field(min_length=1, json_schema_extra=_most(MOST_WORDS, 1))]
+Note = Annotated[str, BeforeValidator(_note)]
+ShortNote = Annotated[str, BeforeValidator(_short_note)]
+Number = Annotated[int, BeforeValidator(_number)]
+Numbers = Annotated[list[int], BeforeValidator(_numbers), Field(json_schema_extra=_most(MOST_WORDS))]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Entries: TypeAlias = Annotated[
+    list[Annotated[EntryT, WrapValidator(_or_its_error)]],
+    AfterValidator(_right_ones),
+    Field(json_schema_extra=_most(_MOST_OBJECTS)),
+]
+Ties: TypeAlias = Annotated[Mapping[str, Annotated[EntryT, WrapValidator(_or_its_error)]], AfterValidator(_right_of)]
+Weighed: TypeAlias = Annotated[list[EntryT], BeforeValidator(lambda _: []), Field(json_schema_extra=_most(_MOST_OBJECTS))]

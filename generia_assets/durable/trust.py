@@ -1,0 +1,30 @@
+"""Trust: whether an API has ever answered in the name that this process calls it by (its address and the key, as a digest).
+
+What has answered before and refuses now may heal (``FatalCallError.may_heal``); what never has is set up wrong, and fails at once.
+One document of the collection ``fleet`` for each name, written at the end of a run that was answered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+
+from pymongo.asynchronous.collection import AsyncCollection
+
+from resources.mongo import MongoDocument
+from resources.outside import Api
+
+
+def name_of(api: Api, *identity: str) -> str:
+    """The name under which an API is called: nobody can read the key out of it."""
+    return f"answered:{api.value}:{hashlib.sha256('|'.join(identity).encode()).hexdigest()[:16]}"
+
+
+async def is_trusted(fleet: AsyncCollection[MongoDocument], name: str) -> bool:
+    """Whether an API has answered in this name."""
+    return await fleet.find_one({"_id": name}, {"_id": 1}) is not None
+
+
+async def trust(fleet: AsyncCollection[MongoDocument], name: str) -> None:
+    """Note that it has."""
+    await fleet.update_one({"_id": name}, {"$set": {"at": datetime.now(UTC)}}, upsert=True)

@@ -1,0 +1,96 @@
+"""Outage or poisonous call: which of the two it is when every attempt of a call fails. The rule stands here and nowhere else.
+
+In an **outage** nobody is answered: the call waits, uses no attempt of its task, and after the patience its world is suspended. A
+**poisonous** call is one that the API cannot answer (500, 504, a time-out, a broken connection, each time) while it answers others:
+it ends with ``PoisonousCallError``, which uses up an attempt of its task.
+
+* A failed attempt counts against the call if another call of the same API was answered since the attempt before failed.
+* An innocent call fails as often as the others do: with s the share of the others' attempts that failed since this call's first
+  failure, it fails n counted times in a row with a chance of s to the power of n. The call is poisonous when that chance is below
+  ``CHANCE`` and n is at least ``LEAST``; when patience ends, ``CHANCE_AT_THE_END`` is enough. So a call in a quiet world ends after
+  five failures, and one amid an API that fails four times in five is waited for.
+* Who is alone has nobody to be compared with: the last item of a world, a world's description. When nobody else was answered
+  between two failures of a call, its ``control`` is made, a small request of the same API that is known to be right. In an outage
+  it fails, too.
+* The breaker does not count a failure of a call that has one counted against it, and such a call is no probe: its control is.
+
+The others are the calls of this process. Calls of the platform have no control, since reading there says nothing about writing:
+alone, they wait. The rule is the same for items (2 attempts, then the world goes on without) and for a world's own tasks (4, then
+the world fails).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LEAST = 3
+CHANCE = 0.001
+CHANCE_AT_THE_END = 0.1
+
+
+@dataclass
+class Tally:
+    """How the attempts at calls of one API ended, in this process. ``trusted``: an earlier process was answered by it."""
+
+    trusted: bool = False
+    answered: int = 0
+    others_answered: int = 0
+    """Of these, calls that were no controls."""
+    failed: int = 0
+    in_flight: int = 0
+    control_under_way: bool = False
+    refuses: bool = False
+    """Whether it refused lately what it had answered before (``FatalCallError.may_heal``)."""
+
+    def answer(self, *, control: bool) -> None:
+        """A call was answered, if not with what was hoped for."""
+        self.refuses = False
+        self.answered += 1
+        self.others_answered += not control
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether this API has answered before, so that it is known to be set up right."""
+        return self.trusted or self.answered > 0
+
+
+class Suspicion:
+    """What speaks against one call, from its first failed attempt on."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._attempts = 0
+        self._counted = 0
+        self._alone = False
+        self._first = self._last = (0, 0, 0)
+
+    @property
+    def exists(self) -> bool:
+        """Whether one failure counts against this call already."""
+        return self._counted > 0
+
+    @property
+    def needs_control(self) -> bool:
+        """Whether nobody else could be compared with when its latest attempt failed."""
+        return self._alone
+
+    def failed(self) -> None:
+        """An attempt of this call has failed, and the tally has counted it."""
+        tally = self._tally
+        now = (tally.answered, tally.others_answered, tally.failed)
+        if self._attempts == 0:
+            self._first, self._alone = now, tally.in_flight == 0
+        else:
+            self._counted += tally.answered > self._last[0]
+            self._alone = tally.others_answered == self._last[1]
+        self._attempts += 1
+        self._last = now
+
+    def is_proven(self, *, at_the_end: bool = False) -> bool:
+        """Whether this call is poisonous, and met by no outage; ``at_the_end`` of the patience less is enough."""
+        answered = self._tally.answered - self._first[0]
+        others_failed = self._tally.failed - self._first[2] - (self._attempts - 1)
+        share = (others_failed + 1) / (others_failed + answered + 2)
+        if at_the_end:
+            return self.exists and share**self._counted < CHANCE_AT_THE_END
+        return self._counted >= LEAST and share**self._counted < CHANCE

@@ -1,0 +1,18 @@
+"""The rows of docs/cases.md and the tests that stand for them."""
+
+import re
+from pathlib import Path
+
+TOP = Path(__file__).parents[2]
+ROW = re.compile(r"^\| ([AKESP]\d+) \|.*\| (.*) \|$", re.MULTILINE)
+NUMBER = re.compile(r"""(?:\(|=)["']([AKESP]\d+)\b""")
+"""In a parameter's id, or in the mark ``case``."""
+
+
+def test_each_row_has_a_test_and_each_number_a_row() -> None:
+    """Whoever reads a number finds the input it stands for; whoever reads a row finds its test, unless it is open."""
+    rows = dict(ROW.findall((TOP / "docs/cases.md").read_text()))
+    files = [path for path in (TOP / "tests").rglob("*.py") if path != Path(__file__)]
+    numbers = {number for path in files for number in NUMBER.findall(path.read_text())}
+    assert {number for number, right in rows.items() if not right.startswith("*Open")} - numbers == set()
+    assert numbers - rows.keys() == set()
