@@ -52,7 +52,6 @@ def there(the_worlds: Worlds) -> str:
     [
         pytest.param("internal_error", id="A2 500"),
         pytest.param("deadline_exceeded", id="A2 504"),
-        pytest.param("reset_connection", id="A2 connection reset"),
     ],
 )
 def test_one_poisonous_post_among_others_fails_and_the_world_completes(worlds: Worlds, there: str, fault: str) -> None:
