@@ -129,9 +129,11 @@ def retire(world: Worlds = None, older_than: OlderThan = None, yes: Yes = False,
     chosen = settings()
     where = addresses(chosen)
     with database_at(where.mongodb_uri, chosen) as database, _dagster(where) as instance:
+        named = [known(database, one) for one in world or ()]
         if instance is None:
             raise CommandError("DAGSTER_HOME is not set, and no `generia dev` runs from here: run this where the generator runs")
-        named = [known(database, one) for one in world or ()] if older_than is None else _old(database, instance, older_than)
+        if older_than is not None:
+            named = _old(database, instance, older_than)
         retired = list(dict.fromkeys(one.world_id for one in named))
         for status in named:
             _refuse_unfinished(status)

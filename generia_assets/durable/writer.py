@@ -40,7 +40,7 @@ class _Word(BaseModel):
     word: str
 
 
-_CONTROL = TextRequest("You answer in one word.", ("What is the colour of grass?",), schema_of(_Word), _Word, 256)
+CONTROL_REQUEST = TextRequest("You answer in one word.", ("What is the colour of grass?",), schema_of(_Word), _Word, 256)
 
 
 class TaskWriter:
@@ -116,6 +116,6 @@ class TaskWriter:
             ),
             attempt=partial(roster.attempt, profile),
             timeout_seconds=self._providers.timeouts.llm,
-            control=None if request_type == CONTROL else self._call(CONTROL, _CONTROL, profile),
+            control=None if request_type == CONTROL else self._call(CONTROL, CONTROL_REQUEST, profile),
             item_calls=self._task.item_calls,
         )

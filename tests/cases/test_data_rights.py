@@ -127,5 +127,5 @@ def test_a_run_says_which_right_is_missing(server: ServerWithUsers, broker: str,
 
         made_indexes(server.uri("writer"))
         asyncio.run(made_platform_indexes(server.uri("writer"), tmp_path))
-        assert worlds.run("w", select=["world_request"]).success
+        assert worlds.run("w").success
         assert worlds.status("w").message == ""

@@ -86,6 +86,8 @@ ON_A_WORLD = [
     ("logs",),
     ("export", "--format", "jsonl", "--json"),
     ("trace", "c0000"),
+    ("delete",),
+    ("retire",),
     ("view", "--port", str(free_port())),  # the usual one may be another generator's
 ]
 """Every command that takes a world: its name, and what comes after the world."""
@@ -105,8 +107,8 @@ def test_every_command_takes_a_world_by_any_of_its_names(
     """Whichever name is given, the command is about that very world: its id stands in what is said of it."""
     arguments = [*named(command, given), *(("--folder", str(tmp_path / "x")) if command[0] == "export" else ())]
     exit_code, out, err = generia.call(*arguments)
-    assert exit_code in (0, 1) or command[0] == "trace", err
-    assert meant in out + err or (command[0] == "watch" and exit_code == 0)
+    assert exit_code in (0, 1) or command[0] in ("trace", "delete"), err  # delete asks first, and nobody is there
+    assert meant in out + err or (command[0] == "watch" and exit_code == 0) or command[0] == "retire"  # retire wants Dagster
     assert "nobody ordered" not in err
 
 

@@ -124,7 +124,7 @@ async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld) 
     generation = Generation("generation-1", world.world_id, False, {}, (), {})
     assignment = Assignment(world.world_id, RunIdentity("former"), Wanted(frozenset()), lambda parameters: pytest.fail("not asked"))
     journal = run.journal(Outside())
-    session = WorldSession(world.database, assignment, generation, {}, run.commits, journal, run.stages, relay, heart)
+    session = WorldSession(world.database, assignment, generation, {}, run.commits, journal, run.stages, relay, heart, None)
     at_work, stopped = asyncio.Event(), asyncio.Event()
 
     async def endless() -> None:

@@ -79,7 +79,7 @@ def test_a_wrong_password_is_not_told(worlds: Worlds, monkeypatch: pytest.Monkey
     monkeypatch.setenv("MONGODB_URI", wrong)
     _, failed = worlds.make(users=1, posts=1)
     assert not failed.success
-    assert "Authentication failed" in failed.failure
+    assert "does not take the user and password" in failed.failure
     printed = capfd.readouterr()
     told = [printed.out, printed.err, failed.failure]
     told += [serialize_value(entry) for entry in worlds.instance.all_logs(failed.run_id)]
