@@ -15,6 +15,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from generia_assets.cli.mongodb_checked import MOST_NAMED
 from generia_assets.content.documents import Post
 from generia_assets.durable.collections import HISTORY, STATUS, TASKS
 from generia_assets.durable.orders import Order, OrderError, record_order
@@ -165,7 +166,7 @@ def test_unreadable_records_hide_no_others(site: Site, mongodb_uri: str, broker:
     assert {one.id for one in unreadable_worlds(database_of(site, mongodb_uri))} == ids
 
     status, out, _ = cli.call("doctor")
-    assert f"(and {len(ids) - 3} more)" in out
+    assert f"(and {len(ids) - MOST_NAMED} more)" in out
 
     status, _, err = cli.call("status", "odd-status")
     assert (status, "odd-status" in err, "status: Input should be" in err) == (1, True, True)
