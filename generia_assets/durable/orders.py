@@ -93,6 +93,7 @@ def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_
                 f"parameters: absent from the message, and MongoDB has no task {order.task_id}; send them with the message"
             )
         offered.within(max_users=max_users, max_posts=max_posts)
+        _status(database, order)  # history is refused before anything is written
         task, new = _insert_task(database, order, offered.model_dump(mode="json", exclude_none=True))
     _same(order, task)
     stored = stored_parameters(task["parameters"]).within(max_users=max_users, max_posts=max_posts)
@@ -110,8 +111,11 @@ def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_
 
 def _task(database: MongoDatabase, order: Order) -> MongoDocument | None:
     """The order's task. One that stands only for a refused message (refusals.py) gives way to this order."""
-    database[TASKS].delete_one({"_id": order.task_id, "refused": True})
-    return database[TASKS].find_one({"_id": order.task_id})
+    found = database[TASKS].find_one({"_id": order.task_id})
+    if found is not None and found.get("refused"):
+        database[TASKS].delete_one({"_id": order.task_id, "refused": True})
+        return None
+    return found
 
 
 def _differing(offered: WorldParametersOrder | None, stored: WorldParametersOrder) -> MongoDocument:

@@ -247,6 +247,7 @@ def test_a_part_of_a_world_of_the_former_worker_is_not_made_again(ticks: Ticks, 
     send(ticks.kafka, part, order(world_id=record["_id"]))
     assert run_keys(ticks.tick()) == []
     assert all("former worker" in headers(letter)["reason"] for letter in dead_letters(ticks.kafka, 2))
+    assert [task["status"] for task in mongo_client[ticks.mongo.database]["tasks"].find()] == ["failed", "failed"]
     assert status.find_one() == record
 
 
