@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from emulators.gemini.client import EmulatorControl
 from emulators.gemini.writing.author import Author, Length
 from emulators.gemini.writing.people import People
 from emulators.gemini.writing.scene import read_scene
@@ -29,6 +30,7 @@ ENGLISH_ONLY = {"style", "picture", "avatar", "look_woman", "look_man", "icon", 
 def worlds(mongodb_uri: str, broker: str, gemini_process: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
     home: Path = tmp_path_factory.mktemp("languages")
     with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as made:
+        EmulatorControl(gemini_process).reset()  # of what earlier tests have asked it to do
         yield made
 
 

@@ -12,6 +12,7 @@ import bson
 import dagster as dg
 import pytest
 
+from emulators.gemini.client import EmulatorControl
 from generia_assets.cli.dagster_link import PARTITIONS
 from generia_assets.durable import removal
 from generia_assets.durable.collections import GENERATIONS, PUBLICATIONS, STATUS
@@ -29,6 +30,7 @@ def worlds(mongodb_uri: str, broker: str, gemini_process: str, tmp_path_factory:
     """Worlds with a Dagster instance in a folder, as a running generator has one."""
     home = tmp_path_factory.mktemp("removal")
     with worlds_in_process(home / "data", mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as made:
+        EmulatorControl(gemini_process).reset()  # of what earlier tests have asked it to do
         made.instance.dispose()
         (home / "dagster").mkdir()
         (home / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
