@@ -93,7 +93,7 @@ def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_
                 f"parameters: absent from the message, and MongoDB has no task {order.task_id}; send them with the message"
             )
         offered.within(max_users=max_users, max_posts=max_posts)
-        _status(database, order.world_id)  # history is refused before anything is written
+        _status(database, order)  # history is refused before anything is written
         task, new = _insert_task(database, order, offered.model_dump(mode="json", exclude_none=True))
     _same(order, task)
     stored = stored_parameters(task["parameters"]).within(max_users=max_users, max_posts=max_posts)
