@@ -108,6 +108,7 @@ def extend_code_server() -> None:
 
 def _end_when_idle(server: DagsterApiServer) -> None:
     logger.info("definitions are read anew by another code server, as soon as no run is at work in this one")
+    time.sleep(LOOK_SECONDS)  # the answer to the one who asked goes out first
     while server._executions:
         time.sleep(LOOK_SECONDS)
     os._exit(0)

@@ -12,7 +12,8 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from emulators import lifecycle
-from emulators.mongod import REPLICA_SET, _command, find_binary
+from emulators.mongod import REPLICA_SET, _command
+from generia_assets.cli.embedded import find_mongod
 from generia_assets.cli.processes import spawn
 
 PASSWORD = "a-word-of-the-tests"
@@ -49,7 +50,7 @@ def mongod_with_users(folder: Path) -> Iterator[ServerWithUsers]:
     key.chmod(0o600)
     port = lifecycle.choose_port(0)
     (folder / "data").mkdir()
-    command = [*_command(find_binary(), folder / "data", port), "--auth", "--keyFile", key]
+    command = [*_command(find_mongod(), folder / "data", port), "--auth", "--keyFile", key]
     with spawn("mongod", command, log_path=folder / "mongod.log") as child:
         child.wait_until(lambda: lifecycle.accepts_connections(port) or None, 30)
         with MongoClient("127.0.0.1", port, directConnection=True) as client:  # until there is a user, loopback may make one

@@ -271,6 +271,8 @@ def worlds_in_process(home: Path, *, mongodb_uri: str, broker: str, gemini: str,
             **changes,
         }
         worlds = Worlds(Settings(_env_file=None, **values), mongodb_uri, gemini)
+        if worlds.gemini is not None:
+            worlds.gemini.reset()  # from what tests before these left there
         try:
             yield worlds
         finally:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from generia_assets.cli.addresses import Addresses
 from generia_assets.cli.console import CommandError, own_name
 from generia_assets.cli.findings import Finding, ok, wrong
-from generia_assets.code_server import ask
 from generia_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -92,6 +91,8 @@ def code_server_found(_settings: Settings, where: Addresses) -> Iterator[Finding
     """What `generia doctor` says of the code server; nothing where its address is not known."""
     if not where.code_server:
         return
+    from generia_assets.code_server import ask  # with gRPC, for which `stop` must not wait
+
     try:
         ask(where.code_server)
     except ConnectionError as error:

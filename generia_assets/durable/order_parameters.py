@@ -26,7 +26,7 @@ PROMPT_LIMIT = 4_000
 MOST_KEYS = 10_000
 """Items that one order can make again; for more, leave out ``keys``, which means all of them."""
 
-FIRST_YEAR, LAST_YEAR = 2000, 2099
+FIRST_YEAR, LAST_YEAR = 1970, 2199
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d")
 _MOST_UNKNOWN = 20
@@ -64,7 +64,7 @@ def _moment(value: object) -> object:
 
 def _in_utc(moment: datetime) -> datetime:
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:  # within a day of the year 1 or 9999 a moment has no UTC
-        raise ValueError(f"must be a moment from {FIRST_YEAR} to {LAST_YEAR}")
+        raise ValueError(f"must be in the years {FIRST_YEAR} to {LAST_YEAR}")
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
@@ -85,7 +85,7 @@ class WorldParametersOrder(BaseModel):
     posts_count: Count = Field(ge=0, description="posts, exactly so many; the installation has a limit (MAX_POSTS)")
     quality: Quality = Field(Quality.STANDARD, strict=False)
     created_at: Annotated[datetime, Field(strict=False), BeforeValidator(_moment), AfterValidator(_in_utc)] | None = Field(
-        None, description="when the user ordered it, 2000 to 2099; without a time zone it is UTC"
+        None, description="when the user ordered it, 1970 to 2199; without a time zone it is UTC"
     )
     max_cost_usd: float | None = Field(None, gt=0, allow_inf_nan=False, description="cap in US dollars; absent: the installation's")
 

@@ -1,18 +1,20 @@
 """Trust: whether an API has ever answered in the name that this process calls it by (its address and the key, as a digest).
 
 What has answered before and refuses now may heal (``FatalCallError.may_heal``); what never has is set up wrong, and fails at once.
-One document of the collection ``fleet`` for each name, written at the end of a run that was answered.
+One document of the collection ``fleet`` for each name, written at the end of a run that was answered, and kept for a month.
 """
 
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pymongo.asynchronous.collection import AsyncCollection
 
 from resources.mongo import MongoDocument
 from resources.outside import Api
+
+TRUSTED_FOR = timedelta(days=30)
 
 
 def name_of(api: Api, *identity: str) -> str:
@@ -27,4 +29,4 @@ async def is_trusted(fleet: AsyncCollection[MongoDocument], name: str) -> bool:
 
 async def trust(fleet: AsyncCollection[MongoDocument], name: str) -> None:
     """Note that it has."""
-    await fleet.update_one({"_id": name}, {"$set": {"at": datetime.now(UTC)}}, upsert=True)
+    await fleet.update_one({"_id": name}, {"$set": {"expires_at": datetime.now(UTC) + TRUSTED_FOR}}, upsert=True)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
+from generia_assets.content.pictures import POST_SIZE
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
+from resources.image_stub import StubImageGenerator
+from resources.images import GeneratedImage
+from resources.outcomes import TransientError
 from tests.worlds_in_process import Made, Worlds
 
 
@@ -50,3 +54,19 @@ def fails_alone(worlds: Worlds, world_id: str, key: str, made: Made, reason: str
     failed = worlds.database[TASKS].find_one({"world_id": world_id, "generation": status.generation, "status": "failed"})
     assert failed is not None
     assert failed["attempt_count"] == 2
+
+
+class PoisonedPainter(StubImageGenerator):
+    """Paints everything but the first picture of a post that it is asked for, which fails each time."""
+
+    poisonous: ClassVar[int | None] = None
+
+    def __init__(self) -> None:
+        super().__init__(latency_seconds=0, cost_usd=0, refused_words=[])
+
+    async def generate(self, *, prompt: str, width: int, height: int, seed: int, idempotency_key: str) -> GeneratedImage:
+        if (width, height) == POST_SIZE and type(self).poisonous is None:
+            type(self).poisonous = seed
+        if seed == type(self).poisonous and "grey wall" not in prompt:
+            raise TransientError("500 for this picture")
+        return await super().generate(prompt=prompt, width=width, height=height, seed=seed, idempotency_key=idempotency_key)

@@ -62,7 +62,7 @@ def test_an_item_that_fails_is_named_and_all_others_are_made(
 def test_when_the_first_requests_of_a_kind_are_all_rejected_the_world_stops(worlds: Worlds) -> None:
     """Nobody pays for a hundred requests that are all wrong in the same way; the world fails and says why, and can go on."""
     faults(worlds, only_matching="Write one post", invalid_argument=1.0)
-    world_id, made = worlds.make("rejected", users=2, posts=40)
+    world_id, made = worlds.make("rejected", users=2, posts=16)
     assert not made.success
     status = worlds.status(world_id)
     assert status.status is State.FAILED

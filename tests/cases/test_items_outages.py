@@ -52,7 +52,6 @@ def there(the_worlds: Worlds) -> str:
     [
         pytest.param("internal_error", id="A2 500"),
         pytest.param("deadline_exceeded", id="A2 504"),
-        pytest.param("reset_connection", id="A2 connection reset"),
     ],
 )
 def test_one_poisonous_post_among_others_fails_and_the_world_completes(worlds: Worlds, there: str, fault: str) -> None:
@@ -88,6 +87,22 @@ def test_a_poisonous_description_fails_its_world_with_words(worlds: Worlds) -> N
     assert "generate_world_description world failed after 4 attempts" in status.message
     assert "answers other calls" in status.message
     assert status.message in made.failure
+
+
+@pytest.mark.case("A2")
+def test_a_poisonous_picture_fails_its_post_and_the_world_completes(
+    tmp_path: Path, mongodb_uri: str, broker: str, gemini: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule is the same for the image API: one post is not published, and all else is."""
+    monkeypatch.setattr(waits, "FIRST_WAIT_SECONDS", 0.02)
+    painter = {"image_provider": "tests.cases.items_worlds:PoisonedPainter"}
+    with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini, **painter) as worlds:
+        world_id, made = worlds.make(users=1, posts=2)
+        assert made.success, made.failure
+        status = worlds.status(world_id)
+        assert (status.status, status.tasks_failed, status.posts_created) == (State.COMPLETED, 1, 1)
+        assert [failure.type for failure in status.failures] == ["generate_post_image"]
+        assert status.api_calls_made_images - status.calls_excused == 4  # header, icon, avatar, the other post
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from generia_assets.cli.follow import Moment
 from generia_assets.cli.order import new_order
 from generia_assets.cli.panel import parts_panel, world_panel
 from generia_assets.cli.parts import Part, Whose
+from generia_assets.cli.ports import free_port
 from generia_assets.cli.tables import FittedTable
 from generia_assets.cli.view import _listening
 from generia_assets.cli.words import progress_line
@@ -85,7 +86,7 @@ ON_A_WORLD = [
     ("logs",),
     ("export", "--format", "jsonl", "--json"),
     ("trace", "c0000"),
-    ("view",),
+    ("view", "--port", str(free_port())),  # the usual one may be another generator's
 ]
 """Every command that takes a world: its name, and what comes after the world."""
 

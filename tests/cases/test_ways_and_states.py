@@ -88,86 +88,106 @@ class Outcome:
 # --- the states -----------------------------------------------------------------------------------------------------------------
 
 
-def never_begun(worlds: Worlds, world_id: str) -> Scene:
+class Scenes(dict[str, Scene]):
+    """The states, each made when it is first asked for; all of one world, which is put back to the state it begins from."""
+
+    def __init__(self, worlds: Worlds) -> None:
+        self.worlds = worlds
+
+    def __missing__(self, name: str) -> Scene:
+        self[name] = STATES[name](self).remember()
+        return self[name]
+
+    def back_to(self, name: str) -> Scene:
+        scene = self[name]
+        scene.restore()
+        return scene
+
+
+def never_begun(scenes: Scenes) -> Scene:
+    worlds, world_id = scenes.worlds, "00000000-0000-4000-8000-000000000001"
     parameters = {"user_prompt": PROMPT, "users_count": USERS, "posts_count": POSTS, "max_cost_usd": CAP}
-    record_order(
-        worlds.database, Order(new_task_id(), TaskType.INIT_WORLD_CREATION, world_id, parameters), max_users=9, max_posts=9
-    )
-    scene = Scene(worlds, world_id)
+    order = Order(new_task_id(), TaskType.INIT_WORLD_CREATION, world_id, parameters)
+    record_order(worlds.database, order, max_users=9, max_posts=9)
     worlds.instance.add_dynamic_partitions("worlds", [world_id])
-    run = worlds.instance.create_run_for_job(worlds.job, tags={"dagster/partition": world_id}, status=dg.DagsterRunStatus.FAILURE)
-    return replace(scene, parent=worlds.made(run.run_id))  # it died before it could begin
+    died = worlds.instance.create_run_for_job(worlds.job, tags={"dagster/partition": world_id}, status=dg.DagsterRunStatus.FAILURE)
+    return Scene(worlds, world_id, worlds.made(died.run_id))  # before it could begin
 
 
-def suspended(worlds: Worlds, world_id: str) -> Scene:
-    scene = never_begun(worlds, world_id)
-    worlds.gemini.set_faults(requests_per_day=ANSWERED_FIRST)
-    made = worlds.run(world_id, tags={**dict(run_request_of(scene).tags)})
-    worlds.gemini.reset()
+def suspended(scenes: Scenes) -> Scene:
+    scene = scenes.back_to("never begun")
+    made = with_faults(scene, lambda: as_requested(scene, run_request(recorded(scene))), requests_per_day=ANSWERED_FIRST)
     assert "parked and can be resumed" in made.failure
     return replace(scene, parent=made)
 
 
-def stopped(worlds: Worlds, world_id: str) -> Scene:
-    scene = suspended(worlds, world_id)
-    assert note_stop(worlds.database, world_id)
+def stopped(scenes: Scenes) -> Scene:
+    scene = scenes.back_to("suspended")
+    assert note_stop(scene.worlds.database, scene.world_id)
     return scene
 
 
-def in_progress(worlds: Worlds, world_id: str) -> Scene:
-    scene = suspended(worlds, world_id)
+def in_progress(scenes: Scenes) -> Scene:
+    scene = scenes.back_to("suspended")
     owner = {"run_id": "elsewhere", "epoch": 7, "expires_at": datetime.now(UTC) + timedelta(days=1)}
-    worlds.database[STATUS].update_one({"_id": world_id}, {"$set": {"parked": None, "resumable": False, "owner": owner}})
+    at_work = {"parked": None, "resumable": False, "owner": owner}
+    scene.worlds.database[STATUS].update_one({"_id": scene.world_id}, {"$set": at_work})
     return scene
 
 
-def failed_at_a_cap(worlds: Worlds, world_id: str) -> Scene:
-    scene = suspended(worlds, world_id)
-    resume_world(worlds.database, world_id, Wishes(max_cost_usd=worlds.status(world_id).cost_usd + 1e-6))
+def failed_at_a_cap(scenes: Scenes) -> Scene:
+    scene = scenes.back_to("suspended")
+    spent = scene.worlds.status(scene.world_id).cost_usd
+    resume_world(scene.worlds.database, scene.world_id, Wishes(max_cost_usd=spent + 1e-6))
     assert "cap of" in watchdogs(scene).failure
     return scene
 
 
-def failed(worlds: Worlds, world_id: str) -> Scene:
-    scene = never_begun(worlds, world_id)
-    worlds.gemini.set_faults(broken_json=1.0, only_matching="of this world. It will have")
-    made = worlds.run(world_id, tags={**dict(run_request_of(scene).tags)})
-    worlds.gemini.reset()
+def failed(scenes: Scenes) -> Scene:
+    scene = scenes.back_to("never begun")
+    about_people = {"broken_json": 1.0, "only_matching": "of this world. It will have"}
+    made = with_faults(scene, lambda: as_requested(scene, run_request(recorded(scene))), **about_people)
     assert "generate_character_batch b000 failed after 4 attempts" in made.failure
     return replace(scene, parent=made)
 
 
-def completed(worlds: Worlds, world_id: str) -> Scene:
+def completed(scenes: Scenes) -> Scene:
     """As in P2: it failed at its cap, was resumed with a higher one, and completed."""
-    scene = failed_at_a_cap(worlds, world_id)
-    resume_world(worlds.database, world_id, Wishes(max_cost_usd=CAP))
+    scene = scenes.back_to("failed at a cap")
+    resume_world(scene.worlds.database, scene.world_id, Wishes(max_cost_usd=CAP))
     assert watchdogs(scene).success
     return scene
 
 
-def completed_with_failures(worlds: Worlds, world_id: str) -> Scene:
-    scene = suspended(worlds, world_id)
-    (ideas,) = worlds.database[TASKS].find({"world_id": world_id, "type": "generate_post_batch"})
+def completed_with_failures(scenes: Scenes) -> Scene:
+    scene = scenes.back_to("suspended")
+    (ideas,) = scene.worlds.database[TASKS].find({"type": "generate_post_batch"})
     first, second = (idea["moment"] for idea in ideas["result"]["briefs"])
     assert first not in second
-    resume_world(worlds.database, world_id, Wishes())
-    worlds.gemini.set_faults(broken_json=1.0, only_matching=f"When: {first}")
-    assert watchdogs(scene).success
-    worlds.gemini.reset()
-    assert worlds.status(world_id).tasks_failed == 1
+    resume_world(scene.worlds.database, scene.world_id, Wishes())
+    assert with_faults(scene, lambda: watchdogs(scene), broken_json=1.0, only_matching=f"When: {first}").success
+    assert scene.worlds.status(scene.world_id).tasks_failed == 1
     return scene
 
 
-def rerun_unfinished(worlds: Worlds, world_id: str) -> Scene:
-    completed(worlds, world_id)
-    worlds.gemini.set_faults(broken_json=1.0)
-    made = worlds.run(world_id, select=["world_description", *tools.CONTENT_ASSETS])
-    worlds.gemini.reset()
+def rerun_unfinished(scenes: Scenes) -> Scene:
+    scene = scenes.back_to("completed")
+    select = ["world_description", *tools.CONTENT_ASSETS]
+    made = with_faults(scene, lambda: scene.worlds.run(scene.world_id, select=select), broken_json=1.0)
     assert "generate_world_description world failed" in made.failure
-    return Scene(worlds, world_id, made)
+    return replace(scene, parent=made)
 
 
-STATES = {
+def with_faults(scene: Scene, run: Callable[[], tools.Made], **faults: Any) -> tools.Made:
+    """A run while the emulator does this wrong."""
+    assert scene.worlds.gemini is not None
+    scene.worlds.gemini.set_faults(**faults)
+    made = run()
+    scene.worlds.gemini.reset()
+    return made
+
+
+STATES: dict[str, Callable[[Scenes], Scene]] = {
     "never begun": never_begun,
     "in progress": in_progress,
     "stopped": stopped,
@@ -185,10 +205,6 @@ STATES = {
 def recorded(scene: Scene, task_type: TaskType = TaskType.INIT_WORLD_CREATION, task_id: str = "") -> Any:
     order = Order(task_id or scene.order, task_type, scene.world_id, {} if task_id else None)
     return record_order(scene.worlds.database, order, max_users=9, max_posts=9)
-
-
-def run_request_of(scene: Scene) -> dg.RunRequest:
-    return run_request(recorded(scene))
 
 
 def as_requested(scene: Scene, request: dg.RunRequest, **tags: str) -> tools.Made:
@@ -280,20 +296,13 @@ WAYS: dict[str, Way] = {
 
 
 @pytest.fixture(scope="module")
-def scenes(
-    tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str
-) -> Iterator[dict[str, Scene]]:
+def scenes(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Scenes]:
     home = tmp_path_factory.mktemp("ways")
-    few = {"gemini_max_reasks": 0, "world_lease_seconds": 0.5, "budget_spare": 1.0}
+    few = {"gemini_max_reasks": 0, "world_lease_seconds": 0.3, "budget_spare": 1.0}
     with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, **few) as worlds:
         assert worlds.gemini is not None
         worlds.gemini.reset()
-        made = {}
-        for number, (name, state) in enumerate(STATES.items()):
-            for database in (worlds.database, worlds.platform):
-                worlds.client.drop_database(database.name)
-            made[name] = state(worlds, f"00000000-0000-4000-8000-00000000000{number}").remember()
-        yield made
+        yield Scenes(worlds)
 
 
 def visible(scene: Scene) -> dict[str, dict[str, Any]]:
@@ -347,7 +356,7 @@ def test_the_document_has_every_way_and_every_state() -> None:
 
 
 @pytest.mark.parametrize(("way", "state", "word"), [pytest.param(*cell, id=f"P1 P2 {cell[0]} / {cell[1]}") for cell in CELLS])
-def test_a_way_in_a_state_does_what_the_table_says(scenes: dict[str, Scene], way: str, state: str, word: str) -> None:
+def test_a_way_in_a_state_does_what_the_table_says(scenes: Scenes, way: str, state: str, word: str) -> None:
     """No document is lost, no cap lowered, nothing paid twice unasked, and no world is called completed that is not whole."""
     scene, worlds = scenes[state], scenes[state].worlds
     scene.restore()
@@ -395,7 +404,7 @@ def test_a_way_in_a_state_does_what_the_table_says(scenes: dict[str, Scene], way
 
 
 @pytest.mark.case("P2")
-def test_assets_re_executed_alone_go_on_with_what_is_unfinished(scenes: dict[str, Scene]) -> None:
+def test_assets_re_executed_alone_go_on_with_what_is_unfinished(scenes: Scenes) -> None:
     """Dagster's third way to re-execute selects only the assets that failed: they are made, and the world is whole."""
     scene = scenes["stopped"]
     scene.restore()
