@@ -21,8 +21,8 @@ from bench.house import TooLateError, wait_for
 from bench.malformed import KINDS, Body, Kind, encoded, order
 from bench.message_house import DEAD_LETTERS, ORDERS, MessageHouse, apache_kafka_here
 from bench.report import Options, Report, run
-from generia_assets.content.text import clean
 from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.order_parameters import worded
 from resources.mongo import MongoDocument
 
 SETTINGS = {"SENSOR_MAX_QUEUED_RUNS": "1000000", "SENSOR_MAX_RECORDS": "200"}
@@ -169,7 +169,7 @@ def _judge(house: MessageHouse, sent: Sent) -> tuple[list[str], Counter[Place]]:
         task = tasks.pop(task_id, None)
         if task is None:
             wrong.append(f"order {task_id} was lost")
-        elif task["world_id"] != message["world_id"] or not _kept(message).items() <= task["parameters"].items():
+        elif task["world_id"] != message["world_id"] or not _as_kept(message).items() <= task["parameters"].items():
             wrong.append(f"order {task_id} was recorded otherwise: {task['parameters']}")
     wrong += [f"task {task_id} was recorded and never ordered rightly" for task_id in tasks]
     ordered = {str(message["world_id"]) for message in sent.good.values()}
@@ -190,6 +190,12 @@ def _judge(house: MessageHouse, sent: Sent) -> tuple[list[str], Counter[Place]]:
     buried_alive = letters.keys() - sent.broken.keys()
     wrong += [f"the message at {place} is right and a dead letter: {reasons[place]}" for place in buried_alive]
     return wrong, letters
+
+
+def _as_kept(message: Body) -> dict[str, object]:
+    """An order's parameters as MongoDB has them."""
+    parameters = _dict(message["parameters"])
+    return {**parameters, "user_prompt": worded(str(parameters["user_prompt"]))}
 
 
 def _dead_letters(house: MessageHouse, expected: int) -> tuple[Counter[Place], dict[Place, str]]:
@@ -217,12 +223,6 @@ def _dead_letters(house: MessageHouse, expected: int) -> tuple[Counter[Place], d
                 places[place] += 1
                 reasons[place] = headers["reason"]
     return places, reasons
-
-
-def _kept(message: Body) -> Body:
-    """The message's parameters as they are recorded: the sentence without control characters."""
-    parameters = _dict(message["parameters"])
-    return {**parameters, "user_prompt": clean(str(parameters["user_prompt"]))}
 
 
 def _dict(value: object) -> Body:
