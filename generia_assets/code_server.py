@@ -72,14 +72,14 @@ class Watch:
         self._lock = threading.Lock()
         self._begun = 0
         self._answered = False
-        self._patience_ends = 0.0
+        self._stuck_after = 0.0
 
     def begin(self) -> None:
         """A server begins now."""
         with self._lock:
             self._begun += 1
             self._answered = False
-            self._patience_ends = time.monotonic() + BEGIN_SECONDS
+            self._stuck_after = time.monotonic() + BEGIN_SECONDS
             number = self._begun
         if number == 1:
             threading.Thread(target=self._ask, name="code-server-watch", daemon=True).start()
@@ -92,7 +92,7 @@ class Watch:
     @property
     def stuck(self) -> bool:
         """Whether the present server has not answered for too long."""
-        return time.monotonic() > self._patience_ends
+        return time.monotonic() > self._stuck_after
 
     def _ask(self) -> None:
         while True:
@@ -101,7 +101,7 @@ class Watch:
                 with self._lock:
                     if number == self._begun:
                         self._answered = True
-                        self._patience_ends = time.monotonic() + self._stuck_seconds
+                        self._stuck_after = time.monotonic() + self._stuck_seconds
             time.sleep(EVERY_SECONDS)
 
 

@@ -234,11 +234,6 @@ class Settings(BaseSettings):
         """Where the local platform keeps pictures."""
         return self.generia_data_dir / "media"
 
-    @property
-    def kafka_api_version_tuple(self) -> tuple[int, ...] | None:
-        """The protocol version as kafka-python wants it; None lets it ask the broker."""
-        return tuple(int(part) for part in self.kafka_api_version.split(".")) if self.kafka_api_version else None
-
     def export_defaults(self) -> None:
         """Put the addresses that Dagster resolves by ``EnvVar`` into the environment where they are not set.
 

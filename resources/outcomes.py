@@ -108,7 +108,10 @@ class SpareUsedUpError(RequestFailedError):
 
 
 class ParameterRefusedError(OutsideError):
-    """The model refuses a parameter of the request (400): the call is made again without it. ``parameter`` names it."""
+    """The model refuses a parameter of the request (400). ``parameter`` names it.
+
+    The successor is asked if its profile sends that parameter differently, else the same model without it (model_roster.py).
+    """
 
     outcome = "parameter_refused"
 
@@ -133,7 +136,7 @@ class FatalCallError(OutsideError):
 
 
 class PatienceExhaustedError(OutsideError):
-    """An outage lasted longer than the configured patience. The world is parked and can be resumed; nothing is lost.
+    """An outage lasted longer than the configured patience. The world is suspended and can be resumed; nothing is lost.
 
     ``retry_after`` seconds: when the provider itself said it would be over (a day's quota), else None. ``may_last``: the
     provider is not away, it refuses, so that nobody knows whether it ever ends: the world is resumed a bounded number of times.

@@ -1,4 +1,4 @@
-"""What the platform still has of a world that the world no longer consists of, after something of it was made again.
+"""Superseded publications: characters, posts and pictures on the platform that no document of the world refers to after a rerun.
 
 Here: finding it by its ids, and marking it in ``publications``; ``generia show WORLD superseded`` lists it. The contract has no
 call that deletes: characters are changed in place (tasks/generate_character.py), former posts and pictures stay there, and so do

@@ -16,7 +16,7 @@ import requests
 
 from generia_assets.cli.addresses import Addresses, addresses, set_dagster_home
 from generia_assets.cli.console import CommandError, own_name
-from generia_assets.cli.content_checked import stand_ins, templates_found
+from generia_assets.cli.content_checked import fakes_in_use, templates_found
 from generia_assets.cli.dagster_link import code_server_found, daemon_pulses
 from generia_assets.cli.findings import Finding, Health, note, ok, wrong
 from generia_assets.cli.home import running
@@ -243,7 +243,7 @@ CHECKS: tuple[Check, ...] = (
     _kafka,
     models_by_date,
     _gemini,
-    stand_ins,
+    fakes_in_use,
     _media,
     _dagster,
     code_server_found,

@@ -20,8 +20,8 @@ def templates_found(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield ok("templates", f"{len(files())} templates and data files have no mistake")
 
 
-def stand_ins(settings: Settings, where: Addresses) -> Iterator[Finding]:
+def fakes_in_use(settings: Settings, where: Addresses) -> Iterator[Finding]:
     """Which image API and which platform a world is made with."""
     del where
-    yield ok("image API", settings.image_provider or "the stub that draws, a stand-in; IMAGE_PROVIDER names a provider")
-    yield ok("platform", f"its local stand-in: records in database {settings.platform_database}; nothing is published elsewhere")
+    yield ok("image API", settings.image_provider or "the stub that draws; IMAGE_PROVIDER names a real provider")
+    yield ok("platform", f"the local fake: records in database {settings.platform_database}; nothing is published elsewhere")

@@ -159,7 +159,7 @@ def display_on(console: Console, *, full_texts: bool = False) -> LiveDisplay | P
 
 
 def _now(moment: Moment) -> str:
-    air = "" if not moment.air or not moment.air.llm else f"; {moment.air.llm} of {moment.air.llm_ceiling} calls in the air"
+    air = "" if not moment.air or not moment.air.llm else f"; {moment.air.llm} of {moment.air.llm_ceiling} calls in flight"
     return air + (f"; {in_words(moment.left)}" if moment.left is not None else "")
 
 

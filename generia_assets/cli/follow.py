@@ -1,4 +1,4 @@
-"""Following a world until it is finished: its status record, the calls in the air, what was written; a few times a second.
+"""Following a world until it is finished: its status record, the calls in flight, what was written; a few times a second.
 
 Here: the reading, and for how long it is waited for what MongoDB does not know. Not here: how it looks (displays.py).
 """

@@ -36,6 +36,8 @@ class OutcomeWord(StrEnum):
     RATE_LIMITED = "rate_limited"
     TRANSIENT = "transient"
     MODEL_MISSING = "model_missing"
+    REJECTED = "rejected"
+    PARAMETER_REFUSED = "parameter_refused"
     FATAL = "fatal"
     ERROR = "error"
     CUT_OFF = "cut_off"

@@ -17,7 +17,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def restore_interrupts() -> None:
-    """Heed Ctrl-C although whoever started this process told it not to (``nohup make test &``), and let its children heed it.
+    """React to Ctrl-C even if the parent process ignored it (``nohup make test &``), and let child processes react, too.
 
     Dagster treats SIGTERM like SIGINT: one that ignores the latter can only be killed.
     """

@@ -49,7 +49,7 @@ def mongodb_found(settings: Settings, where: Addresses) -> Iterator[Finding]:
                 yield wrong("worlds", f"{record}{more}", f"mend the record, or {own_name()} delete {record.id}")
             if waiting := database[STATUS].count_documents(parked):
                 yield note(
-                    "parked worlds",
+                    "suspended worlds",
                     f"{waiting} wait to be resumed, or for an outage to end",
                     f"{own_name()} list --state parked, then {own_name()} resume WORLD",
                 )

@@ -111,7 +111,7 @@ def watch(
 ) -> None:
     """Show a world's progress until it is finished.
 
-    A bar for each stage, the time left, calls in the air of those that may be, dollars so far, what is waited for, and the newest
+    A bar for each stage, the time left, calls in flight of those that may be, dollars so far, what is waited for, and the newest
     texts. Piped, a line for every change, at most one in two seconds. With --json, at the end one object with the fields of
     `demo --json`.
 

@@ -61,7 +61,7 @@ def parts_panel(parts: Iterable[Part]) -> Panel:
 
 
 def world_panel(moment: Moment, latest: Sequence[Text], *, prompt: str) -> Panel:
-    """The world so far: a bar for each stage, time left, calls in the air, dollars, what is waited for, the newest texts."""
+    """The world so far: a bar for each stage, time left, calls in flight, dollars, what is waited for, the newest texts."""
     status = moment.status
     if status is None:
         waiting = Line(UNREAD, "dim")
@@ -134,7 +134,7 @@ def _figures(status: WorldStatus, moment: Moment) -> list[Line]:
         ("model", air and f"{air.llm} of {air.llm_ceiling}", status.api_calls_made_LLM, status.api_call_limits_LLM),
         ("pictures", air and f"{air.images} of {air.image_ceiling}", status.api_calls_made_images, status.api_call_limits_images),
     ):
-        flying = f", {now} calls in the air" if now else ""
+        flying = f", {now} calls in flight" if now else ""
         lines.append(Line(f"{word:10}{made} made of at most {limit}{flying}", "dim"))
     return lines
 

@@ -131,7 +131,7 @@ def resume(
 ) -> None:
     """Let a stopped or failed world go on where it stands.
 
-    Limits can be raised at the same time. The generator's watchdog takes it up within about fifteen seconds. Nothing that exists
+    Limits can be raised at the same time. A new run continues it within about ten seconds. Nothing that exists
     is made again.
 
     \b
@@ -153,7 +153,7 @@ def resume(
         typer.echo(as_json({"world_id": world, "resumed": True, "tasks_retried": retried}))
         return
     again = f", {plural(retried, 'failed task')} again" if retried else ""
-    results().print(f"World {world} goes on within about fifteen seconds{again}. To see it: {own_name()} watch {world}")
+    results().print(f"World {world} goes on within about ten seconds{again}. To see it: {own_name()} watch {world}")
 
 
 def _await_end(database: MongoDatabase, world: str, runs: WorldRuns) -> str | None:

@@ -186,7 +186,7 @@ def _show(world: WorldStatus, air: Air, *, json: bool) -> None:
         ("cost", _cost(world)),
         ("ordered", f"{moment(world.created_at)} UTC, changed {ago(world.updated_at)}"),
         ("owner", _owner(world)),
-        ("generation", f"{world.generation or 'none yet'}, taken up {plural(world.takeovers, 'time')} after a death"),
+        ("generation", f"{world.generation or 'none yet'}, resumed {plural(world.takeovers, 'time')} after a death"),
     ]
     rows[6:6] = [("breaker", breaker_line(one)) for one in breakers]
     if world.owner.run_id:

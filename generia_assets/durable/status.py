@@ -99,7 +99,7 @@ class Owner(BaseModel):
 HISTORY_LACKS = ("llm_cost_total", "image_cost_total", "owner", "generation")
 """Fields that the old worker's records do not have. A record that lacks one of them is history."""
 OURS: MongoDocument = {field: {"$exists": True} for field in HISTORY_LACKS}
-"""Finds the records that a run of this generator may take up, by what history lacks."""
+"""Finds the records that a run of this generator may work on, by what history lacks."""
 
 
 def _plain(parameters: MongoDocument) -> MongoDocument:

@@ -47,7 +47,6 @@ from resources.waits import milliseconds_since
 
 logger = logging.getLogger(__name__)
 
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1", "[::1]")
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 STATIC = Path(__file__).with_name("static")
 STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}

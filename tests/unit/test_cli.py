@@ -230,14 +230,14 @@ def test_a_book_means_nothing_to_markdown() -> None:
 
 
 def test_the_picture_of_a_world_tells_stages_calls_and_time_left() -> None:
-    """A bar and a number for each stage that has one, calls in the air of those that may be, dollars, and what is left."""
+    """A bar and a number for each stage that has one, calls in flight of those that may be, dollars, and what is left."""
     out = io.StringIO()
     stages = [{"name": stage.value, "status": "completed" if place < 3 else "in_progress"} for place, stage in enumerate(Stage)]
     seen = moment(stages=stages, generation="g", users_created=1, posts_created=1, llm_cost_total=0.5, task_predicted=9)
     Console(file=out, width=100).print(world_panel(seen, [], prompt="a lake"))
     shown = out.getvalue()
     assert all(
-        word in shown for word in ("people", "1/2", "posts", "1/4", "12 of 15 calls in the air", "$0.5000", "about 40 s left")
+        word in shown for word in ("people", "1/2", "posts", "1/4", "12 of 15 calls in flight", "$0.5000", "about 40 s left")
     )
     full, half = (line.count("━") for line in shown.splitlines() if "description" in line or "people" in line)
     assert half == full / 2
