@@ -114,12 +114,24 @@ def _give_up(database: MongoDatabase, world_id: str, session: ClientSession) -> 
         }
         values = {**failed, "parked": None, "waiting_for": None, "updated_at": now}
     database[STATUS].update_one({"_id": world_id}, {"$set": values}, session=session)
-    given_up = {"$set": {"status": GIVEN_UP, "updated_at": now, "message": message}, "$unset": {"before": "", "left": ""}}
-    database[GENERATIONS].update_one({"_id": record["_id"]}, given_up, session=session)
+    over = {"status": GIVEN_UP, "updated_at": now, "message": message}
+    if before is not None and before["generation"] == record["_id"]:  # what had failed in it was tried again: it is completed
+        over = {"status": State.COMPLETED.value, "updated_at": now, "message": ""}
+        _failed_again(database, world_id, before, message, session)
+    database[GENERATIONS].update_one({"_id": record["_id"]}, {"$set": over, "$unset": {"before": "", "left": ""}}, session=session)
     orders = [order_tasks.given_up(order, message) for order in orders_of(record)]
     if orders:
         database[TASKS].bulk_write(orders, session=session)
     return before is not None
+
+
+def _failed_again(database: MongoDatabase, world_id: str, before: MongoDocument, message: str, session: ClientSession) -> None:
+    """Let the tasks that were tried again say that they failed: their documents are not shown, and are counted as failed."""
+    unfinished = {"status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}}
+    had_failed = {"_id": {"$in": [failure["task_id"] for failure in before["failures"]]}}
+    failed = {"status": State.FAILED.value, "error": message, "worker_id": None, "updated_at": datetime.now(UTC)}
+    mine = {"world_id": world_id, "generation": before["generation"], "$or": [unfinished, had_failed]}
+    database[TASKS].update_many(mine, {"$set": failed}, session=session)
 
 
 def orders_of(record: MongoDocument, also: str | None = None) -> tuple[str, ...]:

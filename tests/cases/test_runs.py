@@ -178,6 +178,25 @@ def test_what_failed_and_fails_again_leaves_the_world_completed_with_its_failure
 
 
 @pytest.mark.case("P1")
+def test_failed_tasks_that_were_to_be_tried_again_can_be_given_up(worlds: Worlds, generia: Command) -> None:
+    """The world is completed with its failures as before: whole, open to reruns, and its failed tasks can be tried once more."""
+    assert worlds.gemini is not None
+    worlds.gemini.set_faults(broken_json=1.0, only_matching="When: ")
+    world_id, made = worlds.make("given-up-again", users=1, posts=1)
+    worlds.gemini.reset()
+    assert made.success, made.failure
+    before = look(worlds, world_id)
+    assert resume_world(worlds.database, world_id, Wishes(retry_failed=True)) == 1
+    assert generia.call("stop", world_id, "--give-up")[0] == 0
+    assert look(worlds, world_id) == before
+    assert not [one for one in doctor(generia) if world_id in one["part"]]
+    assert generia.call("rerun", world_id, "--part", "images", "--dry-run")[0] == 0
+    assert resume_world(worlds.database, world_id, Wishes(more_calls=9, retry_failed=True)) == 1
+    assert worlds.resume(world_id).success
+    assert (worlds.status(world_id).posts_created, worlds.status(world_id).failures) == (1, [])
+
+
+@pytest.mark.case("P1")
 def test_what_is_given_up_is_over_and_the_world_completed_as_before(worlds: Worlds, world_id: str, generia: Command) -> None:
     """Only a person who says so gives up what is paid for; then the world is what it was, and can be made again."""
     assert worlds.gemini is not None
