@@ -208,11 +208,10 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
                 ),
                 run_is_over=lambda run_id: run_is_over(instance, run_id),
                 connect_events=self.kafka.progress,
+                forget_staged=lambda: to_thread.run_sync(self._forget_staged, assignment.world_id),
             )
             stack.push_async_callback(self._session.aclose)
             self._closing = stack.pop_all()
-            if not self._session.generation.continued or self._session.generation.finished:
-                await to_thread.run_sync(self.read, lambda database: DocumentStore(database).forget_staged(assignment.world_id))
         return self._session
 
     async def _providers(self, database: AsyncMongoDatabase, run_id: str, stack: AsyncExitStack) -> Providers:
@@ -255,6 +254,10 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             open_max_seconds=self.breaker_open_max_seconds,
         )
         return Lane(slots, Breaker(api.value, config, board.breaker(api)))
+
+    def _forget_staged(self, world_id: str) -> None:
+        with self.mongo.connection() as database:
+            DocumentStore(database, patience_seconds=self.patience_seconds).forget_staged(world_id)
 
     def _could_not_begin(self, assignment: Assignment, message: str) -> None:
         with self.mongo.connection() as database:

@@ -18,7 +18,8 @@ from generia_assets.assets.checks import ALL as CHECKS
 from generia_assets.assets.checks.finding import World
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.orders import Order, new_task_id, record_order
+from generia_assets.durable.orders import Order, OrderError, new_task_id, record_order
+from generia_assets.durable.refusals import Refused, record_refusal
 from generia_assets.durable.resuming import Wishes, resume_world
 from generia_assets.durable.status import State
 from generia_assets.partitions import worlds as partitions
@@ -257,15 +258,68 @@ def test_a_form_that_is_no_order_changes_nothing_of_a_completed_world(
 
 
 @pytest.mark.case("P2")
-@pytest.mark.parametrize(("named", "cap"), [(None, 2.0), (0.75, 0.75)], ids=["unless one is named", "as the new order names it"])
-def test_a_raised_cap_stays_raised(worlds: Worlds, named: float | None, cap: float) -> None:
-    """A new generation takes the highest cap that a person has set, over all that the world has cost."""
-    world_id, made = worlds.make(f"raised-{cap:.0f}-{named is None}", users=1, posts=0, max_cost_usd=0.5)
+@pytest.mark.parametrize(
+    ("ordered", "named", "cap"),
+    [
+        pytest.param(0.5, None, 2.0, id="raised"),
+        pytest.param(5.0, None, 2.0, id="lowered"),
+        pytest.param(None, None, 2.0, id="set where the order has none"),
+        pytest.param(0.5, 0.75, 0.75, id="as the new order names it"),
+    ],
+)
+def test_a_worlds_cap_stays_as_a_person_has_set_it(worlds: Worlds, ordered: float | None, named: float | None, cap: float) -> None:
+    """A new generation keeps the world's cap, over all that the world has cost, unless its own form names one."""
+    first = {} if ordered is None else {"max_cost_usd": ordered}
+    world_id, made = worlds.make(f"capped-{ordered}-{named}".replace(".", "-"), users=1, posts=0, **first)
     assert made.success, made.failure
     worlds.database[STATUS].update_one({"_id": world_id}, {"$set": {"cost_limit_usd": 2.0}})  # generia resume --max-cost-usd 2
     form = None if named is None else {"prompt": PROMPT, "users": 1, "posts": 0, "max_cost_usd": named}
     assert worlds.run(world_id, form=form).success
     assert worlds.status(world_id).cost_limit_usd == cap
+
+
+@pytest.mark.case("P1")
+@pytest.mark.parametrize("job", ["world", "new_world"])
+def test_a_world_whose_message_was_refused_can_be_made_by_a_person_and_is_then_a_world(worlds: Worlds, job: str) -> None:
+    """The record of the refusal gives way to the world; the mended message finds a world that exists, and changes nothing of it."""
+    world_id, task_id = f"refused-{job}", str(uuid.uuid4())
+    record_refusal(worlds.database, Refused("users_count=0", world_id, task_id, TaskType.INIT_WORLD_CREATION))
+    form = {"prompt": PROMPT, "users": 1, "posts": 0}
+    made = worlds.run(world_id, form=form) if job == "world" else worlds.launch(job, world_id, **form)
+    assert made.success, made.failure
+    before = worlds.raw_status(world_id)
+    assert (before["status"], before["refused"], before["llm_cost_total"] > 0) == ("completed", False, True)
+    mended = Order(task_id, TaskType.INIT_WORLD_CREATION, world_id, {"user_prompt": PROMPT, "users_count": 1, "posts_count": 0})
+    with pytest.raises(OrderError, match="already ordered by task"):
+        record_order(worlds.database, mended, max_users=9, max_posts=9)
+    assert worlds.raw_status(world_id) == before
+
+
+@pytest.mark.case("P1")
+def test_a_refused_record_that_a_run_has_taken_is_not_overwritten(worlds: Worlds) -> None:
+    """While a run owns the world, or has begun it, a message does not make its record anew."""
+    world_id = "refused-and-taken"
+    record_refusal(worlds.database, Refused("users_count=0", world_id, None, TaskType.INIT_WORLD_CREATION))
+    taken = {"owner.run_id": "r", "owner.epoch": 1}
+    worlds.database[STATUS].update_one({"_id": world_id}, {"$set": taken})
+    order = Order(str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, world_id, {"user_prompt": PROMPT, "users_count": 1})
+    before = worlds.raw_status(world_id)
+    record_order(worlds.database, order, max_users=9, max_posts=9)
+    assert worlds.raw_status(world_id) == before
+
+
+@pytest.mark.case("P1")
+def test_a_world_whose_status_record_was_lost_is_ordered_anew_and_replaces_its_documents(worlds: Worlds) -> None:
+    """The first owner by the new record comes after all who wrote the documents that are there: none of its work is fenced off."""
+    world_id, made = worlds.make("without-a-record", users=1, posts=0)
+    assert made.success, made.failure
+    assert worlds.run(world_id, select=["world_images"]).success  # fences that the new record's first epochs do not reach
+    fences = [pointer["fence"] for pointer in worlds.database["materializations"].find({"world_id": world_id})]
+    worlds.database[STATUS].delete_one({"_id": world_id})
+    worlds.database["generations"].delete_many({"world_id": world_id})
+    again = worlds.make(world_id, users=1, posts=0)[1]
+    assert again.success, again.failure
+    assert worlds.raw_status(world_id)["owner"]["epoch"] > max(fences)
 
 
 @pytest.mark.case("S11")
