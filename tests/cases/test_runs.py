@@ -17,7 +17,9 @@ from dagster._core.storage.tags import TagType, get_tag_type
 from generia_assets.assets.checks import ALL as CHECKS
 from generia_assets.assets.checks.finding import World
 from generia_assets.assets.materialized import ASSETS
+from generia_assets.durable import session
 from generia_assets.durable.collections import STATUS
+from generia_assets.durable.generations import begin
 from generia_assets.durable.orders import Order, OrderError, new_task_id, record_order
 from generia_assets.durable.refusals import Refused, record_refusal
 from generia_assets.durable.resuming import Wishes, resume_world
@@ -302,7 +304,9 @@ def test_a_refused_record_that_a_run_has_taken_is_not_overwritten(worlds: Worlds
     record_refusal(worlds.database, Refused("users_count=0", world_id, None, TaskType.INIT_WORLD_CREATION))
     taken = {"owner.run_id": "r", "owner.epoch": 1}
     worlds.database[STATUS].update_one({"_id": world_id}, {"$set": taken})
-    order = Order(str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, world_id, {"user_prompt": PROMPT, "users_count": 1})
+    order = Order(
+        str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, world_id, {"user_prompt": PROMPT, "users_count": 1, "posts_count": 0}
+    )
     before = worlds.raw_status(world_id)
     record_order(worlds.database, order, max_users=9, max_posts=9)
     assert worlds.raw_status(world_id) == before
@@ -320,6 +324,41 @@ def test_a_world_whose_status_record_was_lost_is_ordered_anew_and_replaces_its_d
     again = worlds.make(world_id, users=1, posts=0)[1]
     assert again.success, again.failure
     assert worlds.raw_status(world_id)["owner"]["epoch"] > max(fences)
+
+
+@pytest.mark.case("P1")
+def test_a_world_whose_generations_record_was_lost_fails_and_can_be_made_anew(worlds: Worlds) -> None:
+    """The run that was to go on with it is refused, and the world says so; else it would be ordered again every minute."""
+    assert worlds.gemini is not None
+    worlds.gemini.set_faults(requests_per_day=3)
+    world_id, made = worlds.make("without-a-generation", users=1, posts=0)
+    worlds.gemini.reset()
+    assert not made.success
+    resume_world(worlds.database, world_id, Wishes(more_calls=9))
+    worlds.database["generations"].delete_many({"world_id": world_id})
+    assert not worlds.resume(world_id).success
+    world = worlds.status(world_id)
+    assert (world.status, world.resumable, "launch job world" in world.message) == (State.FAILED, False, True)
+    assert worlds.run(world_id, form={"prompt": PROMPT, "users": 1, "posts": 0}).success
+
+
+@pytest.mark.case("P1")
+def test_what_another_generation_has_staged_is_deleted_before_one_begins(worlds: Worlds) -> None:
+    """A run that dies as soon as its generation has begun leaves nothing to it that somebody else has staged."""
+    world_id, made = worlds.make("staged-and-left", users=1, posts=0)
+    assert made.success, made.failure
+    pointers, mine = worlds.database["materializations"], {"world_id": world_id, "staged": True}
+    pointers.insert_one({"_id": f"{world_id}:posts:staged", **mine, "collection": "posts", "materialization": "x", "count": 0})
+
+    async def dying(*begun: Any) -> None:
+        await begin(*begun)
+        raise RuntimeError("killed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "begin", dying)
+        assert "killed" in worlds.run(world_id, select=["world_images"]).failure
+    assert pointers.count_documents(mine) == 0
+    assert worlds.resume(world_id, select=["world_images"]).success
 
 
 @pytest.mark.case("S11")
