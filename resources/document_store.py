@@ -149,13 +149,13 @@ class DocumentStore:
                 self.database[collection].update_one({"_id": world_id}, document, upsert=True, session=session)
             self.database[POINTERS].delete_one({"_id": pointer["_id"]}, session=session)
 
-    def forget_staged(self, world_id: str) -> None:
+    def forget_staged(self, world_id: str, session: ClientSession | None = None) -> None:
         """Delete what is staged of the world, and was never visible."""
-        for pointer in self.patiently(lambda: list(self.database[POINTERS].find(_staged(world_id)))):
+        for pointer in self.patiently(lambda: list(self.database[POINTERS].find(_staged(world_id), session=session))):
             if "document" not in pointer:
                 mine = {"world_id": world_id, "materialization": pointer["materialization"]}
-                self.database[pointer["collection"]].delete_many(mine)
-            self.database[POINTERS].delete_one({"_id": pointer["_id"]})
+                self.database[pointer["collection"]].delete_many(mine, session=session)
+            self.database[POINTERS].delete_one({"_id": pointer["_id"]}, session=session)
 
     def _delete_former(self, collection: str, world_id: str, materialization: str, fence: int) -> None:
         """Not what a later owner is writing at this moment: he switches after us."""

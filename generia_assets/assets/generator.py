@@ -34,7 +34,8 @@ from generia_assets.dagster_instance import ended_by_dagster
 from generia_assets.durable import trust
 from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, STATUS, ensure_indexes
-from generia_assets.durable.fallback import could_not_begin
+from generia_assets.durable.decisions import GENERATION_TAG, RefusedRunError
+from generia_assets.durable.fallback import could_not_begin, generation_is_lost
 from generia_assets.durable.providers import Providers, Timeouts
 from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, open_session, say_what_it_waits_for
 from generia_assets.durable.status import State, status_of
@@ -194,25 +195,29 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
                     said = str(error) if ours else f"{type(error).__name__}: {error}"
                     await to_thread.run_sync(self._could_not_begin, assignment, said)
                 raise
-            self._session = await open_session(
-                client,
-                database,
-                providers,
-                assignment,
-                SessionOptions(
-                    lease_seconds=self.world_lease_seconds,
-                    patience_seconds=self.patience_seconds,
-                    task_concurrency=self.task_concurrency,
-                    max_takeovers=self.max_takeovers,
-                    budget_spare=settings().budget_spare,
-                ),
-                run_is_over=lambda run_id: run_is_over(instance, run_id),
-                connect_events=self.kafka.progress,
-            )
+            try:
+                self._session = await open_session(
+                    client,
+                    database,
+                    providers,
+                    assignment,
+                    SessionOptions(
+                        lease_seconds=self.world_lease_seconds,
+                        patience_seconds=self.patience_seconds,
+                        task_concurrency=self.task_concurrency,
+                        max_takeovers=self.max_takeovers,
+                        budget_spare=settings().budget_spare,
+                    ),
+                    run_is_over=lambda run_id: run_is_over(instance, run_id),
+                    connect_events=self.kafka.progress,
+                    forget_staged=lambda: to_thread.run_sync(self._forget_staged, assignment.world_id),
+                )
+            except RefusedRunError as error:
+                if (generation := assignment.run.tags.get(GENERATION_TAG)) is not None:
+                    await to_thread.run_sync(self._generation_is_lost, assignment.world_id, generation, str(error))
+                raise
             stack.push_async_callback(self._session.aclose)
             self._closing = stack.pop_all()
-            if not self._session.generation.continued or self._session.generation.finished:
-                await to_thread.run_sync(self.read, lambda database: DocumentStore(database).forget_staged(assignment.world_id))
         return self._session
 
     async def _providers(self, database: AsyncMongoDatabase, run_id: str, stack: AsyncExitStack) -> Providers:
@@ -255,6 +260,14 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             open_max_seconds=self.breaker_open_max_seconds,
         )
         return Lane(slots, Breaker(api.value, config, board.breaker(api)))
+
+    def _generation_is_lost(self, world_id: str, generation: str, message: str) -> None:
+        with self.mongo.connection() as database:
+            generation_is_lost(database, world_id, generation, message)
+
+    def _forget_staged(self, world_id: str) -> None:
+        with self.mongo.connection() as database:
+            DocumentStore(database, patience_seconds=self.patience_seconds).forget_staged(world_id)
 
     def _could_not_begin(self, assignment: Assignment, message: str) -> None:
         with self.mongo.connection() as database:

@@ -160,7 +160,7 @@ def refuse_a_world_that_exists(context: dg.AssetExecutionContext, database: Mong
         return
     if not prompt:
         raise OrderError("prompt: empty; describe the new world in a sentence or two")
-    if database[STATUS].find_one({"_id": context.partition_key}, {"_id": 1}) is not None:
+    if database[STATUS].find_one({"_id": context.partition_key, "refused": {"$ne": True}}, {"_id": 1}) is not None:
         raise OrderError(
             f"partition={context.partition_key!r}: this world exists already; add a partition with another name, or make it again "
             f"with the job world, {RERUN_PART} or {RERUN_CHARACTER}"

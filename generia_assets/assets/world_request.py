@@ -90,8 +90,8 @@ def _order(world_id: str, config: WorldRequestConfig, generator: GeneratorResour
         raise OrderError(f"partition {world_id!r}: name a world by letters, digits, - and _, at most 64")
     given = config.parameters()
     with generator.mongo.connection() as database:
-        known = database[STATUS].find_one({"_id": world_id}, {"parameters": 1})
-        if known is None:
+        known = database[STATUS].find_one({"_id": world_id}, {"parameters": 1, "refused": 1})
+        if known is None or known.get("refused"):  # then it stands for a message, and nobody ordered the world
             if given is None:
                 raise OrderError(f"world {world_id} was never ordered: give prompt, users and posts in the launch form")
             order = Order(new_task_id(), TaskType.INIT_WORLD_CREATION, world_id, given)

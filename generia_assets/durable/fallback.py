@@ -80,6 +80,21 @@ def could_not_begin(database: MongoDatabase, world_id: str, message: str, order_
         order_tasks.give_up(database, order_task, message)
 
 
+def generation_is_lost(database: MongoDatabase, world_id: str, generation: str, message: str) -> None:
+    """A run was refused that was to go on with this generation: where the world is at it and it is gone, the world has failed.
+
+    Nobody can go on with it, so that the world would be ordered again for ever; it can be made anew.
+    """
+    if database[GENERATIONS].find_one({"_id": generation}, {"_id": 1}) is not None:
+        return
+    now = datetime.now(UTC)
+    nobodys = {"$or": [{"owner.run_id": None}, {"owner.expires_at": {"$lt": now}}]}
+    matching = {"_id": world_id, "generation": generation, "status": State.IN_PROGRESS.value, **nobodys}
+    failed = {"status": State.FAILED.value, "message": message, "resumable": False, "finished_at": now}
+    values = {**failed, "parked": None, "waiting_for": None, "updated_at": now}
+    change_and_tell(database, matching, values, Failed(message=message))
+
+
 def give_up(database: MongoDatabase, world_id: str) -> bool:
     """Give up what is unfinished of the world, for good: true where the world is completed as it was before.
 
@@ -87,9 +102,7 @@ def give_up(database: MongoDatabase, world_id: str) -> bool:
     ``GiveUpError``.
     """
     with database.client.start_session() as session:
-        completed = session.with_transaction(lambda transaction: _give_up(database, world_id, transaction))
-    DocumentStore(database).forget_staged(world_id)
-    return completed
+        return session.with_transaction(lambda transaction: _give_up(database, world_id, transaction))
 
 
 def _give_up(database: MongoDatabase, world_id: str, session: ClientSession) -> bool:
@@ -114,12 +127,25 @@ def _give_up(database: MongoDatabase, world_id: str, session: ClientSession) -> 
         }
         values = {**failed, "parked": None, "waiting_for": None, "updated_at": now}
     database[STATUS].update_one({"_id": world_id}, {"$set": values}, session=session)
-    given_up = {"$set": {"status": GIVEN_UP, "updated_at": now, "message": message}, "$unset": {"before": "", "left": ""}}
-    database[GENERATIONS].update_one({"_id": record["_id"]}, given_up, session=session)
+    over = {"status": GIVEN_UP, "updated_at": now, "message": message}
+    if before is not None and before["generation"] == record["_id"]:  # what had failed in it was tried again: it is completed
+        over = {"status": State.COMPLETED.value, "updated_at": now, "message": ""}
+        _failed_again(database, world_id, before, message, session)
+    database[GENERATIONS].update_one({"_id": record["_id"]}, {"$set": over, "$unset": {"before": "", "left": ""}}, session=session)
+    DocumentStore(database).forget_staged(world_id, session)
     orders = [order_tasks.given_up(order, message) for order in orders_of(record)]
     if orders:
         database[TASKS].bulk_write(orders, session=session)
     return before is not None
+
+
+def _failed_again(database: MongoDatabase, world_id: str, before: MongoDocument, message: str, session: ClientSession) -> None:
+    """Let the tasks that were tried again say that they failed: their documents are not shown, and are counted as failed."""
+    unfinished = {"status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}}
+    had_failed = {"_id": {"$in": [failure["task_id"] for failure in before["failures"]]}}
+    failed = {"status": State.FAILED.value, "error": message, "worker_id": None, "updated_at": datetime.now(UTC)}
+    mine = {"world_id": world_id, "generation": before["generation"], "$or": [unfinished, had_failed]}
+    database[TASKS].update_many(mine, {"$set": failed}, session=session)
 
 
 def orders_of(record: MongoDocument, also: str | None = None) -> tuple[str, ...]:

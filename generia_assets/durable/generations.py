@@ -117,6 +117,7 @@ async def begin(
         "waiting_for": None,
         "finished_at": None,
         "unfinished": None,
+        "refused": False,
     }
     transitions: list[UpdateOne] = []
     orders: list[WriteOperation] = [order_tasks.taken_up(order, run.run_id) for order in generation.orders]

@@ -160,8 +160,9 @@ def _begun(database: MongoDatabase, order: Order, parameters: WorldParametersOrd
     )
     if begin_and_tell(database, record, created):
         return True
-    anew = {name: value for name, value in record.items() if name not in ("_id", "events_seq", "events_sent")}
-    return change_and_tell(database, {"_id": order.world_id, "refused": True}, anew | {"refused": False}, created)
+    anew = {name: value for name, value in record.items() if name not in ("_id", "events_seq", "events_sent", "owner")}
+    unbegun = {"_id": order.world_id, "refused": True, "generation": None, "owner.run_id": None}
+    return change_and_tell(database, unbegun, anew | {"refused": False}, created)
 
 
 def _record_part(database: MongoDatabase, order: Order) -> RecordedOrder:

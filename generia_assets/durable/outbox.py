@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pymongo import InsertOne, ReturnDocument
+from pymongo import DESCENDING, InsertOne, ReturnDocument
 from pymongo.client_session import ClientSession
 
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
@@ -81,14 +81,20 @@ def change_and_tell(database: MongoDatabase, matching: MongoDocument, values: Mo
 
 
 def begin_and_tell(database: MongoDatabase, record: MongoDocument, event: LiveEvent) -> bool:
-    """Make a world's status record with its first event, in one transaction; False where there is one, which stands."""
-    first = {**record, "events_seq": 1, "events_pending": True}
-    world_id = first.pop("_id")
+    """Make a world's status record with its first event, in one transaction; False where there is one, which stands.
+
+    Where an earlier record was lost and its events were not, the numbers go on: readers skip a number that they have seen.
+    """
+    world_id = record["_id"]
 
     def apply(session: ClientSession) -> bool:
+        last = database[WORLD_EVENTS].find_one({"world_id": world_id}, {"seq": 1}, sort=[("seq", DESCENDING)], session=session)
+        sent = int(last["seq"]) if last is not None else 0
+        first = {name: value for name, value in record.items() if name != "_id"}
+        first |= {"events_seq": sent + 1, "events_sent": sent, "events_pending": True}
         made = database[STATUS].update_one({"_id": world_id}, {"$setOnInsert": first}, upsert=True, session=session)
         if made.upserted_id is not None:
-            told = event.numbered(world_id, None, 1, standing_of(record))
+            told = event.numbered(world_id, None, sent + 1, standing_of(record))
             database[WORLD_EVENTS].insert_one(document(told), session=session)
         return made.upserted_id is not None
 

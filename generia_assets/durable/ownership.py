@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from functools import cache, partial
 
-from pymongo import ReturnDocument
+from pymongo import DESCENDING, ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure
 
@@ -19,6 +19,7 @@ from generia_assets.durable.collections import STATUS
 from generia_assets.durable.commits import Fence
 from generia_assets.durable.patience import patiently
 from generia_assets.durable.status import world_to_work_on
+from resources.document_store import POINTERS
 from resources.mongo import AsyncMongoDatabase, MongoDocument, is_outage
 from resources.outcomes import LostWorldError
 
@@ -91,9 +92,10 @@ async def _take(
     """Become the owner after this one, if it still is; None if somebody else became it."""
     if former.get("session") is not None:
         await _end_session(database, former["session"])
+    fence = await _highest_fence(database, world_id) if former["epoch"] == 0 else 0
     owner = {
         "run_id": run_id,
-        "epoch": {"$add": ["$owner.epoch", 1]},
+        "epoch": {"$add": [{"$max": ["$owner.epoch", fence]}, 1]},
         "expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]},
         "session": session.session_id["id"],
     }
@@ -102,6 +104,12 @@ async def _take(
         [{"$set": {"owner": owner}}],
         return_document=ReturnDocument.AFTER,
     )
+
+
+async def _highest_fence(database: AsyncMongoDatabase, world_id: str) -> int:
+    """The highest epoch that has written documents of the world: they may be older than its status record, which was lost."""
+    found = await database[POINTERS].find_one({"world_id": world_id}, {"fence": 1}, sort=[("fence", DESCENDING)])
+    return int(found["fence"]) if found is not None else 0
 
 
 async def _end_session(database: AsyncMongoDatabase, session_id: object) -> None:

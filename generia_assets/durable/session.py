@@ -201,9 +201,12 @@ async def open_session(
     *,
     run_is_over: Callable[[str], bool],
     connect_events: Callable[[], Sender],
+    forget_staged: Callable[[], Awaitable[None]],
 ) -> WorldSession:
     """Take the world, go on with its generation or start one, and be ready to work.
 
+    ``forget_staged`` deletes documents that another generation has staged: done before this one begins, so that no death can
+    leave them to it.
     Raises ``RefusedRunError`` before anything is touched, ``LookupError`` for a world nobody ordered, ``WorldTakenError``, and
     ``TooManyTakeoversError``.
     """
@@ -249,6 +252,8 @@ async def open_session(
         await account.cut_off()
         stages = StageTracker(generation.stages)
         await _count_takeover(database, commits, generation, stages, status, run, options.max_takeovers)
+        if not generation.continued or generation.finished:
+            await forget_staged()
         await begin(commits, generation, run, work, status, stages)
     except BaseException:
         await stop(heartbeat)
@@ -297,7 +302,7 @@ def say_what_it_waits_for(database: MongoDatabase, world_id: str, message: str) 
 async def _workload(commits: Commits, assignment: Assignment, status: WorldStatus) -> Workload:
     """What there is to do. An order of what is not in the world says so in its task; the world stays as it is.
 
-    A cap that was raised stays raised, unless the new order names its own.
+    The world's cap stays as a person has set it, higher or lower, unless the new order names its own.
     """
     try:
         work = assignment.workload(status.parameters)
@@ -306,9 +311,7 @@ async def _workload(commits: Commits, assignment: Assignment, status: WorldStatu
             await commits.commit(Change(records={TASKS: [order_tasks.given_up(assignment.run.order, str(error))]}))
         raise
     named = (assignment.wanted.parameters or {}).get("max_cost_usd") is not None
-    if named or status.cost_limit_usd is None or work.cost_limit_usd is None:
-        return work
-    return replace(work, cost_limit_usd=max(work.cost_limit_usd, status.cost_limit_usd))
+    return work if named or status.cost_limit_usd is None else replace(work, cost_limit_usd=status.cost_limit_usd)
 
 
 async def _status(database: AsyncMongoDatabase, world_id: str, patience: float) -> WorldStatus:
