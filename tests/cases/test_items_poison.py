@@ -144,10 +144,11 @@ async def test_what_refuses_after_it_has_answered_is_an_outage_and_what_never_ha
     [
         pytest.param(29, 0.25, 4, id="A18 a world of 5 and 10"),
         pytest.param(257, 0.25, 27, id="A18 a world of 25 and 150"),
-        pytest.param(8, 0.25, 2, id="A18 the smallest world"),
+        pytest.param(8, 0.25, 3, id="A18 a world of 1 and 1: enough for a fallback"),
+        pytest.param(5, 0.25, 2, id="A18 a world of 1 and 0: all there is to spare"),
         pytest.param(6, 0.0, 1, id="A18 nothing to spare"),
     ],
 )
 def test_an_item_may_take_half_of_the_spare(limit: int, spare: float, most: int) -> None:
-    """Beside the call it is planned with."""
+    """Beside the call it is planned with; or two calls, if there are as many."""
     assert most_of_item({Api.LLM: limit}, spare) == {Api.LLM: most}
