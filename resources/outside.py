@@ -188,7 +188,7 @@ class Outside:
         outage longer than the patience, or what ``Account.reserve`` raises. Outages never use up a task's attempts.
         """
         lane, outage, wait = self._lanes[call.api], Outage(self._patience), Stopwatch()
-        suspicion = Suspicion(lane.tally)
+        suspicion, too_large = Suspicion(lane.tally), Suspicion(lane.tally, limited=True)
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type((RateLimitedError, TransientError)), wait=Wait(), stop=outage.is_too_long
@@ -203,7 +203,9 @@ class Outside:
                             raise PatienceExhaustedError(f"{call.api}: {error}", retry_after=_named_end(error)) from error
                         if (since := outage.worth_telling(error)) is not None:
                             account.waiting(call.api, str(error), since)
-                        if not isinstance(error, (RateLimitedError, BreakerOpenError)):
+                        if isinstance(error, RateLimitedError):
+                            too_large.failed()
+                        elif not isinstance(error, BreakerOpenError):
                             suspicion.failed()
                             if suspicion.is_proven():
                                 raise _poisonous(call, error) from error
@@ -212,11 +214,12 @@ class Outside:
                         raise
         except RetryError as error:
             last = error.last_attempt.exception()
-            if suspicion.is_proven(at_the_end=True):
+            limited = isinstance(last, RateLimitedError) and too_large.is_proven(at_the_end=True)
+            if limited or suspicion.is_proven(at_the_end=True):
                 raise _poisonous(call, last) from last
             raise PatienceExhaustedError(
                 f"{call.api} did not recover within {self._patience:.0f} s (PATIENCE_SECONDS): {last}",
-                may_last=suspicion.exists or lane.tally.refuses,
+                may_last=suspicion.exists or too_large.exists or lane.tally.refuses,
             ) from last
         raise AssertionError("tenacity ended without a result")  # pragma: no cover
 
@@ -277,6 +280,7 @@ class Outside:
         finally:  # also when this run is stopped: nothing reserved stays without its end
             lane.tally.in_flight -= 1
             lane.tally.failed += settlement.outcome == TransientError.outcome
+            lane.tally.limited += settlement.outcome == RateLimitedError.outcome
             await account.settle(attempt_id, call, replace(settlement, waited_ms=waited_ms))
             wait.lap()
         return answer
