@@ -246,7 +246,8 @@ class Outside:
                 if not isinstance(error, RateLimitedError):
                     account.answered(call.api)
                 raise
-        lane.tally.answer(control=call.is_control)
+        if not isinstance(answer.error, FatalCallError):
+            lane.tally.answer(control=call.is_control)
         account.answered(call.api)
         if answer.error is not None:
             raise answer.error
@@ -288,6 +289,10 @@ class Outside:
     def _too_far_away(self, error: OutsideError) -> bool:
         """Whether the provider named an end (a day's quota, an hour's pause) that patience does not last for."""
         return isinstance(error, RateLimitedError) and (error.daily or (error.retry_after or 0.0) > self._patience)
+
+    def has_answered(self, api: Api) -> bool:
+        """Whether this API has answered before, so that it is known to be set up right."""
+        return self._lanes[api].tally.has_answered
 
     async def aclose(self) -> None:
         """Give all slots back and stop the breakers."""
