@@ -188,7 +188,7 @@ class Outside:
         outage longer than the patience, or what ``Account.reserve`` raises. Outages never use up a task's attempts.
         """
         lane, outage, wait = self._lanes[call.api], Outage(self._patience), Stopwatch()
-        suspicion = Suspicion(lane.tally)
+        suspicion, too_large = Suspicion(lane.tally), Suspicion(lane.tally, limited=True)
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type((RateLimitedError, TransientError)), wait=Wait(), stop=outage.is_too_long
@@ -203,7 +203,9 @@ class Outside:
                             raise PatienceExhaustedError(f"{call.api}: {error}", retry_after=_named_end(error)) from error
                         if (since := outage.worth_telling(error)) is not None:
                             account.waiting(call.api, str(error), since)
-                        if not isinstance(error, (RateLimitedError, BreakerOpenError)):
+                        if isinstance(error, RateLimitedError):
+                            too_large.failed()
+                        elif not isinstance(error, BreakerOpenError):
                             suspicion.failed()
                             if suspicion.is_proven():
                                 raise _poisonous(call, error) from error
@@ -212,11 +214,12 @@ class Outside:
                         raise
         except RetryError as error:
             last = error.last_attempt.exception()
-            if suspicion.is_proven(at_the_end=True):
+            limited = isinstance(last, RateLimitedError) and too_large.is_proven(at_the_end=True)
+            if limited or suspicion.is_proven(at_the_end=True):
                 raise _poisonous(call, last) from last
             raise PatienceExhaustedError(
                 f"{call.api} did not recover within {self._patience:.0f} s (PATIENCE_SECONDS): {last}",
-                may_last=suspicion.exists or lane.tally.refuses,
+                may_last=suspicion.exists or too_large.exists or lane.tally.refuses,
             ) from last
         raise AssertionError("tenacity ended without a result")  # pragma: no cover
 
@@ -243,7 +246,8 @@ class Outside:
                 if not isinstance(error, RateLimitedError):
                     account.answered(call.api)
                 raise
-        lane.tally.answer(control=call.is_control)
+        if not isinstance(answer.error, FatalCallError):
+            lane.tally.answer(control=call.is_control)
         account.answered(call.api)
         if answer.error is not None:
             raise answer.error
@@ -277,6 +281,7 @@ class Outside:
         finally:  # also when this run is stopped: nothing reserved stays without its end
             lane.tally.in_flight -= 1
             lane.tally.failed += settlement.outcome == TransientError.outcome
+            lane.tally.limited += settlement.outcome == RateLimitedError.outcome
             await account.settle(attempt_id, call, replace(settlement, waited_ms=waited_ms))
             wait.lap()
         return answer
@@ -284,6 +289,10 @@ class Outside:
     def _too_far_away(self, error: OutsideError) -> bool:
         """Whether the provider named an end (a day's quota, an hour's pause) that patience does not last for."""
         return isinstance(error, RateLimitedError) and (error.daily or (error.retry_after or 0.0) > self._patience)
+
+    def has_answered(self, api: Api) -> bool:
+        """Whether this API has answered before, so that it is known to be set up right."""
+        return self._lanes[api].tally.has_answered
 
     async def aclose(self) -> None:
         """Give all slots back and stop the breakers."""

@@ -13,6 +13,9 @@ it ends with ``PoisonousCallError``, which uses up an attempt of its task.
   between two failures of a call, its ``control`` is made, a small request of the same API that is known to be right. In an outage
   it fails, too.
 * The breaker does not count a failure of a call that has one counted against it, and such a call is no probe: its control is.
+* A demand for a slower pace (429) is no failure of this kind. But a call that is met by nothing else until patience ends, while
+  others are answered, asks for more than its quota ever holds: the same rule with ``CHANCE_AT_THE_END`` holds for its 429s,
+  compared with those of the others. Controls prove nothing here, since they ask for little.
 
 The others are the calls of this process. Calls of the platform have no control, since reading there says nothing about writing:
 alone, they wait. The rule is the same for items (2 attempts, then the world goes on without) and for a world's own tasks (4, then
@@ -37,6 +40,8 @@ class Tally:
     others_answered: int = 0
     """Of these, calls that were no controls."""
     failed: int = 0
+    limited: int = 0
+    """Attempts that ended with a 429."""
     in_flight: int = 0
     control_under_way: bool = False
     refuses: bool = False
@@ -55,10 +60,11 @@ class Tally:
 
 
 class Suspicion:
-    """What speaks against one call, from its first failed attempt on."""
+    """What speaks against one call, from its first failed attempt on; ``limited``: from its first 429 on."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, *, limited: bool = False) -> None:
         self._tally = tally
+        self._limited = limited
         self._attempts = 0
         self._counted = 0
         self._alone = False
@@ -76,21 +82,26 @@ class Suspicion:
 
     def failed(self) -> None:
         """An attempt of this call has failed, and the tally has counted it."""
-        tally = self._tally
-        now = (tally.answered, tally.others_answered, tally.failed)
+        now = self._now()
         if self._attempts == 0:
-            self._first, self._alone = now, tally.in_flight == 0
+            self._first, self._alone = now, self._tally.in_flight == 0
         else:
-            self._counted += tally.answered > self._last[0]
-            self._alone = tally.others_answered == self._last[1]
+            self._counted += now[0] > self._last[0]
+            self._alone = now[1] == self._last[1]
         self._attempts += 1
         self._last = now
 
     def is_proven(self, *, at_the_end: bool = False) -> bool:
         """Whether this call is poisonous, and met by no outage; ``at_the_end`` of the patience less is enough."""
-        answered = self._tally.answered - self._first[0]
-        others_failed = self._tally.failed - self._first[2] - (self._attempts - 1)
+        answered, _, failed = (now - then for now, then in zip(self._now(), self._first, strict=True))
+        others_failed = failed - (self._attempts - 1)
         share = (others_failed + 1) / (others_failed + answered + 2)
         if at_the_end:
             return self.exists and share**self._counted < CHANCE_AT_THE_END
         return self._counted >= LEAST and share**self._counted < CHANCE
+
+    def _now(self) -> tuple[int, int, int]:
+        tally = self._tally
+        if self._limited:
+            return tally.others_answered, tally.others_answered, tally.limited
+        return tally.answered, tally.others_answered, tally.failed

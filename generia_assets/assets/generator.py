@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from importlib import import_module
@@ -231,22 +231,27 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         board = Board(database[FLEET], run_id, lease_seconds=self.slot_lease_seconds)
         stack.push_async_callback(board.aclose)
         lanes = {api: self._lane(database, api, limit, board) for api, limit in limits.items()}
-        stack.push_async_callback(await self._trusting(database, lanes[Api.LLM].tally))
+        stack.push_async_callback(await self._trusting(database, {api: lane.tally for api, lane in lanes.items()}))
         outside = Outside(lanes, patience_seconds=self.patience_seconds)
         stack.push_async_callback(outside.aclose)
         timeouts = Timeouts(self.gemini.timeout_seconds, self.images.timeout_seconds, self.platform.timeout_seconds)
         roster = self.gemini.roster(database, FLEET)
         return Providers(outside, gemini, roster, images, platform, timeouts, self.gemini.max_reasks, self.patience_seconds)
 
-    async def _trusting(self, database: AsyncMongoDatabase, tally: Tally) -> Callable[[], Awaitable[None]]:
-        """Tell the tally whether the model has answered an earlier run with this key; what is returned tells later runs."""
-        fleet, name = database[FLEET], trust.name_of(Api.LLM, self.gemini.base_url, self.gemini.api_key)
-        tally.trusted = await trust.is_trusted(fleet, name)
+    async def _trusting(self, database: AsyncMongoDatabase, tallies: Mapping[Api, Tally]) -> Callable[[], Awaitable[None]]:
+        """Tell the tallies whether model and image API have answered an earlier run; what is returned tells later runs."""
+        names = {
+            Api.LLM: trust.name_of(Api.LLM, self.gemini.base_url, self.gemini.api_key),
+            Api.IMAGE: trust.name_of(Api.IMAGE, self.images.provider),  # its address and key are its own matter
+        }
+        for api, name in names.items():
+            tallies[api].trusted = await trust.is_trusted(database[FLEET], name)
 
         async def note() -> None:
-            if tally.answered and not tally.trusted:
-                with suppress(PyMongoError):  # a later run notes it
-                    await trust.trust(fleet, name)
+            with suppress(PyMongoError):  # a later run notes it
+                for api, name in names.items():
+                    if tallies[api].answered:  # also when it was trusted before: trust ends a month after the last answer
+                        await trust.trust(database[FLEET], name)
 
         return note
 

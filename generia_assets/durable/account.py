@@ -11,8 +11,10 @@ outage with a full set of calls in the air does not use up a small world's spare
 (resources/poison.py) is made for the world's sake and raises the limit in the same way.
 
 No item eats what the whole world has to spare. A task is planned with one call of each API that it needs; what it asks beyond,
-over all its attempts, comes out of the spare (``BUDGET_SPARE``), of which an item may take half, rounded up. Then it fails
-(``SpareUsedUpError``) and is named, and the world goes on. A world's own tasks may take all of it: without them there is no world.
+over all its attempts, comes out of the spare (``BUDGET_SPARE``), of which an item may take half, rounded up, or two calls if there
+are as many: three answers bring it to its own fallback after refusals. Then it fails (``SpareUsedUpError``) and is named, unless
+moderation refused before: then its fallback stands for it; the world goes on. A world's own tasks may take all of it: without
+them there is no world.
 When many items have taken the spare together the limit is reached, and the generation is cancelled as ever.
 """
 
@@ -55,6 +57,8 @@ MOST_EXCUSED = 300
 """Calls without an answer that do not count against a generation's spare: ten deaths (MAX_TAKEOVERS) with all slots in use. A small
 world has fewer: as many as its limits of calls add up to, but for one death with all slots in use (``FEWEST_EXCUSED``)."""
 FEWEST_EXCUSED = 25
+FEWEST_OF_ITEM = 3
+"""Answers that an item may have in a small world, too: what moderation refuses three times has its fallback (tasks/ladders.py)."""
 UNSENT = "the run stopped before the call was sent"
 SETTLE_WAIT_SECONDS = 0.05
 """How often a call that only other calls' reservations keep from the dollar cap looks again."""
@@ -318,6 +322,7 @@ def excusable(limits_of_calls: int) -> int:
 def most_of_item(limits_of_calls: Mapping[Api, int], spare: float) -> dict[Api, int]:
     """Answered calls of each API that one item may have: the one it is planned with, and half of the spare that the limits hold.
 
-    ``spare``: share of the computed calls that was added to them.
+    Never less than ``FEWEST_OF_ITEM`` where the spare holds them. ``spare``: share of the computed calls that was added to them.
     """
-    return {api: 1 + ceil((limit - int(limit / (1 + spare))) / 2) for api, limit in limits_of_calls.items()}
+    spares = {api: limit - int(limit / (1 + spare)) for api, limit in limits_of_calls.items()}
+    return {api: min(1 + held, max(FEWEST_OF_ITEM, 1 + ceil(held / 2))) for api, held in spares.items()}

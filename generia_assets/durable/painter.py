@@ -20,7 +20,7 @@ from generia_assets.durable.publisher import TaskPublisher
 from generia_assets.durable.steps import StepLog
 from generia_assets.tasks.tools import Picture
 from resources.images import GeneratedImage, wrong_with
-from resources.outcomes import FatalCallError, OutsideError
+from resources.outcomes import FatalCallError, InvalidAnswerError, OutsideError
 from resources.outside import CONTROL, Answer, Api, Call
 
 _CONTROL = "A plain grey wall in daylight"
@@ -64,7 +64,8 @@ class TaskPainter:
             except Exception as error:  # noqa: BLE001  a provider's own error, which it should have turned into an outcome
                 wrong = f"generate() raised {type(error).__name__}: {error}; it must raise a class of resources/outcomes.py"
             if wrong:  # it may have been carried out: the worst case counts
-                return Answer(None, {}, None, error=FatalCallError(f"{type(images).__name__}: {wrong}"))
+                kind = InvalidAnswerError if self._providers.outside.has_answered(Api.IMAGE) else FatalCallError
+                return Answer(None, {}, None, error=kind(f"{type(images).__name__}: {wrong}"))
             data = {"mime": image.mime, "bytes": len(image.data), "provider_id": image.provider_id}
             return Answer(image, data, image.cost_usd)
 

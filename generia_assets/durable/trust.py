@@ -1,7 +1,10 @@
-"""Trust: whether an API has ever answered in the name that this process calls it by (its address and the key, as a digest).
+"""Trust: whether an API has ever answered in the name that this process calls it by, kept as a digest.
+
+The name is the model's address and key, and the class of an image provider.
 
 What has answered before and refuses now may heal (``FatalCallError.may_heal``); what never has is set up wrong, and fails at once.
-One document of the collection ``fleet`` for each name, written at the end of a run that was answered, and kept for a month.
+One document of the collection ``fleet`` for each name, written at the end of each run that was answered, and kept for a month from
+the last one on.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from resources.gemini import TextRequest
 from resources.gemini_answers import AnswerT
 from resources.model_roster import ModelReplacedError
 from resources.models import ModelProfile
-from resources.outcomes import InvalidAnswerError, ModelMissingError, ParameterRefusedError
+from resources.outcomes import FatalCallError, InvalidAnswerError, ModelMissingError, ParameterRefusedError
 from resources.outside import CONTROL, Answer, Api, Call
 
 logger = logging.getLogger(__name__)
@@ -84,6 +84,11 @@ class TaskWriter:
             try:
                 return await self._providers.outside.call(self._call(prompt.request_type, request, profile), self._account)
             except (ModelMissingError, ParameterRefusedError, ModelReplacedError) as error:
+                if not isinstance(error, ModelReplacedError) and await roster.current() == profile:
+                    raise FatalCallError(
+                        f"model {profile.id} cannot be asked, and is what takes over from its successor: set GEMINI_MODEL to a "
+                        f"model that exists ({error})"
+                    ) from error
                 logger.info("%s: asked again: %s", prompt.request_type, error)
             finally:
                 await patiently(roster.write_down, patience_seconds=patience)

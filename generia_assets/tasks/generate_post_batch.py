@@ -25,7 +25,7 @@ from generia_assets.content.text import cut
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
 from generia_assets.tasks.ladders import MOST_REFUSALS
 from generia_assets.tasks.tools import Tools
-from resources.outcomes import InvalidAnswerError, RefusedError
+from resources.outcomes import InvalidAnswerError, RefusedError, SpareUsedUpError
 
 MOST_ANSWERS = 6
 """Answers asked for one batch before it has failed."""
@@ -103,13 +103,14 @@ async def generate_post_batch(
     """Plan exactly the posts asked for; ``earlier`` are all ideas of this character's former batches.
 
     Too few are asked for again, too many cut, repeats asked for again with the reason, refused ones more softly; what is refused
-    ``MOST_REFUSALS`` times is planned without the model. Raises InvalidAnswerError when ``MOST_ANSWERS`` answers did not suffice.
+    ``MOST_REFUSALS`` times, or until there are no spare calls, is planned without the model. Raises InvalidAnswerError when
+    ``MOST_ANSWERS`` answers did not suffice.
     """
     slots = ask_posts.line_of(request, world, character, acquaintances).slots
     made: dict[int, PostBrief] = {}
     made_ideas = Ideas()
     complaints: list[str] = []
-    softened = ""
+    softened = refused_for = ""
     refusals = 0
     for answer in range(MOST_ANSWERS):
         likeness = LIKENESS if answer < STRICT_ANSWERS else COPY
@@ -127,15 +128,18 @@ async def generate_post_batch(
         ).with_complaints(*complaints)
         try:
             draft = await tools.writer.write(prompt, in_language(IdeasDraft, world.user_preferences.language))
-        except RefusedError as refusal:
-            refusals += 1
-            if refusals == MOST_REFUSALS:
+        except (RefusedError, SpareUsedUpError) as error:
+            if isinstance(error, RefusedError):
+                refusals, refused_for = refusals + 1, error.reason
+            elif not refusals:
+                raise
+            if refusals == MOST_REFUSALS or isinstance(error, SpareUsedUpError):
                 for number in missing:
                     slot = slots[parameters.first + number - 1]
-                    made[number] = planned_brief(slot, character, world, acquaintances, refusal.reason)
+                    made[number] = planned_brief(slot, character, world, acquaintances, refused_for)
                 return PostBriefs(briefs=tuple(made[number] for number in sorted(made)))
             # The number is told, too: the very same request would be refused again.
-            softened, complaints = f"{refusal.reason}; {refusals} so far" if refusals > 1 else refusal.reason, []
+            softened, complaints = f"{refused_for}; {refusals} so far" if refusals > 1 else refused_for, []
             continue
         complaints = []
         settled = settle(draft.ideas, missing)

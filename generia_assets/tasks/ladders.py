@@ -16,7 +16,7 @@ from generia_assets.content.documents import Media
 from generia_assets.content.drafts import PicturePromptDraft
 from generia_assets.content.prompt import Prompt
 from generia_assets.tasks.tools import Painter, Picture, Writer
-from resources.outcomes import RefusedError, RequestFailedError
+from resources.outcomes import RefusedError, RequestFailedError, SpareUsedUpError
 
 log = logging.getLogger(__name__)
 
@@ -33,17 +33,20 @@ Rung = Callable[[str], Prompt]
 async def write_down_the_ladder(writer: Writer, draft: type[DraftT], rungs: Sequence[Rung]) -> tuple[DraftT, str]:
     """The first answer that moderation lets through, and the last reason it refused for ('' when it never did).
 
-    Raises the last RefusedError when every rung was refused.
+    Raises the last RefusedError when every rung was refused, or when after a refusal there are no spare calls for the next one.
     """
-    reason = ""
-    for rung in rungs[:-1]:
+    refused: RefusedError | None = None
+    for rung in rungs:
+        reason = refused.reason if refused else ""
         prompt = rung(reason)
         try:
             return await writer.write(prompt, draft), reason
         except RefusedError as refusal:
-            log.warning("%s was refused (%s); asking more softly", prompt.request_type, refusal.reason)
-            reason = refusal.reason
-    return await writer.write(rungs[-1](reason), draft), reason
+            log.warning("%s was refused (%s)", prompt.request_type, refusal.reason)
+            refused = refusal
+        except SpareUsedUpError as error:
+            raise refused or error from None
+    raise refused or ValueError("a ladder without rungs")
 
 
 async def bettered(writer: Writer, prompt: Prompt, draft: type[DraftT], so_far: DraftT) -> tuple[DraftT, str]:

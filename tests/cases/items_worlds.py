@@ -60,6 +60,7 @@ class PoisonedPainter(StubImageGenerator):
     """Paints everything but the first picture of a post that it is asked for, which fails each time."""
 
     poisonous: ClassVar[int | None] = None
+    error: ClassVar[Exception] = TransientError("500 for this picture")
 
     def __init__(self) -> None:
         super().__init__(latency_seconds=0, cost_usd=0, refused_words=[])
@@ -68,5 +69,11 @@ class PoisonedPainter(StubImageGenerator):
         if (width, height) == POST_SIZE and type(self).poisonous is None:
             type(self).poisonous = seed
         if seed == type(self).poisonous and "grey wall" not in prompt:
-            raise TransientError("500 for this picture")
+            raise self.error
         return await super().generate(prompt=prompt, width=width, height=height, seed=seed, idempotency_key=idempotency_key)
+
+
+class ClumsyPainter(PoisonedPainter):
+    """Raises an error of its own for this picture."""
+
+    error = KeyError("frames")

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from generia_assets.durable.account import most_of_item
 from generia_assets.durable.collections import HISTORY
 from generia_assets.durable.status import State
+from resources.outside import Api
 from tests.cases.items_worlds import attempts, fails_alone, faults, one_post, undamaged
 from tests.worlds_in_process import POSTS, Worlds, worlds_in_process
 
@@ -54,8 +56,26 @@ def test_an_item_that_fails_is_named_and_all_others_are_made(
     posts = worlds.documents("posts", there)
     assert (len(posts), {post.deleted_reason for post in posts}) == (POSTS - 1, {""})
     status = worlds.status(there)
-    spare = status.api_call_limits_LLM - POSTS
-    assert status.api_calls_made_LLM <= POSTS + (spare + 1) // 2
+    most = most_of_item({Api.LLM: status.api_call_limits_LLM}, worlds.settings.budget_spare)
+    assert status.api_calls_made_LLM <= POSTS - 1 + most[Api.LLM]
+
+
+@pytest.mark.parametrize(
+    ("words", "users", "posts"),
+    [
+        pytest.param("Write this person", 1, 1, id="A18 a person, three refusals"),
+        pytest.param("Write this person", 1, 0, id="A18 a person, and one call to spare"),
+        pytest.param("Plan posts of one person", 1, 1, id="A18 the ideas of a batch"),
+    ],
+)
+def test_in_a_small_world_what_is_refused_for_good_has_its_fallback(worlds: Worlds, words: str, users: int, posts: int) -> None:
+    """The share of the spare ends no item that moderation refuses before the program's own plan can stand for it."""
+    faults(worlds, only_matching=words, prompt_blocked=1.0, block_reasons=["SAFETY"])
+    world_id, made = worlds.make(users=users, posts=posts)
+    assert made.success, made.failure
+    status = worlds.status(world_id)
+    assert (status.status, status.tasks_failed, status.users_created, status.posts_created) == (State.COMPLETED, 0, users, posts)
+    assert attempts(worlds, world_id) == {1}
 
 
 @pytest.mark.case("A11")

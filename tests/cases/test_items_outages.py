@@ -6,6 +6,7 @@ import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -14,7 +15,7 @@ from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from sqlalchemy.exc import OperationalError
 
 from generia_assets.durable import session
-from generia_assets.durable.collections import HISTORY
+from generia_assets.durable.collections import FLEET, HISTORY
 from generia_assets.durable.status import Parked, State
 from resources import mongo, waits
 from tests.cases.items_worlds import attempts, fails_alone, faults, one_post, undamaged
@@ -89,20 +90,34 @@ def test_a_poisonous_description_fails_its_world_with_words(worlds: Worlds) -> N
     assert status.message in made.failure
 
 
-@pytest.mark.case("A2")
+@pytest.mark.parametrize(
+    ("painter", "reason", "calls"),
+    [
+        pytest.param("PoisonedPainter", "answers other calls", 4, id="A2 500 for one picture"),
+        pytest.param("ClumsyPainter", "generate() raised KeyError", 6, id="A2 an exception of the provider's own for one picture"),
+    ],
+)
 def test_a_poisonous_picture_fails_its_post_and_the_world_completes(
-    tmp_path: Path, mongodb_uri: str, broker: str, gemini: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    mongodb_uri: str,
+    broker: str,
+    gemini: str,
+    monkeypatch: pytest.MonkeyPatch,
+    painter: str,
+    reason: str,
+    calls: int,
 ) -> None:
     """The rule is the same for the image API: one post is not published, and all else is."""
     monkeypatch.setattr(waits, "FIRST_WAIT_SECONDS", 0.02)
-    painter = {"image_provider": "tests.cases.items_worlds:PoisonedPainter"}
-    with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini, **painter) as worlds:
+    provider = {"image_provider": f"tests.cases.items_worlds:{painter}"}
+    with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini, **provider) as worlds:
         world_id, made = worlds.make(users=1, posts=2)
         assert made.success, made.failure
         status = worlds.status(world_id)
         assert (status.status, status.tasks_failed, status.posts_created) == (State.COMPLETED, 1, 1)
         assert [failure.type for failure in status.failures] == ["generate_post_image"]
-        assert status.api_calls_made_images - status.calls_excused == 4  # header, icon, avatar, the other post
+        assert reason in status.failures[0].error
+        assert status.api_calls_made_images - status.calls_excused == calls  # header, icon, avatar, the other post, two answers
 
 
 @contextmanager
@@ -163,6 +178,18 @@ def test_what_refuses_for_a_moment_is_waited_for(worlds: Worlds, fault: str) -> 
     assert made.success, made.failure
     assert worlds.status(world_id).status is State.COMPLETED
     assert attempts(worlds, world_id) == {1}
+
+
+@pytest.mark.case("S4")
+def test_trust_is_renewed_by_every_run_that_is_answered(worlds: Worlds, there: str) -> None:
+    """What is in daily use stays trusted: the month begins anew with each run, for the model and the image API."""
+    fleet, soon = worlds.database[FLEET], datetime.now(UTC) + timedelta(hours=1)
+    fleet.update_many({"_id": {"$regex": "^answered:"}}, {"$set": {"expires_at": soon}})
+    made = worlds.run(there, select=["posts", "post_images"], keys=[one_post(worlds, there)[0]])
+    assert made.success, made.failure
+    trusted = {found["_id"].split(":")[1]: found["expires_at"] for found in fleet.find({"_id": {"$regex": "^answered:"}})}
+    assert set(trusted) == {"llm", "image_generation"}
+    assert min(trusted.values()) > soon + timedelta(days=28)
 
 
 @pytest.mark.case("S4")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from itertools import count
 
 import pytest
 
@@ -12,7 +13,7 @@ from generia_assets.durable.account import most_of_item
 from resources import waits
 from resources.breaker import Breaker, BreakerConfig, BreakerState
 from resources.mongo import connect_async
-from resources.outcomes import FatalCallError, OutsideError, PatienceExhaustedError, TransientError
+from resources.outcomes import FatalCallError, OutsideError, PatienceExhaustedError, RateLimitedError, TransientError
 from resources.outside import CONTROL, Answer, Api, Call, Lane, Outside
 from resources.poison import Suspicion, Tally
 from resources.slots import Slots
@@ -50,6 +51,18 @@ async def fine() -> Answer[str]:
 
 async def down() -> Answer[str]:
     raise TransientError("500")
+
+
+async def slower() -> Answer[str]:
+    raise RateLimitedError("429")
+
+
+_asked = count(1)
+
+
+async def seldom() -> Answer[str]:
+    """Every tenth is answered."""
+    return await (slower() if next(_asked) % 10 else fine())
 
 
 def a_call(send: Send, *, control: Send | None = None, timeout_seconds: float = 5.0) -> Call[str]:
@@ -99,6 +112,30 @@ async def test_one_poisonous_call_neither_opens_the_breaker_nor_keeps_it_half_op
 
 
 @pytest.mark.parametrize(
+    ("others", "ends", "may_last"),
+    [
+        pytest.param(fine, "poisonous", False, id="A2 429 for this one only"),
+        pytest.param(slower, "outage", False, id="A2 429 for everybody"),
+        pytest.param(seldom, "outage", True, id="A2 429 for nearly everybody: bounded"),
+    ],
+)
+async def test_a_call_that_never_fits_into_its_quota_fails_when_patience_ends(
+    slots: Slots, others: Callable[[], Awaitable[Answer[str]]], ends: str, may_last: bool
+) -> None:
+    """While others are answered, whoever meets nothing but 429 is itself the cause; in a real shortage all wait."""
+    async with a_way(slots, patience_seconds=1.0) as (outside, _):
+        large = asyncio.create_task(outside.call(a_call(slower, control=fine), RecordingAccount()))
+        while not large.done():
+            with suppress(OutsideError, TimeoutError):
+                await asyncio.wait_for(outside.call(a_call(others), RecordingAccount()), 0.5)
+            await asyncio.sleep(0.01)
+        error = large.exception()
+        assert isinstance(error, OutsideError)
+        assert error.outcome == ends
+        assert getattr(error, "may_last", False) is may_last
+
+
+@pytest.mark.parametrize(
     ("others", "rounds", "proven"),
     [
         pytest.param("+", 2, False, id="A2 two failures may be chance"),
@@ -144,10 +181,11 @@ async def test_what_refuses_after_it_has_answered_is_an_outage_and_what_never_ha
     [
         pytest.param(29, 0.25, 4, id="A18 a world of 5 and 10"),
         pytest.param(257, 0.25, 27, id="A18 a world of 25 and 150"),
-        pytest.param(8, 0.25, 2, id="A18 the smallest world"),
+        pytest.param(8, 0.25, 3, id="A18 a world of 1 and 1: enough for a fallback"),
+        pytest.param(5, 0.25, 2, id="A18 a world of 1 and 0: all there is to spare"),
         pytest.param(6, 0.0, 1, id="A18 nothing to spare"),
     ],
 )
 def test_an_item_may_take_half_of_the_spare(limit: int, spare: float, most: int) -> None:
-    """Beside the call it is planned with."""
+    """Beside the call it is planned with; or two calls, if there are as many."""
     assert most_of_item({Api.LLM: limit}, spare) == {Api.LLM: most}

@@ -25,6 +25,7 @@ from resources.breaker import Breaker, BreakerConfig
 from resources.gemini import GeminiClient
 from resources.model_roster import ModelRoster
 from resources.models import dearest, model_profiles, profile_of
+from resources.outcomes import FatalCallError
 from resources.outside import Api, Lane, Outside, Tokens
 from resources.slots import Slots
 from tests.durable_world import durable_world
@@ -249,6 +250,24 @@ async def test_of_the_first_calls_of_a_process_one_at_most_is_wasted(
     assert sum(stats.by_outcome.get(outcome, 0) for outcome in WASTED) == (retirement["shape"] != "routed")
     assert stats.by_outcome["ok"] == 15
     assert stats.peak_in_flight > 5  # the others go together
+
+
+@pytest.mark.case("A20")
+async def test_models_that_replace_each_other_end_the_calls(
+    mongodb_uri: str, mongo_database_name: str, gemini: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that answers for another one and is gone itself, with that one as its successor, is not asked for ever."""
+    today(monkeypatch, BEFORE)
+    older = "gemini-3.1-flash-lite"
+    assert model_profiles()[NEW].successor == older
+    with EmulatorControl(gemini) as control:
+        control.set_faults(retired={older: {"shape": "routed", "successor": NEW}})
+        async with first_calls(older, mongodb_uri, mongo_database_name, gemini) as writers, asyncio.timeout(10):
+            await writers[0].write(_PROMPT, _Line)
+            control.set_faults(retired={NEW: {"shape": "not_found"}})
+            with pytest.raises(FatalCallError, match="set GEMINI_MODEL"):
+                await writers[1].write(_PROMPT, _Line)
+        assert control.stats().by_model == {older: 1, NEW: 1}
 
 
 @pytest.mark.case("A20")
