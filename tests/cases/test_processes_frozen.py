@@ -17,7 +17,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
 
-from bench.frozen import Tries
+from bench.frozen import Tries, freeze
 from bench.house import House, status_of, wait_for
 from bench.killing import CODE_SERVER, alive, run_processes
 from generia_assets.cli.addresses import Addresses
@@ -127,7 +127,7 @@ def test_no_call_begins_once_a_world_is_being_stopped(house: House, database: Mo
 def test_a_frozen_world_is_stopped_and_resumed(house: House, database: MongoDatabase) -> None:
     """`stop` takes the world from a process that stands still, `resume` gives it to another run; the old one ends when it wakes."""
     world, pid = at_work(house, database, calls=2)
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid, house)
     exit_code, said, seconds = generia(house, "stop", world)
     assert exit_code == 0, said
     assert "Traceback" not in said
@@ -191,7 +191,7 @@ def health_check(house: House) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, timeout=30, env={**os.environ, **house.env})
 
 
-def freeze(server: Child, _where: str) -> None:
+def hang(server: Child, _where: str) -> None:
     os.kill(server.pid, signal.SIGSTOP)
 
 
@@ -201,7 +201,7 @@ def reload_definitions(_server: Child, where: str) -> None:
         channel.unary_unary("/api.DagsterApi/ReloadCode")(b"", timeout=10)
 
 
-@pytest.mark.parametrize("event", [pytest.param(freeze, id="S1 stuck"), pytest.param(reload_definitions, id="P9 reloaded")])
+@pytest.mark.parametrize("event", [pytest.param(hang, id="S1 stuck"), pytest.param(reload_definitions, id="P9 reloaded")])
 def test_a_code_server_is_replaced(tmp_path: Path, house: House, event: Callable[[Child, str], None]) -> None:
     """`generia dev` starts another code server in the place of one that is stuck, has ended, or is to read its definitions anew."""
     port = free_port()
