@@ -88,8 +88,8 @@ def one_line(text: str) -> str:
 
 
 @dataclass
-class Buried:
-    """What became of a tick's dead letters: sent, or kept in MongoDB until the topic takes them. The others are read again."""
+class DlqResult:
+    """Dead letters by fate: sent, or kept in MongoDB until the topic accepts them. Those in neither list are read again."""
 
     sent: list[Broken] = field(default_factory=list)
     kept: list[Broken] = field(default_factory=list)
@@ -101,11 +101,11 @@ class Buried:
         return [*self.sent, *self.kept]
 
 
-def bury(kafka: KafkaResource, letters: Sequence[Broken], database: Callable[[], MongoDatabase]) -> Buried:
+def send_to_dlq(kafka: KafkaResource, letters: Sequence[Broken], database: Callable[[], MongoDatabase]) -> DlqResult:
     """Send dead letters, or keep them. A topic that has left others waiting is not tried: that would take each tick's time."""
-    buried = Buried()
+    result = DlqResult()
     if not letters:
-        return buried
+        return result
     topic = kafka.dead_letters_topic
     try:
         waiting = kept(database(), 1)
@@ -116,21 +116,21 @@ def bury(kafka: KafkaResource, letters: Sequence[Broken], database: Callable[[],
     else:
         try:
             with kafka.producer() as producer:
-                buried.sent, buried.problems = send_dead_letters(producer, letters, topic)
-            if len(buried.sent) == len(letters):
-                return buried
-            why = buried.problems.pop()
+                result.sent, result.problems = send_dead_letters(producer, letters, topic)
+            if len(result.sent) == len(letters):
+                return result
+            why = result.problems.pop()
         except KafkaUnavailableError as error:
             why = str(error)
-    left = [broken for broken in letters if broken not in buried.sent]
+    left = [broken for broken in letters if broken not in result.sent]
     try:
         keep(database(), [_kept(broken, topic, why) for broken in left])
     except (MongoUnavailableError, PyMongoError) as error:
-        buried.problems.append(f"{len(left)} dead letters were taken neither by topic {topic} ({why}) nor by MongoDB ({error})")
+        result.problems.append(f"{len(left)} dead letters were taken neither by topic {topic} ({why}) nor by MongoDB ({error})")
     else:
-        buried.kept = left
-        buried.problems.append(f"{len(left)} dead letters are kept in MongoDB until topic {topic} takes them: {why}")
-    return buried
+        result.kept = left
+        result.problems.append(f"{len(left)} dead letters are kept in MongoDB until topic {topic} takes them: {why}")
+    return result
 
 
 def send_kept(database: MongoDatabase, kafka: KafkaResource, seconds: float) -> int:

@@ -29,7 +29,7 @@ from generia_assets.settings import Settings
 from resources.kafka import Fetched, KafkaResource, KafkaUnavailableError, Message, ReaderBusyError
 from resources.mongo import MongoDatabase, MongoUnavailableError
 from resources.mongo_resource import MongoResource
-from sensors.dead_letters import Broken, Buried, bury, place
+from sensors.dead_letters import Broken, DlqResult, place, send_to_dlq
 from sensors.messages import read_message
 from sensors.offsets import Cursor, first_offsets, for_this_log, next_offsets, parse_cursor, starting_offsets
 from sensors.requests import partition_request, run_requests
@@ -160,13 +160,13 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         if reading is None:
             return dg.SensorResult(skip_reason=f"topic {kafka.tasks_topic} does not exist yet")
         handled = handle(reading.fetched.messages, recorder, deadline=started + HANDLING_S)
-        buried = bury(kafka, handled.broken, recorder.database)
-        done = [*handled.done, *(broken.message for broken in buried.done)]
+        result = send_to_dlq(kafka, handled.broken, recorder.database)
+        done = [*handled.done, *(broken.message for broken in result.done)]
         offsets = next_offsets(reading.fetched.reached, reading.fetched.messages, done)
         waiting = pass_skipped(kafka, recorder.database, reading.fetched.unreadable, offsets)
-    for warning in (*buried.problems, *waiting, *filter(None, [handled.stopped])):
+    for warning in (*result.problems, *waiting, *filter(None, [handled.stopped])):
         context.log.warning(warning)
-    for broken in buried.done:
+    for broken in result.done:
         context.log.warning(f"{place(broken.message)} is a dead letter: {broken.reason}")
         logger.warning("%s is a dead letter: %s", place(broken.message), broken.reason)
     for order in handled.orders:
@@ -177,7 +177,7 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
     cursor = reading.cursor.moved(offsets).model_dump_json()
     requests = run_requests(handled.orders)
     if not requests:
-        summary = "; ".join([_summary(reading, handled, buried), *waiting])
+        summary = "; ".join([_summary(reading, handled, result), *waiting])
         logger.debug("%s", summary)
         return dg.SensorResult(skip_reason=summary, cursor=cursor)
     return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[partition_request(handled.orders)], cursor=cursor)
@@ -214,15 +214,15 @@ def _read(
     return Reading(log.topic, cursor, fetched)
 
 
-def _summary(reading: Reading, handled: Handled, buried: Buried) -> str:
+def _summary(reading: Reading, handled: Handled, result: DlqResult) -> str:
     messages = reading.fetched.messages
     if not messages:
         return f"no message in {reading.topic}"
     counts = (
         (len(handled.done) - len(handled.orders), "not for us"),
         (len(handled.orders), "finished before"),
-        (len(buried.sent), f"to the dead letters: {buried.sent[0].reason}" if buried.sent else ""),
-        (len(handled.broken) - len(buried.sent), f"broken: {buried.problems[-1]}" if buried.problems else ""),
+        (len(result.sent), f"to the dead letters: {result.sent[0].reason}" if result.sent else ""),
+        (len(handled.broken) - len(result.sent), f"broken: {result.problems[-1]}" if result.problems else ""),
     )
     said = "; ".join(f"{count} {what}" for count, what in counts if count)
     return f"{len(messages)} messages: {'; '.join(filter(None, (said, handled.stopped)))}"

@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 from generia_assets.durable.intake import HeldPartition, hold, release
 from resources.kafka import KafkaResource, Message, Unreadable
 from resources.mongo import MongoDatabase, MongoUnavailableError
-from sensors.dead_letters import Broken, bury
+from sensors.dead_letters import Broken, send_to_dlq
 
 
 def pass_skipped(
@@ -34,7 +34,7 @@ def _pass(kafka: KafkaResource, database: Callable[[], MongoDatabase], batch: Un
                 Message(topic, batch.partition, batch.offset, None, batch.data),
                 f"value: {held.batch}, which could not be read and was left out ({held.reason})",
             )
-            skipped = bool(bury(kafka, [letter], database).done)
+            skipped = bool(send_to_dlq(kafka, [letter], database).done)
         if skipped:
             offsets[batch.partition] = batch.next_offset
             release(database(), held)

@@ -35,7 +35,7 @@ from generia_assets.durable import trust
 from generia_assets.durable.board import Board
 from generia_assets.durable.collections import FLEET, STATUS, ensure_indexes
 from generia_assets.durable.decisions import GENERATION_TAG, RefusedRunError
-from generia_assets.durable.fallback import could_not_begin, generation_is_lost
+from generia_assets.durable.fallback import generation_is_lost, mark_start_failed
 from generia_assets.durable.providers import Providers, Timeouts
 from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, open_session, say_what_it_waits_for
 from generia_assets.durable.status import State, status_of
@@ -193,7 +193,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
                 if not isinstance(error, TransientError) and not is_outage(error):  # of those the watchdog orders the world again
                     ours = isinstance(error, (OutsideError, ContentError))
                     said = str(error) if ours else f"{type(error).__name__}: {error}"
-                    await to_thread.run_sync(self._could_not_begin, assignment, said)
+                    await to_thread.run_sync(self._mark_start_failed, assignment, said)
                 raise
             try:
                 self._session = await open_session(
@@ -274,9 +274,9 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         with self.mongo.connection() as database:
             DocumentStore(database, patience_seconds=self.patience_seconds).forget_staged(world_id)
 
-    def _could_not_begin(self, assignment: Assignment, message: str) -> None:
+    def _mark_start_failed(self, assignment: Assignment, message: str) -> None:
         with self.mongo.connection() as database:
-            could_not_begin(database, assignment.world_id, message, assignment.run.order)
+            mark_start_failed(database, assignment.world_id, message, assignment.run.order)
 
 
 def _finish(session: WorldSession, database: MongoDatabase) -> dict[str, int]:

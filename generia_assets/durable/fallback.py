@@ -53,7 +53,7 @@ def left_unfinished(world_id: str, reason: str) -> str:
     )
 
 
-def could_not_begin(database: MongoDatabase, world_id: str, message: str, order_task: str | None = None) -> None:
+def mark_start_failed(database: MongoDatabase, world_id: str, message: str, order_task: str | None = None) -> None:
     """A run cannot even take its world: where nobody else works on it, its record says so, and nobody waits for it or its order.
 
     A world that was completed before is completed as it was.

@@ -20,7 +20,7 @@ from generia_assets.durable.account import WorldAccount
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
 from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.events import Completed, Failed, StageStarted, WorldCreated
-from generia_assets.durable.fallback import could_not_begin
+from generia_assets.durable.fallback import mark_start_failed
 from generia_assets.durable.relay import Relay, Sender, catch_up
 from generia_assets.durable.resuming import note_stop
 from generia_assets.durable.status import Stage
@@ -122,7 +122,7 @@ def test_what_becomes_of_a_world_that_no_run_works_on_is_told_too(mongo_client: 
     database = mongo_client[mongo_database_name]
     record(database, an_order("world-1"))
     note_stop(database, "world-1")
-    could_not_begin(database, "world-1", "no images today")
+    mark_start_failed(database, "world-1", "no images today")
     note_stop(database, "world-1")  # it has failed: nothing is left to stop
     assert [row["event"]["event_type"] for row in database[WORLD_EVENTS].find().sort("seq")] == [
         "world_created",
