@@ -89,7 +89,7 @@ def one_line(text: str) -> str:
 
 @dataclass
 class DlqResult:
-    """Dead letters by fate: sent, or kept in MongoDB until the topic accepts them. Those in neither list are read again."""
+    """What happened to a tick's dead letters: sent, or kept in MongoDB for later. Those in neither list are read again."""
 
     sent: list[Broken] = field(default_factory=list)
     kept: list[Broken] = field(default_factory=list)
