@@ -130,7 +130,7 @@ def failed_partitions(worlds: Worlds, world_id: str) -> list[str]:
         pytest.param(
             {"broken_json": 1.0, "after_calls": 1}, (), {"prompt": "Elsewhere", "users": 1, "posts": 1}, id="P3 another order"
         ),
-        pytest.param({"unauthenticated": 1.0}, ("posts", "post_images"), None, id="P3 a part, the key refused"),
+        pytest.param({"no_credit": 1.0}, ("posts", "post_images"), None, id="P3 a part, the account without credit"),
     ],
 )
 def test_a_rerun_that_fails_leaves_the_world_completed_as_it_was_until_it_is_resumed(
