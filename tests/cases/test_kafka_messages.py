@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generia_assets.durable.order_parameters import validated_parameters
-from generia_assets.durable.orders import Order, stored_parameters
+from generia_assets.durable.orders import WORLD_ID_PATTERN, Order, stored_parameters
 from generia_assets.durable.refusals import LONGEST_REASON, Refused
 from resources.kafka import Message
 from sensors.dead_letters import Broken, dead_letter
@@ -172,11 +172,13 @@ def test_a_record_is_exactly_one_of_three_things(value: bytes | None) -> None:
     meaning = read_message(value)
     assert type(meaning) in (Order, Skipped, Refused)
     if isinstance(meaning, Order):
-        assert uuid.UUID(meaning.world_id)
+        assert re.match(WORLD_ID_PATTERN, meaning.world_id)
         assert uuid.UUID(meaning.task_id)
     if isinstance(meaning, Refused):
         assert 0 < len(meaning.reason) <= LONGEST_REASON
-        assert re.match(r"(value|event_type|task_id|task_type|world_id|parameters|')", meaning.reason), meaning.reason
+        assert re.match(r"(value|event_type|task_id|task_type|world_id|parameters|'|.+: there is no such field)", meaning.reason), (
+            meaning.reason
+        )
         letter = dead_letter(Broken(Message("orders", 0, 0, None, value), meaning.reason), "dlq")
         assert dict(letter.headers)["reason"].isprintable()
         assert meaning.reason.encode()
