@@ -28,9 +28,9 @@ from bench.house import House, TooLateError, status_of, wait_for
 from bench.killing import CODE_SERVER, alive, run_processes
 from bench.report import Options, Report, run
 from generia_assets.code_server import starts_runs
+from generia_assets.dagster_instance import ACTIVE
 from generia_assets.durable.status import State
 from resources.mongo import MongoDatabase
-from sensors.run_status import ACTIVE
 
 TRIES, QUICK_TRIES = 20, 2
 BOUND_SECONDS = 10.0

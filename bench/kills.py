@@ -19,10 +19,10 @@ from bench.aftermath import Death, Moment, Outcome, Stale, judge
 from bench.house import House, TooLateError, status_of, wait_for
 from bench.killing import Kill, Supervisor, frozen, run_processes, send
 from bench.report import Options, Report, run
+from generia_assets.dagster_instance import ACTIVE
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import WorldStatus
 from resources.mongo import MongoDatabase
-from sensors.run_status import ACTIVE
 
 USERS, POSTS = 3, 8
 LATENCY_SECONDS = 0.2

@@ -26,6 +26,15 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from generia_assets.code_server import ask
 
+ACTIVE = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+"""Statuses of a run that waits or is at work, being ended or not."""
+
 logger = logging.getLogger(__name__)
 
 UNREACHABLE_CHECKS = 30

@@ -20,7 +20,7 @@ from pymongo.errors import PyMongoError
 
 from generia_assets.assets import run_tags
 from generia_assets.assets.materialized import ASSETS
-from generia_assets.dagster_instance import was_terminated
+from generia_assets.dagster_instance import ACTIVE, was_terminated
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.decisions import GENERATION_TAG, PRESENT_GENERATION
 from generia_assets.durable.relay import catch_up
@@ -39,13 +39,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ACTIVE = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 INTERVAL_SECONDS = 4
 """With Dagster's grid of five seconds: every time."""
 SECOND_LOOK_SECONDS = 2.0

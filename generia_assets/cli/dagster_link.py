@@ -114,16 +114,11 @@ class WorldRuns:
 
     def active(self) -> list[DagsterRun]:
         """Those that wait or are at work, being ended or not."""
-        from dagster import DagsterRunStatus, RunsFilter
+        from dagster import RunsFilter
 
-        active = [
-            DagsterRunStatus.QUEUED,
-            DagsterRunStatus.NOT_STARTED,
-            DagsterRunStatus.STARTING,
-            DagsterRunStatus.STARTED,
-            DagsterRunStatus.CANCELING,
-        ]
-        return list(self._instance.get_runs(RunsFilter(statuses=active, tags={WORLD_TAG: self._world_id})))
+        from generia_assets.dagster_instance import ACTIVE
+
+        return list(self._instance.get_runs(RunsFilter(statuses=ACTIVE, tags={WORLD_TAG: self._world_id})))
 
     def end(self) -> int:
         """Ask each to end; queued ones are taken out of the queue. Returns how many there were to be asked."""
