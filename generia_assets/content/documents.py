@@ -74,6 +74,18 @@ class WorldEvent(BaseModel):
     moment: str = Field(description="when, in the world's own time")
     what_happens: str
     who_cares: str = Field(description="whom it touches and why people disagree about it")
+    days: tuple[str, ...] = Field(
+        default=(), description="labels of time from this event to the next one, in order, as the world's people say them"
+    )
+
+
+class Wish(BaseModel):
+    """One idea of the user's sentence."""
+
+    model_config = ConfigDict(frozen=True)
+
+    idea: str = Field(description="the idea, in the sentence's own words")
+    daily: str = Field(default="", description="what it does to daily life in this world")
 
 
 class NamingCustoms(BaseModel):
@@ -129,7 +141,8 @@ class WorldDescription(Document):
     user_preferences: UserPreferences
     additional_details: AdditionalDetails
     naming: NamingCustoms
-    calendar: tuple[WorldEvent, ...] = Field(description="5-12 events everyone has lived through, in order")
+    calendar: tuple[WorldEvent, ...] = Field(description="5-12 events, in order; the timeline says when each has happened")
+    wishes: tuple[Wish, ...] = Field(default=(), description="the ideas of the user's sentence; every post is dealt one")
 
 
 class Media(BaseModel):
@@ -164,6 +177,14 @@ class Acquaintance(BaseModel):
     relationship_type: str
     summary: str = Field(default="", description="who that is, in one line")
     between: str = Field(default="", description="what lies between the two, told to both in the same words")
+    kind: str = Field(default="", description="what they are (a woman, a man, or what this world has), with the pronoun")
+    age: str = Field(default="", description="how old, as this world counts it")
+    trade: str = ""
+    concept: str = Field(default="", description="the first two sentences of their concept")
+    tie: str = Field(default="", description="the relation as one whole sentence that reads one way")
+    fact: str = Field(default="", description="the one thing that happened between the two, told to both in the same words")
+    changed_by: int = Field(default=0, ge=0, description="the event, counted from 1, that changed what is between them; 0 = none")
+    names: bool = Field(default=True, description="whether this character names the other in posts")
 
 
 class CharacterBrief(Document):
@@ -173,6 +194,13 @@ class CharacterBrief(Document):
     display_name: str = Field(description="unique in the world")
     concept: str = Field(description="2-4 sentences")
     one_line: str = Field(description="how others are told who this is")
+    kind: str = Field(default="", description="as in Acquaintance")
+    age: str = Field(default="", description="as in Acquaintance")
+    years: int = Field(default=0, ge=0, description="age as drawn by the program, in human years; 0 = not drawn")
+    trade: str = ""
+    facts: dict[str, str] = Field(
+        default_factory=dict, description="by the key of another person: what happened between the two, invented with this concept"
+    )
     axes: dict[str, str] = Field(default_factory=dict, description="what the program drew for this character")
     posts_count: int = Field(ge=0)
     selves: int = Field(default=0, ge=0, description="how often this person was made anew, as somebody else under the same name")
@@ -237,6 +265,10 @@ class PostBrief(Document):
     form: str = Field(description="what kind of post it is: a question, a joke, a list, a complaint, …")
     event: str = Field(default="", description="name of the calendar's event it hangs on, or ''")
     mentions: tuple[str, ...] = Field(default=(), description="usernames that exist in the world")
+    t: int = Field(default=0, ge=0, description="place in the order of the world, unique, from 0")
+    after: int = Field(default=0, ge=0, description="how many events of the calendar have happened by then")
+    in_reply_to: str = Field(default="", description="key of the earlier post that this one replies to, or ''")
+    wish: str = Field(default="", description="the idea of the user's sentence that is at work in this post")
     moderation: str = Field(default="", description="why the program and not the model had this idea, or ''")
 
 
@@ -257,6 +289,11 @@ class Post(Document):
     mentions: tuple[str, ...]
     location: str
     time_of_day: str
+    t: int = Field(default=0, ge=0, description="as in PostBrief; a post made again keeps it")
+    after: int = Field(default=0, ge=0, description="as in PostBrief")
+    in_reply_to: str = Field(default="", description="as in PostBrief; '' also where the other post failed or was refused")
+    quote: str = Field(default="", description="the text of the post it replies to, as it was when this was written")
+    wish: str = Field(default="", description="as in PostBrief")
     worn: tuple[str, ...] = Field(default=(), description="entries of the ban list that the text trips over, for counting")
     deleted_reason: str = Field(default="", description="why this is a placeholder for refused content, or ''")
 
@@ -269,3 +306,4 @@ class PostImage(Document):
     post_id: str = Field(description="the platform's id of the published post")
     image: Media
     published_at: datetime
+    t: int = Field(default=0, ge=0, description="as in PostBrief: posts are published in this order")

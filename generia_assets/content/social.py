@@ -31,6 +31,8 @@ _LONER_CHANCE = 0.25
 _LONER_FROM = 6
 """People a batch must have before one of them may be a loner."""
 _CHORD_CHANCE = 0.3
+_BOTH_NAME = 0.15
+"""Share of the ties in which both name each other in posts: gives 15 to 30 % of mentions that are returned."""
 _TURN_CHANCE = 0.6
 """How often an event of the calendar changed what lies between two people."""
 
@@ -47,6 +49,8 @@ class _Edge:
     kind: RelationKind
     between: str
     turn: int | None
+    left_names: bool
+    right_names: bool
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,15 @@ class Tie:
     """One side of a relation.
 
     ``relation`` is what the other is to this one; ``between`` is the same on both sides; ``turn`` draws the event of the
-    calendar that changed it (take it modulo the calendar's length), None for no event.
+    calendar that changed it (take it modulo the calendar's length), None for no event. ``names``: whether this one names the other in
+    posts; of most pairs only one does.
     """
 
     index: int
     relation: str
     between: str
     turn: int | None
+    names: bool
 
 
 def batch_of(index: int) -> int:
@@ -129,7 +135,9 @@ def _edges(seed: int, count: int, batch: int) -> tuple[_Edge, ...]:
         # Who is teacher and who is pupil is a matter of chance, not of who was invented first.
         left, right = pair if lot.random() < 0.5 else (pair[1], pair[0])
         turn = lot.randrange(2**16) if lot.random() < _TURN_CHANCE else None
-        return _Edge(left, right, kind, words, turn)
+        # Drawn apart: in a network most people are named by others than those whom they name themselves.
+        both, one = lot.random() < _BOTH_NAME, lot.random() < 0.5
+        return _Edge(left, right, kind, words, turn, left_names=both or one, right_names=both or not one)
 
     return tuple(edge(*drawn) for drawn in zip(near + far, kinds, between, strict=True))
 
@@ -143,9 +151,9 @@ def acquaintances(seed: int, count: int, index: int) -> tuple[Tie, ...]:
     ties: dict[int, Tie] = {}
     for edge in (*_edges(seed, count, batch), *_edges(seed, count, batch + 1)):
         if edge.left == index:
-            ties.setdefault(edge.right, Tie(edge.right, edge.kind.one, edge.between, edge.turn))
+            ties.setdefault(edge.right, Tie(edge.right, edge.kind.one, edge.between, edge.turn, edge.left_names))
         elif edge.right == index:
-            ties.setdefault(edge.left, Tie(edge.left, edge.kind.other, edge.between, edge.turn))
+            ties.setdefault(edge.left, Tie(edge.left, edge.kind.other, edge.between, edge.turn, edge.right_names))
     return tuple(ties[other] for other in sorted(ties))
 
 

@@ -1,0 +1,139 @@
+"""The timeline: one order for all posts of a world, drawn from the seed before anything is written.
+
+Here: the place ``t`` of every post slot, when people join, which earlier post a slot replies to, and when the events of the calendar
+happen. Not here: what a slot is about (storyline.py). The same seed and counts give the same timeline in every process.
+
+People join in the order in which they are invented, so the first posts need only the first batch of people. A person's own posts are
+in the order of their life.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+
+from generia_assets.content import draw, social
+from generia_assets.content.shares import shares
+
+JOINING = 0.6
+"""Share of the timeline over which people join."""
+REPLY_SHARE = 0.2
+"""Share of the posts that reply to another one, where the graph has somebody to reply to."""
+LONGEST_CHAIN = 3
+"""Posts in a chain of replies, the first one included."""
+MOST_REPLIES = 2
+"""Replies to one post."""
+_RECENT = 4
+"""Latest posts of an acquaintance that may be replied to."""
+_HOT_STRETCH = 4.0
+"""How much longer the time after a hot event is than after another one."""
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """All post slots of a world. ``t`` counts from 0; ``people[t]`` is the index of the person who posts, ``orders[t]`` the place of
+    the post among that person's posts, ``replies[t]`` the ``t`` of the post it replies to, or -1.
+    """
+
+    people: Sequence[int]
+    orders: Sequence[int]
+    replies: Sequence[int]
+    starts: Sequence[int]
+    """Where each person's slots begin in ``places``."""
+    places: Sequence[int]
+    """The ``t`` of each slot, person by person, in the order of their posts."""
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def t_of(self, index: int, order: int) -> int:
+        """The place of this person's post with this order."""
+        return self.places[self.starts[index] + order]
+
+    def count_of(self, index: int) -> int:
+        """How many posts this person writes."""
+        return self.starts[index + 1] - self.starts[index]
+
+    def joined(self, index: int) -> int:
+        """The ``t`` at which this person is there: of their first post, or for a person without posts as if they had one."""
+        if self.count_of(index):
+            return self.t_of(index, 0)
+        return int(JOINING * index / (len(self.starts) - 1) * len(self))
+
+
+@lru_cache(maxsize=8)
+def timeline(seed: int, people: int, posts: int) -> Timeline:
+    """The timeline of a world of ``people`` (at least 1) and ``posts``. About 10 µs a post."""
+    given = shares(seed, people, posts)
+    drawn: list[tuple[float, int, int]] = []
+    for index, count in enumerate(given):
+        lot, joined = draw.lot(seed, "timeline", index), JOINING * index / people
+        # One in each of so many equal parts of the time that is left: nobody writes everything in one night.
+        drawn += ((joined + (1 - joined) * (order + lot.random()) / count, index, order) for order in range(count))
+    drawn.sort()
+    starts = (0, *accumulate(given))
+    places = array("l", bytes(array("l").itemsize * posts))
+    for t, (_, index, order) in enumerate(drawn):
+        places[starts[index] + order] = t
+    authors = array("l", (index for _, index, _ in drawn))
+    return Timeline(authors, array("l", (order for _, _, order in drawn)), _replies(seed, people, authors), starts, places)
+
+
+def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
+    """For each slot the slot it replies to. The share is kept all along the timeline, wherever somebody is there to reply to."""
+    # A reply waits for the text of its post: in a large world that post is far enough before it to be written already.
+    gap = min(15, len(authors) // 20)
+    replies, depth, answered = array("l"), array("b"), array("b", bytes(len(authors)))
+    latest: dict[int, deque[int]] = {}
+    given = 0
+    for t, author in enumerate(authors):
+        target = -1
+        if given < REPLY_SHARE * t - 0.5:
+            possible = [
+                earlier
+                for tie in social.acquaintances(seed, people, author)
+                if tie.names
+                for earlier in latest.get(tie.index, ())
+                if depth[earlier] < LONGEST_CHAIN - 1 and answered[earlier] < MOST_REPLIES
+            ]
+            possible = [earlier for earlier in possible if earlier < t - gap] or possible
+            if possible:
+                target = draw.lot(seed, "reply", t).choice(sorted(possible)[-_RECENT:])
+                answered[target] += 1
+                given += 1
+        replies.append(target)
+        depth.append(0 if target < 0 else depth[target] + 1)
+        latest.setdefault(author, deque(maxlen=_RECENT)).append(t)
+    return replies
+
+
+def hot_events(seed: int, posts: int, events: int) -> tuple[int, ...]:
+    """The events, counted from 1, about which nearly everybody posts: one to four, by the size of the world."""
+    count = min(events, 1 + (posts >= 10) + (posts >= 60) + (posts >= 600))
+    return tuple(sorted(draw.lot(seed, "hot events").sample(range(1, events + 1), count)))
+
+
+@lru_cache(maxsize=64)
+def _event_places(seed: int, posts: int, events: int) -> tuple[float, ...]:
+    """Where on the timeline each event happens, from 0 to ``posts``. The first has just happened when the timeline begins."""
+    hot = hot_events(seed, posts, events)
+    stretches = [_HOT_STRETCH if event in hot else 1.0 for event in range(1, events + 1)]
+    return tuple(posts * before / sum(stretches) for before in accumulate(stretches[:-1], initial=0.0))
+
+
+def events_before(seed: int, posts: int, events: int, t: int) -> int:
+    """How many of the calendar's ``events`` have happened when the post at ``t`` is written; at least 1 where there are any."""
+    return bisect_right(_event_places(seed, posts, events), t) if events else 0
+
+
+def stretch(seed: int, posts: int, events: int, t: int) -> float:
+    """How far the time between the latest event and the next one has gone at ``t``, from 0 to below 1."""
+    places = (*_event_places(seed, posts, events), float(posts))
+    after = events_before(seed, posts, events, t)
+    begin, end = places[after - 1], places[after]
+    return (t - begin) / (end - begin)
