@@ -107,6 +107,12 @@ class Languages(_File):
     languages: Annotated[tuple[Language, ...], Field(min_length=1), AfterValidator(_each_name_once)]
 
 
+def _of_two(sentence: str) -> str:
+    if "{first}" not in sentence or "{second}" not in sentence:
+        raise ValueError("must hold {first} and {second}")
+    return sentence
+
+
 class RelationKind(_File):
     """A kind of relation: what the second person is to the first (``one``) and the first to the second (``other``).
 
@@ -116,7 +122,7 @@ class RelationKind(_File):
 
     one: Words
     other: Words
-    says: Annotated[Words, StringConstraints(pattern=r"(?s)(?=.*\{first\})(?=.*\{second\})")]
+    says: Annotated[Words, AfterValidator(_of_two)]
     older_by: Years | None = None
     both_from: int = 0
 
