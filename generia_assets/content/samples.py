@@ -143,14 +143,9 @@ def _of_posts(full: bool) -> Iterator[Callable[[], object]]:
             softened=softened,
         )
         for slot in slots:
-            idea = ideas[slot.order]
-            told: dict[str, Any] = {
-                "replied_to": replied_to,
-                "heard": ideas[:2] if full else (),
-                "softened": softened,
-                "former": former,
-            }
-            yield partial(ask_posts.post, request, world, person, idea, known, ideas, **told)
+            heard = ideas[:2] if full else ()
+            told: dict[str, Any] = {"replied_to": replied_to, "heard": heard, "softened": softened, "former": former}
+            yield partial(ask_posts.post, request, world, person, ideas[slot.order], known, ideas, **told)
 
 
 def _request(full: bool) -> WorldRequest:
