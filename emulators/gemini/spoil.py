@@ -10,6 +10,12 @@ from pydantic import JsonValue
 from emulators.gemini.faults import FaultName
 
 
+ILL_WRITTEN: frozenset[FaultName] = frozenset(
+    {"wish_ignored", "future_told", "same_opening", "reply_ignored", "same_length", "same_phrases", "wrong_kin"}
+)
+"""Faults of answers that fit their schema and are badly written: each is what one of the world's asset checks looks for."""
+
+
 def truncated(text: str, rng: random.Random) -> str:
     """The text up to somewhere between a third and nine tenths."""
     return text[: max(1, int(len(text) * rng.uniform(0.33, 0.9)))]
