@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 
@@ -12,6 +11,7 @@ from generia_assets.content.documents import Acquaintance, Character, Post, Post
 from generia_assets.content.drafts import PostDraft, in_language
 from generia_assets.content.mentions import settle_mentions
 from generia_assets.content.pictures import neutral_prompt, scene_with_author
+from generia_assets.content.text import joined
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
 from generia_assets.tasks.ladders import write_down_the_ladder
 from generia_assets.tasks.tools import Tools
@@ -21,10 +21,11 @@ log = logging.getLogger(__name__)
 
 
 def _hashtags(tags: Iterable[str]) -> tuple[str, ...]:
-    joined = [re.sub(r"[^\w]", "", tag) for tag in tags]
-    # A tag in another case is the same tag; the first spelling stays.
-    first = {tag.casefold(): tag for tag in reversed(joined) if tag}
-    return tuple(tag for tag in dict.fromkeys(joined) if first.get(tag.casefold()) == tag)
+    # A tag in another case or with other gaps is the same tag; the first spelling stays.
+    first: dict[str, str] = {}
+    for tag in (joined(one).strip("_") for several in tags for one in several.split("#")):
+        first.setdefault(tag.casefold().replace("_", ""), tag)
+    return tuple(filter(None, first.values()))
 
 
 def post_of(draft: PostDraft, brief: PostBrief, character: Character, acquaintances: Sequence[Acquaintance], softened: str) -> Post:

@@ -89,7 +89,8 @@ def _second_thoughts(draft: WorldDraft, request: WorldRequest) -> list[str]:
     """What is asked about once, whatever comes then: all else will be made in this language and after these names."""
     language = request.language or languages.canonical(draft.content_language)
     seems = languages.foreign("\n".join(draft.paragraphs), language)
-    names = "\n".join((draft.name, *draft.naming_examples, *(event.name for event in draft.calendar)))
+    # An event may be named like many others: it is one of the calendar, and the whole world would be asked for again.
+    names = "\n".join((draft.name, *draft.naming_examples))
     worn = banlist.trips(names, language, wished=request.user_prompt, kinds=("names", "jobs", "words"))
     return [
         *([complaint("foreign", named=language, seems=seems)] if seems else []),

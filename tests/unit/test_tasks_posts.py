@@ -96,8 +96,21 @@ async def test_a_post_mentions_only_people_who_exist():
     post = await a_post(a_bench(post_answer(content=f"hello @{known.upper()} and @nobody")), brief)
     assert post.content == f"hello @{known} and nobody"
     assert post.mentions == (known,)
-    assert post.hashtags == ("TiltWatch", "wedges")
+    assert post.hashtags == ("Tilt_Watch", "wedges")
     assert (post.character_id, post.moment, post.deleted_reason) == ("id-3", brief.moment, "")
+
+
+@pytest.mark.parametrize(
+    ("answered", "tags"),
+    [
+        (["#हिन्दी दिवस", "#суп дня"], ("हिन्दी_दिवस", "суп_дня")),
+        (["#soup #tram", "Soup", "so up"], ("soup", "tram")),
+        (["🐝", "#", "rock-n-roll 🐝"], ("rock_n_roll",)),
+    ],
+)
+async def test_a_hashtag_is_one_word(answered, tags):
+    """Spaces inside a tag become _, vowel signs stay, and a tag that differs in case or gaps only is not told twice."""
+    assert (await a_post(a_bench(post_answer(hashtags=answered)))).hashtags == tags
 
 
 async def test_a_post_mentions_whom_its_text_names():
