@@ -59,6 +59,14 @@ def joined(text: str, also: str = "") -> str:
     return re.sub(rf"(?:\A|[^{LETTERS}{_JOINERS}{re.escape(also)}]+)[{MARKS}]*", "", in_one)
 
 
+def hashtags(texts: Iterable[str]) -> tuple[str, ...]:
+    """The hashtags in these texts, without #, each once: a tag in another case or with other gaps is the same, as it came first."""
+    first: dict[str, str] = {}
+    for tag in (joined(one).strip("_") for several in texts for one in several.split("#")):
+        first.setdefault(tag.casefold().replace("_", ""), tag)
+    return tuple(filter(None, first.values()))
+
+
 def clean(text: str) -> str:
     """The text without NUL, control and bidirectional override characters and lone surrogates; line ends unified; trimmed.
 
@@ -100,3 +108,9 @@ def sentence(text: str) -> str:
 def paragraphs(pieces: Iterable[str]) -> tuple[str, ...]:
     """The paragraphs in these pieces: an answer may put two into one, or leave one empty."""
     return tuple(part.strip() for piece in pieces for part in re.split(r"\n\s*\n", piece) if part.strip())
+
+
+def first_sentences(text: str, count: int) -> str:
+    """The first ``count`` sentences, on one line."""
+    found = re.split(r"(?<=[.!?…。！？।])\s+|(?<=[。！？])", one_line(text))
+    return " ".join(part for part in found if part) if len(found) <= count else " ".join(found[:count])

@@ -18,7 +18,7 @@ from resources.gemini_answers import explain_invalid
 from tests.unit.answers import post_answer
 from tests.unit.test_content_ideas import an_idea
 
-PEOPLE = ["mira_42", "mira", "ann.b", "клава_сухая", "हिन्दी_प्रेमी"]
+PEOPLE = ["mira_42", "mira", "ann.b", "клава_сухая", "हिन्दी_प्रेमी", "みら", "みらい"]
 
 
 def a_post(content: str, language: str) -> PostDraft:
@@ -122,6 +122,7 @@ def test_the_ban_list_finds_whole_words_with_vowel_signs(monkeypatch: pytest.Mon
         ("@mira_42さん、おはよう", "@mira_42さん、おはよう", ("mira_42",)),
         ("今日は@mira_42さんと", "今日は@mira_42さんと", ("mira_42",)),
         ("＠MIRA_42さん", "@mira_42さん", ("mira_42",)),
+        ("@みらさん、@みらいさん", "@みらさん、@みらいさん", ("みら", "みらい")),
         ("@mira_42ने कहा", "@mira_42ने कहा", ("mira_42",)),
         ("спроси @mira_42у", "спроси @mira_42у", ("mira_42",)),
         ("@हिन्दी_प्रेमी!", "@हिन्दी_प्रेमी!", ("हिन्दी_प्रेमी",)),
