@@ -12,7 +12,7 @@ from generia_assets.content.ideas import Ideas
 from generia_assets.content.likeness import NEAR_DUPLICATE, likeness
 from generia_assets.content.mentions import by_fold, mentions_in, settle_mentions
 from generia_assets.content.names import USERNAME_LIMIT, fold, mixes_alphabets, username
-from generia_assets.content.text import joined, words
+from generia_assets.content.text import hashtags, joined, words
 from generia_assets.pages.texts import initials, linked
 from resources.gemini_answers import explain_invalid
 from tests.unit.answers import post_answer
@@ -86,6 +86,19 @@ def test_a_link_does_not_make_a_sentence_foreign() -> None:
 def test_a_word_keeps_its_vowel_signs(text: str, word: str) -> None:
     """Marks stay with their letters, and go with a sign that goes; what nobody sees stays only where a script needs it."""
     assert joined(text) == word
+
+
+@pytest.mark.parametrize(
+    ("texts", "tags"),
+    [
+        (["#हिन्दी दिवस", "#суп дня"], ("हिन्दी_दिवस", "суп_дня")),
+        (["#soup #tram", "Soup", "so up"], ("soup", "tram")),
+        (["🐝", "#", "rock-n-roll 🐝"], ("rock_n_roll",)),
+    ],
+)
+def test_a_hashtag_is_one_word(texts: list[str], tags: tuple[str, ...]) -> None:
+    """Spaces inside a tag become _, vowel signs stay, and a tag that differs in case or gaps only comes once."""
+    assert hashtags(texts) == tags
 
 
 def test_words_are_whole_in_every_script() -> None:

@@ -100,19 +100,6 @@ async def test_a_post_mentions_only_people_who_exist():
     assert (post.character_id, post.moment, post.deleted_reason) == ("id-3", brief.moment, "")
 
 
-@pytest.mark.parametrize(
-    ("answered", "tags"),
-    [
-        (["#हिन्दी दिवस", "#суп дня"], ("हिन्दी_दिवस", "суп_дня")),
-        (["#soup #tram", "Soup", "so up"], ("soup", "tram")),
-        (["🐝", "#", "rock-n-roll 🐝"], ("rock_n_roll",)),
-    ],
-)
-async def test_a_hashtag_is_one_word(answered, tags):
-    """Spaces inside a tag become _, vowel signs stay, and a tag that differs in case or gaps only is not told twice."""
-    assert (await a_post(a_bench(post_answer(hashtags=answered)))).hashtags == tags
-
-
 async def test_a_post_mentions_whom_its_text_names():
     """Whom the idea names is mentioned when the text names them, with @ or as they are called, and not when it leaves them out."""
     first, second = KNOWN[:2]
