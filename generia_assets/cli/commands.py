@@ -73,7 +73,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "prompts": Entry(
             "prompts",
             "prompts",
-            "Write every request of a small world into files, without a call and without a server.",
+            "Write every request of a small world into files, without a call.",
             exit_statuses=EXIT_STATUSES.replace("0 done, 1 failed", "0 done, 1 an answer is missing or does not fit"),
         ),
         "check": Entry(

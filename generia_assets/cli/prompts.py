@@ -79,10 +79,10 @@ def prompts(
     as_page: AsPage = None,
     json: Json = False,
 ) -> None:
-    """Write every request of a small world to the language model into files, without a call and without a server.
+    """Write every request of a small world into files, without a call.
 
-    A file for each request, numbered in the order of work: its instructions, the world, the item, and the schema of the answer. The
-    same order gives the same files: `diff -r` shows what a change of a template changes.
+    Needs no server and spends nothing. A file for each request, numbered in the order of work: its instructions, the world, the item,
+    and the schema of the answer. The same order gives the same files: `diff -r` shows what a change of a template changes.
 
     With --answers the answers come from a folder, by hand or from a model: for 012.character.@mira.txt it is
     character.@mira.json, the answer alone. A request that needs an answer which is missing is not made yet. What is
