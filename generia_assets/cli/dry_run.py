@@ -27,6 +27,7 @@ from generia_assets.content.documents import (
     WorldDescription,
     WorldRequest,
     character_index,
+    character_key,
     post_key,
 )
 from generia_assets.content.ideas import Ideas
@@ -49,6 +50,8 @@ from resources.gemini_answers import explain_invalid
 ParametersT = TypeVar("ParametersT", bound=TaskParameters)
 ResultT = TypeVar("ResultT", bound=BaseModel)
 Context = ParamSpec("Context")
+
+MOST_HEARD = 4
 
 
 @dataclass(frozen=True)
@@ -174,12 +177,27 @@ class DryRun:
             if key in self._posts:
                 await self._do(number, place, generate_post_image, parameters, self._request, world, character, self._posts[key])
             return
-        if (brief := self._plans.get(key)) is None:
+        brief, heard = self._plans.get(key), self._heard(character, order)
+        replied_to = self._posts.get(brief.in_reply_to) if brief is not None else None
+        if brief is None or heard is None or (brief.in_reply_to and replied_to is None):
             return
         story = self._ideas[character_index(character.key)].latest
-        made = await self._do(number, place, generate_post, parameters, self._request, world, character, brief, known, story)
+        made = await self._do(
+            number, place, generate_post, parameters, self._request, world, character, brief, known, story, replied_to, heard
+        )
         if made is not None:
             self._posts[key] = made
+
+    def _heard(self, character: Character, order: int) -> list[PostBrief] | None:
+        """The ideas of acquaintances' earlier posts that a post is told; None where one of them is not there yet."""
+        line, index = self._timeline, character_index(character.key)
+        t = line.t_of(index, order)
+        if line.replies[t] >= 0:
+            return []
+        others = {tie.index for tie in social.acquaintances(self._request.seed, self._request.users_count, index)}
+        told = [earlier for earlier in range(t) if line.people[earlier] in others][-MOST_HEARD:]
+        ideas = [self._plans.get(post_key(character_key(line.people[place]), line.orders[place])) for place in told]
+        return [idea for idea in ideas if idea is not None] if all(ideas) else None
 
     async def _do(
         self,

@@ -63,4 +63,4 @@ def _text(name: str, path: str, language: str) -> str:
     if path.endswith("display_name"):  # the tasks ask for the world's script; digits are of any
         return f"Person {digits}" if languages.checked_script(language) in ("Latin", None) else digits
     # The codes make any two samples unlike each other for every measure of likeness.
-    return f"Sample of {path} in {name} ({' '.join(draw.code(0, name, path, place) for place in range(3))})."
+    return f"Sample of {path} in {name} ({' '.join(draw.code(0, name, path, place) for place in range(3))})"
