@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,40 @@ def test_a_changed_template_changes_the_requests_of_its_type_alone(
     after = written(generia, tmp_path / "after")
     assert before.keys() == after.keys()
     assert {name.split(".")[1] for name in before if before[name] != after[name]} == {template}
+
+
+PERSON = r"<person-\w{8}>\nPerson \w+ \(@person_\w+\)"
+IDEA = r"Number \d+ \(post \d+ of \d+; .+\): [^—]+ — .* Wish: .+"
+LINES = {
+    "character": (PERSON,),
+    "character_batch": (r"Number \d+", r"tie_\d+: .*number \d+.*"),
+    "post_batch": (PERSON, IDEA),
+    "post": (
+        PERSON,
+        r"Post \d+ of \d+ of @person_\w+\.",
+        r"When: .+",
+        r"Wish: .+ \(.+\)",
+        r"Form: [^—]+ — .+",
+        r"Length: .+\.",
+        r"Picture: [^—]+ — .+",
+    ),
+}
+IN_SOME = {"post": (r"Replies to @person_\w+:\n<answered-\w{8}>", r"<heard-\w{8}>\n@person_\w+: .+", r"Names: @person_\w+")}
+
+
+def test_every_request_has_the_lines_that_recorded_answers_are_found_by(generia: Command, tmp_path: Path) -> None:
+    """Whatever else a template says, these lines are in each request of its type, and the others where the draw asks for them."""
+    requests = written(generia, tmp_path / "out")
+    for name, lines in LINES.items():
+        of_type = [text for file, text in requests.items() if file.split(".")[1] == name]
+        assert of_type
+        assert [line for line in lines for text in of_type if not re.search(f"^{line}$|^{line}[:\n]", text, re.MULTILINE)] == []
+        assert [
+            line for line in IN_SOME.get(name, ()) if not any(re.search(f"^{line}", text, re.MULTILINE) for text in of_type)
+        ] == []
+    ideas = [text for file, text in requests.items() if ".post_batch." in file]
+    asked = sum(int(re.search(r'"minItems": (\d+)', text.split("===== schema")[1]).group(1)) for text in ideas)
+    assert sum(len(re.findall(f"^{IDEA}$", text, re.MULTILINE)) for text in ideas) == asked
 
 
 def test_requests_are_answered_by_hand_round_by_round(generia: Command, tmp_path: Path) -> None:
