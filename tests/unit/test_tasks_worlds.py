@@ -35,6 +35,12 @@ async def test_an_order_becomes_a_request():
     assert (init_world_creation.task_type, init_world_creation.level) == (TaskType.INIT_WORLD_CREATION, Level.WORLD)
 
 
+async def test_an_ordered_seed_is_the_world_s_seed():
+    """Two worlds of one ordered seed have that seed, 0 included, whatever their ids are."""
+    requests = [await init_world_creation(an_order(world_id=name, seed=0), a_bench().tools) for name in ("w-1", "w-2")]
+    assert [request.seed for request in requests] == [0, 0]
+
+
 async def test_a_description_is_published_with_the_platform_s_fields():
     """One call makes the world; the platform is told of it with exactly the fields of its contract and the ordered counts."""
     bench = a_bench(world_answer("Russian"))
