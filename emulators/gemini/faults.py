@@ -167,14 +167,15 @@ class Faults(BaseModel):
         default=0.0, description="an error with half a pair, a key, a wait without end, bytes that are no UTF-8, 24 KB of page"
     )
     somebody_else: Rate = Field(default=0.0, description="what a proxy answers in Gemini's place: 302, 204, 407, a page with 404")
-    wish_ignored: Rate = Field(default=0.0, description="nothing of the user's sentence is in the posts, their ideas, the profiles")
+    wish_ignored: Rate = Field(default=0.0, description="nothing of the user's sentence is in the posts and their ideas")
     future_told: Rate = Field(
-        default=0.0, description="posts and their ideas name the calendar's last event as if it had happened, whatever the moment is"
+        default=0.0,
+        description="posts and their ideas name the calendar's last event as if it had happened",
     )
-    same_opening: Rate = Field(
-        default=0.0, description="every post, bio, personality and story begins with the same four words"
+    same_opening: Rate = Field(default=0.0, description="every post, bio, personality and story begins with the same four words")
+    reply_ignored: Rate = Field(
+        default=0.0, description="a reply takes up no word of what it answers, and does not name its author"
     )
-    reply_ignored: Rate = Field(default=0.0, description="a reply takes up no word of the post it answers and does not name its author")
     same_length: Rate = Field(default=0.0, description="every post has about sixty words, whatever length was asked for")
     same_phrases: Rate = Field(default=0.0, description="every profile is made of the same sentences, with other names")
     wrong_kin: Rate = Field(
