@@ -42,6 +42,12 @@ def test_no_list_has_a_pattern_that_shows(name, values):
     assert {value: found for value in values if (found := banlist.trips(value, "English"))} == {}
 
 
+def test_the_young_are_told_which_notes_do_not_apply():
+    """Every age that begins below eighteen says that notes on love, drink or marriage do not apply, and no other does."""
+    told = {age.words: "notes on love, drink or marriage do not apply" in age.words for age in data_files.axes().ages}
+    assert told == {age.words: age.years[0] < 18 for age in data_files.axes().ages}
+
+
 def test_there_is_enough_of_everything():
     """Each list is so long that a reader of two worlds meets other entries in the second one."""
     least = {"register": 24, "what the strange thing here did to them": 40, "work": 110, "wish": 110, "appetite": 110}
