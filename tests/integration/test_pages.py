@@ -123,7 +123,7 @@ def test_the_feed_has_every_post_once_newest_first_in_bounded_pages(site: str, w
         keys = keys_in(html)
         assert 0 < len(keys) <= 50
         seen += keys
-        onward = re.search(r'<p class="older"><a href="([^"]+)"', html)
+        onward = re.search(r'<p class="onward"><a href="([^"]+)"', html)
         address = onward[1] if onward else None
     assert seen == [world.post_key(index) for index in reversed(range(POSTS))]
 

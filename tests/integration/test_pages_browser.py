@@ -83,9 +83,9 @@ def test_older_posts_follow_by_themselves(browser: Browser, site: str, world: Ma
     with a_page(browser) as page:
         page.goto(f"{site}/worlds/{world.world_id}")
         expect(page.locator("[data-post-id]")).to_have_count(50)
-        page.locator(".older").scroll_into_view_if_needed()
+        page.locator(".onward").scroll_into_view_if_needed()
         expect(page.locator("[data-post-id]")).to_have_count(60)
-        expect(page.locator(".older")).to_be_hidden()
+        expect(page.locator(".onward")).to_be_hidden()
         assert len(set(page.locator("[data-post-id]").evaluate_all("all => all.map(one => one.dataset.postId)"))) == 60
 
 
@@ -122,7 +122,7 @@ def test_ten_thousand_posts_open_like_fifty(browser: Browser, site: str, databas
             weight += int(answer.headers.get("content-length") or 0)
 
         page.on("response", weigh)
-        for path in ("", "?before=c0050-p0050", "/people", "/characters/c0050"):
+        for path in ("", "?after=c0050-p0050", "/people", "/characters/c0050"):
             weight = 0
             page.goto(f"{site}/worlds/{world.world_id}{path}", wait_until="load")
             elements = page.evaluate("document.querySelectorAll('*').length")
@@ -147,7 +147,7 @@ def test_the_gallery_opens_without_a_server(browser: Browser, database: Any, med
         page.on("request", lambda request: asked.append(request.url))
         page.goto(index.as_uri())
         assert page.locator(".masthead .icon").evaluate("image => image.naturalWidth") == 512
-        page.locator(".older a").click()
+        page.locator(".onward a").click()
         expect(page.locator("[data-post-id]")).to_have_count(10)
         page.locator(".tabs a", has_text="People").click()
         expect(page.locator("[data-character]")).to_have_count(world.users)

@@ -157,7 +157,7 @@ def grown(page: Page, site: Site, world: MadeUp, *, held_back: int = 0) -> None:
     world.say(State.IN_PROGRESS)
     page.goto(site.page_of(world))
     expect(page.locator("#empty")).to_be_visible()
-    expect(page.locator(".older")).to_be_hidden()
+    expect(page.locator(".onward")).to_be_hidden()
     world.make(State.IN_PROGRESS)
     indices = [index ^ 7 for index in range(world.posts + 7)]
     told = [index for index in indices if index < world.posts - held_back]
@@ -169,6 +169,6 @@ def grown(page: Page, site: Site, world: MadeUp, *, held_back: int = 0) -> None:
 
 def go_to_the_end(page: Page, posts: int) -> None:
     """Scroll on until nothing follows; then the page has so many posts."""
-    while page.locator(".older").is_visible():
+    while page.locator(".onward").is_visible():
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
     expect(page.locator("[data-post-id]")).to_have_count(posts)
