@@ -1,14 +1,14 @@
 """Worlds for the pages' tests: documents as the io manager leaves them, with nothing generated.
 
-Here: a world of any size in a moment, in any language, with replies and with a person who writes what browsers must not obey. Not here:
-the server and the browser that show it (pages_site.py).
+Here: a world of any size in a moment, in any language, with replies and with a person who writes what browsers must not obey. Not
+here: the server and the browser that show it (pages_site.py).
 """
 
 from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -53,28 +53,35 @@ class MadeUp:
             for name, size in (("header", HEADER_SIZE), ("icon", ICON_SIZE), ("avatars", AVATAR_SIZE), ("posts", POST_SIZE))
         }
 
-    def make(self, state: State = State.COMPLETED) -> MadeUp:
-        """Store it, with a status record in this state."""
-        for asset, documents in self.documents():
-            self.keep(asset, documents)
+    def make(self, state: State = State.COMPLETED, *, documents: Mapping[str, list[Any]] | None = None) -> MadeUp:
+        """Store it, or these documents, with a status record in this state."""
+        for asset, made in (documents or dict(self.documents())).items():
+            self.keep(asset, made)
         self.say(state)
         return self
 
-    def begin(self) -> MadeUp:
-        """Store it as what a generation that goes on has made so far: completed tasks, of which nothing is materialized yet."""
+    def begin(self, documents: Mapping[str, list[Any]] | None = None) -> MadeUp:
+        """Store it, or these documents, as what a generation that goes on has made so far: completed tasks, of which nothing is
+        materialized yet."""
         generation = f"{self.world_id}:1"
         of_all = {"world_id": self.world_id, "generation": generation, "status": State.COMPLETED.value}
-        for asset, documents in self.documents():
+        for asset, of_it in (documents or dict(self.documents())).items():
             of_asset = {**of_all, "type": ASSETS[asset].task_type.value}
-            made = [one.model_dump(mode="json") for one in documents]
+            made = [one.model_dump(mode="json") for one in of_it]
             if ASSETS[asset].batched:
                 tens = range(0, len(made), BATCH)
                 made = [{"key": batch_key(first), "briefs": made[first : first + BATCH]} for first in tens]
             self.database[TASKS].insert_many(
                 {**of_asset, "_id": f"{generation}:{asset}:{one['key']}", "key": one["key"], "result": one} for one in made
             )
+        self.note_generation(generation)
         self.say(State.IN_PROGRESS, generation=generation, users_created=self.users, posts_created=self.posts)
         return self
+
+    def note_generation(self, generation: str) -> None:
+        """Write down that it began."""
+        record = {"world_id": self.world_id, "started_at": datetime.now(UTC)}
+        self.database[GENERATIONS].replace_one({"_id": generation}, record, upsert=True)
 
     def documents(self) -> Iterator[tuple[str, list[Any]]]:
         """All it has, by asset."""
@@ -102,16 +109,22 @@ class MadeUp:
         assert change_and_tell(self.database, {"_id": self.world_id}, {**values, "updated_at": datetime.now(UTC)}, event)
 
     def trace(self, key: str) -> None:
-        """Write down how a post came about: an answer that was of use after one that was not, and a failure at the end."""
+        """Write down how a person's only post came about: planned without a call, then told of what others had written, an answer
+        that was of use after one that was not, and a failure at the end."""
         task = {"_id": f"{self.world_id}:{key}", "world_id": self.world_id, "generation": f"{self.world_id}:1"}
         now = datetime.now(UTC)
-        self.database[GENERATIONS].insert_one({"_id": task["generation"], "world_id": self.world_id, "started_at": now})
+        self.note_generation(task["generation"])
         told = {"type": TaskType.GENERATE_POST.value, "key": key, "attempt_count": 2, "created_at": now, "updated_at": now}
+        batch = f"{d.author_of(key)}-b000"
+        idea = {"_id": f"{self.world_id}:{batch}", "key": batch, "type": TaskType.GENERATE_POST_BATCH.value}
+        briefs = [self.idea(key).model_dump(mode="json")]
+        self.database[TASKS].insert_one({**task, **told, **idea, "status": State.COMPLETED.value, "result": {"briefs": briefs}})
         self.database[TASKS].insert_one({**task, **told, "status": State.FAILED.value, "error": "The platform refused it."})
         for outcome, error in (("invalid_output", "An answer without its end."), ("ok", None)):
             request = {"_id": f"{task['_id']}:{outcome}", "task_id": task["_id"], "world_id": self.world_id, "created_at": now}
             call = {"api_type": "llm", "request_type": "post", "outcome": outcome, "error": error, "duration_ms": 1200}
-            data = {"request_data": {"model": "gemini", "system": SCRIPT}, "response_data": {"text": SCRIPT}}
+            heard = f"<heard-0a1b>\n@person0: a walk {SCRIPT}\n@person2: a bath\n</heard-0a1b>"
+            data = {"request_data": {"model": "gemini", "system": SCRIPT, "parts": [heard]}, "response_data": {"text": SCRIPT}}
             self.database[HISTORY].insert_one(
                 {**request, **call, **data, "tokens": {"prompt": 900, "output": 90}, "cost_usd": 0.01}
             )
@@ -201,6 +214,11 @@ class MadeUp:
         return d.CharacterAvatar(
             key=d.character_key(index), username=f"person{index}", character_id=f"character-{index}", avatar=self._shared["avatars"]
         )
+
+    def idea(self, key: str) -> d.PostBrief:
+        post = self.post(key)
+        of_both = {name: getattr(post, name) for name in d.PostBrief.model_fields if name in d.Post.model_fields}
+        return d.PostBrief(**{**of_both, "in_reply_to": self.post_key(0), "idea": f"{self.word} idea", "form": "a list"})
 
     def post(self, key: str) -> d.Post:
         author = d.character_index(d.author_of(key))
