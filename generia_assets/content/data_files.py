@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, TypeVar, get_args
+from typing import Annotated, Literal, Self, TypeAlias, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from generia_assets.content.mistakes import ContentError, Mistake
@@ -26,6 +26,8 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, wh
 Words: TypeAlias = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Entry: TypeAlias = Annotated[Words, StringConstraints(pattern=r"\w")]
 """Of a ban list: signs alone would be found in every text."""
+Tag: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
+"""Of a language, by BCP 47."""
 Script: TypeAlias = Literal[
     "Latin",
     "Cyrillic",
@@ -57,11 +59,27 @@ class Axis(_File):
     in_posts: bool = False
 
 
+def _in_order(years: tuple[int, int]) -> tuple[int, int]:
+    if years[0] > years[1]:
+        raise ValueError(f"must be [least, most], not [{years[0]}, {years[1]}]")
+    return years
+
+
+Years: TypeAlias = Annotated[tuple[int, int], AfterValidator(_in_order)]
+
+
+class Age(_File):
+    """An age that a person of a world can be drawn with. ``years``: least and most, in human years."""
+
+    words: Words
+    years: Years
+
+
 class Language(_File):
     """A language the program knows something about."""
 
     name: Words
-    tag: str = Field(pattern=r"^[a-z]{2,3}$", description="BCP 47")
+    tag: Tag
     script: Script
     letters: str = ""
     words: tuple[Words, ...] = ()
@@ -81,6 +99,7 @@ def _each_name_once(entries: tuple[NamedT, ...]) -> tuple[NamedT, ...]:
 class Axes(_File):
     """axes.yaml"""
 
+    ages: tuple[Age, ...] = Field(min_length=2)
     axes: Annotated[tuple[Axis, ...], Field(min_length=1), AfterValidator(_each_name_once)]
 
 
@@ -88,13 +107,28 @@ class Languages(_File):
     """languages.yaml"""
 
     languages: Annotated[tuple[Language, ...], Field(min_length=1), AfterValidator(_each_name_once)]
+    inflecting: tuple[Tag, ...] = ()
+
+
+def _of_two(sentence: str) -> str:
+    if "{first}" not in sentence or "{second}" not in sentence:
+        raise ValueError("must hold {first} and {second}")
+    return sentence
 
 
 class RelationKind(_File):
-    """A kind of relation: what the second person is to the first (``one``) and the first to the second (``other``)."""
+    """A kind of relation: what the second person is to the first (``one``) and the first to the second (``other``).
+
+    ``says``: the whole sentence, with {first} and {second}. ``older_by``: least and most years by which the second is older than
+    the first. ``both_from``: years that both must have.
+    """
 
     one: Words
     other: Words
+    says: Annotated[Words, AfterValidator(_of_two)]
+    older_by: Years | None = None
+    both_from: int = 0
+    once: str = Field(default="", description="ties of the same word here exclude each other for one person (couple)")
 
 
 class Relations(_File):
@@ -106,11 +140,34 @@ class Relations(_File):
 
 
 class PostForm(_File):
-    """What kind of post it is."""
+    """What kind of post it is. ``least``: words below which it cannot be written."""
 
     name: Words
     how: Words
     needs_someone: bool = False
+    least: int = Field(default=0, ge=0)
+
+
+class Length(_File):
+    """How long a post is: ``words`` as the model is told, ``most`` as a number."""
+
+    words: Words
+    most: int = Field(ge=1)
+
+
+class Talker(_File):
+    """How much a person writes at a time: ``lengths`` by their ``words``, repeated as often as they are likelier."""
+
+    name: Words
+    lengths: tuple[Words, ...] = Field(min_length=1)
+
+
+class PictureKind(_File):
+    """What a post's picture shows. ``shows``: whether the author, or the author with somebody they know, is seen in it."""
+
+    name: Words
+    how: Words
+    shows: Literal["nobody", "author", "both"] = "nobody"
 
 
 class Beats(_File):
@@ -125,8 +182,8 @@ class Beats(_File):
 
 
 def _one_for_loners(forms: tuple[PostForm, ...]) -> tuple[PostForm, ...]:
-    if all(form.needs_someone for form in forms):
-        raise ValueError("at least one form must do without needs_someone: not everybody knows somebody")
+    if all(form.needs_someone or form.least for form in forms):
+        raise ValueError("at least one form must do without needs_someone and least: not everybody knows somebody or writes much")
     return forms
 
 
@@ -134,9 +191,29 @@ class PostKinds(_File):
     """posts.yaml"""
 
     forms: Annotated[tuple[PostForm, ...], Field(min_length=2), AfterValidator(_one_for_loners)]
-    lengths: tuple[Words, ...] = Field(min_length=1)
+    lengths: tuple[Length, ...] = Field(min_length=1)
+    talkers: tuple[Talker, ...] = Field(min_length=1)
+    pictures: tuple[PictureKind, ...] = Field(min_length=2)
+    replies: tuple[Words, ...] = Field(min_length=2, description="ways to answer somebody's post")
     arcs: tuple[Words, ...] = Field(min_length=1)
     beats: Beats
+
+    @model_validator(mode="after")
+    def _talkers_write_lengths_that_exist(self) -> Self:
+        known = {length.words for length in self.lengths}
+        if unknown := [words for talker in self.talkers for words in talker.lengths if words not in known]:
+            raise ValueError(f"talkers: lengths not among lengths.words: {', '.join(unknown)}")
+        return self
+
+
+class PersonDeals(_File):
+    """people.yaml: what one person's profile is made of, so that not all answer the same list of parts."""
+
+    situations: tuple[Words, ...] = Field(min_length=3)
+    entrances: tuple[Words, ...] = Field(min_length=2)
+    profile_lines: tuple[Words, ...] = Field(min_length=2)
+    portraits: tuple[Words, ...] = Field(min_length=2)
+    secrets: tuple[Words, ...] = Field(min_length=2)
 
 
 class BanFile(_File):
@@ -227,9 +304,21 @@ def post_kinds() -> PostKinds:
 
 
 @cache
+def person_deals() -> PersonDeals:
+    """The deals of people.yaml."""
+    return read(FOLDER / "people.yaml", PersonDeals)
+
+
+@cache
 def languages() -> tuple[Language, ...]:
     """The languages of languages.yaml, in its order."""
     return read(FOLDER / "languages.yaml", Languages).languages
+
+
+@cache
+def inflecting() -> frozenset[str]:
+    """The tags of the languages whose names change by case."""
+    return frozenset(read(FOLDER / "languages.yaml", Languages).inflecting)
 
 
 @cache
