@@ -223,7 +223,7 @@ _HEARD = re.compile(r"^<heard-(\w+)>\n(.*?)\n</heard-\1>$", re.DOTALL | re.MULTI
 def _heard(calls: Sequence[Request]) -> tuple[str, ...]:
     """What the last call was told of others' posts: the lines of the fenced block ``heard`` in its prompt (content/fence.py)."""
     found = _HEARD.search(calls[-1].prompt) if calls else None
-    return tuple(found[2].splitlines()) if found else ()
+    return tuple(line for line in found[2].splitlines() if line) if found else ()
 
 
 def _is_only_post(task_type: TaskType, briefs: Sequence[MongoDocument] | None) -> bool:

@@ -255,7 +255,7 @@ def test_a_posts_page_says_what_it_was_planned_with(site: str, database: Any, me
         "From the sentence",
         f"/worlds/{world.world_id}/posts/c0000-p0000",
         "Heard from others",
-        "@person0: a walk &lt;script&gt;",
+        "<bdi>@person0</bdi>: a walk &lt;script&gt;",
         "without a call of the model",
     ]
     html = get(address).text
