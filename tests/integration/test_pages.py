@@ -183,6 +183,21 @@ def test_an_old_worlds_posts_keep_the_order_they_had(database: Any, media: Path)
         assert [post.key for post in feed_page(shelves, order).posts] == expected[:: -order.direction]
 
 
+@pytest.mark.parametrize("order", Order)
+def test_a_world_that_was_begun_without_a_timeline_has_every_post_once(database: Any, media: Path, order: Order) -> None:
+    """Posts without a place in the timeline come before those that have one, and each page goes on where the last one ended."""
+    world = MadeUp(database, media, users=4, posts=12).make()
+    early = {"world_id": world.world_id, "t": {"$lt": 6}}
+    database["post_images"].update_many(early, {"$unset": {"t": 1}})
+    shelves = Shelves.of(database, world.world_id)
+    keys, after = list[str](), ""
+    while len(keys) < 12:
+        page = feed_page(shelves, order, after=after, limit=1)
+        keys, after = [*keys, *(one.key for one in page.posts)], page.after or ""
+    assert after == ""
+    assert keys == [world.post_key(index) for index in range(12)][:: order.direction]
+
+
 def forget_the_timeline(world: MadeUp) -> None:
     """As worlds are that were made before there was one."""
     for collection, field in (("posts", "t"), ("post_images", "t"), (TASKS, "result.t")):

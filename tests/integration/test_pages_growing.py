@@ -90,7 +90,7 @@ def test_a_reply_is_counted_before_ones_eyes(browser: Browser, site: Site) -> No
             done = {"world_id": world.world_id, "type": "generate_post_image", "key": world.post_key(index)}
             world.database[TASKS].update_one(done, {"$set": {"status": "completed"}})
             publish(world, index)
-        expect(page.locator("[data-post-id]")).to_have_count(3)
+            expect(page.locator(f"[data-key={world.post_key(index)}]")).to_be_visible()  # so that each comes by itself
         assert shown(page) == [world.post_key(index) for index in (5, 4, 3)]
         expect(page.locator(f"[data-key={world.post_key(4)}] .quote")).to_contain_text(f"tortoise {world.post_key(3)}")
         for answered in (3, 4):
