@@ -16,7 +16,7 @@ _TOP = """# A world in prompts and answers
 *{sentence}*, {users} people, {posts} posts, seed {seed}: everything the language model was told and answered, in the order of
 work. Every request begins with the same instructions and, from the second on, with the world; both stand here once. Of requests of
 one type the first is shown whole, of the others what differs. Made by `generia prompts --as-page`; how to change the prompts:
-[prompts.md](prompts.md)."""
+`docs/prompts.md`."""
 _FENCE = "~~~~"
 
 
