@@ -81,10 +81,8 @@ async def test_a_world_in_another_script_than_its_sentence_is_asked_about():
 
 
 async def test_a_world_of_worn_names_is_asked_for_once_more():
-    """A worn name, trade or word in the world's name, its naming examples or its events is sent back once, and then taken."""
-    first = world_answer()
-    calendar = [first["calendar"][0] | {"name": "The Baker's Tapestry"}, *first["calendar"][1:]]
-    worn = first | {"name": "Eldoria", "naming_examples": ["Elara of the Hill"], "calendar": calendar}
+    """A worn name, trade or word in the world's name or its naming examples is sent back once, and then taken."""
+    worn = world_answer() | {"name": "Eldoria", "naming_examples": ["Elara of the Hill", "The Baker's Tapestry"]}
     bench = a_bench(worn, world_answer())
     assert (await generate_world_description(WORLD, bench.tools, a_request())).name == "Underhill"
     assert "Eldoria, Elara, baker, tapestry" in bench.writer.prompts[1].complaints[0]
@@ -93,6 +91,16 @@ async def test_a_world_of_worn_names_is_asked_for_once_more():
     bench = a_bench(worn)
     wished = a_request("Eldoria, where Elara the baker weaves a tapestry")
     assert (await generate_world_description(WORLD, bench.tools, wished)).name == "Eldoria"
+
+
+async def test_an_event_of_a_worn_name_is_taken_as_it_is():
+    """A worn name of one event of the calendar does not ask for the whole world again."""
+    first = world_answer()
+    calendar = [first["calendar"][0] | {"name": "The Baker's Tapestry"}, *first["calendar"][1:]]
+    bench = a_bench(first | {"calendar": calendar})
+    world = await generate_world_description(WORLD, bench.tools, a_request())
+    assert world.calendar[0].name == "The Baker's Tapestry"
+    assert len(bench.writer.prompts) == 1
 
 
 async def test_a_world_that_reads_as_another_language_is_asked_for_once_more():
