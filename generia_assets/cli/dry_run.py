@@ -29,6 +29,7 @@ from generia_assets.content.documents import (
     character_key,
     post_key,
 )
+from generia_assets.content.heard import heard_before
 from generia_assets.content.ideas import Ideas
 from generia_assets.content.names import Roster
 from generia_assets.content.prompt import Prompt
@@ -52,8 +53,6 @@ ResultT = TypeVar("ResultT", bound=BaseModel)
 Context = ParamSpec("Context")
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
-
-MOST_HEARD = 4
 
 
 @dataclass(frozen=True)
@@ -176,11 +175,9 @@ class DryRun:
 
     def _heard(self, index: int, order: int) -> list[PostBrief]:
         """The ideas of acquaintances' earlier posts that a post is told."""
-        line = self._line
-        t = line.t_of(index, order)
-        others = {tie.index for tie in social.acquaintances(self._request.seed, self._request.users_count, index)}
-        told = [earlier for earlier in range(t) if line.people[earlier] in others and line.replies[t] < 0][-MOST_HEARD:]
-        return [self._ideas[post_key(character_key(line.people[place]), line.orders[place])] for place in told]
+        request, line = self._request, self._line
+        told = heard_before(request.seed, request.users_count, request.posts_count, line.t_of(index, order))
+        return [self._ideas[post_key(character_key(line.people[t]), line.orders[t])] for t in told]
 
     async def _do(
         self,
