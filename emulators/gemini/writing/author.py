@@ -28,7 +28,8 @@ _TAKEN = {"trait": 2, "secret": 1, "bio": 1, "origin": 1}
 _STRIDES = (2**0.5, (1 + 5**0.5) / 2)
 _DAYS = 9
 """Days from one event of a calendar to the next."""
-_SHORT_IDEA = 4
+_SHORT_IDEA = 6
+_PART = 4
 _SHORT_RELATION = 4
 _STEM = 5
 _LONG_WORD = 4
@@ -130,7 +131,7 @@ class Author:
 
     def phrase(self, name: str) -> str:
         """The next phrase of a list."""
-        return self._next(name, self._words.lists[name]).format_map(_Slots(self))
+        return self._next(f"list:{name}", self._words.lists[name]).format_map(_Slots(self))
 
     def listed(self, name: str, place: int) -> str:
         """The phrase with this place in a list."""
@@ -264,7 +265,7 @@ class Author:
         words = idea.split()
         if len(words) <= _SHORT_IDEA:
             return idea
-        parts = [words[:_SHORT_IDEA], words[-_SHORT_IDEA:], words[:3]] + [words] * (len(words) <= 2 * _SHORT_IDEA)
+        parts = [words[:_PART], words[-_PART:], words[: _PART - 1]]
         telling = [part for part in parts if any(len(word) > _LONG_WORD for word in part)]
         return " ".join(self._rng.choice(telling or [words]))
 
