@@ -80,7 +80,7 @@ def moment_of(world: WorldDescription, after: int, gone: float) -> str:
         return ""
     event = world.calendar[after - 1]
     days = event.days or (event.moment,)
-    return days[int(gone * len(days))]
+    return days[min(int(gone * len(days)), len(days) - 1)]
 
 
 def _events_of(lot: random.Random, afters: Sequence[int], hot: Sequence[int]) -> list[int]:

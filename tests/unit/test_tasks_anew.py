@@ -20,8 +20,7 @@ NEW = "Sells shade by the hour from under a rented awning, and is in the middle 
 
 
 def a_concept(text: str = NEW) -> dict[str, object]:
-    considered = [{"idea": "a keeper of something", "probability": 0.4}] * 3
-    return {"considered": considered, "concept": text, "one_line": "sells shade, sues the noon"}
+    return {"obvious": "a keeper of something", "concept": text, "one_line": "sells shade, sues the noon"}
 
 
 def formerly(others: int = 2) -> Former:
