@@ -29,6 +29,11 @@ _SAID_PLAINLY = 2 / 3
 """Share of the posts that say what they are about."""
 REPLY = "reply"
 """The form of a reply."""
+MADE_EARLIER = (
+    "this world was made by an earlier version, which drew its plan otherwise; `generia rerun WORLD --part description` makes it "
+    "again as ordered"
+)
+"""What is said where a stored world and the draws of this version disagree."""
 
 
 @dataclass(frozen=True)
