@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
+from math import ceil
 
 from generia_assets.content import draw, social
 from generia_assets.content.shares import shares
@@ -118,9 +119,13 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
 
 
 def hot_events(seed: int, posts: int, events: int) -> tuple[int, ...]:
-    """The events, counted from 1, about which nearly everybody posts: one to four, by the size of the world."""
-    count = min(events, 1 + (posts >= 10) + (posts >= 60) + (posts >= 600))
-    return tuple(sorted(draw.lot(seed, "hot events").sample(range(1, events + 1), count)))
+    """The events, counted from 1, about which nearly everybody posts: one to four, by the size of the world.
+
+    None is among the last third: there would be too few posts after it.
+    """
+    early = range(1, ceil(events * 2 / 3) + 1)
+    count = min(len(early), 1 + (posts >= 10) + (posts >= 60) + (posts >= 600))
+    return tuple(sorted(draw.lot(seed, "hot events").sample(early, count)))
 
 
 @lru_cache(maxsize=64)

@@ -84,7 +84,7 @@ def test_schemas_say_how_many():
 
 
 def test_a_tie_has_a_slot_and_without_ties_none_are_asked_for():
-    """Each tie between people who are asked for or exist is asked for once, by its name; where there is none the field is left out."""
+    """Each tie between people who are asked for or exist is asked for once, by its name; without one the field is left out."""
     request, world = a_request(), a_world()
     prompt = ask_people.character_batch(request, world, first=0, numbers=range(1, 11), roster=Roster())
     told = ask_people.ties_to_tell(request, range(1, 11), 0, {})

@@ -75,7 +75,7 @@ def test_the_system_instruction_states_the_language(language, sentence):
 
 @pytest.mark.parametrize(("language", "sentence"), WORLDS)
 def test_every_request_carries_the_user_and_the_world(language, sentence):
-    """The user's sentence, each wish with what it does, the description, the customs of naming and the style are told every time."""
+    """The user's sentence, each wish with what it does, the description, the customs of naming and the style are always told."""
     world = a_world(language)
     for prompt in prompts_of(language, sentence).values():
         for text in (sentence, world.description, world.naming.rules, world.theme, world.visual_style):

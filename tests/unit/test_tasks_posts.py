@@ -71,7 +71,7 @@ async def test_a_later_batch_goes_on_where_the_earlier_ended():
 
 
 async def test_one_post_is_not_planned():
-    """A person with one post has its brief without a call, with all that the program knows of it; the post finds its own occasion."""
+    """A person with one post has its brief without a call, with all that the program knows; the post finds its own occasion."""
     request = a_request(users=5, posts=5)
     person, known = a_character(2, request), acquaintances_of(2, request, WORLD)
     bench = a_bench(post_answer())
@@ -89,7 +89,7 @@ async def test_one_post_is_not_planned():
 async def test_the_plan_of_another_version_is_refused():
     """A person who was dealt another number of posts than this version deals is not planned: the message says what to do."""
     other = PERSON.model_copy(update={"posts_count": 7})
-    with pytest.raises(UnfitTaskError, match="earlier version.*generia rerun WORLD --part description"):
+    with pytest.raises(UnfitTaskError, match=r"earlier version.*generia rerun WORLD --part description"):
         await ideas(a_bench(), PostBatchParameters(key="c0003-b000", first=0, count=7), other)
 
 
@@ -140,7 +140,7 @@ async def test_a_post_mentions_only_people_who_exist():
 
 @pytest.mark.parametrize("with_at", [True, False])
 async def test_a_post_mentions_whom_its_text_names(with_at):
-    """Whom the plan names is asked for as this person names others, and mentioned when the text names them, not when it does not."""
+    """Whom the plan names is asked for as this person names others, and mentioned where the text names them only."""
     _, author, known, brief = planned(
         lambda slot, index: slot.partner and not slot.reply_to and axes.profile(REQUEST.seed, index).names_with_at is with_at
     )
@@ -172,7 +172,7 @@ async def test_a_reply_is_told_what_it_answers_and_keeps_it():
 @pytest.mark.parametrize("deleted", [True, False])
 async def test_a_reply_to_nothing_is_an_ordinary_post(deleted):
     """Where the other post failed, or moderation refused it, nothing is answered or quoted, and no reply is asked for."""
-    slot, author, known, brief = planned(lambda slot, _: slot.reply_to)
+    _, author, known, brief = planned(lambda slot, _: slot.reply_to)
     answered = await a_post(a_bench(refused(), refused())) if deleted else None
     bench = a_bench(post_answer())
     post = await a_post(bench, brief, character=author, known=known, replied_to=answered)
