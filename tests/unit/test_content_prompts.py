@@ -5,6 +5,7 @@ import pytest
 from generia_assets.content import ask_people, ask_posts, ask_world, banlist
 from generia_assets.content.axes import character_axes, posting_axes
 from generia_assets.content.documents import Relationship
+from generia_assets.content.draw import world_seed
 from generia_assets.content.fence import Fence
 from generia_assets.content.ideas import Ideas
 from generia_assets.content.names import Roster
@@ -12,8 +13,10 @@ from generia_assets.content.pictures import neutral_prompt, picture_prompt
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.rendering import FOLDER, complaint, environment
 from generia_assets.content.social import acquaintances
-from generia_assets.content.storyline import wishes_of
+from generia_assets.content.storyline import storyline, wishes_of
+from generia_assets.content.timeline import events_before, timeline
 from generia_assets.tasks.generate_character import character_of_concept
+from generia_assets.tasks.generate_post_batch import brief_of
 from tests.unit.worlds import ENGLISH, RUSSIAN, a_brief, a_character, a_post_brief, a_request, a_world, acquaintances_of
 
 WORLDS = [("English", ENGLISH), ("Russian", RUSSIAN)]
@@ -45,6 +48,59 @@ def test_all_requests_of_a_world_begin_with_the_same_bytes(language, sentence):
     assert len({(prompt.system, prompt.world) for prompt in prompts}) == 1
     other = prompts_of(*WORLDS[language == "English"])["images"]
     assert other.world != next(iter(prompts)).world
+
+
+def all_requests(request, world):
+    """Every request of a world that is not about pictures, each with how many events have happened by then."""
+    people, roster, seed = range(request.users_count), Roster(), request.seed
+    line, events = timeline(seed, request.users_count, request.posts_count), len(world.calendar)
+
+    def happened(t):
+        return events_before(seed, request.posts_count, events, t)
+
+    for first in range(0, request.users_count, 10):
+        numbers = range(1, min(10, request.users_count - first) + 1)
+        yield happened(line.joined(first)), ask_people.character_batch(request, world, first=first, numbers=numbers, roster=roster)
+        roster.add(*(a_brief(index, request) for index in people[first : first + 10]))
+    wishes = wishes_of(request, world)
+    for index in people:
+        character, known = a_character(index, request), acquaintances_of(index, request, world)
+        yield happened(line.joined(index)), ask_people.character(request, world, a_brief(index, request), known)
+        ideas = [
+            brief_of(slot, character, world, known, wishes, f"Idea {slot.t} of the cart")
+            for slot in storyline(request, world, index).slots
+        ]
+        for first in range(0, len(ideas), 10):
+            numbers = range(1, min(10, len(ideas) - first) + 1)
+            latest = ideas[first + len(numbers) - 1]
+            prompt = ask_posts.post_batch(
+                request, world, character, known, first=first, numbers=numbers, earlier=Ideas(ideas[:first])
+            )
+            yield latest.after, prompt
+        for idea in ideas:
+            assert idea.after == happened(idea.t)
+            prompt = ask_posts.post(request, world, character, idea, known, ideas)
+            assert f"Wish: {idea.wish}" in prompt.item.splitlines()
+            assert f"When: {idea.moment}" in prompt.item.splitlines()
+            yield idea.after, prompt
+
+
+@pytest.mark.parametrize(("users", "posts"), [(1, 5), (3, 6), (5, 12), (25, 150)])
+def test_no_request_tells_of_what_has_not_happened(users, posts):
+    """Of the calendar each request is told what has happened by its time, and nothing later; all begin with the same bytes."""
+    for number in range(1 if posts > 100 else 5):
+        request, world = a_request(users=users, posts=posts, seed=world_seed(f"later {number}")), a_world()
+        prefixes = set()
+        for happened, prompt in all_requests(request, world):
+            prefixes.add((prompt.system, prompt.world))
+            text = "\n".join((prompt.system, *prompt.parts))
+            assert [event.name for event in world.calendar if event.name in text] == [
+                event.name for event in world.calendar[:happened]
+            ]
+            assert [event.what_happens for event in world.calendar if event.what_happens in text] == [
+                event.what_happens for event in world.calendar[:happened]
+            ]
+        assert len(prefixes) == 1
 
 
 def test_requests_of_one_type_go_on_with_the_same_instructions():
