@@ -65,7 +65,7 @@ async def concepts() -> None:
     bench = a_bench(refused(), refused(), people_answer(range(1, 11)))
     await generate_character_batch(ten, bench.tools, REQUEST, DESCRIBED, Roster())
     former = Former(BRIEF, (), KNOWN)
-    said: dict[str, object] = {"considered": [{"idea": "a keeper", "probability": 0.4}] * 3, "one_line": "sells shade"}
+    said: dict[str, object] = {"obvious": "a keeper", "one_line": "sells shade"}
     bench = a_bench(said | {"concept": former.brief.concept}, said | {"concept": "Sells shade by the hour and sues the noon."})
     one = CharacterBatchParameters(key="c0003", first=3, count=1)
     await generate_character_batch(one, bench.tools, REQUEST, DESCRIBED, Roster(), former)
@@ -91,7 +91,7 @@ async def ideas() -> None:
 
 async def posts() -> None:
     """One written, one that is a placeholder."""
-    for bench in (a_bench(post_answer(shows_author=True)), a_bench(refused(), refused())):
+    for bench in (a_bench(post_answer()), a_bench(refused(), refused())):
         await generate_post(POST, bench.tools, REQUEST, DESCRIBED, PERSON, IDEA, KNOWN, ())
 
 
