@@ -30,6 +30,7 @@ from generia_assets.content.documents import (
     character_key,
     post_key,
 )
+from generia_assets.content.heard import heard_before
 from generia_assets.content.ideas import Ideas
 from generia_assets.content.names import Roster
 from generia_assets.content.prompt import Prompt
@@ -50,8 +51,6 @@ from resources.gemini_answers import explain_invalid
 ParametersT = TypeVar("ParametersT", bound=TaskParameters)
 ResultT = TypeVar("ResultT", bound=BaseModel)
 Context = ParamSpec("Context")
-
-MOST_HEARD = 4
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,10 @@ class Answers:
     def to(self, name: str, prompt: Prompt, draft: type[DraftT]) -> DraftT | None:
         """The answer to this request, or None. Raises ``ValidationError`` for one that does not fit the draft."""
         raise NotImplementedError
+
+
+async def _at_once() -> None:
+    """The turn to publish, where nothing is published."""
 
 
 class _UnansweredError(Exception):
@@ -175,7 +178,8 @@ class DryRun:
         parameters = TaskParameters(key=key)
         if task_type is TaskType.GENERATE_POST_IMAGE:
             if key in self._posts:
-                await self._do(number, place, generate_post_image, parameters, self._request, world, character, self._posts[key])
+                post = self._posts[key]
+                await self._do(number, place, generate_post_image, parameters, self._request, world, character, post, _at_once)
             return
         brief, heard = self._plans.get(key), self._heard(character, order)
         replied_to = self._posts.get(brief.in_reply_to) if brief is not None else None
@@ -192,10 +196,7 @@ class DryRun:
         """The ideas of acquaintances' earlier posts that a post is told; None where one of them is not there yet."""
         line, index = self._timeline, character_index(character.key)
         t = line.t_of(index, order)
-        if line.replies[t] >= 0:
-            return []
-        others = {tie.index for tie in social.acquaintances(self._request.seed, self._request.users_count, index)}
-        told = [earlier for earlier in range(t) if line.people[earlier] in others][-MOST_HEARD:]
+        told = heard_before(self._request.seed, self._request.users_count, self._request.posts_count, t)
         ideas = [self._plans.get(post_key(character_key(line.people[place]), line.orders[place])) for place in told]
         return [idea for idea in ideas if idea is not None] if all(ideas) else None
 
