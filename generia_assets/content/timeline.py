@@ -18,7 +18,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from generia_assets.content import draw, social
-from generia_assets.content.shares import shares
+from generia_assets.content.shares import BATCH, shares
 
 JOINING = 0.6
 """Share of the timeline over which people join."""
@@ -74,7 +74,9 @@ def timeline(seed: int, people: int, posts: int) -> Timeline:
     given = shares(seed, people, posts)
     drawn: list[tuple[float, int, int]] = []
     for index, count in enumerate(given):
-        lot, joined = draw.lot(seed, "timeline", index), JOINING * index / people
+        # Who knows somebody of the next batch can be written only when those people have names, so joins with them.
+        beside = max(index, social.ready_after(seed, people, index) * BATCH)
+        lot, joined = draw.lot(seed, "timeline", index), JOINING * beside / people
         # One in each of so many equal parts of the time that is left: nobody writes everything in one night.
         drawn += ((joined + (1 - joined) * (order + lot.random()) / count, index, order) for order in range(count))
     drawn.sort()
