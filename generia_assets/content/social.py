@@ -181,7 +181,9 @@ def _first_fitting(
         for left, right in sides:
             one, other = axes.years(seed, left), axes.years(seed, right)
             least, most = kind.older_by or (-200, 200)
-            alone = not kind.once or not (kind.once in held[left] or kind.once in held[right])
+            # A bridge holds no tie that excludes others: what the person of the batch before holds is not known here.
+            bridge = batch_of(left) != batch_of(right)
+            alone = not kind.once or not (bridge or kind.once in held[left] or kind.once in held[right])
             if alone and least <= other - one <= most and min(one, other) >= kind.both_from:
                 return kind, (left, right)
     return None
