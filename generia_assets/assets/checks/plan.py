@@ -1,0 +1,118 @@
+"""Checks of what the program deals and tells before a model writes: wishes, shares of the posts, what a post's request says.
+
+Here: the world's documents and the requests that are still kept. Not here: what the model made of it (words.py, timeline.py).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+import dagster as dg
+
+from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, again_by_keys, asking
+from generia_assets.assets.checks.measures import frequent_words, searchable, searchable_name
+from generia_assets.assets.jobs import RERUN_POST
+from generia_assets.content.documents import CharacterBrief, PostBrief
+from generia_assets.durable.collections import HISTORY
+from generia_assets.reading.records import OK
+from resources.mongo import MongoDocument
+
+_ONE_POST_SHARE = 0.25
+_REQUESTS = 300
+"""Requests looked at, the latest ones."""
+_WISH = re.compile(r"^Wish: (.+)$", re.MULTILINE)
+
+BEFORE_WISHES = "made before posts were dealt wishes"
+
+
+def _wishes_dealt(world: World) -> Finding:
+    """Each wish about as often as every other; documents that are missing may have taken theirs with them."""
+    found, dealt = Finding(), Counter({wish.idea: 0 for wish in world.description.wishes})
+    if not dealt:
+        found.remark = BEFORE_WISHES
+        return found
+    for brief in world.all("post_briefs", PostBrief):
+        found.looked_at += 1
+        if brief.wish in dealt:
+            dealt[brief.wish] += 1
+        elif brief.t or brief.after:  # else it was made before there was a timeline, and stays as it is
+            found.add(f"{brief.key} has the wish “{brief.wish}”, which is none of the world's", brief.key)
+    missing = world.request.posts_count - sum(dealt.values())
+    (most, often), (least, seldom) = dealt.most_common(1)[0], dealt.most_common()[-1]
+    if often - seldom > 1 + missing:
+        found.add(f"the wish “{most}” is dealt to {often} posts and “{least}” to {seldom}")
+    found.figures |= {"wishes": len(dealt), "fewest_posts": seldom, "most_posts": often}
+    return found
+
+
+def _one_post(world: World) -> Finding:
+    found, alone = Finding(), list[str]()
+    for brief in world.all("character_briefs", CharacterBrief):
+        found.looked_at += 1
+        if brief.posts_count == 1:
+            alone.append(f"@{brief.username}")
+    share = len(alone) / max(1, found.looked_at)
+    found.figures["share_of_one_post_people"] = round(share, 3)
+    found.remark = f"{len(alone)} with one post"
+    if world.request.posts_count >= 2 * world.request.users_count and share > _ONE_POST_SHARE:
+        found.add(f"{len(alone)} of {found.looked_at} people have one post only: {', '.join(alone[:3])}")
+    return found
+
+
+def _requests(world: World) -> Finding:
+    """The latest request of each post: its wish is in it, and no event that had not happened then."""
+    found, description = Finding(), world.description
+    frequent = frequent_words(description.user_preferences.language)
+    names = [(event.name, searchable_name(event.name, frequent)) for event in description.calendar]
+    asked = _latest_requests(world)
+    for brief in world.all("post_briefs", PostBrief):
+        item = asked.get(brief.key)
+        if item is None or not (brief.t or brief.after):
+            continue
+        found.looked_at += 1
+        said = _WISH.search(item)
+        if brief.wish and (said is None or searchable(brief.wish) not in searchable(said[1])):
+            found.add(f"the request of {brief.key} does not say its wish “{brief.wish}”", brief.key)
+        text = searchable(item)
+        for name, wanted in names[brief.after :]:
+            if wanted and wanted in text:
+                found.add(f"the request of {brief.key} tells of “{name}”, which has not happened then", brief.key)
+    if not found.looked_at:
+        found.remark = "none is kept any more, or the world was made before posts had a place in time"
+    return found
+
+
+def _latest_requests(world: World) -> Mapping[str, str]:
+    """What was asked last for each post, by its key: the part of the request that is the post's own."""
+    query: MongoDocument = {"world_id": world.id, "request_type": "post", "outcome": OK}
+    wanted = {"labels.key": 1, "request_data.parts": 1}
+    items: dict[str, str] = {}
+    for row in world.database[HISTORY].find(query, wanted).sort("created_at", -1).limit(_REQUESTS):
+        parts = (row.get("request_data") or {}).get("parts") or ()
+        if len(parts) > 1:  # the world comes first (content/prompt.py)
+            items.setdefault(str(row["labels"]["key"]), str(parts[1]))
+    return items
+
+
+CHECKS = [
+    Check(
+        "post_briefs",
+        "wishes_dealt",
+        "Every post is dealt one idea of the user's sentence, and none comes twice before each came once.",
+        asking(_wishes_dealt, again_by_keys("post_briefs", "posts", "post_images"), good="posts with a wish, dealt evenly"),
+    ),
+    Check(
+        "posts",
+        "requests_keep_the_plan",
+        f"What the model was asked for a post says the post's wish, and names no event of the calendar that happens later. The "
+        f"latest {_REQUESTS} requests are looked at, while they are kept.",
+        asking(_requests, again_by_job(RERUN_POST, "post"), good="requests for posts as planned"),
+    ),
+    Check(
+        "character_briefs",
+        "posts_shared_out",
+        f"At most {_ONE_POST_SHARE:.0%} of the people have one post only, where there are two a person. The seed decides it: another "
+        "order has other shares.",
+        asking(_one_post, lambda _: "", good="people", severity=dg.AssetCheckSeverity.WARN),
+    ),
+]
