@@ -257,7 +257,7 @@ class Conductor:
                     idea,
                     acquaintances,
                     told,
-                    await self._before.unwanted_text(idea),
+                    former=await self._before.unwanted_text(idea),
                 )
             elif makes_image:
                 post = await self._materialized.one("posts", Post, idea.key)

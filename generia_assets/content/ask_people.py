@@ -23,9 +23,8 @@ from generia_assets.content.prefix import ask
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.schemas import Shape
 from generia_assets.content.shares import shares
-
-IDEAS_WEIGHED = 3
-"""Candidates for each person, with probabilities (verbalized sampling): enough to leave the most probable one."""
+from generia_assets.content.storyline import wishes_of
+from generia_assets.content.timeline import events_before, timeline
 
 # Output tokens: of a batch, for each person in it, of one person in full.
 _ROOM_BATCH = 2_048
@@ -34,43 +33,50 @@ _ROOM_CHARACTER = 8_192
 
 
 @dataclass(frozen=True)
-class _ToldTie:
-    """A relation in the words of the concept stage: the other by number in this batch, or by name when that name exists."""
-
-    whom: str
-    relation: str
-    between: str
-
-
-@dataclass(frozen=True)
 class _ToldPerson:
+    """One person to be invented, by number in the batch."""
+
     number: int
     axes: dict[str, str]
     posts: int
-    ties: tuple[_ToldTie, ...]
+    secret: str
 
 
-def _told_person(
-    request: WorldRequest, world: WorldDescription, first: int, number: int, known: Mapping[int, CharacterBrief], *, mild: bool
-) -> _ToldPerson:
-    index = first + number - 1
+@dataclass(frozen=True)
+class TieToTell:
+    """A tie whose fact is asked for: the two indices, and the tie in whole sentences."""
 
-    def whom(other: int) -> str:
-        if other in known:
-            return f"{known[other].display_name} (@{known[other].username}; {known[other].one_line})"
-        if social.batch_of(other) == social.batch_of(index):
-            return f"number {other - first + 1}"
-        return "somebody who comes later"
+    first: int
+    second: int
+    says: str
 
-    ties = social.acquaintances(request.seed, request.users_count, index)
-    return _ToldPerson(
-        number=number,
-        axes=axes.character_axes(request.seed, index),
-        posts=shares(request.seed, request.users_count, request.posts_count)[index],
-        ties=tuple(
-            _ToldTie(whom(tie.index), tie.relation, tie.between if mild else social.between_words(tie, world)) for tie in ties
-        ),
+
+def ties_to_tell(
+    request: WorldRequest, numbers: Sequence[int], first: int, known: Mapping[int, CharacterBrief]
+) -> tuple[TieToTell, ...]:
+    """The ties of the people asked for with each other and with those who exist (``known``, by index); each once."""
+    asked = {first + number - 1: f"number {number}" for number in numbers}
+
+    def whom(index: int) -> str:
+        return asked.get(index) or f"{known[index].display_name} (@{known[index].username})"
+
+    return tuple(
+        TieToTell(index, tie.index, f"{tie.sentence(whom(index), whom(tie.index))}. Between them: {tie.between}.")
+        for index in asked
+        for tie in social.acquaintances(request.seed, request.users_count, index)
+        if tie.index in known or (tie.index in asked and tie.index > index)
     )
+
+
+def happened(request: WorldRequest, world: WorldDescription, t: int) -> int:
+    """How many events of the calendar have happened at this place of the timeline."""
+    return events_before(request.seed, request.posts_count, len(world.calendar), t)
+
+
+def happened_when_joining(request: WorldRequest, world: WorldDescription, index: int) -> int:
+    """How many events have happened when the character with this index joins: what comes later does not exist for them yet."""
+    joined = timeline(request.seed, request.users_count, request.posts_count).joined(index)
+    return happened(request, world, joined)
 
 
 def character_batch(
@@ -88,8 +94,9 @@ def character_batch(
     ``roster`` are the people of earlier batches, ``made`` those of this batch that an earlier answer gave. ``mild`` leaves out the
     user's sentence and what happened in the world, for when these are what is refused.
     """
-    known = {character_index(brief.key): brief for brief in (*roster.latest, *made)}
     existing = roster.count + len(made)
+    given = shares(request.seed, request.users_count, request.posts_count)
+    ties = () if mild else ties_to_tell(request, numbers, first, by_index((*roster.latest, *made)))
     return ask(
         request,
         world,
@@ -97,22 +104,42 @@ def character_batch(
         ConceptsDraft,
         _ROOM_BATCH + _ROOM_PERSON * len(numbers),
         Shape(
-            items=(
-                ("people", len(numbers), len(numbers)),
-                ("people.considered", IDEAS_WEIGHED, IDEAS_WEIGHED),
-            ),
+            items=(("people", len(numbers), len(numbers)),),
             ranges=(("people.number", min(numbers), max(numbers)),),
+            slots=(("ties", tie_slots(ties)),) if ties else (),
+            without=() if ties else ("ties",),
         ),
         in_short=mild,
-        wanted=[_told_person(request, world, first, number, known, mild=mild) for number in numbers],
+        happened=0 if mild else happened_when_joining(request, world, first),
+        wanted=[
+            _ToldPerson(
+                number=number,
+                axes=axes.character_axes(request.seed, index),
+                posts=given[index],
+                secret=axes.profile(request.seed, index).secret,
+            )
+            for number in numbers
+            for index in (first + number - 1,)
+        ],
+        ties=ties,
+        wishes=wishes_of(request, world),
         total=request.users_count,
         existing=existing,
         to_come=max(0, request.users_count - existing - len(numbers)),
         names=roster.names,
         latest=(*roster.latest, *made),
         untold=roster.untold,
-        ideas_weighed=IDEAS_WEIGHED,
     )
+
+
+def by_index(briefs: Sequence[CharacterBrief]) -> dict[int, CharacterBrief]:
+    """The concepts by the indices of their people."""
+    return {character_index(brief.key): brief for brief in briefs}
+
+
+def tie_slots(ties: Sequence[TieToTell]) -> tuple[str, ...]:
+    """The names under which the facts of ties are asked for: ``tie_1`` is the first."""
+    return tuple(f"tie_{place}" for place in range(1, len(ties) + 1))
 
 
 def another_self(
@@ -135,15 +162,17 @@ def another_self(
         "character_batch",
         AnotherSelfDraft,
         _ROOM_BATCH + _ROOM_PERSON,
-        Shape(items=(("considered", IDEAS_WEIGHED, IDEAS_WEIGHED),)),
+        Shape(slots=(("ties", relation_slots(acquaintances)),)) if acquaintances else Shape(without=("ties",)),
         template="another_self",
         in_short=mild,
         mild=mild,
+        happened=0 if mild else happened_when_joining(request, world, index),
         former=former,
         others=others,
         axes=axes.character_axes(request.seed, index, former.selves + 1),
+        secret=axes.profile(request.seed, index, former.selves + 1).secret,
         acquaintances=acquaintances,
-        ideas_weighed=IDEAS_WEIGHED,
+        wishes=wishes_of(request, world),
     )
 
 
@@ -180,10 +209,15 @@ def character(
         CharacterAnewDraft if told_by else CharacterDraft,
         _ROOM_CHARACTER,
         shape,
+        happened=happened_when_joining(request, world, character_index(brief.key)),
         brief=brief,
         axes=brief.axes,
+        profile=axes.profile(request.seed, character_index(brief.key), brief.selves),
+        wishes=wishes_of(request, world),
         acquaintances=acquaintances,
         told={other.username: other.speaking_style for other in told_by},
+        relations={},
+        label="person_",
         softened=softened,
         mild=mild,
     )

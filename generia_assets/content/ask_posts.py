@@ -6,18 +6,25 @@ Here: which data goes into which template, and the shape of the answer. Not here
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from generia_assets.content import axes
-from generia_assets.content.documents import Acquaintance, Character, PostBrief, WorldDescription, WorldRequest, character_index
+from generia_assets.content import axes, languages
+from generia_assets.content.ask_people import happened
+from generia_assets.content.documents import (
+    Acquaintance,
+    Character,
+    Post,
+    PostBrief,
+    WorldDescription,
+    WorldRequest,
+    character_index,
+)
 from generia_assets.content.drafts import IdeasDraft, PostDraft
 from generia_assets.content.ideas import Ideas
 from generia_assets.content.prefix import ask
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.schemas import Shape
-from generia_assets.content.storyline import Storyline, storyline
-
-IDEAS_WEIGHED = 2
-"""Candidates with probabilities for each post (verbalized sampling)."""
+from generia_assets.content.storyline import Storyline, storyline, wishes_of
 
 # Output tokens: of a batch, for each idea in it, of one post.
 _ROOM_BATCH = 2_048
@@ -25,17 +32,12 @@ _ROOM_IDEA = 500
 _ROOM_POST = 4_096
 
 _STORY_BEFORE = 3
-_STORY_AFTER = 1
-"""Ideas before and after a post that are told with it."""
+"""This person's earlier ideas that are told with a post."""
 
 
-def line_of(
-    request: WorldRequest, world: WorldDescription, character_: Character, acquaintances: Sequence[Acquaintance]
-) -> Storyline:
+def line_of(request: WorldRequest, world: WorldDescription, character_: Character) -> Storyline:
     """The plan of this character's posts; the same for the ideas and for each post."""
-    index = character_index(character_.key)
-    drawn_from = axes.self_seed(request.seed, index, character_.selves)
-    return storyline(drawn_from, index, character_.posts_count, len(world.calendar), len(acquaintances))
+    return storyline(request, world, character_index(character_.key), character_.selves)
 
 
 def _told_relations(character_: Character) -> dict[str, str]:
@@ -60,7 +62,8 @@ def post_batch(
     ``earlier`` are the ideas of this character's former batches, ``made`` those of this batch that an earlier answer gave.
     """
     existing = earlier.count + len(made)
-    line = line_of(request, world, character_, acquaintances)
+    line = line_of(request, world, character_)
+    slots = [line.slots[first + number - 1] for number in numbers]
     return ask(
         request,
         world,
@@ -68,32 +71,35 @@ def post_batch(
         IdeasDraft,
         _ROOM_BATCH + _ROOM_IDEA * len(numbers),
         Shape(
-            items=(
-                ("ideas", len(numbers), len(numbers)),
-                ("ideas.considered", IDEAS_WEIGHED, IDEAS_WEIGHED),
-                *((("ideas.mentions", 0, 2),) if acquaintances else ()),
-            ),
-            ranges=(
-                ("ideas.number", min(numbers), max(numbers)),
-                ("ideas.event", 0, len(world.calendar)),
-                *((("ideas.mentions", 1, len(acquaintances)),) if acquaintances else ()),
-            ),
-            without=() if acquaintances else ("ideas.mentions",),
+            items=(("ideas", len(numbers), len(numbers)),),
+            ranges=(("ideas.number", min(numbers), max(numbers)),),
         ),
-        wanted=[(number, line.slots[first + number - 1]) for number in numbers],
+        wanted=list(zip(numbers, slots, strict=True)),
+        wishes=wishes_of(request, world),
+        happened=max(slot.after for slot in slots),
         total=character_.posts_count,
         existing=existing,
         to_come=max(0, character_.posts_count - existing - len(numbers)),
         arc=line.arc,
-        ideas_weighed=IDEAS_WEIGHED,
-        character=character_,
-        axes=axes.posting_axes(request.seed, character_index(character_.key), character_.selves),
-        acquaintances=acquaintances,
-        relations=_told_relations(character_),
         long_before=earlier.spread,
         latest=(*earlier.latest, *made),
         softened=softened,
+        **_person(request, character_, acquaintances),
     )
+
+
+def _person(request: WorldRequest, character_: Character, acquaintances: Sequence[Acquaintance]) -> dict[str, Any]:
+    """What every request about somebody's posts is told of this person."""
+    index = character_index(character_.key)
+    return {
+        "character": character_,
+        "axes": axes.posting_axes(request.seed, index, character_.selves),
+        "profile": axes.profile(request.seed, index, character_.selves),
+        "acquaintances": acquaintances,
+        "relations": _told_relations(character_),
+        "told": {},
+        "label": "",
+    }
 
 
 def post(
@@ -104,32 +110,36 @@ def post(
     acquaintances: Sequence[Acquaintance],
     story: Sequence[PostBrief],
     *,
+    replied_to: Post | None = None,
+    heard: Sequence[PostBrief] = (),
     softened: str = "",
     former: str = "",
 ) -> Prompt:
     """Asks for a post in full.
 
-    ``story``: this character's ideas, of which the nearest are told; ``former``: the text it replaces.
+    ``story``: this character's ideas, of which the latest before it are told; ``replied_to``: the post it answers; ``heard``:
+    earlier ideas of acquaintances; ``former``: the text it replaces.
     """
-    slot = line_of(request, world, character_, acquaintances).slots[brief.order]
-    ordered = sorted(story, key=lambda other: other.order)
+    slot = line_of(request, world, character_).slots[brief.order]
+    partner = acquaintances[slot.partner - 1] if slot.partner else None
     return ask(
         request,
         world,
         "post",
         PostDraft,
         _ROOM_POST,
-        Shape(items=(("hashtags", 0, 4),)),
-        character=character_,
-        axes=axes.posting_axes(request.seed, character_index(character_.key), character_.selves),
-        acquaintances=acquaintances,
-        relations=_told_relations(character_),
+        Shape(items=(("hashtags", 0, 3),)),
         brief=brief,
-        form=slot.form,
-        length=slot.length,
-        beat=slot.beat,
-        before=[other for other in ordered if other.order < brief.order][-_STORY_BEFORE:],
-        after=[other for other in ordered if other.order > brief.order][:_STORY_AFTER],
+        slot=slot,
+        wish=wishes_of(request, world)[slot.wish - 1],
+        happened=happened(request, world, slot.t),
+        partner=partner,
+        replied_to=replied_to,
+        heard=heard,
+        inflects=languages.inflects(world.user_preferences.language),
+        before=sorted((idea for idea in story if idea.order < brief.order), key=lambda idea: idea.order)[-_STORY_BEFORE:],
         softened=softened,
         former=former,
+        planned=character_.posts_count > 1 and not brief.moderation,
+        **_person(request, character_, acquaintances),
     )

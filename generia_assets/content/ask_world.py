@@ -20,14 +20,15 @@ _ROOM_IMAGES = 2_048
 
 _WORLD_SHAPE = Shape(
     items=(
-        # Verbalized sampling: three candidates with probabilities, to leave the most probable one.
-        ("considered", 3, 3),
+        ("wishes", 1, 8),
         ("paragraphs", 2, 10),
         ("custom_details", 4, 7),
         ("common_activities", 6, 8),
         ("typical_stories", 4, 6),
         ("naming_examples", 5, 5),
         ("calendar", 5, 10),
+        ("calendar.days", 3, 3),
+        ("hashtags", 5, 8),
     )
 )
 

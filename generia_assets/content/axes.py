@@ -7,10 +7,14 @@ a plain random draw repeats itself too (among ten people and ten ages, four ages
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from generia_assets.content import data_files, draw
-from generia_assets.content.data_files import Axis
+from generia_assets.content.data_files import Age, Axis, Talker
+
+ValueT = TypeVar("ValueT")
 
 
 @lru_cache(maxsize=4096)
@@ -20,7 +24,7 @@ def _order(seed: int, axis: str, size: int, block: int) -> tuple[int, ...]:
     return tuple(order)
 
 
-def dealt(seed: int, axis: str, values: Sequence[str], index: int) -> str:
+def dealt(seed: int, axis: str, values: Sequence[ValueT], index: int) -> ValueT:
     """What is dealt to the character with this index of the ``values`` of what is called ``axis``.
 
     Latin-square-like: every block of ``len(values)`` characters gets each value exactly once, in an order of its own,
@@ -40,13 +44,64 @@ def self_seed(seed: int, index: int, selves: int) -> int:
     return draw.number(seed, "self", index, selves) if selves else seed
 
 
+def _age(seed: int, index: int) -> Age:
+    ages = data_files.axes().ages
+    return ages[_order(seed, "age", len(ages), index // len(ages))[index % len(ages)]]
+
+
+def years(seed: int, index: int) -> int:
+    """The age of the character with this index, in human years. It stays when the person is made anew: ties are drawn to fit it."""
+    least, most = _age(seed, index).years
+    return draw.lot(seed, "years", index).randint(least, most)
+
+
 def character_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
-    """The draw of the character with this index, counted from 0: axis name to value, in the file's order."""
+    """The draw of the character with this index, counted from 0: axis name to value, in the file's order, age first."""
     drawn_from = self_seed(seed, index, selves)
-    return {axis.name: value(drawn_from, axis, index) for axis in data_files.axes().axes}
+    age = f"{_age(seed, index).words} (as grown up as a human of {years(seed, index)})"
+    return {"age": age} | {axis.name: value(drawn_from, axis, index) for axis in data_files.axes().axes}
 
 
 def posting_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
     """The part of the draw that is told again with every post: how this person writes, what drives them."""
     drawn_from = self_seed(seed, index, selves)
     return {axis.name: value(drawn_from, axis, index) for axis in data_files.axes().axes if axis.in_posts}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What one person's profile is made of, and how they post. ``tags``: uses hashtags; ``names_with_at``: names others with @."""
+
+    situations: tuple[str, ...]
+    entrance: str
+    profile_line: str
+    portrait: str
+    secret: str
+    talker: Talker
+    tags: bool
+    names_with_at: bool
+
+
+SITUATIONS = 3
+"""Situations in which a person is shown."""
+
+
+@lru_cache(maxsize=512)
+def profile(seed: int, index: int, selves: int = 0) -> Profile:
+    """The profile of the character with this index: each entry of a list once before any comes twice."""
+    drawn_from, deals = self_seed(seed, index, selves), data_files.person_deals()
+
+    def one(name: str, values: Sequence[str], place: int = index) -> str:
+        return dealt(drawn_from, name, values, place)
+
+    talkers = {talker.name: talker for talker in data_files.post_kinds().talkers}
+    return Profile(
+        situations=tuple(one("situations", deals.situations, SITUATIONS * index + place) for place in range(SITUATIONS)),
+        entrance=one("entrances", deals.entrances),
+        profile_line=one("profile lines", deals.profile_lines),
+        portrait=one("portraits", deals.portraits),
+        secret=one("secrets", deals.secrets),
+        talker=talkers[one("talkers", tuple(talkers))],
+        tags=one("hashtags", ("yes", "no", "no")) == "yes",
+        names_with_at=one("names with @", ("yes", "no", "yes")) == "yes",
+    )

@@ -57,7 +57,8 @@ def _forget() -> None:
 
 
 def _in_data() -> Iterator[Mistake]:
-    reads: list[Callable[[], object]] = [data_files.axes, data_files.relations, data_files.post_kinds, data_files.languages]
+    reads: list[Callable[[], object]] = [data_files.axes, data_files.relations, data_files.post_kinds, data_files.person_deals]
+    reads.append(data_files.languages)
     reads += [partial(data_files.ban_file, path.stem) for path in (data_files.FOLDER / "banlist").glob("*.yaml")]
     for read in reads:
         try:

@@ -116,8 +116,8 @@ def _of_two(sentence: str) -> str:
 class RelationKind(_File):
     """A kind of relation: what the second person is to the first (``one``) and the first to the second (``other``).
 
-    ``says``: the whole sentence, with {first} and {second}. ``older_by``: least and most years by which the second is older than the
-    first. ``both_from``: years that both must have.
+    ``says``: the whole sentence, with {first} and {second}. ``older_by``: least and most years by which the second is older than
+    the first. ``both_from``: years that both must have.
     """
 
     one: Words
@@ -125,6 +125,7 @@ class RelationKind(_File):
     says: Annotated[Words, AfterValidator(_of_two)]
     older_by: Years | None = None
     both_from: int = 0
+    once: str = Field(default="", description="ties of the same word here exclude each other for one person (couple)")
 
 
 class Relations(_File):
@@ -178,8 +179,8 @@ class Beats(_File):
 
 
 def _one_for_loners(forms: tuple[PostForm, ...]) -> tuple[PostForm, ...]:
-    if all(form.needs_someone for form in forms):
-        raise ValueError("at least one form must do without needs_someone: not everybody knows somebody")
+    if all(form.needs_someone or form.least for form in forms):
+        raise ValueError("at least one form must do without needs_someone and least: not everybody knows somebody or writes much")
     return forms
 
 
@@ -193,7 +194,6 @@ class PostKinds(_File):
     replies: tuple[Words, ...] = Field(min_length=2, description="ways to answer somebody's post")
     arcs: tuple[Words, ...] = Field(min_length=1)
     beats: Beats
-
 
     @model_validator(mode="after")
     def _talkers_write_lengths_that_exist(self) -> Self:

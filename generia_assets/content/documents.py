@@ -142,6 +142,7 @@ class WorldDescription(Document):
     additional_details: AdditionalDetails
     naming: NamingCustoms
     calendar: tuple[WorldEvent, ...] = Field(description="5-12 events, in order; the timeline says when each has happened")
+    hashtags: tuple[str, ...] = Field(default=(), description="tags that people here use, without #")
     wishes: tuple[Wish, ...] = Field(default=(), description="the ideas of the user's sentence; every post is dealt one")
 
 
@@ -180,6 +181,7 @@ class Acquaintance(BaseModel):
     kind: str = Field(default="", description="what they are (a woman, a man, or what this world has), with the pronoun")
     age: str = Field(default="", description="how old, as this world counts it")
     trade: str = ""
+    look: str = Field(default="", description="appearance in a few English words, for a painter")
     concept: str = Field(default="", description="the first two sentences of their concept")
     tie: str = Field(default="", description="the relation as one whole sentence that reads one way")
     fact: str = Field(default="", description="the one thing that happened between the two, told to both in the same words")
@@ -198,6 +200,7 @@ class CharacterBrief(Document):
     age: str = Field(default="", description="as in Acquaintance")
     years: int = Field(default=0, ge=0, description="age as drawn by the program, in human years; 0 = not drawn")
     trade: str = ""
+    look: str = Field(default="", description="appearance in a few English words, for a painter")
     facts: dict[str, str] = Field(
         default_factory=dict, description="by the key of another person: what happened between the two, invented with this concept"
     )

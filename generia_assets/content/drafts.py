@@ -12,26 +12,24 @@ from __future__ import annotations
 from functools import cache
 from typing import Annotated, ClassVar, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from generia_assets.content import languages
 from generia_assets.content.fields import (
     Bio,
     Description,
     Entries,
-    Flag,
     Label,
     Labels,
     Line,
     Name,
     Note,
+    Notes,
     Number,
-    Numbers,
     Passage,
     ShortNote,
     Story,
     Ties,
-    Weighed,
     Words,
 )
 
@@ -77,16 +75,6 @@ def in_language(draft: type[DraftT], language: str) -> type[DraftT]:
     return type(draft.__name__, (draft,), {"language": language, "__module__": draft.__module__, "__doc__": draft.__doc__})
 
 
-class Considered(Draft):
-    """An idea that was weighed, with how probable it is that any writer would have come up with it (0 to 1).
-
-    Asked for so that the model leaves the most probable ones; what comes is not read.
-    """
-
-    idea: str
-    probability: float = Field(ge=0, le=1)
-
-
 class EventDraft(Draft):
     """An event of the calendar."""
 
@@ -94,6 +82,14 @@ class EventDraft(Draft):
     moment: Line
     what_happens: Passage
     who_cares: Passage
+    days: Words = []
+
+
+class WishDraft(Draft):
+    """One idea of the user's sentence, and what it does to daily life."""
+
+    idea: Line
+    daily: Note = ""
 
 
 def _enough(calendar: list[EventDraft]) -> list[EventDraft]:
@@ -106,8 +102,8 @@ class WorldDraft(Draft):
     """Answer to ``world_description``."""
 
     content_language: Label
-    wishes: Words = []
-    considered: Weighed[Considered] = []
+    wishes: Entries[WishDraft] = []
+    obvious: Note = ""
     name: Name
     description_short: Line
     theme: Line
@@ -126,6 +122,7 @@ class WorldDraft(Draft):
     time_period: ShortNote = ""
     languages_spoken: Note = ""
     custom_details: Words = []
+    hashtags: Words = []
     common_activities: Labels
     typical_stories: Labels
     naming_rules: Note = ""
@@ -153,17 +150,22 @@ class ConceptDraft(Draft):
     """One person in the answer to ``character_batch``. ``number`` is the number the request gave this person."""
 
     number: Number = 0
-    considered: Weighed[Considered] = []
+    obvious: Note = ""
     display_name: Name
     username: Label
+    kind: ShortNote = ""
+    age: ShortNote = ""
+    trade: ShortNote = ""
     concept: Passage
     one_line: Line
+    look: ShortNote = ""
 
 
 class ConceptsDraft(Draft):
-    """Answer to ``character_batch``."""
+    """Answer to ``character_batch``. ``ties``: what happened between two people, by the names of the ties in the request."""
 
     people: Entries[ConceptDraft]
+    ties: Notes = {}
 
     def readable(self) -> dict[str, str]:
         """Every concept."""
@@ -173,9 +175,14 @@ class ConceptsDraft(Draft):
 class AnotherSelfDraft(Draft):
     """Answer to ``character_batch`` for one person who keeps the name and becomes somebody else."""
 
-    considered: Weighed[Considered] = []
+    obvious: Note = ""
+    kind: ShortNote = ""
+    age: ShortNote = ""
+    trade: ShortNote = ""
     concept: Passage
     one_line: Line
+    look: ShortNote = ""
+    ties: Notes = {}
 
     def readable(self) -> dict[str, str]:
         """The concept."""
@@ -237,14 +244,11 @@ class CharacterAnewDraft(CharacterDraft):
 
 
 class IdeaDraft(Draft):
-    """One post in the answer to ``post_batch``. ``event`` and ``mentions`` count from 1; event 0 is the person's own life."""
+    """One post in the answer to ``post_batch``."""
 
     number: Number = 0
-    considered: Weighed[Considered] = []
-    moment: ShortNote = ""
+    obvious: Note = ""
     idea: Passage
-    event: Number = 0
-    mentions: Numbers = []
 
 
 class IdeasDraft(Draft):
@@ -260,13 +264,13 @@ class IdeasDraft(Draft):
 class PostDraft(Draft):
     """Answer to ``post``."""
 
+    obvious: Note = ""
+    context: Note = ""
     content: Passage
     mood: ShortNote = ""
-    context: Note = ""
     location: ShortNote = ""
     time_of_day: ShortNote = ""
     hashtags: Words = []
-    shows_author: Flag = False
     image_prompt: Passage
     image_style: ShortNote = ""
 

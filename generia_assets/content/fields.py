@@ -3,8 +3,7 @@
 - What readers see, and what later requests stand on, must be there and of bounded length, else the answer is refused: ``Name``,
   ``Label``, ``Line``, ``Passage``, ``Description``, ``Story``, ``Labels``. A bio that is too long is cut.
 - What nobody publishes, or nobody misses, never refuses an answer. What is wrong becomes a default, what is long is cut: ``Note``
-  and ``ShortNote`` '', ``Words`` and ``Numbers`` none, ``Number`` 0, ``Flag`` false. What the model only thinks with (``Weighed``)
-  is not read at all.
+  and ``ShortNote`` '', ``Words`` and ``Notes`` none, ``Number`` 0.
 - Of ``Entries`` (people, ideas, events) and ``Ties``, one that is wrong is left out and costs the others nothing: the task asks for
   what is missing. An answer is refused when no entry is right.
 - Every list has a maximum, in the schema (``maxItems``) and here, where the rest is cut, and every string has one. So no answer can
@@ -35,6 +34,7 @@ MOST_ENTRIES = 20
 """Entries that are read, twice as many as are asked for at once: which of them are taken is the task's business."""
 _MOST_OBJECTS = 10
 """Of an array of objects, as the provider takes it."""
+_MOST_NOTES = 40
 _NOTE_LIMIT = 2_000
 _WORD_LIMIT = 200
 
@@ -81,12 +81,9 @@ def _number(value: object) -> int:
     return number if 0 <= number < 1_000_000 else 0
 
 
-def _numbers(value: object) -> list[int]:
-    return [_number(entry) for entry in value[:MOST_WORDS]] if isinstance(value, list) else []
-
-
-def _flag(value: object) -> bool:
-    return str(value).casefold() == "true"
+def _notes(value: object) -> dict[str, str]:
+    entries = value.items() if isinstance(value, dict) else ()
+    return dict([(str(name), note) for name, entry in entries if (note := _note(entry))][:_MOST_NOTES])
 
 
 def _paragraphs_between(least: int, most: int, characters: int) -> Callable[[list[str]], list[str]]:
@@ -143,12 +140,10 @@ Labels = Annotated[list[str], BeforeValidator(_words), Field(min_length=1, json_
 Note = Annotated[str, BeforeValidator(_note)]
 ShortNote = Annotated[str, BeforeValidator(_short_note)]
 Number = Annotated[int, BeforeValidator(_number)]
-Numbers = Annotated[list[int], BeforeValidator(_numbers), Field(json_schema_extra=_most(MOST_WORDS))]
-Flag = Annotated[bool, BeforeValidator(_flag)]
+Notes = Annotated[dict[str, str], BeforeValidator(_notes)]
 Entries: TypeAlias = Annotated[
     list[Annotated[EntryT, WrapValidator(_or_its_error)]],
     AfterValidator(_right_ones),
     Field(json_schema_extra=_most(_MOST_OBJECTS)),
 ]
 Ties: TypeAlias = Annotated[Mapping[str, Annotated[EntryT, WrapValidator(_or_its_error)]], AfterValidator(_right_of)]
-Weighed: TypeAlias = Annotated[list[EntryT], BeforeValidator(lambda _: []), Field(json_schema_extra=_most(_MOST_OBJECTS))]

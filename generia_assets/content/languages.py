@@ -239,3 +239,8 @@ def untold_person(language: str) -> str:
     """What readers are told of a person of whom moderation refused everything, in this language or in English."""
     known = find(language) or data_files.languages()[0]
     return known.untold
+
+
+def inflects(language: str) -> bool:
+    """Whether names change their ends in this language, so that an @username cannot stand everywhere in a sentence."""
+    return language in ("Russian", "Ukrainian")

@@ -6,6 +6,8 @@ The style comes first in every picture of a world, and the same words for a pers
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from generia_assets.content.documents import WorldDescription
 from generia_assets.content.rendering import render
 from generia_assets.content.text import one_line, sentence
@@ -50,6 +52,7 @@ def _two_lines(rendered: str) -> str:
     return f"{one_line(style)}\n{one_line(scene)}"
 
 
-def scene_with_author(image_prompt: str, look: str) -> str:
-    """A post's image prompt with the author's looks, for pictures in which they can be seen."""
-    return f"{sentence(image_prompt)} The person: {sentence(look)}"
+def scene_with_people(image_prompt: str, looks: Sequence[str]) -> str:
+    """A post's image prompt with the looks of those who are seen in it: the author, then somebody they know."""
+    titles = ("The author, face visible:", "The friend, face visible:")
+    return " ".join((sentence(image_prompt), *(f"{title} {sentence(look)}" for title, look in zip(titles, looks, strict=False))))

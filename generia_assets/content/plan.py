@@ -76,9 +76,10 @@ class Plan:
 
 
 def plan(request: WorldRequest) -> Plan:
-    """The plan of this world; depends on nothing but the request. 25 people and 150 posts: 205 LLM calls, 177 pictures."""
+    """The plan of this world; depends on nothing but the request. 25 people and 150 posts: 205 LLM calls at most, 177 pictures."""
     people, posts = request.users_count, request.posts_count
-    idea_batches = sum(ceil(share / BATCH) for share in shares(request.seed, people, posts))
+    given = shares(request.seed, people, posts)
+    idea_batches = sum(ceil(share / BATCH) for share in given)
     concept_batches = ceil(people / BATCH)
     refined = request.quality is Quality.HIGH
     return Plan(
@@ -98,7 +99,7 @@ def plan(request: WorldRequest) -> Plan:
             "world_images": 1,
             "character_batch": concept_batches,
             "character": people,
-            "post_batch": idea_batches,
+            "post_batch": idea_batches - given.count(1),  # one post alone is not planned
             "post": posts,
             "refine_avatar": people if refined else 0,
             "refine_post_image": posts if refined else 0,

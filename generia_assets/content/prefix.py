@@ -15,6 +15,7 @@ from generia_assets.content.fence import Fence
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.rendering import render
 from generia_assets.content.schemas import AS_IT_IS, Shape, schema_of
+from generia_assets.content.storyline import wishes_of
 
 _BAN_TITLES = {
     "names": "names",
@@ -57,7 +58,10 @@ def known_system(request: WorldRequest, world: WorldDescription) -> str:
 
 @lru_cache(maxsize=64)
 def told_world(request: WorldRequest, world: WorldDescription) -> str:
-    """The world as every request after its description is told of it, the user's sentence first."""
+    """The world as every request after its description is told of it, the user's sentence first.
+
+    Its calendar is not in it: each request is told as much of that as has happened by then.
+    """
     more = world.additional_details
     details = {
         "Climate": more.climate,
@@ -74,6 +78,7 @@ def told_world(request: WorldRequest, world: WorldDescription) -> str:
         fence=Fence.of(request.seed),
         user_prompt=request.user_prompt,
         world=world,
+        wishes=wishes_of(request, world),
         details=[(title, text) for title, text in details.items() if text],
     )
 

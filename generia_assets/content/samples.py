@@ -13,11 +13,12 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
-from generia_assets.content import ask_people, ask_posts, ask_world, pictures
+from generia_assets.content import ask_people, ask_posts, ask_world, pictures, social
 from generia_assets.content.documents import (
     Acquaintance,
     Character,
     CharacterBrief,
+    Post,
     PostBrief,
     Relationship,
     WorldDescription,
@@ -27,6 +28,8 @@ from generia_assets.content.documents import (
 from generia_assets.content.ideas import Ideas
 from generia_assets.content.names import Roster
 from generia_assets.content.rendering import complaint
+from generia_assets.content.shares import shares
+from generia_assets.content.storyline import storyline
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -90,6 +93,7 @@ def _of_people(full: bool) -> Iterator[Callable[[], object]]:
     briefs = [_brief(index) for index in range(6)] if full else []
     numbers = range(1, 11) if full else [1]
     told_by = [sample(Character, username=known[0].username)] if full else []
+    index = 7 if full else 0
     for mild in (False, True):
         yield partial(
             ask_people.character_batch,
@@ -101,22 +105,31 @@ def _of_people(full: bool) -> Iterator[Callable[[], object]]:
             made=briefs[:1],
             mild=mild,
         )
-        yield partial(ask_people.another_self, request, world, _brief(7), briefs, known, mild=mild)
+        yield partial(ask_people.another_self, request, world, _brief(index), briefs, known, mild=mild)
         yield partial(
-            ask_people.character, request, world, _brief(7), known, told_by=told_by, softened="SAFETY" if full else "", mild=mild
+            ask_people.character,
+            request,
+            world,
+            _brief(index),
+            known,
+            told_by=told_by,
+            softened="SAFETY" if full else "",
+            mild=mild,
         )
-    yield partial(ask_people.character, request, world, _brief(7), known)
+    yield partial(ask_people.character, request, world, _brief(index), known)
 
 
 def _of_posts(full: bool) -> Iterator[Callable[[], object]]:
     request, world, known = _request(full), _world(full), _known(full)
-    posts = 10 if full else 1
+    index = 7 if full else 0
+    posts = shares(request.seed, request.users_count, request.posts_count)[index]
     ties = [sample(Relationship, username=other.username) for other in known]
     # Of a person whom moderation let nobody describe there is no personality (generate_character.py).
     described = {"relationships": ties} | ({} if full else {"personality": ""})
-    person = sample(Character, full=full, key=character_key(7), posts_count=posts, **described)
+    person = sample(Character, full=full, key=character_key(index), posts_count=posts, selves=0, **described)
     ideas = [sample(PostBrief, full=full, key="c0007-p0000", order=order) for order in range(posts)]
-    former = "a text" if full else ""
+    former, replied_to = ("a text", sample(Post)) if full else ("", None)
+    slots = storyline(request, world, index).slots
     for softened in ("", "SAFETY"):
         yield partial(
             ask_posts.post_batch,
@@ -129,7 +142,10 @@ def _of_posts(full: bool) -> Iterator[Callable[[], object]]:
             earlier=_ShortIdeas(ideas[:3] if full else ()),
             softened=softened,
         )
-        yield partial(ask_posts.post, request, world, person, ideas[posts // 2], known, ideas, softened=softened, former=former)
+        for slot in slots:
+            heard = ideas[:2] if full else ()
+            told: dict[str, Any] = {"replied_to": replied_to, "heard": heard, "softened": softened, "former": former}
+            yield partial(ask_posts.post, request, world, person, ideas[slot.order], known, ideas, **told)
 
 
 def _request(full: bool) -> WorldRequest:
@@ -146,7 +162,9 @@ def _brief(index: int) -> CharacterBrief:
 
 
 def _known(full: bool) -> list[Acquaintance]:
-    return [sample(Acquaintance, key=character_key(index), username=f"person_{index}") for index in range(3)] if full else []
+    request = _request(full)
+    ties = social.acquaintances(request.seed, request.users_count, 7 if full else 0)
+    return [sample(Acquaintance, key=character_key(tie.index), username=f"person_{tie.index}") for tie in ties]
 
 
 def sample(shape: type[ModelT], *, full: bool = True, **given: object) -> ModelT:

@@ -42,21 +42,28 @@ def shares(seed: int, people: int, posts: int) -> tuple[int, ...]:
     weights = [math.exp(lot.gauss(0.0, _UNEVENNESS)) for _ in range(people)]
     result = [1] * people
     left = posts - people
-    # Water filling: give by weight, cut at the ceiling, give what was cut to those below it. Each round fills somebody up
-    # or gives everything away, and whole posts are given one by one at the end, so it ends and the sum is exact.
+    # Largest remainders: whole posts by weight, cut at the ceiling; what was cut goes to those below it. Then the posts that are
+    # left go one by one to the largest fractions.
     while left:
         below = [index for index in range(people) if result[index] < top]
         weight = sum(weights[index] for index in below)
-        given = 0
-        for index in below:
-            portion = min(top - result[index], int(left * weights[index] / weight))
+        exact = {index: left * weights[index] / weight for index in below}
+        given = {index: min(top - result[index], int(portion)) for index, portion in exact.items()}
+        if not any(given.values()):
+            by_fraction = sorted(below, key=lambda index: exact[index], reverse=True)[:left]
+            given = dict.fromkeys(by_fraction, 1)
+        elif not any(given[index] < int(exact[index]) for index in below):
+            rest = left - sum(given.values())
+            by_fraction = sorted(
+                (index for index in below if result[index] + given[index] < top),
+                key=lambda index: exact[index] - given[index],
+                reverse=True,
+            )
+            for index in by_fraction[:rest]:
+                given[index] += 1
+        for index, portion in given.items():
             result[index] += portion
-            given += portion
-        if not given:
-            for index in sorted(below, key=lambda index: weights[index], reverse=True)[:left]:
-                result[index] += 1
-                given += 1
-        left -= given
+        left -= sum(given.values())
     if people > 1 and min(result) == max(result) > 1:
         # The lot came out even, which small worlds do: make it visibly not so.
         busier, quieter = lot.sample(range(people), 2)

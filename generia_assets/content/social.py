@@ -16,16 +16,18 @@ stored graph.
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import TypeVar
 
-from generia_assets.content import data_files, draw
+from generia_assets.content import axes, data_files, draw
 from generia_assets.content.data_files import RelationKind
 from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest, character_key
 from generia_assets.content.shares import BATCH
+from generia_assets.content.text import first_sentences
 
 _LONER_CHANCE = 0.25
 _LONER_FROM = 6
@@ -36,6 +38,9 @@ _BOTH_NAME = 0.15
 _TURN_CHANCE = 0.6
 """How often an event of the calendar changed what lies between two people."""
 
+
+_CONCEPT_SENTENCES = 2
+"""Sentences of an acquaintance's concept that are told."""
 
 CardT = TypeVar("CardT")
 
@@ -58,8 +63,8 @@ class Tie:
     """One side of a relation.
 
     ``relation`` is what the other is to this one; ``between`` is the same on both sides; ``turn`` draws the event of the
-    calendar that changed it (take it modulo the calendar's length), None for no event. ``names``: whether this one names the other in
-    posts; of most pairs only one does.
+    calendar that changed it (take it modulo the calendar's length), None for no event. ``names``: whether this one names the
+    other in posts; of most pairs only one does. ``kind`` with ``is_first`` gives the whole sentence.
     """
 
     index: int
@@ -67,6 +72,25 @@ class Tie:
     between: str
     turn: int | None
     names: bool
+    kind: RelationKind
+    is_first: bool
+
+    def sentence(self, this: str, other: str) -> str:
+        """The relation as one sentence that reads one way, the same from both sides."""
+        first, second = (this, other) if self.is_first else (other, this)
+        return self.kind.says.format(first=first, second=second)
+
+
+def _side(edge: _Edge, *, left: bool) -> Tie:
+    return Tie(
+        index=edge.right if left else edge.left,
+        relation=edge.kind.one if left else edge.kind.other,
+        between=edge.between,
+        turn=edge.turn,
+        names=edge.left_names if left else edge.right_names,
+        kind=edge.kind,
+        is_first=left,
+    )
 
 
 def batch_of(index: int) -> int:
@@ -129,19 +153,41 @@ def _edges(seed: int, count: int, batch: int) -> tuple[_Edge, ...]:
         far += list(zip(there, here, strict=False))[:bridges]
 
     between = _dealt(relations.between, len(near) + len(far), lot)
-    kinds = _dealt(relations.near, len(near), lot) + _dealt(relations.far, len(far), lot)
+    held: defaultdict[int, set[str]] = defaultdict(set)
+    edges: list[_Edge] = []
+    for pairs, kinds in ((near, relations.near), (far, relations.far)):
+        deck: list[RelationKind] = []
+        for pair in pairs:
+            # Who is teacher and who is pupil is a matter of chance, where their ages allow both.
+            sides = [pair, (pair[1], pair[0])] if lot.random() < 0.5 else [(pair[1], pair[0]), pair]
+            if not _first_fitting(seed, deck, sides, held):
+                deck += lot.sample(kinds, len(kinds))
+            kind, (left, right) = _first_fitting(seed, deck, sides, held) or (deck[0], sides[0])
+            deck.remove(kind)
+            for person in pair:
+                held[person].add(kind.once)
+            turn = lot.randrange(2**16) if lot.random() < _TURN_CHANCE else None
+            # Drawn apart: in a network most people are named by others than those whom they name themselves.
+            both, one = lot.random() < _BOTH_NAME, lot.random() < 0.5
+            edges.append(_Edge(left, right, kind, between[len(edges)], turn, left_names=both or one, right_names=both or not one))
+    return tuple(edges)
 
-    def edge(pair: tuple[int, int], kind: RelationKind, words: str) -> _Edge:
-        # Who is teacher and who is pupil is a matter of chance, not of who was invented first.
-        left, right = pair if lot.random() < 0.5 else (pair[1], pair[0])
-        turn = lot.randrange(2**16) if lot.random() < _TURN_CHANCE else None
-        # Drawn apart: in a network most people are named by others than those whom they name themselves.
-        both, one = lot.random() < _BOTH_NAME, lot.random() < 0.5
-        return _Edge(left, right, kind, words, turn, left_names=both or one, right_names=both or not one)
 
-    return tuple(edge(*drawn) for drawn in zip(near + far, kinds, between, strict=True))
+def _first_fitting(
+    seed: int, deck: Sequence[RelationKind], sides: Sequence[tuple[int, int]], held: Mapping[int, set[str]]
+) -> tuple[RelationKind, tuple[int, int]] | None:
+    """The first kind of the deck that fits the ages of these two, with who is who in it."""
+    for kind in deck:
+        for left, right in sides:
+            one, other = axes.years(seed, left), axes.years(seed, right)
+            least, most = kind.older_by or (-200, 200)
+            alone = not kind.once or not (kind.once in held[left] or kind.once in held[right])
+            if alone and least <= other - one <= most and min(one, other) >= kind.both_from:
+                return kind, (left, right)
+    return None
 
 
+@lru_cache(maxsize=4096)
 def acquaintances(seed: int, count: int, index: int) -> tuple[Tie, ...]:
     """Whom the character with this index knows in a world of ``count`` people, by index, in order.
 
@@ -151,9 +197,9 @@ def acquaintances(seed: int, count: int, index: int) -> tuple[Tie, ...]:
     ties: dict[int, Tie] = {}
     for edge in (*_edges(seed, count, batch), *_edges(seed, count, batch + 1)):
         if edge.left == index:
-            ties.setdefault(edge.right, Tie(edge.right, edge.kind.one, edge.between, edge.turn, edge.left_names))
+            ties.setdefault(edge.right, _side(edge, left=True))
         elif edge.right == index:
-            ties.setdefault(edge.left, Tie(edge.left, edge.kind.other, edge.between, edge.turn, edge.right_names))
+            ties.setdefault(edge.left, _side(edge, left=False))
     return tuple(ties[other] for other in sorted(ties))
 
 
@@ -162,12 +208,9 @@ def ready_after(seed: int, count: int, index: int) -> int:
     return max((batch_of(tie.index) for tie in acquaintances(seed, count, index)), default=batch_of(index))
 
 
-def between_words(tie: Tie, world: WorldDescription) -> str:
-    """What lies between the two, with the event that changed it."""
-    if tie.turn is None or not world.calendar:
-        return tie.between
-    event = world.calendar[tie.turn % len(world.calendar)]
-    return f"{tie.between}; it changed at “{event.name}”"
+def changed_by(tie: Tie, world: WorldDescription) -> int:
+    """The event of the calendar, counted from 1, that changed what is between the two; 0 for none."""
+    return 0 if tie.turn is None or not world.calendar else tie.turn % len(world.calendar) + 1
 
 
 def introduce(
@@ -175,17 +218,27 @@ def introduce(
 ) -> tuple[Acquaintance, ...]:
     """The acquaintances of the character with this index, by name; those whose brief is not among ``briefs`` are left out.
 
-    ``briefs`` by index: those of the character's own batch and of its neighbours suffice.
+    ``briefs`` by index: those of the character's own batch and of its neighbours suffice, the character's own among them.
     """
+    own, key = briefs.get(index), character_key(index)
     return tuple(
         Acquaintance(
-            key=character_key(tie.index),
-            username=briefs[tie.index].username,
-            display_name=briefs[tie.index].display_name,
+            key=other.key,
+            username=other.username,
+            display_name=other.display_name,
             relationship_type=tie.relation,
-            summary=briefs[tie.index].one_line,
-            between=between_words(tie, world),
+            summary=other.one_line,
+            between=tie.between,
+            kind=other.kind,
+            age=other.age,
+            trade=other.trade,
+            concept=first_sentences(other.concept, _CONCEPT_SENTENCES),
+            look=other.look,
+            tie=tie.sentence(own.display_name if own else "this person", other.display_name),
+            fact=other.facts.get(key, "") or (own.facts.get(other.key, "") if own else ""),
+            changed_by=changed_by(tie, world),
+            names=tie.names,
         )
         for tie in acquaintances(request.seed, request.users_count, index)
-        if tie.index in briefs
+        if (other := briefs.get(tie.index)) is not None
     )

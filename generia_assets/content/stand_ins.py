@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 
 from generia_assets.content import draw
-from generia_assets.content.axes import character_axes
+from generia_assets.content.axes import character_axes, years
 from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest, character_key
 from generia_assets.content.names import username
 from generia_assets.content.text import sentence
@@ -42,6 +42,7 @@ def stand_in(
             one_line="",
             axes=drawn,
             posts_count=posts_count,
+            years=years(request.seed, index),
         ),
         drawn,
         reason,

@@ -1,44 +1,68 @@
 """Storylines: what a character's posts are, one after another, before anyone thinks of an idea.
 
-Here: the seeded draw of form, length, event, partner and place in the story for each post. Not here: the forms themselves
-(data/posts.yaml) and the ideas, which are the model's. Like the axes, a plan is a suggestion that the world's logic may bend.
+Here: the seeded draw of form, length, event, partner, picture and place in the story for each post of one person. Not here: the
+order of all posts of the world (timeline.py), the forms themselves (data/posts.yaml) and the ideas, which are the model's. Like the
+axes, a plan is a suggestion that the world's logic may bend.
 """
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from generia_assets.content import axes, data_files, draw
-from generia_assets.content.data_files import PostForm
+from generia_assets.content import axes, data_files, draw, social
+from generia_assets.content.data_files import Length, PictureKind, PostForm
+from generia_assets.content.documents import WorldDescription, WorldRequest, character_key, post_key
+from generia_assets.content.timeline import Timeline, events_before, hot_events, stretch, timeline
 
-_EVENT_SHARE = 0.4
-"""Share of a character's posts that hang on the world's calendar; the others hang on their own life."""
-_PARTNER_SHARE = 0.35
-"""Share of the posts that involve somebody they know, beside the forms that cannot do without."""
+_HOT_SHARE = 0.85
+"""How often a person posts about a hot event, once."""
+_EVENT_SHARE = 0.2
+"""Share of the other posts that hang on the latest event."""
+_PARTNER_SHARE = 0.3
+"""Share of the posts that name somebody, beside the replies."""
+ARC_FROM = 3
+"""Posts from which on a person has an arc."""
+_SAID_PLAINLY = 2 / 3
+"""Share of the posts that say what they are about."""
+REPLY = "reply"
+"""The form of a reply."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One post to be. ``event`` counts the calendar's events and ``partner`` the acquaintances, both from 1; 0 is none."""
+    """One post to be.
+
+    ``event`` counts the calendar's events, ``partner`` the acquaintances and ``wish`` the world's wishes, all from 1; 0 is none.
+    ``t``, ``after``: as in PostBrief. ``reply_to``: key of the post it replies to, or ''.
+    """
 
     order: int
-    form: PostForm
-    length: str
+    t: int
+    after: int
+    moment: str
     event: int
+    wish: int
     partner: int
+    reply_to: str
+    form: PostForm
+    length: Length
     beat: str
+    picture: PictureKind
+    plainly: bool
 
 
 @dataclass(frozen=True)
 class Storyline:
-    """All posts of one character in the order of their life, and what changes on the way."""
+    """All posts of one character in the order of their life, and what changes on the way ('' where there are too few posts)."""
 
     arc: str
     slots: tuple[Slot, ...]
 
 
-def _beats(order: int, total: int) -> tuple[str, ...]:
+def _stage(order: int, total: int) -> tuple[str, ...]:
     beats = data_files.post_kinds().beats
     if total == 1:
         return beats.only
@@ -50,38 +74,113 @@ def _beats(order: int, total: int) -> tuple[str, ...]:
     return beats.early if place < 0.4 else beats.middle if place < 0.7 else beats.late
 
 
-@lru_cache(maxsize=512)
-def storyline(seed: int, index: int, posts: int, events: int, people: int) -> Storyline:
-    """The plan of the ``posts`` of the character with this index, in a world with ``events``, who knows ``people`` others.
+def moment_of(world: WorldDescription, after: int, gone: float) -> str:
+    """The label of time of a post: of the days that follow the latest event, the one that so much of the time has reached."""
+    if not after:
+        return ""
+    event = world.calendar[after - 1]
+    days = event.days or (event.moment,)
+    return days[int(gone * len(days))]
 
-    No form comes twice before every form came once, no arc before so many people had every other; events keep the order of the
-    calendar, so a character's posts move forward in time.
-    """
-    kinds = data_files.post_kinds()
-    lot = draw.lot(seed, "storyline", index)
-    arc = axes.dealt(seed, "arc", kinds.arcs, index)
-    possible = [form for form in kinds.forms if people or not form.needs_someone]
-    forms: list[PostForm] = []
-    lengths: list[str] = []
-    while len(forms) < posts:
-        forms += lot.sample(possible, len(possible))
-    while len(lengths) < posts:
-        lengths += lot.sample(kinds.lengths, len(kinds.lengths))
-    hanging = sorted(lot.sample(range(posts), round(posts * _EVENT_SHARE))) if events else []
-    if events and posts == 1:
-        # One post alone would never hang on anything: let it half of the time.
-        hanging = [0] if lot.random() < 0.5 else []
-    drawn = sorted(lot.randrange(events) + 1 for _ in hanging) if events else []
-    event_of = dict(zip(hanging, drawn, strict=True))
-    slots = tuple(
-        Slot(
-            order=order,
-            form=forms[order],
-            length=lengths[order],
-            event=event_of.get(order, 0),
-            partner=lot.randrange(people) + 1 if people and (forms[order].needs_someone or lot.random() < _PARTNER_SHARE) else 0,
-            beat=draw.lot(seed, "beat", index, order).choice(_beats(order, posts)),
+
+def _events_of(lot: random.Random, afters: Sequence[int], hot: Sequence[int]) -> list[int]:
+    """The event each post hangs on. A person posts about a hot event once, in their first free post after it."""
+    hanging = [0] * len(afters)
+    for event in hot:
+        free = next((place for place, after in enumerate(afters) if after >= event and not hanging[place]), None)
+        if free is not None and lot.random() < _HOT_SHARE:
+            hanging[free] = event
+    return [event or (after if lot.random() < _EVENT_SHARE else 0) for event, after in zip(hanging, afters, strict=True)]
+
+
+class _Forms:
+    """The forms, shuffled: none comes twice before every other that fits came once."""
+
+    def __init__(self, lot: random.Random) -> None:
+        self._lot = lot
+        self._deck: list[PostForm] = []
+
+    def next(self, length: Length, *, someone: bool) -> PostForm:
+        """The next form that fits this length, and the company."""
+        for _ in range(2):
+            for form in self._deck:
+                if form.least <= length.most and (someone or not form.needs_someone):
+                    self._deck.remove(form)
+                    return form
+            forms = data_files.post_kinds().forms
+            self._deck += self._lot.sample(forms, len(forms))
+        raise ValueError(f"posts.yaml: no form fits {length.words}")  # data_files.py lets no such file through
+
+
+@lru_cache(maxsize=512)
+def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wishes: int, world: WorldDescription) -> Storyline:
+    kinds, line, ties = data_files.post_kinds(), timeline(seed, people, posts), social.acquaintances(seed, people, index)
+    total, events = line.count_of(index), len(world.calendar)
+    own = axes.self_seed(seed, index, selves)
+    lot = draw.lot(own, "storyline", index)
+    talker = axes.profile(seed, index, selves).talker
+    lengths = {length.words: length for length in kinds.lengths}
+    places = [line.t_of(index, order) for order in range(total)]
+    afters = [events_before(seed, posts, events, t) for t in places]
+    # Events are drawn from the world's seed: a person made anew posts about the same ones.
+    hanging = _events_of(draw.lot(seed, "events", index), afters, hot_events(seed, posts, events) if events else ())
+    named = [place for place, tie in enumerate(ties, start=1) if tie.names]
+    forms, beats = _Forms(lot), dict[tuple[str, ...], list[str]]()
+    slots: list[Slot] = []
+    drawn_lengths: list[str] = []
+    for order, t in enumerate(places):
+        partner, reply_to = _company(lot, line, ties, named, t)
+        if not drawn_lengths:
+            drawn_lengths = lot.sample(talker.lengths, len(talker.lengths))
+        length = lengths[drawn_lengths.pop()]
+        stage = _stage(order, total)
+        if not beats.get(stage):
+            beats[stage] = lot.sample(stage, len(stage))
+        picture = axes.dealt(seed, "pictures", kinds.pictures, t)
+        if picture.shows == "both" and not partner:
+            picture = next((kind for kind in kinds.pictures if kind.shows == "author"), picture)
+        slots.append(
+            Slot(
+                order=order,
+                t=t,
+                after=afters[order],
+                moment=moment_of(world, afters[order], stretch(seed, posts, events, t) if events else 0.0),
+                event=0 if reply_to else hanging[order],
+                wish=axes.dealt(seed, "wishes", range(1, wishes + 1), t) if wishes else 0,
+                partner=partner,
+                reply_to=reply_to,
+                form=PostForm(name=REPLY, how=axes.dealt(seed, "replies", kinds.replies, t))
+                if reply_to
+                else forms.next(length, someone=partner > 0),
+                length=length,
+                beat=beats[stage].pop(),
+                picture=picture,
+                plainly=draw.lot(seed, "plainly", t).random() < _SAID_PLAINLY,
+            )
         )
-        for order in range(posts)
-    )
-    return Storyline(arc, slots)
+    return Storyline(axes.dealt(own, "arc", kinds.arcs, index) if total >= ARC_FROM else "", tuple(slots))
+
+
+def _company(lot: random.Random, line: Timeline, ties: Sequence[social.Tie], named: Sequence[int], t: int) -> tuple[int, str]:
+    """Whom the post names (place among the acquaintances, from 1; 0 for nobody), and the key of the post it replies to."""
+    replied = line.replies[t]
+    if replied >= 0:
+        author = line.people[replied]
+        partner = next(place for place, tie in enumerate(ties, start=1) if tie.index == author)
+        return partner, post_key(character_key(author), line.orders[replied])
+    return (lot.choice(named) if named and lot.random() < _PARTNER_SHARE else 0), ""
+
+
+def storyline(request: WorldRequest, world: WorldDescription, index: int, selves: int = 0) -> Storyline:
+    """The plan of the posts of the character with this index.
+
+    No form comes twice before every form came once, no arc before so many people had every other. ``selves``: as in the brief; a
+    person made anew keeps ``t``, the events, the wishes and the replies.
+    """
+    return _storyline(request.seed, request.users_count, request.posts_count, index, selves, len(wishes_of(request, world)), world)
+
+
+def wishes_of(request: WorldRequest, world: WorldDescription) -> tuple[str, ...]:
+    """What posts are dealt of the user's sentence, each idea with what it does to daily life; the sentence where none is listed."""
+    listed = [f"{wish.idea} ({wish.daily})" if wish.daily else wish.idea for wish in world.wishes]
+    return tuple(listed or world.user_preferences.other_preferences) or (request.user_prompt,)

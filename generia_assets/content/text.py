@@ -61,3 +61,9 @@ def sentence(text: str) -> str:
 def paragraphs(pieces: Iterable[str]) -> tuple[str, ...]:
     """The paragraphs in these pieces: an answer may put two into one, or leave one empty."""
     return tuple(part.strip() for piece in pieces for part in re.split(r"\n\s*\n", piece) if part.strip())
+
+
+def first_sentences(text: str, count: int) -> str:
+    """The first ``count`` sentences, on one line."""
+    found = re.split(r"(?<=[.!?…。！？।])\s+|(?<=[。！？])", one_line(text))
+    return " ".join(part for part in found if part) if len(found) <= count else " ".join(found[:count])

@@ -1,10 +1,10 @@
 """The timeline: one order for all posts of a world, drawn from the seed before anything is written.
 
-Here: the place ``t`` of every post slot, when people join, which earlier post a slot replies to, and when the events of the calendar
-happen. Not here: what a slot is about (storyline.py). The same seed and counts give the same timeline in every process.
+Here: the place ``t`` of every post slot, when people join, which earlier post a slot replies to, and when the events of the
+calendar happen. Not here: what a slot is about (storyline.py). The same seed and counts give the same timeline in every process.
 
-People join in the order in which they are invented, so the first posts need only the first batch of people. A person's own posts are
-in the order of their life.
+People join in the order in which they are invented, so the first posts need only the first batch of people. A person's own posts
+are in the order of their life.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ _HOT_STRETCH = 4.0
 
 @dataclass(frozen=True)
 class Timeline:
-    """All post slots of a world. ``t`` counts from 0; ``people[t]`` is the index of the person who posts, ``orders[t]`` the place of
-    the post among that person's posts, ``replies[t]`` the ``t`` of the post it replies to, or -1.
+    """All post slots of a world.
+
+    ``t`` counts from 0; ``people[t]`` is the index of the person who posts, ``orders[t]`` the place of the post among that person's
+    posts, ``replies[t]`` the ``t`` of the post it replies to, or -1.
     """
 
     people: Sequence[int]

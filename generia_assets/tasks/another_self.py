@@ -62,7 +62,19 @@ async def another_self(tools: Tools, request: WorldRequest, world: WorldDescript
             continue
         like = next((old for old in (brief, *former.others) if likeness(draft.concept, old.concept) >= NEAR_DUPLICATE), None)
         if like is None:
-            anew = {"concept": draft.concept, "one_line": draft.one_line, "axes": axes, "selves": selves, "moderation": ""}
+            slots = zip(ask_people.relation_slots(former.acquaintances), former.acquaintances, strict=True)
+            anew = {
+                "concept": draft.concept,
+                "one_line": draft.one_line,
+                "kind": draft.kind,
+                "age": draft.age,
+                "trade": draft.trade,
+                "look": draft.look,
+                "facts": {other.key: draft.ties[slot] for slot, other in slots if slot in draft.ties},
+                "axes": axes,
+                "selves": selves,
+                "moderation": "",
+            }
             return brief.model_copy(update=anew)
         complaints = [complaint("same_self", name=f"{like.display_name} (@{like.username})")]
     raise InvalidAnswerError(f"{MOST_ANSWERS} answers gave no other self for {brief.key}; the last problem: {' '.join(complaints)}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from generia_assets.content import ask_people, banlist, languages
-from generia_assets.content.axes import character_axes
+from generia_assets.content.axes import character_axes, years
 from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest, character_key
 from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, in_language
 from generia_assets.content.likeness import COPY, NEAR_DUPLICATE
@@ -133,6 +133,13 @@ async def generate_character_batch(
             continue
         complaints = []
         settled = settle(draft.people, missing)
+        known = ask_people.by_index((*roster.latest, *made.values()))
+        told = ask_people.ties_to_tell(request, missing, parameters.first, known)
+        facts = {
+            (tie.first, tie.second): draft.ties[slot]
+            for slot, tie in zip(ask_people.tie_slots(told), told, strict=True)
+            if slot in draft.ties
+        }
         for number, person in settled.items():
             taken, strict = (roster, made_names), answer < STRICT_ANSWERS
             if objection := _objection(number, person, taken, world, request.user_prompt, strict=strict):
@@ -145,6 +152,12 @@ async def generate_character_batch(
                 display_name=person.display_name,
                 concept=person.concept,
                 one_line=person.one_line,
+                kind=person.kind,
+                age=person.age,
+                years=years(request.seed, index),
+                trade=person.trade,
+                look=person.look,
+                facts={character_key(other): fact for (one, other), fact in facts.items() if one == index},
                 axes=character_axes(request.seed, index),
                 posts_count=posts[index],
             )

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from generia_assets.content import ask_posts, banlist, languages
+from generia_assets.content.data_files import PictureKind
 from generia_assets.content.documents import Acquaintance, Character, Post, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import PostDraft, in_language
 from generia_assets.content.mentions import settle_mentions
-from generia_assets.content.pictures import neutral_prompt, scene_with_author
+from generia_assets.content.pictures import neutral_prompt, scene_with_people
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
 from generia_assets.tasks.ladders import write_down_the_ladder
 from generia_assets.tasks.tools import Tools
@@ -27,22 +28,48 @@ def _hashtags(tags: Iterable[str]) -> tuple[str, ...]:
     return tuple(tag for tag in dict.fromkeys(joined) if first.get(tag.casefold()) == tag)
 
 
-def post_of(draft: PostDraft, brief: PostBrief, character: Character, acquaintances: Sequence[Acquaintance], softened: str) -> Post:
+def _written(brief: PostBrief, character: Character, *, content: str, image_prompt: str, **fields: object) -> Post:
+    """A post in its place: author, order, time and wish are the brief's."""
+    return Post.model_validate(
+        {
+            "key": brief.key,
+            "character": character.key,
+            "username": character.username,
+            "character_id": character.character_id,
+            "order": brief.order,
+            "t": brief.t,
+            "after": brief.after,
+            "moment": brief.moment,
+            "wish": brief.wish,
+            "content": content,
+            "image_prompt": image_prompt,
+            **fields,
+        }
+    )
+
+
+def post_of(
+    draft: PostDraft,
+    brief: PostBrief,
+    character: Character,
+    acquaintances: Sequence[Acquaintance],
+    picture: PictureKind,
+    replied_to: Post | None,
+    softened: str,
+) -> Post:
     """The document of a draft. Every mention in it exists; ``softened`` says for which refusal it was asked for again."""
     content, found = settle_mentions(draft.content, (other.username for other in acquaintances))
     # Whom the idea names is asked for with @; some texts name them as friends do. Whom the text leaves out is not mentioned.
     folded = content.casefold()
     by_name = [other.username for other in acquaintances if other.display_name.casefold() in folded]
     note = f" [asked for again in softer words: moderation had refused it ({softened})]" if softened else ""
-    return Post(
-        key=brief.key,
-        character=character.key,
-        username=character.username,
-        character_id=character.character_id,
-        order=brief.order,
-        moment=brief.moment,
+    seen = [character.look] if picture.shows in ("author", "both") else []
+    seen += [other.look for other in acquaintances if picture.shows == "both" and other.username in brief.mentions]
+    return _written(
+        brief,
+        character,
         content=content,
-        image_prompt=scene_with_author(draft.image_prompt, character.look) if draft.shows_author else draft.image_prompt,
+        image_prompt=scene_with_people(draft.image_prompt, [look for look in seen if look]),
         image_style=draft.image_style,
         hashtags=_hashtags(draft.hashtags),
         mood=draft.mood,
@@ -50,18 +77,16 @@ def post_of(draft: PostDraft, brief: PostBrief, character: Character, acquaintan
         mentions=tuple(dict.fromkeys((*found, *(name for name in by_name if name in brief.mentions)))),
         location=draft.location,
         time_of_day=draft.time_of_day,
+        in_reply_to=brief.in_reply_to if replied_to else "",
+        quote=replied_to.content if replied_to else "",
     )
 
 
 def deleted_post(brief: PostBrief, character: Character, world: WorldDescription, reason: str) -> Post:
     """What stands in place of a post that moderation refused twice (R10), in the world's language."""
-    return Post(
-        key=brief.key,
-        character=character.key,
-        username=character.username,
-        character_id=character.character_id,
-        order=brief.order,
-        moment=brief.moment,
+    return _written(
+        brief,
+        character,
         content=languages.deleted_post(world.user_preferences.language),
         image_prompt=neutral_prompt(world, "post"),
         image_style="",
@@ -85,15 +110,21 @@ async def generate_post(
     brief: PostBrief,
     acquaintances: Sequence[Acquaintance],
     story: Sequence[PostBrief],
+    replied_to: Post | None = None,
+    heard: Sequence[PostBrief] = (),
     former: str = "",
 ) -> Post:
-    """Write the post of this idea; ``story`` are the character's ideas, so that this one fits between its neighbours.
+    """Write the post of this idea; ``story`` are the character's ideas, so that this one goes on from those before it.
 
-    ``former``: the text that somebody did not want any more, so that it is not written once again.
+    ``replied_to``: the post that the brief replies to; None makes an ordinary post of it. ``heard``: earlier ideas of
+    acquaintances. ``former``: the text that somebody did not want any more, so that it is not written once again.
 
     Refused by moderation: asked again in softer words that keep what the user wants; refused twice: a placeholder.
     """
-    ask = partial(ask_posts.post, request, world, character, brief, acquaintances, story, former=former)
+    replied_to = replied_to if replied_to is not None and not replied_to.deleted_reason else None
+    ask = partial(
+        ask_posts.post, request, world, character, brief, acquaintances, story, replied_to=replied_to, heard=heard, former=former
+    )
     try:
         draft, softened = await write_down_the_ladder(
             tools.writer,
@@ -106,7 +137,8 @@ async def generate_post(
     except RefusedError as refusal:
         log.warning("%s was refused twice (%s); a placeholder stands in for it", brief.key, refusal.reason)
         return deleted_post(brief, character, world, refusal.reason)
-    post = post_of(draft, brief, character, acquaintances, softened)
+    picture = ask_posts.line_of(request, world, character).slots[brief.order].picture
+    post = post_of(draft, brief, character, acquaintances, picture, replied_to, softened)
     worn = banlist.trips(post.content, world.user_preferences.language, wished=request.user_prompt)
     if worn:
         # Counted, not asked for again: a worn-out word in one post of many is not worth a call.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,12 +16,12 @@ from generia_assets.content.documents import (
     WorldRequest,
     post_key,
 )
-from generia_assets.content.drafts import IdeaDraft, IdeasDraft, in_language
+from generia_assets.content.drafts import IdeasDraft, in_language
 from generia_assets.content.ideas import COPY, LIKENESS, Ideas
 from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH
-from generia_assets.content.storyline import Slot
+from generia_assets.content.storyline import Slot, wishes_of
 from generia_assets.content.text import cut
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
 from generia_assets.tasks.ladders import MOST_REFUSALS
@@ -48,45 +49,32 @@ class PostBriefs(BaseModel):
     briefs: tuple[PostBrief, ...]
 
 
-def _addressed(slot: Slot, acquaintances: Sequence[Acquaintance]) -> tuple[str, ...]:
-    """Who is drawn for a form that cannot do without somebody (an answer, a quarrel): "the named person" has to have a name."""
-    return (acquaintances[slot.partner - 1].username,) if slot.form.needs_someone and slot.partner else ()
-
-
-def _brief(
-    draft: IdeaDraft, slot: Slot, character: Character, world: WorldDescription, acquaintances: Sequence[Acquaintance]
+def brief_of(
+    slot: Slot,
+    character: Character,
+    world: WorldDescription,
+    acquaintances: Sequence[Acquaintance],
+    wishes: Sequence[str],
+    idea: str = "",
+    *,
+    moderation: str = "",
 ) -> PostBrief:
-    known = range(1, len(acquaintances) + 1)
-    mentions = [acquaintances[number - 1].username for number in draft.mentions if number in known]
+    """The brief of a slot with this idea; without one, with what the plan itself holds: a form and a place in the story."""
     return PostBrief(
         key=post_key(character.key, slot.order),
         character=character.key,
         username=character.username,
         order=slot.order,
-        moment=draft.moment,
-        idea=draft.idea,
+        t=slot.t,
+        after=slot.after,
+        moment=slot.moment,
+        idea=idea or f"{slot.form.name}: {slot.form.how}. In the story: {slot.beat}.",
         form=slot.form.name,
-        event=world.calendar[draft.event - 1].name if 0 < draft.event <= len(world.calendar) else "",
-        mentions=tuple(dict.fromkeys(mentions)) or _addressed(slot, acquaintances),
-    )
-
-
-def planned_brief(
-    slot: Slot, character: Character, world: WorldDescription, acquaintances: Sequence[Acquaintance], reason: str
-) -> PostBrief:
-    """The idea that the plan itself holds, for one that moderation refuses to have written: a form and a place in the story."""
-    event = world.calendar[slot.event - 1] if slot.event else None
-    return PostBrief(
-        key=post_key(character.key, slot.order),
-        character=character.key,
-        username=character.username,
-        order=slot.order,
-        moment=event.moment if event else "",
-        idea=f"{slot.form.name}: {slot.form.how}. In the story: {slot.beat}. Something small, seen on an ordinary day.",
-        form=slot.form.name,
-        event=event.name if event else "",
-        mentions=_addressed(slot, acquaintances),
-        moderation=f"the model's ideas were refused by moderation: {reason}",
+        event=world.calendar[slot.event - 1].name if slot.event else "",
+        wish=wishes[slot.wish - 1],
+        in_reply_to=slot.reply_to,
+        mentions=(acquaintances[slot.partner - 1].username,) if slot.partner else (),
+        moderation=moderation,
     )
 
 
@@ -102,11 +90,14 @@ async def generate_post_batch(
 ) -> PostBriefs:
     """Plan exactly the posts asked for; ``earlier`` are all ideas of this character's former batches.
 
-    Too few are asked for again, too many cut, repeats asked for again with the reason, refused ones more softly; what is refused
-    ``MOST_REFUSALS`` times, or until there are no spare calls, is planned without the model. Raises InvalidAnswerError when
-    ``MOST_ANSWERS`` answers did not suffice.
+    A person with one post has no story to plan: the slot itself is the brief, without a call. Too few are asked for again, too many
+    cut, repeats asked for again with the reason, refused ones more softly; what is refused ``MOST_REFUSALS`` times, or until there
+    are no spare calls, is planned without the model. Raises InvalidAnswerError when ``MOST_ANSWERS`` answers did not suffice.
     """
-    slots = ask_posts.line_of(request, world, character, acquaintances).slots
+    slots = ask_posts.line_of(request, world, character).slots
+    brief = partial(brief_of, character=character, world=world, acquaintances=acquaintances, wishes=wishes_of(request, world))
+    if character.posts_count == 1:
+        return PostBriefs(briefs=(brief(slots[0]),))
     made: dict[int, PostBrief] = {}
     made_ideas = Ideas()
     complaints: list[str] = []
@@ -135,8 +126,8 @@ async def generate_post_batch(
                 raise
             if refusals == MOST_REFUSALS or isinstance(error, SpareUsedUpError):
                 for number in missing:
-                    slot = slots[parameters.first + number - 1]
-                    made[number] = planned_brief(slot, character, world, acquaintances, refused_for)
+                    refused = f"the model's ideas were refused by moderation: {refused_for}"
+                    made[number] = brief(slots[parameters.first + number - 1], moderation=refused)
                 return PostBriefs(briefs=tuple(made[number] for number in sorted(made)))
             # The number is told, too: the very same request would be refused again.
             softened, complaints = f"{refused_for}; {refusals} so far" if refusals > 1 else refused_for, []
@@ -147,7 +138,7 @@ async def generate_post_batch(
             if earlier.repeats(idea.idea, likeness) or made_ideas.repeats(idea.idea, likeness):
                 complaints.append(complaint("repeated", number=number, name=cut(idea.idea, 60)))
                 continue
-            made[number] = _brief(idea, slots[parameters.first + number - 1], character, world, acquaintances)
+            made[number] = brief(slots[parameters.first + number - 1], idea=idea.idea)
             made_ideas.add(made[number])
         if len(made) == parameters.count:
             return PostBriefs(briefs=tuple(made[number] for number in sorted(made)))

@@ -53,4 +53,5 @@ async def generate_post_image(
         post_id=post_id,
         image=media,
         published_at=datetime.now(UTC),
+        t=post.t,
     )

@@ -7,6 +7,7 @@ from generia_assets.content.documents import (
     AdditionalDetails,
     NamingCustoms,
     UserPreferences,
+    Wish,
     WorldDescription,
     WorldEvent,
     WorldRequest,
@@ -67,7 +68,7 @@ def world_of(draft: WorldDraft, request: WorldRequest) -> WorldDescription:
         typical_stories=tuple(draft.typical_stories),
         user_preferences=UserPreferences(
             language=request.language or languages.canonical(draft.content_language),
-            other_preferences=tuple(draft.wishes),
+            other_preferences=tuple(wish.idea for wish in draft.wishes),
         ),
         additional_details=AdditionalDetails(
             climate=draft.climate,
@@ -81,6 +82,8 @@ def world_of(draft: WorldDraft, request: WorldRequest) -> WorldDescription:
             custom_details=tuple(draft.custom_details),
         ),
         naming=NamingCustoms(rules=draft.naming_rules or NO_RULES, examples=tuple(draft.naming_examples)),
+        hashtags=tuple(tag.lstrip("#") for tag in draft.hashtags),
+        wishes=tuple(Wish(idea=wish.idea, daily=wish.daily) for wish in draft.wishes),
         calendar=tuple(WorldEvent.model_validate(event.model_dump()) for event in draft.calendar),
     )
 
