@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from generia_assets.content import languages
+from generia_assets.content.documents import Document
 
 OPENING_WORDS = 4
 PHRASE_WORDS = 4
@@ -92,7 +93,7 @@ class Openings:
 
 
 def repeated_phrases(texts: Mapping[str, str], own: frozenset[str], frequent: frozenset[str]) -> Iterator[tuple[str, int, str]]:
-    """Phrases that stand in more than a fifth of the texts, and in three at least: the phrase, in how many, and the key of the last.
+    """Phrases in more than a fifth of the texts, and in three at least: the phrase, in how many, and the key of the last.
 
     Phrases among ``own`` are the world's, those of frequent words alone are the language's: neither counts.
     """
@@ -104,6 +105,11 @@ def repeated_phrases(texts: Mapping[str, str], own: frozenset[str], frequent: fr
     for phrase, count in counts.most_common():
         if count > max(2, len(texts) / 5) and not frequent.issuperset(phrase.split()):
             yield phrase, count, last[phrase]
+
+
+def prose(document: Document) -> str:
+    """All that the document says, its fields' names included."""
+    return document.model_dump_json(indent=1).replace("\\n", " ")
 
 
 def searchable(text: str) -> str:

@@ -1,18 +1,23 @@
 """Checks of people: both sides tell of a relation, ages fit it, and who names whom."""
 
+import re
+from collections import Counter
+
 import dagster as dg
 
 from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, asking
 from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, dated
 from generia_assets.assets.jobs import RERUN_CHARACTER
-from generia_assets.content import data_files, social
-from generia_assets.content.data_files import RelationKind
+from generia_assets.content import social
 from generia_assets.content.documents import Character, CharacterBrief, Post, character_index, character_key
 
 _RETURNED = (0.15, 0.3)
 """Share of the mentions that are returned, as in a network where people look up to somebody."""
 _PAIRS_FROM = 30
 """Pairs from which on that share is judged."""
+_ANY_AGE = 1_000
+_KINDS_FROM = 5
+"""People from which on not all may be of one kind."""
 _WARN = dg.AssetCheckSeverity.WARN
 
 
@@ -22,54 +27,74 @@ def _acquaintances(world: World, index: int) -> dict[str, social.Tie]:
 
 
 def _ties(world: World) -> Finding:
-    """Relations are those of the graph; of a pair that are both there, both tell of it, unless moderation refused one side."""
-    found = Finding()
-    keys = {brief.username: brief.key for brief in world.all("character_briefs", CharacterBrief)}
-    told = dict[str, frozenset[str]]()
+    """Relations are those of the graph; of a pair that are both there both tell of it, and are told the same of it."""
+    found, keys, facts = Finding(), dict[str, str](), dict[str, dict[str, str]]()
+    for brief in world.all("character_briefs", CharacterBrief):
+        keys[brief.username], facts[brief.key] = brief.key, brief.facts
+    for key, of in facts.items():
+        for other, fact in of.items():
+            if facts.get(other, {}).get(key, fact) != fact:
+                found.add(f"{key} is told something else of {other} than {other} of {key}", key)
+    told = dict[str, dict[str, str]]()
     for person in world.all("characters", Character):
         found.looked_at += 1
-        told[person.key] = frozenset(keys[tie.username] for tie in person.relationships if tie.username in keys)
-    one_sided = list[tuple[str, str]]()
+        told[person.key] = {
+            keys[tie.username]: tie.relationship_type.casefold() for tie in person.relationships if tie.username in keys
+        }
+    one_sided, alike = list[tuple[str, str]](), list[tuple[str, str]]()
     for key, others in told.items():
         known = _acquaintances(world, character_index(key))
         for other in sorted(others):
-            if other not in known:
+            if (tie := known.get(other)) is None:
                 found.add(f"{key} tells of {other}, whom they do not know", key)
             elif other in told and key not in told[other]:
                 one_sided.append((other, key))
-    found.figures["one_sided"] = len(one_sided)
+            elif other in told and tie.is_first and tie.kind.one != tie.kind.other and others[other] == told[other][key]:
+                alike.append((key, other))
     if not found.wrong:
         found.severity = _WARN
         for silent, other in one_sided:
             found.add(f"{silent} does not tell of {other}, who tells of them", silent)
+        for key, other in alike:
+            tie = _acquaintances(world, character_index(key))[other]
+            found.add(f"{key} and {other} both call the other “{told[key][other]}”: {tie.sentence(key, other)}", key)
     return found
 
 
 def _ages(world: World) -> Finding:
-    found, unknown = Finding(), 0
-    relations = data_files.relations()
-    kinds = {kind.one: kind for kind in (*relations.near, *relations.far)}
-    years = {brief.key: brief.years for brief in world.all("character_briefs", CharacterBrief)}
+    """The years that were drawn; then, as far as figures tell them, the ages that were written, and what everybody is."""
+    found, unknown, young = Finding(), 0, list[tuple[str, str]]()
+    years, figures, kinds = dict[str, int](), dict[str, int](), Counter[str]()
+    for brief in world.all("character_briefs", CharacterBrief):
+        years[brief.key] = brief.years
+        kinds[brief.kind.casefold()] += 1
+        if figure := re.search(r"\d+", brief.age):
+            figures[brief.key] = int(figure[0])
     for key in years:
         for other, tie in _acquaintances(world, character_index(key)).items():
-            kind = kinds.get(tie.relation)
-            if kind is None or other not in years or (kind.one == kind.other and other < key):
-                continue  # told from the other side
+            if not tie.is_first or other not in years:
+                continue  # looked at from one side
             if not years[key] or not years[other]:
                 unknown += 1
                 continue
             found.looked_at += 1
-            if not _fit(kind, years[key], years[other]):
-                found.add(f"{other} ({years[other]}) is “{tie.relation}” to {key} ({years[key]})", other)
+            least, most = tie.kind.older_by or (-_ANY_AGE, _ANY_AGE)
+            if not least <= years[other] - years[key] <= most or min(years[key], years[other]) < tie.kind.both_from:
+                found.add(f"{tie.sentence(key, other)}, at {years[key]} and {years[other]} years", other)
+            elif key in figures and other in figures and (least > 0 or most < 0):
+                elder, younger = (other, key) if least > 0 else (key, other)
+                if figures[elder] <= figures[younger]:
+                    young.append((elder, f"{tie.sentence(key, other)}, at {figures[key]} and {figures[other]} in their own words"))
+    if not found.wrong:
+        found.severity = _WARN
+        for key, problem in young:
+            found.add(problem, key)
+        kind, holders = kinds.most_common(1)[0]
+        if kind and holders == len(years) >= _KINDS_FROM:
+            found.add(f"all {holders} people are “{kind}”")
     found.figures["ages_not_drawn"] = unknown
     found.remark = "" if found.looked_at or not unknown else "made before ages were drawn"
     return found
-
-
-def _fit(kind: RelationKind, first: int, second: int) -> bool:
-    """Whether people of these years can be the first and the second of this relation."""
-    least, most = kind.older_by or (-1_000, 1_000)
-    return least <= second - first <= most and min(first, second) >= kind.both_from
 
 
 def _mentions(world: World) -> Finding:
@@ -90,14 +115,16 @@ CHECKS = [
     Check(
         "characters",
         "ties_agree",
-        "Whom a person tells of is an acquaintance of theirs. A warning: only one side of a pair tells of the other.",
+        "Whom a person tells of is an acquaintance of theirs, and both were told the same of what happened between them. Warnings: "
+        "only one side of a pair tells of the other; both say the same where it is not the same (each is the other's mother).",
         asking(_ties, again_by_job(RERUN_CHARACTER, "character"), good="people, whose relations agree"),
     ),
     Check(
         "character_briefs",
         "ages_fit",
-        "Ages fit relations: a parent is older than the child, a partner grown up (content/data/relations.yaml says by how much).",
-        asking(_ages, again_by_job(RERUN_CHARACTER, "character"), good="relations that fit the ages"),
+        "The ages drawn fit the relations: a parent is older than the child, a partner grown up (data/relations.yaml says by "
+        "how much). Warnings: where ages are told in figures a parent is not older; everybody is the same kind of person.",
+        asking(_ages, again_by_job(RERUN_CHARACTER, "character"), good="relations with fitting ages"),
     ),
     Check(
         "posts",

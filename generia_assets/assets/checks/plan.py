@@ -10,9 +10,11 @@ from collections.abc import Mapping
 import dagster as dg
 
 from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, again_by_keys, asking
-from generia_assets.assets.checks.measures import frequent_words, searchable, searchable_name
+from generia_assets.assets.checks.measures import searchable
+from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, LaterEvents, dated
 from generia_assets.assets.jobs import RERUN_POST
 from generia_assets.content.documents import CharacterBrief, PostBrief
+from generia_assets.content.storyline import wishes_of
 from generia_assets.durable.collections import HISTORY
 from generia_assets.reading.records import OK
 from resources.mongo import MongoDocument
@@ -22,21 +24,19 @@ _REQUESTS = 300
 """Requests looked at, the latest ones."""
 _WISH = re.compile(r"^Wish: (.+)$", re.MULTILINE)
 
-BEFORE_WISHES = "made before posts were dealt wishes"
-
 
 def _wishes_dealt(world: World) -> Finding:
     """Each wish about as often as every other; documents that are missing may have taken theirs with them."""
-    found, dealt = Finding(), Counter({wish.idea: 0 for wish in world.description.wishes})
-    if not dealt:
-        found.remark = BEFORE_WISHES
-        return found
-    for brief in world.all("post_briefs", PostBrief):
+    found, dealt = Finding(), Counter(dict.fromkeys(wishes_of(world.request, world.description), 0))
+    for brief in filter(dated, world.all("post_briefs", PostBrief)):
         found.looked_at += 1
         if brief.wish in dealt:
             dealt[brief.wish] += 1
-        elif brief.t or brief.after:  # else it was made before there was a timeline, and stays as it is
+        else:
             found.add(f"{brief.key} has the wish “{brief.wish}”, which is none of the world's", brief.key)
+    if not found.looked_at:
+        found.remark = BEFORE_TIMELINE
+        return found
     missing = world.request.posts_count - sum(dealt.values())
     (most, often), (least, seldom) = dealt.most_common(1)[0], dealt.most_common()[-1]
     if often - seldom > 1 + missing:
@@ -61,22 +61,18 @@ def _one_post(world: World) -> Finding:
 
 def _requests(world: World) -> Finding:
     """The latest request of each post: its wish is in it, and no event that had not happened then."""
-    found, description = Finding(), world.description
-    frequent = frequent_words(description.user_preferences.language)
-    names = [(event.name, searchable_name(event.name, frequent)) for event in description.calendar]
+    found, later = Finding(), LaterEvents(world.description)
     asked = _latest_requests(world)
-    for brief in world.all("post_briefs", PostBrief):
+    for brief in filter(dated, world.all("post_briefs", PostBrief)):
         item = asked.get(brief.key)
-        if item is None or not (brief.t or brief.after):
+        if item is None:
             continue
         found.looked_at += 1
         said = _WISH.search(item)
         if brief.wish and (said is None or searchable(brief.wish) not in searchable(said[1])):
             found.add(f"the request of {brief.key} does not say its wish “{brief.wish}”", brief.key)
-        text = searchable(item)
-        for name, wanted in names[brief.after :]:
-            if wanted and wanted in text:
-                found.add(f"the request of {brief.key} tells of “{name}”, which has not happened then", brief.key)
+        for name in later.named_in(item, brief.after):
+            found.add(f"the request of {brief.key} tells of “{name}”, which has not happened then", brief.key)
     if not found.looked_at:
         found.remark = "none is kept any more, or the world was made before posts had a place in time"
     return found
@@ -88,8 +84,8 @@ def _latest_requests(world: World) -> Mapping[str, str]:
     wanted = {"labels.key": 1, "request_data.parts": 1}
     items: dict[str, str] = {}
     for row in world.database[HISTORY].find(query, wanted).sort("created_at", -1).limit(_REQUESTS):
-        parts = (row.get("request_data") or {}).get("parts") or ()
-        if len(parts) > 1:  # the world comes first (content/prompt.py)
+        parts = (row.get("request_data") or {}).get("parts")
+        if isinstance(parts, list) and len(parts) > 1:  # the world comes first (content/prompt.py)
             items.setdefault(str(row["labels"]["key"]), str(parts[1]))
     return items
 
@@ -111,8 +107,8 @@ CHECKS = [
     Check(
         "character_briefs",
         "posts_shared_out",
-        f"At most {_ONE_POST_SHARE:.0%} of the people have one post only, where there are two a person. The seed decides it: another "
-        "order has other shares.",
+        f"At most {_ONE_POST_SHARE:.0%} of the people have one post only, where there are two a person. The seed decides it: "
+        "another order has other shares.",
         asking(_one_post, lambda _: "", good="people", severity=dg.AssetCheckSeverity.WARN),
     ),
 ]

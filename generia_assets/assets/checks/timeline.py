@@ -11,10 +11,18 @@ from typing import NamedTuple
 import dagster as dg
 
 from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, again_by_keys, asking
-from generia_assets.assets.checks.measures import frequent_words, searchable, searchable_name
+from generia_assets.assets.checks.measures import frequent_words, prose, searchable, searchable_name
 from generia_assets.assets.jobs import RERUN_POST
 from generia_assets.content import social
-from generia_assets.content.documents import CharacterBrief, Post, PostBrief, PostImage, character_index, character_key
+from generia_assets.content.documents import (
+    CharacterBrief,
+    Post,
+    PostBrief,
+    PostImage,
+    WorldDescription,
+    character_index,
+    character_key,
+)
 from generia_assets.content.timeline import LONGEST_CHAIN
 from generia_assets.durable.collections import PUBLICATIONS
 
@@ -30,6 +38,27 @@ BEFORE_TIMELINE = "made before posts had a place in time"
 def dated(post: PostBrief | Post) -> bool:
     """Whether the post has a place in time: from the first one on, an event of the calendar has happened."""
     return post.t > 0 or post.after > 0
+
+
+class LaterEvents:
+    """The events of a world's calendar that a text must not name yet."""
+
+    def __init__(self, world: WorldDescription) -> None:
+        frequent = frequent_words(world.user_preferences.language)
+        told = [searchable(prose(world.model_copy(update={"calendar": ()})))]
+        told += [searchable(f"{event.what_happens} {event.who_cares}") for event in world.calendar]
+        self._names = list[tuple[str, str, int]]()
+        for place, event in enumerate(world.calendar):
+            name = searchable_name(event.name, frequent)
+            # What the world's description, or an earlier event, tells of it already may be known before it happens: a yearly feast.
+            known = next((after for after, text in enumerate(told) if after <= place and name in text), place + 1)
+            if name:
+                self._names.append((event.name, name, known))
+
+    def named_in(self, text: str, after: int) -> list[str]:
+        """Their names in a text of the time when ``after`` events had happened."""
+        said = searchable(text)
+        return [name for name, wanted, known in self._names if after < known and wanted in said]
 
 
 class _Published(NamedTuple):
@@ -153,19 +182,15 @@ def _wrong(reply: _Reply, places: dict[str, int], replies: dict[str, _Reply], kn
 
 
 def _later_events(world: World) -> Finding:
-    found, description = Finding(), world.description
-    frequent = frequent_words(description.user_preferences.language)
-    names = [(event.name, searchable_name(event.name, frequent)) for event in description.calendar]
+    found, later = Finding(), LaterEvents(world.description)
     briefs = ((brief, "the idea of ", brief.idea) for brief in world.all("post_briefs", PostBrief))
     posts = ((post, "", post.content) for post in world.all("posts", Post))
     for what in (briefs, posts):
         for document, of, text in what:
             if dated(document):
                 found.looked_at += 1
-                said = searchable(text)
-                for name, wanted in names[document.after :]:
-                    if wanted and wanted in said:
-                        found.add(f"{of}{document.key} names “{name}”, which has not happened then", document.key)
+                for name in later.named_in(text, document.after):
+                    found.add(f"{of}{document.key} names “{name}”, which has not happened then", document.key)
     found.remark = "" if found.looked_at else BEFORE_TIMELINE
     return found
 
@@ -181,15 +206,15 @@ CHECKS = [
     Check(
         "posts",
         "replies_fit",
-        f"A reply answers an earlier post of somebody its author knows, in a chain of {LONGEST_CHAIN} at most. A warning: it does not "
-        f"name whom it answers, or fewer than {_LEAST_REPLIES:.0%} of {_REPLIES_FROM} posts and more are replies.",
+        f"A reply answers an earlier post of somebody its author knows, in a chain of {LONGEST_CHAIN} at most. A warning: it does "
+        f"not name whom it answers, or fewer than {_LEAST_REPLIES:.0%} of {_REPLIES_FROM} posts and more are replies.",
         asking(_replies, again_by_job(RERUN_POST, "post"), good="posts"),
     ),
     Check(
         "posts",
         "no_later_event",
-        "No post and no idea of one names an event of the calendar that has not happened by then. Names of one word are not looked "
-        "for: a text may hold them by chance.",
+        "No post and no idea of one names an event of the calendar that has not happened by then, unless the world's description "
+        "tells of it, too. Names of one word are not looked for: a text may hold them by chance.",
         asking(
             _later_events,
             again_by_job(RERUN_POST, "post"),

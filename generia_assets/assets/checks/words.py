@@ -8,8 +8,17 @@ from itertools import islice
 import dagster as dg
 
 from generia_assets.assets.checks.finding import Advice, Check, Finding, Question, World, again_by_job, asking
-from generia_assets.assets.checks.measures import Openings, frequent_words, phrases, repeated_phrases, shows, stems, words
-from generia_assets.assets.checks.plan import BEFORE_WISHES
+from generia_assets.assets.checks.measures import (
+    Openings,
+    frequent_words,
+    phrases,
+    prose,
+    repeated_phrases,
+    shows,
+    stems,
+    words,
+)
+from generia_assets.assets.checks.timeline import BEFORE_TIMELINE
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.content.documents import Character, Post
 
@@ -40,15 +49,15 @@ def _told(world: World) -> Iterator[Post]:
 def _wishes_show(world: World) -> Finding:
     """A post shows its wish when a word of it begins like a word of the wish, or of what the wish does to daily life."""
     found, silent, frequent = Finding(), list[str](), _language(world)
-    wanted = {wish.idea: stems(f"{wish.idea} {wish.daily}", frequent) for wish in world.description.wishes}
+    wanted = dict[str, tuple[str, ...]]()
     for post in _told(world):
-        if stem := wanted.get(post.wish):
+        if stem := wanted.setdefault(post.wish, stems(post.wish, frequent)):
             found.looked_at += 1
             if not shows(f"{post.content} {' '.join(post.hashtags)}", stem):
                 silent.append(post.key)
     share = len(silent) / max(1, found.looked_at)
     found.figures["share_without_a_word_of_the_wish"] = round(share, 3)
-    found.remark = f"{len(silent)} show no word of their wish" if found.looked_at else BEFORE_WISHES
+    found.remark = f"{len(silent)} show no word of their wish" if found.looked_at else BEFORE_TIMELINE
     if found.looked_at >= _SILENT_FROM and share > _MOST_SILENT:
         for key in silent:
             found.add(f"{key} shows no word of its wish", key)
@@ -101,7 +110,7 @@ def _profiles(world: World) -> Finding:
     if found.looked_at < _PROFILES_FROM:
         found.remark = f"too few to compare: judged from {_PROFILES_FROM} people on"
         return found
-    own = frozenset(phrases(world.description.model_dump_json()))
+    own = frozenset(phrases(prose(world.description)))
     for field, of in texts.items():
         openings = Openings(frequent)
         for key, text in of.items():
@@ -122,24 +131,24 @@ _POST_AGAIN, _PERSON_AGAIN = again_by_job(RERUN_POST, "post"), again_by_job(RERU
 CHECKS = [
     _post(
         "wishes_show",
-        "In a third of the posts at least, a word begins like a word of the idea of the user's sentence that was dealt to the post. "
-        f"Judged from {_SILENT_FROM} posts on.",
+        "In a third of the posts at least, a word begins like a word of the wish that was dealt to the post, or of what it does to "
+        f"daily life. Judged from {_SILENT_FROM} posts on.",
         _wishes_show,
         _POST_AGAIN,
         "posts with a wish",
     ),
     _post(
         "post_lengths",
-        f"Posts have {_LONGEST_MEAN} words or less on average, a fifth of them fewer than {_SHORT}, and some more than {_LONG}. Two "
-        f"letters of a script without spaces count as a word. Judged from {_LENGTHS_FROM} posts on.",
+        f"Posts have {_LONGEST_MEAN} words or less on average, a fifth of them fewer than {_SHORT}, and some more than {_LONG}. "
+        f"Two letters of a script without spaces count as a word. Judged from {_LENGTHS_FROM} posts on.",
         _lengths,
         _POST_AGAIN,
         "posts",
     ),
     _post(
         "post_openings",
-        "Not more than a fifth of the posts begin with the same word (half of them with a very frequent one), not more than one in a "
-        "hundred with the same four words; three and two of them may in any world.",
+        "Not more than a fifth of the posts begin with the same word (half of them with a very frequent one), not more than one in "
+        "a hundred with the same four words; three and two of them may in any world.",
         _post_openings,
         _POST_AGAIN,
         "posts that begin differently",
@@ -147,9 +156,9 @@ CHECKS = [
     _check(
         "characters",
         "profiles_differ",
-        "The texts of a field of all profiles do not begin alike (as for posts), and no four words stand in more than a fifth of them "
-        f"and in more than two, unless they are the world's own. Judged from {_PROFILES_FROM} people on; the first {_PROFILES} are "
-        "compared.",
+        "The texts of a field of all profiles do not begin alike (as for posts), and no four words stand in more than a fifth of "
+        f"them and in more than two, unless they are the world's own. Judged from {_PROFILES_FROM} people on; of {_PROFILES} at "
+        "most.",
         _profiles,
         _PERSON_AGAIN,
         "profiles without a template",
