@@ -84,9 +84,9 @@ def moment_of(world: WorldDescription, after: int, gone: float) -> str:
 
 
 def _events_of(lot: random.Random, afters: Sequence[int], hot: Sequence[int]) -> list[int]:
-    """The event each post hangs on. A person posts about a hot event once, in their first free post after it."""
+    """The event each post hangs on. A person posts about a hot event once, in their first free post after it, the latest first."""
     hanging = [0] * len(afters)
-    for event in hot:
+    for event in reversed(hot):
         free = next((place for place, after in enumerate(afters) if after >= event and not hanging[place]), None)
         if free is not None and lot.random() < _HOT_SHARE:
             hanging[free] = event
