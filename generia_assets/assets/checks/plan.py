@@ -22,7 +22,7 @@ from resources.mongo import MongoDocument
 _ONE_POST_SHARE = 0.25
 _REQUESTS = 300
 """Requests looked at, the latest ones."""
-_WISH = re.compile(r"^Wish: (.+)$", re.MULTILINE)
+WISH = re.compile(r"^Wish: (.+)$", re.MULTILINE)
 
 
 def _wishes_dealt(world: World) -> Finding:
@@ -68,7 +68,7 @@ def _requests(world: World) -> Finding:
         if item is None:
             continue
         found.looked_at += 1
-        said = _WISH.search(item)
+        said = WISH.search(item)
         if brief.wish and (said is None or searchable(brief.wish) not in searchable(said[1])):
             found.add(f"the request of {brief.key} does not say its wish “{brief.wish}”", brief.key)
         for name in later.named_in(item, brief.after):

@@ -6,6 +6,7 @@ What was made before worlds had a timeline has no place in it (``dated``) and is
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import islice
+from statistics import median
 from typing import NamedTuple
 
 import dagster as dg
@@ -146,7 +147,8 @@ def _replies(world: World) -> Finding:
         if problem := _wrong(reply, places, replies, known[_author(reply.key)]):
             found.add(f"{reply.key} replies to {reply.to}, {problem}", reply.key)
     share = len(replies) / max(1, found.looked_at)
-    found.figures |= {"replies": len(replies), "share_of_replies": round(share, 3)}
+    distances = [places[reply.key] - places[reply.to] for reply in replies.values() if reply.to in places]
+    found.figures |= {"replies": len(replies), "share_of_replies": round(share, 3), "distance": median(distances or [0])}
     found.remark = f"{len(replies)} replies" if found.looked_at else BEFORE_TIMELINE
     if not found.wrong:
         found.severity = dg.AssetCheckSeverity.WARN

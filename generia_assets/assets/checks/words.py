@@ -29,8 +29,8 @@ _LONGEST_MEAN = 56
 _SHORT, _LONG = 20, 80
 """Words of a short and of a long post."""
 _LEAST_SHORT = 0.2
-_LENGTHS_FROM = 20
-"""Posts from which on their lengths are judged."""
+_LENGTHS_FROM, _LONG_FROM = 20, 50
+"""Posts from which on their lengths are judged, and whether there are long ones: by the draw about one post in eight is."""
 _PROFILES = 300
 """People whose profiles are compared, the first ones: a fifth of them tells as much as a fifth of all."""
 _PROFILES_FROM = 5
@@ -47,11 +47,11 @@ def _told(world: World) -> Iterator[Post]:
 
 
 def _wishes_show(world: World) -> Finding:
-    """A post shows its wish when a word of it begins like a word of the wish, or of what the wish does to daily life."""
+    """A post shows its wish when a word of it begins like a word of the wish; what stands in brackets behind it is an example."""
     found, silent, frequent = Finding(), list[str](), _language(world)
     wanted = dict[str, tuple[str, ...]]()
     for post in _told(world):
-        if stem := wanted.setdefault(post.wish, stems(post.wish, frequent)):
+        if stem := wanted.setdefault(post.wish, stems(post.wish.partition(" (")[0], frequent)):
             found.looked_at += 1
             if not shows(f"{post.content} {' '.join(post.hashtags)}", stem):
                 silent.append(post.key)
@@ -80,7 +80,7 @@ def _lengths(world: World) -> Finding:
             found.add(f"{mean:.0f} words on average; the longest is {longest[1]} with {longest[0]}", longest[1])
         if short < _LEAST_SHORT * found.looked_at:
             found.add(f"{short} of {found.looked_at} posts have fewer than {_SHORT} words")
-        if not long_:
+        if found.looked_at >= _LONG_FROM and not long_:
             found.add(f"no post has more than {_LONG} words")
     return found
 
@@ -131,16 +131,16 @@ _POST_AGAIN, _PERSON_AGAIN = again_by_job(RERUN_POST, "post"), again_by_job(RERU
 CHECKS = [
     _post(
         "wishes_show",
-        "In a third of the posts at least, a word begins like a word of the wish that was dealt to the post, or of what it does to "
-        f"daily life. Judged from {_SILENT_FROM} posts on.",
+        "In a third of the posts at least, a word begins like a word of the wish that was dealt to the post. "
+        f"Judged from {_SILENT_FROM} posts on.",
         _wishes_show,
         _POST_AGAIN,
         "posts with a wish",
     ),
     _post(
         "post_lengths",
-        f"Posts have {_LONGEST_MEAN} words or less on average, a fifth of them fewer than {_SHORT}, and some more than {_LONG}. "
-        f"Two letters of a script without spaces count as a word. Judged from {_LENGTHS_FROM} posts on.",
+        f"Posts have {_LONGEST_MEAN} words or less on average, a fifth of them fewer than {_SHORT} (from {_LENGTHS_FROM} posts on) "
+        f"and some more than {_LONG} (from {_LONG_FROM} on). Two letters of a script without spaces count as a word.",
         _lengths,
         _POST_AGAIN,
         "posts",
