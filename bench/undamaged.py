@@ -59,7 +59,7 @@ def _wrong(document: Document, language: str) -> Iterator[str]:
             yield f"{len(text)} characters"
     script = languages.checked_script(language)
     for text in _readable(document):
-        if script and not languages.is_native(text, script):
+        if script and not languages.is_native(languages.own_words(text), script):
             yield f"not {language}: {text[:80]!r}"
 
 
@@ -85,7 +85,7 @@ def _readable(document: Document) -> Iterator[str]:
             yield document.concept
         case Character():
             yield from (document.bio, document.background_story)
-        case Post() if len(document.content) > SHORT_POST:
+        case Post() if len(languages.own_words(document.content)) > SHORT_POST:
             yield document.content
 
 

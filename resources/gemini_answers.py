@@ -187,7 +187,10 @@ def repeats_itself(text: str) -> bool:
 def explain_invalid(error: ValidationError, limit: int = 8) -> str:
     """What is wrong with an answer, in words that the model and a person understand."""
     problems = [
-        kept_line(f"{'.'.join(str(part) for part in problem['loc']) or 'the answer'}: {problem['msg']}", LONGEST_NAME)
+        kept_line(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'the answer'}: {problem['msg'].removeprefix('Value error, ')}",
+            LONGEST_NAME,
+        )
         for problem in error.errors(include_url=False, include_context=False, include_input=False)[: limit + 1]
     ]
     more = f"; and {error.error_count() - limit} more" if error.error_count() > limit else ""

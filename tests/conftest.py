@@ -6,6 +6,7 @@ They are always the tests' own, whatever addresses the environment names: a test
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import uuid
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ from pymongo import MongoClient
 from emulators import apache_kafka as apache
 from generia_assets.cli.interrupts import restore_interrupts
 from generia_assets.cli.processes import start
+from generia_assets.content import check, data_files, rendering
 
+CONTENT = data_files.FOLDER.parent
 BROKER_TOPICS = "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1"
 
 
@@ -103,3 +106,17 @@ def gemini(gemini_process: str) -> str:
     """Base URL of the Gemini emulator, without the orders, failures and counts of earlier tests."""
     requests.post(f"{gemini_process}/emulator/reset", timeout=10).raise_for_status()
     return gemini_process
+
+
+@pytest.fixture
+def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the templates and data files that the program reads from here on, and that a test may spoil."""
+    folder = tmp_path / "content"
+    for name in ("prompts", "data"):
+        shutil.copytree(CONTENT / name, folder / name)
+    monkeypatch.setattr(rendering, "FOLDER", folder / "prompts")
+    monkeypatch.setattr(data_files, "FOLDER", folder / "data")
+    monkeypatch.setattr(check, "_found_good", [])
+    yield folder
+    monkeypatch.undo()
+    check._forget()

@@ -42,13 +42,13 @@ DESCRIPTIONS: Mapping[str, str] = {
     "`generate_character`. One person as somebody else: job `rerun_character`.",
     "character_avatars": "Everyone's portrait, as they chose it. Task type `generate_character_avatar`. One again: materialize "
     "with `keys: [c0007]`.",
-    "post_briefs": "The ideas of everyone's posts, in an order that develops, in one dialog a person. Task type "
+    "post_briefs": "The ideas of everyone's posts along the world's timeline, in one dialog a person. Task type "
     "`generate_post_batch`. One person's again, with texts and pictures: materialize this, `posts` and `post_images` with "
     "`keys: [c0007]`.",
-    "posts": "The posts in full: text, mood, place, mentions, a prompt for the picture. Task type `generate_post`. One in other "
-    "words: job `rerun_post`.",
-    "post_images": "The posts' pictures; their last act publishes the post on the platform. Task type `generate_post_image`. One "
-    "post again: job `rerun_post`.",
+    "posts": "The posts in full: text, what it replies to, mood, place, mentions, a prompt for the picture. Task type "
+    "`generate_post`. One in other words: job `rerun_post`.",
+    "post_images": "The posts' pictures; their last act publishes the post on the platform, in the world's order. Task type "
+    "`generate_post_image`. One post again: job `rerun_post`.",
 }
 KINDS: Mapping[str, set[str]] = {
     name: {"python", "mongodb"} | ({"gemini"} if name not in ("world_request", "character_avatars", "post_images") else set())
@@ -56,8 +56,9 @@ KINDS: Mapping[str, set[str]] = {
 }
 _EVERY_REQUEST = ("prompts/system.j2", "data/languages.yaml", "data/banlist/*.yaml")
 _OF_A_WORLD = (*_EVERY_REQUEST, "prompts/world.j2")
-_AXES, _RELATIONS, _POSTS = "data/axes.yaml", "data/relations.yaml", "data/posts.yaml"
-_OF_A_PERSON = (*_OF_A_WORLD, "prompts/_person.j2", _AXES, _RELATIONS, _POSTS)
+_DRAWS = tuple(f"data/{name}.yaml" for name in ("axes", "people", "posts", "relations"))
+_OF_PEOPLE = (*_OF_A_WORLD, "prompts/_calendar.j2", "prompts/_acquaintances.j2", *_DRAWS)
+_OF_A_PERSON = (*_OF_PEOPLE, "prompts/_person.j2")
 _PICTURE = (*_OF_A_WORLD, "prompts/picture.j2", "prompts/refine_picture.j2")
 
 MADE_WITH: Mapping[str, tuple[str, ...]] = {
@@ -65,12 +66,10 @@ MADE_WITH: Mapping[str, tuple[str, ...]] = {
     "world_description": (*_EVERY_REQUEST, "prompts/world_description.j2", "prompts/complaints.j2"),
     "world_images": (*_OF_A_WORLD, "prompts/world_images.j2", "prompts/picture.j2"),
     "character_briefs": (
-        *_OF_A_WORLD,
+        *_OF_PEOPLE,
         *(f"prompts/{name}.j2" for name in ("character_batch", "another_self", "complaints", "world_in_short")),
-        _AXES,
-        _RELATIONS,
     ),
-    "characters": (*_OF_A_WORLD, "prompts/character.j2", "prompts/complaints.j2", _RELATIONS),
+    "characters": (*_OF_PEOPLE, "prompts/character.j2", "prompts/complaints.j2"),
     "character_avatars": _PICTURE,
     "post_briefs": (*_OF_A_PERSON, "prompts/post_batch.j2", "prompts/complaints.j2"),
     "posts": (*_OF_A_PERSON, "prompts/post.j2", "prompts/picture.j2"),

@@ -52,6 +52,11 @@ class WorldRequestConfig(dg.Config):
         description="Cap in US dollars, held before every call: the world is cancelled when it is reached. "
         "0: the installation's default (MAX_COST_USD, or none).",
     )
+    seed: int | None = Field(
+        None,
+        description="The same seed, prompt and counts draw the same people, ties and posts. 0 to 9223372036854775807. "
+        "Left out: drawn from the world's id.",
+    )
 
     def parameters(self) -> MongoDocument | None:
         """The order as a message would have it, or None to take the earlier one."""
@@ -63,7 +68,9 @@ class WorldRequestConfig(dg.Config):
             "posts_count": self.posts,
             "quality": self.quality.value,
         }
-        return parameters | ({"max_cost_usd": self.max_cost_usd} if self.max_cost_usd else {})
+        if self.max_cost_usd:
+            parameters["max_cost_usd"] = self.max_cost_usd
+        return parameters if self.seed is None else parameters | {"seed": self.seed}
 
 
 class ContentConfig(dg.Config):

@@ -52,7 +52,7 @@ def world_description(
         context.instance.add_run_tags(context.run.run_id, run_tags.named(world.name))
         world_id, generation = context.partition_key, worker.taken.generation.id
         metadata = generator.read(lambda database: figures(database, world_id, generation, KIND))
-        told = "\n\n".join((world.name, world.description_short, world.description))
+        told = "\n\n".join((world.name, world.description_short, world.description, *(event.name for event in world.calendar)))
         yield dg.Output(
             DocumentStream([world], fence=worker.taken.commits.fence.epoch, staged=True),
             metadata={

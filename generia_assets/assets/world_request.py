@@ -71,6 +71,7 @@ def world_request(
                 posts_count=order.posts_count,
                 quality=Quality(order.quality),
                 max_cost_usd=order.max_cost_usd,
+                seed=order.seed,
                 created_at=order.created_at or datetime.now(UTC),
             )
             return await session.journal.perform(None, init_world_creation, parameters)

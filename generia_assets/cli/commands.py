@@ -69,15 +69,23 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "logs": Entry("logs", "logs", "Show a world's own log, or a log of the parts that demo and dev start."),
         "export": Entry("export", "export", "Write a whole world into a folder: JSON Lines by section, and a book in Markdown."),
     },
-    "Keep it running": {
-        "retire": Entry("removal", "retire", "Take worlds that are over out of Dagster; their documents and pictures stay."),
-        "delete": Entry("removal", "delete", "Delete a world: documents, pictures, pages, partition and runs in Dagster."),
+    "Change what it writes": {
+        "prompts": Entry(
+            "prompts",
+            "prompts",
+            "Write every request of a small world into files, without a call.",
+            exit_statuses=EXIT_STATUSES.replace("0 done, 1 failed", "0 done, 1 an answer is missing or does not fit"),
+        ),
         "check": Entry(
             "check",
             "check",
             "Look for mistakes in the templates and data files, without a server.",
             exit_statuses=EXIT_STATUSES.replace("0 done, 1 failed", "0 there is no mistake, 1 there is one"),
         ),
+    },
+    "Keep it running": {
+        "retire": Entry("removal", "retire", "Take worlds that are over out of Dagster; their documents and pictures stay."),
+        "delete": Entry("removal", "delete", "Delete a world: documents, pictures, pages, partition and runs in Dagster."),
         "doctor": Entry(
             "doctor",
             "doctor",

@@ -24,13 +24,17 @@ from generia_assets.cli.home import Home, claim
 from generia_assets.cli.interrupts import interruptible, uninterrupted
 from generia_assets.cli.order import WorldOrder, hand_over, new_order
 from generia_assets.cli.order_options import (
+    DEFAULT_POSTS,
     DEFAULT_PROMPT,
+    DEFAULT_SEED,
+    DEFAULT_USERS,
     Json,
     Latency,
     MaxCost,
     Posts,
     Prompt,
     QualityOption,
+    Seed,
     Users,
     check_order,
 )
@@ -58,11 +62,12 @@ LAST_EVENT_S = 0.2
 
 
 def demo(
-    users: Users = 5,
-    posts: Posts = 12,
+    users: Users = DEFAULT_USERS,
+    posts: Posts = DEFAULT_POSTS,
     prompt: Prompt = DEFAULT_PROMPT,
     quality: QualityOption = Quality.STANDARD,
     max_cost_usd: MaxCost = None,
+    seed: Seed = None,
     latency: Latency = 0.0,
     json: Json = False,
     keep: Keep = False,
@@ -73,7 +78,8 @@ def demo(
     """Start a whole generator, make one world, show it, and end.
 
     What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL, DAGSTER_HOME)
-    is used as it is; an embedded part is started for everything else.
+    is used as it is; an embedded part is started for everything else. For the order without any option the Gemini emulator has
+    recorded answers; every other order gets text that it makes up.
 
     \b
     generia demo --users 3 --posts 6
@@ -83,7 +89,9 @@ def demo(
     chosen = settings()
     require_good_content()
     check_order(chosen, users=users, posts=posts, prompt=prompt)
-    order = new_order(users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd)
+    if seed is None and (users, posts, prompt) == (DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_PROMPT):
+        seed = DEFAULT_SEED
+    order = new_order(users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd, seed=seed)
     if warning := cap_warning(chosen, order.parameters):
         remarks().print(warning)
     console = remarks() if json else results()

@@ -60,11 +60,18 @@ def _message(world_id: str, task_id: str, task_type: TaskType, parameters: dict[
 
 
 def new_order(
-    *, users: int, posts: int, prompt: str, quality: Quality, max_cost_usd: float | None = None, world_id: str | None = None
+    *,
+    users: int,
+    posts: int,
+    prompt: str,
+    quality: Quality,
+    max_cost_usd: float | None = None,
+    seed: int | None = None,
+    world_id: str | None = None,
 ) -> WorldOrder:
     """An order under a new id, or under the id that is given."""
     parameters = WorldParametersOrder(
-        user_prompt=prompt, users_count=users, posts_count=posts, quality=quality, max_cost_usd=max_cost_usd
+        user_prompt=prompt, users_count=users, posts_count=posts, quality=quality, max_cost_usd=max_cost_usd, seed=seed
     )
     return WorldOrder(world_id or str(uuid.uuid4()), str(uuid.uuid4()), parameters)
 

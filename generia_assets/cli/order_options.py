@@ -15,11 +15,14 @@ from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.parsers import choice, dollars, seconds, whole
 from generia_assets.content.documents import Quality
+from generia_assets.content.draw import LARGEST_SEED
 from generia_assets.durable.order_parameters import worded
 from generia_assets.durable.orders import WORLD_ID_PATTERN
 from generia_assets.settings import Settings
 
 DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
+DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_SEED = 5, 12, 7
+"""The order that ``generia demo`` makes without options: the Gemini emulator has recorded answers for exactly this one."""
 ANY = 10**40
 """The largest order that is accepted is a setting, which is told when the number is held against it (``check_order``)."""
 
@@ -50,6 +53,15 @@ MaxCost = Annotated[
         parser=dollars,
         metavar="DOLLARS",
         help="Cap for this world, US dollars; without it the installation's MAX_COST_USD.",
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        parser=whole(0, LARGEST_SEED),
+        metavar="NUMBER",
+        help="The same seed, sentence and counts give the same random draws; without it the seed is drawn from the world's id.",
     ),
 ]
 Latency = Annotated[

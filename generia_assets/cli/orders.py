@@ -21,12 +21,15 @@ from generia_assets.cli.known import known_or_on_its_way
 from generia_assets.cli.order import new_order
 from generia_assets.cli.order import send as send_order
 from generia_assets.cli.order_options import (
+    DEFAULT_POSTS,
     DEFAULT_PROMPT,
+    DEFAULT_USERS,
     Json,
     MaxCost,
     Posts,
     Prompt,
     QualityOption,
+    Seed,
     Users,
     World,
     check_order,
@@ -66,11 +69,12 @@ Wait = Annotated[
 
 def send(
     prompt: Prompt,
-    users: Users = 5,
-    posts: Posts = 12,
+    users: Users = DEFAULT_USERS,
+    posts: Posts = DEFAULT_POSTS,
     quality: QualityOption = Quality.STANDARD,
     world_id: WorldId = None,
     max_cost_usd: MaxCost = None,
+    seed: Seed = None,
     json: Json = False,
 ) -> None:
     """Order a world by Kafka message, and print the world's id.
@@ -85,7 +89,13 @@ def send(
     chosen = settings()
     check_order(chosen, users=users, posts=posts, prompt=prompt)
     order = new_order(
-        users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd, world_id=check_world_id(world_id)
+        users=users,
+        posts=posts,
+        prompt=prompt,
+        quality=quality,
+        max_cost_usd=max_cost_usd,
+        seed=seed,
+        world_id=check_world_id(world_id),
     )
     kafka = addresses(chosen).kafka
     send_order(order, kafka, chosen.kafka_tasks_topic)
@@ -146,7 +156,9 @@ def _refused(database: MongoDatabase, task: str) -> str | None:
     return None if found is None else str(found.get("error") or "no reason was recorded")
 
 
-def quote(users: Users = 5, posts: Posts = 12, quality: QualityOption = Quality.STANDARD, json: Json = False) -> None:
+def quote(
+    users: Users = DEFAULT_USERS, posts: Posts = DEFAULT_POSTS, quality: QualityOption = Quality.STANDARD, json: Json = False
+) -> None:
     """Say what a world takes before it is ordered.
 
     Calls and pictures are exact, if every answer is usable. Tokens, US dollars and minutes are estimates: dollars at today's price,

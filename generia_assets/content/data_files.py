@@ -26,6 +26,8 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, wh
 Words: TypeAlias = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Entry: TypeAlias = Annotated[Words, StringConstraints(pattern=r"\w")]
 """Of a ban list: signs alone would be found in every text."""
+Tag: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
+"""Of a language, by BCP 47."""
 Script: TypeAlias = Literal[
     "Latin",
     "Cyrillic",
@@ -77,7 +79,7 @@ class Language(_File):
     """A language the program knows something about."""
 
     name: Words
-    tag: str = Field(pattern=r"^[a-z]{2,3}$", description="BCP 47")
+    tag: Tag
     script: Script
     letters: str = ""
     words: tuple[Words, ...] = ()
@@ -105,6 +107,7 @@ class Languages(_File):
     """languages.yaml"""
 
     languages: Annotated[tuple[Language, ...], Field(min_length=1), AfterValidator(_each_name_once)]
+    inflecting: tuple[Tag, ...] = ()
 
 
 def _of_two(sentence: str) -> str:
@@ -310,6 +313,12 @@ def person_deals() -> PersonDeals:
 def languages() -> tuple[Language, ...]:
     """The languages of languages.yaml, in its order."""
     return read(FOLDER / "languages.yaml", Languages).languages
+
+
+@cache
+def inflecting() -> frozenset[str]:
+    """The tags of the languages whose names change by case."""
+    return frozenset(read(FOLDER / "languages.yaml", Languages).inflecting)
 
 
 @cache

@@ -34,7 +34,7 @@ from generia_assets.content.fields import (
 )
 
 SHORT_POST = 24
-"""Characters up to which a post's language is not checked."""
+"""Characters of a post's own words (``languages.own_words``) up to which its language is not checked."""
 
 FEWEST_EVENTS, MOST_EVENTS = 5, 12
 
@@ -60,9 +60,14 @@ class Draft(BaseModel):
     def _is_in_its_language(self) -> Self:
         language = self.expected_language()
         script = languages.checked_script(language)
-        foreign = [name for name, text in self.readable().items() if script and not languages.is_native(text, script)]
-        if foreign:
-            raise ValueError(f"not written in {language}, the language of this world: {', '.join(foreign)}")
+        if script is None:
+            return self
+        found = {name: languages.wrong_letters(text, script) for name, text in self.readable().items()}
+        if foreign := [f"{name} has {wrong}" for name, wrong in found.items() if wrong]:
+            raise ValueError(
+                f"write in {language}, the language of this world, in {languages.letters_of(script)} "
+                f"(@usernames, #tags and links stay as they are): {'; '.join(foreign)}"
+            )
         return self
 
 
@@ -276,7 +281,7 @@ class PostDraft(Draft):
 
     def readable(self) -> dict[str, str]:
         """The post itself, when there is enough of it to tell: a post may be one foreign word or a number."""
-        return {"content": self.content} if len(self.content) > SHORT_POST else {}
+        return {"content": self.content} if len(languages.own_words(self.content)) > SHORT_POST else {}
 
 
 class PicturePromptDraft(Draft):

@@ -10,6 +10,7 @@ import hashlib
 import random
 
 SEED_BITS = 63
+LARGEST_SEED = 2**SEED_BITS - 1
 """A seed fits a signed 64-bit integer, so that MongoDB keeps it exactly."""
 
 
@@ -18,9 +19,9 @@ def _digest(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-def world_seed(world_id: str) -> int:
-    """The seed of the world with this id: stable over processes and versions of Python, unlike ``hash``."""
-    return _digest("generia-world", world_id) >> (64 - SEED_BITS)
+def world_seed(world_id: str, ordered: int | None = None) -> int:
+    """The seed that was ordered, or else the one of this id: stable over processes and versions of Python, unlike ``hash``."""
+    return _digest("generia-world", world_id) >> (64 - SEED_BITS) if ordered is None else ordered
 
 
 def lot(seed: int, *purpose: object) -> random.Random:

@@ -7,14 +7,13 @@ letters (likeness.py).
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from zlib import crc32
 
 from generia_assets.content.documents import PostBrief
-from generia_assets.content.text import cut
+from generia_assets.content.text import cut, words
 
 LIKENESS = 0.85
 """Share of words two ideas have in common (Jaccard index) from which they say the same."""
@@ -23,7 +22,6 @@ COPY = 1.0
 
 _LINE = 90
 """Characters of an idea that is told as a line."""
-_WORD = re.compile(r"\w+")
 
 
 def _shared_prefix(size: int) -> int:
@@ -92,5 +90,5 @@ class Ideas:
 def _rare_first(idea: str) -> list[int]:
     """The idea's words as numbers, each once, long ones first: in every language the frequent words are short."""
     # A text without words is compared as it is.
-    found = set(_WORD.findall(idea.casefold())) or {idea.strip()}
+    found = set(words(idea.casefold())) or {idea.strip()}
     return list(dict.fromkeys(crc32(word.encode("utf-8", "ignore")) for word in sorted(found, key=lambda word: (-len(word), word))))

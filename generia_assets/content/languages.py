@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from generia_assets.content import data_files
 from generia_assets.content.data_files import Language
-from generia_assets.content.text import one_line
+from generia_assets.content.text import LETTERS, cut, one_line, words
 
 if TYPE_CHECKING:
     import langcodes
@@ -56,15 +57,50 @@ PROSE = 50
 """Words from which on a text tells its language by its frequent words."""
 _FREQUENT_SHARE = 0.1
 _PLAIN_WORDS = 3
+_QUOTE = 40
+"""Characters of a text that a complaint about its letters quotes."""
+_NOT_ITS_OWN = re.compile(
+    r"(?<![A-Za-z0-9.+_-])(?:[A-Za-z]+://|[A-Za-z0-9.+_-]+@)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?:[/?#:][!-~]*)?"  # links, addresses
+    rf"|[@#＠＃](?:[{_RANGES['Latin']}\d_.]+|[{LETTERS}.]+)"  # a username or tag, in no-space scripts without what follows
+)
+
+
+def own_words(text: str) -> str:
+    """The text without @usernames, #tags, links and addresses, whose letters tell nothing of the language it is written in."""
+    return _NOT_ITS_OWN.sub(" ", text).strip()
+
+
+def _counted(text: str) -> Mapping[str, int]:
+    """How many letters of each script the text has."""
+    return {script: len(pattern.findall(text)) for script, pattern in _LETTERS.items()}
 
 
 def script_share(text: str, script: str) -> float:
     """The share (0 to 1) of the text's letters of known scripts that are of this one; 1 for a text without letters."""
-    counts = {name: len(pattern.findall(text)) for name, pattern in _LETTERS.items()}
+    counts = _counted(text)
     total = sum(counts.values())
-    if total == 0:
-        return 1.0
-    return (counts[script] + sum(counts[name] for name in _ALSO.get(script, ()))) / total
+    return sum(counts[name] for name in (script, *_ALSO.get(script, ()))) / total if total else 1.0
+
+
+def is_native(text: str, script: str) -> bool:
+    """Whether enough of the text is in this script (``NATIVE_SHARE``)."""
+    return script_share(text, script) >= NATIVE_SHARE
+
+
+def wrong_letters(text: str, script: str) -> str:
+    """What letters the text's own words have instead of this script's, with a quote, for a complaint; '' when enough are right."""
+    own = one_line(own_words(text))
+    if is_native(own, script):
+        return ""
+    counts = _counted(own)
+    wrong = max(counts.keys() - {script, *_ALSO.get(script, ())}, key=lambda name: (counts[name], name))
+    start = next(_LETTERS[wrong].finditer(own)).start()
+    return f"{wrong} letters: “{cut(own[start:], _QUOTE)}”"
+
+
+def letters_of(script: str) -> str:
+    """The letters that texts of this script are written in, for a complaint: "Kana or Han letters"."""
+    return f"{' or '.join((script, *_ALSO.get(script, ())))} letters"
 
 
 @dataclass(frozen=True)
@@ -82,15 +118,16 @@ class _Clues:
 
 def _clues(text: str) -> list[_Clues]:
     """What speaks for each language of the text's script, in the file's order; nothing for a text without letters."""
-    shares = {script: len(pattern.findall(text)) for script, pattern in _LETTERS.items()}
-    if not any(shares.values()):
+    text = own_words(text) or text
+    counts = _counted(text)
+    if not any(counts.values()):
         return []
     # A sentence with any kana is Japanese however many Chinese characters it has.
-    script = "Kana" if shares["Kana"] else max(shares, key=lambda name: shares[name])
+    script = "Kana" if counts["Kana"] else max(counts, key=lambda name: counts[name])
     folded = text.casefold()
-    words = set(re.findall(r"\w+", folded))
+    there = set(words(folded))
     return [
-        _Clues(language, sum(word in words for word in language.words), sum(letter in folded for letter in language.letters))
+        _Clues(language, sum(word in there for word in language.words), sum(letter in folded for letter in language.letters))
         for language in data_files.languages()
         if language.script == script
     ]
@@ -177,7 +214,7 @@ def canonical(name: str) -> str:
     """The English name of a language, with the region or script that was named; the name of no language reduced to letters, 40."""
     named = _named(name)
     # What is no language comes from a model and goes into the system instruction: nothing but a name may.
-    return named.name if named else re.sub(r"[^\w ()\-]", "", one_line(name))[:40].strip()
+    return named.name if named else re.sub(rf"[^{LETTERS} ()\-]", "", one_line(name))[:40].strip()
 
 
 def checked_script(language: str) -> str | None:
@@ -212,11 +249,11 @@ def foreign(text: str, language: str) -> str:
     By how many of its words are a language's most frequent ones: a tenth and more in its own language, half of that and less in
     any other, in every pair of the list (tests/unit/test_content_text.py).
     """
-    known, words = find(language), re.findall(r"\w+", text.casefold())
-    if known is None or len(words) < PROSE:
+    known, told = find(language), words(text.casefold())
+    if known is None or len(told) < PROSE:
         return ""
     shares = {
-        other.name: sum(word in other.words for word in words) / len(words)
+        other.name: sum(word in other.words for word in told) / len(told)
         for other in data_files.languages()
         if other.script == known.script
     }
@@ -224,9 +261,9 @@ def foreign(text: str, language: str) -> str:
     return likely if shares[likely] >= _FREQUENT_SHARE and shares[known.name] < shares[likely] / 2 else ""
 
 
-def is_native(text: str, script: str) -> bool:
-    """Whether enough of the text is in this script (``NATIVE_SHARE``)."""
-    return script_share(text, script) >= NATIVE_SHARE
+def inflects(language: str) -> bool:
+    """Whether names change by case in this language (Анна, Анне, Анной), so that a username fits as it is in some places only."""
+    return tag(language) in data_files.inflecting()
 
 
 def deleted_post(language: str) -> str:
@@ -239,8 +276,3 @@ def untold_person(language: str) -> str:
     """What readers are told of a person of whom moderation refused everything, in this language or in English."""
     known = find(language) or data_files.languages()[0]
     return known.untold
-
-
-def inflects(language: str) -> bool:
-    """Whether names change their ends in this language, so that an @username cannot stand everywhere in a sentence."""
-    return language in ("Russian", "Ukrainian")

@@ -8,12 +8,13 @@ their sixteen smallest hashes (min-wise sampling: as large a part of these as of
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import nsmallest
 from zlib import crc32
+
+from generia_assets.content.text import words
 
 NEAR_DUPLICATE = 0.6
 """Likeness from which two texts are one text with changes.
@@ -36,7 +37,6 @@ _CROWD = 30
 """Texts remembered under one hash: a sequence that everybody uses tells nothing."""
 _NEAREST = 3
 """Texts that each text is compared with at most, those it shares most with."""
-_BETWEEN_WORDS = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Pair:
 
 def sequences(text: str) -> set[int]:
     """The text's four-letter sequences as numbers, for whoever compares one text with many."""
-    letters = _BETWEEN_WORDS.sub(" ", text.casefold()).strip().encode("utf-16-le", "ignore")
+    letters = " ".join(words(text.casefold().replace("_", " "))).encode("utf-16-le", "ignore")
     width = 2 * _LENGTH
     return {crc32(letters[place : place + width]) for place in range(0, max(2, len(letters) - width + 2), 2)}
 

@@ -11,10 +11,11 @@ import unicodedata
 from collections import deque
 from collections.abc import Iterable
 from functools import cache
+from itertools import pairwise
 
 from generia_assets.content.documents import CharacterBrief
 from generia_assets.content.likeness import sequences, share
-from generia_assets.content.text import clean, one_line
+from generia_assets.content.text import MARKS, clean, is_mark, joined, one_line, words
 
 USERNAME_LIMIT = 30
 """Characters of a username."""
@@ -48,8 +49,18 @@ def mixes_alphabets(name: str) -> bool:
 
     Scripts that belong together (kana and Chinese characters) and two alphabets in two words are nothing to object to.
     """
-    words = re.split(r"[\W\d_]+", unicodedata.normalize("NFKC", name))
-    return any(len({alphabet for letter in word if (alphabet := _alphabet(letter))}) > 1 for word in words)
+    parts = [part for word in words(unicodedata.normalize("NFKC", name)) for part in re.split(r"[\d_]+", word)]
+    return any(len({alphabet for letter in part if (alphabet := _alphabet(letter))}) > 1 for part in parts)
+
+
+def _is_accent(mark: str, before: str) -> bool:
+    """Whether a name reads the same without this mark: accents, vowel points of Hebrew and Arabic. The vowel signs of Indic
+    scripts and of Thai, the voicing marks of kana and the breve of й and ў are letters or make another one.
+    """
+    if mark == "\u0306":
+        return _alphabet(before) != "CYRILLIC"
+    # By the classes of Unicode: fixed positions of points are 10 to 36, places around any letter 200 and above.
+    return 10 <= unicodedata.combining(mark) <= 36 or unicodedata.combining(mark) in (1, *range(200, 255))
 
 
 def fold(name: str) -> str:
@@ -57,14 +68,20 @@ def fold(name: str) -> str:
     are the same name to a reader.
     """
     decomposed = unicodedata.normalize("NFKD", clean(name)).casefold()
-    letters = "".join(_look(character) for character in decomposed if character.isalnum())
+    letters = "".join(
+        _look(character)
+        for before, character in pairwise(f" {decomposed}")
+        if character.isalnum() or (is_mark(character) and not _is_accent(character, before))
+    )
     return letters or one_line(name).casefold()
 
 
 def username(text: str) -> str:
     """A username as it is stored: no @, no spaces, letters, digits, ``_`` and ``.`` only; '' when nothing is left."""
-    joined = re.sub(r"[\s\-]+", "_", one_line(unicodedata.normalize("NFKC", text)).lstrip("@"))
-    return re.sub(r"[^\w.]", "", joined)[:USERNAME_LIMIT].strip("._")
+    name = joined(unicodedata.normalize("NFKC", text), also=".")
+    while len(name) > USERNAME_LIMIT:  # the last letter, with its marks
+        name = re.sub(rf".[{MARKS}]*\Z", "", name)
+    return name.strip("._")
 
 
 class Roster:

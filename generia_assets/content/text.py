@@ -1,4 +1,4 @@
-"""Text as it may be stored, published and shown: cleaned, cut at a word, counted.
+"""Text as it may be stored, published and shown: cleaned, cut at a word, counted; what a letter and a word are in any script.
 
 Here: what is done to strings from users and models. Not here: languages (languages.py), names (names.py), which texts
 are alike (ideas.py, likeness.py).
@@ -7,7 +7,9 @@ are alike (ideas.py, likeness.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 _NEVER = re.compile(
     "["
@@ -18,6 +20,51 @@ _NEVER = re.compile(
     "\ud800-\udfff"  # lone surrogates: cannot be written as UTF-8, so neither stored nor sent
     "]"
 )
+
+
+def _marks() -> Iterator[str]:
+    """The ranges of the characters that only stand on a letter: vowel signs, viramas, points, accents."""
+    codes = (code for code in range(0x300, 0x1F000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
+    for _, run in groupby(enumerate(codes), lambda numbered: numbered[1] - numbered[0]):
+        codes_of_run = [code for _, code in run]
+        if codes_of_run[0] != 0xFE00:  # variation selectors: how a character is drawn, mostly an emoji
+            yield f"{chr(codes_of_run[0])}-{chr(codes_of_run[-1])}"
+
+
+MARKS = "".join(_marks())
+"""Combining marks, for a class of a regular expression."""
+LETTERS = rf"\w{MARKS}"
+r"""What words consist of in any script, for a class of a regular expression. ``\w`` alone breaks "हिन्दी" at its vowel signs."""
+_WORD = re.compile(rf"\w[{LETTERS}]*")
+_SPACE = re.compile(r"[\s\-]+")
+_JOINERS = "\u200c\u200d"
+# The joiners belong to a word behind a virama and in Arabic letters; marks go with the character they stand on.
+_STRAY_JOINER = re.compile(rf"(?<![{MARKS}\u0620-\u06ff])[{_JOINERS}]|[{_JOINERS}](?!\w)")
+_MARK = re.compile(f"[{MARKS}]")
+
+
+def words(text: str) -> list[str]:
+    """The words of the text, in order; in a script without spaces, what stands between punctuation."""
+    return _WORD.findall(text)
+
+
+def is_mark(character: str) -> bool:
+    """Whether the character only stands on the letter before it."""
+    return bool(_MARK.match(character))
+
+
+def joined(text: str, also: str = "") -> str:
+    """The text as one word: spaces and hyphens become ``_``, and only letters, digits, ``_`` and the signs in ``also`` stay."""
+    in_one = _STRAY_JOINER.sub("", _SPACE.sub("_", one_line(text)))
+    return re.sub(rf"(?:\A|[^{LETTERS}{_JOINERS}{re.escape(also)}]+)[{MARKS}]*", "", in_one)
+
+
+def hashtags(texts: Iterable[str]) -> tuple[str, ...]:
+    """The hashtags in these texts, without #, each once: a tag in another case or with other gaps is the same, as it came first."""
+    first: dict[str, str] = {}
+    for tag in (joined(one).strip("_") for several in texts for one in several.split("#")):
+        first.setdefault(tag.casefold().replace("_", ""), tag)
+    return tuple(filter(None, first.values()))
 
 
 def clean(text: str) -> str:

@@ -16,6 +16,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError, WithJsonSchema
 
 from generia_assets.content.documents import Quality
+from generia_assets.content.draw import LARGEST_SEED
 from generia_assets.content.text import clean
 from generia_assets.durable.item_keys import KEY_PATTERN, complaint
 from generia_assets.tasks.kinds import TaskType
@@ -88,6 +89,12 @@ class WorldParametersOrder(BaseModel):
         None, description="when the user ordered it, 1970 to 2199; without a time zone it is UTC"
     )
     max_cost_usd: float | None = Field(None, gt=0, allow_inf_nan=False, description="cap in US dollars; absent: the installation's")
+    seed: Count | None = Field(
+        None,
+        ge=0,
+        le=LARGEST_SEED,
+        description="of all random draws; the same seed, user_prompt and counts give the same draws; absent: drawn from world_id",
+    )
 
     def within(self, *, max_users: int, max_posts: int) -> WorldParametersOrder:
         """Itself, if it is no larger than what this installation accepts; else ``OrderError``."""

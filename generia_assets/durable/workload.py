@@ -81,7 +81,7 @@ def request_of(world_id: str, order: WorldParametersOrder) -> WorldRequest:
         users_count=order.users_count,
         posts_count=order.posts_count,
         quality=Quality(order.quality),
-        seed=draw.world_seed(world_id),
+        seed=draw.world_seed(world_id, order.seed),
         max_cost_usd=order.max_cost_usd,
         created_at=order.created_at or datetime.now(UTC),
     )

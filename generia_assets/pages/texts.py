@@ -13,8 +13,10 @@ from hashlib import blake2b
 
 from markupsafe import Markup, escape
 
+from generia_assets.content.mentions import by_fold, mentions_in
+from generia_assets.content.text import words
+
 HUES = 12
-_MENTION = re.compile(r"(?<![\w@])@([\w.]*\w)")
 _BLANK_LINE = re.compile(r"\n\s*\n")
 
 
@@ -27,11 +29,12 @@ def linked(text: str, addresses: Mapping[str, str]) -> Markup:
     """The text, escaped, with every mention of one of these usernames as a link."""
     pieces: list[Markup] = []
     end = 0
-    for match in _MENTION.finditer(text):
-        address = addresses.get(match[1])
-        if address is not None:
-            pieces += [escape(text[end : match.start()]), Markup('<a class="mention" href="{}">@{}</a>').format(address, match[1])]
-            end = match.end()
+    for mention in mentions_in(text, by_fold(addresses)):
+        if mention.username:
+            written = text[mention.start : mention.end]
+            link = Markup('<a class="mention" href="{}">{}</a>').format(addresses[mention.username], written)
+            pieces += [escape(text[end : mention.start]), link]
+            end = mention.end
     return Markup("").join([*pieces, escape(text[end:])])
 
 
@@ -43,8 +46,8 @@ def direction(text: str) -> str:
 
 def initials(name: str) -> str:
     """One or two letters for a portrait that is not painted."""
-    words = [word for word in re.findall(r"\w+", name) if not word.isdigit()]
-    return "".join(word[0] for word in (words[:1] + words[-1:] if len(words) > 1 else words)).upper() or "·"
+    told = [word for word in words(name) if not word.isdigit()]
+    return "".join(word[0] for word in (told[:1] + told[-1:] if len(told) > 1 else told)).upper() or "·"
 
 
 def hue(name: str) -> int:

@@ -122,7 +122,9 @@ def critical_path(database: MongoDatabase, status: WorldStatus) -> CriticalPath 
     if generation is None or last is None:
         return None
     users = status.parameters.get("users_count")
-    world = _World(world_seed(status.world_id), users if isinstance(users, int) else status.users_predicted)
+    world = _World(
+        world_seed(status.world_id, status.parameters.get("seed")), users if isinstance(users, int) else status.users_predicted
+    )
     chain, link = [last], last
     while (parent := _parent(database, over, world, link)) is not None:
         chain.insert(0, parent)

@@ -72,7 +72,7 @@ def _failed(database: MongoDatabase, world: WorldStatus) -> dict[str, int]:
     for task in database[TASKS].find({"world_id": world.world_id, "status": State.FAILED.value, **items}, {"type": 1, "key": 1}):
         keys[task["type"]].add(task["key"])
     people = keys[TaskType.GENERATE_CHARACTER]
-    seed, users, posts = draw.world_seed(world.world_id), world.users_predicted, world.posts_predicted
+    seed, users, posts = draw.world_seed(world.world_id, world.parameters.get("seed")), world.users_predicted, world.posts_predicted
     share = {character_key(index): count for index, count in enumerate(shares(seed, users, posts))}
     ideas = sum(share.get(person, 0) for person in people)
     for batch in keys[TaskType.GENERATE_POST_BATCH]:

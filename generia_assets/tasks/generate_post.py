@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from generia_assets.content import ask_posts, banlist, languages
@@ -13,19 +12,13 @@ from generia_assets.content.documents import Acquaintance, Character, Post, Post
 from generia_assets.content.drafts import PostDraft, in_language
 from generia_assets.content.mentions import settle_mentions
 from generia_assets.content.pictures import neutral_prompt, scene_with_people
+from generia_assets.content.text import hashtags
 from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
 from generia_assets.tasks.ladders import write_down_the_ladder
 from generia_assets.tasks.tools import Tools
 from resources.outcomes import RefusedError
 
 log = logging.getLogger(__name__)
-
-
-def _hashtags(tags: Iterable[str]) -> tuple[str, ...]:
-    joined = [re.sub(r"[^\w]", "", tag) for tag in tags]
-    # A tag in another case is the same tag; the first spelling stays.
-    first = {tag.casefold(): tag for tag in reversed(joined) if tag}
-    return tuple(tag for tag in dict.fromkeys(joined) if first.get(tag.casefold()) == tag)
 
 
 def _written(brief: PostBrief, character: Character, *, content: str, image_prompt: str, **fields: object) -> Post:
@@ -71,7 +64,7 @@ def post_of(
         content=content,
         image_prompt=scene_with_people(draft.image_prompt, [look for look in seen if look]),
         image_style=draft.image_style,
-        hashtags=_hashtags(draft.hashtags),
+        hashtags=hashtags(draft.hashtags),
         mood=draft.mood,
         context=draft.context + note,
         mentions=tuple(dict.fromkeys((*found, *(name for name in by_name if name in brief.mentions)))),

@@ -15,6 +15,7 @@ from generia_assets.content.documents import (
 from generia_assets.content.drafts import WorldDraft, in_language
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.rendering import complaint
+from generia_assets.content.text import hashtags
 from generia_assets.tasks.kinds import Level, TaskParameters, UnfitTaskError, durable_task
 from generia_assets.tasks.ladders import bettered, write_down_the_ladder
 from generia_assets.tasks.tools import Tools
@@ -82,7 +83,7 @@ def world_of(draft: WorldDraft, request: WorldRequest) -> WorldDescription:
             custom_details=tuple(draft.custom_details),
         ),
         naming=NamingCustoms(rules=draft.naming_rules or NO_RULES, examples=tuple(draft.naming_examples)),
-        hashtags=tuple(tag.lstrip("#") for tag in draft.hashtags),
+        hashtags=hashtags(draft.hashtags),
         wishes=tuple(Wish(idea=wish.idea, daily=wish.daily) for wish in draft.wishes),
         calendar=tuple(WorldEvent.model_validate(event.model_dump()) for event in draft.calendar),
     )
@@ -92,7 +93,8 @@ def _second_thoughts(draft: WorldDraft, request: WorldRequest) -> list[str]:
     """What is asked about once, whatever comes then: all else will be made in this language and after these names."""
     language = request.language or languages.canonical(draft.content_language)
     seems = languages.foreign("\n".join(draft.paragraphs), language)
-    names = "\n".join((draft.name, *draft.naming_examples, *(event.name for event in draft.calendar)))
+    # An event may be named like many others: it is one of the calendar, and the whole world would be asked for again.
+    names = "\n".join((draft.name, *draft.naming_examples))
     worn = banlist.trips(names, language, wished=request.user_prompt, kinds=("names", "jobs", "words"))
     return [
         *([complaint("foreign", named=language, seems=seems)] if seems else []),

@@ -23,12 +23,13 @@ class InitWorldParameters(TaskParameters):
     quality: Quality = Quality.STANDARD
     language: str = Field(default="", description="English or own name of a language; '' = the language of the prompt")
     max_cost_usd: float | None = None
+    seed: int | None = Field(default=None, description="None: drawn from the world's id")
     created_at: datetime
 
 
 @durable_task(Level.WORLD)
 async def init_world_creation(parameters: InitWorldParameters, tools: Tools) -> WorldRequest:
-    """Draw the world's seed from its id."""
+    """Settle the world's seed and language."""
     del tools  # nothing outside is asked
     return WorldRequest(
         user_prompt=parameters.user_prompt,
@@ -36,7 +37,7 @@ async def init_world_creation(parameters: InitWorldParameters, tools: Tools) -> 
         posts_count=parameters.posts_count,
         quality=parameters.quality,
         language=languages.canonical(parameters.language),
-        seed=draw.world_seed(parameters.world_id),
+        seed=draw.world_seed(parameters.world_id, parameters.seed),
         max_cost_usd=parameters.max_cost_usd,
         created_at=parameters.created_at,
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import runpy
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -20,20 +18,6 @@ from tests.worlds_in_process import PROMPT, worlds_in_process
 CONTENT = data_files.FOLDER.parent
 AXIS = "  - {name: mood, values: [calm, cross]}\n"
 IN_TAGS = re.compile(r"{[{%].*?[%}]}", re.DOTALL)
-
-
-@pytest.fixture
-def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the templates and data files that the program reads from here on, and that a test may spoil."""
-    folder = tmp_path / "content"
-    for name in ("prompts", "data"):
-        shutil.copytree(CONTENT / name, folder / name)
-    monkeypatch.setattr(rendering, "FOLDER", folder / "prompts")
-    monkeypatch.setattr(data_files, "FOLDER", folder / "data")
-    monkeypatch.setattr(check, "_found_good", [])
-    yield folder
-    monkeypatch.undo()
-    check._forget()
 
 
 def spoil(file: Path, old: str, new: str) -> int:

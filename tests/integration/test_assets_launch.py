@@ -22,11 +22,11 @@ def test_a_world_needs_no_kafka(worlds: Worlds) -> None:
     """A world by the form alone is made whole, although the broker cannot be reached; an order is on record as if by message."""
     settings = worlds.settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
     alone = Worlds(settings, worlds.settings.mongodb_uri.get_secret_value(), "")
-    world_id, made = alone.make("no-kafka", users=1, posts=1, quality="high", max_cost_usd=5.0)
+    world_id, made = alone.make("no-kafka", users=1, posts=1, quality="high", max_cost_usd=5.0, seed=7)
     assert made.success, made.failure
     status = alone.status(world_id)
     assert status.status is State.COMPLETED
-    assert status.parameters["quality"] == "high"
+    assert (status.parameters["quality"], status.parameters["seed"]) == ("high", 7)
     assert status.cost_limit_usd == 5.0
     order = alone.database["tasks"].find_one({"_id": status.parameters["task_id"]})
     assert order is not None
@@ -48,6 +48,7 @@ def test_a_world_needs_no_kafka(worlds: Worlds) -> None:
         ),
         ("many-posts", {"prompt": PROMPT, "posts": 1_000_001}, "parameters.posts_count=1000001: at most 1000000"),
         ("negative-cap", {"prompt": PROMPT, "max_cost_usd": -1.0}, "parameters.max_cost_usd=-1.0"),
+        ("negative-seed", {"prompt": PROMPT, "seed": -1}, "parameters.seed=-1"),
         ("wordless", {"prompt": "?! 123"}, "parameters.user_prompt='?! 123': has no words"),
         ("a world/../etc", {"prompt": PROMPT}, "name a world by letters, digits, - and _"),
         ("w" * 65, {"prompt": PROMPT}, "at most 64"),

@@ -205,6 +205,7 @@ def test_a_task_id_means_one_world_and_one_type(database: Any) -> None:
         ({"posts_count": 1001}, "posts_count"),
         ({"quality": "supreme"}, "quality"),
         ({"max_cost_usd": 0.0}, "max_cost_usd"),
+        ({"seed": -1}, "seed"),
         ({"max_cost_us": 1.0}, "max_cost_us"),
     ],
 )

@@ -159,11 +159,11 @@ def test_nobody_orders_a_world_without_saying_which() -> None:
 
 def test_an_order_is_the_platforms_own_message() -> None:
     """What `send` puts into Kafka is read by the sensor as the order that was typed."""
-    order = new_order(users=3, posts=7, prompt="город", quality=Quality.HIGH, max_cost_usd=1.5)
+    order = new_order(users=3, posts=7, prompt="город", quality=Quality.HIGH, max_cost_usd=1.5, seed=0)
     read = read_message(order.message())
     assert isinstance(read, Order)
     assert (read.world_id, read.task_id) == (order.world_id, order.task_id)
-    expected = {"user_prompt": "город", "users_count": 3, "posts_count": 7, "quality": "high", "max_cost_usd": 1.5}
+    expected = {"user_prompt": "город", "users_count": 3, "posts_count": 7, "quality": "high", "max_cost_usd": 1.5, "seed": 0}
     assert read.parameters == expected
 
 

@@ -87,7 +87,14 @@ def test_names_without_letters_are_still_told_apart():
 
 @pytest.mark.parametrize(
     ("raw", "stored"),
-    [("@Mira.K", "Mira.K"), (" tram driver-9 ", "tram_driver_9"), ("клава_сухая", "клава_сухая"), ("@!?", ""), ("_x_", "x")],
+    [
+        ("@Mira.K", "Mira.K"),
+        (" tram driver-9 ", "tram_driver_9"),
+        ("клава_сухая", "клава_сухая"),
+        ("हिन्दी प्रेमी", "हिन्दी_प्रेमी"),
+        ("@!?", ""),
+        ("_x_", "x"),
+    ],
 )
 def test_usernames_have_one_shape(raw, stored):
     """Usernames are stored without @, spaces and signs."""

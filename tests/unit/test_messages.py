@@ -128,6 +128,9 @@ WRONG = {
     "too large a number": (message().replace(b'"users_count": 3', b'"users_count": 1e999'), "parameters.users_count=inf:"),
     "NaN dollars": (with_parameter(max_cost_usd=math.nan), "parameters.max_cost_usd=nan:"),
     "free of charge": (with_parameter(max_cost_usd=0), "parameters.max_cost_usd=0:"),
+    "a negative seed": (with_parameter(seed=-1), "parameters.seed=-1:"),
+    "a seed of 64 bits": (with_parameter(seed=2**63), "parameters.seed=9223372036854775808:"),
+    "a seed as text": (with_parameter(seed="7"), "parameters.seed='7':"),
     "unknown quality": (with_parameter(quality="best"), "parameters.quality='best':"),
     "no date": (with_parameter(created_at="yesterday"), "parameters.created_at='yesterday':"),
     "misspelt keys": (

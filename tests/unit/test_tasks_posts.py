@@ -96,7 +96,7 @@ async def test_a_post_mentions_only_people_who_exist():
     post = await a_post(a_bench(post_answer(content=f"hello @{known.upper()} and @nobody")), brief)
     assert post.content == f"hello @{known} and nobody"
     assert post.mentions == (known,)
-    assert post.hashtags == ("TiltWatch", "wedges")
+    assert post.hashtags == ("Tilt_Watch", "wedges")
     assert (post.character_id, post.moment, post.deleted_reason) == ("id-3", brief.moment, "")
 
 

@@ -35,6 +35,12 @@ async def test_an_order_becomes_a_request():
     assert (init_world_creation.task_type, init_world_creation.level) == (TaskType.INIT_WORLD_CREATION, Level.WORLD)
 
 
+async def test_an_ordered_seed_is_the_world_s_seed():
+    """Two worlds of one ordered seed have that seed, 0 included, whatever their ids are."""
+    requests = [await init_world_creation(an_order(world_id=name, seed=0), a_bench().tools) for name in ("w-1", "w-2")]
+    assert [request.seed for request in requests] == [0, 0]
+
+
 async def test_a_description_is_published_with_the_platform_s_fields():
     """One call makes the world; the platform is told of it with exactly the fields of its contract and the ordered counts."""
     bench = a_bench(world_answer("Russian"))
@@ -75,10 +81,8 @@ async def test_a_world_in_another_script_than_its_sentence_is_asked_about():
 
 
 async def test_a_world_of_worn_names_is_asked_for_once_more():
-    """A worn name, trade or word in the world's name, its naming examples or its events is sent back once, and then taken."""
-    first = world_answer()
-    calendar = [first["calendar"][0] | {"name": "The Baker's Tapestry"}, *first["calendar"][1:]]
-    worn = first | {"name": "Eldoria", "naming_examples": ["Elara of the Hill"], "calendar": calendar}
+    """A worn name, trade or word in the world's name or its naming examples is sent back once, and then taken."""
+    worn = world_answer() | {"name": "Eldoria", "naming_examples": ["Elara of the Hill", "The Baker's Tapestry"]}
     bench = a_bench(worn, world_answer())
     assert (await generate_world_description(WORLD, bench.tools, a_request())).name == "Underhill"
     assert "Eldoria, Elara, baker, tapestry" in bench.writer.prompts[1].complaints[0]
@@ -87,6 +91,16 @@ async def test_a_world_of_worn_names_is_asked_for_once_more():
     bench = a_bench(worn)
     wished = a_request("Eldoria, where Elara the baker weaves a tapestry")
     assert (await generate_world_description(WORLD, bench.tools, wished)).name == "Eldoria"
+
+
+async def test_an_event_of_a_worn_name_is_taken_as_it_is():
+    """A worn name of one event of the calendar does not ask for the whole world again."""
+    first = world_answer()
+    calendar = [first["calendar"][0] | {"name": "The Baker's Tapestry"}, *first["calendar"][1:]]
+    bench = a_bench(first | {"calendar": calendar})
+    world = await generate_world_description(WORLD, bench.tools, a_request())
+    assert world.calendar[0].name == "The Baker's Tapestry"
+    assert len(bench.writer.prompts) == 1
 
 
 async def test_a_world_that_reads_as_another_language_is_asked_for_once_more():

@@ -42,6 +42,12 @@ def test_quality_high_refines_every_picture_by_a_call() -> None:
     assert one.call_limits == {Api.LLM: 1, Api.IMAGE: 1}
 
 
+def test_an_ordered_seed_is_planned_with() -> None:
+    """The tasks and limits of an order with a seed are those of the world that will be made with it, whatever its id is."""
+    seeded = ORDER.model_copy(update={"seed": 7})
+    assert request_of("one-world", seeded).seed == request_of("another-world", seeded).seed == 7
+
+
 def test_keys_count_what_they_name() -> None:
     """A person is everything of that person, a post is that post, and nothing is counted twice."""
     request = request_of(WORLD, ORDER)

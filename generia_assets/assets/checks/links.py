@@ -1,11 +1,9 @@
 """Checks of links: whoever is related to or mentioned exists, and is somebody else."""
 
-import re
-
 from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, asking
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.content.documents import Character, CharacterBrief, Post
-from generia_assets.content.mentions import MENTION
+from generia_assets.content.mentions import by_fold, mentions_in
 
 
 def _people(world: World) -> set[str]:
@@ -24,9 +22,11 @@ def _relations(world: World) -> Finding:
 
 def _mentions(world: World) -> Finding:
     found, people = Finding(), _people(world)
+    known = by_fold(people)
     for post in world.all("posts", Post):
         found.looked_at += 1
-        named = dict.fromkeys((*post.mentions, *re.findall(MENTION, post.content)))
+        written = (post.content[start + 1 : end] for start, end, _ in mentions_in(post.content, known))
+        named = dict.fromkeys((*post.mentions, *written))
         for nobody in [name for name in named if name not in people]:
             found.add(f"{post.key} mentions @{nobody}, who does not exist", post.key)
     return found

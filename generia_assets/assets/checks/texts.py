@@ -44,12 +44,13 @@ def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> Finding:
     language = world.description.user_preferences.language
     script, known = languages.checked_script(language), languages.find(language)
     found, others = Finding(figures={"language": language}), list[tuple[str, str]]()
-    for key, text in texts:
+    for key, whole in texts:
         found.looked_at += 1
+        text = languages.own_words(whole)
         if script is None or len(text) <= SHORT_POST:
             continue
-        if not languages.is_native(text, script):
-            found.add(f"{key} is not written in {language}", key)
+        if wrong := languages.wrong_letters(text, script):
+            found.add(f"{key} is not written in {language}: it has {wrong}", key)
         elif known is not None and (seems := languages.guess(text)) is not None and seems != known:
             others.append((key, seems.name))
     if 2 * len(others) > found.looked_at:

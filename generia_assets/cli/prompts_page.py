@@ -1,0 +1,50 @@
+"""A world's requests and answers as one page in Markdown, for people who want to see how a world comes about.
+
+Here: the page. What repeats (the instructions of a type of request, the world as it is told) stands there once.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import takewhile
+
+from generia_assets.cli.dry_run import Asked
+from generia_assets.content.documents import WorldRequest
+
+_TOP = """# A world in prompts and answers
+
+*{sentence}*, {users} people, {posts} posts, seed {seed}: everything the language model was told and answered, in the order of
+work. Every request begins with the same instructions and, from the second on, with the world; both stand here once. Of requests of
+one type the first is shown whole, of the others what differs. Made by `generia prompts --as-page`; how to change the prompts:
+[prompts.md](prompts.md)."""
+_FENCE = "~~~~"
+
+
+def as_page(request: WorldRequest, asked: list[Asked]) -> str:
+    """The page. Of a request without an answer the request alone."""
+    page = [_TOP.format(sentence=request.user_prompt, users=request.users_count, posts=request.posts_count, seed=request.seed)]
+    shown: dict[str, str] = {}
+    for one in asked:
+        prompt = one.prompt
+        for title, text in (("Told first in every request", prompt.system), ("The world, as it is told", prompt.world)):
+            if text and title not in shown:
+                shown[title] = text
+                page.append(f"## {title}\n\n{_block(text)}")
+        first = shown.get(prompt.request_type, "")
+        shown.setdefault(prompt.request_type, prompt.item)
+        page.append(f"## {one.number}. {one.name}\n\n{_block(_new(first, prompt.item))}")
+        if one.answer is not None:
+            answer = json.dumps(one.answer.model_dump(mode="json"), ensure_ascii=False, indent=1)
+            page.append(f"Answer:\n\n{_block(answer, 'json')}")
+    return "\n\n".join(page) + "\n"
+
+
+def _new(first: str, item: str) -> str:
+    """The item from the first line on that is not as in the first one of its type."""
+    lines = item.splitlines()
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first.splitlines(), lines, strict=False)))
+    return "\n".join(["[…]"] * bool(same) + lines[same:])
+
+
+def _block(text: str, language: str = "") -> str:
+    return f"{_FENCE}{language}\n{text}\n{_FENCE}"
