@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import mean, median
+from typing import cast
 
 from rich.console import Console
 from rich.table import Table
@@ -27,7 +28,7 @@ from generia_assets.assets.checks.finding import World
 from generia_assets.cli.dry_run import Answers, Asked, DryRun
 from generia_assets.content import draw, social
 from generia_assets.content.documents import WorldRequest
-from generia_assets.content.drafts import WorldDraft
+from generia_assets.content.drafts import Draft, WorldDraft
 from generia_assets.content.draw import world_seed
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.sample_answers import sample_answer
@@ -62,8 +63,8 @@ class _Answers(Answers):
 
     def to(self, name: str, prompt: Prompt, draft: type[DraftT]) -> DraftT | None:
         """The answer to this request."""
-        sample = sample_answer(draft, prompt.schema, name, "English")
-        return type(sample).model_validate(_lengthened(sample.model_dump(), ""))
+        sample = sample_answer(cast("type[Draft]", draft), prompt.schema, name, "English")
+        return cast("DraftT", type(sample).model_validate(_lengthened(sample.model_dump(), "")))
 
 
 def _lengthened(value: object, name: str) -> object:
@@ -77,7 +78,7 @@ def _lengthened(value: object, name: str) -> object:
 
 
 class _Requests:
-    """Requests of worlds, counted. ``tokens`` by request type: of the prefix that all requests share, of the rest, of the answer."""
+    """Requests of worlds, counted. ``tokens``, by request type: of what all requests begin with, of the rest, of the answer."""
 
     def __init__(self) -> None:
         self.calls = Counter[str]()
