@@ -51,15 +51,15 @@ def stems(text: str, frequent: frozenset[str]) -> tuple[str, ...]:
 
 
 def shows(text: str, wanted: tuple[str, ...]) -> bool:
-    """Whether a word of the text begins with one of these stems."""
-    return any(word.startswith(wanted) for word in words(text))
+    """Whether a word of the text begins with one of these stems; where words have no spaces, it may stand anywhere."""
+    return any(word.startswith(wanted) for word in words(text)) or any(stem in text for stem in wanted if _LETTER.match(stem))
 
 
-def phrases(text: str) -> set[str]:
-    """All sequences of four words; of a text mostly in a script without spaces, of eight letters."""
+def phrases(text: str) -> list[str]:
+    """All sequences of four words, each once; of a text mostly in a script without spaces, of eight letters."""
     letters = len(_LETTER.findall(text))
     found, size = (words(text, 1), 2 * PHRASE_WORDS) if 2 * letters > len(text) else (words(text), PHRASE_WORDS)
-    return {" ".join(found[at : at + size]) for at in range(len(found) - size + 1)}
+    return list(dict.fromkeys(" ".join(found[at : at + size]) for at in range(len(found) - size + 1)))
 
 
 class Openings:
@@ -79,7 +79,7 @@ class Openings:
         """One more text; texts without words are not counted."""
         if begin := words(text)[:OPENING_WORDS]:
             self.texts += 1
-            for opening in {begin[0], " ".join(begin)}:
+            for opening in dict.fromkeys((begin[0], " ".join(begin))):
                 self._counts[opening] += 1
                 if len(self._keys[opening]) < 2:
                     self._keys[opening].append(key)
@@ -95,16 +95,21 @@ class Openings:
 def repeated_phrases(texts: Mapping[str, str], own: frozenset[str], frequent: frozenset[str]) -> Iterator[tuple[str, int, str]]:
     """Phrases in more than a fifth of the texts, and in three at least: the phrase, in how many, and the key of the last.
 
-    Phrases among ``own`` are the world's, those of frequent words alone are the language's: neither counts.
+    Phrases among ``own`` are the world's, those of frequent words alone are the language's: neither counts. Of a sentence that
+    repeats, phrases that overlap are told once.
     """
     counts, last = Counter[str](), dict[str, str]()
     for key, text in texts.items():
-        found = phrases(text) - own
+        found = [phrase for phrase in phrases(text) if phrase not in own]
         counts.update(found)
         last |= dict.fromkeys(found, key)
+    told: set[str] = set()
     for phrase, count in counts.most_common():
         if count > max(2, len(texts) / 5) and not frequent.issuperset(phrase.split()):
-            yield phrase, count, last[phrase]
+            parts = {phrase.partition(" ")[2], phrase.rpartition(" ")[0]}
+            if not parts & told:
+                yield phrase, count, last[phrase]
+            told |= parts
 
 
 def prose(document: Document) -> str:

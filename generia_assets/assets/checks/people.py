@@ -16,6 +16,8 @@ _RETURNED = (0.1, 0.35)
 _PAIRS_FROM = 100
 """Pairs from which on that share is judged. Of fewer it says little: ten worlds of 25 people, 25 pairs each, have 9 to 37 %."""
 _ANY_AGE = 1_000
+_ALIKE_FROM = 5
+"""Relations that may have the same name in any world."""
 _KINDS_FROM = 5
 """People from which on not all may be of one kind."""
 _WARN = dg.AssetCheckSeverity.WARN
@@ -49,7 +51,7 @@ def _ties(world: World) -> Finding:
                 found.add(f"{key} tells of {other}, whom they do not know", key)
             elif other in told and key not in told[other]:
                 one_sided.append((other, key))
-            elif other in told and tie.is_first and tie.kind.one != tie.kind.other and others[other] == told[other][key]:
+            elif other in told and tie.is_first and _elder(tie) and others[other] == told[other][key]:
                 alike.append((key, other))
     if not found.wrong:
         found.severity = _WARN
@@ -58,7 +60,17 @@ def _ties(world: World) -> Finding:
         for key, other in alike:
             tie = _acquaintances(world, character_index(key))[other]
             found.add(f"{key} and {other} both call the other “{told[key][other]}”: {tie.sentence(key, other)}", key)
+        words = Counter(word for others in told.values() for word in others.values())
+        for word, count in words.most_common(1):
+            if count > max(_ALIKE_FROM, words.total() / 2):
+                found.add(f"{count} of {words.total()} relations are called “{word}”")
     return found
+
+
+def _elder(tie: social.Tie) -> bool:
+    """Whether one of the two must be older than the other."""
+    least, most = tie.kind.older_by or (0, 0)
+    return least > 0 or most < 0
 
 
 def _ages(world: World) -> Finding:
@@ -81,7 +93,7 @@ def _ages(world: World) -> Finding:
             least, most = tie.kind.older_by or (-_ANY_AGE, _ANY_AGE)
             if not least <= years[other] - years[key] <= most or min(years[key], years[other]) < tie.kind.both_from:
                 found.add(f"{tie.sentence(key, other)}, at {years[key]} and {years[other]} years", other)
-            elif key in figures and other in figures and (least > 0 or most < 0):
+            elif key in figures and other in figures and _elder(tie):
                 elder, younger = (other, key) if least > 0 else (key, other)
                 if figures[elder] <= figures[younger]:
                     young.append((elder, f"{tie.sentence(key, other)}, at {figures[key]} and {figures[other]} in their own words"))
@@ -116,7 +128,7 @@ CHECKS = [
         "characters",
         "ties_agree",
         "Whom a person tells of is an acquaintance of theirs, and both were told the same of what happened between them. Warnings: "
-        "only one side of a pair tells of the other; both say the same where it is not the same (each is the other's mother).",
+        "only one side of a pair tells of the other; each is the other's parent; most relations have the same name.",
         asking(_ties, again_by_job(RERUN_CHARACTER, "character"), good="people, whose relations agree"),
     ),
     Check(

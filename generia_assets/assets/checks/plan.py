@@ -74,7 +74,7 @@ def _requests(world: World) -> Finding:
         for name in later.named_in(item, brief.after):
             found.add(f"the request of {brief.key} tells of “{name}”, which has not happened then", brief.key)
     if not found.looked_at:
-        found.remark = "none is kept any more, or the world was made before posts had a place in time"
+        found.remark = "none is kept any more, or the world was made before there was a timeline"
     return found
 
 

@@ -33,7 +33,7 @@ _REPLIES_FROM = 10
 _PAGE = 2_000
 """Publications looked up at once."""
 
-BEFORE_TIMELINE = "made before posts had a place in time"
+BEFORE_TIMELINE = "none has a place in time: made before there was a timeline"
 
 
 def dated(post: PostBrief | Post) -> bool:
