@@ -6,10 +6,10 @@ from collections import Counter
 import dagster as dg
 
 from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, asking
-from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, dated
+from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, acquaintances, dated
 from generia_assets.assets.jobs import RERUN_CHARACTER
 from generia_assets.content import social
-from generia_assets.content.documents import Character, CharacterBrief, Post, character_index, character_key
+from generia_assets.content.documents import Character, CharacterBrief, Post
 
 _RETURNED = (0.1, 0.35)
 """Share of the mentions that are returned. Aimed at are 15 to 30 %; ten drawn worlds of 100 people, 1,000 posts have 14 to 25 %."""
@@ -23,14 +23,10 @@ _KINDS_FROM = 5
 _WARN = dg.AssetCheckSeverity.WARN
 
 
-def _acquaintances(world: World, index: int) -> dict[str, social.Tie]:
-    ties = social.acquaintances(world.request.seed, world.request.users_count, index)
-    return {character_key(tie.index): tie for tie in ties}
-
-
 def _ties(world: World) -> Finding:
     """Relations are those of the graph; of a pair that are both there both tell of it, and are told the same of it."""
-    found, keys, facts = Finding(), dict[str, str](), dict[str, dict[str, str]]()
+    found, request = Finding(), world.request
+    keys, facts = dict[str, str](), dict[str, dict[str, str]]()
     for brief in world.all("character_briefs", CharacterBrief):
         keys[brief.username], facts[brief.key] = brief.key, brief.facts
     for key, of in facts.items():
@@ -45,7 +41,7 @@ def _ties(world: World) -> Finding:
         }
     one_sided, alike = list[tuple[str, str]](), list[tuple[str, str]]()
     for key, others in told.items():
-        known = _acquaintances(world, character_index(key))
+        known = acquaintances(request, key)
         for other in sorted(others):
             if (tie := known.get(other)) is None:
                 found.add(f"{key} tells of {other}, whom they do not know", key)
@@ -58,7 +54,7 @@ def _ties(world: World) -> Finding:
         for silent, other in one_sided:
             found.add(f"{silent} does not tell of {other}, who tells of them", silent)
         for key, other in alike:
-            tie = _acquaintances(world, character_index(key))[other]
+            tie = acquaintances(request, key)[other]
             found.add(f"{key} and {other} both call the other “{told[key][other]}”: {tie.sentence(key, other)}", key)
         words = Counter(word for others in told.values() for word in others.values())
         for word, count in words.most_common(1):
@@ -75,7 +71,7 @@ def _elder(tie: social.Tie) -> bool:
 
 def _ages(world: World) -> Finding:
     """The years that were drawn; then, as far as figures tell them, the ages that were written, and what everybody is."""
-    found, unknown, young = Finding(), 0, list[tuple[str, str]]()
+    found, request, unknown, young = Finding(), world.request, 0, list[tuple[str, str]]()
     years, figures, kinds = dict[str, int](), dict[str, int](), Counter[str]()
     for brief in world.all("character_briefs", CharacterBrief):
         years[brief.key] = brief.years
@@ -83,7 +79,7 @@ def _ages(world: World) -> Finding:
         if figure := re.search(r"\d+", brief.age):
             figures[brief.key] = int(figure[0])
     for key in years:
-        for other, tie in _acquaintances(world, character_index(key)).items():
+        for other, tie in acquaintances(request, key).items():
             if not tie.is_first or other not in years:
                 continue  # looked at from one side
             if not years[key] or not years[other]:

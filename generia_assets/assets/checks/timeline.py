@@ -3,7 +3,7 @@
 What was made before worlds had a timeline has no place in it (``dated``) and is left out.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from statistics import median
@@ -21,6 +21,7 @@ from generia_assets.content.documents import (
     PostBrief,
     PostImage,
     WorldDescription,
+    WorldRequest,
     character_index,
     character_key,
 )
@@ -142,7 +143,7 @@ def _replies(world: World) -> Finding:
             username, display_name = people.get(_author(post.in_reply_to), ("", ""))
             named = username in post.mentions or f"@{username}" in post.content or display_name in post.content.casefold()
             replies[post.key] = _Reply(post.key, post.in_reply_to, named)
-    known = {key: _acquaintances(world, key) for key in {_author(reply) for reply in replies}}
+    known = {key: acquaintances(request, key) for key in {_author(reply) for reply in replies}}
     for reply in replies.values():
         if problem := _wrong(reply, places, replies, known[_author(reply.key)]):
             found.add(f"{reply.key} replies to {reply.to}, {problem}", reply.key)
@@ -164,12 +165,13 @@ def _author(post: str) -> str:
     return post.partition("-")[0]
 
 
-def _acquaintances(world: World, person: str) -> frozenset[str]:
-    ties = social.acquaintances(world.request.seed, world.request.users_count, character_index(person))
-    return frozenset(character_key(tie.index) for tie in ties)
+def acquaintances(request: WorldRequest, person: str) -> dict[str, social.Tie]:
+    """Whom a person knows, by key."""
+    ties = social.acquaintances(request.seed, request.users_count, character_index(person))
+    return {character_key(tie.index): tie for tie in ties}
 
 
-def _wrong(reply: _Reply, places: dict[str, int], replies: dict[str, _Reply], known: frozenset[str]) -> str:
+def _wrong(reply: _Reply, places: dict[str, int], replies: dict[str, _Reply], known: Container[str]) -> str:
     """What is wrong about a reply, or ''."""
     if reply.to not in places:
         return "which is not there"
