@@ -116,37 +116,41 @@ def main() -> None:
     arguments = parser.parse_args()
     shown_on = sys.stderr if arguments.json else sys.stdout
     console = Console(file=shown_on, width=None if shown_on.isatty() else PIPED_WIDTH)
-    figures = _made(arguments.world, console) if arguments.world else _drawn(arguments.seeds, console)
+    if arguments.world is None:
+        figures: dict[str, object] = {f"{users}/{posts}": of_size(users, posts, arguments.seeds, console) for users, posts in SIZES}
+    else:
+        chosen = settings()
+        with connect(chosen.mongodb_uri.get_secret_value()) as client:
+            figures = of_world(World(arguments.world, client[chosen.mongodb_database], chosen.media_dir), console)
     if arguments.json:
         print(json.dumps(figures))
 
 
-def _drawn(seeds: int, console: Console) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for users, posts in SIZES:
-        requests, drawn = _Requests(), [_Drawn.of(_request(f"content-{number}", users, posts)) for number in range(seeds)]
-        for one in drawn:
-            for prompt, answer in one.asked:
-                requests.add(prompt.request_type, prompt.system + prompt.world, prompt.item, answer)
-        distances = [distance for one in drawn for distance in one.distances]
-        figures: dict[str, object] = {
-            "one-post people": _spread([one.one_post for one in drawn]),
-            "wishes per ten posts in requests": round(10 * requests.wishes / (seeds * posts), 1),
-            "replies": _spread([len(one.distances) / posts for one in drawn]),
-            "places between a post and its reply": f"median {median(distances or [0]):g}, at most {max(distances, default=0)}",
-            "pairs of mentions": _spread([len(one.pairs) for one in drawn]),
-            "mentions returned": _spread([one.returned for one in drawn]),
-        }
-        table = Table("mean (least to most)", f"{seeds} worlds", title=f"{users} people, {posts} posts")
-        for name, figure in figures.items():
-            table.add_row(name, str(figure))
-        console.print(table)
-        console.print(requests.table("tokens", seeds))
-        found[f"{users}/{posts}"] = figures | requests.figures(seeds)
-    return found
+def of_size(users: int, posts: int, seeds: int, console: Console) -> dict[str, object]:
+    """What worlds of this size are like, as they are drawn and asked for; shown and returned."""
+    requests, drawn = _Requests(), [_Drawn.of(the_request(f"content-{number}", users, posts)) for number in range(seeds)]
+    for one in drawn:
+        for prompt, answer in one.asked:
+            requests.add(prompt.request_type, prompt.system + prompt.world, prompt.item, answer)
+    distances = [distance for one in drawn for distance in one.distances]
+    figures: dict[str, object] = {
+        "one-post people": _spread([one.one_post for one in drawn]),
+        "wishes per ten posts in requests": round(10 * requests.wishes / (seeds * posts), 1),
+        "replies": _spread([len(one.distances) / posts for one in drawn]),
+        "places between a post and its reply": f"median {median(distances or [0]):g}, at most {max(distances, default=0)}",
+        "pairs of mentions": _spread([len(one.pairs) for one in drawn]),
+        "mentions returned": _spread([one.returned for one in drawn]),
+    }
+    table = Table("mean (least to most)", f"{seeds} worlds", title=f"{users} people, {posts} posts")
+    for name, figure in figures.items():
+        table.add_row(name, str(figure))
+    console.print(table)
+    console.print(requests.table("tokens", seeds))
+    return figures | requests.figures(seeds)
 
 
-def _request(name: str, users: int, posts: int) -> WorldRequest:
+def the_request(name: str, users: int, posts: int) -> WorldRequest:
+    """The order of a world whose seed is drawn from this name."""
     began = datetime(2026, 11, 1, tzinfo=UTC)
     return WorldRequest(user_prompt=SENTENCE, users_count=users, posts_count=posts, seed=world_seed(name), created_at=began)
 
@@ -195,22 +199,18 @@ class _Drawn:
         return sum((other, one) in self.pairs for one, other in self.pairs) / max(1, len(self.pairs))
 
 
-def _made(world_id: str, console: Console) -> dict[str, object]:
-    """The checks' own figures, and the tokens of the requests that are kept."""
-    chosen, requests = settings(), _Requests()
-    table = Table("check", "", "what it says", title=world_id)
-    found: dict[str, object] = {}
-    with connect(chosen.mongodb_uri.get_secret_value()) as client:
-        database = client[chosen.mongodb_database]
-        world = World(world_id, database, chosen.media_dir)
-        for check in (*plan.CHECKS, *timeline.CHECKS, *people.CHECKS, *words.CHECKS):
-            answer = check.answer(world)
-            table.add_row(check.name, "" if answer.passed else answer.severity.value, answer.description)
-            found[check.name] = {name: figure.value for name, figure in answer.metadata.items()}
-        for call in requests_of(database[HISTORY].find({"world_id": world_id, "api_type": Api.LLM.value, "outcome": OK})):
-            told = [str(part) for part in (call.request["system"], *call.request["parts"])]
-            shared = 2 if len(told) > 2 else 1  # the system instruction, and the world where there is one already
-            requests.add(call.request_type, "".join(told[:shared]), "\n".join(told[shared:]), call.answer)
+def of_world(world: World, console: Console) -> dict[str, object]:
+    """What a made world is like: the checks' own figures, and the tokens of the requests that are kept; shown and returned."""
+    table, found, requests = Table("check", "", "what it says", title=world.id), dict[str, object](), _Requests()
+    for check in (*plan.CHECKS, *timeline.CHECKS, *people.CHECKS, *words.CHECKS):
+        answer = check.answer(world)
+        table.add_row(check.name, "" if answer.passed else answer.severity.value, answer.description)
+        found[check.name] = {name: figure.value for name, figure in answer.metadata.items()}
+    query = {"world_id": world.id, "api_type": Api.LLM.value, "outcome": OK}
+    for call in requests_of(world.database[HISTORY].find(query)):
+        told = [str(part) for part in (call.request["system"], *call.request["parts"])]
+        shared = 2 if len(told) > 2 else 1  # the system instruction, and the world where there is one already
+        requests.add(call.request_type, "".join(told[:shared]), "\n".join(told[shared:]), call.answer)
     console.print(table)
     console.print(requests.table("tokens of the requests that are kept"))
     return found | requests.figures()
