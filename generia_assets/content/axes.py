@@ -49,6 +49,7 @@ def _age(seed: int, index: int) -> Age:
     return ages[_order(seed, "age", len(ages), index // len(ages))[index % len(ages)]]
 
 
+@lru_cache(maxsize=4096)
 def years(seed: int, index: int) -> int:
     """The age of the character with this index, in human years. It stays when the person is made anew: ties are drawn to fit it."""
     least, most = _age(seed, index).years

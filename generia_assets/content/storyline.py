@@ -94,7 +94,7 @@ def _events_of(lot: random.Random, afters: Sequence[int], hot: Sequence[int]) ->
 
 
 class _Forms:
-    """The forms, shuffled: none comes twice before every other that fits came once."""
+    """The forms, shuffled: none comes twice before every other that fits came once. Those that did not fit stay on top."""
 
     def __init__(self, lot: random.Random) -> None:
         self._lot = lot
@@ -108,7 +108,8 @@ class _Forms:
                     self._deck.remove(form)
                     return form
             forms = data_files.post_kinds().forms
-            self._deck += self._lot.sample(forms, len(forms))
+            waiting = {form.name for form in self._deck}
+            self._deck += [form for form in self._lot.sample(forms, len(forms)) if form.name not in waiting]
         raise ValueError(f"posts.yaml: no form fits {length.words}")  # data_files.py lets no such file through
 
 

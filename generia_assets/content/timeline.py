@@ -91,6 +91,10 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
     # A reply waits for the text of its post: in a large world that post is far enough before it to be written already.
     gap = min(15, len(authors) // 20)
     replies, depth, answered = array("l"), array("b"), array("b", bytes(len(authors)))
+    # In the order of their indices: ties are drawn batch by batch.
+    named = {
+        author: [tie.index for tie in social.acquaintances(seed, people, author) if tie.names] for author in sorted(set(authors))
+    }
     latest: dict[int, deque[int]] = {}
     given = 0
     for t, author in enumerate(authors):
@@ -98,9 +102,8 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
         if given < REPLY_SHARE * t - 0.5:
             possible = [
                 earlier
-                for tie in social.acquaintances(seed, people, author)
-                if tie.names
-                for earlier in latest.get(tie.index, ())
+                for other in named[author]
+                for earlier in latest.get(other, ())
                 if depth[earlier] < LONGEST_CHAIN - 1 and answered[earlier] < MOST_REPLIES
             ]
             possible = [earlier for earlier in possible if earlier < t - gap] or possible

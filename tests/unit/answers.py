@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_WEIGHED = [{"idea": "the one everybody has", "probability": 0.7}, {"idea": "the other", "probability": 0.05}]
-
+_OBVIOUS = "the one everybody has"
 
 _LIVES = """Sells wedges and measures doorsteps|Продаёт клинья с тележки
 Owes a bee-keeper nine turnips, in writing|Должна пасечнику девять реп под расписку
@@ -29,14 +28,19 @@ def people_answer(numbers: Iterable[int], *, name: str = "Chock", russian: bool 
         "people": [
             {
                 "number": number,
-                "considered": _WEIGHED,
+                "obvious": _OBVIOUS,
                 "display_name": f"Мел {number} Тупик" if russian else f"{name} {number} Lane",
                 "username": f"{name}_{number}",
+                "kind": "a woman (she)",
+                "age": "sixty winters",
+                "trade": "wedges",
                 "concept": _CONCEPTS[number - 1][russian],
                 "one_line": _CONCEPTS[number - 1][russian],
+                "look": f"broad woman in coat number {number}",
             }
             for number in numbers
-        ]
+        ],
+        "ties": {f"tie_{place}": f"{name} told the truth about chock {place}." for place in range(1, 41)},
     }
 
 
@@ -55,17 +59,14 @@ def character_answer(relations: int, *, russian: bool = False) -> dict[str, obje
     }
 
 
-def ideas_answer(numbers: Iterable[int], *, words: str = "", mentions: tuple[int, ...] = (), event: int = 0) -> dict[str, object]:
+def ideas_answer(numbers: Iterable[int], *, words: str = "") -> dict[str, object]:
     """Ideas for these numbers, unlike each other."""
     return {
         "ideas": [
             {
                 "number": number,
-                "considered": _WEIGHED,
-                "moment": f"day {number}",
+                "obvious": _OBVIOUS,
                 "idea": words or " ".join(f"thing{number}{letter}" for letter in "abcdefgh"),
-                "event": event,
-                "mentions": list(mentions),
             }
             for number in numbers
         ]
@@ -75,13 +76,13 @@ def ideas_answer(numbers: Iterable[int], *, words: str = "", mentions: tuple[int
 def post_answer(**changed: object) -> dict[str, object]:
     """A post."""
     return {
+        "obvious": "somebody took my wedge",
         "content": "who took the second wedge from under the tram stop. 4 pence. thank you @nobody",
-        "mood": "cross",
         "context": "It was her own cart.",
+        "mood": "cross",
         "location": "stop 9",
         "time_of_day": "second bell",
         "hashtags": ["#Tilt Watch", "tiltwatch", "", "#wedges"],
-        "shows_author": False,
         "image_prompt": "A tram stop seen from the kerb, one wedge missing",
         "image_style": "too close",
         **changed,

@@ -103,7 +103,7 @@ def test_usernames_have_one_shape(raw, stored):
 
 def test_a_roster_knows_everybody_and_tells_the_latest():
     """Uniqueness holds against everyone who ever came, while what is told stays bounded."""
-    request = a_request()
+    request = a_request(users=700, posts=700)
     roster = Roster(a_brief(index, request) for index in range(700))
     assert roster.count == 700
     assert roster.has("WICKET_0", "nobody")
@@ -118,7 +118,7 @@ def test_a_roster_knows_everybody_and_tells_the_latest():
 
 def test_a_roster_knows_a_concept_again():
     """A concept with changes is one of the latest people's, a copy is anybody's however long ago, another concept is nobody's."""
-    request = a_request()
+    request = a_request(users=700, posts=700)
     concepts = [" ".join(draw.code(index, word) for word in range(8)) for index in range(400)]
     roster = Roster(a_brief(index, request).model_copy(update={"concept": text}) for index, text in enumerate(concepts))
     nearly = f"{concepts[399][:-9]} whistles"

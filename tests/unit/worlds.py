@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from generia_assets.content.axes import character_axes
+from generia_assets.content.axes import character_axes, years
 from generia_assets.content.documents import (
     Acquaintance,
     Character,
@@ -17,7 +17,8 @@ from generia_assets.content.documents import (
 )
 from generia_assets.content.drafts import WorldDraft
 from generia_assets.content.draw import world_seed
-from generia_assets.content.social import introduce
+from generia_assets.content.shares import shares
+from generia_assets.content.social import acquaintances, introduce
 from generia_assets.tasks.generate_world_description import world_of
 
 ENGLISH = "A town on the back of a slow tortoise that has just started walking again after 200 years; trams, bees, no kings"
@@ -55,9 +56,19 @@ _PASSAGES = [
 ]
 
 
-def _events(lines: str) -> list[dict[str, str]]:
+_ENGLISH_WISHES = (
+    ("a town on a tortoise", "doors open downhill"),
+    ("trams", "line 3 stops where the hill begins"),
+    ("bees", "honey pays the rent"),
+    ("no kings", ""),
+)
+_RUSSIAN_WISHES = (("дождь из книг", "бельё сушат с закладками"), ("суд за погоду", "в очереди спорят о приговоре"))
+
+
+def _events(lines: str) -> list[dict[str, object]]:
     names = ("name", "moment", "what_happens", "who_cares")
-    return [dict(zip(names, line.split(" | "), strict=True)) for line in lines.strip().splitlines()]
+    events = [dict(zip(names, line.split(" | "), strict=True)) for line in lines.strip().splitlines()]
+    return [{**event, "days": [f"{event['moment']} + {days}" for days in range(3)]} for event in events]
 
 
 def world_answer(language: str = "English") -> dict[str, object]:
@@ -71,8 +82,8 @@ def world_answer(language: str = "English") -> dict[str, object]:
     line = "Одно и то же видно из каждого окна." if russian else "The same thing can be seen from every window."
     return {
         "content_language": language,
-        "wishes": ["дождь из книг", "суд за погоду"] if russian else ["a town on a tortoise", "trams", "bees", "no kings"],
-        "considered": [{"idea": line, "probability": p} for p in (0.6, 0.2, 0.05)],
+        "wishes": [{"idea": idea, "daily": daily} for idea, daily in (_RUSSIAN_WISHES if russian else _ENGLISH_WISHES)],
+        "obvious": line,
         "name": "Мокрая Слободка" if russian else "Underhill",
         "description_short": line,
         "theme": "Кто отвечает за погоду?" if russian else "Should a town want to go anywhere?",
@@ -83,14 +94,15 @@ def world_answer(language: str = "English") -> dict[str, object]:
         "typical_stories": [line] * 4,
         "naming_rules": "Имя даёт двор, прозвище — погода." if russian else "A trade, then the street they first slept in.",
         "naming_examples": ["Клава Сухая", "Петюня Абзац"] if russian else ["Chock Potter Lane", "Wicket Underbell"],
+        "hashtags": ["мокрое"] if russian else ["tiltwatch"],
         "calendar": _events(_RUSSIAN_EVENTS if russian else _ENGLISH_EVENTS),
         "visual_style": "Gouache on brown paper, low winter light, visible brush, muted ochre and one cold blue",
     }
 
 
 def a_request(sentence: str = ENGLISH, users: int = 25, posts: int = 150, **more: object) -> WorldRequest:
-    """The request of a world."""
-    fields = {"user_prompt": sentence, "users_count": users, "posts_count": posts, "seed": world_seed("a-world"), **more}
+    """The request of a world. As it is, c0003 has six posts and three acquaintances, and nobody has fewer than two posts."""
+    fields = {"user_prompt": sentence, "users_count": users, "posts_count": posts, "seed": world_seed("world-45"), **more}
     return WorldRequest.model_validate({"created_at": datetime(2026, 11, 1, tzinfo=UTC), **fields})
 
 
@@ -100,16 +112,26 @@ def a_world(language: str = "English", request: WorldRequest | None = None) -> W
     return world_of(WorldDraft.model_validate(world_answer(language)), request)
 
 
-def a_brief(index: int, request: WorldRequest, posts: int = 6) -> CharacterBrief:
-    """A concept with a name of its own."""
+def a_brief(index: int, request: WorldRequest) -> CharacterBrief:
+    """A concept with a name of its own, and the person's share of the world's posts."""
     return CharacterBrief(
         key=character_key(index),
         username=f"wicket_{index}",
         display_name=f"Wicket {index} Hall",
         concept=f"Sells chocks number {index} from a handcart and measures the tilt of every doorstep.",
         one_line=f"the chock seller of stairway {index}",
+        kind="a woman (she)",
+        age=f"{years(request.seed, index)} winters",
+        years=years(request.seed, index),
+        trade=f"sells chocks on stairway {index}",
+        look=f"broad woman in coat number {index}",
+        facts={
+            character_key(tie.index): f"Wicket {index} sold Wicket {tie.index} a chock that split."
+            for tie in acquaintances(request.seed, request.users_count, index)
+            if tie.index < index
+        },
         axes=character_axes(request.seed, index),
-        posts_count=posts,
+        posts_count=shares(request.seed, request.users_count, request.posts_count)[index],
     )
 
 
@@ -118,9 +140,9 @@ def acquaintances_of(index: int, request: WorldRequest, world: WorldDescription)
     return introduce(request, world, index, {other: a_brief(other, request) for other in range(request.users_count)})
 
 
-def a_character(index: int, request: WorldRequest, posts: int = 6) -> Character:
+def a_character(index: int, request: WorldRequest) -> Character:
     """A person in full."""
-    brief = a_brief(index, request, posts)
+    brief = a_brief(index, request)
     return Character(
         key=brief.key,
         username=brief.username,
@@ -138,13 +160,13 @@ def a_character(index: int, request: WorldRequest, posts: int = 6) -> Character:
         secret="The wedges are made of church pews.",
         daily_routine="Up at second bell.",
         look="broad woman of sixty, cropped grey hair, patched canvas coat, brass spirit level on a cord",
-        posts_count=posts,
+        posts_count=brief.posts_count,
         character_id=f"id-{index}",
     )
 
 
-def a_post_brief(order: int, character: Character, mentions: tuple[str, ...] = ()) -> PostBrief:
-    """The idea of a post."""
+def a_post_brief(order: int, character: Character) -> PostBrief:
+    """The idea of a post, of no world's plan."""
     return PostBrief(
         key=post_key(character.key, order),
         character=character.key,
@@ -153,5 +175,4 @@ def a_post_brief(order: int, character: Character, mentions: tuple[str, ...] = (
         moment=f"day {order}",
         idea=f"Idea {order}: the cart rolled away during lunch number {order} and came back with someone's hat",
         form="complaint",
-        mentions=mentions,
     )
