@@ -27,7 +27,8 @@ WISH = re.compile(r"^Wish: (.+)$", re.MULTILINE)
 
 def _wishes_dealt(world: World) -> Finding:
     """Each wish about as often as every other; documents that are missing may have taken theirs with them."""
-    found, dealt = Finding(), Counter(dict.fromkeys(wishes_of(world.request, world.description), 0))
+    found, listed = Finding(), Counter(wishes_of(world.request, world.description))
+    dealt = Counter(dict.fromkeys(listed, 0))
     for brief in filter(dated, world.all("post_briefs", PostBrief)):
         found.looked_at += 1
         if brief.wish in dealt:
@@ -38,10 +39,11 @@ def _wishes_dealt(world: World) -> Finding:
         found.remark = BEFORE_TIMELINE
         return found
     missing = world.request.posts_count - sum(dealt.values())
-    (most, often), (least, seldom) = dealt.most_common(1)[0], dealt.most_common()[-1]
-    if often - seldom > 1 + missing:
-        found.add(f"the wish “{most}” is dealt to {often} posts and “{least}” to {seldom}")
-    found.figures |= {"wishes": len(dealt), "fewest_posts": seldom, "most_posts": often}
+    by_use = sorted(dealt, key=lambda wish: dealt[wish] / listed[wish])  # an idea may be listed twice
+    least, most = by_use[0], by_use[-1]
+    if dealt[most] / listed[most] - dealt[least] / listed[least] > 1 + missing:
+        found.add(f"the wish “{most}” is dealt to {dealt[most]} posts and “{least}” to {dealt[least]}")
+    found.figures |= {"wishes": len(dealt), "fewest_posts": dealt[least], "most_posts": dealt[most]}
     return found
 
 
