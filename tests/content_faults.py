@@ -79,6 +79,13 @@ def request_ahead_of_its_time(worlds: Worlds) -> str:
     return f"the request of {key} tells of “{event}”"
 
 
+def request_with_a_tie_ahead_of_its_time(worlds: Worlds) -> str:
+    event, key = last_event(worlds), in_order(worlds)[0].key
+    tie = f"<acquaintances-0a1b2c3d>\n1. Somebody. Between them: easy; it changed at “{event}”.\n</acquaintances-0a1b2c3d>"
+    changed_request(worlds, key, lambda item: f"{item}\n{tie}")
+    return f"the request of {key} tells of “{event}”"
+
+
 def one_post_each(worlds: Worlds) -> str:
     everywhere(worlds, "character_briefs", {"posts_count": 1})
     return f"{PEOPLE} of {PEOPLE} people have one post only"
@@ -226,6 +233,7 @@ FAULTS: list[tuple[str, str, str, Callable[[Worlds], str], str]] = [
     ("post_briefs", "wishes_dealt", "ERROR", wish_dealt_too_often, "the wish “"),
     ("posts", "requests_keep_the_plan", "ERROR", request_without_its_wish, POST),
     ("posts", "requests_keep_the_plan", "ERROR", request_ahead_of_its_time, POST),
+    ("posts", "requests_keep_the_plan", "ERROR", request_with_a_tie_ahead_of_its_time, POST),
     ("character_briefs", "posts_shared_out", "WARN", one_post_each, "@"),
     ("post_images", "timeline_kept", "ERROR", one_place_twice, IMAGE),
     ("post_images", "timeline_kept", "ERROR", published_too_early, IMAGE),

@@ -23,6 +23,9 @@ _ONE_POST_SHARE = 0.25
 _REQUESTS = 300
 """Requests looked at, the latest ones."""
 WISH = re.compile(r"^Wish: (.+)$", re.MULTILINE)
+_BY_THE_MODEL = re.compile(r"<(?!calendar-)(\w+)-[0-9a-f]{8}>.*?</\1-[0-9a-f]{8}>", re.DOTALL)
+"""Blocks of a request with what the model wrote before (content/fence.py): what it tells too early is not the program's doing."""
+_CHANGED_AT = re.compile(r"it changed at “([^”]+)”")
 
 
 def _wishes_dealt(world: World) -> Finding:
@@ -63,7 +66,7 @@ def _one_post(world: World) -> Finding:
 
 
 def _requests(world: World) -> Finding:
-    """The latest request of each post: its wish is in it, and no event that had not happened then."""
+    """The latest request of each post: its wish is in it, and the program tells no event that had not happened then."""
     found, later = Finding(), LaterEvents(world.description)
     asked = _latest_requests(world)
     for brief in filter(dated, world.all("post_briefs", PostBrief)):
@@ -74,7 +77,8 @@ def _requests(world: World) -> Finding:
         said = WISH.search(item)
         if brief.wish and (said is None or searchable(brief.wish) not in searchable(said[1])):
             found.add(f"the request of {brief.key} does not say its wish “{brief.wish}”", brief.key)
-        for name in later.named_in(item, brief.after):
+        told = "\n".join((_BY_THE_MODEL.sub(" ", item), *_CHANGED_AT.findall(item)))
+        for name in later.named_in(told, brief.after):
             found.add(f"the request of {brief.key} tells of “{name}”, which has not happened then", brief.key)
     if not found.looked_at:
         found.remark = "none is kept any more, or the world was made before there was a timeline"
@@ -103,7 +107,7 @@ CHECKS = [
     Check(
         "posts",
         "requests_keep_the_plan",
-        f"What the model was asked for a post says the post's wish, and names no event of the calendar that happens later. The "
+        f"What the program asked for a post says the post's wish, and names no event of the calendar that happens later. The "
         f"latest {_REQUESTS} requests are looked at, while they are kept.",
         asking(_requests, again_by_job(RERUN_POST, "post"), good="requests for posts as planned"),
     ),
