@@ -171,13 +171,6 @@ def relation_of_one_side(worlds: Worlds) -> str:
     return f"{one} does not tell of {other}"
 
 
-def two_facts_of_one_tie(worlds: Worlds) -> str:
-    one, other, _ = ties(worlds)[0]
-    change(worlds, "character_briefs", one, {"facts": {other: "They shared an umbrella."}})
-    change(worlds, "character_briefs", other, {"facts": {one: "They lost an umbrella."}})
-    return f"{one} is told something else of {other}"
-
-
 def one_word_for_all_relations(worlds: Worlds) -> str:
     for person in worlds.documents("characters", WORLD):
         told = [{**tie.model_dump(), "relationship_type": "friend"} for tie in person.relationships]
@@ -246,7 +239,6 @@ FAULTS: list[tuple[str, str, str, Callable[[Worlds], str], str]] = [
     ("posts", "no_later_event", "WARN", post_ahead_of_its_time, POST),
     ("posts", "no_later_event", "WARN", idea_ahead_of_its_time, POST),
     ("characters", "ties_agree", "ERROR", relation_with_a_stranger, PERSON),
-    ("characters", "ties_agree", "ERROR", two_facts_of_one_tie, PERSON),
     ("characters", "ties_agree", "WARN", relation_of_one_side, PERSON),
     ("characters", "ties_agree", "WARN", one_word_for_all_relations, "relations are called"),
     ("character_briefs", "ages_fit", "ERROR", ages_that_cannot_be, PERSON),

@@ -213,6 +213,12 @@ def changed_by(tie: Tie, world: WorldDescription) -> int:
     return 0 if tie.turn is None or not world.calendar else tie.turn % len(world.calendar) + 1
 
 
+def _fact(one: CharacterBrief, other: CharacterBrief) -> str:
+    """What happened between the two, the same from both sides. Of somebody made anew the new concept tells it, not the others'."""
+    older, newer = sorted((one, other), key=lambda brief: (brief.selves, brief.key))
+    return newer.facts.get(older.key) or older.facts.get(newer.key, "")
+
+
 def introduce(
     request: WorldRequest, world: WorldDescription, index: int, briefs: Mapping[int, CharacterBrief]
 ) -> tuple[Acquaintance, ...]:
@@ -235,7 +241,7 @@ def introduce(
             concept=first_sentences(other.concept, _CONCEPT_SENTENCES),
             look=other.look,
             tie=tie.sentence(own.display_name if own else "this person", other.display_name),
-            fact=other.facts.get(key, "") or (own.facts.get(other.key, "") if own else ""),
+            fact=_fact(own, other) if own else other.facts.get(key, ""),
             changed_by=changed_by(tie, world),
             names=tie.names,
         )

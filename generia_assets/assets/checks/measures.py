@@ -93,7 +93,7 @@ class Openings:
 
 
 def repeated_phrases(texts: Mapping[str, str], own: frozenset[str], frequent: frozenset[str]) -> Iterator[tuple[str, int, str]]:
-    """Phrases in more than a fifth of the texts, and in three at least: the phrase, in how many, and the key of the last.
+    """Phrases in more than a fifth of the texts, and in four at least: the phrase, in how many, and the key of the last.
 
     Phrases among ``own`` are the world's, those of frequent words alone are the language's: neither counts. Of a sentence that
     repeats, phrases that overlap are told once.
@@ -105,7 +105,7 @@ def repeated_phrases(texts: Mapping[str, str], own: frozenset[str], frequent: fr
         last |= dict.fromkeys(found, key)
     told: set[str] = set()
     for phrase, count in counts.most_common():
-        if count > max(2, len(texts) / 5) and not frequent.issuperset(phrase.split()):
+        if count > max(3, len(texts) / 5) and not frequent.issuperset(phrase.split()):
             parts = {phrase.partition(" ")[2], phrase.rpartition(" ")[0]}
             if not parts & told:
                 yield phrase, count, last[phrase]

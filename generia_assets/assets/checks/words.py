@@ -157,7 +157,7 @@ CHECKS = [
         "characters",
         "profiles_differ",
         "The texts of a field of all profiles do not begin alike (as for posts), and no four words stand in more than a fifth of "
-        f"them and in more than two, unless they are the world's own. Judged from {_PROFILES_FROM} people on; of {_PROFILES} at "
+        f"them and in more than three, unless they are the world's own. Judged from {_PROFILES_FROM} people on; of {_PROFILES} at "
         "most.",
         _profiles,
         _PERSON_AGAIN,
