@@ -23,13 +23,14 @@ def told(briefs: dict[int, CharacterBrief], whose: int, of: int) -> str:
 @pytest.mark.parametrize("told_first_to", [ONE, OTHER])
 def test_both_sides_of_a_tie_are_told_one_fact(told_first_to: int, anew: tuple[int, ...]) -> None:
     """The fact stands in one of the two concepts; who is made anew tells another one, which then counts for both."""
-    briefs = {index: a_brief(index, REQUEST) for index in (ONE, OTHER)}
-    other_of = {ONE: character_key(OTHER), OTHER: character_key(ONE)}
-    briefs[told_first_to] = briefs[told_first_to].model_copy(
-        update={"facts": {other_of[told_first_to]: "They shared an umbrella."}}
-    )
-    for index in anew:
-        briefs[index] = briefs[index].model_copy(update={"facts": {other_of[index]: f"{index} lost it."}, "selves": 1})
+    keys = {ONE: character_key(OTHER), OTHER: character_key(ONE)}
+
+    def brief(index: int) -> CharacterBrief:
+        fact = f"{index} lost it." if index in anew else "They shared an umbrella." if index == told_first_to else ""
+        changes = {"facts": {keys[index]: fact} if fact else {}, "selves": int(index in anew)}
+        return a_brief(index, REQUEST).model_copy(update=changes)
+
+    briefs = {index: brief(index) for index in (ONE, OTHER)}
     fact = told(briefs, ONE, OTHER)
     assert fact == told(briefs, OTHER, ONE)
     assert (fact == "They shared an umbrella.") is (not anew)

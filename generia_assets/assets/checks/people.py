@@ -117,7 +117,8 @@ CHECKS = [
     Check(
         "characters",
         "ties_agree",
-        "Whom a person tells of is an acquaintance of theirs. Warnings: only one side of a pair tells of the other; each is the other's parent; most relations have the same name.",
+        "Whom a person tells of is an acquaintance of theirs. Warnings: only one side of a pair tells of the other; each is the "
+        "other's parent; most relations have the same name.",
         asking(_ties, again_by_job(RERUN_CHARACTER, "character"), good="people, whose relations agree"),
     ),
     Check(
