@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import mean, median
-from typing import cast
+from typing import Any, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -126,7 +126,7 @@ def main() -> None:
         print(json.dumps(figures))
 
 
-def of_size(users: int, posts: int, seeds: int, console: Console) -> dict[str, object]:
+def of_size(users: int, posts: int, seeds: int, console: Console) -> dict[str, Any]:
     """What worlds of this size are like, as they are drawn and asked for; shown and returned."""
     requests, drawn = _Requests(), [_Drawn.of(the_request(f"content-{number}", users, posts)) for number in range(seeds)]
     for one in drawn:
@@ -199,7 +199,7 @@ class _Drawn:
         return sum((other, one) in self.pairs for one, other in self.pairs) / max(1, len(self.pairs))
 
 
-def of_world(world: World, console: Console) -> dict[str, object]:
+def of_world(world: World, console: Console) -> dict[str, Any]:
     """What a made world is like: the checks' own figures, and the tokens of the requests that are kept; shown and returned."""
     table, found, requests = Table("check", "", "what it says", title=world.id), dict[str, object](), _Requests()
     for check in (*plan.CHECKS, *timeline.CHECKS, *people.CHECKS, *words.CHECKS):

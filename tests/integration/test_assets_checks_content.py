@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 
 import pytest
+from rich.console import Console
 
+from bench.content import of_world
 from generia_assets.assets.checks import ALL
 from generia_assets.assets.checks.finding import World
 from tests.checked_world import WORLD, asked, restored_after
@@ -72,6 +75,16 @@ def test_a_world_made_before_these_fields_passes_and_says_so(restored: Worlds) -
         "mentions_returned",
         "wishes_show",
     }
+
+
+def test_a_made_world_is_measured_from_its_documents_and_requests(worlds: Worlds) -> None:
+    """``bench.content --world``: the checks' figures, and each type of request with what it begins with, its own part and answer."""
+    figures = of_world(World(WORLD, worlds.database, worlds.settings.media_dir), Console(file=io.StringIO()))
+    assert {check.name for check in ALL if (check.asset, check.name) in {fault[:2] for fault in FAULTS}} <= set(figures)
+    calls, prefix, own, answer = figures["post"]
+    assert calls >= POSTS
+    assert prefix / calls > own / calls / 10 > 10
+    assert answer > 0
 
 
 WRITTEN_BADLY = [
