@@ -78,7 +78,7 @@ def test_a_world_made_before_these_fields_passes_and_says_so(restored: Worlds) -
 
 
 def test_a_made_world_is_measured_from_its_documents_and_requests(worlds: Worlds) -> None:
-    """``bench.content --world``: the checks' figures, and each type of request with what it begins with, its own part and answer."""
+    """``bench.content --world``: the checks' figures, and of each type of request the prefix, the own part and the answer."""
     figures = of_world(World(WORLD, worlds.database, worlds.settings.media_dir), Console(file=io.StringIO()))
     assert {check.name for check in ALL if (check.asset, check.name) in {fault[:2] for fault in FAULTS}} <= set(figures)
     calls, prefix, own, answer = figures["post"]
