@@ -7,7 +7,7 @@ of the requests (prompts.py), and the order of work of real worlds (assets/condu
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import ParamSpec, TypeVar
@@ -298,6 +298,6 @@ class _Publisher:
     async def avatar(self, character_id: str, media: Media) -> None:
         """Nothing."""
 
-    async def post(self, post: NewPost) -> str:
+    async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
         """An id of nothing."""
         return ""
