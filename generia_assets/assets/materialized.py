@@ -95,6 +95,8 @@ class Materialized:
     def __init__(self, store: DocumentStore, world_id: str) -> None:
         self._store = store
         self._world_id = world_id
+        self._missing: set[str] = set()
+        """Assets that were never materialized. The run's own are visible at its end only."""
 
     async def one(self, asset: str, model: type[DocumentT], key: str) -> DocumentT:
         """One document by its key. Raises ``NotMaterializedError`` naming what to make first, or ``ItemMissingError``."""
@@ -109,7 +111,13 @@ class Materialized:
 
     async def one_if_there(self, asset: str, model: type[DocumentT], key: str) -> DocumentT | None:
         """One document by its key, or None where the asset, or this item of it, was never made."""
-        return await asyncio.to_thread(self._store.one, ASSETS[asset].place, self._world_id, model, key)
+        if asset in self._missing:
+            return None
+        place = ASSETS[asset].place
+        found = await asyncio.to_thread(self._store.one, place, self._world_id, model, key)
+        if found is None and await asyncio.to_thread(self._store.count, place, self._world_id) is None:
+            self._missing.add(asset)
+        return found
 
     async def briefs(self, first: int, count: int) -> list[CharacterBrief]:
         """The concepts of ``count`` people from index ``first``."""
