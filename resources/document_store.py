@@ -12,7 +12,7 @@ staged stays beside what is visible until ``publish`` makes all that is staged o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -182,9 +182,10 @@ class DocumentStore:
         *,
         prefix: str = "",
         staged: bool = False,
+        order: Sequence[str] = ("key",),
         unreadable: Callable[[Unreadable], object] = refuse,
     ) -> Iterator[DocumentT]:
-        """The documents of the world whose keys begin with ``prefix``, in order of their keys, one at a time.
+        """The documents of the world whose keys begin with ``prefix``, in order of these fields, one at a time.
 
         Raises ``NotMaterializedError`` at the first, ``MaterializationReplacedError`` when they were replaced meanwhile, and
         ``UnreadableRecordError``, unless ``unreadable`` is there to be told.
@@ -202,7 +203,7 @@ class DocumentStore:
         if prefix:
             wanted["key"] = {"$gte": prefix, "$lt": prefix + "\uffff"}
         seen = 0
-        for document in self.database[place.collection].find(wanted, batch_size=BATCH).sort("key", ASCENDING):
+        for document in self.database[place.collection].find(wanted, batch_size=BATCH).sort([(name, ASCENDING) for name in order]):
             seen += 1
             yield from readable(model, [document], place.collection, unreadable)
         now = self._pointer(place, world_id, staged=staged)

@@ -1,14 +1,14 @@
 """Worlds for the pages' tests: documents as the io manager leaves them, with nothing generated.
 
-Here: a world of any size in a moment, in any language, with a person who writes what browsers must not obey. Not here: the server
-and the browser that show it (pages_site.py).
+Here: a world of any size in a moment, in any language, with replies and with a person who writes what browsers must not obey. Not
+here: the server and the browser that show it (pages_site.py).
 """
 
 from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from PIL import Image
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.content import documents as d
 from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE
+from generia_assets.content.shares import BATCH
 from generia_assets.durable.collections import GENERATIONS, HISTORY, STATUS, TASKS, ensure_indexes
 from generia_assets.durable.events import LiveEvent
+from generia_assets.durable.items import batch_key
 from generia_assets.durable.outbox import change_and_tell
 from generia_assets.durable.status import State, new_status
 from generia_assets.tasks.kinds import TaskType
@@ -51,30 +53,41 @@ class MadeUp:
             for name, size in (("header", HEADER_SIZE), ("icon", ICON_SIZE), ("avatars", AVATAR_SIZE), ("posts", POST_SIZE))
         }
 
-    def make(self, state: State = State.COMPLETED) -> MadeUp:
-        """Store it, with a status record in this state."""
-        for asset, documents in self.documents():
-            self.keep(asset, documents)
+    def make(self, state: State = State.COMPLETED, *, documents: Mapping[str, list[Any]] | None = None) -> MadeUp:
+        """Store it, or these documents, with a status record in this state."""
+        for asset, made in (documents or dict(self.documents())).items():
+            self.keep(asset, made)
         self.say(state)
         return self
 
-    def begin(self) -> MadeUp:
-        """Store it as what a generation that goes on has made so far: completed tasks, of which nothing is materialized yet."""
+    def begin(self, documents: Mapping[str, list[Any]] | None = None) -> MadeUp:
+        """Store it, or these documents, as what a generation that goes on has made so far: completed tasks, of which nothing is
+        materialized yet."""
         generation = f"{self.world_id}:1"
         of_all = {"world_id": self.world_id, "generation": generation, "status": State.COMPLETED.value}
-        for asset, documents in self.documents():
+        for asset, of_it in (documents or dict(self.documents())).items():
             of_asset = {**of_all, "type": ASSETS[asset].task_type.value}
+            made = [one.model_dump(mode="json") for one in of_it]
+            if ASSETS[asset].batched:
+                tens = range(0, len(made), BATCH)
+                made = [{"key": batch_key(first), "briefs": made[first : first + BATCH]} for first in tens]
             self.database[TASKS].insert_many(
-                {**of_asset, "_id": f"{generation}:{asset}:{one.key}", "key": one.key, "result": one.model_dump(mode="json")}
-                for one in documents
+                {**of_asset, "_id": f"{generation}:{asset}:{one['key']}", "key": one["key"], "result": one} for one in made
             )
+        self.note_generation(generation)
         self.say(State.IN_PROGRESS, generation=generation, users_created=self.users, posts_created=self.posts)
         return self
+
+    def note_generation(self, generation: str) -> None:
+        """Write down that it began."""
+        record = {"world_id": self.world_id, "started_at": datetime.now(UTC)}
+        self.database[GENERATIONS].replace_one({"_id": generation}, record, upsert=True)
 
     def documents(self) -> Iterator[tuple[str, list[Any]]]:
         """All it has, by asset."""
         yield "world_description", [self.description()]
         yield "world_images", [d.WorldImages(key="world", header=self._shared["header"], icon=self._shared["icon"])]
+        yield "character_briefs", [self.brief(index) for index in range(self.users)]
         yield "characters", [self.character(index) for index in range(self.users)]
         yield "character_avatars", [self.avatar(index) for index in range(self.users)]
         keys = [self.post_key(index) for index in range(self.posts)]
@@ -96,22 +109,37 @@ class MadeUp:
         assert change_and_tell(self.database, {"_id": self.world_id}, {**values, "updated_at": datetime.now(UTC)}, event)
 
     def trace(self, key: str) -> None:
-        """Write down how a post came about: an answer that was of use after one that was not, and a failure at the end."""
+        """Write down how a person's only post came about: planned without a call, then told of what others had written, an answer
+        that was of use after one that was not, and a failure at the end."""
         task = {"_id": f"{self.world_id}:{key}", "world_id": self.world_id, "generation": f"{self.world_id}:1"}
         now = datetime.now(UTC)
-        self.database[GENERATIONS].insert_one({"_id": task["generation"], "world_id": self.world_id, "started_at": now})
+        self.note_generation(task["generation"])
         told = {"type": TaskType.GENERATE_POST.value, "key": key, "attempt_count": 2, "created_at": now, "updated_at": now}
+        batch = f"{d.author_of(key)}-b000"
+        idea = {"_id": f"{self.world_id}:{batch}", "key": batch, "type": TaskType.GENERATE_POST_BATCH.value}
+        briefs = [self.idea(key).model_dump(mode="json")]
+        self.database[TASKS].insert_one({**task, **told, **idea, "status": State.COMPLETED.value, "result": {"briefs": briefs}})
         self.database[TASKS].insert_one({**task, **told, "status": State.FAILED.value, "error": "The platform refused it."})
         for outcome, error in (("invalid_output", "An answer without its end."), ("ok", None)):
             request = {"_id": f"{task['_id']}:{outcome}", "task_id": task["_id"], "world_id": self.world_id, "created_at": now}
             call = {"api_type": "llm", "request_type": "post", "outcome": outcome, "error": error, "duration_ms": 1200}
-            data = {"request_data": {"model": "gemini", "system": SCRIPT}, "response_data": {"text": SCRIPT}}
+            heard = f"<heard-0a1b>\n@person0: a walk {SCRIPT}\n@person2: a bath\n</heard-0a1b>"
+            data = {"request_data": {"model": "gemini", "system": SCRIPT, "parts": [heard]}, "response_data": {"text": SCRIPT}}
             self.database[HISTORY].insert_one(
                 {**request, **call, **data, "tokens": {"prompt": 900, "output": 90}, "cost_usd": 0.01}
             )
 
     def post_key(self, index: int) -> str:
         return d.post_key(d.character_key(index % self.users), index // self.users)
+
+    def index_of(self, key: str) -> int:
+        """Which post it is in the order of the world, from 0."""
+        return self.users * int(key[-4:]) + d.character_index(d.author_of(key))
+
+    def replied_to(self, key: str) -> str:
+        """What this post replies to, or '': of ten posts in a row the fifth, the sixth and the tenth reply to the one before."""
+        index = self.index_of(key)
+        return self.post_key(index - 1) if index % 10 in (4, 5, 9) and self.users > 1 else ""
 
     def description(self) -> d.WorldDescription:
         text = {
@@ -139,6 +167,19 @@ class MadeUp:
             calendar=tuple(
                 d.WorldEvent(name=f"{self.word} {n}", moment=f"day {n}", what_happens="rain", who_cares="all") for n in range(5)
             ),
+        )
+
+    def brief(self, index: int) -> d.CharacterBrief:
+        return d.CharacterBrief(
+            key=d.character_key(index),
+            username=f"person{index}",
+            display_name=f"{self.word} Person {index}",
+            concept=self.word,
+            one_line=self.word,
+            kind=f"{self.word} kind",
+            age=f"{20 + index} {self.word}",
+            trade=f"{self.word} trade {SCRIPT}",
+            posts_count=self.posts // self.users,
         )
 
     def character(self, index: int) -> d.Character:
@@ -174,17 +215,25 @@ class MadeUp:
             key=d.character_key(index), username=f"person{index}", character_id=f"character-{index}", avatar=self._shared["avatars"]
         )
 
+    def idea(self, key: str) -> d.PostBrief:
+        post = self.post(key)
+        of_both = {name: getattr(post, name) for name in d.PostBrief.model_fields if name in d.Post.model_fields}
+        return d.PostBrief(**{**of_both, "in_reply_to": self.post_key(0), "idea": f"{self.word} idea", "form": "a list"})
+
     def post(self, key: str) -> d.Post:
-        author = d.character_index(key.partition("-")[0])
+        author = d.character_index(d.author_of(key))
         other = (author + 1) % self.users
+        index, answered = self.index_of(key), self.replied_to(key)
+        quote = self.post(answered).content if answered else ""
+        content = f"{self.word} {key}, with @person{other} and @nobody. {SCRIPT}\n\nAnd {self.word} again."
         return d.Post(
             key=key,
             character=d.character_key(author),
             username=f"person{author}",
             character_id=f"character-{author}",
             order=int(key[-4:]),
-            moment=f"{self.word} evening",
-            content=f"{self.word} {key}, with @person{other} and @nobody. {SCRIPT}\n\nAnd {self.word} again.",
+            moment=f"{self.word} day {index // 3}",
+            content=f"{content} {self.word * 60}" if index % 10 == 8 else content,
             image_prompt=f"A street {SCRIPT}",
             image_style="ink",
             hashtags=(self.word, SCRIPT),
@@ -193,11 +242,16 @@ class MadeUp:
             mentions=(f"person{other}",),
             location=self.word,
             time_of_day=self.word,
+            t=index,
+            after=1 + index * 5 // max(self.posts, 1),
+            in_reply_to=answered,
+            quote=f"{self.word}, at first. {quote}" if index % 10 == 9 and answered else quote,
+            wish=self.word,
             deleted_reason="refused" if key == DELETED_KEY else "",
         )
 
     def published(self, key: str, index: int) -> d.PostImage:
-        author = d.character_index(key.partition("-")[0])
+        author = d.character_index(d.author_of(key))
         return d.PostImage(
             key=key,
             character=d.character_key(author),
@@ -205,6 +259,7 @@ class MadeUp:
             post_id=f"post-{key}",
             image=self._shared["posts"],
             published_at=BEGAN + timedelta(seconds=index),
+            t=self.index_of(key),
         )
 
     def _picture(self, folder: str, size: tuple[int, int]) -> d.Media:

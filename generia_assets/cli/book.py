@@ -10,7 +10,6 @@ import html
 import os
 import re
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import quote
@@ -19,7 +18,8 @@ from generia_assets.cli import inert
 from generia_assets.cli.formats import dollars, moment
 from generia_assets.cli.pictures import PictureFolder
 from generia_assets.cli.texts import Picture
-from generia_assets.content.text import plural
+from generia_assets.content.documents import author_of
+from generia_assets.content.text import cut, one_line, plural
 from generia_assets.durable.status import WorldStatus
 from generia_assets.reading.sections import Section, documents
 from resources.mongo import MongoDatabase, MongoDocument
@@ -30,6 +30,9 @@ _MARKDOWN = re.compile(
     r"|:(?=//)|(?<=www)\.|(?<=\w)@(?=\w)",  # what some readers make a link of by themselves
     re.IGNORECASE,
 )
+
+QUOTED = 240
+"""Characters of a post that are quoted above its reply."""
 
 
 def escaped(text: object) -> str:
@@ -56,6 +59,8 @@ class Book:
         self._folder = folder
         self._data_dir = data_dir.absolute()
         self._pictures = pictures
+        self._names: dict[str, str] = {}
+        """Everybody by key, as the book names them."""
 
     def write(self, file: TextIO) -> int:
         """Write it; return how many lines it has."""
@@ -114,6 +119,7 @@ class Book:
         for number, person in enumerate(self._read(Section.CHARACTERS)):
             if number == 0:
                 yield "## People"
+            self._names[person["key"]] = f"**{escaped(person['display_name'])}** {escaped('@' + person['username'])}"
             yield f"### {escaped(person['display_name'])} · {escaped('@' + person['username'])}"
             if person["key"] in avatars:
                 yield self._image(person["display_name"], f"avatars/{person['key']}", avatars[person["key"]])
@@ -129,27 +135,33 @@ class Book:
                 )
 
     def _posts(self) -> Iterator[str]:
-        """Each person's posts in the order of their life. Texts and pictures are two streams in the order of their keys."""
+        """The feed in the order of the world. Texts and pictures are two streams in that order."""
         pictures = self._read(Section.POST_IMAGES)
         ahead = next(pictures, None)
-        for number, (username, posts) in enumerate(groupby(self._read(Section.POSTS), key=lambda post: post["username"])):
+        for number, post in enumerate(self._read(Section.POSTS)):
             if number == 0:
-                yield "## Posts"
-            yield f"### {escaped('@' + str(username))}"
-            for post in posts:
-                while ahead is not None and ahead["key"] < post["key"]:
-                    ahead = next(pictures, None)
-                image = ahead["image"] if ahead is not None and ahead["key"] == post["key"] else None
-                yield from self._post(post, image)
+                yield "## The feed"
+            while ahead is not None and (ahead["t"], ahead["key"]) < (post["t"], post["key"]):
+                ahead = next(pictures, None)
+            image = ahead["image"] if ahead is not None and ahead["key"] == post["key"] else None
+            yield from self._post(post, image)
 
     def _post(self, post: MongoDocument, image: MongoDocument | None) -> Iterator[str]:
-        where = ", ".join(escaped(part) for part in (post["moment"], post["location"]) if part)
-        yield f"**{where}** · `{post['key']}`"
+        about = [escaped(part) for part in (post["moment"], post["location"]) if part]
+        yield " · ".join([self._name(post["key"]), *about, f"`{post['key']}`"])
+        if post["in_reply_to"]:
+            quote = escaped(cut(one_line(str(post["quote"])), QUOTED))
+            yield f"> ↩ {self._name(post['in_reply_to'])}, `{escaped(post['in_reply_to'])}`: {quote}"
         if image is not None:
             yield self._image(post["image_prompt"], f"posts/{post['key']}", image)
         yield paragraphs(post["content"])
         if post["hashtags"]:
             yield " ".join(escaped("#" + str(tag).lstrip("#")) for tag in post["hashtags"])
+
+    def _name(self, post: str) -> str:
+        """Whose post this is, by its key."""
+        character = author_of(post)
+        return self._names.get(character, escaped(character))
 
     def _image(self, shows: str, name: str, media: MongoDocument) -> str:
         """A picture, by a path from the book to it, or by its address where it is not on this machine."""

@@ -6,11 +6,11 @@ of the requests (prompts.py), and the order of work of real worlds (assets/condu
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
-from typing import ParamSpec, TypeVar
+from typing import NoReturn, ParamSpec, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -26,15 +26,16 @@ from generia_assets.content.documents import (
     Quality,
     WorldDescription,
     WorldRequest,
-    character_index,
     character_key,
     post_key,
 )
+from generia_assets.content.heard import heard_before
 from generia_assets.content.ideas import Ideas
 from generia_assets.content.names import Roster
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import timeline
+from generia_assets.durable.items import batch_key
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
@@ -50,8 +51,8 @@ from resources.gemini_answers import explain_invalid
 ParametersT = TypeVar("ParametersT", bound=TaskParameters)
 ResultT = TypeVar("ResultT", bound=BaseModel)
 Context = ParamSpec("Context")
-
-MOST_HEARD = 4
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,23 @@ class Asked:
     wrong: str = ""
 
 
-class Answers:
+class Answers(Protocol):
     """Where the answers come from."""
 
     def to(self, name: str, prompt: Prompt, draft: type[DraftT]) -> DraftT | None:
         """The answer to this request, or None. Raises ``ValidationError`` for one that does not fit the draft."""
-        raise NotImplementedError
+        ...
 
 
 class _UnansweredError(Exception):
-    """A task's request has no answer that can be used."""
+    """A request has no answer that can be used, or is about something that is not there for want of one."""
+
+
+class _Made(dict[KeyT, ValueT]):
+    """What there is already. Whoever needs something else cannot go on."""
+
+    def __missing__(self, key: KeyT) -> NoReturn:
+        raise _UnansweredError
 
 
 class DryRun:
@@ -87,133 +95,101 @@ class DryRun:
         self._request = request
         self._answers = answers
         self._found = found
-        self._timeline = timeline(request.seed, request.users_count, request.posts_count)
-        self._world: WorldDescription | None = None
-        self._roster = Roster()
-        self._briefs: dict[int, CharacterBrief] = {}
-        self._characters: dict[int, Character] = {}
-        self._ideas: defaultdict[int, Ideas] = defaultdict(Ideas)
-        self._plans: dict[str, PostBrief] = {}
-        self._posts: dict[str, Post] = {}
+        self._line = timeline(request.seed, request.users_count, request.posts_count)
+        self._number = 0
+        self._worlds = _Made[str, WorldDescription]()
+        self._briefs = _Made[int, CharacterBrief]()
+        self._characters = _Made[int, Character]()
+        self._ideas = _Made[str, PostBrief]()
+        self._posts = _Made[str, Post]()
 
     async def run(self) -> None:
         """Do every task whose context is there."""
         for number, (task_type, index, order) in enumerate(order_of_work(self._request), 1):
-            await self._task(number, task_type, index, order)
+            self._number = number
+            with suppress(_UnansweredError):
+                await self._task(task_type, index, order)
 
-    async def _task(self, number: int, task_type: TaskType, index: int, order: int) -> None:
-        request, world, parameters = self._request, self._world, TaskParameters(key=WORLD_KEY)
-        if task_type is TaskType.GENERATE_WORLD_DESCRIPTION:
-            self._world = await self._do(number, "", generate_world_description, parameters, request)
-        elif world is None:
-            return
-        elif task_type is TaskType.GENERATE_WORLD_IMAGE:
-            await self._do(number, "", generate_world_image, parameters, request, world)
-        elif task_type is TaskType.GENERATE_CHARACTER_BATCH:
-            await self._people(number, world, index)
-        else:
-            await self._of_person(number, world, task_type, index, order)
+    async def _task(self, task_type: TaskType, index: int, order: int) -> None:
+        match task_type:
+            case TaskType.GENERATE_WORLD_DESCRIPTION:
+                whole = TaskParameters(key=WORLD_KEY)
+                self._worlds[WORLD_KEY] = await self._do("", generate_world_description, whole, self._request)
+            case TaskType.GENERATE_WORLD_IMAGE:
+                await self._do("", generate_world_image, TaskParameters(key=WORLD_KEY), self._request, self._worlds[WORLD_KEY])
+            case TaskType.GENERATE_CHARACTER_BATCH:
+                await self._batch(index)
+            case TaskType.GENERATE_CHARACTER | TaskType.GENERATE_CHARACTER_AVATAR:
+                await self._person(task_type, index)
+            case TaskType.GENERATE_POST_BATCH:
+                await self._plan(index, order)
+            case _:
+                await self._post(task_type, index, order)
 
-    async def _people(self, number: int, world: WorldDescription, batch: int) -> None:
+    async def _batch(self, batch: int) -> None:
         first = batch * BATCH
-        if self._roster.count < first:
-            return
+        roster = Roster(self._briefs[index] for index in range(first))
         count = min(BATCH, self._request.users_count - first)
-        parameters = CharacterBatchParameters(key=f"b{batch:03d}", first=first, count=count)
-        made = await self._do(number, f".{batch}", generate_character_batch, parameters, self._request, world, self._roster)
-        if made is not None:
-            self._roster.add(*made.briefs)
-            self._briefs |= dict(enumerate(made.briefs, first))
+        parameters = CharacterBatchParameters(key=batch_key(first), first=first, count=count)
+        world = self._worlds[WORLD_KEY]
+        made = await self._do(f".{batch}", generate_character_batch, parameters, self._request, world, roster)
+        self._briefs |= dict(enumerate(made.briefs, first))
 
-    async def _of_person(self, number: int, world: WorldDescription, task_type: TaskType, index: int, order: int) -> None:
-        request = self._request
-        last_needed = social.ready_after(request.seed, request.users_count, index) * BATCH
-        if index not in self._briefs or last_needed not in self._briefs:
-            return
-        brief = self._briefs[index]
+    async def _person(self, task_type: TaskType, index: int) -> None:
+        brief, world = self._briefs[index], self._worlds[WORLD_KEY]
         place, parameters = f".@{brief.username}", TaskParameters(key=brief.key)
-        known = social.introduce(request, world, index, self._briefs)
-        if task_type is TaskType.GENERATE_CHARACTER:
-            made = await self._do(number, place, generate_character, parameters, request, world, brief, known)
-            if made is not None:
-                self._characters[index] = made
-            return
-        if (character := self._characters.get(index)) is None:
-            return
         if task_type is TaskType.GENERATE_CHARACTER_AVATAR:
-            await self._do(number, place, generate_character_avatar, parameters, request, world, character)
-        elif task_type is TaskType.GENERATE_POST_BATCH:
-            await self._plan(number, place, world, character, known, order)
-        else:
-            await self._post(number, f"{place}.{order + 1}", world, task_type, character, known, order)
-
-    async def _plan(
-        self, number: int, place: str, world: WorldDescription, character: Character, known: tuple[Acquaintance, ...], batch: int
-    ) -> None:
-        earlier, first = self._ideas[character_index(character.key)], batch * BATCH
-        if earlier.count < first:
+            await self._do(place, generate_character_avatar, parameters, self._request, world, self._characters[index])
             return
+        known = self._known(index)
+        self._characters[index] = await self._do(place, generate_character, parameters, self._request, world, brief, known)
+
+    def _known(self, index: int) -> tuple[Acquaintance, ...]:
+        """Whom a person knows, all of them."""
+        ties = social.acquaintances(self._request.seed, self._request.users_count, index)
+        briefs = {other: self._briefs[other] for other in (index, *(tie.index for tie in ties))}
+        return social.introduce(self._request, self._worlds[WORLD_KEY], index, briefs)
+
+    async def _plan(self, index: int, batch: int) -> None:
+        character, first = self._characters[index], batch * BATCH
+        earlier = Ideas(self._ideas[post_key(character.key, order)] for order in range(first))
         count = min(BATCH, character.posts_count - first)
         parameters = PostBatchParameters(key=f"{character.key}-b{batch:03d}", first=first, count=count)
-        named = f"{place}.{batch}"
-        made = await self._do(number, named, generate_post_batch, parameters, self._request, world, character, known, earlier)
-        if made is not None:
-            earlier.add(*made.briefs)
-            self._plans |= {brief.key: brief for brief in made.briefs}
+        place, world = f".@{character.username}.{batch}", self._worlds[WORLD_KEY]
+        known = self._known(index)
+        made = await self._do(place, generate_post_batch, parameters, self._request, world, character, known, earlier)
+        self._ideas |= {brief.key: brief for brief in made.briefs}
 
-    async def _post(
-        self,
-        number: int,
-        place: str,
-        world: WorldDescription,
-        task_type: TaskType,
-        character: Character,
-        known: tuple[Acquaintance, ...],
-        order: int,
-    ) -> None:
-        key = post_key(character.key, order)
-        parameters = TaskParameters(key=key)
+    async def _post(self, task_type: TaskType, index: int, order: int) -> None:
+        character, world = self._characters[index], self._worlds[WORLD_KEY]
+        parameters = TaskParameters(key=post_key(character.key, order))
+        place, key = f".@{character.username}.{order + 1}", parameters.key
         if task_type is TaskType.GENERATE_POST_IMAGE:
-            if key in self._posts:
-                await self._do(number, place, generate_post_image, parameters, self._request, world, character, self._posts[key])
+            await self._do(place, generate_post_image, parameters, self._request, world, character, self._posts[key])
             return
-        brief, heard = self._plans.get(key), self._heard(character, order)
-        replied_to = self._posts.get(brief.in_reply_to) if brief is not None else None
-        if brief is None or heard is None or (brief.in_reply_to and replied_to is None):
-            return
-        story = self._ideas[character_index(character.key)].latest
-        made = await self._do(
-            number, place, generate_post, parameters, self._request, world, character, brief, known, story, replied_to, heard
-        )
-        if made is not None:
-            self._posts[key] = made
+        brief = self._ideas[key]
+        story = [self._ideas[post_key(character.key, earlier)] for earlier in range(order)]
+        replied_to = self._posts[brief.in_reply_to] if brief.in_reply_to else None
+        context = (brief, self._known(index), story, replied_to, self._heard(index, order))
+        self._posts[key] = await self._do(place, generate_post, parameters, self._request, world, character, *context)
 
-    def _heard(self, character: Character, order: int) -> list[PostBrief] | None:
-        """The ideas of acquaintances' earlier posts that a post is told; None where one of them is not there yet."""
-        line, index = self._timeline, character_index(character.key)
-        t = line.t_of(index, order)
-        if line.replies[t] >= 0:
-            return []
-        others = {tie.index for tie in social.acquaintances(self._request.seed, self._request.users_count, index)}
-        told = [earlier for earlier in range(t) if line.people[earlier] in others][-MOST_HEARD:]
-        ideas = [self._plans.get(post_key(character_key(line.people[place]), line.orders[place])) for place in told]
-        return [idea for idea in ideas if idea is not None] if all(ideas) else None
+    def _heard(self, index: int, order: int) -> list[PostBrief]:
+        """The ideas of acquaintances' earlier posts that a post is told."""
+        request, line = self._request, self._line
+        told = heard_before(request.seed, request.users_count, request.posts_count, line.t_of(index, order))
+        return [self._ideas[post_key(character_key(line.people[t]), line.orders[t])] for t in told]
 
     async def _do(
         self,
-        number: int,
         place: str,
         task: DurableTask[ParametersT, Context, ResultT],
         parameters: ParametersT,
         *context: Context.args,
         **named: Context.kwargs,
-    ) -> ResultT | None:
-        """The task's result; None where one of its requests has no answer."""
-        tools = Tools(_Writer(number, place, self._answers, self._found), _Painter(), _Publisher())
-        try:
-            return await task(parameters, tools, *context, **named)
-        except _UnansweredError:
-            return None
+    ) -> ResultT:
+        """The task's result. ``place``: whom or what it is for, at the end of its requests' names."""
+        writer = _Writer(self._number, place, self._answers, self._found)
+        return await task(parameters, Tools(writer, _Painter(), _Publisher()), *context, **named)
 
 
 def order_of_work(request: WorldRequest) -> Iterator[tuple[TaskType, int, int]]:

@@ -17,7 +17,7 @@ import typer
 
 from generia_assets.cli import inert
 from generia_assets.cli.console import CommandError, remarks, results
-from generia_assets.cli.dry_run import Answers, Asked, DryRun
+from generia_assets.cli.dry_run import Asked, DryRun
 from generia_assets.cli.formats import as_json
 from generia_assets.cli.order_options import (
     DEFAULT_POSTS,
@@ -122,7 +122,7 @@ def prompts(
         raise typer.Exit(1)
 
 
-class _Samples(Answers):
+class _Samples:
     """An answer to everything, which is the same whatever the templates say."""
 
     def __init__(self, sentence: str) -> None:
@@ -134,7 +134,7 @@ class _Samples(Answers):
         return cast("DraftT", sample_answer(cast("type[Draft]", draft), prompt.schema, name, self._language))
 
 
-class _Recorded(Answers):
+class _Recorded:
     """The answers in a folder."""
 
     def __init__(self, folder: Path) -> None:

@@ -16,8 +16,7 @@ _TOP = """# A world in prompts and answers
 *{sentence}*, {users} people, {posts} posts, seed {seed}: everything the language model was told and answered, in the order of
 work. Every request begins with the same instructions and, from the second on, with the world; both stand here once. Of requests of
 one type the first is shown whole, of the others what differs. Made by `generia prompts --as-page`; how to change the prompts:
-[prompts.md](prompts.md)."""
-_FENCE = "~~~~"
+`docs/prompts.md`."""
 
 
 def as_page(request: WorldRequest, asked: list[Asked]) -> str:
@@ -47,4 +46,7 @@ def _new(first: str, item: str) -> str:
 
 
 def _block(text: str, language: str = "") -> str:
-    return f"{_FENCE}{language}\n{text}\n{_FENCE}"
+    fence = "~~~~"
+    while fence in text:
+        fence += "~"
+    return f"{fence}{language}\n{text}\n{fence}"

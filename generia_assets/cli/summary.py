@@ -45,7 +45,7 @@ def print_summary(
         if found:
             console.print()
             console.print(Line(title, "bold"))
-        for text in filter(None, map(text_of, found)):
+        for text in filter(None, (text_of(database, task) for task in found)):
             _indented(console, text.title, "cyan")
             _indented(console, inert.line(text.body, 280), "", indent=4)
     console.print()
@@ -83,7 +83,8 @@ def _some(database: MongoDatabase, status: WorldStatus, task_type: TaskType, mos
         "type": task_type.value,
         "status": State.COMPLETED.value,
     }
-    return list(database[TASKS].find(wanted, {"type": 1, "result": 1}).sort("key", 1).limit(most))
+    in_order = [("result.t", 1), ("key", 1)]  # posts in the order of the world; all else has no place in it
+    return list(database[TASKS].find(wanted, {"world_id": 1, "type": 1, "result": 1}).sort(in_order).limit(most))
 
 
 def _first(database: MongoDatabase, status: WorldStatus, task_type: TaskType) -> MongoDocument:

@@ -7,7 +7,7 @@ Not here: how they look (displays.py), and where pictures are put (pictures.py).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Self
@@ -17,9 +17,19 @@ from pymongo.change_stream import CollectionChangeStream
 
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.cli import inert
-from generia_assets.content.documents import Character, CharacterAvatar, Document, Post, PostImage, WorldDescription, WorldImages
+from generia_assets.content.documents import (
+    Character,
+    CharacterAvatar,
+    Document,
+    Post,
+    PostImage,
+    WorldDescription,
+    WorldImages,
+    author_of,
+)
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
+from generia_assets.reading.names import username_of
 from generia_assets.tasks.kinds import TaskType
 from resources.mongo import MongoDatabase, MongoDocument
 from resources.stored import readable
@@ -48,13 +58,13 @@ class Text:
     pictures: tuple[Picture, ...] = ()
 
 
-def text_of(task: MongoDocument) -> Text | None:
+def text_of(database: MongoDatabase, task: MongoDocument) -> Text | None:
     """What a completed task of ``KINDS`` wrote, or of ``PICTURES`` painted; None where its result cannot be read (it is logged)."""
     found = readable(_MADE_BY[TaskType(task["type"])], [task], TASKS, logger.warning, at=itemgetter("result"))
-    return next(map(_text, found), None)
+    return next((_text(made, lambda key: username_of(database, task["world_id"], key)) for made in found), None)
 
 
-def _text(made: Document) -> Text:
+def _text(made: Document, username: Callable[[str], str]) -> Text:
     match made:
         case WorldDescription():
             return Text("world", inert.line(made.name), inert.block(made.description))
@@ -62,7 +72,9 @@ def _text(made: Document) -> Text:
             return Text("person", inert.line(f"{made.display_name} @{made.username}"), inert.block(made.bio))
         case Post():
             tags = " ".join(f"#{tag.lstrip('#')}" for tag in made.hashtags)
-            return Text("post", inert.line(f"@{made.username}, {made.moment}"), inert.block(f"{made.content}\n{tags}".rstrip()))
+            answered = f" ↩ @{username(author_of(made.in_reply_to))}" if made.in_reply_to else ""
+            title = inert.line(f"@{made.username}{answered}, {made.moment}")
+            return Text("post", title, inert.block(f"{made.content}\n{tags}".rstrip()))
     pictures = _pictures(made)
     return Text("picture", ", ".join(one.name for one in pictures), " ".join(inert.line(one.url) for one in pictures), pictures)
 
@@ -105,7 +117,7 @@ class TextStream:
 
     def _written(self, types: list[str], most: int | None) -> Iterator[MongoDocument]:
         wanted = {"world_id": self._world_id, "type": {"$in": types}, "status": State.COMPLETED.value}
-        found = self._tasks.find(wanted, {"type": 1, "result": 1})
+        found = self._tasks.find(wanted, {"world_id": 1, "type": 1, "result": 1})
         if most is None:
             yield from found.sort("updated_at", ASCENDING)
         elif most:
@@ -124,7 +136,7 @@ class TextStream:
         if task["_id"] in self._told or not task.get("result"):
             return None
         self._told.add(task["_id"])
-        return text_of(task)
+        return text_of(self._tasks.database, task)
 
     def close(self) -> None:
         """End the subscription."""

@@ -77,8 +77,8 @@ _MADE = {
     StepName.CONCEPT: ("display_name", "username", "concept", "moderation"),
     StepName.CHARACTER: ("display_name", "username", "bio", "personality", "speaking_style", "moderation"),
     StepName.AVATAR: ("avatar",),
-    StepName.IDEA: ("moment", "idea", "form", "event", "mentions", "moderation"),
-    StepName.POST: ("content", "hashtags", "mood", "context", "image_prompt", "deleted_reason"),
+    StepName.IDEA: ("t", "after", "moment", "wish", "idea", "form", "event", "mentions", "in_reply_to", "moderation"),
+    StepName.POST: ("in_reply_to", "quote", "content", "hashtags", "mood", "context", "image_prompt", "deleted_reason"),
     StepName.PICTURE: ("image", "post_id"),
 }
 
@@ -163,9 +163,13 @@ def _print_step(console: Console, number: int, step: Step, depth: Depth) -> None
             made = Line(f"{field}: ", "dim")
             made.append(inert.line(value, 600), "not dim")
             indented(console, made, 4)
+    for heard in step.heard:
+        indented(console, Line(f"heard: {inert.line(heard, 600)}", "dim"), 4)
     for request in step.requests:
         print_request(console, request, "figures" if request.api == "platform" else depth, task=False)
-    if not step.requests and step.name is not StepName.ORDER:
+    if step.without_call:
+        console.print(Line("    planned by the program, without a call of the model", "dim"))
+    elif not step.requests and step.name is not StepName.ORDER:
         console.print(Line("    no requests are kept of it (any more: HISTORY_TTL_DAYS)", "dim"))
 
 
@@ -174,4 +178,4 @@ def _plain(value: object) -> str:
         return str(value.get("url") or "")
     if isinstance(value, list | tuple):
         return ", ".join(str(one) for one in value)
-    return str(value or "")
+    return "" if value is None else str(value)

@@ -41,6 +41,11 @@ def post_key(character: str, index: int) -> str:
     return f"{character}-p{index:04d}"
 
 
+def author_of(post: str) -> str:
+    """The key of the character whose post has this key."""
+    return post.partition("-")[0]
+
+
 class Quality(StrEnum):
     """How much is spent on a world. ``high`` lets the model refine every image prompt by a call of its own."""
 

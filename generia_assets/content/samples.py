@@ -52,6 +52,10 @@ COMPLAINTS: dict[str, dict[str, object]] = {
 """Each kind of complaints.j2, with what the tasks give it."""
 
 
+_TELLING = 16
+"""A person of the sample world whose posts reach every branch: with hashtags, without @, with replies, events and a company."""
+
+
 class _ShortRoster(Roster):
     """Tells two people in a line and one by name, so that three more are untold: in a real one they are hundreds."""
 
@@ -93,7 +97,7 @@ def _of_people(full: bool) -> Iterator[Callable[[], object]]:
     briefs = [_brief(index) for index in range(6)] if full else []
     numbers = range(1, 11) if full else [1]
     told_by = [sample(Character, username=known[0].username)] if full else []
-    index = 7 if full else 0
+    index = _TELLING if full else 0
     for mild in (False, True):
         yield partial(
             ask_people.character_batch,
@@ -121,13 +125,13 @@ def _of_people(full: bool) -> Iterator[Callable[[], object]]:
 
 def _of_posts(full: bool) -> Iterator[Callable[[], object]]:
     request, world, known = _request(full), _world(full), _known(full)
-    index = 7 if full else 0
+    index = _TELLING if full else 0
     posts = shares(request.seed, request.users_count, request.posts_count)[index]
     ties = [sample(Relationship, username=other.username) for other in known]
     # Of a person whom moderation let nobody describe there is no personality (generate_character.py).
     described = {"relationships": ties} | ({} if full else {"personality": ""})
     person = sample(Character, full=full, key=character_key(index), posts_count=posts, selves=0, **described)
-    ideas = [sample(PostBrief, full=full, key="c0007-p0000", order=order) for order in range(posts)]
+    ideas = [sample(PostBrief, full=full, key="c0007-p0000", order=order, moderation="") for order in range(posts)]
     former, replied_to = ("a text", sample(Post)) if full else ("", None)
     slots = storyline(request, world, index).slots
     for softened in ("", "SAFETY"):
@@ -146,6 +150,8 @@ def _of_posts(full: bool) -> Iterator[Callable[[], object]]:
             heard = ideas[:2] if full else ()
             told: dict[str, Any] = {"replied_to": replied_to, "heard": heard, "softened": softened, "former": former}
             yield partial(ask_posts.post, request, world, person, ideas[slot.order], known, ideas, **told)
+            # A reply whose post is missing.
+            yield partial(ask_posts.post, request, world, person, ideas[slot.order], known, ideas)
 
 
 def _request(full: bool) -> WorldRequest:
@@ -163,8 +169,12 @@ def _brief(index: int) -> CharacterBrief:
 
 def _known(full: bool) -> list[Acquaintance]:
     request = _request(full)
-    ties = social.acquaintances(request.seed, request.users_count, 7 if full else 0)
-    return [sample(Acquaintance, key=character_key(tie.index), username=f"person_{tie.index}") for tie in ties]
+    ties = social.acquaintances(request.seed, request.users_count, _TELLING if full else 0)
+    # Of the second one nothing is known but the one line, as of people of older worlds.
+    return [
+        sample(Acquaintance, key=character_key(tie.index), username=f"person_{tie.index}", concept="" if place else "a concept")
+        for place, tie in enumerate(ties)
+    ]
 
 
 def sample(shape: type[ModelT], *, full: bool = True, **given: object) -> ModelT:

@@ -37,6 +37,11 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("world_id", ASCENDING), ("generation", ASCENDING), ("type", ASCENDING), ("key", ASCENDING)]),
         # people and checks ask for what failed; the metrics count types by this alone, and time those that ended last
         IndexModel([("world_id", ASCENDING), ("status", ASCENDING), ("type", ASCENDING), ("updated_at", DESCENDING)]),
+        # the pages of a growing world ask which posts reply to those that they show
+        IndexModel(
+            [("world_id", ASCENDING), ("generation", ASCENDING), ("result.in_reply_to", ASCENDING)],
+            partialFilterExpression={"result.in_reply_to": {"$gt": ""}},
+        ),
         # the watchdog asks for the few orders that no run has taken up
         IndexModel(
             [("type", ASCENDING), ("accepted_at", ASCENDING)],
@@ -85,11 +90,25 @@ INDEXES: dict[str, list[IndexModel]] = {
     POINTERS: [IndexModel([("world_id", ASCENDING)])],
     # the relay and the pages read a world's events on from a number
     WORLD_EVENTS: [IndexModel([("world_id", ASCENDING), ("seq", ASCENDING)])],
-    # the pages' feed begins with the newest post; mentions and relations name people by username
+    # the pages' feed has the order of the world, from either end; below a post are its replies; mentions and relations name people
+    # by username
     "post_images": [
         IndexModel(
-            [("world_id", ASCENDING), ("materialization", ASCENDING), ("published_at", DESCENDING), ("key", DESCENDING)],
+            [
+                ("world_id", ASCENDING),
+                ("materialization", ASCENDING),
+                ("t", DESCENDING),
+                ("published_at", DESCENDING),
+                ("key", DESCENDING),
+            ],
         )
+    ],
+    "posts": [
+        IndexModel([("world_id", ASCENDING), ("materialization", ASCENDING), ("t", ASCENDING), ("key", ASCENDING)]),
+        IndexModel(
+            [("world_id", ASCENDING), ("materialization", ASCENDING), ("in_reply_to", ASCENDING)],
+            partialFilterExpression={"in_reply_to": {"$gt": ""}},
+        ),
     ],
     "characters": [IndexModel([("world_id", ASCENDING), ("username", ASCENDING)])],
 }

@@ -163,6 +163,10 @@ class PostPublished(LiveEvent):
     image_url: str
     published_at: datetime
     deleted: bool = Field(description="true: a placeholder for a post that moderation refused")
+    t: int = Field(0, ge=0, description="place in the order of the world, unique, from 0: posts are published in it")
+    after: int = Field(0, ge=0, description="how many events of the world's calendar have happened by then")
+    in_reply_to: Line = Field("", description="key of the earlier post that it replies to, or ''")
+    quote: Text = Field("", description="the text of that post, as it was when it was replied to, or ''")
 
 
 class Waiting(LiveEvent):
@@ -266,4 +270,8 @@ def post_published(character: Character, post: Post, published: PostImage, avata
         image_url=published.image.url,
         published_at=published.published_at,
         deleted=bool(post.deleted_reason),
+        t=post.t,
+        after=post.after,
+        in_reply_to=post.in_reply_to,
+        quote=post.quote,
     )

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pymongo
 from pydantic import TypeAdapter, ValidationError
@@ -34,7 +34,7 @@ from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.live import ANSWER_S, LiveFeed, last_number
 from generia_assets.pages.metrics import CONTENT_TYPE, Metrics
 from generia_assets.pages.pages import WorldPages
-from generia_assets.reading.feed import feed_page, post, posts_of
+from generia_assets.reading.feed import FeedPage, Order, feed_page, post, posts_of, threads
 from generia_assets.reading.names import UnknownItemError
 from generia_assets.reading.people import NOBODY, people_page, person
 from generia_assets.reading.shelves import Shelves, settled
@@ -144,16 +144,17 @@ def _worlds(request: Request) -> Response:
 
 
 def _feed(request: Request) -> Response:
-    before = request.query_params.get("before", "")
+    order, after = _asked(request)
     last = last_number(_database(request), _world_id(request))  # before the documents: what comes meanwhile is told again
 
     def read(shelves: Shelves) -> Response:
         view, links = _known(shelves)
-        page = feed_page(shelves, before=before)
-        older = f"{links.feed()}?before={quote(page.before)}" if page.before else None
-        live = f"{links.feed()}/live?after={last}" if view.growing and not before else None
-        people = NOBODY if before else people_page(shelves)  # they stand above the newest posts only
-        return _html(WorldPages(view, links, shelves.unreadable).feed(page, people, first=not before, older=older, live=live))
+        page = feed_page(shelves, order, after=after)
+        onward = _onward(links.feed(), order, page)
+        live = f"{links.feed()}/live?after={last}" if view.growing and not after else None
+        people = NOBODY if after else people_page(shelves)  # they stand above the first posts only
+        pages = WorldPages(view, links, shelves.unreadable)
+        return _html(pages.feed(page, people, order=order, first=not after, onward=onward, live=live))
 
     return _settled(request, read)
 
@@ -178,15 +179,16 @@ def _about(request: Request) -> Response:
 
 def _person(request: Request) -> Response:
     key = request.path_params["key"]
+    order, after = _asked(request)
 
     def read(shelves: Shelves) -> Response:
         view, links = _known(shelves)
         found = person(shelves, key)
         if found is None:
             return _html(WorldPages(view, links, shelves.unreadable).missing("missing_person"), 404)
-        page = posts_of(shelves, key, before=request.query_params.get("before", ""))
-        older = f"{links.person(key)}?before={quote(page.before)}" if page.before else None
-        return _html(WorldPages(view, links, shelves.unreadable).person(found, page, older=older))
+        page = posts_of(shelves, key, order, after=after)
+        onward = _onward(links.person(key), order, page)
+        return _html(WorldPages(view, links, shelves.unreadable).person(found, page, order=order, onward=onward))
 
     return _settled(request, read)
 
@@ -203,7 +205,7 @@ def _post(request: Request) -> Response:
             origin = trace(shelves.database, shelves.world_id, key)
         except UnknownItemError:  # its tasks are gone, the post is not
             origin = None
-        return _html(WorldPages(view, links, shelves.unreadable).post(found, origin))
+        return _html(WorldPages(view, links, shelves.unreadable).post(found, threads(shelves, [found])[key], origin))
 
     return _settled(request, read)
 
@@ -285,6 +287,17 @@ def _database(request: Request) -> MongoDatabase:
 
 def _world_id(request: Request) -> str:
     return str(request.path_params["world_id"])
+
+
+def _asked(request: Request) -> tuple[Order, str]:
+    """In which order the reader wants the posts (NEWEST where no page offers what is asked for), and the post to go on after."""
+    wanted = request.query_params.get("order", "")
+    return Order(wanted) if wanted in set(Order) else Order.NEWEST, request.query_params.get("after", "")
+
+
+def _onward(address: str, order: Order, page: FeedPage) -> str | None:
+    """Where the list at this address goes on, in the same order."""
+    return f"{address}?{urlencode({'order': order.value, 'after': page.after})}" if page.after else None
 
 
 def _moment(text: str) -> datetime | None:

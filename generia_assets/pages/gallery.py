@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from generia_assets.pages.links import FileLinks, is_elsewhere, media_file
+from generia_assets.pages.links import FileLinks, is_elsewhere, media_file, numbered
 from generia_assets.pages.pages import WorldPages
-from generia_assets.reading.feed import FeedPage, FeedPost, feed_page, posts_of
+from generia_assets.reading.feed import FeedPage, FeedPost, Order, feed_page, posts_of, threads
 from generia_assets.reading.people import PeoplePage, people_page, person
 from generia_assets.reading.shelves import Shelves
 from generia_assets.reading.traces import Trace, trace
@@ -82,15 +83,23 @@ def write_gallery(database: MongoDatabase, world_id: str, *, galleries: Path, me
 
 def _write_feed(writer: _Writer) -> None:
     people = people_page(writer.shelves)
+    for order in Order:
+        for number, page in enumerate(_feed_pages(partial(feed_page, writer.shelves, order)), start=1):
+            onward = numbered("index", order, number + 1) if page.after else None
+            html = writer.pages().feed(page, people, order=order, first=number == 1, onward=onward, live=None)
+            writer.write(numbered("index", order, number), html)
+            if order is Order.NEWEST:
+                _write_posts(writer, page.posts)
+
+
+def _write_posts(writer: _Writer, posts: Sequence[FeedPost]) -> None:
     traced = writer.view.status.posts_created <= MOST_TRACES
-    for number, (page, older) in enumerate(_feed_pages(lambda before: feed_page(writer.shelves, before=before)), start=1):
-        onward = _numbered("index", number + 1) if older else None
-        html = writer.pages().feed(page, people, first=number == 1, older=onward, live=None)
-        writer.write(_numbered("index", number), html)
-        for post in page.posts:
-            writer.write(f"posts/{post.key}.html", writer.pages(1).post(post, _trace(writer, post) if traced else None))
-            if post.image is not None:
-                writer.picture(post.image.url)
+    around = threads(writer.shelves, posts)
+    for post in posts:
+        origin = _trace(writer, post) if traced else None
+        writer.write(f"posts/{post.key}.html", writer.pages(1).post(post, around[post.key], origin))
+        if post.image is not None:
+            writer.picture(post.image.url)
 
 
 def _trace(writer: _Writer, post: FeedPost) -> Trace | None:
@@ -102,8 +111,8 @@ def _trace(writer: _Writer, post: FeedPost) -> Trace | None:
 
 def _write_people(writer: _Writer) -> None:
     for number, page in enumerate(_people_pages(writer.shelves), start=1):
-        onward = _numbered("people", number + 1) if page.after else None
-        writer.write(_numbered("people", number), writer.pages().people(page, onward=onward))
+        onward = numbered("people", number=number + 1) if page.after else None
+        writer.write(numbered("people", number=number), writer.pages().people(page, onward=onward))
         for card in page.people:
             _write_person(writer, card.key)
             if card.avatar is not None:
@@ -114,18 +123,20 @@ def _write_person(writer: _Writer, key: str) -> None:
     found = person(writer.shelves, key)
     if found is None:
         return
-    for number, (page, older) in enumerate(_feed_pages(lambda before: posts_of(writer.shelves, key, before=before)), start=1):
-        onward = _numbered(key, number + 1) if older else None
-        writer.write(f"characters/{_numbered(key, number)}", writer.pages(1).person(found, page, older=onward))
+    for order in Order:
+        for number, page in enumerate(_feed_pages(partial(posts_of, writer.shelves, key, order)), start=1):
+            onward = numbered(key, order, number + 1) if page.after else None
+            html = writer.pages(1).person(found, page, order=order, onward=onward)
+            writer.write(f"characters/{numbered(key, order, number)}", html)
 
 
-def _feed_pages(read: Callable[[str], FeedPage]) -> Iterator[tuple[FeedPage, str | None]]:
-    """All pages of a feed, at least one, each with the key that the next goes on after."""
-    before: str | None = ""
-    while before is not None:
-        page = read(before)
-        before = page.before
-        yield page, before
+def _feed_pages(read: Callable[..., FeedPage]) -> Iterator[FeedPage]:
+    """All pages of a feed, at least one."""
+    after: str | None = ""
+    while after is not None:
+        page = read(after=after)
+        after = page.after
+        yield page
 
 
 def _people_pages(shelves: Shelves) -> Iterator[PeoplePage]:
@@ -134,7 +145,3 @@ def _people_pages(shelves: Shelves) -> Iterator[PeoplePage]:
         page = people_page(shelves, after=after)
         after = page.after
         yield page
-
-
-def _numbered(name: str, number: int) -> str:
-    return f"{name}.html" if number == 1 else f"{name}-{number}.html"

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote, urlsplit
 
+from generia_assets.reading.feed import Order
+
 
 class Links(Protocol):
     """Addresses as a page writes them into its HTML."""
@@ -25,8 +27,8 @@ class Links(Protocol):
         """The list of all worlds, or None where there is none."""
         ...
 
-    def feed(self) -> str:
-        """The world's first page."""
+    def feed(self, order: Order = Order.NEWEST) -> str:
+        """The world's first page, its posts in this order."""
         ...
 
     def people(self) -> str:
@@ -37,13 +39,16 @@ class Links(Protocol):
         """The world's description."""
         ...
 
-    def person(self, key: str) -> str:
-        """A person's page."""
+    def person(self, key: str, order: Order = Order.NEWEST) -> str:
+        """A person's page, their posts in this order."""
         ...
 
     def post(self, key: str) -> str:
         """A post's page."""
         ...
+
+
+_ASKED = {Order.NEWEST: "", Order.OLDEST: f"?order={Order.OLDEST.value}"}
 
 
 def is_elsewhere(url: str) -> bool:
@@ -69,9 +74,9 @@ class ServedLinks:
         """See ``Links``."""
         return "/"
 
-    def feed(self) -> str:
+    def feed(self, order: Order = Order.NEWEST) -> str:
         """See ``Links``."""
-        return f"/worlds/{quote(self.world_id, safe='')}"
+        return f"/worlds/{quote(self.world_id, safe='')}{_ASKED[order]}"
 
     def people(self) -> str:
         """See ``Links``."""
@@ -81,9 +86,9 @@ class ServedLinks:
         """See ``Links``."""
         return f"{self.feed()}/about"
 
-    def person(self, key: str) -> str:
+    def person(self, key: str, order: Order = Order.NEWEST) -> str:
         """See ``Links``."""
-        return f"{self.feed()}/characters/{key}"
+        return f"{self.feed()}/characters/{key}{_ASKED[order]}"
 
     def post(self, key: str) -> str:
         """See ``Links``."""
@@ -108,9 +113,9 @@ class FileLinks:
         """See ``Links``."""
         return None
 
-    def feed(self) -> str:
+    def feed(self, order: Order = Order.NEWEST) -> str:
         """See ``Links``."""
-        return self._file("index.html")
+        return self._file(numbered("index", order))
 
     def people(self) -> str:
         """See ``Links``."""
@@ -120,9 +125,9 @@ class FileLinks:
         """See ``Links``."""
         return self._file("about.html")
 
-    def person(self, key: str) -> str:
+    def person(self, key: str, order: Order = Order.NEWEST) -> str:
         """See ``Links``."""
-        return self._file(f"characters/{key}.html")
+        return self._file(f"characters/{numbered(key, order)}")
 
     def post(self, key: str) -> str:
         """See ``Links``."""
@@ -130,6 +135,12 @@ class FileLinks:
 
     def _file(self, path: str) -> str:
         return "../" * self.up + quote(path)
+
+
+def numbered(name: str, order: Order = Order.NEWEST, number: int = 1) -> str:
+    """The file of a page of a list: ``index.html``, ``index-2.html``, and in the other order ``index-oldest.html``."""
+    ordered = name if order is Order.NEWEST else f"{name}-{order.value}"
+    return f"{ordered}.html" if number == 1 else f"{ordered}-{number}.html"
 
 
 def media_file(url: str) -> str:

@@ -2,14 +2,13 @@
 
 Here: following the world's events (durable/events.py) and its status record for one browser until the world is finished, the
 browser is gone or the server ends. An event's number is the message's id: a browser that was cut off goes on after the last one it
-got. Nothing blocks the event loop: what reads much or renders runs on a thread. Not here: the page that shows it
-(static/pages.js).
+got. Nothing blocks the event loop: what reads much or renders runs on a thread. Not here: what is told (news.py), and the page that
+shows it (static/pages.js).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections import Counter
@@ -18,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pymongo
-from pydantic import ValidationError
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import PyMongoError
 from starlette.concurrency import run_in_threadpool
@@ -26,19 +24,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from generia_assets.content.documents import CharacterAvatar, Media
-from generia_assets.content.pictures import AVATAR_SIZE, POST_SIZE
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
-from generia_assets.durable.events import EVENTS, AnyEvent, CharacterCreated, PostPublished
 from generia_assets.durable.status import WorldStatus, statuses
-from generia_assets.pages.links import ServedLinks
-from generia_assets.pages.pages import WorldPages
-from generia_assets.reading.feed import FeedPost
-from generia_assets.reading.people import PersonCard, keys_by_username
-from generia_assets.reading.records import events as event_records
-from generia_assets.reading.shelves import Shelves
-from generia_assets.reading.worlds import over, view_of, world
-from resources.mongo import AsyncMongoDatabase, MongoDatabase, MongoDocument
+from generia_assets.pages.news import News, as_message, news_of, portraits_of
+from generia_assets.reading.people import PersonCard
+from generia_assets.reading.worlds import over
+from resources.mongo import AsyncMongoDatabase, MongoDatabase
 
 logger = logging.getLogger(__name__)
 
@@ -77,22 +68,6 @@ class Follower:
     shown: dict[str, str] = field(default_factory=dict)
     unpainted: dict[str, PersonCard] = field(default_factory=dict)
     portraits_at: float = 0.0
-
-
-@dataclass(frozen=True)
-class News:
-    """What is to be told of a world after an event, to everybody who has been told up to there.
-
-    ``told``: the messages about events. ``last``: the number of the newest of them. ``places``: the parts of a page that stand
-    beside the posts, as they are now. ``unpainted``: people of these events whose portraits are still to come.
-    """
-
-    over: bool
-    last: int
-    told: tuple[str, ...]
-    places: Mapping[str, str]
-    title: str
-    unpainted: Mapping[str, PersonCard]
 
 
 @dataclass(frozen=True)
@@ -171,7 +146,7 @@ class LiveFeed:
                 yield message
                 spoke = began
             if news is None or (news.over and not news.told):
-                yield _message("end", {})
+                yield as_message("end", {})
                 return
             if began - spoke > HEARTBEAT_S:
                 yield ": still here\n\n"
@@ -203,22 +178,9 @@ class LiveFeed:
         shown = self._shown.get(world_id)
         if shown is not None and shown.status == status and not found:
             return News(over(status), after, (), shown.places, shown.title, {})
-        return await run_in_threadpool(self._rendered, status, after, found)
-
-    def _rendered(self, status: WorldStatus, after: int, records: list[MongoDocument]) -> News:
-        """The news of these events as a page shows them. Blocks."""
-        world_id = status.world_id
-        shelves = Shelves.of(self._database, world_id)
-        pages = WorldPages(view_of(shelves, status), ServedLinks(world_id), shelves.unreadable)
-        places = {"masthead": pages.masthead(), "progress": pages.progress(), "side": pages.side()}
-        self._shown[world_id] = _Shown(status, places, pages.title)
-        events = [(one.seq, _event(one.event)) for one in event_records(records)]
-        mentioned = {name for _, event in events if isinstance(event, PostPublished) for name in event.mentions}
-        keys = keys_by_username(shelves, mentioned)
-        unpainted: dict[str, PersonCard] = {}
-        told = tuple(_told_of(number, event, pages, keys, unpainted) for number, event in events)
-        last = max([after, *(record["seq"] for record in records)])
-        return News(over(status), last, told, places, pages.title, unpainted)
+        news = await run_in_threadpool(news_of, self._database, status, after, found)
+        self._shown[world_id] = _Shown(status, news.places, news.title)
+        return news
 
     async def _portraits(self, follower: Follower) -> list[str]:
         """The portraits that were painted since: no event tells of them."""
@@ -227,24 +189,11 @@ class LiveFeed:
         follower.portraits_at = time.monotonic()
         people = dict(follower.unpainted)
         painted = await self._shared(
-            (follower.world_id, *people), lambda: run_in_threadpool(self._painted, follower.world_id, people)
+            (follower.world_id, *people), lambda: run_in_threadpool(portraits_of, self._database, follower.world_id, people)
         )
         for key in painted:
             del follower.unpainted[key]
         return list(painted.values())
-
-    def _painted(self, world_id: str, people: dict[str, PersonCard]) -> dict[str, str]:
-        """The messages about those of these people who have a portrait by now, by key. Blocks."""
-        shelves = Shelves.of(self._database, world_id)
-        view = world(shelves)
-        painted = shelves["character_avatars"].by_key(CharacterAvatar, list(people)) if view else {}
-        if view is None or not painted:
-            return {}
-        pages = WorldPages(view, ServedLinks(world_id))
-        return {
-            key: _message("portrait", {"key": key, "html": pages.portrait(people[key].model_copy(update={"avatar": found.avatar}))})
-            for key, found in painted.items()
-        }
 
 
 def _new_to(follower: Follower, news: News) -> list[str]:
@@ -253,65 +202,4 @@ def _new_to(follower: Follower, news: News) -> list[str]:
     follower.unpainted |= news.unpainted
     changed = {place: html for place, html in news.places.items() if follower.shown.get(place) != html}
     follower.shown |= changed
-    return [*news.told, *(_message(place, {"html": html, "title": news.title}) for place, html in changed.items())]
-
-
-def _event(body: MongoDocument) -> AnyEvent | None:
-    try:
-        return EVENTS.validate_python(body)
-    except ValidationError:  # of a later version than these pages: a reader ignores what it does not know
-        return None
-
-
-def _told_of(number: int, event: AnyEvent | None, pages: WorldPages, keys: dict[str, str], unpainted: dict[str, PersonCard]) -> str:
-    """The message about an event; without content if a page shows nothing of it. Adds to those who are not painted yet."""
-    match event:
-        case CharacterCreated():
-            person = _person(event.key, event, bio=event.bio)
-            unpainted[event.key] = person
-            return _message("person", {"key": event.key, "html": pages.person_chip(person)}, number=number)
-        case PostPublished():
-            author = _person(event.character_key, event)
-            if author.avatar is None:
-                unpainted.setdefault(event.character_key, author)
-            return _message("post", {"key": event.key, "html": pages.post_card(_post(event, author, keys))}, number=number)
-        case _:
-            return f"id: {number}\n\n"
-
-
-def _person(key: str, event: CharacterCreated | PostPublished, *, bio: str = "") -> PersonCard:
-    return PersonCard(
-        key=key,
-        character_id=event.character_id,
-        username=event.username,
-        display_name=event.display_name,
-        bio=bio,
-        avatar=_picture(event.avatar_url, AVATAR_SIZE) if event.avatar_url else None,
-    )
-
-
-def _post(event: PostPublished, author: PersonCard, keys: dict[str, str]) -> FeedPost:
-    return FeedPost(
-        key=event.key,
-        post_id=event.post_id,
-        author=author,
-        content=event.content,
-        hashtags=event.hashtags,
-        mentions={name: keys[name] for name in event.mentions if name in keys},
-        mood=event.mood,
-        location=event.location,
-        moment=event.moment,
-        time_of_day=event.time_of_day,
-        image=_picture(event.image_url, POST_SIZE),
-        deleted=event.deleted,
-        published_at=event.published_at,
-    )
-
-
-def _picture(url: str, size: tuple[int, int]) -> Media:
-    return Media(media_id="", url=url, prompt="", width=size[0], height=size[1])
-
-
-def _message(kind: str, data: dict[str, str], *, number: int | None = None) -> str:
-    numbered = "" if number is None else f"id: {number}\n"
-    return f"{numbered}event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+    return [*news.told, *(as_message(place, {"html": html, "title": news.title}) for place, html in changed.items())]

@@ -16,7 +16,7 @@ from generia_assets.pages import texts
 from generia_assets.pages.graph import graph_of
 from generia_assets.pages.links import Links
 from generia_assets.pages.voice import Voice, voice
-from generia_assets.reading.feed import FeedPage, FeedPost
+from generia_assets.reading.feed import Excerpt, FeedPage, FeedPost, Order, Thread
 from generia_assets.reading.people import PeoplePage, Person, PersonCard, Tie
 from generia_assets.reading.traces import Trace
 from generia_assets.reading.worlds import WorldsPage, WorldView
@@ -61,16 +61,16 @@ class WorldPages:
         self._unreadable = unreadable
         self._voice = voice(view.language)
 
-    def feed(self, page: FeedPage, people: PeoplePage, *, first: bool, older: str | None, live: str | None) -> str:
-        """The feed; ``first``: with its newest posts. ``older`` goes on, ``live`` is where a growing world tells its news."""
-        return self._page("feed.html", page=page, people=people, first=first, older=older, live=live)
+    def feed(self, page: FeedPage, people: PeoplePage, *, order: Order, first: bool, onward: str | None, live: str | None) -> str:
+        """The feed; ``first``: its first page. ``onward`` goes on, ``live`` is where a growing world tells its news."""
+        return self._page("feed.html", page=page, people=people, order=order, first=first, onward=onward, live=live)
 
     def people(self, people: PeoplePage, *, onward: str | None) -> str:
         """Who is who: the picture of their ties, and everybody's card."""
         return self._page("people.html", people=people, graph=graph_of(people.people, people.ties), onward=onward)
 
-    def person(self, person: Person, page: FeedPage, *, older: str | None) -> str:
-        """A person: who they are, whom they know, what they posted."""
+    def person(self, person: Person, page: FeedPage, *, order: Order, onward: str | None) -> str:
+        """A person: who they are, whom they know, what they posted, and who replied."""
         known = [relation.person for relation in person.known if relation.person is not None]
         ties = [
             Tie(one=person.card.key, other=relation.person.key, kinds=(relation.relationship_type,))
@@ -78,11 +78,11 @@ class WorldPages:
             if relation.person is not None
         ]
         graph = graph_of([person.card, *known], ties, columns=2) if known else None  # it stands in the narrow column
-        return self._page("person.html", person=person, page=page, graph=graph, older=older)
+        return self._page("person.html", person=person, page=page, graph=graph, order=order, onward=onward)
 
-    def post(self, post: FeedPost, trace: Trace | None) -> str:
-        """A post, and where it came from (None: not told here)."""
-        return self._page("post.html", post=post, trace=trace)
+    def post(self, post: FeedPost, thread: Thread, trace: Trace | None) -> str:
+        """A post in its thread, and where it came from (None: not told here)."""
+        return self._page("post.html", post=post, thread=thread, trace=trace)
 
     def about(self) -> str:
         """The world's description, history and calendar."""
@@ -95,6 +95,10 @@ class WorldPages:
     def post_card(self, post: FeedPost) -> str:
         """One post of the feed, to be put into a page that is open."""
         return self._fragment("card.html", post=post)
+
+    def replied(self, key: str, replies: Sequence[Excerpt]) -> str:
+        """Who replied to the post with this key, to be put into a page that is open."""
+        return self._fragment("replied.html", key=key, replies=replies)
 
     def person_chip(self, person: PersonCard) -> str:
         """One person of the row above the feed, to be put into a page that is open."""

@@ -126,7 +126,8 @@ def _told(event: MongoDocument) -> str:
         case "character_created":
             return f"character {event.get('display_name')} @{event.get('username')} is on the platform"
         case "post_published":
-            return f"post of @{event.get('username')} is published: {event.get('content', '')}"
+            answered = f", a reply to {event['in_reply_to']}," if event.get("in_reply_to") else ""
+            return f"post of @{event.get('username')}{answered} is published: {event.get('content', '')}"
         case "waiting":
             return f"waiting for {event.get('api')}: {event.get('reason')}"
         case "going_on":

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from generia_assets.content.documents import WORLD_KEY
+from generia_assets.content.documents import WORLD_KEY, author_of
 from generia_assets.durable.collections import GENERATIONS, PUBLICATIONS, TASKS
 from generia_assets.durable.status import State
 from generia_assets.tasks.kinds import TaskType
-from resources.mongo import MongoDatabase
+from resources.mongo import MongoDatabase, MongoDocument
 
 CHARACTER_KEY = re.compile(r"c\d{4,}")
 POST_KEY = re.compile(r"(c\d{4,})-p\d{4,}")
@@ -33,7 +33,7 @@ class Item:
     @property
     def character(self) -> str | None:
         """The key of the character whose item this is; None for the world's own."""
-        return None if self.key == WORLD_KEY else self.key.partition("-")[0]
+        return None if self.key == WORLD_KEY else author_of(self.key)
 
     @property
     def is_post(self) -> bool:
@@ -69,13 +69,26 @@ def published(database: MongoDatabase, platform_id: str, *, world_id: str | None
     return Item(task["world_id"], task["key"]) if task else None
 
 
+def username_of(database: MongoDatabase, world_id: str, character: str) -> str:
+    """The username of the person with this key, as the newest completed task has it; the key itself while nobody is written."""
+    task = database[TASKS].find_one({**_written(database, world_id), "key": character}, {"result.username": 1}, sort=_NEWEST)
+    return character if task is None else str(task["result"]["username"])
+
+
 def _by_username(database: MongoDatabase, world_id: str, username: str) -> Item | None:
-    wanted = {
+    wanted = {**_written(database, world_id), "result.username": username}
+    task = database[TASKS].find_one(wanted, {"key": 1}, sort=_NEWEST)
+    return None if task is None else Item(world_id, task["key"])
+
+
+_NEWEST = [("updated_at", -1)]
+
+
+def _written(database: MongoDatabase, world_id: str) -> MongoDocument:
+    """The tasks that wrote a person of this world."""
+    return {
         "world_id": world_id,
         "generation": {"$in": generations_of(database, world_id)},
         "type": TaskType.GENERATE_CHARACTER.value,
         "status": State.COMPLETED.value,
-        "result.username": username,
     }
-    task = database[TASKS].find_one(wanted, {"key": 1}, sort=[("updated_at", -1)])
-    return None if task is None else Item(world_id, task["key"])

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 
 from pydantic import BaseModel, ConfigDict
 
-from generia_assets.content.documents import Character, CharacterAvatar, Media
+from generia_assets.content.documents import Character, CharacterAvatar, CharacterBrief, Media
 from generia_assets.reading.shelves import Shelves
 
 PEOPLE_PAGE = 100
@@ -41,12 +41,13 @@ class KnownPerson(BaseModel):
 
 
 class Person(BaseModel):
-    """A person in full."""
+    """A person in full. ``brief``: the concept that they were written from, None where there is none (any more)."""
 
     model_config = ConfigDict(frozen=True)
 
     card: PersonCard
     character: Character
+    brief: CharacterBrief | None
     known: tuple[KnownPerson, ...]
 
 
@@ -100,7 +101,8 @@ def person(shelves: Shelves, key: str) -> Person | None:
         )
         for relation in character.relationships
     )
-    return Person(card=_cards(shelves, [character])[key], character=character, known=known)
+    brief = shelves["character_briefs"].one(CharacterBrief, key)
+    return Person(card=_cards(shelves, [character])[key], character=character, brief=brief, known=known)
 
 
 def cards_by_key(shelves: Shelves, keys: Collection[str]) -> dict[str, PersonCard]:

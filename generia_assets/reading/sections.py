@@ -1,7 +1,7 @@
 """Every object that MongoDB keeps of a world, by section and type (R14).
 
 Here: which sections there are and how their documents are read: an asset's as materialized, or, while the world is being made, as
-the journal has them so far. Not here: how they look (cli).
+the journal has them so far; posts and their pictures in the order of the world. Not here: how they look (cli).
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import itemgetter
 
 from pymongo import ASCENDING
 
-from generia_assets.assets.materialized import ASSETS, results
+from generia_assets.assets.materialized import ASSETS, AssetKind, results
+from generia_assets.content.documents import Document
 from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
 from resources.document_store import POINTERS, DocumentStore, NotMaterializedError
 from resources.mongo import MongoDatabase, MongoDocument
+from resources.stored import readable
 
 logger = logging.getLogger(__name__)
 
@@ -149,20 +152,32 @@ def _count(database: MongoDatabase, world_id: str, section: Section) -> int:
 
 
 _IDS = ("key", "username", "character_id", "post_id")
+_IN_TIME = ("posts", "post_images")
+"""Assets whose documents come in the order of the world; all others in that of their keys."""
 
 
 def _asset(database: MongoDatabase, world_id: str, asset: str, item: str | None) -> Iterator[MongoDocument]:
     kind = ASSETS[asset]
     prefix = item if item and POST_OR_CHARACTER.fullmatch(item) else ""
+    order = ("t", "key") if asset in _IN_TIME else ("key",)
     try:
         store = DocumentStore(database)
-        for document in store.stream(kind.place, world_id, kind.document, prefix=prefix, unreadable=logger.warning):
+        for document in store.stream(kind.place, world_id, kind.document, prefix=prefix, order=order, unreadable=logger.warning):
             yield from _if_meant(document.model_dump(), item)
     except NotMaterializedError:
-        status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
-        generation = status.get("generation") or ""
-        for document in results(database, world_id, generation, kind, patience_seconds=PATIENCE_S, unreadable=logger.warning):
+        for document in _made_so_far(database, world_id, kind):
             yield from _if_meant(document.model_dump(), item)
+
+
+def _made_so_far(database: MongoDatabase, world_id: str, kind: AssetKind) -> Iterator[Document]:
+    status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
+    generation = status.get("generation") or ""
+    if kind.name not in _IN_TIME:
+        yield from results(database, world_id, generation, kind, patience_seconds=PATIENCE_S, unreadable=logger.warning)
+        return
+    made = {"world_id": world_id, "generation": generation, "type": kind.task_type.value, "status": State.COMPLETED.value}
+    found = database[TASKS].find(made, {"result": 1}).sort([("result.t", ASCENDING), ("key", ASCENDING)])
+    yield from readable(kind.document, found, TASKS, logger.warning, at=itemgetter("result"))
 
 
 def _if_meant(document: MongoDocument, item: str | None) -> Iterator[MongoDocument]:

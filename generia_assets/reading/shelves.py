@@ -2,13 +2,12 @@
 
 Here: an asset that is materialized is read from its collection; one that is still being made, from its completed tasks of the
 present generation. Queries are written once for both (``Shelf.field``). Not here: whole assets in a stream
-(resources/document_store.py), assets whose tasks make many documents at once (briefs: traces.py finds them), and what documents
-mean to people (worlds.py, people.py, feed.py).
+(resources/document_store.py), and what documents mean to people (worlds.py, people.py, feed.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -33,7 +32,8 @@ _MOMENT = TypeAdapter(datetime)
 class Shelf:
     """The documents of one asset of a world. ``prefix`` is what stands before a document's fields in the stored record.
 
-    A document that cannot be read is left out, and is to be found in ``unreadable``.
+    ``batched``: a record holds many documents, and is found by each of them (``by_key`` and ``one`` pick theirs). A document that
+    cannot be read is left out, and is to be found in ``unreadable``.
     """
 
     database: MongoDatabase
@@ -41,10 +41,11 @@ class Shelf:
     filter: MongoDocument
     prefix: str = ""
     unreadable: list[Unreadable] = field(default_factory=list)
+    batched: bool = False
 
     def field(self, name: str) -> str:
         """The path of a document's field in the stored record. (A task has the key of its document, and an index on it.)"""
-        return name if name == "key" else self.prefix + name
+        return name if name == "key" and not self.batched else self.prefix + name
 
     def moment(self, value: datetime) -> object:
         """A moment as it is stored here, to compare with."""
@@ -61,14 +62,19 @@ class Shelf:
         """The documents whose fields are as ``wanted`` (operators and ``$or`` as MongoDB has them), in order; 0 = all."""
         query = {**self.filter, **self._placed(wanted or {})}
         order = [(self.field(name), direction) for name, direction in sort]
-        found = self.database[self.collection].find(query, batch_size=limit or 500).sort(order).limit(limit)
+        found: Iterable[MongoDocument] = (
+            self.database[self.collection].find(query, batch_size=limit or 500).sort(order).limit(limit)
+        )
+        if self.batched:
+            found = ({**record, "result": brief} for record in found for brief in record["result"]["briefs"])
         return list(readable(model, found, self.collection, self._leave_out, at=self._document))
 
     def by_key(self, model: type[DocumentT], keys: Collection[str]) -> dict[str, DocumentT]:
         """The documents with these keys, by key; those that are not there are left out."""
         if not keys:
             return {}
-        return {document.key: document for document in self.find(model, {"key": {"$in": sorted(set(keys))}})}
+        found = self.find(model, {"key": {"$in": sorted(set(keys))}})
+        return {document.key: document for document in found if document.key in keys}
 
     def one(self, model: type[DocumentT], key: str) -> DocumentT | None:
         """The document with this key, or None."""
@@ -135,7 +141,8 @@ class Shelves:
             "type": kind.task_type.value,
             "status": State.COMPLETED.value,
         }
-        return Shelf(self.database, TASKS, made, "result.", self.unreadable)
+        prefix = "result.briefs." if kind.batched else "result."
+        return Shelf(self.database, TASKS, made, prefix, self.unreadable, kind.batched)
 
 
 def settled(database: MongoDatabase, world_id: str, read: Callable[[Shelves], ResultT]) -> ResultT:

@@ -7,8 +7,9 @@ Not here: which item a name means (names.py), and how a trace looks (cli, pages)
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -47,6 +48,7 @@ class Step(BaseModel):
     """A task of the chain. ``made`` is the item's own document (of a batch: its one brief), None while it is not there.
 
     ``items`` is how many items came of the same calls; ``own`` is False for what others share in full (the world's description).
+    ``heard``: the posts of others that its call was told of, a line each; ``without_call``: the program made it by itself.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,6 +67,8 @@ class Step(BaseModel):
     made: MongoDocument | None
     items: int
     own: bool
+    heard: tuple[str, ...] = ()
+    without_call: bool = False
     requests: tuple[Request, ...]
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
@@ -188,6 +192,7 @@ def _steps(database: MongoDatabase, item: Item, tasks: list[TaskRecord]) -> tupl
         briefs = (task.result or {}).get("briefs")
         wanted = item.key if task_type is TaskType.GENERATE_POST_BATCH else item.character
         made = task.result if briefs is None else next((brief for brief in briefs if brief["key"] == wanted), None)
+        calls = tuple(by_task[task.id])
         steps.append(
             Step(
                 name=_NAMES[task_type],
@@ -204,7 +209,25 @@ def _steps(database: MongoDatabase, item: Item, tasks: list[TaskRecord]) -> tupl
                 made=made,
                 items=max(1, len(briefs or ())),
                 own=task_type in own,
-                requests=tuple(by_task[task.id]),
+                heard=_heard(calls),
+                without_call=not calls and _is_only_post(task_type, briefs),
+                requests=calls,
             )
         )
     return tuple(steps)
+
+
+_HEARD = re.compile(r"^<heard-(\w+)>\n(.*?)\n</heard-\1>$", re.DOTALL | re.MULTILINE)
+
+
+def _heard(calls: Sequence[Request]) -> tuple[str, ...]:
+    """What the last call was told of others' posts: the lines of the fenced block ``heard`` in its prompt (content/fence.py)."""
+    found = _HEARD.search(calls[-1].prompt) if calls else None
+    return tuple(line for line in found[2].splitlines() if line) if found else ()
+
+
+def _is_only_post(task_type: TaskType, briefs: Sequence[MongoDocument] | None) -> bool:
+    """Whether it is the idea of a person's only post, which takes no call; before there was a timeline (``t``) it took one."""
+    if task_type is not TaskType.GENERATE_POST_BATCH or briefs is None or len(briefs) != 1:
+        return False
+    return briefs[0].get("order") == 0 and "t" in briefs[0]

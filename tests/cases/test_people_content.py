@@ -40,10 +40,10 @@ def found_in(content: Path) -> list[str]:
     ("file", "old", "new", "said"),
     [
         pytest.param(
-            "content/prompts/post.j2", "brief.moment", "brieff.moment", "'brieff' is undefined; given are .*brief", id="P3 name"
+            "content/prompts/post.j2", "slot.moment", "slott.moment", "'slott' is undefined; given are .*slot", id="P3 name"
         ),
         pytest.param(
-            "content/prompts/post.j2", "brief.moment", "brief.momment", "PostBrief has no 'momment'; .*moment", id="P3 attribute"
+            "content/prompts/post.j2", "slot.moment", "brief.momment", "PostBrief has no 'momment'; .*moment", id="P3 attribute"
         ),
         pytest.param(
             "content/prompts/post_batch.j2", "slot.beat", "slot.beet", "Slot has no 'beet'; it has arc|beat", id="P3 dataclass"
@@ -68,7 +68,7 @@ def found_in(content: Path) -> list[str]:
             "'brieff' is undefined",
             id="P3 a branch that no sample takes",
         ),
-        pytest.param("content/data/axes.yaml", "axes:", "axis:", "axis: no such key; allowed: axes", id="P3 wrong key"),
+        pytest.param("content/data/axes.yaml", "axes:", "axis:", "axis: no such key; allowed: ages, axes", id="P3 wrong key"),
         pytest.param(
             "content/data/posts.yaml", "how: ", "hwo: ", r"forms.0.hwo: no such key; allowed: name, how", id="P3 nested key"
         ),
@@ -141,7 +141,7 @@ def test_check_tells_every_mistake_and_demo_begins_nothing(content: Path, tmp_pa
     generia = Command(tmp_path / "data", {"MONGODB_URI": "mongodb://127.0.0.1:9/", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"})
     exit_code, out, _ = generia.call("check")
     assert (exit_code, "no mistake" in out) == (0, True)
-    spoil(content / "prompts" / "post.j2", "brief.moment", "brieff.moment")
+    spoil(content / "prompts" / "post.j2", "slot.moment", "slott.moment")
     line = spoil(content / "prompts" / "character.j2", "brief.one_line", "brief.line")
     exit_code, out, err = generia.call("check", "--json")
     found = [json.loads(one) for one in out.splitlines()]
@@ -165,10 +165,10 @@ def test_a_run_does_not_begin_with_a_template_that_was_broken_meanwhile(
 ) -> None:
     """Templates edited while the generator runs are checked at a run's start: nothing is asked, and the mended world is made."""
     with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini) as worlds:
-        line = spoil(content / "prompts" / "post.j2", "brief.moment", "brieff.moment")
+        line = spoil(content / "prompts" / "post.j2", "slot.moment", "slott.moment")
         world, made = worlds.make(users=1, posts=1)
         assert not made.success
-        assert f"content/prompts/post.j2, line {line}: 'brieff' is undefined" in made.failure
+        assert f"content/prompts/post.j2, line {line}: 'slott' is undefined" in made.failure
         assert worlds.calls == 0
-        spoil(content / "prompts" / "post.j2", "brieff.moment", "brief.moment")
+        spoil(content / "prompts" / "post.j2", "slott.moment", "slot.moment")
         assert worlds.run(world, form={"prompt": PROMPT, "users": 1, "posts": 1}).success

@@ -367,7 +367,7 @@ def test_a_rerun_that_an_outage_parked_is_taken_up_by_the_watchdog_and_makes_not
 
 
 def test_what_an_earlier_version_made_is_made_again_as_a_whole_only(worlds: Worlds, world_id: str) -> None:
-    """What hangs on its people's plan is refused with what to do, in the order's task, too, and nothing changes; avatars are made."""
+    """What hangs on its plan is refused with what to do, in the order's task, too, and changes nothing; avatars are made."""
     briefs = worlds.database["character_briefs"]
     years = {row["_id"]: row["years"] for row in briefs.find({"world_id": world_id})}
     briefs.update_many({"world_id": world_id}, {"$set": {"years": 0}})

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ import pytest
 import requests
 
 from generia_assets.assets.materialized import ASSETS
+from generia_assets.content.documents import PostImage, author_of
+from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.pages.gallery import write_gallery
-from generia_assets.reading.feed import FeedPage, feed_page
+from generia_assets.reading.feed import FeedPage, Order, feed_page, post, posts_by_key, threads
 from generia_assets.reading.shelves import Shelves, settled
 from resources.document_store import DocumentStream
 from tests.command import Command
@@ -114,42 +117,177 @@ def test_a_world_that_was_only_ordered_has_its_pages(site: str, database: Any, m
     assert ordered.world_id in get(site).text
 
 
-def test_the_feed_has_every_post_once_newest_first_in_bounded_pages(site: str, world: MadeUp) -> None:
-    """Following the older posts to the end gives each post once, from the last published to the first, at most 50 at a time."""
+@pytest.mark.parametrize("order", Order)
+def test_the_feed_has_every_post_once_in_the_order_of_the_world_in_bounded_pages(site: str, world: MadeUp, order: Order) -> None:
+    """Following the way on to the end gives each post once, from the end of the timeline that the reader chose to the other, at
+    most 50 at a time; each page leads to the other order."""
     seen: list[str] = []
-    address: str | None = f"/worlds/{world.world_id}"
+    address: str | None = f"/worlds/{world.world_id}?order={order.value}"
     while address:
         html = get(site + address).text
         keys = keys_in(html)
         assert 0 < len(keys) <= 50
         seen += keys
-        onward = re.search(r'<p class="older"><a href="([^"]+)"', html)
-        address = onward[1] if onward else None
-    assert seen == [world.post_key(index) for index in reversed(range(POSTS))]
+        assert {False: "Newest first", True: "Oldest first"}[order is Order.OLDEST] in re.findall(
+            r'aria-current="true">([^<]+)', html
+        )
+        onward = re.search(r'<p class="onward"><a href="([^"]+)"', html)
+        address = unescape(onward[1]) if onward else None
+    assert seen == [world.post_key(index) for index in range(POSTS)][:: order.direction]
 
 
-def test_posts_that_arrive_meanwhile_do_not_move_pages(database: Any, media: Path) -> None:
-    """A page goes on after the post it was left at, among posts of the very same moment too."""
+@pytest.mark.parametrize("order", Order)
+@pytest.mark.parametrize("timeless", [False, True])
+@pytest.mark.parametrize("growing", [False, True])
+def test_posts_that_arrive_meanwhile_do_not_move_pages(
+    database: Any, media: Path, order: Order, timeless: bool, growing: bool
+) -> None:
+    """A page goes on after the post it was left at, in each order; in an old world, whose posts have no place in a timeline, among
+    posts of the very same moment too. That is so while a world grows and when it is finished."""
     world = MadeUp(database, media, users=4, posts=30)
-    shown = [world.published(world.post_key(index), index // 10) for index in range(30)]
-    world.make()
-    world.keep("post_images", shown)
+    documents = dict(world.documents())
+    documents["post_images"] = [world.published(world.post_key(index), index // 10 if timeless else 0) for index in range(30)]
+    late = [documents["post_images"].pop(index) for index in (29, 14)]
+    if growing:
+        world.begin(documents)
+    else:
+        world.make(documents=documents)
+    if timeless:
+        forget_the_timeline(world)
     shelves = Shelves.of(database, world.world_id)
-    pages: list[FeedPage] = [feed_page(shelves, limit=7)]
-    while pages[-1].before:
-        pages.append(feed_page(shelves, before=pages[-1].before, limit=7))
+    pages: list[FeedPage] = [feed_page(shelves, order, limit=7)]
+    arrived = False
+    while pages[-1].after:
+        if not arrived:
+            arrived = True
+            add(world, late, growing=growing, timeless=timeless)
+        pages.append(feed_page(shelves, order, after=pages[-1].after, limit=7))
     keys = [post.key for page in pages for post in page.posts]
-    assert sorted(keys) == sorted(one.key for one in shown)
-    assert [len(page.posts) for page in pages] == [7, 7, 7, 7, 2]
+    assert len(keys) == len(set(keys))
+    missed = {world.post_key(29)} if order is Order.NEWEST else set()  # it belongs above what was shown
+    assert {world.post_key(index) for index in range(30)} - set(keys) == missed
+    if not timeless:
+        assert [world.index_of(key) for key in keys] == sorted(map(world.index_of, keys), reverse=order is Order.NEWEST)
 
 
-def test_nobodys_life_runs_backwards_in_the_feed(database: Any, media: Path) -> None:
-    """Posts that overtook each other while they were made stand in the order of their author's life; others keep their places."""
+def test_an_old_worlds_posts_keep_the_order_they_had(database: Any, media: Path) -> None:
+    """Without a timeline posts come by the time of their publication; those that overtook each other while they were made stand in
+    the order of their author's life, others keep their places."""
     world = MadeUp(database, media, users=2, posts=6).make()
     overtaking = ["c0000-p0002", "c0001-p0000", "c0000-p0000", "c0000-p0001", "c0001-p0002", "c0001-p0001"]
     world.keep("post_images", [world.published(key, second) for second, key in enumerate(overtaking)])
-    shown = [post.key for post in feed_page(Shelves.of(database, world.world_id)).posts]
-    assert shown == ["c0001-p0002", "c0001-p0001", "c0000-p0002", "c0000-p0001", "c0001-p0000", "c0000-p0000"]
+    forget_the_timeline(world)
+    shelves = Shelves.of(database, world.world_id)
+    expected = ["c0001-p0002", "c0001-p0001", "c0000-p0002", "c0000-p0001", "c0001-p0000", "c0000-p0000"]
+    for order in Order:
+        assert [post.key for post in feed_page(shelves, order).posts] == expected[:: -order.direction]
+
+
+@pytest.mark.parametrize("order", Order)
+def test_a_world_that_was_begun_without_a_timeline_has_every_post_once(database: Any, media: Path, order: Order) -> None:
+    """Posts without a place in the timeline come before those that have one, and each page goes on where the last one ended."""
+    world = MadeUp(database, media, users=4, posts=12).make()
+    early = {"world_id": world.world_id, "t": {"$lt": 6}}
+    database["post_images"].update_many(early, {"$unset": {"t": 1}})
+    shelves = Shelves.of(database, world.world_id)
+    keys, after = list[str](), ""
+    while len(keys) < 12:
+        page = feed_page(shelves, order, after=after, limit=1)
+        keys, after = [*keys, *(one.key for one in page.posts)], page.after or ""
+    assert after == ""
+    assert keys == [world.post_key(index) for index in range(12)][:: order.direction]
+
+
+def forget_the_timeline(world: MadeUp) -> None:
+    """As worlds are that were made before there was one."""
+    for collection, field in (("posts", "t"), ("post_images", "t"), (TASKS, "result.t")):
+        world.database[collection].update_many({"world_id": world.world_id}, {"$unset": {field: 1}})
+
+
+def add(world: MadeUp, late: list[PostImage], *, growing: bool, timeless: bool) -> None:
+    """Publish these posts beside those that are there."""
+    made = [one.model_dump(mode="json" if growing else "python", exclude={"t"} if timeless else None) for one in late]
+    collection = world.database[TASKS if growing else "post_images"]
+    beside = collection.find_one({"world_id": world.world_id, **({"type": "generate_post_image"} if growing else {})})
+    for one in made:
+        new = {**beside, "_id": f"late {one['key']} of {world.world_id}"}
+        collection.insert_one({**new, "key": one["key"], "result": one} if growing else {**new, **one})
+
+
+def test_a_thread_is_read_up_and_down(database: Any, media: Path) -> None:
+    """A post has above it what it answers, from the first of the thread on, and below it all that was answered, in the order of the
+    world; a quote is told as it read then, with a mark where it was rewritten. Texts that were not published are not there."""
+    world = MadeUp(database, media, users=5, posts=30).make()
+    first, second, third = (world.post_key(index) for index in (13, 14, 15))
+    shelves = Shelves.of(database, world.world_id)
+    posts = {found.key: found for found in posts_by_key(shelves, [first, second, third])}
+    found = threads(shelves, posts.values())
+    assert [one.key for one in found[third].above] == [first, second]
+    assert [one.key for one in found[first].below] == [second, third]
+    assert [one.key for one in found[second].above] == [first] and [one.key for one in found[second].below] == [third]
+    assert posts[first].replies[0].key == second and posts[first].in_reply_to is None
+    quoted = posts[second].in_reply_to
+    assert quoted is not None and (quoted.content, quoted.rewritten) == (world.post(first).content, False)
+    rewritten = post(shelves, world.post_key(19))
+    assert rewritten is not None and rewritten.in_reply_to is not None and rewritten.in_reply_to.rewritten
+    database["post_images"].delete_one({"world_id": world.world_id, "key": second})
+    assert (post(shelves, first) or rewritten).replies == ()
+
+
+@pytest.mark.parametrize("growing", [False, True])
+def test_a_reply_is_shown_with_what_it_answers(site: str, database: Any, media: Path, growing: bool) -> None:
+    """In the feed above the reply and counted at what it answers; on its own page within the whole thread; on the page of whoever
+    was answered with the answer; of a person there is what they are, while the world grows too."""
+    world = MadeUp(database, media, users=5, posts=10)
+    world = world.begin() if growing else world.make()
+    first, second, third = (world.post_key(index) for index in (3, 4, 5))
+    address = f"{site}/worlds/{world.world_id}"
+    feed = get(address).text
+    assert keys_quoted(article(feed, second)) == [first] and keys_quoted(article(feed, third)) == [second]
+    assert "Replies: 1" in article(feed, first) and "In reply to" not in article(feed, first)
+    assert "rewritten since" in article(feed, world.post_key(9)) and "rewritten since" not in article(feed, second)
+    assert ">more<" in article(feed, world.post_key(9)) and ">more<" not in article(feed, third)
+    assert article(feed, second).count("tortoise day 1") == 1
+    assert 'data-fact="time_of_day"' not in feed and 'data-fact="time_of_day"' in get(f"{address}/posts/{second}").text
+    thread = get(f"{address}/posts/{third}").text
+    assert keys_quoted(article(thread, third)) == [first, second]
+    assert keys_in(get(f"{address}/posts/{first}").text) == [first, second, third]
+    person = get(f"{address}/characters/{author_of(first)}").text
+    assert f"/posts/{second}" in article(person, first) and "tortoise Person 4" in article(person, first)
+    for said in ("tortoise kind", "23 tortoise", "tortoise trade &lt;script&gt;"):
+        assert said in person
+
+
+def test_a_posts_page_says_what_it_was_planned_with(site: str, database: Any, media: Path) -> None:
+    """Its place in the order of the world, the latest event, the idea of the sentence, what it answers and what was heard; that the
+    only post of a person was planned without a call. Of an old world's idea nothing of that is said."""
+    world = MadeUp(database, media, users=2, posts=2).make()
+    world.trace("c0001-p0000")
+    address = f"{site}/worlds/{world.world_id}/posts/c0001-p0000"
+    said = [
+        "<dd>1</dd>",
+        "Latest event by then",
+        "From the sentence",
+        f"/worlds/{world.world_id}/posts/c0000-p0000",
+        "Heard from others",
+        "<bdi>@person0</bdi>: a walk &lt;script&gt;",
+        "without a call of the model",
+    ]
+    html = get(address).text
+    assert [one for one in said if one not in html] == []
+    fields = ("t", "after", "in_reply_to", "wish")
+    database[TASKS].update_many({"world_id": world.world_id}, {"$unset": {f"result.briefs.0.{name}": 1 for name in fields}})
+    html = get(address).text
+    assert [one for one in said if one in html] == said[4:6]
+
+
+def article(html: str, key: str) -> str:
+    """The post with this key as the page shows it."""
+    return html.partition(f'data-key="{key}"')[2].partition("</article>")[0]
+
+
+def keys_quoted(html: str) -> list[str]:
+    return re.findall(r'<p class="quoted"><a href="[^"]*/posts/([^"]+)"', html)
 
 
 def test_a_read_never_mixes_two_materializations(database: Any, media: Path) -> None:
@@ -215,14 +353,17 @@ def test_the_gallery_is_a_whole_site_of_relative_links(database: Any, media: Pat
     assert index == tmp_path / world.world_id / "index.html"
     posts: list[str] = []
     broken = []
+    oldest = ("index-oldest.html", "index-oldest-2.html", "index-oldest-3.html")
+    from_the_oldest = [key for name in oldest for key in Links((index.parent / name).read_text("utf-8")).posts]
+    assert from_the_oldest == [f"post-{world.post_key(number)}" for number in range(POSTS)]
     for page in index.parent.rglob("*.html"):
         found = Links(page.read_text("utf-8"))
         for address in found.addresses - {"#main", "#posts"}:
-            target = (page.parent / address).resolve()
+            target = (page.parent / address.partition("#")[0]).resolve()
             if not (target.is_relative_to(index.parent) and target.is_file()):
                 broken.append((page.name, address))
         if page.name.startswith("index"):
-            posts += found.posts
+            posts += found.posts if page.name not in oldest else []
     assert broken == []
     assert sorted(posts) == sorted(f"post-{world.post_key(number)}" for number in range(POSTS))
     assert Links(index.read_text("utf-8")).people == {f"c{number:04d}" for number in range(6)}

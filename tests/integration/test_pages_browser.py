@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
+from pymongo import MongoClient
+from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from generia_assets.content.documents import character_key
 from generia_assets.pages.gallery import write_gallery
+from generia_assets.reading.feed import Order, feed_page
+from generia_assets.reading.shelves import Shelves
 from tests.pages_site import a_browser, a_page, serving
 from tests.pages_world import DELETED_KEY, SCRIPT, MadeUp
 
@@ -83,10 +87,39 @@ def test_older_posts_follow_by_themselves(browser: Browser, site: str, world: Ma
     with a_page(browser) as page:
         page.goto(f"{site}/worlds/{world.world_id}")
         expect(page.locator("[data-post-id]")).to_have_count(50)
-        page.locator(".older").scroll_into_view_if_needed()
+        page.locator(".onward").scroll_into_view_if_needed()
         expect(page.locator("[data-post-id]")).to_have_count(60)
-        expect(page.locator(".older")).to_be_hidden()
+        expect(page.locator(".onward")).to_be_hidden()
         assert len(set(page.locator("[data-post-id]").evaluate_all("all => all.map(one => one.dataset.postId)"))) == 60
+
+
+def test_the_reader_chooses_the_end_to_begin_with(browser: Browser, site: str, world: MadeUp) -> None:
+    """A plain link turns the feed round, without a script too; what follows by itself comes in the same order, and a link back is
+    there. A reply leads to what it answers, and that to who answered."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site}/worlds/{world.world_id}")
+    page.get_by_role("link", name="Oldest first").click()
+    expect(page.locator("[data-key]").first).to_have_attribute("data-key", world.post_key(0))
+    expect(page.get_by_role("link", name="Oldest first")).to_have_attribute("aria-current", "true")
+    page.get_by_role("link", name="Newer posts").click()
+    expect(page.locator("[data-key]").first).to_have_attribute("data-key", world.post_key(50))
+    context.close()
+    with a_page(browser) as page:
+        page.goto(f"{site}/worlds/{world.world_id}?order=oldest")
+        page.locator(".onward").scroll_into_view_if_needed()
+        expect(page.locator("[data-key]")).to_have_count(60)
+        keys = page.locator("[data-key]").evaluate_all("all => all.map(one => one.dataset.key)")
+        assert keys == [world.post_key(index) for index in range(60)]
+        page.locator(f"[data-key={world.post_key(4)}] .quoted a").click()
+        expect(page.locator("article.alone")).to_have_attribute("data-key", world.post_key(3))
+        page.goto(f"{site}/worlds/{world.world_id}?order=oldest")
+        page.locator(f"[data-key={world.post_key(3)}] a.replies").click()
+        expect(page.locator("#replies article").first).to_have_attribute("data-key", world.post_key(4))
+        expect(page.locator("#replies")).to_be_in_viewport()
+        page.goto(f"{site}/worlds/{world.world_id}/characters/c0000")
+        page.get_by_role("link", name="Oldest first").click()
+        expect(page.locator("#posts > [data-key]").first).to_have_attribute("data-key", "c0000-p0000")
 
 
 def test_everything_can_be_done_by_keyboard(browser: Browser, site: str, world: MadeUp) -> None:
@@ -122,7 +155,7 @@ def test_ten_thousand_posts_open_like_fifty(browser: Browser, site: str, databas
             weight += int(answer.headers.get("content-length") or 0)
 
         page.on("response", weigh)
-        for path in ("", "?before=c0050-p0050", "/people", "/characters/c0050"):
+        for path in ("", "?after=c0050-p0050", "/people", "/characters/c0050"):
             weight = 0
             page.goto(f"{site}/worlds/{world.world_id}{path}", wait_until="load")
             elements = page.evaluate("document.querySelectorAll('*').length")
@@ -130,13 +163,42 @@ def test_ten_thousand_posts_open_like_fifty(browser: Browser, site: str, databas
             assert elements < MOST_ELEMENTS, (path, elements)
         assert page.locator("[data-post-id]").count() == 50
         assert page.locator("[data-post-id] .picture img:not([loading=lazy])").count() == 0
-        plan = (
-            database["post_images"]
-            .find({"world_id": world.world_id, "materialization": "run-1"})
-            .sort([("published_at", -1), ("key", -1)])
-        )
-        stages = str(plan.limit(50).explain()["queryPlanner"]["winningPlan"])
-        assert "IXSCAN" in stages and "'SORT'" not in stages
+
+
+class Asked(CommandListener):
+    """Notes what is looked for."""
+
+    def __init__(self) -> None:
+        self.finds: list[dict[str, Any]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name == "find":
+            self.finds.append({name: event.command[name] for name in ("find", "filter", "sort", "limit") if name in event.command})
+
+    def succeeded(self, event: object) -> None:
+        pass
+
+    def failed(self, event: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("growing", [False, True])
+def test_what_the_feed_asks_for_is_found_by_an_index(mongodb_uri: str, database: Any, media: Path, growing: bool) -> None:
+    """No page looks through all posts for replies, and none of a finished world for what comes next, from either end."""
+    world = MadeUp(database, media, users=5, posts=200)
+    world = world.begin() if growing else world.make()
+    asked = Asked()
+    with MongoClient(mongodb_uri, event_listeners=[asked]) as client:
+        shelves = Shelves.of(client[database.name], world.world_id)
+        for order in Order:
+            feed_page(shelves, order, after=world.post_key(100))
+    replies = [one for one in asked.finds if "in_reply_to" in str(one)]
+    feeds = [one for one in asked.finds if one.get("limit") and one["find"] == "post_images"]
+    assert (len(replies), len(feeds)) == (2, 0 if growing else 2)
+    for one in (*replies, *feeds):
+        winning = str(database.command("explain", one)["queryPlanner"]["winningPlan"])
+        assert "IXSCAN" in winning and "COLLSCAN" not in winning
+        assert "in_reply_to_1" in winning if one in replies else "'SORT'" not in winning
 
 
 def test_the_gallery_opens_without_a_server(browser: Browser, database: Any, media: Path, tmp_path: Path, world: MadeUp) -> None:
@@ -147,8 +209,12 @@ def test_the_gallery_opens_without_a_server(browser: Browser, database: Any, med
         page.on("request", lambda request: asked.append(request.url))
         page.goto(index.as_uri())
         assert page.locator(".masthead .icon").evaluate("image => image.naturalWidth") == 512
-        page.locator(".older a").click()
+        page.locator(".onward a").click()
         expect(page.locator("[data-post-id]")).to_have_count(10)
+        page.get_by_role("link", name="Oldest first").click()
+        expect(page.locator("[data-key]").first).to_have_attribute("data-key", world.post_key(0))
+        page.locator(f"[data-key={world.post_key(4)}] .quoted a").click()
+        expect(page.locator("article.alone")).to_have_attribute("data-key", world.post_key(3))
         page.locator(".tabs a", has_text="People").click()
         expect(page.locator("[data-character]")).to_have_count(world.users)
         page.locator(f"[data-character={character_key(2)}] h2 a").click()

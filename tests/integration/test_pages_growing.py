@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from generia_assets.durable.collections import TASKS
 from generia_assets.durable.events import Completed, Waiting, character_created, post_published
 from generia_assets.durable.status import State
 from generia_assets.reading.people import PEOPLE_PAGE
@@ -73,6 +74,39 @@ def test_a_growing_world_fills_up_before_ones_eyes(browser: Browser, site: Site)
         assert page.evaluate("window.here") is True
         assert page.locator("#empty").count() == 0
         assert page.title() != "owned"
+
+
+def test_a_reply_is_counted_before_ones_eyes(browser: Browser, site: Site) -> None:
+    """A post that comes in quotes what it answers, and that post says so at once; a post of an earlier place comes in there."""
+    world = site.world(users=5, posts=10).begin()
+    with a_page(browser) as page:
+        world.say(State.IN_PROGRESS, generation=f"{world.world_id}:1")
+        world.database[TASKS].update_many(
+            {"world_id": world.world_id, "type": "generate_post_image"}, {"$set": {"status": "pending"}}
+        )
+        page.goto(site.page_of(world))
+        expect(page.locator("#empty")).to_be_visible()
+        for index in (3, 5, 4):
+            done = {"world_id": world.world_id, "type": "generate_post_image", "key": world.post_key(index)}
+            world.database[TASKS].update_one(done, {"$set": {"status": "completed"}})
+            publish(world, index)
+            expect(page.locator(f"[data-key={world.post_key(index)}]")).to_be_visible()  # so that each comes by itself
+        assert shown(page) == [world.post_key(index) for index in (5, 4, 3)]
+        expect(page.locator(f"[data-key={world.post_key(4)}] .quote")).to_contain_text(f"tortoise {world.post_key(3)}")
+        for answered in (3, 4):
+            expect(page.locator(f"[data-key={world.post_key(answered)}] .replies")).to_contain_text("Replies: 1")
+        expect(page.locator(f"[data-key={world.post_key(5)}] .replies")).to_be_hidden()
+
+
+def test_a_page_with_the_oldest_first_grows_at_its_end(browser: Browser, site: Site) -> None:
+    """What comes in stands behind what is shown; a full page keeps its first posts and leads on to the others, each once."""
+    world = site.world(users=3, posts=MOST_POSTS + 60)
+    with a_page(browser) as page:
+        grown(page, site, world, order="oldest")
+        expect(page.locator("[data-post-id]")).to_have_count(MOST_POSTS)
+        assert shown(page) == [world.post_key(index) for index in range(MOST_POSTS)]
+        go_to_the_end(page, world.posts)
+        assert shown(page) == [world.post_key(index) for index in range(world.posts)]
 
 
 def test_a_browser_that_was_cut_off_goes_on_where_it_was(browser: Browser, site: Site, mongodb_uri: str) -> None:
@@ -152,23 +186,24 @@ def test_a_page_shows_no_more_people_than_it_opens_with(browser: Browser, site: 
         expect(page.locator("#people .more")).to_be_visible()
 
 
-def grown(page: Page, site: Site, world: MadeUp, *, held_back: int = 0) -> None:
+def grown(page: Page, site: Site, world: MadeUp, *, held_back: int = 0, order: str = "newest") -> None:
     """Open the world's page before its first post, then publish all but so many; they overtake each other."""
     world.say(State.IN_PROGRESS)
-    page.goto(site.page_of(world))
+    page.goto(site.page_of(world, f"?order={order}"))
     expect(page.locator("#empty")).to_be_visible()
-    expect(page.locator(".older")).to_be_hidden()
+    expect(page.locator(".onward")).to_be_hidden()
     world.make(State.IN_PROGRESS)
     indices = [index ^ 7 for index in range(world.posts + 7)]
     told = [index for index in indices if index < world.posts - held_back]
     for made, index in enumerate(told, start=1):
         publish(world, index, made=made)
     expect(page.locator("#progress")).to_contain_text(f"{len(told)} / {world.posts}")
-    expect(page.locator("[data-post-id]").first).to_have_attribute("data-key", world.post_key(told[-1]))  # progress may be first
+    first = max(told) if order == "newest" else 0
+    expect(page.locator("[data-post-id]").first).to_have_attribute("data-key", world.post_key(first))  # progress may be first
 
 
 def go_to_the_end(page: Page, posts: int) -> None:
     """Scroll on until nothing follows; then the page has so many posts."""
-    while page.locator(".older").is_visible():
+    while page.locator(".onward").is_visible():
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
     expect(page.locator("[data-post-id]")).to_have_count(posts)

@@ -40,7 +40,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def world(site: Site) -> MadeUp:
-    world = site.world(users=2, posts=2).make()
+    world = site.world(users=2, posts=10).make()
     world.trace(DELETED_KEY)
     return world
 
@@ -65,7 +65,7 @@ def failed(site: Site) -> MadeUp:
 
 @pytest.fixture(scope="module")
 def hebrew(site: Site) -> MadeUp:
-    return site.world(users=2, posts=2, language="Hebrew", word="צב").make()
+    return site.world(users=2, posts=10, language="Hebrew", word="צב").make()
 
 
 def stages(done: int, *, now: State = State.IN_PROGRESS) -> list[dict[str, str]]:
@@ -91,9 +91,8 @@ def test_axe_finds_nothing_serious(
     browser: Browser, site: Site, world: MadeUp, growing: MadeUp, failed: MadeUp, hebrew: MadeUp
 ) -> None:
     """No serious or critical barrier on any kind of page, on a phone and a desktop, light and dark; none is wider than them."""
-    own = [
-        site.page_of(world, path) for path in ("", "/people", "/characters/c0001", "/about", f"/posts/{DELETED_KEY}", "/posts/x")
-    ]
+    posts = [f"/posts/{key}" for key in (DELETED_KEY, world.post_key(3), world.post_key(5), "x")]
+    own = [site.page_of(world, path) for path in ("", "?order=oldest", "/people", "/characters/c0001", "/about", *posts)]
     others = [site.page_of(growing), site.page_of(failed), site.page_of(hebrew), site.page_of(hebrew, "/characters/c0001")]
     barriers: list[tuple[object, ...]] = []
     context = browser.new_context(reduced_motion="reduce")
@@ -119,7 +118,8 @@ def test_every_hue_can_be_read(
     """Contrast holds in each of the colours that a world or a person can have, and not only in those that these were given."""
     context = browser.new_context(color_scheme=scheme, reduced_motion="reduce", viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    for address in (f"{site.address}/", site.page_of(world, f"/posts/{DELETED_KEY}"), site.page_of(growing), site.page_of(failed)):
+    of_world = [site.page_of(world, path) for path in ("", f"/posts/{DELETED_KEY}")]
+    for address in (f"{site.address}/", *of_world, site.page_of(growing), site.page_of(failed)):
         page.goto(address)
         all_in_sight(page)
         page.evaluate("document.querySelector('.news')?.removeAttribute('hidden')")
@@ -154,11 +154,12 @@ def test_every_page_of_a_language_is_read_its_way(
 ) -> None:
     """Each kind of page says its language, begins at that side, speaks with its words, and ends within the screen, without a
     complaint in the console; the scheme that was asked for is the one that is shown."""
-    world = site.world(users=3, posts=3, language=language, word=word).make()
+    world = site.world(users=3, posts=12, language=language, word=word).make()
     world.trace(DELETED_KEY)
     growing = site.world(users=3, posts=3, language=language, word=word).make()
     growing.say(State.IN_PROGRESS, current_stage="posts", stages=stages(4))
-    addresses = [site.page_of(world, path) for path in ("", "/people", "/characters/c0001", "/about", f"/posts/{DELETED_KEY}")]
+    posts = [f"/posts/{key}" for key in (DELETED_KEY, world.post_key(3), world.post_key(5))]
+    addresses = [site.page_of(world, path) for path in ("", "/people", "/characters/c0001", "/about", *posts)]
     with a_page(browser, width=width, scheme=scheme) as page:
         for address in (*addresses, site.page_of(growing)):
             page.goto(address)

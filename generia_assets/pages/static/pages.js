@@ -1,13 +1,13 @@
-// What the pages do beyond being read: a growing world's news come in, older posts follow by themselves, ties light up.
+// What the pages do beyond being read: a growing world's news come in, further posts follow by themselves, ties light up.
 // Everything works without it. HTML that arrives was made by the same templates as the page, where all texts are escaped.
 "use strict";
 (() => {
   const MOST_POSTS = 300;   // in a page that only grows
   const MOST_PEOPLE = 100;  // above it, as many as a page opens with (reading/people.py)
-  const OVERLAP = 50;       // of a page that follows with what is there, as many as are in one (reading/feed.py)
   const MOST_PAGES = 8;     // that follow by themselves; then the reader asks
   const AT_THE_TOP = 900;   // pixels from it, in which news are seen as they come
   const posts = document.getElementById("posts");
+  const oldestFirst = posts?.dataset.order === "oldest";
 
   const made = (html) => {
     const template = document.createElement("template");
@@ -30,12 +30,16 @@
     on("side", ({ html }) => replace("side", html));
     on("post", ({ key, html }) => {
       document.getElementById("empty")?.remove();
-      if (!arrived(posts, posts.querySelector(`[data-key="${CSS.escape(key)}"]`), made(html))) return;
-      if (scrollY > AT_THE_TOP) announce();
+      const post = made(html), known = shownPost(key), next = nextTo(post);
+      if (!known && !next && wayOn()) { missed = true; return; }   // it follows with those that the way on leads to
+      if (!arrived(posts, known, post, next)) return;
+      if (scrollY > AT_THE_TOP && !oldestFirst) announce();
       if (scrollY <= AT_THE_TOP || !followed) letGo();   // never what a reader loaded and may be reading
     });
+    on("replied", ({ key, html }) => shownPost(key)?.querySelector(".replies")?.replaceWith(made(html)));
     on("person", ({ key, html }) => {
-      if (!people || !arrived(people, people.querySelector(`[data-character="${CSS.escape(key)}"]`), made(html))) return;
+      const known = people?.querySelector(`[data-character="${CSS.escape(key)}"]`);
+      if (!people || !arrived(people, known, made(html), people.firstElementChild)) return;
       const shown = people.querySelectorAll("[data-character]");
       if (shown.length <= MOST_PEOPLE) return;
       shown[MOST_PEOPLE].remove();
@@ -59,25 +63,27 @@
     if (place && !place.contains(document.activeElement)) place.innerHTML = html;
   }
 
-  // Whether the element is new to the list, and not another version of one that it knows.
-  function arrived(list, known, element) {
+  const shownPost = (key) => posts.querySelector(`[data-key="${CSS.escape(key)}"]`);
+
+  // The shown post before which this one belongs, in the order that the reader chose; undefined: behind all.
+  function nextTo(post) {
+    const t = Number(post.dataset.t);
+    return [...posts.children].find((shown) => (oldestFirst ? t < shown.dataset.t : t >= shown.dataset.t));
+  }
+
+  // Whether the element is new to the list, and not another version of one that it knows. It comes in before ``next``.
+  function arrived(list, known, element, next) {
     if (known) { known.replaceWith(element); return false; }
     element.classList.add("arrived");
-    list.prepend(element);
+    list.insertBefore(element, next ?? null);
     return true;
   }
 
-  // Of too many posts the oldest leave the page, and the way on begins where they did, so that whoever goes there gets them back.
+  // Of too many posts the last leave the page, and the way on begins where they did, so that whoever goes there gets them back.
   function letGo() {
     if (posts.children.length <= MOST_POSTS) return;
     while (posts.children.length > MOST_POSTS) posts.lastElementChild.remove();
-    // Posts overtake each other within a page's length: going on that much earlier misses none, and none is shown twice.
-    const from = posts.children[MOST_POSTS - OVERLAP].dataset.key;
-    const way = document.querySelector(".older");
-    way.firstElementChild.href = `${location.pathname}?before=${encodeURIComponent(from)}`;
-    way.hidden = false;
-    followed = 0;
-    watch();
+    goOn();
   }
 
   const news = document.querySelector(".news");
@@ -89,23 +95,35 @@
   }
   if (news) addEventListener("scroll", () => { if (scrollY <= AT_THE_TOP) { unseen = 0; news.hidden = true; } }, { passive: true });
 
-  // --- Older posts ---------------------------------------------------------------------------------------------------
+  // --- Further posts -------------------------------------------------------------------------------------------------
   let followed = 0;
+  let missed = false;   // news came that belong behind what is shown
   const nearEnd = "IntersectionObserver" in window && location.protocol !== "file:" && posts
-    ? new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) older(); }, { rootMargin: "1200px" })
+    ? new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) further(); }, { rootMargin: "1200px" })
     : null;
-  const wayOn = () => document.querySelector(".older:not([hidden]) a[rel=next]");
+  const wayOn = () => document.querySelector(".onward:not([hidden]) a[rel=next]");
   const watch = () => {
     const link = wayOn();
     if (nearEnd && link && followed < MOST_PAGES) nearEnd.observe(link);
   };
   watch();
 
-  async function older() {
+  // The way on begins after the last post that is shown.
+  function goOn() {
+    const way = document.querySelector(".onward");
+    const asked = new URLSearchParams({ order: posts.dataset.order, after: posts.lastElementChild.dataset.key });
+    way.firstElementChild.href = `${location.pathname}?${asked}`;
+    way.hidden = false;
+    followed = 0;
+    watch();
+  }
+
+  async function further() {
     const link = wayOn();
     if (!link) return;
     nearEnd.disconnect();
     followed += 1;
+    missed = false;
     const asked = link.href;
     let answer, text;
     try { answer = await fetch(asked); text = await answer.text(); } catch { return; }   // offline: the link is still there
@@ -113,9 +131,11 @@
     if (link.href !== asked) return watch();   // posts were let go meanwhile: the way on begins elsewhere
     const page = new DOMParser().parseFromString(text, "text/html");
     for (const post of page.querySelectorAll("#posts > *"))
-      if (!posts.querySelector(`[data-key="${CSS.escape(post.dataset.key)}"]`)) posts.append(document.adoptNode(post));
-    const next = page.querySelector(".older a[rel=next]");
-    if (next) { link.href = next.getAttribute("href"); watch(); } else link.parentElement.hidden = true;
+      if (!shownPost(post.dataset.key)) posts.append(document.adoptNode(post));
+    const next = page.querySelector(".onward a[rel=next]");
+    if (next) { link.href = next.getAttribute("href"); watch(); }
+    else if (missed) goOn();
+    else link.parentElement.hidden = true;
   }
 
   // --- Who knows whom ------------------------------------------------------------------------------------------------

@@ -1,0 +1,159 @@
+"""What a growing world's page is told: server-sent events with HTML of the pages' own templates.
+
+Here: the news of some events of a world (durable/events.py), rendered. Not here: following a world and sending them (live.py), and
+the page that shows them (static/pages.js).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from generia_assets.content.documents import CharacterAvatar, Media
+from generia_assets.content.pictures import AVATAR_SIZE, POST_SIZE
+from generia_assets.durable.events import EVENTS, AnyEvent, CharacterCreated, PostPublished
+from generia_assets.durable.status import WorldStatus
+from generia_assets.pages.links import ServedLinks
+from generia_assets.pages.pages import WorldPages
+from generia_assets.reading.feed import Excerpt, FeedPost, quotes, replies
+from generia_assets.reading.people import PersonCard, keys_by_username
+from generia_assets.reading.records import events as event_records
+from generia_assets.reading.shelves import Shelves
+from generia_assets.reading.worlds import over, view_of, world
+from resources.mongo import MongoDatabase, MongoDocument
+
+
+@dataclass(frozen=True)
+class News:
+    """What is to be told of a world after an event, to everybody who has been told up to there.
+
+    ``told``: the messages about events. ``last``: the number of the newest of them. ``places``: the parts of a page that stand
+    beside the posts, as they are now. ``unpainted``: people of these events whose portraits are still to come.
+    """
+
+    over: bool
+    last: int
+    told: tuple[str, ...]
+    places: Mapping[str, str]
+    title: str
+    unpainted: Mapping[str, PersonCard]
+
+
+def news_of(database: MongoDatabase, status: WorldStatus, after: int, records: Sequence[MongoDocument]) -> News:
+    """The news of these events, which come after the one with this number, as a page shows them. Blocks."""
+    shelves = Shelves.of(database, status.world_id)
+    pages = WorldPages(view_of(shelves, status), ServedLinks(status.world_id), shelves.unreadable)
+    places = {"masthead": pages.masthead(), "progress": pages.progress(), "side": pages.side()}
+    events = [(one.seq, _event(one.event)) for one in event_records(records)]
+    beside = _Beside.of(shelves, [event for _, event in events if isinstance(event, PostPublished)])
+    unpainted: dict[str, PersonCard] = {}
+    told = [_told_of(number, event, pages, beside, unpainted) for number, event in events]
+    told += [as_message("replied", {"key": key, "html": pages.replied(key, beside.replies.get(key, ()))}) for key in beside.replied]
+    last = max([after, *(record["seq"] for record in records)])
+    return News(over(status), last, tuple(told), places, pages.title, unpainted)
+
+
+def portraits_of(database: MongoDatabase, world_id: str, people: Mapping[str, PersonCard]) -> dict[str, str]:
+    """The messages about those of these people who have a portrait by now, by key. Blocks."""
+    shelves = Shelves.of(database, world_id)
+    view = world(shelves)
+    painted = shelves["character_avatars"].by_key(CharacterAvatar, list(people)) if view else {}
+    if view is None or not painted:
+        return {}
+    pages = WorldPages(view, ServedLinks(world_id))
+    return {
+        key: as_message("portrait", {"key": key, "html": pages.portrait(people[key].model_copy(update={"avatar": found.avatar}))})
+        for key, found in painted.items()
+    }
+
+
+def as_message(kind: str, data: dict[str, str], *, number: int | None = None) -> str:
+    """A server-sent event; one with a number is where a browser that was cut off goes on."""
+    numbered = "" if number is None else f"id: {number}\n"
+    return f"{numbered}event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+def _event(body: MongoDocument) -> AnyEvent | None:
+    try:
+        return EVENTS.validate_python(body)
+    except ValidationError:  # of a later version than these pages: a reader ignores what it does not know
+        return None
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """What stands beside the posts of some events: by username whom they can link to, by key what they reply to and who replied.
+
+    ``replied``: the keys of the posts that these reply to.
+    """
+
+    keys: Mapping[str, str]
+    quotes: Mapping[str, Excerpt]
+    replies: Mapping[str, tuple[Excerpt, ...]]
+    replied: Sequence[str]
+
+    @classmethod
+    def of(cls, shelves: Shelves, posts: Sequence[PostPublished]) -> _Beside:
+        """Look for it."""
+        asked = {post.key: (post.in_reply_to, post.quote) for post in posts if post.in_reply_to}
+        replied = sorted({key for key, _ in asked.values()})
+        return cls(
+            keys_by_username(shelves, {name for post in posts for name in post.mentions}),
+            quotes(shelves, asked),
+            replies(shelves, [*(post.key for post in posts), *replied]),
+            replied,
+        )
+
+
+def _told_of(number: int, event: AnyEvent | None, pages: WorldPages, beside: _Beside, unpainted: dict[str, PersonCard]) -> str:
+    """The message about an event; without content if a page shows nothing of it. Adds to those who are not painted yet."""
+    match event:
+        case CharacterCreated():
+            person = _person(event.key, event, bio=event.bio)
+            unpainted[event.key] = person
+            return as_message("person", {"key": event.key, "html": pages.person_chip(person)}, number=number)
+        case PostPublished():
+            author = _person(event.character_key, event)
+            if author.avatar is None:
+                unpainted.setdefault(event.character_key, author)
+            return as_message("post", {"key": event.key, "html": pages.post_card(_post(event, author, beside))}, number=number)
+        case _:
+            return f"id: {number}\n\n"
+
+
+def _person(key: str, event: CharacterCreated | PostPublished, *, bio: str = "") -> PersonCard:
+    return PersonCard(
+        key=key,
+        character_id=event.character_id,
+        username=event.username,
+        display_name=event.display_name,
+        bio=bio,
+        avatar=_picture(event.avatar_url, AVATAR_SIZE) if event.avatar_url else None,
+    )
+
+
+def _post(event: PostPublished, author: PersonCard, beside: _Beside) -> FeedPost:
+    return FeedPost(
+        key=event.key,
+        post_id=event.post_id,
+        author=author,
+        content=event.content,
+        hashtags=event.hashtags,
+        mentions={name: beside.keys[name] for name in event.mentions if name in beside.keys},
+        mood=event.mood,
+        location=event.location,
+        moment=event.moment,
+        time_of_day=event.time_of_day,
+        image=_picture(event.image_url, POST_SIZE),
+        deleted=event.deleted,
+        t=event.t,
+        in_reply_to=beside.quotes.get(event.key),
+        replies=beside.replies.get(event.key, ()),
+    )
+
+
+def _picture(url: str, size: tuple[int, int]) -> Media:
+    return Media(media_id="", url=url, prompt="", width=size[0], height=size[1])
