@@ -21,7 +21,7 @@ from emulators.gemini.faults import BlockReason, Dice, FaultName, Faults, Finish
 from emulators.gemini.spoil import looped, spoiled_text, spoiled_value, truncated
 from emulators.gemini.usage import Usage, thinking_tokens, tokens
 from emulators.gemini.writing.scene import read_scene
-from emulators.gemini.writing.walker import Walker, Wishes
+from emulators.gemini.writing.walker import Walker
 
 _FREE_TEXT: Schema = {"type": "string", "description": "2 paragraphs about the world"}
 _HARM = "HARM_CATEGORY_DANGEROUS_CONTENT"
@@ -96,13 +96,10 @@ def stopped_answer(
 
 def _text(asked: Asked, fault: FaultName | None, rng: random.Random) -> str:
     scene = read_scene(asked.request)
-    wishes = Wishes(exact=scene.exact_count, repeat_names=fault == "repeated_names")
     if fault == "wrong_language":
         scene = replace(scene, language=scene.language.other)
-    if fault in ("too_few", "too_many"):
-        wishes = replace(wishes, item_factor=0.5 if fault == "too_few" else 1.5)
     mime = asked.request.generation_config.response_mime_type
-    value = Walker(asked.schema or _FREE_TEXT, scene, rng, wishes).walk()
+    value = Walker(asked.schema or _FREE_TEXT, scene, rng, fault).walk()
     if mime != "application/json":
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if asked.schema is None:

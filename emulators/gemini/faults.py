@@ -60,6 +60,13 @@ FaultName = Literal[
     "error_in_200",
     "hostile_error",
     "somebody_else",
+    "wish_ignored",
+    "future_told",
+    "same_opening",
+    "reply_ignored",
+    "same_length",
+    "same_phrases",
+    "wrong_kin",
 ]
 """Every fault that is drawn, in the order in which they are drawn: the first that comes up is the call's only one."""
 
@@ -160,6 +167,22 @@ class Faults(BaseModel):
         default=0.0, description="an error with half a pair, a key, a wait without end, bytes that are no UTF-8, 24 KB of page"
     )
     somebody_else: Rate = Field(default=0.0, description="what a proxy answers in Gemini's place: 302, 204, 407, a page with 404")
+    wish_ignored: Rate = Field(default=0.0, description="nothing of the user's sentence is in the posts and their ideas")
+    future_told: Rate = Field(
+        default=0.0,
+        description="posts and their ideas name the calendar's last event as if it had happened",
+    )
+    same_opening: Rate = Field(default=0.0, description="every post, bio, personality and story begins with the same four words")
+    reply_ignored: Rate = Field(
+        default=0.0, description="a reply takes up no word of what it answers, and does not name its author"
+    )
+    same_length: Rate = Field(default=0.0, description="every post has about sixty words, whatever length was asked for")
+    same_phrases: Rate = Field(default=0.0, description="every profile is made of the same sentences, with other names")
+    wrong_kin: Rate = Field(
+        default=0.0,
+        description="ages in figures that contradict the drawn ones (a grown-up is 7, a child is 70), kinds of both at once, and "
+        "relations that call everybody their mother",
+    )
     split_text: Rate = Field(default=0.0, description="the text comes in several parts; no fault, callers must join them")
 
 

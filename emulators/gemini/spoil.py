@@ -1,4 +1,4 @@
-"""How an answer's text is damaged. Not here: damage that has to happen while it is written (writing/walker.py, Wishes)."""
+"""How an answer's text is damaged. Not here: damage that has to happen while it is written (writing/)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ import random
 from pydantic import JsonValue
 
 from emulators.gemini.faults import FaultName
+
+ILL_WRITTEN: frozenset[FaultName] = frozenset(
+    {"wish_ignored", "future_told", "same_opening", "reply_ignored", "same_length", "same_phrases", "wrong_kin"}
+)
+"""Faults of answers that fit their schema and are badly written: each is what one of the world's asset checks looks for."""
 
 
 def truncated(text: str, rng: random.Random) -> str:

@@ -77,6 +77,10 @@ class Answers(Protocol):
         ...
 
 
+async def _at_once() -> None:
+    """The turn to publish, where nothing is published."""
+
+
 class _UnansweredError(Exception):
     """A request has no answer that can be used, or is about something that is not there for want of one."""
 
@@ -165,7 +169,7 @@ class DryRun:
         parameters = TaskParameters(key=post_key(character.key, order))
         place, key = f".@{character.username}.{order + 1}", parameters.key
         if task_type is TaskType.GENERATE_POST_IMAGE:
-            await self._do(place, generate_post_image, parameters, self._request, world, character, self._posts[key])
+            await self._do(place, generate_post_image, parameters, self._request, world, character, self._posts[key], _at_once)
             return
         brief = self._ideas[key]
         story = [self._ideas[post_key(character.key, earlier)] for earlier in range(order)]

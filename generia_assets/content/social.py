@@ -176,14 +176,15 @@ def _edges(seed: int, count: int, batch: int) -> tuple[_Edge, ...]:
 def _first_fitting(
     seed: int, deck: Sequence[RelationKind], sides: Sequence[tuple[int, int]], held: Mapping[int, set[str]]
 ) -> tuple[RelationKind, tuple[int, int]] | None:
-    """The first kind of the deck that fits the ages of these two and what they are to others, with who is who in it."""
+    """The first kind of the deck that fits the ages of these two, with who is who in it."""
     for kind in deck:
         for left, right in sides:
             one, other = axes.years(seed, left), axes.years(seed, right)
             least, most = kind.older_by or (-200, 200)
-            # What somebody of another batch is to others is not drawn here: a bridge excludes nothing.
-            apart = batch_of(left) != batch_of(right) or kind.once in held[left] or kind.once in held[right]
-            if not (kind.once and apart) and least <= other - one <= most and min(one, other) >= kind.both_from:
+            # A bridge holds no tie that excludes others: what the person of the batch before holds is not known here.
+            bridge = batch_of(left) != batch_of(right)
+            alone = not kind.once or not (bridge or kind.once in held[left] or kind.once in held[right])
+            if alone and least <= other - one <= most and min(one, other) >= kind.both_from:
                 return kind, (left, right)
     return None
 

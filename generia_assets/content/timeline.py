@@ -19,7 +19,7 @@ from itertools import accumulate
 from math import ceil
 
 from generia_assets.content import draw, social
-from generia_assets.content.shares import shares
+from generia_assets.content.shares import BATCH, shares
 
 JOINING = 0.6
 """Share of the timeline over which people join."""
@@ -77,7 +77,9 @@ def timeline(seed: int, people: int, posts: int) -> Timeline:
     given = shares(seed, people, posts)
     drawn: list[tuple[float, int, int]] = []
     for index, count in enumerate(given):
-        lot, joined = draw.lot(seed, "timeline", index), JOINING * index / people
+        # Who knows somebody of the next batch can be written only when those people have names, so joins with them.
+        beside = max(index, social.ready_after(seed, people, index) * BATCH)
+        lot, joined = draw.lot(seed, "timeline", index), JOINING * beside / people
         # The first soon after they joined, so that the first posts are of the people invented first. Then one in each of so many
         # equal parts of the time that is left: nobody writes everything in one night.
         soon = min(1.0, _FIRST_WITHIN * JOINING * count / people)

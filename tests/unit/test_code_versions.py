@@ -95,12 +95,16 @@ async def posts() -> None:
         await generate_post(POST, bench.tools, REQUEST, DESCRIBED, PERSON, IDEA, KNOWN, ())
 
 
+async def at_once() -> None:
+    """A turn that has come."""
+
+
 async def a_post_s_picture() -> None:
     words = dict.fromkeys(("content", "image_prompt", "image_style", "mood", "context", "location", "time_of_day"), "a cart uphill")
     idea = IDEA.model_dump(include={"key", "character", "username", "order", "moment"})
     post = Post.model_validate({**idea, **words, "character_id": PERSON.character_id, "hashtags": (), "mentions": ()})
     bench = a_bench({"image_prompt": "Low"}, refused_pictures=1)
-    await generate_post_image(POST, bench.tools, HIGH, DESCRIBED, PERSON, post)
+    await generate_post_image(POST, bench.tools, HIGH, DESCRIBED, PERSON, post, at_once)
 
 
 MAKE: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {

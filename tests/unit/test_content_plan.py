@@ -27,6 +27,8 @@ def test_the_plan_names_all_tasks_and_follows_the_shares():
     assert set(planned.tasks) == {task.value for task in TaskType}
     expected = sum(ceil(share / 10) for share in shares(request.seed, 7, 400))
     assert planned.tasks["generate_post_batch"] == planned.llm_calls["post_batch"] == expected
+    lonely = plan(a_request(users=7, posts=7))
+    assert (lonely.tasks["generate_post_batch"], lonely.llm_calls["post_batch"]) == (7, 0), "one post each is not planned by a call"
     assert plan(request) == planned
 
 

@@ -14,7 +14,7 @@ from emulators.gemini.writing.author import Author, Length
 from emulators.gemini.writing.fields import Form, kind_of
 from emulators.gemini.writing.people import People
 from emulators.gemini.writing.scene import read_scene
-from emulators.gemini.writing.walker import Walker, Wishes
+from emulators.gemini.writing.walker import Walker
 from emulators.gemini.writing.words import Language, words_of
 from generia_assets.content import banlist
 
@@ -33,7 +33,7 @@ def request(*parts: str, system: str = "You write worlds.") -> GenerateRequest:
 
 def written(schema: dict[str, JsonValue], *parts: str, seed: int = 1, system: str = "You write worlds.") -> JsonValue:
     scene = read_scene(request(*parts, system=system))
-    return Walker(schema, scene, random.Random(seed), Wishes(exact=scene.exact_count)).walk()
+    return Walker(schema, scene, random.Random(seed)).walk()
 
 
 def object_of(**properties: JsonValue) -> dict[str, JsonValue]:

@@ -25,6 +25,10 @@ KNOWN = acquaintances_of(3, REQUEST, WORLD)
 POST = TaskParameters(key="c0003-p0000")
 
 
+async def at_once():
+    """A turn that has come."""
+
+
 async def ideas(bench, parameters=SIX, character=PERSON, earlier=(), request=REQUEST, known=KNOWN):
     return await generate_post_batch(parameters, bench.tools, request, WORLD, character, known, Ideas(earlier))
 
@@ -247,7 +251,7 @@ async def test_the_last_act_publishes_the_post():
     """The picture is painted first, for the character; then the post is published once with its text, picture and tags."""
     post = await a_post(a_bench(post_answer()))
     bench = a_bench()
-    published = await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post)
+    published = await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post, at_once)
     (picture,) = bench.painter.pictures
     assert (picture.media_type, picture.width, picture.height) == (MediaType.POST_IMAGE, 1024, 768)
     assert picture.prompt.startswith(WORLD.visual_style)
@@ -263,11 +267,11 @@ async def test_a_refused_picture_becomes_a_neutral_one():
     """The post is published all the same; when the mildest picture is refused too nothing is published."""
     post = await a_post(a_bench(post_answer()))
     bench = a_bench(refused_pictures=1)
-    published = await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post)
+    published = await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post, at_once)
     assert published.image.prompt == neutral_prompt(WORLD, "post")
     bench = a_bench(refused_pictures=3)
     with pytest.raises(RefusedError):
-        await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post)
+        await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post, at_once)
     assert not bench.publisher.published
 
 
@@ -277,7 +281,7 @@ async def test_a_placeholder_is_published_with_a_neutral_picture(quality):
     request = a_request(quality=quality)
     post = await a_post(a_bench(refused(), refused()))
     bench = a_bench()
-    await generate_post_image(POST, bench.tools, request, WORLD, PERSON, post)
+    await generate_post_image(POST, bench.tools, request, WORLD, PERSON, post, at_once)
     assert bench.painter.pictures[0].prompt == neutral_prompt(WORLD, "post")
 
 
@@ -285,6 +289,6 @@ async def test_high_quality_refines_the_picture():
     """Quality high makes one call, told the post's text, and paints what it answers."""
     post = await a_post(a_bench(post_answer()))
     bench = a_bench({"image_prompt": "Low, close, one wedge"})
-    await generate_post_image(POST, bench.tools, a_request(quality=Quality.HIGH), WORLD, PERSON, post)
+    await generate_post_image(POST, bench.tools, a_request(quality=Quality.HIGH), WORLD, PERSON, post, at_once)
     assert post.content in bench.writer.prompts[0].item
     assert "Low, close, one wedge." in bench.painter.pictures[0].prompt

@@ -1,18 +1,36 @@
 """The author: sentences, paragraphs and phrases about a scene, from templates whose forms are fixed.
 
-Not here: which field asks for what (fields.py).
+Here: which template comes next, and what stands in its slots. Not here: which field asks for what (fields.py); posts (posts.py).
+
+A world's requests know nothing of each other, and its texts must not sound alike all the same. So templates are dealt, not drawn:
+the order of a deck is the world's, and each person begins at another place of it, each of their posts at another again.
 """
 
 from __future__ import annotations
 
 import random
 import re
+import zlib
 from dataclasses import dataclass
 
-from emulators.gemini.writing.people import People, Person
+from emulators.gemini.faults import FaultName
+from emulators.gemini.writing.item import Known, PostOrder
+from emulators.gemini.writing.people import People, Person, place_of
 from emulators.gemini.writing.scene import Scene
 from emulators.gemini.writing.words import Language, words_of
 
+EVENTS = 8
+"""Events of a calendar, unless the request has other limits."""
+_SHARING = 5
+"""Of so many people one may have a sentence."""
+_TAKEN = {"trait": 2, "secret": 1, "bio": 1, "origin": 1}
+"""Sentences that one person has of a deck, where it is less than that share."""
+_DAYS = 9
+"""Days from one event of a calendar to the next."""
+_SHORT_IDEA = 4
+_SHORT_RELATION = 4
+_STEM = 5
+_LONG_WORD = 4
 _SENTENCE_ENDS = ".!?。！？؟।"
 _SENTENCE_STARTS = re.compile(r"(^|[.!?]\s+)([^\W\d_])")
 
@@ -27,47 +45,126 @@ class Length:
 
 
 class Author:
-    """Writes in one language about one scene. Nothing is drawn twice before everything was drawn once."""
+    """Writes in one language about one scene. Nothing comes twice before everything came once.
 
-    def __init__(self, scene: Scene, language: Language, rng: random.Random, people: People) -> None:
+    ``given`` are slots whose words are known; ``person`` is whom the text is about.
+    """
+
+    def __init__(
+        self, scene: Scene, language: Language, rng: random.Random, people: People, fault: FaultName | None = None
+    ) -> None:
         self._scene = scene
         self._language = language
         self._words = words_of(language)
         self._setting = self._words.setting(scene.setting)
         self._rng = rng
         self._people = people
-        self._drawn: dict[str, list[str]] = {}
+        self._left: dict[str, list[str]] = {}
+        self._place: int | None = None
+        if fault == "same_phrases":
+            self._place = 0
+        elif scene.person:
+            self._place = place_of(scene.own_handle)
+        elif scene.numbers:
+            self._place = scene.asked.existing
+        self._order: PostOrder | None = None
+        self._avoided: tuple[str, ...] = ()
+        self._spares_wish = fault == "wish_ignored"
+        self._event = -1
+        self.given: dict[str, str] = {}
         self.person: Person | None = None
+
+    def about(self, order: PostOrder) -> None:
+        """Write for this post from now on."""
+        self._order = order
+        self._left = {}
+        self._avoided = _stems(f"{order.wish.idea} {order.wish.daily}") if self._spares_wish else ()
+        self.given = {"idea": self._language.quoted(order.wish.idea)} if order.wish.idea else {}
+        if order.names:
+            self.given["other"] = order.names.partition(" ")[0] if order.names.startswith("@") else order.names.split()[0]
+        if order.event:
+            self.given["event"] = order.event
+        if found := re.search(r"\d+", order.moment):
+            self.given["day"] = found.group()
 
     def text(self, deck: str, length: Length) -> str:
         """Paragraphs of sentences from a deck, separated by blank lines."""
         rng = self._rng
         paragraphs = [
-            self._language.space.join(self._sentence(deck) for _ in range(rng.randint(*length.sentences)))
+            self._language.space.join(self.sentence(deck) for _ in range(rng.randint(*length.sentences)))
             for _ in range(rng.randint(*length.paragraphs))
         ]
         text = "\n\n".join(paragraphs)
-        return text if length.characters is None else _shortened(text, length.characters)
+        return text if length.characters is None else shortened(text, length.characters)
+
+    def sentence(self, deck: str) -> str:
+        """The deck's next sentence."""
+        return self._filled(self._next(f"deck:{deck}", self._words.decks[deck]))
+
+    def fitting(self, deck: str, most: int) -> str:
+        """The deck's next sentence of at most ``most`` words, or '' where none fits."""
+        for _ in range(len(self._words.decks[deck])):
+            text = self.sentence(deck)
+            said = text.lower()
+            if self._language.count_words(text) <= most and not any(stem in said for stem in self._avoided):
+                return text
+        return ""
 
     def phrase(self, name: str) -> str:
-        """One phrase of a list."""
-        return self._draw(name, self._words.lists[name]).format_map(_Slots(self))
+        """The next phrase of a list."""
+        return self._next(name, self._words.lists[name]).format_map(_Slots(self))
+
+    def listed(self, name: str, place: int) -> str:
+        """The phrase with this place in a list."""
+        return self._words.lists[name][place]
+
+    def fact(self, pair: tuple[str, str]) -> str:
+        """One thing that happened between two people, by their names."""
+        self.given |= {"one": pair[0], "two": pair[1]}
+        return self.sentence("fact")
+
+    def relation(self, known: Known | None) -> str:
+        """What somebody is to the person of the text; the same word from both sides."""
+        told = known.relation if known else ""
+        if told and self._language is Language.ENGLISH and len(told.split()) <= _SHORT_RELATION:
+            return told
+        pair = sorted((self._scene.own_handle, known.username if known else ""))
+        return self.listed("relation_type", zlib.crc32("".join(pair).encode()) % (len(self._words.lists["relation_type"]) - 1) + 1)
+
+    def picture(self, kind: str) -> str:
+        """What a picture of this kind shows."""
+        deck = f"picture_{kind.replace(' ', '_')}"
+        return self.sentence(deck if deck in self._words.decks else "picture")
 
     def slot(self, name: str) -> str:
         """What stands for a slot: a word of the setting, a person, the user's words."""
-        scene = self._scene
-        if name == "name":
-            return self._first_name()
-        if name == "other":
-            return "@" + (self.mention() or self._people.somebody().username)
-        if name == "idea":
-            idea = self._rng.choice(scene.ideas) if scene.ideas else self._draw("word", self._words.lists["word"])
-            return self._language.quoted(idea)
-        if name == "event":
-            event = self._draw("event", self._known_events() or self._setting.event)
-            return self._language.quoted(event) if self._language is Language.RUSSIAN else event
-        if name == "look":
-            return self.look()
+        if name in self.given and name != "event":
+            return self.given[name]
+        match name:
+            case "name":
+                return self._first_name()
+            case "other":
+                return "@" + (self.mention() or self._people.somebody().username)
+            case "idea":
+                return self._language.quoted(self._idea())
+            case "term":
+                return self._term()
+            case "event":
+                return self._named_event(self.given.get("event") or self._told_event())
+            case "last_event":
+                return self._named_event(self.calendar()[-1])
+            case "look":
+                return self.look()
+            case "one" | "two":
+                return self._people.somebody().first_name
+            case "quote" | "heard":
+                return self._language.quoted(self._term())
+            case "years":
+                return str(self._rng.randint(14, 80))
+            case "n" | "day":
+                return str(self._rng.randint(2, 40))
+            case "part":
+                return self.phrase("time_of_day")
         words: dict[str, tuple[str, ...]] = {
             "where": self._setting.where,
             "thing": self._setting.thing,
@@ -75,55 +172,113 @@ class Author:
             "trade": self._setting.trade,
             "world": self._setting.world,
         }
-        return self._draw(name, words[name])
+        return self._next(name, words[name])
+
+    def calendar(self) -> tuple[str, ...]:
+        """The names of the world's events, in order; the same in every request of a world."""
+        own, rest = (
+            self._setting.event,
+            tuple(event for setting in self._words.settings.values() if setting is not self._setting for event in setting.event),
+        )
+        lot = random.Random(f"{self._scene.seed}:calendar")
+        return (*lot.sample(own, len(own)), *lot.sample(rest, len(rest)))[:EVENTS]
 
     def event(self) -> str:
-        """The name of an event: one the prompt knows, or one of the setting, or of any other when those are used up."""
-        return self._draw("new event", self._known_events() or self._setting.event, self._other_events())
+        """The name of the calendar's next event."""
+        self._event += 1
+        names = self.calendar()
+        self.given["event"] = names[self._event % len(names)]
+        return self.given["event"]
+
+    def day(self, place: int | None = None) -> str:
+        """A label of time: of the calendar's present event, or the one with this place among those that follow it."""
+        self.given["n"] = str(1 + _DAYS * max(self._event, 0) + (0 if place is None else 1 + 2 * place + self._rng.randrange(2)))
+        return self.phrase("day")
 
     def mention(self) -> str:
         """The username of somebody the prompt knows besides the person it is about, or ''."""
         others = self._scene.others
-        return self._draw("mention", others) if others else ""
+        return self._next("mention", others) if others else ""
 
     def hashtag(self) -> str:
-        """A word with # (unless the prompt wants it without), often one of the user's."""
-        own = tuple(word for idea in self._scene.ideas for word in idea.split() if len(word) > 4 and word.isalpha())
-        word = self._draw("hashtag", (*own, *self._words.lists["word"])).lower()
+        """A tag the post may use, or else a word with # (unless the prompt wants it without), often one of the user's."""
+        if self._order is not None and self._order.tags:
+            return self._next("tag", self._order.tags)
+        words = (word for idea in self._scene.ideas for word in idea.split())
+        own = tuple(word for word in words if len(word) > _LONG_WORD and word.isalpha())
+        word = self._next("hashtag", (*own, *self._words.lists["word"])).lower()
         return word if self._scene.bare_hashtags else f"#{word}"
 
     def wish(self) -> str:
         """One of the user's own thoughts, in their words."""
-        return self._draw("wish", self._scene.ideas) if self._scene.ideas else self.phrase("topic")
+        return self._next("wish", self._scene.ideas) if self._scene.ideas else self.phrase("topic")
 
-    def look(self) -> str:
-        """A person's appearance in a few words; the same for the same person."""
-        decks, person = self._words.decks, self.person
-        women, men = decks["look_woman"], decks["look_man"]
-        looks = {True: women, False: men, None: women + men}[person.woman if person else None]
-        return looks[sum(map(ord, person.display_name)) % len(looks)] if person else self._draw("deck:look", looks)
+    def time_of_day(self, moment: str) -> str:
+        """The part of the day that the moment names, or any."""
+        parts = sorted(self._words.lists["time_of_day"], key=len, reverse=True)
+        return next((part for part in parts if part in moment), "") or self.phrase("time_of_day")
+
+    def look(self, years: int = 0) -> str:
+        """A person's appearance in a few English words; the same for the same person. ``years``: their age, 0 = any."""
+        if told := self._scene.asked.line("Looks"):
+            return told.rstrip(".")
+        name = self.person.display_name if self.person else ""
+        lot, decks = random.Random(f"{self._scene.seed}:{name}" if name else self._rng.random()), words_of(Language.ENGLISH).decks
+        woman = self.person.woman if self.person else None
+        years = years or lot.randint(18, 75)
+        whom = ("girl" if woman else "boy") if years < 18 else ("woman" if woman else "man")
+        build, hair, mark, wear = (lot.choice(decks[deck]) for deck in ("build", "hair", "mark", "wear"))
+        return f"a {build} {whom} of about {years}, {hair}, {mark}, {wear}"
+
+    def _named_event(self, event: str) -> str:
+        return self._language.quoted(event) if self._language is Language.RUSSIAN else event
 
     def _first_name(self) -> str:
         if self.person is None:
             self.person = self._people.somebody()
         return self.person.first_name
 
-    def _sentence(self, deck: str) -> str:
-        text = self._draw(f"deck:{deck}", self._words.decks[deck]).format_map(_Slots(self))
+    def _idea(self) -> str:
+        return self._next("idea", self._scene.ideas) if self._scene.ideas else self._next("word", self._words.lists["word"])
+
+    def _term(self) -> str:
+        """Some of the words of the wish, as one drops them in passing: its beginning, its end, or all of it where it is short."""
+        idea = self._order.wish.idea if self._order is not None and self._order.wish.idea else self._idea()
+        words = idea.split()
+        if len(words) <= _SHORT_IDEA:
+            return idea
+        parts = [words[:_SHORT_IDEA], words[-_SHORT_IDEA:], words[:3]] + [words] * (len(words) <= 2 * _SHORT_IDEA)
+        telling = [part for part in parts if any(len(word) > _LONG_WORD for word in part)]
+        return " ".join(self._rng.choice(telling or [words]))
+
+    def _told_event(self) -> str:
+        """One that has happened, the latest most likely; without a calendar in the request the first one, which always has."""
+        happened = self._scene.asked.happened
+        return self._rng.choice(happened[-3:]) if happened else self.calendar()[0]
+
+    def _filled(self, template: str) -> str:
+        text = template.format_map(_Slots(self))
         return _SENTENCE_STARTS.sub(lambda found: found.group(1) + found.group(2).upper(), text)
 
-    def _draw(self, name: str, items: tuple[str, ...], more: tuple[str, ...] = ()) -> str:
-        left = self._drawn.get(name)
+    def _next(self, name: str, items: tuple[str, ...]) -> str:
+        left = self._left.get(name)
         if not left:
-            rest = self._rng.sample(more, len(more)) if name in self._drawn else []
-            left = self._drawn[name] = [*rest, *self._rng.sample(items, len(items))]
+            again = name in self._left
+            left = self._left[name] = (self._rng.sample(items, len(items)) if again else self._dealt(name, items))[::-1]
         return left.pop()
 
-    def _known_events(self) -> tuple[str, ...]:
-        return tuple(event for event in self._setting.event if event.removeprefix("the ") in self._scene.text)
-
-    def _other_events(self) -> tuple[str, ...]:
-        return tuple(event for setting in self._words.settings.values() if setting is not self._setting for event in setting.event)
+    def _dealt(self, name: str, items: tuple[str, ...]) -> list[str]:
+        """The items in the world's order, from where this person, or this post, begins."""
+        if self._place is None:
+            return self._rng.sample(items, len(items))
+        if self._order is None:
+            taken = _TAKEN.get(name.removeprefix("deck:")) or max(1, len(items) // _SHARING)
+            block, start = divmod(self._place * taken, len(items))
+        else:
+            steps = (10, 1) if name == "deck:lead" else (11, 5)
+            block, start = 0, (steps[0] * self._order.order + steps[1] * self._place) % len(items)
+        dealt = random.Random(f"{self._scene.seed}:{name}:{block}").sample(items, len(items))
+        return dealt[start:] + dealt[:start]
 
 
 class _Slots(dict[str, str]):
@@ -138,7 +293,14 @@ class _Slots(dict[str, str]):
         return value
 
 
-def _shortened(text: str, limit: int) -> str:
+def _stems(text: str) -> tuple[str, ...]:
+    """The beginnings of a text's longer words, and its pieces in a script without spaces."""
+    words = re.findall(r"\w+", text.lower())
+    short = {word[:2] for word in words if not word.isascii() and len(word) == 2}
+    return tuple({word[:_STEM] for word in words if len(word) >= _LONG_WORD} | short)
+
+
+def shortened(text: str, limit: int) -> str:
     """The text up to ``limit`` characters, ending with a whole sentence, or with a whole word if even one is too long."""
     if len(text) <= limit:
         return text

@@ -31,6 +31,22 @@ class Form(Enum):
     LANGUAGE = auto()
     WISH = auto()
     SLUG = auto()
+    POST = auto()
+    IDEA = auto()
+    """what a post is to be about"""
+    KIND = auto()
+    AGE = auto()
+    FACT = auto()
+    """what happened between two people"""
+    RELATION = auto()
+    """what somebody is to the person of the text"""
+    TIE = auto()
+    """a relation as one of the two tells it"""
+    DAY = auto()
+    """a label of time of the world's calendar"""
+    PART_OF_DAY = auto()
+    PICTURE = auto()
+    """what a post's picture shows"""
 
 
 @dataclass(frozen=True)
@@ -44,10 +60,21 @@ class FieldKind:
 
 
 _ONE = Length(sentences=(1, 1))
-_STORY = Length(paragraphs=(2, 3), sentences=(3, 4))
+_STORY = Length(paragraphs=(2, 3), sentences=(2, 2))
 
 # (what the field stands in, the field, its kind); the first that fits decides, and '' fits anything.
 _TABLE: tuple[tuple[str, str, FieldKind], ...] = (
+    ("", "^obvious$", FieldKind(Form.PHRASE, "obvious")),
+    ("wish", "^idea$", FieldKind(Form.WISH)),
+    ("", "^daily$", FieldKind(Form.DECK, "daily", _ONE)),
+    ("", "^days$", FieldKind(Form.DAY)),
+    ("calendar", "^moment$", FieldKind(Form.DAY)),
+    ("ideas", "^idea$", FieldKind(Form.IDEA)),
+    (r"\.ties$", r"^(tie|person)_\d+$", FieldKind(Form.FACT)),
+    ("people|concept|^\\.$", "^kind$", FieldKind(Form.KIND)),
+    ("", "^trade$", FieldKind(Form.PHRASE, "trade")),
+    (r"relations\.person_\d+$", "^relationship_type$", FieldKind(Form.RELATION)),
+    (r"relations\.person_\d+$", "description$", FieldKind(Form.TIE)),
     ("relation|acquaint", "user_?name|handle", FieldKind(Form.MENTION)),
     ("", "mention", FieldKind(Form.MENTION)),
     ("", "user_?name|handle|nick|login", FieldKind(Form.HANDLE)),
@@ -60,12 +87,12 @@ _TABLE: tuple[tuple[str, str, FieldKind], ...] = (
     ("", r"^(\w*_)?(name|title)$", FieldKind(Form.SLOT, "world")),
     ("", "hash_?tag|^tags?$", FieldKind(Form.HASHTAG)),
     ("", "^(id|key|slug)$|_id$", FieldKind(Form.SLUG)),
-    ("", "time_of_day|daytime", FieldKind(Form.PHRASE, "time_of_day")),
+    ("", "time_of_day|daytime", FieldKind(Form.PART_OF_DAY)),
     ("", "moment|^when$|^time$|^date$", FieldKind(Form.PHRASE, "moment")),
     ("", "mood|emotion", FieldKind(Form.PHRASE, "mood")),
     ("", "^form(at)?$|post_type", FieldKind(Form.PHRASE, "form")),
     ("", "relation(ship)?_?(type|kind)", FieldKind(Form.PHRASE, "relation_type")),
-    ("", r"^age(_\w+)?$", FieldKind(Form.PHRASE, "age")),
+    ("", r"^age(_\w+)?$", FieldKind(Form.AGE)),
     ("", "spoken", FieldKind(Form.PHRASE, "tongue")),
     ("", "language", FieldKind(Form.LANGUAGE)),
     ("", "wish", FieldKind(Form.WISH)),
@@ -76,19 +103,19 @@ _TABLE: tuple[tuple[str, str, FieldKind], ...] = (
     ("", "icon", FieldKind(Form.DECK, "icon", _ONE, english=True)),
     ("icon", "prompt", FieldKind(Form.DECK, "icon", _ONE, english=True)),
     ("", "avatar|portrait", FieldKind(Form.DECK, "avatar", _ONE, english=True)),
-    ("", "prompt|image|picture|photo", FieldKind(Form.DECK, "picture", _ONE, english=True)),
+    ("", "prompt|image|picture|photo", FieldKind(Form.PICTURE, english=True)),
     ("", r"\blocat|\bplace\b|^where$", FieldKind(Form.SLOT, "where")),
     ("", "appearance", FieldKind(Form.DECK, "looks", Length(sentences=(3, 4)))),
-    ("", "bio$|profile", FieldKind(Form.DECK, "bio", Length(sentences=(1, 2), characters=200))),
+    ("", "bio$|profile", FieldKind(Form.DECK, "bio", Length(sentences=(1, 1), characters=200))),
     ("", "one_line|tagline", FieldKind(Form.DECK, "one_line", _ONE)),
-    ("", "personalit|temper|trait", FieldKind(Form.DECK, "trait", Length(sentences=(2, 3)))),
+    ("", "personalit|temper|trait", FieldKind(Form.DECK, "trait", Length(sentences=(2, 2)))),
     ("", "speak|speech|voice", FieldKind(Form.DECK, "speech", Length(sentences=(2, 2)))),
     ("", "routine", FieldKind(Form.DECK, "routine", Length(sentences=(3, 4)))),
     ("", "secret|wound", FieldKind(Form.DECK, "secret", _ONE)),
     ("", "stories|plot|premise", FieldKind(Form.DECK, "story", _ONE)),
     ("", "idea", FieldKind(Form.DECK, "story", Length(sentences=(2, 2)))),  # two, so that ideas hardly ever repeat
     ("", "background|biograph|^story$", FieldKind(Form.DECK, "person", _STORY)),
-    ("", "concept", FieldKind(Form.DECK, "person", Length(sentences=(2, 3)))),
+    ("", "concept", FieldKind(Form.DECK, "concept", Length(sentences=(3, 3)))),
     ("", "interest|topic|hobb|preference|detail", FieldKind(Form.PHRASE, "topic")),
     ("", "activit", FieldKind(Form.PHRASE, "activity")),
     ("", "^paragraphs?$", FieldKind(Form.DECK, "world", Length(sentences=(3, 4)))),
@@ -99,12 +126,13 @@ _TABLE: tuple[tuple[str, str, FieldKind], ...] = (
     ("", "social|societ|cultur|tradition|religio|custom", FieldKind(Form.DECK, "society", Length(sentences=(2, 3)))),
     ("", "geograph|climate|nature|resource|flora|fauna", FieldKind(Form.DECK, "nature", Length(sentences=(2, 3)))),
     ("", r"histor|period|era\b|epoch", FieldKind(Form.DECK, "history", Length(sentences=(2, 3)))),
-    ("", "conflict|who_cares|dispute|disagree", FieldKind(Form.DECK, "conflict", _ONE)),
+    ("", "who_cares", FieldKind(Form.DECK, "dispute", _ONE)),
+    ("", "conflict|dispute|disagree", FieldKind(Form.DECK, "conflict", _ONE)),
     ("", "happen", FieldKind(Form.DECK, "happening")),
     ("event|calendar", "description", FieldKind(Form.DECK, "happening")),
     ("relation|acquaint", "description|summary|story", FieldKind(Form.DECK, "relation", _ONE)),
     ("", "context|situation", FieldKind(Form.DECK, "context")),
-    ("", "content|caption|post|message|^text$", FieldKind(Form.DECK, "post", Length(sentences=(2, 4)))),
+    ("", "content|caption|post|message|^text$", FieldKind(Form.POST)),
     ("", "short|summary", FieldKind(Form.DECK, "world", Length(sentences=(1, 2)))),
     ("", "description|world", FieldKind(Form.DECK, "world", Length(paragraphs=(3, 4), sentences=(3, 4)))),
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+import zlib
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -34,6 +35,9 @@ _LOCALES = {
 _NAME_PART = re.compile(r"[^\W\d_]+")
 _HANDLE_LETTERS = 17
 """Letters of a username before its number: networks allow twenty characters or so."""
+_NUMBERS = 1000
+_STEP, _FIRST = 37, 11
+"""The number in a username is the person's place in the world, stirred: a request that names somebody tells the place."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,12 @@ class People:
         self._repeated = self._draw() if repeat else None
         self._given: set[str] = set()
 
-    def somebody(self) -> Person:
-        """A new person, known neither to the prompt nor to this answer."""
+    def somebody(self, place: int | None = None) -> Person:
+        """A new person, known neither to the prompt nor to this answer. ``place``: the how manieth of the world, from 0."""
         if self._repeated is not None:
             return self._repeated
         while True:
-            person = self._draw()
+            person = self._draw(place)
             names = {person.display_name, person.username}
             if names & self._given or any(name in self._taken for name in names) or self._is_worn(person):
                 continue
@@ -111,7 +115,7 @@ class People:
         woman = None if (first in women) == (first in men) else first in women
         return Person(first, display_name, username, woman)
 
-    def _draw(self) -> Person:
+    def _draw(self, place: int | None = None) -> Person:
         rng, names = self._rng, _names(self._language)
         sex = rng.randrange(2)
         first, last = rng.choice(names.first[sex]), rng.choice(names.last[sex])
@@ -125,16 +129,23 @@ class People:
             display = f"{first} {last}-{rng.choice(names.last[sex])}"
         else:
             display = f"{first} {self._language.quoted(byname)} {last}"
-        return Person(first, display, self._handle(_latin(first), _latin(last)), woman=sex == 0)
+        return Person(first, display, self._handle(_latin(first), _latin(last), place), woman=sex == 0)
 
-    def _handle(self, first: str, last: str) -> str:
+    def _handle(self, first: str, last: str, place: int | None) -> str:
         rng = self._rng
         words = words_of(Language.ENGLISH).lists["word"]
         word = rng.choice(words)
         first, last = first or rng.choice(words), last or rng.choice(words)  # of letters that nobody spells in a handle
-        number = rng.randrange(10, 1000)
+        number = rng.randrange(10, _NUMBERS) if place is None else (place * _STEP + _FIRST) % _NUMBERS
         stem = rng.choice((f"{first}_{last}", f"{word}_{first}", f"{last}_{word}", f"{first}{last[:3]}_"))
         return f"{stem[:_HANDLE_LETTERS]}{number}"
+
+
+def place_of(username: str) -> int:
+    """The place in the world of the person with this username, from 0; any number where somebody else gave the name."""
+    found = re.search(r"(\d+)$", username)
+    number = int(found.group(1)) if found else zlib.crc32(username.encode())
+    return (number - _FIRST) * pow(_STEP, -1, _NUMBERS) % _NUMBERS
 
 
 def _latin(name: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from emulators.gemini.api.wire import GenerateRequest
+from emulators.gemini.writing.item import Item
 from emulators.gemini.writing.words import Language, stems
 
 _LANGUAGES = {name: language for language in Language for name in (language.value, language.english_name.lower())} | {
@@ -38,17 +39,24 @@ _OWN_WORDS = (
     re.compile(r'"""(?P<own>.*?)"""', re.DOTALL),
 )
 _HANDLE = re.compile(r"""(?:@|username["']?\s*[:=]\s*["']?@?)([A-Za-z0-9_][\w.\-]{2,30}\w)""")
-_PERSON = re.compile(r"<person[\w-]*>\s*([^\n(@<]{2,80}?) \(@")
+_PERSON = re.compile(r"<person[\w-]*>\s*([^\n(@<]{2,80}?) \(@(\w+)\)")
 _WORN_NAMES = re.compile(r"^- names: (.+)$", re.MULTILINE)
 _NUMBER = re.compile(r"^Number (\d+)\b", re.MULTILINE)
 _EXACTLY = re.compile(r"\bexactly (\d+)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w{3,}")
-_CONJUNCTION = re.compile(r"^(?:и|а|но|где|что|как|когда|котор\w+|and|but|where|who|that|which|with)\s+", re.IGNORECASE)
+_CONJUNCTION = re.compile(r"^(?:и|а|но|где|что|как|когда|котор\w+|and|but|where|who|that|which|with|in which)\s+", re.IGNORECASE)
+_PARTS = re.compile(
+    r"\s(?=(?:where|who|that|which|whose|and|but|while|unless|где|котор\w+|чь\w+|но|पर|जहाँ|और|לפני)\s|(?:ש?בה|ואיש|حيث|لكن)\s)",
+    re.IGNORECASE,
+)
+"""Where a clause of the user's sentence begins another idea."""
 _CLAUSE_END = re.compile(r"[.,;:!?\n()«»\"“”—、。，！？「」،؛؟।]+")
 
 # Long prompts are looked at only so far: the world's description comes first, and looking costs time on every call.
 _LOOKED_AT = 8_000
 _SHORT_PROMPT = 600
+_FEW_WORDS = 2
+"""Words of a clause that only says what kind of place it is: "a city"."""
 _FEW_LETTERS = 5
 """A name or a word in another script makes no language."""
 
@@ -62,6 +70,13 @@ class Scene:
     ideas: tuple[str, ...]
     item: str
     text: str
+    seed: str = ""
+    """The same in every request of a world: what is dealt out over its requests is drawn from it."""
+
+    @cached_property
+    def asked(self) -> Item:
+        """The item, line by line."""
+        return Item(self.item)
 
     @cached_property
     def handles(self) -> tuple[str, ...]:
@@ -70,7 +85,10 @@ class Scene:
 
     @cached_property
     def own_handle(self) -> str:
-        """The first username of the item: most likely the person the request is about. '' if there is none."""
+        """The username of the person the item is about, or else its first one. '' if there is none."""
+        found = _PERSON.search(self.item)
+        if found:
+            return found.group(2)
         found = _HANDLE.search(self.item)
         return found.group(1) if found else ""
 
@@ -120,7 +138,14 @@ def read_scene(request: GenerateRequest) -> Scene:
         # What repeats comes first, what this request is about follows it.
         item="\n".join(parts[1:] or parts),
         text=f"{system}\n{user}",
+        seed=_code(user) + own,
     )
+
+
+def _code(user: str) -> str:
+    """The code of the world's tags, or ''."""
+    found = re.search(r"<user-sentence-(\w+)>", user)
+    return found.group(1) if found else ""
 
 
 def _language(system: str, user: str, own: str) -> Language:
@@ -169,5 +194,9 @@ def _any_setting(text: str) -> str:
 
 
 def _ideas(own: str) -> tuple[str, ...]:
-    clauses = (_CONJUNCTION.sub("", clause.strip()) for clause in _CLAUSE_END.split(own))
-    return tuple(clause for clause in clauses if len(clause) <= 90 and (2 <= len(clause.split()) <= 12 or _KANA.search(clause)))[:6]
+    """The ideas of a sentence, in its own words: its clauses, without the ones that only say what kind of place it is."""
+    clauses = [_CONJUNCTION.sub("", part.strip()) for clause in _CLAUSE_END.split(own) for part in _PARTS.split(clause)]
+    fitting = [clause for clause in clauses if len(clause) <= 90 and (2 <= len(clause.split()) <= 12 or _KANA.search(clause))]
+    if len(fitting) > 1 and len(fitting[0].split()) <= _FEW_WORDS and not _KANA.search(fitting[0]):
+        del fitting[0]
+    return tuple(fitting)[:6]

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from pydantic import JsonValue
 
 from emulators.gemini.api.schema import Schema, resolve
-from emulators.gemini.writing.author import Author
+from emulators.gemini.faults import FaultName
+from emulators.gemini.writing.author import EVENTS, Author, Length, shortened
 from emulators.gemini.writing.fields import FieldKind, Form, kind_of
-from emulators.gemini.writing.people import People
+from emulators.gemini.writing.item import BATCH, PostOrder
+from emulators.gemini.writing.people import People, Person
+from emulators.gemini.writing.posts import Posts
 from emulators.gemini.writing.scene import Scene
 from emulators.gemini.writing.words import Language
 
@@ -27,21 +29,17 @@ _UNBOUNDED = 6
 _PERSON_FIELD = re.compile(r"^(user_?name|handle|display_name|full_name)$")
 _RELATION = re.compile(r"relation|acquaint|mention", re.IGNORECASE)
 _WISHES = re.compile(r"wish", re.IGNORECASE)
+_CALENDAR = re.compile(r"calendar|^events$", re.IGNORECASE)
+_OPENED = frozenset({"bio", "trait", "person"})
+"""The decks of what begins alike with everybody when openings are repeated; posts do by themselves."""
+_TAGS = re.compile(r"hash_?tag", re.IGNORECASE)
+_FACTORS: dict[FaultName | None, float] = {"too_few": 0.5, "too_many": 1.5}
+"""What the number of objects in the outermost arrays is multiplied by, whatever the schema allows."""
+_GROWN_UP = 20
+_PARAGRAPHS = 3
+"""Paragraphs of a person's story."""
 _LOOKS_LIKE_PROBABILITY = re.compile(r"probab|likel|confiden|typical")
 _FORMATS = {"date-time": "2031-04-{day:02d}T1{digit}:30:00Z", "date": "2031-04-{day:02d}", "time": "1{digit}:30:00"}
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """How the walk is to go wrong, and how many there should be of what was asked for.
-
-    ``item_factor`` multiplies the number of objects in the outermost arrays (0.5: too few, 1.5: too many), whatever the
-    schema allows; ``exact`` is the number the prompt names.
-    """
-
-    item_factor: float = 1.0
-    repeat_names: bool = False
-    exact: int | None = None
 
 
 class _Spot(NamedTuple):
@@ -63,17 +61,24 @@ class _Spot(NamedTuple):
 class Walker:
     """Walks one schema once."""
 
-    def __init__(self, root: Schema, scene: Scene, rng: random.Random, wishes: Wishes) -> None:
+    def __init__(self, root: Schema, scene: Scene, rng: random.Random, fault: FaultName | None = None) -> None:
         self._root = root
         self._scene = scene
         self._rng = rng
-        self._wishes = wishes
-        self._people = People(scene.language, rng, scene.text, scene.worn_names, repeat=wishes.repeat_names)
-        self._author = Author(scene, scene.language, rng, self._people)
+        self._fault = fault
+        self._people = People(scene.language, rng, scene.text, scene.worn_names, repeat=fault == "repeated_names")
+        self._author = Author(scene, scene.language, rng, self._people, fault)
         english = scene.language is Language.ENGLISH
-        self._english = self._author if english else Author(scene, Language.ENGLISH, rng, self._people)
+        self._english = self._author if english else Author(scene, Language.ENGLISH, rng, self._people, fault)
+        self._posts = Posts(self._author, scene.language, rng, fault)
+        self._invented: dict[int, Person] = {}
+        self._years: int | None = None
         if scene.person:
             self._author.person = self._english.person = self._people.known(scene.person, scene.own_handle)
+        self._post = scene.asked.posts[0] if len(scene.asked.posts) == 1 else PostOrder()
+        if scene.asked.posts:
+            self._author.about(self._post)
+            self._english.about(self._post)
 
     def walk(self) -> JsonValue:
         """A value for the whole schema."""
@@ -121,7 +126,7 @@ class Walker:
         names = required if isinstance(required, list) else []
         before = self._author.person
         if any(_PERSON_FIELD.match(name) for name in properties) and not _RELATION.search(spot.name):
-            self._author.person = self._english.person = self._people.somebody()
+            self._author.person = self._english.person = self._somebody(spot.place)
         answer: dict[str, JsonValue] = {}
         ordering = node.get("propertyOrdering")
         ordered = [str(name) for name in ordering if name in properties] if isinstance(ordering, list) else []
@@ -132,6 +137,16 @@ class Walker:
                 answer[name] = self._value(child, inner)
         self._author.person = self._english.person = before
         return answer
+
+    def _somebody(self, place: int) -> Person:
+        """A new person; of the people asked for by number, the one with this place among them."""
+        numbers, asked = self._scene.numbers, self._scene.asked
+        if place >= len(numbers):
+            return self._people.somebody()
+        # An answer that was short is asked for again by number: the batch began at the last full ten.
+        person = self._people.somebody(asked.existing // BATCH * BATCH + numbers[place] - 1)
+        self._invented[numbers[place]] = person
+        return person
 
     def _array(self, node: Schema, spot: _Spot) -> JsonValue:
         items = node.get("items")
@@ -146,9 +161,16 @@ class Walker:
             count = low
         elif _WISHES.search(spot.name) and self._scene.ideas:
             count = min(max(len(self._scene.ideas), low), high)
+        elif spot.name == "story":
+            count = min(max(_PARAGRAPHS, low), high)
+        elif _CALENDAR.search(spot.name):
+            count = round(min(max(EVENTS, low), high) * _FACTORS.get(self._fault, 1))
+        elif _TAGS.search(spot.name) and self._scene.asked.posts:
+            count = min(high, self._rng.randint(1, 2)) if self._post.tags is not None else low
         elif "properties" in resolve(self._root, items) and spot.arrays == 0 and not _RELATION.search(spot.name):
-            wanted = self._wishes.exact if self._wishes.exact is not None else self._rng.randint(max(low, min(3, high)), high)
-            count = round(min(max(wanted, low), high) * self._wishes.item_factor)
+            exact = self._scene.exact_count
+            wanted = self._rng.randint(max(low, min(3, high)), high) if exact is None else exact
+            count = round(min(max(wanted, low), high) * _FACTORS.get(self._fault, 1))
         else:
             count = self._rng.randint(min(low + 2, high), min(low + 4, high))
         inner = [
@@ -188,9 +210,14 @@ class Walker:
         kind = kind_of(
             spot.parent, spot.name, spot.description, longest if isinstance(longest, int) else None, one_of_many=spot.item
         )
-        return self._written(kind, self._english if kind.english else self._author)
+        text = self._written(kind, self._english if kind.english else self._author, spot)
+        if kind.source == "person" and (not spot.item or spot.place == 0):
+            text = f"{self._author.sentence('origin')}{self._scene.language.space}{text}"
+        if self._fault == "same_opening" and kind.source in _OPENED and spot.place == 0:
+            text = f"{self._author.sentence('opening')} {text}"
+        return text if kind.length.characters is None else shortened(text, kind.length.characters)
 
-    def _written(self, kind: FieldKind, author: Author) -> str:
+    def _written(self, kind: FieldKind, author: Author, spot: _Spot) -> str:
         match kind.form:
             case Form.DECK:
                 return author.text(kind.source, kind.length)
@@ -211,13 +238,63 @@ class Walker:
             case Form.HASHTAG:
                 return author.hashtag()
             case Form.LOOK:
-                return author.look()
+                return author.look(self._drawn_years(spot))
             case Form.WISH:
                 return author.wish()
             case Form.LANGUAGE:
                 return self._scene.language.english_name
             case Form.SLUG:
                 return f"item-{self._rng.randrange(10**6):06d}"
+            case Form.DAY:
+                return author.day(spot.place if spot.item else None)
+            case Form.PART_OF_DAY:
+                return author.time_of_day(self._post.moment)
+            case Form.POST:
+                return self._posts.content(self._post)
+            case Form.IDEA:
+                planned = self._scene.asked.posts
+                return self._posts.idea(planned[spot.place] if spot.place < len(planned) else self._post)
+            case Form.PICTURE:
+                return author.picture(self._post.picture)
+            case _:
+                return self._about_somebody(kind.form, author, spot)
+
+    def _about_somebody(self, form: Form, author: Author, spot: _Spot) -> str:
+        """What somebody is, and what is between two people."""
+        asked, number = self._scene.asked, spot.name.rpartition("_")[2]
+        match form:
+            case Form.KIND:
+                woman = author.person is not None and author.person.woman
+                return author.listed("kind", 0 if woman or self._fault == "wrong_kin" else 1)
+            case Form.AGE:
+                author.given["years"] = str(self._told_years(spot))
+                return author.phrase("age")
+            case Form.FACT:
+                return author.fact(self._two(number))
+            case Form.RELATION:
+                known = asked.known.get(spot.parent.rpartition("_")[2])
+                return author.listed("relation_type", 0) if self._fault == "wrong_kin" else author.relation(known)
+            case _:
+                known = asked.known.get(spot.parent.rpartition("_")[2])
+                return f"{author.text('relation', Length(sentences=(1, 1)))} {known.fact if known else ''}".strip()
+
+    def _drawn_years(self, spot: _Spot) -> int:
+        years = self._scene.asked.years
+        return years[spot.place] if spot.place < len(years) else 0
+
+    def _told_years(self, spot: _Spot) -> int:
+        years = self._drawn_years(spot) or self._rng.randint(14, 80)
+        return years if self._fault != "wrong_kin" else 7 if years >= _GROWN_UP else 70
+
+    def _two(self, tie: str) -> tuple[str, str]:
+        """The names of the two people of a tie: of those just invented by their number, of others as the request tells them."""
+        asked = self._scene.asked
+        if pair := asked.ties.get(tie):
+            invented = {str(number): person.first_name for number, person in self._invented.items()}
+            one, other = (*(invented.get(whom, whom) for whom in pair), "", "")[:2]
+            return one, other
+        known = asked.known.get(tie)
+        return (asked.renamed or self._people.somebody().first_name), known.display_name if known else ""
 
 
 def _type(node: Schema) -> str:

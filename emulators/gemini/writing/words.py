@@ -5,6 +5,7 @@ Not here: how words become sentences (author.py).
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+_KANA_AND_HAN = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 _FOLDER = Path(__file__).parent / "words"
 
 
@@ -43,6 +45,12 @@ class Language(StrEnum):
     def quoted(self, text: str) -> str:
         """The text in quotation marks."""
         return f"{self.quotes[0]}{text}{self.quotes[1]}"
+
+    def count_words(self, text: str) -> int:
+        """How many words a text has; two letters of a script without spaces are one."""
+        letters = len(_KANA_AND_HAN.findall(text))
+        others = sum(any(sign.isalnum() for sign in word) for word in _KANA_AND_HAN.sub(" ", text).split())
+        return others + (letters + 1) // 2
 
     @property
     def other(self) -> Language:

@@ -1,0 +1,194 @@
+"""What a request asks for, read from the lines that Generia's prompts begin with (generia_assets/content/prompts).
+
+Here: reading. Not here: the language and the kind of world (scene.py), and what is written in answer (posts.py, walker.py). Of
+a prompt that has none of these lines everything is empty.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+BATCH = 10
+"""People, or ideas, that are asked for at once."""
+_NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_SMALL = {name: number for number, name in enumerate(_NUMBERS, 1)}
+_BLOCK = r"<{}-[0-9a-f]{{8}}>\n(.*?)\n</{}-"
+_COMPLAINED = re.compile(r"^Your last answer could not be used\.", re.MULTILINE)
+_PLANNED = re.compile(r"^Number \d+ \(post (\d+) of \d+(?:; ([^)]*))?\): ([\w ]+?) — (.*)$", re.MULTILINE)
+_PLACE = re.compile(r"^Post (\d+) of \d+ of @(\w+)\.$", re.MULTILINE)
+_LENGTH = re.compile(r"under (\d+) words|(\w+) to (\w+) words")
+_ABOUT = re.compile(r"About event \d+, “(.+?)”, seen")
+_LAST = re.compile(r"^\d+\. (.+?) \(", re.MULTILINE)
+_YEARS = re.compile(r"\(as grown up as a human of (\d+)\)")
+_KNOWN = re.compile(r"^\s*(?:person_)?(\d+)[.:] (.+?) \(@(\w+)\)(.*)$", re.MULTILINE)
+_NAMED = re.compile(r"^(.+?) \(@(\w+)\):", re.MULTILINE)
+_FACT = re.compile(r"What happened: (.*?)(?: As this person tells it:| Speaks like this:|$)")
+_TIE = re.compile(r"^tie_(\d+): (.*)$", re.MULTILINE)
+_WHOM = re.compile(r"number (\d+)|\(@(\w+)\)")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """An idea of the user's sentence, and what it does to daily life ('' where that is not told)."""
+
+    idea: str = ""
+    daily: str = ""
+
+
+@dataclass(frozen=True)
+class PostOrder:
+    """One post that is asked for, or its idea. ``order`` counts a person's posts from 0; ``least`` and ``most`` are words."""
+
+    order: int = 0
+    moment: str = ""
+    form: str = ""
+    wish: Wish = Wish()
+    event: str = ""
+    least: int = 20
+    most: int = 60
+    answered: str = ""
+    """The text it replies to, or ''. Of a planned reply nothing is told of it."""
+    is_reply: bool = False
+    names: str = ""
+    """Whom it names, as the text is to name them, or ''."""
+    heard: tuple[str, ...] = ()
+    """Ideas of people the author knows."""
+    tags: tuple[str, ...] | None = None
+    """Hashtags to choose from; None = none are wanted."""
+    picture: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """An acquaintance as the request tells of them."""
+
+    display_name: str
+    username: str
+    relation: str = ""
+    fact: str = ""
+
+
+class Item:
+    """The part of a request that is its own, not the world's."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def block(self, name: str) -> str:
+        """What stands between the tags of this name, or ''."""
+        found = re.search(_BLOCK.format(name, name), self.text, re.DOTALL)
+        return found.group(1) if found else ""
+
+    def line(self, name: str) -> str:
+        """What follows ``name:`` at the start of a line, or ''."""
+        found = re.search(rf"^{re.escape(name)}: (.+)$", self.text, re.MULTILINE)
+        return found.group(1).strip() if found else ""
+
+    @cached_property
+    def is_complaint(self) -> bool:
+        """Whether this asks again, with what was wrong about the last answer."""
+        return bool(_COMPLAINED.search(self.text))
+
+    @cached_property
+    def happened(self) -> tuple[str, ...]:
+        """The names of the events that have happened, in order."""
+        return tuple(_LAST.findall(self.block("calendar")))
+
+    @cached_property
+    def existing(self) -> int:
+        """How many people exist when others are invented."""
+        found = re.search(r"(\d+) exist already", self.text)
+        return int(found.group(1)) if found else 0
+
+    @cached_property
+    def years(self) -> tuple[int, ...]:
+        """Drawn ages of the people asked for, in order."""
+        return tuple(int(years) for years in _YEARS.findall(self.text))
+
+    @cached_property
+    def known(self) -> dict[str, Known]:
+        """Acquaintances by their number ("1")."""
+        told = self.block("acquaintances") or self.text
+        found: dict[str, Known] = {}
+        for number, display_name, username, rest in _KNOWN.findall(told):
+            relation, fact = re.search(r"To this person: ([^.]+)\.", rest), _FACT.search(rest)
+            found[number] = Known(
+                display_name, username, relation.group(1) if relation else "", fact.group(1).strip() if fact else ""
+            )
+        return found
+
+    @cached_property
+    def ties(self) -> dict[str, tuple[str, ...]]:
+        """The two people of each tie asked for, by its number: a number of this list, or the display name of somebody known."""
+        names = {username: name for name, username in _NAMED.findall(self.block("people"))}
+        return {
+            tie: tuple(number or names.get(username, f"@{username}") for number, username in _WHOM.findall(says))[:2]
+            for tie, says in _TIE.findall(self.text)
+        }
+
+    @property
+    def renamed(self) -> str:
+        """The display name of the one person who becomes somebody else, or ''."""
+        found = re.search(r"^The person asked for now: (.+?) \(@", self.text, re.MULTILINE)
+        return found.group(1) if found else ""
+
+    @cached_property
+    def posts(self) -> tuple[PostOrder, ...]:
+        """The posts asked for: those of a plan, or the one to be written."""
+        if place := _PLACE.search(self.text):
+            return (self._post(int(place.group(1)) - 1),)
+        return tuple(_planned(*found) for found in _PLANNED.findall(self.text))
+
+    def _post(self, order: int) -> PostOrder:
+        least, most = _length(self.line("Length"))
+        handles, plain, tags = re.findall(r"@\w+", self.line("Names")), self.line("Names without @"), self.line("Hashtags")
+        # "one or two, of these or their own: a, b; the other post has c"
+        listed = re.findall(r"[^\W_][\w-]*", tags.partition(": ")[2].replace("the other post has", "").replace("their own", ""))
+        return PostOrder(
+            order=order,
+            moment=self.line("When"),
+            form=self.line("Form").partition(" — ")[0],
+            wish=_wish(self.line("Wish")),
+            event=self.line("About").removesuffix(", from where this person stood."),
+            least=least,
+            most=most,
+            answered=self.block("answered"),
+            is_reply=bool(self.block("answered")),
+            names=" ".join(handles) or plain,
+            heard=tuple(idea for _, _, idea in (line.partition(": ") for line in self.block("heard").splitlines()) if idea),
+            tags=None if tags.startswith("none") or not tags else tuple(listed),
+            picture=self.line("Picture").partition(" — ")[0],
+        )
+
+
+def _planned(post: str, moment: str, form: str, rest: str) -> PostOrder:
+    about, (told, _, wish) = _ABOUT.search(rest), rest.rpartition(" Wish: ")
+    least, most = _length(told)
+    return PostOrder(
+        order=int(post) - 1,
+        moment=moment,
+        form=form,
+        wish=_wish(wish),
+        event=about.group(1) if about else "",
+        least=least,
+        most=most,
+        is_reply="To a post of " in told,
+    )
+
+
+def _wish(text: str) -> Wish:
+    found = re.fullmatch(r"(.*?)(?: \((.*)\))?", text.strip())
+    return Wish(found.group(1), found.group(2) or "") if found else Wish(text)
+
+
+def _length(text: str) -> tuple[int, int]:
+    found = _LENGTH.search(text)
+    if found is None:
+        return PostOrder.least, PostOrder.most
+    under, least, most = found.groups()
+    if under:
+        return int(under) // 3, int(under) - 1
+    low, high = (_SMALL.get(word) or (int(word) if word.isdigit() else 0) for word in (least, most))
+    return (low, high) if 0 < low <= high else (PostOrder.least, PostOrder.most)
