@@ -196,6 +196,7 @@ class Acquaintance(BaseModel):
     tie: str = Field(default="", description="the relation as one whole sentence that reads one way")
     fact: str = Field(default="", description="the one thing that happened between the two, told to both in the same words")
     changed_by: int = Field(default=0, ge=0, description="the event, counted from 1, that changed what is between them; 0 = none")
+    change: str = Field(default="", description="how it is between them since that event")
     selves: int = Field(default=0, ge=0, description="how often they were made anew")
     names: bool = Field(default=True, description="whether this character names the other in posts")
 

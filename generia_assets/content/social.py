@@ -227,6 +227,7 @@ def introduce(
 
     ``briefs`` by index: those of the character's own batch and of its neighbours suffice, the character's own among them.
     """
+    turns = data_files.relations().turns
     own = briefs.get(index)
     return tuple(
         Acquaintance(
@@ -244,6 +245,7 @@ def introduce(
             tie=tie.sentence(own.display_name if own else "this person", other.display_name),
             fact=fact_between(own, other) if own else "",
             changed_by=changed_by(tie, world),
+            change="" if tie.turn is None else turns[tie.turn % len(turns)],
             names=tie.names,
             selves=other.selves,
         )
