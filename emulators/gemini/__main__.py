@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import uvicorn
@@ -17,6 +18,7 @@ from emulators import lifecycle
 from emulators.gemini.app import build_app
 from emulators.gemini.connections import Connections
 from emulators.gemini.faults import Faults
+from emulators.gemini.recordings import FOLDER, RecordingError
 from emulators.gemini.service import Emulator
 from emulators.gemini.writing.people import warm_up
 
@@ -25,12 +27,16 @@ def main() -> None:
     """Run until SIGTERM or SIGINT, and leave with exit code 0."""
     options = _options()
     connections = Connections()
-    emulator = Emulator(
-        seed=options.seed,
-        start=Faults(latency=options.latency, jitter=options.jitter),
-        keep=options.keep_requests,
-        connections=connections,
-    )
+    try:
+        emulator = Emulator(
+            seed=options.seed,
+            start=Faults(latency=options.latency, jitter=options.jitter),
+            keep=options.keep_requests,
+            connections=connections,
+            recorded=options.recorded,
+        )
+    except RecordingError as error:
+        sys.exit(str(error))
     config = uvicorn.Config(
         build_app(emulator),
         http=connections.protocol(),
@@ -74,6 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--latency", type=float, default=0.0, help="seconds until an answer")
     parser.add_argument("--jitter", type=float, default=0.0, help="at most so many seconds more")
     parser.add_argument("--keep-requests", type=int, default=500, help="how many request bodies are kept for looking at")
+    parser.add_argument("--recorded", type=Path, default=FOLDER, help="folder of recorded answers")
     lifecycle.add_arguments(parser)
     return parser.parse_args()
 

@@ -20,7 +20,7 @@ from emulators.gemini.damaged import continued
 from emulators.gemini.faults import BlockReason, Dice, FaultName, Faults, FinishReason, StopReason
 from emulators.gemini.spoil import looped, spoiled_text, spoiled_value, truncated
 from emulators.gemini.usage import Usage, thinking_tokens, tokens
-from emulators.gemini.writing.scene import read_scene
+from emulators.gemini.writing.scene import Scene
 from emulators.gemini.writing.walker import Walker
 
 _FREE_TEXT: Schema = {"type": "string", "description": "2 paragraphs about the world"}
@@ -33,6 +33,7 @@ class Asked:
     """A call that has passed all checks. ``digest`` is of the whole request, the model and the emulator's seed."""
 
     request: GenerateRequest
+    scene: Scene
     model: Model
     schema: Schema | None
     digest: bytes
@@ -40,11 +41,11 @@ class Asked:
     usage: Usage
 
 
-def answer(asked: Asked, faults: Faults, fault: FaultName | None) -> tuple[dict[str, JsonValue], Usage]:
-    """What the model says, spoiled by the fault if it is one of the content's."""
+def answer(asked: Asked, faults: Faults, fault: FaultName | None, recorded: JsonValue = None) -> tuple[dict[str, JsonValue], Usage]:
+    """What the model says, spoiled by the fault if it is one of the content's. ``recorded``: the answer by hand, if any."""
     config = asked.request.generation_config
     rng = random.Random(asked.digest)
-    text = _text(asked, fault, rng)
+    text = _text(asked, fault, rng, recorded)
     thoughts = thinking_tokens(config, asked.model, rng.random())
     room = (config.max_output_tokens or asked.model.output_token_limit) - thoughts
     written, finish = tokens(text), "STOP"
@@ -94,12 +95,12 @@ def stopped_answer(
     return _body(asked, asked.usage, {"candidates": [candidate]}), asked.usage
 
 
-def _text(asked: Asked, fault: FaultName | None, rng: random.Random) -> str:
-    scene = read_scene(asked.request)
+def _text(asked: Asked, fault: FaultName | None, rng: random.Random, recorded: JsonValue) -> str:
+    scene = asked.scene
     if fault == "wrong_language":
         scene = replace(scene, language=scene.language.other)
     mime = asked.request.generation_config.response_mime_type
-    value = Walker(asked.schema or _FREE_TEXT, scene, rng, fault).walk()
+    value = recorded if recorded is not None else Walker(asked.schema or _FREE_TEXT, scene, rng, fault).walk()
     if mime != "application/json":
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if asked.schema is None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections import OrderedDict
 from dataclasses import replace
+from pathlib import Path
 
 from pydantic import JsonValue
 from starlette.requests import Request
@@ -19,14 +21,19 @@ from emulators.gemini.answer import Asked, answer, blocked_prompt, empty_answer,
 from emulators.gemini.api import errors
 from emulators.gemini.api.models import MODELS, Model
 from emulators.gemini.api.rules import check
-from emulators.gemini.api.schema import checked_schema
+from emulators.gemini.api.schema import Schema, checked_schema
 from emulators.gemini.api.wire import parse
 from emulators.gemini.connections import Connections
 from emulators.gemini.damaged import damaged
 from emulators.gemini.faults import SPELL, Dice, FaultName, Faults, Retirement, draw
 from emulators.gemini.quotas import Quotas
+from emulators.gemini.recordings import FOLDER, recorded_answer, recordings
+from emulators.gemini.spoil import WRITTEN_ANEW
 from emulators.gemini.stats import Call, Counts
 from emulators.gemini.usage import PrefixCache, Usage
+from emulators.gemini.writing.scene import Scene, read_scene
+
+log = logging.getLogger(__name__)
 
 _REMEMBERED_REQUESTS = 100_000
 _HTML = (
@@ -41,10 +48,13 @@ class ClientGoneError(Exception):
 class Emulator:
     """The emulator's state and its one service.
 
-    ``seed`` goes into every answer; ``start`` are the faults a reset returns to; ``keep`` is how many request bodies are kept.
+    ``seed`` goes into every answer that is not a recorded one (of the folder ``recorded``); ``start`` are the faults a reset returns to;
+    ``keep`` is how many request bodies are kept. Raises ``RecordingError`` for recordings that cannot be used.
     """
 
-    def __init__(self, *, seed: int, start: Faults, keep: int, connections: Connections) -> None:
+    def __init__(self, *, seed: int, start: Faults, keep: int, connections: Connections, recorded: Path = FOLDER) -> None:
+        recordings(recorded)
+        self._recordings = recorded
         self._seed = seed
         self._start = start
         self._keep = keep
@@ -58,6 +68,7 @@ class Emulator:
         self._quotas = Quotas()
         self._cache = PrefixCache()
         self._repetitions: OrderedDict[bytes, int] = OrderedDict()
+        self._complained: set[tuple[str, str]] = set()
 
     def model(self, name: str, version: str, key: str | None) -> Model:
         """The model of this name, for a caller with this key.
@@ -127,9 +138,26 @@ class Emulator:
         if fault == "empty_body":
             return JSONResponse({})
         prompt, cached = self._cache.measure(model, request.prompt_text())
-        asked = Asked(request, model, schema, digest, dice, Usage(prompt, cached))
-        body, call.usage = _said(asked, faults, fault)
+        scene = read_scene(request)
+        recorded = None if fault in WRITTEN_ANEW or schema is None else self._recorded(scene, schema, call)
+        asked = Asked(request, scene, model, schema, digest, dice, Usage(prompt, cached))
+        body, call.usage = _said(asked, faults, fault, recorded)
         return damaged(fault, body, dice.throw("damage")) or JSONResponse(body)
+
+    def _recorded(self, scene: Scene, schema: Schema, call: Call) -> JsonValue:
+        """The answer recorded for this request, or None. Asked for again with a complaint it comes once more, and no more."""
+        position, value, fitting = recorded_answer(scene, schema, self._recordings)
+        if not position:
+            return None
+        if scene.asked.is_complaint:
+            complained = (scene.code, position)
+            if complained in self._complained:
+                return None
+            self._complained.add(complained)
+        call.recorded = "recorded" if fitting else "unfit"
+        if not fitting:
+            log.warning("The recorded answer %s does not fit the schema of its request; another is written", position)
+        return value if fitting else None
 
     def _repetition(self, digest: bytes) -> int:
         """How often this very request was made before."""
@@ -140,7 +168,7 @@ class Emulator:
         return times
 
 
-def _said(asked: Asked, faults: Faults, fault: FaultName | None) -> tuple[dict[str, JsonValue], Usage]:
+def _said(asked: Asked, faults: Faults, fault: FaultName | None, recorded: JsonValue) -> tuple[dict[str, JsonValue], Usage]:
     match fault:
         case "empty_answer":
             return empty_answer(asked)
@@ -151,7 +179,7 @@ def _said(asked: Asked, faults: Faults, fault: FaultName | None) -> tuple[dict[s
         case "stopped":
             return stopped_answer(asked, faults.stop_reasons, sticky=False)
         case _:
-            return answer(asked, faults, fault)
+            return answer(asked, faults, fault, recorded)
 
 
 def _refuse_by_rate(fault: FaultName | None, faults: Faults, model: Model) -> None:

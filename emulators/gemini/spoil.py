@@ -15,6 +15,10 @@ ILL_WRITTEN: frozenset[FaultName] = frozenset(
 """Faults of answers that fit their schema and are badly written: each is what one of the world's asset checks looks for."""
 
 
+WRITTEN_ANEW = ILL_WRITTEN | {"too_few", "too_many", "repeated_names", "wrong_language"}
+"""Faults that no recorded answer can have: the answer is written for them."""
+
+
 def truncated(text: str, rng: random.Random) -> str:
     """The text up to somewhere between a third and nine tenths."""
     return text[: max(1, int(len(text) * rng.uniform(0.33, 0.9)))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, deque
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -31,6 +32,8 @@ class Stats(BaseModel):
     cached_tokens: int = 0
     candidates_tokens: int = 0
     thoughts_tokens: int = 0
+    recorded: int = Field(default=0, description="answers that were recorded ones (recordings.py)")
+    recorded_unfit: int = Field(default=0, description="recorded answers that did not fit the schema of the request any more")
     first_call_at: float | None = Field(default=None, description="when the first call came, seconds since the epoch")
     last_call_at: float | None = Field(default=None, description="when the last call came, seconds since the epoch")
 
@@ -57,6 +60,7 @@ class Call:
         self.body = b""
         self.outcome = ""
         self.usage = Usage(prompt=0)
+        self.recorded: Literal["", "recorded", "unfit"] = ""
 
 
 class Counts:
@@ -95,6 +99,8 @@ class Counts:
         stats.cached_tokens += call.usage.cached
         stats.candidates_tokens += call.usage.candidates
         stats.thoughts_tokens += call.usage.thoughts
+        stats.recorded += call.recorded == "recorded"
+        stats.recorded_unfit += call.recorded == "unfit"
         self._outcomes[call.outcome] += 1
 
     def stats(self) -> Stats:

@@ -1,7 +1,7 @@
 """JSON schemas of answers: what Google refuses in them, and the one dialect the walker reads.
 
-Here: ``checked_schema``, which turns ``responseJsonSchema`` or ``responseSchema`` into a schema the walker can trust.
-Not here: the walk itself (writing/walker.py).
+Here: ``checked_schema``, which turns ``responseJsonSchema`` or ``responseSchema`` into a schema the walker can trust, and whether
+an answer fits one. Not here: the walk itself (writing/walker.py).
 """
 
 from __future__ import annotations
@@ -24,6 +24,15 @@ MAX_OBJECT_LEVELS = 4
 MAX_ENUM_VALUES = 500
 MAX_NAME_CHARACTERS = 20_000
 
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "null": type(None),
+}
 _TOO_MANY_STATES = (
     "The specified schema produces a constraint that has too many states for serving.  Typical causes of this error are "
     "schemas with lots of text (for example, very long property or enum names), schemas with long array length limits "
@@ -188,3 +197,37 @@ def _from_openapi(schema: OpenApiSchema) -> Schema:
     if node.pop("nullable", False):
         return {"anyOf": [node, {"type": "null"}]}
     return node
+
+
+def fits(value: JsonValue, schema: Schema) -> bool:
+    """Whether the value is one that the schema allows. Properties that the schema does not name are allowed."""
+    return _fits(value, schema, schema)
+
+
+def _fits(value: JsonValue, node: JsonValue, root: Schema) -> bool:
+    if not isinstance(node, dict):
+        return False
+    node = resolve(root, node)
+    options = node.get("anyOf") or node.get("oneOf")
+    if isinstance(options, list):
+        return any(_fits(value, option, root) for option in options)
+    enum, kind = node.get("enum"), node.get("type")
+    if isinstance(enum, list):
+        return value in enum
+    if isinstance(kind, str) and not (isinstance(value, _TYPES[kind]) and (not isinstance(value, bool) or kind == "boolean")):
+        return False
+    if isinstance(value, dict):
+        properties, required = node.get("properties"), node.get("required")
+        children = properties if isinstance(properties, dict) else {}
+        names = required if isinstance(required, list) else []
+        return all(name in value for name in names) and all(
+            _fits(value[name], children[name], root) for name in children if name in value
+        )
+    if isinstance(value, list):
+        least, most, items = node.get("minItems", 0), node.get("maxItems"), node.get("items")
+        enough = len(value) >= (least if isinstance(least, int) else 0) and not (isinstance(most, int) and len(value) > most)
+        return enough and (items is None or all(_fits(item, items, root) for item in value))
+    if isinstance(value, int | float):
+        low, high = node.get("minimum"), node.get("maximum")
+        return not (isinstance(low, int | float) and value < low) and not (isinstance(high, int | float) and value > high)
+    return True

@@ -25,6 +25,7 @@ _SHARING = 5
 """Of so many people one may have a sentence."""
 _TAKEN = {"trait": 2, "secret": 1, "bio": 1, "origin": 1}
 """Sentences that one person has of a deck, where it is less than that share."""
+_STRIDES = (2**0.5, (1 + 5**0.5) / 2)
 _DAYS = 9
 """Days from one event of a calendar to the next."""
 _SHORT_IDEA = 4
@@ -42,6 +43,23 @@ class Length:
     paragraphs: tuple[int, int] = (1, 1)
     sentences: tuple[int, int] = (1, 2)
     characters: int | None = None
+
+
+_PICTURES = {
+    "selfie": "selfie; dressed up; with an animal",
+    "people": "people; two people; laughter; quarrel; group",
+    "object": "object",
+    "at_work": "at work; handiwork",
+    "view": "view; night; from above; room",
+    "creature": "creature",
+    "food": "food",
+    "document": "document",
+    "crowd": "crowd; child; stranger",
+    "damage": "damage; before and after",
+    "mirror": "mirror; reflection",
+}
+_PICTURE_OF = {kind: f"picture_{deck}" for deck, kinds in _PICTURES.items() for kind in kinds.split("; ")}
+"""The deck for the kinds of picture that a request may ask for."""
 
 
 class Author:
@@ -133,8 +151,7 @@ class Author:
 
     def picture(self, kind: str) -> str:
         """What a picture of this kind shows."""
-        deck = f"picture_{kind.replace(' ', '_')}"
-        return self.sentence(deck if deck in self._words.decks else "picture")
+        return self.sentence(_PICTURE_OF.get(kind, "picture"))
 
     def slot(self, name: str) -> str:
         """What stands for a slot: a word of the setting, a person, the user's words."""
@@ -275,8 +292,9 @@ class Author:
             taken = _TAKEN.get(name.removeprefix("deck:")) or max(1, len(items) // _SHARING)
             block, start = divmod(self._place * taken, len(items))
         else:
-            steps = (10, 1) if name == "deck:lead" else (11, 5)
-            block, start = 0, (steps[0] * self._order.order + steps[1] * self._place) % len(items)
+            # Multiples of irrational numbers: posts near each other begin far from each other, whatever the size of the deck.
+            of_post, of_person = _STRIDES if name == "deck:lead" else _STRIDES[::-1]
+            block, start = 0, int((of_post * self._order.order + of_person * self._place) % 1 * len(items))
         dealt = random.Random(f"{self._scene.seed}:{name}:{block}").sample(items, len(items))
         return dealt[start:] + dealt[:start]
 

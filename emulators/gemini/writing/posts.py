@@ -14,15 +14,16 @@ from emulators.gemini.writing.item import PostOrder
 from emulators.gemini.writing.words import Language
 
 _DECKS = {
-    "ask": "question request invitation bet",
-    "notice": "notice offer reminder correction rumour timetable report review instruction",
-    "joke": "joke teasing nickname overheard dialogue picture",
-    "gripe": "complaint quarrel confession apology",
-    "glad": "boast thanks congratulation progress plan",
-    "tale": "story memory list remark",
+    "ask": "question; request; invitation; bet; dare; poll; advice wanted",
+    "notice": "notice; offer; sale; giveaway; reminder; correction; rumour; gossip; timetable; report; review; instruction; score; "
+    "weather; warning; recommendation; farewell; health",
+    "joke": "joke; teasing; nickname; overheard; dialogue; picture; caption; bad poem; small talk; fan talk",
+    "gripe": "complaint; quarrel; confession; apology; rant; bad day",
+    "glad": "boast; thanks; congratulation; progress; plan; gushing; proud relative; birthday; declaration; look; good news",
+    "tale": "story; memory; list; remark; food; discovery",
 }
 """The deck of first sentences for the forms of posts."""
-DECK_OF = {form: deck for deck, forms in _DECKS.items() for form in forms.split()}
+DECK_OF = {form: deck for deck, forms in _DECKS.items() for form in forms.split("; ")}
 _SHORTEST = 6
 """Words up to which a post is one short sentence."""
 _ROOM_FOR_WISH = 9
@@ -88,7 +89,7 @@ class Posts:
             if text:
                 written.append(text)
 
-        keep, lead = _ROOM_FOR_WISH * wish, ""
+        keep, lead, told = _ROOM_FOR_WISH * wish, "", ""
         if answers:
             add("reply", keep if most > 30 else 0)
         else:
@@ -101,8 +102,9 @@ class Posts:
             add("future")
         if named and not answers:
             add("named", keep)
-        if wish:
-            add("wish")
+        if wish and (text := author.fitting("wish", left())):
+            written.append(text)
+            told = text
         if order.event:
             add("event")
         if order.heard and not answers and rng.random() < 0.5:
@@ -116,11 +118,16 @@ class Posts:
             add("more")
             if len(written) == before:
                 break
+        if written == [told]:
+            add("more")
         if self._fault == "same_opening":
             written.insert(0, author.sentence("opening"))
-        # A reply, and what a lead announces, come first; anything else may.
-        fixed = 1 if answers or written[0].startswith(lead or "\n") or self._fault == "same_opening" else 0
-        return _in_paragraphs(written[:fixed] + rng.sample(written[fixed:], len(written) - fixed), language)
+        # A reply, and what a lead announces, come first; else anything but the wish, whose words are in every other post, too.
+        fixed = 1 if answers or lead or self._fault == "same_opening" else 0
+        ordered = written[:fixed] + rng.sample(written[fixed:], len(written) - fixed)
+        if ordered[0] == told:
+            ordered.append(ordered.pop(0))
+        return _in_paragraphs(ordered, language)
 
 
 def _in_paragraphs(sentences: list[str], language: Language) -> str:

@@ -44,7 +44,9 @@ _WORN_NAMES = re.compile(r"^- names: (.+)$", re.MULTILINE)
 _NUMBER = re.compile(r"^Number (\d+)\b", re.MULTILINE)
 _EXACTLY = re.compile(r"\bexactly (\d+)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w{3,}")
-_CONJUNCTION = re.compile(r"^(?:и|а|но|где|что|как|когда|котор\w+|and|but|where|who|that|which|with|in which)\s+", re.IGNORECASE)
+_CONJUNCTION = re.compile(
+    r"^(?:и|а|но|где|что|как|когда|котор\w+|and|but|where|who|that|which|with|in which|שבה|שבו|حيث|जहाँ|जिसमें)\s+", re.IGNORECASE
+)
 _PARTS = re.compile(
     r"\s(?=(?:where|who|that|which|whose|and|but|while|unless|где|котор\w+|чь\w+|но|पर|जहाँ|और|לפני)\s|(?:ש?בה|ואיש|حيث|لكن)\s)",
     re.IGNORECASE,
@@ -70,8 +72,15 @@ class Scene:
     ideas: tuple[str, ...]
     item: str
     text: str
-    seed: str = ""
-    """The same in every request of a world: what is dealt out over its requests is drawn from it."""
+    own: str = ""
+    """The user's sentence, or ''."""
+    code: str = ""
+    """The code of the world's tags, or ''."""
+
+    @property
+    def seed(self) -> str:
+        """The same in every request of a world: what is dealt out over its requests is drawn from it."""
+        return self.code + self.own
 
     @cached_property
     def asked(self) -> Item:
@@ -138,7 +147,8 @@ def read_scene(request: GenerateRequest) -> Scene:
         # What repeats comes first, what this request is about follows it.
         item="\n".join(parts[1:] or parts),
         text=f"{system}\n{user}",
-        seed=_code(user) + own,
+        own=own,
+        code=_code(user),
     )
 
 
