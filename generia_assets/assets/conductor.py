@@ -1,71 +1,61 @@
-"""The conductor: the order of work inside a world, without barriers.
+"""The conductor: the order of work inside a world, along its timeline.
 
-Here: the natural recursion batch → character → (avatar | ideas → post → image), on one event loop. A character's posts start when
-that character is ready, an image when its post is. What a run does not make is loaded from what was materialized before. Not here:
-how one task is done (tasks/), how it survives (durable/), and what Dagster sees (content.py).
+Here: which posts are open at once, what each of them waits for, and the gate between painting and publishing, on one event loop.
+Posts are opened in the order of the timeline and published in it; between the two each is made as fast as what it needs. What a run
+does not make is loaded from what was materialized before. Not here: people and their plans (people.py), how one task is done
+(tasks/), how it survives (durable/), whose calls go first (priorities.py), and what Dagster sees (content.py).
 
-How much is open at once is bounded (``OPEN_PEOPLE``, ``OPEN_BATCHES``), so that memory does not grow with the world and the first
-posts appear early in a large one.
+Nothing can wait for ever. A post needs, beside calls, only what belongs to its own or an earlier place: its person and plan, ideas
+and one text of earlier posts, and the publication of every earlier post. An earlier place has been opened before, is worked on by a
+coroutine of its own, and is settled even when it fails. Who waits for the order of publication holds neither a place among the open
+posts nor one among the journal's tasks. So the earliest place that is not settled always has all it needs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import partial
-from math import ceil
 
 from generia_assets.assets.materialized import ItemMissingError, Materialized
-from generia_assets.assets.selection import Before, Selection
+from generia_assets.assets.people import People
+from generia_assets.assets.priorities import Priorities
+from generia_assets.assets.publication import PostponedError, PublicationOrder
+from generia_assets.assets.selection import Selection
 from generia_assets.content import social
 from generia_assets.content.documents import (
     WORLD_KEY,
-    Acquaintance,
-    Character,
-    CharacterAvatar,
-    CharacterBrief,
     Post,
-    PostBrief,
     PostImage,
     WorldDescription,
     WorldRequest,
-    character_index,
+    character_key,
     post_key,
 )
-from generia_assets.content.ideas import Ideas
-from generia_assets.content.names import Roster
+from generia_assets.content.heard import heard_before
 from generia_assets.content.shares import BATCH
-from generia_assets.durable.events import LiveEvent, character_created, post_published
+from generia_assets.content.timeline import timeline
+from generia_assets.durable.events import LiveEvent, post_published
 from generia_assets.durable.items import batch_key
 from generia_assets.durable.journal import Journal, TaskFailedError, TaskSpec
-from generia_assets.tasks.another_self import Former
-from generia_assets.tasks.generate_character import generate_character
+from generia_assets.durable.room import wait_outside
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
-from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, CharacterBriefs, generate_character_batch
 from generia_assets.tasks.generate_post import generate_post
-from generia_assets.tasks.generate_post_batch import PostBatchParameters, PostBriefs, generate_post_batch
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.generate_world_image import generate_world_image
 from generia_assets.tasks.kinds import TaskParameters, TaskType
 
 logger = logging.getLogger(__name__)
 
+OPEN_POSTS = 80
+"""Posts at work at once, until they are painted: enough to keep fifteen calls in flight while some wait for others."""
 OPEN_PEOPLE = 40
-"""People worked on at once: enough to keep fifteen calls in the air from their few posts each."""
-OPEN_BATCHES = 3
-"""Batches of ten post ideas of one person worked on at once."""
-
-_PEOPLE = frozenset(
-    {
-        TaskType.GENERATE_CHARACTER,
-        TaskType.GENERATE_CHARACTER_AVATAR,
-        TaskType.GENERATE_POST_BATCH,
-        TaskType.GENERATE_POST,
-        TaskType.GENERATE_POST_IMAGE,
-    }
-)
-_POSTS = frozenset({TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskType.GENERATE_POST_IMAGE})
+"""People who join at once, until their picture is painted."""
+FIRST_PEOPLE = 8
+"""The same until the first post is out: half of the calls stay free for what it needs."""
 
 
 class Conductor:
@@ -79,223 +69,172 @@ class Conductor:
         self._selection = selection
         self._request = request
         self._world = world
-        self._before = Before(materialized, selection, request, world)
-        self._open = asyncio.Semaphore(OPEN_PEOPLE)
-        self._avatars: dict[str, str] = {}
-        """Where the pictures of the people at work are, for the events of their posts."""
+        self._line = timeline(request.seed, request.users_count, request.posts_count)
+        self._order = PublicationOrder(len(self._line))
+        self._open_posts = asyncio.Semaphore(OPEN_POSTS)
+        self._open_people = asyncio.Semaphore(FIRST_PEOPLE)
+        self._texts: dict[int, asyncio.Future[Post | None]] = {}
+        """The texts of the open posts, for their replies."""
 
     async def run(self) -> None:
         """Make everything selected. Raises what stops a whole world (as an exception group)."""
+        self._journal.priority_of = Priorities(self._request)
         async with asyncio.TaskGroup() as group:
+            self._people = People(group, self._journal, self._materialized, self._selection, self._request, self._world)
             if self._selection.makes(TaskType.GENERATE_WORLD_IMAGE, WORLD_KEY):
                 group.create_task(self._world_images(), name="world_images")
-            if self._selection.types & (_PEOPLE | {TaskType.GENERATE_CHARACTER_BATCH}):
-                group.create_task(self._people(), name="people")
+            group.create_task(self._open(group), name="timeline")
+            group.create_task(self._open_more_people(), name="first_post")
+            group.create_task(self._publish_postponed(), name="postponed")
 
     async def _world_images(self) -> None:
         await self._journal.perform(None, generate_world_image, TaskParameters(key=WORLD_KEY), self._request, self._world)
 
-    async def _people(self) -> None:
-        """Invent the people, ten at a time in one dialog, and start on everyone whose acquaintances all have names."""
-        count, seed = self._request.users_count, self._request.seed
-        roster, known = Roster(), dict[int, CharacterBrief]()
-        waiting: list[int] = []
-        async with asyncio.TaskGroup() as group:
-            for batch in range(ceil(count / BATCH)):
-                first = batch * BATCH
-                briefs = await self._briefs(batch, roster, known)
-                roster.add(*briefs)
-                known |= {first + place: brief for place, brief in enumerate(briefs)}
-                waiting += range(first, first + len(briefs))
-                if not self._selection.types & _PEOPLE:
-                    continue
-                ready = [index for index in waiting if social.ready_after(seed, count, index) <= batch]
-                waiting = [index for index in waiting if index not in ready]
-                for index in ready:
-                    brief = known[index]
-                    if not self._selection.touches(brief.key, brief.posts_count):
-                        continue
-                    acquaintances = social.introduce(self._request, self._world, index, known)
-                    await self._open.acquire()
-                    group.create_task(self._person(brief, acquaintances), name=brief.key)
-                known = {index: brief for index, brief in known.items() if index >= first - BATCH}
+    async def _open(self, group: asyncio.TaskGroup) -> None:
+        """Open people and posts in the order of the timeline, as there is room."""
+        joining = deque(sorted(range(self._request.users_count), key=self._line.joined))
+        for t in range(len(self._line)):
+            while joining and self._line.joined(joining[0]) <= t:
+                await self._open_person(group, joining.popleft())
+            if not self._makes_of(t):
+                self._order.settle(t)
+                continue
+            await self._open_posts.acquire()
+            self._texts[t] = asyncio.get_running_loop().create_future()
+            group.create_task(self._post(t), name=self._key(t))
+        for index in joining:
+            await self._open_person(group, index)
 
-    async def _briefs(self, batch: int, roster: Roster, known: Mapping[int, CharacterBrief]) -> Sequence[CharacterBrief]:
-        first = batch * BATCH
-        count = min(BATCH, self._request.users_count - first)
-        key = batch_key(first)
-        if not self._selection.makes(TaskType.GENERATE_CHARACTER_BATCH, key):
-            briefs = await self._materialized.briefs(first, count)
-            for place, brief in enumerate(briefs):
-                if self._selection.makes(TaskType.GENERATE_CHARACTER_BATCH, brief.key):
-                    there = {**known, **{first + other: theirs for other, theirs in enumerate(briefs)}}
-                    briefs[place] = await self._another_self(await self._before.concept_of(brief, there))
-            return briefs
-        parameters = CharacterBatchParameters(key=key, first=first, count=count)
-        made = await self._journal.perform(
-            self._after_briefs, generate_character_batch, parameters, self._request, self._world, roster
-        )
-        return made.briefs
+    async def _open_more_people(self) -> None:
+        await self._order.first_settled.wait()
+        for _ in range(OPEN_PEOPLE - FIRST_PEOPLE):
+            self._open_people.release()
 
-    async def _another_self(self, former: Former) -> CharacterBrief:
-        """Another concept under the same name."""
-        key = former.brief.key
-        parameters = CharacterBatchParameters(key=key, first=character_index(key), count=1)
-        made = await self._journal.perform(
-            self._after_briefs, generate_character_batch, parameters, self._request, self._world, Roster(), former
-        )
-        return made.briefs[0]
+    async def _open_person(self, group: asyncio.TaskGroup, index: int) -> None:
+        key = character_key(index)
+        makes_person = any(map(partial(self._makes, key=key), (TaskType.GENERATE_CHARACTER, TaskType.GENERATE_CHARACTER_AVATAR)))
+        if makes_person or any(self._makes(TaskType.GENERATE_CHARACTER_BATCH, made) for made in (batch_key(index), key)):
+            await self._open_people.acquire()
+            group.create_task(self._join(index, makes_person=makes_person), name=key)
 
-    async def _person(self, brief: CharacterBrief, acquaintances: Sequence[Acquaintance]) -> None:
-        """Everything of one character: the person, then the avatar beside the posts."""
+    async def _join(self, index: int, *, makes_person: bool) -> None:
+        """Make the person, whether they post or not, and their picture; or no more than the concept."""
         try:
-            character = await self._character(brief, acquaintances)
-            async with asyncio.TaskGroup() as group:
-                if self._selection.makes(TaskType.GENERATE_CHARACTER_AVATAR, brief.key):
-                    group.create_task(self._avatar(character), name=f"{brief.key}:avatar")
-                elif there := await self._materialized.one_if_there("character_avatars", CharacterAvatar, brief.key):
-                    self._avatars[brief.key] = there.avatar.url
-                if self._selection.types & _POSTS and brief.posts_count:
-                    group.create_task(self._story(character, acquaintances), name=f"{brief.key}:story")
-        except (TaskFailedError, ItemMissingError) as error:
-            logger.warning("%s; what hangs on it is not made", error)
-        finally:
-            self._avatars.pop(brief.key, None)
-            self._open.release()
-
-    async def _character(self, brief: CharacterBrief, acquaintances: Sequence[Acquaintance]) -> Character:
-        if not self._selection.makes(TaskType.GENERATE_CHARACTER, brief.key):
-            return await self._materialized.one("characters", Character, brief.key)
-        former, character_id = await self._before.self_of(brief)
-        return await self._journal.perform(
-            self._after_character,
-            generate_character,
-            TaskParameters(key=brief.key),
-            self._request,
-            self._world,
-            brief,
-            acquaintances,
-            former,
-            await self._before.told_by(former, acquaintances) if former is not None else (),
-            character_id,
-        )
-
-    async def _avatar(self, character: Character) -> None:
-        try:
+            if not makes_person:
+                await self._people.batch(social.batch_of(index))
+                return
+            person = await self._people.person(index)
+            if person is None or not self._makes(TaskType.GENERATE_CHARACTER_AVATAR, person.character.key):
+                return
+            parameters = TaskParameters(key=person.character.key)
             made = await self._journal.perform(
-                None, generate_character_avatar, TaskParameters(key=character.key), self._request, self._world, character
+                None, generate_character_avatar, parameters, self._request, self._world, person.character
             )
-            self._avatars[character.key] = made.avatar.url
+            self._people.show_avatar(index, made)
         except TaskFailedError as error:
             logger.warning("%s; the character stays without an avatar", error)
+        finally:
+            self._open_people.release()
 
-    async def _story(self, character: Character, acquaintances: Sequence[Acquaintance]) -> None:
-        """The character's posts: ideas ten at a time in one dialog, each post as soon as its idea is there."""
-        ideas = Ideas()
-        open_batches = asyncio.Semaphore(OPEN_BATCHES)
-        async with asyncio.TaskGroup() as group:
-            for first in range(0, character.posts_count, BATCH):
-                await open_batches.acquire()
-                try:
-                    batch = await self._ideas(character, acquaintances, first, ideas)
-                except (TaskFailedError, ItemMissingError) as error:
-                    logger.warning("%s; these posts are not made", error)
-                    open_batches.release()
-                    continue
-                ideas.add(*batch)
-                group.create_task(self._posts(character, acquaintances, batch, ideas.latest, open_batches))
+    async def _post(self, t: int) -> None:
+        """Write, paint and publish the post at this place, or settle that it will not come."""
+        with ExitStack() as making:
+            making.callback(self._open_posts.release)
+            try:
+                post = await self._written(t)
+            except (TaskFailedError, ItemMissingError) as error:
+                logger.warning("%s", error)
+                post = None
+            self._texts.pop(t).set_result(post)
+            if post is None or not self._makes(TaskType.GENERATE_POST_IMAGE, post.key):
+                self._order.settle(t)
+            else:
+                await self._publish(t, post, making.close)
 
-    async def _ideas(
-        self, character: Character, acquaintances: Sequence[Acquaintance], first: int, earlier: Ideas
-    ) -> Sequence[PostBrief]:
-        count = min(BATCH, character.posts_count - first)
-        key = f"{character.key}-b{first // BATCH:03d}"
-        if not self._selection.makes(TaskType.GENERATE_POST_BATCH, character.key):
-            keys = [post_key(character.key, index) for index in range(first, first + count)]
-            return [await self._materialized.one("post_briefs", PostBrief, post) for post in keys]
-        made = await self._journal.perform(
-            self._after_ideas,
-            generate_post_batch,
-            PostBatchParameters(key=key, first=first, count=count),
+    async def _written(self, t: int) -> Post | None:
+        """The post at this place; None where nothing more is to be made of it."""
+        index, order, key = self._line.people[t], self._line.orders[t], self._key(t)
+        person, makes_post = await self._people.person(index), self._makes(TaskType.GENERATE_POST, key)
+        if person is None:
+            return None
+        if not makes_post and self._makes(TaskType.GENERATE_POST_IMAGE, key):
+            return await self._materialized.one("posts", Post, key)
+        number = order // BATCH
+        story = [*(await self._people.plan(index, number - 1) if number else ()), *await self._people.plan(index, number)]
+        idea = next((idea for idea in story if idea.order == order), None)
+        if not makes_post or idea is None:
+            return None
+        earlier = heard_before(self._request.seed, self._request.users_count, self._request.posts_count, t)
+        heard = [await self._people.idea(other) for other in earlier]
+        return await self._journal.perform(
+            self._after_post,
+            generate_post,
+            TaskParameters(key=key),
             self._request,
             self._world,
-            character,
-            acquaintances,
-            earlier,
+            person.character,
+            idea,
+            person.acquaintances,
+            story,
+            replied_to=await self._text(self._line.replies[t]) if idea.in_reply_to else None,
+            heard=[idea for idea in heard if idea is not None],
+            former=await self._people.before.unwanted_text(idea),
         )
-        return made.briefs
 
-    async def _posts(
-        self,
-        character: Character,
-        acquaintances: Sequence[Acquaintance],
-        batch: Sequence[PostBrief],
-        told: Sequence[PostBrief],
-        open_batches: asyncio.Semaphore,
-    ) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for idea in batch:
-                    group.create_task(self._post(character, acquaintances, idea, told), name=idea.key)
-        finally:
-            open_batches.release()
+    async def _text(self, t: int) -> Post | None:
+        """The post at this place, as soon as it is written; None where it will not be."""
+        if t in self._texts:
+            return await self._texts[t]
+        key = self._key(t)
+        if self._makes(TaskType.GENERATE_POST, key):
+            return await self._journal.result_of(generate_post, TaskParameters(key=key))
+        return await self._materialized.one_if_there("posts", Post, key)
 
-    async def _post(
-        self, character: Character, acquaintances: Sequence[Acquaintance], idea: PostBrief, told: Sequence[PostBrief]
-    ) -> None:
-        parameters = TaskParameters(key=idea.key)
-        makes_image = self._selection.makes(TaskType.GENERATE_POST_IMAGE, idea.key)
+    async def _publish(self, t: int, post: Post, painted: Callable[[], object] = lambda: None) -> None:
+        """Paint the post, call ``painted``, and publish it when it is its turn."""
+        person = await self._people.person(self._line.people[t])
+        if person is None:
+            raise AssertionError(f"{post.key} is written without a person")
+
+        async def turn() -> None:
+            painted()
+            if not self._order.has_come(t):
+                await wait_outside(partial(self._order.turn, t))
+
+        def after(made: PostImage) -> Iterable[LiveEvent]:
+            self._order.settle(t)  # it is out: the next one need not wait until that is recorded
+            yield post_published(person.character, post, made, person.avatar_url)
+
+        parameters = TaskParameters(key=post.key)
         try:
-            if self._selection.makes(TaskType.GENERATE_POST, idea.key):
-                post = await self._journal.perform(
-                    self._after_post,
-                    generate_post,
-                    parameters,
-                    self._request,
-                    self._world,
-                    character,
-                    idea,
-                    acquaintances,
-                    told,
-                    former=await self._before.unwanted_text(idea),
-                )
-            elif makes_image:
-                post = await self._materialized.one("posts", Post, idea.key)
-            else:
-                return
-            if makes_image:
-                await self._journal.perform(
-                    partial(self._after_image, character, post),
-                    generate_post_image,
-                    parameters,
-                    self._request,
-                    self._world,
-                    character,
-                    post,
-                )
-        except (TaskFailedError, ItemMissingError) as error:
+            await self._journal.perform(
+                after, generate_post_image, parameters, self._request, self._world, person.character, post, turn
+            )
+        except PostponedError:
+            return
+        except TaskFailedError as error:
             logger.warning("%s", error)
+        self._order.settle(t)
 
-    def _after_briefs(self, made: CharacterBriefs) -> Iterable[TaskSpec]:
-        return self._selected(TaskType.GENERATE_CHARACTER, [brief.key for brief in made.briefs])
+    async def _publish_postponed(self) -> None:
+        """Publish what was painted and let go; its steps are recorded, so that it is not painted again."""
+        while (t := await self._order.next_postponed()) is not None:
+            post = await self._text(t)
+            if post is None:
+                raise AssertionError(f"{self._key(t)} is painted and not written")
+            await self._publish(t, post)
 
-    def _after_character(self, made: Character) -> Iterable[TaskSpec | LiveEvent]:
-        yield character_created(made)
-        yield from self._selected(TaskType.GENERATE_CHARACTER_AVATAR, [made.key])
-        if self._selection.makes(TaskType.GENERATE_POST_BATCH, made.key):
-            for first in range(0, made.posts_count, BATCH):
-                count = min(BATCH, made.posts_count - first)
-                parameters = PostBatchParameters(key=f"{made.key}-b{first // BATCH:03d}", first=first, count=count)
-                yield TaskSpec(TaskType.GENERATE_POST_BATCH, parameters)
+    def _makes(self, task_type: TaskType, key: str) -> bool:
+        return self._selection.makes(task_type, key)
 
-    def _after_ideas(self, made: PostBriefs) -> Iterable[TaskSpec]:
-        return self._selected(TaskType.GENERATE_POST, [brief.key for brief in made.briefs])
+    def _makes_of(self, t: int) -> bool:
+        """Whether this run makes anything of the post at this place, its idea included."""
+        key, person = self._key(t), character_key(self._line.people[t])
+        makes_post = self._makes(TaskType.GENERATE_POST, key) or self._makes(TaskType.GENERATE_POST_IMAGE, key)
+        return makes_post or self._makes(TaskType.GENERATE_POST_BATCH, person)
+
+    def _key(self, t: int) -> str:
+        return post_key(character_key(self._line.people[t]), self._line.orders[t])
 
     def _after_post(self, made: Post) -> Iterable[TaskSpec]:
-        return self._selected(TaskType.GENERATE_POST_IMAGE, [made.key])
-
-    def _after_image(self, character: Character, post: Post, made: PostImage) -> Iterable[LiveEvent]:
-        yield post_published(character, post, made, self._avatars.get(character.key))
-
-    def _selected(self, task_type: TaskType, keys: Iterable[str]) -> Iterable[TaskSpec]:
-        return [TaskSpec(task_type, TaskParameters(key=key)) for key in keys if self._selection.makes(task_type, key)]
+        return self._selection.tasks(TaskType.GENERATE_POST_IMAGE, [made.key])

@@ -57,8 +57,9 @@ KINDS: Mapping[str, set[str]] = {
 _EVERY_REQUEST = ("prompts/system.j2", "data/languages.yaml", "data/banlist/*.yaml")
 _OF_A_WORLD = (*_EVERY_REQUEST, "prompts/world.j2")
 _DRAWS = tuple(f"data/{name}.yaml" for name in ("axes", "people", "posts", "relations"))
-_OF_PEOPLE = (*_OF_A_WORLD, "prompts/_calendar.j2", "prompts/_acquaintances.j2", *_DRAWS)
-_OF_A_PERSON = (*_OF_PEOPLE, "prompts/_person.j2")
+_OF_PEOPLE = (*_OF_A_WORLD, "prompts/_calendar.j2", *_DRAWS)
+_OF_A_PERSON = (*_OF_PEOPLE, "prompts/_acquaintances.j2")
+_OF_POSTS = (*_OF_A_PERSON, "prompts/_person.j2")
 _PICTURE = (*_OF_A_WORLD, "prompts/picture.j2", "prompts/refine_picture.j2")
 
 MADE_WITH: Mapping[str, tuple[str, ...]] = {
@@ -69,10 +70,10 @@ MADE_WITH: Mapping[str, tuple[str, ...]] = {
         *_OF_PEOPLE,
         *(f"prompts/{name}.j2" for name in ("character_batch", "another_self", "complaints", "world_in_short")),
     ),
-    "characters": (*_OF_PEOPLE, "prompts/character.j2", "prompts/complaints.j2"),
+    "characters": (*_OF_A_PERSON, "prompts/character.j2", "prompts/complaints.j2"),
     "character_avatars": _PICTURE,
-    "post_briefs": (*_OF_A_PERSON, "prompts/post_batch.j2", "prompts/complaints.j2"),
-    "posts": (*_OF_A_PERSON, "prompts/post.j2", "prompts/picture.j2"),
+    "post_briefs": (*_OF_POSTS, "prompts/post_batch.j2", "prompts/complaints.j2"),
+    "posts": (*_OF_POSTS, "prompts/post.j2", "prompts/picture.j2"),
     "post_images": _PICTURE,
 }
 """The templates and data each asset is made with, below content/; tests/unit/test_code_versions.py holds it to what is read."""

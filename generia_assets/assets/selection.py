@@ -6,7 +6,7 @@ the work (conductor.py), and how an item is made (tasks/).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from generia_assets.assets.materialized import Materialized
@@ -21,11 +21,11 @@ from generia_assets.content.documents import (
     WorldRequest,
     character_index,
     character_key,
-    post_key,
 )
 from generia_assets.durable.items import batch_key
+from generia_assets.durable.journal import TaskSpec
 from generia_assets.tasks.another_self import Former
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.tasks.kinds import TaskParameters, TaskType
 
 TOLD_AROUND = 20
 """People on either side, by index, who are told when one is invented anew: among them are all whom that person knows."""
@@ -46,11 +46,9 @@ class Selection:
         """Whether this run makes this item."""
         return task_type in self.types and (not self.keys or key in self.keys or key.split("-")[0] in self.keys)
 
-    def touches(self, character: str, posts: int) -> bool:
-        """Whether anything of this character is made."""
-        if not self.keys:
-            return True
-        return character in self.keys or any(post_key(character, index) in self.keys for index in range(posts))
+    def tasks(self, task_type: TaskType, keys: Iterable[str]) -> list[TaskSpec]:
+        """The tasks of this type among these items that this run makes."""
+        return [TaskSpec(task_type, TaskParameters(key=key)) for key in keys if self.makes(task_type, key)]
 
 
 class Before:

@@ -45,6 +45,7 @@ from generia_assets.cli.summary import print_summary
 from generia_assets.cli.watching import Images, Log, Texts, Wishes, watch_world
 from generia_assets.content.check import require_good_content
 from generia_assets.content.documents import Quality
+from generia_assets.content.text import plural
 from generia_assets.durable.status import State
 from generia_assets.pages.gallery import write_gallery
 from generia_assets.reading.worlds import world_status
@@ -136,6 +137,8 @@ def _make_world(
         result = world_result(database, status, sent, gallery=None if gallery is None else str(gallery))
         if status.status is State.COMPLETED:
             bill = "(Gemini's bill)" if parts.real_model else "(at Gemini's prices; the emulator bills nothing)"
+            if recorded := parts.recorded_answers():
+                bill = f"(at Gemini's prices; {plural(recorded, 'recorded answer')}, nothing is billed)"
             media = short(home.media / order.world_id)
             print_summary(console, database, status, result, media=media, gallery=gallery and short(gallery), bill=bill)
             _say_where(console, home, settings, order.world_id)

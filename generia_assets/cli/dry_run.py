@@ -6,7 +6,7 @@ of the requests (prompts.py), and the order of work of real worlds (assets/condu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
@@ -75,6 +75,10 @@ class Answers(Protocol):
     def to(self, name: str, prompt: Prompt, draft: type[DraftT]) -> DraftT | None:
         """The answer to this request, or None. Raises ``ValidationError`` for one that does not fit the draft."""
         ...
+
+
+async def _at_once() -> None:
+    """The turn to publish, where nothing is published."""
 
 
 class _UnansweredError(Exception):
@@ -165,7 +169,7 @@ class DryRun:
         parameters = TaskParameters(key=post_key(character.key, order))
         place, key = f".@{character.username}.{order + 1}", parameters.key
         if task_type is TaskType.GENERATE_POST_IMAGE:
-            await self._do(place, generate_post_image, parameters, self._request, world, character, self._posts[key])
+            await self._do(place, generate_post_image, parameters, self._request, world, character, self._posts[key], _at_once)
             return
         brief = self._ideas[key]
         story = [self._ideas[post_key(character.key, earlier)] for earlier in range(order)]
@@ -273,6 +277,6 @@ class _Publisher:
     async def avatar(self, character_id: str, media: Media) -> None:
         """Nothing."""
 
-    async def post(self, post: NewPost) -> str:
+    async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
         """An id of nothing."""
         return ""

@@ -10,8 +10,11 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import requests
 
 from generia_assets.cli.addresses import is_set, set_dagster_home
 from generia_assets.cli.console import CommandError
@@ -34,6 +37,7 @@ INSTANCE_FILE = Path(__file__).parents[2] / "docker" / "dagster.yaml"
 
 MONGODB, KAFKA, GEMINI, CODE_SERVER, DAEMON, WEBSERVER = "MongoDB", "Kafka", "Gemini", "code server", "daemon", "web page"
 PAGES = "worlds' pages"
+EMULATOR_TIMEOUT_S = 10.0
 SENSOR_LOOKS = b"Checking for new runs for sensor: kafka_orders"
 """What the daemon writes when its first look for orders begins: from now on a message is read at once."""
 CODE_SERVER_GRACE_S = 5.0
@@ -105,6 +109,16 @@ class PartList:
     def pace(self) -> Pace | None:
         """The pace of calls of the model, where that is known."""
         return None if self.real_model else emulated(self._choice.latency)
+
+    def recorded_answers(self) -> int:
+        """How many answers of the embedded Gemini emulator were recorded ones; 0 for a real model, and where it does not say."""
+        if self.real_model:
+            return 0
+        with requests.Session() as session, suppress(requests.RequestException):  # no world fails for want of this number
+            session.trust_env = False  # no proxy stands before an emulator
+            stats = session.get(f"http://{LOOPBACK}:{self._ports[GEMINI]}/emulator/stats", timeout=EMULATOR_TIMEOUT_S)
+            return int(stats.json().get("recorded", 0))
+        return 0
 
     def start(self, on_change: Callable[[], None]) -> None:
         """Start what is to be started; see ``Parts.start``. Raises ``CommandError`` if DAGSTER_HOME is not free for it."""

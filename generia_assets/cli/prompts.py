@@ -37,6 +37,7 @@ from generia_assets.content import languages
 from generia_assets.content.check import require_good_content
 from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.content.drafts import Draft
+from generia_assets.content.fence import Fence
 from generia_assets.content.prompt import Prompt as Request
 from generia_assets.content.sample_answers import sample_answer
 from generia_assets.content.text import plural
@@ -117,7 +118,7 @@ def prompts(
             as_page.write_text(written_page(request, asked), "utf-8")
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}") from None
-    _tell(asked, source.unread if isinstance(source, _Recorded) else [], json=json)
+    _tell(asked, source.unread if isinstance(source, _Recorded) else [], Fence.of(request.seed).code, json=json)
     if open_:
         raise typer.Exit(1)
 
@@ -173,11 +174,11 @@ def _as_text(one: Asked) -> str:
     return head + "".join(f"\n===== {title} =====\n{text}\n" for title, text in parts)
 
 
-def _tell(asked: list[Asked], unread: list[str], *, json: bool) -> None:
+def _tell(asked: list[Asked], unread: list[str], code: str, *, json: bool) -> None:
     missing = [one.name for one in asked if one.answer is None and not one.wrong]
     wrong = {one.name: one.wrong for one in asked if one.wrong}
     if json:
-        typer.echo(as_json({"requests": len(asked), "missing": missing, "wrong": wrong, "unread": unread}))
+        typer.echo(as_json({"requests": len(asked), "missing": missing, "wrong": wrong, "unread": unread, "code": code}))
         return
     for name in missing:
         results().print(f"missing: {name}.json")

@@ -44,10 +44,10 @@ class _ToldPerson:
 
 @dataclass(frozen=True)
 class TieToTell:
-    """A tie whose fact is asked for: the two indices, and the tie in whole sentences."""
+    """A tie whose fact is asked for: the two indices, the lower one ``elder``, and the tie in whole sentences."""
 
-    first: int
-    second: int
+    elder: int
+    newer: int
     says: str
 
 
@@ -61,7 +61,11 @@ def ties_to_tell(
         return asked.get(index) or f"{known[index].display_name} (@{known[index].username})"
 
     return tuple(
-        TieToTell(index, tie.index, f"{tie.sentence(whom(index), whom(tie.index))}. Between them: {tie.between}.")
+        TieToTell(
+            elder=min(index, tie.index),
+            newer=max(index, tie.index),
+            says=f"{tie.sentence(whom(index), whom(tie.index))}. Between them: {tie.between}.",
+        )
         for index in asked
         for tie in social.acquaintances(request.seed, request.users_count, index)
         if tie.index in known or (tie.index in asked and tie.index > index)
@@ -92,7 +96,7 @@ def character_batch(
     """Asks for the concepts of these ``numbers`` of a batch, counted from 1; number 1 is the character with index ``first``.
 
     ``roster`` are the people of earlier batches, ``made`` those of this batch that an earlier answer gave. ``mild`` leaves out the
-    user's sentence and what happened in the world, for when these are what is refused.
+    user's sentence and what happened in the world and between people, for when these are what is refused.
     """
     existing = roster.count + len(made)
     given = shares(request.seed, request.users_count, request.posts_count)
@@ -191,7 +195,8 @@ def character(
     softened: str = "",
     mild: bool = False,
 ) -> Prompt:
-    """Asks for a person in full. ``mild`` leaves out the concept and the draw, for when these are what is refused.
+    """Asks for a person in full. ``mild`` leaves out the concept, the draw, what happened and all but one line of others, for when
+    these are what is refused.
 
     ``told_by`` are people who stay as they are and tell of this one already: their side of the relation is asked for, too.
     """
@@ -209,12 +214,12 @@ def character(
         CharacterAnewDraft if told_by else CharacterDraft,
         _ROOM_CHARACTER,
         shape,
-        happened=happened_when_joining(request, world, character_index(brief.key)),
+        happened=0 if mild else happened_when_joining(request, world, character_index(brief.key)),
         brief=brief,
         axes=brief.axes,
         profile=axes.profile(request.seed, character_index(brief.key), brief.selves),
         wishes=wishes_of(request, world),
-        acquaintances=acquaintances,
+        acquaintances=[other.model_copy(update={"concept": "", "fact": ""}) for other in acquaintances] if mild else acquaintances,
         told={other.username: other.speaking_style for other in told_by},
         relations={},
         label="person_",

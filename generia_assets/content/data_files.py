@@ -136,6 +136,7 @@ class Relations(_File):
 
     near: tuple[RelationKind, ...] = Field(min_length=1)
     far: tuple[RelationKind, ...] = Field(min_length=1)
+    turns: tuple[Words, ...] = Field(min_length=1)
     between: tuple[Words, ...] = Field(min_length=1)
 
 

@@ -31,6 +31,11 @@ def character_index(key: str) -> int:
     return int(key.removeprefix("c"))
 
 
+def self_key(character: str, selves: int) -> str:
+    """The key of a person as who they are now: after they were made anew, what was told of the former one is not told of them."""
+    return f"{character}#{selves}" if selves else character
+
+
 def post_key(character: str, index: int) -> str:
     """The key of this character's post with this index, counted from 0 in the order of the character's life."""
     return f"{character}-p{index:04d}"
@@ -191,6 +196,8 @@ class Acquaintance(BaseModel):
     tie: str = Field(default="", description="the relation as one whole sentence that reads one way")
     fact: str = Field(default="", description="the one thing that happened between the two, told to both in the same words")
     changed_by: int = Field(default=0, ge=0, description="the event, counted from 1, that changed what is between them; 0 = none")
+    change: str = Field(default="", description="how it is between them since that event")
+    selves: int = Field(default=0, ge=0, description="how often they were made anew")
     names: bool = Field(default=True, description="whether this character names the other in posts")
 
 
@@ -207,7 +214,8 @@ class CharacterBrief(Document):
     trade: str = ""
     look: str = Field(default="", description="appearance in a few English words, for a painter")
     facts: dict[str, str] = Field(
-        default_factory=dict, description="by the key of another person: what happened between the two, invented with this concept"
+        default_factory=dict,
+        description="by the key of another person (self_key): what happened between the two, invented with this concept",
     )
     axes: dict[str, str] = Field(default_factory=dict, description="what the program drew for this character")
     posts_count: int = Field(ge=0)

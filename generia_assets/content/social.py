@@ -25,7 +25,7 @@ from typing import TypeVar
 
 from generia_assets.content import axes, data_files, draw
 from generia_assets.content.data_files import RelationKind
-from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest, character_key
+from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest, self_key
 from generia_assets.content.shares import BATCH
 from generia_assets.content.text import first_sentences
 
@@ -181,7 +181,9 @@ def _first_fitting(
         for left, right in sides:
             one, other = axes.years(seed, left), axes.years(seed, right)
             least, most = kind.older_by or (-200, 200)
-            alone = not kind.once or not (kind.once in held[left] or kind.once in held[right])
+            # A bridge holds no tie that excludes others: what the person of the batch before holds is not known here.
+            bridge = batch_of(left) != batch_of(right)
+            alone = not kind.once or not (bridge or kind.once in held[left] or kind.once in held[right])
             if alone and least <= other - one <= most and min(one, other) >= kind.both_from:
                 return kind, (left, right)
     return None
@@ -213,6 +215,11 @@ def changed_by(tie: Tie, world: WorldDescription) -> int:
     return 0 if tie.turn is None or not world.calendar else tie.turn % len(world.calendar) + 1
 
 
+def fact_between(one: CharacterBrief, other: CharacterBrief) -> str:
+    """What happened between these two, the same from both sides; '' where nothing is told. It stands in one of the two briefs."""
+    return one.facts.get(self_key(other.key, other.selves), "") or other.facts.get(self_key(one.key, one.selves), "")
+
+
 def introduce(
     request: WorldRequest, world: WorldDescription, index: int, briefs: Mapping[int, CharacterBrief]
 ) -> tuple[Acquaintance, ...]:
@@ -220,7 +227,8 @@ def introduce(
 
     ``briefs`` by index: those of the character's own batch and of its neighbours suffice, the character's own among them.
     """
-    own, key = briefs.get(index), character_key(index)
+    turns = data_files.relations().turns
+    own = briefs.get(index)
     return tuple(
         Acquaintance(
             key=other.key,
@@ -235,9 +243,11 @@ def introduce(
             concept=first_sentences(other.concept, _CONCEPT_SENTENCES),
             look=other.look,
             tie=tie.sentence(own.display_name if own else "this person", other.display_name),
-            fact=other.facts.get(key, "") or (own.facts.get(other.key, "") if own else ""),
+            fact=fact_between(own, other) if own else "",
             changed_by=changed_by(tie, world),
+            change="" if tie.turn is None else turns[tie.turn % len(turns)],
             names=tie.names,
+            selves=other.selves,
         )
         for tie in acquaintances(request.seed, request.users_count, index)
         if (other := briefs.get(tie.index)) is not None

@@ -57,6 +57,8 @@ def told_by_lot(brief: CharacterBrief, drawn: Mapping[str, str], reason: str) ->
             "concept": " ".join(sentence(value[:1].upper() + value[1:]) for value in values[:_CONCEPT_AXES]),
             "one_line": "; ".join(values[:_LINE_AXES]),
             "axes": dict(drawn),
+            **dict.fromkeys(("kind", "age", "trade", "look"), ""),
+            "facts": {},
             "moderation": f"drawn by lot, the model's concepts were refused by moderation: {reason}",
         }
     )

@@ -17,9 +17,9 @@ from generia_assets.content.data_files import Length, PictureKind, PostForm
 from generia_assets.content.documents import WorldDescription, WorldRequest, character_key, post_key
 from generia_assets.content.timeline import Timeline, events_before, hot_events, stretch, timeline
 
-_HOT_SHARE = 0.85
+_HOT_SHARE = 0.95
 """How often a person posts about a hot event, once."""
-_EVENT_SHARE = 0.2
+_EVENT_SHARE = 0.35
 """Share of the other posts that hang on the latest event."""
 _PARTNER_SHARE = 0.3
 """Share of the posts that name somebody, beside the replies."""
@@ -29,6 +29,11 @@ _SAID_PLAINLY = 2 / 3
 """Share of the posts that say what they are about."""
 REPLY = "reply"
 """The form of a reply."""
+MADE_EARLIER = (
+    "this world was made by an earlier version, which drew its plan otherwise; `generia rerun WORLD --part description` makes it "
+    "again as ordered"
+)
+"""What is said where a stored world and the draws of this version disagree."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +85,24 @@ def moment_of(world: WorldDescription, after: int, gone: float) -> str:
         return ""
     event = world.calendar[after - 1]
     days = event.days or (event.moment,)
-    return days[int(gone * len(days))]
+    return days[min(int(gone * len(days)), len(days) - 1)]
 
 
-def _events_of(lot: random.Random, afters: Sequence[int], hot: Sequence[int]) -> list[int]:
-    """The event each post hangs on. A person posts about a hot event once, in their first free post after it, the latest first."""
+def _events_of(lot: random.Random, afters: Sequence[int], replies: Sequence[bool], hot: Sequence[int]) -> list[int]:
+    """The event each post hangs on, 0 for none and for replies.
+
+    A person posts about a hot event once, in their first free post after it, the latest event first.
+    """
     hanging = [0] * len(afters)
     for event in reversed(hot):
-        free = next((place for place, after in enumerate(afters) if after >= event and not hanging[place]), None)
+        places = zip(afters, hanging, replies, strict=True)
+        free = next(
+            (place for place, (after, taken, reply) in enumerate(places) if after >= event and not taken and not reply), None
+        )
         if free is not None and lot.random() < _HOT_SHARE:
             hanging[free] = event
-    return [event or (after if lot.random() < _EVENT_SHARE else 0) for event, after in zip(hanging, afters, strict=True)]
+    others = [after if lot.random() < _EVENT_SHARE else 0 for after in afters]
+    return [0 if reply else event or other for event, other, reply in zip(hanging, others, replies, strict=True)]
 
 
 class _Forms:
@@ -124,19 +136,21 @@ def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wish
     places = [line.t_of(index, order) for order in range(total)]
     afters = [events_before(seed, posts, events, t) for t in places]
     # Events are drawn from the world's seed: a person made anew posts about the same ones.
-    hanging = _events_of(draw.lot(seed, "events", index), afters, hot_events(seed, posts, events) if events else ())
-    named = [place for place, tie in enumerate(ties, start=1) if tie.names]
+    hanging = _events_of(
+        draw.lot(seed, "events", index), afters, [line.replies[t] >= 0 for t in places], hot_events(seed, posts, events)
+    )
     forms, beats = _Forms(lot), dict[tuple[str, ...], list[str]]()
     slots: list[Slot] = []
     drawn_lengths: list[str] = []
     for order, t in enumerate(places):
-        partner, reply_to = _company(lot, line, ties, named, t)
+        partner, reply_to = _company(lot, line, ties, t)
         if not drawn_lengths:
             drawn_lengths = lot.sample(talker.lengths, len(talker.lengths))
         length = lengths[drawn_lengths.pop()]
         stage = _stage(order, total)
         if not beats.get(stage):
-            beats[stage] = lot.sample(stage, len(stage))
+            # Not the one that the post before has.
+            beats[stage] = sorted(lot.sample(stage, len(stage)), key=lambda beat: bool(slots) and beat != slots[-1].beat)
         picture = axes.dealt(seed, "pictures", kinds.pictures, t)
         if picture.shows == "both" and not partner:
             picture = next((kind for kind in kinds.pictures if kind.shows == "author"), picture)
@@ -146,7 +160,7 @@ def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wish
                 t=t,
                 after=afters[order],
                 moment=moment_of(world, afters[order], stretch(seed, posts, events, t) if events else 0.0),
-                event=0 if reply_to else hanging[order],
+                event=hanging[order],
                 wish=axes.dealt(seed, "wishes", range(1, wishes + 1), t) if wishes else 0,
                 partner=partner,
                 reply_to=reply_to,
@@ -162,13 +176,17 @@ def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wish
     return Storyline(axes.dealt(own, "arc", kinds.arcs, index) if total >= ARC_FROM else "", tuple(slots))
 
 
-def _company(lot: random.Random, line: Timeline, ties: Sequence[social.Tie], named: Sequence[int], t: int) -> tuple[int, str]:
-    """Whom the post names (place among the acquaintances, from 1; 0 for nobody), and the key of the post it replies to."""
+def _company(lot: random.Random, line: Timeline, ties: Sequence[social.Tie], t: int) -> tuple[int, str]:
+    """Whom the post names (place among the acquaintances, from 1; 0 for nobody), and the key of the post it replies to.
+
+    A post names nobody who joins later.
+    """
     replied = line.replies[t]
     if replied >= 0:
         author = line.people[replied]
         partner = next(place for place, tie in enumerate(ties, start=1) if tie.index == author)
         return partner, post_key(character_key(author), line.orders[replied])
+    named = [place for place, tie in enumerate(ties, start=1) if tie.names and line.joined(tie.index) <= t]
     return (lot.choice(named) if named and lot.random() < _PARTNER_SHARE else 0), ""
 
 

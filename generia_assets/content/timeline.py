@@ -16,20 +16,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
+from math import ceil
 
 from generia_assets.content import draw, social
-from generia_assets.content.shares import shares
+from generia_assets.content.shares import BATCH, shares
 
 JOINING = 0.6
 """Share of the timeline over which people join."""
-REPLY_SHARE = 0.2
+REPLY_SHARE = 0.22
 """Share of the posts that reply to another one, where the graph has somebody to reply to."""
 LONGEST_CHAIN = 3
 """Posts in a chain of replies, the first one included."""
 MOST_REPLIES = 2
 """Replies to one post."""
-_RECENT = 4
-"""Latest posts of an acquaintance that may be replied to."""
+_FIRST_WITHIN = 5
+"""People who join, at most, between somebody's joining and their first post."""
+_RECENT = 2
+"""Latest posts of acquaintances of which a reply answers one."""
 _HOT_STRETCH = 4.0
 """How much longer the time after a hot event is than after another one."""
 
@@ -74,9 +77,14 @@ def timeline(seed: int, people: int, posts: int) -> Timeline:
     given = shares(seed, people, posts)
     drawn: list[tuple[float, int, int]] = []
     for index, count in enumerate(given):
-        lot, joined = draw.lot(seed, "timeline", index), JOINING * index / people
-        # One in each of so many equal parts of the time that is left: nobody writes everything in one night.
-        drawn += ((joined + (1 - joined) * (order + lot.random()) / count, index, order) for order in range(count))
+        # Who knows somebody of the next batch can be written only when those people have names, so joins with them.
+        beside = max(index, social.ready_after(seed, people, index) * BATCH)
+        lot, joined = draw.lot(seed, "timeline", index), JOINING * beside / people
+        # The first soon after they joined, so that the first posts are of the people invented first. Then one in each of so many
+        # equal parts of the time that is left: nobody writes everything in one night.
+        soon = min(1.0, _FIRST_WITHIN * JOINING * count / people)
+        shares_of_time = (lot.random() * (1.0 if order else soon) for order in range(count))
+        drawn += ((joined + (1 - joined) * (order + share) / count, index, order) for order, share in enumerate(shares_of_time))
     drawn.sort()
     starts = (0, *accumulate(given))
     places = array("l", bytes(array("l").itemsize * posts))
@@ -113,14 +121,18 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
                 given += 1
         replies.append(target)
         depth.append(0 if target < 0 else depth[target] + 1)
-        latest.setdefault(author, deque(maxlen=_RECENT)).append(t)
+        latest.setdefault(author, deque(maxlen=_RECENT * MOST_REPLIES)).append(t)
     return replies
 
 
 def hot_events(seed: int, posts: int, events: int) -> tuple[int, ...]:
-    """The events, counted from 1, about which nearly everybody posts: one to four, by the size of the world."""
-    count = min(events, 1 + (posts >= 10) + (posts >= 60) + (posts >= 600))
-    return tuple(sorted(draw.lot(seed, "hot events").sample(range(1, events + 1), count)))
+    """The events, counted from 1, about which nearly everybody posts: one to four, by the size of the world.
+
+    None is among the last third: there would be too few posts after it.
+    """
+    early = range(1, ceil(events * 2 / 3) + 1)
+    count = min(len(early), 1 + (posts >= 10) + (posts >= 60) + (posts >= 600))
+    return tuple(sorted(draw.lot(seed, "hot events").sample(early, count)))
 
 
 @lru_cache(maxsize=64)

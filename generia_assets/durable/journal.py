@@ -7,7 +7,6 @@ repeated after a death is the calls in the air (steps.py). Not here: what a task
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import uuid
 from collections import defaultdict
@@ -25,6 +24,7 @@ from generia_assets.durable.commits import Change, Commits
 from generia_assets.durable.events import LiveEvent
 from generia_assets.durable.patience import patiently
 from generia_assets.durable.progress import StageTracker, counted
+from generia_assets.durable.room import Room
 from generia_assets.durable.status import State
 from generia_assets.durable.steps import StepLog
 from generia_assets.log_lines import told_of
@@ -48,6 +48,12 @@ MOST_REJECTED = 3
 _PRIORITY = {task_type: place for place, task_type in enumerate(TaskType)}
 
 
+def priority_by_type(task_type: TaskType, key: str) -> int:
+    """The order of the task types is the order of the longest way still to go."""
+    del key
+    return _PRIORITY[task_type]
+
+
 class TaskFailedError(RuntimeError):
     """A task used up its attempts. It is counted and named in the status record; what hangs on it is not made."""
 
@@ -69,7 +75,8 @@ class TaskSpec:
 class TaskInHand:
     """A claimed task as its calls carry it. ``resumed``: an earlier run or attempt may have made some of them.
 
-    ``item_calls``: of an item's task, over its attempts; None for a world's own task, which has no bound.
+    ``item_calls``: of an item's task, over its attempts; None for a world's own task, which has no bound. ``priority``: lower goes
+    first when calls of this process wait for slots.
     """
 
     task_id: str
@@ -77,11 +84,7 @@ class TaskInHand:
     key: str
     resumed: bool
     item_calls: ItemCalls | None = None
-
-    @property
-    def priority(self) -> int:
-        """Lower goes first when calls wait: the order of the task types is the order of the longest way still to go."""
-        return _PRIORITY[self.task_type]
+    priority: int = 0
 
 
 class Toolmaker(Protocol):
@@ -128,10 +131,12 @@ class Journal:
         self._commits = commits
         self._tools = tools
         self._stages = stages
-        self._room = asyncio.Semaphore(task_concurrency)
+        self._room = Room(task_concurrency)
         self._patience = patience
         self._planned = planned or {}
         self._rejected: defaultdict[TaskType, set[str]] = defaultdict(set)
+        self.priority_of: Callable[[TaskType, str], int] = priority_by_type
+        """The priority of a task by its type and key (``TaskInHand.priority``)."""
 
     async def perform(
         self,
@@ -147,7 +152,7 @@ class Journal:
         Raises ``TaskFailedError`` when its attempts are used up, ``UnfitTaskError`` after the first, and what stops a whole world
         as it is: exhausted budget or patience, a fatal call, a lost world.
         """
-        async with self._room:
+        async with self._room.place():
             with told_of(task=f"{task.task_type.value}:{parameters.key}"):
                 claim = await self._claim(task, parameters)
                 if not isinstance(claim, _Claim):
@@ -159,8 +164,8 @@ class Journal:
                 for attempt in range(first, task.level.attempts + 1):
                     # Steps belong to their attempt, publications to the task, whichever of its attempts made them.
                     steps = StepLog(self._database, self._commits, claim.task_id, resumed=claim.resumed and attempt == first)
-                    resumed = claim.resumed or attempt > 1
-                    in_hand = TaskInHand(claim.task_id, task.task_type, parameters.key, resumed, item_calls)
+                    resumed, priority = claim.resumed or attempt > 1, self.priority_of(task.task_type, parameters.key)
+                    in_hand = TaskInHand(claim.task_id, task.task_type, parameters.key, resumed, item_calls, priority)
                     tools = self._tools(in_hand, steps)
                     try:
                         result = await task.function(parameters, tools, *context, **named)
@@ -174,6 +179,12 @@ class Journal:
                         logger.info("%s %s: done, attempt %d of %d", task.task_type, parameters.key, attempt, task.level.attempts)
                         return result
         raise TaskFailedError(task.task_type, parameters.key, task.level.attempts, "its attempts were used up by earlier runs")
+
+    async def result_of(self, task: DurableTask[ParametersT, Context, ResultT], parameters: ParametersT) -> ResultT | None:
+        """What the task has made in this generation; None where it is not done. Nothing is claimed or counted."""
+        done = {"_id": self._id(task.task_type, parameters), "status": State.COMPLETED.value}
+        found = await patiently(lambda: self._database[TASKS].find_one(done, {"result": 1}), patience_seconds=self._patience)
+        return None if found is None else task.result.model_validate(found["result"])
 
     def enlisting(self, specs: Sequence[TaskSpec]) -> Change:
         """The change that lists tasks as pending; what is listed already stays as it is."""

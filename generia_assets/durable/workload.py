@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from math import ceil
 
 from generia_assets.content import draw
-from generia_assets.content.documents import Quality, WorldRequest
+from generia_assets.content.documents import Quality, WorldRequest, character_key
 from generia_assets.content.plan import plan
+from generia_assets.content.shares import shares
 from generia_assets.durable.generations import Workload
 from generia_assets.durable.items import tasks_of
 from generia_assets.durable.orders import OrderError, WorldParametersOrder
@@ -55,12 +57,17 @@ def workload(
         named, made = ", ".join(list(keys)[:5]), ", ".join(task_type.value for task_type in whole)
         raise OrderError(f"keys: {named} name nothing of what is made here ({made}); name other items, or leave keys out for all")
 
+    # The only post of a person is planned without a call. What a Counter has too little of, it does not have.
+    given = shares(request.seed, request.users_count, request.posts_count)
+    alone = {character_key(index) for index, share in enumerate(given) if share == 1}
+    all_calling = Counter(whole) - Counter({TaskType.GENERATE_POST_BATCH: len(alone)})
+    calling = Counter(tasks) - Counter({TaskType.GENERATE_POST_BATCH: len(alone.intersection(keys) if keys else alone)})
+
     def calls(planned_calls: Mapping[str, int], names_of: Mapping[TaskType, tuple[str, ...]]) -> int:
-        """Every task of a type takes as many calls as every other, so that part of the tasks takes that part of the calls."""
+        """Every calling task of a type takes as many calls as every other, so that part of them takes that part of the calls."""
         return sum(
-            planned_calls[name] * count // whole[task_type]
-            for task_type, count in tasks.items()
-            if count
+            planned_calls[name] * count // all_calling[task_type]
+            for task_type, count in calling.items()
             for name in names_of.get(task_type, ())
         )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from generia_assets.content import ask_people
 from generia_assets.content.axes import character_axes
-from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest, character_index
+from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest, character_index, self_key
 from generia_assets.content.drafts import AnotherSelfDraft, in_language
 from generia_assets.content.likeness import NEAR_DUPLICATE, likeness
 from generia_assets.content.rendering import complaint
@@ -70,7 +70,7 @@ async def another_self(tools: Tools, request: WorldRequest, world: WorldDescript
                 "age": draft.age,
                 "trade": draft.trade,
                 "look": draft.look,
-                "facts": {other.key: draft.ties[slot] for slot, other in slots if slot in draft.ties},
+                "facts": {self_key(other.key, other.selves): draft.ties[slot] for slot, other in slots if slot in draft.ties},
                 "axes": axes,
                 "selves": selves,
                 "moderation": "",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from generia_assets.content import ask_people, banlist, languages
 from generia_assets.content.axes import character_axes, years
-from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest, character_key
+from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest, character_key, self_key
 from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, in_language
 from generia_assets.content.likeness import COPY, NEAR_DUPLICATE
 from generia_assets.content.names import Roster, mixes_alphabets, username
@@ -74,6 +75,11 @@ def _objection(
     return ""
 
 
+def _with_facts(made: Mapping[int, CharacterBrief], facts: Mapping[str, dict[str, str]]) -> list[CharacterBrief]:
+    """The batch in order, each with what happened between them and others. ``facts``: by their keys."""
+    return [made[number].model_copy(update={"facts": facts.get(made[number].key, {})}) for number in sorted(made)]
+
+
 def _counted(briefs: Sequence[CharacterBrief], request: WorldRequest, language: str) -> CharacterBriefs:
     """The batch, with what in it is worn out."""
     told = "\n".join(f"{brief.display_name}. {brief.concept}" for brief in briefs)
@@ -101,11 +107,15 @@ async def generate_character_batch(
         return _counted([await another_self(tools, request, world, former)], request, language)
     posts = shares(request.seed, request.users_count, request.posts_count)
     made: dict[int, CharacterBrief] = {}
+    facts: defaultdict[str, dict[str, str]] = defaultdict(dict)
     made_names = Roster()
     complaints: list[str] = []
     refusals = 0
     for answer in range(MOST_ANSWERS):
         missing = [number for number in range(1, parameters.count + 1) if number not in made]
+        mild = refusals >= MILD_AFTER
+        known = ask_people.by_index((*roster.latest, *made.values()))
+        ties = () if mild else ask_people.ties_to_tell(request, missing, parameters.first, known)
         prompt = ask_people.character_batch(
             request,
             world,
@@ -113,7 +123,7 @@ async def generate_character_batch(
             numbers=missing,
             roster=roster,
             made=tuple(made.values()),
-            mild=refusals >= MILD_AFTER,
+            mild=mild,
         ).with_complaints(*complaints)
         try:
             draft = await tools.writer.write(prompt, in_language(ConceptsDraft, language))
@@ -128,18 +138,11 @@ async def generate_character_batch(
                         request, world, index, posts[index], refusal.reason, lambda *who: roster.has(*who) or made_names.has(*who)
                     )
                     made_names.add(made[number])
-                return _counted([made[number] for number in sorted(made)], request, language)
+                return _counted(_with_facts(made, facts), request, language)
             complaints = [complaint("refused", reason=refusal.reason, times=refusals)]
             continue
         complaints = []
         settled = settle(draft.people, missing)
-        known = ask_people.by_index((*roster.latest, *made.values()))
-        told = ask_people.ties_to_tell(request, missing, parameters.first, known)
-        facts = {
-            (tie.first, tie.second): draft.ties[slot]
-            for slot, tie in zip(ask_people.tie_slots(told), told, strict=True)
-            if slot in draft.ties
-        }
         for number, person in settled.items():
             taken, strict = (roster, made_names), answer < STRICT_ANSWERS
             if objection := _objection(number, person, taken, world, request.user_prompt, strict=strict):
@@ -157,13 +160,18 @@ async def generate_character_batch(
                 years=years(request.seed, index),
                 trade=person.trade,
                 look=person.look,
-                facts={character_key(other): fact for (one, other), fact in facts.items() if one == index},
                 axes=character_axes(request.seed, index),
                 posts_count=posts[index],
             )
             made_names.add(made[number])
+        known |= ask_people.by_index(tuple(made.values()))
+        for slot, tie in zip(ask_people.tie_slots(ties), ties, strict=True):
+            # Where one of the two was not taken the fact tells of the wrong one: it is asked for again, with whoever is.
+            if slot in draft.ties and tie.elder in known and tie.newer in known:
+                elder = known[tie.elder]
+                facts[known[tie.newer].key][self_key(elder.key, elder.selves)] = draft.ties[slot]
         if len(made) == parameters.count:
-            return _counted([made[number] for number in sorted(made)], request, language)
+            return _counted(_with_facts(made, facts), request, language)
         unanswered = [number for number in missing if number not in settled]
         if unanswered:
             complaints.append(complaint("missing", numbers=unanswered))

@@ -21,9 +21,9 @@ from generia_assets.content.ideas import COPY, LIKENESS, Ideas
 from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH
-from generia_assets.content.storyline import Slot, wishes_of
+from generia_assets.content.storyline import MADE_EARLIER, Slot, wishes_of
 from generia_assets.content.text import cut
-from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
+from generia_assets.tasks.kinds import Level, TaskParameters, UnfitTaskError, durable_task
 from generia_assets.tasks.ladders import MOST_REFUSALS
 from generia_assets.tasks.tools import Tools
 from resources.outcomes import InvalidAnswerError, RefusedError, SpareUsedUpError
@@ -59,7 +59,8 @@ def brief_of(
     *,
     moderation: str = "",
 ) -> PostBrief:
-    """The brief of a slot with this idea; without one, with what the plan itself holds: a form and a place in the story."""
+    """The brief of a slot with this idea; without one, with what the plan itself holds: a form, an event and a wish."""
+    event = world.calendar[slot.event - 1].name if slot.event else ""
     return PostBrief(
         key=post_key(character.key, slot.order),
         character=character.key,
@@ -68,9 +69,9 @@ def brief_of(
         t=slot.t,
         after=slot.after,
         moment=slot.moment,
-        idea=idea or f"{slot.form.name}: {slot.form.how}. In the story: {slot.beat}.",
+        idea=idea or "; ".join(filter(None, (slot.form.name, event, wishes[slot.wish - 1]))),
         form=slot.form.name,
-        event=world.calendar[slot.event - 1].name if slot.event else "",
+        event=event,
         wish=wishes[slot.wish - 1],
         in_reply_to=slot.reply_to,
         mentions=(acquaintances[slot.partner - 1].username,) if slot.partner else (),
@@ -96,6 +97,10 @@ async def generate_post_batch(
     """
     slots = ask_posts.line_of(request, world, character).slots
     brief = partial(brief_of, character=character, world=world, acquaintances=acquaintances, wishes=wishes_of(request, world))
+    if character.posts_count != len(slots):
+        raise UnfitTaskError(
+            f"{character.key} has {character.posts_count} posts, and {len(slots)} are dealt to them now: {MADE_EARLIER}"
+        )
     if character.posts_count == 1:
         return PostBriefs(briefs=(brief(slots[0]),))
     made: dict[int, PostBrief] = {}

@@ -1,10 +1,11 @@
-"""Task type ``generate_post_image``: a post's picture, and as the last act the post itself (R4).
+"""Task type ``generate_post_image``: a post's picture, and as the last act, in its turn, the post itself (R4).
 
 No call of the language model; one at quality ``high``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from generia_assets.content import ask_world, draw
@@ -23,8 +24,12 @@ async def generate_post_image(
     world: WorldDescription,
     character: Character,
     post: Post,
+    turn: Callable[[], Awaitable[None]],
 ) -> PostImage:
-    """Paint the picture in the world's style (a refused one becomes a milder one) and publish the post with it."""
+    """Paint the picture in the world's style (a refused one becomes a milder one) and publish the post with it.
+
+    ``turn`` returns when every earlier post of the world is published, or will not be.
+    """
     milder = milder_prompts(world, "post")
     if post.deleted_reason:
         prompt = post.image_prompt
@@ -44,7 +49,7 @@ async def generate_post_image(
     )
     media = await paint_down_the_ladder(tools.painter, picture, milder, character_id=character.character_id)
     post_id = await tools.publisher.post(
-        NewPost(character_id=character.character_id, caption=post.content, media_id=media.media_id, tags=post.hashtags)
+        NewPost(character_id=character.character_id, caption=post.content, media_id=media.media_id, tags=post.hashtags), turn
     )
     return PostImage(
         key=post.key,

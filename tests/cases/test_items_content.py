@@ -55,11 +55,12 @@ def changed(answer: Mapping[str, Any], path: str, value: object) -> dict[str, An
 
 
 NEVER_REFUSES = [
-    *((ConceptsDraft, f"people.1.{field}") for field in ("number", "considered")),
-    *((IdeasDraft, f"ideas.1.{field}") for field in ("number", "considered", "moment", "event", "mentions")),
-    *((PostDraft, f) for f in ("mood", "context", "location", "time_of_day", "hashtags", "shows_author", "image_style")),
+    *((ConceptsDraft, f"people.1.{field}") for field in ("number", "obvious", "kind", "age", "trade", "look")),
+    (ConceptsDraft, "ties"),
+    *((IdeasDraft, f"ideas.1.{field}") for field in ("number", "obvious")),
+    *((PostDraft, f) for f in ("obvious", "mood", "context", "location", "time_of_day", "hashtags", "image_style")),
     *((CharacterDraft, field) for field in ("look", "avatar_description", "avatar_style")),
-    *((WorldDraft, field) for field in ("considered", "wishes", "climate", "resources", "conflicts", "traditions", "technology")),
+    *((WorldDraft, field) for field in ("obvious", "hashtags", "climate", "resources", "conflicts", "traditions", "technology")),
     *((WorldDraft, f) for f in ("magic_system", "time_period", "languages_spoken", "custom_details", "naming_rules")),
     (WorldDraft, "naming_examples"),
 ]

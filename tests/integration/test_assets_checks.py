@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import dagster as dg
 import pytest
 from PIL import Image
 
 from generia_assets.assets.materialized import ASSETS
+from tests.checked_world import WORLD, asked, change, first, restored_after
+from tests.content_faults import FAULTS as CONTENT_FAULTS
 from tests.worlds_in_process import Worlds, worlds_in_process
 
 PEOPLE, POSTS = 4, 6
-WORLD = "checked"
 
 
 @pytest.fixture(scope="module")
@@ -28,37 +27,8 @@ def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: s
 
 @pytest.fixture
 def restored(worlds: Worlds) -> Iterator[Worlds]:
-    """The world, whose documents and pictures are as they were when the test is over."""
-    names = [kind.place.collection for kind in ASSETS.values()]
-    names += ["world_generation_status", "publications", "materializations"]
-    kept = {name: list(worlds.database[name].find()) for name in names}
-    media = {path: path.read_bytes() for path in worlds.settings.media_dir.rglob("*") if path.is_file()}
-    yield worlds
-    for name, rows in kept.items():
-        worlds.database[name].delete_many({})
-        worlds.database[name].insert_many(rows)
-    for path, data in media.items():
-        path.write_bytes(data)
-
-
-def asked(worlds: Worlds, asset: str, name: str) -> Any:
-    """What this check says of the world, asked by itself as by the button on the asset's page."""
-    key = dg.AssetCheckKey(dg.AssetKey(asset), name)
-    job = worlds.defs.get_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection={key})
-    made = job.execute_in_process(instance=worlds.instance, partition_key=WORLD, raise_on_error=True)
-    (evaluation,) = made.get_asset_check_evaluations()
-    return evaluation
-
-
-def change(worlds: Worlds, asset: str, key: str, values: dict[str, Any]) -> None:
-    """Change one document of the world by hand."""
-    changed = worlds.database[ASSETS[asset].place.collection].update_one({"world_id": WORLD, "key": key}, {"$set": values})
-    assert changed.modified_count == 1
-
-
-def first(worlds: Worlds, asset: str, place: int = 0) -> Any:
-    """One of the asset's documents, in order of their keys."""
-    return worlds.documents(asset, WORLD)[place]
+    with restored_after(worlds) as damaged:
+        yield damaged
 
 
 def copy(worlds: Worlds, asset: str, field: str) -> str:
@@ -229,7 +199,7 @@ def test_a_planted_fault_is_found_named_and_told_how_to_be_mended(
 def test_every_check_has_a_planted_fault(worlds: Worlds) -> None:
     """None of them is there for show."""
     checks = {(key.asset_key.path[-1], key.name) for key in worlds.defs.resolve_asset_graph().asset_check_keys}
-    assert {(asset, name) for asset, name, *_ in FAULTS} == checks
+    assert {(asset, name) for asset, name, *_ in (*FAULTS, *CONTENT_FAULTS)} == checks
 
 
 def test_what_is_told_of_a_world_full_of_faults_is_bounded(restored: Worlds) -> None:

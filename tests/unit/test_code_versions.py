@@ -65,7 +65,7 @@ async def concepts() -> None:
     bench = a_bench(refused(), refused(), people_answer(range(1, 11)))
     await generate_character_batch(ten, bench.tools, REQUEST, DESCRIBED, Roster())
     former = Former(BRIEF, (), KNOWN)
-    said: dict[str, object] = {"considered": [{"idea": "a keeper", "probability": 0.4}] * 3, "one_line": "sells shade"}
+    said: dict[str, object] = {"obvious": "a keeper", "one_line": "sells shade"}
     bench = a_bench(said | {"concept": former.brief.concept}, said | {"concept": "Sells shade by the hour and sues the noon."})
     one = CharacterBatchParameters(key="c0003", first=3, count=1)
     await generate_character_batch(one, bench.tools, REQUEST, DESCRIBED, Roster(), former)
@@ -91,8 +91,12 @@ async def ideas() -> None:
 
 async def posts() -> None:
     """One written, one that is a placeholder."""
-    for bench in (a_bench(post_answer(shows_author=True)), a_bench(refused(), refused())):
+    for bench in (a_bench(post_answer()), a_bench(refused(), refused())):
         await generate_post(POST, bench.tools, REQUEST, DESCRIBED, PERSON, IDEA, KNOWN, ())
+
+
+async def at_once() -> None:
+    """A turn that has come."""
 
 
 async def a_post_s_picture() -> None:
@@ -100,7 +104,7 @@ async def a_post_s_picture() -> None:
     idea = IDEA.model_dump(include={"key", "character", "username", "order", "moment"})
     post = Post.model_validate({**idea, **words, "character_id": PERSON.character_id, "hashtags": (), "mentions": ()})
     bench = a_bench({"image_prompt": "Low"}, refused_pictures=1)
-    await generate_post_image(POST, bench.tools, HIGH, DESCRIBED, PERSON, post)
+    await generate_post_image(POST, bench.tools, HIGH, DESCRIBED, PERSON, post, at_once)
 
 
 MAKE: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {

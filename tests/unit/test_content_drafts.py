@@ -7,8 +7,11 @@ from pydantic import ValidationError
 
 from generia_assets.content import ask_people, ask_posts, ask_world
 from generia_assets.content.drafts import (
+    AnotherSelfDraft,
     CharacterDraft,
+    ConceptDraft,
     ConceptsDraft,
+    IdeaDraft,
     IdeasDraft,
     PicturePromptDraft,
     PostDraft,
@@ -20,6 +23,7 @@ from generia_assets.content.ideas import Ideas
 from generia_assets.content.names import Roster
 from generia_assets.content.rendering import FOLDER
 from generia_assets.content.schemas import schema_of
+from generia_assets.content.social import acquaintances
 from tests.unit.answers import character_answer, ideas_answer, people_answer, post_answer
 from tests.unit.worlds import a_brief, a_character, a_post_brief, a_request, a_world, acquaintances_of, world_answer
 
@@ -42,10 +46,10 @@ def all_schemas():
     request, world = a_request(), a_world()
     schemas = [ask_world.world_description(request).schema, ask_world.world_images(request, world).schema]
     schemas.append(ask_people.character_batch(request, world, first=0, numbers=range(1, 11), roster=Roster()).schema)
-    character = a_character(3, request)
-    for known in (acquaintances_of(3, request, world), ()):
-        schemas.append(ask_people.character(request, world, a_brief(3, request), known).schema)
-        schemas.append(ask_posts.post_batch(request, world, character, known, first=0, numbers=[1, 2, 5], earlier=Ideas()).schema)
+    for index in (3, next(index for index in range(25) if not acquaintances(request.seed, 25, index))):
+        character, known = a_character(index, request), acquaintances_of(index, request, world)
+        schemas.append(ask_people.character(request, world, a_brief(index, request), known).schema)
+        schemas.append(ask_posts.post_batch(request, world, character, known, first=0, numbers=[1, 3], earlier=Ideas()).schema)
         schemas.append(ask_posts.post(request, world, character, a_post_brief(1, character), known, ()).schema)
     return schemas
 
@@ -70,14 +74,24 @@ def test_schemas_are_what_the_provider_takes(schema):
 def test_schemas_say_how_many():
     """Counts and numbers of a request are in its schema, and the same shape is the same object."""
     request, world = a_request(), a_world()
-    schema = ask_people.character_batch(request, world, first=10, numbers=[2, 7], roster=Roster()).schema
+    schema = ask_people.character_batch(request, world, first=10, numbers=[2, 7], roster=Roster(), mild=True).schema
     people = schema["properties"]["people"]
     assert (people["minItems"], people["maxItems"]) == (2, 2)
     number = people["items"]["properties"]["number"]
     assert (number["minimum"], number["maximum"]) == (2, 7)
-    again = ask_people.character_batch(request, world, first=0, numbers=[2, 7], roster=Roster()).schema
+    again = ask_people.character_batch(request, world, first=0, numbers=[2, 7], roster=Roster(), mild=True).schema
     assert again is schema
-    assert people["items"]["properties"]["considered"]["minItems"] == 3
+
+
+def test_a_tie_has_a_slot_and_without_ties_none_are_asked_for():
+    """Each tie between people who are asked for or exist is asked for once, by its name; without one the field is left out."""
+    request, world = a_request(), a_world()
+    prompt = ask_people.character_batch(request, world, first=0, numbers=range(1, 11), roster=Roster())
+    told = ask_people.ties_to_tell(request, range(1, 11), 0, {})
+    assert list(prompt.schema["properties"]["ties"]["properties"]) == [f"tie_{place}" for place in range(1, len(told) + 1)]
+    loner = next(index for index in range(10) if not acquaintances(request.seed, 25, index))
+    alone = ask_people.character_batch(request, world, first=0, numbers=[loner + 1], roster=Roster())
+    assert "ties" not in alone.schema["properties"]
 
 
 def test_relations_have_a_slot_for_each_acquaintance():
@@ -87,6 +101,14 @@ def test_relations_have_a_slot_for_each_acquaintance():
     schema = ask_people.character(request, world, a_brief(3, request), known).schema
     assert list(schema["properties"]["relations"]["properties"]) == [f"person_{n}" for n in range(1, len(known) + 1)]
     assert "relations" not in ask_people.character(request, world, a_brief(3, request), ()).schema["properties"]
+
+
+@pytest.mark.parametrize("draft", [WorldDraft, ConceptDraft, AnotherSelfDraft, IdeaDraft, PostDraft])
+def test_what_must_be_thought_of_first_is_asked_for_first(draft):
+    """The idea that everybody would have comes before the idea, and what a post is about before its text."""
+    fields = [name for name in draft.model_fields if name not in ("number", "content_language", "wishes")]
+    assert fields[0] == "obvious"
+    assert draft is not PostDraft or fields[1:3] == ["context", "content"]
 
 
 @pytest.mark.parametrize("draft", DRAFTS)

@@ -5,6 +5,7 @@ import pytest
 from generia_assets.content import ask_people, ask_posts, ask_world, banlist
 from generia_assets.content.axes import character_axes, posting_axes
 from generia_assets.content.documents import Relationship
+from generia_assets.content.draw import world_seed
 from generia_assets.content.fence import Fence
 from generia_assets.content.ideas import Ideas
 from generia_assets.content.names import Roster
@@ -12,7 +13,10 @@ from generia_assets.content.pictures import neutral_prompt, picture_prompt
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.rendering import FOLDER, complaint, environment
 from generia_assets.content.social import acquaintances
+from generia_assets.content.storyline import storyline, wishes_of
+from generia_assets.content.timeline import events_before, timeline
 from generia_assets.tasks.generate_character import character_of_concept
+from generia_assets.tasks.generate_post_batch import brief_of
 from tests.unit.worlds import ENGLISH, RUSSIAN, a_brief, a_character, a_post_brief, a_request, a_world, acquaintances_of
 
 WORLDS = [("English", ENGLISH), ("Russian", RUSSIAN)]
@@ -46,12 +50,65 @@ def test_all_requests_of_a_world_begin_with_the_same_bytes(language, sentence):
     assert other.world != next(iter(prompts)).world
 
 
+def all_requests(request, world):
+    """Every request of a world that is not about pictures, each with how many events have happened by then."""
+    people, roster, seed = range(request.users_count), Roster(), request.seed
+    line, events = timeline(seed, request.users_count, request.posts_count), len(world.calendar)
+
+    def happened(t):
+        return events_before(seed, request.posts_count, events, t)
+
+    for first in range(0, request.users_count, 10):
+        numbers = range(1, min(10, request.users_count - first) + 1)
+        yield happened(line.joined(first)), ask_people.character_batch(request, world, first=first, numbers=numbers, roster=roster)
+        roster.add(*(a_brief(index, request) for index in people[first : first + 10]))
+    wishes = wishes_of(request, world)
+    for index in people:
+        character, known = a_character(index, request), acquaintances_of(index, request, world)
+        yield happened(line.joined(index)), ask_people.character(request, world, a_brief(index, request), known)
+        ideas = [
+            brief_of(slot, character, world, known, wishes, f"Idea {slot.t} of the cart")
+            for slot in storyline(request, world, index).slots
+        ]
+        for first in range(0, len(ideas), 10):
+            numbers = range(1, min(10, len(ideas) - first) + 1)
+            latest = ideas[first + len(numbers) - 1]
+            prompt = ask_posts.post_batch(
+                request, world, character, known, first=first, numbers=numbers, earlier=Ideas(ideas[:first])
+            )
+            yield latest.after, prompt
+        for idea in ideas:
+            assert idea.after == happened(idea.t)
+            prompt = ask_posts.post(request, world, character, idea, known, ideas)
+            assert f"Wish: {idea.wish}" in prompt.item.splitlines()
+            assert f"When: {idea.moment}" in prompt.item.splitlines()
+            yield idea.after, prompt
+
+
+@pytest.mark.parametrize(("users", "posts"), [(1, 5), (3, 6), (5, 12), (25, 150)])
+def test_no_request_tells_of_what_has_not_happened(users, posts):
+    """Of the calendar each request is told what has happened by its time, and nothing later; all begin with the same bytes."""
+    for number in range(1 if posts > 100 else 5):
+        request, world = a_request(users=users, posts=posts, seed=world_seed(f"later {number}")), a_world()
+        prefixes = set()
+        for happened, prompt in all_requests(request, world):
+            prefixes.add((prompt.system, prompt.world))
+            text = "\n".join((prompt.system, *prompt.parts))
+            assert [event.name for event in world.calendar if event.name in text] == [
+                event.name for event in world.calendar[:happened]
+            ]
+            assert [event.what_happens for event in world.calendar if event.what_happens in text] == [
+                event.what_happens for event in world.calendar[:happened]
+            ]
+        assert len(prefixes) == 1
+
+
 def test_requests_of_one_type_go_on_with_the_same_instructions():
     """Ideas of two people share their item's beginning, so that more than the world can be cached."""
     request, world = a_request(), a_world()
     items = []
     for index in (3, 12):
-        character, known = a_character(index, request, posts=4 + index), acquaintances_of(index, request, world)
+        character, known = a_character(index, request), acquaintances_of(index, request, world)
         items.append(ask_posts.post_batch(request, world, character, known, first=0, numbers=[1, 2], earlier=Ideas()).item)
     assert items[0].split("<person-")[0] == items[1].split("<person-")[0]
     assert len(items[0].split("<person-")[0]) > 1000
@@ -73,15 +130,14 @@ def test_the_system_instruction_states_the_language(language, sentence):
 
 
 @pytest.mark.parametrize(("language", "sentence"), WORLDS)
-def test_every_request_carries_the_user_the_world_and_its_calendar(language, sentence):
-    """The user's sentence, the description, the customs of naming, all events and the visual style are told every time."""
+def test_every_request_carries_the_user_and_the_world(language, sentence):
+    """The user's sentence, each wish with what it does, the description, the customs of naming and the style are always told."""
     world = a_world(language)
     for prompt in prompts_of(language, sentence).values():
         for text in (sentence, world.description, world.naming.rules, world.theme, world.visual_style):
             assert text in prompt.world
-        for event in world.calendar:
-            assert event.name in prompt.world
-            assert event.who_cares in prompt.world
+        for wish in world.wishes:
+            assert f"- {wish.idea} ({wish.daily})" in prompt.world or f"- {wish.idea}\n" in prompt.world
 
 
 @pytest.mark.parametrize(("language", "sentence"), WORLDS)
@@ -96,22 +152,23 @@ def test_every_request_carries_the_ban_list(language, sentence):
         assert "библиотекар" not in system
 
 
-def test_concepts_are_asked_with_axes_names_graph_and_probabilities():
+def test_concepts_are_asked_with_axes_names_and_graph():
     """The batch's request carries each person's draw, everybody's name and line, who knows whom, and what is still to come."""
-    request, world = a_request(), a_world()
+    request = a_request()
     item = prompts_of("English", ENGLISH)["batch"].item
     for index in range(10, 20):
         for axis, value in character_axes(request.seed, index).items():
             assert f"{axis}: {value}" in item
         for tie in acquaintances(request.seed, 25, index):
-            assert f"to them: {tie.relation} ({tie.between}" in item
+            if tie.index < 20:
+                whom = [
+                    f"number {other - 9}" if other > 9 else f"Wicket {other} Hall (@wicket_{other})" for other in (index, tie.index)
+                ]
+                assert item.count(f": {tie.sentence(*whom)}. Between them: {tie.between}.") == 1
     for index in range(10):
         assert f"Wicket {index} Hall" in item
         assert a_brief(index, request).one_line in item
-    assert any(event.name in item for event in world.calendar)
     assert "25 in all: 10 exist already, 10 are asked for now, 5 come later" in item
-    assert "probability" in item
-    assert "improbable" in item
 
 
 def test_a_second_request_of_a_batch_knows_the_first_answer():
@@ -141,7 +198,7 @@ def test_a_huge_world_keeps_its_requests_short():
 def test_a_person_of_thousands_of_posts_keeps_their_requests_short():
     """However many ideas a person has had, the next ten are asked for in some 40,000 characters, whatever the model writes."""
     request, world = a_request(users=1, posts=10_000), a_world()
-    character = a_character(0, request, posts=10_000)
+    character = a_character(0, request)
     ideas = [
         a_post_brief(order, character).model_copy(update={"idea": f"Idea {order} " + "of words " * 400}) for order in range(5000)
     ]
@@ -160,7 +217,8 @@ def test_of_a_person_told_by_the_concept_alone_no_empty_line_is_told(softened):
     """What moderation left out is left out of the requests for posts, too, and the way this person writes comes from the draw."""
     request, world = a_request(), a_world()
     person = character_of_concept(a_brief(3, request), world, "SAFETY")
-    prompt = ask_posts.post_batch(request, world, person, (), first=0, numbers=[1], earlier=Ideas(), softened=softened)
+    known = acquaintances_of(3, request, world)
+    prompt = ask_posts.post_batch(request, world, person, known, first=0, numbers=[1], earlier=Ideas(), softened=softened)
     told = prompt.item.partition("<person")[2].partition("</person")[0].splitlines()[1:]
     assert all(line and not line.endswith(":") for line in map(str.strip, told[:-1]) if "all of it true" not in line)
     assert f"voice: {posting_axes(request.seed, 3)['voice']}" in prompt.item
@@ -174,43 +232,50 @@ def test_a_character_is_asked_with_draw_and_both_sides_of_every_relation():
     assert brief.concept in item
     assert all(f"{axis}: {value}" in item for axis, value in brief.axes.items())
     for place, other in enumerate(acquaintances_of(3, request, world), start=1):
-        assert f"person_{place}: {other.display_name} (@{other.username}; {other.summary})" in item
-        assert f"to them: {other.relationship_type}; {other.between}" in item
+        assert f"person_{place}. {other.display_name} (@{other.username}): {other.kind}, {other.age}, {other.trade}." in item
+        assert f"{other.concept} To this person: {other.relationship_type}. {other.tie}. Between them: {other.between}" in item
+        assert f"What happened: {other.fact}" in item
 
 
 def test_ideas_are_asked_with_a_plan_that_develops():
     """The request carries form, length, event, company and place in the story of each post, and how many are to come."""
-    request, world = a_request(), a_world()
-    character, known = a_character(3, request, posts=14), acquaintances_of(3, request, world)
+    request, world = a_request(users=5, posts=100), a_world()
+    index = next(index for index in range(5) if a_brief(index, request).posts_count > 14 and acquaintances(request.seed, 5, index))
+    character, known = a_character(index, request), acquaintances_of(index, request, world)
+    total, wishes = character.posts_count, wishes_of(request, world)
     earlier = [a_post_brief(order, character) for order in range(10)]
-    item = ask_posts.post_batch(request, world, character, known, first=10, numbers=range(1, 5), earlier=Ideas(earlier)).item
-    line = ask_posts.line_of(request, world, character, known)
+    numbers = range(1, min(10, total - 10) + 1)
+    item = ask_posts.post_batch(request, world, character, known, first=10, numbers=numbers, earlier=Ideas(earlier)).item
+    line = ask_posts.line_of(request, world, character)
     assert line.arc in item
-    for slot in line.slots[10:]:
-        assert f"(post {slot.order + 1} of 14): {slot.form.name}" in item
-        assert slot.beat in item
-        if slot.event:
-            assert f"Hangs on event {slot.event}, “{world.calendar[slot.event - 1].name}”" in item
+    for number, slot in zip(numbers, line.slots[10:], strict=False):
+        begin = f"Number {number} (post {slot.order + 1} of {total}; {slot.moment}): {slot.form.name} — "
+        (told,) = (text for text in item.splitlines() if text.startswith(begin))
+        assert slot.beat in told
+        assert told.endswith(f" Wish: {wishes[slot.wish - 1]}")
+        assert (f"“{world.calendar[slot.event - 1].name}”" in told) == (slot.event > 0)
+        assert not slot.partner or f"@{known[slot.partner - 1].username}" in told
     assert all(post.idea in item for post in earlier)
-    assert "10 are planned already, 0 come later" in item
+    assert f"10 are planned already, {total - 10 - len(numbers)} come later" in item
     assert all(f"@{other.username}" in item for other in known)
-    assert all(f"{axis}: {value}" in item for axis, value in posting_axes(request.seed, 3).items())
-    assert "probability" in item
+    assert all(f"{axis}: {value}" in item for axis, value in posting_axes(request.seed, index).items())
 
 
-def test_a_post_is_asked_with_voice_form_and_neighbours():
-    """The post's request carries how the person writes, its form and length, and the ideas around it."""
+def test_a_post_is_asked_with_voice_form_wish_and_what_came_before():
+    """The post's request carries how the person writes, its place, time, form, length and wish, and the three ideas before it."""
     request, world = a_request(), a_world()
     character, known = a_character(3, request), acquaintances_of(3, request, world)
     ideas = [a_post_brief(order, character) for order in range(6)]
     item = ask_posts.post(request, world, character, ideas[4], known, ideas).item
-    slot = ask_posts.line_of(request, world, character, known).slots[4]
+    slot = ask_posts.line_of(request, world, character).slots[4]
     assert character.speaking_style in item
-    assert f"Form: {slot.form.name} — {slot.form.how}." in item
-    assert f"Length: {slot.length}." in item
-    assert ideas[0].idea not in item
-    for order in (1, 2, 3, 4, 5):
-        assert ideas[order].idea in item
+    lines = item.splitlines()
+    assert f"Post 5 of 6 of @{character.username}." in lines
+    assert f"When: {slot.moment}" in lines
+    assert f"Wish: {wishes_of(request, world)[slot.wish - 1]}" in lines
+    assert f"Length: {slot.length.words}." in lines
+    assert f"Picture: {slot.picture.name} — {slot.picture.how}." in lines
+    assert [order for order in range(6) if ideas[order].idea in item] == [1, 2, 3, 4]
 
 
 def test_posts_lean_on_the_life_that_was_written():
@@ -224,8 +289,8 @@ def test_posts_lean_on_the_life_that_was_written():
     batch = ask_posts.post_batch(request, world, character, known, first=0, numbers=[1], earlier=Ideas()).item
     for item in (batch, ask_posts.post(request, world, character, idea, known, ()).item):
         assert story in item
-        assert all(f"@{other.username}; {other.summary})" in item for other in known)
-        assert all(f"{other.between}. As they tell it: Owes me {other.key}." in item for other in known)
+        assert all(f"(@{other.username}): {other.kind}, " in item for other in known)
+        assert all(f"As this person tells it: Owes me {other.key}." in item for other in known)
     assert story not in ask_posts.post(request, world, character, idea, known, (), softened="SAFETY").item
 
 
@@ -234,13 +299,28 @@ def test_a_softer_request_keeps_the_idea():
     request, world = a_request(), a_world()
     character = a_character(3, request)
     idea = a_post_brief(0, character)
-    item = ask_posts.post(request, world, character, idea, (), (), softened="SAFETY").item
+    known = acquaintances_of(3, request, world)
+    item = ask_posts.post(request, world, character, idea, known, (), softened="SAFETY").item
     assert idea.idea in item
     assert "refused by moderation (SAFETY)" in item
-    assert "SAFETY" not in ask_posts.post(request, world, character, idea, (), ()).item
-    mild = ask_people.character(request, world, a_brief(3, request), (), softened="SAFETY", mild=True).item
-    assert a_brief(3, request).concept not in mild
-    assert a_brief(3, request).display_name in mild
+    assert "SAFETY" not in ask_posts.post(request, world, character, idea, known, ()).item
+
+
+def test_a_mild_request_tells_of_nobody_what_may_have_been_refused():
+    """After two refusals a person is asked for by name and one line, without a concept, an event, or what happened with others."""
+    request, world, brief = a_request(), a_world(), a_brief(3, a_request())
+    known = acquaintances_of(3, request, world)
+    mild = ask_people.character(request, world, brief, known, softened="SAFETY", mild=True).item
+    told = (
+        brief.concept,
+        *(text for other in known for text in (other.concept, other.fact)),
+        *(one.name for one in world.calendar),
+    )
+    assert not [text for text in told if text in mild]
+    assert all(text in mild for text in (brief.display_name, brief.one_line, *(other.summary for other in known)))
+    batch = ask_people.character_batch(request, world, first=0, numbers=range(1, 11), roster=Roster(), mild=True)
+    assert not [tie.between for index in range(10) for tie in acquaintances(request.seed, 25, index) if tie.between in batch.item]
+    assert not [event.name for event in world.calendar if event.name in batch.item]
 
 
 def test_user_text_cannot_leave_its_fence_in_any_request():
@@ -294,5 +374,5 @@ def test_all_templates_parse():
         environment().get_template(f"{name}.j2")
     assert names == {
         *("system", "world", "world_description", "world_images", "character_batch", "character", "post_batch", "post"),
-        *("_person", "refine_picture", "picture", "complaints", "another_self", "world_in_short"),
+        *("_person", "_calendar", "_acquaintances", "refine_picture", "picture", "complaints", "another_self", "world_in_short"),
     }

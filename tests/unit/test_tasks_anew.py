@@ -5,6 +5,7 @@ import pytest
 from generia_assets.content.axes import character_axes
 from generia_assets.content.documents import Relationship
 from generia_assets.content.names import Roster
+from generia_assets.content.social import acquaintances, introduce
 from generia_assets.content.ties import retold
 from generia_assets.tasks.another_self import Former
 from generia_assets.tasks.generate_character import generate_character
@@ -20,8 +21,7 @@ NEW = "Sells shade by the hour from under a rented awning, and is in the middle 
 
 
 def a_concept(text: str = NEW) -> dict[str, object]:
-    considered = [{"idea": "a keeper of something", "probability": 0.4}] * 3
-    return {"considered": considered, "concept": text, "one_line": "sells shade, sues the noon"}
+    return {"obvious": "a keeper of something", "concept": text, "one_line": "sells shade, sues the noon"}
 
 
 def formerly(others: int = 2) -> Former:
@@ -44,6 +44,25 @@ async def test_another_self_keeps_the_address_and_is_drawn_anew():
     assert former.brief.concept in prompt.item
     assert all(other.concept in prompt.item for other in former.others)
     assert prompt.request_type == "character_batch", "planned, priced and counted as what it is"
+
+
+async def test_what_happened_with_the_former_one_is_not_told_of_the_other_self():
+    """Both sides of every tie are told what the new concept invented, also when the other one is made anew after it."""
+    request, world = a_request(), a_world()
+    there = {index: a_brief(index, request) for index in range(10)}
+    second = next(tie.index for tie in acquaintances(request.seed, 25, 3) if tie.index < 10)
+    for index in (3, second):
+        others = {other: brief for other, brief in there.items() if other != index}
+        former = Former(there[index], (), introduce(request, world, index, others))
+        ties = {f"person_{place}": f"With {index} now: {place}" for place in range(1, 9)}
+        concept = a_concept() if index == 3 else a_concept("Rents out the echo of the cistern by the quarter hour.")
+        one = CharacterBatchParameters(key=there[index].key, first=index, count=1)
+        made = await generate_character_batch(one, a_bench(concept | {"ties": ties}).tools, request, world, Roster(), former)
+        there[index] = made.briefs[0]
+        for other in introduce(request, world, index, there):
+            back = next(tie for tie in introduce(request, world, int(other.key[1:]), there) if tie.key == there[index].key)
+            assert other.fact.startswith(f"With {index} now")
+            assert other.fact == back.fact
 
 
 async def test_the_former_person_and_a_neighbour_are_not_taken_again():
@@ -69,6 +88,7 @@ async def test_another_self_who_is_always_refused_is_who_was_drawn_anew():
     assert brief.axes == character_axes(request.seed, 3, 1)
     assert brief.axes["work"].casefold() in brief.concept.casefold()
     assert brief.moderation.endswith("SPII")
+    assert (brief.kind, brief.age, brief.trade, brief.look, brief.facts) == ("", "", "", "", {}), "all of that was the former one"
     last = "\n".join(bench.writer.prompts[2].parts)
     assert not [text for text in (former.brief.concept, former.others[0].concept, request.user_prompt) if text in last]
     again = Former(brief, former.others, ())

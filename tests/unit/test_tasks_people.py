@@ -2,11 +2,14 @@
 
 import pytest
 
+from generia_assets.content import draw
+from generia_assets.content.ask_people import by_index, happened_when_joining
 from generia_assets.content.axes import character_axes
 from generia_assets.content.documents import Quality
 from generia_assets.content.names import Roster, fold
 from generia_assets.content.pictures import neutral_prompt
 from generia_assets.content.shares import shares
+from generia_assets.content.social import acquaintances, introduce
 from generia_assets.content.stand_ins import stand_in
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
@@ -25,7 +28,7 @@ THIRD = TaskParameters(key="c0003")
 def renamed(answer, number, **fields):
     """The answer with another name for one number."""
     people = [person | fields if person["number"] == number else person for person in answer["people"]]
-    return {"people": people}
+    return {**answer, "people": people}
 
 
 async def test_a_batch_is_made_in_one_call():
@@ -36,6 +39,49 @@ async def test_a_batch_is_made_in_one_call():
     assert [brief.posts_count for brief in made.briefs] == list(shares(request.seed, 25, 150)[10:20])
     assert made.briefs[4].axes == character_axes(request.seed, 14)
     assert len(bench.writer.prompts) == 1
+
+
+def facts_of(briefs, request=None):
+    """What each side is told of each tie between these people, by the two indices."""
+    request, there = request or a_request(), by_index(briefs)
+    return {(index, int(other.key[1:])): other.fact for index in there for other in introduce(request, a_world(), index, there)}
+
+
+async def test_what_happened_between_two_people_is_invented_once_and_told_to_both():
+    """Each tie of a batch, and each bridge to the batch before, has one fact from one question, which both sides are told."""
+    request, roster, asked = a_request(), Roster(), []
+    for first in (0, 10, 20):
+        count = min(10, 25 - first)
+        answer = people_answer(range(1, count + 1), name=f"Lane{first}")
+        answer["ties"] = {slot: f"{first}: {text}" for slot, text in answer["ties"].items()}
+        for person in answer["people"]:
+            person["concept"] = " ".join(draw.code(first + person["number"], word) for word in range(8))
+        bench = a_bench(answer)
+        parameters = CharacterBatchParameters(key=f"b{first}", first=first, count=count)
+        roster.add(*(await generate_character_batch(parameters, bench.tools, request, a_world(), roster)).briefs)
+        asked += [slot for prompt in bench.writer.prompts for slot in prompt.schema["properties"]["ties"]["properties"]]
+    told = facts_of(roster.latest)
+    assert len(told) == sum(len(acquaintances(request.seed, 25, index)) for index in range(25)) == 2 * len(asked)
+    assert all(fact and told[other, index] == fact for (index, other), fact in told.items())
+    assert len(set(told.values())) == len(asked)
+    assert all(other < brief.key for brief in roster.latest for other in brief.facts)
+
+
+async def test_a_fact_about_somebody_who_was_not_taken_is_asked_for_again():
+    """Where one of two is sent back, the tie is asked for again with whoever comes instead; the first fact is told to nobody."""
+    request = a_request()
+    one, other = next((index, tie.index) for index in range(10) for tie in acquaintances(request.seed, 25, index) if tie.index < 10)
+    first = renamed(people_answer(range(1, 11)), other + 1, display_name="Elara") | {
+        "ties": {f"tie_{place}": f"first {place}" for place in range(1, 41)}
+    }
+    second = people_answer([other + 1], name="Bell") | {"ties": {f"tie_{place}": f"second {place}" for place in range(1, 41)}}
+    bench = a_bench(first, second)
+    parameters = CharacterBatchParameters(key="b000", first=0, count=10)
+    told = facts_of((await generate_character_batch(parameters, bench.tools, request, a_world(), Roster())).briefs)
+    for (index, whom), fact in told.items():
+        assert fact.startswith("second" if other in (index, whom) else "first")
+        assert fact == told[whom, index]
+    assert f"Chock {one + 1} Lane (@Chock_{one + 1})" in bench.writer.prompts[1].item
 
 
 async def test_too_few_are_asked_for_again_by_number():
@@ -215,7 +261,8 @@ async def test_a_batch_refused_twice_is_asked_for_without_what_may_be_refused():
     assert not any(brief.moderation for brief in made.briefs)
     first, second, third = ("\n".join(prompt.parts) for prompt in bench.writer.prompts)
     assert len({first, second, third}) == 3
-    for told in (request.user_prompt, world.history, *(event.name for event in world.calendar)):
+    happened = world.calendar[: happened_when_joining(request, world, 10)]
+    for told in (request.user_prompt, world.history, *(event.name for event in happened)):
         assert told in first
         assert told in second
         assert told not in third

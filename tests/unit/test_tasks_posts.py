@@ -2,14 +2,15 @@
 
 import pytest
 
-from generia_assets.content import ask_posts
+from generia_assets.content import ask_posts, axes
 from generia_assets.content.documents import Quality
 from generia_assets.content.ideas import Ideas
 from generia_assets.content.pictures import neutral_prompt
+from generia_assets.content.storyline import REPLY, storyline, wishes_of
 from generia_assets.tasks.generate_post import generate_post
-from generia_assets.tasks.generate_post_batch import PostBatchParameters, generate_post_batch
+from generia_assets.tasks.generate_post_batch import PostBatchParameters, brief_of, generate_post_batch
 from generia_assets.tasks.generate_post_image import generate_post_image
-from generia_assets.tasks.kinds import TaskParameters
+from generia_assets.tasks.kinds import TaskParameters, UnfitTaskError
 from generia_assets.tasks.tools import MediaType
 from resources.outcomes import InvalidAnswerError, RefusedError
 from tests.unit.answers import ideas_answer, post_answer
@@ -24,34 +25,76 @@ KNOWN = acquaintances_of(3, REQUEST, WORLD)
 POST = TaskParameters(key="c0003-p0000")
 
 
-async def ideas(bench, parameters=SIX, character=PERSON, earlier=()):
-    return await generate_post_batch(parameters, bench.tools, REQUEST, WORLD, character, KNOWN, Ideas(earlier))
+async def at_once():
+    """A turn that has come."""
 
 
-async def a_post(bench, brief=None, world=WORLD, request=REQUEST, known=KNOWN):
-    return await generate_post(POST, bench.tools, request, world, PERSON, brief or a_post_brief(0, PERSON), known, ())
+async def ideas(bench, parameters=SIX, character=PERSON, earlier=(), request=REQUEST, known=KNOWN):
+    return await generate_post_batch(parameters, bench.tools, request, WORLD, character, known, Ideas(earlier))
+
+
+async def a_post(bench, brief=None, world=WORLD, request=REQUEST, character=PERSON, known=KNOWN, **more):
+    brief = brief or a_post_brief(0, character)
+    return await generate_post(POST, bench.tools, request, world, character, brief, known, (), **more)
+
+
+def planned(wanted):
+    """The first post of the world whose slot is wanted: its slot, author, the author's acquaintances, and its brief."""
+    for index in range(REQUEST.users_count):
+        author, known = a_character(index, REQUEST), acquaintances_of(index, REQUEST, WORLD)
+        for slot in storyline(REQUEST, WORLD, index).slots:
+            if wanted(slot, index):
+                brief = brief_of(slot, author, WORLD, known, wishes_of(REQUEST, WORLD), "The cart rolled away")
+                return slot, author, known, brief
+    raise AssertionError("no such slot in this world")
 
 
 async def test_ideas_come_in_one_call_and_in_order():
-    """Six ideas have the keys and orders of the character's posts, the program's forms, and existing events and people."""
-    bench = a_bench(ideas_answer(range(1, 7), mentions=(1, 2, 1, 99), event=2))
+    """Six ideas have the keys of the character's posts; time, form, event, wish, company and reply are the program's."""
+    bench = a_bench(ideas_answer(range(1, 7)))
     made = (await ideas(bench)).briefs
     assert [brief.key for brief in made] == [f"c0003-p{order:04d}" for order in range(6)]
-    assert [brief.order for brief in made] == list(range(6))
-    assert len({brief.form for brief in made}) == 6
-    assert made[0].event == "The Tram Vote"
-    assert made[0].mentions == (KNOWN[0].username, KNOWN[1].username)
+    wishes = wishes_of(REQUEST, WORLD)
+    for brief, slot in zip(made, ask_posts.line_of(REQUEST, WORLD, PERSON).slots, strict=True):
+        assert (brief.order, brief.t, brief.after, brief.moment) == (slot.order, slot.t, slot.after, slot.moment)
+        assert (brief.form, brief.in_reply_to, brief.wish) == (slot.form.name, slot.reply_to, wishes[slot.wish - 1])
+        assert brief.event == (WORLD.calendar[slot.event - 1].name if slot.event else "")
+        assert brief.mentions == ((KNOWN[slot.partner - 1].username,) if slot.partner else ())
     assert len(bench.writer.prompts) == 1
 
 
 async def test_a_later_batch_goes_on_where_the_earlier_ended():
-    """The second batch of fourteen posts has orders 10 to 13 and is told the ten ideas before."""
-    person = a_character(3, REQUEST, posts=14)
+    """The second batch of a person's posts has orders from 10 on and is told the ten ideas before."""
+    request = a_request(users=1, posts=14)
+    person = a_character(0, request)
     earlier = [a_post_brief(order, person) for order in range(10)]
     bench = a_bench(ideas_answer(range(1, 5)))
-    made = await ideas(bench, PostBatchParameters(key="c0003-b001", first=10, count=4), person, earlier)
+    made = await ideas(bench, PostBatchParameters(key="c0000-b001", first=10, count=4), person, earlier, request, ())
     assert [brief.order for brief in made.briefs] == [10, 11, 12, 13]
     assert all(brief.idea in bench.writer.prompts[0].item for brief in earlier)
+
+
+async def test_one_post_is_not_planned():
+    """A person with one post has its brief without a call, with all that the program knows; the post finds its own occasion."""
+    request = a_request(users=5, posts=5)
+    person, known = a_character(2, request), acquaintances_of(2, request, WORLD)
+    bench = a_bench(post_answer())
+    (brief,) = (await ideas(bench, PostBatchParameters(key="c0002-b000", first=0, count=1), person, (), request, known)).briefs
+    assert not bench.writer.prompts
+    (slot,) = storyline(request, WORLD, 2).slots
+    assert (brief.key, brief.t, brief.form, brief.moderation) == ("c0002-p0000", slot.t, slot.form.name, "")
+    assert brief.wish in brief.idea, "what others hear of it says something"
+    await a_post(bench, brief, request=request, character=person, known=known)
+    (prompt,) = bench.writer.prompts
+    assert f"Wish: {brief.wish}" in prompt.item
+    assert brief.idea not in prompt.item
+
+
+async def test_the_plan_of_another_version_is_refused():
+    """A person who was dealt another number of posts than this version deals is not planned: the message says what to do."""
+    other = PERSON.model_copy(update={"posts_count": 7})
+    with pytest.raises(UnfitTaskError, match=r"earlier version.*generia rerun WORLD --part description"):
+        await ideas(a_bench(), PostBatchParameters(key="c0003-b000", first=0, count=7), other)
 
 
 async def test_too_few_and_too_many_ideas_become_exactly_enough():
@@ -91,8 +134,7 @@ async def test_refused_ideas_are_asked_for_more_softly():
 
 async def test_a_post_mentions_only_people_who_exist():
     """An @ that leads to nobody loses its sign, hashtags are words without repeats."""
-    known = KNOWN[0].username
-    brief = a_post_brief(0, PERSON, (KNOWN[1].username,))
+    known, brief = KNOWN[0].username, a_post_brief(0, PERSON)
     post = await a_post(a_bench(post_answer(content=f"hello @{known.upper()} and @nobody")), brief)
     assert post.content == f"hello @{known} and nobody"
     assert post.mentions == (known,)
@@ -100,14 +142,67 @@ async def test_a_post_mentions_only_people_who_exist():
     assert (post.character_id, post.moment, post.deleted_reason) == ("id-3", brief.moment, "")
 
 
-async def test_a_post_mentions_whom_its_text_names():
-    """Whom the idea names is mentioned when the text names them, with @ or as they are called, and not when it leaves them out."""
-    first, second = KNOWN[:2]
-    bench = a_bench(post_answer(content=f"told {first.display_name.upper()} twice, @{second.username} once"))
-    post = await a_post(bench, a_post_brief(0, PERSON, (first.username, second.username)))
-    assert post.mentions == (second.username, first.username)
-    assert f"Names: @{first.username} @{second.username}" in bench.writer.prompts[0].item
-    assert (await a_post(a_bench(post_answer(content="nobody listens")), a_post_brief(0, PERSON, (first.username,)))).mentions == ()
+@pytest.mark.parametrize("with_at", [True, False])
+async def test_a_post_mentions_whom_its_text_names(with_at):
+    """Whom the plan names is asked for as this person names others, and mentioned where the text names them only."""
+    _, author, known, brief = planned(
+        lambda slot, index: slot.partner and not slot.reply_to and axes.profile(REQUEST.seed, index).names_with_at is with_at
+    )
+    partner = next(other for other in known if other.username in brief.mentions)
+    bench = a_bench(post_answer(content=f"told {partner.display_name.upper()} twice"))
+    post = await a_post(bench, brief, character=author, known=known)
+    assert post.mentions == brief.mentions
+    asked = f"Names: @{partner.username}" if with_at else f"Names without @: {partner.display_name}"
+    assert asked in bench.writer.prompts[0].item.splitlines()
+    silent = a_bench(post_answer(content="nobody listens"))
+    assert (await a_post(silent, brief, character=author, known=known)).mentions == ()
+
+
+async def test_a_reply_is_told_what_it_answers_and_keeps_it():
+    """The request has the other post's text and author; the post says what it replies to and what that post said then."""
+    slot, author, known, brief = planned(lambda slot, _: slot.reply_to)
+    other = known[slot.partner - 1]
+    answered = (await a_post(a_bench(post_answer(content="the hill is closed")))).model_copy(update={"username": other.username})
+    bench = a_bench(post_answer())
+    post = await a_post(bench, brief, character=author, known=known, replied_to=answered)
+    assert (post.in_reply_to, post.quote) == (slot.reply_to, "the hill is closed")
+    item = bench.writer.prompts[0].item
+    assert f"Replies to @{other.username}:\n<answered-" in item
+    assert f"Names: @{other.username}" in item
+    assert "the hill is closed" in item
+    assert f"Form: {REPLY} — {slot.form.how}." in item.splitlines()
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+async def test_a_reply_to_nothing_is_an_ordinary_post(deleted):
+    """Where the other post failed, or moderation refused it, nothing is answered or quoted, and no reply is asked for."""
+    _, author, known, brief = planned(lambda slot, _: slot.reply_to)
+    answered = await a_post(a_bench(refused(), refused())) if deleted else None
+    bench = a_bench(post_answer())
+    post = await a_post(bench, brief, character=author, known=known, replied_to=answered)
+    assert (post.in_reply_to, post.quote, post.t, post.wish) == ("", "", brief.t, brief.wish)
+    item = bench.writer.prompts[0].item
+    assert "Replies to" not in item
+    assert f"Form: {REPLY}" not in item
+    assert not deleted or answered.content not in item
+
+
+async def test_what_others_posted_is_told():
+    """Ideas heard of acquaintances are in the request, by who had them."""
+    heard = [a_post_brief(2, a_character(index, REQUEST)) for index in (4, 5)]
+    bench = a_bench(post_answer())
+    await a_post(bench, heard=heard)
+    for idea in heard:
+        assert f"@{idea.username}: {idea.idea}" in bench.writer.prompts[0].item.splitlines()
+
+
+async def test_a_post_made_again_keeps_its_place():
+    """Another text of the same idea has the same place in time and the same wish, and is told the text it must not repeat."""
+    slot, author, known, brief = planned(lambda slot, _: slot.t > 50 and not slot.reply_to)
+    bench = a_bench(post_answer())
+    post = await a_post(bench, brief, character=author, known=known, former="The cart is gone for good.")
+    assert (post.t, post.after, post.moment, post.wish) == (slot.t, slot.after, slot.moment, brief.wish)
+    assert "The cart is gone for good." in bench.writer.prompts[0].item
 
 
 async def test_what_a_post_trips_over_is_written_down():
@@ -119,22 +214,15 @@ async def test_what_a_post_trips_over_is_written_down():
     assert (await a_post(wished, request=a_request("A lighthouse town"))).worn == ("whisper*",)
 
 
-async def test_a_form_that_needs_somebody_never_loses_them():
-    """An answer, a quarrel or a thanks names who was drawn for it where the model names nobody, also in a planned idea."""
-    person = a_character(3, REQUEST, posts=40)
-    slots = ask_posts.line_of(REQUEST, WORLD, person, KNOWN).slots
-    for needed in (True, False):
-        slot = next(slot for slot in slots if slot.form.needs_someone is needed)
-        parameters = PostBatchParameters(key="c0003-b000", first=slot.order, count=1)
-        for bench in (a_bench(ideas_answer([1])), a_bench(refused(), refused(), refused())):
-            (brief,) = (await ideas(bench, parameters, person)).briefs
-            assert brief.mentions == ((KNOWN[slot.partner - 1].username,) if needed else ())
-
-
-async def test_the_author_looks_the_same_in_every_picture():
-    """When the author is in the picture their looks are put into its prompt in the same words, else not."""
-    assert PERSON.look in (await a_post(a_bench(post_answer(shows_author=True)))).image_prompt
-    assert PERSON.look not in (await a_post(a_bench(post_answer()))).image_prompt
+async def test_who_is_seen_in_a_picture_looks_the_same_in_every_picture():
+    """Author, friend or nobody, as the plan says: the looks of whoever is seen are put into the prompt in the same words."""
+    for shows in ("nobody", "author", "both"):
+        slot, author, known, brief = planned(lambda slot, _, shows=shows: slot.picture.shows == shows)
+        prompt = (await a_post(a_bench(post_answer()), brief, character=author, known=known)).image_prompt
+        seen = [author.look] if shows != "nobody" else []
+        seen += [known[slot.partner - 1].look] if shows == "both" else []
+        looks = [author.look, *(other.look for other in known)]
+        assert [look for look in looks if look in prompt] == seen
 
 
 async def test_a_refused_post_is_asked_for_in_softer_words():
@@ -163,7 +251,7 @@ async def test_the_last_act_publishes_the_post():
     """The picture is painted first, for the character; then the post is published once with its text, picture and tags."""
     post = await a_post(a_bench(post_answer()))
     bench = a_bench()
-    published = await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post)
+    published = await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post, at_once)
     (picture,) = bench.painter.pictures
     assert (picture.media_type, picture.width, picture.height) == (MediaType.POST_IMAGE, 1024, 768)
     assert picture.prompt.startswith(WORLD.visual_style)
@@ -179,11 +267,11 @@ async def test_a_refused_picture_becomes_a_neutral_one():
     """The post is published all the same; when the mildest picture is refused too nothing is published."""
     post = await a_post(a_bench(post_answer()))
     bench = a_bench(refused_pictures=1)
-    published = await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post)
+    published = await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post, at_once)
     assert published.image.prompt == neutral_prompt(WORLD, "post")
     bench = a_bench(refused_pictures=3)
     with pytest.raises(RefusedError):
-        await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post)
+        await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post, at_once)
     assert not bench.publisher.published
 
 
@@ -193,7 +281,7 @@ async def test_a_placeholder_is_published_with_a_neutral_picture(quality):
     request = a_request(quality=quality)
     post = await a_post(a_bench(refused(), refused()))
     bench = a_bench()
-    await generate_post_image(POST, bench.tools, request, WORLD, PERSON, post)
+    await generate_post_image(POST, bench.tools, request, WORLD, PERSON, post, at_once)
     assert bench.painter.pictures[0].prompt == neutral_prompt(WORLD, "post")
 
 
@@ -201,6 +289,6 @@ async def test_high_quality_refines_the_picture():
     """Quality high makes one call, told the post's text, and paints what it answers."""
     post = await a_post(a_bench(post_answer()))
     bench = a_bench({"image_prompt": "Low, close, one wedge"})
-    await generate_post_image(POST, bench.tools, a_request(quality=Quality.HIGH), WORLD, PERSON, post)
+    await generate_post_image(POST, bench.tools, a_request(quality=Quality.HIGH), WORLD, PERSON, post, at_once)
     assert post.content in bench.writer.prompts[0].item
     assert "Low, close, one wedge." in bench.painter.pictures[0].prompt

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import pytest
 
+from generia_assets.content.plan import plan
 from generia_assets.content.shares import shares
 from generia_assets.durable.items import tasks_of
 from generia_assets.durable.orders import OrderError, WorldParametersOrder
@@ -13,12 +16,13 @@ from resources.outside import Api
 
 WORLD = "a-world"
 ORDER = WorldParametersOrder(user_prompt="a town on a tortoise", users_count=25, posts_count=150)
+LLM = plan(request_of(WORLD, ORDER)).llm_total
 
 
 def test_a_whole_world_has_the_tasks_and_limits_of_the_plan() -> None:
-    """25 people and 150 posts: 205 LLM calls and 177 pictures, each with a quarter to spare, rounded up."""
+    """25 people and 150 posts: the plan's LLM calls and 177 pictures, each with a quarter to spare, rounded up."""
     found = workload(WORLD, ORDER, set(TaskType), spare=0.25, max_cost_usd=None)
-    assert found.call_limits == {Api.LLM: 257, Api.IMAGE: 222}
+    assert found.call_limits == {Api.LLM: ceil(1.25 * LLM), Api.IMAGE: 222}
     assert found.tasks[TaskType.GENERATE_CHARACTER_BATCH] == 3
     assert found.tasks[TaskType.GENERATE_POST] == found.tasks[TaskType.GENERATE_POST_IMAGE] == 150
     assert (found.users, found.posts) == (25, 150)
@@ -37,7 +41,7 @@ def test_quality_high_refines_every_picture_by_a_call() -> None:
     """Avatars and posts' pictures take one LLM call each more, also when a single person is made again."""
     high = ORDER.model_copy(update={"quality": "high"})
     whole = workload(WORLD, high, set(TaskType), spare=0.0, max_cost_usd=None)
-    assert whole.call_limits[Api.LLM] == 205 + 25 + 150
+    assert whole.call_limits[Api.LLM] == LLM + 25 + 150
     one = workload(WORLD, high, {TaskType.GENERATE_CHARACTER_AVATAR}, spare=0.0, max_cost_usd=None, keys=["c0003"])
     assert one.call_limits == {Api.LLM: 1, Api.IMAGE: 1}
 
@@ -62,6 +66,19 @@ def test_keys_count_what_they_name() -> None:
     found = workload(WORLD, ORDER, {TaskType.GENERATE_POST}, spare=0.0, max_cost_usd=None, keys=["c0004-p0000"])
     assert found.tasks == {TaskType.GENERATE_POST: 1}
     assert found.call_limits[Api.LLM] == 1
+
+
+def test_the_plans_of_some_people_take_as_many_calls_as_they_will_make() -> None:
+    """A person with one post is planned without a call, also when only some people are made again; nobody else is."""
+    order = ORDER.model_copy(update={"users_count": 40, "posts_count": 60})
+    given = shares(request_of(WORLD, order).seed, 40, 60)
+    assert 1 in given
+    assert max(given) > 1
+    for people in (range(40), [given.index(1)], [given.index(max(given)), given.index(1)], range(0, 40, 3)):
+        keys = [f"c{index:04d}" for index in people]
+        found = workload(WORLD, order, {TaskType.GENERATE_POST_BATCH}, spare=0.0, max_cost_usd=None, keys=keys)
+        assert found.tasks[TaskType.GENERATE_POST_BATCH] == len(keys)
+        assert found.call_limits[Api.LLM] == sum(given[index] > 1 for index in people)
 
 
 @pytest.mark.parametrize("key", ["c0025", "c25", "b003", "c0003-p9999", "p0001", "", "c0003-b000", "World"])

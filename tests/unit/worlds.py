@@ -172,6 +172,7 @@ def a_post_brief(order: int, character: Character) -> PostBrief:
         character=character.key,
         username=character.username,
         order=order,
+        t=order,
         moment=f"day {order}",
         idea=f"Idea {order}: the cart rolled away during lunch number {order} and came back with someone's hat",
         form="complaint",

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import dagster as dg
 
-from generia_assets.assets.checks import counts, links, pictures, texts
+from generia_assets.assets.checks import counts, links, people, pictures, plan, texts, timeline, words
 from generia_assets.assets.checks.finding import World
 from generia_assets.assets.generator import GeneratorResource
 from resources.mongo_resource import MongoResource
 
-ALL = (*counts.CHECKS, *links.CHECKS, *texts.CHECKS, *pictures.CHECKS)
+ALL = tuple(check for subject in (counts, plan, timeline, people, links, texts, words, pictures) for check in subject.CHECKS)
 
 
 @dg.multi_asset_check(

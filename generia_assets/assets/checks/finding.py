@@ -65,6 +65,8 @@ class Finding:
     figures: dict[str, int | float | str] = field(default_factory=dict)
     severity: dg.AssetCheckSeverity | None = None
     """Of what was found, where it is not the check's own."""
+    remark: str = ""
+    """What is said beside the number looked at when nothing is wrong: why there was nothing to look at, or what was measured."""
 
     def add(self, what: str, key: str = "") -> None:
         """One thing that is wrong; ``key``: the item to be made again."""
@@ -143,7 +145,8 @@ def told(found: Finding, advice: Advice, *, good: str, severity: dg.AssetCheckSe
     """The answer as Dagster shows it."""
     figures = {"looked_at": found.looked_at, "wrong": found.wrong, **found.figures}
     if not found.wrong:
-        return dg.AssetCheckResult(passed=True, description=f"{found.looked_at} {good}", metadata=figures)
+        said = "; ".join(part for part in (f"{found.looked_at} {good}", found.remark) if part)
+        return dg.AssetCheckResult(passed=True, description=said, metadata=figures)
     more = f" and {found.wrong - len(found.named)} more" if found.wrong > len(found.named) else ""
     said = f"{found.wrong} wrong: {'; '.join(found.named)}{more}."
     asked_again = f" {advice(found.keys)}." if found.keys else ""

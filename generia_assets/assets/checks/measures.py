@@ -1,0 +1,133 @@
+"""Measures of texts: words, openings, phrases and names, in any script, without a model.
+
+Here: functions of strings. Not here: which texts of a world are measured and what is too much (words.py, timeline.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+
+from generia_assets.content import languages
+from generia_assets.content.documents import Document
+
+OPENING_WORDS = 4
+PHRASE_WORDS = 4
+STEM = 5
+"""Letters at the beginning of a word that stay the same through most of its forms."""
+_LEAST_LETTERS = 4
+"""Letters of a word that tells something of its text; shorter ones stand everywhere."""
+_NAME_LETTERS = 3
+"""As above for a name, whose words stand side by side."""
+_CONTINUOUS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+"""Letters of scripts without spaces: Thai, Lao, Burmese, Khmer, kana, Chinese characters. Two of them count as a word."""
+_BREAK = re.compile(r"[\s—–…/|]+")
+_LETTER = re.compile(f"[{_CONTINUOUS}]")
+_PIECES = {size: re.compile(rf"[{_CONTINUOUS}]{{1,{size}}}|[^{_CONTINUOUS}]+") for size in (1, 2)}
+_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+
+
+def words(text: str, size: int = 2) -> list[str]:
+    """The text's words in small letters, without the signs around them; of a script without spaces pieces of ``size`` letters."""
+    pieces = (piece for token in _BREAK.split(text.casefold()) for piece in _PIECES[size].findall(token))
+    return [word for piece in pieces if (word := _EDGES.sub("", piece))]
+
+
+def frequent_words(language: str) -> frozenset[str]:
+    """The words that stand in nearly every text of this language; none for a language the program does not know."""
+    known = languages.find(language)
+    return frozenset(known.words) if known else frozenset()
+
+
+def stems(text: str, frequent: frozenset[str]) -> tuple[str, ...]:
+    """The beginnings of the words that tell something of the text."""
+    telling = (
+        word
+        for word in words(text)
+        if word not in frequent and (len(word) >= _LEAST_LETTERS or (len(word) == 2 and _LETTER.match(word)))
+    )
+    return tuple({word[:STEM] for word in telling})
+
+
+def shows(text: str, wanted: tuple[str, ...]) -> bool:
+    """Whether a word of the text begins with one of these stems; where words have no spaces, it may stand anywhere."""
+    return any(word.startswith(wanted) for word in words(text)) or any(stem in text for stem in wanted if _LETTER.match(stem))
+
+
+def phrases(text: str) -> list[str]:
+    """All sequences of four words, each once; of a text mostly in a script without spaces, of eight letters."""
+    letters = len(_LETTER.findall(text))
+    found, size = (words(text, 1), 2 * PHRASE_WORDS) if 2 * letters > len(text) else (words(text), PHRASE_WORDS)
+    return list(dict.fromkeys(" ".join(found[at : at + size]) for at in range(len(found) - size + 1)))
+
+
+class Openings:
+    """First words of many texts: which come too often.
+
+    One first word may open a fifth of the texts (half of them if it is one of the language's most frequent words) and three in any
+    case; the same four first words one text of a hundred, and two in any case.
+    """
+
+    def __init__(self, frequent: frozenset[str]) -> None:
+        self.texts = 0
+        self._frequent = frequent
+        self._counts = Counter[str]()
+        self._keys = defaultdict[str, list[str]](list)
+
+    def add(self, key: str, text: str) -> None:
+        """One more text; texts without words are not counted."""
+        if begin := words(text)[:OPENING_WORDS]:
+            self.texts += 1
+            for opening in dict.fromkeys((begin[0], " ".join(begin))):
+                self._counts[opening] += 1
+                if len(self._keys[opening]) < 2:
+                    self._keys[opening].append(key)
+
+    def repeated(self) -> Iterator[tuple[str, int, str]]:
+        """Openings that come too often: the words, how often, and the key of a text to be written anew."""
+        for opening, count in self._counts.most_common():
+            share, least = (100, 2) if " " in opening else (2 if opening in self._frequent else 5, 3)
+            if count > max(least, self.texts // share):
+                yield opening, count, self._keys[opening][-1]
+
+
+def repeated_phrases(texts: Mapping[str, str], own: frozenset[str], frequent: frozenset[str]) -> Iterator[tuple[str, int, str]]:
+    """Phrases in more than a fifth of the texts, and in four at least: the phrase, in how many, and the key of the last.
+
+    Phrases among ``own`` are the world's, those of frequent words alone are the language's: neither counts. Of a sentence that
+    repeats, phrases that overlap are told once.
+    """
+    counts, last = Counter[str](), dict[str, str]()
+    for key, text in texts.items():
+        found = [phrase for phrase in phrases(text) if phrase not in own]
+        counts.update(found)
+        last |= dict.fromkeys(found, key)
+    told: set[str] = set()
+    for phrase, count in counts.most_common():
+        if count > max(3, len(texts) / 5) and not frequent.issuperset(phrase.split()):
+            parts = {phrase.partition(" ")[2], phrase.rpartition(" ")[0]}
+            if not parts & told:
+                yield phrase, count, last[phrase]
+            told |= parts
+
+
+def prose(document: Document) -> str:
+    """All that the document says, its fields' names included."""
+    return document.model_dump_json(indent=1).replace("\\n", " ")
+
+
+def searchable(text: str) -> str:
+    """The text's words between single spaces, so that a name is found in it whatever its case and the signs around it."""
+    return f" {' '.join(words(text, 1))} "
+
+
+def searchable_name(name: str, frequent: frozenset[str]) -> str:
+    """As ``searchable``, or '' for a name that a text may hold by chance.
+
+    By chance: fewer than two words of three letters and more that are none of the language's frequent ones, and fewer than four
+    letters of a script without spaces.
+    """
+    found = words(name, 1)
+    telling = [word for word in found if len(word) >= _NAME_LETTERS and word not in frequent]
+    return searchable(name) if len(telling) > 1 or len(_LETTER.findall(name)) >= _LEAST_LETTERS else ""

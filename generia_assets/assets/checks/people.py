@@ -1,0 +1,138 @@
+"""Checks of people: both sides tell of a relation, ages fit it, and who names whom."""
+
+import re
+from collections import Counter
+
+import dagster as dg
+
+from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, asking
+from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, acquaintances, dated
+from generia_assets.assets.jobs import RERUN_CHARACTER
+from generia_assets.content import social
+from generia_assets.content.documents import Character, CharacterBrief, Post
+
+_RETURNED = (0.1, 0.35)
+"""Share of the mentions that are returned. Aimed at are 15 to 30 %; ten drawn worlds of 100 people, 1,000 posts have 14 to 25 %."""
+_PAIRS_FROM = 100
+"""Pairs from which on that share is judged. Of fewer it says little: ten worlds of 25 people, 25 pairs each, have 9 to 37 %."""
+_ANY_AGE = 1_000
+_ALIKE_FROM = 5
+"""Relations that may have the same name in any world."""
+_KINDS_FROM = 5
+"""People from which on not all may be of one kind."""
+_WARN = dg.AssetCheckSeverity.WARN
+
+
+def _ties(world: World) -> Finding:
+    """Relations are those of the graph; of a pair that are both there, both tell of it."""
+    found, request = Finding(), world.request
+    keys = {brief.username: brief.key for brief in world.all("character_briefs", CharacterBrief)}
+    told = dict[str, dict[str, str]]()
+    for person in world.all("characters", Character):
+        found.looked_at += 1
+        told[person.key] = {
+            keys[tie.username]: tie.relationship_type.casefold() for tie in person.relationships if tie.username in keys
+        }
+    one_sided, alike = list[tuple[str, str]](), list[tuple[str, str]]()
+    for key, others in told.items():
+        known = acquaintances(request, key)
+        for other in sorted(others):
+            if (tie := known.get(other)) is None:
+                found.add(f"{key} tells of {other}, whom they do not know", key)
+            elif other in told and key not in told[other]:
+                one_sided.append((other, key))
+            elif other in told and tie.is_first and _elder(tie) and others[other] == told[other][key]:
+                alike.append((key, other))
+    if not found.wrong:
+        found.severity = _WARN
+        for silent, other in one_sided:
+            found.add(f"{silent} does not tell of {other}, who tells of them", silent)
+        for key, other in alike:
+            tie = acquaintances(request, key)[other]
+            found.add(f"{key} and {other} both call the other “{told[key][other]}”: {tie.sentence(key, other)}", key)
+        words = Counter(word for others in told.values() for word in others.values())
+        for word, count in words.most_common(1):
+            if count > max(_ALIKE_FROM, words.total() / 2):
+                found.add(f"{count} of {words.total()} relations are called “{word}”")
+    return found
+
+
+def _elder(tie: social.Tie) -> bool:
+    """Whether one of the two must be older than the other."""
+    least, most = tie.kind.older_by or (0, 0)
+    return least > 0 or most < 0
+
+
+def _ages(world: World) -> Finding:
+    """The years that were drawn; then, as far as figures tell them, the ages that were written, and what everybody is."""
+    found, request, unknown, young = Finding(), world.request, 0, list[tuple[str, str]]()
+    years, figures, kinds = dict[str, int](), dict[str, int](), Counter[str]()
+    for brief in world.all("character_briefs", CharacterBrief):
+        years[brief.key] = brief.years
+        kinds[brief.kind.casefold()] += 1
+        if figure := re.search(r"\d+", brief.age):
+            figures[brief.key] = int(figure[0])
+    for key in years:
+        for other, tie in acquaintances(request, key).items():
+            if not tie.is_first or other not in years:
+                continue  # looked at from one side
+            if not years[key] or not years[other]:
+                unknown += 1
+                continue
+            found.looked_at += 1
+            least, most = tie.kind.older_by or (-_ANY_AGE, _ANY_AGE)
+            if not least <= years[other] - years[key] <= most or min(years[key], years[other]) < tie.kind.both_from:
+                found.add(f"{tie.sentence(key, other)}, at {years[key]} and {years[other]} years", other)
+            elif key in figures and other in figures and _elder(tie):
+                elder, younger = (other, key) if least > 0 else (key, other)
+                if figures[elder] <= figures[younger]:
+                    young.append((elder, f"{tie.sentence(key, other)}, at {figures[key]} and {figures[other]} in their own words"))
+    if not found.wrong:
+        found.severity = _WARN
+        for key, problem in young:
+            found.add(problem, key)
+        kind, holders = kinds.most_common(1)[0]
+        if kind and holders == len(years) >= _KINDS_FROM:
+            found.add(f"all {holders} people are “{kind}”")
+    found.figures["ages_not_drawn"] = unknown
+    found.remark = "" if found.looked_at or not unknown else "made before ages were drawn"
+    return found
+
+
+def _mentions(world: World) -> Finding:
+    found, pairs = Finding(), set[tuple[str, str]]()
+    for post in world.all("posts", Post):
+        if dated(post):
+            found.looked_at += 1
+            pairs |= {(post.username, other) for other in post.mentions if other != post.username}
+    returned = sum((other, one) in pairs for one, other in pairs) / max(1, len(pairs))
+    found.figures |= {"pairs": len(pairs), "returned": round(returned, 3)}
+    found.remark = f"{returned:.0%} of {len(pairs)} mentions are returned" if found.looked_at else BEFORE_TIMELINE
+    if len(pairs) >= _PAIRS_FROM and not _RETURNED[0] <= returned <= _RETURNED[1]:
+        found.add(f"{returned:.0%} of {len(pairs)} pairs of people who name each other do so both ways")
+    return found
+
+
+CHECKS = [
+    Check(
+        "characters",
+        "ties_agree",
+        "Whom a person tells of is an acquaintance of theirs. Warnings: only one side of a pair tells of the other; each is the "
+        "other's parent; most relations have the same name.",
+        asking(_ties, again_by_job(RERUN_CHARACTER, "character"), good="people, whose relations agree"),
+    ),
+    Check(
+        "character_briefs",
+        "ages_fit",
+        "The ages drawn fit the relations: a parent is older than the child, a partner grown up (data/relations.yaml says by "
+        "how much). Warnings: where ages are told in figures a parent is not older; everybody is the same kind of person.",
+        asking(_ages, again_by_job(RERUN_CHARACTER, "character"), good="relations with fitting ages"),
+    ),
+    Check(
+        "posts",
+        "mentions_returned",
+        f"Between {_RETURNED[0]:.0%} and {_RETURNED[1]:.0%} of those who are named in posts name the other one, too: in a network "
+        f"most people look to somebody else. Judged from {_PAIRS_FROM} pairs on.",
+        asking(_mentions, lambda _: "", good="posts", severity=_WARN),
+    ),
+]

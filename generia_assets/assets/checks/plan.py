@@ -1,0 +1,121 @@
+"""Checks of what the program deals and tells before a model writes: wishes, shares of the posts, what a post's request says.
+
+Here: the world's documents and the requests that are still kept. Not here: what the model made of it (words.py, timeline.py).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+import dagster as dg
+
+from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, again_by_keys, asking
+from generia_assets.assets.checks.measures import searchable
+from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, LaterEvents, dated
+from generia_assets.assets.jobs import RERUN_POST
+from generia_assets.content.documents import CharacterBrief, PostBrief
+from generia_assets.content.storyline import wishes_of
+from generia_assets.durable.collections import HISTORY
+from generia_assets.reading.records import OK
+from resources.mongo import MongoDocument
+
+_ONE_POST_SHARE = 0.25
+_REQUESTS = 300
+"""Requests looked at, the latest ones."""
+WISH = re.compile(r"^Wish: (.+)$", re.MULTILINE)
+_BY_THE_MODEL = re.compile(r"<(?!calendar-)(\w+)-[0-9a-f]{8}>.*?</\1-[0-9a-f]{8}>", re.DOTALL)
+"""Blocks of a request with what the model wrote before (content/fence.py): what it tells too early is not the program's doing."""
+_CHANGED_AT = re.compile(r"it changed at “([^”]+)”")
+
+
+def _wishes_dealt(world: World) -> Finding:
+    """Each wish about as often as every other; documents that are missing may have taken theirs with them."""
+    found, listed = Finding(), Counter(wishes_of(world.request, world.description))
+    dealt = Counter(dict.fromkeys(listed, 0))
+    for brief in filter(dated, world.all("post_briefs", PostBrief)):
+        found.looked_at += 1
+        if brief.wish in dealt:
+            dealt[brief.wish] += 1
+        else:
+            found.add(f"{brief.key} has the wish “{brief.wish}”, which is none of the world's", brief.key)
+    if not found.looked_at:
+        found.remark = BEFORE_TIMELINE
+        return found
+    missing = world.request.posts_count - sum(dealt.values())
+    by_use = sorted(dealt, key=lambda wish: dealt[wish] / listed[wish])  # an idea may be listed twice
+    least, most = by_use[0], by_use[-1]
+    if dealt[most] / listed[most] - dealt[least] / listed[least] > 1 + missing:
+        found.add(f"the wish “{most}” is dealt to {dealt[most]} posts and “{least}” to {dealt[least]}")
+    found.figures |= {"wishes": len(dealt), "fewest_posts": dealt[least], "most_posts": dealt[most]}
+    return found
+
+
+def _one_post(world: World) -> Finding:
+    found, alone = Finding(), list[str]()
+    for brief in world.all("character_briefs", CharacterBrief):
+        found.looked_at += 1
+        if brief.posts_count == 1:
+            alone.append(f"@{brief.username}")
+    share = len(alone) / max(1, found.looked_at)
+    found.figures["share_of_one_post_people"] = round(share, 3)
+    found.remark = f"{len(alone)} with one post"
+    # One person of three or four may always: that is how small worlds come out.
+    if world.request.posts_count >= 2 * world.request.users_count and len(alone) > 1 and share > _ONE_POST_SHARE:
+        found.add(f"{len(alone)} of {found.looked_at} people have one post only: {', '.join(alone[:3])}")
+    return found
+
+
+def _requests(world: World) -> Finding:
+    """The latest request of each post: its wish is in it, and the program tells no event that had not happened then."""
+    found, later = Finding(), LaterEvents(world.description)
+    asked = _latest_requests(world)
+    for brief in filter(dated, world.all("post_briefs", PostBrief)):
+        item = asked.get(brief.key)
+        if item is None:
+            continue
+        found.looked_at += 1
+        said = WISH.search(item)
+        if brief.wish and (said is None or searchable(brief.wish) not in searchable(said[1])):
+            found.add(f"the request of {brief.key} does not say its wish “{brief.wish}”", brief.key)
+        told = "\n".join((_BY_THE_MODEL.sub(" ", item), *_CHANGED_AT.findall(item)))
+        for name in later.named_in(told, brief.after):
+            found.add(f"the request of {brief.key} tells of “{name}”, which has not happened then", brief.key)
+    if not found.looked_at:
+        found.remark = "none is kept any more, or the world was made before there was a timeline"
+    return found
+
+
+def _latest_requests(world: World) -> Mapping[str, str]:
+    """What was asked last for each post, by its key: the part of the request that is the post's own."""
+    query: MongoDocument = {"world_id": world.id, "request_type": "post", "outcome": OK}
+    wanted = {"labels.key": 1, "request_data.parts": 1}
+    items: dict[str, str] = {}
+    for row in world.database[HISTORY].find(query, wanted).sort("created_at", -1).limit(_REQUESTS):
+        parts = (row.get("request_data") or {}).get("parts")
+        if isinstance(parts, list) and len(parts) > 1:  # the world comes first (content/prompt.py)
+            items.setdefault(str(row["labels"]["key"]), str(parts[1]))
+    return items
+
+
+CHECKS = [
+    Check(
+        "post_briefs",
+        "wishes_dealt",
+        "Every post is dealt one idea of the user's sentence, and none comes twice before each came once.",
+        asking(_wishes_dealt, again_by_keys("post_briefs", "posts", "post_images"), good="posts with a wish, dealt evenly"),
+    ),
+    Check(
+        "posts",
+        "requests_keep_the_plan",
+        f"What the program asked for a post says the post's wish, and names no event of the calendar that happens later. The "
+        f"latest {_REQUESTS} requests are looked at, while they are kept.",
+        asking(_requests, again_by_job(RERUN_POST, "post"), good="requests for posts as planned"),
+    ),
+    Check(
+        "character_briefs",
+        "posts_shared_out",
+        f"At most {_ONE_POST_SHARE:.0%} of the people have one post only, where there are two a person. The seed decides it: "
+        "another order has other shares. A single one is always allowed.",
+        asking(_one_post, lambda _: "", good="people", severity=dg.AssetCheckSeverity.WARN),
+    ),
+]

@@ -1,0 +1,229 @@
+"""Checks of time: one place for each post, published in that order, replies after what they answer, nothing told too early.
+
+What was made before worlds had a timeline has no place in it (``dated``) and is left out.
+"""
+
+from collections.abc import Container, Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from statistics import median
+from typing import NamedTuple
+
+import dagster as dg
+
+from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, again_by_keys, asking
+from generia_assets.assets.checks.measures import frequent_words, prose, searchable, searchable_name
+from generia_assets.assets.jobs import RERUN_POST
+from generia_assets.content import social
+from generia_assets.content.documents import (
+    CharacterBrief,
+    Post,
+    PostBrief,
+    PostImage,
+    WorldDescription,
+    WorldRequest,
+    character_index,
+    character_key,
+)
+from generia_assets.content.timeline import LONGEST_CHAIN
+from generia_assets.durable.collections import PUBLICATIONS
+
+_LEAST_REPLIES = 0.1
+_REPLIES_FROM = 10
+"""Posts from which on the share of replies is judged."""
+_PAGE = 2_000
+"""Publications looked up at once."""
+
+BEFORE_TIMELINE = "none has a place in time: made before there was a timeline"
+
+
+def dated(post: PostBrief | Post) -> bool:
+    """Whether the post has a place in time: from the first one on, an event of the calendar has happened."""
+    return post.t > 0 or post.after > 0
+
+
+class LaterEvents:
+    """The events of a world's calendar that a text must not name yet."""
+
+    def __init__(self, world: WorldDescription) -> None:
+        frequent = frequent_words(world.user_preferences.language)
+        told = [searchable(prose(world.model_copy(update={"calendar": ()})))]
+        told += [searchable(f"{event.what_happens} {event.who_cares}") for event in world.calendar]
+        self._names = list[tuple[str, str, int]]()
+        for place, event in enumerate(world.calendar):
+            name = searchable_name(event.name, frequent)
+            # What the world's description, or an earlier event, tells of it already may be known before it happens: a yearly feast.
+            known = next((after for after, text in enumerate(told) if after <= place and name in text), place + 1)
+            if name:
+                self._names.append((event.name, name, known))
+
+    def named_in(self, text: str, after: int) -> list[str]:
+        """Their names in a text of the time when ``after`` events had happened."""
+        said = searchable(text)
+        return [name for name, wanted, known in self._names if after < known and wanted in said]
+
+
+class _Published(NamedTuple):
+    t: int
+    at: datetime
+    key: str
+    post_id: str
+
+
+def _timeline(world: World) -> Finding:
+    """Places: unique, below the number of posts, growing along a person's posts, the same in all three documents of a post.
+
+    Publications: of each run in the order of the places. One that was made again later, or tried again, was published by another
+    run, and does not count among the others.
+    """
+    found, posts_count = Finding(), world.request.posts_count
+    places, holders = dict[str, int](), dict[int, str]()
+    last = ("", -1)
+    for brief in world.all("post_briefs", PostBrief):
+        if not dated(brief):
+            continue
+        found.looked_at += 1
+        places[brief.key] = brief.t
+        if brief.t >= posts_count:
+            found.add(f"{brief.key} has the place {brief.t} among {posts_count} posts", brief.key)
+        if (other := holders.setdefault(brief.t, brief.key)) != brief.key:
+            found.add(f"{brief.key} has the place {brief.t} of {other}", brief.key)
+        if brief.character == last[0] and brief.t <= last[1]:
+            found.add(f"{brief.key} comes before the post before it of the same person", brief.key)
+        last = (brief.character, brief.t)
+    if not places:
+        found.remark = BEFORE_TIMELINE
+        return found
+    published = list[_Published]()
+    for post in world.all("posts", Post):
+        if post.t != places.get(post.key, post.t):
+            found.add(f"{post.key} has the place {post.t}, its idea {places[post.key]}", post.key)
+    for image in world.all("post_images", PostImage):
+        if image.key in places:
+            published.append(_Published(image.t, image.published_at, image.key, image.post_id))
+            if image.t != places[image.key]:
+                found.add(f"{image.key} is published at the place {image.t}, its idea has {places[image.key]}", image.key)
+    latest = dict[str, _Published]()
+    for run, one in _with_their_runs(world, sorted(published)):
+        before = latest.get(run, one)
+        if one.at < before.at:
+            found.add(f"{one.key} was published before {before.key}, which comes earlier", one.key)
+        latest[run] = max(before, one, key=lambda published: published.at)
+    found.figures["runs"] = len(latest)
+    return found
+
+
+def _with_their_runs(world: World, published: Iterable[_Published]) -> Iterator[tuple[str, _Published]]:
+    """Each publication with the run that made it; '' where nothing is known of it."""
+    rest = iter(published)
+    while page := list(islice(rest, _PAGE)):
+        query = {"world_id": world.id, "kind": "post", "answer": {"$in": [one.post_id for one in page]}}
+        runs = {
+            row["answer"]: row.get("run_id") or "" for row in world.database[PUBLICATIONS].find(query, {"answer": 1, "run_id": 1})
+        }
+        yield from ((runs.get(one.post_id, ""), one) for one in page)
+
+
+class _Reply(NamedTuple):
+    key: str
+    to: str
+    names_author: bool
+
+
+def _replies(world: World) -> Finding:
+    found, request = Finding(), world.request
+    people = {brief.key: (brief.username, brief.display_name.casefold()) for brief in world.all("character_briefs", CharacterBrief)}
+    places, replies = dict[str, int](), dict[str, _Reply]()
+    for post in world.all("posts", Post):
+        if not dated(post):
+            continue
+        found.looked_at += 1
+        places[post.key] = post.t
+        if post.in_reply_to and not post.deleted_reason:
+            username, display_name = people.get(_author(post.in_reply_to), ("", ""))
+            named = username in post.mentions or f"@{username}" in post.content or display_name in post.content.casefold()
+            replies[post.key] = _Reply(post.key, post.in_reply_to, named)
+    known = {key: acquaintances(request, key) for key in {_author(reply) for reply in replies}}
+    for reply in replies.values():
+        if problem := _wrong(reply, places, replies, known[_author(reply.key)]):
+            found.add(f"{reply.key} replies to {reply.to}, {problem}", reply.key)
+    share = len(replies) / max(1, found.looked_at)
+    distances = [places[reply.key] - places[reply.to] for reply in replies.values() if reply.to in places]
+    found.figures |= {"replies": len(replies), "share_of_replies": round(share, 3), "distance": median(distances or [0])}
+    found.remark = f"{len(replies)} replies" if found.looked_at else BEFORE_TIMELINE
+    if not found.wrong:
+        found.severity = dg.AssetCheckSeverity.WARN
+        for reply in replies.values():
+            if not reply.names_author:
+                found.add(f"{reply.key} replies to {reply.to} and does not name its author", reply.key)
+        if found.looked_at >= _REPLIES_FROM and request.users_count > 1 and share < _LEAST_REPLIES:
+            found.add(f"{len(replies)} of {found.looked_at} posts reply to another one")
+    return found
+
+
+def _author(post: str) -> str:
+    return post.partition("-")[0]
+
+
+def acquaintances(request: WorldRequest, person: str) -> dict[str, social.Tie]:
+    """Whom a person knows, by key."""
+    ties = social.acquaintances(request.seed, request.users_count, character_index(person))
+    return {character_key(tie.index): tie for tie in ties}
+
+
+def _wrong(reply: _Reply, places: dict[str, int], replies: dict[str, _Reply], known: Container[str]) -> str:
+    """What is wrong about a reply, or ''."""
+    if reply.to not in places:
+        return "which is not there"
+    if places[reply.to] >= places[reply.key]:
+        return "which comes later"
+    if _author(reply.to) not in known:
+        return "whose author they do not know"
+    chain, length = reply.key, 1
+    while chain in replies and length <= LONGEST_CHAIN:
+        chain, length = replies[chain].to, length + 1
+    return f"in a chain of more than {LONGEST_CHAIN}" if length > LONGEST_CHAIN else ""
+
+
+def _later_events(world: World) -> Finding:
+    found, later = Finding(), LaterEvents(world.description)
+    briefs = ((brief, "the idea of ", brief.idea) for brief in world.all("post_briefs", PostBrief))
+    posts = ((post, "", post.content) for post in world.all("posts", Post))
+    for what in (briefs, posts):
+        for document, of, text in what:
+            if dated(document):
+                found.looked_at += 1
+                for name in later.named_in(text, document.after):
+                    found.add(f"{of}{document.key} names “{name}”, which has not happened then", document.key)
+    found.remark = "" if found.looked_at else BEFORE_TIMELINE
+    return found
+
+
+CHECKS = [
+    Check(
+        "post_images",
+        "timeline_kept",
+        "Every post has a place of its own in the order of the world, a person's posts in the order of their life, and each run "
+        "published its posts in that order. A post made again later is published later and keeps its place.",
+        asking(_timeline, again_by_keys("post_images"), good="posts in the order of the world"),
+    ),
+    Check(
+        "posts",
+        "replies_fit",
+        f"A reply answers an earlier post of somebody its author knows, in a chain of {LONGEST_CHAIN} at most. A warning: it does "
+        f"not name whom it answers, or fewer than {_LEAST_REPLIES:.0%} of {_REPLIES_FROM} posts and more are replies.",
+        asking(_replies, again_by_job(RERUN_POST, "post"), good="posts"),
+    ),
+    Check(
+        "posts",
+        "no_later_event",
+        "No post and no idea of one names an event of the calendar that has not happened by then, unless the world's description "
+        "tells of it, too. Names of one word are not looked for: a text may hold them by chance.",
+        asking(
+            _later_events,
+            again_by_job(RERUN_POST, "post"),
+            good="ideas and posts, none ahead of its time",
+            severity=dg.AssetCheckSeverity.WARN,
+        ),
+    ),
+]

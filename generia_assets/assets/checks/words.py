@@ -1,0 +1,166 @@
+"""Checks of wording: the user's wishes show, lengths differ, and no opening or phrase gives a template away. All are warnings."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+
+import dagster as dg
+
+from generia_assets.assets.checks.finding import Advice, Check, Finding, Question, World, again_by_job, asking
+from generia_assets.assets.checks.measures import (
+    Openings,
+    frequent_words,
+    phrases,
+    prose,
+    repeated_phrases,
+    shows,
+    stems,
+    words,
+)
+from generia_assets.assets.checks.timeline import BEFORE_TIMELINE
+from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
+from generia_assets.content.documents import Character, Post
+
+_MOST_SILENT = 2 / 3
+_SILENT_FROM = 5
+"""Posts from which on the share of those that show nothing of their wish is judged."""
+_LONGEST_MEAN = 56
+_SHORT, _LONG = 20, 80
+"""Words of a short and of a long post."""
+_LEAST_SHORT = 0.2
+_LENGTHS_FROM, _LONG_FROM = 20, 50
+"""Posts from which on their lengths are judged, and whether there are long ones: by the draw about one post in eight is."""
+_PROFILES = 300
+"""People whose profiles are compared, the first ones: a fifth of them tells as much as a fifth of all."""
+_PROFILES_FROM = 5
+PROFILE_FIELDS = ("personality", "background_story", "bio", "secret")
+
+
+def _language(world: World) -> frozenset[str]:
+    return frequent_words(world.description.user_preferences.language)
+
+
+def _told(world: World) -> Iterator[Post]:
+    """The posts that somebody wrote; placeholders are another check's business."""
+    return (post for post in world.all("posts", Post) if not post.deleted_reason)
+
+
+def _wishes_show(world: World) -> Finding:
+    """A post shows its wish when a word of it begins like a word of the wish; what stands in brackets behind it is an example."""
+    found, silent, frequent = Finding(), list[str](), _language(world)
+    wanted = dict[str, tuple[str, ...]]()
+    for post in _told(world):
+        if stem := wanted.setdefault(post.wish, stems(post.wish.partition(" (")[0], frequent)):
+            found.looked_at += 1
+            if not shows(f"{post.content} {' '.join(post.hashtags)}", stem):
+                silent.append(post.key)
+    share = len(silent) / max(1, found.looked_at)
+    found.figures["share_without_a_word_of_the_wish"] = round(share, 3)
+    found.remark = f"{len(silent)} show no word of their wish" if found.looked_at else BEFORE_TIMELINE
+    if found.looked_at >= _SILENT_FROM and share > _MOST_SILENT:
+        for key in silent:
+            found.add(f"{key} shows no word of its wish", key)
+    return found
+
+
+def _lengths(world: World) -> Finding:
+    found, total, short, long_ = Finding(), 0, 0, 0
+    longest = (0, "")
+    for post in _told(world):
+        count = len(words(post.content))
+        found.looked_at += 1
+        total, short, long_ = total + count, short + (count < _SHORT), long_ + (count > _LONG)
+        longest = max(longest, (count, post.key))
+    mean = total / max(1, found.looked_at)
+    found.figures |= {"mean_words": round(mean, 1), "under_20_words": short, "over_80_words": long_}
+    found.remark = f"{mean:.0f} words on average, {short} under {_SHORT}, {long_} over {_LONG}"
+    if found.looked_at >= _LENGTHS_FROM:
+        if mean > _LONGEST_MEAN:
+            found.add(f"{mean:.0f} words on average; the longest is {longest[1]} with {longest[0]}", longest[1])
+        if short < _LEAST_SHORT * found.looked_at:
+            found.add(f"{short} of {found.looked_at} posts have fewer than {_SHORT} words")
+        if found.looked_at >= _LONG_FROM and not long_:
+            found.add(f"no post has more than {_LONG} words")
+    return found
+
+
+def _post_openings(world: World) -> Finding:
+    found, openings = Finding(), Openings(_language(world))
+    for post in _told(world):
+        openings.add(post.key, post.content)
+    found.looked_at = openings.texts
+    _tell_openings(found, openings, "posts")
+    return found
+
+
+def _tell_openings(found: Finding, openings: Openings, what: str) -> None:
+    for opening, count, key in openings.repeated():
+        found.add(f"{count} of {openings.texts} {what} begin with “{opening}”", key)
+
+
+def _profiles(world: World) -> Finding:
+    """Each field by itself: what stands in the same place of many profiles."""
+    found, frequent, texts = Finding(), _language(world), defaultdict[str, dict[str, str]](dict)
+    for person in islice(world.all("characters", Character), _PROFILES):
+        if person.personality:  # else moderation left no more than the concept
+            found.looked_at += 1
+            for field in PROFILE_FIELDS:
+                texts[field][person.key] = getattr(person, field)
+    if found.looked_at < _PROFILES_FROM:
+        found.remark = f"too few to compare: judged from {_PROFILES_FROM} people on"
+        return found
+    own = frozenset(phrases(prose(world.description)))
+    for field, of in texts.items():
+        openings = Openings(frequent)
+        for key, text in of.items():
+            openings.add(key, text)
+        _tell_openings(found, openings, f"texts in {field}")
+        for phrase, count, key in repeated_phrases(of, own, frequent):
+            found.add(f"“{phrase}” stands in {count} of {found.looked_at} texts in {field}", key)
+    return found
+
+
+def _check(asset: str, name: str, description: str, question: Question, again: Advice, good: str) -> Check:
+    return Check(asset, name, description, asking(question, again, good=good, severity=dg.AssetCheckSeverity.WARN))
+
+
+_post = partial(_check, "posts")
+_POST_AGAIN, _PERSON_AGAIN = again_by_job(RERUN_POST, "post"), again_by_job(RERUN_CHARACTER, "character")
+
+CHECKS = [
+    _post(
+        "wishes_show",
+        "In a third of the posts at least, a word begins like a word of the wish that was dealt to the post. "
+        f"Judged from {_SILENT_FROM} posts on.",
+        _wishes_show,
+        _POST_AGAIN,
+        "posts with a wish",
+    ),
+    _post(
+        "post_lengths",
+        f"Posts have {_LONGEST_MEAN} words or less on average, a fifth of them fewer than {_SHORT} (from {_LENGTHS_FROM} posts on) "
+        f"and some more than {_LONG} (from {_LONG_FROM} on). Two letters of a script without spaces count as a word.",
+        _lengths,
+        _POST_AGAIN,
+        "posts",
+    ),
+    _post(
+        "post_openings",
+        "Not more than a fifth of the posts begin with the same word (half of them with a very frequent one), not more than one in "
+        "a hundred with the same four words; three and two of them may in any world.",
+        _post_openings,
+        _POST_AGAIN,
+        "posts that begin differently",
+    ),
+    _check(
+        "characters",
+        "profiles_differ",
+        "The texts of a field of all profiles do not begin alike (as for posts), and no four words stand in more than a fifth of "
+        f"them and in more than three, unless they are the world's own. Judged from {_PROFILES_FROM} people on; of {_PROFILES} at "
+        "most.",
+        _profiles,
+        _PERSON_AGAIN,
+        "profiles without a template",
+    ),
+]

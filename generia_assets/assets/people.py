@@ -1,0 +1,258 @@
+"""The people of a world as the posts need them: concepts, characters and plans of posts, each made on demand and once.
+
+Here: what each of these needs of the others, and loading what the run does not make. Not here: when somebody is needed
+(conductor.py), and how one of them is made (tasks/).
+
+A batch of concepts needs the batch before it, a character the batches of its acquaintances, a plan of ten posts the character and
+that person's plan before it. So everything waits only for what an earlier place of the timeline needs, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from generia_assets.assets.materialized import ItemMissingError, Materialized
+from generia_assets.assets.memo import Memo
+from generia_assets.assets.selection import Before, Selection
+from generia_assets.content import social
+from generia_assets.content.documents import (
+    Acquaintance,
+    Character,
+    CharacterAvatar,
+    CharacterBrief,
+    PostBrief,
+    WorldDescription,
+    WorldRequest,
+    character_index,
+    character_key,
+    post_key,
+)
+from generia_assets.content.ideas import Ideas
+from generia_assets.content.names import Roster
+from generia_assets.content.shares import BATCH
+from generia_assets.content.timeline import timeline
+from generia_assets.durable.events import LiveEvent, character_created
+from generia_assets.durable.items import batch_key
+from generia_assets.durable.journal import Journal, TaskFailedError, TaskSpec
+from generia_assets.tasks.another_self import Former
+from generia_assets.tasks.generate_character import generate_character
+from generia_assets.tasks.generate_character_avatar import generate_character_avatar
+from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, CharacterBriefs, generate_character_batch
+from generia_assets.tasks.generate_post_batch import PostBatchParameters, PostBriefs, generate_post_batch
+from generia_assets.tasks.kinds import TaskParameters, TaskType
+
+logger = logging.getLogger(__name__)
+
+KEPT_PEOPLE = 300
+"""People in memory, each with a plan of ten posts; others are loaded again when a post needs them."""
+
+
+@dataclass
+class Person:
+    """A character with whom they know. ``avatar_url``: of their picture, once it is there, for the events of their posts."""
+
+    character: Character
+    acquaintances: tuple[Acquaintance, ...]
+    avatar_url: str | None = None
+
+
+class People:
+    """Makes concepts, characters and plans, or loads them. What failed for good is None, or a plan without posts."""
+
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        journal: Journal,
+        materialized: Materialized,
+        selection: Selection,
+        request: WorldRequest,
+        world: WorldDescription,
+    ) -> None:
+        self._journal = journal
+        self._materialized = materialized
+        self._selection = selection
+        self._request = request
+        self._world = world
+        self.before = Before(materialized, selection, request, world)
+        self._line = timeline(request.seed, request.users_count, request.posts_count)
+        self._roster = Roster()
+        self._ideas: OrderedDict[int, tuple[int, Ideas]] = OrderedDict()
+        """By person: how many plans their ideas are of, and the ideas."""
+        people = request.users_count
+        self._batches = Memo(group, self._make_batch, numbers=people // BATCH + 1, kept=KEPT_PEOPLE // BATCH)
+        self._persons = Memo(group, self._make_person, numbers=people, kept=KEPT_PEOPLE)
+        self._plans = Memo(group, self._make_plan, numbers=request.posts_count, kept=KEPT_PEOPLE)
+        """By the place of a plan's first post."""
+
+    async def batch(self, number: int) -> Sequence[CharacterBrief]:
+        """The concepts of ten people."""
+        return await self._batches.get(number)
+
+    async def person(self, index: int) -> Person | None:
+        """The person with this index."""
+        return await self._persons.get(index)
+
+    async def plan(self, index: int, number: int) -> Sequence[PostBrief]:
+        """Ten ideas of this person; those of a plan that failed are missing."""
+        return await self._plans.get(self._line.t_of(index, number * BATCH))
+
+    async def idea(self, t: int) -> PostBrief | None:
+        """The idea of the post at this place."""
+        index, order = self._line.people[t], self._line.orders[t]
+        key = character_key(index)
+        if not self._selection.makes(TaskType.GENERATE_POST_BATCH, key):
+            return await self._materialized.one_if_there("post_briefs", PostBrief, post_key(key, order))
+        return next((brief for brief in await self.plan(index, order // BATCH) if brief.order == order), None)
+
+    def show_avatar(self, index: int, avatar: CharacterAvatar) -> None:
+        """The picture of this person is there."""
+        if (person := self._persons.there(index)) is not None:
+            person.avatar_url = avatar.avatar.url
+
+    async def _make_batch(self, number: int, again: bool) -> Sequence[CharacterBrief]:
+        first = number * BATCH
+        parameters = CharacterBatchParameters(
+            key=batch_key(first), first=first, count=min(BATCH, self._request.users_count - first)
+        )
+        if not self._selection.makes(TaskType.GENERATE_CHARACTER_BATCH, parameters.key):
+            return await self._batch_there(number, again)
+        if number and not again:
+            await self.batch(number - 1)  # one dialog: everybody before has a name, which nobody after may have
+        made = await self._journal.result_of(generate_character_batch, parameters) if again else None
+        if made is None:
+            made = await self._journal.perform(
+                self._after_briefs, generate_character_batch, parameters, self._request, self._world, self._roster
+            )
+            self._roster.add(*made.briefs)
+        return made.briefs
+
+    async def _batch_there(self, number: int, again: bool) -> Sequence[CharacterBrief]:
+        """The concepts that are there, but for those people who become somebody else under the same name."""
+        first = number * BATCH
+        briefs = await self._materialized.briefs(first, min(BATCH, self._request.users_count - first))
+        anew = [place for place, brief in enumerate(briefs) if self._selection.makes(TaskType.GENERATE_CHARACTER_BATCH, brief.key)]
+        if not anew:
+            return briefs
+        known = [brief for earlier in range(max(0, number - 2), number) for brief in await self.batch(earlier)]
+        for place in anew:
+            there = {character_index(brief.key): brief for brief in (*known, *briefs)}
+            briefs[place] = await self._another_self(await self.before.concept_of(briefs[place], there), again)
+        return briefs
+
+    async def _another_self(self, former: Former, again: bool) -> CharacterBrief:
+        """Another concept under the same name."""
+        key = former.brief.key
+        parameters = CharacterBatchParameters(key=key, first=character_index(key), count=1)
+        made = await self._journal.result_of(generate_character_batch, parameters) if again else None
+        made = made or await self._journal.perform(
+            self._after_briefs, generate_character_batch, parameters, self._request, self._world, Roster(), former
+        )
+        return made.briefs[0]
+
+    async def _make_person(self, index: int, again: bool) -> Person | None:
+        ties = social.acquaintances(self._request.seed, self._request.users_count, index)
+        numbers = sorted({social.batch_of(other) for other in (index, *(tie.index for tie in ties))})
+        known = {character_index(brief.key): brief for number in numbers for brief in await self.batch(number)}
+        acquaintances = social.introduce(self._request, self._world, index, known)
+        try:
+            character = await self._character(known[index], acquaintances, again)
+        except (TaskFailedError, ItemMissingError) as error:
+            logger.warning("%s; what hangs on it is not made", error)
+            return None
+        return None if character is None else Person(character, acquaintances, await self._avatar_url(character.key, again))
+
+    async def _character(self, brief: CharacterBrief, acquaintances: Sequence[Acquaintance], again: bool) -> Character | None:
+        parameters = TaskParameters(key=brief.key)
+        if not self._selection.makes(TaskType.GENERATE_CHARACTER, brief.key):
+            return await self._materialized.one("characters", Character, brief.key)
+        if again:
+            return await self._journal.result_of(generate_character, parameters)
+        former, character_id = await self.before.self_of(brief)
+        told_by = await self.before.told_by(former, acquaintances) if former is not None else ()
+        return await self._journal.perform(
+            self._after_character,
+            generate_character,
+            parameters,
+            self._request,
+            self._world,
+            brief,
+            acquaintances,
+            former,
+            told_by,
+            character_id,
+        )
+
+    async def _avatar_url(self, key: str, again: bool) -> str | None:
+        found: CharacterAvatar | None = None
+        if not self._selection.makes(TaskType.GENERATE_CHARACTER_AVATAR, key):
+            found = await self._materialized.one_if_there("character_avatars", CharacterAvatar, key)
+        elif again:
+            found = await self._journal.result_of(generate_character_avatar, TaskParameters(key=key))
+        return None if found is None else found.avatar.url
+
+    async def _make_plan(self, t: int, again: bool) -> Sequence[PostBrief]:
+        index, first = self._line.people[t], self._line.orders[t]
+        key, count = character_key(index), min(BATCH, self._line.count_of(index) - first)
+        if not self._selection.makes(TaskType.GENERATE_POST_BATCH, key):
+            keys = [post_key(key, first + place) for place in range(count)]
+            there = [await self._materialized.one_if_there("post_briefs", PostBrief, post) for post in keys]
+            return [brief for brief in there if brief is not None]
+        parameters = _plan_parameters(key, first, count)
+        if again:
+            made = await self._journal.result_of(generate_post_batch, parameters)
+            return () if made is None else made.briefs
+        person, ideas = await self.person(index), await self._ideas_before(index, first // BATCH)
+        if person is None:
+            return ()
+        briefs: Sequence[PostBrief] = ()
+        try:
+            made = await self._journal.perform(
+                self._after_ideas,
+                generate_post_batch,
+                parameters,
+                self._request,
+                self._world,
+                person.character,
+                person.acquaintances,
+                ideas,
+            )
+            briefs = made.briefs
+        except TaskFailedError as error:
+            logger.warning("%s; these posts are not made", error)
+        ideas.add(*briefs)
+        if first + count < self._line.count_of(index):
+            self._ideas[index] = (first // BATCH + 1, ideas)
+            if len(self._ideas) > KEPT_PEOPLE:
+                self._ideas.popitem(last=False)
+        return briefs
+
+    async def _ideas_before(self, index: int, number: int) -> Ideas:
+        """The ideas of this person's plans before this one, all of which are made or have failed then."""
+        if number:
+            await self.plan(index, number - 1)
+        plans, ideas = self._ideas.pop(index, (0, Ideas()))
+        if plans < number:
+            ideas = Ideas([brief for earlier in range(number) for brief in await self.plan(index, earlier)])
+        return ideas
+
+    def _after_briefs(self, made: CharacterBriefs) -> Iterable[TaskSpec]:
+        return self._selection.tasks(TaskType.GENERATE_CHARACTER, [brief.key for brief in made.briefs])
+
+    def _after_character(self, made: Character) -> Iterable[TaskSpec | LiveEvent]:
+        yield character_created(made)
+        yield from self._selection.tasks(TaskType.GENERATE_CHARACTER_AVATAR, [made.key])
+        if self._selection.makes(TaskType.GENERATE_POST_BATCH, made.key):
+            for first in range(0, made.posts_count, BATCH):
+                parameters = _plan_parameters(made.key, first, min(BATCH, made.posts_count - first))
+                yield TaskSpec(TaskType.GENERATE_POST_BATCH, parameters)
+
+    def _after_ideas(self, made: PostBriefs) -> Iterable[TaskSpec]:
+        return self._selection.tasks(TaskType.GENERATE_POST, [brief.key for brief in made.briefs])
+
+
+def _plan_parameters(character: str, first: int, count: int) -> PostBatchParameters:
+    return PostBatchParameters(key=f"{character}-b{first // BATCH:03d}", first=first, count=count)

@@ -1,0 +1,103 @@
+"""Measures of the asset checks: words, openings, phrases and names are found in every script, and chance is not called a fault."""
+
+from __future__ import annotations
+
+import pytest
+
+from generia_assets.assets.checks.measures import (
+    Openings,
+    phrases,
+    repeated_phrases,
+    searchable,
+    searchable_name,
+    shows,
+    stems,
+    words,
+)
+
+NONE: frozenset[str] = frozenset()
+ENGLISH = frozenset({"the", "and", "of", "a", "in"})
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("who took the second wedge — from @chock_4's stop?!", 8),
+        ("3 wedges… 4 pence / none", 5),
+        ("हिन्दी में लिखा हुआ", 4),  # vowel signs belong to their words
+        ("電車が窓の下で止まった。", 6),  # eleven letters
+        ("ฝนตกหนัก", 4),
+        ("!!! 🐝 …", 0),
+        ("", 0),
+    ],
+)
+def test_words_are_counted_in_every_script(text: str, count: int) -> None:
+    """Signs are no words; two letters of a script without spaces are one."""
+    assert len(words(text)) == count
+
+
+@pytest.mark.parametrize(
+    ("wish", "text", "shown"),
+    [
+        ("everyone is in love", "My plumber is in LOVE again.", True),
+        ("everyone is in love", "My plumber hums again.", False),
+        ("dreams turn solid", "A dreamer's stairs, still wet.", True),
+        ("дождь идёт из книг", "Вышел без книги, вернулся с главой.", True),
+        ("дождь идёт из книг", "Вышел без зонта.", False),
+        ("本の雨が降る", "今日も本の雨だ", True),
+    ],
+)
+def test_a_wish_shows_by_the_beginning_of_a_word(wish: str, text: str, shown: bool) -> None:
+    """Endings differ, and short words tell nothing."""
+    assert shows(text, stems(wish, NONE)) is shown
+
+
+def test_an_opening_repeats_only_where_chance_would_not_make_it() -> None:
+    """Three texts of twelve may begin with one word, half of them with a very frequent one; four words alike, two of them."""
+    openings = Openings(ENGLISH)
+    for number in range(3):
+        openings.add(f"t{number}", f"Tired, and number{number} knows it")
+    for number in range(6):
+        openings.add(f"f{number}", f"The number{number} of all")
+    for number in range(3):
+        openings.add(f"o{number}", f"number{number} of all")
+    assert openings.texts == 12
+    assert list(openings.repeated()) == []
+    openings.add("t3", "Tired of it")
+    assert [(opening, count) for opening, count, _ in openings.repeated()] == [("tired", 4)]
+
+
+def test_the_same_four_words_may_open_more_texts_in_a_larger_world() -> None:
+    """Three of 150 are named, ten of 1,000 are not."""
+    for texts, alike, named in ((150, 3, 1), (1_000, 10, 0), (1_000, 11, 1)):
+        openings = Openings(NONE)
+        for number in range(texts):
+            openings.add(str(number), "Lost on the stairs again" if number < alike else f"w{number} on")
+        assert len(list(openings.repeated())) == named
+
+
+def test_a_phrase_of_many_texts_is_named_once_and_the_worlds_own_is_not() -> None:
+    """A sentence that repeats is told by one phrase of it, or two; the calendar's names and the language's small words are not."""
+    texts = {str(n): f"Number{n} would be hurt if anybody knew. She left in the Year of the Cold Foot." for n in range(5)}
+    own = frozenset(phrases("It was in the Year of the Cold Foot. She left in it"))
+    found = [phrase for phrase, _, _ in repeated_phrases(texts, own, ENGLISH)]
+    assert "would be hurt if" in found
+    assert not any("cold" in phrase and "she" not in phrase for phrase in found)
+    assert list(repeated_phrases(dict(list(texts.items())[:2]), own, ENGLISH)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("The Cold Foot", "since the COLD foot, nothing", True),
+        ("The Cold Foot", "a cold, wet foot", False),
+        ("The Wedding", "the wedding was fine", False),  # any text may speak of a wedding
+        ("霜降りの夜祭", "昨日は霜降りの夜祭だった", True),
+        ("夜祭", "夜祭だ", False),
+        ("Суд над читальным залом", "Суд над читальным залом!", True),
+    ],
+)
+def test_a_name_is_found_whole_and_only_where_it_is_no_chance(name: str, text: str, found: bool) -> None:
+    """Whatever the case and the signs around it; names that any text may hold are not looked for."""
+    wanted = searchable_name(name, ENGLISH)
+    assert bool(wanted and wanted in searchable(text)) is found
