@@ -90,6 +90,7 @@ class Author:
         self._avoided: tuple[str, ...] = ()
         self._spares_wish = fault == "wish_ignored"
         self._event = -1
+        self.events = EVENTS
         self.given: dict[str, str] = {}
         self.person: Person | None = None
 
@@ -192,19 +193,18 @@ class Author:
         }
         return self._next(name, words[name])
 
-    def calendar(self) -> tuple[str, ...]:
-        """The names of the world's events, in order; the same in every request of a world."""
-        own, rest = (
-            self._setting.event,
-            tuple(event for setting in self._words.settings.values() if setting is not self._setting for event in setting.event),
-        )
+    def calendar(self, count: int = EVENTS) -> tuple[str, ...]:
+        """The names of the world's events, in order. The first and the last are the same in every request of a world."""
+        own = self._setting.event
+        rest = [event for setting in self._words.settings.values() if setting is not self._setting for event in setting.event]
         lot = random.Random(f"{self._scene.seed}:calendar")
-        return (*lot.sample(own, len(own)), *lot.sample(rest, len(rest)))[:EVENTS]
+        *names, last = lot.sample(own, len(own))
+        return (*(names + lot.sample(rest, len(rest)))[: count - 1], last)
 
     def event(self) -> str:
-        """The name of the calendar's next event."""
+        """The name of the calendar's next event. ``events`` says how many it has."""
         self._event += 1
-        names = self.calendar()
+        names = self.calendar(self.events)
         self.given["event"] = names[self._event % len(names)]
         return self.given["event"]
 
