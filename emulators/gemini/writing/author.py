@@ -33,6 +33,7 @@ _PART = 4
 _SHORT_RELATION = 4
 _STEM = 5
 _LONG_WORD = 4
+_KIN = re.compile(r"(parent|guardian|elder of)|grown child|grandchild|godchild|ward")
 _SENTENCE_ENDS = ".!?。！？؟।"
 _SENTENCE_STARTS = re.compile(r"(^|[.!?]\s+)([^\W\d_])")
 
@@ -144,10 +145,12 @@ class Author:
         return self.sentence("fact")
 
     def relation(self, known: Known | None) -> str:
-        """What somebody is to the person of the text; the same word from both sides."""
-        told = known.relation if known else ""
+        """What somebody is to the person of the text; the same word from both sides, but for kin of two generations."""
+        told = known.relation.partition(" or ")[0] if known else ""
         if told and self._language is Language.ENGLISH and len(told.split()) <= _SHORT_RELATION:
             return told
+        if kin := _KIN.search(told):
+            return self.listed("kin", 0 if kin.group(1) else 1)
         pair = sorted((self._scene.own_handle, known.username if known else ""))
         return self.listed("relation_type", zlib.crc32("".join(pair).encode()) % (len(self._words.lists["relation_type"]) - 1) + 1)
 
