@@ -54,6 +54,8 @@ OPEN_POSTS = 80
 """Posts at work at once, until they are painted: enough to keep fifteen calls in flight while some wait for others."""
 OPEN_PEOPLE = 40
 """People who join at once, until their picture is painted."""
+FIRST_PEOPLE = 8
+"""The same until the first post is out: half of the calls stay free for what it needs."""
 
 
 class Conductor:
@@ -70,7 +72,7 @@ class Conductor:
         self._line = timeline(request.seed, request.users_count, request.posts_count)
         self._order = PublicationOrder(len(self._line))
         self._open_posts = asyncio.Semaphore(OPEN_POSTS)
-        self._open_people = asyncio.Semaphore(OPEN_PEOPLE)
+        self._open_people = asyncio.Semaphore(FIRST_PEOPLE)
         self._texts: dict[int, asyncio.Future[Post | None]] = {}
         """The texts of the open posts, for their replies."""
 
@@ -82,6 +84,7 @@ class Conductor:
             if self._selection.makes(TaskType.GENERATE_WORLD_IMAGE, WORLD_KEY):
                 group.create_task(self._world_images(), name="world_images")
             group.create_task(self._open(group), name="timeline")
+            group.create_task(self._open_more_people(), name="first_post")
             group.create_task(self._publish_postponed(), name="postponed")
 
     async def _world_images(self) -> None:
@@ -101,6 +104,11 @@ class Conductor:
             group.create_task(self._post(t), name=self._key(t))
         for index in joining:
             await self._open_person(group, index)
+
+    async def _open_more_people(self) -> None:
+        await self._order.first_settled.wait()
+        for _ in range(OPEN_PEOPLE - FIRST_PEOPLE):
+            self._open_people.release()
 
     async def _open_person(self, group: asyncio.TaskGroup, index: int) -> None:
         key = character_key(index)

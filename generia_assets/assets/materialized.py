@@ -7,7 +7,7 @@ not make, and streaming what it made to the io manager. Not here: storing (resou
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TypeVar
@@ -27,8 +27,10 @@ from generia_assets.content.documents import (
     WorldRequest,
     character_key,
 )
+from generia_assets.content.storyline import MADE_EARLIER
 from generia_assets.content.ties import retold
 from generia_assets.durable.collections import TASKS
+from generia_assets.durable.order_parameters import OrderError
 from generia_assets.durable.status import State
 from generia_assets.tasks.kinds import TaskType
 from resources.document_store import DocumentStore, NotMaterializedError, Place
@@ -85,6 +87,23 @@ def and_what_follows(asset: str) -> tuple[str, ...]:
     return (asset, *_MADE_OF.get(asset, ()))
 
 
+_OF_THE_PLAN = frozenset(
+    ASSETS[name].task_type for name in ("character_briefs", "characters", "post_briefs", "posts", "post_images")
+)
+
+
+def refuse_another_plan(database: MongoDatabase, world_id: str, makes: Collection[TaskType], keys: Collection[str]) -> None:
+    """Raises ``OrderError`` where what is to be made again hangs on people whom an earlier version drew.
+
+    Since it drew no ages it dealt other numbers of posts, and had no timeline.
+    """
+    if not _OF_THE_PLAN.intersection(makes) or (TaskType.GENERATE_CHARACTER_BATCH in makes and not keys):
+        return
+    first = DocumentStore(database).one(ASSETS["character_briefs"].place, world_id, CharacterBrief, character_key(0))
+    if first is not None and not first.years:
+        raise OrderError(f"world {world_id} cannot be made again in part: {MADE_EARLIER}")
+
+
 class ItemMissingError(NotMaterializedError):
     """The asset is there, this item of it is not: it failed for good when the asset was made. What hangs on it is not made."""
 
@@ -95,6 +114,8 @@ class Materialized:
     def __init__(self, store: DocumentStore, world_id: str) -> None:
         self._store = store
         self._world_id = world_id
+        self._missing: set[str] = set()
+        """Assets that were never materialized. The run's own are visible at its end only."""
 
     async def one(self, asset: str, model: type[DocumentT], key: str) -> DocumentT:
         """One document by its key. Raises ``NotMaterializedError`` naming what to make first, or ``ItemMissingError``."""
@@ -109,7 +130,13 @@ class Materialized:
 
     async def one_if_there(self, asset: str, model: type[DocumentT], key: str) -> DocumentT | None:
         """One document by its key, or None where the asset, or this item of it, was never made."""
-        return await asyncio.to_thread(self._store.one, ASSETS[asset].place, self._world_id, model, key)
+        if asset in self._missing:
+            return None
+        place = ASSETS[asset].place
+        found = await asyncio.to_thread(self._store.one, place, self._world_id, model, key)
+        if found is None and await asyncio.to_thread(self._store.count, place, self._world_id) is None:
+            self._missing.add(asset)
+        return found
 
     async def briefs(self, first: int, count: int) -> list[CharacterBrief]:
         """The concepts of ``count`` people from index ``first``."""

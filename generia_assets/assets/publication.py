@@ -27,6 +27,10 @@ class PublicationOrder:
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._postponed: set[int] = set()
         self._moved = asyncio.Event()
+        self.first_settled = asyncio.Event()
+        """Set when the first place is settled, or there is none."""
+        if not places:
+            self.first_settled.set()
 
     def has_come(self, t: int) -> bool:
         """Whether it is the turn of this place, or was."""
@@ -52,6 +56,7 @@ class PublicationOrder:
             return
         while self._settled[self._next]:
             self._next += 1
+        self.first_settled.set()
         waits = self._waiting.get(self._next)
         if waits is not None and not waits.done():
             waits.set_result(None)

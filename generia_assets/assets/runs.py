@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from generia_assets.assets import run_tags
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import NEW_WORLD, RERUN_CHARACTER, RERUN_PART, RERUN_POST
-from generia_assets.assets.materialized import ASSETS, CONTENT, and_what_follows
+from generia_assets.assets.materialized import ASSETS, CONTENT, and_what_follows, refuse_another_plan
 from generia_assets.content.documents import CharacterBrief, PostImage
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.decisions import TASK_TAG, RunIdentity, Wanted
@@ -103,18 +103,26 @@ def assignment_of(
     """
     world_id, run = context.partition_key, context.run
 
-    def looked_up(database: MongoDatabase) -> tuple[str, ...]:
-        run_tags.complete(context, database)
-        return keys_of(context, database)
-
     makes = [ASSETS[name].task_type for name in selected_assets(context)]
+
+    def looked_up(database: MongoDatabase) -> tuple[tuple[str, ...], OrderError | None]:
+        run_tags.complete(context, database)
+        keys = keys_of(context, database)
+        try:
+            refuse_another_plan(database, world_id, makes, keys)
+        except OrderError as refusal:
+            return keys, refusal
+        return keys, None
+
     try:
-        keys = generator.read(looked_up)
+        keys, refusal = generator.read(looked_up)
     except OrderError as error:
         generator.still_there(context, makes)
         raise dg.Failure(str(error), allow_retries=False) from None
 
     def new_workload(order: MongoDocument) -> Workload:
+        if refusal is not None:  # said here, so that the order that asked for it is told, too
+            raise refusal
         spare, cap = settings().budget_spare, settings().max_cost_usd
         return workload(world_id, stored_parameters(order), makes, spare=spare, max_cost_usd=cap, keys=keys)
 

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from generia_assets.assets.materialized import ASSETS, and_what_follows
+from generia_assets.assets.materialized import ASSETS, and_what_follows, refuse_another_plan
 from generia_assets.cli import inert
 from generia_assets.cli.addresses import addresses
 from generia_assets.cli.console import CommandError, own_name, remarks, results
@@ -168,6 +168,7 @@ def rerun(
         _check_world(status)
         wish = _wish(database, status, part, character, post, begin, alone=alone)
         try:
+            refuse_another_plan(database, status.world_id, wish.makes, wish.keys)
             order = stored_parameters(status.parameters)
             quote = quote_of(chosen, lately(chosen), status.world_id, order, wish.makes, keys=wish.keys)
         except OrderError as error:

@@ -5,9 +5,11 @@ Here: which data goes into which template, and the shape of the answer. Not here
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from generia_assets.content import prefix
 from generia_assets.content.documents import WorldDescription, WorldRequest
-from generia_assets.content.drafts import PicturePromptDraft, WorldDraft, WorldImagesDraft
+from generia_assets.content.drafts import FEWEST_EVENTS, PicturePromptDraft, WorldDraft, WorldImagesDraft
 from generia_assets.content.fence import Fence
 from generia_assets.content.prefix import ask
 from generia_assets.content.prompt import Prompt
@@ -18,6 +20,11 @@ from generia_assets.content.schemas import Shape, schema_of
 _ROOM_WORLD = 16_384
 _ROOM_IMAGES = 2_048
 
+_SMALL = 30
+"""Posts below which a world has the fewest events."""
+MOST_ASKED = 8
+"""Events of the calendar of all other worlds."""
+
 _WORLD_SHAPE = Shape(
     items=(
         ("wishes", 1, 8),
@@ -26,15 +33,20 @@ _WORLD_SHAPE = Shape(
         ("common_activities", 6, 8),
         ("typical_stories", 4, 6),
         ("naming_examples", 5, 5),
-        ("calendar", 5, 10),
         ("calendar.days", 3, 3),
         ("hashtags", 5, 8),
     )
 )
 
 
+def events_asked(request: WorldRequest) -> int:
+    """Events of the calendar: few enough that posts come to each of them."""
+    return FEWEST_EVENTS if request.posts_count < _SMALL else MOST_ASKED
+
+
 def world_description(request: WorldRequest, *, softened: str = "") -> Prompt:
     """Asks for the world. ``softened``: the reason of a refusal, to ask for the same for a general audience."""
+    events = events_asked(request)
     return Prompt(
         request_type="world_description",
         system=prefix.guessed_system(request),
@@ -45,9 +57,12 @@ def world_description(request: WorldRequest, *, softened: str = "") -> Prompt:
             user_prompt=request.user_prompt,
             users=request.users_count,
             posts=request.posts_count,
+            events=events,
             softened=softened,
         ),
-        schema=schema_of(WorldDraft, _WORLD_SHAPE),
+        schema=schema_of(
+            WorldDraft, replace(_WORLD_SHAPE, items=(*_WORLD_SHAPE.items, ("calendar", FEWEST_EVENTS, events_asked(request))))
+        ),
         max_output_tokens=_ROOM_WORLD,
     )
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from generia_assets.content.fence import Fence
 from generia_assets.content.mistakes import ContentError, Mistake
-from generia_assets.content.text import cut, one_line, sentence
+from generia_assets.content.text import cut, first_sentences, one_line, sentence
 
 FOLDER = Path(__file__).parent / "prompts"
 
@@ -80,6 +80,7 @@ def environment() -> jinja2.Environment:
     result.filters["sentence"] = sentence
     result.filters["one_line"] = one_line
     result.filters["cut"] = cut
+    result.filters["first_sentences"] = first_sentences
     return result
 
 

@@ -19,7 +19,7 @@ from generia_assets.content.timeline import Timeline, events_before, hot_events,
 
 _HOT_SHARE = 0.95
 """How often a person posts about a hot event, once."""
-_EVENT_SHARE = 0.2
+_EVENT_SHARE = 0.35
 """Share of the other posts that hang on the latest event."""
 _PARTNER_SHARE = 0.3
 """Share of the posts that name somebody, beside the replies."""

@@ -23,7 +23,7 @@ from generia_assets.content.shares import BATCH, shares
 
 JOINING = 0.6
 """Share of the timeline over which people join."""
-REPLY_SHARE = 0.2
+REPLY_SHARE = 0.22
 """Share of the posts that reply to another one, where the graph has somebody to reply to."""
 LONGEST_CHAIN = 3
 """Posts in a chain of replies, the first one included."""
@@ -31,8 +31,8 @@ MOST_REPLIES = 2
 """Replies to one post."""
 _FIRST_WITHIN = 5
 """People who join, at most, between somebody's joining and their first post."""
-_RECENT = 4
-"""Latest posts of an acquaintance that may be replied to."""
+_RECENT = 2
+"""Latest posts of acquaintances of which a reply answers one."""
 _HOT_STRETCH = 4.0
 """How much longer the time after a hot event is than after another one."""
 
@@ -121,7 +121,7 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
                 given += 1
         replies.append(target)
         depth.append(0 if target < 0 else depth[target] + 1)
-        latest.setdefault(author, deque(maxlen=_RECENT)).append(t)
+        latest.setdefault(author, deque(maxlen=_RECENT * MOST_REPLIES)).append(t)
     return replies
 
 

@@ -152,7 +152,7 @@ class Journal:
         Raises ``TaskFailedError`` when its attempts are used up, ``UnfitTaskError`` after the first, and what stops a whole world
         as it is: exhausted budget or patience, a fatal call, a lost world.
         """
-        async with self._room.place() as place:
+        async with self._room.place():
             with told_of(task=f"{task.task_type.value}:{parameters.key}"):
                 claim = await self._claim(task, parameters)
                 if not isinstance(claim, _Claim):
@@ -164,7 +164,6 @@ class Journal:
                 for attempt in range(first, task.level.attempts + 1):
                     # Steps belong to their attempt, publications to the task, whichever of its attempts made them.
                     steps = StepLog(self._database, self._commits, claim.task_id, resumed=claim.resumed and attempt == first)
-                    place.steps = steps
                     resumed, priority = claim.resumed or attempt > 1, self.priority_of(task.task_type, parameters.key)
                     in_hand = TaskInHand(claim.task_id, task.task_type, parameters.key, resumed, item_calls, priority)
                     tools = self._tools(in_hand, steps)

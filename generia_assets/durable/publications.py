@@ -36,11 +36,13 @@ class Publications:
         resumed: bool,
         find: Callable[[str], Awaitable[str | None]] | None,
         send: Callable[[str], Awaitable[str]],
+        turn: Callable[[], Awaitable[None]] | None = None,
     ) -> str:
         """The platform's answer for ``key``: remembered, settled, or by sending now. ``send`` is given the key.
 
         What ``steps`` has not written yet becomes durable with the intent, before anything is sent. ``find`` asks the
         platform; None: what is in doubt is sent again, since a second copy harms nobody (an upload that nothing refers to).
+        ``turn`` is waited for between the two, so that in its turn nothing but the sending takes time.
         """
         if resumed:
             known = await patiently(
@@ -55,6 +57,8 @@ class Publications:
                     return str(answer)
         intent: dict[str, list[WriteOperation]] = {PUBLICATIONS: [self._intent(key, kind, task_id)]}
         await self._commits.commit(Change(records=steps.unwritten() | intent, releases=task_id))
+        if turn is not None:
+            await turn()
         answer = await send(key)
         self._answered(key, answer)
         return answer

@@ -99,8 +99,8 @@ class TaskPublisher:
         )
         await self._call("update_character", {"character_id": character_id, "avatar_media_id": media.media_id}, send)
 
-    async def post(self, post: NewPost) -> str:
-        """Publish the post, once."""
+    async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
+        """Publish the post, once, in its turn."""
 
         async def send(key: str) -> str:
             create = partial(
@@ -114,7 +114,7 @@ class TaskPublisher:
             )
             return await self._create("create_post", {"key": key, "character_id": post.character_id}, key, create)
 
-        return await self._once("post", send)
+        return await self._once("post", send, turn=turn)
 
     async def media(self, picture: Picture, image: GeneratedImage, character_id: str | None) -> StoredMedia:
         """Upload a picture; the answer remembered is the stored media as JSON."""
@@ -137,9 +137,18 @@ class TaskPublisher:
         digest = hashlib.sha256(image.data).hexdigest()[:12]
         return _STORED.validate_json(await self._once(f"media:{kind}:{digest}", send, readable=False))
 
-    async def _once(self, kind: str, send: Callable[[str], Awaitable[str]], *, readable: bool = True) -> str:
+    async def _once(
+        self,
+        kind: str,
+        send: Callable[[str], Awaitable[str]],
+        *,
+        readable: bool = True,
+        turn: Callable[[], Awaitable[None]] | None = None,
+    ) -> str:
         key, task, find = f"{self._task.task_id}:{kind}", self._task, self._find if readable else None
-        return await self._publications.once(key, kind, task.task_id, self._steps, resumed=task.resumed, find=find, send=send)
+        return await self._publications.once(
+            key, kind, task.task_id, self._steps, resumed=task.resumed, find=find, send=send, turn=turn
+        )
 
     async def _find(self, key: str) -> str | None:
         """What the platform made under this key, if it did: asked on the one path to the outside, like everything."""

@@ -12,16 +12,13 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from generia_assets.durable.steps import StepLog
-
 
 @dataclass
 class Place:
-    """The place of one task. ``steps``: the task's steps, once it has some."""
+    """The place of one task."""
 
     room: asyncio.Semaphore
     taken: bool = False
-    steps: StepLog | None = None
 
     async def take(self) -> None:
         """Take the place; wait until there is one."""
@@ -45,27 +42,21 @@ class Room:
         self._places = asyncio.Semaphore(places)
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[Place]:
+    async def place(self) -> AsyncIterator[None]:
         """A place for the task that is done inside."""
         place = Place(self._places)
         before = _place.set(place)
         try:
             await place.take()
-            yield place
+            yield
         finally:
             place.give_back()
             _place.reset(before)
 
 
 async def wait_outside(wait: Callable[[], Awaitable[None]]) -> None:
-    """Called by a task: wait for this without a place. Everything the task has done so far is durable before it waits, so that the
-    wait may be long, or be given up and the task be done again later.
-
-    Raises what ``wait`` raises; the task has no place any more then, and must end.
-    """
+    """Called by a task: wait for this without a place. Raises what ``wait`` raises; then the task must end."""
     place = _place.get()
-    if place.steps is not None:
-        await place.steps.write()
     place.give_back()
     await wait()
     await place.take()

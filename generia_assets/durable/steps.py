@@ -43,7 +43,7 @@ class StepLog:
         known = (await self._recall()).get(number)
         if known is not None:
             return _outcome(known, load)
-        await self.write()
+        await self._write()
         try:
             value = await call()
         except RefusedError as error:
@@ -62,11 +62,6 @@ class StepLog:
             return {}
         operation, self._unwritten, self._written = self._unwritten, None, True
         return {STEPS: [operation]}
-
-    async def write(self) -> None:
-        """Make the last outcome durable."""
-        if records := self.unwritten():
-            await self._commits.commit(Change(records=records, releases=self._task_id))
 
     def forget(self) -> list[WriteOperation]:
         """The operations that remove this task's steps, for the commit that finishes the task."""
@@ -89,6 +84,10 @@ class StepLog:
             **outcome,
         }
         self._unwritten = UpdateOne({"_id": f"{self._task_id}:{number}"}, {"$setOnInsert": document}, upsert=True)
+
+    async def _write(self) -> None:
+        if records := self.unwritten():
+            await self._commits.commit(Change(records=records, releases=self._task_id))
 
 
 def _outcome(step: MongoDocument, load: Callable[[str | bytes], ValueT]) -> ValueT:

@@ -48,9 +48,8 @@ async def generate_post_image(
         seed=draw.number(request.seed, "picture", "post", post.key),
     )
     media = await paint_down_the_ladder(tools.painter, picture, milder, character_id=character.character_id)
-    await turn()
     post_id = await tools.publisher.post(
-        NewPost(character_id=character.character_id, caption=post.content, media_id=media.media_id, tags=post.hashtags)
+        NewPost(character_id=character.character_id, caption=post.content, media_id=media.media_id, tags=post.hashtags), turn
     )
     return PostImage(
         key=post.key,

@@ -8,6 +8,7 @@ in an order that depends on nothing but its arguments and earlier answers (one a
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol, TypeVar
@@ -106,8 +107,11 @@ class Publisher(Protocol):
         """Give the character its avatar."""
         ...
 
-    async def post(self, post: NewPost) -> str:
-        """Publish the post and return the platform's id of it."""
+    async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
+        """Publish the post as soon as ``turn`` has returned, and return the platform's id of it.
+
+        What the task has done before is durable while it waits for its turn.
+        """
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -76,7 +76,8 @@ class FakePublisher:
     async def avatar(self, character_id: str, media: Media) -> None:
         self.published.append(("avatar", (character_id, media.media_id)))
 
-    async def post(self, post: NewPost) -> str:
+    async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
+        await turn()
         self.published.append(("post", post))
         return "post-1"
 

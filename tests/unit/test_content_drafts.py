@@ -46,11 +46,10 @@ def all_schemas():
     request, world = a_request(), a_world()
     schemas = [ask_world.world_description(request).schema, ask_world.world_images(request, world).schema]
     schemas.append(ask_people.character_batch(request, world, first=0, numbers=range(1, 11), roster=Roster()).schema)
-    character = a_character(3, request)
-    schemas.append(ask_people.character(request, world, a_brief(3, request), ()).schema)
-    for known in (acquaintances_of(3, request, world),):
-        schemas.append(ask_people.character(request, world, a_brief(3, request), known).schema)
-        schemas.append(ask_posts.post_batch(request, world, character, known, first=0, numbers=[1, 2, 5], earlier=Ideas()).schema)
+    for index in (3, next(index for index in range(25) if not acquaintances(request.seed, 25, index))):
+        character, known = a_character(index, request), acquaintances_of(index, request, world)
+        schemas.append(ask_people.character(request, world, a_brief(index, request), known).schema)
+        schemas.append(ask_posts.post_batch(request, world, character, known, first=0, numbers=[1, 3], earlier=Ideas()).schema)
         schemas.append(ask_posts.post(request, world, character, a_post_brief(1, character), known, ()).schema)
     return schemas
 

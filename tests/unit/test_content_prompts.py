@@ -217,7 +217,8 @@ def test_of_a_person_told_by_the_concept_alone_no_empty_line_is_told(softened):
     """What moderation left out is left out of the requests for posts, too, and the way this person writes comes from the draw."""
     request, world = a_request(), a_world()
     person = character_of_concept(a_brief(3, request), world, "SAFETY")
-    prompt = ask_posts.post_batch(request, world, person, (), first=0, numbers=[1], earlier=Ideas(), softened=softened)
+    known = acquaintances_of(3, request, world)
+    prompt = ask_posts.post_batch(request, world, person, known, first=0, numbers=[1], earlier=Ideas(), softened=softened)
     told = prompt.item.partition("<person")[2].partition("</person")[0].splitlines()[1:]
     assert all(line and not line.endswith(":") for line in map(str.strip, told[:-1]) if "all of it true" not in line)
     assert f"voice: {posting_axes(request.seed, 3)['voice']}" in prompt.item
@@ -298,10 +299,11 @@ def test_a_softer_request_keeps_the_idea():
     request, world = a_request(), a_world()
     character = a_character(3, request)
     idea = a_post_brief(0, character)
-    item = ask_posts.post(request, world, character, idea, (), (), softened="SAFETY").item
+    known = acquaintances_of(3, request, world)
+    item = ask_posts.post(request, world, character, idea, known, (), softened="SAFETY").item
     assert idea.idea in item
     assert "refused by moderation (SAFETY)" in item
-    assert "SAFETY" not in ask_posts.post(request, world, character, idea, (), ()).item
+    assert "SAFETY" not in ask_posts.post(request, world, character, idea, known, ()).item
 
 
 def test_a_mild_request_tells_of_nobody_what_may_have_been_refused():

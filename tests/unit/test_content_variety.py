@@ -11,6 +11,7 @@ from generia_assets.content.documents import character_index
 from generia_assets.content.draw import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.social import acquaintances, batch_of, introduce, ready_after
+from generia_assets.content.storyline import storyline
 from tests.unit.worlds import a_brief, a_request, a_world
 
 SEEDS = [world_seed(name) for name in ("a", "b", "c")]
@@ -33,13 +34,17 @@ def test_axes_spread_like_a_latin_square(seed):
 
 
 def test_two_worlds_begin_with_different_people():
-    """The first ten people of two worlds share less than half of what they are drawn from, and have other relations."""
+    """The first ten people of two worlds share a quarter of what they are drawn from at most, and have other arcs and relations."""
+    world, size = a_world(), 10 * (1 + len(data_files.axes().axes))
     for one, other in combinations(SEEDS, 2):
         drawn = [{pair for index in range(10) for pair in character_axes(seed, index).items()} for seed in (one, other)]
-        assert all(len(world) == 10 * (1 + len(data_files.axes().axes)) for world in drawn)
-        assert len(drawn[0] & drawn[1]) < 0.45 * len(drawn[0])
+        assert all(len(pairs) == size for pairs in drawn)
+        assert len(drawn[0] & drawn[1]) <= 0.25 * size
+        requests = [a_request(users=10, posts=80, seed=seed) for seed in (one, other)]
+        arcs = [{storyline(request, world, index).arc for index in range(10)} for request in requests]
+        assert len((arcs[0] & arcs[1]) - {""}) < 5
         kinds = [{tie.relation for index in range(10) for tie in acquaintances(seed, 10, index)} for seed in (one, other)]
-        assert len(kinds[0] & kinds[1]) < 0.6 * len(kinds[0] | kinds[1])
+        assert len(kinds[0] & kinds[1]) < 0.35 * len(kinds[0] | kinds[1])
 
 
 def test_axes_do_not_travel_together():
