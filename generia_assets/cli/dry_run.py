@@ -6,7 +6,7 @@ of the requests (prompts.py), and the order of work of real worlds (assets/condu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
@@ -277,6 +277,6 @@ class _Publisher:
     async def avatar(self, character_id: str, media: Media) -> None:
         """Nothing."""
 
-    async def post(self, post: NewPost) -> str:
+    async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
         """An id of nothing."""
         return ""
