@@ -1,0 +1,95 @@
+"""The order of publication: posts go out in the order of their places, one at a time, whatever order they are painted in."""
+
+import asyncio
+import random
+
+import pytest
+
+from generia_assets.assets.publication import PostponedError, PublicationOrder
+
+
+async def published(order: PublicationOrder, dice: random.Random, places: int, failing: set[int]) -> tuple[list[int], int]:
+    """Paint the places in a random order, some of which fail; what was published in which order, and how many were postponed."""
+    out: list[int] = []
+    postponed, at_once = 0, 0
+
+    async def publish(t: int) -> None:
+        nonlocal at_once
+        await order.turn(t)
+        at_once += 1
+        assert at_once == 1
+        await asyncio.sleep(0)
+        out.append(t)
+        at_once -= 1
+        order.settle(t)
+
+    async def paint(t: int) -> None:
+        nonlocal postponed
+        for _ in range(dice.randrange(3 * places)):
+            await asyncio.sleep(0)
+        if t in failing:
+            order.settle(t)
+            return
+        try:
+            await publish(t)
+        except PostponedError:
+            postponed += 1
+
+    async def take_up() -> None:
+        while (t := await order.next_postponed()) is not None:
+            await publish(t)
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(take_up())
+        for t in dice.sample(range(places), places):
+            group.create_task(paint(t))
+    return out, postponed
+
+
+@pytest.mark.parametrize("waiting", [0, 1, 3, 100])
+async def test_whatever_is_painted_first_the_published_order_is_that_of_the_places(waiting: int) -> None:
+    """For random orders and failures everything that did not fail is published once, in order, and nobody waits for ever."""
+    let_go = 0
+    for seed in range(40):
+        dice = random.Random(seed)
+        places = dice.randrange(12)
+        failing = {t for t in range(places) if dice.random() < 0.3}
+        out, postponed = await published(PublicationOrder(places, waiting=waiting), dice, places, failing)
+        assert out == [t for t in range(places) if t not in failing]
+        let_go += postponed
+    assert bool(let_go) is (waiting < 12)
+
+
+async def test_a_place_has_its_turn_at_once_when_all_before_it_are_settled() -> None:
+    """Nothing is waited for where nothing is before it, and what is settled twice is settled."""
+    order = PublicationOrder(3, waiting=0)
+    for t in (1, 0, 0):
+        order.settle(t)
+    assert order.has_come(2)
+    await order.turn(2)
+    order.settle(2)
+    assert await order.next_postponed() is None
+
+
+async def test_who_stops_waiting_makes_room_for_another() -> None:
+    """A task that is cancelled while it waits is forgotten: another one may wait, and the turn goes to nobody else by that."""
+    order = PublicationOrder(3, waiting=1)
+    first = asyncio.create_task(order.turn(1))
+    await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    second = asyncio.create_task(order.turn(2))
+    await asyncio.sleep(0)
+    order.settle(0)
+    await asyncio.sleep(0)
+    assert not second.done()
+    order.settle(1)
+    await asyncio.wait_for(second, 1)
+
+
+async def test_a_world_without_posts_waits_for_no_first_post() -> None:
+    """What begins with the first settled place begins at once where there is none."""
+    order = PublicationOrder(0)
+    assert order.first_settled.is_set()
+    assert await order.next_postponed() is None
