@@ -64,7 +64,7 @@ class Posts:
     def idea(self, order: PostOrder) -> str:
         """What a post is to be about: two sentences, with the wish in the second."""
         author = self._author
-        author.about(order)
+        author.about(order, beside_others=True)
         last = ["future"] if self._fault == "future_told" else []
         decks = ["reply_idea" if order.is_reply else "story", *last, *(["event_idea"] if order.event else [])]
         if self._fault != "wish_ignored":
