@@ -295,12 +295,13 @@ class Author:
             return self._rng.sample(items, len(items))
         if self._order is None:
             taken = _TAKEN.get(name.removeprefix("deck:")) or max(1, len(items) // _SHARING)
-            block, start = divmod(self._place * taken, len(items))
+            block, place = divmod(self._place, max(1, len(items) // taken))
+            start = place * taken
         else:
             # Multiples of irrational numbers: posts near each other begin far from each other, in each deck in a way of its own.
             times = 1 + zlib.crc32(name.encode()) % _WAYS
-            place = times * (_GOLDEN * self._order.order + _ROOT * self._place)
-            block, start = 0, int(place % 1 * len(items))
+            turns = times * (_GOLDEN * self._order.order + _ROOT * self._place)
+            block, start = 0, int(turns % 1 * len(items))
         dealt = random.Random(f"{self._scene.seed}:{name}:{block}").sample(items, len(items))
         return dealt[start:] + dealt[:start]
 
