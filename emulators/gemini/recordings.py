@@ -135,11 +135,11 @@ def recorded_answer(scene: Scene, schema: Schema, folder: Path = FOLDER) -> tupl
 
 def _is_this_world(scene: Scene, recording: Recording, position: str) -> bool:
     """Whether the request is of this order and not of another one with the same sentence and seed: by the counts where the world is
-    described, later by the world's name.
+    described (the first two numbers after the sentence), later by the world's name.
     """
     if position == "world_description":
-        numbers = re.findall(r"\d+", scene.item)
-        return str(recording.order.users) in numbers and str(recording.order.posts) in numbers
+        numbers = re.findall(r"\b\d+\b", scene.item.partition(f"</user-sentence-{scene.code}>")[2])
+        return numbers[:2] == [str(recording.order.users), str(recording.order.posts)]
     if "world_description" not in recording.positions:
         return True
     world = recording.answer("world_description")

@@ -48,8 +48,8 @@ class ClientGoneError(Exception):
 class Emulator:
     """The emulator's state and its one service.
 
-    ``seed`` goes into every answer that is not a recorded one (of the folder ``recorded``); ``start`` are the faults a reset returns to;
-    ``keep`` is how many request bodies are kept. Raises ``RecordingError`` for recordings that cannot be used.
+    ``seed`` goes into every answer that is not a recorded one (of the folder ``recorded``); ``start`` are the faults a reset
+    returns to; ``keep`` is how many request bodies are kept. Raises ``RecordingError`` for recordings that cannot be used.
     """
 
     def __init__(self, *, seed: int, start: Faults, keep: int, connections: Connections, recorded: Path = FOLDER) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
-from generia_assets.content import ask_people, ask_posts, ask_world, pictures, social
+from generia_assets.content import ask_people, ask_posts, ask_world, axes, pictures, social
 from generia_assets.content.documents import (
     Acquaintance,
     Character,
@@ -50,10 +50,6 @@ COMPLAINTS: dict[str, dict[str, object]] = {
     "relations": {"names": ["person_1"]},
 }
 """Each kind of complaints.j2, with what the tasks give it."""
-
-
-_TELLING = 16
-"""A person of the sample world whose posts reach every branch: with hashtags, without @, with replies, events and a company."""
 
 
 class _ShortRoster(Roster):
@@ -93,11 +89,11 @@ def _of_a_world(full: bool) -> Iterator[Callable[[], object]]:
 
 
 def _of_people(full: bool) -> Iterator[Callable[[], object]]:
-    request, world, known = _request(full), _world(full), _known(full)
+    index = 7 if full else 0
+    request, world, known = _request(full), _world(full), _known(full, index)
     briefs = [_brief(index) for index in range(6)] if full else []
     numbers = range(1, 11) if full else [1]
     told_by = [sample(Character, username=known[0].username)] if full else []
-    index = _TELLING if full else 0
     for mild in (False, True):
         yield partial(
             ask_people.character_batch,
@@ -124,8 +120,26 @@ def _of_people(full: bool) -> Iterator[Callable[[], object]]:
 
 
 def _of_posts(full: bool) -> Iterator[Callable[[], object]]:
-    request, world, known = _request(full), _world(full), _known(full)
-    index = _TELLING if full else 0
+    for index in _posters() if full else (0,):
+        yield from _of_posts_by(index, full)
+
+
+def _posters() -> Iterator[int]:
+    """People of the sample world whose posts reach each branch: one replies with hashtags, one names somebody without @."""
+    request, world = _request(full=True), _world(full=True)
+    everybody = [
+        (index, axes.profile(request.seed, index), storyline(request, world, index).slots) for index in range(request.users_count)
+    ]
+    yield next(index for index, profile, slots in everybody if profile.tags and any(slot.reply_to for slot in slots))
+    yield next(
+        index
+        for index, profile, slots in everybody
+        if not profile.names_with_at and any(slot.partner and not slot.reply_to for slot in slots)
+    )
+
+
+def _of_posts_by(index: int, full: bool) -> Iterator[Callable[[], object]]:
+    request, world, known = _request(full), _world(full), _known(full, index)
     posts = shares(request.seed, request.users_count, request.posts_count)[index]
     ties = [sample(Relationship, username=other.username) for other in known]
     # Of a person whom moderation let nobody describe there is no personality (generate_character.py).
@@ -167,9 +181,9 @@ def _brief(index: int) -> CharacterBrief:
     return sample(CharacterBrief, key=character_key(index), username=f"person_{index}", selves=0)
 
 
-def _known(full: bool) -> list[Acquaintance]:
+def _known(full: bool, index: int) -> list[Acquaintance]:
     request = _request(full)
-    ties = social.acquaintances(request.seed, request.users_count, _TELLING if full else 0)
+    ties = social.acquaintances(request.seed, request.users_count, index)
     # Of the second one nothing is known but the one line, as of people of older worlds.
     return [
         sample(Acquaintance, key=character_key(tie.index), username=f"person_{tie.index}", concept="" if place else "a concept")

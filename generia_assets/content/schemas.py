@@ -23,7 +23,7 @@ _KEPT = ("type", "items", "enum", "minItems", "maxItems", "minimum", "maximum", 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a request fixes about its answer; fields are named by dotted paths (``people.considered``).
+    """What a request fixes about its answer; fields are named by dotted paths (``people.number``).
 
     ``items``: least and most items of an array. ``ranges``: minimum and maximum of a number (or of an array's numbers).
     ``slots``: a field that maps names to objects, and the names it must have. ``without``: fields that are not asked for.

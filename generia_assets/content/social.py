@@ -33,8 +33,11 @@ _LONER_CHANCE = 0.25
 _LONER_FROM = 6
 """People a batch must have before one of them may be a loner."""
 _CHORD_CHANCE = 0.3
-_BOTH_NAME = 0.15
-"""Share of the ties in which both name each other in posts: gives 15 to 30 % of mentions that are returned."""
+_BOTH_NAME, _BOTH_NAME_WHERE_FEW = 0.15, 0.6
+"""Share of the ties in which both name each other in posts: gives 15 to 30 % of mentions that are returned. Where few people write
+a few posts each, most of what is drawn is never written, so more is drawn."""
+_FEW = 15
+"""People up to which a world has few."""
 _TURN_CHANCE = 0.6
 """How often an event of the calendar changed what lies between two people."""
 
@@ -168,7 +171,7 @@ def _edges(seed: int, count: int, batch: int) -> tuple[_Edge, ...]:
                 held[person].add(kind.once)
             turn = lot.randrange(2**16) if lot.random() < _TURN_CHANCE else None
             # Drawn apart: in a network most people are named by others than those whom they name themselves.
-            both, one = lot.random() < _BOTH_NAME, lot.random() < 0.5
+            both, one = lot.random() < (_BOTH_NAME if count > _FEW else _BOTH_NAME_WHERE_FEW), lot.random() < 0.5
             edges.append(_Edge(left, right, kind, between[len(edges)], turn, left_names=both or one, right_names=both or not one))
     return tuple(edges)
 

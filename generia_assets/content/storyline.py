@@ -21,7 +21,7 @@ _HOT_SHARE = 0.95
 """How often a person posts about a hot event, once."""
 _EVENT_SHARE = 0.35
 """Share of the other posts that hang on the latest event."""
-_PARTNER_SHARE = 0.3
+_PARTNER_SHARE = 0.45
 """Share of the posts that name somebody, beside the replies."""
 ARC_FROM = 3
 """Posts from which on a person has an arc."""

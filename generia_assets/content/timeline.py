@@ -107,7 +107,7 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
     given = 0
     for t, author in enumerate(authors):
         target = -1
-        if given < REPLY_SHARE * t - 0.5:
+        if given < REPLY_SHARE * (t + 1) - 0.5:
             possible = [
                 earlier
                 for other in named[author]

@@ -14,7 +14,7 @@ from PIL import Image
 from resources.image_stub.emblem import paint_emblem
 from resources.image_stub.lettering import letter
 from resources.image_stub.palette import palette_for
-from resources.image_stub.portrait import paint_portrait
+from resources.image_stub.portrait import paint_people, paint_portrait, people_in
 from resources.image_stub.scenery import paint_scene
 from resources.image_stub.words import Vocabulary
 
@@ -49,7 +49,9 @@ def paint(prompt: str, width: int, height: int, seed: int) -> bytes:
         if image.size != (width, height):
             image = image.resize((width, height), Image.Resampling.BICUBIC)
     else:
-        image = paint_scene((width, height), palette, subject, rng).image
+        sketch = paint_scene((width, height), palette, subject, rng)
+        paint_people(sketch, palette, people_in(subject, rng))
+        image = sketch.image
         letter(image, subject)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=JPEG_QUALITY)

@@ -1,4 +1,4 @@
-"""Portraits: the avatars. A figure before a shining ground, flat and calm, different for everyone.
+"""Portraits: the avatars, and people in other pictures. A figure before a shining ground, flat and calm, different for everyone.
 
 Here: the figure from the ground up: ground, back hair, shoulders, neck, head, face, hair, and what is worn.
 Not here: the garments' shapes (wardrobe.py), single shapes (outlines.py), colours of the whole (palette.py).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from dataclasses import dataclass
 
 from resources.image_stub.outlines import arc, disc, ellipse, leaf, rosette, stroke
@@ -20,6 +21,24 @@ FACES = Vocabulary(
     smooth="woman girl lady queen princess mother sister witch she. her. young child женщ девоч девуш королев мать сестр ведьм",
     bearded="bearded beard king. wizard grandfather fisherman captain smith борода бородат король дед. рыбак капитан кузнец",
 )
+_LOOKS = re.compile(r"\bThe (?:person|author|friend)(?:, face visible)?: ([^.]+)")
+"""How a prompt tells the looks of somebody who is seen."""
+HUMANS = Vocabulary(human="woman man. men. girl boy женщин мужчин девоч мальчик")
+HAIR_STYLES = Vocabulary(
+    bald="bald shaved лыс бритоголов",
+    bun="bun. scarf",
+    curls="curls curly кудр",
+    long="braid plait waves косы",
+    short="cropped",
+)
+HAIR_COLORS = Vocabulary(
+    grey="silver grey gray white сед",
+    black="black чёрн",
+    red="copper ginger red. рыж",
+    fair="straw blond fair. светл",
+    brown="brown",
+)
+_HAIR = {"grey": (196, 196, 202), "black": (38, 32, 38), "red": (158, 72, 40), "fair": (214, 178, 108), "brown": (98, 62, 40)}
 BEARD_CHANCE = {"smooth": 0.0, "bearded": 0.8, "any": 0.1}
 
 HEAD: Point = (0.5, 0.42)
@@ -37,31 +56,61 @@ class Figure:
     half_height: float
 
 
+def people_in(prompt: str, rng: random.Random) -> list[str]:
+    """Who is seen, each by their looks: those whose looks the prompt tells, or else a few strangers where it wants faces."""
+    told = _LOOKS.findall(prompt)
+    return told or [f"stranger {rng.random()}" for _ in range(3 * ("faces" in prompt.lower()))]
+
+
 def paint_portrait(size: tuple[int, int], palette: Palette, prompt: str, rng: random.Random) -> Sketch:
-    """Paint a head and shoulders; the prompt's words may choose what is worn on the head."""
+    """Paint the head and shoulders of the first person whom the prompt tells of, or of somebody its words suggest."""
+    sketch = _ground(size, palette, rng)
+    sketch.zoom, sketch.focus = 1.24, (0.5, 0.3)
+    look = next(iter(_LOOKS.findall(prompt)), "")
+    paint_person(sketch, palette, look or prompt, random.Random(look) if look else rng)  # noqa: S311 - a drawing must be repeatable
+    return sketch
+
+
+def paint_people(sketch: Sketch, palette: Palette, looks: list[str]) -> None:
+    """Paint people side by side into the lower part of a picture, each as in every other picture of theirs."""
+    width, height = sketch.image.size
+    side = height * (1.0, 0.9, 0.75)[min(len(looks), 3) - 1]
+    for place, look in enumerate(looks):
+        middle = width * (2 * place + 1) / (2 * len(looks))
+        sketch.frame = (middle - side / 2, height - side, side, side)
+        paint_person(sketch, palette, look, random.Random(look))  # noqa: S311 - a drawing must be repeatable
+
+
+def paint_person(sketch: Sketch, palette: Palette, look: str, rng: random.Random) -> None:
+    """Paint a head and shoulders; the words of the look may choose what is worn on the head."""
+    sketch.rng = rng
     figure = Figure(
-        skin=_skin(palette, rng),
-        hair=shade(palette.hue + rng.uniform(-0.1, 0.1), rng.choice((0.12, 0.2, 0.3, 0.55, 0.8)), rng.uniform(0.15, 0.6)),
+        skin=_skin(palette, rng, human=bool(HUMANS.suggested(look))),
+        hair=_hair(palette, look, rng),
         cloth=mix(palette.accent, palette.near, rng.uniform(0.1, 0.6)),
         half_width=rng.uniform(0.118, 0.14),
         half_height=rng.uniform(0.16, 0.185),
     )
-    sketch = _ground(size, palette, rng)
-    sketch.zoom, sketch.focus = 1.24, (0.5, 0.3)
-    hair = rng.choice(("long", "bun", "short", "curls", "bald", "long", "short"))
+    hair = HAIR_STYLES.suggest(look, rng.choice(("long", "bun", "short", "curls", "bald", "long", "short")))
     _hair_behind(sketch, figure, hair)
     _shoulders(sketch, figure, palette)
     _head(sketch, figure)
-    if rng.random() < BEARD_CHANCE[FACES.suggest(prompt, "any")]:
+    if rng.random() < BEARD_CHANCE[FACES.suggest(look, "any")]:
         _beard(sketch, figure)
     _hair_before(sketch, figure, hair)
-    wear(sketch, HEADWEAR.choose(prompt, rng), HEAD, figure.half_width, figure.half_height, palette, figure.cloth)
-    return sketch
+    wear(sketch, HEADWEAR.choose(look, rng), HEAD, figure.half_width, figure.half_height, palette, figure.cloth)
 
 
-def _skin(palette: Palette, rng: random.Random) -> Color:
+def _hair(palette: Palette, look: str, rng: random.Random) -> Color:
+    """The colour that the look names, tinted by the picture's light, or any."""
+    drawn = shade(palette.hue + rng.uniform(-0.1, 0.1), rng.choice((0.12, 0.2, 0.3, 0.55, 0.8)), rng.uniform(0.15, 0.6))
+    named = HAIR_COLORS.suggested(look)
+    return mix(_HAIR[named[0]], palette.light, 0.12) if named else drawn
+
+
+def _skin(palette: Palette, rng: random.Random, *, human: bool) -> Color:
     """A tone between deep and fair, tinted by the picture's light; now and then none that people have."""
-    if rng.random() < 0.1:
+    if rng.random() < 0.1 and not human:
         return shade(palette.hue + 0.5, rng.uniform(0.45, 0.7), 0.35)
     return mix(shade(rng.uniform(0.04, 0.09), rng.uniform(0.3, 0.8), rng.uniform(0.35, 0.6)), palette.light, 0.12)
 

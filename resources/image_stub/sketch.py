@@ -135,6 +135,8 @@ class Sketch:
         self.zoom = 1.0
         """How much nearer things stand: outlines are enlarged from ``focus``."""
         self.focus: Point = (0.5, 0.5)
+        self.frame = (0.0, 0.0, float(image.width), float(image.height))
+        """The part of the picture that outlines are shares of: left, top, width, height in pixels."""
 
     @classmethod
     def aura(cls, size: tuple[int, int], rng: random.Random, center: Point, radius: float, colors: bytes) -> Sketch:
@@ -149,8 +151,8 @@ class Sketch:
 
     @property
     def stretch(self) -> float:
-        """The picture's height divided by its width: what makes circles round."""
-        return self.image.height / self.image.width
+        """The frame's height divided by its width: what makes circles round."""
+        return self.frame[3] / self.frame[2]
 
     def fill(self, outlines: Iterable[Outline], color: Color, *, opacity: float = 1.0, within: Outline | None = None) -> None:
         """Paint outlines, their edges smooth. ``within`` keeps the paint inside another outline."""
@@ -187,8 +189,9 @@ class Sketch:
 
     def _pixels(self, outline: Outline) -> Outline:
         """An outline in pixels, seen through the zoom."""
-        wide, tall = self.image.width * self.zoom, self.image.height * self.zoom
-        left, top = self.focus[0] * (self.image.width - wide), self.focus[1] * (self.image.height - tall)
+        left, top, width, height = self.frame
+        wide, tall = width * self.zoom, height * self.zoom
+        left, top = left + self.focus[0] * (width - wide), top + self.focus[1] * (height - tall)
         return [(left + x * wide, top + y * tall) for x, y in outline]
 
     def _box(self, shapes: list[Outline]) -> Box | None:

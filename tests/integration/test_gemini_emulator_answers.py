@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -135,3 +136,36 @@ async def test_a_restarted_emulator_with_the_same_seed_says_the_same(tmp_path: P
             process.terminate()
         assert await asyncio.to_thread(process.wait, 10) == 0
     assert texts[0] == texts[1] != texts[2]
+
+
+async def test_a_recorded_answer_is_replayed_and_counted(tmp_path: Path):
+    """It comes as often as it is asked for, once more after a complaint, and then the emulator writes; the counts say how often."""
+    answer = {"wishes": [], "calendar": [], "name": "Recorded Town"}
+    (tmp_path / "recorded" / "world").mkdir(parents=True)
+    order = {"prompt": "A town", "users": 1, "posts": 2, "seed": 7, "code": "0123abcd"}
+    for name, content in (("order", order), ("world_description", answer)):
+        (tmp_path / "recorded" / "world" / f"{name}.json").write_text(json.dumps(content), "utf-8")
+    schema = {
+        "type": "object",
+        "properties": {"wishes": {"type": "array"}, "calendar": {"type": "array"}, "name": {"type": "string"}},
+        "required": ["wishes", "calendar", "name"],
+    }
+    sentence = "<user-sentence-0123abcd>\nA town\n</user-sentence-0123abcd>\n1 person will live in it and write 2 posts about it."
+    complained = f"{sentence}\nYour last answer could not be used. Answer again in full, and mend this:\n- it"
+    _, process = await asyncio.to_thread(
+        run_once, "--recorded", str(tmp_path / "recorded"), "--ready-file", str(tmp_path / "ready")
+    )
+    try:
+        url = (tmp_path / "ready").read_text().strip()
+        async with sdk(url) as client:
+            said = [
+                json.loads((await ask(client, text, response_json_schema=schema)).text or "")["name"]
+                for text in (sentence, sentence, complained, complained, sentence.replace("A town", "A city"))
+            ]
+        with EmulatorControl(url) as control:
+            stats = control.stats()
+    finally:
+        process.terminate()
+    assert said[:3] == ["Recorded Town"] * 3
+    assert "Recorded Town" not in said[3:]
+    assert (stats.recorded, stats.recorded_unfit, stats.calls) == (3, 0, 5)

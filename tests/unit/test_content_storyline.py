@@ -59,7 +59,7 @@ def test_a_post_hangs_on_nothing_that_has_not_happened(people, posts):
 
 
 def test_nearly_everybody_posts_about_a_hot_event():
-    """Of 5 people with 12 posts nine of ten of those who have a post for it do, three of four of all."""
+    """Of 5 people with 12 posts nine of ten of those who have a post for it do, two of three of all."""
     who_could, of_all = [], []
     for request, lines in worlds_of(5, 12):
         for event in hot_events(request.seed, 12, len(WORLD.calendar)):
@@ -68,7 +68,7 @@ def test_nearly_everybody_posts_about_a_hot_event():
             who_could.append(len(did) / len(could))
             of_all.append(len(did) / 5)
     assert sum(who_could) / len(who_could) >= 0.85
-    assert sum(of_all) / len(of_all) >= 0.7
+    assert sum(of_all) / len(of_all) >= 0.65
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)

@@ -176,3 +176,30 @@ async def test_a_refused_word_is_refused_as_moderation_does_it():
     assert refusal.value.reason == "WORD"
     assert (await stub.generate(prompt="two lanterns", **order)).data
     await stub.aclose()
+
+
+LOOK = "a wiry woman of about 54, silver hair in a bun, a crooked nose, in a shawl full of pins"
+
+
+def test_a_person_of_whom_the_prompt_tells_is_seen():
+    """The looks of the author, and of a friend beside them, change the part of the picture where their faces are."""
+    scene = "Style.\nOn the night tram."
+    nobody, one, two = (
+        opened(GeneratedImage(data=paint(prompt, 640, 480, 3), mime="image/jpeg", cost_usd=0, provider_id="x"))
+        for prompt in (
+            scene,
+            f"{scene} The author, face visible: {LOOK}.",
+            f"{scene} The author, face visible: {LOOK}. The friend, face visible: an old man with a grey beard.",
+        )
+    )
+    assert skin(one, 0.5) > 0.2 > 0.1 > skin(nobody, 0.5)
+    assert min(skin(two, 0.25), skin(two, 0.75)) > 0.2
+
+
+def skin(picture: Image.Image, middle: float) -> float:
+    """The share of a face's place (around ``middle`` of the width) that has a colour of skin."""
+    width, height = picture.size
+    face = picture.crop((int(width * middle) - 50, int(height * 0.3), int(width * middle) + 50, int(height * 0.6)))
+    bands = face.tobytes()
+    pixels = list(zip(bands[::3], bands[1::3], bands[2::3], strict=True))
+    return sum(red > green > blue and red - blue > 25 and red > 90 for red, green, blue in pixels) / len(pixels)

@@ -28,7 +28,8 @@ _TAKEN = {"trait": 2, "secret": 1, "bio": 1, "origin": 1}
 _STRIDES = (2**0.5, (1 + 5**0.5) / 2)
 _DAYS = 9
 """Days from one event of a calendar to the next."""
-_SHORT_IDEA = 4
+_SHORT_IDEA = 6
+_PART = 4
 _SHORT_RELATION = 4
 _STEM = 5
 _LONG_WORD = 4
@@ -89,6 +90,7 @@ class Author:
         self._avoided: tuple[str, ...] = ()
         self._spares_wish = fault == "wish_ignored"
         self._event = -1
+        self.events = EVENTS
         self.given: dict[str, str] = {}
         self.person: Person | None = None
 
@@ -130,7 +132,7 @@ class Author:
 
     def phrase(self, name: str) -> str:
         """The next phrase of a list."""
-        return self._next(name, self._words.lists[name]).format_map(_Slots(self))
+        return self._next(f"list:{name}", self._words.lists[name]).format_map(_Slots(self))
 
     def listed(self, name: str, place: int) -> str:
         """The phrase with this place in a list."""
@@ -191,19 +193,18 @@ class Author:
         }
         return self._next(name, words[name])
 
-    def calendar(self) -> tuple[str, ...]:
-        """The names of the world's events, in order; the same in every request of a world."""
-        own, rest = (
-            self._setting.event,
-            tuple(event for setting in self._words.settings.values() if setting is not self._setting for event in setting.event),
-        )
+    def calendar(self, count: int = EVENTS) -> tuple[str, ...]:
+        """The names of the world's events, in order. The first and the last are the same in every request of a world."""
+        own = self._setting.event
+        rest = [event for setting in self._words.settings.values() if setting is not self._setting for event in setting.event]
         lot = random.Random(f"{self._scene.seed}:calendar")
-        return (*lot.sample(own, len(own)), *lot.sample(rest, len(rest)))[:EVENTS]
+        *names, last = lot.sample(own, len(own))
+        return (*(names + lot.sample(rest, len(rest)))[: count - 1], last)
 
     def event(self) -> str:
-        """The name of the calendar's next event."""
+        """The name of the calendar's next event. ``events`` says how many it has."""
         self._event += 1
-        names = self.calendar()
+        names = self.calendar(self.events)
         self.given["event"] = names[self._event % len(names)]
         return self.given["event"]
 
@@ -264,7 +265,7 @@ class Author:
         words = idea.split()
         if len(words) <= _SHORT_IDEA:
             return idea
-        parts = [words[:_SHORT_IDEA], words[-_SHORT_IDEA:], words[:3]] + [words] * (len(words) <= 2 * _SHORT_IDEA)
+        parts = [words[:_PART], words[-_PART:], words[: _PART - 1]]
         telling = [part for part in parts if any(len(word) > _LONG_WORD for word in part)]
         return " ".join(self._rng.choice(telling or [words]))
 

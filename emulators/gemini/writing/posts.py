@@ -26,7 +26,12 @@ _DECKS = {
 DECK_OF = {form: deck for deck, forms in _DECKS.items() for form in forms.split("; ")}
 _SHORTEST = 6
 """Words up to which a post is one short sentence."""
-_ROOM_FOR_WISH = 9
+_TIGHT = 30
+"""Words up to which a post says only what it must."""
+_ROOM = 9
+"""Words that most sentences fit in."""
+_LEAD_SHARE, _HEARD_SHARE, _DAILY_SHARE = 0.6, 0.5, 0.3
+"""How often a post begins with a lead, takes up what somebody else posted, says what the wish does to daily life."""
 _SHORT = 3
 """Letters of a word that tells nothing."""
 _LONG = 100
@@ -68,66 +73,76 @@ class Posts:
 
     def content(self, order: PostOrder) -> str:
         """The text of a post."""
-        author, rng, language = self._author, self._rng, self._language
+        author, rng, fault = self._author, self._rng, self._fault
         author.about(order)
-        answers = bool(order.answered) and self._fault != "reply_ignored"
+        answers, named = bool(order.answered), bool(order.names)
+        if fault == "reply_ignored":
+            answers = named = False
         if answers:
-            author.given["quote"] = language.quoted(quoted_from(order.answered, language, rng))
-        least, most = (55, 65) if self._fault == "same_length" else (order.least, order.most)
-        wish = bool(order.wish.idea) and self._fault != "wish_ignored"
-        named = bool(order.names) and self._fault != "reply_ignored"
+            author.given["quote"] = self._quoted(order.answered)
+        wish = bool(order.wish.idea) and fault != "wish_ignored"
+        least, most = (55, 65) if fault == "same_length" else (order.least, order.most)
         if most <= _SHORTEST:
             deck = "short_reply" if answers else "short_named" if named else "short" if wish else "short_plain"
-            return author.fitting(deck, most) or author.sentence("short")
-        written: list[str] = []
-
-        def left() -> int:
-            return most - sum(map(language.count_words, written))
-
-        def add(deck: str, keep: int = 0) -> None:
-            text = author.fitting(deck, left() - keep)
-            if text:
-                written.append(text)
-
-        keep, lead, told = _ROOM_FOR_WISH * wish, "", ""
+            return author.fitting(deck, most) or author.fitting("short_plain", most)
+        text = _Text(author, self._language, most)
+        keep = _ROOM * wish
         if answers:
-            add("reply", keep if most > 30 else 0)
+            lead = text.add("reply", keep if most > _TIGHT else 0)
         else:
-            lead = author.fitting("lead", 4) if rng.random() < 0.6 else ""
-            keep_names = keep + _ROOM_FOR_WISH * named
-            add(DECK_OF.get(order.form, "tale"), language.count_words(lead or "") + (keep_names if most > 30 else keep))
-            if lead and written:
-                written[0] = f"{lead}{language.space}{written[0]}"
-        if self._fault == "future_told":
-            add("future")
-        if named and not answers:
-            add("named", keep)
-        if wish and (text := author.fitting("wish", left())):
-            written.append(text)
-            told = text
+            lead = author.fitting("lead", 4) if rng.random() < _LEAD_SHARE else ""
+            if most > _TIGHT or not named:
+                text.add(DECK_OF.get(order.form, "tale"), keep + _ROOM * named, lead)
+            if named:
+                text.add("named", keep, lead)
+        if fault == "future_told":
+            text.add("future")
+        told = text.add("wish") if wish else ""
         if order.event:
-            add("event")
-        if order.heard and not answers and rng.random() < 0.5:
-            author.given["heard"] = language.quoted(quoted_from(rng.choice(order.heard), language, rng))
-            add("heard")
-        if wish and order.wish.daily and rng.random() < 0.3 and language.count_words(order.wish.daily) <= left():
-            written.append(order.wish.daily)
+            text.add("event")
+        if order.heard and not answers and rng.random() < _HEARD_SHARE:
+            author.given["heard"] = self._quoted(rng.choice(order.heard))
+            text.add("heard")
+        if wish and rng.random() < _DAILY_SHARE and self._language.count_words(order.wish.daily) <= text.left:
+            text.sentences += [order.wish.daily] * bool(order.wish.daily)
         target = rng.randint(least, (least + most) // 2)
-        while most - left() < target:
-            before = len(written)
-            add("more")
-            if len(written) == before:
-                break
-        if written == [told]:
-            add("more")
-        if self._fault == "same_opening":
-            written.insert(0, author.sentence("opening"))
+        while (most - text.left < target or text.sentences == [told]) and text.add("more"):
+            pass
+        if fault == "same_opening":
+            text.sentences.insert(0, author.sentence("opening"))
         # A reply, and what a lead announces, come first; else anything but the wish, whose words are in every other post, too.
-        fixed = 1 if answers or lead or self._fault == "same_opening" else 0
-        ordered = written[:fixed] + rng.sample(written[fixed:], len(written) - fixed)
+        first = 1 if lead or fault == "same_opening" else 0
+        ordered = text.sentences[:first] + rng.sample(text.sentences[first:], len(text.sentences) - first)
         if ordered[0] == told:
             ordered.append(ordered.pop(0))
-        return _in_paragraphs(ordered, language)
+        return _in_paragraphs(ordered, self._language)
+
+    def _quoted(self, text: str) -> str:
+        return self._language.quoted(quoted_from(text, self._language, self._rng))
+
+
+class _Text:
+    """The sentences of a post of at most ``most`` words."""
+
+    def __init__(self, author: Author, language: Language, most: int) -> None:
+        self._author = author
+        self._language = language
+        self._most = most
+        self.sentences: list[str] = []
+
+    @property
+    def left(self) -> int:
+        """Words that still fit."""
+        return self._most - sum(map(self._language.count_words, self.sentences))
+
+    def add(self, deck: str, keep: int = 0, lead: str = "") -> str:
+        """One more sentence, if one fits and leaves room for ``keep`` words: it, or ''. The first one follows the lead."""
+        lead = "" if self.sentences else lead
+        found = self._author.fitting(deck, self.left - keep - self._language.count_words(lead))
+        if found:
+            found = f"{lead}{self._language.space}{found}" if lead else found
+            self.sentences.append(found)
+        return found
 
 
 def _in_paragraphs(sentences: list[str], language: Language) -> str:

@@ -40,7 +40,7 @@ _OWN_WORDS = (
 )
 _HANDLE = re.compile(r"""(?:@|username["']?\s*[:=]\s*["']?@?)([A-Za-z0-9_][\w.\-]{2,30}\w)""")
 _PERSON = re.compile(r"<person[\w-]*>\s*([^\n(@<]{2,80}?) \(@(\w+)\)")
-_WORN_NAMES = re.compile(r"^- names: (.+)$", re.MULTILINE)
+_WORN_NAMES = re.compile(r"^- (?:names|trades and figures): (.+)$", re.MULTILINE)
 _NUMBER = re.compile(r"^Number (\d+)\b", re.MULTILINE)
 _EXACTLY = re.compile(r"\bexactly (\d+)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w{3,}")
@@ -114,9 +114,8 @@ class Scene:
 
     @cached_property
     def worn_names(self) -> tuple[str, ...]:
-        """Names the prompt calls worn out, in a line "- names: A | B*"; a * stands for any ending."""
-        found = _WORN_NAMES.search(self.text)
-        return tuple(name.strip().lower() for name in found.group(1).split("|")) if found else ()
+        """Names (and trades, which are names, too) that the prompt calls worn out: "- names: A | B*"; a * stands for any ending."""
+        return tuple(name.strip().lower() for line in _WORN_NAMES.findall(self.text) for name in line.split("|"))
 
     @cached_property
     def numbers(self) -> tuple[int, ...]:

@@ -165,6 +165,7 @@ class Walker:
             count = min(max(_PARAGRAPHS, low), high)
         elif _CALENDAR.search(spot.name):
             count = round(min(max(EVENTS, low), high) * _FACTORS.get(self._fault, 1))
+            self._author.events = max(count, 1)
         elif _TAGS.search(spot.name) and self._scene.asked.posts:
             count = min(high, self._rng.randint(1, 2)) if self._post.tags is not None else low
         elif "properties" in resolve(self._root, items) and spot.arrays == 0 and not _RELATION.search(spot.name):
