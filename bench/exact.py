@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pymongo import ASCENDING
+
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.content.plan import plan
 from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS, WORLD_EVENTS
@@ -87,6 +89,7 @@ def exactness(database: MongoDatabase, media: Path, world_id: str) -> Findings:
     _documents(findings, database, status, users, posts)
     _events(findings, database, world_id, users, posts)
     _platform(findings, database.client[PLATFORM_DATABASE], media, world_id, users, posts)
+    _order(findings, database, database.client[PLATFORM_DATABASE], world_id, posts)
     findings.count("generations", (str(row["_id"]) for row in database[GENERATIONS].find({"world_id": world_id})), 1)
     findings.expect("steps left over", database[STEPS].count_documents({"world_id": world_id}), 0)
     unanswered = database[PUBLICATIONS].count_documents({"world_id": world_id, "status": "sent"})
@@ -182,6 +185,15 @@ def _events(findings: Findings, database: MongoDatabase, world_id: str, users: i
         ("stage_finished", "stage", len(Stage)),
     ):
         findings.count(f"events {event_type}", (event[field_name] for event in told if event["event_type"] == event_type), wanted)
+
+
+def _order(findings: Findings, database: MongoDatabase, platform: MongoDatabase, world_id: str, posts: int) -> None:
+    """Published in the order of the timeline, by the platform's clock, by ours, and as it was told."""
+    place_of = {row["post_id"]: row["t"] for row in database[ASSETS["post_images"].place.collection].find({"world_id": world_id})}
+    created = platform["platform_posts"].find({"world_id": world_id}).sort([("created_at", ASCENDING), ("_id", ASCENDING)])
+    findings.expect("order on the platform", [place_of.get(row["_id"]) for row in created], list(range(posts)))
+    told = database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
+    findings.expect("order of the events", [row["event"]["t"] for row in told], list(range(posts)))
 
 
 def _platform(findings: Findings, platform: MongoDatabase, media: Path, world_id: str, users: int, posts: int) -> None:

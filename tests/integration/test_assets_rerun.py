@@ -22,6 +22,8 @@ from sensors.run_status import assets_of, order_again
 from tests.worlds_in_process import PROMPT, Made, Worlds, worlds_in_process
 
 PEOPLE, POSTS = 4, 8
+KEPT = ("t", "after", "moment", "in_reply_to", "wish", "order")
+"""What stays of a post that is made again."""
 BOOKKEEPING = ("_id", "materialization", "fence", "created_at")
 """Where a document lies and since when; not what it says."""
 
@@ -74,7 +76,9 @@ def another_self(worlds: Worlds, world_id: str) -> tuple[Any, dict[str, Any], di
 
 
 def test_a_person_made_anew_is_somebody_else_under_the_same_name(worlds: Worlds, another_self: Any) -> None:
-    """Concept, life, look, draw, avatar, ideas and posts are new; key, name, share of the posts and platform id are not."""
+    """Concept, life, look, draw, avatar, ideas and posts are new; key, name, share of the posts, their places in the world's time,
+    what they reply to, and the platform's id are not.
+    """
     person, before, _, after, made, calls = another_self
     key = person.key
     old, new = before["character_briefs"][key], after["character_briefs"][key]
@@ -91,7 +95,10 @@ def test_a_person_made_anew_is_somebody_else_under_the_same_name(worlds: Worlds,
     assert len(mine) == person.posts_count
     for asset, told in (("post_briefs", "idea"), ("posts", "content"), ("post_images", "post_id")):
         assert all(before[asset][post][told] != after[asset][post][told] for post in mine)
-    assert calls == 3 + len(mine)
+    for asset, kept in (("post_briefs", KEPT), ("posts", (*KEPT, "quote")), ("post_images", ("t",))):
+        for post in mine:
+            assert {name: before[asset][post][name] for name in kept} == {name: after[asset][post][name] for name in kept}
+    assert calls == 2 + (len(mine) > 1) + len(mine)
     assert set(made.metadata) == set(ASSETS) - {"world_request", "world_description", "world_images"}
 
 
@@ -174,9 +181,12 @@ def test_a_second_new_self_is_neither_the_first_nor_the_former(worlds: Worlds, w
 
 
 def test_one_post_again_is_another_text_and_picture_and_nothing_else_changes(worlds: Worlds, world_id: str) -> None:
-    """By the platform's id as by key: text, picture and published id of that post are new, every other document is what it was."""
+    """By the platform's id as by key: text, picture and published id of that post are new, every other document is what it was,
+    the quote in its replies, too; its place in the world's time stays.
+    """
     before, calls = stored(worlds, world_id), worlds.calls
-    key, image = next(iter(before["post_images"].items()))
+    replied = {post["in_reply_to"] for post in before["posts"].values()} - {""}
+    key, image = next((key, image) for key, image in before["post_images"].items() if key in replied)
     made = worlds.launch("rerun_post", world_id, post=image["post_id"])
     assert made.success, made.failure
     after = stored(worlds, world_id)
@@ -184,6 +194,8 @@ def test_one_post_again_is_another_text_and_picture_and_nothing_else_changes(wor
     assert before["posts"][key]["content"] != after["posts"][key]["content"]
     assert before["post_images"][key]["post_id"] != after["post_images"][key]["post_id"]
     assert before["post_images"][key]["image"]["media_id"] != after["post_images"][key]["image"]["media_id"]
+    assert {name: before["posts"][key][name] for name in KEPT} == {name: after["posts"][key][name] for name in KEPT}
+    assert before["post_images"][key]["t"] == after["post_images"][key]["t"]
     for asset in before:
         assert {k: v for k, v in before[asset].items() if not (asset in ("posts", "post_images") and k == key)} == {
             k: v for k, v in after[asset].items() if not (asset in ("posts", "post_images") and k == key)

@@ -221,10 +221,10 @@ def test_both_sides_of_a_tie_tell_the_same_of_it():
 
 
 def test_a_large_world_keeps_short_and_long_posts():
-    """Of 150 posts many have fewer than twenty words, some more than eighty; the mean stays at what readers like."""
+    """Of 150 posts one in eight has fewer than twenty words, some more than eighty; the mean stays at what readers like."""
     counts = [len(post.content.split()) for post in world(people=25, posts=150).posts]
     assert mean(counts) <= LONGEST_MEAN
-    assert sum(count < 20 for count in counts) >= 0.15 * len(counts)
+    assert sum(count < 20 for count in counts) >= 0.12 * len(counts)
     assert sum(count > 80 for count in counts) >= 5
     assert len({post.content for post in world(people=25, posts=150).posts}) >= 145
 

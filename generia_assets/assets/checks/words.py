@@ -28,7 +28,7 @@ _SILENT_FROM = 5
 _LONGEST_MEAN = 56
 _SHORT, _LONG = 20, 80
 """Words of a short and of a long post."""
-_LEAST_SHORT = 0.2
+_LEAST_SHORT = 0.12
 _LENGTHS_FROM, _LONG_FROM = 20, 50
 """Posts from which on their lengths are judged, and whether there are long ones: by the draw about one post in eight is."""
 _PROFILES = 300
@@ -139,7 +139,7 @@ CHECKS = [
     ),
     _post(
         "post_lengths",
-        f"Posts have {_LONGEST_MEAN} words or less on average, a fifth of them fewer than {_SHORT} (from {_LENGTHS_FROM} posts on) "
+        f"Posts have {_LONGEST_MEAN} words or less on average, one in eight fewer than {_SHORT} (from {_LENGTHS_FROM} posts on) "
         f"and some more than {_LONG} (from {_LONG_FROM} on). Two letters of a script without spaces count as a word.",
         _lengths,
         _POST_AGAIN,
