@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import re
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from emulators.gemini.faults import FaultName
@@ -123,14 +124,20 @@ class Author:
         """The deck's next sentence."""
         return self._filled(self._next(f"deck:{deck}", self._words.decks[deck]))
 
-    def fitting(self, deck: str, most: int) -> str:
-        """The deck's next sentence of at most ``most`` words, or '' where none fits."""
-        for _ in range(len(self._words.decks[deck])):
-            text = self.sentence(deck)
+    def fitting(self, deck: str, most: int, unlike: Collection[str] = ()) -> str:
+        """The deck's next sentence of at most ``most`` words and none of ``unlike``, or ''. Those passed over come next."""
+        name, templates = f"deck:{deck}", self._words.decks[deck]
+        found, passed = "", list[str]()
+        for _ in templates:
+            template = self._next(name, templates)
+            text = self._filled(template)
             said = text.lower()
-            if self._language.count_words(text) <= most and not any(stem in said for stem in self._avoided):
-                return text
-        return ""
+            if self._language.count_words(text) <= most and text not in unlike and not any(stem in said for stem in self._avoided):
+                found = text
+                break
+            passed.append(template)
+        self._left[name] += reversed(passed)
+        return found
 
     def phrase(self, name: str) -> str:
         """The next phrase of a list."""

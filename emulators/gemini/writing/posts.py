@@ -136,7 +136,7 @@ class _Text:
     def add(self, deck: str, keep: int = 0, lead: str = "") -> str:
         """One more sentence, if one fits and leaves room for ``keep`` words: it, or ''. The first one follows the lead."""
         lead = "" if self.sentences else lead
-        found = self._author.fitting(deck, self.left - keep - self._language.count_words(lead))
+        found = self._author.fitting(deck, self.left - keep - self._language.count_words(lead), self.sentences)
         if found:
             found = f"{lead}{self._language.space}{found}" if lead else found
             self.sentences.append(found)
