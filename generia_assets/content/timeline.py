@@ -31,6 +31,8 @@ MOST_REPLIES = 2
 """Replies to one post."""
 _FIRST_WITHIN = 5
 """People who join, at most, between somebody's joining and their first post."""
+_SOON = 4
+"""Posts, at least, within which a reply comes after its post (and the gap); later nobody remembers."""
 _RECENT = 2
 """Latest posts of acquaintances of which a reply answers one."""
 _HOT_STRETCH = 4.0
@@ -98,12 +100,14 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
     """For each slot the slot it replies to. The share is kept all along the timeline, wherever somebody is there to reply to."""
     # A reply waits for the text of its post: in a large world that post is far enough before it to be written already.
     gap = min(15, len(authors) // 20)
+    latest_ago = gap + max(_SOON, min(40, len(authors) // 10))
     replies, depth, answered = array("l"), array("b"), array("b", bytes(len(authors)))
     # In the order of their indices: ties are drawn batch by batch.
     named = {
         author: [tie.index for tie in social.acquaintances(seed, people, author) if tie.names] for author in sorted(set(authors))
     }
     latest: dict[int, deque[int]] = {}
+    said: set[tuple[int, int]] = set()
     given = 0
     for t, author in enumerate(authors):
         target = -1
@@ -112,12 +116,16 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
                 earlier
                 for other in named[author]
                 for earlier in latest.get(other, ())
-                if depth[earlier] < LONGEST_CHAIN - 1 and answered[earlier] < MOST_REPLIES
+                if depth[earlier] < LONGEST_CHAIN - 1
+                and answered[earlier] < MOST_REPLIES
+                and t - earlier <= latest_ago
+                and (earlier, author) not in said
             ]
             possible = [earlier for earlier in possible if earlier < t - gap] or possible
             if possible:
                 target = draw.lot(seed, "reply", t).choice(sorted(possible)[-_RECENT:])
                 answered[target] += 1
+                said.add((target, author))
                 given += 1
         replies.append(target)
         depth.append(0 if target < 0 else depth[target] + 1)

@@ -38,7 +38,7 @@ def test_a_recorded_world_fits_its_requests(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recorded_post_has_the_length_it_was_asked_for(name: str, tmp_path: Path) -> None:
-    """A recorded post has at most the words its request allows, a tenth more at most: what is recorded was written for this slot."""
+    """A recorded post has hardly more words than its request allows: it was written for this slot."""
     prompts(name, f"--out={tmp_path}")
     for path in tmp_path.glob("*.post.@*.txt"):
         position = path.stem.split(".", 1)[1]
