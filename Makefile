@@ -19,10 +19,10 @@ unexport PYTHONDONTWRITEBYTECODE
 # Not another environment's: what is installed is installed here.
 unexport VIRTUAL_ENV
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint schemas format clean
+.PHONY: help demo dev test lint schemas world-page format clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.installed  ## a whole generator from nothing, one world, and an orderly end (ARGS="--help" lists options)
 	@exec $(BIN)/generia demo $(ARGS)
@@ -41,6 +41,9 @@ lint: $(VENV)/.installed-dev  ## style, types and the arrows between the rooms; 
 
 schemas: $(VENV)/.installed  ## docs/schemas: the JSON Schema of every message, in and out, from the models
 	@exec $(BIN)/python -m generia_assets.schemas
+
+world-page: $(VENV)/.installed  ## docs/a-world.md: the demo's world in prompts and answers, as the templates are now
+	@exec $(BIN)/generia prompts --answers emulators/gemini/recorded/dozemouth --as-page docs/a-world.md
 
 format: $(VENV)/.installed-dev  ## write the code in the project's style
 	$(BIN)/ruff check --fix

@@ -25,20 +25,20 @@ class Tokens:
 
 TOKENS_PER_CALL: Mapping[str, Tokens] = MappingProxyType(
     {
-        "world_description": Tokens(2_000, 3_200),
-        "world_images": Tokens(3_900, 250),
-        "character_batch": Tokens(6_800, 2_500),
-        "character": Tokens(4_900, 1_600),
-        "post_batch": Tokens(5_900, 1_000),
-        "post": Tokens(5_600, 400),
-        "refine_avatar": Tokens(3_950, 130),
-        "refine_post_image": Tokens(4_100, 130),
+        "world_description": Tokens(2_450, 3_200),
+        "world_images": Tokens(3_400, 250),
+        "character_batch": Tokens(6_500, 2_700),
+        "character": Tokens(5_300, 1_600),
+        "post_batch": Tokens(7_100, 700),
+        "post": Tokens(6_600, 400),
+        "refine_avatar": Tokens(3_450, 130),
+        "refine_post_image": Tokens(3_600, 130),
     }
 )
-"""Estimates by request type, taken from rendered prompts of an English world of 25 people and 150 posts (four characters a token,
-the prefix of system and world at 3,700, a life story with what its person says of others at 600; a person told to a post is cached
-like the prefix from their second post on). Languages in other scripts take up to twice as many output tokens; inputs are mostly
-English and hardly change."""
+"""Estimates by request type, measured by ``python -m bench.content`` on rendered prompts of English worlds of 25 people and 150
+posts (four characters a token, the prefix of system and world at 3,200; a person told to a post is cached like the prefix from
+their second post on). Languages in other scripts take up to twice as many output tokens; inputs are mostly English and hardly
+change."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ _SHARING = 5
 """Of so many people one may have a sentence."""
 _TAKEN = {"trait": 2, "secret": 1, "bio": 1, "origin": 1}
 """Sentences that one person has of a deck, where it is less than that share."""
-_STRIDES = (2**0.5, (1 + 5**0.5) / 2)
+_GOLDEN, _ROOT, _WAYS = (1 + 5**0.5) / 2, 2**0.5, 97
 _DAYS = 9
 """Days from one event of a calendar to the next."""
 _SHORT_IDEA = 6
@@ -33,6 +33,7 @@ _PART = 4
 _SHORT_RELATION = 4
 _STEM = 5
 _LONG_WORD = 4
+_KIN = re.compile(r"(parent|guardian|elder of)|grown child|grandchild|godchild|ward")
 _SENTENCE_ENDS = ".!?。！？؟।"
 _SENTENCE_STARTS = re.compile(r"(^|[.!?]\s+)([^\W\d_])")
 
@@ -94,10 +95,11 @@ class Author:
         self.given: dict[str, str] = {}
         self.person: Person | None = None
 
-    def about(self, order: PostOrder) -> None:
-        """Write for this post from now on."""
+    def about(self, order: PostOrder, *, beside_others: bool = False) -> None:
+        """Write for this post from now on. ``beside_others``: in the same answer as those before, so that nothing comes twice."""
+        if not beside_others:
+            self._left = {}
         self._order = order
-        self._left = {}
         self._avoided = _stems(f"{order.wish.idea} {order.wish.daily}") if self._spares_wish else ()
         self.given = {"idea": self._language.quoted(order.wish.idea)} if order.wish.idea else {}
         if order.names:
@@ -144,10 +146,12 @@ class Author:
         return self.sentence("fact")
 
     def relation(self, known: Known | None) -> str:
-        """What somebody is to the person of the text; the same word from both sides."""
-        told = known.relation if known else ""
+        """What somebody is to the person of the text; the same word from both sides, but for kin of two generations."""
+        told = known.relation.partition(" or ")[0] if known else ""
         if told and self._language is Language.ENGLISH and len(told.split()) <= _SHORT_RELATION:
             return told
+        if kin := _KIN.search(told):
+            return self.listed("kin", 0 if kin.group(1) else 1)
         pair = sorted((self._scene.own_handle, known.username if known else ""))
         return self.listed("relation_type", zlib.crc32("".join(pair).encode()) % (len(self._words.lists["relation_type"]) - 1) + 1)
 
@@ -287,15 +291,17 @@ class Author:
 
     def _dealt(self, name: str, items: tuple[str, ...]) -> list[str]:
         """The items in the world's order, from where this person, or this post, begins."""
-        if self._place is None:
+        if self._place is None or self._scene.asked.is_complaint:  # what was dealt once was not good enough
             return self._rng.sample(items, len(items))
         if self._order is None:
             taken = _TAKEN.get(name.removeprefix("deck:")) or max(1, len(items) // _SHARING)
-            block, start = divmod(self._place * taken, len(items))
+            block, place = divmod(self._place, max(1, len(items) // taken))
+            start = place * taken
         else:
-            # Multiples of irrational numbers: posts near each other begin far from each other, whatever the size of the deck.
-            of_post, of_person = _STRIDES if name == "deck:lead" else _STRIDES[::-1]
-            block, start = 0, int((of_post * self._order.order + of_person * self._place) % 1 * len(items))
+            # Multiples of irrational numbers: posts near each other begin far from each other, in each deck in a way of its own.
+            times = 1 + zlib.crc32(name.encode()) % _WAYS
+            turns = times * (_GOLDEN * self._order.order + _ROOT * self._place)
+            block, start = 0, int(turns % 1 * len(items))
         dealt = random.Random(f"{self._scene.seed}:{name}:{block}").sample(items, len(items))
         return dealt[start:] + dealt[:start]
 

@@ -91,12 +91,12 @@ class People:
         self._repeated = self._draw() if repeat else None
         self._given: set[str] = set()
 
-    def somebody(self, place: int | None = None) -> Person:
+    def somebody(self, place: int | None = None, *, woman: bool | None = None) -> Person:
         """A new person, known neither to the prompt nor to this answer. ``place``: the how manieth of the world, from 0."""
         if self._repeated is not None:
             return self._repeated
         while True:
-            person = self._draw(place)
+            person = self._draw(place, woman)
             names = {person.display_name, person.username}
             if names & self._given or any(name in self._taken for name in names) or self._is_worn(person):
                 continue
@@ -115,9 +115,9 @@ class People:
         woman = None if (first in women) == (first in men) else first in women
         return Person(first, display_name, username, woman)
 
-    def _draw(self, place: int | None = None) -> Person:
+    def _draw(self, place: int | None = None, woman: bool | None = None) -> Person:
         rng, names = self._rng, _names(self._language)
-        sex = rng.randrange(2)
+        sex = rng.randrange(2) if woman is None else 1 - woman
         first, last = rng.choice(names.first[sex]), rng.choice(names.last[sex])
         form = rng.randrange(3)
         byname = rng.choice(words_of(self._language).lists["byname"])

@@ -24,8 +24,8 @@ _DECKS = {
 }
 """The deck of first sentences for the forms of posts."""
 DECK_OF = {form: deck for deck, forms in _DECKS.items() for form in forms.split("; ")}
-_SHORTEST = 6
-"""Words up to which a post is one short sentence."""
+_SHORTEST = 12
+"""Words up to which a post has room for one sentence."""
 _TIGHT = 30
 """Words up to which a post says only what it must."""
 _ROOM = 9
@@ -64,7 +64,7 @@ class Posts:
     def idea(self, order: PostOrder) -> str:
         """What a post is to be about: two sentences, with the wish in the second."""
         author = self._author
-        author.about(order)
+        author.about(order, beside_others=True)
         last = ["future"] if self._fault == "future_told" else []
         decks = ["reply_idea" if order.is_reply else "story", *last, *(["event_idea"] if order.event else [])]
         if self._fault != "wish_ignored":
@@ -82,9 +82,6 @@ class Posts:
             author.given["quote"] = self._quoted(order.answered)
         wish = bool(order.wish.idea) and fault != "wish_ignored"
         least, most = (55, 65) if fault == "same_length" else (order.least, order.most)
-        if most <= _SHORTEST:
-            deck = "short_reply" if answers else "short_named" if named else "short" if wish else "short_plain"
-            return author.fitting(deck, most) or author.fitting("short_plain", most)
         text = _Text(author, self._language, most)
         keep = _ROOM * wish
         if answers:
@@ -94,7 +91,7 @@ class Posts:
             if most > _TIGHT or not named:
                 text.add(DECK_OF.get(order.form, "tale"), keep + _ROOM * named, lead)
             if named:
-                text.add("named", keep, lead)
+                text.add("named", keep if most > _SHORTEST else 0, lead)
         if fault == "future_told":
             text.add("future")
         told = text.add("wish") if wish else ""
@@ -111,7 +108,8 @@ class Posts:
         if fault == "same_opening":
             text.sentences.insert(0, author.sentence("opening"))
         # A reply, and what a lead announces, come first; else anything but the wish, whose words are in every other post, too.
-        first = 1 if lead or fault == "same_opening" else 0
+        first = 1 if answers or lead or fault == "same_opening" else 0
+        text.sentences = text.sentences or [author.sentence("more")]
         ordered = text.sentences[:first] + rng.sample(text.sentences[first:], len(text.sentences) - first)
         if ordered[0] == told:
             ordered.append(ordered.pop(0))

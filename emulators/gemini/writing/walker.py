@@ -36,6 +36,7 @@ _TAGS = re.compile(r"hash_?tag", re.IGNORECASE)
 _FACTORS: dict[FaultName | None, float] = {"too_few": 0.5, "too_many": 1.5}
 """What the number of objects in the outermost arrays is multiplied by, whatever the schema allows."""
 _GROWN_UP = 20
+_HALF = 0.5
 _PARAGRAPHS = 3
 """Paragraphs of a person's story."""
 _LOOKS_LIKE_PROBABILITY = re.compile(r"probab|likel|confiden|typical")
@@ -144,7 +145,10 @@ class Walker:
         if place >= len(numbers):
             return self._people.somebody()
         # An answer that was short is asked for again by number: the batch began at the last full ten.
-        person = self._people.somebody(asked.existing // BATCH * BATCH + numbers[place] - 1)
+        place_in_world = asked.existing // BATCH * BATCH + numbers[place] - 1
+        pair, second = divmod(place_in_world, 2)
+        first_is_woman = random.Random(f"{self._scene.seed}:kind:{pair}").random() < _HALF
+        person = self._people.somebody(place_in_world, woman=first_is_woman != bool(second))
         self._invented[numbers[place]] = person
         return person
 

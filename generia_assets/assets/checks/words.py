@@ -139,7 +139,7 @@ CHECKS = [
     ),
     _post(
         "post_lengths",
-        f"Posts have {_LONGEST_MEAN} words or less on average, one in eight of them fewer than {_SHORT} (from {_LENGTHS_FROM} posts on) "
+        f"Posts have {_LONGEST_MEAN} words or less on average, one in eight fewer than {_SHORT} (from {_LENGTHS_FROM} posts on) "
         f"and some more than {_LONG} (from {_LONG_FROM} on). Two letters of a script without spaces count as a word.",
         _lengths,
         _POST_AGAIN,
