@@ -30,7 +30,7 @@ class Told:
     @property
     def says(self) -> str:
         """The event in a word or two."""
-        detail = self.body.get("stage") or self.body.get("after") or ""
+        detail = self.body.get("stage") or (self.body["after"] if self.body["event_type"] == "going_on" else "")
         return f"{self.body['event_type']} {detail}".rstrip()
 
 

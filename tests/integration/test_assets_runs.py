@@ -55,8 +55,8 @@ def told(worlds: Worlds, world_id: str) -> Counter[str]:
     """The world's live events so far, whose numbers have no gaps."""
     events = [row["event"] for row in worlds.database[WORLD_EVENTS].find({"world_id": world_id}).sort("seq")]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-    reasons = [event["reason"] if event["event_type"] == "cancelled" else "" for event in events]
-    details = [event.get("stage") or event.get("after") or reason for event, reason in zip(events, reasons, strict=True)]
+    named = {"stage_started": "stage", "stage_finished": "stage", "going_on": "after", "cancelled": "reason"}
+    details = [event.get(named.get(event["event_type"], ""), "") for event in events]
     return Counter(f"{event['event_type']} {detail}".rstrip() for event, detail in zip(events, details, strict=True))
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from generia_assets.durable.collections import STEPS, TASKS
 from generia_assets.durable.journal import TaskFailedError, TaskSpec
+from generia_assets.durable.room import wait_outside
 from generia_assets.tasks.kinds import Level, TaskParameters, TaskType, UnfitTaskError
 from resources.outcomes import FatalCallError, InvalidAnswerError, LostWorldError, RefusedError
 from resources.stopping import stop
-from tests.durable_world import DurableWorld, Note, Outside, asking, durable_world
+from tests.durable_world import Asker, DurableWorld, Note, Outside, a_task, asking, durable_world
 
 ITEM = TaskParameters(key="c0000-p0000")
 
@@ -260,3 +261,40 @@ async def test_the_steps_of_a_finished_task_are_gone(world: DurableWorld) -> Non
     with pytest.raises(TaskFailedError):
         await failing.perform(None, asking("first", "second"), TaskParameters(key="other"))
     assert world.see[STEPS].count_documents({}) == 0
+
+
+async def test_a_task_that_waits_outside_gives_its_place_to_another(world: DurableWorld) -> None:
+    """With one place for tasks, another task is done while the first one waits; and a task whose wait is given up is done again
+    later from what it remembers, in the same run, under the same attempt.
+    """
+    run, outside, other_done = await world.run(), Outside(), asyncio.Event()
+    journal = run.journal(outside, concurrency=1)
+    waits: list[str] = []
+
+    class GivenUpError(Exception):
+        """The wait is not worth its memory."""
+
+    async def wait() -> None:
+        waits.append("waits")
+        await asyncio.wait_for(other_done.wait(), 5)
+        if len(waits) == 1:
+            raise GivenUpError
+
+    async def patient(parameters: TaskParameters, tools: Asker) -> Note:
+        text = await tools.ask("first")
+        await tools.ask("second")  # from here on the first is durable
+        await wait_outside(wait)
+        return Note(text=text)
+
+    task = a_task(patient)
+    first = asyncio.create_task(journal.perform(None, task, ITEM))
+    await journal.perform(None, asking("other"), TaskParameters(key="c0000-p0001"))
+    other_done.set()
+    with pytest.raises(GivenUpError):
+        await first
+    assert await journal.perform(None, task, ITEM) == Note(text="answer to first")
+    assert outside.calls.count("first") == 1
+    stored = world.task(key=ITEM.key)
+    assert (stored["status"], stored["attempt_count"]) == ("completed", 1)
+    assert await journal.result_of(task, ITEM) == Note(text="answer to first")
+    assert await journal.result_of(task, TaskParameters(key="c0000-p0002")) is None

@@ -85,12 +85,33 @@ def publisher(run: Run, outside: Outside, platform: Keyless, *, resumed: bool = 
     return TaskPublisher("world-1", task, steps, providers, account, Publications(run.database, run.commits))
 
 
+async def at_once() -> None:
+    """A turn that has come."""
+
+
+async def test_a_post_that_waits_for_its_turn_is_durable_and_not_sent(world: DurableWorld, outside: Outside) -> None:
+    """Its intent is written before the wait, so that in its turn nothing but the sending takes time; until then nothing is sent."""
+    run, platform, turn = await world.run(), Keyless(), asyncio.Event()
+    waits = asyncio.Event()
+
+    async def its_turn() -> None:
+        waits.set()
+        await turn.wait()
+
+    posting = asyncio.create_task(publisher(run, outside, platform).post(POST, its_turn))
+    await asyncio.wait_for(waits.wait(), 5)
+    assert [row["status"] for row in world.see[PUBLICATIONS].find()] == ["sent"]
+    assert not platform.posts
+    turn.set()
+    assert await posting == "post-1"
+
+
 async def test_a_create_whose_answer_never_came_is_looked_for_before_it_is_sent_again(
     world: DurableWorld, outside: Outside
 ) -> None:
     """The platform makes the post and answers too late: the next attempt finds it, and there is one post."""
     run, platform = await world.run(), Keyless(late=1)
-    assert await publisher(run, outside, platform).post(POST) == "post-1"
+    assert await publisher(run, outside, platform).post(POST, at_once) == "post-1"
     await run.commits.flush()
     assert len(platform.posts) == 1
     assert platform.asked == 1
@@ -101,7 +122,7 @@ async def test_a_create_whose_answer_never_came_is_looked_for_before_it_is_sent_
 async def test_a_create_that_is_answered_is_not_looked_for(world: DurableWorld, outside: Outside) -> None:
     """Asking costs a call, so nobody is asked without need."""
     run, platform = await world.run(), Keyless()
-    assert await publisher(run, outside, platform).post(POST) == "post-1"
+    assert await publisher(run, outside, platform).post(POST, at_once) == "post-1"
     assert (len(platform.posts), platform.asked) == (1, 0)
 
 
@@ -110,12 +131,12 @@ async def test_after_a_death_the_platform_is_asked_on_the_one_path_however_often
 ) -> None:
     """An outage while a publication in doubt is settled is waited out like any other: recorded, and no failure of the world."""
     run, platform = await world.run(), Keyless(late=1)
-    dying = asyncio.create_task(publisher(run, outside, platform).post(POST))
+    dying = asyncio.create_task(publisher(run, outside, platform).post(POST, at_once))
     await until(lambda: platform.posts)
     dying.cancel()
     await asyncio.gather(dying, return_exceptions=True)
     later, platform.silent = await world.run("later"), 2
-    assert await publisher(later, outside, platform, resumed=True).post(POST) == "post-1"
+    assert await publisher(later, outside, platform, resumed=True).post(POST, at_once) == "post-1"
     await later.commits.flush()
     assert len(platform.posts) == 1
     assert [row["outcome"] for row in world.see[HISTORY].find({"request_type": "find"})] == ["transient", "transient", "ok"]
