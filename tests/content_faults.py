@@ -243,7 +243,7 @@ FAULTS: list[tuple[str, str, str, Callable[[Worlds], str], str]] = [
     ("characters", "ties_agree", "WARN", one_word_for_all_relations, "relations are called"),
     ("character_briefs", "ages_fit", "ERROR", ages_that_cannot_be, PERSON),
     ("character_briefs", "ages_fit", "WARN", one_kind_for_all, "a cloud"),
-    ("posts", "mentions_returned", "WARN", nobody_answers, "0%"),
+    ("posts", "mentions_returned", "WARN", nobody_answers, "pairs of people who name each other"),
     ("posts", "wishes_show", "WARN", says("Nothing in number {}."), POST),
     ("posts", "post_lengths", "WARN", says("word " * 60 + "{}"), f"0 of {POSTS} posts have fewer than 20 words"),
     ("posts", "post_openings", "WARN", says("Tired of this. Number {}."), "posts begin with “tired of this number”"),
