@@ -43,7 +43,7 @@ schemas: $(VENV)/.installed  ## docs/schemas: the JSON Schema of every message, 
 	@exec $(BIN)/python -m generia_assets.schemas
 
 world-page: $(VENV)/.installed  ## docs/a-world.md: the demo's world in prompts and answers, as the templates are now
-	@exec $(BIN)/generia prompts --answers emulators/gemini/recorded/dozemouth --as-page docs/a-world.md
+	@exec $(BIN)/generia prompts --answers emulators/gemini/recorded/lull --as-page docs/a-world.md
 
 format: $(VENV)/.installed-dev  ## write the code in the project's style
 	$(BIN)/ruff check --fix
