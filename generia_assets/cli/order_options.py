@@ -21,7 +21,7 @@ from generia_assets.durable.orders import WORLD_ID_PATTERN
 from generia_assets.settings import Settings
 
 DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
-DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_SEED = 5, 12, 7
+DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_SEED = 5, 12, 3
 """The order that ``generia demo`` makes without options: the Gemini emulator has recorded answers for exactly this one."""
 ANY = 10**40
 """The largest order that is accepted is a setting, which is told when the number is held against it (``check_order``)."""
