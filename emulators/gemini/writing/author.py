@@ -298,7 +298,8 @@ class Author:
 
     def _dealt(self, name: str, items: tuple[str, ...]) -> list[str]:
         """The items in the world's order, from where this person, or this post, begins."""
-        if self._place is None or self._scene.asked.is_complaint:  # what was dealt once was not good enough
+        asked = self._scene.asked
+        if self._place is None or asked.is_complaint or asked.is_anew:  # what was dealt once is not wanted again
             return self._rng.sample(items, len(items))
         if self._order is None:
             taken = _TAKEN.get(name.removeprefix("deck:")) or max(1, len(items) // _SHARING)

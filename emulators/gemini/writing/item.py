@@ -92,6 +92,11 @@ class Item:
         return bool(_COMPLAINED.search(self.text))
 
     @cached_property
+    def is_anew(self) -> bool:
+        """Whether this asks for a person of whom others tell already: somebody else under the same name."""
+        return " Speaks like this: " in self.block("acquaintances")
+
+    @cached_property
     def happened(self) -> tuple[str, ...]:
         """The names of the events that have happened, in order."""
         return tuple(_LAST.findall(self.block("calendar")))
