@@ -45,14 +45,16 @@ class Worker:
         return self._wait(self._work, work)
 
     def say(self, word: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT | None:
-        """Record something about the world, if this run has taken it."""
-        return None if self.session is None else self._wait(word, self.session)
+        """Record something about the world, if this run has taken it. An interruption meanwhile waits until it is recorded: with a
+        second signal the last word would be said twice.
+        """
+        return None if self.session is None else self._wait(word, self.session, stop=False)
 
     async def _work(self, work: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT:
         self.session = session = await self._opened()
         return await session.work(work(session))
 
-    def _wait(self, function: Callable[[ArgumentT], Awaitable[ResultT]], argument: ArgumentT) -> ResultT:
+    def _wait(self, function: Callable[[ArgumentT], Awaitable[ResultT]], argument: ArgumentT, *, stop: bool = True) -> ResultT:
         ended = threading.Event()
 
         async def watched(argument: ArgumentT) -> ResultT:
@@ -66,6 +68,7 @@ class Worker:
             return future.result()
         except BaseException:
             if not future.done():
-                future.cancel()  # its result is there at once; the work itself still has to stop
+                if stop:
+                    future.cancel()  # its result is there at once; the work itself still has to stop
                 ended.wait(LONGEST_STOP_SECONDS)
             raise
