@@ -244,7 +244,9 @@ class Money:
         agree = owed - CENT_FRACTION <= said <= owed + unanswered + CENT_FRACTION
         self._expect(scenario, agree, f"${owed:.6f} were owed (and ${unanswered:.6f} perhaps), ${said:.6f} counted")
         dearer = [row for row in rows if row["cost_usd"] > row["reserved_usd"] + CENT_FRACTION]
-        self._expect(scenario, not dearer, f"{len(dearer)} calls cost more than their worst case")
+        # A total far above its parts is taken at its word, the dearer reading.
+        odd = stats.by_outcome.get("odd_usage", 0)
+        self._expect(scenario, len(dearer) <= odd, f"{len(dearer)} calls cost more than their worst case, {odd} had an odd usage")
 
     def _finished(self, scenario: Scenario, failure: str) -> None:
         with self._house.database() as database:
