@@ -45,8 +45,9 @@ class Worker:
         return self._wait(self._work, work)
 
     def say(self, word: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT | None:
-        """Record something about the world, if this run has taken it. An interruption meanwhile waits until it is recorded: with a
-        second signal the last word would be said twice.
+        """Record something about the world, if this run holds it.
+
+        A second signal does not cancel this: the caller would otherwise record the end of the world twice.
         """
         return None if self.session is None else self._wait(word, self.session, stop=False)
 
