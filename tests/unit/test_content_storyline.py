@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from generia_assets.content import ask_posts, axes, data_files
-from generia_assets.content.draw import world_seed
+from generia_assets.content.seeding import world_seed
 from generia_assets.content.social import acquaintances
 from generia_assets.content.storyline import ARC_FROM, REPLY, storyline, wishes_of
 from generia_assets.content.timeline import hot_events, timeline

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from generia_assets.content.draw import world_seed
+from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.social import acquaintances, batch_of
 from generia_assets.content.timeline import (
