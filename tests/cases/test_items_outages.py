@@ -17,7 +17,8 @@ from sqlalchemy.exc import OperationalError
 from generia_assets.durable.collections import FLEET, HISTORY
 from generia_assets.durable.status import State, SuspendReason
 from generia_assets.durable.tasks import session
-from resources import mongo, waits
+from resources.gateway import waits
+from resources.mongodb import connection
 from tests.cases.items_worlds import attempts, fails_alone, faults, one_post, undamaged
 from tests.integration.test_assets_outages import Seam
 from tests.worlds_in_process import POSTS, PROMPT, Worlds, worlds_in_process
@@ -227,9 +228,9 @@ def test_dagsters_storage_that_is_locked_suspends_a_world_whose_tasks_are_done(
         locks.append(sqlite3.connect(tmp_path / "history" / "runs" / f"{run_id}.db", check_same_thread=False))
         locks[0].execute("BEGIN EXCLUSIVE")
 
-    options = mongo._options()
+    options = connection._options()
     seam = Seam("'current_stage': 'finishing'", lock, committed=True)
-    monkeypatch.setattr(mongo, "_options", lambda: {**options, "event_listeners": [seam]})
+    monkeypatch.setattr(connection, "_options", lambda: {**options, "event_listeners": [seam]})
     with suppress(OperationalError):  # Dagster's own, where it cannot even say that the run failed
         worlds.run("locked", run_id=run_id, form={"prompt": PROMPT, "users": 1, "posts": 2})
     locks[0].rollback()
