@@ -17,7 +17,8 @@ from sqlalchemy.exc import OperationalError
 from generia_assets.durable.collections import FLEET, HISTORY
 from generia_assets.durable.status import State, SuspendReason
 from generia_assets.durable.tasks import session
-from resources import mongo, waits
+from resources.gateway import waits
+from resources.mongodb import connection as mongo
 from tests.assets.test_outages import Seam
 from tests.support.items_worlds import attempts, fails_alone, faults, one_post, undamaged
 from tests.support.worlds_in_process import POSTS, PROMPT, Worlds, worlds_in_process

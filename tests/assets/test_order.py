@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from emulators.gemini.client import EmulatorControl
-from generia_assets.assets import publication
+from generia_assets.assets import orchestrator, publication
 from generia_assets.content.documents import character_key, post_key
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.timeline import Timeline, timeline
@@ -190,7 +190,7 @@ def test_a_world_that_is_stopped_anywhere_goes_on_in_order_with_the_same_request
     """When the budget ends while posts wait for their turn nothing is published out of order; resumed, the world is completed with
     exactly the requests that it would have made, and every picture is painted once.
     """
-    monkeypatch.setattr(conductor, "OPEN_POSTS", 20)
+    monkeypatch.setattr(orchestrator, "OPEN_POSTS", 20)
     world_id = f"stopped-{after_calls}"
     faults(worlds, jitter=0.1, no_credit=1.0, after_calls=after_calls, seed=after_calls)
     _, made = worlds.make(world_id, users=PEOPLE, posts=POSTS)

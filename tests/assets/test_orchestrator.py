@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from generia_assets.assets import people, publication
+from generia_assets.assets import orchestrator, people, publication
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.selection import Selection
 from generia_assets.content.documents import (
@@ -223,7 +223,7 @@ async def test_posts_are_published_in_the_order_of_the_timeline_whatever_finishe
     """In random worlds with random times and failures, all that can come is published once, in order, within every bound; nothing
     waits for ever, however few may be at work, wait or be remembered.
     """
-    monkeypatch.setattr(conductor, "OPEN_POSTS", open_posts)
+    monkeypatch.setattr(orchestrator, "OPEN_POSTS", open_posts)
     monkeypatch.setattr(people, "KEPT_PEOPLE", kept)
     monkeypatch.setattr(publication.PublicationOrder.__init__, "__kwdefaults__", {"waiting": waiting})
     for seed, request, dice in small_worlds(25):
@@ -271,7 +271,7 @@ async def test_what_stops_the_world_stops_everybody_who_waits(monkeypatch: pytes
     """A post that hangs keeps only its own place among the open ones: the others are painted and wait. What then stops the world
     ends them all, and nothing is published after that.
     """
-    monkeypatch.setattr(conductor, "OPEN_POSTS", 4)
+    monkeypatch.setattr(orchestrator, "OPEN_POSTS", 4)
     request = a_request(users=12, posts=45)
     journal = DicedJournal(request, random.Random(1), TaskSlots(100))
     hold = asyncio.Event()
