@@ -76,7 +76,7 @@ MADE_WITH: Mapping[str, tuple[str, ...]] = {
     "posts": (*_OF_POSTS, "prompts/post.j2", "prompts/picture.j2"),
     "post_images": _PICTURE,
 }
-"""The templates and data each asset is made with, below content/; tests/unit/test_code_versions.py holds it to what is read."""
+"""The templates and data each asset is made with, below content/; tests/assets/test_code_versions.py holds it to what is read."""
 _CONTENT = Path(inspect.getfile(content)).parent
 
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 from itertools import accumulate
 from math import ceil
 
-from generia_assets.content import draw, social
+from generia_assets.content import seeding, social
 from generia_assets.content.shares import BATCH, shares
 
 JOINING = 0.6
@@ -81,7 +81,7 @@ def timeline(seed: int, people: int, posts: int) -> Timeline:
     for index, count in enumerate(given):
         # Who knows somebody of the next batch can be written only when those people have names, so joins with them.
         beside = max(index, social.ready_after(seed, people, index) * BATCH)
-        lot, joined = draw.lot(seed, "timeline", index), JOINING * beside / people
+        lot, joined = seeding.seeded_rng(seed, "timeline", index), JOINING * beside / people
         # The first soon after they joined, so that the first posts are of the people invented first. Then one in each of so many
         # equal parts of the time that is left: nobody writes everything in one night.
         soon = min(1.0, _FIRST_WITHIN * JOINING * count / people)
@@ -123,7 +123,7 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
             ]
             possible = [earlier for earlier in possible if earlier < t - gap] or possible
             if possible:
-                target = draw.lot(seed, "reply", t).choice(sorted(possible)[-_RECENT:])
+                target = seeding.seeded_rng(seed, "reply", t).choice(sorted(possible)[-_RECENT:])
                 answered[target] += 1
                 said.add((target, author))
                 given += 1
@@ -140,7 +140,7 @@ def hot_events(seed: int, posts: int, events: int) -> tuple[int, ...]:
     """
     early = range(1, ceil(events * 2 / 3) + 1)
     count = min(len(early), 1 + (posts >= 10) + (posts >= 60) + (posts >= 600))
-    return tuple(sorted(draw.lot(seed, "hot events").sample(early, count)))
+    return tuple(sorted(seeding.seeded_rng(seed, "hot events").sample(early, count)))
 
 
 @lru_cache(maxsize=64)

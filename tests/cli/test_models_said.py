@@ -1,0 +1,111 @@
+"""A20: what `generia quote` and `generia doctor` say of the model that is asked, of its price, and of what ends or changes when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from typer.testing import CliRunner
+
+from generia_assets.cli.addresses import addresses
+from generia_assets.cli.findings import Health
+from generia_assets.cli.main import app
+from generia_assets.cli.models_checked import models_by_date, models_learned
+from generia_assets.cli.pace import Pace, recent_latency_in
+from generia_assets.cli.quotes import Quote, quote_for
+from generia_assets.content.documents import Quality
+from generia_assets.durable.collections import FLEET
+from generia_assets.settings import Settings
+from resources.gateway.outcomes import ModelMissingError
+from resources.gemini.model_resolver import ModelResolver
+from resources.gemini.models import model_profiles
+from resources.mongodb.connection import connect, connect_async
+
+pytestmark = pytest.mark.case("A20")
+
+OLD, NEW, LATER = "gemini-2.5-flash", "gemini-3.5-flash-lite", "gemini-3.8-flash"
+BEFORE, AFTER = datetime(2026, 11, 28, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
+
+
+def quoted(model: str, now: datetime, pace: Pace | None = None) -> Quote:
+    settings = Settings(_env_file=None, gemini_model=model)
+    return quote_for(settings, pace or Pace(), users=3, posts=6, quality=Quality.STANDARD, now=now)
+
+
+@pytest.mark.parametrize(
+    ("model", "now", "asked", "said"),
+    [
+        (OLD, BEFORE, OLD, [f"{OLD} ends 2026-12-01; {NEW} is asked then"]),
+        (OLD, AFTER, NEW, [f"{OLD} ended 2026-12-01; {NEW} is asked instead"]),
+        (LATER, AFTER, LATER, []),
+    ],
+)
+def test_a_quote_is_of_the_model_that_is_asked_on_the_day(model: str, now: datetime, asked: str, said: list[str]) -> None:
+    """The model, its price and the changes are those of the day of the quote."""
+    quote = quoted(model, now)
+    assert (quote.model, quote.changes) == (asked, said)
+    price = model_profiles()[asked].price(now)
+    assert quote.cost_usd == pytest.approx((quote.input_tokens * price.input + quote.output_tokens * price.output) / 1e6, abs=1e-6)
+
+
+def test_a_quote_doubles_with_the_price() -> None:
+    """What 3.8-flash makes costs twice as much from 1 January on."""
+    assert quoted(LATER, AFTER).cost_usd == pytest.approx(2 * quoted(LATER, BEFORE).cost_usd, abs=1e-5)
+
+
+async def test_what_the_fleet_has_learned_is_quoted_and_said(
+    mongodb_uri: str, mongo_database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that is gone before its time is quoted by its successor, and the doctor names it, as it does an unknown version."""
+    monkeypatch.setattr("resources.gemini.models.now", lambda: BEFORE)
+    async with connect_async(mongodb_uri) as client:
+        roster = ModelResolver(OLD, client[mongo_database_name].fleet)
+        with pytest.raises(ModelMissingError):
+            async with roster.attempt(await roster.current()):
+                raise ModelMissingError("404")
+        roster.answered(await roster.current(), "$gemini-9-ultra")
+        await roster.write_down()
+    with connect(mongodb_uri) as client:
+        database = client[mongo_database_name]
+        quote = quoted(OLD, BEFORE, recent_latency_in(database, Settings(_env_file=None)))
+        found = list(models_learned(database[FLEET].find_one({"_id": "models"})))
+    assert quote.model == NEW
+    assert [finding.health for finding in found] == [Health.NOTE] * 2
+    assert found[0].found.startswith(f"{OLD} is gone (404); {NEW} is asked (since ")
+    assert found[1].found.startswith(f"$gemini-9-ultra answers for {NEW}: no profile; priced as the dearest (since ")
+    assert quote.changes[1:] == [finding.found for finding in found]
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (
+            BEFORE,
+            [
+                (Health.OK, f"{OLD} is asked today, at $0.30 in and $2.50 out per million tokens"),
+                (Health.NOTE, f"{OLD} ends 2026-12-01; {NEW} is asked then"),
+            ],
+        ),
+        (
+            AFTER,
+            [
+                (Health.OK, f"{NEW} is asked today, at $0.30 in and $2.50 out per million tokens"),
+                (Health.OK, f"{OLD} ended 2026-12-01; {NEW} is asked instead"),
+            ],
+        ),
+    ],
+)
+def test_the_doctor_says_what_is_asked_and_until_when(
+    monkeypatch: pytest.MonkeyPatch, now: datetime, said: list[tuple[Health, str]]
+) -> None:
+    """An end that is to come is a note; one that is past is as it should be."""
+    monkeypatch.setattr("resources.gemini.models.now", lambda: now)
+    settings = Settings(_env_file=None)
+    assert [(finding.health, finding.found) for finding in models_by_date(settings, addresses(settings))] == said
+
+
+def test_the_command_prints_the_changes() -> None:
+    """`generia quote` ends with what ends or changes."""
+    shown = CliRunner().invoke(app, ["quote"])
+    assert shown.exit_code == 0
+    assert "gemini-2.5-flash end" in shown.stdout

@@ -1,0 +1,123 @@
+"""The data that people and posts are drawn from: enough of everything, nothing a reader would know again, nothing contradictory."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from statistics import mean
+
+import pytest
+
+from generia_assets.content import banlist, data_files
+from generia_assets.content.axes import character_axes
+from generia_assets.content.documents import WorldDescription, WorldRequest
+from generia_assets.content.samples import sample
+from generia_assets.content.seeding import world_seed
+from generia_assets.content.storyline import storyline
+
+AXES = {axis.name: axis for axis in data_files.axes().axes}
+POSTS = data_files.post_kinds()
+TIES = data_files.relations()
+PEOPLE = data_files.person_deals()
+CONCRETE = 80
+"""Values from which on an axis may hold things that one knows again."""
+
+
+def _lists() -> Iterator[tuple[str, Sequence[str]]]:
+    yield "ages", [age.words for age in data_files.axes().ages]
+    yield from ((name, axis.values) for name, axis in AXES.items())
+    yield "forms", [form.how for form in POSTS.forms]
+    yield "pictures", [kind.how for kind in POSTS.pictures]
+    yield from (("replies", POSTS.replies), ("arcs", POSTS.arcs), ("between", TIES.between))
+    yield from ((f"beats: {place}", lines) for place, lines in POSTS.beats)
+    yield from PEOPLE
+
+
+@pytest.mark.parametrize(("name", "values"), [pytest.param(*entry, id=entry[0]) for entry in _lists()])
+def test_no_list_has_a_pattern_that_shows(name, values):
+    """In a list no value comes twice, no more than three begin with the same two words, none has a banned word."""
+    assert len(set(values)) == len(values)
+    openings = Counter(" ".join(value.casefold().split()[:2]) for value in values)
+    assert {words: count for words, count in openings.items() if count > 3} == {}
+    assert {value: found for value in values if (found := banlist.find_banned(value, "English"))} == {}
+
+
+def test_the_young_are_told_which_notes_do_not_apply():
+    """Every age that begins below eighteen says that notes on love, drink or marriage do not apply, and no other does."""
+    told = {age.words: "notes on love, drink or marriage do not apply" in age.words for age in data_files.axes().ages}
+    assert told == {age.words: age.years[0] < 18 for age in data_files.axes().ages}
+
+
+def test_there_is_enough_of_everything():
+    """Each list is so long that a reader of two worlds meets other entries in the second one."""
+    least = {"register": 24, "what the strange thing here did to them": 40, "work": 110, "wish": 110, "appetite": 110}
+    sizes = {name: len(axis.values) for name, axis in AXES.items()}
+    least |= {"plain happiness": 110, "what the account is for": 110} | dict.fromkeys(sizes.keys() - least.keys(), 40)
+    sizes |= {"forms": len(POSTS.forms), "pictures": len(POSTS.pictures), "replies": len(POSTS.replies), "arcs": len(POSTS.arcs)}
+    least |= {"forms": 44, "pictures": 14, "replies": 20, "arcs": 40}
+    sizes |= {"near": len(TIES.near), "far": len(TIES.far), "between": len(TIES.between)}
+    least |= {"near": 40, "far": 30, "between": 60}
+    sizes |= {name: len(values) for name, values in PEOPLE}
+    least |= {"situations": 30, "entrances": 30, "profile_lines": 24, "portraits": 20, "secrets": 60}
+    assert {name: size for name, size in sizes.items() if size < least[name]} == {}
+
+
+def test_two_worlds_of_ten_share_hardly_anything_a_reader_knows_again():
+    """On an axis of concrete values two worlds of ten people have at most one of their twenty values in common, on average."""
+    concrete = [name for name, axis in AXES.items() if len(axis.values) >= CONCRETE]
+    assert {"work", "wish", "appetite", "plain happiness", "what the account is for"} <= set(concrete)
+    worlds = [[character_axes(world_seed(f"world {number}"), index) for index in range(10)] for number in range(30)]
+    drawn = [{name: {person[name] for person in world} for name in concrete} for world in worlds]
+    assert mean(len(one[name] & other[name]) for one, other in combinations(drawn, 2) for name in concrete) <= 1
+
+
+def test_few_axes_are_told_with_every_post():
+    """What is told again with every post is how somebody writes, and what they want."""
+    in_posts = {name for name, axis in AXES.items() if axis.in_posts}
+    assert in_posts == {"wish", "what the account is for", "register", "voice", "writing habits"}
+    assert len(AXES) <= 14
+
+
+@pytest.mark.parametrize("kind", [*TIES.near, *TIES.far], ids=lambda kind: kind.one)
+def test_a_tie_has_one_meaning(kind):
+    """No word of a tie offers a choice, a tie of love is between grown-ups, and whoever is born of somebody is younger."""
+    assert not any(re.search(r"\bor\b|/", words) for words in (kind.one, kind.other, kind.says))
+    assert not re.search(r"[{}]", kind.says.format(first="", second=""))
+    if re.search(r"\b(couple|love|married|partner of)\b", kind.says):
+        assert kind.both_from >= 18
+    if kind.one in {"parent", "step-parent", "grandparent", "godparent"}:
+        assert kind.older_by
+        assert kind.older_by[0] >= 12
+        assert kind.once == "family"
+
+
+def test_a_word_for_a_tie_names_one_kind_of_tie():
+    """No two kinds of tie call the other person by the same words: those words alone tell which tie it is."""
+    words = Counter(word for kind in (*TIES.near, *TIES.far) for word in {kind.one, kind.other})
+    assert [word for word, count in words.items() if count > 1] == []
+
+
+def test_every_length_leaves_a_choice_of_forms():
+    """Even the shortest post of somebody without company is one of twenty forms and more."""
+    shortest = min(length.most for length in POSTS.lengths)
+    assert sum(form.least <= shortest and not form.needs_someone for form in POSTS.forms) >= 20
+
+
+def test_half_of_the_pictures_have_faces():
+    """Of the kinds of picture about half show a face, and some show nobody."""
+    faces = [kind for kind in POSTS.pictures if kind.shows != "nobody" or "face" in kind.how]
+    assert 0.45 <= len(faces) / len(POSTS.pictures) <= 0.7
+
+
+def test_posts_are_short_with_outliers():
+    """In a world at four fifths of the most words of each length: 56 words a post at most, a fifth under 20, some above 110."""
+    world, most = sample(WorldDescription), list[int]()
+    for number in range(4):
+        fields = {"user_prompt": "A town", "users_count": 25, "posts_count": 150, "seed": world_seed(f"world {number}")}
+        request = sample(WorldRequest, **fields)
+        of_this = [slot.length.most for index in range(25) for slot in storyline(request, world, index).slots]
+        assert len(of_this) == 150
+        assert 0.8 * mean(of_this) <= 56
+        most += of_this
+    assert 0.2 <= sum(words < 20 for words in most) / len(most) <= 0.35
+    assert 0.03 <= sum(words > 110 for words in most) / len(most) <= 0.1

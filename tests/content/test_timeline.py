@@ -1,0 +1,143 @@
+"""The timeline: one order for all posts of a world, who replies to what, when events happen."""
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from generia_assets.content.seeding import world_seed
+from generia_assets.content.shares import shares
+from generia_assets.content.social import acquaintances, batch_of
+from generia_assets.content.timeline import (
+    LONGEST_CHAIN,
+    MOST_REPLIES,
+    events_before,
+    hot_events,
+    stretch,
+    timeline,
+)
+
+SIZES = [(1, 0), (1, 5), (3, 6), (5, 3), (5, 12), (10, 10), (25, 150), (100, 1000)]
+
+
+def worlds_of(people, posts):
+    """Seeds of so many worlds that what is rare in one of this size happens in some, and their timelines."""
+    for number in range(max(5, min(100, 3000 // (posts + people)))):
+        seed = world_seed(f"{people}-{posts}-{number}")
+        yield seed, timeline(seed, people, posts)
+
+
+def chain(line, t):
+    """The posts from this one back to the first that replies to none."""
+    found = [t]
+    while line.replies[found[-1]] >= 0:
+        found.append(line.replies[found[-1]])
+    return found
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_every_post_has_one_place_and_a_person_s_posts_are_in_order(people, posts):
+    """The places are 0 to n-1, each once; a person has their share of them, in the order of their life."""
+    for seed, line in worlds_of(people, posts):
+        assert len(line) == posts
+        for index, count in enumerate(shares(seed, people, posts)):
+            assert line.count_of(index) == count
+            places = [line.t_of(index, order) for order in range(count)]
+            assert places == sorted(set(places))
+            assert [(line.people[t], line.orders[t]) for t in places] == [(index, order) for order in range(count)]
+            assert 0 <= line.joined(index) <= posts
+            assert not count or line.joined(index) == places[0]
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_replies_go_back_to_people_whom_the_author_may_name(people, posts):
+    """A reply is later than its post, whose author it may name; chains have three posts at most, and a post two replies."""
+    for seed, line in worlds_of(people, posts):
+        for t, answered in enumerate(line.replies):
+            if answered >= 0:
+                assert answered < t
+                ties = acquaintances(seed, people, line.people[t])
+                assert line.people[answered] in [tie.index for tie in ties if tie.names]
+                assert len(chain(line, t)) <= LONGEST_CHAIN == 3
+        answers = Counter(answered for answered in line.replies if answered >= 0)
+        assert max(answers.values(), default=0) <= MOST_REPLIES == 2
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_one_post_in_five_is_a_reply_where_somebody_is_there_to_reply_to(people, posts):
+    """About a fifth of the posts reply, in each half of a large world; nobody replies where nobody knows anybody who posts."""
+    portions = []
+    for seed, line in worlds_of(people, posts):
+        replies = [t for t, answered in enumerate(line.replies) if answered >= 0]
+        portions.append(len(replies) / max(1, posts))
+        writers = set(line.people)
+        if not any(tie.index in writers for index in writers for tie in acquaintances(seed, people, index)):
+            assert not replies
+        if posts >= 150:
+            assert sum(t < posts / 2 for t in replies) == pytest.approx(0.11 * posts, abs=0.02 * posts)
+    mean = sum(portions) / len(portions)
+    assert mean == 0 if people == 1 or posts < 3 else 0.15 <= mean <= 0.26
+
+
+@pytest.mark.parametrize(("people", "posts"), [(25, 150), (100, 100), (100, 1000), (1000, 7000)])
+def test_the_first_posts_need_the_first_batch_of_people_only(people, posts):
+    """Whoever was invented first posts first, so that publication need not wait for a whole world of people."""
+    for number in range(5):
+        line = timeline(world_seed(f"first {number}"), people, posts)
+        assert max(batch_of(line.people[t]) for t in range(6)) == 0
+
+
+def test_a_timeline_is_the_same_in_every_process():
+    """Another process, with another seed of Python's own hashes, draws the same."""
+    told = "from generia_assets.content.timeline import timeline; print([timeline(7, *size) for size in ((5, 12), (25, 150))])"
+    drawn = [
+        subprocess.run(
+            [sys.executable, "-c", told], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert drawn[0] == drawn[1] == f"{[timeline(7, 5, 12), timeline(7, 25, 150)]}\n"
+
+
+@pytest.mark.parametrize("events", [1, 5, 8, 12])
+@pytest.mark.parametrize(("people", "posts"), SIZES[1:])
+def test_events_happen_one_after_another(people, posts, events):
+    """The first has happened when the timeline begins, no event is undone, and the time after each runs from 0 to below 1."""
+    for number in range(5):
+        seed = world_seed(f"events {number}")
+        moments = [(events_before(seed, posts, events, t), stretch(seed, posts, events, t)) for t in range(posts)]
+        assert moments == sorted(moments)
+        assert moments[0] == (1, 0.0)
+        assert moments[-1][0] <= events
+        assert all(0 <= gone < 1 for _, gone in moments)
+        assert posts < 10 * events or moments[-1][0] == events
+
+
+@pytest.mark.parametrize(("posts", "count"), [(0, 1), (6, 1), (12, 2), (150, 3), (1000, 4)])
+def test_a_few_events_are_hot_and_have_the_time_for_it(posts, count):
+    """One to four, by the size of the world; none among the last, and the time after each is longer than after another one."""
+    for number in range(20):
+        seed = world_seed(f"hot {number}")
+        hot = hot_events(seed, posts, 8)
+        assert len(hot) == len(set(hot)) == count
+        assert 1 <= min(hot) <= max(hot) <= 6
+        assert hot_events(seed, posts, 0) == ()
+        if posts >= 150:
+            begins = [next(t for t in range(posts) if events_before(seed, posts, 8, t) == event) for event in range(1, 9)]
+            lengths = [after - before for before, after in pairwise((*begins, posts))]
+            assert min(lengths[event - 1] for event in hot) > max(lengths[event - 1] for event in {*range(1, 9)} - {*hot})
+
+
+def test_where_nothing_happens_nothing_has_happened():
+    """A world without a calendar has no event before any post."""
+    assert {events_before(1, 12, 0, t) for t in range(12)} == {0}
+
+
+def test_a_hundred_thousand_posts_are_ordered_in_two_seconds():
+    """Of ten thousand people: what each run of a large world draws anew."""
+    begun = time.process_time()
+    assert len(timeline(world_seed("large"), 10_000, 100_000)) == 100_000
+    assert time.process_time() - begun < 2

@@ -1,0 +1,231 @@
+"""Processes that stand still or die at the wrong moment: nothing else waits for them, and what is stuck is seen and replaced."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import dagster as dg
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from rich.console import Console
+
+from bench.frozen import Tries, freeze
+from bench.house import TestStack, status_of, wait_for
+from bench.killing import CODE_SERVER, alive, run_processes
+from generia_assets.cli.addresses import Addresses
+from generia_assets.cli.dagster_link import code_server_found
+from generia_assets.cli.findings import Health
+from generia_assets.cli.parts import Ownership, Service, ServiceSet
+from generia_assets.cli.ports import free_port
+from generia_assets.cli.processes import Child, spawn
+from generia_assets.code_server import Watch, command, starts_runs
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.tasks.resuming import HOLD_SECONDS
+from generia_assets.pages import metrics
+from generia_assets.settings import settings
+from resources.kafka.address import KafkaAddress
+from resources.mongodb.connection import MongoDatabase
+
+pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(240)]
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = {"WORLD_LEASE_SECONDS": "2", "SLOT_LEASE_SECONDS": "2", "CODE_SERVER_STUCK_SECONDS": "3"}
+LATENCY_S = 0.5
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[TestStack]:
+    with TestStack(settings=SETTINGS) as house:
+        house.start_servers(latency=LATENCY_S)
+        house.start_dagster()
+        yield house
+
+
+@pytest.fixture
+def database(house: TestStack) -> Iterator[MongoDatabase]:
+    with house.database() as database:
+        yield database
+
+
+def generia(house: TestStack, *arguments: str) -> tuple[int, str, float]:
+    """A command: exit status, all that it wrote, and seconds."""
+    began = time.monotonic()
+    argv = [str(Path(sys.executable).with_name("generia")), *arguments]
+    done = subprocess.run(argv, env={**os.environ, **house.env}, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout + done.stderr, time.monotonic() - began
+
+
+def at_work(house: TestStack, database: MongoDatabase, *, calls: int, users: int = 2, posts: int = 3) -> tuple[str, int]:
+    """A world that has made some calls, and its run's process."""
+    wait_for("quiet", lambda: not run_processes(house) or None, seconds=60)
+    world = house.order(users=users, posts=posts)
+
+    def works() -> bool | None:
+        status = status_of(database, world)
+        return (status is not None and status.api_calls_made_LLM >= calls) or None
+
+    wait_for("work", works, seconds=60)
+    (pid,) = run_processes(house)
+    return world, pid
+
+
+def address(house: TestStack) -> str:
+    return f"127.0.0.1:{house.env['CODE_SERVER_PORT']}"
+
+
+@pytest.mark.parametrize("kind", [pytest.param("frozen", id="S1 frozen"), pytest.param("killed", id="S1 killed")])
+def test_a_run_that_cannot_end_holds_up_no_other(house: TestStack, database: MongoDatabase, kind: str) -> None:
+    """Terminating a run whose process stands still, or dies just then, returns at once, and another world's run starts.
+
+    Dagster calls a run failed that died while it was terminated; nobody repeats it, and its world is stopped.
+    """
+    outcome = Tries(house, database, Console(file=sys.stderr)).once(kind)
+    assert outcome.healthy, outcome
+    assert outcome.started is not None, outcome  # within 20 s; 10 s is for a machine that does nothing else
+    assert outcome.terminated < 5
+    if not outcome.accepted:  # it had failed before it was terminated, and is repeated
+        return
+
+    def stopped() -> bool | None:
+        status = status_of(database, outcome.world)
+        return (status is not None and status.parked is not None and status.parked.kind == "stopped") or None
+
+    wait_for("the note of the stop", stopped, seconds=40)
+    with house.instance() as instance:
+        assert len(instance.get_runs(dg.RunsFilter(tags={"dagster/partition": outcome.world}))) == 1
+
+
+@pytest.mark.case("P22")
+def test_no_call_begins_once_a_world_is_being_stopped(house: TestStack, database: MongoDatabase) -> None:
+    """`stop` holds the world's calls before anything else: by the emulator's record none begins afterwards."""
+    world, _ = at_work(house, database, calls=12, users=8, posts=60)
+    given = time.time()
+    with ThreadPoolExecutor(1) as beside:
+        stopping = beside.submit(generia, house, "stop", world)
+        held = wait_for("the hold", lambda: database[STATUS].find_one({"_id": world, "no_calls_until": {"$ne": None}}), seconds=20)
+        held_at = held["no_calls_until"].timestamp() - HOLD_SECONDS
+        exit_code, said, seconds = stopping.result()
+    assert exit_code == 0, said
+    assert (house.gemini.stats().last_call_at or 0.0) < held_at + 0.5  # what was reserved just before is still sent
+    assert held_at - given < 2.0 * max(1.0, os.getloadavg()[0])  # two seconds, of a machine that does nothing else
+    assert seconds < 20
+    status = status_of(database, world)
+    assert status is not None
+    assert status.parked is not None
+    assert status.parked.kind == "stopped"
+
+
+@pytest.mark.case("S3")
+def test_a_frozen_world_is_stopped_and_resumed(house: TestStack, database: MongoDatabase) -> None:
+    """`stop` takes the world from a process that stands still, `resume` gives it to another run; the old one ends when it wakes."""
+    world, pid = at_work(house, database, calls=2)
+    freeze(pid, house)
+    exit_code, said, seconds = generia(house, "stop", world)
+    assert exit_code == 0, said
+    assert "Traceback" not in said
+    assert seconds < 20
+    before = status_of(database, world)
+    assert generia(house, "resume", world)[0] == 0
+    wait_for("another run", lambda: len(run_processes(house)) == 2 or None, seconds=25)
+    os.kill(pid, signal.SIGCONT)
+    wait_for("the end of the old process", lambda: not alive(pid) or None, seconds=20)
+    wait_for("the end of the world", lambda: ((s := status_of(database, world)) and s.done) or None, seconds=60)
+    after = status_of(database, world)
+    assert before is not None
+    assert after is not None
+    assert (after.status, after.posts_created, after.generation) == ("completed", 3, before.generation)
+
+
+@pytest.mark.case("S3")
+def test_a_lease_that_is_over_is_over(house: TestStack, database: MongoDatabase) -> None:
+    """A process that stands still loses its world to another run, whatever Dagster says; it writes nothing more, and ends."""
+    nap = Tries(house, database, Console(file=sys.stderr)).nap()
+    assert nap.completed
+    assert nap.taken < 30
+    assert nap.ended < 15
+
+
+@pytest.mark.case("S1")
+def test_a_start_that_does_not_return_is_seen(house: TestStack, database: MongoDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The health check, `doctor` and the metrics see a code server whose starts hang, and see it well again when they return."""
+    wait_for("quiet", lambda: not run_processes(house) or None, seconds=60)
+    monkeypatch.setattr(metrics, "settings", lambda: settings().model_copy(update={"code_server": address(house)}))
+    server = house.parts[CODE_SERVER].pid
+    forkers = [int(child) for child in Path(f"/proc/{server}/task/{server}/children").read_text().split()]
+    try:
+        for pid in forkers:
+            os.kill(pid, signal.SIGSTOP)
+        house.order(users=1, posts=1)
+        wait_for("word of it", lambda: says_not_serving(address(house)) or None, seconds=30)
+        assert health_check(house).returncode == 1
+        assert "does not" in health_check(house).stderr
+        assert [
+            finding.health for finding in code_server_found(settings(), Addresses("", KafkaAddress("", ""), None, address(house)))
+        ] == [Health.WRONG]
+        assert b"\ngeneria_code_server_starts_runs 0.0\n" in metrics.Metrics(database).text()
+    finally:
+        for pid in forkers:
+            os.kill(pid, signal.SIGCONT)
+    wait_for("a code server that is well", lambda: starts_runs(address(house)) or None, seconds=30)
+    assert health_check(house).returncode == 0
+
+
+def says_not_serving(where: str) -> bool:
+    with grpc.insecure_channel(where) as channel:
+        request = health_pb2.HealthCheckRequest(service="DagsterApi")
+        answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
+    return bool(answer.status == health_pb2.HealthCheckResponse.NOT_SERVING)
+
+
+def health_check(house: TestStack) -> subprocess.CompletedProcess[str]:
+    """What the code container's health check says."""
+    argv = [sys.executable, str(ROOT / "docker" / "health.py"), "grpc", address(house)]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=30, env={**os.environ, **house.env})
+
+
+def hang(server: Child, _where: str) -> None:
+    os.kill(server.pid, signal.SIGSTOP)
+
+
+def reload_definitions(_server: Child, where: str) -> None:
+    """As Dagster's pages ask for it."""
+    with grpc.insecure_channel(where) as channel:
+        channel.unary_unary("/api.DagsterApi/ReloadCode")(b"", timeout=10)
+
+
+@pytest.mark.parametrize("event", [pytest.param(hang, id="S1 stuck"), pytest.param(reload_definitions, id="P9 reloaded")])
+def test_a_code_server_is_replaced(tmp_path: Path, house: TestStack, event: Callable[[Child, str], None]) -> None:
+    """`generia dev` starts another code server in the place of one that is stuck, has ended, or is to read its definitions anew."""
+    port = free_port()
+    where = f"127.0.0.1:{port}"
+
+    def launch() -> Child:
+        return spawn("code server", command("127.0.0.1", port), log_path=tmp_path / "log", env=house.env)
+
+    part = Service(
+        "code server", Ownership.GENERATOR, launch, lambda _: where if starts_runs(where) else None, watch=Watch(where, 3.0)
+    )
+    parts = ServiceSet([part])
+    try:
+        parts.start(lambda: None)
+        first = part.child
+        assert first is not None
+        wait_for("the watch", lambda: (part.watch is not None and part.watch.answered) or None, seconds=20)
+        event(first, where)
+
+        def replaced() -> bool | None:
+            parts.check()
+            return (part.child is not first and starts_runs(where)) or None
+
+        wait_for("another code server", replaced, seconds=60)
+        assert not alive(first.pid)
+    finally:
+        parts.stop()

@@ -1,0 +1,130 @@
+"""The lines of our rooms: one form and level in every process, what they are about, nothing forged in them, nothing secret."""
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from generia_assets.durable.calls.call_logging import log_attempt
+from generia_assets.logging_setup import LONGEST_LINE, levelled_lines, log_context
+from generia_assets.settings import settings
+from resources.gateway.api_gateway import Api, Call, CallOutcome, TokenUsage
+
+ROOT = Path(__file__).parents[2]
+OUR_LOGGERS = ("generia_assets", "resources", "sensors")
+
+
+@pytest.fixture(autouse=True)
+def debug(monkeypatch):
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+    monkeypatch.setenv("GEMINI_API_KEY", "AIzaSecretSecret")
+    monkeypatch.setenv("MONGODB_URI", "mongodb://me:hunter%402hunter@db/")  # pragma: allowlist secret
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+@pytest.mark.parametrize("room", OUR_LOGGERS)
+def test_lines_of_every_room_are_written_once_at_the_level_that_is_set(room, capsys, monkeypatch):
+    """Each of our rooms, however often this is entered; others' libraries stay as they are; afterwards nothing is left."""
+    logger = logging.getLogger(f"{room}.somewhere")
+    with levelled_lines(), levelled_lines():
+        logger.debug("a detail")
+        logging.getLogger("kafka.somewhere").debug("not ours")
+    logger.debug("too late")
+    written = capsys.readouterr().err
+    assert written.count("DEBUG a detail\n") == 1
+    assert "not ours" not in written
+    assert "too late" not in written
+    monkeypatch.setenv("LOG_LEVEL", "WARNING")
+    settings.cache_clear()
+    with levelled_lines():
+        logger.info("a detail")
+        logger.warning("a matter")
+    assert capsys.readouterr().err.endswith(" WARNING a matter\n")
+
+
+async def test_a_line_says_what_it_is_about(capsys):
+    """World and run stand in lines of tasks that were started under them; two tasks at once do not mix."""
+    logger = logging.getLogger("resources.somewhere")
+
+    async def work(key):
+        with log_context(task=f"generate_post:{key}"):
+            await asyncio.sleep(0)
+            logger.info("done")
+
+    with levelled_lines(), log_context(world="w1", run="r1"):
+        await asyncio.gather(work("c0001-p0001"), work("c0002-p0001"))
+        logger.info("over")
+    told = [line.split(" INFO ")[1] for line in capsys.readouterr().err.splitlines()]
+    assert told == [
+        "world=w1 run=r1 task=generate_post:c0001-p0001 done",
+        "world=w1 run=r1 task=generate_post:c0002-p0001 done",
+        "world=w1 run=r1 over",
+    ]
+
+
+def test_no_text_passes_for_a_line_of_ours(capsys):
+    """Line breaks and what a terminal obeys are gone from messages; a traceback's lines are indented; nothing is endless."""
+    logger = logging.getLogger("generia_assets.somewhere")
+    forged = "x\n2026-11-28 15:12:00,123 ERROR forged\r\u2028\x1b[2J" + "long " * LONGEST_LINE
+    with levelled_lines():
+        logger.warning("said: %s", forged)
+        logger.error("broken", exc_info=ValueError(forged))
+    written = capsys.readouterr().err
+    assert "\x1b" not in written
+    first, second, *more = written.rstrip("\n").split("\n")
+    assert first.startswith("20") and " WARNING said: x 2026-11-28" in first and len(first) < LONGEST_LINE + 100
+    assert second.endswith(" ERROR broken")
+    assert all(line.startswith("  ") for line in more)
+    assert any("ValueError" in line for line in more)
+
+
+def test_a_secret_that_slips_into_a_message_is_masked(capsys):
+    """Neither the key nor MongoDB's password, as written or as meant, reaches a log."""
+    with levelled_lines():
+        logging.getLogger("resources.somewhere").error("AIzaSecretSecret hunter%%402hunter %s", "hunter@2hunter")
+    assert capsys.readouterr().err.endswith(" ERROR *** *** ***\n")
+
+
+def test_the_line_of_an_attempt_has_what_tracing_needs_and_no_text(capsys):
+    """Api, request, task, attempt, outcome, times, tokens and dollars; neither prompt nor answer."""
+    call = Call(
+        api=Api.LLM,
+        request_type="post",
+        task_id="t1",
+        priority=0,
+        request_data={"parts": ["the prompt"]},
+        send=None,
+        labels={"task_type": "generate_post", "key": "c0007-p0003"},
+    )
+    ended = CallOutcome("ok", 0.00123, TokenUsage(1000, 400, 200, 0), {"text": "the answer"}, None, 812, waited_ms=40)
+    with levelled_lines():
+        log_attempt("a1b2", call, ended)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(
+        "call llm post of generate_post c0007-p0003, attempt a1b2: ok in 812 ms after 40 ms of waiting, "
+        "tokens 1000 in (400 cached) 200 out, $0.001230"
+    )
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "ERROR"])
+def test_the_code_server_logs_by_our_level(level):
+    """A code server's process, where sensors tick, writes our lines from LOG_LEVEL on while it serves."""
+    code = (
+        "import logging, generia_assets.definitions\n"
+        "from dagster._grpc.server import DagsterGrpcServer as server\n"
+        "class Served:\n"
+        "    class server:\n"
+        "        @staticmethod\n"
+        "        def start(): logging.getLogger('sensors.somewhere').warning('a tick'); raise SystemExit(7)\n"
+        "server.serve(Served)\n"
+    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LOG_LEVEL": level, "GENERIA_COLD_START": "1"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 7
+    assert ("WARNING a tick" in done.stderr) is (level == "DEBUG")

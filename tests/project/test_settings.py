@@ -1,0 +1,222 @@
+"""Settings: the file .env and the class agree, the environment wins, what is wrong is named, and no secret is shown."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from emulators import apache_kafka
+from generia_assets.cli.embedded import MissingPartError, find_mongod
+from generia_assets.settings import DEFAULT_KAFKA, DEFAULT_MONGODB_URI, SECRETS, Settings, SettingsError, load_settings
+
+ROOT = Path(__file__).parents[2]
+ENV_FILE = ROOT / ".env"
+OTHERS = {"DAGSTER_HOME"}
+"""Variables of .env that Dagster reads, not we."""
+DEFAULTS_OF_EMPTY = {"MONGODB_URI": DEFAULT_MONGODB_URI, "KAFKA_BOOTSTRAP_SERVERS": DEFAULT_KAFKA}
+"""Addresses stay empty in .env, so that `make dev` knows what it has to start; the comment tells the default."""
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    for name in [*Settings.model_fields, *OTHERS]:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def lines():
+    return dict(re.findall(r"^([A-Z_]+)=(.*)$", ENV_FILE.read_text("utf-8"), flags=re.MULTILINE))
+
+
+def env_file(folder, text):
+    file = folder / ".env"
+    file.write_text(text)
+    return file
+
+
+def test_env_names_every_setting_and_nothing_else():
+    """Each field but the secrets stands in .env once, in the form that lets the environment win."""
+    assert set(lines()) == {name.upper() for name in Settings.model_fields} - set(SECRETS) | OTHERS
+    for name, value in lines().items():
+        assert re.fullmatch(rf"\$\{{{name}:-[^}}]*\}}", value), name
+
+
+def test_env_holds_exactly_the_defaults():
+    """Reading .env gives what reading nothing gives; addresses left empty tell their default in the comment."""
+    assert load_settings(ENV_FILE) == load_settings(Path("/nowhere/.env"))
+    text = ENV_FILE.read_text("utf-8")
+    for name, default in DEFAULTS_OF_EMPTY.items():
+        assert lines()[name] == f"${{{name}:-}}"
+        assert f"Default {default}\n" in text
+    for name, field in Settings.model_fields.items():
+        empty = lines().get(name.upper()) == f"${{{name.upper()}:-}}"
+        nothing = field.default in (None, "") or name.upper() in DEFAULTS_OF_EMPTY
+        assert empty == nothing or name.upper() in SECRETS, f"{name} has a default that .env does not tell, or the other way round"
+
+
+def test_env_holds_no_secret():
+    """No secret, key or password stands in the tracked file."""
+    text = ENV_FILE.read_text("utf-8")
+    assert not set(SECRETS) & set(lines())
+    assert not re.search(r"AIza|password|://[^/\s]*@", text)
+
+
+def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
+    """Both forms of a line, ``NAME=value`` and ``NAME=${NAME:-value}``, give way to a variable; an empty variable is not set."""
+    file = env_file(tmp_path, "LLM_CONCURRENCY=3\nIMAGE_CONCURRENCY=${IMAGE_CONCURRENCY:-4}\n")
+    assert (load_settings(file).llm_concurrency, load_settings(file).image_concurrency) == (3, 4)
+    monkeypatch.setenv("LLM_CONCURRENCY", "7")
+    monkeypatch.setenv("IMAGE_CONCURRENCY", "8")
+    assert (load_settings(file).llm_concurrency, load_settings(file).image_concurrency) == (7, 8)
+    monkeypatch.setenv("LLM_CONCURRENCY", "")
+    assert load_settings(file).llm_concurrency == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("LLM_CONCURRENCY", "0", "greater than or equal to 1"),
+        ("LLM_CONCURRENCY", "many", "valid integer"),
+        ("PATIENCE_SECONDS", "-1", "greater than 0"),
+        ("BREAKER_FAILURE_RATE", "1.5", "less than or equal to 1"),
+        ("MAX_COST_USD", "0", "greater than 0"),
+        ("KAFKA_API_VERSION", "two", r"pattern"),
+        ("LOG_LEVEL", "LOUD", "DEBUG|INFO|WARNING|ERROR"),
+        ("GEMINI_MODEL", "gemini-9", "must be one of gemini-2.5-flash, gemini-2.5-flash-lite"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka", "must be host:port[,host:port], and 'kafka' is not"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092,:9092", "and ':9092' is not"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka:70000", "and 'kafka:70000' is not"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka://kafka:9092", "must be host:port"),
+        ("GENERIA_COLD_START", "perhaps", "valid boolean"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(monkeypatch, name, value, allowed):
+    """The message holds the variable, its value and what is allowed."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as wrong:
+        load_settings(ENV_FILE)
+    message = str(wrong.value)
+    assert f"{name}={value!r}" in message
+    assert allowed in message
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://127.0.0.1:27017/?directConnection=true",
+        "mongodb://a:27017,b:27017/?replicaSet=r",
+        "mongodb+srv://me:p%40ss@cluster.example/",  # pragma: allowlist secret
+        "mongodb://[::1]:27017",
+        "mongodb://%2Ftmp%2Fmongodb-27017.sock",
+    ],
+)
+def test_every_form_of_mongodbs_address_is_taken(monkeypatch, uri):
+    """One host, several, a cluster's name, IPv6 and a socket."""
+    monkeypatch.setenv("MONGODB_URI", uri)
+    assert load_settings(ENV_FILE).mongodb_uri.get_secret_value() == uri
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["127.0.0.1:27017", "http://db/", "mongodb:/db", "mongodb://", "mongodb://me:hunter@2@db/"],  # pragma: allowlist secret
+)
+def test_what_is_no_address_of_mongodb_is_refused_without_showing_it(monkeypatch, uri):
+    """The message says what form it has to have, and hides the value, which may hold a password."""
+    monkeypatch.setenv("MONGODB_URI", uri)
+    with pytest.raises(SettingsError, match=r"MONGODB_URI=\(hidden\): must be mongodb://") as wrong:
+        load_settings(ENV_FILE)
+    assert "hunter" not in str(wrong.value)
+
+
+@pytest.mark.parametrize("servers", ["127.0.0.1:9092", "a:1,b-c.example:65535", "[::1]:9092"])
+def test_every_form_of_kafkas_address_is_taken(monkeypatch, servers):
+    """One broker, several, IPv6."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
+    assert load_settings(ENV_FILE).kafka_bootstrap_servers == servers
+
+
+def test_a_wrong_model_is_refused_before_any_run_begins(tmp_path):
+    """The code location does not load with it: whoever starts Dagster is told, and not each world."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "GEMINI_MODEL": "gemini-9"}
+    command = [sys.executable, "-c", "import generia_assets.definitions"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "GEMINI_MODEL='gemini-9': must be one of gemini-2.5-flash" in done.stderr
+
+
+def test_what_stands_in_the_file_counts_for_the_embedded_parts_too(monkeypatch, tmp_path):
+    """Which mongod and which Kafka are started is a setting like any other."""
+    monkeypatch.chdir(tmp_path)
+    env_file(tmp_path, "MONGOD_BINARY=/nowhere/mongod\nGENERIA_KAFKA_LIBS=/nowhere/libs\n")
+    with pytest.raises(MissingPartError, match="MONGOD_BINARY is '/nowhere/mongod'"):
+        find_mongod()
+    assert apache_kafka.libs_directory() == Path("/nowhere/libs")
+
+
+def test_all_wrong_values_are_named_at_once(monkeypatch):
+    """One start shows every mistake."""
+    monkeypatch.setenv("LLM_CONCURRENCY", "0")
+    monkeypatch.setenv("PATIENCE_SECONDS", "soon")
+    with pytest.raises(SettingsError, match=r"(?s)LLM_CONCURRENCY.*PATIENCE_SECONDS"):
+        load_settings(ENV_FILE)
+
+
+@pytest.mark.parametrize(
+    "line", ["GEMINI_API_KEY=AIzaSecret", "export GEMINI_API_KEY='AIzaSecret'", "GEMINI_API_KEY=${OTHER:-AIzaSecret}"]
+)
+def test_a_key_in_the_file_is_refused_without_showing_it(tmp_path, line):
+    """A key written into .env is an error that says where it belongs."""
+    with pytest.raises(SettingsError, match=r"GEMINI_API_KEY stands in .*export GEMINI_API_KEY") as refused:
+        load_settings(env_file(tmp_path, line + "\n"))
+    assert "AIzaSecret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "MONGODB_URI=mongodb://me:hunter2@db/",  # pragma: allowlist secret
+        "MONGODB_URI=${MONGODB_URI:-mongodb+srv://me:hunter2@db/}",  # pragma: allowlist secret
+        "GEMINI_BASE_URL=https://me:hunter2@gateway/",  # pragma: allowlist secret
+    ],
+)
+def test_a_password_in_the_file_is_refused_without_showing_it(tmp_path, line):
+    """An address with a password is a secret as a key is; without one it may stand there."""
+    with pytest.raises(SettingsError, match=r"password for \w+ stands in .*export \w+=…") as refused:
+        load_settings(env_file(tmp_path, line + "\n"))
+    assert "hunter2" not in str(refused.value)
+    assert load_settings(env_file(tmp_path, "MONGODB_URI=mongodb://me@db/\n")).mongodb_uri.get_secret_value() == "mongodb://me@db/"
+
+
+def test_secrets_and_passwords_are_in_no_text_of_the_settings(monkeypatch):
+    """Neither ``repr`` nor JSON nor a message about another setting shows the key or MongoDB's password."""
+    monkeypatch.setenv("GEMINI_API_KEY", "AIzaSecret")
+    monkeypatch.setenv("MONGODB_URI", "mongodb://me:hunter2@db/")  # pragma: allowlist secret
+    settings = load_settings(ENV_FILE)
+    assert settings.gemini_api_key == SecretStr("AIzaSecret")
+    monkeypatch.setenv("LLM_CONCURRENCY", "0")
+    with pytest.raises(SettingsError) as wrong:
+        load_settings(ENV_FILE)
+    for text in (repr(settings), settings.model_dump_json(), str(wrong.value), repr(wrong.value.__cause__)):
+        assert "AIzaSecret" not in text
+        assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("generia_assets.definitions", {"google.genai", "confluent_kafka", "aiohttp"}),
+        ("resources.providers", {"google.genai"}),
+        ("resources.gemini.client", {"google.genai", "dagster"}),
+        ("resources.gateway.concurrency", {"dagster", "google.genai"}),
+        ("resources.gateway.api_gateway", {"dagster", "google.genai"}),
+    ],
+)
+def test_importing_costs_no_more_than_it_must(module, absent):
+    """A fresh interpreter that imports this does not pay for what only a working process needs."""
+    code = f"import sys, {module}; print(sorted({absent!r} & set(sys.modules)))"
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

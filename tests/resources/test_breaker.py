@@ -1,0 +1,188 @@
+"""The circuit breaker: when it opens, how it asks again, and what it counts."""
+
+import asyncio
+import time
+from contextlib import nullcontext
+
+import pytest
+
+from resources.gateway.breaker import Breaker, BreakerConfig, BreakerOpenError, BreakerState
+from resources.gateway.outcomes import (
+    BudgetExhaustedError,
+    FatalCallError,
+    InvalidAnswerError,
+    ModelMissingError,
+    RateLimitedError,
+    RefusedError,
+    TransientError,
+)
+
+OPEN_SECONDS = 0.1
+
+
+class Api:
+    """An API that is up or down, and counts who reaches it."""
+
+    def __init__(self):
+        self.down = False
+        self.reached = 0
+        self.at_once = 0
+        self.most_at_once = 0
+
+    async def __call__(self):
+        self.reached += 1
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0.01)
+        self.at_once -= 1
+        if self.down:
+            raise TransientError("503")
+        return "answer"
+
+
+def raising(error):
+    async def send():
+        raise error
+
+    return send
+
+
+@pytest.fixture
+def api():
+    return Api()
+
+
+@pytest.fixture
+def changes():
+    return []
+
+
+@pytest.fixture
+async def breaker(changes):
+    config = BreakerConfig(failure_rate=0.5, window_calls=10, minimum_calls=4, open_seconds=OPEN_SECONDS, open_max_seconds=0.4)
+    made = Breaker("llm", config, lambda state, probe_in: changes.append((state, probe_in)))
+    yield made
+    await made.aclose()
+
+
+async def opened(breaker, api):
+    api.down = True
+    while breaker.state is BreakerState.CLOSED:
+        with pytest.raises(TransientError):
+            await breaker.call(api)
+    api.reached = 0
+
+
+async def after_open_time(breaker, api):
+    """Ask until the breaker lets the probe through; return how long that took and what the probe brought."""
+    began = time.monotonic()
+    while True:
+        try:
+            return time.monotonic() - began, await breaker.call(api)
+        except BreakerOpenError:
+            await asyncio.sleep(0.005)
+        except TransientError:
+            return time.monotonic() - began, None
+
+
+async def test_it_opens_at_the_configured_share_of_failures(breaker, api):
+    """Below half of the calls failing it stays closed; at half it opens and nobody reaches the API any more."""
+    for down in (False, False, False, True, True):
+        api.down = down
+        with pytest.raises(TransientError) if down else nullcontext():
+            await breaker.call(api)
+    assert breaker.state is BreakerState.CLOSED
+    api.down = True
+    with pytest.raises(TransientError, match="503"):
+        await breaker.call(api)
+    assert breaker.state is BreakerState.OPEN
+    reached = api.reached
+    with pytest.raises(BreakerOpenError, match=r"llm is not answering.*503") as refused:
+        await breaker.call(api)
+    assert api.reached == reached
+    assert 0 < refused.value.retry_in <= OPEN_SECONDS
+
+
+async def test_too_few_calls_prove_nothing(breaker, api):
+    """Three failures out of three do not open a breaker that wants to see four calls."""
+    api.down = True
+    for _ in range(3):
+        with pytest.raises(TransientError):
+            await breaker.call(api)
+    assert breaker.state is BreakerState.CLOSED
+
+
+async def test_of_thirty_callers_one_is_the_probe(breaker, api):
+    """In HALF-OPEN exactly one call at a time reaches the API, however many ask; its success lets all through."""
+    await opened(breaker, api)
+    api.down, api.most_at_once = False, 0
+    await asyncio.sleep(OPEN_SECONDS * 1.2)
+    answers = await asyncio.gather(*(breaker.call(api) for _ in range(30)), return_exceptions=True)
+    assert answers.count("answer") == api.reached == api.most_at_once == 1
+    assert sum(isinstance(answer, BreakerOpenError) for answer in answers) == 29
+    assert breaker.state is BreakerState.CLOSED
+    assert await asyncio.gather(*(breaker.call(api) for _ in range(30))) == ["answer"] * 30
+
+
+async def test_every_failed_probe_doubles_the_open_time_up_to_the_longest(breaker, api):
+    """0.1 s, 0.2 s, 0.4 s, and never more than the configured longest."""
+    await opened(breaker, api)
+    waits = [(await after_open_time(breaker, api))[0] for _ in range(4)]
+    for waited, wanted in zip(waits, (0.1, 0.2, 0.4, 0.4), strict=True):
+        assert wanted * 0.85 <= waited < wanted + 0.15
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RateLimitedError("429"),
+        RefusedError("no", reason="SAFETY"),
+        InvalidAnswerError("not JSON"),
+        ModelMissingError("404"),
+        FatalCallError("400"),
+        BudgetExhaustedError("spent", limit="cost_limit_usd"),
+        ValueError("a mistake of ours"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_only_a_failure_of_the_provider_opens_it(breaker, error):
+    """Refusals, 429s and whatever is no answer at all reach the caller as they are and never open the breaker."""
+    for _ in range(12):
+        with pytest.raises(type(error)) as raised:
+            await breaker.call(raising(error))
+        assert raised.value is error
+    assert breaker.state is BreakerState.CLOSED
+
+
+@pytest.mark.parametrize("how", ["no budget", "cancelled"])
+async def test_a_probe_that_never_reached_the_api_proves_nothing(breaker, api, how):
+    """A probe that was not sent leaves the breaker half-open, and the next caller is the probe."""
+    await opened(breaker, api)
+    await asyncio.sleep(OPEN_SECONDS * 1.2)
+    if how == "cancelled":
+        probe = asyncio.create_task(breaker.call(asyncio.Event().wait))
+        await asyncio.sleep(0.01)
+        probe.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await probe
+    else:
+        with pytest.raises(BudgetExhaustedError):
+            await breaker.call(raising(BudgetExhaustedError("spent", limit="cost_limit_usd")))
+    assert breaker.state is BreakerState.HALF_OPEN
+    with pytest.raises(TransientError, match="503"):
+        await breaker.call(api)
+    assert breaker.state is BreakerState.OPEN
+
+
+async def test_each_new_state_is_told_once(breaker, api, changes):
+    """Whoever listens hears of opening, probing and closing, in this order, and when the next probe may go."""
+    for _ in range(2):  # the second outage begins with the shortest open time again
+        changes.clear()
+        await opened(breaker, api)
+        for _ in range(3):
+            await after_open_time(breaker, api)
+        api.down = False
+        await after_open_time(breaker, api)
+        probing, closed = (BreakerState.HALF_OPEN, 0.0), (BreakerState.CLOSED, 0.0)
+        opens = [(BreakerState.OPEN, seconds) for seconds in (0.1, 0.2, 0.4, 0.4)]
+        assert changes == [entry for opening in opens for entry in (opening, probing)] + [closed]

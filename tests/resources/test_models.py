@@ -1,0 +1,59 @@
+"""Model profiles: successors that exist, and prices whose worst case is one."""
+
+import random
+from datetime import UTC, datetime
+
+import pytest
+
+from resources.gateway.api_gateway import TokenUsage
+from resources.gemini.models import model_profiles, speaks_of
+
+PROFILES = pytest.mark.parametrize("profile", model_profiles().values(), ids=lambda profile: profile.id)
+
+
+@PROFILES
+def test_every_line_of_successors_ends(profile):
+    """Following the successors meets only profiles that exist, and none twice."""
+    passed = [profile.id]
+    while profile.successor is not None:
+        profile = model_profiles()[profile.successor]
+        assert profile.id not in passed
+        passed.append(profile.id)
+
+
+@PROFILES
+def test_no_call_costs_more_than_its_worst_case(profile):
+    """For any size of prompt, any part of it cached and any length of answer within its limit."""
+    dice, price = random.Random(profile.id), profile.price(datetime(2026, 12, 31, 23, tzinfo=UTC))
+    for _ in range(500):
+        size, room = dice.randint(0, 200_000), dice.randint(1, 65_536)
+        prompt = dice.randint(0, size)
+        tokens = TokenUsage(prompt=prompt, cached=dice.randint(0, prompt), output=dice.randint(0, room))
+        worst = price.worst_case_usd(prompt_bytes=size, max_output_tokens=room)
+        assert 0 <= price.cost_usd(tokens) <= worst + 1e-12
+
+
+def test_a_call_costs_what_the_price_list_says():
+    """A million tokens of each kind with gemini-2.5-flash cost $0.30, $0.03 and $2.50; output includes thinking."""
+    flash = model_profiles()["gemini-2.5-flash"].price(datetime(2026, 11, 28, tzinfo=UTC))
+    million = 1_000_000
+    assert flash.cost_usd(TokenUsage(prompt=million)) == pytest.approx(0.30)
+    assert flash.cost_usd(TokenUsage(prompt=million, cached=million)) == pytest.approx(0.03)
+    assert flash.cost_usd(TokenUsage(output=million, thinking=million // 2)) == pytest.approx(2.50)
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("This model models/gemini-2.5-flash is no longer available.", True),
+        ("Publisher Model `projects/p/models/gemini-2.5-flash` was not found", True),
+        ("There is no gemini-2.5-flash.", True),
+        ("models/gemini-2.5-flash-lite is not found for API version v1beta", False),
+        ("models/gemini-2.5-flash.1 is not found", False),
+        ("models/my-gemini-2.5-flash is not found", False),
+        ("Not Found", False),
+    ],
+)
+def test_a_message_speaks_of_a_model_only_by_its_whole_id(message, named):
+    """An error about another model, or about none, is never taken for this one's end."""
+    assert speaks_of(message, "gemini-2.5-flash") is named

@@ -1,0 +1,107 @@
+"""The roster of models on a real MongoDB: who takes over from a model that is gone, who hears of it, and for how long."""
+
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pymongo.errors import PyMongoError
+
+from resources.gateway.outcomes import FatalCallError, ModelMissingError
+from resources.gemini import model_resolver as model_roster
+from resources.gemini.model_resolver import ModelReplacedError, ModelResolver, fleet_notes
+from resources.gemini.models import model_profiles
+from resources.mongodb.connection import connect_async
+
+
+@pytest.fixture(autouse=True)
+def _before_any_model_ends(monkeypatch):
+    monkeypatch.setattr("resources.gemini.models.now", lambda: datetime(2026, 11, 28, tzinfo=UTC))
+
+
+@pytest.fixture
+async def fleet(mongodb_uri, mongo_database_name):
+    async with connect_async(mongodb_uri) as client:
+        yield client[mongo_database_name].fleet
+
+
+async def gone(roster, model):
+    """What a process does whose call is answered with a 404."""
+    with suppress(ModelMissingError, ModelReplacedError):
+        async with roster.attempt(model_profiles()[model]):
+            raise ModelMissingError("404 NOT_FOUND")
+    await roster.write_down()
+
+
+async def noted(fleet):
+    """The models that the fleet does not ask."""
+    return [note.model for note in fleet_notes(await fleet.find_one({"_id": "models"})).retired]
+
+
+async def test_a_successor_takes_over_once_for_the_whole_fleet(fleet, caplog):
+    """The first to see the 404 warns once and notes it; a roster made later begins with the successor."""
+    first, second = ModelResolver("gemini-2.5-flash", fleet), ModelResolver("gemini-2.5-flash", fleet)
+    assert (await first.current()).id == (await second.current()).id == "gemini-2.5-flash"
+    with caplog.at_level(logging.WARNING):
+        for roster in (first, first, second):
+            await gone(roster, "gemini-2.5-flash")
+    assert [record.getMessage() for record in caplog.records] == [
+        "model gemini-2.5-flash is gone (404): gemini-3.5-flash-lite takes over for a day, for the whole fleet (404 NOT_FOUND)"
+    ]
+    later = ModelResolver("gemini-2.5-flash", fleet)
+    for roster in (first, second, later):
+        assert (await roster.current()).id == "gemini-3.5-flash-lite"
+
+
+async def test_successors_that_are_gone_are_passed_over(fleet):
+    """A note of two models gone leads to the third."""
+    first = ModelResolver("gemini-2.5-flash", fleet)
+    await gone(first, "gemini-2.5-flash")
+    await gone(first, "gemini-3.5-flash-lite")
+    assert (await ModelResolver("gemini-2.5-flash", fleet).current()).id == "gemini-3.1-flash-lite"
+
+
+async def test_a_model_that_was_gone_is_tried_again(fleet, monkeypatch, caplog):
+    """A note holds for its time, here as in the fleet; then the model is asked, and can be noted again."""
+    await gone(ModelResolver("gemini-2.5-flash", fleet), "gemini-2.5-flash")
+    long_ago = datetime.now(UTC) - model_roster.RETIRED_FOR - timedelta(seconds=1)
+    await fleet.update_one({"_id": "models"}, {"$set": {"retired.0.at": long_ago}})
+    later = ModelResolver("gemini-2.5-flash", fleet)
+    assert (await later.current()).id == "gemini-2.5-flash"
+    caplog.clear()
+    await gone(later, "gemini-2.5-flash")
+    assert await noted(fleet) == ["gemini-2.5-flash"]
+    assert "takes over for a day" in caplog.text
+    monkeypatch.setattr(model_roster, "RETIRED_FOR", timedelta(0))
+    other = ModelResolver("gemini-3.8-flash", fleet)
+    await gone(other, "gemini-3.8-flash")
+    assert (await other.current()).id == "gemini-3.8-flash"
+
+
+async def test_a_note_that_cannot_be_written_is_written_when_it_is_tried_again(fleet, mongodb_uri, mongo_database_name, caplog):
+    """Where MongoDB fails between the 404 and the note, the process knows; writing again notes it for the fleet, and warns."""
+    async with connect_async(mongodb_uri) as closed:
+        roster = ModelResolver("gemini-2.5-flash", closed[mongo_database_name].fleet)
+        await roster.current()
+    with pytest.raises((PyMongoError, RuntimeError)):
+        await gone(roster, "gemini-2.5-flash")
+    assert (await roster.current()).id == "gemini-3.5-flash-lite"
+    assert await noted(fleet) == []
+    roster._fleet = fleet  # MongoDB is there again
+    await roster.write_down()
+    assert await noted(fleet) == ["gemini-2.5-flash"]
+    assert "takes over for a day" in caplog.text
+
+
+async def test_without_a_successor_the_error_says_what_to_do(fleet):
+    """The last model's end is fatal, names the model and the setting, and is not noted as a hand-over."""
+    roster = ModelResolver("gemini-3.1-flash-lite", fleet)
+    with pytest.raises(FatalCallError, match=r"gemini-3\.1-flash-lite is gone .*set GEMINI_MODEL.*models\.yaml"):
+        await gone(roster, "gemini-3.1-flash-lite")
+    assert await fleet.find_one({"_id": "models"}) is None
+
+
+async def test_an_unknown_model_is_refused_with_those_that_are_known(fleet):
+    """A typing mistake in GEMINI_MODEL is told with the names that exist."""
+    with pytest.raises(FatalCallError, match=r"GEMINI_MODEL='gemini-9'.*gemini-2\.5-flash"):
+        ModelResolver("gemini-9", fleet)

@@ -1,0 +1,164 @@
+"""A20: what follows from the table of models and the date alone; and what is said of a table that cannot be meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from resources.gateway.api_gateway import TokenUsage
+from resources.gemini.models import (
+    ModelProfile,
+    ModelTableError,
+    asked_at,
+    changes,
+    dearest,
+    model_profiles,
+    price_of,
+    profile_of,
+    read_profiles,
+)
+
+pytestmark = pytest.mark.case("A20")
+
+PER = "per million tokens"
+PACIFIC = timezone(timedelta(hours=-8))
+
+
+@pytest.mark.parametrize(
+    ("version", "profile"),
+    [
+        ("gemini-2.5-flash", "gemini-2.5-flash"),
+        ("models/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("publishers/google/models/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("gemini-2.5-flash-001", "gemini-2.5-flash"),
+        ("gemini-2.5-flash-preview-09-2025", "gemini-2.5-flash"),
+        ("gemini-2.5-flash-lite-001", "gemini-2.5-flash-lite"),
+        ("gemini-3.5-flash-lite-preview-09-2026", "gemini-3.5-flash-lite"),
+        ("gemini-3.5-flash-09-2026", "gemini-3.5-flash"),
+        ("gemini-3.8-flash-latest", "gemini-3.8-flash"),
+        ("gemini-2.5-flash-image", None),
+        ("gemini-3.8-flash-lite", None),
+        ("gemini-2.5-flashy", None),
+        ("gemini-9-ultra", None),
+        ("x" * 10_000, None),
+        ("", None),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_version_belongs_to_the_longest_id_that_fits(version: str, profile: str | None) -> None:
+    """A version's number or date is no other model; another word is."""
+    found = profile_of(version)
+    assert (found.id if found else None) == profile
+
+
+@pytest.mark.parametrize(
+    ("model", "moment", "asked"),
+    [
+        ("gemini-2.5-flash", datetime(2026, 11, 30, 23, 59, tzinfo=UTC), "gemini-2.5-flash"),
+        ("gemini-2.5-flash", datetime(2026, 12, 1, tzinfo=UTC), "gemini-3.5-flash-lite"),
+        ("gemini-2.5-flash", datetime(2026, 11, 30, 16, tzinfo=PACIFIC), "gemini-3.5-flash-lite"),
+        ("gemini-2.5-flash", datetime(2030, 1, 1, tzinfo=UTC), "gemini-3.5-flash-lite"),
+        ("gemini-3.8-flash", datetime(2030, 1, 1, tzinfo=UTC), "gemini-3.8-flash"),
+    ],
+)
+def test_from_the_day_of_its_end_on_the_successor_is_asked(model: str, moment: datetime, asked: str) -> None:
+    """The day counts by UTC, so that no call has to find out."""
+    assert asked_at(model, moment).id == asked
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "output"),
+    [
+        (datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC), None, 3.75),
+        (datetime(2027, 1, 1, tzinfo=UTC), None, 7.50),
+        (datetime(2026, 12, 31, 16, tzinfo=PACIFIC), None, 7.50),
+        (datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2027, 1, 1, 0, 0, 1, tzinfo=UTC), 7.50),
+        (datetime(2026, 12, 31, 12, tzinfo=UTC), datetime(2027, 1, 1, 12, tzinfo=UTC), 7.50),
+    ],
+)
+def test_a_price_counts_from_its_day_on(first: datetime, last: datetime | None, output: float) -> None:
+    """3.8-flash doubles with 1 January by UTC; a call over midnight costs the dearer price."""
+    assert model_profiles()["gemini-3.8-flash"].price(first, last).output == output
+
+
+def test_a_price_that_falls_falls_when_the_day_has_begun_for_the_provider_too(tmp_path: Path) -> None:
+    """Until midnight Pacific time the former, dearer price is counted."""
+    falling = "[{input: 2, output: 8, cached: 1}, {from: 2027-01-01, input: 1, output: 4, cached: 0.5}]"
+    profile = table(tmp_path, prices=falling)["m"]
+    assert profile.price(datetime(2027, 1, 1, 7, 59, tzinfo=UTC)).output == 8
+    assert profile.price(datetime(2027, 1, 1, 8, tzinfo=UTC)).output == 4
+
+
+def test_who_answered_is_priced_and_who_cannot_be_known_is_dear() -> None:
+    """A known version costs its own price; an unknown one the dearest of all; an answer without a name the dearest successor."""
+    day, million = datetime(2026, 12, 2, tzinfo=UTC), TokenUsage(prompt=1_000_000, output=1_000_000)
+    asked = model_profiles()["gemini-3.8-flash"]
+    assert price_of("gemini-3.1-flash-lite", asked, day, day).cost_usd(million) == pytest.approx(1.75)
+    assert price_of("", model_profiles()["gemini-2.5-flash"], day, day).cost_usd(million) == pytest.approx(2.80)
+    everything = dearest(profile.price(day) for profile in model_profiles().values())
+    assert price_of("gemini-9", asked, day, day) == everything
+    assert all(everything.cost_usd(million) >= profile.price(day).cost_usd(million) for profile in model_profiles().values())
+
+
+@pytest.mark.parametrize(
+    ("model", "moment", "said"),
+    [
+        (
+            "gemini-2.5-flash",
+            datetime(2026, 11, 28, tzinfo=UTC),
+            ["gemini-2.5-flash ends 2026-12-01; gemini-3.5-flash-lite is asked then"],
+        ),
+        (
+            "gemini-2.5-flash",
+            datetime(2026, 12, 1, tzinfo=UTC),
+            ["gemini-2.5-flash ended 2026-12-01; gemini-3.5-flash-lite is asked instead"],
+        ),
+        (
+            "gemini-3.8-flash",
+            datetime(2026, 11, 28, tzinfo=UTC),
+            [f"gemini-3.8-flash costs $1.50 in and $7.50 out {PER} from 2027-01-01 on; now $0.75 in and $3.75 out {PER}"],
+        ),
+        ("gemini-3.8-flash", datetime(2027, 1, 1, tzinfo=UTC), []),
+    ],
+)
+def test_what_changes_is_said_with_its_day(model: str, moment: datetime, said: list[str]) -> None:
+    """Ends and new prices of the model that is configured and of those who take over from it."""
+    assert [change.said for change in changes(model, moment)] == said
+
+
+def table(tmp_path: Path, **wrong: str) -> Mapping[str, ModelProfile]:
+    """The profiles of a table of one model, by default a good one."""
+    entries = {"thinking": "{style: level, value: low}", "prices": "[{input: 1, output: 2, cached: 0.1}]", **wrong}
+    entries = {"sampling": "false", "max_output_tokens": "100", "cache_minimum": "4096", **entries}
+    path = tmp_path / "models.yaml"
+    path.write_text("m:\n" + "".join(f"  {name}: {value}\n" for name, value in entries.items()))
+    return read_profiles(path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "said"),
+    [
+        ("prices", "[]", r"m\.prices: .*at least 1"),
+        ("prices", "[{input: 1, output: -2, cached: 0}]", r"m\.prices\.0\.output: .*greater than or equal to 0"),
+        ("prices", "[{input: 1, output: .nan, cached: 0}]", r"m\.prices\.0\.output: .*finite"),
+        ("prices", "[{from: 2027-01-01, input: 1, output: 2, cached: 0}]", "m: .*the first has no 'from'"),
+        ("prices", "[{input: 1, output: 2, cached: 0}, {input: 2, output: 2, cached: 0}]", "m: .*the others have one each"),
+        ("prices", "[{from: soon, input: 1, output: 2, cached: 0}]", r"m\.prices\.0\.from: .*date"),
+        ("thinking", "{style: level, value: 0}", "m.thinking: .*0 is none"),
+        ("thinking", "{style: budget, value: low}", "m.thinking: .*'low' is none"),
+        ("until", "2027-01-01", "m: .*needs a successor"),
+        ("successor", "n", r"m\.successor: n has no profile"),
+        ("successor", "m", r"m\.successor: m is its own successor in the end"),
+        ("colour", "red", r"m\.colour: Extra inputs"),
+        ("prices", "[", "is no table of models by id"),
+    ],
+)
+def test_a_table_that_cannot_be_meant_is_refused_with_file_model_and_entry(
+    tmp_path: Path, entry: str, value: str, said: str
+) -> None:
+    """A mistake in models.yaml is told when it is read, and not by a world that fails."""
+    with pytest.raises(ModelTableError, match=rf"models\.yaml.*{said}"):
+        table(tmp_path, **{entry: value})

@@ -1,0 +1,241 @@
+"""The local platform on a real MongoDB: one thing per key, the real platform's rules, pictures that stay below their root."""
+
+import asyncio
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from emulators import lifecycle
+from resources.gateway.outcomes import FatalCallError, TransientError
+from resources.mongodb.connection import connect_async
+from resources.platform.local import LocalPlatform
+from resources.platform.protocol import Platform
+from resources.platform.records import PlatformCounts
+
+WORLD = "2f6f6a4e-98a5-4c0e-9a55-3f8f2f1c9b10"
+PICTURE = b"\xff\xd8 a picture"
+
+
+@pytest.fixture
+async def database(mongodb_uri, mongo_database_name):
+    async with connect_async(mongodb_uri) as client:
+        yield client[mongo_database_name]
+
+
+@pytest.fixture
+async def platform(database, tmp_path):
+    local = LocalPlatform(database, tmp_path / "media")
+    await local.ensure_indexes()
+    return local
+
+
+async def create(platform: Platform, key="c0", world_id=WORLD, name="Ada"):
+    return await platform.create_character(
+        key=key, world_id=world_id, display_name=name, meta={"bio": "counts", "interests": ["maps"]}
+    )
+
+
+async def upload(platform: Platform, character_id, key="m0", world_id=WORLD, media_type=4, **changes):
+    order = {"filename": "post.jpg", "content_type": "image/jpeg", "data": PICTURE} | changes
+    return await platform.upload_media(key=key, world_id=world_id, character_id=character_id, media_type=media_type, **order)
+
+
+async def publish(platform: Platform, character_id, media_id, key="p0", world_id=WORLD):
+    return await platform.create_post(
+        key=key, world_id=world_id, character_id=character_id, caption="Hello", media_id=media_id, tags=("a", "b")
+    )
+
+
+async def test_a_published_world_can_be_read_back(platform, tmp_path):
+    """Everything told to the platform is there, typed, and every picture's bytes lie where its record says."""
+    await platform.update_world_params(world_id=WORLD, params={"theme": "salt"}, name="Saltmarsh", users_count=1, posts_count=1)
+    header = await upload(platform, None, key="h", media_type=1)
+    icon = await upload(platform, None, key="i", media_type=2)
+    await platform.update_world_image(world_id=WORLD, image_uuid=header.media_id, icon_uuid=icon.media_id)
+    character_id = await create(platform)
+    avatar = await upload(platform, character_id, key="a", media_type=3)
+    await platform.update_character(character_id=character_id, avatar_media_id=avatar.media_id, avatar_url=avatar.url)
+    image = await upload(platform, character_id)
+    post_id = await publish(platform, character_id, image.media_id)
+
+    found = await platform.world(WORLD)
+    assert found.world is not None
+    assert (found.world.name, found.world.params, found.world.users_count) == ("Saltmarsh", {"theme": "salt"}, 1)
+    assert (found.world.image_uuid, found.world.icon_uuid) == (header.media_id, icon.media_id)
+    (character,), (post,) = found.characters, found.posts
+    assert (character.id, character.display_name, character.meta["interests"]) == (character_id, "Ada", ["maps"])
+    assert (character.avatar_media_id, character.avatar_url) == (avatar.media_id, avatar.url)
+    assert (post.id, post.character_id, post.media_id, post.caption, post.tags) == (
+        post_id,
+        character_id,
+        image.media_id,
+        "Hello",
+        ("a", "b"),
+    )
+    assert {media.media_type for media in found.media} == {1, 2, 3, 4}
+    for media in found.media:
+        assert (tmp_path / "media" / media.path).read_bytes() == PICTURE
+    assert (tmp_path / image.url).read_bytes() == PICTURE
+    assert await platform.counts(WORLD) == PlatformCounts(characters=1, media=4, posts=1)
+
+
+async def test_the_same_key_twice_gives_one_thing(platform):
+    """A repeated create or upload returns what the first one made, and makes nothing."""
+    character_id = await create(platform)
+    assert await create(platform) == character_id
+    image = await upload(platform, character_id)
+    assert await upload(platform, character_id) == image
+    post_id = await publish(platform, character_id, image.media_id)
+    assert await publish(platform, character_id, image.media_id) == post_id
+    assert await platform.counts(WORLD) == PlatformCounts(characters=1, media=1, posts=1)
+
+
+async def test_the_same_key_raced_gives_one_thing(platform, tmp_path):
+    """Twenty calls at once under one key end with the same id, one record, one file and nothing half-written."""
+    characters = await asyncio.gather(*(create(platform) for _ in range(20)))
+    images = await asyncio.gather(*(upload(platform, characters[0]) for _ in range(20)))
+    posts = await asyncio.gather(*(publish(platform, characters[0], images[0].media_id) for _ in range(20)))
+    assert len(set(characters)) == len(set(images)) == len(set(posts)) == 1
+    assert await platform.counts(WORLD) == PlatformCounts(characters=1, media=1, posts=1)
+    assert [path.name for path in (tmp_path / "media").rglob("*") if path.is_file()] == [f"{images[0].media_id}.jpg"]
+
+
+async def test_an_upload_that_died_between_file_and_record_is_made_good(platform, database):
+    """A file without a record is no obstacle: the repeated upload ends as if nothing had happened."""
+    character_id = await create(platform)
+    image = await upload(platform, character_id)
+    await database["platform_media"].delete_many({})
+    assert await upload(platform, character_id) == image
+    assert (await platform.counts(WORLD)).media == 1
+
+
+async def test_find_settles_what_is_in_doubt(platform):
+    """A key finds what was made under it, of whatever kind, and nothing else."""
+    character_id = await create(platform)
+    image = await upload(platform, character_id)
+    post_id = await publish(platform, character_id, image.media_id)
+    assert [await platform.find(key=key) for key in ("c0", "m0", "p0", "never")] == [character_id, image.media_id, post_id, None]
+
+
+async def test_one_key_in_two_worlds_is_refused(platform):
+    """A key shared by two worlds is a mistake that is told, not one world's character given to the other."""
+    await create(platform)
+    with pytest.raises(FatalCallError, match="keys must differ"):
+        await create(platform, world_id="another-world")
+
+
+async def test_a_post_without_its_image_is_never_made(platform, database):
+    """No post exists without media of its own character: not without any, not with unknown, another's or the world's."""
+    ada, bob = await create(platform), await create(platform, key="c1", name="Bob")
+    his = await upload(platform, bob)
+    header = await upload(platform, None, key="h", media_type=1)
+    for media_id, message in (
+        ("", "without media"),
+        ("nowhere", "does not belong"),
+        (his.media_id, "does not belong"),
+        (header.media_id, "does not belong"),
+    ):
+        with pytest.raises(FatalCallError, match=message):
+            await publish(platform, ada, media_id)
+    assert await database["platform_posts"].count_documents({}) == 0
+
+
+async def test_a_character_comes_before_what_is_made_for_it(platform, tmp_path):
+    """Media, avatar and post of an unknown character, or of another world's, are refused and leave nothing behind."""
+    elsewhere = await create(platform, world_id="another-world")
+    for character_id in ("nobody", elsewhere):
+        with pytest.raises(FatalCallError, match="create it first"):
+            await upload(platform, character_id)
+        with pytest.raises(FatalCallError, match="create it first"):
+            await publish(platform, character_id, "any")
+    with pytest.raises(FatalCallError, match="create it first"):
+        await platform.update_character(character_id="nobody", avatar_media_id="any", avatar_url="any")
+    assert await platform.counts(WORLD) == PlatformCounts(characters=0, media=0, posts=0)
+    assert not (tmp_path / "media").exists()
+
+
+async def test_pictures_come_before_what_shows_them(platform):
+    """A world's header and icon and a character's avatar must be their own, already uploaded media."""
+    ada, bob = await create(platform), await create(platform, key="c1", name="Bob")
+    his = await upload(platform, bob, media_type=3)
+    header = await upload(platform, None, key="h", media_type=1)
+    with pytest.raises(FatalCallError, match="upload it"):
+        await platform.update_character(character_id=ada, avatar_media_id=his.media_id, avatar_url=his.url)
+    with pytest.raises(FatalCallError, match="upload it"):
+        await platform.update_world_image(world_id=WORLD, image_uuid=header.media_id, icon_uuid="nowhere")
+    assert (await platform.world(WORLD)).world is None
+
+
+async def test_nothing_is_published_in_a_real_users_name(platform, database):
+    """A character that a real user plays gets no media, no avatar and no post from here."""
+    character_id, image = await create(platform), None
+    image = await upload(platform, character_id)
+    await database["platform_characters"].update_one({"_id": character_id}, {"$set": {"is_ai": False}})
+    with pytest.raises(FatalCallError, match="real user"):
+        await upload(platform, character_id, key="m1")
+    with pytest.raises(FatalCallError, match="real user"):
+        await platform.update_character(character_id=character_id, avatar_media_id=image.media_id, avatar_url=image.url)
+    with pytest.raises(FatalCallError, match="real user"):
+        await publish(platform, character_id, image.media_id)
+
+
+@pytest.mark.parametrize("world_id", ["../../etc", "/etc", "a/b", "..", ".", "", "w\x00", "C:\\x", "w" * 200, "мир", "w\n"])
+async def test_a_world_id_cannot_lead_out_of_the_media_root(platform, tmp_path, world_id):
+    """An id that is no plain name is refused before anything is written, on disk or in the database."""
+    with pytest.raises(FatalCallError, match="refused"):
+        await upload(platform, None, world_id=world_id, media_type=1)
+    with pytest.raises(FatalCallError, match="refused"):
+        await create(platform, world_id=world_id)
+    with pytest.raises(FatalCallError, match="refused"):
+        await platform.update_world_params(world_id=world_id, params={}, name="x", users_count=1, posts_count=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_file_name_is_never_part_of_a_path(platform, tmp_path):
+    """Whatever a picture is called, its file is named by its id, below its world."""
+    image = await upload(platform, None, media_type=2, filename="../../../escape.sh", content_type="image/png")
+    (file,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert file == tmp_path / "media" / WORLD / "icon" / f"{image.media_id}.png"
+
+
+@pytest.mark.parametrize("changes", [{"media_type": 9}, {"content_type": "text/html"}, {"data": b""}])
+async def test_what_is_no_picture_is_refused(platform, tmp_path, changes):
+    """Unknown media types, other content types and empty files are refused and leave nothing behind."""
+    with pytest.raises(FatalCallError):
+        await upload(platform, None, **changes)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_disk_that_refuses_is_told(database, tmp_path):
+    """A media root that cannot be written is a clear error, and there is no record without its file."""
+    (tmp_path / "media").write_text("in the way")
+    platform = LocalPlatform(database, tmp_path / "media")
+    with pytest.raises(FatalCallError, match="cannot be written"):
+        await upload(platform, None, media_type=1)
+    assert (await platform.counts(WORLD)).media == 0
+
+
+async def test_a_world_is_told_again_without_losing_its_pictures(platform):
+    """Params and pictures of a world are told apart from each other, and again, and the last word stands."""
+    header = await upload(platform, None, key="h", media_type=1)
+    await platform.update_world_image(world_id=WORLD, image_uuid=header.media_id, icon_uuid=header.media_id)
+    for name in ("First", "Second"):
+        await platform.update_world_params(world_id=WORLD, params={"name": name}, name=name, users_count=2, posts_count=3)
+    world = (await platform.world(WORLD)).world
+    assert world is not None
+    assert (world.name, world.params, world.image_uuid) == ("Second", {"name": "Second"}, header.media_id)
+
+
+async def test_a_database_that_does_not_answer_is_transient(tmp_path):
+    """Without MongoDB every call ends as a transient outcome, which the breaker counts."""
+    async with AsyncMongoClient(f"mongodb://127.0.0.1:{lifecycle.free_port()}", serverSelectionTimeoutMS=50) as client:
+        platform = LocalPlatform(client["platform"], tmp_path)
+        for call in (create(platform), platform.find(key="c0"), upload(platform, None, media_type=1), platform.counts(WORLD)):
+            with pytest.raises(TransientError):
+                await call
+
+
+async def test_what_the_database_cannot_keep_is_fatal(platform):
+    """A value that is neither JSON nor BSON is refused as a mistake of ours: asking again cannot help."""
+    with pytest.raises(FatalCallError):
+        await platform.create_character(key="c0", world_id=WORLD, display_name="Ada", meta={"bio": object()})

@@ -1,0 +1,195 @@
+"""A tiny code location around the real Kafka sensor: nine assets that do nothing, and the messages tests send to it.
+
+Here: what the sensor's tests share. ``from_environment`` is loaded by a real Dagster daemon in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import dagster as dg
+from dagster._core.definitions.sensor_definition import SensorExecutionData
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+from kafka.record.default_records import DefaultRecordBatch
+from kafka.record.memory_records import MemoryRecordsBuilder
+from kafka.record.util import calc_crc32c
+
+from generia_assets.partitions import worlds
+from generia_assets.settings import Settings
+from resources.kafka.resource import Event, KafkaResource
+from resources.mongodb.resource import MongoResource
+from sensors.kafka import build_kafka_sensor
+from sensors.requests import PART_ASSETS
+
+ASSETS = ("world_request", *PART_ASSETS.values())
+
+
+def stand_in(kafka: KafkaResource, mongo: MongoResource, settings: Settings) -> dg.Definitions:
+    """The sensor with its job over nine assets of the right names and partitions."""
+
+    def asset(name: str) -> dg.AssetsDefinition:
+        @dg.asset(name=name, partitions_def=worlds)
+        def nothing() -> None: ...
+
+        return nothing
+
+    job = dg.define_asset_job("world", selection=list(ASSETS))
+    return dg.Definitions(
+        assets=[asset(name) for name in ASSETS],
+        jobs=[job],
+        sensors=[build_kafka_sensor(job, settings)],
+        resources={"kafka": kafka, "mongo": mongo},
+    )
+
+
+def sensor_settings(**changes: object) -> Settings:
+    """Settings with a short poll, so that a tick without a message costs a test half a second."""
+    return Settings(_env_file=None, **{"sensor_poll_seconds": 0.5, **changes})
+
+
+def kafka_resource(bootstrap_servers: str, topic: str, *, api_version: str = "2.3", dead_letters: str = "") -> KafkaResource:
+    """The resource for a topic of a test's own."""
+    return KafkaResource(
+        bootstrap_servers=bootstrap_servers,
+        api_version=api_version,
+        tasks_topic=topic,
+        progress_topic=f"{topic}-progress",
+        dead_letters_topic=dead_letters or f"{topic}-dlq",
+        group_id=f"{topic}-group",
+    )
+
+
+def order(**changes: object) -> dict[str, object]:
+    """A right message, with these fields changed."""
+    return {
+        "event_type": "task_created",
+        "task_id": str(uuid.uuid4()),
+        "task_type": "init_world_creation",
+        "world_id": str(uuid.uuid4()),
+        "parameters": {"user_prompt": "a harbour town under a glacier", "users_count": 3, "posts_count": 9},
+    } | changes
+
+
+def send(kafka: KafkaResource, *values: Mapping[str, object] | bytes, key: bytes | None = b"one partition") -> None:
+    """Put messages into the orders' topic, by default all into one partition; they have arrived when this returns."""
+    with kafka.producer() as producer:
+        for value in values:
+            data = value if isinstance(value, bytes) else json.dumps(value).encode()
+            producer.send(Event(kafka.tasks_topic, key, data)).wait(5)
+
+
+def dead_letters(kafka: KafkaResource, expected: int) -> list[ConsumerRecord]:
+    """What lies in the dead letters' topic, once there are ``expected`` of them or ten seconds have passed."""
+    options = kafka.address.options() | {"max_partition_fetch_bytes": 64 * 1024 * 1024}
+    with contextmanager(_closing)(KafkaConsumer(**options)) as consumer:
+        names = [TopicPartition(kafka.dead_letters_topic, part) for part in consumer.partitions_for_topic(kafka.dead_letters_topic)]
+        if not names:
+            return []
+        consumer.assign(names)
+        consumer.seek_to_beginning()
+        found: list[ConsumerRecord] = []
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and len(found) < expected:
+            for records in consumer.poll(timeout_ms=200).values():
+                found += records
+        return found
+
+
+def _closing(consumer: KafkaConsumer) -> Iterator[KafkaConsumer]:
+    try:
+        yield consumer
+    finally:
+        consumer.close(autocommit=False)
+
+
+def headers(record: ConsumerRecord) -> dict[str, str]:
+    """A dead letter's headers as text."""
+    return {name: value.decode() for name, value in record.headers}
+
+
+@dataclass
+class Ticks:
+    """Evaluates the sensor tick after tick, as the daemon does: each gets the cursor that the last one left."""
+
+    instance: dg.DagsterInstance
+    kafka: KafkaResource
+    mongo: MongoResource
+    settings: Settings = field(default_factory=sensor_settings)
+    cursor: str | None = None
+
+    def tick(self) -> SensorExecutionData:
+        """One tick."""
+        defs = stand_in(self.kafka, self.mongo, self.settings)
+        with dg.build_sensor_context(
+            instance=self.instance,
+            instance_ref=self.instance.get_ref(),
+            cursor=self.cursor,
+            definitions=defs,
+            resources={"kafka": self.kafka, "mongo": self.mongo},
+        ) as context:
+            data = defs.resolve_sensor_def("kafka_orders").evaluate_tick(context)
+        self.cursor = data.cursor
+        return data
+
+    def offsets(self) -> dict[str, int]:
+        """The cursor's offsets."""
+        return json.loads(self.cursor or "{}").get("offsets", {})
+
+
+def run_keys(data: SensorExecutionData) -> list[str | None]:
+    """The orders that a tick asked runs for."""
+    return [request.run_key for request in data.run_requests or []]
+
+
+@dg.definitions
+def from_environment() -> dg.Definitions:
+    """The code location of a daemon's test."""
+    return stand_in(
+        kafka_resource(os.environ["STAND_IN_KAFKA"], os.environ["STAND_IN_TOPIC"]),
+        MongoResource(uri=dg.EnvVar("STAND_IN_MONGODB_URI"), database=os.environ["STAND_IN_DATABASE"]),
+        sensor_settings(sensor_poll_seconds=4.7),
+    )
+
+
+def batch(*values: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> bytearray:
+    """A record batch as a producer sends it, of format 2, not compressed, to be spoilt by a test."""
+    builder = MemoryRecordsBuilder(magic=2, compression_type=0, batch_size=10_000_000)
+    for value in values:
+        builder.append(timestamp=int(time.time() * 1000), key=None, value=value, headers=list(headers))
+    builder.close()
+    return bytearray(builder.buffer())
+
+
+def with_its_checksum(spoilt: bytearray) -> bytes:
+    """The batch with the checksum that fits it."""
+    begin = DefaultRecordBatch.ATTRIBUTES_OFFSET
+    spoilt[begin - 4 : begin] = calc_crc32c(spoilt[begin:]).to_bytes(4, "big")
+    return bytes(spoilt)
+
+
+def send_batch(kafka: KafkaResource, partition: int, data: bytes) -> None:
+    """Put these very bytes into a partition of the orders' topic, as no library would; they have arrived when this returns."""
+
+    def text(value: str) -> bytes:
+        return struct.pack(">h", len(value)) + value.encode()
+
+    topic = text(kafka.tasks_topic) + struct.pack(">iii", 1, partition, len(data)) + data
+    body = struct.pack(">hhii", -1, -1, 5000, 1) + topic  # no transaction, all replicas, 5 s, one topic
+    request = struct.pack(">hhi", 0, 3, 1) + text("test") + body
+    host, _, port = kafka.bootstrap_servers.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(struct.pack(">i", len(request)) + request)
+        answer = connection.makefile("rb")
+        (length,) = struct.unpack(">i", answer.read(4))
+        said = answer.read(length)
+    error = struct.unpack_from(">h", said, 4 + 4 + len(text(kafka.tasks_topic)) + 4 + 4)[0]
+    assert error == 0, f"the broker answered error {error}"

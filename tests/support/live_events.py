@@ -1,0 +1,89 @@
+"""Reading the topic of live events as a consumer does, on a real broker."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+
+from generia_assets.durable.events.events import EVENTS, LiveEvent
+from resources.kafka.resource import KafkaResource
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event as it lies in the topic: the key it was sent under, its partition, its JSON body."""
+
+    key: str
+    partition: int
+    body: dict[str, Any]
+
+    @property
+    def event(self) -> LiveEvent:
+        return EVENTS.validate_python(self.body)
+
+    @property
+    def says(self) -> str:
+        """The event in a word or two."""
+        detail = self.body.get("stage") or (self.body["after"] if self.body["event_type"] == "going_on" else "")
+        return f"{self.body['event_type']} {detail}".rstrip()
+
+
+def events_kafka(broker: str, *, api_version: str = "2.3", topic: str = "") -> KafkaResource:
+    """Kafka with a progress topic of the test's own."""
+    return KafkaResource(
+        bootstrap_servers=broker,
+        api_version=api_version,
+        tasks_topic="not-used",
+        progress_topic=topic or f"events-{uuid.uuid4().hex[:10]}",
+        dead_letters_topic="not-used",
+        group_id="not-used",
+    )
+
+
+def read_topic(kafka: KafkaResource, enough: Callable[[Sequence[Told]], bool], *, seconds: float = 15.0) -> list[Told]:
+    """Everything in the topic, in order, as soon as it is enough."""
+    consumer = KafkaConsumer(**kafka.address.options(), enable_auto_commit=False)
+    try:
+        deadline = time.monotonic() + seconds
+        while not (partitions := consumer.partitions_for_topic(kafka.progress_topic)):
+            assert time.monotonic() < deadline, f"topic {kafka.progress_topic} was never written to"
+            time.sleep(0.05)
+        consumer.assign([TopicPartition(kafka.progress_topic, partition) for partition in partitions])
+        consumer.seek_to_beginning()
+        told: list[Told] = []
+        while not enough(told):
+            assert time.monotonic() < deadline, f"only {[one.says for one in told]} came"
+            for records in consumer.poll(timeout_ms=200).values():
+                told += [Told(record.key.decode(), record.partition, json.loads(record.value)) for record in records]
+        return told
+    finally:
+        consumer.close(autocommit=False)
+
+
+def ended(told: Sequence[Told]) -> bool:
+    """The world has said its last word."""
+    return any(one.body["event_type"] in ("completed", "failed", "cancelled") for one in told)
+
+
+def durable(told: Iterable[Told]) -> list[Told]:
+    """Without ``progress``."""
+    return [one for one in told if one.body["event_type"] != "progress"]
+
+
+def seen_once(told: Iterable[Told]) -> list[Told]:
+    """What a consumer keeps that skips the numbers it has seen."""
+    kept: list[Told] = []
+    for one in durable(told):
+        if not kept or one.body["seq"] > kept[-1].body["seq"]:
+            kept.append(one)
+    return kept
+
+
+def numbers(told: Iterable[Told]) -> list[int]:
+    return [one.body["seq"] for one in told]
