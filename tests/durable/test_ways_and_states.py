@@ -1,4 +1,4 @@
-"""Every way in which somebody starts something on a world, in every state of it: the table of docs/operating.md, cell by cell.
+"""Every action in every state of a world: the table of docs/runs-and-states.md, cell by cell.
 
 The cells are read from the document, so that what operators are told is what is tested. Each state is made once, by real runs, and
 MongoDB is put back to it for each cell; Dagster's instance goes on, as it does in life.
@@ -43,7 +43,7 @@ Way = Callable[["Scene"], "Outcome"]
 
 def table() -> list[tuple[str, str, str]]:
     """Way, state and word of each cell of the document's table."""
-    section = Path("docs/operating.md").read_text().split("### Every way in every state")[1].split("\n## ")[0]
+    section = Path("docs/runs-and-states.md").read_text().split("## Every action in every state")[1].split("\n## ")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")]
     return [(row[0], state, word) for row in rows[2:] for state, word in zip(rows[0][1:], row[1:], strict=True)]
 
