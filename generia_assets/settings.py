@@ -103,8 +103,9 @@ def _gemini_timeout(seconds: float, info: ValidationInfo) -> float:
 def _image_provider(name: str) -> str:
     from resources.images.provider import provider_class
 
-    if name:
-        provider_class(name)
+    if name in ("", "stub"):
+        return ""
+    provider_class(name)
     return name
 
 
@@ -161,7 +162,7 @@ class Settings(BaseSettings):
 
     # Images
     image_provider: Annotated[str, AfterValidator(_image_provider)] = Field(
-        "", description="module:Class of an image provider (resources/images/provider.py); '' = the stub that draws"
+        "", description="module:Class of an image provider (resources/images/provider.py); '' or stub = the stub that draws"
     )
     image_stub_latency_seconds: float = Field(0.0, ge=0)
     image_stub_cost_usd: float = Field(0.0, ge=0, description="US dollars per picture of the stub")
