@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
 from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.assets.worker import Worker
@@ -49,7 +48,7 @@ def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
     An interruption parks the world when a person asked for it; a deploy leaves it to be taken up by the watchdog.
     """
     cause = root_cause(error)
-    if isinstance(cause, (DagsterExecutionInterruptedError, KeyboardInterrupt)):
+    if isinstance(cause, (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)):
         if stopped_by_person:
             worker.say(lambda session: session.parked(STOPPED_MESSAGE, SuspendReason.STOPPED))
         else:
