@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ROOT / "docs" / "requirements.md"
 WRITTEN = [
     path
-    for folder in ("generia_assets", "resources", "sensors", "emulators", "bench", "tests", "docs", "docker")
+    for folder in ("generia_assets", "resources", "sensors", "emulators", "local_services", "bench", "tests", "docs", "docker")
     for path in (ROOT / folder).rglob("*")
     if path.suffix in {".py", ".md", ".yaml", ".yml", ".j2", ".sh", ".html"}
 ] + [ROOT / name for name in ("README.md", ".env", "pyproject.toml", "Makefile")]
