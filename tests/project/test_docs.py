@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("generia_assets", "resources", "sensors")
-CODE = (*PRODUCT, "emulators", "bench", "tests", "docker")
+CODE = (*PRODUCT, "emulators", "local_services", "bench", "tests", "docker")
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 NAMING = [ROOT / "CONTRIBUTING.md", ROOT / "docs/architecture.md", *(ROOT / "docs/decisions").glob("*.md")]
 """The pages whose names of files and functions must exist."""
