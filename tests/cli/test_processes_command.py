@@ -194,7 +194,7 @@ def test_a_command_says_where_it_looked(tmp_path: Path) -> None:
 
 @pytest.mark.case("P24")
 def test_plain_dagster_dev_is_the_same_location(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`dagster dev` in the checkout reads workspace.yaml: cursors belong to the location `generia`, as under `make dev`."""
+    """`dagster dev` in the checkout reads pyproject.toml: cursors belong to the location `generia`, as under `make dev`."""
     monkeypatch.chdir(ROOT)
     origins = workspace_opts_to_load_target(WorkspaceOpts()).create_origins()
     assert [origin.location_name for origin in origins] == ["generia"]
