@@ -29,15 +29,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from generia_assets.known_hosts import KnownHosts
-from generia_assets.pages import pages
+from generia_assets.pages import render
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.live import ANSWER_S, LiveFeed, last_number
 from generia_assets.pages.metrics import CONTENT_TYPE, Metrics
-from generia_assets.pages.pages import WorldPages
+from generia_assets.pages.render import WorldPages
+from generia_assets.queries.asset_views import AssetViews, consistent_read
 from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, post, posts_of, threads
 from generia_assets.queries.names import UnknownItemError
 from generia_assets.queries.people import NOBODY, people_page, person
-from generia_assets.queries.shelves import AssetViews, consistent_read
 from generia_assets.queries.traces import trace
 from generia_assets.queries.worlds import WorldView, world, worlds_page
 from resources.gateway.waits import milliseconds_since
@@ -140,39 +140,39 @@ def _bounded(page: Callable[[Request], Response]) -> Callable[[Request], Respons
 def _worlds(request: Request) -> Response:
     page = worlds_page(_database(request), before=_moment(request.query_params.get("before", "")))
     older = f"/?before={quote(page.before.isoformat())}" if page.before else None
-    return _html(pages.worlds(page, ServedLinks(""), older=older))
+    return _html(render.worlds(page, ServedLinks(""), older=older))
 
 
 def _feed(request: Request) -> Response:
     order, after = _asked(request)
     last = last_number(_database(request), _world_id(request))  # before the documents: what comes meanwhile is told again
 
-    def read(shelves: AssetViews) -> Response:
-        view, links = _known(shelves)
-        page = feed_page(shelves, order, after=after)
+    def read(views: AssetViews) -> Response:
+        view, links = _known(views)
+        page = feed_page(views, order, after=after)
         onward = _onward(links.feed(), order, page)
         live = f"{links.feed()}/live?after={last}" if view.growing and not after else None
-        people = NOBODY if after else people_page(shelves)  # they stand above the first posts only
-        pages = WorldPages(view, links, shelves.unreadable)
+        people = NOBODY if after else people_page(views)  # they stand above the first posts only
+        pages = WorldPages(view, links, views.unreadable)
         return _html(pages.feed(page, people, order=order, first=not after, onward=onward, live=live))
 
     return _settled(request, read)
 
 
 def _people(request: Request) -> Response:
-    def read(shelves: AssetViews) -> Response:
-        view, links = _known(shelves)
-        page = people_page(shelves, after=request.query_params.get("after", ""))
+    def read(views: AssetViews) -> Response:
+        view, links = _known(views)
+        page = people_page(views, after=request.query_params.get("after", ""))
         onward = f"{links.people()}?after={quote(page.after)}" if page.after else None
-        return _html(WorldPages(view, links, shelves.unreadable).people(page, onward=onward))
+        return _html(WorldPages(view, links, views.unreadable).people(page, onward=onward))
 
     return _settled(request, read)
 
 
 def _about(request: Request) -> Response:
-    def read(shelves: AssetViews) -> Response:
-        view, links = _known(shelves)
-        return _html(WorldPages(view, links, shelves.unreadable).about())
+    def read(views: AssetViews) -> Response:
+        view, links = _known(views)
+        return _html(WorldPages(view, links, views.unreadable).about())
 
     return _settled(request, read)
 
@@ -181,14 +181,14 @@ def _person(request: Request) -> Response:
     key = request.path_params["key"]
     order, after = _asked(request)
 
-    def read(shelves: AssetViews) -> Response:
-        view, links = _known(shelves)
-        found = person(shelves, key)
+    def read(views: AssetViews) -> Response:
+        view, links = _known(views)
+        found = person(views, key)
         if found is None:
-            return _html(WorldPages(view, links, shelves.unreadable).missing("missing_person"), 404)
-        page = posts_of(shelves, key, order, after=after)
+            return _html(WorldPages(view, links, views.unreadable).missing("missing_person"), 404)
+        page = posts_of(views, key, order, after=after)
         onward = _onward(links.person(key), order, page)
-        return _html(WorldPages(view, links, shelves.unreadable).person(found, page, order=order, onward=onward))
+        return _html(WorldPages(view, links, views.unreadable).person(found, page, order=order, onward=onward))
 
     return _settled(request, read)
 
@@ -196,16 +196,16 @@ def _person(request: Request) -> Response:
 def _post(request: Request) -> Response:
     key = request.path_params["key"]
 
-    def read(shelves: AssetViews) -> Response:
-        view, links = _known(shelves)
-        found = post(shelves, key)
+    def read(views: AssetViews) -> Response:
+        view, links = _known(views)
+        found = post(views, key)
         if found is None:
-            return _html(WorldPages(view, links, shelves.unreadable).missing("missing_post"), 404)
+            return _html(WorldPages(view, links, views.unreadable).missing("missing_post"), 404)
         try:
-            origin = trace(shelves.database, shelves.world_id, key)
+            origin = trace(views.database, views.world_id, key)
         except UnknownItemError:  # its tasks are gone, the post is not
             origin = None
-        return _html(WorldPages(view, links, shelves.unreadable).post(found, threads(shelves, [found])[key], origin))
+        return _html(WorldPages(view, links, views.unreadable).post(found, threads(views, [found])[key], origin))
 
     return _settled(request, read)
 
@@ -253,31 +253,31 @@ def _http_problem(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     title = str(error.detail) if isinstance(error, HTTPException) and status in _ADVICE else "This cannot be done"
     advice = _ADVICE.get(status, "Pages can be read, nothing else.")
-    return _html(pages.problem(ServedLinks(""), status=status, title=title, advice=advice), status)
+    return _html(render.problem(ServedLinks(""), status=status, title=title, advice=advice), status)
 
 
 def _outage(request: Request, error: Exception) -> Response:
     logger.warning("page %s: MongoDB does not answer (%s)", request.url.path, type(error).__name__)
     title = "MongoDB does not answer"
     advice = f"The pages are here again when it is ({type(error).__name__}). `generia doctor` says what is reachable."
-    return _html(pages.problem(ServedLinks(""), status=503, title=title, advice=advice), 503)
+    return _html(render.problem(ServedLinks(""), status=503, title=title, advice=advice), 503)
 
 
 def _unreadable(request: Request, error: Exception) -> Response:
     logger.warning("page %s: %s", request.url.path, error)
     title = "This world cannot be read"
-    return _html(pages.problem(ServedLinks(""), status=404, title=title, advice=str(error)), 404)
+    return _html(render.problem(ServedLinks(""), status=404, title=title, advice=str(error)), 404)
 
 
 def _settled(request: Request, read: Callable[[AssetViews], Response]) -> Response:
     return consistent_read(_database(request), _world_id(request), read)
 
 
-def _known(shelves: AssetViews) -> tuple[WorldView, ServedLinks]:
-    view = world(shelves)
+def _known(views: AssetViews) -> tuple[WorldView, ServedLinks]:
+    view = world(views)
     if view is None:
         raise HTTPException(404, "There is no such world here.")
-    return view, ServedLinks(shelves.world_id)
+    return view, ServedLinks(views.world_id)
 
 
 def _database(request: Request) -> MongoDatabase:

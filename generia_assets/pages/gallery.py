@@ -1,7 +1,7 @@
 """The gallery: a finished world as a folder of files that opens without a server.
 
 Here: which files there are, and their pictures beside them (hard links where the file system allows, else copies). The new folder
-takes the place of the former one when it is whole. Not here: the pages themselves (pages.py, the same as the server's).
+takes the place of the former one when it is whole. Not here: the pages themselves (render.py, the same as the server's).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 
 from generia_assets.pages.links import FileLinks, is_elsewhere, media_file, numbered
-from generia_assets.pages.pages import WorldPages
+from generia_assets.pages.render import WorldPages
+from generia_assets.queries.asset_views import AssetViews
 from generia_assets.queries.feed import FeedOrder, FeedPage, FeedPost, feed_page, posts_of, threads
 from generia_assets.queries.people import PeoplePage, people_page, person
-from generia_assets.queries.shelves import AssetViews
 from generia_assets.queries.traces import Trace, trace
 from generia_assets.queries.worlds import WorldView, world
 from resources.mongodb.connection import MongoDatabase
@@ -31,7 +31,7 @@ MOST_TRACES = 200
 class _Writer:
     """One world on its way into a folder."""
 
-    shelves: AssetViews
+    views: AssetViews
     view: WorldView
     folder: Path
     media: Path
@@ -62,14 +62,14 @@ def write_gallery(database: MongoDatabase, world_id: str, *, galleries: Path, me
     ``media`` is the folder of the local platform's pictures. Raises ``LookupError`` for a world that nobody ordered, ``OSError``
     when the disk refuses.
     """
-    shelves = AssetViews.of(database, world_id)
-    view = world(shelves)
+    views = AssetViews.of(database, world_id)
+    view = world(views)
     if view is None:
         raise LookupError(f"world {world_id}: nobody ordered it here")
     place, unfinished = galleries / world_id, galleries / f".{world_id}.new"
     shutil.rmtree(unfinished, ignore_errors=True)
     shutil.copytree(STATIC, unfinished / "static")
-    writer = _Writer(shelves, view, unfinished, media)
+    writer = _Writer(views, view, unfinished, media)
     _write_feed(writer)
     _write_people(writer)
     writer.write("about.html", writer.pages().about())
@@ -82,9 +82,9 @@ def write_gallery(database: MongoDatabase, world_id: str, *, galleries: Path, me
 
 
 def _write_feed(writer: _Writer) -> None:
-    people = people_page(writer.shelves)
+    people = people_page(writer.views)
     for order in FeedOrder:
-        for number, page in enumerate(_feed_pages(partial(feed_page, writer.shelves, order)), start=1):
+        for number, page in enumerate(_feed_pages(partial(feed_page, writer.views, order)), start=1):
             onward = numbered("index", order, number + 1) if page.after else None
             html = writer.pages().feed(page, people, order=order, first=number == 1, onward=onward, live=None)
             writer.write(numbered("index", order, number), html)
@@ -94,7 +94,7 @@ def _write_feed(writer: _Writer) -> None:
 
 def _write_posts(writer: _Writer, posts: Sequence[FeedPost]) -> None:
     traced = writer.view.status.posts_created <= MOST_TRACES
-    around = threads(writer.shelves, posts)
+    around = threads(writer.views, posts)
     for post in posts:
         origin = _trace(writer, post) if traced else None
         writer.write(f"posts/{post.key}.html", writer.pages(1).post(post, around[post.key], origin))
@@ -104,13 +104,13 @@ def _write_posts(writer: _Writer, posts: Sequence[FeedPost]) -> None:
 
 def _trace(writer: _Writer, post: FeedPost) -> Trace | None:
     try:
-        return trace(writer.shelves.database, writer.shelves.world_id, post.key)
+        return trace(writer.views.database, writer.views.world_id, post.key)
     except LookupError:  # its tasks are gone, the post is not
         return None
 
 
 def _write_people(writer: _Writer) -> None:
-    for number, page in enumerate(_people_pages(writer.shelves), start=1):
+    for number, page in enumerate(_people_pages(writer.views), start=1):
         onward = numbered("people", number=number + 1) if page.after else None
         writer.write(numbered("people", number=number), writer.pages().people(page, onward=onward))
         for card in page.people:
@@ -120,11 +120,11 @@ def _write_people(writer: _Writer) -> None:
 
 
 def _write_person(writer: _Writer, key: str) -> None:
-    found = person(writer.shelves, key)
+    found = person(writer.views, key)
     if found is None:
         return
     for order in FeedOrder:
-        for number, page in enumerate(_feed_pages(partial(posts_of, writer.shelves, key, order)), start=1):
+        for number, page in enumerate(_feed_pages(partial(posts_of, writer.views, key, order)), start=1):
             onward = numbered(key, order, number + 1) if page.after else None
             html = writer.pages(1).person(found, page, order=order, onward=onward)
             writer.write(f"characters/{numbered(key, order, number)}", html)
@@ -139,9 +139,9 @@ def _feed_pages(read: Callable[..., FeedPage]) -> Iterator[FeedPage]:
         yield page
 
 
-def _people_pages(shelves: AssetViews) -> Iterator[PeoplePage]:
+def _people_pages(views: AssetViews) -> Iterator[PeoplePage]:
     after: str | None = ""
     while after is not None:
-        page = people_page(shelves, after=after)
+        page = people_page(views, after=after)
         after = page.after
         yield page

@@ -17,11 +17,11 @@ from generia_assets.content.pictures import AVATAR_SIZE, POST_SIZE
 from generia_assets.durable.events.events import EVENTS, AnyEvent, CharacterCreated, PostPublished
 from generia_assets.durable.status import WorldStatus
 from generia_assets.pages.links import ServedLinks
-from generia_assets.pages.pages import WorldPages
+from generia_assets.pages.render import WorldPages
+from generia_assets.queries.asset_views import AssetViews
 from generia_assets.queries.feed import Excerpt, FeedPost, quotes, replies
 from generia_assets.queries.people import PersonCard, keys_by_username
-from generia_assets.queries.records import events as event_records
-from generia_assets.queries.shelves import AssetViews
+from generia_assets.queries.records import read_events
 from generia_assets.queries.worlds import over, view_of, world
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
@@ -44,11 +44,11 @@ class News:
 
 def news_of(database: MongoDatabase, status: WorldStatus, after: int, records: Sequence[MongoDocument]) -> News:
     """The news of these events, which come after the one with this number, as a page shows them. Blocks."""
-    shelves = AssetViews.of(database, status.world_id)
-    pages = WorldPages(view_of(shelves, status), ServedLinks(status.world_id), shelves.unreadable)
+    views = AssetViews.of(database, status.world_id)
+    pages = WorldPages(view_of(views, status), ServedLinks(status.world_id), views.unreadable)
     places = {"masthead": pages.masthead(), "progress": pages.progress(), "side": pages.side()}
-    events = [(one.seq, _event(one.event)) for one in event_records(records)]
-    beside = _Beside.of(shelves, [event for _, event in events if isinstance(event, PostPublished)])
+    events = [(one.seq, _event(one.event)) for one in read_events(records)]
+    beside = _Beside.of(views, [event for _, event in events if isinstance(event, PostPublished)])
     unpainted: dict[str, PersonCard] = {}
     told = [_told_of(number, event, pages, beside, unpainted) for number, event in events]
     told += [as_message("replied", {"key": key, "html": pages.replied(key, beside.replies.get(key, ()))}) for key in beside.replied]
@@ -58,9 +58,9 @@ def news_of(database: MongoDatabase, status: WorldStatus, after: int, records: S
 
 def portraits_of(database: MongoDatabase, world_id: str, people: Mapping[str, PersonCard]) -> dict[str, str]:
     """The messages about those of these people who have a portrait by now, by key. Blocks."""
-    shelves = AssetViews.of(database, world_id)
-    view = world(shelves)
-    painted = shelves["character_avatars"].by_key(CharacterAvatar, list(people)) if view else {}
+    views = AssetViews.of(database, world_id)
+    view = world(views)
+    painted = views["character_avatars"].by_key(CharacterAvatar, list(people)) if view else {}
     if view is None or not painted:
         return {}
     pages = WorldPages(view, ServedLinks(world_id))
@@ -96,14 +96,14 @@ class _Beside:
     replied: Sequence[str]
 
     @classmethod
-    def of(cls, shelves: AssetViews, posts: Sequence[PostPublished]) -> _Beside:
+    def of(cls, views: AssetViews, posts: Sequence[PostPublished]) -> _Beside:
         """Look for it."""
         asked = {post.key: (post.in_reply_to, post.quote) for post in posts if post.in_reply_to}
         replied = sorted({key for key, _ in asked.values()})
         return cls(
-            keys_by_username(shelves, {name for post in posts for name in post.mentions}),
-            quotes(shelves, asked),
-            replies(shelves, [*(post.key for post in posts), *replied]),
+            keys_by_username(views, {name for post in posts for name in post.mentions}),
+            quotes(views, asked),
+            replies(views, [*(post.key for post in posts), *replied]),
             replied,
         )
 

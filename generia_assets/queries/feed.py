@@ -12,8 +12,8 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.content.documents import Media, Post, PostImage, author_of
+from generia_assets.queries.asset_views import AssetView, AssetViews
 from generia_assets.queries.people import PersonCard, cards_by_key, keys_by_username
-from generia_assets.queries.shelves import AssetView, AssetViews
 
 POSTS_PAGE = 50
 
@@ -92,57 +92,57 @@ class Thread(BaseModel):
     below: tuple[FeedPost, ...] = ()
 
 
-def feed_page(shelves: AssetViews, order: FeedOrder = FeedOrder.NEWEST, *, after: str = "", limit: int = POSTS_PAGE) -> FeedPage:
+def feed_page(views: AssetViews, order: FeedOrder = FeedOrder.NEWEST, *, after: str = "", limit: int = POSTS_PAGE) -> FeedPage:
     """The posts that come after the one with this key; '' begins with the first. An unknown key begins there too.
 
     A world made before there was a timeline has its posts by the time of their publication, and within a page each person's own in
     the order of their life.
     """
-    shelf, direction = shelves["post_images"], order.direction
+    shelf, direction = views["post_images"], order.direction
     sort = (("t", direction), ("published_at", direction), ("key", direction))
     found = shelf.find(PostImage, _beyond(shelf, after, order), sort=sort, limit=limit + 1)
-    page = _page(shelves, found, limit)
+    page = _page(views, found, limit)
     return page.model_copy(update={"posts": _in_order_of_life(page.posts, order)})
 
 
 def posts_of(
-    shelves: AssetViews, character: str, order: FeedOrder = FeedOrder.NEWEST, *, after: str = "", limit: int = POSTS_PAGE
+    views: AssetViews, character: str, order: FeedOrder = FeedOrder.NEWEST, *, after: str = "", limit: int = POSTS_PAGE
 ) -> FeedPage:
     """The posts of the person with this key, in the order of their life or from the latest to the first."""
     keys = {"$gt": f"{character}-", "$lt": f"{character}-\uffff"}
     if after:
         keys["$lt" if order is FeedOrder.NEWEST else "$gt"] = after
-    found = shelves["post_images"].find(PostImage, {"key": keys}, sort=(("key", order.direction),), limit=limit + 1)
-    return _page(shelves, found, limit)
+    found = views["post_images"].find(PostImage, {"key": keys}, sort=(("key", order.direction),), limit=limit + 1)
+    return _page(views, found, limit)
 
 
-def post(shelves: AssetViews, key: str) -> FeedPost | None:
+def post(views: AssetViews, key: str) -> FeedPost | None:
     """The published post with this key, or None."""
-    return next(iter(posts_by_key(shelves, [key])), None)
+    return next(iter(posts_by_key(views, [key])), None)
 
 
-def posts_by_key(shelves: AssetViews, keys: Collection[str]) -> list[FeedPost]:
+def posts_by_key(views: AssetViews, keys: Collection[str]) -> list[FeedPost]:
     """The published posts with these keys, in order of their keys; those that are not there are left out."""
-    found = shelves["post_images"].by_key(PostImage, keys)
-    return _posts(shelves, [found[key] for key in sorted(found)])
+    found = views["post_images"].by_key(PostImage, keys)
+    return _posts(views, [found[key] for key in sorted(found)])
 
 
-def threads(shelves: AssetViews, posts: Iterable[FeedPost]) -> dict[str, Thread]:
+def threads(views: AssetViews, posts: Iterable[FeedPost]) -> dict[str, Thread]:
     """The threads of these posts, by key. A few queries for all of them, since threads are short (content/timeline.py)."""
     known = {one.key: one for one in posts}
     wanted = list(known)
     missing = _beside(known.values())
     while missing:
-        more = posts_by_key(shelves, missing)
+        more = posts_by_key(views, missing)
         known |= {one.key: one for one in more}
         missing = _beside(more) - known.keys()
     return {key: Thread(above=_above(known, key), below=_below(known, key)) for key in wanted}
 
 
-def quotes(shelves: AssetViews, asked: Mapping[str, tuple[str, str]]) -> dict[str, Excerpt]:
+def quotes(views: AssetViews, asked: Mapping[str, tuple[str, str]]) -> dict[str, Excerpt]:
     """What each of these posts replies to, by key; ``asked``: by key the post it replies to, and its text as it was then."""
-    present = shelves["posts"].by_key(Post, {key for key, _ in asked.values()})
-    authors = cards_by_key(shelves, {author_of(key) for key, _ in asked.values()})
+    present = views["posts"].by_key(Post, {key for key, _ in asked.values()})
+    authors = cards_by_key(views, {author_of(key) for key, _ in asked.values()})
     found = {}
     for reply, (key, quote) in asked.items():
         if (author := authors.get(author_of(key))) is not None:
@@ -151,11 +151,11 @@ def quotes(shelves: AssetViews, asked: Mapping[str, tuple[str, str]]) -> dict[st
     return found
 
 
-def replies(shelves: AssetViews, keys: Collection[str]) -> dict[str, tuple[Excerpt, ...]]:
+def replies(views: AssetViews, keys: Collection[str]) -> dict[str, tuple[Excerpt, ...]]:
     """The published posts that reply to each of these, by its key, in the order of the world."""
-    texts = shelves["posts"].find(Post, {"in_reply_to": {"$in": sorted(set(keys))}}) if keys else []
-    published = shelves["post_images"].by_key(PostImage, [text.key for text in texts])
-    authors = cards_by_key(shelves, {text.character for text in texts})
+    texts = views["posts"].find(Post, {"in_reply_to": {"$in": sorted(set(keys))}}) if keys else []
+    published = views["post_images"].by_key(PostImage, [text.key for text in texts])
+    authors = cards_by_key(views, {text.character for text in texts})
     found: dict[str, tuple[Excerpt, ...]] = {}
     for text in sorted(texts, key=lambda text: (text.t, text.key)):
         author = authors.get(text.character)
@@ -181,9 +181,9 @@ def _beyond(shelf: AssetView, key: str, order: FeedOrder) -> dict[str, object]:
     return {"$or": beside if further is None else [{"t": further}, *beside]}
 
 
-def _page(shelves: AssetViews, found: list[PostImage], limit: int) -> FeedPage:
+def _page(views: AssetViews, found: list[PostImage], limit: int) -> FeedPage:
     shown = found[:limit]
-    return FeedPage(posts=tuple(_posts(shelves, shown)), after=shown[-1].key if len(found) > limit else None)
+    return FeedPage(posts=tuple(_posts(views, shown)), after=shown[-1].key if len(found) > limit else None)
 
 
 def _in_order_of_life(posts: Sequence[FeedPost], order: FeedOrder) -> tuple[FeedPost, ...]:
@@ -199,12 +199,12 @@ def _in_order_of_life(posts: Sequence[FeedPost], order: FeedOrder) -> tuple[Feed
     return tuple(next(in_order[post.author.key]) for post in posts)
 
 
-def _posts(shelves: AssetViews, published: Sequence[PostImage]) -> list[FeedPost]:
-    texts = shelves["posts"].by_key(Post, [one.key for one in published])
-    authors = cards_by_key(shelves, {one.character for one in published})
-    mentions = keys_by_username(shelves, {name for text in texts.values() for name in text.mentions})
-    quoted = quotes(shelves, {key: (text.in_reply_to, text.quote) for key, text in texts.items() if text.in_reply_to})
-    replied = replies(shelves, texts)
+def _posts(views: AssetViews, published: Sequence[PostImage]) -> list[FeedPost]:
+    texts = views["posts"].by_key(Post, [one.key for one in published])
+    authors = cards_by_key(views, {one.character for one in published})
+    mentions = keys_by_username(views, {name for text in texts.values() for name in text.mentions})
+    quoted = quotes(views, {key: (text.in_reply_to, text.quote) for key, text in texts.items() if text.in_reply_to})
+    replied = replies(views, texts)
     posts = []
     for one in published:
         text, author = texts.get(one.key), authors.get(one.character)

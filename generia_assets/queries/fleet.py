@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS, TASKS
 from generia_assets.durable.status import HISTORY_LACKS, State
-from generia_assets.queries.breakers import breakers_not_closed
-from generia_assets.queries.records import tasks
+from generia_assets.queries.in_flight import breakers_not_closed
+from generia_assets.queries.records import read_tasks
 from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api
 from resources.gateway.breaker import BreakerState
@@ -146,7 +146,7 @@ def task_times(database: MongoDatabase) -> Iterator[TaskTimes]:
     for task_type in TaskType:
         query = {"world_id": {"$in": worlds}, "status": State.COMPLETED.value, "type": task_type.value}
         last = database[TASKS].find(query, {"type": 1, "status": 1, "started_at": 1, "updated_at": 1})
-        timed = tasks(last.sort("updated_at", -1).limit(TASKS_TIMED))
+        timed = read_tasks(last.sort("updated_at", -1).limit(TASKS_TIMED))
         took = sorted((task.updated_at - task.started_at).total_seconds() for task in timed if task.started_at)
         if took:
             yield TaskTimes(task_type=task_type, p50_s=took[(len(took) - 1) // 2], p95_s=took[(len(took) - 1) * 95 // 100])

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
-from generia_assets.queries.records import OK, events, generations, requests, tasks
+from generia_assets.queries.records import OK, WITHOUT_TEXTS, read_events, read_generations, read_requests, read_tasks
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 LATE = timedelta(seconds=3)
@@ -92,7 +92,7 @@ def _sources(calls: bool) -> tuple[Source, ...]:
 
 def _generations(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
     wanted = _from({"world_id": world_id}, "started_at", begin)
-    for found in generations(database[GENERATIONS].find(wanted).sort("started_at", way).limit(most)):
+    for found in read_generations(database[GENERATIONS].find(wanted).sort("started_at", way).limit(most)):
         of = f" of {', '.join(found.keys)}" if found.keys else ""
         yield LogLine(
             id=f"generation:{found.id}",
@@ -106,7 +106,7 @@ def _generations(database: MongoDatabase, world_id: str, begin: datetime | None,
 
 def _events(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
     wanted = _from({"world_id": world_id}, "at", begin)
-    for found in events(database[WORLD_EVENTS].find(wanted).sort("seq", way).limit(most)):
+    for found in read_events(database[WORLD_EVENTS].find(wanted).sort("seq", way).limit(most)):
         level: Level = "error" if found.event_type == "failed" else "warning" if found.event_type in _UNEASY else "info"
         key = str(found.event.get("key", ""))
         yield LogLine(id=found.id, at=found.at, level=level, kind="event", key=key, text=_told(found.event))
@@ -143,7 +143,7 @@ def _told(event: MongoDocument) -> str:
 def _tasks(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
     ended = {"world_id": world_id, "status": {"$in": [State.COMPLETED.value, State.FAILED.value]}}
     fields = {"result": 0, "parameters": 0}
-    for task in tasks(database[TASKS].find(_from(ended, "updated_at", begin), fields).sort("updated_at", way).limit(most)):
+    for task in read_tasks(database[TASKS].find(_from(ended, "updated_at", begin), fields).sort("updated_at", way).limit(most)):
         failed, tries = task.status is State.FAILED, task.attempt_count
         took = f" in {(task.updated_at - task.started_at).total_seconds():.2f} s" if task.started_at else ""
         text = f"failed for good after {plural(tries, 'attempt')}: {task.error}" if failed else f"completed{took}"
@@ -171,10 +171,9 @@ def _bad_calls(database: MongoDatabase, world_id: str, begin: datetime | None, w
 
 
 def _history(database: MongoDatabase, wanted: MongoDocument, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
-    fields = {"request_data": 0, "response_data": 0}
     begin = begin and begin - LONGEST_CALL
-    found = database[HISTORY].find(_from(wanted, "created_at", begin), fields).sort("created_at", way).limit(most)
-    for call in requests(found):
+    found = database[HISTORY].find(_from(wanted, "created_at", begin), WITHOUT_TEXTS).sort("created_at", way).limit(most)
+    for call in read_requests(found):
         good = call.outcome == OK
         counted = f", {call.prompt_tokens}+{call.output_tokens} tokens" if call.prompt_tokens else ""
         said = f"{call.api} {call.request_type}: {call.outcome}, {call.duration_ms} ms"

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.content.documents import Character, CharacterAvatar, CharacterBrief, Media
-from generia_assets.queries.shelves import AssetViews
+from generia_assets.queries.asset_views import AssetViews
 
 PEOPLE_PAGE = 100
 
@@ -74,11 +74,11 @@ class PeoplePage(BaseModel):
 NOBODY = PeoplePage(people=(), ties=(), after=None)
 
 
-def people_page(shelves: AssetViews, *, after: str = "", limit: int = PEOPLE_PAGE) -> PeoplePage:
+def people_page(views: AssetViews, *, after: str = "", limit: int = PEOPLE_PAGE) -> PeoplePage:
     """The people whose keys come after this one."""
-    found = shelves["characters"].find(Character, {"key": {"$gt": after}}, limit=limit + 1)
+    found = views["characters"].find(Character, {"key": {"$gt": after}}, limit=limit + 1)
     shown = found[:limit]
-    cards = _cards(shelves, shown)
+    cards = _cards(views, shown)
     return PeoplePage(
         people=tuple(cards[one.key] for one in shown),
         ties=tuple(_ties(shown)),
@@ -86,12 +86,12 @@ def people_page(shelves: AssetViews, *, after: str = "", limit: int = PEOPLE_PAG
     )
 
 
-def person(shelves: AssetViews, key: str) -> PersonView | None:
+def person(views: AssetViews, key: str) -> PersonView | None:
     """The person with this key, or None."""
-    character = shelves["characters"].one(Character, key)
+    character = views["characters"].one(Character, key)
     if character is None:
         return None
-    cards = cards_by_username(shelves, [relation.username for relation in character.relationships])
+    cards = cards_by_username(views, [relation.username for relation in character.relationships])
     known = tuple(
         KnownPerson(
             username=relation.username,
@@ -101,34 +101,34 @@ def person(shelves: AssetViews, key: str) -> PersonView | None:
         )
         for relation in character.relationships
     )
-    brief = shelves["character_briefs"].one(CharacterBrief, key)
-    return PersonView(card=_cards(shelves, [character])[key], character=character, brief=brief, known=known)
+    brief = views["character_briefs"].one(CharacterBrief, key)
+    return PersonView(card=_cards(views, [character])[key], character=character, brief=brief, known=known)
 
 
-def cards_by_key(shelves: AssetViews, keys: Collection[str]) -> dict[str, PersonCard]:
+def cards_by_key(views: AssetViews, keys: Collection[str]) -> dict[str, PersonCard]:
     """These people's cards, by key."""
-    return _cards(shelves, shelves["characters"].by_key(Character, keys).values())
+    return _cards(views, views["characters"].by_key(Character, keys).values())
 
 
-def cards_by_username(shelves: AssetViews, usernames: Collection[str]) -> dict[str, PersonCard]:
+def cards_by_username(views: AssetViews, usernames: Collection[str]) -> dict[str, PersonCard]:
     """These people's cards, by username."""
     if not usernames:
         return {}
-    found = shelves["characters"].find(Character, {"username": {"$in": sorted(set(usernames))}})
-    return {card.username: card for card in _cards(shelves, found).values()}
+    found = views["characters"].find(Character, {"username": {"$in": sorted(set(usernames))}})
+    return {card.username: card for card in _cards(views, found).values()}
 
 
-def keys_by_username(shelves: AssetViews, usernames: Collection[str]) -> dict[str, str]:
+def keys_by_username(views: AssetViews, usernames: Collection[str]) -> dict[str, str]:
     """The keys of the people with these usernames."""
     if not usernames:
         return {}
-    found = shelves["characters"].find(Character, {"username": {"$in": sorted(set(usernames))}})
+    found = views["characters"].find(Character, {"username": {"$in": sorted(set(usernames))}})
     return {one.username: one.key for one in found}
 
 
-def _cards(shelves: AssetViews, characters: Iterable[Character]) -> dict[str, PersonCard]:
+def _cards(views: AssetViews, characters: Iterable[Character]) -> dict[str, PersonCard]:
     characters = list(characters)
-    avatars = shelves["character_avatars"].by_key(CharacterAvatar, [one.key for one in characters])
+    avatars = views["character_avatars"].by_key(CharacterAvatar, [one.key for one in characters])
     return {
         one.key: PersonCard(
             key=one.key,
