@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter
 
-from generia_assets.assets.materialized import ASSETS, AssetSpec
+from generia_assets.catalog import ASSETS, AssetSpec
 from generia_assets.content.documents import WORLD_KEY, Document
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.status import State
@@ -131,17 +131,17 @@ class AssetViews:
     def of(cls, database: MongoDatabase, world_id: str) -> AssetViews:
         """Look up the present generation and the pointers."""
         status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
-        ids = [f"{world_id}:{spec.place.collection}" for spec in ASSETS.values()]
+        ids = [f"{world_id}:{spec.collection}" for spec in ASSETS.values()]
         pointers = database[POINTERS].find({"_id": {"$in": ids}}, {"materialization": 1})
         found = {pointer["_id"].rpartition(":")[2]: str(pointer.get("materialization")) for pointer in pointers}
         return cls(database, world_id, str(status.get("generation") or ""), found)
 
     def __getitem__(self, asset: str) -> AssetView:
         spec = ASSETS[asset]
-        collection = spec.place.collection
+        collection = spec.collection
         if collection not in self.materializations:
             return self._being_made(spec, self._add_unreadable)
-        if spec.place.one_per_world:
+        if spec.one_per_world:
             stored: MongoDocument = {"_id": self.world_id}
         else:
             stored = {"world_id": self.world_id, "materialization": self.materializations[collection]}
@@ -155,14 +155,14 @@ class AssetViews:
         spec = ASSETS[asset]
         try:
             store = DocumentStore(self.database)
-            yield from store.stream(spec.place, self.world_id, spec.document, prefix=prefix, order=order, unreadable=logger.warning)
+            yield from store.stream(spec, self.world_id, spec.document, prefix=prefix, order=order, unreadable=logger.warning)
         except NotMaterializedError:
             yield from self._being_made(spec, logger.warning).stream(spec.document, sort=[(name, 1) for name in order])
 
     def count(self, asset: str) -> int:
         """How many documents the asset has; of a materialized one as its pointer says."""
         spec = ASSETS[asset]
-        stored = DocumentStore(self.database).count(spec.place, self.world_id)
+        stored = DocumentStore(self.database).count(spec, self.world_id)
         return self._being_made(spec, logger.warning).count() if stored is None else stored
 
     def _being_made(self, spec: AssetSpec, on_unreadable: Callable[[UnreadableRecord], object]) -> AssetView:
@@ -172,8 +172,8 @@ class AssetViews:
             "type": spec.task_type.value,
             "status": State.COMPLETED.value,
         }
-        prefix = "result.briefs." if spec.batched else "result."
-        return AssetView(self.database, TASKS, made, on_unreadable, prefix, spec.batched)
+        prefix = "result.briefs." if spec.unit.batched else "result."
+        return AssetView(self.database, TASKS, made, on_unreadable, prefix, spec.unit.batched)
 
     def _add_unreadable(self, found: UnreadableRecord) -> None:
         if found not in self.unreadable:

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import WORLD_KEY, character_index
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import BATCH
@@ -21,7 +22,6 @@ from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.durable.tasks.items import batch_key
 from generia_assets.queries.records import WITHOUT_TEXTS, TaskRecord, read_generations, read_requests, read_tasks
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from typer import BadParameter
 from typer.testing import CliRunner
 
+from generia_assets.catalog import TaskType
 from generia_assets.cli import inert
 from generia_assets.cli.book import escaped, paragraphs
 from generia_assets.cli.commands import COMMANDS, load
@@ -37,7 +38,6 @@ from generia_assets.durable.status import Stage, WorldStatus, new_status
 from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.queries.log import LogLine
 from generia_assets.queries.statistics import percentile
-from generia_assets.tasks.task_definition import TaskType
 from sensors.messages import read_message
 
 WITH_DAGSTER = ("generia_assets.cli.demo", "generia_assets.cli.dev")

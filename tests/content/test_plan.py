@@ -2,11 +2,11 @@
 
 from math import ceil
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import Quality
 from generia_assets.content.plan import TOKENS_PER_CALL, plan
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
-from generia_assets.tasks.task_definition import TaskType
 from tests.support.worlds import a_request
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.providers import Providers, Timeouts
@@ -16,7 +17,6 @@ from generia_assets.durable.collections import HISTORY, PUBLICATIONS
 from generia_assets.durable.tasks.checkpoints import Checkpoints
 from generia_assets.durable.tasks.runner import TaskContext
 from generia_assets.tasks.clients import NewPost
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker, BreakerConfig
 from resources.gateway.concurrency import ConcurrencyLimiter

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 from generia_assets.content.documents import PostImage, author_of
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
@@ -302,7 +302,7 @@ def test_a_read_never_mixes_two_materializations(database: Any, media: Path) -> 
         reads += 1
         if reads == 1:
             newer = DocumentStream([world.published("c0000-p0000", 9)])
-            world.store.replace(ASSETS["post_images"].place, world.world_id, "run-2", newer)
+            world.store.replace(ASSETS["post_images"], world.world_id, "run-2", newer)
         return [post.key for post in feed_page(views).posts]
 
     assert consistent_read(database, world.world_id, read) == ["c0000-p0000"]

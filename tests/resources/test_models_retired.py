@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from emulators.gemini.client import EmulatorControl
+from generia_assets.catalog import TaskType
 from generia_assets.content.prompt import Prompt
 from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.calls.providers import Providers, Timeouts
@@ -20,7 +21,6 @@ from generia_assets.durable.collections import FLEET, HISTORY, STATUS
 from generia_assets.durable.status import State
 from generia_assets.durable.tasks.checkpoints import Checkpoints
 from generia_assets.durable.tasks.runner import TaskContext
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy, TokenUsage
 from resources.gateway.breaker import Breaker, BreakerConfig
 from resources.gateway.concurrency import ConcurrencyLimiter

@@ -10,10 +10,10 @@ import dagster as dg
 import pytest
 from pymongo.errors import AutoReconnect
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.durable.orders.records import Order, OrderError, PartParameters, RecordedOrder
 from generia_assets.durable.orders.refusals import RefusedOrder
-from generia_assets.tasks.task_definition import TaskType
 from resources.kafka.resource import KafkaRecord
 from sensors.dead_letters import CUT_AT_BYTES, LONGEST_REASON, InvalidMessage, dead_letter, shortened_dead_letter
 from sensors.kafka import handle

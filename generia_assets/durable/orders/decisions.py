@@ -16,9 +16,9 @@ from enum import StrEnum
 
 from pymongo import DESCENDING
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.status import State, SuspendReason, WorldStatus, status_of, world_to_work_on
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
 GENERATION_TAG = ".dagster/generia_generation"
