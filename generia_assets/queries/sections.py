@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from pymongo import ASCENDING
 
+from generia_assets.catalog import ASSETS, AssetSpec
 from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS, WORLD_EVENTS
 from generia_assets.queries.asset_views import AssetViews
 from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -21,40 +21,7 @@ from resources.mongodb.document_store import POINTERS
 POST_OR_CHARACTER = re.compile(r"c\d{4,}(-p\d{4,})?")
 
 
-class Section(StrEnum):
-    """A part of what is kept of a world."""
-
-    REQUEST = "request"
-    DESCRIPTION = "description"
-    IMAGES = "images"
-    BRIEFS = "briefs"
-    CHARACTERS = "characters"
-    AVATARS = "avatars"
-    POST_BRIEFS = "post-briefs"
-    POSTS = "posts"
-    POST_IMAGES = "post-images"
-    TASKS = "tasks"
-    HISTORY = "history"
-    PUBLICATIONS = "publications"
-    SUPERSEDED = "superseded"
-    EVENTS = "events"
-    GENERATIONS = "generations"
-    STEPS = "steps"
-    MATERIALIZATIONS = "materializations"
-    STATUS = "status"
-
-
-ASSET_OF: Mapping[Section, str] = {
-    Section.REQUEST: "world_request",
-    Section.DESCRIPTION: "world_description",
-    Section.IMAGES: "world_images",
-    Section.BRIEFS: "character_briefs",
-    Section.CHARACTERS: "characters",
-    Section.AVATARS: "character_avatars",
-    Section.POST_BRIEFS: "post_briefs",
-    Section.POSTS: "posts",
-    Section.POST_IMAGES: "post_images",
-}
+ASSET_OF: Mapping[str, AssetSpec] = {asset.section: asset for asset in ASSETS.values()}
 
 
 @dataclass(frozen=True)
@@ -77,25 +44,25 @@ class RecordSection:
         return {self.world_field: world_id, **self.only}
 
 
-RECORDS: Mapping[Section, RecordSection] = {
-    Section.TASKS: RecordSection(TASKS, "type", "created_at", ("_id", "key")),
-    Section.HISTORY: RecordSection(HISTORY, "request_type", "created_at", ("_id", "task_id", "labels.key")),
-    Section.PUBLICATIONS: RecordSection(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer")),
+RECORDS: Mapping[str, RecordSection] = {
+    "tasks": RecordSection(TASKS, "type", "created_at", ("_id", "key")),
+    "history": RecordSection(HISTORY, "request_type", "created_at", ("_id", "task_id", "labels.key")),
+    "publications": RecordSection(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer")),
     # What the platform still has although the world no longer has it, by the platform's ids (``answer``).
-    Section.SUPERSEDED: RecordSection(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer"), {"status": "superseded"}),
-    Section.EVENTS: RecordSection(
-        WORLD_EVENTS, "event.event_type", "seq", ("_id", "event.key", "event.post_id", "event.character_id")
-    ),
-    Section.GENERATIONS: RecordSection(GENERATIONS, "status", "started_at", ("_id", "runs", "order")),
+    "superseded": RecordSection(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer"), {"status": "superseded"}),
+    "events": RecordSection(WORLD_EVENTS, "event.event_type", "seq", ("_id", "event.key", "event.post_id", "event.character_id")),
+    "generations": RecordSection(GENERATIONS, "status", "started_at", ("_id", "runs", "order")),
     # What unfinished tasks have got so far (gone when a task is completed), and which documents of an asset are the visible ones.
-    Section.STEPS: RecordSection(STEPS, "", "created_at", ("_id", "task_id")),
-    Section.MATERIALIZATIONS: RecordSection(POINTERS, "", "_id", ("_id", "materialization")),
-    Section.STATUS: RecordSection(STATUS, "", "_id", (), world_field="_id"),
+    "steps": RecordSection(STEPS, "", "created_at", ("_id", "task_id")),
+    "materializations": RecordSection(POINTERS, "", "_id", ("_id", "materialization")),
+    "status": RecordSection(STATUS, "", "_id", (), world_field="_id"),
 }
+SECTIONS = (*ASSET_OF, *RECORDS)
+"""The parts of what is kept of a world."""
 
 
 def documents(
-    database: MongoDatabase, world_id: str, section: Section, *, of_type: str | None = None, item: str | None = None
+    database: MongoDatabase, world_id: str, section: str, *, of_type: str | None = None, item: str | None = None
 ) -> Iterator[MongoDocument]:
     """The section's documents, one at a time. ``of_type`` is for what has a ``type_field``, and ignored elsewhere.
 
@@ -113,18 +80,18 @@ def documents(
     yield from database[record.collection].find(wanted, batch_size=200).sort(record.order, ASCENDING)
 
 
-def counts(database: MongoDatabase, world_id: str) -> dict[Section, int]:
+def counts(database: MongoDatabase, world_id: str) -> dict[str, int]:
     """How many documents each section has."""
     views = AssetViews.of(database, world_id)
     return {
-        section: views.count(ASSET_OF[section])
+        section: views.count(ASSET_OF[section].name)
         if section in ASSET_OF
         else database[RECORDS[section].collection].count_documents(RECORDS[section].of(world_id))
-        for section in Section
+        for section in SECTIONS
     }
 
 
-def types_of(database: MongoDatabase, world_id: str, section: Section) -> list[str]:
+def types_of(database: MongoDatabase, world_id: str, section: str) -> list[str]:
     """The types that the documents of this section have (none if they are all of one); of ``media:avatar:1b6d…`` the first word."""
     record = RECORDS.get(section)
     if record is None or not record.type_field:
@@ -134,13 +101,11 @@ def types_of(database: MongoDatabase, world_id: str, section: Section) -> list[s
 
 
 _IDS = ("key", "username", "character_id", "post_id")
-_IN_WORLD_ORDER = ("posts", "post_images")
-"""Assets whose documents come in the order of the world; all others in that of their keys."""
 
 
-def _of_asset(views: AssetViews, asset: str, item: str | None) -> Iterator[MongoDocument]:
+def _of_asset(views: AssetViews, asset: AssetSpec, item: str | None) -> Iterator[MongoDocument]:
     prefix = item if item and POST_OR_CHARACTER.fullmatch(item) else ""
-    order = ("t", "key") if asset in _IN_WORLD_ORDER else ("key",)
-    for document in (model.model_dump() for model in views.stream(asset, prefix=prefix, order=order)):
+    order = ("t", "key") if asset.in_order_of_world else ("key",)
+    for document in (model.model_dump() for model in views.stream(asset.name, prefix=prefix, order=order)):
         if item is None or item.removeprefix("@") in (document.get(name) for name in _IDS):
             yield document
