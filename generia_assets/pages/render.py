@@ -68,18 +68,18 @@ class WorldPages:
         return self._page("feed.html", page=page, people=people, order=order, first=first, onward=onward, live=live)
 
     def people(self, people: PeoplePage, *, onward: str | None) -> str:
-        """Who is who: the picture of their ties, and everybody's card."""
-        return self._page("people.html", people=people, graph=graph_of(people.people, people.ties), onward=onward)
+        """Who is who: the picture of their relations, and everybody's card."""
+        return self._page("people.html", people=people, graph=graph_of(people.people, people.relations), onward=onward)
 
     def person(self, person: PersonView, page: FeedPage, *, order: FeedOrder, onward: str | None) -> str:
         """A person: who they are, whom they know, what they posted, and who replied."""
         known = [relation.person for relation in person.known if relation.person is not None]
-        ties = [
+        relations = [
             RelationView(one=person.card.key, other=relation.person.key, kinds=(relation.relationship_type,))
             for relation in person.known
             if relation.person is not None
         ]
-        graph = graph_of([person.card, *known], ties, columns=2) if known else None  # it stands in the narrow column
+        graph = graph_of([person.card, *known], relations, columns=2) if known else None  # it stands in the narrow column
         return self._page("person.html", person=person, page=page, graph=graph, order=order, onward=onward)
 
     def post(self, post: FeedPost, thread: Thread, trace: Trace | None) -> str:

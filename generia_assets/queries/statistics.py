@@ -1,4 +1,4 @@
-"""What a world's work took, by task type and by kind of request: counts, failures, times, tokens, dollars (R14, R16).
+"""Figures of a world's work, by task type and by type of request: counts, failures, times, tokens, dollars (R14, R16).
 
 Here: figures over all of a world's generations. Not here: where the time of the last one went (critical_path.py). Requests are
 those of the last HISTORY_TTL_DAYS days.
@@ -21,7 +21,7 @@ from resources.mongodb.connection import MongoDatabase
 
 
 class RequestFigures(BaseModel):
-    """Requests of one kind that ended in one way. Durations in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``."""
+    """Requests of one type with one outcome. Durations in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``."""
 
     model_config = ConfigDict(frozen=True)
 

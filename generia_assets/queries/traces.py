@@ -1,8 +1,8 @@
-"""Traces: from a post or a person back to everything that led there (R14, R16).
+"""Traces: from a post or a person back to every step that led to it (R14, R16).
 
-Here: the chain description → concept → character → (avatar | idea → post → picture), each step with what it made, and with the
-exact requests and answers, model, tokens, price and time of its calls. After a part was made again, each step is the newest one.
-Not here: which item a name means (names.py), and how a trace looks (cli, pages).
+Here: the chain description → concept → character → (avatar | idea → post → picture), each step with its document and the exact
+requests and responses, model, tokens, price and time of its calls. Where a part was made again, the newest step counts. Not here:
+which item a name means (names.py), and how a trace looks (cli, pages).
 """
 
 from __future__ import annotations

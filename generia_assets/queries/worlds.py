@@ -56,7 +56,7 @@ class WorldView(BaseModel):
 
     @property
     def growing(self) -> bool:
-        """Whether there may be more to see by and by: neither finished nor stopped by a person, nor history."""
+        """Whether more may come: neither finished nor stopped by a person, nor history."""
         return not over(self.status)
 
 
@@ -74,7 +74,7 @@ class WorldsPage(BaseModel):
 
 
 def over(status: WorldStatus) -> bool:
-    """Whether there is nothing to wait for: finished, stopped by a person, or history. An outage ends by itself."""
+    """Whether nothing more comes: finished, stopped by a person, or history. (A world suspended by an outage resumes by itself.)"""
     stopped = status.parked is not None and status.parked.kind == SuspendReason.STOPPED.value
     return status.done or stopped or status.history
 
@@ -86,7 +86,7 @@ def world_status(database: MongoDatabase, world_id: str) -> WorldStatus | None:
 
 
 def world(views: AssetViews) -> WorldView | None:
-    """The world these views belong to, or None if nobody ordered it. Raises ``UnreadableRecordError``."""
+    """The world of these views, or None if nobody ordered it. Raises ``UnreadableRecordError``."""
     status = world_status(views.database, views.world_id)
     return None if status is None else view_of(views, status)
 
@@ -107,7 +107,7 @@ def worlds_page(database: MongoDatabase, *, before: datetime | None = None, limi
 
 
 def unreadable_worlds(database: MongoDatabase) -> list[UnreadableRecord]:
-    """All status records that cannot be read, for whoever looks after them. Reads every record."""
+    """All status records that cannot be read. Reads every record."""
     unreadable: list[UnreadableRecord] = []
     for _ in statuses(database[STATUS].find({}, batch_size=1000), unreadable.append):
         pass
@@ -115,7 +115,7 @@ def unreadable_worlds(database: MongoDatabase) -> list[UnreadableRecord]:
 
 
 def view_of(views: AssetViews, status: WorldStatus) -> WorldView:
-    """The world with this status record, whose documents are on these views."""
+    """The world with this status record and these views of its documents."""
     return WorldView(
         status=status,
         description=next(iter(views["world_description"].find(WorldDescription, limit=1)), None),
