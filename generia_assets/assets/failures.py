@@ -21,7 +21,7 @@ from generia_assets.durable.status import SuspendReason
 from generia_assets.durable.tasks.resuming import STOPPED_MESSAGE
 from generia_assets.durable.tasks.runner import TaskFailedError
 from generia_assets.durable.tasks.session import TooManyRecoveriesError
-from generia_assets.queries.whole import NotWholeError
+from generia_assets.queries.completeness import NotWholeError
 from generia_assets.tasks.task_definition import UnfitTaskError
 from resources.gateway.outcomes import BudgetExhaustedError, FatalCallError, LeaseLostError, OutageTimeoutError
 from resources.mongodb.connection import MongoUnavailableError, is_outage

@@ -36,7 +36,7 @@ from generia_assets.durable.status import State, status_of
 from generia_assets.durable.tasks.fallback import generation_is_lost, mark_start_failed
 from generia_assets.durable.tasks.session import Assignment, SessionOptions, WorldSession, log_waiting, open_session
 from generia_assets.logging_setup import levelled_lines, log_context
-from generia_assets.queries.whole import check_made
+from generia_assets.queries.completeness import check_made
 from generia_assets.settings import Settings
 from resources.gateway.outcomes import CallError, TransientError
 from resources.kafka.resource import KafkaResource
