@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bench.exact import call_counts, exactness
-from bench.house import House
+from bench.house import TestStack
 from bench.killing import Kill, alive
 from generia_assets.durable.collections import PUBLICATIONS, STATUS, TASKS
 from generia_assets.durable.status import Owner, State, WorldStatus
-from resources.mongo import MongoDatabase
+from resources.mongodb.connection import MongoDatabase
 
 END_SECONDS = 10.0
 """A run that was killed, told to stop or fenced off has ended by then."""
@@ -101,7 +101,7 @@ def _takeovers(database: MongoDatabase, world_id: str) -> int:
 
 
 def judge(
-    house: House,
+    house: TestStack,
     database: MongoDatabase,
     death: Death,
     moment: Moment,

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from bench.asked_again import not_asked_again
-from bench.house import House
+from bench.house import TestStack
 from bench.moderation import refusals, words_in_a_tenth
 from bench.report import Options, Report, run
 from bench.trials import SETTINGS, Bench, Outcome, Trial
-from generia_assets.durable.resuming import Wishes
-from generia_assets.durable.status import Parked
+from generia_assets.durable.status import SuspendReason
+from generia_assets.durable.tasks.resuming import ResumeOptions
 
 FAMILIES = {
     "unreadable": ("truncated_json", "fenced_json", "broken_json"),
@@ -72,7 +72,7 @@ def harness(options: Options, console: Console) -> Report:
         figures["damaged"] += damaged
         figures["refused"] += refused
 
-    with House(settings=SETTINGS, seed=options.seed) as house:
+    with TestStack(settings=SETTINGS, seed=options.seed) as house:
         bench = Bench(house, options.seed)
         for trial in trials(options):
             outcome = bench.run(trial)
@@ -129,7 +129,7 @@ def _default_spare(bench: Bench, options: Options) -> Iterator[tuple[Outcome, li
     yield first, more
     if more:
         return
-    resumed = bench.go_on(first, Wishes(more_calls=40 * posts), bad)
+    resumed = bench.go_on(first, ResumeOptions(more_calls=40 * posts), bad)
     # What the limit's end cut off was never stored: it is asked again as it was.
     yield resumed, not_asked_again(resumed.requests[len(first.requests) :])
 
@@ -145,13 +145,16 @@ def _refusals_within_spare(bench: Bench, options: Options) -> Iterator[tuple[Out
     for number in range(3):
         faults = {"prompt_blocked": 0.1, "answer_blocked": 0.1}
         first = bench.run(Trial("refusals, default spare", {**faults, "after_calls": 1}, 25, 150, "English", number, DEFAULT_SPARE))
-        if first.status.parked is None or first.status.parked.kind != Parked.BUDGET:
+        if first.status.parked is None or first.status.parked.kind != SuspendReason.BUDGET:
             yield first, []
             continue
         stopped += 1
         first.wrong.clear()  # unfinished, and paid for
         yield first, []
-        yield bench.go_on(first, Wishes(more_calls=100), faults), ["the limit stopped most of the worlds"] if stopped > 1 else []
+        yield (
+            bench.go_on(first, ResumeOptions(more_calls=100), faults),
+            ["the limit stopped most of the worlds"] if stopped > 1 else [],
+        )
 
 
 if __name__ == "__main__":

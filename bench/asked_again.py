@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from emulators.gemini.stats import RecordedRequest
-from generia_assets.durable.writer import CONTROL_REQUEST
+from generia_assets.durable.calls.text_client import CONTROL_REQUEST
 
 COMPLAINT = "Your last answer could not be used."
 """How the part of a request begins that says what was wrong about the last answer (content/prompt.py)."""
@@ -51,7 +51,8 @@ def asked(request: RecordedRequest) -> Asked:
 
 
 def not_asked_again(requests: Sequence[RecordedRequest]) -> list[str]:
-    """Damaged answers that no later request mends, in one sentence each. Control calls (resources/poison.py) are asked once."""
+    """Damaged answers that no later request mends, in one sentence each. Control calls (resources/gateway/poison.py) are asked
+    once."""
     all_asked = [one for one in map(asked, requests) if one.item != tuple(CONTROL_REQUEST.parts)]
     wrong = []
     for place, one in enumerate(all_asked):

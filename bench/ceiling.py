@@ -14,13 +14,13 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from bench.house import House
-from resources.breaker import Breaker, BreakerConfig
-from resources.gemini import GeminiClient, TextRequest
-from resources.models import ModelProfile, model_profiles
-from resources.mongo import connect_async
-from resources.outside import Answer, Api, Call, Lane, Outside, Settlement
-from resources.slots import Slots
+from bench.house import TestStack
+from resources.gateway.api_gateway import Answer, Api, ApiGateway, ApiPolicy, Call, CallOutcome
+from resources.gateway.breaker import Breaker, BreakerConfig
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gemini.client import GeminiClient, TextRequest
+from resources.gemini.models import ModelProfile, model_profiles
+from resources.mongodb.connection import connect_async
 
 CONFIGURED, CEILING = 15, 8
 CALL_SECONDS = 0.5
@@ -55,7 +55,7 @@ class _Free:
     async def reserve(self, call: Call[ValueT]) -> str:
         return call.task_id
 
-    async def settle(self, attempt_id: str, call: Call[ValueT], settlement: Settlement) -> None:
+    async def settle(self, attempt_id: str, call: Call[ValueT], settlement: CallOutcome) -> None:
         pass
 
     def waiting(self, api: Api, reason: str, since: datetime) -> None:
@@ -65,7 +65,7 @@ class _Free:
         pass
 
 
-def measure(house: House, calls: int) -> Pace:
+def measure(house: TestStack, calls: int) -> Pace:
     """Make so many calls as fast as the provider lets us."""
     house.gemini.reset()
     house.gemini.set_faults(latency=CALL_SECONDS, max_in_flight=CEILING)
@@ -75,11 +75,15 @@ def measure(house: House, calls: int) -> Pace:
     return Pace(calls, seconds, calls * CALL_SECONDS / CEILING, stats.by_outcome.get("ceiling", 0))
 
 
-async def _make(house: House, calls: int) -> float:
+async def _make(house: TestStack, calls: int) -> float:
     async with connect_async(house.env["MONGODB_URI"]) as client:
-        slots = Slots(client["generia_bench"]["fleet"], f"ceiling-{time.time():.0f}", limit=CONFIGURED, lease_seconds=LEASE_SECONDS)
+        slots = ConcurrencyLimiter(
+            client["generia_bench"]["fleet"], f"ceiling-{time.time():.0f}", limit=CONFIGURED, lease_seconds=LEASE_SECONDS
+        )
         config = BreakerConfig(failure_rate=0.5, window_calls=20, minimum_calls=5, open_seconds=2.0, open_max_seconds=60.0)
-        outside = Outside({Api.LLM: Lane(slots, Breaker("llm", config, lambda state, probe_in: None))}, patience_seconds=900.0)
+        outside = ApiGateway(
+            {Api.LLM: ApiPolicy(slots, Breaker("llm", config, lambda state, probe_in: None))}, patience_seconds=900.0
+        )
         gemini = GeminiClient(api_key="", base_url=house.env["GEMINI_BASE_URL"], timeout_seconds=60.0)
         profile = next(iter(model_profiles().values()))
         try:

@@ -25,24 +25,24 @@ from rich.table import Table
 from bench.report import PIPED_WIDTH
 from generia_assets.assets.checks import people, plan, timeline, words
 from generia_assets.assets.checks.finding import World
-from generia_assets.cli.dry_run import Answers, Asked, DryRun
-from generia_assets.content import draw, social
+from generia_assets.cli.dry_run import Answers, DryRequest, DryRun
+from generia_assets.content import seeding, social
 from generia_assets.content.documents import WorldRequest
 from generia_assets.content.drafts import Draft, WorldDraft
-from generia_assets.content.draw import world_seed
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.sample_answers import sample_answer
+from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.storyline import storyline
 from generia_assets.content.timeline import timeline as order_of
 from generia_assets.durable.collections import HISTORY
-from generia_assets.reading.records import OK
-from generia_assets.reading.records import requests as requests_of
+from generia_assets.queries.records import OK
+from generia_assets.queries.records import requests as requests_of
 from generia_assets.settings import settings
+from generia_assets.tasks.clients import DraftT
 from generia_assets.tasks.generate_world_description import world_of
-from generia_assets.tasks.tools import DraftT
-from resources.mongo import connect
-from resources.outside import Api
+from resources.gateway.api_gateway import Api
+from resources.mongodb.connection import connect
 
 SIZES = ((5, 12), (25, 150), (100, 1_000))
 SENTENCE = "a city where dreams turn solid until dawn, and everyone is in love"
@@ -73,7 +73,7 @@ def _lengthened(value: object, name: str) -> object:
     if isinstance(value, list):
         return [_lengthened(entry, name) for entry in value]
     missing = _WORDS.get(name, 0) - len(value.split()) if isinstance(value, str) else 0
-    lot = draw.lot(0, value)  # no two texts may be alike: the tasks would ask again
+    lot = seeding.seeded_rng(0, value)  # no two texts may be alike: the tasks would ask again
     return f"{value} {' '.join(''.join(lot.choices(_LETTERS, k=5)) for _ in range(missing))}." if missing > 0 else value
 
 
@@ -171,7 +171,7 @@ class _Drawn:
     @classmethod
     def of(cls, request: WorldRequest) -> _Drawn:
         """Draw it, and make all its requests."""
-        asked: list[Asked] = []
+        asked: list[DryRequest] = []
         asyncio.run(DryRun(request, _Answers(), asked.append).run())
         if unusable := next((one for one in asked if one.answer is None), None):
             raise RuntimeError(f"{unusable.name} has no usable answer, mend the samples: {unusable.wrong}")

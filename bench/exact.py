@@ -16,14 +16,14 @@ from pymongo import ASCENDING
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.content.plan import plan
 from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS, WORLD_EVENTS
-from generia_assets.durable.orders import validated_parameters
+from generia_assets.durable.orders.records import validated_parameters
 from generia_assets.durable.status import Stage, State, WorldStatus
-from generia_assets.durable.workload import request_of
-from generia_assets.tasks.kinds import TaskType
-from resources.document_store import POINTERS
-from resources.mongo import MongoDatabase, MongoDocument
-from resources.outcomes import InvalidAnswerError, RefusedError
-from resources.outside import CUT_OFF, Api
+from generia_assets.durable.tasks.workload import request_of
+from generia_assets.tasks.task_definition import TaskType
+from resources.gateway.api_gateway import CUT_OFF, Api
+from resources.gateway.outcomes import InvalidAnswerError, RefusedError
+from resources.mongodb.connection import MongoDatabase, MongoDocument
+from resources.mongodb.document_store import POINTERS
 
 PLATFORM_DATABASE = "generia_platform"
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import dagster as dg
 from rich.console import Console
 
-from bench.house import House, status_of, wait_for
+from bench.house import TestStack, status_of, wait_for
 from bench.report import Options, Report, run
 from generia_assets.durable.collections import HISTORY
 
@@ -41,7 +41,7 @@ class Way:
             before = station
 
 
-def way_of(house: House) -> Way:
+def way_of(house: TestStack) -> Way:
     """Order the smallest world and follow it to its first call."""
     sent = time.time()
     world_id = house.order(users=1, posts=0)
@@ -71,7 +71,7 @@ def harness(options: Options, console: Console) -> Report:
     figures: dict[str, object] = {"orders": orders}
     wrong: list[str] = []
     for start in ("warm",) if options.quick else ("warm", "cold"):
-        with House(seed=options.seed, settings={"GENERIA_COLD_START": "1" if start == "cold" else ""}) as house:
+        with TestStack(seed=options.seed, settings={"GENERIA_COLD_START": "1" if start == "cold" else ""}) as house:
             house.start_servers()
             house.start_dagster()
             way_of(house)  # the first one finds caches that are empty

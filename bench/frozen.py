@@ -24,13 +24,13 @@ from statistics import median
 import dagster as dg
 from rich.console import Console
 
-from bench.house import House, TooLateError, status_of, wait_for
+from bench.house import TestStack, TooLateError, status_of, wait_for
 from bench.killing import CODE_SERVER, alive, run_processes
 from bench.report import Options, Report, run
 from generia_assets.code_server import starts_runs
 from generia_assets.dagster_instance import ACTIVE
 from generia_assets.durable.status import State
-from resources.mongo import MongoDatabase
+from resources.mongodb.connection import MongoDatabase
 
 TRIES, QUICK_TRIES = 20, 2
 BOUND_SECONDS = 10.0
@@ -59,7 +59,7 @@ class Try:
         return self.started is not None and self.started <= BOUND_SECONDS and self.healthy
 
 
-def freeze(pid: int, house: House) -> None:
+def freeze(pid: int, house: TestStack) -> None:
     """Stop a process (SIGSTOP), but never while it holds a lock of Dagster's SQLite files, which would hold up every other process.
 
     That is SQLite's limit (docs/operating.md, More machines), and no matter of what is tried here.
@@ -99,7 +99,7 @@ class Nap:
 class Tries:
     """Tries, one after the other, in one house."""
 
-    def __init__(self, house: House, database: MongoDatabase, console: Console) -> None:
+    def __init__(self, house: TestStack, database: MongoDatabase, console: Console) -> None:
         self._house = house
         self._database = database
         self._console = console
@@ -200,7 +200,7 @@ class Tries:
 def harness(options: Options, console: Console) -> Report:
     """Freeze and kill, terminate, and see."""
     tries = options.tries or (QUICK_TRIES if options.quick else TRIES)
-    with House(settings=SETTINGS, seed=options.seed) as house:
+    with TestStack(settings=SETTINGS, seed=options.seed) as house:
         house.start_servers(latency=LATENCY_SECONDS)
         house.start_dagster()
         with house.database() as database:

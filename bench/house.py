@@ -29,7 +29,7 @@ from generia_assets.cli.ports import accepts_connections, free_port
 from generia_assets.cli.processes import Child, spawn, start
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import WorldStatus
-from resources.mongo import MongoDatabase, connect
+from resources.mongodb.connection import MongoDatabase, connect
 
 FoundT = TypeVar("FoundT")
 
@@ -42,7 +42,7 @@ class TooLateError(TimeoutError):
 
 
 @dataclass
-class House:
+class TestStack:
     """The running parts. Use as a context manager; whatever still runs at the end is stopped, and the folder removed."""
 
     settings: dict[str, str] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from functools import lru_cache
 import dagster as dg
 
 from generia_assets.definitions import build_defs
-from generia_assets.durable.decisions import GENERATION_TAG
+from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.settings import Settings, settings
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

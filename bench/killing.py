@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 
-from bench.house import House
+from bench.house import TestStack
 from generia_assets.cli.processes import Child, last_lines
 
 CODE_SERVER, DAEMON = "code server", "daemon"
@@ -56,7 +56,7 @@ class Supervisor:
     What a killed code server leaves running (its runs) goes on; it is ended with the house.
     """
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: TestStack) -> None:
         self._house = house
         self._starts: dict[str, Callable[[], Child]] = {CODE_SERVER: house.spawn_code_server, DAEMON: house.spawn_daemon}
         self._ended: list[Child] = []
@@ -80,7 +80,7 @@ class Supervisor:
         self._ended.clear()
 
 
-def run_processes(house: House) -> list[int]:
+def run_processes(house: TestStack) -> list[int]:
     """The processes of runs: children of the process from which the code server forks them."""
     parents = dict(_processes())
     server = house.parts[CODE_SERVER].pid
@@ -107,7 +107,7 @@ def frozen(pids: Sequence[int]) -> Iterator[None]:
         _send(pids, signal.SIGCONT)
 
 
-def send(kill: Kill, house: House, runs: Sequence[int]) -> None:
+def send(kill: Kill, house: TestStack, runs: Sequence[int]) -> None:
     """Send the signal to everybody who is to get it."""
     pids = [house.parts[name].pid for name in kill.parts]
     _send([*pids, *(runs if kill.hits_run else ())], kill.signal)

@@ -16,13 +16,13 @@ import dagster as dg
 from rich.console import Console
 
 from bench.aftermath import Death, Moment, Outcome, Stale, judge
-from bench.house import House, TooLateError, status_of, wait_for
+from bench.house import TestStack, TooLateError, status_of, wait_for
 from bench.killing import Kill, Supervisor, frozen, run_processes, send
 from bench.report import Options, Report, run
 from generia_assets.dagster_instance import ACTIVE
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import WorldStatus
-from resources.mongo import MongoDatabase
+from resources.mongodb.connection import MongoDatabase
 
 USERS, POSTS = 3, 8
 LATENCY_SECONDS = 0.2
@@ -55,7 +55,7 @@ ROUNDS = 50
 class Harness:
     """Worlds and deaths in one house."""
 
-    def __init__(self, house: House, database: MongoDatabase, console: Console) -> None:
+    def __init__(self, house: TestStack, database: MongoDatabase, console: Console) -> None:
         self._house = house
         self._database = database
         self._console = console
@@ -193,7 +193,7 @@ def _death(dice: random.Random, kill: Kill) -> Death:
 def harness(options: Options, console: Console) -> Report:
     """Kill, and see."""
     outcomes: list[Outcome] = []
-    with House(settings=SETTINGS, seed=options.seed) as house:
+    with TestStack(settings=SETTINGS, seed=options.seed) as house:
         house.start_servers(latency=LATENCY_SECONDS)
         house.start_dagster()
         with house.database() as database:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from bench.house import ROOT, House
+from bench.house import ROOT, TestStack
 from emulators import apache_kafka
 from generia_assets.cli.processes import Child, start
 
@@ -24,8 +24,8 @@ GIANTS = {"max.message.bytes": str(32 * 1024 * 1024)}
 
 
 @dataclass
-class MessageHouse(House):
-    """See ``House``. ``apache``: Apache Kafka itself; else the small broker, which forgets everything when it ends."""
+class MessageHouse(TestStack):
+    """See ``TestStack``. ``apache``: Apache Kafka itself; else the small broker, which forgets everything when it ends."""
 
     apache: bool = True
 

@@ -22,8 +22,8 @@ from bench.malformed import KINDS, Body, Kind, encoded, order
 from bench.message_house import DEAD_LETTERS, ORDERS, MessageHouse, apache_kafka_here
 from bench.report import Options, Report, run
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.order_parameters import worded
-from resources.mongo import MongoDocument
+from generia_assets.durable.orders.parameters import worded
+from resources.mongodb.connection import MongoDocument
 
 SETTINGS = {"SENSOR_MAX_QUEUED_RUNS": "1000000", "SENSOR_MAX_RECORDS": "200"}
 PATIENCE_S = 3_600.0

@@ -26,11 +26,11 @@ from generia_assets.content.documents import (
 )
 from generia_assets.content.pictures import milder_prompts
 from generia_assets.durable.collections import HISTORY
-from generia_assets.durable.items import batch_key
-from generia_assets.tasks.kinds import TaskType
-from generia_assets.tasks.ladders import MOST_REFUSALS
-from resources.document_store import DocumentStore, DocumentT
-from resources.mongo import MongoDatabase
+from generia_assets.durable.tasks.items import batch_key
+from generia_assets.tasks.fallback_chain import MOST_REFUSALS
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoDatabase
+from resources.mongodb.document_store import DocumentStore, DocumentT
 
 
 @dataclass

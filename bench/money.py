@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.exact import exactness
-from bench.house import ROOT, House, status_of, wait_for
+from bench.house import ROOT, TestStack, status_of, wait_for
 from bench.in_process import Made, Order, change_settings, make
 from bench.report import Options, Report, run
 from bench.watching import CENT_FRACTION, Watch
@@ -29,10 +29,10 @@ from emulators.gemini.spoil import ILL_WRITTEN
 from emulators.gemini.stats import Stats
 from generia_assets.cli.processes import Child, spawn
 from generia_assets.durable.collections import GENERATIONS, HISTORY
-from generia_assets.durable.resuming import Wishes, resume_world
 from generia_assets.durable.status import WorldStatus
-from resources.models import asked_at, now
-from resources.outside import Api, Tokens
+from generia_assets.durable.tasks.resuming import ResumeOptions, resume_world
+from resources.gateway.api_gateway import Api, TokenUsage
+from resources.gemini.models import asked_at, now
 
 SETTINGS = {
     "WORLD_LEASE_SECONDS": "2",
@@ -82,7 +82,7 @@ class Scenario:
 class Money:
     """The scenarios, in one house."""
 
-    def __init__(self, house: House, options: Options) -> None:
+    def __init__(self, house: TestStack, options: Options) -> None:
         self._house = house
         self._quick = options.quick
         self._seed = options.seed
@@ -116,7 +116,7 @@ class Money:
         yield first
         higher = first.status.cost_usd + (0.1 if self._quick else 0.4)
         with self._house.database() as database:
-            resume_world(database, order.world_id, Wishes(max_cost_usd=higher))
+            resume_world(database, order.world_id, ResumeOptions(max_cost_usd=higher))
         second, made = self._made("a higher cap", order, {}, {}, generation=first.status.generation, reset=False)
         self._finished(second, made.failure)
         self._counted(second)
@@ -230,7 +230,7 @@ class Money:
     def _paid(self, scenario: Scenario, stats: Stats) -> None:
         """What the world says it paid is what the emulator's tokens cost, perhaps with the worst case of calls without answer."""
         price = asked_at("gemini-2.5-flash", now()).price(now())
-        tokens = Tokens(stats.prompt_tokens, stats.cached_tokens, stats.candidates_tokens + stats.thoughts_tokens)
+        tokens = TokenUsage(stats.prompt_tokens, stats.cached_tokens, stats.candidates_tokens + stats.thoughts_tokens)
         with self._house.database() as database:
             rows = list(database[HISTORY].find({"world_id": scenario.order.world_id, "api_type": "llm"}))
         doubtful = ("transient", "cut_off", "error")
@@ -286,7 +286,7 @@ def harness(options: Options, console: Console) -> Report:
     """Run every scenario."""
     logging.disable(logging.WARNING)
     rows, wrong, looks = [], [], 0
-    with House(settings=SETTINGS, seed=options.seed) as house:
+    with TestStack(settings=SETTINGS, seed=options.seed) as house:
         house.start_servers()
         change_settings(house.env)
         for scenario in Money(house, options).scenarios():

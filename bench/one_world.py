@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.in_process import Order, make
 from generia_assets.durable.collections import STATUS
 from generia_assets.settings import settings
-from resources.mongo import connect
+from resources.mongodb.connection import connect
 
 
 def main() -> None:

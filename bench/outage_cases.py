@@ -17,15 +17,15 @@ from urllib.parse import urlsplit
 from pymongo.errors import AutoReconnect
 
 from bench.ceiling import CEILING, measure
-from bench.house import ROOT, House, wait_for
+from bench.house import ROOT, TestStack, wait_for
 from bench.in_process import change_settings
 from bench.outage_world import World
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.decisions import GENERATION_TAG
-from generia_assets.durable.status import Parked, State, WorldStatus
-from resources.breaker import BreakerState
-from resources.mongo import MongoDatabase
-from resources.outside import Api
+from generia_assets.durable.orders.decisions import GENERATION_TAG
+from generia_assets.durable.status import State, SuspendReason, WorldStatus
+from resources.gateway.api_gateway import Api
+from resources.gateway.breaker import BreakerState
+from resources.mongodb.connection import MongoDatabase
 from sensors.run_status import abandoned, order_again
 
 END_SECONDS = 60.0
@@ -55,7 +55,7 @@ class Verdict:
 class Cases:
     """All cases, in one house. Worlds are made in this process, with the house's settings."""
 
-    def __init__(self, house: House, database: MongoDatabase, *, users: int, posts: int, seed: int) -> None:
+    def __init__(self, house: TestStack, database: MongoDatabase, *, users: int, posts: int, seed: int) -> None:
         self._house = house
         self._database = database
         self._users, self._posts = users, posts
@@ -259,7 +259,7 @@ class Cases:
         found = {
             "run succeeded": (success, False),
             "status": (status.status, State.IN_PROGRESS),
-            "parked": (status.parked.kind if status.parked else None, Parked.OUTAGE.value),
+            "parked": (status.parked.kind if status.parked else None, SuspendReason.OUTAGE.value),
             "resumable": (status.resumable, True),
             "tasks_failed": (status.tasks_failed, 0),
             "owner": (status.owner.run_id, None),

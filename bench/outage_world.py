@@ -14,14 +14,14 @@ from datetime import datetime
 from pymongo.errors import PyMongoError
 
 from bench.exact import exactness
-from bench.house import House, status_of, wait_for
+from bench.house import TestStack, status_of, wait_for
 from bench.in_process import Made, Order, make
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import WorldStatus
-from generia_assets.reading.breakers import breakers_not_closed
-from resources.breaker import BreakerState
-from resources.mongo import MongoDatabase
-from resources.outside import Api
+from generia_assets.queries.breakers import breakers_not_closed
+from resources.gateway.api_gateway import Api
+from resources.gateway.breaker import BreakerState
+from resources.mongodb.connection import MongoDatabase
 
 PROMPT = "a city where dreams turn solid until dawn"
 START_SECONDS = 60.0
@@ -43,7 +43,7 @@ class Seen:
 class World:
     """A world, and the run that makes it in a thread of this process."""
 
-    def __init__(self, house: House, database: MongoDatabase, world_id: str, *, users: int, posts: int) -> None:
+    def __init__(self, house: TestStack, database: MongoDatabase, world_id: str, *, users: int, posts: int) -> None:
         self.order = Order(world_id, users, posts, PROMPT)
         self.seen = Seen()
         self._house = house

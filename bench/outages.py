@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from bench.house import House, TooLateError
+from bench.house import TestStack, TooLateError
 from bench.outage_cases import Cases, Verdict
 from bench.report import Options, Report, run
 
@@ -47,7 +47,7 @@ def harness(options: Options, console: Console) -> Report:
     """Take away, give back, and see."""
     lengths = QUICK if options.quick else FULL
     verdicts: list[Verdict] = []
-    with House(settings=SETTINGS, seed=options.seed) as house:
+    with TestStack(settings=SETTINGS, seed=options.seed) as house:
         house.start_servers(latency=LATENCY_SECONDS)
         with house.database() as database:
             all_cases = Cases(house, database, users=lengths.users, posts=lengths.posts, seed=options.seed)

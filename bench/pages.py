@@ -19,12 +19,12 @@ from statistics import median
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 from rich.console import Console
 
-from bench.house import House
+from bench.house import TestStack
 from bench.report import Options, Report, run
-from generia_assets.durable.events import post_published
+from generia_assets.durable.events.events import post_published
 from generia_assets.pages.live import LOOK_S
-from generia_assets.reading.feed import POSTS_PAGE
-from generia_assets.reading.people import PEOPLE_PAGE
+from generia_assets.queries.feed import POSTS_PAGE
+from generia_assets.queries.people import PEOPLE_PAGE
 from tests.pages_world import MadeUp
 
 MANY = 10_000
@@ -135,7 +135,7 @@ def harness(options: Options, console: Console) -> Report:
     random.seed(options.seed)
     loads, published = (5, 8) if options.quick else (15, 40)
     try:
-        with House() as house, chromium() as browser:
+        with TestStack() as house, chromium() as browser:
             house.start_mongod()
             site = house.start_pages()
             with house.database() as database:

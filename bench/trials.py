@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.exact import exactness
-from bench.house import House, status_of
+from bench.house import TestStack, status_of
 from bench.in_process import Made, Order, change_settings, make
 from bench.undamaged import damage
 from emulators.gemini.faults import FaultName, Faults
 from emulators.gemini.stats import RecordedRequest, Stats
-from generia_assets.durable.resuming import Wishes, resume_world
 from generia_assets.durable.status import WorldStatus
+from generia_assets.durable.tasks.resuming import ResumeOptions, resume_world
 
 SETTINGS = {
     "WORLD_LEASE_SECONDS": "2",
@@ -77,7 +77,7 @@ class Outcome:
 class Bench:
     """Trials, one after the other, in one house."""
 
-    def __init__(self, house: House, seed: int) -> None:
+    def __init__(self, house: TestStack, seed: int) -> None:
         logging.disable(logging.WARNING)  # a thousand warnings about faults that were ordered
         house.start_servers()
         change_settings({**house.env, **GENEROUS})
@@ -94,7 +94,7 @@ class Bench:
             made = make(order)
             return self._outcome(trial, order, made, gemini.stats(), gemini.requests(500))
 
-    def go_on(self, before: Outcome, wishes: Wishes, faults: Mapping[str, float]) -> Outcome:
+    def go_on(self, before: Outcome, wishes: ResumeOptions, faults: Mapping[str, float]) -> Outcome:
         """Let the trial's world go on under these wishes and faults."""
         with self._house.database() as database:
             resume_world(database, before.world_id, wishes)

@@ -16,8 +16,8 @@ from generia_assets.assets.materialized import ASSETS
 from generia_assets.content import languages
 from generia_assets.content.documents import Character, CharacterBrief, Document, Post, WorldDescription
 from generia_assets.content.drafts import SHORT_POST
-from resources.document_store import DocumentStore, NotMaterializedError
-from resources.mongo import MongoDatabase
+from resources.mongodb.connection import MongoDatabase
+from resources.mongodb.document_store import DocumentStore, NotMaterializedError
 
 LONGEST_TEXT = 120_000
 """Characters of the longest text a document may hold: thirty paragraphs of four thousand."""

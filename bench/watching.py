@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from generia_assets.durable.collections import STATUS
-from resources.mongo import MongoDocument, connect
+from resources.mongodb.connection import MongoDocument, connect
 
 EVERY_SECONDS = 0.005
 CENT_FRACTION = 1e-9

@@ -1,8 +1,8 @@
 """An image provider in forty lines, to begin from: it orders pictures of an HTTP API that answers with their bytes.
 
 To use it: put the file on PYTHONPATH and set IMAGE_PROVIDER=image_provider:HttpImages and IMAGES_URL. The protocol, with what each
-argument means, is ``ImageGenerator`` in resources/images.py. Slots, budget, breaker, record, repetitions and uploads are not the
-provider's business.
+argument means, is ``ImageGenerator`` in resources/images/provider.py. Slots, budget, breaker, record, repetitions and uploads are
+not the provider's business.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import os
 
 import httpx2
 
-from resources.images import GeneratedImage
-from resources.outcomes import FatalCallError, RateLimitedError, RefusedError, TransientError
+from resources.gateway.outcomes import FatalCallError, RateLimitedError, RefusedError, TransientError
+from resources.images.provider import GeneratedImage
 
 
 class HttpImages:

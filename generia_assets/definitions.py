@@ -19,9 +19,9 @@ from generia_assets.assets.world_request import world_request
 from generia_assets.content.check import require_good_content
 from generia_assets.settings import Settings, settings
 from generia_assets.warm_start import extend_code_server
-from resources.kafka import KafkaResource
-from resources.mongo_io_manager import MongoIOManager
-from resources.mongo_resource import MongoResource
+from resources.kafka.resource import KafkaResource
+from resources.mongodb.io_manager import MongoIOManager
+from resources.mongodb.resource import MongoResource
 from resources.providers import GeminiResource, ImagesResource, PlatformResource
 from sensors.kafka import build_kafka_sensor
 from sensors.run_status import build_watchdog

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter
 
-from generia_assets.durable.events import EVENTS
-from generia_assets.durable.order_parameters import PartParameters, WorldParametersOrder
-from generia_assets.tasks.kinds import TaskType
-from sensors.dead_letters import LetterHeaders
+from generia_assets.durable.events.events import EVENTS
+from generia_assets.durable.orders.parameters import PartParameters, WorldParametersOrder
+from generia_assets.tasks.task_definition import TaskType
+from sensors.dead_letters import DeadLetterHeaders
 from sensors.messages import Uuid, WorldId
 
 DIRECTORY = Path(__file__).parent.parent / "docs" / "schemas"
@@ -56,7 +56,7 @@ class PartAgain(_Order):
 def schemas() -> Mapping[str, dict[str, JsonValue]]:
     """The schemas by file name."""
     orders: TypeAdapter[NewWorld | PartAgain] = TypeAdapter(NewWorld | PartAgain)
-    headers = TypeAdapter(LetterHeaders)
+    headers = TypeAdapter(DeadLetterHeaders)
     return {
         "generia-tasks.json": _schema(orders, "Orders: messages of the topic generia-tasks that are carried out"),
         "generia-progress.v1.json": _schema(EVENTS, "Live events: messages of the topic generia-progress, version 1", sent=True),

@@ -74,10 +74,12 @@ def _hosts(names: str) -> str:
 
 
 def _model(model: str) -> str:
-    from resources.models import model_profiles  # with pymongo and all: only where settings are read, not where they are named
+    from resources.gemini.models import (
+        model_profiles,  # with pymongo and all: only where settings are read, not where they are named
+    )
 
     if model not in model_profiles():
-        raise ValueError(f"must be one of {', '.join(model_profiles())}, or be given a profile in resources/models.yaml")
+        raise ValueError(f"must be one of {', '.join(model_profiles())}, or be given a profile in resources/gemini/models.yaml")
     return model
 
 
@@ -99,7 +101,7 @@ def _gemini_timeout(seconds: float, info: ValidationInfo) -> float:
 
 
 def _image_provider(name: str) -> str:
-    from resources.images import provider_class
+    from resources.images.provider import provider_class
 
     if name:
         provider_class(name)
@@ -150,7 +152,7 @@ class Settings(BaseSettings):
 
     # The language model
     gemini_model: Annotated[str, AfterValidator(_model)] = Field(
-        "gemini-2.5-flash", description="a profile of resources/models.yaml (R1)"
+        "gemini-2.5-flash", description="a profile of resources/gemini/models.yaml (R1)"
     )
     gemini_timeout_seconds: Annotated[float, AfterValidator(_gemini_timeout)] = Field(
         120.0, gt=0, le=LONGEST_DEADLINE_SECONDS, description="time-out of one call"
@@ -159,7 +161,7 @@ class Settings(BaseSettings):
 
     # Images
     image_provider: Annotated[str, AfterValidator(_image_provider)] = Field(
-        "", description="module:Class of an image provider (resources/images.py); '' = the stub that draws"
+        "", description="module:Class of an image provider (resources/images/provider.py); '' = the stub that draws"
     )
     image_stub_latency_seconds: float = Field(0.0, ge=0)
     image_stub_cost_usd: float = Field(0.0, ge=0, description="US dollars per picture of the stub")

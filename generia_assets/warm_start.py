@@ -33,12 +33,12 @@ from grpc_health.v1 import health, health_pb2
 from generia_assets.code_server import SERVICE
 from generia_assets.content.check import require_good_content
 from generia_assets.content.mistakes import ContentError
-from generia_assets.log_lines import levelled_lines
+from generia_assets.logging_setup import levelled_lines
 from generia_assets.settings import settings
 
 logger = logging.getLogger(__name__)
 
-PRELOADED = ["generia_assets.definitions", "google.genai", "resources.gemini", "dagster._grpc.impl"]
+PRELOADED = ["generia_assets.definitions", "google.genai", "resources.gemini.client", "dagster._grpc.impl"]
 """What a run needs: imported once. None of it starts a thread or opens a connection when imported."""
 LOOK_SECONDS = 1.0
 

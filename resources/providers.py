@@ -10,13 +10,13 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from resources.gemini import GeminiClient
-from resources.image_stub import StubImageGenerator
-from resources.images import ImageGenerator, open_provider
-from resources.model_roster import ModelRoster
-from resources.mongo import AsyncMongoDatabase
-from resources.platform import Platform
-from resources.platform_local import LocalPlatform
+from emulators.image_stub import StubImageGenerator
+from resources.gemini.client import GeminiClient
+from resources.gemini.model_resolver import ModelResolver
+from resources.images.provider import ImageGenerator, open_provider
+from resources.mongodb.connection import AsyncMongoDatabase
+from resources.platform.local import LocalPlatform
+from resources.platform.protocol import Platform
 
 
 class GeminiResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only for its own base
@@ -24,7 +24,7 @@ class GeminiResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # gene
 
     api_key: str
     base_url: str = Field("", description="'' = Google's address; else an emulator or a gateway")
-    model: str = Field(description="id of a profile in resources/models.yaml")
+    model: str = Field(description="id of a profile in resources/gemini/models.yaml")
     timeout_seconds: float = Field(description="time-out of one call")
     max_reasks: int = Field(description="times a damaged answer is asked again within one attempt")
 
@@ -32,9 +32,9 @@ class GeminiResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # gene
         """A client on the running event loop; close it there."""
         return GeminiClient(api_key=self.api_key, base_url=self.base_url, timeout_seconds=self.timeout_seconds)
 
-    def roster(self, database: AsyncMongoDatabase, collection: str) -> ModelRoster:
+    def roster(self, database: AsyncMongoDatabase, collection: str) -> ModelResolver:
         """Which model is asked, with the fleet's knowledge of those that are gone."""
-        return ModelRoster(self.model, database[collection])
+        return ModelResolver(self.model, database[collection])
 
 
 class ImagesResource(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -1,7 +1,7 @@
 """Dead letters: messages that are no orders, kept where people look for them, with the reason.
 
 Here: their form and their sending, and keeping them in MongoDB while their topic cannot be written. Not here: what is wrong with a
-message (messages.py, generia_assets/durable/orders.py).
+message (messages.py, generia_assets/durable/orders/records.py).
 """
 
 from __future__ import annotations
@@ -14,10 +14,18 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict, Field
 from pymongo.errors import PyMongoError
 
-from generia_assets.durable.intake import KeptLetter, forget, keep, kept, place_of
-from generia_assets.durable.refusals import LONGEST_REASON
-from resources.kafka import Delivery, Event, EventProducer, EventTooLargeError, KafkaResource, KafkaUnavailableError, Message
-from resources.mongo import MongoDatabase, MongoUnavailableError
+from generia_assets.durable.orders.intake import StoredDeadLetter, forget, keep, kept, place_of
+from generia_assets.durable.orders.refusals import LONGEST_REASON
+from resources.kafka.resource import (
+    Delivery,
+    Event,
+    EventProducer,
+    EventTooLargeError,
+    KafkaRecord,
+    KafkaResource,
+    KafkaUnavailableError,
+)
+from resources.mongodb.connection import MongoDatabase, MongoUnavailableError
 
 CUT_AT_BYTES = 64 * 1024
 GIANT_BYTES = 512 * 1024
@@ -31,14 +39,14 @@ MOST_KEPT = 200
 
 
 @dataclass(frozen=True)
-class Broken:
+class InvalidMessage:
     """A message that is no order, and why."""
 
-    message: Message
+    message: KafkaRecord
     reason: str
 
 
-class LetterHeaders(BaseModel):
+class DeadLetterHeaders(BaseModel):
     """The headers of a dead letter; the value and the key are the original's."""
 
     model_config = ConfigDict(frozen=True)
@@ -54,7 +62,7 @@ class LetterHeaders(BaseModel):
         return tuple(self.model_dump(exclude_none=True).items())
 
 
-def dead_letter(broken: Broken, topic: str) -> Event:
+def dead_letter(broken: InvalidMessage, topic: str) -> Event:
     """The original bytes under the original key, with the reason and the place in headers.
 
     It may arrive twice (a tick that died in between); its place tells.
@@ -62,7 +70,7 @@ def dead_letter(broken: Broken, topic: str) -> Event:
     return Event(topic=topic, key=broken.message.key, value=broken.message.value or b"", headers=_headers(broken).pairs())
 
 
-def shortened_dead_letter(broken: Broken, topic: str) -> Event:
+def shortened_dead_letter(broken: InvalidMessage, topic: str) -> Event:
     """The same with the first bytes only, for a topic that does not take the whole; the original stays at its place."""
     whole = dead_letter(broken, topic)
     cut = f"{CUT_AT_BYTES} of {len(whole.value)} bytes; the original is at topic, partition, offset"
@@ -70,9 +78,9 @@ def shortened_dead_letter(broken: Broken, topic: str) -> Event:
     return Event(topic, key, whole.value[:CUT_AT_BYTES], _headers(broken, cut).pairs())
 
 
-def _headers(broken: Broken, cut: str | None = None) -> LetterHeaders:
+def _headers(broken: InvalidMessage, cut: str | None = None) -> DeadLetterHeaders:
     message = broken.message
-    return LetterHeaders(
+    return DeadLetterHeaders(
         reason=one_line(broken.reason),
         topic=message.topic,
         partition=str(message.partition),
@@ -91,17 +99,17 @@ def one_line(text: str) -> str:
 class DlqResult:
     """What happened to a tick's dead letters: sent, or kept in MongoDB for later. Those in neither list are read again."""
 
-    sent: list[Broken] = field(default_factory=list)
-    kept: list[Broken] = field(default_factory=list)
+    sent: list[InvalidMessage] = field(default_factory=list)
+    kept: list[InvalidMessage] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     @property
-    def done(self) -> list[Broken]:
+    def done(self) -> list[InvalidMessage]:
         """Those that are safe."""
         return [*self.sent, *self.kept]
 
 
-def send_to_dlq(kafka: KafkaResource, letters: Sequence[Broken], database: Callable[[], MongoDatabase]) -> DlqResult:
+def send_to_dlq(kafka: KafkaResource, letters: Sequence[InvalidMessage], database: Callable[[], MongoDatabase]) -> DlqResult:
     """Send dead letters, or keep them. A topic that has left others waiting is not tried: that would take each tick's time."""
     result = DlqResult()
     if not letters:
@@ -146,7 +154,9 @@ def send_kept(database: MongoDatabase, kafka: KafkaResource, seconds: float) -> 
     return len(taken)
 
 
-def send_dead_letters(producer: EventProducer, letters: Sequence[Broken], topic: str) -> tuple[list[Broken], list[str]]:
+def send_dead_letters(
+    producer: EventProducer, letters: Sequence[InvalidMessage], topic: str
+) -> tuple[list[InvalidMessage], list[str]]:
     """Send them and wait. Gives those that the broker has acknowledged, and what is to be said; of others left, why, at the end."""
     errors = _deliver(producer, [_letter(broken, topic) for broken in letters], DELIVERY_TIMEOUT_S)
     said: list[str] = []
@@ -187,17 +197,17 @@ def _outcome(delivery: Delivery, deadline: float) -> KafkaUnavailableError | Eve
     return None
 
 
-def _letter(broken: Broken, topic: str) -> Event:
+def _letter(broken: InvalidMessage, topic: str) -> Event:
     giant = len(broken.message.value or b"") > GIANT_BYTES
     return shortened_dead_letter(broken, topic) if giant else dead_letter(broken, topic)
 
 
-def _kept(broken: Broken, topic: str, why: str) -> KeptLetter:
+def _kept(broken: InvalidMessage, topic: str, why: str) -> StoredDeadLetter:
     large = len(broken.message.value or b"") + len(broken.message.key or b"") > CUT_AT_BYTES
     event = shortened_dead_letter(broken, topic) if large else dead_letter(broken, topic)
-    return KeptLetter(place(broken.message), datetime.now(UTC), event.key, event.value, dict(event.headers), why)
+    return StoredDeadLetter(place(broken.message), datetime.now(UTC), event.key, event.value, dict(event.headers), why)
 
 
-def place(message: Message) -> str:
+def place(message: KafkaRecord) -> str:
     """Where a message lies, for people."""
     return place_of(message.topic, message.partition, message.offset)

@@ -21,15 +21,15 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 from pymongo.errors import PyMongoError
 
-from generia_assets.durable.intake import installed_at
-from generia_assets.durable.order_parameters import OrderError
-from generia_assets.durable.orders import Order, RecordedOrder, record_order
-from generia_assets.durable.refusals import Refused, record_refusal
+from generia_assets.durable.orders.intake import installed_at
+from generia_assets.durable.orders.parameters import OrderError
+from generia_assets.durable.orders.records import Order, RecordedOrder, record_order
+from generia_assets.durable.orders.refusals import RefusedOrder, record_refusal
 from generia_assets.settings import Settings
-from resources.kafka import Fetched, KafkaResource, KafkaUnavailableError, Message, ReaderBusyError
-from resources.mongo import MongoDatabase, MongoUnavailableError
-from resources.mongo_resource import MongoResource
-from sensors.dead_letters import Broken, DlqResult, place, send_to_dlq
+from resources.kafka.resource import Fetched, KafkaRecord, KafkaResource, KafkaUnavailableError, ReaderBusyError
+from resources.mongodb.connection import MongoDatabase, MongoUnavailableError
+from resources.mongodb.resource import MongoResource
+from sensors.dead_letters import DlqResult, InvalidMessage, place, send_to_dlq
 from sensors.messages import read_message
 from sensors.offsets import Cursor, first_offsets, for_this_log, next_offsets, parse_cursor, starting_offsets
 from sensors.requests import partition_request, run_requests
@@ -46,8 +46,8 @@ class Handled:
     """What became of a tick's messages. Those in none of the lists were not reached."""
 
     orders: list[RecordedOrder] = field(default_factory=list)
-    broken: list[Broken] = field(default_factory=list)
-    done: list[Message] = field(default_factory=list)
+    broken: list[InvalidMessage] = field(default_factory=list)
+    done: list[KafkaRecord] = field(default_factory=list)
     """Recorded, or not for us."""
     stopped: str = ""
     """Why the rest was not reached, or ''."""
@@ -60,7 +60,7 @@ class Records(Protocol):
         """Raises ``OrderError`` for an order that does not fit."""
         ...
 
-    def refusal(self, refusal: Refused) -> None:
+    def refusal(self, refusal: RefusedOrder) -> None:
         """For those who wait for the world that the message names."""
         ...
 
@@ -93,12 +93,12 @@ class Recorder:
         """As ``Records`` says."""
         return record_order(self.database(), order, max_users=self._settings.max_users, max_posts=self._settings.max_posts)
 
-    def refusal(self, refusal: Refused) -> None:
+    def refusal(self, refusal: RefusedOrder) -> None:
         """As ``Records`` says."""
         record_refusal(self.database(), refusal)
 
 
-def handle(messages: Sequence[Message], records: Records, *, deadline: float) -> Handled:
+def handle(messages: Sequence[KafkaRecord], records: Records, *, deadline: float) -> Handled:
     """Take the messages one by one. A broken one stops nobody; a database that is away stops here, and so does the clock."""
     handled = Handled()
     for number, message in enumerate(messages):
@@ -113,18 +113,18 @@ def handle(messages: Sequence[Message], records: Records, *, deadline: float) ->
     return handled
 
 
-def _handle(message: Message, records: Records, handled: Handled) -> None:
+def _handle(message: KafkaRecord, records: Records, handled: Handled) -> None:
     meaning = read_message(message.value)
     if isinstance(meaning, Order):
         try:
             handled.orders.append(records.order(meaning))
         except OrderError as error:
             order = meaning
-            meaning = Refused(str(error), order.world_id, order.task_id, order.task_type)
-    if isinstance(meaning, Refused):
+            meaning = RefusedOrder(str(error), order.world_id, order.task_id, order.task_type)
+    if isinstance(meaning, RefusedOrder):
         if meaning.world_id is not None:
             records.refusal(meaning)
-        handled.broken.append(Broken(message, meaning.reason))
+        handled.broken.append(InvalidMessage(message, meaning.reason))
     else:
         handled.done.append(message)
 

@@ -14,12 +14,12 @@ import dagster as dg
 
 from generia_assets.assets import run_tags
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.decisions import TASK_TAG
-from generia_assets.durable.order_tasks import give_up
-from generia_assets.durable.orders import PartParameters, RecordedOrder
+from generia_assets.durable.orders.decisions import TASK_TAG
+from generia_assets.durable.orders.records import PartParameters, RecordedOrder
+from generia_assets.durable.orders.tasks import give_up
 from generia_assets.durable.status import State
-from generia_assets.tasks.kinds import TaskType
-from resources.mongo import MongoDatabase, MongoDocument
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoDatabase, MongoDocument
 from sensors.requests import PART_ASSETS, run_request
 
 GRACE_SECONDS = 60.0
@@ -30,7 +30,7 @@ MOST = 50
 """Orders looked at in one tick at most."""
 
 
-def asked_again(database: MongoDatabase, instance: dg.DagsterInstance, on_their_way: Sequence[str]) -> Iterator[dg.RunRequest]:
+def reordered(database: MongoDatabase, instance: dg.DagsterInstance, on_their_way: Sequence[str]) -> Iterator[dg.RunRequest]:
     """Another run for each order that nobody carries out; one after each run that left it. Orders of no use are given up.
 
     An order waits while its world has a run (``on_their_way``), and while the world is unfinished: what was begun goes first.

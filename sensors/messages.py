@@ -2,7 +2,7 @@
 
 Here: the envelope (contracts.md, "Kafka") and strict JSON. Every record is exactly one of three things: an order, not for us, or
 refused with a reason that names the field. Pure functions, no broker and no database. Not here: whether the order fits what MongoDB
-knows already (generia_assets/durable/orders.py), and what becomes of a refused record (kafka.py, dead_letters.py).
+knows already (generia_assets/durable/orders/records.py), and what becomes of a refused record (kafka.py, dead_letters.py).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Annotated, Literal, TypeVar
 import pydantic_core
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
-from generia_assets.durable.order_parameters import (
+from generia_assets.durable.orders.parameters import (
     OrderError,
     part_parameters,
     read_fields,
     shortened,
     validated_parameters,
 )
-from generia_assets.durable.orders import WORLD_ID_PATTERN, Order
-from generia_assets.durable.refusals import Refused
-from generia_assets.tasks.kinds import TaskType
-from resources.mongo import MongoDocument
+from generia_assets.durable.orders.records import WORLD_ID_PATTERN, Order
+from generia_assets.durable.orders.refusals import RefusedOrder
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoDocument
 
 LARGEST_MESSAGE_BYTES = 1024 * 1024
 """An order is a sentence and a few numbers. What is larger is not read at all."""
@@ -84,7 +84,7 @@ class TaskCreated(BaseModel):
     parameters: MongoDocument | None = None
 
 
-def read_message(value: bytes | None) -> Order | Skipped | Refused:
+def read_message(value: bytes | None) -> Order | Skipped | RefusedOrder:
     """What a record with this value means. Its key, headers and time are the transport's and mean nothing. Never raises."""
     try:
         return _meaning(_json_object(value))
@@ -92,7 +92,7 @@ def read_message(value: bytes | None) -> Order | Skipped | Refused:
         named = _leniently(value)
         task_type = _readable(TaskType, named.get("task_type"))
         world_id = _readable(lambda text: _name_of_world(text, task_type), named.get("world_id"))
-        return Refused(str(error), world_id, _readable(_uuid, named.get("task_id")), task_type)
+        return RefusedOrder(str(error), world_id, _readable(_uuid, named.get("task_id")), task_type)
 
 
 def _leniently(value: bytes | None) -> MongoDocument:

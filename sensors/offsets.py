@@ -1,6 +1,6 @@
 """Where the sensor reads on: its cursor, and functions over it.
 
-Here: the cursor's form and every decision about an offset. Not here: asking the broker (resources/kafka_reader.py) and the
+Here: the cursor's form and every decision about an offset. Not here: asking the broker (resources/kafka/reader.py) and the
 tick itself (kafka.py).
 """
 
@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
-from resources.kafka import Message, TopicLog
+from resources.kafka.resource import KafkaRecord, TopicLog
 
 BEFORE_INSTALLATION = timedelta(minutes=10)
 """Orders that were sent while the generator was being started count as newer than the installation."""
@@ -114,7 +114,7 @@ def starting_offsets(cursor: Cursor, log: TopicLog, first: Mapping[int, int]) ->
     return starts, notes
 
 
-def next_offsets(reached: Mapping[int, int], read: Iterable[Message], done: Iterable[Message]) -> dict[int, int]:
+def next_offsets(reached: Mapping[int, int], read: Iterable[KafkaRecord], done: Iterable[KafkaRecord]) -> dict[int, int]:
     """Where to read on: at ``reached``, but never past a message that was read and is not done."""
     following = dict(reached)
     finished = {(message.partition, message.offset) for message in done}

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import dagster as dg
 
 from generia_assets.assets import run_tags
-from generia_assets.assets.materialized import and_what_follows
-from generia_assets.durable.decisions import TASK_TAG
-from generia_assets.durable.orders import RecordedOrder
+from generia_assets.assets.materialized import with_downstream
+from generia_assets.durable.orders.decisions import TASK_TAG
+from generia_assets.durable.orders.records import RecordedOrder
 from generia_assets.partitions import worlds
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.tasks.task_definition import TaskType
 
 PART_ASSETS = {
     TaskType.GENERATE_WORLD_DESCRIPTION: "world_description",
@@ -41,7 +41,7 @@ def run_request(order: RecordedOrder) -> dg.RunRequest:
     New texts under old pictures, and unpublished, would leave MongoDB and the platform telling of different worlds.
     """
     asset = PART_ASSETS.get(order.task_type)
-    made = () if asset is None else and_what_follows(asset) if order.part.with_what_follows else (asset,)
+    made = () if asset is None else with_downstream(asset) if order.part.with_what_follows else (asset,)
     tags = {TASK_TAG: order.task_id, **run_tags.of_run(run_tags.Origin.KAFKA, f"task {order.task_id}")}
     return dg.RunRequest(
         run_key=order.task_id,

@@ -22,17 +22,17 @@ from generia_assets.assets import run_tags
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.dagster_instance import ACTIVE, was_terminated
 from generia_assets.durable.collections import GENERATIONS, STATUS
-from generia_assets.durable.decisions import GENERATION_TAG, PRESENT_GENERATION
-from generia_assets.durable.relay import catch_up
-from generia_assets.durable.resuming import note_stop
-from generia_assets.durable.status import OURS, Parked, State, WorldStatus, statuses
+from generia_assets.durable.events.relay import catch_up
+from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENERATION
+from generia_assets.durable.status import OURS, State, SuspendReason, WorldStatus, statuses
+from generia_assets.durable.tasks.resuming import note_stop
 from generia_assets.partitions import worlds
 from generia_assets.settings import Settings
-from resources.kafka import KafkaResource
-from resources.mongo import MongoDatabase, MongoUnavailableError
-from resources.mongo_resource import MongoResource
+from resources.kafka.resource import KafkaResource
+from resources.mongodb.connection import MongoDatabase, MongoUnavailableError
+from resources.mongodb.resource import MongoResource
 from sensors.dead_letters import send_kept
-from sensors.lost_orders import asked_again
+from sensors.lost_orders import reordered
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -88,7 +88,7 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
                     note_stop(database, world_id)
                 now = datetime.now(UTC)
                 again = [(world, last) for world, last in last_runs if world.world_id not in stopped and is_due(world, last, now)]
-                parts = list(asked_again(database, context.instance, on_their_way))
+                parts = list(reordered(database, context.instance, on_their_way))
                 if not again and not parts:  # worlds first: Kafka may keep this tick waiting
                     told = _caught_up(context, database, kafka, settings)
                     return dg.SkipReason(f"every unfinished world is being worked on{told}")
@@ -158,10 +158,10 @@ def abandoned(
                 "parked": None,
                 "updated_at": {"$lt": now - timedelta(seconds=ORDER_GRACE_SECONDS)},
             },
-            {"status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked.kind": Parked.RESUMED.value},
+            {"status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked.kind": SuspendReason.RESUMED.value},
             {
                 "status": State.IN_PROGRESS.value,
-                "parked.kind": Parked.OUTAGE.value,
+                "parked.kind": SuspendReason.OUTAGE.value,
                 "parked.since": {"$lt": now - timedelta(seconds=outage_retry_seconds)},
                 "parked.until": {"$not": {"$gt": now}},
             },
@@ -224,7 +224,7 @@ def was_stopped(instance: dg.DagsterInstance, world: WorldStatus, last: dg.RunRe
     if (
         last is None
         or last.dagster_run.status in ACTIVE
-        or (world.parked is not None and world.parked.kind == Parked.RESUMED.value)
+        or (world.parked is not None and world.parked.kind == SuspendReason.RESUMED.value)
     ):
         return False
     return was_terminated(instance, last.dagster_run)
@@ -241,7 +241,7 @@ def assets_of(database: MongoDatabase, world: WorldStatus) -> tuple[str, ...]:
 def order_again(world: WorldStatus, last: dg.RunRecord | None, assets: Sequence[str] = ()) -> dg.RunRequest:
     """The run that takes the world up: it continues the world's generation. One after each run that left it unfinished."""
     after = last.dagster_run.run_id if last is not None else "no run"
-    by_hand = world.parked is not None and world.parked.kind == Parked.RESUMED.value
+    by_hand = world.parked is not None and world.parked.kind == SuspendReason.RESUMED.value
     origin, ordered_by = (run_tags.Origin.CLI, "generia resume") if by_hand else (run_tags.Origin.WATCHDOG, f"after {after}")
     return dg.RunRequest(
         run_key=f"{world.world_id}:{world.generation or 'first'}:after {after}",

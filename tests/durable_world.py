@@ -13,15 +13,15 @@ from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.commits import Commits, Fence
-from generia_assets.durable.journal import Journal, TaskInHand
-from generia_assets.durable.orders import Order, RecordedOrder, record_order
-from generia_assets.durable.ownership import take_world
-from generia_assets.durable.progress import StageTracker
-from generia_assets.durable.steps import StepLog
-from generia_assets.tasks.kinds import DurableTask, Level, TaskParameters, TaskType
-from generia_assets.tasks.tools import Tools
-from resources.mongo import connect_async
+from generia_assets.durable.events.progress import StageTracker
+from generia_assets.durable.leases.commits import Commits, FencingToken
+from generia_assets.durable.leases.ownership import acquire_lease
+from generia_assets.durable.orders.records import Order, RecordedOrder, record_order
+from generia_assets.durable.tasks.checkpoints import Checkpoints
+from generia_assets.durable.tasks.runner import TaskContext, TaskRunner
+from generia_assets.tasks.clients import TaskClients
+from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters, TaskType
+from resources.mongodb.connection import connect_async
 
 USERS, POSTS = 3, 6
 PARAMETERS = {"user_prompt": "a town on a tortoise", "users_count": USERS, "posts_count": POSTS}
@@ -62,12 +62,12 @@ class Outside:
 class Asker:
     """Tools of a task: one question a step, on the journal's own step log."""
 
-    def __init__(self, outside: Outside, steps: StepLog) -> None:
+    def __init__(self, outside: Outside, steps: Checkpoints) -> None:
         self._outside = outside
         self._steps = steps
 
     async def ask(self, name: str) -> str:
-        return await self._steps.once(lambda: self._outside.answer(name), dump=str, load=str)
+        return await self._steps.run(lambda: self._outside.answer(name), dump=str, load=str)
 
 
 def a_task(
@@ -90,17 +90,17 @@ def asking(*names: str, task_type: TaskType = TaskType.GENERATE_POST, level: Lev
 class Run:
     """One run that owns the world."""
 
-    fence: Fence
+    fence: FencingToken
     commits: Commits
     database: Any
     generation: str = "generation-1"
     stages: StageTracker = field(default_factory=lambda: StageTracker({}))
 
-    def journal(self, outside: Outside, *, concurrency: int = 100) -> Journal:
-        def tools(task: TaskInHand, steps: StepLog) -> Tools:
+    def journal(self, outside: Outside, *, concurrency: int = 100) -> TaskRunner:
+        def tools(task: TaskContext, steps: Checkpoints) -> TaskClients:
             return Asker(outside, steps)  # type: ignore[return-value]  # these tests' tasks ask for no more
 
-        return Journal(
+        return TaskRunner(
             self.database,
             self.commits,
             self.generation,
@@ -133,9 +133,9 @@ class DurableWorld:
 
     async def take(
         self, run_id: str, *, lease_seconds: float = 60.0, over: bool = True, session: AsyncClientSession | None = None
-    ) -> Fence:
+    ) -> FencingToken:
         """Own the world as this run, which writes in this session; ``over``: what Dagster says of the former owner."""
-        return await take_world(
+        return await acquire_lease(
             self.database,
             self.world_id,
             run_id,

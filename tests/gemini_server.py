@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from resources.gemini import GeminiClient, TextRequest
-from resources.gemini_answers import HttpAnswer, read_answer
-from resources.models import ModelProfile, model_profiles
-from resources.outcomes import OutsideError
-from resources.outside import Answer
+from resources.gateway.api_gateway import Answer
+from resources.gateway.outcomes import CallError
+from resources.gemini.answers import HttpAnswer, read_answer
+from resources.gemini.client import GeminiClient, TextRequest
+from resources.gemini.models import ModelProfile, model_profiles
 
 FLASH = model_profiles()["gemini-2.5-flash"]
 KEY = "AIzaSecretSecretSecret"
@@ -57,17 +57,17 @@ def as_bytes(body: object) -> bytes:
 
 def meaning(
     status: int, body: object, headers: Mapping[str, str] | None = None, profile: ModelProfile = FLASH
-) -> Answer[Village] | OutsideError:
+) -> Answer[Village] | CallError:
     """What this answer means: the answer with its price, or the outcome that is raised."""
     try:
         return read_answer(HttpAnswer(status, headers or {}, as_bytes(body)), question(), profile)
-    except OutsideError as error:
+    except CallError as error:
         return error
 
 
-def outcome(found: Answer[Village] | OutsideError) -> OutsideError | None:
+def outcome(found: Answer[Village] | CallError) -> CallError | None:
     """What is wrong, raised or paid for; None: nothing."""
-    return found if isinstance(found, OutsideError) else found.error
+    return found if isinstance(found, CallError) else found.error
 
 
 @dataclass

@@ -25,8 +25,8 @@ from kafka.record.util import calc_crc32c
 
 from generia_assets.partitions import worlds
 from generia_assets.settings import Settings
-from resources.kafka import Event, KafkaResource
-from resources.mongo_resource import MongoResource
+from resources.kafka.resource import Event, KafkaResource
+from resources.mongodb.resource import MongoResource
 from sensors.kafka import build_kafka_sensor
 from sensors.requests import PART_ASSETS
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
-from generia_assets.durable.events import EVENTS, LiveEvent
-from resources.kafka import KafkaResource
+from generia_assets.durable.events.events import EVENTS, LiveEvent
+from resources.kafka.resource import KafkaResource
 
 
 @dataclass(frozen=True)

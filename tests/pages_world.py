@@ -20,12 +20,12 @@ from generia_assets.content import documents as d
 from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE
 from generia_assets.content.shares import BATCH
 from generia_assets.durable.collections import GENERATIONS, HISTORY, STATUS, TASKS, ensure_indexes
-from generia_assets.durable.events import LiveEvent
-from generia_assets.durable.items import batch_key
-from generia_assets.durable.outbox import change_and_tell
+from generia_assets.durable.events.events import LiveEvent
+from generia_assets.durable.events.outbox import change_with_event
 from generia_assets.durable.status import State, new_status
-from generia_assets.tasks.kinds import TaskType
-from resources.document_store import DocumentStore, DocumentStream
+from generia_assets.durable.tasks.items import batch_key
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.document_store import DocumentStore, DocumentStream
 
 SCRIPT = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -106,7 +106,7 @@ class MadeUp:
 
     def tell(self, event: LiveEvent, **values: object) -> None:
         """An event with the change of the status record that it tells about, as the pipeline commits them."""
-        assert change_and_tell(self.database, {"_id": self.world_id}, {**values, "updated_at": datetime.now(UTC)}, event)
+        assert change_with_event(self.database, {"_id": self.world_id}, {**values, "updated_at": datetime.now(UTC)}, event)
 
     def trace(self, key: str) -> None:
         """Write down how a person's only post came about: planned without a call, then told of what others had written, an answer

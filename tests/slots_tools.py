@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
-from resources.slots import Slots
+from resources.gateway.concurrency import ConcurrencyLimiter
 
 
 class Gauge:
@@ -29,7 +29,7 @@ class Gauge:
 class Callers:
     """So many callers that want a slot again as soon as they gave one back. ``calls`` counts their turns."""
 
-    def __init__(self, slots: Slots, number: int, seconds: Callable[[], float], gauge: Gauge) -> None:
+    def __init__(self, slots: ConcurrencyLimiter, number: int, seconds: Callable[[], float], gauge: Gauge) -> None:
         self.calls = 0
         self._gauge = gauge
         self._tasks = [asyncio.create_task(self._call(slots, seconds)) for _ in range(number)]
@@ -40,7 +40,7 @@ class Callers:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _call(self, slots: Slots, seconds: Callable[[], float]) -> None:
+    async def _call(self, slots: ConcurrencyLimiter, seconds: Callable[[], float]) -> None:
         while True:
             async with slots.slot(0):
                 self.calls += 1
@@ -49,7 +49,9 @@ class Callers:
 
 
 @asynccontextmanager
-async def backlog(slots: Slots, number: int, *, seconds: float = 0.02, gauge: Gauge | None = None) -> AsyncIterator[Callers]:
+async def backlog(
+    slots: ConcurrencyLimiter, number: int, *, seconds: float = 0.02, gauge: Gauge | None = None
+) -> AsyncIterator[Callers]:
     """Callers for the time of the block."""
     callers = Callers(slots, number, lambda: seconds, gauge or Gauge())
     try:

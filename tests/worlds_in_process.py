@@ -32,10 +32,10 @@ from generia_assets.assets.materialized import ASSETS
 from generia_assets.content.documents import Document
 from generia_assets.definitions import build_defs
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.decisions import GENERATION_TAG
+from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.durable.status import WorldStatus
 from generia_assets.settings import Settings
-from resources.document_store import DocumentStore
+from resources.mongodb.document_store import DocumentStore
 
 USERS, POSTS = 3, 6
 PROMPT = "A town on the back of a tortoise that has just started walking again; trams, bees, no kings"

@@ -29,7 +29,7 @@ _THOUGHT = "**Reading the request**\n\nI look at what is asked, at who exists al
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReadRequest:
     """A call that has passed all checks. ``digest`` is of the whole request, the model and the emulator's seed."""
 
     request: GenerateRequest
@@ -41,7 +41,9 @@ class Asked:
     usage: Usage
 
 
-def answer(asked: Asked, faults: Faults, fault: FaultName | None, recorded: JsonValue = None) -> tuple[dict[str, JsonValue], Usage]:
+def answer(
+    asked: ReadRequest, faults: Faults, fault: FaultName | None, recorded: JsonValue = None
+) -> tuple[dict[str, JsonValue], Usage]:
     """What the model says, spoiled by the fault if it is one of the content's. ``recorded``: the answer by hand, if any."""
     config = asked.request.generation_config
     rng = random.Random(asked.digest)
@@ -69,13 +71,13 @@ def answer(asked: Asked, faults: Faults, fault: FaultName | None, recorded: Json
     return continued(body) if fault == "continued" else body, usage
 
 
-def empty_answer(asked: Asked) -> tuple[dict[str, JsonValue], Usage]:
+def empty_answer(asked: ReadRequest) -> tuple[dict[str, JsonValue], Usage]:
     """A candidate that stopped by itself and says nothing."""
     candidate: JsonValue = {"content": {"role": "model"}, "finishReason": "STOP", "index": 0}
     return _body(asked, asked.usage, {"candidates": [candidate]}), asked.usage
 
 
-def blocked_prompt(asked: Asked, reasons: list[BlockReason]) -> tuple[dict[str, JsonValue], Usage]:
+def blocked_prompt(asked: ReadRequest, reasons: list[BlockReason]) -> tuple[dict[str, JsonValue], Usage]:
     """Moderation refused the prompt: no candidates at all."""
     reason = reasons[int(asked.dice.throw("block_reason", sticky=True) * len(reasons))]
     feedback: dict[str, JsonValue] = {"blockReason": reason}
@@ -85,7 +87,7 @@ def blocked_prompt(asked: Asked, reasons: list[BlockReason]) -> tuple[dict[str, 
 
 
 def stopped_answer(
-    asked: Asked, reasons: Sequence[FinishReason] | Sequence[StopReason], *, sticky: bool
+    asked: ReadRequest, reasons: Sequence[FinishReason] | Sequence[StopReason], *, sticky: bool
 ) -> tuple[dict[str, JsonValue], Usage]:
     """Moderation refused the answer (``sticky``), or the model stopped by chance: a candidate with a reason and without content."""
     reason = reasons[int(asked.dice.throw("finish_reason", sticky=sticky) * len(reasons))]
@@ -95,7 +97,7 @@ def stopped_answer(
     return _body(asked, asked.usage, {"candidates": [candidate]}), asked.usage
 
 
-def _text(asked: Asked, fault: FaultName | None, rng: random.Random, recorded: JsonValue) -> str:
+def _text(asked: ReadRequest, fault: FaultName | None, rng: random.Random, recorded: JsonValue) -> str:
     scene = asked.scene
     if fault == "wrong_language":
         scene = replace(scene, language=scene.language.other)
@@ -108,7 +110,7 @@ def _text(asked: Asked, fault: FaultName | None, rng: random.Random, recorded: J
     return spoiled_text(json.dumps(spoiled_value(value, fault, rng), ensure_ascii=fault == "hostile_text"), fault, rng)
 
 
-def _parts(asked: Asked, text: str, *, in_pieces: bool) -> list[JsonValue]:
+def _parts(asked: ReadRequest, text: str, *, in_pieces: bool) -> list[JsonValue]:
     parts: list[dict[str, JsonValue]] = []
     thinking = asked.request.generation_config.thinking_config
     if thinking is not None and thinking.include_thoughts:
@@ -120,7 +122,7 @@ def _parts(asked: Asked, text: str, *, in_pieces: bool) -> list[JsonValue]:
     return list(parts)
 
 
-def _body(asked: Asked, usage: Usage, said: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def _body(asked: ReadRequest, usage: Usage, said: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {
         **said,
         "usageMetadata": usage.metadata(),

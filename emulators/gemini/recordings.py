@@ -34,7 +34,7 @@ class RecordingError(Exception):
     """A recording cannot be used; the message names the file and says why."""
 
 
-class Order(BaseModel):
+class RecordingOrder(BaseModel):
     """The order a recording answers: ``order.json``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,7 +50,7 @@ class Order(BaseModel):
 class Recording:
     """A folder of answers. The answers are read when they are asked for."""
 
-    order: Order
+    order: RecordingOrder
     folder: Path
     _read: dict[str, JsonValue] = field(default_factory=dict)
 
@@ -81,7 +81,7 @@ def recordings(folder: Path = FOLDER) -> dict[tuple[str, str], Recording]:
     found: dict[tuple[str, str], Recording] = {}
     for path in sorted(folder.glob(f"*/{ORDER}")):
         try:
-            order = Order.model_validate_json(path.read_bytes())
+            order = RecordingOrder.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise RecordingError(f"{path}: {error}") from None
         recording = Recording(order, path.parent)
@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--into", type=Path, default=FOLDER, help="folder of all recordings")
     given = parser.parse_args()
     try:
-        order = Order(prompt=given.prompt, users=given.users, posts=given.posts, seed=given.seed, code=given.code)
+        order = RecordingOrder(prompt=given.prompt, users=given.users, posts=given.posts, seed=given.seed, code=given.code)
         target = given.into / given.name
         shutil.copytree(
             given.answers, target, dirs_exist_ok=True, ignore=lambda _, names: [n for n in names if not n.endswith(".json")]

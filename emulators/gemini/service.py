@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from emulators.gemini.answer import Asked, answer, blocked_prompt, empty_answer, stopped_answer
+from emulators.gemini.answer import ReadRequest, answer, blocked_prompt, empty_answer, stopped_answer
 from emulators.gemini.api import errors
 from emulators.gemini.api.models import MODELS, Model
 from emulators.gemini.api.rules import check
@@ -29,7 +29,7 @@ from emulators.gemini.faults import SPELL, Dice, FaultName, Faults, Retirement, 
 from emulators.gemini.quotas import Quotas
 from emulators.gemini.recordings import FOLDER, recorded_answer, recordings
 from emulators.gemini.spoil import WRITTEN_ANEW
-from emulators.gemini.stats import Call, Counts
+from emulators.gemini.stats import Counts, EmulatedCall
 from emulators.gemini.usage import PrefixCache, Usage
 from emulators.gemini.writing.scene import Scene, read_scene
 
@@ -103,7 +103,7 @@ class Emulator:
             call.outcome = call.outcome or "crashed"
             counts.finish(call)
 
-    async def _served(self, http: Request, call: Call, model: Model) -> Response:
+    async def _served(self, http: Request, call: EmulatedCall, model: Model) -> Response:
         faults = self.faults
         retirement = faults.retired.get(model.name, Retirement(shape="price"))  # a bill is nothing that a caller sees
         if retirement.shape == "parameter":
@@ -140,11 +140,11 @@ class Emulator:
         prompt, cached = self._cache.measure(model, request.prompt_text())
         scene = read_scene(request)
         recorded = None if fault in WRITTEN_ANEW or schema is None else self._recorded(scene, schema, call)
-        asked = Asked(request, scene, model, schema, digest, dice, Usage(prompt, cached))
+        asked = ReadRequest(request, scene, model, schema, digest, dice, Usage(prompt, cached))
         body, call.usage = _said(asked, faults, fault, recorded)
         return damaged(fault, body, dice.throw("damage")) or JSONResponse(body)
 
-    def _recorded(self, scene: Scene, schema: Schema, call: Call) -> JsonValue:
+    def _recorded(self, scene: Scene, schema: Schema, call: EmulatedCall) -> JsonValue:
         """The answer recorded for this request, or None. Asked for again with a complaint it comes once more, and no more."""
         position, value, fitting = recorded_answer(scene, schema, self._recordings)
         if not position:
@@ -168,7 +168,7 @@ class Emulator:
         return times
 
 
-def _said(asked: Asked, faults: Faults, fault: FaultName | None, recorded: JsonValue) -> tuple[dict[str, JsonValue], Usage]:
+def _said(asked: ReadRequest, faults: Faults, fault: FaultName | None, recorded: JsonValue) -> tuple[dict[str, JsonValue], Usage]:
     match fault:
         case "empty_answer":
             return empty_answer(asked)

@@ -50,7 +50,7 @@ class RecordedRequest(BaseModel):
     body: JsonValue = Field(description="the JSON that was sent, or the text if it was no JSON")
 
 
-class Call:
+class EmulatedCall:
     """One call while it is served."""
 
     def __init__(self, sequence: int, model: str) -> None:
@@ -70,27 +70,27 @@ class Counts:
         self._stats = Stats()
         self._outcomes: Counter[str] = Counter()
         self._models: Counter[str] = Counter()
-        self._ring: deque[Call] = deque(maxlen=keep)
+        self._ring: deque[EmulatedCall] = deque(maxlen=keep)
 
     @property
     def in_flight(self) -> int:
         """Calls being served now."""
         return self._stats.in_flight
 
-    def begin(self, model: str) -> Call:
+    def begin(self, model: str) -> EmulatedCall:
         """A call has come."""
         stats = self._stats
         stats.calls += 1
         stats.in_flight += 1
         stats.peak_in_flight = max(stats.peak_in_flight, stats.in_flight)
         self._models[model] += 1
-        call = Call(stats.calls, model)
+        call = EmulatedCall(stats.calls, model)
         stats.last_call_at = call.at
         stats.first_call_at = stats.first_call_at or call.at
         self._ring.append(call)
         return call
 
-    def finish(self, call: Call) -> None:
+    def finish(self, call: EmulatedCall) -> None:
         """The call is over, with the outcome and usage it now has."""
         stats = self._stats
         stats.calls_finished += 1

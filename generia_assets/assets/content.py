@@ -13,24 +13,24 @@ import dagster as dg
 
 from generia_assets.assets.checks import ALL
 from generia_assets.assets.checks.finding import World
-from generia_assets.assets.conductor import Conductor
 from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
-from generia_assets.assets.description import figures, results_of, worn_out_in
+from generia_assets.assets.description import banned_terms_in, figures, results_of
 from generia_assets.assets.forms import ContentConfig
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import RERUN_PART
-from generia_assets.assets.materialized import ASSETS, CONTENT, Materialized, results, with_the_rest
-from generia_assets.assets.run_log import tell_people
-from generia_assets.assets.runs import assignment_of, keep_partition, selected_assets, selected_types, works_last
+from generia_assets.assets.materialized import ASSETS, CONTENT, Materialized, merged_with_present, results
+from generia_assets.assets.orchestrator import WorldOrchestrator
+from generia_assets.assets.run_log import log_people
+from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition, selected_assets, selected_types
 from generia_assets.assets.selection import Selection
 from generia_assets.assets.tables import ROWS
 from generia_assets.assets.worker import Worker
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
-from generia_assets.durable.commits import Change
-from generia_assets.durable.session import WorldSession
+from generia_assets.durable.leases.commits import Change
+from generia_assets.durable.tasks.session import WorldSession
 from generia_assets.partitions import worlds
-from resources.document_store import DocumentStore, DocumentStream
-from resources.mongo_io_manager import MongoIOManager
+from resources.mongodb.document_store import DocumentStore, DocumentStream
+from resources.mongodb.io_manager import MongoIOManager
 
 INTERNAL_DEPS: dict[str, set[str]] = {
     "world_images": {"world_request", "world_description"},
@@ -77,12 +77,14 @@ def world_content(
     world_id, store = context.partition_key, documents.store
     del config  # read with the run's own configuration (runs.py), since an earlier step may be the one that takes the world
     assignment = assignment_of(context, generator)
-    with ExitStack() as at_the_end, generator.world(context, assignment, last=works_last(context)) as worker:
+    with ExitStack() as at_the_end, generator.world(context, assignment, last=is_final_step(context)) as worker:
         at_the_end.callback(_tell_of_people, context, store, worker)
 
         async def make(session: WorldSession) -> None:
             selection = Selection(selected_types(context), frozenset(session.generation.keys))
-            conductor = Conductor(session.journal, Materialized(store, world_id), selection, world_request, world_description)
+            conductor = WorldOrchestrator(
+                session.journal, Materialized(store, world_id), selection, world_request, world_description
+            )
             await conductor.run()
             await session.finishing()
 
@@ -105,7 +107,7 @@ def world_content(
 def _tell_of_people(context: dg.AssetExecutionContext, store: DocumentStore, worker: Worker) -> None:
     """However it ended, and when the world has been told: nobody waits for this any more."""
     if worker.session is not None:
-        tell_people(context.log, store.database, context.partition_key, worker.session.generation.id)
+        log_people(context.log, store.database, context.partition_key, worker.session.generation.id)
 
 
 def _recounted(store: DocumentStore, world_id: str) -> Change:
@@ -122,13 +124,13 @@ def _output(
 
     def made() -> Iterator[Document]:
         documents = results(store.database, world_id, generation.id, kind, patience_seconds=patience)
-        return with_the_rest(store, world_id, kind, documents) if generation.keys else documents
+        return merged_with_present(store, world_id, kind, documents) if generation.keys else documents
 
     first = list(islice(results(store.database, world_id, generation.id, kind, patience_seconds=patience), ROWS))
     told = store.patiently(
         lambda: {
             **figures(store.database, world_id, generation.id, kind),
-            **worn_out_in(store.database, world_id, generation.id, kind),
+            **banned_terms_in(store.database, world_id, generation.id, kind),
         }
     )
     metadata = {**results_of(world_id, first, media), **told}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from generia_assets.assets.materialized import AssetKind
+from generia_assets.assets.materialized import AssetSpec
 from generia_assets.assets.tables import table
 from generia_assets.content.documents import (
     Character,
@@ -36,8 +36,8 @@ from generia_assets.content.text import cut, plural
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
 from generia_assets.settings import settings
-from resources.mongo import MongoDatabase
-from resources.picture_files import PictureError, picture
+from resources.images.files import PictureError, picture
+from resources.mongodb.connection import MongoDatabase
 
 SAMPLES = 3
 WORN_SHOWN = 8
@@ -49,7 +49,7 @@ PREVIEW_WIDTH = 220
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~>$])")
 
 
-def figures(database: MongoDatabase, world_id: str, generation: str, kind: AssetKind) -> dict[str, dg.MetadataValue]:
+def figures(database: MongoDatabase, world_id: str, generation: str, kind: AssetSpec) -> dict[str, dg.MetadataValue]:
     """Tasks, calls, tokens and dollars that this asset took in this generation."""
     mine = {"world_id": world_id, "generation": generation, "type": kind.task_type.value}
     failed = database[TASKS].count_documents({**mine, "status": State.FAILED.value})
@@ -76,14 +76,14 @@ def figures(database: MongoDatabase, world_id: str, generation: str, kind: Asset
     }
 
 
-def worn_out(found: Mapping[str, int]) -> dict[str, dg.MetadataValue]:
+def banned_terms(found: Mapping[str, int]) -> dict[str, dg.MetadataValue]:
     """How often what was made trips over the ban list, and over what most: for whoever tunes prompts and lists."""
     most = sorted(found, key=lambda entry: (-found[entry], entry))[:WORN_SHOWN]
     told = ", ".join(f"{entry} ({found[entry]})" for entry in most) or "(nothing)"
     return {"worn_out": dg.MetadataValue.int(sum(found.values())), "worn_out_most": dg.MetadataValue.text(told)}
 
 
-def worn_out_in(database: MongoDatabase, world_id: str, generation: str, kind: AssetKind) -> dict[str, dg.MetadataValue]:
+def banned_terms_in(database: MongoDatabase, world_id: str, generation: str, kind: AssetSpec) -> dict[str, dg.MetadataValue]:
     """The same of an asset whose tasks count it themselves (``worn`` of their results); nothing for the others."""
     if kind.name not in ("character_briefs", "posts"):
         return {}
@@ -95,7 +95,7 @@ def worn_out_in(database: MongoDatabase, world_id: str, generation: str, kind: A
     }
     group = {"_id": "$result.worn", "count": {"$sum": 1}}
     rows = database[TASKS].aggregate([{"$match": match}, {"$unwind": "$result.worn"}, {"$group": group}])
-    return worn_out({row["_id"]: row["count"] for row in rows})
+    return banned_terms({row["_id"]: row["count"] for row in rows})
 
 
 def results_of(world_id: str, documents: Sequence[Document], media_dir: Path | None = None) -> dict[str, dg.MetadataValue]:
@@ -123,7 +123,7 @@ def previews(documents: Iterable[Document], media_dir: Path) -> dg.MetadataValue
     return dg.MetadataValue.md(" ".join(shown)) if shown else None
 
 
-def inert(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text that Markdown and HTML show as it is and never act upon."""
     return _MARKDOWN.sub(r"\\\1", html.escape(text, quote=False)).replace("\n", "  \n")
 
@@ -132,26 +132,29 @@ def _told(document: Document) -> str:
     match document:
         case WorldRequest():
             people, posts = plural(document.users_count, "person"), plural(document.posts_count, "post")
-            return f"{inert(document.user_prompt)}\n\n{people}, {posts}"
+            return f"{escape_markdown(document.user_prompt)}\n\n{people}, {posts}"
         case WorldDescription():
-            return (
-                f"### {inert(document.name)}\n\n*{inert(document.description_short)}*\n\n{inert(cut(document.description, 1500))}"
-            )
+            short, text = escape_markdown(document.description_short), escape_markdown(cut(document.description, 1500))
+            return f"### {escape_markdown(document.name)}\n\n*{short}*\n\n{text}"
         case CharacterBrief():
-            return f"**{inert(document.display_name)}** (@{inert(document.username)}): {inert(document.concept)}"
+            who = f"**{escape_markdown(document.display_name)}** (@{escape_markdown(document.username)})"
+            return f"{who}: {escape_markdown(document.concept)}"
         case Character():
-            who = f"**{inert(document.display_name)}** (@{inert(document.username)})"
-            return f"{who}\n\n{inert(document.bio)}\n\n{inert(cut(document.background_story, 700))}"
+            who = f"**{escape_markdown(document.display_name)}** (@{escape_markdown(document.username)})"
+            return f"{who}\n\n{escape_markdown(document.bio)}\n\n{escape_markdown(cut(document.background_story, 700))}"
         case PostBrief():
-            return f"**@{inert(document.username)}**, {inert(document.moment)}: {inert(document.idea)}"
+            return (
+                f"**@{escape_markdown(document.username)}**, {escape_markdown(document.moment)}: {escape_markdown(document.idea)}"
+            )
         case Post():
-            return f"**@{inert(document.username)}**, {inert(document.moment)}\n\n{inert(document.content)}"
+            moment = escape_markdown(document.moment)
+            return f"**@{escape_markdown(document.username)}**, {moment}\n\n{escape_markdown(document.content)}"
         case CharacterAvatar():
-            return f"@{inert(document.username)}: {inert(document.avatar.prompt)}"
+            return f"@{escape_markdown(document.username)}: {escape_markdown(document.avatar.prompt)}"
         case PostImage():
-            return f"{document.key}: {inert(document.image.prompt)}"
+            return f"{document.key}: {escape_markdown(document.image.prompt)}"
         case WorldImages():
-            return f"{inert(document.header.prompt)}\n\n{inert(document.icon.prompt)}"
+            return f"{escape_markdown(document.header.prompt)}\n\n{escape_markdown(document.icon.prompt)}"
         case _:
             return ""
 

@@ -15,25 +15,25 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.assets.worker import Worker
 from generia_assets.content.mistakes import ContentError
-from generia_assets.durable.decisions import RefusedRunError
-from generia_assets.durable.journal import TaskFailedError
-from generia_assets.durable.orders import OrderError
-from generia_assets.durable.ownership import WorldTakenError
-from generia_assets.durable.resuming import STOPPED_MESSAGE
-from generia_assets.durable.session import TooManyTakeoversError
-from generia_assets.durable.status import Parked
-from generia_assets.reading.whole import NotWholeError
-from generia_assets.tasks.kinds import UnfitTaskError
-from resources.mongo import MongoUnavailableError, is_outage
-from resources.outcomes import BudgetExhaustedError, FatalCallError, LostWorldError, PatienceExhaustedError
+from generia_assets.durable.leases.ownership import LeaseHeldError
+from generia_assets.durable.orders.decisions import RefusedRunError
+from generia_assets.durable.orders.records import OrderError
+from generia_assets.durable.status import SuspendReason
+from generia_assets.durable.tasks.resuming import STOPPED_MESSAGE
+from generia_assets.durable.tasks.runner import TaskFailedError
+from generia_assets.durable.tasks.session import TooManyRecoveriesError
+from generia_assets.queries.whole import NotWholeError
+from generia_assets.tasks.task_definition import UnfitTaskError
+from resources.gateway.outcomes import BudgetExhaustedError, FatalCallError, LeaseLostError, OutageTimeoutError
+from resources.mongodb.connection import MongoUnavailableError, is_outage
 
 _SPEAKS_FOR_ITSELF = (
     TaskFailedError,
     UnfitTaskError,
     FatalCallError,
     MongoUnavailableError,
-    WorldTakenError,
-    TooManyTakeoversError,
+    LeaseHeldError,
+    TooManyRecoveriesError,
     OrderError,
     LookupError,
     RefusedRunError,
@@ -51,7 +51,7 @@ def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
     cause = root_cause(error)
     if isinstance(cause, (DagsterExecutionInterruptedError, KeyboardInterrupt)):
         if stopped_by_person:
-            worker.say(lambda session: session.parked(STOPPED_MESSAGE, Parked.STOPPED))
+            worker.say(lambda session: session.parked(STOPPED_MESSAGE, SuspendReason.STOPPED))
         else:
             worker.say(lambda session: session.let_go("interrupted; it is taken up again by itself"))
         return
@@ -59,23 +59,23 @@ def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
     if isinstance(cause, TaskFailedError) and worker.session is not None:
         world_id = worker.session.assignment.world_id
         message = f"{message.rstrip('.')}. To try again what failed: generia resume {world_id} --retry-failed"
-    if isinstance(cause, LostWorldError):
+    if isinstance(cause, LeaseLostError):
         raise dg.Failure(str(cause), allow_retries=False) from cause
     storage = is_of_dagsters_storage(cause)
-    if storage or (isinstance(cause, PatienceExhaustedError) and cause.may_last):
+    if storage or (isinstance(cause, OutageTimeoutError) and cause.may_last):
         said = f"Dagster's own storage failed ({getattr(cause, 'orig', cause)})" if storage else str(cause)
         said = worker.say(lambda session: session.suspended(" ".join(said.split()).rstrip("."))) or said
         raise dg.Failure(said, allow_retries=False) from cause
-    if isinstance(cause, PatienceExhaustedError) or (is_outage(cause) and worker.session is not None):
+    if isinstance(cause, OutageTimeoutError) or (is_outage(cause) and worker.session is not None):
         # The driver's own words are about sockets and topologies.
-        by_us = isinstance(cause, (PatienceExhaustedError, MongoUnavailableError))
+        by_us = isinstance(cause, (OutageTimeoutError, MongoUnavailableError))
         said = str(cause).rstrip(".") if by_us else f"MongoDB does not answer ({type(cause).__name__})"
         until = over_at(cause)
         again = f". It is tried again at {until:%Y-%m-%d %H:%M} UTC" if until else ""
-        worker.say(lambda session: session.parked(f"{said}{again}", Parked.OUTAGE, until=until))
+        worker.say(lambda session: session.parked(f"{said}{again}", SuspendReason.OUTAGE, until=until))
         raise dg.Failure(f"{said}. The world is parked and can be resumed; nothing is lost{again}.", allow_retries=False) from cause
     if isinstance(cause, BudgetExhaustedError):
-        worker.say(lambda session: session.failed(message, parked=Parked.BUDGET))
+        worker.say(lambda session: session.failed(message, parked=SuspendReason.BUDGET))
     else:
         worker.say(lambda session: session.failed(message))
     if isinstance(cause, (*_SPEAKS_FOR_ITSELF, BudgetExhaustedError)):
@@ -89,7 +89,7 @@ def is_of_dagsters_storage(error: BaseException) -> bool:
 
 def over_at(outage: BaseException) -> datetime | None:
     """When the provider itself said that the outage would be over, if it did."""
-    wait = outage.retry_after if isinstance(outage, PatienceExhaustedError) else None
+    wait = outage.retry_after if isinstance(outage, OutageTimeoutError) else None
     return None if wait is None else datetime.now(UTC) + timedelta(seconds=wait)
 
 
@@ -98,7 +98,7 @@ def root_cause(error: BaseException) -> BaseException:
     if not isinstance(error, BaseExceptionGroup):
         return error
     leaves = list(_leaves(error))
-    order = (LostWorldError, BudgetExhaustedError, FatalCallError, PatienceExhaustedError)
+    order = (LeaseLostError, BudgetExhaustedError, FatalCallError, OutageTimeoutError)
     return next((leaf for kind in order for leaf in leaves if isinstance(leaf, kind)), leaves[0])
 
 

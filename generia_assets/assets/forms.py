@@ -1,7 +1,7 @@
 """Launch forms: what a person can fill in where Dagster starts runs, with its help texts; the same classes are the ops' config.
 
 Here: the fields. What they come to (which assets and items a run makes) and what is refused is in runs.py, since an earlier step
-than the one that has the form may be the first to take the world. Not here: orders by message (durable/orders.py).
+than the one that has the form may be the first to take the world. Not here: orders by message (durable/orders/records.py).
 """
 
 from enum import Enum
@@ -9,17 +9,17 @@ from enum import Enum
 import dagster as dg
 from pydantic import Field
 
-from resources.mongo import MongoDocument
+from resources.mongodb.connection import MongoDocument
 
 
-class Quality(Enum):
+class QualityOption(Enum):
     """How much is spent on a world, by the names the form shows."""
 
     standard = "standard"
     high = "high"
 
 
-class Part(Enum):
+class PartOption(Enum):
     """What of a world's content can be made again as a whole: an asset, by its name."""
 
     world_images = "world_images"
@@ -42,8 +42,8 @@ class WorldRequestConfig(dg.Config):
     )
     users: int = Field(10, description="How many people: at least 1, at most MAX_USERS (100,000). Exactly so many are made.")
     posts: int = Field(30, description="How many posts: 0 or more, at most MAX_POSTS (1,000,000). Exactly so many are made.")
-    quality: Quality = Field(
-        Quality.standard,
+    quality: QualityOption = Field(
+        QualityOption.standard,
         description="standard; or high: every portrait's and post's image prompt is refined by a call of its own, nearly twice the "
         "LLM calls and about 1.4 times the price (generia quote --quality high).",
     )
@@ -90,7 +90,7 @@ class ContentConfig(dg.Config):
         description="One post, by key (c0007-p0003) or by the platform's id: the same occasion in other words, with another "
         "picture, published as a new post. Takes one LLM call and one picture.",
     )
-    part: Part | None = Field(
+    part: PartOption | None = Field(
         None, description="One asset for the whole world (job rerun_world_part). It must be among the selected assets."
     )
     with_what_follows: bool | None = Field(

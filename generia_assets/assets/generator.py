@@ -31,36 +31,36 @@ from generia_assets.assets.worker import Worker
 from generia_assets.content.check import require_good_content
 from generia_assets.content.mistakes import ContentError
 from generia_assets.dagster_instance import ended_by_dagster
-from generia_assets.durable import trust
-from generia_assets.durable.board import Board
+from generia_assets.durable.calls import trust
+from generia_assets.durable.calls.breaker_status import BreakerStatusStore
+from generia_assets.durable.calls.providers import Providers, Timeouts
 from generia_assets.durable.collections import FLEET, STATUS, ensure_indexes
-from generia_assets.durable.decisions import GENERATION_TAG, RefusedRunError
-from generia_assets.durable.fallback import generation_is_lost, mark_start_failed
-from generia_assets.durable.providers import Providers, Timeouts
-from generia_assets.durable.session import Assignment, SessionOptions, WorldSession, open_session, say_what_it_waits_for
+from generia_assets.durable.orders.decisions import GENERATION_TAG, RefusedRunError
 from generia_assets.durable.status import State, status_of
-from generia_assets.log_lines import levelled_lines, told_of
-from generia_assets.reading.whole import check_made
+from generia_assets.durable.tasks.fallback import generation_is_lost, mark_start_failed
+from generia_assets.durable.tasks.session import Assignment, SessionOptions, WorldSession, log_waiting, open_session
+from generia_assets.logging_setup import levelled_lines, log_context
+from generia_assets.queries.whole import check_made
 from generia_assets.settings import settings
-from generia_assets.tasks.kinds import TaskType
-from resources.breaker import Breaker, BreakerConfig
-from resources.document_store import DocumentStore
-from resources.kafka import KafkaResource
-from resources.mongo import (
+from generia_assets.tasks.task_definition import TaskType
+from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy
+from resources.gateway.breaker import Breaker, BreakerConfig
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.outcomes import CallError, TransientError
+from resources.gateway.poison import Tally
+from resources.kafka.resource import KafkaResource
+from resources.mongodb.connection import (
     AsyncMongoDatabase,
     MongoDatabase,
     MongoForbiddenError,
     MongoUnavailableError,
     connect_async,
     is_outage,
-    waiting_out,
+    retried_on_outage,
 )
-from resources.mongo_resource import MongoResource
-from resources.outcomes import OutsideError, TransientError
-from resources.outside import Api, Lane, Outside
-from resources.poison import Tally
+from resources.mongodb.document_store import DocumentStore
+from resources.mongodb.resource import MongoResource
 from resources.providers import GeminiResource, ImagesResource, PlatformResource
-from resources.slots import Slots
 
 ResultT = TypeVar("ResultT")
 ArgumentT = TypeVar("ArgumentT")
@@ -103,7 +103,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         run = context.run
         about = {"world": run.tags.get(PARTITION_NAME_TAG, ""), "run": run.run_id} if run else {}
         ended = ended_by_dagster(context.instance, run.run_id) if run and context.instance else nullcontext()
-        with levelled_lines(), told_of(**about), start_blocking_portal("asyncio") as portal, ended:
+        with levelled_lines(), log_context(**about), start_blocking_portal("asyncio") as portal, ended:
             self._portal = portal
             try:
                 yield self
@@ -137,7 +137,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
                     DocumentStore(database).ensure_indexes(kind.place for kind in ASSETS.values())
             except MongoForbiddenError as error:  # the watchdog orders the world again: the right may be given meanwhile
                 with suppress(MongoForbiddenError), self.mongo.connection() as database:
-                    say_what_it_waits_for(database, assignment.world_id, str(error))
+                    log_waiting(database, assignment.world_id, str(error))
                 raise
         worker = self._worker = Worker(self._running_portal(), lambda: self._opened(context.instance, assignment))
         worker.session = self._session  # taken by an earlier step
@@ -167,7 +167,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
     def read(self, question: Callable[[MongoDatabase], ResultT]) -> ResultT:
         """The answer to a question that can be asked again. Once the world is taken an outage is waited out, as on the loop."""
         patience = self.patience_seconds if self._session is not None else 0.0
-        answer: ResultT = waiting_out(patience)(self._asked, question)
+        answer: ResultT = retried_on_outage(patience)(self._asked, question)
         return answer
 
     def _asked(self, question: Callable[[MongoDatabase], ResultT]) -> ResultT:
@@ -191,7 +191,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
                 providers = await self._providers(database, assignment.run.run_id, stack)
             except Exception as error:
                 if not isinstance(error, TransientError) and not is_outage(error):  # of those the watchdog orders the world again
-                    ours = isinstance(error, (OutsideError, ContentError))
+                    ours = isinstance(error, (CallError, ContentError))
                     said = str(error) if ours else f"{type(error).__name__}: {error}"
                     await to_thread.run_sync(self._mark_start_failed, assignment, said)
                 raise
@@ -228,11 +228,11 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         platform = await self.platform.open(database)
         stack.push_async_callback(platform.aclose)
         limits = {Api.LLM: self.llm_concurrency, Api.IMAGE: self.image_concurrency, Api.PLATFORM: self.platform_concurrency}
-        board = Board(database[FLEET], run_id, lease_seconds=self.slot_lease_seconds)
+        board = BreakerStatusStore(database[FLEET], run_id, lease_seconds=self.slot_lease_seconds)
         stack.push_async_callback(board.aclose)
         lanes = {api: self._lane(database, api, limit, board) for api, limit in limits.items()}
         stack.push_async_callback(await self._trusting(database, {api: lane.tally for api, lane in lanes.items()}))
-        outside = Outside(lanes, patience_seconds=self.patience_seconds)
+        outside = ApiGateway(lanes, patience_seconds=self.patience_seconds)
         stack.push_async_callback(outside.aclose)
         timeouts = Timeouts(self.gemini.timeout_seconds, self.images.timeout_seconds, self.platform.timeout_seconds)
         roster = self.gemini.roster(database, FLEET)
@@ -255,8 +255,8 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
 
         return note
 
-    def _lane(self, database: AsyncMongoDatabase, api: Api, limit: int, board: Board) -> Lane:
-        slots = Slots(database[FLEET], api.value, limit=limit, lease_seconds=self.slot_lease_seconds)
+    def _lane(self, database: AsyncMongoDatabase, api: Api, limit: int, board: BreakerStatusStore) -> ApiPolicy:
+        slots = ConcurrencyLimiter(database[FLEET], api.value, limit=limit, lease_seconds=self.slot_lease_seconds)
         config = BreakerConfig(
             failure_rate=self.breaker_failure_rate,
             window_calls=self.breaker_window_calls,
@@ -264,7 +264,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             open_seconds=self.breaker_open_seconds,
             open_max_seconds=self.breaker_open_max_seconds,
         )
-        return Lane(slots, Breaker(api.value, config, board.breaker(api)))
+        return ApiPolicy(slots, Breaker(api.value, config, board.breaker(api)))
 
     def _generation_is_lost(self, world_id: str, generation: str, message: str) -> None:
         with self.mongo.connection() as database:

@@ -1,7 +1,7 @@
 """What is already there: how assets and the journal's results are read, through the io manager's documents.
 
 Here: the table of the nine assets (which task type fills it, which document class it holds, where it lies), reading what a run does
-not make, and streaming what it made to the io manager. Not here: storing (resources/document_store.py).
+not make, and streaming what it made to the io manager. Not here: storing (resources/mongodb/document_store.py).
 """
 
 from __future__ import annotations
@@ -27,47 +27,49 @@ from generia_assets.content.documents import (
     WorldRequest,
     character_key,
 )
+from generia_assets.content.relationships import with_updated_relationships
 from generia_assets.content.storyline import MADE_EARLIER
-from generia_assets.content.ties import retold
 from generia_assets.durable.collections import TASKS
-from generia_assets.durable.order_parameters import OrderError
+from generia_assets.durable.orders.parameters import OrderError
 from generia_assets.durable.status import State
-from generia_assets.tasks.kinds import TaskType
-from resources.document_store import DocumentStore, NotMaterializedError, Place
-from resources.mongo import MongoDatabase, MongoDocument, waiting_out
-from resources.stored import Unreadable, readable, refuse
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoDatabase, MongoDocument, retried_on_outage
+from resources.mongodb.document_store import CollectionSpec, DocumentStore, NotMaterializedError
+from resources.mongodb.stored import UnreadableRecord, readable, refuse
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
 
 @dataclass(frozen=True)
-class AssetKind:
+class AssetSpec:
     """One of the nine assets. ``batched``: its tasks' results hold many documents, under ``briefs``."""
 
     name: str
     task_type: TaskType
     document: type[Document]
-    place: Place
+    place: CollectionSpec
     batched: bool = False
 
 
-ASSETS: Mapping[str, AssetKind] = {
+ASSETS: Mapping[str, AssetSpec] = {
     kind.name: kind
     for kind in (
-        AssetKind("world_request", TaskType.INIT_WORLD_CREATION, WorldRequest, Place("world_request")),
-        AssetKind(
+        AssetSpec("world_request", TaskType.INIT_WORLD_CREATION, WorldRequest, CollectionSpec("world_request")),
+        AssetSpec(
             "world_description",
             TaskType.GENERATE_WORLD_DESCRIPTION,
             WorldDescription,
-            Place("world_parameters", one_per_world=True),
+            CollectionSpec("world_parameters", one_per_world=True),
         ),
-        AssetKind("world_images", TaskType.GENERATE_WORLD_IMAGE, WorldImages, Place("world_images")),
-        AssetKind("character_briefs", TaskType.GENERATE_CHARACTER_BATCH, CharacterBrief, Place("character_briefs"), batched=True),
-        AssetKind("characters", TaskType.GENERATE_CHARACTER, Character, Place("characters")),
-        AssetKind("character_avatars", TaskType.GENERATE_CHARACTER_AVATAR, CharacterAvatar, Place("character_avatars")),
-        AssetKind("post_briefs", TaskType.GENERATE_POST_BATCH, PostBrief, Place("post_briefs"), batched=True),
-        AssetKind("posts", TaskType.GENERATE_POST, Post, Place("posts")),
-        AssetKind("post_images", TaskType.GENERATE_POST_IMAGE, PostImage, Place("post_images")),
+        AssetSpec("world_images", TaskType.GENERATE_WORLD_IMAGE, WorldImages, CollectionSpec("world_images")),
+        AssetSpec(
+            "character_briefs", TaskType.GENERATE_CHARACTER_BATCH, CharacterBrief, CollectionSpec("character_briefs"), batched=True
+        ),
+        AssetSpec("characters", TaskType.GENERATE_CHARACTER, Character, CollectionSpec("characters")),
+        AssetSpec("character_avatars", TaskType.GENERATE_CHARACTER_AVATAR, CharacterAvatar, CollectionSpec("character_avatars")),
+        AssetSpec("post_briefs", TaskType.GENERATE_POST_BATCH, PostBrief, CollectionSpec("post_briefs"), batched=True),
+        AssetSpec("posts", TaskType.GENERATE_POST, Post, CollectionSpec("posts")),
+        AssetSpec("post_images", TaskType.GENERATE_POST_IMAGE, PostImage, CollectionSpec("post_images")),
     )
 }
 """The nine assets by name, in the order of the work."""
@@ -82,7 +84,7 @@ _MADE_OF = {
 }
 
 
-def and_what_follows(asset: str) -> tuple[str, ...]:
+def with_downstream(asset: str) -> tuple[str, ...]:
     """An asset and everything that is made of it, in the order of the work."""
     return (asset, *_MADE_OF.get(asset, ()))
 
@@ -151,10 +153,10 @@ def results(
     database: MongoDatabase,
     world_id: str,
     generation: str,
-    kind: AssetKind,
+    kind: AssetSpec,
     *,
     patience_seconds: float,
-    unreadable: Callable[[Unreadable], object] = refuse,
+    unreadable: Callable[[UnreadableRecord], object] = refuse,
 ) -> Iterator[Document]:
     """The documents this generation's completed tasks made for an asset, in order of their keys, one at a time.
 
@@ -167,7 +169,7 @@ def results(
         "status": State.COMPLETED.value,
     }
     last = ""
-    while page := waiting_out(patience_seconds)(_page, database, {**query, "key": {"$gt": last}}):
+    while page := retried_on_outage(patience_seconds)(_page, database, {**query, "key": {"$gt": last}}):
         for task in page:
             results = task["result"]["briefs"] if kind.batched else (task["result"],)
             made = ({"_id": task["_id"], "result": result} for result in results)
@@ -180,10 +182,10 @@ def _page(database: MongoDatabase, query: MongoDocument) -> list[MongoDocument]:
     return list(database[TASKS].find(query, {"key": 1, "result": 1}).sort("key", ASCENDING).limit(PAGE))
 
 
-def with_the_rest(store: DocumentStore, world_id: str, kind: AssetKind, made: Iterable[Document]) -> Iterator[Document]:
+def merged_with_present(store: DocumentStore, world_id: str, kind: AssetSpec, made: Iterable[Document]) -> Iterator[Document]:
     """What was made anew, then those documents of the present materialization that were not: for a run over some items only.
 
-    The others are the same as before, but for what they tell of people made anew (content/ties.py).
+    The others are the same as before, but for what they tell of people made anew (content/relationships.py).
     """
     keys, anew = set[str](), dict[str, Character]()
     for document in made:
@@ -193,4 +195,4 @@ def with_the_rest(store: DocumentStore, world_id: str, kind: AssetKind, made: It
         yield document
     for document in store.stream(kind.place, world_id, kind.document):
         if document.key not in keys:
-            yield retold(document, anew) if isinstance(document, Character) else document
+            yield with_updated_relationships(document, anew) if isinstance(document, Character) else document

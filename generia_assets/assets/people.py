@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from generia_assets.assets.materialized import ItemMissingError, Materialized
 from generia_assets.assets.memo import Memo
-from generia_assets.assets.selection import Before, Selection
+from generia_assets.assets.selection import PreviousState, Selection
 from generia_assets.content import social
 from generia_assets.content.documents import (
     Acquaintance,
@@ -32,18 +32,18 @@ from generia_assets.content.documents import (
     post_key,
 )
 from generia_assets.content.ideas import Ideas
-from generia_assets.content.names import Roster
+from generia_assets.content.names import CharacterIndex
 from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import timeline
-from generia_assets.durable.events import LiveEvent, character_created
-from generia_assets.durable.items import batch_key
-from generia_assets.durable.journal import Journal, TaskFailedError, TaskSpec
-from generia_assets.tasks.another_self import Former
+from generia_assets.durable.events.events import LiveEvent, character_created
+from generia_assets.durable.tasks.items import batch_key
+from generia_assets.durable.tasks.runner import TaskFailedError, TaskRunner, TaskSpec
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, CharacterBriefs, generate_character_batch
 from generia_assets.tasks.generate_post_batch import PostBatchParameters, PostBriefs, generate_post_batch
-from generia_assets.tasks.kinds import TaskParameters, TaskType
+from generia_assets.tasks.regenerate_character import PreviousCharacter
+from generia_assets.tasks.task_definition import TaskParameters, TaskType
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ KEPT_PEOPLE = 300
 
 
 @dataclass
-class Person:
+class CharacterRun:
     """A character with whom they know. ``avatar_url``: of their picture, once it is there, for the events of their posts."""
 
     character: Character
@@ -60,13 +60,13 @@ class Person:
     avatar_url: str | None = None
 
 
-class People:
+class CharacterPool:
     """Makes concepts, characters and plans, or loads them. What failed for good is None, or a plan without posts."""
 
     def __init__(
         self,
         group: asyncio.TaskGroup,
-        journal: Journal,
+        journal: TaskRunner,
         materialized: Materialized,
         selection: Selection,
         request: WorldRequest,
@@ -77,9 +77,9 @@ class People:
         self._selection = selection
         self._request = request
         self._world = world
-        self.before = Before(materialized, selection, request, world)
+        self.before = PreviousState(materialized, selection, request, world)
         self._line = timeline(request.seed, request.users_count, request.posts_count)
-        self._roster = Roster()
+        self._roster = CharacterIndex()
         self._ideas: OrderedDict[int, tuple[int, Ideas]] = OrderedDict()
         """By person: how many plans their ideas are of, and the ideas."""
         people = request.users_count
@@ -92,7 +92,7 @@ class People:
         """The concepts of ten people."""
         return await self._batches.get(number)
 
-    async def person(self, index: int) -> Person | None:
+    async def person(self, index: int) -> CharacterRun | None:
         """The person with this index."""
         return await self._persons.get(index)
 
@@ -124,7 +124,7 @@ class People:
             await self.batch(number - 1)  # one dialog: everybody before has a name, which nobody after may have
         made = await self._journal.result_of(generate_character_batch, parameters) if again else None
         if made is None:
-            made = await self._journal.perform(
+            made = await self._journal.execute(
                 self._after_briefs, generate_character_batch, parameters, self._request, self._world, self._roster
             )
             self._roster.add(*made.briefs)
@@ -143,17 +143,17 @@ class People:
             briefs[place] = await self._another_self(await self.before.concept_of(briefs[place], there), again)
         return briefs
 
-    async def _another_self(self, former: Former, again: bool) -> CharacterBrief:
+    async def _another_self(self, former: PreviousCharacter, again: bool) -> CharacterBrief:
         """Another concept under the same name."""
         key = former.brief.key
         parameters = CharacterBatchParameters(key=key, first=character_index(key), count=1)
         made = await self._journal.result_of(generate_character_batch, parameters) if again else None
-        made = made or await self._journal.perform(
-            self._after_briefs, generate_character_batch, parameters, self._request, self._world, Roster(), former
+        made = made or await self._journal.execute(
+            self._after_briefs, generate_character_batch, parameters, self._request, self._world, CharacterIndex(), former
         )
         return made.briefs[0]
 
-    async def _make_person(self, index: int, again: bool) -> Person | None:
+    async def _make_person(self, index: int, again: bool) -> CharacterRun | None:
         ties = social.acquaintances(self._request.seed, self._request.users_count, index)
         numbers = sorted({social.batch_of(other) for other in (index, *(tie.index for tie in ties))})
         known = {character_index(brief.key): brief for number in numbers for brief in await self.batch(number)}
@@ -163,7 +163,7 @@ class People:
         except (TaskFailedError, ItemMissingError) as error:
             logger.warning("%s; what hangs on it is not made", error)
             return None
-        return None if character is None else Person(character, acquaintances, await self._avatar_url(character.key, again))
+        return None if character is None else CharacterRun(character, acquaintances, await self._avatar_url(character.key, again))
 
     async def _character(self, brief: CharacterBrief, acquaintances: Sequence[Acquaintance], again: bool) -> Character | None:
         parameters = TaskParameters(key=brief.key)
@@ -173,7 +173,7 @@ class People:
             return await self._journal.result_of(generate_character, parameters)
         former, character_id = await self.before.self_of(brief)
         told_by = await self.before.told_by(former, acquaintances) if former is not None else ()
-        return await self._journal.perform(
+        return await self._journal.execute(
             self._after_character,
             generate_character,
             parameters,
@@ -210,7 +210,7 @@ class People:
             return ()
         briefs: Sequence[PostBrief] = ()
         try:
-            made = await self._journal.perform(
+            made = await self._journal.execute(
                 self._after_ideas,
                 generate_post_batch,
                 parameters,

@@ -1,7 +1,7 @@
 """Priorities: whose call goes first when calls of one world wait for slots, by the timeline.
 
 What an earlier post needs goes first, and of one post's tasks the one that ends it. Here: the number of each task, from its type
-and key alone, so that it is the same in every run. Not here: the slots (resources/slots.py).
+and key alone, so that it is the same in every run. Not here: the slots (resources/gateway/concurrency.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from generia_assets.content import social
 from generia_assets.content.documents import WORLD_KEY, WorldRequest, character_index
 from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import timeline
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.tasks.task_definition import TaskType
 
 PICTURES_AFTER = 20
 """Posts of the timeline that go before a picture which no post needs: of the world at its beginning, of a person when they join. So

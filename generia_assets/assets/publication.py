@@ -1,7 +1,7 @@
 """The order of publication: posts go out in the order of the timeline, one at a time, whatever order they are made in.
 
 Here: a reorder buffer over the places ``t`` of the timeline. It holds numbers, not texts: who waits, waits in a coroutine of its
-own, and of those only so many do. Not here: what is published, and how once (durable/publications.py).
+own, and of those only so many do. Not here: what is published, and how once (durable/calls/publications.py).
 """
 
 from __future__ import annotations

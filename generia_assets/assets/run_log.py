@@ -2,7 +2,7 @@
 
 Here: the lines. Dagster stores each line of ``context.log`` as an event for ever, so there is one for each person (attempts, calls,
 tokens, cost, what failed) up to ``MOST_LINES``, those first for whom something failed. Each single task's line goes to the run's
-compute log (stdout and stderr on the run's page) and not here: durable/journal.py. A run that fails has its lines, too.
+compute log (stdout and stderr on the run's page) and not here: durable/tasks/runner.py. A run that fails has its lines, too.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 from generia_assets.content.text import cut, one_line, plural
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
-from generia_assets.tasks.kinds import TaskType
-from resources.mongo import MongoDatabase, MongoDocument
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 MOST_LINES = 100
 LONGEST_ERROR = 200
@@ -51,7 +51,7 @@ def people_lines(database: MongoDatabase, world_id: str, generation: str) -> Ite
         yield f"{more} more people{well}: generia stats {world_id}; each task is in stderr"
 
 
-def tell_people(log: logging.Logger, database: MongoDatabase, world_id: str, generation: str) -> None:
+def log_people(log: logging.Logger, database: MongoDatabase, world_id: str, generation: str) -> None:
     """Write everybody's line, as far as the run came; where they cannot be had, a warning that says so.
 
     Never raises: what is told of a run must not decide how it ends, nor hide how it did.

@@ -2,7 +2,7 @@
 
 The world's id is Dagster's own partition tag. Here: the tags' names, and their completion when a run begins: a sensor's run has
 brought them with it, one that a person launched has not. Filter the list of runs by any of them. Not here: the hidden tags by which
-a run finds its work (durable/decisions.py).
+a run finds its work (durable/orders/decisions.py).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import dagster as dg
 
 from generia_assets.content.text import cut, one_line
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.decisions import GENERATION_TAG, TASK_TAG
-from resources.mongo import MongoDatabase
+from generia_assets.durable.orders.decisions import GENERATION_TAG, TASK_TAG
+from resources.mongodb.connection import MongoDatabase
 
 NAME = "generia/world_name"
 ORIGIN = "generia/origin"

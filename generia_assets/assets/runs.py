@@ -1,7 +1,7 @@
 """What a Dagster run means for a world: which assets and items it makes, which generation it belongs to, which step is its last.
 
 Here: reading a run's selection, form and tags; what does not fit the world is refused before the world is touched (``dg.Failure``
-with the field, the value and what to do). Not here: the forms' fields (forms.py), and what a key names (durable/items.py).
+with the field, the value and what to do). Not here: the forms' fields (forms.py), and what a key names (durable/tasks/items.py).
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from pydantic import BaseModel
 from generia_assets.assets import run_tags
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import NEW_WORLD, RERUN_CHARACTER, RERUN_PART, RERUN_POST
-from generia_assets.assets.materialized import ASSETS, CONTENT, and_what_follows, refuse_another_plan
+from generia_assets.assets.materialized import ASSETS, CONTENT, refuse_another_plan, with_downstream
 from generia_assets.content.documents import CharacterBrief, PostImage
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.decisions import TASK_TAG, RunIdentity, Wanted
-from generia_assets.durable.generations import Workload
-from generia_assets.durable.items import character_named, post_named
-from generia_assets.durable.orders import OrderError, PartParameters, stored_parameters
-from generia_assets.durable.session import Assignment
-from generia_assets.durable.workload import workload
+from generia_assets.durable.orders.decisions import TASK_TAG, RunIdentity, RunScope
+from generia_assets.durable.orders.records import OrderError, PartParameters, stored_parameters
+from generia_assets.durable.tasks.generations import Workload
+from generia_assets.durable.tasks.items import character_named, post_named
+from generia_assets.durable.tasks.session import Assignment
+from generia_assets.durable.tasks.workload import workload
 from generia_assets.partitions import worlds
 from generia_assets.settings import settings
-from generia_assets.tasks.kinds import TaskType
-from resources.document_store import DocumentStore
-from resources.mongo import MongoDatabase, MongoDocument
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoDatabase, MongoDocument
+from resources.mongodb.document_store import DocumentStore
 
 DocumentT = TypeVar("DocumentT", CharacterBrief, PostImage)
 
@@ -69,7 +69,7 @@ def selected_assets(context: dg.AssetExecutionContext) -> list[str]:
     part = form_of(context.run.run_config).part
     if part:
         alone = form_of(context.run.run_config).with_what_follows is False
-        named = (part,) if alone else and_what_follows(part)
+        named = (part,) if alone else with_downstream(part)
         targeted &= {*named, "world_request", "world_description"}
     return [name for name in ASSETS if name in targeted]
 
@@ -77,9 +77,9 @@ def selected_assets(context: dg.AssetExecutionContext) -> list[str]:
 def _of_job(job: str) -> set[str]:
     """All assets of a job whose run selects none of them in particular."""
     if job == RERUN_CHARACTER:
-        return set(and_what_follows("character_briefs"))
+        return set(with_downstream("character_briefs"))
     if job == RERUN_POST:
-        return set(and_what_follows("posts"))
+        return set(with_downstream("posts"))
     return set(CONTENT) if job == RERUN_PART else set(ASSETS)
 
 
@@ -88,7 +88,7 @@ def keep_partition(context: dg.AssetExecutionContext) -> None:
     context.instance.add_dynamic_partitions(worlds.name or "", [context.partition_key])
 
 
-def works_last(context: dg.AssetExecutionContext) -> bool:
+def is_final_step(context: dg.AssetExecutionContext) -> bool:
     """Whether this step is the run's last one that works on the world."""
     names = {key.path[-1] for key in context.selected_asset_keys}
     return selected_assets(context)[-1] in names
@@ -129,7 +129,7 @@ def assignment_of(
     return Assignment(
         world_id=world_id,
         run=RunIdentity(run.run_id, tuple(_ancestors(context)), run.tags),
-        wanted=Wanted(frozenset(makes), keys, parameters),
+        wanted=RunScope(frozenset(makes), keys, parameters),
         workload=new_workload,
     )
 

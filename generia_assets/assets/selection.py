@@ -1,7 +1,7 @@
 """What a run makes, and what it replaces: the items it was asked for, and what was there before under the same keys.
 
-Here: ``Selection`` (which items), ``Before`` (what a new self, a new post has to know of the former one). Not here: the order of
-the work (conductor.py), and how an item is made (tasks/).
+Here: ``Selection`` (which items), ``PreviousState`` (what a new self, a new post has to know of the former one). Not here: the
+order of the work (conductor.py), and how an item is made (tasks/).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from generia_assets.content.documents import (
     character_index,
     character_key,
 )
-from generia_assets.durable.items import batch_key
-from generia_assets.durable.journal import TaskSpec
-from generia_assets.tasks.another_self import Former
-from generia_assets.tasks.kinds import TaskParameters, TaskType
+from generia_assets.durable.tasks.items import batch_key
+from generia_assets.durable.tasks.runner import TaskSpec
+from generia_assets.tasks.regenerate_character import PreviousCharacter
+from generia_assets.tasks.task_definition import TaskParameters, TaskType
 
 TOLD_AROUND = 20
 """People on either side, by index, who are told when one is invented anew: among them are all whom that person knows."""
@@ -51,7 +51,7 @@ class Selection:
         return [TaskSpec(task_type, TaskParameters(key=key)) for key in keys if self.makes(task_type, key)]
 
 
-class Before:
+class PreviousState:
     """What was there before, of the items that this run makes again."""
 
     def __init__(self, materialized: Materialized, selection: Selection, request: WorldRequest, world: WorldDescription) -> None:
@@ -60,7 +60,7 @@ class Before:
         self._request = request
         self._world = world
 
-    async def concept_of(self, brief: CharacterBrief, known: Mapping[int, CharacterBrief]) -> Former:
+    async def concept_of(self, brief: CharacterBrief, known: Mapping[int, CharacterBrief]) -> PreviousCharacter:
         """Who bears the name, and who else is there. ``known``: concepts as this run has them; the others are loaded."""
         index, count = character_index(brief.key), self._request.users_count
         others: dict[int, CharacterBrief] = {}
@@ -71,7 +71,7 @@ class Before:
                 others[other] = await self._materialized.one("character_briefs", CharacterBrief, character_key(other))
         del others[index]
         acquaintances = social.introduce(self._request, self._world, index, others)
-        return Former(brief, tuple(others.values()), acquaintances)
+        return PreviousCharacter(brief, tuple(others.values()), acquaintances)
 
     async def self_of(self, brief: CharacterBrief) -> tuple[Character | None, str]:
         """Who they were, if the name has stayed; and the platform's character in this place, whoever it was ('': there is none).

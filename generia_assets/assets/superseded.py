@@ -2,7 +2,7 @@
 
 Here: finding it by its ids, and marking it in ``publications``; ``generia show WORLD superseded`` lists it. The contract has no
 call that deletes: characters are changed in place (tasks/generate_character.py), former posts and pictures stay there, and so do
-the characters of a world that has fewer people now. Not here: how something is published once (durable/publications.py).
+the characters of a world that has fewer people now. Not here: how something is published once (durable/calls/publications.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pymongo import UpdateMany
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.content.documents import Character, CharacterAvatar, PostImage, WorldImages
 from generia_assets.durable.collections import PUBLICATIONS
-from resources.document_store import DocumentStore, NotMaterializedError
+from resources.mongodb.document_store import DocumentStore, NotMaterializedError
 
 BATCH = 1_000
 SUPERSEDED = "superseded"

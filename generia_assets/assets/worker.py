@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from anyio.from_thread import BlockingPortal
 
-from generia_assets.durable.session import WorldSession
+from generia_assets.durable.tasks.session import WorldSession
 
 ResultT = TypeVar("ResultT")
 ArgumentT = TypeVar("ArgumentT")

@@ -6,18 +6,18 @@ import dagster as dg
 
 from generia_assets.assets import run_tags
 from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
-from generia_assets.assets.description import figures, results_of, worn_out
+from generia_assets.assets.description import banned_terms, figures, results_of
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS
-from generia_assets.assets.runs import assignment_of, keep_partition, works_last
+from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition
 from generia_assets.content import banlist
 from generia_assets.content.documents import WORLD_KEY, WorldDescription, WorldRequest
-from generia_assets.durable.commits import Change
-from generia_assets.durable.session import WorldSession
+from generia_assets.durable.leases.commits import Change
+from generia_assets.durable.tasks.session import WorldSession
 from generia_assets.partitions import worlds
 from generia_assets.tasks.generate_world_description import generate_world_description
-from generia_assets.tasks.kinds import TaskParameters
-from resources.document_store import DocumentStream
+from generia_assets.tasks.task_definition import TaskParameters
+from resources.mongodb.document_store import DocumentStream
 
 NAME = "world_description"
 KIND = ASSETS[NAME]
@@ -39,11 +39,11 @@ def world_description(
     context: dg.AssetExecutionContext, generator: GeneratorResource, world_request: WorldRequest
 ) -> Iterator[dg.Output[DocumentStream[WorldDescription]]]:
     """Ask for the description, tell the platform, store it as WorldParameters."""
-    with generator.world(context, assignment_of(context, generator), last=works_last(context)) as worker:
+    with generator.world(context, assignment_of(context, generator), last=is_final_step(context)) as worker:
 
         async def describe(session: WorldSession) -> WorldDescription:
             parameters = TaskParameters(key=WORLD_KEY)
-            world = await session.journal.perform(None, generate_world_description, parameters, world_request)
+            world = await session.journal.execute(None, generate_world_description, parameters, world_request)
             await session.commits.commit(Change(values={"name": world.name}))
             return world
 
@@ -61,8 +61,8 @@ def world_description(
                 "paragraphs": len(world.description.split("\n\n")),
                 "events": len(world.calendar),
                 "visual_style": world.visual_style,
-                **worn_out(
-                    dict.fromkeys(banlist.trips(told, world.user_preferences.language, wished=world_request.user_prompt), 1)
+                **banned_terms(
+                    dict.fromkeys(banlist.find_banned(told, world.user_preferences.language, wished=world_request.user_prompt), 1)
                 ),
                 **metadata,
             },

@@ -11,10 +11,10 @@ from generia_assets.assets.description import figures, results_of
 from generia_assets.assets.forms import WorldRequestConfig
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.materialized import ASSETS
-from generia_assets.assets.runs import assignment_of, keep_partition, refuse_a_world_that_exists, selected_assets, works_last
+from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition, refuse_a_world_that_exists, selected_assets
 from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.orders import (
+from generia_assets.durable.orders.records import (
     WORLD_ID_PATTERN,
     Order,
     OrderError,
@@ -23,13 +23,13 @@ from generia_assets.durable.orders import (
     stored_parameters,
     validated_parameters,
 )
-from generia_assets.durable.session import WorldSession
+from generia_assets.durable.tasks.session import WorldSession
 from generia_assets.partitions import worlds
 from generia_assets.settings import settings
 from generia_assets.tasks.init_world_creation import InitWorldParameters, init_world_creation
-from generia_assets.tasks.kinds import TaskType
-from resources.document_store import DocumentStream
-from resources.mongo import MongoDocument
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoDocument
+from resources.mongodb.document_store import DocumentStream
 
 NAME = "world_request"
 KIND = ASSETS[NAME]
@@ -60,7 +60,7 @@ def world_request(
         generator.still_there(context, [ASSETS[name].task_type for name in selected_assets(context)])
         raise dg.Failure(str(error), allow_retries=False) from None
     assignment = assignment_of(context, generator, parameters=given)
-    with generator.world(context, assignment, last=works_last(context)) as worker:
+    with generator.world(context, assignment, last=is_final_step(context)) as worker:
 
         async def check(session: WorldSession) -> WorldRequest:
             order = stored_parameters(session.parameters)
@@ -74,7 +74,7 @@ def world_request(
                 seed=order.seed,
                 created_at=order.created_at or datetime.now(UTC),
             )
-            return await session.journal.perform(None, init_world_creation, parameters)
+            return await session.journal.execute(None, init_world_creation, parameters)
 
         request = worker.run(check)
         keep_partition(context)

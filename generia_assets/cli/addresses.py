@@ -16,8 +16,8 @@ from dotenv import dotenv_values
 
 from generia_assets.cli.home import ENV_FILE, running
 from generia_assets.settings import Settings
-from resources.kafka_client import KafkaAddress
-from resources.mongo import MongoDatabase, check_mongo, connect
+from resources.kafka.address import KafkaAddress
+from resources.mongodb.connection import MongoDatabase, check_mongo, connect
 
 ANSWER_S = 1.0
 """A server that does not answer a command within this is away: whoever typed it waits about two seconds in all."""

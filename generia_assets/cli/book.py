@@ -17,12 +17,12 @@ from urllib.parse import quote
 from generia_assets.cli import inert
 from generia_assets.cli.formats import dollars, moment
 from generia_assets.cli.pictures import PictureFolder
-from generia_assets.cli.texts import Picture
+from generia_assets.cli.texts import PictureView
 from generia_assets.content.documents import author_of
 from generia_assets.content.text import cut, one_line, plural
 from generia_assets.durable.status import WorldStatus
-from generia_assets.reading.sections import Section, documents
-from resources.mongo import MongoDatabase, MongoDocument
+from generia_assets.queries.sections import Section, documents
+from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 _MARKDOWN = re.compile(
     r"[\\`*_{}\[\]<>#|~$]"  # marks
@@ -94,7 +94,7 @@ class Book:
         if images is not None:
             yield self._image("the world", "header", images["header"])
             if self._pictures is not None:
-                self._pictures.path(Picture("icon", images["icon"]["url"]))
+                self._pictures.path(PictureView("icon", images["icon"]["url"]))
         yield f"*{prompt}*"
         yield f"**{escaped(world['description_short'])}**"
         yield paragraphs(world["description"])
@@ -167,7 +167,7 @@ class Book:
         """A picture, by a path from the book to it, or by its address where it is not on this machine."""
         url = str(media["url"])
         if self._pictures is not None:
-            place = self._pictures.path(Picture(name, url))
+            place = self._pictures.path(PictureView(name, url))
             address = url if place is None else os.path.relpath(place, self._folder)
         else:
             local = self._data_dir / url

@@ -18,16 +18,16 @@ from generia_assets.cli.addresses import Addresses, addresses, set_dagster_home
 from generia_assets.cli.console import CommandError, own_name
 from generia_assets.cli.content_checked import fakes_in_use, templates_found
 from generia_assets.cli.dagster_link import code_server_found, daemon_pulses
-from generia_assets.cli.findings import Finding, Health, note, ok, wrong
+from generia_assets.cli.findings import Health, HealthFinding, note, ok, wrong
 from generia_assets.cli.home import running
 from generia_assets.cli.models_checked import models_by_date
 from generia_assets.cli.mongodb_checked import mongodb_found, worlds_found
 from generia_assets.content.text import plural
 from generia_assets.settings import Settings
-from resources import models
-from resources.kafka_client import KafkaUnavailableError
-from resources.kafka_reader import TopicReader
-from resources.models import asked_at, speaks_of
+from resources.gemini import models
+from resources.gemini.models import asked_at, speaks_of
+from resources.kafka.address import KafkaUnavailableError
+from resources.kafka.reader import TopicReader
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 TIMEOUT_S = 5.0
@@ -35,17 +35,17 @@ LITTLE_SPACE = 1_000_000_000
 TOO_LITTLE_SPACE = 100_000_000
 """Bytes on a disk that is written to."""
 
-Check = Callable[[Settings, Addresses], Iterator[Finding]]
+Check = Callable[[Settings, Addresses], Iterator[HealthFinding]]
 
 
-def check_up(settings: Settings) -> Iterator[Finding]:
+def check_up(settings: Settings) -> Iterator[HealthFinding]:
     """All findings, one after the other."""
     where = addresses(settings)
     for check in CHECKS:
         yield from check(settings, where)
 
 
-def _parts(settings: Settings, where: Addresses) -> Iterator[Finding]:
+def _parts(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     del where
     parts = running(settings.generia_data_dir)
     folder = settings.generia_data_dir.absolute()
@@ -55,7 +55,7 @@ def _parts(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield ok("generator here", f"`generia {parts.command}`, process {parts.pid}, in {folder}")
 
 
-def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:
+def _kafka(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     topics = (
         (settings.kafka_tasks_topic, "orders", "KAFKA_TASKS_TOPIC"),
         (settings.kafka_progress_topic, "live events", "KAFKA_PROGRESS_TOPIC"),
@@ -94,13 +94,13 @@ def _kafka(settings: Settings, where: Addresses) -> Iterator[Finding]:
             yield ok(f"topic {topic}", f"{plural(len(log.bounds), 'partition')}, {plural(held, 'message')} ({holds})")
 
 
-def _gemini(settings: Settings, where: Addresses) -> Iterator[Finding]:
+def _gemini(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     del where
     profile = asked_at(settings.gemini_model, models.now())
     key, base = settings.gemini_api_key.get_secret_value(), settings.gemini_base_url
     if not key and not base:
         embedded = running(settings.generia_data_dir) is not None
-        yield Finding(
+        yield HealthFinding(
             part="Gemini",
             health=Health.OK if embedded else Health.NOTE,
             found="the emulator that `generia dev` started" if embedded else "GEMINI_API_KEY is not set",
@@ -123,7 +123,7 @@ def _gemini(settings: Settings, where: Addresses) -> Iterator[Finding]:
     yield _judged(answer.status_code, address, profile.id, profile.successor, gone=gone)
 
 
-def _judged(status: int, address: str, model: str, successor: str | None, *, gone: bool) -> Finding:
+def _judged(status: int, address: str, model: str, successor: str | None, *, gone: bool) -> HealthFinding:
     """What the answer to a question about the model means; such a question costs nothing."""
     if status == 200:
         return ok("Gemini", f"{address} knows {model}, and takes the key")
@@ -131,7 +131,7 @@ def _judged(status: int, address: str, model: str, successor: str | None, *, gon
         return wrong("Gemini", f"{address} answers 404, and not as Gemini does", "correct GEMINI_BASE_URL, or look for a proxy")
     if status == 404:
         advice = f"{successor} takes over by itself; set GEMINI_MODEL={successor}" if successor else "choose another GEMINI_MODEL"
-        return Finding(
+        return HealthFinding(
             part="Gemini",
             health=Health.NOTE if successor else Health.WRONG,
             found=f"{address} does not know {model} (404)",
@@ -148,7 +148,7 @@ def _judged(status: int, address: str, model: str, successor: str | None, *, gon
     return wrong("Gemini", f"{address} answers {status}", "try again; outages are waited out")
 
 
-def _media(settings: Settings, where: Addresses) -> Iterator[Finding]:
+def _media(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     del where
     folder = settings.media_dir.absolute()
     there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
@@ -164,7 +164,7 @@ def _media(settings: Settings, where: Addresses) -> Iterator[Finding]:
         return
     free = shutil.disk_usage(there).free
     health = Health.WRONG if free < TOO_LITTLE_SPACE else Health.NOTE if free < LITTLE_SPACE else Health.OK
-    yield Finding(
+    yield HealthFinding(
         part="pictures",
         health=health,
         found=f"{folder} can be written, {free / 1e9:.1f} GB free",
@@ -172,7 +172,7 @@ def _media(settings: Settings, where: Addresses) -> Iterator[Finding]:
     )
 
 
-def _dagster(settings: Settings, where: Addresses) -> Iterator[Finding]:
+def _dagster(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     del settings
     home = where.dagster_home
     if home is None:
@@ -204,7 +204,7 @@ def _dagster(settings: Settings, where: Addresses) -> Iterator[Finding]:
         )
         return
     dead = [pulse.name for pulse in pulses if not pulse.alive]
-    yield Finding(
+    yield HealthFinding(
         part="Dagster",
         health=Health.WRONG if dead else Health.OK,
         found=f"{home} ({whose}): " + (f"no heartbeat of {', '.join(dead)}" if dead else f"{plural(len(pulses), 'daemon')} alive"),
@@ -216,7 +216,7 @@ def _dagster(settings: Settings, where: Addresses) -> Iterator[Finding]:
             yield note(f"daemon {pulse.name}", first, f"{own_name()} logs daemon")
 
 
-def _environment(settings: Settings, where: Addresses) -> Iterator[Finding]:
+def _environment(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     del where
     if os.environ.get("PYTHONDONTWRITEBYTECODE"):
         yield note(

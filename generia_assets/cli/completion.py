@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from generia_assets.settings import Settings
-    from resources.mongo import MongoDatabase
+    from resources.mongodb.connection import MongoDatabase
 
 LAST = "last"
 """Means the world that was ordered last, unless a world is called so."""
@@ -25,7 +25,7 @@ def quick_database(settings: Settings) -> Iterator[MongoDatabase]:
     from pymongo import MongoClient
 
     from generia_assets.cli.addresses import addresses
-    from resources.mongo import MongoDocument
+    from resources.mongodb.connection import MongoDocument
 
     milliseconds = int(SECONDS * 1000)
     with MongoClient[MongoDocument](

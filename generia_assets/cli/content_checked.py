@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from generia_assets.cli.addresses import Addresses
-from generia_assets.cli.findings import Finding, ok, wrong
+from generia_assets.cli.findings import HealthFinding, ok, wrong
 from generia_assets.content.check import files, mistakes
 from generia_assets.settings import Settings
 
 
-def templates_found(settings: Settings, where: Addresses) -> Iterator[Finding]:
+def templates_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     """Every mistake in the templates and data files; no world begins while there is one."""
     del settings, where
     found = mistakes()
@@ -20,7 +20,7 @@ def templates_found(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield ok("templates", f"{len(files())} templates and data files have no mistake")
 
 
-def fakes_in_use(settings: Settings, where: Addresses) -> Iterator[Finding]:
+def fakes_in_use(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     """Which image API and which platform a world is made with."""
     del where
     yield ok("image API", settings.image_provider or "the stub that draws; IMAGE_PROVIDER names a real provider")

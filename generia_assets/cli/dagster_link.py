@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from generia_assets.cli.addresses import Addresses
 from generia_assets.cli.console import CommandError, own_name
-from generia_assets.cli.findings import Finding, ok, wrong
+from generia_assets.cli.findings import HealthFinding, ok, wrong
 from generia_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def daemon_pulses(home: Path) -> list[DaemonPulse]:
     return pulses
 
 
-def code_server_found(_settings: Settings, where: Addresses) -> Iterator[Finding]:
+def code_server_found(_settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     """What `generia doctor` says of the code server; nothing where its address is not known."""
     if not where.code_server:
         return

@@ -22,12 +22,12 @@ from generia_assets.cli.guard import EXIT_STATUSES
 from generia_assets.cli.helps import CONTEXT, Documented
 from generia_assets.cli.order_options import Json
 from generia_assets.cli.parsers import whole
-from generia_assets.durable.intake import HeldPartition, KeptLetter, held_partitions, kept, kept_at, let_skip, place_of
+from generia_assets.durable.orders.intake import HeldPartition, StoredDeadLetter, held_partitions, kept, kept_at, let_skip, place_of
 from generia_assets.settings import Settings, settings
-from resources.kafka_client import REQUEST_TIMEOUT_S
-from resources.kafka_events import Event, EventProducer, EventTooLargeError
-from resources.kafka_letters import Letter, last_letters, letter_at
-from resources.mongo import MongoUnavailableError
+from resources.kafka.address import REQUEST_TIMEOUT_S
+from resources.kafka.dead_letters import DeadLetter, last_letters, letter_at
+from resources.kafka.producer import Event, EventProducer, EventTooLargeError
+from resources.mongodb.connection import MongoUnavailableError
 
 SHOWN = 120
 """Characters of a letter that the list shows."""
@@ -89,7 +89,7 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
     chosen = settings()
     where = addresses(chosen)
     most = limit if in_json else limit or LETTERS
-    waiting: list[KeptLetter] = []
+    waiting: list[StoredDeadLetter] = []
     held: list[HeldPartition] = []
     try:
         with database_at(where.mongodb_uri, chosen) as database:
@@ -98,7 +98,7 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
     except MongoUnavailableError as error:
         if not in_json:
             remarks().print(f"Letters that MongoDB keeps are not listed: {error}")
-    letters: list[Letter | KeptLetter] = []
+    letters: list[DeadLetter | StoredDeadLetter] = []
     letters += last_letters(where.kafka, chosen.kafka_dead_letters_topic, None if most is None else most + 1)
     letters += waiting
     more = most is not None and len(letters) > most
@@ -117,7 +117,7 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
         console.print(f"{letter.place:>6}  {letter.at:%Y-%m-%d %H:%M:%S} UTC  from {_origin(letter)}")
         console.print(f"        {inert.line(letter.headers.get('reason', ''))}")
         console.print(f"        {inert.line(letter.value[: 4 * SHOWN].decode('utf-8', 'replace'), SHOWN)}")
-        if isinstance(letter, KeptLetter):
+        if isinstance(letter, StoredDeadLetter):
             console.print(f"        kept in MongoDB until its topic takes it: {inert.line(letter.why)}")
     if letters:
         console.print(f"To send one again: {own_name()} dead-letters resend OFFSET --edit FIELD=VALUE (or --file MENDED.json)")
@@ -147,7 +147,7 @@ def resend(offset: Place, file: Mended = None, edit: Edit = None, in_json: Json 
     message = edited(letter, edit or []) if file is None else _read(file)
     with EventProducer(kafka) as producer:
         topic = chosen.kafka_dead_letters_topic
-        origin = letter.place if isinstance(letter, KeptLetter) else place_of(topic, letter.partition, letter.offset)
+        origin = letter.place if isinstance(letter, StoredDeadLetter) else place_of(topic, letter.partition, letter.offset)
         key = _key(message, letter)
         event = Event(chosen.kafka_tasks_topic, key, json.dumps(message).encode(), (("resent_from", origin),))
         try:
@@ -182,12 +182,12 @@ def skip(place: Held, in_json: Json = False) -> None:
     results().print(f"The next look for orders leaves out {held.batch}, and makes a dead letter of its bytes.")
 
 
-def _kept_at(place: str, chosen: Settings) -> KeptLetter | None:
+def _kept_at(place: str, chosen: Settings) -> StoredDeadLetter | None:
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
         return kept_at(database, place)
 
 
-def edited(letter: Letter | KeptLetter, changes: list[str]) -> dict[str, JsonValue]:
+def edited(letter: DeadLetter | StoredDeadLetter, changes: list[str]) -> dict[str, JsonValue]:
     """The letter's message with these fields changed. Raises ``CommandError`` when it cannot be changed like that."""
     if "cut" in letter.headers:
         raise CommandError(f"only a part of this message is here ({letter.headers['cut']}): mend the whole, and give it by --file")
@@ -240,7 +240,7 @@ def _object(data: bytes, what: str, advice: str) -> dict[str, JsonValue]:
     return content
 
 
-def _key(message: dict[str, JsonValue], letter: Letter | KeptLetter) -> bytes | None:
+def _key(message: dict[str, JsonValue], letter: DeadLetter | StoredDeadLetter) -> bytes | None:
     """Orders of one world stay in order: they are keyed by it."""
     world_id = message.get("world_id")
     return world_id.encode("utf-8", "replace") if isinstance(world_id, str) else letter.key
@@ -254,18 +254,18 @@ def _place(text: str) -> tuple[int, int]:
         raise CommandError(f"OFFSET {text!r}: must be a number, or PARTITION:OFFSET, as the list shows it", 2) from None
 
 
-def _origin(letter: Letter | KeptLetter) -> str:
+def _origin(letter: DeadLetter | StoredDeadLetter) -> str:
     told = letter.headers
     return inert.line(f"{told.get('topic', '?')}[{told.get('partition', '?')}]@{told.get('offset', '?')}")
 
 
-def _told(one: Letter | KeptLetter | HeldPartition) -> dict[str, JsonValue]:
+def _told(one: DeadLetter | StoredDeadLetter | HeldPartition) -> dict[str, JsonValue]:
     if isinstance(one, HeldPartition):
         place = f"{one.partition}:{one.offset}"
         return {"offset": place, "state": "held", "at": one.since.isoformat(), "origin": one.place, "reason": one.reason}
     return {
         "offset": one.place,
-        "state": "kept" if isinstance(one, KeptLetter) else "sent",
+        "state": "kept" if isinstance(one, StoredDeadLetter) else "sent",
         "at": one.at.isoformat(),
         "origin": _origin(one),
         "reason": one.headers.get("reason", ""),

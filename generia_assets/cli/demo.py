@@ -20,7 +20,7 @@ from generia_assets.cli.console import CommandError, own_name, remarks, results,
 from generia_assets.cli.dagster_link import world_runs
 from generia_assets.cli.displays import display_on
 from generia_assets.cli.follow import Watching
-from generia_assets.cli.home import Home, claim
+from generia_assets.cli.home import DataDir, claim
 from generia_assets.cli.interrupts import interruptible, uninterrupted
 from generia_assets.cli.order import WorldOrder, hand_over, new_order
 from generia_assets.cli.order_options import (
@@ -38,20 +38,20 @@ from generia_assets.cli.order_options import (
     Users,
     check_order,
 )
-from generia_assets.cli.part_list import Choice, PartList
+from generia_assets.cli.part_list import ServiceCatalog, ServiceChoice
 from generia_assets.cli.quotes import cap_warning
 from generia_assets.cli.result import WorldResult, world_result
 from generia_assets.cli.summary import print_summary
-from generia_assets.cli.watching import Images, Log, Texts, Wishes, watch_world
+from generia_assets.cli.watching import Images, Log, Texts, WatchOptions, watch_world
 from generia_assets.content.check import require_good_content
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
 from generia_assets.durable.status import State
 from generia_assets.pages.gallery import write_gallery
-from generia_assets.reading.worlds import world_status
+from generia_assets.queries.worlds import world_status
 from generia_assets.settings import Settings, settings
-from resources.kafka_events import EventProducer
-from resources.mongo import MongoDatabase
+from resources.kafka.producer import EventProducer
+from resources.mongodb.connection import MongoDatabase
 
 Keep = Annotated[bool, typer.Option("--keep", help="Leave everything running afterwards, to look around, until Ctrl-C.")]
 
@@ -97,9 +97,9 @@ def demo(
         remarks().print(warning)
     console = remarks() if json else results()
     with interruptible(), claim(chosen.generia_data_dir, may_stand_beside=True) as home:
-        parts = PartList(home, chosen, Choice(latency))
+        parts = ServiceCatalog(home, chosen, ServiceChoice(latency))
         try:
-            result = _make_world(parts, home, chosen, order, console, Wishes(texts, log, images))
+            result = _make_world(parts, home, chosen, order, console, WatchOptions(texts, log, images))
             if json:
                 typer.echo(result.model_dump_json())
             if keep:
@@ -117,7 +117,7 @@ def demo(
 
 
 def _make_world(
-    parts: PartList, home: Home, settings: Settings, order: WorldOrder, console: Console, wishes: Wishes
+    parts: ServiceCatalog, home: DataDir, settings: Settings, order: WorldOrder, console: Console, wishes: WatchOptions
 ) -> WorldResult:
     with ExitStack() as stack:
         with display_on(console, full_texts=wishes.texts) as display:
@@ -152,7 +152,7 @@ def _make_world(
 class _Beginning:
     """Looks whether all parts run, and whether the world's run failed before it could begin: then nobody would ever say so."""
 
-    def __init__(self, database: MongoDatabase, parts: PartList, world_id: str) -> None:
+    def __init__(self, database: MongoDatabase, parts: ServiceCatalog, world_id: str) -> None:
         self._database = database
         self._parts = parts
         self._world_id = world_id
@@ -176,7 +176,7 @@ class _Beginning:
             raise CommandError(f"World {self._world_id} cannot be made, its run failed: {inert.block(self._failed)}")
 
 
-def _gallery(database: MongoDatabase, home: Home, world_id: str) -> Path | None:
+def _gallery(database: MongoDatabase, home: DataDir, world_id: str) -> Path | None:
     """Write the world's pages as files. A disk that refuses them takes nothing from the world."""
     try:
         return write_gallery(database, world_id, galleries=home.gallery, media=home.media)
@@ -196,7 +196,7 @@ def _let_the_run_end(database: MongoDatabase, world_id: str) -> None:
     time.sleep(LAST_EVENT_S)
 
 
-def _keep(parts: PartList, console: Console, world_id: str) -> None:
+def _keep(parts: ServiceCatalog, console: Console, world_id: str) -> None:
     console.print(f"\nEverything keeps running: {own_name()} show {world_id} posts. Ctrl-C ends it.")
     with suppress(KeyboardInterrupt):  # what was asked for is done: this is its orderly end
         while True:
@@ -205,19 +205,19 @@ def _keep(parts: PartList, console: Console, world_id: str) -> None:
     console.print("Ending all parts.")
 
 
-def _place(home: Home, settings: Settings) -> str:
+def _place(home: DataDir, settings: Settings) -> str:
     """What goes before a command that is to use this demo's folder; nothing if it is the usual one."""
     return "" if home.root == settings.generia_data_dir.absolute() else f"GENERIA_DATA_DIR={short(home.root)} "
 
 
-def _say_where(console: Console, home: Home, settings: Settings, world_id: str) -> None:
+def _say_where(console: Console, home: DataDir, settings: Settings, world_id: str) -> None:
     place = _place(home, settings)
     console.print(f"  logs: {short(home.logs)}")
     console.print(f"\nTo look around: {place}make dev (with Dagster's pages), and beside it, for example:")
     console.print(f"  {place}{own_name()} show {world_id} posts")
 
 
-def _say_how_to_go_on(console: Console, home: Home, settings: Settings, world_id: str) -> None:
+def _say_how_to_go_on(console: Console, home: DataDir, settings: Settings, world_id: str) -> None:
     place = _place(home, settings)
     console.print(f"Interrupted. World {world_id} keeps what it has; all parts are being ended.")
     console.print(f"To go on: {place}make dev takes it up where it stands, within a minute; or at once when told to, by")

@@ -14,10 +14,10 @@ from generia_assets.cli.home import claim
 from generia_assets.cli.interrupts import interruptible, uninterrupted
 from generia_assets.cli.order_options import Latency
 from generia_assets.cli.parsers import whole
-from generia_assets.cli.part_list import MONGODB, PAGES, WEBSERVER, Choice, PartList
+from generia_assets.cli.part_list import MONGODB, PAGES, WEBSERVER, ServiceCatalog, ServiceChoice
 from generia_assets.content.check import require_good_content
 from generia_assets.settings import settings
-from resources.kafka_client import KafkaAddress
+from resources.kafka.address import KafkaAddress
 
 Port = Annotated[
     int,
@@ -48,7 +48,7 @@ def dev(latency: Latency = 0.0, port: Port = 3000, pages_port: PagesPort = 3001)
     require_good_content()
     console = results()
     with interruptible(), claim(chosen.generia_data_dir, may_stand_beside=False) as home:
-        parts = PartList(home, chosen, Choice(latency, webserver_port=port, pages_port=pages_port))
+        parts = ServiceCatalog(home, chosen, ServiceChoice(latency, webserver_port=port, pages_port=pages_port))
         try:
             with display_on(console) as display:
                 parts.start(lambda: display.parts(parts.parts))
@@ -64,7 +64,7 @@ def dev(latency: Latency = 0.0, port: Port = 3000, pages_port: PagesPort = 3001)
                 parts.parts.stop()
 
 
-def _say_what_next(console: Console, parts: PartList) -> None:
+def _say_what_next(console: Console, parts: ServiceCatalog) -> None:
     console.print(f"\nDagster's pages   {parts.parts.address(WEBSERVER)}")
     console.print(f"Worlds' pages     {parts.parts.address(PAGES)}")
     console.print(f"MongoDB           {parts.parts.address(MONGODB)}")

@@ -21,7 +21,7 @@ from generia_assets.cli import inert
 from generia_assets.cli.follow import Moment
 from generia_assets.cli.logs_shown import print_lines
 from generia_assets.cli.panel import LINES, UNREAD, parts_panel, world_panel
-from generia_assets.cli.parts import Part
+from generia_assets.cli.parts import Service
 from generia_assets.cli.remaining import in_words
 from generia_assets.cli.texts import Text
 from generia_assets.cli.words import progress_line
@@ -34,7 +34,7 @@ PLAIN_EVERY_S = 2.0
 class Display(Protocol):
     """What shows a start and a world."""
 
-    def parts(self, parts: Iterable[Part]) -> None:
+    def parts(self, parts: Iterable[Service]) -> None:
         """The parts as they are now."""
         ...
 
@@ -58,7 +58,7 @@ class LiveDisplay(AbstractContextManager["LiveDisplay"]):
         self._moment = Moment(None, [])
         self._prompt = ""
 
-    def parts(self, parts: Iterable[Part]) -> None:
+    def parts(self, parts: Iterable[Service]) -> None:
         """See ``Display``."""
         self._live.update(parts_panel(parts))
 
@@ -109,7 +109,7 @@ class PlainDisplay(AbstractContextManager["PlainDisplay"]):
         self._told_at = 0.0
         self._since = time.monotonic()
 
-    def parts(self, parts: Iterable[Part]) -> None:
+    def parts(self, parts: Iterable[Service]) -> None:
         """See ``Display``."""
         for part in parts:
             if part.ready and part.name not in self._told_parts:

@@ -11,7 +11,7 @@ from rich.text import Text as Line
 from generia_assets.cli import inert
 from generia_assets.cli.checkup import check_up
 from generia_assets.cli.console import indented, results
-from generia_assets.cli.findings import Finding, Health
+from generia_assets.cli.findings import Health, HealthFinding
 from generia_assets.cli.formats import as_json
 from generia_assets.cli.order_options import JsonLines
 from generia_assets.settings import SettingsError, settings
@@ -35,10 +35,12 @@ def doctor(json: JsonLines = False) -> None:
     try:
         chosen = settings()
     except SettingsError as error:
-        finding = Finding(part="settings", health=Health.WRONG, found=str(error), advice="mend them; nothing else was looked at")
+        finding = HealthFinding(
+            part="settings", health=Health.WRONG, found=str(error), advice="mend them; nothing else was looked at"
+        )
         _tell(finding, json=json)
         raise typer.Exit(2) from None
-    _tell(Finding(part="settings", health=Health.OK, found="all are allowed values"), json=json)
+    _tell(HealthFinding(part="settings", health=Health.OK, found="all are allowed values"), json=json)
     for finding in check_up(chosen):
         _tell(finding, json=json)
         wrong += finding.health is Health.WRONG
@@ -49,7 +51,7 @@ def doctor(json: JsonLines = False) -> None:
         raise typer.Exit(1)
 
 
-def _tell(finding: Finding, *, json: bool) -> None:
+def _tell(finding: HealthFinding, *, json: bool) -> None:
     if json:
         typer.echo(as_json(finding))
         return

@@ -1,7 +1,7 @@
 """A dry run: every request of a small world in the order of work, made by the real tasks, without a call and without a server.
 
 Here: the order of work as a plain loop, and the tools that the tasks are handed. Not here: where answers come from and what becomes
-of the requests (prompts.py), and the order of work of real worlds (assets/conductor.py).
+of the requests (prompts.py), and the order of work of real worlds (assets/orchestrator.py).
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ from generia_assets.content.documents import (
 )
 from generia_assets.content.heard import heard_before
 from generia_assets.content.ideas import Ideas
-from generia_assets.content.names import Roster
+from generia_assets.content.names import CharacterIndex
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import timeline
-from generia_assets.durable.items import batch_key
+from generia_assets.durable.tasks.items import batch_key
+from generia_assets.tasks.clients import DraftT, NewCharacter, NewPost, StoredPicture, TaskClients
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
@@ -44,9 +45,8 @@ from generia_assets.tasks.generate_post_batch import PostBatchParameters, genera
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.generate_world_description import generate_world_description
 from generia_assets.tasks.generate_world_image import generate_world_image
-from generia_assets.tasks.kinds import DurableTask, TaskParameters, TaskType
-from generia_assets.tasks.tools import DraftT, NewCharacter, NewPost, Picture, Tools
-from resources.gemini_answers import explain_invalid
+from generia_assets.tasks.task_definition import DurableTask, TaskParameters, TaskType
+from resources.gemini.answers import explain_invalid
 
 ParametersT = TypeVar("ParametersT", bound=TaskParameters)
 ResultT = TypeVar("ResultT", bound=BaseModel)
@@ -56,7 +56,7 @@ ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True)
-class Asked:
+class DryRequest:
     """One request. ``number``: the place of its task in the order of work, from 1; ``name``: its type and whom or what it is for.
 
     ``answer`` is None where there is none, or none that can be used: then ``wrong`` says why, and ``prompt`` complains of it.
@@ -95,7 +95,7 @@ class _Made(dict[KeyT, ValueT]):
 class DryRun:
     """Makes the requests of a world. ``run`` goes as far as there are answers, and tells ``found`` of each request."""
 
-    def __init__(self, request: WorldRequest, answers: Answers, found: Callable[[Asked], None]) -> None:
+    def __init__(self, request: WorldRequest, answers: Answers, found: Callable[[DryRequest], None]) -> None:
         self._request = request
         self._answers = answers
         self._found = found
@@ -132,7 +132,7 @@ class DryRun:
 
     async def _batch(self, batch: int) -> None:
         first = batch * BATCH
-        roster = Roster(self._briefs[index] for index in range(first))
+        roster = CharacterIndex(self._briefs[index] for index in range(first))
         count = min(BATCH, self._request.users_count - first)
         parameters = CharacterBatchParameters(key=batch_key(first), first=first, count=count)
         world = self._worlds[WORLD_KEY]
@@ -193,7 +193,7 @@ class DryRun:
     ) -> ResultT:
         """The task's result. ``place``: whom or what it is for, at the end of its requests' names."""
         writer = _Writer(self._number, place, self._answers, self._found)
-        return await task(parameters, Tools(writer, _Painter(), _Publisher()), *context, **named)
+        return await task(parameters, TaskClients(writer, _Painter(), _Publisher()), *context, **named)
 
 
 def order_of_work(request: WorldRequest) -> Iterator[tuple[TaskType, int, int]]:
@@ -222,7 +222,7 @@ def order_of_work(request: WorldRequest) -> Iterator[tuple[TaskType, int, int]]:
 class _Writer:
     """See ``tasks.tools.Writer``. A task has one answer to each of its requests: to ask again is to find it unfit."""
 
-    def __init__(self, number: int, place: str, answers: Answers, found: Callable[[Asked], None]) -> None:
+    def __init__(self, number: int, place: str, answers: Answers, found: Callable[[DryRequest], None]) -> None:
         self._number = number
         self._place = place
         self._answers = answers
@@ -243,7 +243,7 @@ class _Writer:
             except ValidationError as error:
                 wrong = explain_invalid(error)
                 prompt = prompt.with_complaints(wrong)
-        self._found(Asked(self._number, name, prompt, answer, wrong))
+        self._found(DryRequest(self._number, name, prompt, answer, wrong))
         if answer is None:
             raise _UnansweredError
         return answer
@@ -252,7 +252,7 @@ class _Writer:
 class _Painter:
     """See ``tasks.tools.Painter``. Paints nothing."""
 
-    async def paint(self, picture: Picture, *, character_id: str | None = None) -> Media:
+    async def paint(self, picture: StoredPicture, *, character_id: str | None = None) -> Media:
         """A picture that nobody keeps."""
         del character_id
         return Media(media_id="", url="", prompt=picture.prompt, width=picture.width, height=picture.height)

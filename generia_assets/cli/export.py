@@ -16,14 +16,14 @@ import typer
 from generia_assets.cli.book import Book
 from generia_assets.cli.console import CommandError, remarks, short
 from generia_assets.cli.formats import as_json, plain
-from generia_assets.cli.known import known, open_database
+from generia_assets.cli.known import get_world, open_database
 from generia_assets.cli.order_options import Json, World
 from generia_assets.cli.parsers import choice
 from generia_assets.cli.pictures import PictureFolder
 from generia_assets.content.text import plural
-from generia_assets.reading.sections import Section, documents
+from generia_assets.queries.sections import Section, documents
 from generia_assets.settings import settings
-from resources.mongo import MongoDatabase
+from resources.mongodb.connection import MongoDatabase
 
 BOOK = "world.md"
 PICTURES = "pictures"
@@ -71,7 +71,7 @@ def export(
     """
     chosen = settings()
     with open_database() as database:
-        status = known(database, world)
+        status = get_world(database, world)
         target = _target(folder or Path(status.world_id), force=force)
         copied = PictureFolder(target / PICTURES, None, chosen.generia_data_dir) if pictures else None
         written: dict[str, int] = {}

@@ -15,7 +15,7 @@ class Health(StrEnum):
     WRONG = "wrong"
 
 
-class Finding(BaseModel):
+class HealthFinding(BaseModel):
     """One thing that was looked at: what was found, and what to do about it ('' where nothing)."""
 
     model_config = ConfigDict(frozen=True)
@@ -26,16 +26,16 @@ class Finding(BaseModel):
     advice: str = ""
 
 
-def ok(part: str, found: str) -> Finding:
+def ok(part: str, found: str) -> HealthFinding:
     """It is as it should be."""
-    return Finding(part=part, health=Health.OK, found=found)
+    return HealthFinding(part=part, health=Health.OK, found=found)
 
 
-def note(part: str, found: str, advice: str) -> Finding:
+def note(part: str, found: str, advice: str) -> HealthFinding:
     """It works, and somebody may want to know."""
-    return Finding(part=part, health=Health.NOTE, found=found, advice=advice)
+    return HealthFinding(part=part, health=Health.NOTE, found=found, advice=advice)
 
 
-def wrong(part: str, found: str, advice: str) -> Finding:
+def wrong(part: str, found: str, advice: str) -> HealthFinding:
     """It does not work."""
-    return Finding(part=part, health=Health.WRONG, found=found, advice=advice)
+    return HealthFinding(part=part, health=Health.WRONG, found=found, advice=advice)

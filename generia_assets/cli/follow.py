@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 
 from generia_assets.cli import inert
 from generia_assets.cli.console import CommandError, own_name
-from generia_assets.cli.pace import Pace, lately_in, of_world
+from generia_assets.cli.pace import Pace, of_world, recent_latency_in
 from generia_assets.cli.remaining import Remaining, work_left
 from generia_assets.cli.texts import WAIT_MS, Text, TextStream
 from generia_assets.durable.collections import GENERATIONS, TASKS
 from generia_assets.durable.status import State, WorldStatus
-from generia_assets.reading.air import Air, in_the_air
-from generia_assets.reading.log import Follower, LogLine
-from generia_assets.reading.worlds import over, world_status
+from generia_assets.queries.air import InFlightCalls, in_flight
+from generia_assets.queries.log import LogFollower, LogLine
+from generia_assets.queries.worlds import over, world_status
 from generia_assets.settings import Settings
-from resources.mongo import MongoDatabase
+from resources.mongodb.connection import MongoDatabase
 
 LOG_S = 1.0
 """How often the log is read: in a large world that is a longer look than the others."""
@@ -38,7 +38,7 @@ class Moment:
     status: WorldStatus | None
     texts: list[Text]
     seconds: float = 0.0
-    air: Air | None = None
+    air: InFlightCalls | None = None
     left: float | None = None
     log: tuple[LogLine, ...] = ()
 
@@ -65,7 +65,7 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
     Raises ``CommandError`` when the world or the task is still unknown after ``patience_s``.
     """
     chosen = watching.settings
-    expected = watching.pace or lately_in(database, chosen)
+    expected = watching.pace or recent_latency_in(database, chosen)
 
     opened, began_looking = datetime.now(UTC), time.monotonic()
     began: tuple[str | None, datetime] = (None, opened)
@@ -76,7 +76,7 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
     remaining = Remaining(None, pace)
     with ExitStack() as stack:
         stream = stack.enter_context(TextStream(database, world_id, earlier=watching.earlier))
-        log = Follower(database, world_id, None, calls=False) if watching.log else None
+        log = LogFollower(database, world_id, None, calls=False) if watching.log else None
         log_read, seen = 0.0, False
         while True:
             looked = time.monotonic()
@@ -90,9 +90,9 @@ def follow(database: MongoDatabase, world_id: str, watching: Watching) -> Iterat
             lines: tuple[LogLine, ...] = ()
             if log is not None and status is not None and (looked - log_read >= LOG_S or over(status)):
                 log_read, lines = looked, tuple(log.new())
-            air: Air | None = None
+            air: InFlightCalls | None = None
             if status is not None and not status.done:
-                air = in_the_air(database, world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
+                air = in_flight(database, world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
             left = remaining.seconds(status, air) if status is not None else None
             yield Moment(status, stream.new(), seconds, air, left, lines)
             if status is None and seen:

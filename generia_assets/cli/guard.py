@@ -60,7 +60,7 @@ def _use_folder_of_running() -> None:
 
 def _with_lines(command: Callable[Options, None], *args: Options.args, **kwargs: Options.kwargs) -> None:
     """Run the command; what our rooms log meanwhile goes to standard error, from LOG_LEVEL on."""
-    from generia_assets.log_lines import levelled_lines  # a tenth of a second that only a command pays for
+    from generia_assets.logging_setup import levelled_lines  # a tenth of a second that only a command pays for
 
     with levelled_lines():
         command(*args, **kwargs)
@@ -80,10 +80,10 @@ def _said(error: Exception) -> tuple[str, int] | None:
     from generia_assets.content.mistakes import ContentError
     from generia_assets.durable.status import HistoryWorldError
     from generia_assets.settings import SettingsError, settings
-    from resources.kafka_client import KafkaUnavailableError
-    from resources.mongo import MongoUnavailableError, as_forbidden
-    from resources.outcomes import FatalCallError
-    from resources.stored import UnreadableRecordError
+    from resources.gateway.outcomes import FatalCallError
+    from resources.kafka.address import KafkaUnavailableError
+    from resources.mongodb.connection import MongoUnavailableError, as_forbidden
+    from resources.mongodb.stored import UnreadableRecordError
 
     if isinstance(error, (SettingsError, ContentError)):
         return str(error), 2

@@ -10,13 +10,13 @@ import typer
 
 from generia_assets.cli.console import CommandError, remarks, results
 from generia_assets.cli.formats import as_json
-from generia_assets.cli.known import known, open_database
+from generia_assets.cli.known import get_world, open_database
 from generia_assets.cli.order_options import JsonLines, World
 from generia_assets.cli.parsers import choice, moment, whole
 from generia_assets.cli.requests_shown import print_request
-from generia_assets.reading.requests import Wanted, kinds, number_of
-from generia_assets.reading.requests import history as read
-from resources.mongo import MongoDatabase
+from generia_assets.queries.requests import RequestFilter, kinds, number_of
+from generia_assets.queries.requests import history as read
+from resources.mongodb.connection import MongoDatabase
 
 
 class ApiWord(StrEnum):
@@ -28,7 +28,7 @@ class ApiWord(StrEnum):
 
 
 class OutcomeWord(StrEnum):
-    """How an attempt ends (resources/outcomes.py)."""
+    """How an attempt ends (resources/gateway/outcomes.py)."""
 
     OK = "ok"
     INVALID = "invalid"
@@ -104,7 +104,7 @@ def history(
     generia history WORLD --task c0007-p0003 --full
     generia history WORLD --type post --json > posts.jsonl
     """
-    wanted = Wanted(
+    wanted = RequestFilter(
         request_type=of_type or "",
         api=api.value if api else "",
         outcome=outcome.value if outcome else "",
@@ -114,7 +114,7 @@ def history(
         until=until,
     )
     with open_database() as database:
-        world = known(database, world).world_id
+        world = get_world(database, world).world_id
         _check(database, world, wanted)
         most = limit if json else limit or SHOWN
         console, shown = results(), 0
@@ -131,7 +131,7 @@ def history(
         console.print("No such requests.")
 
 
-def _check(database: MongoDatabase, world: str, wanted: Wanted) -> None:
+def _check(database: MongoDatabase, world: str, wanted: RequestFilter) -> None:
     """Raise ``CommandError`` for a type that occurs nowhere in this world: it is more likely misspelt than absent."""
     if wanted.request_type and wanted.request_type not in (there := kinds(database, world, "request_type")):
         among = ", ".join(there) or "none"

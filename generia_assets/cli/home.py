@@ -46,7 +46,7 @@ class Running(BaseModel):
 
 
 @dataclass(frozen=True)
-class Home:
+class DataDir:
     """A claimed folder."""
 
     root: Path
@@ -90,7 +90,7 @@ class Home:
 
 
 @contextmanager
-def claim(root: Path, *, may_stand_beside: bool) -> Iterator[Home]:
+def claim(root: Path, *, may_stand_beside: bool) -> Iterator[DataDir]:
     """Use the folder alone. If somebody uses it: the next one beside it, or ``CommandError`` saying who."""
     for place in _places(root, beside=may_stand_beside):
         place.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def claim(root: Path, *, may_stand_beside: bool) -> Iterator[Home]:
                 continue
             (place / RUNNING).unlink(missing_ok=True)
             try:
-                yield Home(place)
+                yield DataDir(place)
             finally:
                 (place / RUNNING).unlink(missing_ok=True)
             return
@@ -143,7 +143,7 @@ def _folder_is_set() -> bool:
 
 def part_logs(root: Path) -> dict[str, Path]:
     """The logs of the parts that were started from this folder, by part."""
-    return {path.stem: path for path in sorted(Home(root.absolute()).logs.glob("*.log"))}
+    return {path.stem: path for path in sorted(DataDir(root.absolute()).logs.glob("*.log"))}
 
 
 def _places(root: Path, *, beside: bool) -> Iterator[Path]:

@@ -15,9 +15,9 @@ from generia_assets.cli.completion import LAST
 from generia_assets.cli.console import CommandError, own_name
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import WorldStatus
-from generia_assets.reading.worlds import world_status
+from generia_assets.queries.worlds import world_status
 from generia_assets.settings import settings
-from resources.mongo import MongoDatabase
+from resources.mongodb.connection import MongoDatabase
 
 CANDIDATES = 5
 """Worlds that are named where more than one may be meant."""
@@ -31,7 +31,7 @@ def open_database() -> Iterator[MongoDatabase]:
         yield database
 
 
-def known(database: MongoDatabase, world: str) -> WorldStatus:
+def get_world(database: MongoDatabase, world: str) -> WorldStatus:
     """The status record of the world that is meant; its own id is ``world_id`` there.
 
     ``world``: an id (of a world from the launch form: its partition's name), the beginning of one id alone, or ``last``. Raises
@@ -43,8 +43,8 @@ def known(database: MongoDatabase, world: str) -> WorldStatus:
     return found
 
 
-def known_or_on_its_way(database: MongoDatabase, world: str) -> WorldStatus | None:
-    """As ``known``; None for a UUID that nobody knows: its order may still be in Kafka."""
+def get_world_or_order(database: MongoDatabase, world: str) -> WorldStatus | None:
+    """As ``get_world``; None for a UUID that nobody knows: its order may still be in Kafka."""
     found = _found(database, world)
     if found is None:
         try:

@@ -17,15 +17,15 @@ from generia_assets.cli.console import CommandError, own_name, results
 from generia_assets.cli.formats import as_json
 from generia_assets.cli.home import part_logs
 from generia_assets.cli.interrupts import interruptible
-from generia_assets.cli.known import known, open_database
+from generia_assets.cli.known import get_world, open_database
 from generia_assets.cli.logs_shown import print_lines
 from generia_assets.cli.order_options import WORLD_HELP, JsonLines, world_word
 from generia_assets.cli.parsers import whole
 from generia_assets.cli.processes import last_lines
-from generia_assets.reading.log import Follower, LogLine, newest
-from generia_assets.reading.worlds import over, world_status
+from generia_assets.queries.log import LogFollower, LogLine, newest
+from generia_assets.queries.worlds import over, world_status
 from generia_assets.settings import settings
-from resources.mongo import MongoDatabase, MongoSilentError
+from resources.mongodb.connection import MongoDatabase, MongoSilentError
 
 POLL_S = 1.0
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -103,13 +103,13 @@ def _of_world(console: Console, database: MongoDatabase, world: str, lines: int,
         else:
             print_lines(console, told)
 
-    status = known(database, world)
+    status = get_world(database, world)
     world = status.world_id
     last = newest(database, world, lines, calls=calls)
     tell(last)
     if not follow:
         return
-    follower = Follower(database, world, status.created_at, calls=calls)
+    follower = LogFollower(database, world, status.created_at, calls=calls)
     follower.told(last)
     while True:
         now = world_status(database, world)

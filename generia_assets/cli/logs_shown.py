@@ -9,7 +9,7 @@ from rich.text import Text as Line
 
 from generia_assets.cli import inert
 from generia_assets.cli.formats import clock
-from generia_assets.reading.log import LogLine
+from generia_assets.queries.log import LogLine
 
 STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
 

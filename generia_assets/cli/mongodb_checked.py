@@ -11,24 +11,31 @@ from pymongo.errors import PyMongoError
 
 from generia_assets.cli.addresses import Addresses, database_at
 from generia_assets.cli.console import own_name
-from generia_assets.cli.findings import Finding, note, ok, wrong
+from generia_assets.cli.findings import HealthFinding, note, ok, wrong
 from generia_assets.cli.models_checked import models_learned
 from generia_assets.cli.words import breaker_line
 from generia_assets.durable.collections import FLEET, KEPT_LETTERS, STATUS, lacks_indexes
-from generia_assets.durable.intake import held_partitions, kept
+from generia_assets.durable.orders.intake import held_partitions, kept
 from generia_assets.durable.status import OURS, State
-from generia_assets.reading.breakers import breakers_not_closed
-from generia_assets.reading.whole import broken
-from generia_assets.reading.worlds import unreadable_worlds
+from generia_assets.queries.breakers import breakers_not_closed
+from generia_assets.queries.whole import broken
+from generia_assets.queries.worlds import unreadable_worlds
 from generia_assets.settings import Settings
-from resources.mongo import INDEX_RIGHTS, NEEDED_RIGHTS, MongoDatabase, MongoUnavailableError, missing_rights, mongo_address
-from resources.platform_local import lacks_indexes as platform_lacks_indexes
+from resources.mongodb.connection import (
+    INDEX_RIGHTS,
+    NEEDED_RIGHTS,
+    MongoDatabase,
+    MongoUnavailableError,
+    missing_rights,
+    mongo_address,
+)
+from resources.platform.local import lacks_indexes as platform_lacks_indexes
 
 MOST_NAMED = 5
 """Worlds of one kind that are named."""
 
 
-def mongodb_found(settings: Settings, where: Addresses) -> Iterator[Finding]:
+def mongodb_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     """The server, its user's rights, how the worlds stand, and what the fleet has noted there."""
     address = mongo_address(where.mongodb_uri)
     try:
@@ -76,7 +83,7 @@ def mongodb_found(settings: Settings, where: Addresses) -> Iterator[Finding]:
         yield wrong("MongoDB", f"{address}: {type(error).__name__}", "see MongoDB's own log")
 
 
-def worlds_found(settings: Settings, where: Addresses) -> Iterator[Finding]:
+def worlds_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     """Worlds whose status and documents disagree, and those with an unfinished rerun. A server that is away is said above."""
     with suppress(MongoUnavailableError, PyMongoError), database_at(where.mongodb_uri, settings) as database:
         found = broken(database)
@@ -88,7 +95,7 @@ def worlds_found(settings: Settings, where: Addresses) -> Iterator[Finding]:
             yield note(f"world {world['_id']}", str(world["message"]), f"{own_name()} resume {world['_id']}")
 
 
-def _intake(database: MongoDatabase) -> Iterator[Finding]:
+def _intake(database: MongoDatabase) -> Iterator[HealthFinding]:
     """What of the orders' topic could not be read, and what of the dead letters could not be written."""
     for held in held_partitions(database):
         yield wrong(
@@ -105,7 +112,7 @@ def _intake(database: MongoDatabase) -> Iterator[Finding]:
         )
 
 
-def _rights(database: MongoDatabase, settings: Settings) -> Iterator[Finding]:
+def _rights(database: MongoDatabase, settings: Settings) -> Iterator[HealthFinding]:
     """What MongoDB's user may not do in the generator's database, and in the local platform's."""
     for name in (database.name, settings.platform_database):
         grant = f'db.grantRolesToUser("the user", [{{role: "readWrite", db: "{name}"}}]), as MongoDB\'s administrator'

@@ -10,10 +10,10 @@ import uuid
 from dataclasses import dataclass
 
 from generia_assets.content.documents import Quality
-from generia_assets.durable.orders import WorldParametersOrder
-from generia_assets.tasks.kinds import TaskType
-from resources.kafka_client import REQUEST_TIMEOUT_S, KafkaAddress
-from resources.kafka_events import Event, EventProducer
+from generia_assets.durable.orders.records import WorldParametersOrder
+from generia_assets.tasks.task_definition import TaskType
+from resources.kafka.address import REQUEST_TIMEOUT_S, KafkaAddress
+from resources.kafka.producer import Event, EventProducer
 
 
 @dataclass(frozen=True)

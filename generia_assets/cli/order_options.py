@@ -15,9 +15,9 @@ from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.parsers import choice, dollars, seconds, whole
 from generia_assets.content.documents import Quality
-from generia_assets.content.draw import LARGEST_SEED
-from generia_assets.durable.order_parameters import worded
-from generia_assets.durable.orders import WORLD_ID_PATTERN
+from generia_assets.content.seeding import LARGEST_SEED
+from generia_assets.durable.orders.parameters import worded
+from generia_assets.durable.orders.records import WORLD_ID_PATTERN
 from generia_assets.settings import Settings
 
 DEFAULT_PROMPT = "a city where dreams turn solid until dawn"

@@ -17,7 +17,7 @@ from generia_assets.cli.displays import display_on
 from generia_assets.cli.follow import Watching
 from generia_assets.cli.formats import about, as_json, dollars
 from generia_assets.cli.interrupts import interruptible
-from generia_assets.cli.known import known_or_on_its_way
+from generia_assets.cli.known import get_world_or_order
 from generia_assets.cli.order import new_order
 from generia_assets.cli.order import send as send_order
 from generia_assets.cli.order_options import (
@@ -35,7 +35,7 @@ from generia_assets.cli.order_options import (
     check_order,
     check_world_id,
 )
-from generia_assets.cli.pace import lately
+from generia_assets.cli.pace import recent_latency
 from generia_assets.cli.panel import LINES
 from generia_assets.cli.parsers import task_id, whole
 from generia_assets.cli.quotes import cap_warning, quote_for
@@ -47,7 +47,7 @@ from generia_assets.content.text import plural
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.settings import settings
-from resources.mongo import MongoDatabase
+from resources.mongodb.connection import MongoDatabase
 
 WorldId = Annotated[str | None, typer.Option("--world-id", metavar="UUID", help="UUID for the world; without it a new one.")]
 Task = Annotated[
@@ -132,7 +132,7 @@ def watch(
     chosen = settings()
     console = remarks() if json else results()
     with interruptible(), database_at(addresses(chosen).mongodb_uri, chosen) as database:
-        known = known_or_on_its_way(database, world)
+        known = get_world_or_order(database, world)
         world = known.world_id if known else world
         with display_on(console, full_texts=texts) as display:
             display.began("watching", str(known.parameters.get("user_prompt", "")) if known else f"world {world}")
@@ -172,7 +172,7 @@ def quote(
     """
     chosen = settings()
     check_order(chosen, users=users, posts=posts, prompt=DEFAULT_PROMPT)
-    quoted = quote_for(chosen, lately(chosen), users=users, posts=posts, quality=quality, now=datetime.now(UTC))
+    quoted = quote_for(chosen, recent_latency(chosen), users=users, posts=posts, quality=quality, now=datetime.now(UTC))
     if json:
         typer.echo(as_json(quoted))
         return

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from generia_assets.content.plan import TOKENS_PER_CALL
 from generia_assets.settings import Settings
-from resources.model_roster import FleetNotes, fleet_notes
-from resources.outside import Api
+from resources.gateway.api_gateway import Api
+from resources.gemini.model_resolver import FleetNotes, fleet_notes
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from resources.mongo import MongoDatabase, MongoDocument
+    from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 FIRST_TOKEN_S = 0.7
 TOKENS_PER_SECOND = 180.0
@@ -58,7 +58,7 @@ def emulated(latency: float) -> Pace:
     return Pace(dict.fromkeys(TOKENS_PER_CALL, latency + EMULATOR_S))
 
 
-def lately(settings: Settings) -> Pace:
+def recent_latency(settings: Settings) -> Pace:
     """The pace of the newest calls, of whichever world, if MongoDB is at hand."""
     from pymongo.errors import PyMongoError
 
@@ -66,13 +66,13 @@ def lately(settings: Settings) -> Pace:
 
     try:
         with quick_database(settings) as database:
-            return lately_in(database, settings)
+            return recent_latency_in(database, settings)
     except PyMongoError:
         return _assumed(settings)
 
 
-def lately_in(database: MongoDatabase, settings: Settings) -> Pace:
-    """As ``lately``, in a database that answers."""
+def recent_latency_in(database: MongoDatabase, settings: Settings) -> Pace:
+    """As ``recent_latency``, in a database that answers."""
     from generia_assets.durable.collections import FLEET
 
     texts, image = _measured(database, {}, ENOUGH)

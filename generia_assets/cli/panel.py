@@ -18,7 +18,7 @@ from rich.text import Text as Line
 from generia_assets.cli import inert
 from generia_assets.cli.follow import Moment
 from generia_assets.cli.formats import dollars
-from generia_assets.cli.parts import Part, Whose
+from generia_assets.cli.parts import Ownership, Service
 from generia_assets.cli.remaining import in_words
 from generia_assets.cli.texts import Text
 from generia_assets.cli.words import STAGE_WORDS, breaker_line
@@ -38,10 +38,10 @@ _MARKS = {
     State.COMPLETED: ("●", "green"),
     State.FAILED: ("✗", "bold red"),
 }
-_WHOSE_STYLE = {Whose.EMBEDDED: "cyan", Whose.YOURS: "bold magenta", Whose.GENERATOR: "dim"}
+_WHOSE_STYLE = {Ownership.EMBEDDED: "cyan", Ownership.YOURS: "bold magenta", Ownership.GENERATOR: "dim"}
 
 
-def parts_panel(parts: Iterable[Part]) -> Panel:
+def parts_panel(parts: Iterable[Service]) -> Panel:
     """The parts, each with its state, its address and whose it is."""
     table = Table.grid(padding=(0, 1))
     for fixed in (True, True, True, False, False):  # in a narrow window the address and whose it is give way

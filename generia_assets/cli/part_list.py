@@ -20,15 +20,15 @@ from generia_assets.cli.addresses import is_set, set_dagster_home
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.dagster_link import refuse_second_daemon
 from generia_assets.cli.embedded import check_broker, check_gemini, find_mongod
-from generia_assets.cli.home import Home, Running
+from generia_assets.cli.home import DataDir, Running
 from generia_assets.cli.pace import Pace, emulated
-from generia_assets.cli.parts import Part, Parts, Whose
+from generia_assets.cli.parts import Ownership, Service, ServiceSet
 from generia_assets.cli.ports import LOOPBACK, accepts_connections, free_port
 from generia_assets.cli.processes import Child, launch, spawn
 from generia_assets.code_server import Watch, command
 from generia_assets.settings import Settings
-from resources.kafka_client import KafkaAddress
-from resources.mongo import mongo_address
+from resources.kafka.address import KafkaAddress
+from resources.mongodb.connection import mongo_address
 
 EMBEDDED_KAFKA_VERSION = "2.3"
 """The embedded broker cannot tell its protocol's version."""
@@ -47,7 +47,7 @@ DAEMON_GRACE_S = 1.5
 
 
 @dataclass(frozen=True)
-class Choice:
+class ServiceChoice:
     """What the command asked for.
 
     ``latency``: seconds until the Gemini emulator answers. A port of None: no such pages; of 0: at any free one.
@@ -58,10 +58,10 @@ class Choice:
     pages_port: int | None = None
 
 
-class PartList:
+class ServiceCatalog:
     """The parts for these settings, with their state under ``home``. Raises ``MissingPartError`` if one cannot be had here."""
 
-    def __init__(self, home: Home, settings: Settings, choice: Choice) -> None:
+    def __init__(self, home: DataDir, settings: Settings, choice: ServiceChoice) -> None:
         self._home = home
         self._settings = settings
         self._choice = replace(
@@ -69,7 +69,7 @@ class PartList:
         )
         self._ports = {name: free_port() for name in (MONGODB, GEMINI, CODE_SERVER)}
         self.dagster_home = set_dagster_home() or home.dagster
-        self.parts = Parts(
+        self.parts = ServiceSet(
             [
                 self._mongodb(),
                 self._kafka(),
@@ -121,7 +121,7 @@ class PartList:
         return 0
 
     def start(self, on_change: Callable[[], None]) -> None:
-        """Start what is to be started; see ``Parts.start``. Raises ``CommandError`` if DAGSTER_HOME is not free for it."""
+        """Start what is to be started; see ``ServiceSet.start``. Raises ``CommandError`` if DAGSTER_HOME is not free for it."""
         if set_dagster_home() is not None:
             refuse_second_daemon(self.dagster_home)
         self._prepare_dagster()
@@ -139,40 +139,40 @@ class PartList:
             code_server=self.code_server,
         )
 
-    def _mongodb(self) -> Part:
+    def _mongodb(self) -> Service:
         if is_set(self._settings, "mongodb_uri"):
-            return Part(MONGODB, Whose.YOURS, address=mongo_address(self.mongodb_uri))
+            return Service(MONGODB, Ownership.YOURS, address=mongo_address(self.mongodb_uri))
         find_mongod()
         port = str(self._ports[MONGODB])
-        return Part(
+        return Service(
             MONGODB,
-            Whose.EMBEDDED,
+            Ownership.EMBEDDED,
             lambda: self._embedded("mongod", "--dbpath", self._home.mongodb, "--port", port),
             lambda child: f"{LOOPBACK}:{port}" if child.ready() else None,
         )
 
-    def _kafka(self) -> Part:
+    def _kafka(self) -> Service:
         settings = self._settings
         if is_set(settings, "kafka_bootstrap_servers"):
-            return Part(KAFKA, Whose.YOURS, address=settings.kafka_bootstrap_servers)
+            return Service(KAFKA, Ownership.YOURS, address=settings.kafka_bootstrap_servers)
         check_broker()
         topics = (settings.kafka_tasks_topic, settings.kafka_progress_topic, settings.kafka_dead_letters_topic)
         named = ",".join(f"{topic}:{PARTITIONS}" for topic in topics)
-        return Part(KAFKA, Whose.EMBEDDED, lambda: self._embedded("broker", "--topics", named))
+        return Service(KAFKA, Ownership.EMBEDDED, lambda: self._embedded("broker", "--topics", named))
 
-    def _gemini(self) -> Part:
+    def _gemini(self) -> Service:
         if self.real_model:
             where = self._settings.gemini_base_url or "Google's, with GEMINI_API_KEY: calls cost money"
-            return Part(GEMINI, Whose.YOURS, address=where)
+            return Service(GEMINI, Ownership.YOURS, address=where)
         check_gemini()
         port, latency = str(self._ports[GEMINI]), str(self._choice.latency)
-        return Part(GEMINI, Whose.EMBEDDED, lambda: self._embedded("gemini", "--port", port, "--latency", latency))
+        return Service(GEMINI, Ownership.EMBEDDED, lambda: self._embedded("gemini", "--port", port, "--latency", latency))
 
-    def _code_server(self) -> Part:
+    def _code_server(self) -> Service:
         port = self._ports[CODE_SERVER]
-        return Part(
+        return Service(
             CODE_SERVER,
-            Whose.GENERATOR,
+            Ownership.GENERATOR,
             lambda: self._generator("code-server", *command(LOOPBACK, port)[1:]),
             lambda child: self.code_server if accepts_connections(port) else None,
             watch=Watch(self.code_server, self._settings.code_server_stuck_seconds),
@@ -181,11 +181,11 @@ class PartList:
             grace=CODE_SERVER_GRACE_S,
         )
 
-    def _daemon(self) -> Part:
+    def _daemon(self) -> Service:
         port = str(self._ports[CODE_SERVER])
-        return Part(
+        return Service(
             DAEMON,
-            Whose.GENERATOR,
+            Ownership.GENERATOR,
             lambda: self._generator(
                 "daemon", "-m", "generia_assets.cli.late_daemon", port, "run", "--workspace", self._home.workspace
             ),
@@ -195,15 +195,15 @@ class PartList:
             grace=DAEMON_GRACE_S,
         )
 
-    def _webserver(self) -> list[Part]:
+    def _webserver(self) -> list[Service]:
         port = self._choice.webserver_port
         if port is None:
             return []
         arguments = ("--host", LOOPBACK, "--port", str(port), "--workspace", self._home.workspace)
         return [
-            Part(
+            Service(
                 WEBSERVER,
-                Whose.GENERATOR,
+                Ownership.GENERATOR,
                 lambda: self._generator("webserver", "-m", "generia_assets.webserver", *arguments),
                 lambda child: f"http://{LOOPBACK}:{port}" if accepts_connections(port) else None,
                 # On a fresh DAGSTER_HOME two must not make the tables at once.
@@ -212,14 +212,14 @@ class PartList:
             )
         ]
 
-    def _pages(self) -> list[Part]:
+    def _pages(self) -> list[Service]:
         port = self._choice.pages_port
         if port is None:
             return []
         return [
-            Part(
+            Service(
                 PAGES,
-                Whose.GENERATOR,
+                Ownership.GENERATOR,
                 lambda: self._generator("pages", "-m", "generia_assets.cli", "view", "--port", str(port)),
                 lambda child: f"http://{LOOPBACK}:{port}" if accepts_connections(port) else None,
                 after=(MONGODB,),

@@ -24,7 +24,7 @@ START_S = 60.0
 """A part that is not ready by then never will be."""
 
 
-class Whose(Enum):
+class Ownership(Enum):
     """Who runs a part."""
 
     EMBEDDED = "embedded"
@@ -36,11 +36,11 @@ class Whose(Enum):
 
 
 @dataclass
-class Part:
+class Service:
     """One part. ``launch`` starts its process and returns at once; ``probe`` gives its address when it can be used."""
 
     name: str
-    whose: Whose
+    whose: Ownership
     launch: Callable[[], Child] | None = None
     probe: Callable[[Child], str | None] = field(default=lambda child: child.ready_value if child.ready() else None)
     after: tuple[str, ...] = ()
@@ -64,13 +64,13 @@ class Part:
         return bool(self.address)
 
 
-class Parts:
+class ServiceSet:
     """The parts of one command, by name."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Service]) -> None:
         self._parts = {part.name: part for part in parts}
 
-    def __iter__(self) -> Iterator[Part]:
+    def __iter__(self) -> Iterator[Service]:
         return iter(list(self._parts.values()))
 
     def address(self, name: str) -> str:
@@ -108,7 +108,7 @@ class Parts:
                 with ThreadPoolExecutor(len(ending)) as threads:
                     list(threads.map(lambda one: one[0].stop(IDLE_GRACE_S if group and idle else one[1]), ending))  # noqa: B023
 
-    def _move(self, part: Part) -> None:
+    def _move(self, part: Service) -> None:
         if part.ready:
             return
         if part.child is None:
@@ -128,7 +128,7 @@ class Parts:
                 raise part.child.failure(f"was not ready within {START_S:g} s")
 
 
-def _replace(part: Part, child: Child, watch: Watch) -> bool:
+def _replace(part: Service, child: Child, watch: Watch) -> bool:
     """Start the part again if it is stuck or has ended. False if there is no need, or if it cannot be had at all."""
     if part.launch is None or not (watch.stuck or (child.exit_code() is not None and watch.answered)):
         return False

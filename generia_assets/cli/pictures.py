@@ -1,7 +1,7 @@
 """A folder for a world's pictures, under names that tell what they show (R14: images land in a folder on the host).
 
 Here: copying them as they are made: ``header``, ``icon``, ``avatars/c0007``, ``posts/c0007-p0003``. Not here: where the platform
-keeps them (resources/media_files.py).
+keeps them (resources/platform/media_files.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from generia_assets.cli.console import CommandError, short
-from generia_assets.cli.texts import Picture, Text
+from generia_assets.cli.texts import PictureView, Text
 
 
 class PictureFolder:
@@ -34,7 +34,7 @@ class PictureFolder:
         """The texts; each picture among them is copied, and says where it lies now."""
         return [self._kept(text) if text.pictures else text for text in texts]
 
-    def path(self, picture: Picture) -> Path | None:
+    def path(self, picture: PictureView) -> Path | None:
         """Where the picture's copy lies, made if need be; None where it is not on this machine."""
         source = (self._data_dir / picture.url).resolve()
         if not source.is_relative_to(self._data_dir.resolve()) or not source.is_file():

@@ -17,7 +17,7 @@ import typer
 
 from generia_assets.cli import inert
 from generia_assets.cli.console import CommandError, remarks, results
-from generia_assets.cli.dry_run import Asked, DryRun
+from generia_assets.cli.dry_run import DryRequest, DryRun
 from generia_assets.cli.formats import as_json
 from generia_assets.cli.order_options import (
     DEFAULT_POSTS,
@@ -35,14 +35,14 @@ from generia_assets.cli.order_options import (
 from generia_assets.cli.prompts_page import as_page as written_page
 from generia_assets.content import languages
 from generia_assets.content.check import require_good_content
+from generia_assets.content.delimiter import PromptDelimiter
 from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.content.drafts import Draft
-from generia_assets.content.fence import Fence
 from generia_assets.content.prompt import Prompt as Request
 from generia_assets.content.sample_answers import sample_answer
 from generia_assets.content.text import plural
 from generia_assets.settings import settings
-from generia_assets.tasks.tools import DraftT
+from generia_assets.tasks.clients import DraftT
 
 _FILE = re.compile(r"\d{3,}\..+\.txt")
 """Names of the files that this command writes: number in the order of work, type, whom or what it is for."""
@@ -107,7 +107,7 @@ def prompts(
         seed=DEFAULT_SEED if seed is None else seed,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),  # the same in every run; no request tells it
     )
-    asked: list[Asked] = []
+    asked: list[DryRequest] = []
     source = _Samples(prompt) if answers is None else _Recorded(answers)
     asyncio.run(DryRun(request, source, asked.append).run())
     open_ = [one for one in asked if one.answer is None]
@@ -118,7 +118,7 @@ def prompts(
             as_page.write_text(written_page(request, asked), "utf-8")
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}") from None
-    _tell(asked, source.unread if isinstance(source, _Recorded) else [], Fence.of(request.seed).code, json=json)
+    _tell(asked, source.unread if isinstance(source, _Recorded) else [], PromptDelimiter.of(request.seed).code, json=json)
     if open_:
         raise typer.Exit(1)
 
@@ -157,7 +157,7 @@ class _Recorded:
         return [path.name for name, path in self._files.items() if name not in self._read]
 
 
-def _write(folder: Path, asked: list[Asked]) -> None:
+def _write(folder: Path, asked: list[DryRequest]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if _FILE.fullmatch(path.name):
@@ -166,7 +166,7 @@ def _write(folder: Path, asked: list[Asked]) -> None:
         (folder / f"{one.number:03d}.{one.name}.txt").write_text(_as_text(one), "utf-8")
 
 
-def _as_text(one: Asked) -> str:
+def _as_text(one: DryRequest) -> str:
     titles = ("world", "item", "again") if one.prompt.world else ("item", "again")
     schema = json_module.dumps(one.prompt.schema, ensure_ascii=False, indent=1)
     parts = [("system", one.prompt.system), *zip(titles, one.prompt.parts, strict=False), ("schema", schema)]
@@ -174,7 +174,7 @@ def _as_text(one: Asked) -> str:
     return head + "".join(f"\n===== {title} =====\n{text}\n" for title, text in parts)
 
 
-def _tell(asked: list[Asked], unread: list[str], code: str, *, json: bool) -> None:
+def _tell(asked: list[DryRequest], unread: list[str], code: str, *, json: bool) -> None:
     missing = [one.name for one in asked if one.answer is None and not one.wrong]
     wrong = {one.name: one.wrong for one in asked if one.wrong}
     if json:

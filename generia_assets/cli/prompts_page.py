@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from itertools import takewhile
 
-from generia_assets.cli.dry_run import Asked
+from generia_assets.cli.dry_run import DryRequest
 from generia_assets.content.documents import WorldRequest
 
 _TOP = """# A world in prompts and answers
@@ -23,7 +23,7 @@ _LONG, _BEGINNING = 160, 60
 """Characters of a line that is shown once, and of what is shown of it afterwards."""
 
 
-def as_page(request: WorldRequest, asked: list[Asked]) -> str:
+def as_page(request: WorldRequest, asked: list[DryRequest]) -> str:
     """The page. Of a request without an answer the request alone."""
     page = [_TOP.format(sentence=request.user_prompt, users=request.users_count, posts=request.posts_count, seed=request.seed)]
     shown: dict[str, str] = {}

@@ -17,13 +17,13 @@ from generia_assets.cli.pace import Pace
 from generia_assets.cli.work import work_of
 from generia_assets.content.documents import Quality
 from generia_assets.content.plan import TOKENS_PER_CALL
-from generia_assets.durable.orders import WorldParametersOrder
-from generia_assets.durable.workload import workload
+from generia_assets.durable.orders.records import WorldParametersOrder
+from generia_assets.durable.tasks.workload import workload
 from generia_assets.settings import Settings
-from generia_assets.tasks.kinds import TaskType
-from resources import models
-from resources.images import open_provider
-from resources.outside import Api, Tokens
+from generia_assets.tasks.task_definition import TaskType
+from resources.gateway.api_gateway import Api, TokenUsage
+from resources.gemini import models
+from resources.images.provider import open_provider
 
 
 class Quote(BaseModel):
@@ -72,7 +72,7 @@ def quote_of(
     work = work_of(world_id, order, makes, keys)
     limits = workload(world_id, order, makes, spare=settings.budget_spare, max_cost_usd=None, keys=keys).call_limits
     seconds = work.seconds(pace, llm_at_once=settings.llm_concurrency, images_at_once=settings.image_concurrency)
-    tokens = Tokens(
+    tokens = TokenUsage(
         prompt=sum(TOKENS_PER_CALL[name].input * count for name, count in work.llm.items()),
         output=sum(TOKENS_PER_CALL[name].output * count for name, count in work.llm.items()),
     )

@@ -13,11 +13,11 @@ from generia_assets.cli.formats import about
 from generia_assets.cli.pace import Pace
 from generia_assets.cli.work import Work, work_of
 from generia_assets.durable.collections import GENERATIONS
-from generia_assets.durable.orders import OrderError, stored_parameters
+from generia_assets.durable.orders.records import OrderError, stored_parameters
 from generia_assets.durable.status import WorldStatus
-from generia_assets.reading.air import Air
-from generia_assets.tasks.kinds import TaskType
-from resources.mongo import MongoDatabase
+from generia_assets.queries.air import InFlightCalls
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoDatabase
 
 PACE_S = 2.0
 """How often it is looked how long calls take."""
@@ -41,7 +41,7 @@ class Remaining:
         """Seconds since then in which the world waited for nothing."""
         self._looked = clock()
 
-    def seconds(self, status: WorldStatus, air: Air | None) -> float | None:
+    def seconds(self, status: WorldStatus, air: InFlightCalls | None) -> float | None:
         """Seconds left, or None where that cannot be said."""
         now = self._clock()
         passed, self._looked = now - self._looked, now

@@ -18,17 +18,17 @@ from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import CommandError, own_name, remarks, results
 from generia_assets.cli.dagster_link import PARTITIONS, forget, instance_at, refuse_active
 from generia_assets.cli.formats import as_json
-from generia_assets.cli.known import known
+from generia_assets.cli.known import get_world
 from generia_assets.cli.order_options import WORLD_HELP, Json, JsonLines, World, world_word
 from generia_assets.cli.parsers import whole
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.removal import BeingMadeError, mark, published, remove_documents, remove_folder
+from generia_assets.durable.orders.removal import BeingMadeError, mark, published, remove_documents, remove_folder
 from generia_assets.durable.status import WorldStatus, statuses
-from generia_assets.reading.worlds import over
+from generia_assets.queries.worlds import over
 from generia_assets.settings import settings
-from resources.mongo import MongoDatabase
-from resources.stored import UnreadableRecordError
+from resources.mongodb.connection import MongoDatabase
+from resources.mongodb.stored import UnreadableRecordError
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -129,7 +129,7 @@ def retire(world: Worlds = None, older_than: OlderThan = None, yes: Yes = False,
     chosen = settings()
     where = addresses(chosen)
     with database_at(where.mongodb_uri, chosen) as database, _dagster(where) as instance:
-        named = [known(database, one) for one in world or ()]
+        named = [get_world(database, one) for one in world or ()]
         if instance is None:
             raise CommandError("DAGSTER_HOME is not set, and no `generia dev` runs from here: run this where the generator runs")
         if older_than is not None:
@@ -159,7 +159,7 @@ def _old(database: MongoDatabase, instance: DagsterInstance, days: int) -> list[
 def _to_be_deleted(database: MongoDatabase, world: str) -> tuple[str, str]:
     """The world's id, and the world in words. Raises ``CommandError`` for one that nobody ordered, or that is being made."""
     try:
-        status = known(database, world)
+        status = get_world(database, world)
     except UnreadableRecordError as error:
         return error.unreadable.id, f"{error.unreadable.id} (its {error.unreadable})"
     _refuse_unfinished(status)

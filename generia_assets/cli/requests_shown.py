@@ -14,7 +14,7 @@ from rich.text import Text as Line
 from generia_assets.cli import inert
 from generia_assets.cli.console import indented
 from generia_assets.cli.formats import clock, compact, dollars, duration
-from generia_assets.reading.records import OK, Request
+from generia_assets.queries.records import OK, RequestRecord
 
 Depth = Literal["figures", "texts", "all"]
 """How much is shown: the line of figures; with texts cut short; with whole texts."""
@@ -22,7 +22,7 @@ SHORT = 700
 """Characters of a text that is cut."""
 
 
-def figures(request: Request) -> str:
+def figures(request: RequestRecord) -> str:
     """What a request took, in one line."""
     parts = [duration(request.duration_ms)]
     if request.waited_ms >= 1:
@@ -36,7 +36,7 @@ def figures(request: Request) -> str:
     return ", ".join(parts)
 
 
-def print_request(console: Console, request: Request, depth: Depth, *, task: bool) -> None:
+def print_request(console: Console, request: RequestRecord, depth: Depth, *, task: bool) -> None:
     """Print it. ``task``: also whose call it was."""
     line = Line(f"{clock(request.at)}  ", "dim")
     line.append(inert.line(request.request_type), "bold")
@@ -64,7 +64,7 @@ def print_request(console: Console, request: Request, depth: Depth, *, task: boo
         _titled(console, "answered", request.answer if len(request.answer) <= SHORT else f"{request.answer[:SHORT].rstrip()}…")
 
 
-def _whole(console: Console, request: Request) -> None:
+def _whole(console: Console, request: RequestRecord) -> None:
     told: list[tuple[str, str]] = []
     system, parts = request.request.get("system"), request.request.get("parts")
     if system:

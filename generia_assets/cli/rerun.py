@@ -14,25 +14,25 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from generia_assets.assets.materialized import ASSETS, and_what_follows, refuse_another_plan
+from generia_assets.assets.materialized import ASSETS, refuse_another_plan, with_downstream
 from generia_assets.cli import inert
 from generia_assets.cli.addresses import addresses
 from generia_assets.cli.console import CommandError, own_name, remarks, results
 from generia_assets.cli.formats import about, as_json, dollars
-from generia_assets.cli.known import known, open_database
+from generia_assets.cli.known import get_world, open_database
 from generia_assets.cli.order import PartOrder, send
 from generia_assets.cli.order_options import Json, World
-from generia_assets.cli.pace import lately
+from generia_assets.cli.pace import recent_latency
 from generia_assets.cli.parsers import choice
 from generia_assets.cli.quotes import Quote, quote_of
 from generia_assets.content.text import plural
-from generia_assets.durable.decisions import unfinished
-from generia_assets.durable.orders import OrderError, stored_parameters
+from generia_assets.durable.orders.decisions import unfinished
+from generia_assets.durable.orders.records import OrderError, stored_parameters
 from generia_assets.durable.status import State, WorldStatus
-from generia_assets.reading.names import UnknownItemError, item_named
+from generia_assets.queries.names import UnknownItemError, item_named
 from generia_assets.settings import settings
-from generia_assets.tasks.kinds import TaskType
-from resources.mongo import MongoDatabase
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoDatabase
 
 
 class PartWord(StrEnum):
@@ -127,7 +127,7 @@ class _Wish:
     @property
     def follows(self) -> tuple[TaskType, ...]:
         asset = next(kind.name for kind in ASSETS.values() if kind.task_type is self.task_type)
-        return tuple(ASSETS[name].task_type for name in and_what_follows(asset)[1:])
+        return tuple(ASSETS[name].task_type for name in with_downstream(asset)[1:])
 
     @property
     def makes(self) -> tuple[TaskType, ...]:
@@ -164,13 +164,13 @@ def rerun(
         raise CommandError("say what is to be made again: one of --part PART, --character PERSON, --post POST", 2)
     chosen = settings()
     with open_database() as database:
-        status = known(database, world)
+        status = get_world(database, world)
         _check_world(status)
         wish = _wish(database, status, part, character, post, begin, alone=alone)
         try:
             refuse_another_plan(database, status.world_id, wish.makes, wish.keys)
             order = stored_parameters(status.parameters)
-            quote = quote_of(chosen, lately(chosen), status.world_id, order, wish.makes, keys=wish.keys)
+            quote = quote_of(chosen, recent_latency(chosen), status.world_id, order, wish.makes, keys=wish.keys)
         except OrderError as error:
             raise CommandError(inert.line(str(error)), 2) from None
     task_id = None if dry_run else str(uuid.uuid4())

@@ -9,13 +9,13 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from generia_assets.cli.home import Home
+from generia_assets.cli.home import DataDir
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.pages.links import ServedLinks
 from generia_assets.settings import Settings
-from generia_assets.tasks.kinds import TaskType
-from resources.mongo import MongoDatabase
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoDatabase
 
 _PICTURES = {
     TaskType.GENERATE_WORLD_IMAGE: 2,  # header and icon
@@ -66,7 +66,7 @@ def world_result(database: MongoDatabase, status: WorldStatus, since: datetime, 
 
 def page_of(settings: Settings, world_id: str) -> str:
     """The world's page: the file that `demo` wrote, or else its address on the pages' server (PAGES_URL)."""
-    written = Home(settings.generia_data_dir.absolute()).gallery / world_id / "index.html"
+    written = DataDir(settings.generia_data_dir.absolute()).gallery / world_id / "index.html"
     return str(written) if written.is_file() else f"{settings.pages_url}{ServedLinks(world_id).feed()}"
 
 

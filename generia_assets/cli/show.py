@@ -15,11 +15,11 @@ from rich.text import Text as Line
 from generia_assets.cli import inert
 from generia_assets.cli.console import CommandError, own_name, remarks, results
 from generia_assets.cli.formats import as_json, plain
-from generia_assets.cli.known import known, open_database
+from generia_assets.cli.known import get_world, open_database
 from generia_assets.cli.order_options import World
 from generia_assets.cli.parsers import choice, whole
-from generia_assets.reading.sections import RECORDS, Section, counts, documents, types_of
-from resources.mongo import MongoDatabase, MongoDocument
+from generia_assets.queries.sections import RECORDS, Section, counts, documents, types_of
+from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 SHOWN = 20
 """Objects that people are shown where they set no limit."""
@@ -67,7 +67,7 @@ def show(
     console = results()
     wanted = None if section is None else choice(Section)(section)
     with open_database() as database:
-        world = known(database, world).world_id
+        world = get_world(database, world).world_id
         if wanted is None:
             _overview(console, database, world, json=json)
             return

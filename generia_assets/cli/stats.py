@@ -1,6 +1,6 @@
 """``generia stats``: what a world's work took, by task type and by request, and where its time went.
 
-Here: how it is printed. Not here: the figures (reading/statistics.py, reading/critical_path.py).
+Here: how it is printed. Not here: the figures (queries/statistics.py, queries/critical_path.py).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from rich.text import Text as Line
 from generia_assets.cli import inert
 from generia_assets.cli.console import results
 from generia_assets.cli.formats import as_json, compact, duration, share
-from generia_assets.cli.known import known, open_database
+from generia_assets.cli.known import get_world, open_database
 from generia_assets.cli.order_options import Json, World
 from generia_assets.cli.tables import FittedTable
 from generia_assets.cli.words import progress_line
-from generia_assets.reading.critical_path import CriticalPath, Link, critical_path
-from generia_assets.reading.statistics import RequestFigures, TaskFigures, world_figures
+from generia_assets.queries.critical_path import CriticalPath, Link, critical_path
+from generia_assets.queries.statistics import RequestFigures, TaskFigures, world_figures
 from generia_assets.settings import settings
 
 _SPENT_ON = {
@@ -55,7 +55,7 @@ def stats(world: World, json: Json = False) -> None:
     generia stats WORLD --json | jq '.tasks[] | {task_type, waiting_ms, calling_ms}'
     """
     with open_database() as database:
-        status = known(database, world)
+        status = get_world(database, world)
         figures = world_figures(database, status.world_id)
         path = critical_path(database, status)
     if json:

@@ -16,17 +16,17 @@ from generia_assets.cli.addresses import addresses, database_at
 from generia_assets.cli.console import CommandError, own_name, results
 from generia_assets.cli.dagster_link import WorldRuns, world_runs
 from generia_assets.cli.formats import as_json
-from generia_assets.cli.known import known
+from generia_assets.cli.known import get_world
 from generia_assets.cli.order_options import Json, World
 from generia_assets.cli.parsers import dollars, whole
 from generia_assets.content.text import plural
-from generia_assets.durable.fallback import GiveUpError
-from generia_assets.durable.fallback import give_up as give_up_unfinished
-from generia_assets.durable.resuming import ResumeError, Wishes, hold_calls, note_stop, resume_world
 from generia_assets.durable.status import WorldStatus
-from generia_assets.reading.worlds import over, world_status
+from generia_assets.durable.tasks.fallback import GiveUpError
+from generia_assets.durable.tasks.fallback import give_up as give_up_unfinished
+from generia_assets.durable.tasks.resuming import ResumeError, ResumeOptions, hold_calls, note_stop, resume_world
+from generia_assets.queries.worlds import over, world_status
 from generia_assets.settings import settings
-from resources.mongo import MongoDatabase
+from resources.mongodb.connection import MongoDatabase
 
 STOP_S = 10.0
 """How long a run that is told to end may take. Then its world is taken from it, and it is left to itself."""
@@ -73,7 +73,7 @@ def stop(world: World, give_up: GiveUp = False, json: Json = False) -> None:
     chosen = settings()
     where = addresses(chosen)
     with database_at(where.mongodb_uri, chosen) as database:
-        found = known(database, world)
+        found = get_world(database, world)
         world = found.world_id
         if give_up and (over(found) or not _owned(found)):
             _give_up(database, world, json=json)
@@ -141,12 +141,12 @@ def resume(
     """
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
-        found = known(database, world)
+        found = get_world(database, world)
         world = found.world_id
         if over(found) and (holder := _await_no_owner(database, world)):  # its run is only tidying up
             raise CommandError(f"run {holder} has not ended within {TIDY_S:g} s; see its log in Dagster's pages")
         try:
-            retried = resume_world(database, world, Wishes(max_cost_usd, more_calls, retry_failed=retry_failed))
+            retried = resume_world(database, world, ResumeOptions(max_cost_usd, more_calls, retry_failed=retry_failed))
         except ResumeError as error:
             raise CommandError(str(error)) from None
     if json:

@@ -14,8 +14,8 @@ from generia_assets.cli.texts import text_of
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State, WorldStatus
-from generia_assets.tasks.kinds import TaskType
-from resources.mongo import MongoDatabase, MongoDocument
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 PEOPLE = 3
 POSTS = 3

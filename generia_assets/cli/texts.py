@@ -29,10 +29,10 @@ from generia_assets.content.documents import (
 )
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
-from generia_assets.reading.names import username_of
-from generia_assets.tasks.kinds import TaskType
-from resources.mongo import MongoDatabase, MongoDocument
-from resources.stored import readable
+from generia_assets.queries.names import username_of
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoDatabase, MongoDocument
+from resources.mongodb.stored import readable
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ WAIT_MS = 250
 
 
 @dataclass(frozen=True)
-class Picture:
+class PictureView:
     """A picture that was made: its name without a suffix, such as ``posts/c0007-p0003``, and where the platform has it."""
 
     name: str
@@ -55,7 +55,7 @@ class Text:
     kind: str
     title: str
     body: str
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[PictureView, ...] = ()
 
 
 def text_of(database: MongoDatabase, task: MongoDocument) -> Text | None:
@@ -79,14 +79,14 @@ def _text(made: Document, username: Callable[[str], str]) -> Text:
     return Text("picture", ", ".join(one.name for one in pictures), " ".join(inert.line(one.url) for one in pictures), pictures)
 
 
-def _pictures(made: Document) -> tuple[Picture, ...]:
+def _pictures(made: Document) -> tuple[PictureView, ...]:
     match made:
         case WorldImages():
-            return Picture("header", made.header.url), Picture("icon", made.icon.url)
+            return PictureView("header", made.header.url), PictureView("icon", made.icon.url)
         case CharacterAvatar():
-            return (Picture(f"avatars/{made.key}", made.avatar.url),)
+            return (PictureView(f"avatars/{made.key}", made.avatar.url),)
         case PostImage():
-            return (Picture(f"posts/{made.key}", made.image.url),)
+            return (PictureView(f"posts/{made.key}", made.image.url),)
     return ()
 
 

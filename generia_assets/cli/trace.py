@@ -1,6 +1,6 @@
 """``generia trace``: from a post, or a person, back to everything that led there (R14).
 
-Here: how it is printed. Not here: the chain (reading/traces.py).
+Here: how it is printed. Not here: the chain (queries/traces.py).
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from generia_assets.cli import inert
 from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import CommandError, indented, own_name, results
 from generia_assets.cli.formats import as_json, dollars, duration
-from generia_assets.cli.known import known, open_database
+from generia_assets.cli.known import get_world, open_database
 from generia_assets.cli.order_options import WORLD_HELP, Json, world_word
 from generia_assets.cli.parsers import choice
 from generia_assets.cli.requests_shown import Depth, print_request
 from generia_assets.durable.status import State
-from generia_assets.reading import traces
-from generia_assets.reading.names import Item, UnknownItemError, item_named, published
-from generia_assets.reading.traces import Step, StepName, Trace
-from resources.mongo import MongoDatabase
+from generia_assets.queries import traces
+from generia_assets.queries.names import ItemName, UnknownItemError, item_named, published
+from generia_assets.queries.traces import Step, StepName, Trace
+from resources.mongodb.connection import MongoDatabase
 
 WorldOrPost = Annotated[
     str,
@@ -108,7 +108,7 @@ def trace(world: WorldOrPost, item: AnItem = None, step: OneStep = None, full: F
     _print(results(), found, "all" if full else "texts", whole=step is None)
 
 
-def _meant(database: MongoDatabase, world: str, item: str | None) -> Item:
+def _meant(database: MongoDatabase, world: str, item: str | None) -> ItemName:
     if item is None:
         post = published(database, world)
         if post is None:
@@ -119,7 +119,7 @@ def _meant(database: MongoDatabase, world: str, item: str | None) -> Item:
             )
         return post
     try:
-        return item_named(database, known(database, world).world_id, item)
+        return item_named(database, get_world(database, world).world_id, item)
     except UnknownItemError as error:
         raise CommandError(inert.line(str(error)), 2) from None
 

@@ -22,9 +22,9 @@ from generia_assets.cli.addresses import addresses, database_at, is_set
 from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import CommandError, remarks, results
 from generia_assets.cli.formats import as_json
-from generia_assets.cli.home import Home, Running, claim, running
+from generia_assets.cli.home import DataDir, Running, claim, running
 from generia_assets.cli.interrupts import interruptible, uninterrupted
-from generia_assets.cli.known import known
+from generia_assets.cli.known import get_world
 from generia_assets.cli.order_options import WORLD_HELP, world_word
 from generia_assets.cli.parsers import whole
 from generia_assets.cli.processes import start
@@ -72,7 +72,7 @@ def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK,
     with interruptible(), _listening(host, port) as listener, _mongodb(chosen) as uri:
         if world is not None:
             with database_at(uri, chosen) as database:
-                world = known(database, world).world_id
+                world = get_world(database, world).world_id
         hosts = (*chosen.known_hosts, host)
         source = Source(uri, chosen.mongodb_database, chosen.media_dir.absolute(), hosts)
         named = f"[{host}]" if ":" in host else host
@@ -138,7 +138,7 @@ def _mongodb(chosen: Settings) -> Iterator[str]:
                 child.stop()
 
 
-def _alone(uri: str, chosen: Settings, home: Home) -> Running:
+def _alone(uri: str, chosen: Settings, home: DataDir) -> Running:
     """What other commands find of this one: worlds can be looked at, and not ordered."""
     return Running(
         command="view",

@@ -14,7 +14,7 @@ from generia_assets.cli.displays import Display
 from generia_assets.cli.follow import Moment, Watching, follow
 from generia_assets.cli.pictures import PictureFolder, without_pictures
 from generia_assets.durable.status import WorldStatus
-from resources.mongo import MongoDatabase
+from resources.mongodb.connection import MongoDatabase
 
 Texts = Annotated[bool, typer.Option("--texts", help="Print the world's description, people and posts whole, as they are written.")]
 Log = Annotated[bool, typer.Option("--log", help="Print the world's log as it grows: stages, tasks, attempts, failures, waiting.")]
@@ -25,7 +25,7 @@ Images = Annotated[
 
 
 @dataclass(frozen=True)
-class Wishes:
+class WatchOptions:
     """What is to be seen, beside the progress."""
 
     texts: bool = False

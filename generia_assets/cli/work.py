@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from generia_assets.cli.pace import Pace
-from generia_assets.durable.orders import WorldParametersOrder
-from generia_assets.durable.workload import LLM_CALLS_OF, workload
-from generia_assets.tasks.kinds import TaskType
-from resources.outside import Api
+from generia_assets.durable.orders.records import WorldParametersOrder
+from generia_assets.durable.tasks.workload import LLM_CALLS_OF, workload
+from generia_assets.tasks.task_definition import TaskType
+from resources.gateway.api_gateway import Api
 
 _ONE_BY_ONE = ("world_description", "character_batch")
 """Made one after the other: nothing of a world begins before its description, and each ten people are told of all before them."""

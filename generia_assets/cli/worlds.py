@@ -14,7 +14,7 @@ from generia_assets.cli import inert
 from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import own_name, remarks, results
 from generia_assets.cli.formats import ago, as_json, dollars, moment
-from generia_assets.cli.known import known, open_database
+from generia_assets.cli.known import get_world, open_database
 from generia_assets.cli.order_options import WORLD_HELP, Json, JsonLines, world_word
 from generia_assets.cli.parsers import choice, whole
 from generia_assets.cli.tables import FittedTable
@@ -22,10 +22,10 @@ from generia_assets.cli.words import STAGE_WORDS, breaker_line, progress_line
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import OURS, State, WorldStatus, statuses
-from generia_assets.reading.air import Air, in_the_air
+from generia_assets.queries.air import InFlightCalls, in_flight
 from generia_assets.settings import settings
-from resources.mongo import MongoDocument
-from resources.stored import Unreadable
+from resources.mongodb.connection import MongoDocument
+from resources.mongodb.stored import UnreadableRecord
 
 
 class Which(StrEnum):
@@ -79,8 +79,8 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
         list_worlds(json=json)
         return
     with open_database() as database:
-        found, chosen = known(database, world), settings()
-        air = in_the_air(database, found.world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
+        found, chosen = get_world(database, world), settings()
+        air = in_flight(database, found.world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
         _show(found, air, json=json)
 
 
@@ -98,7 +98,7 @@ def list_worlds(state: WhichOption = None, limit: Limit = None, json: JsonLines 
     with open_database() as database:
         # Read whole before anything is told: a world that changes while a slow reader holds us up would move, and be missed.
         records = list(database[STATUS].find(_wanted(state)).sort("updated_at", DESCENDING).limit(0 if most is None else most + 1))
-    unreadable: list[Unreadable] = []
+    unreadable: list[UnreadableRecord] = []
     found = list(statuses(records[:most], unreadable.append))
     if json:
         for one in found:
@@ -111,7 +111,7 @@ def list_worlds(state: WhichOption = None, limit: Limit = None, json: JsonLines 
         (remarks() if json else results()).print(f"… and more, changed before these; --limit {most * 10} shows them.")
 
 
-def _list(found: list[WorldStatus], unreadable: list[Unreadable], state: Which | None) -> None:
+def _list(found: list[WorldStatus], unreadable: list[UnreadableRecord], state: Which | None) -> None:
     if not found and not unreadable:
         say = "No world was ordered yet" if state is None else f"No world is {state.value}"
         results().print(f'{say}. To order one: {own_name()} send --prompt "a harbour on the back of a whale"')
@@ -169,7 +169,7 @@ def _counted(made: int, wanted: int) -> str:
     return str(made) if made == wanted else f"{made}/{wanted}"
 
 
-def _show(world: WorldStatus, air: Air, *, json: bool) -> None:
+def _show(world: WorldStatus, air: InFlightCalls, *, json: bool) -> None:
     breakers = () if world.done else air.breakers
     if json:
         typer.echo(as_json({**_told(world), "breakers": breakers}))

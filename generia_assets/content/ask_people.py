@@ -17,8 +17,8 @@ from generia_assets.content.documents import (
     WorldRequest,
     character_index,
 )
-from generia_assets.content.drafts import AnotherSelfDraft, CharacterAnewDraft, CharacterDraft, ConceptsDraft
-from generia_assets.content.names import Roster
+from generia_assets.content.drafts import CharacterDraft, ConceptsDraft, RegeneratedCharacterDraft, RegeneratedConceptDraft
+from generia_assets.content.names import CharacterIndex
 from generia_assets.content.prefix import ask
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.schemas import Shape
@@ -89,7 +89,7 @@ def character_batch(
     *,
     first: int,
     numbers: Sequence[int],
-    roster: Roster,
+    roster: CharacterIndex,
     made: Sequence[CharacterBrief] = (),
     mild: bool = False,
 ) -> Prompt:
@@ -164,7 +164,7 @@ def another_self(
         request,
         world,
         "character_batch",
-        AnotherSelfDraft,
+        RegeneratedConceptDraft,
         _ROOM_BATCH + _ROOM_PERSON,
         Shape(slots=(("ties", relation_slots(acquaintances)),)) if acquaintances else Shape(without=("ties",)),
         template="another_self",
@@ -211,7 +211,7 @@ def character(
         request,
         world,
         "character",
-        CharacterAnewDraft if told_by else CharacterDraft,
+        RegeneratedCharacterDraft if told_by else CharacterDraft,
         _ROOM_CHARACTER,
         shape,
         happened=0 if mild else happened_when_joining(request, world, character_index(brief.key)),

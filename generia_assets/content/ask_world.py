@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from generia_assets.content import prefix
+from generia_assets.content.delimiter import PromptDelimiter
 from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.drafts import FEWEST_EVENTS, PicturePromptDraft, WorldDraft, WorldImagesDraft
-from generia_assets.content.fence import Fence
 from generia_assets.content.prefix import ask
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.rendering import render
@@ -53,7 +53,7 @@ def world_description(request: WorldRequest, *, softened: str = "") -> Prompt:
         world="",
         item=render(
             "world_description",
-            fence=Fence.of(request.seed),
+            fence=PromptDelimiter.of(request.seed),
             user_prompt=request.user_prompt,
             users=request.users_count,
             posts=request.posts_count,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
-from generia_assets.content import data_files, draw
+from generia_assets.content import data_files, seeding
 from generia_assets.content.data_files import Age, Axis, Talker
 
 ValueT = TypeVar("ValueT")
@@ -20,11 +20,11 @@ ValueT = TypeVar("ValueT")
 @lru_cache(maxsize=4096)
 def _order(seed: int, axis: str, size: int, block: int) -> tuple[int, ...]:
     order = list(range(size))
-    draw.lot(seed, "axis", axis, block).shuffle(order)
+    seeding.seeded_rng(seed, "axis", axis, block).shuffle(order)
     return tuple(order)
 
 
-def dealt(seed: int, axis: str, values: Sequence[ValueT], index: int) -> ValueT:
+def balanced_sample(seed: int, axis: str, values: Sequence[ValueT], index: int) -> ValueT:
     """What is dealt to the character with this index of the ``values`` of what is called ``axis``.
 
     Latin-square-like: every block of ``len(values)`` characters gets each value exactly once, in an order of its own,
@@ -36,12 +36,12 @@ def dealt(seed: int, axis: str, values: Sequence[ValueT], index: int) -> ValueT:
 
 def value(seed: int, axis: Axis, index: int) -> str:
     """What the axis gives the character with this index."""
-    return dealt(seed, axis.name, axis.values, index)
+    return balanced_sample(seed, axis.name, axis.values, index)
 
 
 def self_seed(seed: int, index: int, selves: int) -> int:
     """What is drawn from for this person: the world's seed, and another one for each time they are made anew."""
-    return draw.number(seed, "self", index, selves) if selves else seed
+    return seeding.number(seed, "self", index, selves) if selves else seed
 
 
 _FIFTHS = 5
@@ -50,16 +50,16 @@ _FIFTHS = 5
 def _age(seed: int, index: int) -> Age:
     """Of every five people one is of the youngest fifth of the ages, one of each next fifth, one of the oldest."""
     ages = sorted(data_files.axes().ages, key=lambda age: sum(age.years))
-    fifth = dealt(seed, "fifth of the ages", range(_FIFTHS), index)
+    fifth = balanced_sample(seed, "fifth of the ages", range(_FIFTHS), index)
     here = ages[len(ages) * fifth // _FIFTHS : len(ages) * (fifth + 1) // _FIFTHS]
-    return dealt(seed, f"age of fifth {fifth}", here, index // _FIFTHS)
+    return balanced_sample(seed, f"age of fifth {fifth}", here, index // _FIFTHS)
 
 
 @lru_cache(maxsize=4096)
 def years(seed: int, index: int) -> int:
     """The age of the character with this index, in human years. It stays when the person is made anew: ties are drawn to fit it."""
     least, most = _age(seed, index).years
-    return draw.lot(seed, "years", index).randint(least, most)
+    return seeding.seeded_rng(seed, "years", index).randint(least, most)
 
 
 def character_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
@@ -99,7 +99,7 @@ def profile(seed: int, index: int, selves: int = 0) -> Profile:
     drawn_from, deals = self_seed(seed, index, selves), data_files.person_deals()
 
     def one(name: str, values: Sequence[str], place: int = index) -> str:
-        return dealt(drawn_from, name, values, place)
+        return balanced_sample(drawn_from, name, values, place)
 
     talkers = {talker.name: talker for talker in data_files.post_kinds().talkers}
     return Profile(

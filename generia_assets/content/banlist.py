@@ -64,7 +64,7 @@ def _search(language: str, wished: str, kinds: tuple[str, ...]) -> tuple[re.Patt
     return re.compile(rf"{_START}(?=\w)(?:{joined}){_END}"), tuple(entry for entry, _ in patterns)
 
 
-def trips(text: str, language: str, *, wished: str = "", kinds: tuple[str, ...] = _KINDS) -> list[str]:
+def find_banned(text: str, language: str, *, wished: str = "", kinds: tuple[str, ...] = _KINDS) -> list[str]:
     """The entries of the ban list that occur in this text, each once, in the order of the text.
 
     ``language`` by any name of it, ``wished`` the user's sentence (its words are allowed), ``kinds`` which lists count.
@@ -79,6 +79,6 @@ def trips(text: str, language: str, *, wished: str = "", kinds: tuple[str, ...] 
     return list(dict.fromkeys(found))
 
 
-def name_trips(name: str, language: str, *, wished: str = "") -> list[str]:
+def find_banned_names(name: str, language: str, *, wished: str = "") -> list[str]:
     """The banned names that this name contains."""
-    return trips(name, language, wished=wished, kinds=("names",))
+    return find_banned(name, language, wished=wished, kinds=("names",))

@@ -1,7 +1,7 @@
 """The documents of a world: what each of the nine assets holds, one pydantic class an asset.
 
 Here: the shape of what is stored and published, with the platform's own field names (contracts.md, "Content fields").
-Not here: what the model is asked to answer (drafts.py) and how a document reaches MongoDB (resources/document_store.py).
+Not here: what the model is asked to answer (drafts.py) and how a document reaches MongoDB (resources/mongodb/document_store.py).
 
 Every document has a ``key``: its name inside the world, the same in every generation. ``world`` for a world's own
 documents, ``c0007`` for the eighth character and everything that belongs to it, ``c0007-p0003`` for its fourth post.

@@ -177,7 +177,7 @@ class ConceptsDraft(Draft):
         return {f"concept of number {person.number}": person.concept for person in self.people}
 
 
-class AnotherSelfDraft(Draft):
+class RegeneratedConceptDraft(Draft):
     """Answer to ``character_batch`` for one person who keeps the name and becomes somebody else."""
 
     obvious: Note = ""
@@ -237,7 +237,7 @@ class CharacterDraft(Draft):
         return shown | {f"relations.{name}": tie.description for name, tie in self.relations.items()}
 
 
-class CharacterAnewDraft(CharacterDraft):
+class RegeneratedCharacterDraft(CharacterDraft):
     """Answer to ``character`` for a person whom others tell of already."""
 
     relations: Ties[BothSidesDraft] = {}

@@ -14,7 +14,7 @@ from functools import cache
 from itertools import pairwise
 
 from generia_assets.content.documents import CharacterBrief
-from generia_assets.content.likeness import sequences, share
+from generia_assets.content.similarity import sequences, share
 from generia_assets.content.text import MARKS, clean, is_mark, joined, one_line, words
 
 USERNAME_LIMIT = 30
@@ -84,7 +84,7 @@ def username(text: str) -> str:
     return name.strip("._")
 
 
-class Roster:
+class CharacterIndex:
     """Who exists in a world so far: every name, and the latest people in one line each.
 
     Grows batch by batch, so that the check of a name costs the same in a world of ten and of a hundred thousand. Keeps

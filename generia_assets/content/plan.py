@@ -16,23 +16,23 @@ from generia_assets.content.shares import BATCH, shares
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenEstimate:
     """Tokens of one call, estimated: input with the prefix of system and world, output without thinking."""
 
     input: int
     output: int
 
 
-TOKENS_PER_CALL: Mapping[str, Tokens] = MappingProxyType(
+TOKENS_PER_CALL: Mapping[str, TokenEstimate] = MappingProxyType(
     {
-        "world_description": Tokens(2_450, 3_200),
-        "world_images": Tokens(3_400, 250),
-        "character_batch": Tokens(6_500, 2_700),
-        "character": Tokens(5_300, 1_600),
-        "post_batch": Tokens(7_100, 700),
-        "post": Tokens(6_600, 400),
-        "refine_avatar": Tokens(3_450, 130),
-        "refine_post_image": Tokens(3_600, 130),
+        "world_description": TokenEstimate(2_450, 3_200),
+        "world_images": TokenEstimate(3_400, 250),
+        "character_batch": TokenEstimate(6_500, 2_700),
+        "character": TokenEstimate(5_300, 1_600),
+        "post_batch": TokenEstimate(7_100, 700),
+        "post": TokenEstimate(6_600, 400),
+        "refine_avatar": TokenEstimate(3_450, 130),
+        "refine_post_image": TokenEstimate(3_600, 130),
     }
 )
 """Estimates by request type, measured by ``python -m bench.content`` on rendered prompts of English worlds of 25 people and 150

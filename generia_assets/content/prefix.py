@@ -10,8 +10,8 @@ from functools import lru_cache
 from pydantic import BaseModel
 
 from generia_assets.content import banlist, languages
+from generia_assets.content.delimiter import PromptDelimiter
 from generia_assets.content.documents import WorldDescription, WorldRequest
-from generia_assets.content.fence import Fence
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.rendering import render
 from generia_assets.content.schemas import AS_IT_IS, Shape, schema_of
@@ -38,7 +38,7 @@ def system(seed: int, user_prompt: str, language: str, *, guessed: bool = False)
         "system",
         language=language or "the language of the user's sentence",
         guessed=guessed,
-        code=Fence.of(seed).code,
+        code=PromptDelimiter.of(seed).code,
         banned=[(title, entries) for title, entries in banned if entries],
     )
 
@@ -75,7 +75,7 @@ def told_world(request: WorldRequest, world: WorldDescription) -> str:
     }
     return render(
         "world",
-        fence=Fence.of(request.seed),
+        fence=PromptDelimiter.of(request.seed),
         user_prompt=request.user_prompt,
         world=world,
         wishes=wishes_of(request, world),
@@ -86,7 +86,7 @@ def told_world(request: WorldRequest, world: WorldDescription) -> str:
 @lru_cache(maxsize=64)
 def world_in_short(request: WorldRequest, world: WorldDescription) -> str:
     """The world without the user's sentence and without all that happens in it, for a request that moderation refused with them."""
-    return render("world_in_short", fence=Fence.of(request.seed), world=world)
+    return render("world_in_short", fence=PromptDelimiter.of(request.seed), world=world)
 
 
 def ask(
@@ -111,7 +111,7 @@ def ask(
         request_type=request_type,
         system=known_system(request, world),
         world=world_in_short(request, world) if in_short else told_world(request, world),
-        item=render(template or request_type, fence=Fence.of(request.seed), world=world, **values),
+        item=render(template or request_type, fence=PromptDelimiter.of(request.seed), world=world, **values),
         schema=schema_of(draft, shape),
         max_output_tokens=room,
     )

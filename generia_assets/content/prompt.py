@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from generia_assets.content.fence import defused
+from generia_assets.content.delimiter import defused
 from generia_assets.content.text import cut
 
 LONGEST_COMPLAINT = 800

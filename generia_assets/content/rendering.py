@@ -17,7 +17,7 @@ from types import MappingProxyType
 import jinja2
 from pydantic import BaseModel
 
-from generia_assets.content.fence import Fence
+from generia_assets.content.delimiter import PromptDelimiter
 from generia_assets.content.mistakes import ContentError, Mistake
 from generia_assets.content.text import cut, first_sentences, one_line, sentence
 
@@ -59,7 +59,7 @@ def listed(names: Iterable[str]) -> str:
 def _fenced(context: jinja2.runtime.Context, text: str, name: str) -> str:
     """Put the text between tags of this render's fence, on lines of their own."""
     fence = context["fence"]
-    if not isinstance(fence, Fence):
+    if not isinstance(fence, PromptDelimiter):
         raise TypeError("a template that fences text must be given a fence")
     return f"{fence.around(name, cut(text, MOST_MATERIAL.get(name, MOST_OF_OTHERS)))}\n"
 

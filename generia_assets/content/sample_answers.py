@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, TypeAlias, TypeVar
 
-from generia_assets.content import draw, languages
+from generia_assets.content import languages, seeding
 from generia_assets.content.drafts import Draft, in_language
 from generia_assets.content.schemas import Schema
 
@@ -63,4 +63,4 @@ def _text(name: str, path: str, language: str) -> str:
     if path.endswith("display_name"):  # the tasks ask for the world's script; digits are of any
         return f"Person {digits}" if languages.checked_script(language) in ("Latin", None) else digits
     # The codes make any two samples unlike each other for every measure of likeness.
-    return f"Sample of {path} in {name} ({' '.join(draw.code(0, name, path, place) for place in range(3))})"
+    return f"Sample of {path} in {name} ({' '.join(seeding.code(0, name, path, place) for place in range(3))})"

@@ -26,7 +26,7 @@ from generia_assets.content.documents import (
     character_key,
 )
 from generia_assets.content.ideas import Ideas
-from generia_assets.content.names import Roster
+from generia_assets.content.names import CharacterIndex
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import shares
 from generia_assets.content.storyline import storyline
@@ -52,7 +52,7 @@ COMPLAINTS: dict[str, dict[str, object]] = {
 """Each kind of complaints.j2, with what the tasks give it."""
 
 
-class _ShortRoster(Roster):
+class _ShortRoster(CharacterIndex):
     """Tells two people in a line and one by name, so that three more are untold: in a real one they are hundreds."""
 
     TOLD_LINES = 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from generia_assets.content import draw
+from generia_assets.content import seeding as seeding
 
 BATCH = 10
 """Ideas, and concepts, in one answer of the model at most."""
@@ -34,7 +34,7 @@ def shares(seed: int, people: int, posts: int) -> tuple[int, ...]:
 
     With enough posts everybody has one. Uneven wherever the numbers leave a choice. About 1 µs a person.
     """
-    lot = draw.lot(seed, "shares")
+    lot = seeding.seeded_rng(seed, "shares")
     if posts <= people:
         chosen = set(lot.sample(range(people), posts))
         return tuple(int(index in chosen) for index in range(people))

@@ -23,7 +23,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TypeVar
 
-from generia_assets.content import axes, data_files, draw
+from generia_assets.content import axes, data_files, seeding
 from generia_assets.content.data_files import RelationKind
 from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest, self_key
 from generia_assets.content.shares import BATCH
@@ -62,7 +62,7 @@ class _Edge:
 
 
 @dataclass(frozen=True)
-class Tie:
+class DealtRelation:
     """One side of a relation.
 
     ``relation`` is what the other is to this one; ``between`` is the same on both sides; ``turn`` draws the event of the
@@ -84,8 +84,8 @@ class Tie:
         return self.kind.says.format(first=first, second=second)
 
 
-def _side(edge: _Edge, *, left: bool) -> Tie:
-    return Tie(
+def _side(edge: _Edge, *, left: bool) -> DealtRelation:
+    return DealtRelation(
         index=edge.right if left else edge.left,
         relation=edge.kind.one if left else edge.kind.other,
         between=edge.between,
@@ -108,7 +108,7 @@ def _members(count: int, batch: int) -> range:
 @lru_cache(maxsize=256)
 def _circles(seed: int, count: int, batch: int) -> tuple[tuple[int, ...], ...]:
     """The circles of a batch; whoever is in none of them is a loner."""
-    lot = draw.lot(seed, "circles", batch)
+    lot = seeding.seeded_rng(seed, "circles", batch)
     people = list(_members(count, batch))
     lot.shuffle(people)
     if len(people) >= _LONER_FROM and (batch == 0 or lot.random() < _LONER_CHANCE):
@@ -145,7 +145,7 @@ def _edges(seed: int, count: int, batch: int) -> tuple[_Edge, ...]:
     if batch < 0 or not _members(count, batch):
         return ()
     relations = data_files.relations()
-    lot = draw.lot(seed, "ties", batch)
+    lot = seeding.seeded_rng(seed, "ties", batch)
     circles = _circles(seed, count, batch)
     near = [pair for circle in circles for pair in _pairs_inside(circle, lot)]
     far = [(lot.choice(one), lot.choice(other)) for one, other in pairwise(circles)]
@@ -193,13 +193,13 @@ def _first_fitting(
 
 
 @lru_cache(maxsize=4096)
-def acquaintances(seed: int, count: int, index: int) -> tuple[Tie, ...]:
+def acquaintances(seed: int, count: int, index: int) -> tuple[DealtRelation, ...]:
     """Whom the character with this index knows in a world of ``count`` people, by index, in order.
 
     Symmetric: whoever is in the answer has this character in theirs, with the other word for the same relation.
     """
     batch = batch_of(index)
-    ties: dict[int, Tie] = {}
+    ties: dict[int, DealtRelation] = {}
     for edge in (*_edges(seed, count, batch), *_edges(seed, count, batch + 1)):
         if edge.left == index:
             ties.setdefault(edge.right, _side(edge, left=True))
@@ -213,7 +213,7 @@ def ready_after(seed: int, count: int, index: int) -> int:
     return max((batch_of(tie.index) for tie in acquaintances(seed, count, index)), default=batch_of(index))
 
 
-def changed_by(tie: Tie, world: WorldDescription) -> int:
+def changed_by(tie: DealtRelation, world: WorldDescription) -> int:
     """The event of the calendar, counted from 1, that changed what is between the two; 0 for none."""
     return 0 if tie.turn is None or not world.calendar else tie.turn % len(world.calendar) + 1
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from generia_assets.content import axes, data_files, draw, social
+from generia_assets.content import axes, data_files, seeding, social
 from generia_assets.content.data_files import Length, PictureKind, PostForm
 from generia_assets.content.documents import WorldDescription, WorldRequest, character_key, post_key
 from generia_assets.content.timeline import Timeline, events_before, hot_events, is_moment, stretch, timeline
@@ -130,7 +130,7 @@ def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wish
     kinds, line, ties = data_files.post_kinds(), timeline(seed, people, posts), social.acquaintances(seed, people, index)
     total, events = line.count_of(index), len(world.calendar)
     own = axes.self_seed(seed, index, selves)
-    lot = draw.lot(own, "storyline", index)
+    lot = seeding.seeded_rng(own, "storyline", index)
     talker = axes.profile(seed, index, selves).talker
     lengths = {length.words: length for length in kinds.lengths}
     places = [line.t_of(index, order) for order in range(total)]
@@ -138,7 +138,7 @@ def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wish
     moments = [is_moment(seed, posts, t) for t in places]
     # Events are drawn from the world's seed: a person made anew posts about the same ones.
     hanging = _events_of(
-        draw.lot(seed, "events", index),
+        seeding.seeded_rng(seed, "events", index),
         afters,
         [moment or line.replies[t] >= 0 for t, moment in zip(places, moments, strict=True)],
         hot_events(seed, posts, events),
@@ -155,9 +155,8 @@ def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wish
         if not beats.get(stage):
             # Not the one that the post before has.
             beats[stage] = sorted(lot.sample(stage, len(stage)), key=lambda beat: bool(slots) and beat != slots[-1].beat)
-        picture = (
-            axes.dealt(seed, "wonders", kinds.wonders, t) if moments[order] else axes.dealt(seed, "pictures", kinds.pictures, t)
-        )
+        drawn, kinds_of_picture = ("wonders", kinds.wonders) if moments[order] else ("pictures", kinds.pictures)
+        picture = axes.balanced_sample(seed, drawn, kinds_of_picture, t)
         if picture.shows == "both" and not partner:
             picture = next((kind for kind in kinds.pictures if kind.shows == "author"), picture)
         slots.append(
@@ -167,24 +166,24 @@ def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wish
                 after=afters[order],
                 moment=moment_of(world, afters[order], stretch(seed, posts, events, t) if events else 0.0),
                 event=hanging[order],
-                wish=axes.dealt(seed, "wishes", range(1, wishes + 1), t) if wishes else 0,
+                wish=axes.balanced_sample(seed, "wishes", range(1, wishes + 1), t) if wishes else 0,
                 partner=partner,
                 reply_to=reply_to,
-                form=PostForm(name=MOMENT, how=axes.dealt(seed, "moments", kinds.moments, t))
+                form=PostForm(name=MOMENT, how=axes.balanced_sample(seed, "moments", kinds.moments, t))
                 if moments[order]
-                else PostForm(name=REPLY, how=axes.dealt(seed, "replies", kinds.replies, t))
+                else PostForm(name=REPLY, how=axes.balanced_sample(seed, "replies", kinds.replies, t))
                 if reply_to
                 else forms.next(length, someone=partner > 0),
                 length=length,
                 beat=beats[stage].pop(),
                 picture=picture,
-                plainly=moments[order] or draw.lot(seed, "plainly", t).random() < _SAID_PLAINLY,
+                plainly=moments[order] or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
             )
         )
-    return Storyline(axes.dealt(own, "arc", kinds.arcs, index) if total >= ARC_FROM else "", tuple(slots))
+    return Storyline(axes.balanced_sample(own, "arc", kinds.arcs, index) if total >= ARC_FROM else "", tuple(slots))
 
 
-def _company(lot: random.Random, line: Timeline, ties: Sequence[social.Tie], t: int) -> tuple[int, str]:
+def _company(lot: random.Random, line: Timeline, ties: Sequence[social.DealtRelation], t: int) -> tuple[int, str]:
     """Whom the post names (place among the acquaintances, from 1; 0 for nobody), and the key of the post it replies to.
 
     A post names nobody who joins later.

@@ -1,7 +1,8 @@
 """The timeline: one order for all posts of a world, drawn from the seed before anything is written.
 
-Here: the place ``t`` of every post slot, when people join, which earlier post a slot replies to, which posts are moments, and when the events of the
-calendar happen. Not here: what a slot is about (storyline.py). The same seed and counts give the same timeline in every process.
+Here: the place ``t`` of every post slot, when people join, which earlier post a slot replies to, which posts are moments, and
+when the events of the calendar happen. Not here: what a slot is about (storyline.py). The same seed and counts give the same
+timeline in every process.
 
 People join in the order in which they are invented, so the first posts need only the first batch of people. A person's own posts
 are in the order of their life.
@@ -18,7 +19,7 @@ from functools import lru_cache
 from itertools import accumulate
 from math import ceil
 
-from generia_assets.content import axes, draw, social
+from generia_assets.content import axes, seeding, social
 from generia_assets.content.shares import BATCH, shares
 
 JOINING = 0.6
@@ -86,8 +87,8 @@ def is_moment(seed: int, posts: int, t: int) -> bool:
     """Whether the post at ``t`` is a moment: it has no event, names nobody and replies to nothing. One post in three is."""
     first = opening(posts)
     if t < first:
-        return axes.dealt(seed, "moments of the opening", (True, False), t)
-    return axes.dealt(seed, "moments", (True, False, False), t - first)
+        return axes.balanced_sample(seed, "moments of the opening", (True, False), t)
+    return axes.balanced_sample(seed, "moments", (True, False, False), t - first)
 
 
 @lru_cache(maxsize=8)
@@ -98,7 +99,7 @@ def timeline(seed: int, people: int, posts: int) -> Timeline:
     for index, count in enumerate(given):
         # Who knows somebody of the next batch can be written only when those people have names, so joins with them.
         beside = max(index, social.ready_after(seed, people, index) * BATCH)
-        lot, joined = draw.lot(seed, "timeline", index), JOINING * beside / people
+        lot, joined = seeding.seeded_rng(seed, "timeline", index), JOINING * beside / people
         # The first soon after they joined, so that the first posts are of the people invented first. Then one in each of so many
         # equal parts of the time that is left: nobody writes everything in one night.
         soon = min(1.0, _FIRST_WITHIN * JOINING * count / people)
@@ -141,7 +142,7 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
             ]
             possible = [earlier for earlier in possible if earlier < t - gap] or possible
             if possible:
-                target = draw.lot(seed, "reply", t).choice(sorted(possible)[-_RECENT:])
+                target = seeding.seeded_rng(seed, "reply", t).choice(sorted(possible)[-_RECENT:])
                 answered[target] += 1
                 said.add((target, author))
                 given += 1
@@ -158,7 +159,7 @@ def hot_events(seed: int, posts: int, events: int) -> tuple[int, ...]:
     """
     early = range(1, ceil(events * 2 / 3) + 1)
     count = min(len(early), 1 + (posts >= 10) + (posts >= 60) + (posts >= 600))
-    return tuple(sorted(draw.lot(seed, "hot events").sample(early, count)))
+    return tuple(sorted(seeding.seeded_rng(seed, "hot events").sample(early, count)))
 
 
 @lru_cache(maxsize=64)

@@ -11,8 +11,8 @@ import logging
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import OperationFailure
 
-from resources.document_store import POINTERS
-from resources.mongo import MongoDatabase, as_forbidden, missing_indexes
+from resources.mongodb.connection import MongoDatabase, as_forbidden, missing_indexes
+from resources.mongodb.document_store import POINTERS
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("world_id", ASCENDING), ("started_at", DESCENDING)]),
         IndexModel([("runs", ASCENDING)]),
     ],
-    # what a process wrote of its breakers (durable/board.py) and did not take away, because it died
+    # what a process wrote of its breakers (durable/calls/breaker_status.py) and did not take away, because it died
     FLEET: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0)],
     # what no tick meets any more goes by itself
     UNREADABLE_BATCHES: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0)],

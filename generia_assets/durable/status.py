@@ -19,8 +19,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 from pydantic_core import to_jsonable_python
 
 from generia_assets.durable.collections import STATUS
-from resources.mongo import MongoDocument
-from resources.stored import Moment, Unreadable, readable, required
+from resources.mongodb.connection import MongoDocument
+from resources.mongodb.stored import Moment, UnreadableRecord, readable, required
 
 
 class State(StrEnum):
@@ -50,7 +50,7 @@ class StageState(BaseModel):
     status: State
 
 
-class Waiting(BaseModel):
+class WaitingCall(BaseModel):
     """What a world waits for while an outage lasts."""
 
     api: str
@@ -67,7 +67,7 @@ class Failure(BaseModel):
     error: str
 
 
-class Parked(StrEnum):
+class SuspendReason(StrEnum):
     """Why a world that is not finished is not being worked on."""
 
     OUTAGE = "outage"
@@ -77,8 +77,9 @@ class Parked(StrEnum):
     """A person let it go on (resuming.py); the watchdog has not ordered it yet."""
 
 
-class Park(BaseModel):
-    """Why a world that is not finished is not being worked on (``Parked``), since when, and until when if somebody said so."""
+class Suspension(BaseModel):
+    """Why a world that is not finished is not being worked on (``SuspendReason``), since when, and until when if somebody
+    said so."""
 
     kind: str
     since: Moment
@@ -137,8 +138,8 @@ class WorldStatus(BaseModel):
     name: str = ""
     message: str = ""
     resumable: bool = False
-    parked: Park | None = None
-    waiting_for: Waiting | None = None
+    parked: Suspension | None = None
+    waiting_for: WaitingCall | None = None
     failures: list[Failure] = []
     generation: str | None = None
     unfinished: str | None = None
@@ -182,7 +183,7 @@ def status_of(record: object) -> WorldStatus:
     return required(WorldStatus, record, STATUS)
 
 
-def statuses(records: Iterable[object], unreadable: Callable[[Unreadable], object]) -> Iterator[WorldStatus]:
+def statuses(records: Iterable[object], unreadable: Callable[[UnreadableRecord], object]) -> Iterator[WorldStatus]:
     """The status records that can be read, in their order; ``unreadable`` is told of the others."""
     return readable(WorldStatus, records, STATUS, unreadable)
 

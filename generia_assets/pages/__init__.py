@@ -2,6 +2,6 @@
 
 Here: templates, styles and scripts (no build step, nothing from elsewhere), the server (app.py, live.py) and the static site
 (gallery.py), both made of the same pages (pages.py). Everything that users and models wrote is text, never markup: templates
-escape it, and the pages allow no script but their own file. Not here: how documents are read (reading/), the command
+escape it, and the pages allow no script but their own file. Not here: how documents are read (queries/), the command
 (cli/view.py).
 """

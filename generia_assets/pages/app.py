@@ -34,16 +34,16 @@ from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.live import ANSWER_S, LiveFeed, last_number
 from generia_assets.pages.metrics import CONTENT_TYPE, Metrics
 from generia_assets.pages.pages import WorldPages
-from generia_assets.reading.feed import FeedPage, Order, feed_page, post, posts_of, threads
-from generia_assets.reading.names import UnknownItemError
-from generia_assets.reading.people import NOBODY, people_page, person
-from generia_assets.reading.shelves import Shelves, settled
-from generia_assets.reading.traces import trace
-from generia_assets.reading.worlds import WorldView, world, worlds_page
-from resources.media_files import EXTENSIONS
-from resources.mongo import MongoDatabase, connect, connect_async
-from resources.stored import Moment, UnreadableRecordError
-from resources.waits import milliseconds_since
+from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, post, posts_of, threads
+from generia_assets.queries.names import UnknownItemError
+from generia_assets.queries.people import NOBODY, people_page, person
+from generia_assets.queries.shelves import AssetViews, consistent_read
+from generia_assets.queries.traces import trace
+from generia_assets.queries.worlds import WorldView, world, worlds_page
+from resources.gateway.waits import milliseconds_since
+from resources.mongodb.connection import MongoDatabase, connect, connect_async
+from resources.mongodb.stored import Moment, UnreadableRecordError
+from resources.platform.media_files import EXTENSIONS
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ def _feed(request: Request) -> Response:
     order, after = _asked(request)
     last = last_number(_database(request), _world_id(request))  # before the documents: what comes meanwhile is told again
 
-    def read(shelves: Shelves) -> Response:
+    def read(shelves: AssetViews) -> Response:
         view, links = _known(shelves)
         page = feed_page(shelves, order, after=after)
         onward = _onward(links.feed(), order, page)
@@ -160,7 +160,7 @@ def _feed(request: Request) -> Response:
 
 
 def _people(request: Request) -> Response:
-    def read(shelves: Shelves) -> Response:
+    def read(shelves: AssetViews) -> Response:
         view, links = _known(shelves)
         page = people_page(shelves, after=request.query_params.get("after", ""))
         onward = f"{links.people()}?after={quote(page.after)}" if page.after else None
@@ -170,7 +170,7 @@ def _people(request: Request) -> Response:
 
 
 def _about(request: Request) -> Response:
-    def read(shelves: Shelves) -> Response:
+    def read(shelves: AssetViews) -> Response:
         view, links = _known(shelves)
         return _html(WorldPages(view, links, shelves.unreadable).about())
 
@@ -181,7 +181,7 @@ def _person(request: Request) -> Response:
     key = request.path_params["key"]
     order, after = _asked(request)
 
-    def read(shelves: Shelves) -> Response:
+    def read(shelves: AssetViews) -> Response:
         view, links = _known(shelves)
         found = person(shelves, key)
         if found is None:
@@ -196,7 +196,7 @@ def _person(request: Request) -> Response:
 def _post(request: Request) -> Response:
     key = request.path_params["key"]
 
-    def read(shelves: Shelves) -> Response:
+    def read(shelves: AssetViews) -> Response:
         view, links = _known(shelves)
         found = post(shelves, key)
         if found is None:
@@ -269,11 +269,11 @@ def _unreadable(request: Request, error: Exception) -> Response:
     return _html(pages.problem(ServedLinks(""), status=404, title=title, advice=str(error)), 404)
 
 
-def _settled(request: Request, read: Callable[[Shelves], Response]) -> Response:
-    return settled(_database(request), _world_id(request), read)
+def _settled(request: Request, read: Callable[[AssetViews], Response]) -> Response:
+    return consistent_read(_database(request), _world_id(request), read)
 
 
-def _known(shelves: Shelves) -> tuple[WorldView, ServedLinks]:
+def _known(shelves: AssetViews) -> tuple[WorldView, ServedLinks]:
     view = world(shelves)
     if view is None:
         raise HTTPException(404, "There is no such world here.")
@@ -289,13 +289,13 @@ def _world_id(request: Request) -> str:
     return str(request.path_params["world_id"])
 
 
-def _asked(request: Request) -> tuple[Order, str]:
+def _asked(request: Request) -> tuple[FeedOrder, str]:
     """In which order the reader wants the posts (NEWEST where no page offers what is asked for), and the post to go on after."""
     wanted = request.query_params.get("order", "")
-    return Order(wanted) if wanted in set(Order) else Order.NEWEST, request.query_params.get("after", "")
+    return FeedOrder(wanted) if wanted in set(FeedOrder) else FeedOrder.NEWEST, request.query_params.get("after", "")
 
 
-def _onward(address: str, order: Order, page: FeedPage) -> str | None:
+def _onward(address: str, order: FeedOrder, page: FeedPage) -> str | None:
     """Where the list at this address goes on, in the same order."""
     return f"{address}?{urlencode({'order': order.value, 'after': page.after})}" if page.after else None
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from generia_assets.pages.links import FileLinks, is_elsewhere, media_file, numbered
 from generia_assets.pages.pages import WorldPages
-from generia_assets.reading.feed import FeedPage, FeedPost, Order, feed_page, posts_of, threads
-from generia_assets.reading.people import PeoplePage, people_page, person
-from generia_assets.reading.shelves import Shelves
-from generia_assets.reading.traces import Trace, trace
-from generia_assets.reading.worlds import WorldView, world
-from resources.mongo import MongoDatabase
+from generia_assets.queries.feed import FeedOrder, FeedPage, FeedPost, feed_page, posts_of, threads
+from generia_assets.queries.people import PeoplePage, people_page, person
+from generia_assets.queries.shelves import AssetViews
+from generia_assets.queries.traces import Trace, trace
+from generia_assets.queries.worlds import WorldView, world
+from resources.mongodb.connection import MongoDatabase
 
 STATIC = Path(__file__).with_name("static")
 MOST_TRACES = 200
@@ -31,7 +31,7 @@ MOST_TRACES = 200
 class _Writer:
     """One world on its way into a folder."""
 
-    shelves: Shelves
+    shelves: AssetViews
     view: WorldView
     folder: Path
     media: Path
@@ -62,7 +62,7 @@ def write_gallery(database: MongoDatabase, world_id: str, *, galleries: Path, me
     ``media`` is the folder of the local platform's pictures. Raises ``LookupError`` for a world that nobody ordered, ``OSError``
     when the disk refuses.
     """
-    shelves = Shelves.of(database, world_id)
+    shelves = AssetViews.of(database, world_id)
     view = world(shelves)
     if view is None:
         raise LookupError(f"world {world_id}: nobody ordered it here")
@@ -83,12 +83,12 @@ def write_gallery(database: MongoDatabase, world_id: str, *, galleries: Path, me
 
 def _write_feed(writer: _Writer) -> None:
     people = people_page(writer.shelves)
-    for order in Order:
+    for order in FeedOrder:
         for number, page in enumerate(_feed_pages(partial(feed_page, writer.shelves, order)), start=1):
             onward = numbered("index", order, number + 1) if page.after else None
             html = writer.pages().feed(page, people, order=order, first=number == 1, onward=onward, live=None)
             writer.write(numbered("index", order, number), html)
-            if order is Order.NEWEST:
+            if order is FeedOrder.NEWEST:
                 _write_posts(writer, page.posts)
 
 
@@ -123,7 +123,7 @@ def _write_person(writer: _Writer, key: str) -> None:
     found = person(writer.shelves, key)
     if found is None:
         return
-    for order in Order:
+    for order in FeedOrder:
         for number, page in enumerate(_feed_pages(partial(posts_of, writer.shelves, key, order)), start=1):
             onward = numbered(key, order, number + 1) if page.after else None
             html = writer.pages(1).person(found, page, order=order, onward=onward)
@@ -139,7 +139,7 @@ def _feed_pages(read: Callable[..., FeedPage]) -> Iterator[FeedPage]:
         yield page
 
 
-def _people_pages(shelves: Shelves) -> Iterator[PeoplePage]:
+def _people_pages(shelves: AssetViews) -> Iterator[PeoplePage]:
     after: str | None = ""
     while after is not None:
         page = people_page(shelves, after=after)

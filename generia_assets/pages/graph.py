@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from generia_assets.pages.texts import shortened
-from generia_assets.reading.people import PersonCard, Tie
+from generia_assets.queries.people import PersonCard, RelationView
 
 ACROSS, DOWN = 158.0, 128.0
 """Pixels from one person to the next beside and below them: there is a name under every portrait."""
@@ -88,7 +88,7 @@ class Graph:
         return len(self.edges) <= LABELLED
 
 
-def graph_of(people: Sequence[PersonCard], ties: Sequence[Tie], *, columns: int = 8) -> Graph:
+def graph_of(people: Sequence[PersonCard], ties: Sequence[RelationView], *, columns: int = 8) -> Graph:
     """The picture of these people and their ties among themselves, about so many people wide at most."""
     place = {person.key: index for index, person in enumerate(people)}
     known = [tie for tie in ties if tie.one in place and tie.other in place]
@@ -129,7 +129,7 @@ def _common(one: Box, other: Box) -> float:
     return max(0.0, across) * max(0.0, down)
 
 
-def _words(person: PersonCard, people: Sequence[PersonCard], ties: Sequence[Tie], place: dict[str, int]) -> str:
+def _words(person: PersonCard, people: Sequence[PersonCard], ties: Sequence[RelationView], place: dict[str, int]) -> str:
     others = ((tie, tie.other if tie.one == person.key else tie.one) for tie in ties if person.key in (tie.one, tie.other))
     return ", ".join(f"{people[place[key]].display_name} ({' / '.join(tie.kinds)})" for tie, key in others)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote, urlsplit
 
-from generia_assets.reading.feed import Order
+from generia_assets.queries.feed import FeedOrder
 
 
 class Links(Protocol):
@@ -27,7 +27,7 @@ class Links(Protocol):
         """The list of all worlds, or None where there is none."""
         ...
 
-    def feed(self, order: Order = Order.NEWEST) -> str:
+    def feed(self, order: FeedOrder = FeedOrder.NEWEST) -> str:
         """The world's first page, its posts in this order."""
         ...
 
@@ -39,7 +39,7 @@ class Links(Protocol):
         """The world's description."""
         ...
 
-    def person(self, key: str, order: Order = Order.NEWEST) -> str:
+    def person(self, key: str, order: FeedOrder = FeedOrder.NEWEST) -> str:
         """A person's page, their posts in this order."""
         ...
 
@@ -48,7 +48,7 @@ class Links(Protocol):
         ...
 
 
-_ASKED = {Order.NEWEST: "", Order.OLDEST: f"?order={Order.OLDEST.value}"}
+_ASKED = {FeedOrder.NEWEST: "", FeedOrder.OLDEST: f"?order={FeedOrder.OLDEST.value}"}
 
 
 def is_elsewhere(url: str) -> bool:
@@ -74,7 +74,7 @@ class ServedLinks:
         """See ``Links``."""
         return "/"
 
-    def feed(self, order: Order = Order.NEWEST) -> str:
+    def feed(self, order: FeedOrder = FeedOrder.NEWEST) -> str:
         """See ``Links``."""
         return f"/worlds/{quote(self.world_id, safe='')}{_ASKED[order]}"
 
@@ -86,7 +86,7 @@ class ServedLinks:
         """See ``Links``."""
         return f"{self.feed()}/about"
 
-    def person(self, key: str, order: Order = Order.NEWEST) -> str:
+    def person(self, key: str, order: FeedOrder = FeedOrder.NEWEST) -> str:
         """See ``Links``."""
         return f"{self.feed()}/characters/{key}{_ASKED[order]}"
 
@@ -113,7 +113,7 @@ class FileLinks:
         """See ``Links``."""
         return None
 
-    def feed(self, order: Order = Order.NEWEST) -> str:
+    def feed(self, order: FeedOrder = FeedOrder.NEWEST) -> str:
         """See ``Links``."""
         return self._file(numbered("index", order))
 
@@ -125,7 +125,7 @@ class FileLinks:
         """See ``Links``."""
         return self._file("about.html")
 
-    def person(self, key: str, order: Order = Order.NEWEST) -> str:
+    def person(self, key: str, order: FeedOrder = FeedOrder.NEWEST) -> str:
         """See ``Links``."""
         return self._file(f"characters/{numbered(key, order)}")
 
@@ -137,9 +137,9 @@ class FileLinks:
         return "../" * self.up + quote(path)
 
 
-def numbered(name: str, order: Order = Order.NEWEST, number: int = 1) -> str:
+def numbered(name: str, order: FeedOrder = FeedOrder.NEWEST, number: int = 1) -> str:
     """The file of a page of a list: ``index.html``, ``index-2.html``, and in the other order ``index-oldest.html``."""
-    ordered = name if order is Order.NEWEST else f"{name}-{order.value}"
+    ordered = name if order is FeedOrder.NEWEST else f"{name}-{order.value}"
     return f"{ordered}.html" if number == 1 else f"{ordered}-{number}.html"
 
 

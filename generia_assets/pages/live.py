@@ -1,6 +1,6 @@
 """The live feed of a growing world, by server-sent events: progress, new people, new posts, as HTML of the pages' own templates.
 
-Here: following the world's events (durable/events.py) and its status record for one browser until the world is finished, the
+Here: following the world's events (durable/events/events.py) and its status record for one browser until the world is finished, the
 browser is gone or the server ends. An event's number is the message's id: a browser that was cut off goes on after the last one it
 got. Nothing blocks the event loop: what reads much or renders runs on a thread. Not here: what is told (news.py), and the page that
 shows it (static/pages.js).
@@ -27,9 +27,9 @@ from starlette.types import Receive, Scope, Send
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
 from generia_assets.durable.status import WorldStatus, statuses
 from generia_assets.pages.news import News, as_message, news_of, portraits_of
-from generia_assets.reading.people import PersonCard
-from generia_assets.reading.worlds import over
-from resources.mongo import AsyncMongoDatabase, MongoDatabase
+from generia_assets.queries.people import PersonCard
+from generia_assets.queries.worlds import over
+from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def last_number(database: MongoDatabase, world_id: str) -> int:
 
 
 @dataclass
-class Follower:
+class FeedFollower:
     """What one browser has been told of a world: the last event's number, what its page shows, whose portrait is still to come."""
 
     world_id: str
@@ -123,7 +123,7 @@ class LiveFeed:
         if self._followers.total() >= MOST_FOLLOWERS:
             return Response("Too many browsers follow worlds at once.", 503, headers={"retry-after": str(RETRY_AFTER_S)})
         self._followers[world_id] += 1
-        return _Stream(self._follow(request, Follower(world_id, after)), lambda: self._left(world_id))
+        return _Stream(self._follow(request, FeedFollower(world_id, after)), lambda: self._left(world_id))
 
     def _left(self, world_id: str) -> None:
         self._followers[world_id] -= 1
@@ -131,7 +131,7 @@ class LiveFeed:
             del self._followers[world_id]
             self._shown.pop(world_id, None)
 
-    async def _follow(self, request: Request, follower: Follower) -> AsyncIterator[str]:
+    async def _follow(self, request: Request, follower: FeedFollower) -> AsyncIterator[str]:
         yield f"retry: {RECONNECT_MS}\n\n"
         spoke = time.monotonic()
         while not self._closing() and not await request.is_disconnected():
@@ -182,7 +182,7 @@ class LiveFeed:
         self._shown[world_id] = _Shown(status, news.places, news.title)
         return news
 
-    async def _portraits(self, follower: Follower) -> list[str]:
+    async def _portraits(self, follower: FeedFollower) -> list[str]:
         """The portraits that were painted since: no event tells of them."""
         if not follower.unpainted or time.monotonic() - follower.portraits_at < PORTRAITS_S:
             return []
@@ -196,7 +196,7 @@ class LiveFeed:
         return list(painted.values())
 
 
-def _new_to(follower: Follower, news: News) -> list[str]:
+def _new_to(follower: FeedFollower, news: News) -> list[str]:
     """What of the news this browser has not been told yet; from now on it has."""
     follower.after = news.last
     follower.unpainted |= news.unpainted

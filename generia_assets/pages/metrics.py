@@ -1,6 +1,6 @@
 """``/metrics``: the fleet's figures in Prometheus' text format.
 
-Here: names, help texts and labels, and how often the figures are read. Not here: the reading (reading/fleet.py). What MongoDB does
+Here: names, help texts and labels, and how often the figures are read. Not here: the reading (queries/fleet.py). What MongoDB does
 not answer in time is left out, and ``generia_measured`` says so: a monitor is never told a figure that is not one.
 """
 
@@ -22,12 +22,12 @@ from pymongo.errors import PyMongoError
 
 from generia_assets.code_server import starts_runs
 from generia_assets.durable.status import State
-from generia_assets.reading import fleet
-from generia_assets.reading.fleet import HISTORY_STATE, RECENT, UNFINISHED
-from generia_assets.reading.worlds import unreadable_worlds
+from generia_assets.queries import fleet
+from generia_assets.queries.fleet import HISTORY_STATE, RECENT, UNFINISHED
+from generia_assets.queries.worlds import unreadable_worlds
 from generia_assets.settings import settings
-from resources.breaker import BreakerState
-from resources.mongo import MongoDatabase
+from resources.gateway.breaker import BreakerState
+from resources.mongodb.connection import MongoDatabase
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class _Fleet(Collector):
             starts.add_metric([], starts_runs(address, timeout=PART_S))
             yield starts
 
-    def _read(self, name: str, part: Part, *, answers: bool) -> list[Metric]:
+    def _read(self, name: str, part: MetricsSection, *, answers: bool) -> list[Metric]:
         until, families = self._kept.get(name, (0.0, []))
         if time.monotonic() >= until:
             with pymongo.timeout(part.seconds if answers else PART_S):
@@ -176,7 +176,7 @@ def _records(database: MongoDatabase) -> Iterator[Metric]:
 
 
 @dataclass(frozen=True)
-class Part:
+class MetricsSection:
     """A part of the figures: how it is read, how long that may take, how long it is told again. Seconds."""
 
     families: Callable[[MongoDatabase], Iterator[Metric]]
@@ -185,11 +185,11 @@ class Part:
 
 
 PARTS = {
-    "worlds": Part(_worlds),
-    "tasks": Part(_tasks),
-    "calls": Part(_calls),
-    "outside": Part(_outside),
-    "records": Part(_records, RECORDS_S, RECORDS_KEPT_S),
+    "worlds": MetricsSection(_worlds),
+    "tasks": MetricsSection(_tasks),
+    "calls": MetricsSection(_calls),
+    "outside": MetricsSection(_outside),
+    "records": MetricsSection(_records, RECORDS_S, RECORDS_KEPT_S),
 }
 
 

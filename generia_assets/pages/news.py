@@ -1,7 +1,7 @@
 """What a growing world's page is told: server-sent events with HTML of the pages' own templates.
 
-Here: the news of some events of a world (durable/events.py), rendered. Not here: following a world and sending them (live.py), and
-the page that shows them (static/pages.js).
+Here: the news of some events of a world (durable/events/events.py), rendered. Not here: following a world and sending them
+(live.py), and the page that shows them (static/pages.js).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from pydantic import ValidationError
 
 from generia_assets.content.documents import CharacterAvatar, Media
 from generia_assets.content.pictures import AVATAR_SIZE, POST_SIZE
-from generia_assets.durable.events import EVENTS, AnyEvent, CharacterCreated, PostPublished
+from generia_assets.durable.events.events import EVENTS, AnyEvent, CharacterCreated, PostPublished
 from generia_assets.durable.status import WorldStatus
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.pages import WorldPages
-from generia_assets.reading.feed import Excerpt, FeedPost, quotes, replies
-from generia_assets.reading.people import PersonCard, keys_by_username
-from generia_assets.reading.records import events as event_records
-from generia_assets.reading.shelves import Shelves
-from generia_assets.reading.worlds import over, view_of, world
-from resources.mongo import MongoDatabase, MongoDocument
+from generia_assets.queries.feed import Excerpt, FeedPost, quotes, replies
+from generia_assets.queries.people import PersonCard, keys_by_username
+from generia_assets.queries.records import events as event_records
+from generia_assets.queries.shelves import AssetViews
+from generia_assets.queries.worlds import over, view_of, world
+from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class News:
 
 def news_of(database: MongoDatabase, status: WorldStatus, after: int, records: Sequence[MongoDocument]) -> News:
     """The news of these events, which come after the one with this number, as a page shows them. Blocks."""
-    shelves = Shelves.of(database, status.world_id)
+    shelves = AssetViews.of(database, status.world_id)
     pages = WorldPages(view_of(shelves, status), ServedLinks(status.world_id), shelves.unreadable)
     places = {"masthead": pages.masthead(), "progress": pages.progress(), "side": pages.side()}
     events = [(one.seq, _event(one.event)) for one in event_records(records)]
@@ -58,7 +58,7 @@ def news_of(database: MongoDatabase, status: WorldStatus, after: int, records: S
 
 def portraits_of(database: MongoDatabase, world_id: str, people: Mapping[str, PersonCard]) -> dict[str, str]:
     """The messages about those of these people who have a portrait by now, by key. Blocks."""
-    shelves = Shelves.of(database, world_id)
+    shelves = AssetViews.of(database, world_id)
     view = world(shelves)
     painted = shelves["character_avatars"].by_key(CharacterAvatar, list(people)) if view else {}
     if view is None or not painted:
@@ -96,7 +96,7 @@ class _Beside:
     replied: Sequence[str]
 
     @classmethod
-    def of(cls, shelves: Shelves, posts: Sequence[PostPublished]) -> _Beside:
+    def of(cls, shelves: AssetViews, posts: Sequence[PostPublished]) -> _Beside:
         """Look for it."""
         asked = {post.key: (post.in_reply_to, post.quote) for post in posts if post.in_reply_to}
         replied = sorted({key for key, _ in asked.values()})

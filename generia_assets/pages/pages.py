@@ -1,6 +1,6 @@
 """The pages: each a function from what was read to HTML, the same for the server and for files.
 
-Here: what a template is given. Not here: reading it (reading/), and where a page is to be found (links.py).
+Here: what a template is given. Not here: reading it (queries/), and where a page is to be found (links.py).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from generia_assets.content import pictures
 from generia_assets.pages import texts
 from generia_assets.pages.graph import graph_of
 from generia_assets.pages.links import Links
-from generia_assets.pages.voice import Voice, voice
-from generia_assets.reading.feed import Excerpt, FeedPage, FeedPost, Order, Thread
-from generia_assets.reading.people import PeoplePage, Person, PersonCard, Tie
-from generia_assets.reading.traces import Trace
-from generia_assets.reading.worlds import WorldsPage, WorldView
-from resources.stored import Unreadable
+from generia_assets.pages.voice import Locale, locale_of
+from generia_assets.queries.feed import Excerpt, FeedOrder, FeedPage, FeedPost, Thread
+from generia_assets.queries.people import PeoplePage, PersonCard, PersonView, RelationView
+from generia_assets.queries.traces import Trace
+from generia_assets.queries.worlds import WorldsPage, WorldView
+from resources.mongodb.stored import UnreadableRecord
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -54,14 +54,16 @@ def _environment() -> Environment:
 class WorldPages:
     """The pages of one world, as it stands in ``view``, with these addresses."""
 
-    def __init__(self, view: WorldView, links: Links, unreadable: Sequence[Unreadable] = ()) -> None:
+    def __init__(self, view: WorldView, links: Links, unreadable: Sequence[UnreadableRecord] = ()) -> None:
         """``unreadable``: documents of the world that were found and cannot be shown; the page names them."""
         self._view = view
         self._links = links
         self._unreadable = unreadable
-        self._voice = voice(view.language)
+        self._voice = locale_of(view.language)
 
-    def feed(self, page: FeedPage, people: PeoplePage, *, order: Order, first: bool, onward: str | None, live: str | None) -> str:
+    def feed(
+        self, page: FeedPage, people: PeoplePage, *, order: FeedOrder, first: bool, onward: str | None, live: str | None
+    ) -> str:
         """The feed; ``first``: its first page. ``onward`` goes on, ``live`` is where a growing world tells its news."""
         return self._page("feed.html", page=page, people=people, order=order, first=first, onward=onward, live=live)
 
@@ -69,11 +71,11 @@ class WorldPages:
         """Who is who: the picture of their ties, and everybody's card."""
         return self._page("people.html", people=people, graph=graph_of(people.people, people.ties), onward=onward)
 
-    def person(self, person: Person, page: FeedPage, *, order: Order, onward: str | None) -> str:
+    def person(self, person: PersonView, page: FeedPage, *, order: FeedOrder, onward: str | None) -> str:
         """A person: who they are, whom they know, what they posted, and who replied."""
         known = [relation.person for relation in person.known if relation.person is not None]
         ties = [
-            Tie(one=person.card.key, other=relation.person.key, kinds=(relation.relationship_type,))
+            RelationView(one=person.card.key, other=relation.person.key, kinds=(relation.relationship_type,))
             for relation in person.known
             if relation.person is not None
         ]
@@ -134,14 +136,16 @@ class WorldPages:
 
 def worlds(page: WorldsPage, links: Links, *, older: str | None) -> str:
     """All worlds."""
-    voices: Sequence[Voice] = [voice(view.language) for view in page.worlds]
-    return _render("worlds.html", links, voice(""), {"page": page, "unreadable": page.unreadable, "voices": voices, "older": older})
+    voices: Sequence[Locale] = [locale_of(view.language) for view in page.worlds]
+    return _render(
+        "worlds.html", links, locale_of(""), {"page": page, "unreadable": page.unreadable, "voices": voices, "older": older}
+    )
 
 
 def problem(links: Links, *, status: int, title: str, advice: str) -> str:
     """A page that says what is wrong and what to do."""
-    return _render("problem.html", links, voice(""), {"status": status, "title": title, "advice": advice})
+    return _render("problem.html", links, locale_of(""), {"status": status, "title": title, "advice": advice})
 
 
-def _render(template: str, links: Links, speaking: Voice, values: Mapping[str, object]) -> str:
+def _render(template: str, links: Links, speaking: Locale, values: Mapping[str, object]) -> str:
     return _environment().get_template(template).render(links=links, voice=speaking, words=speaking.words, **values)

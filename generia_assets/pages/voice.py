@@ -22,7 +22,7 @@ _RIGHT_TO_LEFT = ("Hebrew", "Arabic")
 
 
 @dataclass(frozen=True)
-class Voice:
+class Locale:
     """``lang``: the page's own language; ``content``: its content's, '' where unknown; ``dir``: which way the page is read.
 
     ``content_dir``: which way its content is read, whatever word a text begins with; "auto" where its language is not known.
@@ -35,13 +35,13 @@ class Voice:
     words: Mapping[str, str]
 
 
-def voice(language: str) -> Voice:
+def locale_of(language: str) -> Locale:
     """The voice for a world in this language (its English name), '' if unknown."""
     code = languages.tag(language)
     turned = languages.checked_script(language) in _RIGHT_TO_LEFT
     spoken = code if code in all_words() else _ENGLISH
     way = "rtl" if turned else "ltr"
-    return Voice(spoken, code, way, way if language else "auto", all_words()[spoken])
+    return Locale(spoken, code, way, way if language else "auto", all_words()[spoken])
 
 
 @cache

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from generia_assets.content import ask_people, languages, ties
+from generia_assets.content import ask_people, languages, relationships
 from generia_assets.content.documents import (
     Acquaintance,
     Character,
@@ -15,15 +15,15 @@ from generia_assets.content.documents import (
     WorldDescription,
     WorldRequest,
 )
-from generia_assets.content.drafts import BothSidesDraft, CharacterAnewDraft, CharacterDraft, in_language
+from generia_assets.content.drafts import BothSidesDraft, CharacterDraft, RegeneratedCharacterDraft, in_language
 from generia_assets.content.fields import BIO_LIMIT
 from generia_assets.content.pictures import UNSEEN_LOOK, UNSEEN_SCENE
 from generia_assets.content.rendering import complaint
 from generia_assets.content.text import cut
-from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
-from generia_assets.tasks.ladders import bettered, write_down_the_ladder
-from generia_assets.tasks.tools import NewCharacter, Tools
-from resources.outcomes import RefusedError
+from generia_assets.tasks.clients import NewCharacter, TaskClients
+from generia_assets.tasks.fallback_chain import improve_or_keep, write_with_fallback
+from generia_assets.tasks.task_definition import Level, TaskParameters, durable_task
+from resources.gateway.outcomes import RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ def character_of_concept(brief: CharacterBrief, world: WorldDescription, reason:
 
 
 async def _written(
-    tools: Tools,
+    tools: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
     brief: CharacterBrief,
@@ -122,9 +122,9 @@ async def _written(
     told_by: Sequence[Character],
 ) -> Character:
     """The person as the model writes them. Raises RefusedError when moderation refuses every rung."""
-    draft_class = in_language(CharacterAnewDraft if told_by else CharacterDraft, world.user_preferences.language)
+    draft_class = in_language(RegeneratedCharacterDraft if told_by else CharacterDraft, world.user_preferences.language)
     ask = partial(ask_people.character, request, world, brief, acquaintances, told_by=told_by)
-    draft, reason = await write_down_the_ladder(
+    draft, reason = await write_with_fallback(
         tools.writer,
         draft_class,
         [
@@ -137,7 +137,7 @@ async def _written(
     moderation = f"asked for again in softer words, refused by moderation: {reason}" if reason else ""
     if missing and not reason:
         again = ask().with_complaints(complaint("relations", names=missing))
-        draft, refusal = await bettered(tools.writer, again, draft_class, draft)
+        draft, refusal = await improve_or_keep(tools.writer, again, draft_class, draft)
         moderation = f"the relations that are missing were refused by moderation: {refusal}" if refusal else ""
     written = character_of(draft, brief, acquaintances)
     if len(written.relationships) < len(acquaintances):
@@ -148,7 +148,7 @@ async def _written(
 @durable_task(Level.ITEM)
 async def generate_character(
     parameters: TaskParameters,
-    tools: Tools,
+    tools: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
     brief: CharacterBrief,
@@ -180,7 +180,7 @@ async def generate_character(
     else:
         character_id = await tools.publisher.character(as_published(unknown))
     for other in told_by:
-        mended = ties.retold(other, {unknown.username: unknown})
+        mended = relationships.with_updated_relationships(other, {unknown.username: unknown})
         if mended is not other:
             await tools.publisher.character_changed(other.character_id, as_published(mended))
     return unknown.model_copy(update={"character_id": character_id})

@@ -12,17 +12,17 @@ from generia_assets.content import ask_people, banlist, languages
 from generia_assets.content.axes import character_axes, years
 from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest, character_key, self_key
 from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, in_language
-from generia_assets.content.likeness import COPY, NEAR_DUPLICATE
-from generia_assets.content.names import Roster, mixes_alphabets, username
+from generia_assets.content.fallback_characters import fallback_character
+from generia_assets.content.names import CharacterIndex, mixes_alphabets, username
 from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH, shares
-from generia_assets.content.stand_ins import stand_in
-from generia_assets.tasks.another_self import Former, another_self
-from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
-from generia_assets.tasks.ladders import MILD_AFTER, MOST_REFUSALS
-from generia_assets.tasks.tools import Tools
-from resources.outcomes import InvalidAnswerError, RefusedError
+from generia_assets.content.similarity import COPY, NEAR_DUPLICATE
+from generia_assets.tasks.clients import TaskClients
+from generia_assets.tasks.fallback_chain import MILD_AFTER, MOST_REFUSALS
+from generia_assets.tasks.regenerate_character import PreviousCharacter, regenerate_concept
+from generia_assets.tasks.task_definition import Level, TaskParameters, durable_task
+from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,13 @@ class CharacterBriefs(BaseModel):
 
 
 def _objection(
-    number: int, draft: ConceptDraft, taken: tuple[Roster, Roster], world: WorldDescription, wished: str, *, strict: bool
+    number: int,
+    draft: ConceptDraft,
+    taken: tuple[CharacterIndex, CharacterIndex],
+    world: WorldDescription,
+    wished: str,
+    *,
+    strict: bool,
 ) -> str:
     """Why this person cannot be taken as they are, or ''. ``wished``: the user's sentence, whose words are never worn out."""
     handle, language = username(draft.username), world.user_preferences.language
@@ -70,7 +76,7 @@ def _objection(
     if told := next(filter(None, (roster.told_by(draft.concept, likeness) for roster in taken)), ""):
         return complaint("same_person", number=number, name=told)
     names = f"{draft.display_name} {draft.username.replace('_', ' ')}"
-    if strict and (worn := banlist.name_trips(names, language, wished=wished)):
+    if strict and (worn := banlist.find_banned_names(names, language, wished=wished)):
         return complaint("worn", number=number, name=draft.display_name, found=worn)
     return ""
 
@@ -83,17 +89,17 @@ def _with_facts(made: Mapping[int, CharacterBrief], facts: Mapping[str, dict[str
 def _counted(briefs: Sequence[CharacterBrief], request: WorldRequest, language: str) -> CharacterBriefs:
     """The batch, with what in it is worn out."""
     told = "\n".join(f"{brief.display_name}. {brief.concept}" for brief in briefs)
-    return CharacterBriefs(briefs=tuple(briefs), worn=tuple(banlist.trips(told, language, wished=request.user_prompt)))
+    return CharacterBriefs(briefs=tuple(briefs), worn=tuple(banlist.find_banned(told, language, wished=request.user_prompt)))
 
 
 @durable_task(Level.WORLD)
 async def generate_character_batch(
     parameters: CharacterBatchParameters,
-    tools: Tools,
+    tools: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
-    roster: Roster,
-    former: Former | None = None,
+    roster: CharacterIndex,
+    former: PreviousCharacter | None = None,
 ) -> CharacterBriefs:
     """Invent exactly the people asked for; ``roster`` knows everybody of the earlier batches.
 
@@ -104,11 +110,11 @@ async def generate_character_batch(
     """
     language = world.user_preferences.language
     if former is not None:
-        return _counted([await another_self(tools, request, world, former)], request, language)
+        return _counted([await regenerate_concept(tools, request, world, former)], request, language)
     posts = shares(request.seed, request.users_count, request.posts_count)
     made: dict[int, CharacterBrief] = {}
     facts: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    made_names = Roster()
+    made_names = CharacterIndex()
     complaints: list[str] = []
     refusals = 0
     for answer in range(MOST_ANSWERS):
@@ -134,7 +140,7 @@ async def generate_character_batch(
             if refusals == MOST_REFUSALS:
                 for number in missing:
                     index = parameters.first + number - 1
-                    made[number] = stand_in(
+                    made[number] = fallback_character(
                         request, world, index, posts[index], refusal.reason, lambda *who: roster.has(*who) or made_names.has(*who)
                     )
                     made_names.add(made[number])

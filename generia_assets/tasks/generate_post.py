@@ -13,10 +13,10 @@ from generia_assets.content.drafts import PostDraft, in_language
 from generia_assets.content.mentions import settle_mentions
 from generia_assets.content.pictures import neutral_prompt, scene_with_people
 from generia_assets.content.text import hashtags
-from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
-from generia_assets.tasks.ladders import write_down_the_ladder
-from generia_assets.tasks.tools import Tools
-from resources.outcomes import RefusedError
+from generia_assets.tasks.clients import TaskClients
+from generia_assets.tasks.fallback_chain import write_with_fallback
+from generia_assets.tasks.task_definition import Level, TaskParameters, durable_task
+from resources.gateway.outcomes import RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def deleted_post(brief: PostBrief, character: Character, world: WorldDescription
 @durable_task(Level.ITEM)
 async def generate_post(
     parameters: TaskParameters,
-    tools: Tools,
+    tools: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
     character: Character,
@@ -119,7 +119,7 @@ async def generate_post(
         ask_posts.post, request, world, character, brief, acquaintances, story, replied_to=replied_to, heard=heard, former=former
     )
     try:
-        draft, softened = await write_down_the_ladder(
+        draft, softened = await write_with_fallback(
             tools.writer,
             in_language(PostDraft, world.user_preferences.language),
             [
@@ -132,7 +132,7 @@ async def generate_post(
         return deleted_post(brief, character, world, refusal.reason)
     picture = ask_posts.line_of(request, world, character).slots[brief.order].picture
     post = post_of(draft, brief, character, acquaintances, picture, replied_to, softened)
-    worn = banlist.trips(post.content, world.user_preferences.language, wished=request.user_prompt)
+    worn = banlist.find_banned(post.content, world.user_preferences.language, wished=request.user_prompt)
     if worn:
         # Counted, not asked for again: a worn-out word in one post of many is not worth a call.
         log.info("%s uses what is worn out: %s", post.key, ", ".join(worn))

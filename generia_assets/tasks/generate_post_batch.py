@@ -23,10 +23,10 @@ from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH
 from generia_assets.content.storyline import MADE_EARLIER, Slot, wishes_of
 from generia_assets.content.text import cut
-from generia_assets.tasks.kinds import Level, TaskParameters, UnfitTaskError, durable_task
-from generia_assets.tasks.ladders import MOST_REFUSALS
-from generia_assets.tasks.tools import Tools
-from resources.outcomes import InvalidAnswerError, RefusedError, SpareUsedUpError
+from generia_assets.tasks.clients import TaskClients
+from generia_assets.tasks.fallback_chain import MOST_REFUSALS
+from generia_assets.tasks.task_definition import Level, TaskParameters, UnfitTaskError, durable_task
+from resources.gateway.outcomes import InvalidAnswerError, LostCallAllowanceError, RefusedError
 
 MOST_ANSWERS = 6
 """Answers asked for one batch before it has failed."""
@@ -82,7 +82,7 @@ def brief_of(
 @durable_task(Level.ITEM)
 async def generate_post_batch(
     parameters: PostBatchParameters,
-    tools: Tools,
+    tools: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
     character: Character,
@@ -124,12 +124,12 @@ async def generate_post_batch(
         ).with_complaints(*complaints)
         try:
             draft = await tools.writer.write(prompt, in_language(IdeasDraft, world.user_preferences.language))
-        except (RefusedError, SpareUsedUpError) as error:
+        except (RefusedError, LostCallAllowanceError) as error:
             if isinstance(error, RefusedError):
                 refusals, refused_for = refusals + 1, error.reason
             elif not refusals:
                 raise
-            if refusals == MOST_REFUSALS or isinstance(error, SpareUsedUpError):
+            if refusals == MOST_REFUSALS or isinstance(error, LostCallAllowanceError):
                 for number in missing:
                     refused = f"the model's ideas were refused by moderation: {refused_for}"
                     made[number] = brief(slots[parameters.first + number - 1], moderation=refused)

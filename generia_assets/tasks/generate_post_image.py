@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from generia_assets.content import ask_world, draw
+from generia_assets.content import ask_world, seeding
 from generia_assets.content.documents import Character, Post, PostImage, Quality, WorldDescription, WorldRequest
 from generia_assets.content.pictures import POST_SIZE, milder_prompts, picture_prompt
-from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
-from generia_assets.tasks.ladders import paint_down_the_ladder, refined_scene
-from generia_assets.tasks.tools import MediaType, NewPost, Picture, Tools
+from generia_assets.tasks.clients import MediaType, NewPost, StoredPicture, TaskClients
+from generia_assets.tasks.fallback_chain import paint_with_fallback, refined_scene
+from generia_assets.tasks.task_definition import Level, TaskParameters, durable_task
 
 
 @durable_task(Level.ITEM)
 async def generate_post_image(
     parameters: TaskParameters,
-    tools: Tools,
+    tools: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
     character: Character,
@@ -40,14 +40,14 @@ async def generate_post_image(
             scene = await refined_scene(tools.writer, asked, scene)
         prompt = picture_prompt(world, "post", scene, manner=post.image_style)
     width, height = POST_SIZE
-    picture = Picture(
+    picture = StoredPicture(
         media_type=MediaType.POST_IMAGE,
         prompt=prompt,
         width=width,
         height=height,
-        seed=draw.number(request.seed, "picture", "post", post.key),
+        seed=seeding.number(request.seed, "picture", "post", post.key),
     )
-    media = await paint_down_the_ladder(tools.painter, picture, milder, character_id=character.character_id)
+    media = await paint_with_fallback(tools.painter, picture, milder, character_id=character.character_id)
     post_id = await tools.publisher.post(
         NewPost(character_id=character.character_id, caption=post.content, media_id=media.media_id, tags=post.hashtags), turn
     )

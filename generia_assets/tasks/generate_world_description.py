@@ -16,10 +16,10 @@ from generia_assets.content.drafts import WorldDraft, in_language
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.rendering import complaint
 from generia_assets.content.text import hashtags
-from generia_assets.tasks.kinds import Level, TaskParameters, UnfitTaskError, durable_task
-from generia_assets.tasks.ladders import bettered, write_down_the_ladder
-from generia_assets.tasks.tools import Tools
-from resources.outcomes import RefusedError
+from generia_assets.tasks.clients import TaskClients
+from generia_assets.tasks.fallback_chain import improve_or_keep, write_with_fallback
+from generia_assets.tasks.task_definition import Level, TaskParameters, UnfitTaskError, durable_task
+from resources.gateway.outcomes import RefusedError
 
 PLATFORM_FIELDS = frozenset(
     {
@@ -95,7 +95,7 @@ def _second_thoughts(draft: WorldDraft, request: WorldRequest) -> list[str]:
     seems = languages.foreign("\n".join(draft.paragraphs), language)
     # An event may be named like many others: it is one of the calendar, and the whole world would be asked for again.
     names = "\n".join((draft.name, *draft.naming_examples))
-    worn = banlist.trips(names, language, wished=request.user_prompt, kinds=("names", "jobs", "words"))
+    worn = banlist.find_banned(names, language, wished=request.user_prompt, kinds=("names", "jobs", "words"))
     return [
         *([complaint("foreign", named=language, seems=seems)] if seems else []),
         *([complaint("worn_world", found=worn)] if worn else []),
@@ -103,7 +103,7 @@ def _second_thoughts(draft: WorldDraft, request: WorldRequest) -> list[str]:
 
 
 @durable_task(Level.WORLD)
-async def generate_world_description(parameters: TaskParameters, tools: Tools, request: WorldRequest) -> WorldDescription:
+async def generate_world_description(parameters: TaskParameters, tools: TaskClients, request: WorldRequest) -> WorldDescription:
     """Describe the world and tell the platform of it, whose pages show it at once.
 
     Doubts about a world that was let through are asked about; when that is refused or answered badly, the world stays as it is.
@@ -116,7 +116,7 @@ async def generate_world_description(parameters: TaskParameters, tools: Tools, r
         return ask_world.world_description(request, softened=reason).with_complaints(*doubts)
 
     try:
-        draft, reason = await write_down_the_ladder(tools.writer, draft_class, [rung, rung])
+        draft, reason = await write_with_fallback(tools.writer, draft_class, [rung, rung])
     except RefusedError as refusal:
         raise RefusedSentenceError(
             f"The language model's moderation refuses a world of this prompt ({refusal.reason}). "
@@ -127,10 +127,10 @@ async def generate_world_description(parameters: TaskParameters, tools: Tools, r
         if not seems:
             break
         doubts.append(complaint("language", named=languages.canonical(draft.content_language), seems=seems))
-        draft, _ = await bettered(tools.writer, rung(reason), draft_class, draft)
+        draft, _ = await improve_or_keep(tools.writer, rung(reason), draft_class, draft)
     if second_thoughts := _second_thoughts(draft, request):
         doubts += second_thoughts
-        draft, _ = await bettered(tools.writer, rung(reason), draft_class, draft)
+        draft, _ = await improve_or_keep(tools.writer, rung(reason), draft_class, draft)
     world = world_of(draft, request)
     params = world.model_dump(mode="json", include=set(PLATFORM_FIELDS))
     await tools.publisher.world_params(world.name, params, request.users_count, request.posts_count)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 
-from generia_assets.content import ask_world, draw
+from generia_assets.content import ask_world, seeding
 from generia_assets.content.documents import Media, WorldDescription, WorldImages, WorldRequest
 from generia_assets.content.drafts import WorldImagesDraft
 from generia_assets.content.pictures import HEADER_SIZE, ICON_SIZE, milder_prompts, picture_prompt
-from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
-from generia_assets.tasks.ladders import paint_down_the_ladder
-from generia_assets.tasks.tools import MediaType, Picture, Tools
-from resources.outcomes import RefusedError
+from generia_assets.tasks.clients import MediaType, StoredPicture, TaskClients
+from generia_assets.tasks.fallback_chain import paint_with_fallback
+from generia_assets.tasks.task_definition import Level, TaskParameters, durable_task
+from resources.gateway.outcomes import RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def _scenes(draft: WorldImagesDraft) -> tuple[tuple[str, str], ...]:
 
 @durable_task(Level.WORLD)
 async def generate_world_image(
-    parameters: TaskParameters, tools: Tools, request: WorldRequest, world: WorldDescription
+    parameters: TaskParameters, tools: TaskClients, request: WorldRequest, world: WorldDescription
 ) -> WorldImages:
     """Write both prompts, paint both pictures in the world's visual style, and give them to the world on the platform."""
     try:
@@ -35,14 +35,14 @@ async def generate_world_image(
     async def paint(kind: str, media_type: MediaType, size: tuple[int, int]) -> Media:
         width, height = size
         milder = milder_prompts(world, kind)
-        picture = Picture(
+        picture = StoredPicture(
             media_type=media_type,
             prompt=prompts.get(kind, milder[0]),
             width=width,
             height=height,
-            seed=draw.number(request.seed, "picture", kind),
+            seed=seeding.number(request.seed, "picture", kind),
         )
-        media = await paint_down_the_ladder(tools.painter, picture, milder)
+        media = await paint_with_fallback(tools.painter, picture, milder)
         return media.model_copy(update={"moderation": reason or media.moderation})
 
     header = await paint("header", MediaType.WORLD_HEADER, HEADER_SIZE)

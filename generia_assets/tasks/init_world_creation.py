@@ -6,14 +6,14 @@ from datetime import datetime
 
 from pydantic import Field
 
-from generia_assets.content import draw, languages
+from generia_assets.content import languages, seeding
 from generia_assets.content.documents import WORLD_KEY, Quality, WorldRequest
-from generia_assets.tasks.kinds import Level, TaskParameters, durable_task
-from generia_assets.tasks.tools import Tools
+from generia_assets.tasks.clients import TaskClients
+from generia_assets.tasks.task_definition import Level, TaskParameters, durable_task
 
 
 class InitWorldParameters(TaskParameters):
-    """The order as it was checked when it was recorded (durable/orders.py)."""
+    """The order as it was checked when it was recorded (durable/orders/records.py)."""
 
     key: str = WORLD_KEY
     world_id: str
@@ -28,7 +28,7 @@ class InitWorldParameters(TaskParameters):
 
 
 @durable_task(Level.WORLD)
-async def init_world_creation(parameters: InitWorldParameters, tools: Tools) -> WorldRequest:
+async def init_world_creation(parameters: InitWorldParameters, tools: TaskClients) -> WorldRequest:
     """Settle the world's seed and language."""
     del tools  # nothing outside is asked
     return WorldRequest(
@@ -37,7 +37,7 @@ async def init_world_creation(parameters: InitWorldParameters, tools: Tools) -> 
         posts_count=parameters.posts_count,
         quality=parameters.quality,
         language=languages.canonical(parameters.language),
-        seed=draw.world_seed(parameters.world_id, parameters.seed),
+        seed=seeding.world_seed(parameters.world_id, parameters.seed),
         max_cost_usd=parameters.max_cost_usd,
         created_at=parameters.created_at,
     )

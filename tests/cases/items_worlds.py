@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from emulators.image_stub import StubImageGenerator
 from generia_assets.content.pictures import POST_SIZE
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
-from resources.image_stub import StubImageGenerator
-from resources.images import GeneratedImage
-from resources.outcomes import TransientError
+from resources.gateway.outcomes import TransientError
+from resources.images.provider import GeneratedImage
 from tests.worlds_in_process import Made, Worlds
 
 

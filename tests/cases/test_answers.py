@@ -10,16 +10,16 @@ import pytest
 from emulators.gemini.client import EmulatorControl
 from emulators.gemini.damaged import ERRORS, SHAPES, SOMEBODY_ELSE, USAGES
 from emulators.gemini.faults import FaultName
-from resources.gemini import GeminiClient
-from resources.gemini_answers import LONGEST_BODY, repeats_itself
-from resources.outcomes import (
+from resources.gateway.api_gateway import Answer
+from resources.gateway.outcomes import (
+    CallError,
     FatalCallError,
     InvalidAnswerError,
-    OutsideError,
     RefusedError,
     TransientError,
 )
-from resources.outside import Answer
+from resources.gemini.answers import LONGEST_BODY, repeats_itself
+from resources.gemini.client import GeminiClient
 from tests.gemini_server import FLASH, GOOD, KEY, Village, meaning, outcome, provider, question, said
 
 LONG = "The stairway knows who owes whom. " * 600
@@ -32,12 +32,12 @@ def control(gemini: str) -> Iterator[EmulatorControl]:
         yield made
 
 
-async def asked(gemini: str) -> Answer[Village] | OutsideError:
+async def asked(gemini: str) -> Answer[Village] | CallError:
     """One call of the emulator through the SDK."""
     client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=5)
     try:
         return await client.ask(question(), FLASH)
-    except OutsideError as error:
+    except CallError as error:
         return error
     finally:
         await client.aclose()
@@ -169,7 +169,7 @@ REFUSED = ("MODEL_ARMOR", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "ESCAL
         *(pytest.param(reason, InvalidAnswerError, id=f"A9 {reason}") for reason in BY_CHANCE),
     ],
 )
-def test_only_moderation_is_moderation(reason: str, kind: type[OutsideError]) -> None:
+def test_only_moderation_is_moderation(reason: str, kind: type[CallError]) -> None:
     """By its reason an answer was refused, or the account is, or the model stopped by chance and is asked again as it was."""
     body = {**said(), "candidates": [{"finishReason": reason}]}
     found = meaning(200, body)
@@ -189,7 +189,7 @@ def test_only_moderation_is_moderation(reason: str, kind: type[OutsideError]) ->
         pytest.param("OTHER", InvalidAnswerError, id="A9 prompt: OTHER"),
     ],
 )
-def test_a_prompt_is_blocked_by_moderation_unless_nothing_is_named(reason: str, kind: type[OutsideError]) -> None:
+def test_a_prompt_is_blocked_by_moderation_unless_nothing_is_named(reason: str, kind: type[CallError]) -> None:
     """A block has a name, be it a new one, or the same is asked again."""
     assert type(outcome(meaning(200, {"promptFeedback": {"blockReason": reason}}))) is kind
 
@@ -233,7 +233,7 @@ async def test_the_emulators_damage_has_one_outcome_each(gemini: str, control: E
     for number in range(6 * DAMAGE[fault]):
         try:
             found = await client.ask(question(f"Village {number}"), FLASH)
-        except OutsideError as error:
+        except CallError as error:
             met.add((type(error), error.outcome))
         else:
             met.add((type(found.error), found.tokens.output))

@@ -14,9 +14,9 @@ import pytest
 from docker.health import check_http
 from emulators.gemini.client import EmulatorControl
 from generia_assets.settings import SettingsError, load_settings, settings
-from resources.gemini import GeminiClient
+from resources.gateway.outcomes import FatalCallError, TransientError
+from resources.gemini.client import GeminiClient
 from resources.loopback import is_loopback
-from resources.outcomes import FatalCallError, TransientError
 from tests.gemini_server import FLASH, KEY, Village, provider, question, said
 
 ENV_FILE = Path(__file__).parents[2] / ".env"

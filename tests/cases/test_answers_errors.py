@@ -8,20 +8,20 @@ from contextlib import suppress
 
 import pytest
 
-from resources.gemini import GeminiClient
-from resources.gemini_answers import LONGEST_BODY
-from resources.outcomes import (
+from resources.gateway.api_gateway import Answer
+from resources.gateway.outcomes import (
     LONGEST_RETRY_AFTER,
+    CallError,
     FatalCallError,
     InvalidAnswerError,
     ModelMissingError,
-    OutsideError,
     ParameterRefusedError,
     RateLimitedError,
     RequestRejectedError,
     TransientError,
 )
-from resources.outside import Answer
+from resources.gemini.answers import LONGEST_BODY
+from resources.gemini.client import GeminiClient
 from tests.gemini_server import FLASH, KEY, Village, failed, meaning, provider, question, said
 
 BODIES = {
@@ -48,7 +48,7 @@ def quota(value: object, quota_id: str = "GenerateRequestsPerDayPerProjectPerMod
         pytest.param({**failed(429, "X"), "candidates": []}, RateLimitedError, id="A6 beside an empty list"),
     ],
 )
-def test_an_error_in_a_200_is_the_error_that_it_carries(body: object, kind: type[OutsideError]) -> None:
+def test_an_error_in_a_200_is_the_error_that_it_carries(body: object, kind: type[CallError]) -> None:
     """The status line does not make an answer of an error; a failure after it is in doubt."""
     found = meaning(200, body)
     assert type(found) is kind
@@ -214,11 +214,11 @@ def test_what_is_not_about_the_request_is_fatal_with_advice(status: int, body: o
 )
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 async def test_a_status_means_the_same_whatever_the_body(
-    status: int, kind: type[OutsideError], in_doubt: bool | None, body: object
+    status: int, kind: type[CallError], in_doubt: bool | None, body: object
 ) -> None:
     """A body that cannot be read does not change what the status says; the words name the status."""
     async with provider(f"{status} X", body, "Content-Type: application/json") as served:
-        with pytest.raises(OutsideError) as raised:
+        with pytest.raises(CallError) as raised:
             await served.client.ask(question(), FLASH)
     found = raised.value
     assert type(found) is kind
@@ -243,7 +243,7 @@ async def test_a_text_from_outside_is_fit_to_be_kept(status: str, body: object) 
     """Whatever an error says is short, is good UTF-8, has no NUL and no key in it, and costs little time, through the SDK."""
     began = time.monotonic()
     async with provider(status, body, "Content-Type: application/json") as served:
-        with pytest.raises(OutsideError) as raised:
+        with pytest.raises(CallError) as raised:
             await served.client.ask(question(), FLASH)
     text = str(raised.value)
     assert len(text.encode()) < 2_000

@@ -13,21 +13,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resources.gemini import GeminiClient
-from resources.models import dearest, model_profiles, now
-from resources.outcomes import (
+from resources.gateway.api_gateway import Answer
+from resources.gateway.outcomes import (
+    CallError,
     FatalCallError,
     InvalidAnswerError,
     ModelMissingError,
-    OutsideError,
     ParameterRefusedError,
     RateLimitedError,
     RefusedError,
     RequestRejectedError,
     TransientError,
 )
-from resources.outside import Answer
-from resources.outside_text import hide, kept_data
+from resources.gemini.client import GeminiClient
+from resources.gemini.models import dearest, model_profiles, now
+from resources.redaction import hide, kept_data
 from tests.gemini_server import FLASH, KEY, Village, as_bytes, failed, meaning, question, said
 
 pytestmark = pytest.mark.case("A1")
@@ -106,9 +106,9 @@ statuses = st.one_of(
 )
 
 
-def check(found: Answer[Village] | OutsideError) -> None:
+def check(found: Answer[Village] | CallError) -> None:
     """One outcome, a price, a text."""
-    if isinstance(found, OutsideError):
+    if isinstance(found, CallError):
         assert isinstance(found, RAISED)
         kept = {"error": str(found)}
         retry_after = found.retry_after if isinstance(found, RateLimitedError) else None
@@ -151,7 +151,7 @@ class Scripted:
         self._runner.run(self._stop())
         self._runner.close()
 
-    def ask(self, status: int, body: bytes, wait: str) -> Answer[Village] | OutsideError:
+    def ask(self, status: int, body: bytes, wait: str) -> Answer[Village] | CallError:
         length = "" if status == 204 else f"Content-Length: {len(body)}\r\n"
         header = f"Retry-After: {wait}\r\n" if wait else ""
         self._answer = f"HTTP/1.1 {status} X\r\n{length}{header}Connection: close\r\n\r\n".encode() + (
@@ -159,10 +159,10 @@ class Scripted:
         )
         return self._runner.run(self._asked())
 
-    async def _asked(self) -> Answer[Village] | OutsideError:
+    async def _asked(self) -> Answer[Village] | CallError:
         try:
             return await self._client.ask(question(), FLASH)
-        except OutsideError as error:
+        except CallError as error:
             return error
 
     async def _start(self) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from generia_assets.durable.account import WorldAccount
+from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.collections import HISTORY, STATUS
-from resources.outcomes import FatalCallError, InvalidAnswerError, OutsideError, RefusedError, TransientError
-from resources.outside import Answer, Api, Call, Settlement, Tokens
-from resources.outside_text import LONGEST_ERROR, LONGEST_RECORD, hide, kept, kept_data, kept_line, redacted
+from resources.gateway.api_gateway import Answer, Api, Call, CallOutcome, TokenUsage
+from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError, RefusedError, TransientError
+from resources.redaction import LONGEST_ERROR, LONGEST_RECORD, hide, kept, kept_data, kept_line, redacted
 from tests.durable_world import DurableWorld, durable_world
 
 GOOGLES = "AIza" + "SyD-1234567890abcdefghijklmnopqrstu"
@@ -56,9 +56,9 @@ async def test_a_record_of_a_request_can_always_be_written(
     """Model, pictures and platform alike: the attempt is on record, and nothing of the outside stops the world's writer."""
     world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 9, "api_call_limits_images": 9}})
     run = await world.run()
-    account = WorldAccount(run.database, run.commits, run.generation, patience=5)
+    account = BudgetLedger(run.database, run.commits, run.generation, patience=5)
     call = Call(api, "post", "task-1", 0, data, _unsent)
-    end = Settlement("transient", 0.0, Tokens(), data, error or None, 1)
+    end = CallOutcome("transient", 0.0, TokenUsage(), data, error or None, 1)
     await account.settle(await account.reserve(call), call, end)
     await run.commits.flush()
     (entry,) = world.see[HISTORY].find()
@@ -82,7 +82,7 @@ async def test_a_record_of_a_request_can_always_be_written(
     ],
     ids=lambda error: error.outcome,
 )
-def test_an_outcome_is_fit_to_be_kept_whoever_made_it(error: OutsideError) -> None:
+def test_an_outcome_is_fit_to_be_kept_whoever_made_it(error: CallError) -> None:
     """The exception itself holds nothing else, so that no log, document or traceback can."""
     text = f"{error} {error.args} {getattr(error, 'reason', '')}"
     text.encode()

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from resources.gemini_answers import LONGEST_TOKEN
-from resources.models import now
-from resources.outside import Answer
+from resources.gateway.api_gateway import Answer
+from resources.gemini.answers import LONGEST_TOKEN
+from resources.gemini.models import now
 from tests.gemini_server import FLASH, GOOD, Village, meaning, question, said
 
 PRICE = FLASH.price(now())

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from generia_assets.content.ask_world import _ROOM_WORLD
+from generia_assets.durable.calls.text_client import MOST_ROOM
 from generia_assets.durable.collections import HISTORY
-from generia_assets.durable.writer import MOST_ROOM
-from generia_assets.tasks.kinds import Level
+from generia_assets.tasks.task_definition import Level
 from tests.worlds_in_process import Worlds, worlds_in_process
 
 COMPLAINT = "Your last answer could not be used."

@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+from emulators.image_stub.painting import paint
 from generia_assets.assets.checks.pictures import _problem
 from generia_assets.assets.description import previews
 from generia_assets.content.documents import CharacterAvatar, Media
-from resources.image_stub.painting import paint
 
 SIZE = (64, 64)
 

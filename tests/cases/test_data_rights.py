@@ -11,12 +11,12 @@ import pytest
 
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.durable.collections import ensure_indexes, lacks_indexes
-from generia_assets.durable.orders import Order, record_order
-from generia_assets.tasks.kinds import TaskType
-from resources.document_store import DocumentStore
-from resources.mongo import MongoForbiddenError, MongoUnavailableError, check_mongo, connect, connect_async
-from resources.mongo_resource import MongoResource
-from resources.platform_local import LocalPlatform
+from generia_assets.durable.orders.records import Order, record_order
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoForbiddenError, MongoUnavailableError, check_mongo, connect, connect_async
+from resources.mongodb.document_store import DocumentStore
+from resources.mongodb.resource import MongoResource
+from resources.platform.local import LocalPlatform
 from tests.command import Command
 from tests.mongod_with_users import ServerWithUsers, mongod_with_users
 from tests.worlds_in_process import worlds_in_process

@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 from generia_assets.cli.mongodb_checked import MOST_NAMED
 from generia_assets.content.documents import Post
 from generia_assets.durable.collections import HISTORY, STATUS, TASKS
-from generia_assets.durable.orders import Order, OrderError, record_order
-from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
+from generia_assets.durable.orders.records import Order, OrderError, record_order
 from generia_assets.durable.status import OURS, WorldStatus, new_status
+from generia_assets.durable.tasks.resuming import ResumeError, ResumeOptions, note_stop, resume_world
 from generia_assets.pages.metrics import Metrics
-from generia_assets.reading.log import newest
-from generia_assets.reading.worlds import unreadable_worlds
-from generia_assets.tasks.kinds import TaskType
-from resources.mongo import connect
-from resources.stored import Unreadable, read
+from generia_assets.queries.log import newest
+from generia_assets.queries.worlds import unreadable_worlds
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import connect
+from resources.mongodb.stored import UnreadableRecord, read
 from sensors.run_status import abandoned
 from tests.command import Command
 from tests.pages_site import Site, a_site
@@ -94,20 +94,20 @@ def test_any_document_is_a_record_or_named(document: dict[str, Any]) -> None:
     """Whatever lies in the collection, the door never raises, and what it gives can be shown whole."""
     stored = bson.decode(bson.encode(document), codec_options=AS_WE_READ)
     found = read(WorldStatus, stored, STATUS)
-    if isinstance(found, Unreadable):
+    if isinstance(found, UnreadableRecord):
         assert found.id
         assert found.reason
     else:
         assert json.loads(found.model_dump_json())["history"] is found.history
         assert found.history is not all(name in stored for name in OURS)
-    assert isinstance(read(Post, stored, "posts"), (Post, Unreadable))
+    assert isinstance(read(Post, stored, "posts"), (Post, UnreadableRecord))
 
 
 @pytest.mark.parametrize("thing", [pytest.param(one, id=f"E3 {one!r}") for one in (None, [], "text", 7, b"bytes")])
 def test_what_is_no_document_is_named_too(thing: object) -> None:
     """A result or a record that is not even a document is unreadable, with the reason."""
     found = read(WorldStatus, thing, STATUS)
-    assert isinstance(found, Unreadable)
+    assert isinstance(found, UnreadableRecord)
     assert "no document" in found.reason
 
 
@@ -190,7 +190,7 @@ def test_history_is_shown_and_never_taken_up(site: Site, mongodb_uri: str, tmp_p
     assert list(abandoned(database, 1.0, 1.0)) == []
     assert note_stop(database, "old") is False
     with pytest.raises(ResumeError, match="former worker"):
-        resume_world(database, "old", Wishes())
+        resume_world(database, "old", ResumeOptions())
     for task_type in (TaskType.INIT_WORLD_CREATION, TaskType.GENERATE_POST):
         order = Order(
             task_id=f"new-{task_type}",

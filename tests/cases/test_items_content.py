@@ -21,7 +21,7 @@ from generia_assets.content.drafts import (
     WorldImagesDraft,
 )
 from generia_assets.content.ideas import Ideas
-from generia_assets.content.names import Roster, fold, mixes_alphabets, username
+from generia_assets.content.names import CharacterIndex, fold, mixes_alphabets, username
 from generia_assets.content.schemas import schema_of
 from generia_assets.tasks.generate_character import character_of
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
@@ -155,7 +155,7 @@ def test_no_answer_makes_later_requests_grow_without_bound() -> None:
         story = [idea.model_copy(update={"idea": text, "order": order}) for order in range(40)]
         prompts = [
             ask_world.world_images(request, world),
-            ask_people.character_batch(request, world, first=0, numbers=range(1, 11), roster=Roster()),
+            ask_people.character_batch(request, world, first=0, numbers=range(1, 11), roster=CharacterIndex()),
             ask_people.character(request, world, brief, known),
             ask_posts.post_batch(request, world, person, known, first=0, numbers=[1, 2], earlier=Ideas(story)),
             ask_posts.post(request, world, person, idea.model_copy(update={"idea": text}), known, story),
@@ -270,7 +270,7 @@ def test_a_word_is_written_in_one_alphabet(name: str, mixed: bool) -> None:
 )
 def test_names_that_look_alike_are_the_same_name(one: str, other: str, same: bool) -> None:
     """Confusable letters are folded, so that nobody can bear a name that somebody has."""
-    roster = Roster([a_brief(0, a_request()).model_copy(update={"display_name": one})])
+    roster = CharacterIndex([a_brief(0, a_request()).model_copy(update={"display_name": one})])
     assert roster.has("somebody_else", other) is same
     assert (fold(one.replace("\u3164", "").replace("\u00ad", "")) == fold(other)) is same
 
@@ -317,7 +317,7 @@ async def test_a_name_is_visible_and_in_the_worlds_script(language: str, name: s
     bench = a_bench(
         {"people": [person(1, name, handle), person(2, other, "other")]}, {"people": [person(1, f"{other} 7", "again")]}
     )
-    made = await generate_character_batch(PAIR, bench.tools, a_request(), world, Roster())
+    made = await generate_character_batch(PAIR, bench.tools, a_request(), world, CharacterIndex())
     assert len(bench.writer.prompts) == (1 if taken else 2)
     assert [brief.display_name for brief in made.briefs] == [name if taken else f"{other} 7", other]
 

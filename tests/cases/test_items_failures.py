@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from generia_assets.durable.account import most_of_item
+from generia_assets.durable.calls.ledger import most_of_item
 from generia_assets.durable.collections import HISTORY
 from generia_assets.durable.status import State
-from resources.outside import Api
+from resources.gateway.api_gateway import Api
 from tests.cases.items_worlds import attempts, fails_alone, faults, one_post, undamaged
 from tests.worlds_in_process import POSTS, Worlds, worlds_in_process
 

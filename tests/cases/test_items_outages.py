@@ -14,9 +14,9 @@ import pytest
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from sqlalchemy.exc import OperationalError
 
-from generia_assets.durable import session
 from generia_assets.durable.collections import FLEET, HISTORY
-from generia_assets.durable.status import Parked, State
+from generia_assets.durable.status import State, SuspendReason
+from generia_assets.durable.tasks import session
 from resources import mongo, waits
 from tests.cases.items_worlds import attempts, fails_alone, faults, one_post, undamaged
 from tests.integration.test_assets_outages import Seam
@@ -137,7 +137,7 @@ def suspended(worlds: Worlds, world_id: str, *, retries: int) -> str:
     status = worlds.status(world_id)
     assert (status.status, status.tasks_failed) == (State.IN_PROGRESS, 0), status.message
     assert status.parked is not None
-    assert (status.parked.kind, status.parked.retries) == (Parked.OUTAGE, retries)
+    assert (status.parked.kind, status.parked.retries) == (SuspendReason.OUTAGE, retries)
     return status.message
 
 

@@ -9,14 +9,14 @@ from itertools import count
 
 import pytest
 
-from generia_assets.durable.account import most_of_item
-from resources import waits
-from resources.breaker import Breaker, BreakerConfig, BreakerState
-from resources.mongo import connect_async
-from resources.outcomes import FatalCallError, OutsideError, PatienceExhaustedError, RateLimitedError, TransientError
-from resources.outside import CONTROL, Answer, Api, Call, Lane, Outside
-from resources.poison import Suspicion, Tally
-from resources.slots import Slots
+from generia_assets.durable.calls.ledger import most_of_item
+from resources.gateway import waits
+from resources.gateway.api_gateway import CONTROL, Answer, Api, ApiGateway, ApiPolicy, Call
+from resources.gateway.breaker import Breaker, BreakerConfig, BreakerState
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.outcomes import CallError, FatalCallError, OutageTimeoutError, RateLimitedError, TransientError
+from resources.gateway.poison import Suspicion, Tally
+from resources.mongodb.connection import connect_async
 from tests.integration.test_outside import RecordingAccount
 
 Send = Callable[[], Awaitable[Answer[str]]]
@@ -29,18 +29,18 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def slots(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Slots]:
+async def slots(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[ConcurrencyLimiter]:
     async with connect_async(mongodb_uri) as client:
-        made = Slots(client[mongo_database_name].fleet, "llm", limit=20, lease_seconds=30)
+        made = ConcurrencyLimiter(client[mongo_database_name].fleet, "llm", limit=20, lease_seconds=30)
         yield made
         await made.aclose()
 
 
 @asynccontextmanager
-async def a_way(slots: Slots, *, patience_seconds: float = 5.0) -> AsyncIterator[tuple[Outside, Lane]]:
+async def a_way(slots: ConcurrencyLimiter, *, patience_seconds: float = 5.0) -> AsyncIterator[tuple[ApiGateway, ApiPolicy]]:
     config = BreakerConfig(failure_rate=0.5, window_calls=20, minimum_calls=5, open_seconds=0.05, open_max_seconds=0.1)
-    lane = Lane(slots, Breaker("llm", config, lambda state, probe_in: None))
-    outside = Outside({Api.LLM: lane}, patience_seconds=patience_seconds)
+    lane = ApiPolicy(slots, Breaker("llm", config, lambda state, probe_in: None))
+    outside = ApiGateway({Api.LLM: lane}, patience_seconds=patience_seconds)
     yield outside, lane
     await outside.aclose()
 
@@ -70,11 +70,11 @@ def a_call(send: Send, *, control: Send | None = None, timeout_seconds: float = 
     return Call(Api.LLM, "post", "task", 1, {}, send, timeout_seconds=timeout_seconds, control=asked)
 
 
-async def made(outside: Outside, call: Call[str]) -> str:
+async def made(outside: ApiGateway, call: Call[str]) -> str:
     """How a call ends: its value, or the outcome of its error."""
     try:
         return await outside.call(call, RecordingAccount())
-    except OutsideError as error:
+    except CallError as error:
         return error.outcome
 
 
@@ -87,14 +87,16 @@ async def made(outside: Outside, call: Call[str]) -> str:
         pytest.param(asyncio.Event().wait, fine, "poisonous", id="A2 no answer in time, and its control is answered"),
     ],
 )
-async def test_a_call_that_is_alone_is_compared_with_its_control(slots: Slots, send: Send, control: Send | None, ends: str) -> None:
+async def test_a_call_that_is_alone_is_compared_with_its_control(
+    slots: ConcurrencyLimiter, send: Send, control: Send | None, ends: str
+) -> None:
     """The last call of a world fails if the API answers at all; if nobody knows, or it does not, the call waits."""
     async with a_way(slots, patience_seconds=1.5) as (outside, _):
         assert await made(outside, a_call(send, control=control, timeout_seconds=0.05)) == ends
 
 
 @pytest.mark.case("A2")
-async def test_one_poisonous_call_neither_opens_the_breaker_nor_keeps_it_half_open(slots: Slots) -> None:
+async def test_one_poisonous_call_neither_opens_the_breaker_nor_keeps_it_half_open(slots: ConcurrencyLimiter) -> None:
     """What is its own fault does not count against the API: the others go on, and after an outage they close the breaker."""
     async with a_way(slots) as (outside, lane):
         poisonous = asyncio.create_task(made(outside, a_call(down, control=fine)))
@@ -120,17 +122,17 @@ async def test_one_poisonous_call_neither_opens_the_breaker_nor_keeps_it_half_op
     ],
 )
 async def test_a_call_that_never_fits_into_its_quota_fails_when_patience_ends(
-    slots: Slots, others: Callable[[], Awaitable[Answer[str]]], ends: str, may_last: bool
+    slots: ConcurrencyLimiter, others: Callable[[], Awaitable[Answer[str]]], ends: str, may_last: bool
 ) -> None:
     """While others are answered, whoever meets nothing but 429 is itself the cause; in a real shortage all wait."""
     async with a_way(slots, patience_seconds=1.0) as (outside, _):
         large = asyncio.create_task(outside.call(a_call(slower, control=fine), RecordingAccount()))
         while not large.done():
-            with suppress(OutsideError, TimeoutError):
+            with suppress(CallError, TimeoutError):
                 await asyncio.wait_for(outside.call(a_call(others), RecordingAccount()), 0.5)
             await asyncio.sleep(0.01)
         error = large.exception()
-        assert isinstance(error, OutsideError)
+        assert isinstance(error, CallError)
         assert error.outcome == ends
         assert getattr(error, "may_last", False) is may_last
 
@@ -162,7 +164,7 @@ def test_what_is_proof_depends_on_how_the_others_fare(others: str, rounds: int, 
 
 
 @pytest.mark.case("S4")
-async def test_what_refuses_after_it_has_answered_is_an_outage_and_what_never_has_is_fatal(slots: Slots) -> None:
+async def test_what_refuses_after_it_has_answered_is_an_outage_and_what_never_has_is_fatal(slots: ConcurrencyLimiter) -> None:
     """A key that was good is waited for, and its end is marked as one that may last; a key that never was good fails at once."""
 
     async def refused() -> Answer[str]:
@@ -171,7 +173,7 @@ async def test_what_refuses_after_it_has_answered_is_an_outage_and_what_never_ha
     async with a_way(slots, patience_seconds=0.3) as (outside, _):
         assert await made(outside, a_call(refused)) == "fatal"
         assert await made(outside, a_call(fine)) == "value"
-        with pytest.raises(PatienceExhaustedError, match=r"Check GEMINI_API_KEY") as ended:
+        with pytest.raises(OutageTimeoutError, match=r"Check GEMINI_API_KEY") as ended:
             await outside.call(a_call(refused), RecordingAccount())
         assert ended.value.may_last
 

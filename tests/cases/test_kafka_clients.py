@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from generia_assets.cli.dev import for_clients
-from generia_assets.durable.orders import Order
-from resources.kafka import Event
-from resources.kafka_client import KafkaAddress
-from resources.kafka_events import EventProducer
-from resources.kafka_letters import last_letters
+from generia_assets.durable.orders.records import Order
+from resources.kafka.address import KafkaAddress
+from resources.kafka.dead_letters import last_letters
+from resources.kafka.producer import EventProducer
+from resources.kafka.resource import Event
 from sensors.messages import read_message
 
 SNIPPETS = dict(re.findall(r"```python\n# (\S+): [^\n]*\n(.*?)```", Path("docs/events.md").read_text(encoding="utf-8"), re.DOTALL))

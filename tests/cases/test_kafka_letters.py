@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 from emulators.broker import MockCluster
 from generia_assets.cli.main import app
-from generia_assets.durable.intake import kept
+from generia_assets.durable.orders.intake import kept
 from generia_assets.settings import settings
-from resources.mongo_resource import MongoResource
+from resources.mongodb.resource import MongoResource
 from sensors.dead_letters import send_kept
 from tests.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send, sensor_settings
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generia_assets.durable.order_parameters import validated_parameters
-from generia_assets.durable.orders import WORLD_ID_PATTERN, Order, stored_parameters
-from generia_assets.durable.refusals import LONGEST_REASON, Refused
-from resources.kafka import Message
-from sensors.dead_letters import Broken, dead_letter
+from generia_assets.durable.orders.parameters import validated_parameters
+from generia_assets.durable.orders.records import WORLD_ID_PATTERN, Order, stored_parameters
+from generia_assets.durable.orders.refusals import LONGEST_REASON, RefusedOrder
+from resources.kafka.resource import KafkaRecord
+from sensors.dead_letters import InvalidMessage, dead_letter
 from sensors.messages import LARGEST_MESSAGE_BYTES, Skipped, read_message
 
 TASK, WORLD = str(uuid.uuid4()), str(uuid.uuid4())
@@ -109,7 +109,7 @@ WRONG = [
 def test_a_known_field_with_a_wrong_value_is_refused_by_its_name(parameters: dict[str, object], field: str) -> None:
     """The reason names the field; world, task and type are told, so that nobody waits."""
     refused = read_message(message(parameters))
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RefusedOrder)
     assert f"parameters.{field}" in refused.reason
     assert (refused.world_id, refused.task_id, refused.task_type) == (WORLD, TASK, "init_world_creation")
 
@@ -137,7 +137,7 @@ def test_a_known_field_with_a_wrong_value_is_refused_by_its_name(parameters: dic
 def test_what_is_no_order_at_all(value: bytes, reason: str) -> None:
     """Huge, deep, ambiguous or foreign bytes are refused in no time, with a short reason."""
     refused = read_message(value)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RefusedOrder)
     assert reason in refused.reason
     assert len(refused.reason) <= LONGEST_REASON
 
@@ -170,16 +170,16 @@ QUICK = settings(max_examples=400, derandomize=True, deadline=None, database=Non
 def test_a_record_is_exactly_one_of_three_things(value: bytes | None) -> None:
     """Nothing raises; a refusal's reason begins with a field, is short, and can be sent as a header and stored."""
     meaning = read_message(value)
-    assert type(meaning) in (Order, Skipped, Refused)
+    assert type(meaning) in (Order, Skipped, RefusedOrder)
     if isinstance(meaning, Order):
         assert re.match(WORLD_ID_PATTERN, meaning.world_id)
         assert uuid.UUID(meaning.task_id)
-    if isinstance(meaning, Refused):
+    if isinstance(meaning, RefusedOrder):
         assert 0 < len(meaning.reason) <= LONGEST_REASON
         assert re.match(r"(value|event_type|task_id|task_type|world_id|parameters|'|.+: there is no such field)", meaning.reason), (
             meaning.reason
         )
-        letter = dead_letter(Broken(Message("orders", 0, 0, None, value), meaning.reason), "dlq")
+        letter = dead_letter(InvalidMessage(KafkaRecord("orders", 0, 0, None, value), meaning.reason), "dlq")
         assert dict(letter.headers)["reason"].isprintable()
         assert meaning.reason.encode()
 
@@ -200,5 +200,5 @@ def test_the_largest_message_is_read_quickly() -> None:
     value = json.dumps({**ORDER, "task_type": "generate_post", "parameters": {"keys": [1] * 300_000}}).encode()
     assert len(value) < LARGEST_MESSAGE_BYTES
     began = datetime.now(UTC)
-    assert isinstance(read_message(value), Refused)
+    assert isinstance(read_message(value), RefusedOrder)
     assert (datetime.now(UTC) - began).total_seconds() < 1

@@ -10,7 +10,7 @@ from emulators.gemini.api.errors import GoogleError
 from emulators.gemini.api.models import MODELS
 from emulators.gemini.api.rules import check
 from emulators.gemini.api.wire import GenerateRequest
-from resources.models import model_profiles
+from resources.gemini.models import model_profiles
 
 pytestmark = pytest.mark.case("A20")
 

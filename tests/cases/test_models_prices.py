@@ -9,7 +9,7 @@ import pytest
 from genai_prices import data
 from genai_prices.types import ModelInfo, ModelPrice
 
-from resources.models import ModelProfile, model_profiles, profile_of
+from resources.gemini.models import ModelProfile, model_profiles, profile_of
 
 pytestmark = pytest.mark.case("A20")
 

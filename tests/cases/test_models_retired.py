@@ -13,21 +13,21 @@ from pydantic import BaseModel
 
 from emulators.gemini.client import EmulatorControl
 from generia_assets.content.prompt import Prompt
-from generia_assets.durable.account import WorldAccount
+from generia_assets.durable.calls.ledger import BudgetLedger
+from generia_assets.durable.calls.providers import Providers, Timeouts
+from generia_assets.durable.calls.text_client import TaskTextClient
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS
-from generia_assets.durable.journal import TaskInHand
-from generia_assets.durable.providers import Providers, Timeouts
 from generia_assets.durable.status import State
-from generia_assets.durable.steps import StepLog
-from generia_assets.durable.writer import TaskWriter
-from generia_assets.tasks.kinds import TaskType
-from resources.breaker import Breaker, BreakerConfig
-from resources.gemini import GeminiClient
-from resources.model_roster import ModelRoster
-from resources.models import dearest, model_profiles, profile_of
-from resources.outcomes import FatalCallError
-from resources.outside import Api, Lane, Outside, Tokens
-from resources.slots import Slots
+from generia_assets.durable.tasks.checkpoints import Checkpoints
+from generia_assets.durable.tasks.runner import TaskContext
+from generia_assets.tasks.task_definition import TaskType
+from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy, TokenUsage
+from resources.gateway.breaker import Breaker, BreakerConfig
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.outcomes import FatalCallError
+from resources.gemini.client import GeminiClient
+from resources.gemini.model_resolver import ModelResolver
+from resources.gemini.models import dearest, model_profiles, profile_of
 from tests.durable_world import durable_world
 from tests.slots_tools import until
 from tests.worlds_in_process import POSTS, USERS, Worlds, worlds_in_process
@@ -62,7 +62,7 @@ def worlds(made_here: dict[str, Worlds], gemini: str, monkeypatch: pytest.Monkey
 
 
 def today(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
-    monkeypatch.setattr("resources.models.now", lambda: moment)
+    monkeypatch.setattr("resources.gemini.models.now", lambda: moment)
 
 
 def completed(worlds: Worlds) -> str:
@@ -84,7 +84,7 @@ def owed(row: dict[str, Any], moment: datetime, model: str = "") -> float:
     """What a recorded call costs at the price of this moment."""
     profile = profile_of(model or row["response_data"]["model"])
     assert profile is not None
-    return profile.price(moment).cost_usd(Tokens(**row["tokens"]))
+    return profile.price(moment).cost_usd(TokenUsage(**row["tokens"]))
 
 
 def warned(capfd: pytest.CaptureFixture[str]) -> list[str]:
@@ -154,7 +154,7 @@ def test_a_price_that_changes_at_midnight_counts_from_midnight(
     assert gemini is not None
     gemini.set_faults(retired={LATER: {"shape": "price"}})
     eve = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
-    monkeypatch.setattr("resources.models.now", lambda: eve if gemini.stats().calls < 4 else MIDNIGHT)
+    monkeypatch.setattr("resources.gemini.models.now", lambda: eve if gemini.stats().calls < 4 else MIDNIGHT)
     rows = calls(dated, completed(dated))
     old, new = ([row["cost_usd"] == pytest.approx(owed(row, day)) for row in rows] for day in (eve, MIDNIGHT))
     assert all(one or other for one, other in zip(old, new, strict=True))
@@ -170,7 +170,7 @@ def test_an_unknown_model_is_priced_as_the_dearest_and_said_once(worlds: Worlds,
     worlds.gemini.set_faults(retired={OLD: {"shape": "routed", "successor": "gemini-9-ultra"}})
     rows = calls(worlds, completed(worlds))
     most = dearest(profile.price(BEFORE) for profile in model_profiles().values())
-    assert [row["cost_usd"] for row in rows] == pytest.approx([most.cost_usd(Tokens(**row["tokens"])) for row in rows])
+    assert [row["cost_usd"] for row in rows] == pytest.approx([most.cost_usd(TokenUsage(**row["tokens"])) for row in rows])
     later = calls(worlds, completed(worlds))
     assert all(row["cost_usd"] <= row["reserved_usd"] for row in later)  # it is known by then what may answer
     (warning,) = warned(capfd)
@@ -185,32 +185,34 @@ _PROMPT = Prompt("post", "Write.", "", "One line", {"type": "object", "propertie
 
 
 @asynccontextmanager
-async def first_calls(model: str, uri: str, database: str, gemini: str) -> AsyncIterator[list[TaskWriter]]:
+async def first_calls(model: str, uri: str, database: str, gemini: str) -> AsyncIterator[list[TaskTextClient]]:
     """Fifteen tasks of a process that has made no call yet, as a world has them that is resumed in the middle."""
     async with durable_world(uri, database) as world:
         run = await world.run()
         await world.database[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 100}})
         breaker = Breaker("llm", BreakerConfig(0.5, 20, 5, 0.05, 0.1), lambda state, probe_in: None)
-        outside = Outside(
-            {Api.LLM: Lane(Slots(world.database.fleet, "llm", limit=15, lease_seconds=30), breaker)}, patience_seconds=10
+        outside = ApiGateway(
+            {Api.LLM: ApiPolicy(ConcurrencyLimiter(world.database.fleet, "llm", limit=15, lease_seconds=30), breaker)},
+            patience_seconds=10,
         )
         client = GeminiClient(api_key="", base_url=gemini, timeout_seconds=10)
         providers = Providers(
             outside,
             client,
-            ModelRoster(model, world.database.fleet),
+            ModelResolver(model, world.database.fleet),
             images=cast("Any", None),
             platform=cast("Any", None),
             timeouts=Timeouts(10, 1, 1),
             max_reasks=0,
             patience=5,
         )
-        account = WorldAccount(run.database, run.commits, run.generation, patience=5)
+        account = BudgetLedger(run.database, run.commits, run.generation, patience=5)
         tasks = [
-            TaskInHand(f"task-{number}", TaskType.GENERATE_POST, f"c0000-p{number:04d}", resumed=False) for number in range(15)
+            TaskContext(f"task-{number}", TaskType.GENERATE_POST, f"c0000-p{number:04d}", resumed=False) for number in range(15)
         ]
         yield [
-            TaskWriter(task, StepLog(run.database, run.commits, task.task_id, resumed=False), providers, account) for task in tasks
+            TaskTextClient(task, Checkpoints(run.database, run.commits, task.task_id, resumed=False), providers, account)
+            for task in tasks
         ]
         await outside.aclose()
         await client.aclose()

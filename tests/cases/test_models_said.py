@@ -11,15 +11,15 @@ from generia_assets.cli.addresses import addresses
 from generia_assets.cli.findings import Health
 from generia_assets.cli.main import app
 from generia_assets.cli.models_checked import models_by_date, models_learned
-from generia_assets.cli.pace import Pace, lately_in
+from generia_assets.cli.pace import Pace, recent_latency_in
 from generia_assets.cli.quotes import Quote, quote_for
 from generia_assets.content.documents import Quality
 from generia_assets.durable.collections import FLEET
 from generia_assets.settings import Settings
-from resources.model_roster import ModelRoster
-from resources.models import model_profiles
-from resources.mongo import connect, connect_async
-from resources.outcomes import ModelMissingError
+from resources.gateway.outcomes import ModelMissingError
+from resources.gemini.model_resolver import ModelResolver
+from resources.gemini.models import model_profiles
+from resources.mongodb.connection import connect, connect_async
 
 pytestmark = pytest.mark.case("A20")
 
@@ -57,9 +57,9 @@ async def test_what_the_fleet_has_learned_is_quoted_and_said(
     mongodb_uri: str, mongo_database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that is gone before its time is quoted by its successor, and the doctor names it, as it does an unknown version."""
-    monkeypatch.setattr("resources.models.now", lambda: BEFORE)
+    monkeypatch.setattr("resources.gemini.models.now", lambda: BEFORE)
     async with connect_async(mongodb_uri) as client:
-        roster = ModelRoster(OLD, client[mongo_database_name].fleet)
+        roster = ModelResolver(OLD, client[mongo_database_name].fleet)
         with pytest.raises(ModelMissingError):
             async with roster.attempt(await roster.current()):
                 raise ModelMissingError("404")
@@ -67,7 +67,7 @@ async def test_what_the_fleet_has_learned_is_quoted_and_said(
         await roster.write_down()
     with connect(mongodb_uri) as client:
         database = client[mongo_database_name]
-        quote = quoted(OLD, BEFORE, lately_in(database, Settings(_env_file=None)))
+        quote = quoted(OLD, BEFORE, recent_latency_in(database, Settings(_env_file=None)))
         found = list(models_learned(database[FLEET].find_one({"_id": "models"})))
     assert quote.model == NEW
     assert [finding.health for finding in found] == [Health.NOTE] * 2
@@ -99,7 +99,7 @@ def test_the_doctor_says_what_is_asked_and_until_when(
     monkeypatch: pytest.MonkeyPatch, now: datetime, said: list[tuple[Health, str]]
 ) -> None:
     """An end that is to come is a note; one that is past is as it should be."""
-    monkeypatch.setattr("resources.models.now", lambda: now)
+    monkeypatch.setattr("resources.gemini.models.now", lambda: now)
     settings = Settings(_env_file=None)
     assert [(finding.health, finding.found) for finding in models_by_date(settings, addresses(settings))] == said
 

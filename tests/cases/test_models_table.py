@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from resources.models import (
+from resources.gateway.api_gateway import TokenUsage
+from resources.gemini.models import (
     ModelProfile,
     ModelTableError,
     asked_at,
@@ -19,7 +20,6 @@ from resources.models import (
     profile_of,
     read_profiles,
 )
-from resources.outside import Tokens
 
 pytestmark = pytest.mark.case("A20")
 
@@ -94,7 +94,7 @@ def test_a_price_that_falls_falls_when_the_day_has_begun_for_the_provider_too(tm
 
 def test_who_answered_is_priced_and_who_cannot_be_known_is_dear() -> None:
     """A known version costs its own price; an unknown one the dearest of all; an answer without a name the dearest successor."""
-    day, million = datetime(2026, 12, 2, tzinfo=UTC), Tokens(prompt=1_000_000, output=1_000_000)
+    day, million = datetime(2026, 12, 2, tzinfo=UTC), TokenUsage(prompt=1_000_000, output=1_000_000)
     asked = model_profiles()["gemini-3.8-flash"]
     assert price_of("gemini-3.1-flash-lite", asked, day, day).cost_usd(million) == pytest.approx(1.75)
     assert price_of("", model_profiles()["gemini-2.5-flash"], day, day).cost_usd(million) == pytest.approx(2.80)

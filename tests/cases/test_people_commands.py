@@ -22,7 +22,7 @@ from generia_assets.cli.console import results
 from generia_assets.cli.follow import Moment
 from generia_assets.cli.order import new_order
 from generia_assets.cli.panel import parts_panel, world_panel
-from generia_assets.cli.parts import Part, Whose
+from generia_assets.cli.parts import Ownership, Service
 from generia_assets.cli.ports import free_port
 from generia_assets.cli.tables import FittedTable
 from generia_assets.cli.view import _listening
@@ -30,14 +30,14 @@ from generia_assets.cli.words import progress_line
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.orders import Order, record_order
+from generia_assets.durable.orders.records import Order, record_order
 from generia_assets.durable.status import Stage, WorldStatus, new_status
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.pages import WorldPages
-from generia_assets.reading.air import Air
-from generia_assets.reading.worlds import WorldView
-from resources.kafka_client import KafkaAddress
-from resources.kafka_letters import last_letters
+from generia_assets.queries.air import InFlightCalls
+from generia_assets.queries.worlds import WorldView
+from resources.kafka.address import KafkaAddress
+from resources.kafka.dead_letters import last_letters
 from sensors.messages import read_message
 from tests.command import Command, interrupt, on_a_terminal
 
@@ -234,7 +234,7 @@ def a_moment(**changes: object) -> Moment:
     growing = {"status": "in_progress", "stages": stages, "users_predicted": 1000, "users_created": 999, "posts_predicted": 10_000}
     made = {"api_calls_made_LLM": 79, "api_call_limits_LLM": 129}
     status = WorldStatus.model_validate(record(FIRST) | growing | made | changes)
-    return Moment(status, [], 12.3, Air(llm=12, llm_ceiling=15, images=3, image_ceiling=10), 42.0)
+    return Moment(status, [], 12.3, InFlightCalls(llm=12, llm_ceiling=15, images=3, image_ceiling=10), 42.0)
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120], ids=lambda columns: f"P20 {columns} columns")
@@ -255,7 +255,7 @@ def test_counts_and_marks_of_a_world_stay_whole(columns: int) -> None:
 def test_the_start_stays_readable(columns: int) -> None:
     """However narrow the window, each part of a start has one line, with its mark and its name."""
     out = io.StringIO()
-    parts = [Part("MongoDB", Whose.YOURS, address="db.example.org:27017"), Part("code server", Whose.GENERATOR)]
+    parts = [Service("MongoDB", Ownership.YOURS, address="db.example.org:27017"), Service("code server", Ownership.GENERATOR)]
     Console(file=out, width=columns, color_system=None).print(parts_panel(parts))
     lines = out.getvalue().splitlines()
     assert len(lines) == 4 and max(map(len, lines)) <= columns

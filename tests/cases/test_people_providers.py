@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from emulators.image_stub.painting import MIME, paint
 from generia_assets.durable.collections import HISTORY
 from generia_assets.settings import SettingsError, load_settings
-from resources.image_stub.painting import MIME, paint
 from tests.command import Command
 from tests.worlds_in_process import worlds_in_process
 

@@ -14,7 +14,7 @@ from generia_assets.cli.remaining import Remaining
 from generia_assets.cli.work import Work
 from generia_assets.content.plan import TOKENS_PER_CALL
 from generia_assets.durable.status import WorldStatus, new_status
-from generia_assets.reading.air import Air
+from generia_assets.queries.air import InFlightCalls
 from generia_assets.settings import Settings
 
 SETTINGS = Settings(_env_file=None)
@@ -38,7 +38,7 @@ class Course:
     def _texts_end(self) -> float:
         return sum(ceil(self.work.llm[name] / self.at_once) * self.seconds for name in STEPS)
 
-    def at(self, now: float) -> tuple[WorldStatus, Air]:
+    def at(self, now: float) -> tuple[WorldStatus, InFlightCalls]:
         """The status record, and the calls in the air, at this moment."""
         made, flying, begins = 0, 0, 0.0
         for name in STEPS:
@@ -52,7 +52,7 @@ class Course:
         record = new_status("w", {}, users=8, posts=60) | {"status": "in_progress", "generation": "g", "task_predicted": 148}
         return (
             WorldStatus.model_validate(record | {"api_calls_made_LLM": made, "api_calls_made_images": images}),
-            Air(llm=flying, llm_ceiling=self.at_once, images=0, image_ceiling=10),
+            InFlightCalls(llm=flying, llm_ceiling=self.at_once, images=0, image_ceiling=10),
         )
 
 

@@ -18,21 +18,21 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
 
 from bench.frozen import Tries, freeze
-from bench.house import House, status_of, wait_for
+from bench.house import TestStack, status_of, wait_for
 from bench.killing import CODE_SERVER, alive, run_processes
 from generia_assets.cli.addresses import Addresses
 from generia_assets.cli.dagster_link import code_server_found
 from generia_assets.cli.findings import Health
-from generia_assets.cli.parts import Part, Parts, Whose
+from generia_assets.cli.parts import Ownership, Service, ServiceSet
 from generia_assets.cli.ports import free_port
 from generia_assets.cli.processes import Child, spawn
 from generia_assets.code_server import Watch, command, starts_runs
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.resuming import HOLD_SECONDS
+from generia_assets.durable.tasks.resuming import HOLD_SECONDS
 from generia_assets.pages import metrics
 from generia_assets.settings import settings
-from resources.kafka_client import KafkaAddress
-from resources.mongo import MongoDatabase
+from resources.kafka.address import KafkaAddress
+from resources.mongodb.connection import MongoDatabase
 
 pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(240)]
 
@@ -42,20 +42,20 @@ LATENCY_S = 0.5
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
-    with House(settings=SETTINGS) as house:
+def house() -> Iterator[TestStack]:
+    with TestStack(settings=SETTINGS) as house:
         house.start_servers(latency=LATENCY_S)
         house.start_dagster()
         yield house
 
 
 @pytest.fixture
-def database(house: House) -> Iterator[MongoDatabase]:
+def database(house: TestStack) -> Iterator[MongoDatabase]:
     with house.database() as database:
         yield database
 
 
-def generia(house: House, *arguments: str) -> tuple[int, str, float]:
+def generia(house: TestStack, *arguments: str) -> tuple[int, str, float]:
     """A command: exit status, all that it wrote, and seconds."""
     began = time.monotonic()
     argv = [str(Path(sys.executable).with_name("generia")), *arguments]
@@ -63,7 +63,7 @@ def generia(house: House, *arguments: str) -> tuple[int, str, float]:
     return done.returncode, done.stdout + done.stderr, time.monotonic() - began
 
 
-def at_work(house: House, database: MongoDatabase, *, calls: int, users: int = 2, posts: int = 3) -> tuple[str, int]:
+def at_work(house: TestStack, database: MongoDatabase, *, calls: int, users: int = 2, posts: int = 3) -> tuple[str, int]:
     """A world that has made some calls, and its run's process."""
     wait_for("quiet", lambda: not run_processes(house) or None, seconds=60)
     world = house.order(users=users, posts=posts)
@@ -77,12 +77,12 @@ def at_work(house: House, database: MongoDatabase, *, calls: int, users: int = 2
     return world, pid
 
 
-def address(house: House) -> str:
+def address(house: TestStack) -> str:
     return f"127.0.0.1:{house.env['CODE_SERVER_PORT']}"
 
 
 @pytest.mark.parametrize("kind", [pytest.param("frozen", id="S1 frozen"), pytest.param("killed", id="S1 killed")])
-def test_a_run_that_cannot_end_holds_up_no_other(house: House, database: MongoDatabase, kind: str) -> None:
+def test_a_run_that_cannot_end_holds_up_no_other(house: TestStack, database: MongoDatabase, kind: str) -> None:
     """Terminating a run whose process stands still, or dies just then, returns at once, and another world's run starts.
 
     Dagster calls a run failed that died while it was terminated; nobody repeats it, and its world is stopped.
@@ -104,7 +104,7 @@ def test_a_run_that_cannot_end_holds_up_no_other(house: House, database: MongoDa
 
 
 @pytest.mark.case("P22")
-def test_no_call_begins_once_a_world_is_being_stopped(house: House, database: MongoDatabase) -> None:
+def test_no_call_begins_once_a_world_is_being_stopped(house: TestStack, database: MongoDatabase) -> None:
     """`stop` holds the world's calls before anything else: by the emulator's record none begins afterwards."""
     world, _ = at_work(house, database, calls=12, users=8, posts=60)
     given = time.time()
@@ -124,7 +124,7 @@ def test_no_call_begins_once_a_world_is_being_stopped(house: House, database: Mo
 
 
 @pytest.mark.case("S3")
-def test_a_frozen_world_is_stopped_and_resumed(house: House, database: MongoDatabase) -> None:
+def test_a_frozen_world_is_stopped_and_resumed(house: TestStack, database: MongoDatabase) -> None:
     """`stop` takes the world from a process that stands still, `resume` gives it to another run; the old one ends when it wakes."""
     world, pid = at_work(house, database, calls=2)
     freeze(pid, house)
@@ -145,7 +145,7 @@ def test_a_frozen_world_is_stopped_and_resumed(house: House, database: MongoData
 
 
 @pytest.mark.case("S3")
-def test_a_lease_that_is_over_is_over(house: House, database: MongoDatabase) -> None:
+def test_a_lease_that_is_over_is_over(house: TestStack, database: MongoDatabase) -> None:
     """A process that stands still loses its world to another run, whatever Dagster says; it writes nothing more, and ends."""
     nap = Tries(house, database, Console(file=sys.stderr)).nap()
     assert nap.completed
@@ -154,7 +154,7 @@ def test_a_lease_that_is_over_is_over(house: House, database: MongoDatabase) -> 
 
 
 @pytest.mark.case("S1")
-def test_a_start_that_does_not_return_is_seen(house: House, database: MongoDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_that_does_not_return_is_seen(house: TestStack, database: MongoDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """The health check, `doctor` and the metrics see a code server whose starts hang, and see it well again when they return."""
     wait_for("quiet", lambda: not run_processes(house) or None, seconds=60)
     monkeypatch.setattr(metrics, "settings", lambda: settings().model_copy(update={"code_server": address(house)}))
@@ -185,7 +185,7 @@ def says_not_serving(where: str) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.NOT_SERVING)
 
 
-def health_check(house: House) -> subprocess.CompletedProcess[str]:
+def health_check(house: TestStack) -> subprocess.CompletedProcess[str]:
     """What the code container's health check says."""
     argv = [sys.executable, str(ROOT / "docker" / "health.py"), "grpc", address(house)]
     return subprocess.run(argv, capture_output=True, text=True, timeout=30, env={**os.environ, **house.env})
@@ -202,7 +202,7 @@ def reload_definitions(_server: Child, where: str) -> None:
 
 
 @pytest.mark.parametrize("event", [pytest.param(hang, id="S1 stuck"), pytest.param(reload_definitions, id="P9 reloaded")])
-def test_a_code_server_is_replaced(tmp_path: Path, house: House, event: Callable[[Child, str], None]) -> None:
+def test_a_code_server_is_replaced(tmp_path: Path, house: TestStack, event: Callable[[Child, str], None]) -> None:
     """`generia dev` starts another code server in the place of one that is stuck, has ended, or is to read its definitions anew."""
     port = free_port()
     where = f"127.0.0.1:{port}"
@@ -210,8 +210,10 @@ def test_a_code_server_is_replaced(tmp_path: Path, house: House, event: Callable
     def launch() -> Child:
         return spawn("code server", command("127.0.0.1", port), log_path=tmp_path / "log", env=house.env)
 
-    part = Part("code server", Whose.GENERATOR, launch, lambda _: where if starts_runs(where) else None, watch=Watch(where, 3.0))
-    parts = Parts([part])
+    part = Service(
+        "code server", Ownership.GENERATOR, launch, lambda _: where if starts_runs(where) else None, watch=Watch(where, 3.0)
+    )
+    parts = ServiceSet([part])
     try:
         parts.start(lambda: None)
         first = part.child

@@ -14,8 +14,8 @@ import dagster as dg
 import pytest
 from pymongo import MongoClient
 
-from generia_assets.durable import ownership
 from generia_assets.durable.collections import STATUS
+from generia_assets.durable.leases import ownership
 from generia_assets.durable.status import new_status
 from sensors import run_status
 from sensors.run_status import fail_silent_runs

@@ -17,15 +17,15 @@ from dagster._core.storage.tags import TagType, get_tag_type
 from generia_assets.assets.checks import ALL as CHECKS
 from generia_assets.assets.checks.finding import World
 from generia_assets.assets.materialized import ASSETS
-from generia_assets.durable import session
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.generations import begin
-from generia_assets.durable.orders import Order, OrderError, new_task_id, record_order
-from generia_assets.durable.refusals import Refused, record_refusal
-from generia_assets.durable.resuming import Wishes, resume_world
+from generia_assets.durable.orders.records import Order, OrderError, new_task_id, record_order
+from generia_assets.durable.orders.refusals import RefusedOrder, record_refusal
 from generia_assets.durable.status import State
+from generia_assets.durable.tasks import session
+from generia_assets.durable.tasks.generations import begin
+from generia_assets.durable.tasks.resuming import ResumeOptions, resume_world
 from generia_assets.partitions import worlds as partitions
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.tasks.task_definition import TaskType
 from sensors.requests import run_request
 from tests.command import Command
 from tests.worlds_in_process import PROMPT, Worlds, worlds_in_process
@@ -148,7 +148,7 @@ def test_a_rerun_that_fails_leaves_the_world_completed_as_it_was_until_it_is_res
     assert f"generia resume {world_id}" in message
     assert f"generia stop {world_id} --give-up" in message
     assert failed_partitions(worlds, world_id) == []
-    resume_world(worlds.database, world_id, Wishes(more_calls=20, retry_failed=True))
+    resume_world(worlds.database, world_id, ResumeOptions(more_calls=20, retry_failed=True))
     assert worlds.status(world_id).status is State.IN_PROGRESS
     resumed = worlds.resume(world_id, select=select)
     assert resumed.success, resumed.failure
@@ -172,10 +172,10 @@ def test_what_failed_and_fails_again_leaves_the_world_completed_with_its_failure
     assert made.success, made.failure
     before = look(worlds, world_id)
     assert [failure["key"] for failure in before[1]["failures"]] == ["c0000-p0000"]
-    resume_world(worlds.database, world_id, Wishes(max_cost_usd=worlds.status(world_id).cost_usd, retry_failed=True))
+    resume_world(worlds.database, world_id, ResumeOptions(max_cost_usd=worlds.status(world_id).cost_usd, retry_failed=True))
     assert "cap of" in worlds.resume(world_id).failure
     assert look(worlds, world_id) == before
-    resume_world(worlds.database, world_id, Wishes(max_cost_usd=1.0, more_calls=9, retry_failed=True))
+    resume_world(worlds.database, world_id, ResumeOptions(max_cost_usd=1.0, more_calls=9, retry_failed=True))
     assert worlds.resume(world_id).success
     assert (worlds.status(world_id).posts_created, worlds.status(world_id).failures) == (1, [])
 
@@ -189,12 +189,12 @@ def test_failed_tasks_that_were_to_be_tried_again_can_be_given_up(worlds: Worlds
     worlds.gemini.reset()
     assert made.success, made.failure
     before = look(worlds, world_id)
-    assert resume_world(worlds.database, world_id, Wishes(retry_failed=True)) == 1
+    assert resume_world(worlds.database, world_id, ResumeOptions(retry_failed=True)) == 1
     assert generia.call("stop", world_id, "--give-up")[0] == 0
     assert look(worlds, world_id) == before
     assert not [one for one in doctor(generia) if world_id in one["part"]]
     assert generia.call("rerun", world_id, "--part", "images", "--dry-run")[0] == 0
-    assert resume_world(worlds.database, world_id, Wishes(more_calls=9, retry_failed=True)) == 1
+    assert resume_world(worlds.database, world_id, ResumeOptions(more_calls=9, retry_failed=True)) == 1
     assert worlds.resume(world_id).success
     assert (worlds.status(world_id).posts_created, worlds.status(world_id).failures) == (1, [])
 
@@ -285,7 +285,7 @@ def test_a_worlds_cap_stays_as_a_person_has_set_it(worlds: Worlds, ordered: floa
 def test_a_world_whose_message_was_refused_can_be_made_by_a_person_and_is_then_a_world(worlds: Worlds, job: str) -> None:
     """The record of the refusal gives way to the world; the mended message finds a world that exists, and changes nothing of it."""
     world_id, task_id = f"refused-{job}", str(uuid.uuid4())
-    record_refusal(worlds.database, Refused("users_count=0", world_id, task_id, TaskType.INIT_WORLD_CREATION))
+    record_refusal(worlds.database, RefusedOrder("users_count=0", world_id, task_id, TaskType.INIT_WORLD_CREATION))
     form = {"prompt": PROMPT, "users": 1, "posts": 0}
     made = worlds.run(world_id, form=form) if job == "world" else worlds.launch(job, world_id, **form)
     assert made.success, made.failure
@@ -301,7 +301,7 @@ def test_a_world_whose_message_was_refused_can_be_made_by_a_person_and_is_then_a
 def test_a_refused_record_that_a_run_has_taken_is_not_overwritten(worlds: Worlds) -> None:
     """While a run owns the world, or has begun it, a message does not make its record anew."""
     world_id = "refused-and-taken"
-    record_refusal(worlds.database, Refused("users_count=0", world_id, None, TaskType.INIT_WORLD_CREATION))
+    record_refusal(worlds.database, RefusedOrder("users_count=0", world_id, None, TaskType.INIT_WORLD_CREATION))
     taken = {"owner.run_id": "r", "owner.epoch": 1}
     worlds.database[STATUS].update_one({"_id": world_id}, {"$set": taken})
     order = Order(
@@ -334,7 +334,7 @@ def test_a_world_whose_generations_record_was_lost_fails_and_can_be_made_anew(wo
     world_id, made = worlds.make("without-a-generation", users=1, posts=0)
     worlds.gemini.reset()
     assert not made.success
-    resume_world(worlds.database, world_id, Wishes(more_calls=9))
+    resume_world(worlds.database, world_id, ResumeOptions(more_calls=9))
     worlds.database["generations"].delete_many({"world_id": world_id})
     assert not worlds.resume(world_id).success
     world = worlds.status(world_id)

@@ -10,8 +10,8 @@ import pytest
 from pymongo import MongoClient
 
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.orders import Order, OrderError, stored_parameters, validated_parameters
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.durable.orders.records import Order, OrderError, stored_parameters, validated_parameters
+from generia_assets.tasks.task_definition import TaskType
 from tests.durable_world import PARAMETERS, record
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from generia_assets.settings import Settings
-from resources.mongo import connect_async
-from resources.slot_shares import SUCCESSES_PER_INCREASE
-from resources.slots import HOLD_SECONDS, RENEW_SECONDS, RISE_SECONDS, Slots
+from resources.gateway.concurrency import HOLD_SECONDS, RENEW_SECONDS, RISE_SECONDS, ConcurrencyLimiter
+from resources.gateway.slot_shares import SUCCESSES_PER_INCREASE
+from resources.mongodb.connection import connect_async
 from tests.slots_tools import backlog, until
 
 pytestmark = pytest.mark.case("S2")
@@ -27,11 +27,11 @@ async def fleet(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Any
         yield client[mongo_database_name].fleet
 
 
-def process(fleet: Any, *, rise_seconds: float, limit: int = LIMIT) -> Slots:
-    return Slots(fleet, "llm", limit=limit, lease_seconds=30, rise_seconds=rise_seconds, hold_seconds=0.0)
+def process(fleet: Any, *, rise_seconds: float, limit: int = LIMIT) -> ConcurrencyLimiter:
+    return ConcurrencyLimiter(fleet, "llm", limit=limit, lease_seconds=30, rise_seconds=rise_seconds, hold_seconds=0.0)
 
 
-async def one_call(slots: Slots) -> float:
+async def one_call(slots: ConcurrencyLimiter) -> float:
     async with slots.slot(0):
         began = time.monotonic()
     slots.succeeded()
@@ -48,7 +48,7 @@ async def fallen(fleet: Any) -> None:
     await slots.aclose()
 
 
-async def ceiling_after(slots: Slots) -> int:
+async def ceiling_after(slots: ConcurrencyLimiter) -> int:
     """The fleet's ceiling as a process sees it that asks now."""
     await one_call(slots)
     return slots.view.ceiling

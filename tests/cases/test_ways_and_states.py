@@ -20,12 +20,12 @@ from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
 
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.durable.collections import HISTORY, STATUS, TASKS
-from generia_assets.durable.orders import Order, new_task_id, record_order
-from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
+from generia_assets.durable.orders.records import Order, new_task_id, record_order
 from generia_assets.durable.status import State
-from generia_assets.reading.whole import missing
-from generia_assets.tasks.kinds import TaskType
-from resources.document_store import DocumentStore
+from generia_assets.durable.tasks.resuming import ResumeError, ResumeOptions, note_stop, resume_world
+from generia_assets.queries.whole import missing
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.document_store import DocumentStore
 from sensors.requests import run_request, run_requests
 from sensors.run_status import assets_of, order_again
 from tests import worlds_in_process as tools
@@ -138,7 +138,7 @@ def in_progress(scenes: Scenes) -> Scene:
 def failed_at_a_cap(scenes: Scenes) -> Scene:
     scene = scenes.back_to("suspended")
     spent = scene.worlds.status(scene.world_id).cost_usd
-    resume_world(scene.worlds.database, scene.world_id, Wishes(max_cost_usd=spent + 1e-6))
+    resume_world(scene.worlds.database, scene.world_id, ResumeOptions(max_cost_usd=spent + 1e-6))
     assert "cap of" in watchdogs(scene).failure
     return scene
 
@@ -154,7 +154,7 @@ def failed(scenes: Scenes) -> Scene:
 def completed(scenes: Scenes) -> Scene:
     """As in P2: it failed at its cap, was resumed with a higher one, and completed."""
     scene = scenes.back_to("failed at a cap")
-    resume_world(scene.worlds.database, scene.world_id, Wishes(max_cost_usd=CAP))
+    resume_world(scene.worlds.database, scene.world_id, ResumeOptions(max_cost_usd=CAP))
     assert watchdogs(scene).success
     return scene
 
@@ -164,7 +164,7 @@ def completed_with_failures(scenes: Scenes) -> Scene:
     (ideas,) = scene.worlds.database[TASKS].find({"type": "generate_post_batch"})
     first, second = (idea["moment"] for idea in ideas["result"]["briefs"])
     assert first not in second
-    resume_world(scene.worlds.database, scene.world_id, Wishes())
+    resume_world(scene.worlds.database, scene.world_id, ResumeOptions())
     assert with_faults(scene, lambda: watchdogs(scene), broken_json=1.0, only_matching=f"When: {first}").success
     assert scene.worlds.status(scene.world_id).tasks_failed == 1
     return scene
@@ -231,7 +231,7 @@ def rerun(scene: Scene) -> Outcome:
 def resume(scene: Scene) -> Outcome:
     """With a higher cap, and what failed once more."""
     try:
-        resume_world(scene.worlds.database, scene.world_id, Wishes(max_cost_usd=2 * CAP, more_calls=9, retry_failed=True))
+        resume_world(scene.worlds.database, scene.world_id, ResumeOptions(max_cost_usd=2 * CAP, more_calls=9, retry_failed=True))
     except ResumeError as error:
         return Outcome(None, str(error))
     return Outcome(watchdogs(scene))

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from emulators.gemini.client import EmulatorControl
-from generia_assets.assets import conductor, publication
+from generia_assets.assets import orchestrator, publication
 from generia_assets.content.documents import character_key, post_key
-from generia_assets.content.draw import world_seed
+from generia_assets.content.seeding import world_seed
 from generia_assets.content.timeline import Timeline, timeline
 from generia_assets.durable.collections import HISTORY, STEPS, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
-from resources.outside import CUT_OFF
+from resources.gateway.api_gateway import CUT_OFF
 from tests.cases.items_worlds import faults, undamaged
 from tests.worlds_in_process import Worlds, wait_for, worlds_in_process
 

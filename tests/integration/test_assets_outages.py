@@ -12,7 +12,7 @@ from anyio.from_thread import start_blocking_portal
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from generia_assets.durable.status import State
-from resources import mongo
+from resources.mongodb import connection as mongo
 from tests.slots_tools import MongoWay
 from tests.worlds_in_process import POSTS, USERS, Worlds, worlds_in_process
 

@@ -12,11 +12,11 @@ from dagster._core.errors import DagsterInvalidConfigError
 
 from generia_assets.assets.checks import ALL
 from generia_assets.assets.materialized import ASSETS
-from generia_assets.content.likeness import NEAR_DUPLICATE, likeness
-from generia_assets.durable.decisions import TASK_TAG
-from generia_assets.durable.orders import Order, record_order
+from generia_assets.content.similarity import NEAR_DUPLICATE, similarity
+from generia_assets.durable.orders.decisions import TASK_TAG
+from generia_assets.durable.orders.records import Order, record_order
 from generia_assets.durable.status import State
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.tasks.task_definition import TaskType
 from sensors.requests import run_request
 from sensors.run_status import assets_of, order_again
 from tests.worlds_in_process import PROMPT, Made, Worlds, worlds_in_process
@@ -84,7 +84,7 @@ def test_a_person_made_anew_is_somebody_else_under_the_same_name(worlds: Worlds,
     old, new = before["character_briefs"][key], after["character_briefs"][key]
     changed, another = {name for name in old if old[name] != new[name]}, {"concept", "one_line", "axes", "selves"}
     assert another <= changed <= another | {"facts", "kind", "age", "trade", "look"}
-    assert likeness(old["concept"], new["concept"]) < NEAR_DUPLICATE
+    assert similarity(old["concept"], new["concept"]) < NEAR_DUPLICATE
     old, new = before["characters"][key], after["characters"][key]
     assert {name: old[name] for name in ("username", "display_name", "posts_count", "character_id")} == {
         name: new[name] for name in ("username", "display_name", "posts_count", "character_id")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from generia_assets.durable.collections import HISTORY, TASKS, WORLD_EVENTS
-from generia_assets.durable.decisions import GENERATION_TAG
+from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.durable.status import Stage, State
 from tests.worlds_in_process import CONTENT_ASSETS, POSTS, USERS, Worlds, wait_for, worlds_in_process
 

@@ -12,7 +12,7 @@ from pymongo import MongoClient
 
 from generia_assets.assets.description import figures
 from generia_assets.assets.materialized import ASSETS
-from generia_assets.assets.run_log import people_lines, tell_people
+from generia_assets.assets.run_log import log_people, people_lines
 from generia_assets.assets.tables import CELL, ROWS
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.settings import settings
@@ -115,7 +115,7 @@ def test_a_run_that_fails_tells_of_everybody_as_far_as_it_came(worlds: Worlds, l
 def test_without_mongodb_a_failing_run_has_a_warning_in_place_of_its_lines(caplog: pytest.LogCaptureFixture) -> None:
     """What cannot be told raises nothing: the failure itself stays what is told."""
     with MongoClient[dict[str, Any]]("mongodb://127.0.0.1:1", serverSelectionTimeoutMS=100) as client:
-        tell_people(logging.getLogger("a-run"), client["nowhere"], "a-world", "a-generation")
+        log_people(logging.getLogger("a-run"), client["nowhere"], "a-world", "a-generation")
     assert [record.levelname for record in caplog.records if record.name == "a-run"] == ["WARNING"]
     assert "generia stats a-world" in caplog.text
 

@@ -15,11 +15,11 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from generia_assets.assets.checks import ALL
-from generia_assets.assets.description import worn_out_in
+from generia_assets.assets.description import banned_terms_in
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.tasks.task_definition import TaskType
 from tests.worlds_in_process import PROMPT, Made, Worlds, wait_for, worlds_in_process
 
 PEOPLE, LARGER_POSTS = 12, 30
@@ -147,9 +147,9 @@ def test_worn_out_words_are_added_up_over_all_posts_of_a_generation(worlds: Worl
     others = [{"generation": "h"}, {"world_id": "w"}, {"type": TaskType.GENERATE_POST_IMAGE.value}]
     tasks += [mine | other | {"key": f"other-{n}", "result": {"worn": ["tapestry"]}} for n, other in enumerate(others)]
     worlds.database[TASKS].insert_many([task | {"_id": f"worn-{n}"} for n, task in enumerate(tasks)])
-    told = worn_out_in(worlds.database, "worn", "g", ASSETS["posts"])
+    told = banned_terms_in(worlds.database, "worn", "g", ASSETS["posts"])
     assert (told["worn_out"].value, told["worn_out_most"].value) == (3, "whisper* (2), bees (1)")
-    assert worn_out_in(worlds.database, "worn", "g", ASSETS["post_images"]) == {}
+    assert banned_terms_in(worlds.database, "worn", "g", ASSETS["post_images"]) == {}
 
 
 def test_the_checks_of_a_good_world_pass(made: tuple[str, Made]) -> None:

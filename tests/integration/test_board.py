@@ -18,14 +18,14 @@ from rich.console import Console
 
 from generia_assets.cli.follow import Moment
 from generia_assets.cli.panel import world_panel
-from generia_assets.durable.board import Board
+from generia_assets.durable.calls.breaker_status import BreakerStatusStore
 from generia_assets.durable.collections import FLEET, STATUS
 from generia_assets.durable.status import WorldStatus, new_status
-from generia_assets.reading.air import in_the_air
-from generia_assets.reading.breakers import BreakerView, breakers_not_closed
-from resources.breaker import BreakerState
-from resources.mongo import MongoDatabase, connect_async
-from resources.outside import Api
+from generia_assets.queries.air import in_flight
+from generia_assets.queries.breakers import BreakerView, breakers_not_closed
+from resources.gateway.api_gateway import Api
+from resources.gateway.breaker import BreakerState
+from resources.mongodb.connection import MongoDatabase, connect_async
 from tests.command import Command
 from tests.worlds_in_process import wait_for, worlds_in_process
 
@@ -40,13 +40,13 @@ def database(mongodb_uri: str, mongo_database_name: str) -> MongoDatabase:
 
 
 @pytest.fixture
-async def board(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Callable[..., Board]]:
+async def board(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Callable[..., BreakerStatusStore]]:
     """Makes boards of processes; at the end all are closed."""
-    made: list[Board] = []
+    made: list[BreakerStatusStore] = []
     async with connect_async(mongodb_uri) as client:
 
-        def make(run_id: str, lease_seconds: float = LEASE) -> Board:
-            made.append(Board(client[mongo_database_name][FLEET], run_id, lease_seconds=lease_seconds))
+        def make(run_id: str, lease_seconds: float = LEASE) -> BreakerStatusStore:
+            made.append(BreakerStatusStore(client[mongo_database_name][FLEET], run_id, lease_seconds=lease_seconds))
             return made[-1]
 
         yield make
@@ -65,7 +65,7 @@ async def shown(database: MongoDatabase, *expected: tuple[Api, BreakerState, int
         await asyncio.sleep(0.01)
 
 
-async def test_each_process_speaks_for_itself(board: Callable[..., Board], database: MongoDatabase) -> None:
+async def test_each_process_speaks_for_itself(board: Callable[..., BreakerStatusStore], database: MongoDatabase) -> None:
     """That one process's breaker has closed, or its run has ended, does not hide that another's is open."""
     first, second = board("run-1", 60.0), board("run-2", 60.0)
     first.breaker(Api.LLM)(OPEN, 30.0)
@@ -82,7 +82,9 @@ async def test_each_process_speaks_for_itself(board: Callable[..., Board], datab
     await shown(database)
 
 
-async def test_an_open_breaker_is_shown_while_its_process_lives(board: Callable[..., Board], database: MongoDatabase) -> None:
+async def test_an_open_breaker_is_shown_while_its_process_lives(
+    board: Callable[..., BreakerStatusStore], database: MongoDatabase
+) -> None:
     """An entry outlasts its lease as long as it is renewed, with the moment the outage began; of a dead process it lapses."""
     alive, dead = board("alive"), board("dead", 2 * LEASE)
     alive.breaker(Api.LLM)(OPEN, 1.0)
@@ -96,7 +98,7 @@ async def test_an_open_breaker_is_shown_while_its_process_lives(board: Callable[
     assert (probing.since, probing.probe_at) == (began.since, None)
 
 
-async def test_the_last_word_stands(board: Callable[..., Board], database: MongoDatabase) -> None:
+async def test_the_last_word_stands(board: Callable[..., BreakerStatusStore], database: MongoDatabase) -> None:
     """However fast a breaker changes, the board ends up with its last state."""
     changed = board("run").breaker(Api.LLM)
     for _ in range(200):
@@ -109,7 +111,7 @@ async def test_the_last_word_stands(board: Callable[..., Board], database: Mongo
 
 
 async def test_whoever_looks_is_told_which_breaker_is_open(
-    board: Callable[..., Board], database: MongoDatabase, mongodb_uri: str, tmp_path: Path
+    board: Callable[..., BreakerStatusStore], database: MongoDatabase, mongodb_uri: str, tmp_path: Path
 ) -> None:
     """`doctor`, `status` and the picture of `watch` say which API is not answering, since when, and when it is asked again."""
     record = new_status("w", {"user_prompt": "a lake"}, users=1, posts=1) | {"_id": WORLD}
@@ -126,7 +128,7 @@ async def test_whoever_looks_is_told_which_breaker_is_open(
     (finding,) = [one for one in findings if one["part"] == "breaker llm"]
     assert finding["health"] == "note"
     assert told.match(finding["found"])
-    air = in_the_air(database, WORLD, llm_limit=15, image_limit=10)
+    air = in_flight(database, WORLD, llm_limit=15, image_limit=10)
     out = io.StringIO()
     Console(file=out, width=120).print(world_panel(Moment(WorldStatus.model_validate(record), [], air=air), [], prompt=""))
     assert told.search(out.getvalue())

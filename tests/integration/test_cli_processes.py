@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 
-from resources.mongo import MongoDocument
+from resources.mongodb.connection import MongoDocument
 from tests.command import LOOPBACK, Command, interrupt
 
 pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(180)]

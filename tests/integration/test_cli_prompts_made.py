@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from generia_assets.cli.dry_run import Asked, DryRun
+from generia_assets.cli.dry_run import DryRequest, DryRun
 from generia_assets.content.documents import WorldRequest
 from generia_assets.content.prompt import Prompt
 from generia_assets.durable.collections import HISTORY
-from generia_assets.tasks.tools import DraftT
+from generia_assets.tasks.clients import DraftT
 from tests.worlds_in_process import Worlds, worlds_in_process
 
 
@@ -47,7 +47,7 @@ def test_a_dry_run_makes_the_requests_of_a_run(worlds: Worlds, seed: int, qualit
     (request,) = worlds.documents("world_request", world_id)
     assert isinstance(request, WorldRequest)
     assert request.seed == seed
-    answers, asked = Answered(worlds, world_id), list[Asked]()
+    answers, asked = Answered(worlds, world_id), list[DryRequest]()
     asyncio.run(DryRun(request, answers, asked.append).run())
     assert [one.name for one in asked if one.answer is None] == []
     assert answers.texts == {}

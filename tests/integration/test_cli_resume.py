@@ -9,10 +9,10 @@ import pytest
 from pymongo import MongoClient
 
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS, WORLD_EVENTS
-from generia_assets.durable.decisions import GENERATION_TAG
-from generia_assets.durable.resuming import ResumeError, Wishes, note_stop, resume_world
+from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.durable.status import WorldStatus
-from resources.mongo import MongoDatabase, MongoDocument
+from generia_assets.durable.tasks.resuming import ResumeError, ResumeOptions, note_stop, resume_world
+from resources.mongodb.connection import MongoDatabase, MongoDocument
 from sensors.run_status import abandoned, is_due, order_again
 from tests.durable_world import an_order, record
 
@@ -80,7 +80,7 @@ def test_a_stopped_world_goes_on_only_when_told_to(database: MongoDatabase) -> N
     """The watchdog leaves a stopped world alone; once it is resumed it is ordered again, as its own generation."""
     world_id = a_world(database, **stopped())
     assert found_by_watchdog(database) == []
-    resume_world(database, world_id, Wishes())
+    resume_world(database, world_id, ResumeOptions())
     assert found_by_watchdog(database) == [world_id]
     assert is_due(status_of(database, world_id), None, datetime.now(UTC))
     request = order_again(status_of(database, world_id), None)
@@ -91,7 +91,7 @@ def test_a_stopped_world_goes_on_only_when_told_to(database: MongoDatabase) -> N
 def test_a_failed_world_goes_on_with_more_room(database: MongoDatabase) -> None:
     """Limits are raised, the cap is replaced, and what said `failed` says `in_progress` again."""
     world_id = a_world(database, status="failed", message="api_calls_made_LLM has reached its limit", cost_limit_usd=0.1)
-    resume_world(database, world_id, Wishes(max_cost_usd=2.5, more_calls=7))
+    resume_world(database, world_id, ResumeOptions(max_cost_usd=2.5, more_calls=7))
     world = status_of(database, world_id)
     assert (world.status, world.message, world.finished_at) == ("in_progress", "", None)
     assert (world.api_call_limits_LLM, world.api_call_limits_images, world.cost_limit_usd) == (17, 12, 2.5)
@@ -107,7 +107,7 @@ def test_failed_tasks_are_tried_again_with_their_counters(database: MongoDatabas
         task_id = str(uuid.uuid4()) if database[TASKS].find_one({"_id": "t"}) else "t"
         task = {"_id": task_id, "world_id": world_id, "generation": generation, "type": "generate_post"}
         database[TASKS].insert_one(task | {"status": status, "attempt_count": 2, "error": "refused"})
-    assert resume_world(database, world_id, Wishes(retry_failed=True)) == 2
+    assert resume_world(database, world_id, ResumeOptions(retry_failed=True)) == 2
     world = status_of(database, world_id)
     assert (world.status, world.tasks_failed, world.failures) == ("in_progress", 0, [])
     assert {stage.name: stage.status for stage in world.stages}["posts"] == "pending"
@@ -129,7 +129,7 @@ def test_a_world_that_cannot_go_on_says_why(database: MongoDatabase, changes: di
     world_id = a_world(database, **changes)
     before = database[STATUS].find_one({"_id": world_id})
     with pytest.raises(ResumeError, match=reason):
-        resume_world(database, world_id, Wishes(more_calls=5))
+        resume_world(database, world_id, ResumeOptions(more_calls=5))
     assert database[STATUS].find_one({"_id": world_id}) == before
 
 
@@ -139,6 +139,6 @@ def test_an_order_that_was_stopped_before_its_run_is_not_ordered_again(database:
     note_stop(database, world_id)
     database[STATUS].update_one({"_id": world_id}, {"$set": {"updated_at": datetime(2020, 1, 1, tzinfo=UTC)}})
     assert found_by_watchdog(database) == []
-    resume_world(database, world_id, Wishes())
+    resume_world(database, world_id, ResumeOptions())
     assert status_of(database, world_id).status == "pending"
     assert found_by_watchdog(database) == [world_id]

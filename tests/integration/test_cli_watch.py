@@ -13,8 +13,8 @@ import pytest
 from generia_assets.cli.follow import Watching, follow
 from generia_assets.cli.pace import Pace, emulated
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
-from generia_assets.durable.orders import Order, record_order
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.durable.orders.records import Order, record_order
+from generia_assets.tasks.task_definition import TaskType
 from tests.command import Command
 from tests.worlds_in_process import Worlds, worlds_in_process
 

@@ -15,12 +15,12 @@ import pytest
 from bson import Binary
 
 from generia_assets.durable.collections import HISTORY, STATUS, STEPS
-from generia_assets.reading.critical_path import critical_path
-from generia_assets.reading.traces import StepName, trace
-from generia_assets.tasks.kinds import TaskType
-from resources.document_store import POINTERS
-from resources.kafka_client import KafkaAddress
-from resources.kafka_letters import last_letters
+from generia_assets.queries.critical_path import critical_path
+from generia_assets.queries.traces import StepName, trace
+from generia_assets.tasks.task_definition import TaskType
+from resources.kafka.address import KafkaAddress
+from resources.kafka.dead_letters import last_letters
+from resources.mongodb.document_store import POINTERS
 from sensors.messages import read_message
 from tests.command import Command
 from tests.worlds_in_process import Worlds, worlds_in_process

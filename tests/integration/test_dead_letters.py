@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from generia_assets.cli.main import app
 from generia_assets.settings import settings
-from resources.kafka import Event, KafkaResource
-from resources.kafka_client import KafkaAddress
-from resources.kafka_letters import last_letters, letter_at
-from sensors.dead_letters import Broken, send_dead_letters
+from resources.kafka.address import KafkaAddress
+from resources.kafka.dead_letters import last_letters, letter_at
+from resources.kafka.resource import Event, KafkaResource
+from sensors.dead_letters import InvalidMessage, send_dead_letters
 from tests.kafka_stand_in import kafka_resource, order
 
 
@@ -48,10 +48,12 @@ def _forget_settings() -> object:
 
 def bury(kafka: KafkaResource, *values: bytes, reason: str = "parameters.users_count='3': must be a number") -> None:
     """Make dead letters as the sensor does, all in one partition."""
-    from resources.kafka import Message
+    from resources.kafka.resource import KafkaRecord
 
     with kafka.producer() as producer:
-        letters = [Broken(Message(kafka.tasks_topic, 1, 40 + n, b"one key", value), reason) for n, value in enumerate(values)]
+        letters = [
+            InvalidMessage(KafkaRecord(kafka.tasks_topic, 1, 40 + n, b"one key", value), reason) for n, value in enumerate(values)
+        ]
         arrived, problems = send_dead_letters(producer, letters, kafka.dead_letters_topic)
     assert (len(arrived), problems) == (len(values), [])
 

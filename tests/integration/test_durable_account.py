@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from generia_assets.durable.account import WorldAccount
+from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.collections import HISTORY, STATUS
-from resources.outcomes import BudgetExhaustedError, LostWorldError, PatienceExhaustedError
-from resources.outside import Answer, Api, Call, Settlement, Tokens
+from resources.gateway.api_gateway import Answer, Api, Call, CallOutcome, TokenUsage
+from resources.gateway.outcomes import BudgetExhaustedError, LeaseLostError, OutageTimeoutError
 from tests.durable_world import DurableWorld, Run, durable_world
 from tests.slots_tools import until
 
@@ -30,16 +30,16 @@ def a_call(api: Api = Api.LLM, worst_case_usd: float = 0.0) -> Call[str]:
     return Call(api, "post", "task-1", 0, {"prompt": "lone \ud800 surrogate"}, _unsent, worst_case_usd, labels=labels)
 
 
-def an_end(cost_usd: float = 0.0) -> Settlement:
-    return Settlement("ok", cost_usd, Tokens(prompt=10, cached=4, output=3, thinking=1), {"text": "an answer"}, None, 12)
+def an_end(cost_usd: float = 0.0) -> CallOutcome:
+    return CallOutcome("ok", cost_usd, TokenUsage(prompt=10, cached=4, output=3, thinking=1), {"text": "an answer"}, None, 12)
 
 
 def limits(world: DurableWorld, **values: object) -> None:
     world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 1000, **values}})
 
 
-def account(run: Run) -> WorldAccount:
-    return WorldAccount(run.database, run.commits, run.generation, patience=5)
+def account(run: Run) -> BudgetLedger:
+    return BudgetLedger(run.database, run.commits, run.generation, patience=5)
 
 
 @pytest.mark.parametrize(("api", "field"), [(Api.LLM, "LLM"), (Api.IMAGE, "images")])
@@ -73,7 +73,7 @@ async def test_a_full_limit_is_not_exhausted_while_a_call_in_the_air_may_be_give
     waiting = asyncio.create_task(mine.reserve(a_call()))
     await asyncio.sleep(0.1)
     assert not waiting.done()
-    await mine.settle(attempt, a_call(), Settlement("rate_limited", 0.0, Tokens(), {}, "429", 1, carried_out=False))
+    await mine.settle(attempt, a_call(), CallOutcome("rate_limited", 0.0, TokenUsage(), {}, "429", 1, carried_out=False))
     assert await waiting
     assert world.status["api_calls_made_LLM"] == 1
 
@@ -84,7 +84,7 @@ async def test_a_platform_call_is_not_sent_by_a_run_that_lost_its_world(world: D
     former = account(run)
     assert await former.reserve(a_call(Api.PLATFORM))
     await world.run("later")
-    with pytest.raises(LostWorldError):
+    with pytest.raises(LeaseLostError):
         await former.reserve(a_call(Api.PLATFORM))
 
 
@@ -146,7 +146,7 @@ async def test_a_run_that_lost_its_world_makes_no_more_calls(world: DurableWorld
     limits(world)
     former = await world.run("former")
     await world.take("later")
-    with pytest.raises(LostWorldError):
+    with pytest.raises(LeaseLostError):
         await account(former).reserve(a_call())
     assert world.status["api_calls_made_LLM"] == 0
 
@@ -209,7 +209,7 @@ async def test_an_attempt_that_was_not_carried_out_is_given_back_to_the_limit(wo
     mine, call = account(run), a_call(worst_case_usd=0.5)
     for _ in range(3):
         attempt = await mine.reserve(call)
-        await mine.settle(attempt, call, Settlement("rate_limited", 0.0, Tokens(), {}, "slow down", 3, carried_out=False))
+        await mine.settle(attempt, call, CallOutcome("rate_limited", 0.0, TokenUsage(), {}, "slow down", 3, carried_out=False))
         await run.commits.flush()
     assert (world.status["api_calls_made_LLM"], world.status["llm_cost_total"]) == (0, 0.0)
     assert world.see[HISTORY].count_documents({"outcome": "rate_limited"}) == 3
@@ -236,10 +236,10 @@ async def test_calls_whose_answer_was_lost_do_not_use_up_the_spare_but_only_so_o
     """What was cut off or timed out stays counted and raises the limit by one, until a generation has had its share of that."""
     limits(world, api_call_limits_LLM=10)
     run = await world.run()
-    book = WorldAccount(run.database, run.commits, run.generation, patience=5, excusable=3)
+    book = BudgetLedger(run.database, run.commits, run.generation, patience=5, excusable=3)
     for outcome in ("cut_off", "transient", "ok", "transient", "cut_off"):
         attempt = await book.reserve(a_call())
-        await book.settle(attempt, a_call(), Settlement(outcome, 0.0, Tokens(), {}, None, 1))
+        await book.settle(attempt, a_call(), CallOutcome(outcome, 0.0, TokenUsage(), {}, None, 1))
     await run.commits.flush()
     assert (world.status["api_calls_made_LLM"], world.status["api_call_limits_LLM"]) == (5, 13)
     assert world.status["calls_excused"] == 3
@@ -285,7 +285,7 @@ async def test_a_cap_that_stays_filled_parks_the_world_instead_of_hanging(world:
     """Calls in the air that never end hold up the next one for as long as patience lasts, and not for ever."""
     limits(world, cost_limit_usd=0.1)
     run = await world.run()
-    impatient = WorldAccount(run.database, run.commits, run.generation, patience=0.2)
+    impatient = BudgetLedger(run.database, run.commits, run.generation, patience=0.2)
     await impatient.reserve(a_call(worst_case_usd=0.1))
-    with pytest.raises(PatienceExhaustedError, match="PATIENCE_SECONDS"):
+    with pytest.raises(OutageTimeoutError, match="PATIENCE_SECONDS"):
         await impatient.reserve(a_call(worst_case_usd=0.1))

@@ -11,8 +11,8 @@ import pytest
 from pymongo import InsertOne, UpdateOne
 
 from generia_assets.durable.collections import HISTORY, TASKS
-from generia_assets.durable.commits import Change, Commits
-from resources.outcomes import LostWorldError
+from generia_assets.durable.leases.commits import Change, Commits
+from resources.gateway.outcomes import LeaseLostError
 from tests.durable_world import DurableWorld, durable_world
 
 CHANGES = 300
@@ -109,9 +109,9 @@ async def test_a_fenced_off_writer_changes_nothing_anywhere_then_and_later(world
     before = picture(world)
     waiting = [former.commits.enqueue(a_completion(0, 1.0)), former.commits.enqueue(Change(enlist=[a_pending_task(world, 9)]))]
     for refused in waiting:
-        with pytest.raises(LostWorldError):
+        with pytest.raises(LeaseLostError):
             await refused
-    with pytest.raises(LostWorldError):
+    with pytest.raises(LeaseLostError):
         await former.commits.commit(Change(values={"message": "I am still here"}))
     await former.commits.aclose()
     assert picture(world) == before
@@ -124,7 +124,7 @@ async def test_a_change_of_a_task_that_somebody_else_holds_undoes_the_whole_tran
     before = picture(world)
     mine, not_mine = run.commits.enqueue(a_completion(0, 1.0)), run.commits.enqueue(a_completion(1, 1.0))
     for refused in (mine, not_mine):
-        with pytest.raises(LostWorldError):
+        with pytest.raises(LeaseLostError):
             await refused
     assert picture(world) == before
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from generia_assets.durable.collections import GENERATIONS, STATUS
-from generia_assets.durable.commits import Change
-from generia_assets.durable.decisions import (
+from generia_assets.durable.events.progress import StageTracker
+from generia_assets.durable.leases.commits import Change
+from generia_assets.durable.orders.decisions import (
     GENERATION_TAG,
     PRESENT_GENERATION,
     WHOLE_WORLD,
@@ -17,12 +18,11 @@ from generia_assets.durable.decisions import (
     Decision,
     RefusedRunError,
     RunIdentity,
-    Wanted,
+    RunScope,
     choose,
 )
-from generia_assets.durable.progress import StageTracker
 from generia_assets.durable.status import Stage, State
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.tasks.task_definition import TaskType
 from tests.durable_world import DurableWorld, durable_world
 
 
@@ -42,7 +42,7 @@ def a_generation(world: DurableWorld, name: str, *runs: str, status: State = Sta
 
 
 async def chosen(world: DurableWorld, run: RunIdentity) -> Choice:
-    return await choose(world.database, world.world_id, run, Wanted(WHOLE_WORLD))
+    return await choose(world.database, world.world_id, run, RunScope(WHOLE_WORLD))
 
 
 def going_on(choice: Choice) -> tuple[Decision, str | None]:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from generia_assets.durable.collections import STEPS, TASKS
-from generia_assets.durable.journal import TaskFailedError, TaskSpec
-from generia_assets.durable.room import wait_outside
-from generia_assets.tasks.kinds import Level, TaskParameters, TaskType, UnfitTaskError
-from resources.outcomes import FatalCallError, InvalidAnswerError, LostWorldError, RefusedError
-from resources.stopping import stop
+from generia_assets.durable.tasks.runner import TaskFailedError, TaskSpec
+from generia_assets.durable.tasks.task_slots import wait_without_slot
+from generia_assets.tasks.task_definition import Level, TaskParameters, TaskType, UnfitTaskError
+from resources.cancellation import cancel_and_wait
+from resources.gateway.outcomes import FatalCallError, InvalidAnswerError, LeaseLostError, RefusedError
 from tests.durable_world import Asker, DurableWorld, Note, Outside, a_task, asking, durable_world
 
 ITEM = TaskParameters(key="c0000-p0000")
@@ -46,19 +46,19 @@ async def killed_at(world: DurableWorld, task: Any, name: str, script: dict[str,
     """A run does the task until the call ``name`` is in the air; then it is gone without a word."""
     run = await world.run("killed")
     outside = Hang(name, script)
-    doing = asyncio.create_task(run.journal(outside).perform(None, task, ITEM))  # type: ignore[arg-type]
+    doing = asyncio.create_task(run.journal(outside).execute(None, task, ITEM))  # type: ignore[arg-type]
     await asyncio.wait_for(outside.in_the_air.wait(), 10)
-    await stop(doing)
+    await cancel_and_wait(doing)
 
 
 async def test_a_completed_task_gives_its_result_again_without_any_call(world: DurableWorld) -> None:
     """Done is done: for the same run and for a later one."""
     outside, task = Outside(), asking("first", "second")
     run = await world.run()
-    done = await run.journal(outside).perform(None, task, ITEM)
-    assert await run.journal(outside).perform(None, task, ITEM) == done
+    done = await run.journal(outside).execute(None, task, ITEM)
+    assert await run.journal(outside).execute(None, task, ITEM) == done
     later = await world.run("later")
-    assert await later.journal(outside).perform(None, task, ITEM) == done
+    assert await later.journal(outside).execute(None, task, ITEM) == done
     assert outside.calls == ["first", "second"]
     assert world.status["tasks_completed"] == 1
 
@@ -66,7 +66,7 @@ async def test_a_completed_task_gives_its_result_again_without_any_call(world: D
 async def test_a_task_is_stored_with_the_contracts_fields_and_types(world: DurableWorld) -> None:
     """Type, world, state, worker, parameters, result, times, attempts and error are there for everyone to read."""
     run = await world.run()
-    await run.journal(Outside()).perform(None, asking("first"), ITEM)
+    await run.journal(Outside()).execute(None, asking("first"), ITEM)
     task = world.task(type="generate_post")
     expected = {
         "world_id": world.world_id,
@@ -92,7 +92,7 @@ async def test_attempts_are_counted_and_end_with_the_failure_in_the_status_recor
     journal, task = run.journal(outside), asking("first", level=level)
     for _ in range(2):  # asked for again, it is failed still, without another call
         with pytest.raises(TaskFailedError, match=str(problem)):
-            await journal.perform(None, task, ITEM)
+            await journal.execute(None, task, ITEM)
     assert len(outside.calls) == level.attempts
     stored, status = world.task(type="generate_post"), world.status
     assert (stored["status"], stored["attempt_count"], stored["error"]) == ("failed", level.attempts, str(problem))
@@ -107,7 +107,7 @@ async def test_what_can_never_succeed_is_tried_once_and_says_so_whenever_it_is_a
     for run_id in ("run-1", "later"):
         run = await world.run(run_id)
         with pytest.raises(UnfitTaskError, match=r"^word it differently$"):
-            await run.journal(outside).perform(None, task, ITEM)
+            await run.journal(outside).execute(None, task, ITEM)
     assert len(outside.calls) == 1
     stored = world.task(type="generate_post")
     assert (stored["status"], stored["attempt_count"], stored["error"]) == ("failed", 1, "word it differently")
@@ -118,7 +118,7 @@ async def test_a_task_that_succeeds_at_its_last_attempt_is_completed(world: Dura
     """An attempt that failed leaves nothing behind but its count."""
     outside = Outside({"first": [InvalidAnswerError("cut", cut=True)]})
     run = await world.run()
-    await run.journal(outside).perform(None, asking("first"), ITEM)
+    await run.journal(outside).execute(None, asking("first"), ITEM)
     stored = world.task(type="generate_post")
     assert (stored["status"], stored["attempt_count"], stored["error"]) == ("completed", 2, None)
     assert world.status["failures"] == []
@@ -128,7 +128,7 @@ async def test_a_fatal_call_uses_up_no_attempt(world: DurableWorld) -> None:
     """What stops the whole world is no fault of the task: the next run takes it up with all its attempts."""
     run = await world.run()
     with pytest.raises(FatalCallError):
-        await run.journal(Outside({"first": [FatalCallError("bad key")]})).perform(None, asking("first"), ITEM)
+        await run.journal(Outside({"first": [FatalCallError("bad key")]})).execute(None, asking("first"), ITEM)
     stored = world.task(type="generate_post")
     assert (stored["status"], stored["attempt_count"]) == ("in_progress", 0)
     assert world.status["tasks_failed"] == 0
@@ -139,7 +139,7 @@ async def test_a_task_taken_over_repeats_only_the_call_that_was_in_the_air(world
     task = asking("first", "second", "third")
     await killed_at(world, task, "third")
     outside, later = Outside(), await world.run("later")
-    result = await later.journal(outside).perform(None, task, ITEM)
+    result = await later.journal(outside).execute(None, task, ITEM)
     assert result == Note(text="answer to first / answer to second / answer to third")
     assert outside.calls == ["third"]
     stored = world.task(type="generate_post")
@@ -154,7 +154,7 @@ async def test_deaths_use_up_no_attempts(world: DurableWorld) -> None:
     assert world.task(type="generate_post")["attempt_count"] == 0
     outside = Outside({"second": [InvalidAnswerError("not JSON")]})
     later = await world.run("later")
-    await later.journal(outside).perform(None, task, ITEM)
+    await later.journal(outside).execute(None, task, ITEM)
     assert world.task(type="generate_post")["attempt_count"] == 2
 
 
@@ -164,7 +164,7 @@ async def test_a_death_in_the_second_attempt_does_not_replay_the_first(world: Du
     await killed_at(world, task, "second", {"first": ["old", "new"], "second": [InvalidAnswerError("not JSON")]})
     assert world.task(type="generate_post")["attempt_count"] == 1
     outside, later = Outside(), await world.run("later")
-    result = await later.journal(outside).perform(None, task, ITEM)
+    result = await later.journal(outside).execute(None, task, ITEM)
     assert result == Note(text="new / answer to second")
     assert outside.calls == ["second"]
 
@@ -173,14 +173,14 @@ async def test_a_task_held_by_a_later_owner_is_refused(world: DurableWorld) -> N
     """A former owner finds the later one's claim in its way and learns that the world is lost; the claim stays as it is."""
     former, later = await world.run("former"), await world.run("later")
     outside = Hang("first")
-    doing = asyncio.create_task(later.journal(outside).perform(None, asking("first"), ITEM))  # type: ignore[arg-type]
+    doing = asyncio.create_task(later.journal(outside).execute(None, asking("first"), ITEM))  # type: ignore[arg-type]
     await asyncio.wait_for(outside.in_the_air.wait(), 10)
     own = Outside()
-    with pytest.raises(LostWorldError):
-        await former.journal(own).perform(None, asking("first"), ITEM)
+    with pytest.raises(LeaseLostError):
+        await former.journal(own).execute(None, asking("first"), ITEM)
     assert own.calls == []
     assert world.task(type="generate_post")["worker_id"] == "later"
-    await stop(doing)
+    await cancel_and_wait(doing)
 
 
 async def test_a_former_owners_result_is_not_written(world: DurableWorld) -> None:
@@ -194,11 +194,11 @@ async def test_a_former_owners_result_is_not_written(world: DurableWorld) -> Non
             await released.wait()
             return await super().answer(name)
 
-    doing = asyncio.create_task(former.journal(Slow()).perform(None, asking("first"), ITEM))
+    doing = asyncio.create_task(former.journal(Slow()).execute(None, asking("first"), ITEM))
     await asyncio.wait_for(asked.wait(), 10)
     await world.take("later")
     released.set()
-    with pytest.raises(LostWorldError):
+    with pytest.raises(LeaseLostError):
         await doing
     stored = world.task(type="generate_post")
     assert (stored["status"], stored["result"]) == ("in_progress", None)
@@ -215,8 +215,8 @@ async def test_a_result_its_follow_ups_and_the_counters_appear_together(world: D
         return [TaskSpec(TaskType.GENERATE_POST, TaskParameters(key=f"{key}-p{n:04d}")) for n in range(5)]
 
     async def family(key: str) -> None:
-        await journal.perform(lambda made: follow_ups(key), parent, TaskParameters(key=key))
-        await asyncio.gather(*(journal.perform(None, child, spec.parameters) for spec in follow_ups(key)))
+        await journal.execute(lambda made: follow_ups(key), parent, TaskParameters(key=key))
+        await asyncio.gather(*(journal.execute(None, child, spec.parameters) for spec in follow_ups(key)))
 
     looks = 0
     making = asyncio.gather(*(family(f"c{number:04d}") for number in range(20)))
@@ -248,7 +248,7 @@ async def test_a_task_of_one_call_writes_no_step(world: DurableWorld) -> None:
     """The result itself remembers the last call, so that most tasks cost one write."""
     run = await world.run()
     before = run.commits.transactions
-    await run.journal(Outside()).perform(None, asking("first"), ITEM)
+    await run.journal(Outside()).execute(None, asking("first"), ITEM)
     assert world.see[STEPS].count_documents({}) == 0
     assert run.commits.transactions - before <= 3  # listed, stage begun, completed
 
@@ -256,10 +256,10 @@ async def test_a_task_of_one_call_writes_no_step(world: DurableWorld) -> None:
 async def test_the_steps_of_a_finished_task_are_gone(world: DurableWorld) -> None:
     """What was remembered for a death is forgotten with the commit that ends the task, well or for good."""
     run = await world.run()
-    await run.journal(Outside()).perform(None, asking("first", "second"), ITEM)
+    await run.journal(Outside()).execute(None, asking("first", "second"), ITEM)
     failing = run.journal(Outside({"second": [InvalidAnswerError("no"), InvalidAnswerError("no")]}))
     with pytest.raises(TaskFailedError):
-        await failing.perform(None, asking("first", "second"), TaskParameters(key="other"))
+        await failing.execute(None, asking("first", "second"), TaskParameters(key="other"))
     assert world.see[STEPS].count_documents({}) == 0
 
 
@@ -283,16 +283,16 @@ async def test_a_task_that_waits_outside_gives_its_place_to_another(world: Durab
     async def patient(parameters: TaskParameters, tools: Asker) -> Note:
         text = await tools.ask("first")
         await tools.ask("second")  # from here on the first is durable
-        await wait_outside(wait)
+        await wait_without_slot(wait)
         return Note(text=text)
 
     task = a_task(patient)
-    first = asyncio.create_task(journal.perform(None, task, ITEM))
-    await journal.perform(None, asking("other"), TaskParameters(key="c0000-p0001"))
+    first = asyncio.create_task(journal.execute(None, task, ITEM))
+    await journal.execute(None, asking("other"), TaskParameters(key="c0000-p0001"))
     other_done.set()
     with pytest.raises(GivenUpError):
         await first
-    assert await journal.perform(None, task, ITEM) == Note(text="answer to first")
+    assert await journal.execute(None, task, ITEM) == Note(text="answer to first")
     assert outside.calls.count("first") == 1
     stored = world.task(key=ITEM.key)
     assert (stored["status"], stored["attempt_count"]) == ("completed", 1)

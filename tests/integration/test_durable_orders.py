@@ -13,8 +13,8 @@ from bson import Int64
 from pymongo import MongoClient
 
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.orders import Order, OrderError, RecordedOrder
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.durable.orders.records import Order, OrderError, RecordedOrder
+from generia_assets.tasks.task_definition import TaskType
 from tests.durable_world import PARAMETERS, an_order, record
 
 THREADS = 8

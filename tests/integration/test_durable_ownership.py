@@ -11,13 +11,13 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.decisions import RunIdentity, Wanted
-from generia_assets.durable.generations import Generation
-from generia_assets.durable.ownership import WorldTakenError, keep_world, leave_world
-from generia_assets.durable.relay import Relay, Sender
-from generia_assets.durable.session import Assignment, WorldSession
-from resources.outcomes import LostWorldError
-from resources.stopping import stop
+from generia_assets.durable.events.relay import Relay, Sender
+from generia_assets.durable.leases.ownership import LeaseHeldError, release_lease, renew_lease
+from generia_assets.durable.orders.decisions import RunIdentity, RunScope
+from generia_assets.durable.tasks.generations import Generation
+from generia_assets.durable.tasks.session import Assignment, WorldSession
+from resources.cancellation import cancel_and_wait
+from resources.gateway.outcomes import LeaseLostError
 from tests.durable_world import DurableWorld, Outside, durable_world
 
 RACERS = 20
@@ -34,7 +34,7 @@ async def test_of_twenty_that_race_for_a_world_one_owns_it(world: DurableWorld) 
     racers = {asyncio.create_task(world.take(f"run-{n}", over=False)) for n in range(RACERS)}
     taken, waiting = await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
     late, waiting = await asyncio.wait(waiting, timeout=0.6)  # long enough for everybody to ask again
-    await asyncio.gather(*(stop(racer) for racer in waiting))
+    await asyncio.gather(*(cancel_and_wait(racer) for racer in waiting))
     (owner,) = taken
     assert not late
     assert world.status["owner"]["run_id"] == owner.result().run_id
@@ -78,10 +78,10 @@ async def test_the_transaction_that_a_killed_owner_left_open_does_not_hold_its_w
 async def test_a_world_whose_owner_lives_is_refused_after_a_lease_with_the_owners_name(world: DurableWorld) -> None:
     """Who cannot have the world is told by whom it is being made and what to do."""
     owner = await world.take("alive", lease_seconds=0.3)
-    heart = asyncio.create_task(keep_world(world.database, owner, lease_seconds=0.3))
-    with pytest.raises(WorldTakenError, match=f"by run alive.*generia stop {world.world_id}"):
+    heart = asyncio.create_task(renew_lease(world.database, owner, lease_seconds=0.3))
+    with pytest.raises(LeaseHeldError, match=f"by run alive.*generia stop {world.world_id}"):
         await world.take("other", lease_seconds=0.3, over=False)
-    await stop(heart)
+    await cancel_and_wait(heart)
     assert world.status["owner"]["run_id"] == "alive"
 
 
@@ -89,9 +89,9 @@ async def test_a_world_that_was_given_back_is_free_and_one_that_was_lost_is_not_
     """Leaving frees the world for the next run; a former owner's leaving changes nothing."""
     former = await world.take("former")
     owner = await world.take("owner")
-    await leave_world(world.database, former)
+    await release_lease(world.database, former)
     assert world.status["owner"]["run_id"] == "owner"
-    await leave_world(world.database, owner)
+    await release_lease(world.database, owner)
     assert world.status["owner"]["run_id"] is None
     assert (await world.take("next", over=False)).epoch == 3
 
@@ -106,9 +106,9 @@ async def test_a_world_nobody_ordered_cannot_be_taken(world: DurableWorld) -> No
 async def test_the_former_owners_heartbeat_says_that_the_world_is_lost(world: DurableWorld) -> None:
     """A run learns from its heartbeat that another run owns its world."""
     former = await world.take("former")
-    heart = asyncio.create_task(keep_world(world.database, former, lease_seconds=0.3))
+    heart = asyncio.create_task(renew_lease(world.database, former, lease_seconds=0.3))
     await world.take("later")
-    with pytest.raises(LostWorldError, match="run former lost world"):
+    with pytest.raises(LeaseLostError, match="run former lost world"):
         await asyncio.wait_for(heart, 5)
 
 
@@ -119,10 +119,12 @@ def no_broker() -> Sender:
 async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld) -> None:
     """Work in the middle of a call is cancelled as soon as the heartbeat sees another owner, and the loss is what it raises."""
     run = await world.run("former")
-    heart = asyncio.create_task(keep_world(world.database, run.fence, lease_seconds=0.3))
+    heart = asyncio.create_task(renew_lease(world.database, run.fence, lease_seconds=0.3))
     relay = Relay(world.database, world.world_id, no_broker)
     generation = Generation("generation-1", world.world_id, False, {}, (), {})
-    assignment = Assignment(world.world_id, RunIdentity("former"), Wanted(frozenset()), lambda parameters: pytest.fail("not asked"))
+    assignment = Assignment(
+        world.world_id, RunIdentity("former"), RunScope(frozenset()), lambda parameters: pytest.fail("not asked")
+    )
     journal = run.journal(Outside())
     session = WorldSession(world.database, assignment, generation, {}, run.commits, journal, run.stages, relay, heart, None)
     at_work, stopped = asyncio.Event(), asyncio.Event()
@@ -137,7 +139,7 @@ async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld) 
     working = asyncio.create_task(session.work(endless()))
     await at_work.wait()
     await world.take("later")
-    with pytest.raises(LostWorldError):
+    with pytest.raises(LeaseLostError):
         await asyncio.wait_for(working, 5)
     assert stopped.is_set()
     before = world.status

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from generia_assets.durable.calls.publications import Publications
 from generia_assets.durable.collections import PUBLICATIONS, STEPS
-from generia_assets.durable.publications import Publications
-from generia_assets.durable.steps import StepLog
-from resources.outcomes import InvalidAnswerError, RefusedError
+from generia_assets.durable.tasks.checkpoints import Checkpoints
+from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from tests.durable_world import DurableWorld, Outside, Run, durable_world
 
 KEY = "task-1:post"
@@ -21,8 +21,8 @@ async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Dur
         yield world
 
 
-def steps(run: Run, *, resumed: bool = False) -> StepLog:
-    return StepLog(run.database, run.commits, "task-1", resumed=resumed)
+def steps(run: Run, *, resumed: bool = False) -> Checkpoints:
+    return Checkpoints(run.database, run.commits, "task-1", resumed=resumed)
 
 
 def bytes_of(data: bytes) -> Callable[[], Awaitable[bytes]]:
@@ -47,9 +47,9 @@ async def test_values_refusals_and_invalid_answers_are_replayed_in_their_order(w
     log, outside = steps(run), Outside({"b": [RefusedError("no", reason="SPII")], "c": [InvalidAnswerError("cut off", cut=True)]})
     heard: list[object] = []
 
-    async def ask(log: StepLog, name: str) -> None:
+    async def ask(log: Checkpoints, name: str) -> None:
         try:
-            heard.append(await log.once(lambda: outside.answer(name), dump=str, load=str))
+            heard.append(await log.run(lambda: outside.answer(name), dump=str, load=str))
         except RefusedError as error:
             heard.append((str(error), error.reason))
         except InvalidAnswerError as error:
@@ -71,9 +71,9 @@ async def test_bytes_survive(world: DurableWorld) -> None:
     data = bytes(range(256)) * 400
     log = steps(await world.run())
     for _ in range(2):
-        assert await log.once(bytes_of(data), dump=bytes, load=whole) == data
+        assert await log.run(bytes_of(data), dump=bytes, load=whole) == data
     again = steps(await world.run("later"), resumed=True)
-    assert await again.once(never, dump=bytes, load=whole) == data
+    assert await again.run(never, dump=bytes, load=whole) == data
 
 
 class Counter:
@@ -108,7 +108,7 @@ async def published(
     resumed: bool,
     readable: bool = True,
     send: Callable[[str], Awaitable[str]] | None = None,
-    log: StepLog | None = None,
+    log: Checkpoints | None = None,
 ) -> str:
     find = platform.find if readable else None
     publications = Publications(run.database, run.commits)
@@ -150,7 +150,7 @@ async def test_the_intent_is_durable_before_anything_is_sent(world: DurableWorld
     """At the moment of sending the record says so, and what the task had learned before is written with it."""
     run, platform = await world.run(), Counter()
     log = steps(run)
-    await log.once(bytes_of(b"learned"), dump=bytes, load=whole)
+    await log.run(bytes_of(b"learned"), dump=bytes, load=whole)
     seen: list[object] = []
 
     async def send(key: str) -> str:

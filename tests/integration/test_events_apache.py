@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from generia_assets.durable.commits import Change, Commits
-from generia_assets.durable.events import Completed, StageStarted
-from generia_assets.durable.relay import Relay
+from generia_assets.durable.events.events import Completed, StageStarted
+from generia_assets.durable.events.relay import Relay
+from generia_assets.durable.leases.commits import Change, Commits
 from generia_assets.durable.status import Stage
 from tests.durable_world import durable_world
 from tests.live_events import durable, ended, events_kafka, numbers, read_topic

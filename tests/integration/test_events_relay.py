@@ -16,17 +16,17 @@ from typing import Any
 import pytest
 
 from generia_assets.cli.processes import start
-from generia_assets.durable.account import WorldAccount
+from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
-from generia_assets.durable.commits import Change, Commits
-from generia_assets.durable.events import Completed, Failed, StageStarted, WorldCreated
-from generia_assets.durable.fallback import mark_start_failed
-from generia_assets.durable.relay import Relay, Sender, catch_up
-from generia_assets.durable.resuming import note_stop
+from generia_assets.durable.events.events import Completed, Failed, StageStarted, WorldCreated
+from generia_assets.durable.events.relay import Relay, Sender, catch_up
+from generia_assets.durable.leases.commits import Change, Commits
 from generia_assets.durable.status import Stage
-from resources.kafka import KafkaResource
-from resources.outcomes import LostWorldError
-from resources.outside import Api
+from generia_assets.durable.tasks.fallback import mark_start_failed
+from generia_assets.durable.tasks.resuming import note_stop
+from resources.gateway.api_gateway import Api
+from resources.gateway.outcomes import LeaseLostError
+from resources.kafka.resource import KafkaResource
 from tests.conftest import python_module
 from tests.durable_world import DurableWorld, an_order, durable_world, record
 from tests.live_events import Told, durable, ended, events_kafka, numbers, read_topic, seen_once
@@ -151,7 +151,7 @@ async def test_a_former_owner_tells_nothing(world: DurableWorld) -> None:
     """The fence that keeps its changes out keeps out what it has to say."""
     former = await world.run("former")
     await world.take("later")
-    with pytest.raises(LostWorldError):
+    with pytest.raises(LeaseLostError):
         await former.commits.commit(Change(events=[Failed(message="I am still here")]))
     assert [row["seq"] for row in outbox(world)] == [1]
 
@@ -169,7 +169,7 @@ async def test_an_ending_tells_where_the_world_stands(world: DurableWorld) -> No
 async def test_waiting_and_going_on_come_in_pairs(world: DurableWorld) -> None:
     """However many calls wait for however many services, one waiting is told, and one going on when its service answers."""
     run = await world.run()
-    account = WorldAccount(run.database, run.commits, run.generation, patience=5)
+    account = BudgetLedger(run.database, run.commits, run.generation, patience=5)
     since = world.status["created_at"]
     for _ in range(2):
         for api in (Api.LLM, Api.LLM, Api.IMAGE):
@@ -228,7 +228,7 @@ async def test_what_an_outage_of_kafka_holds_up_is_caught_up_in_order_and_nothin
     world: DurableWorld, kafka: KafkaResource, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut in the middle of sending: the world writes on, one line says that events wait, one that they are caught up."""
-    monkeypatch.setattr("generia_assets.durable.relay.FIRST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("generia_assets.durable.events.relay.FIRST_WAIT_SECONDS", 0.05)
     line = Line(kafka, left=7)
     with caplog.at_level(logging.WARNING, logger="generia_assets"):
         commits, relay = await relayed(world, line.connect)
@@ -265,7 +265,7 @@ async def test_what_a_run_sent_and_had_not_noted_when_it_died_is_sent_again(worl
     told = durable(read_topic(kafka, ended))
     assert numbers(seen_once(told)) == list(range(1, 23))
     assert len(told) > 22
-    with pytest.raises(LostWorldError):
+    with pytest.raises(LeaseLostError):
         await commits.commit(Change())
     await commits.aclose()
 

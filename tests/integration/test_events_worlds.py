@@ -12,11 +12,11 @@ import pytest
 
 from generia_assets.assets.jobs import world_job
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
-from generia_assets.durable.decisions import GENERATION_TAG
-from generia_assets.durable.events import CharacterCreated, PostPublished
+from generia_assets.durable.events.events import CharacterCreated, PostPublished
+from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.durable.status import Stage
-from resources.kafka import KafkaResource
-from resources.mongo_resource import MongoResource
+from resources.kafka.resource import KafkaResource
+from resources.mongodb.resource import MongoResource
 from sensors.run_status import build_watchdog
 from tests.live_events import Told, durable, ended, events_kafka, numbers, read_topic
 from tests.worlds_in_process import POSTS, USERS, Made, Worlds, worlds_in_process

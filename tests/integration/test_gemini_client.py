@@ -8,9 +8,7 @@ import warnings
 import pytest
 
 from emulators.gemini.client import EmulatorControl
-from resources.gemini import GeminiClient
-from resources.models import model_profiles, now
-from resources.outcomes import (
+from resources.gateway.outcomes import (
     FatalCallError,
     InvalidAnswerError,
     ModelMissingError,
@@ -19,6 +17,8 @@ from resources.outcomes import (
     RequestRejectedError,
     TransientError,
 )
+from resources.gemini.client import GeminiClient
+from resources.gemini.models import model_profiles, now
 from tests.gemini_server import FLASH, KEY, Village, provider, question
 
 

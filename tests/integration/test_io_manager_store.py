@@ -5,18 +5,18 @@ import tracemalloc
 import pytest
 from pydantic import BaseModel
 
-from resources.document_store import (
+from resources.mongodb.document_store import (
     BATCH,
+    CollectionSpec,
     DocumentStore,
     DocumentStream,
     FencedOffError,
     MaterializationReplacedError,
     NotMaterializedError,
-    Place,
 )
 
-PEOPLE = Place("characters")
-WORLD = Place("world_parameters", one_per_world=True)
+PEOPLE = CollectionSpec("characters")
+WORLD = CollectionSpec("world_parameters", one_per_world=True)
 
 
 class Person(BaseModel):

@@ -17,8 +17,8 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from pymongo import MongoClient
 
 from generia_assets.cli.processes import Child, start
-from generia_assets.durable.decisions import TASK_TAG
-from resources.mongo_resource import MongoResource
+from generia_assets.durable.orders.decisions import TASK_TAG
+from resources.mongodb.resource import MongoResource
 from tests.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send, sensor_settings
 
 NOBODY = "mongodb://127.0.0.1:1/?directConnection=true&serverSelectionTimeoutMS=200"

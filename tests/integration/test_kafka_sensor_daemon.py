@@ -14,7 +14,7 @@ from dagster._core.workspace.context import IWorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 
-from generia_assets.durable.decisions import TASK_TAG
+from generia_assets.durable.orders.decisions import TASK_TAG
 from tests.kafka_stand_in import kafka_resource, order, send
 
 QUEUED = {"run_coordinator": {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}}

@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pymongo.errors import PyMongoError
 
-from resources import model_roster
-from resources.model_roster import ModelReplacedError, ModelRoster, fleet_notes
-from resources.models import model_profiles
-from resources.mongo import connect_async
-from resources.outcomes import FatalCallError, ModelMissingError
+from resources.gateway.outcomes import FatalCallError, ModelMissingError
+from resources.gemini import model_resolver as model_roster
+from resources.gemini.model_resolver import ModelReplacedError, ModelResolver, fleet_notes
+from resources.gemini.models import model_profiles
+from resources.mongodb.connection import connect_async
 
 
 @pytest.fixture(autouse=True)
 def _before_any_model_ends(monkeypatch):
-    monkeypatch.setattr("resources.models.now", lambda: datetime(2026, 11, 28, tzinfo=UTC))
+    monkeypatch.setattr("resources.gemini.models.now", lambda: datetime(2026, 11, 28, tzinfo=UTC))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ async def noted(fleet):
 
 async def test_a_successor_takes_over_once_for_the_whole_fleet(fleet, caplog):
     """The first to see the 404 warns once and notes it; a roster made later begins with the successor."""
-    first, second = ModelRoster("gemini-2.5-flash", fleet), ModelRoster("gemini-2.5-flash", fleet)
+    first, second = ModelResolver("gemini-2.5-flash", fleet), ModelResolver("gemini-2.5-flash", fleet)
     assert (await first.current()).id == (await second.current()).id == "gemini-2.5-flash"
     with caplog.at_level(logging.WARNING):
         for roster in (first, first, second):
@@ -48,32 +48,32 @@ async def test_a_successor_takes_over_once_for_the_whole_fleet(fleet, caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "model gemini-2.5-flash is gone (404): gemini-3.5-flash-lite takes over for a day, for the whole fleet (404 NOT_FOUND)"
     ]
-    later = ModelRoster("gemini-2.5-flash", fleet)
+    later = ModelResolver("gemini-2.5-flash", fleet)
     for roster in (first, second, later):
         assert (await roster.current()).id == "gemini-3.5-flash-lite"
 
 
 async def test_successors_that_are_gone_are_passed_over(fleet):
     """A note of two models gone leads to the third."""
-    first = ModelRoster("gemini-2.5-flash", fleet)
+    first = ModelResolver("gemini-2.5-flash", fleet)
     await gone(first, "gemini-2.5-flash")
     await gone(first, "gemini-3.5-flash-lite")
-    assert (await ModelRoster("gemini-2.5-flash", fleet).current()).id == "gemini-3.1-flash-lite"
+    assert (await ModelResolver("gemini-2.5-flash", fleet).current()).id == "gemini-3.1-flash-lite"
 
 
 async def test_a_model_that_was_gone_is_tried_again(fleet, monkeypatch, caplog):
     """A note holds for its time, here as in the fleet; then the model is asked, and can be noted again."""
-    await gone(ModelRoster("gemini-2.5-flash", fleet), "gemini-2.5-flash")
+    await gone(ModelResolver("gemini-2.5-flash", fleet), "gemini-2.5-flash")
     long_ago = datetime.now(UTC) - model_roster.RETIRED_FOR - timedelta(seconds=1)
     await fleet.update_one({"_id": "models"}, {"$set": {"retired.0.at": long_ago}})
-    later = ModelRoster("gemini-2.5-flash", fleet)
+    later = ModelResolver("gemini-2.5-flash", fleet)
     assert (await later.current()).id == "gemini-2.5-flash"
     caplog.clear()
     await gone(later, "gemini-2.5-flash")
     assert await noted(fleet) == ["gemini-2.5-flash"]
     assert "takes over for a day" in caplog.text
     monkeypatch.setattr(model_roster, "RETIRED_FOR", timedelta(0))
-    other = ModelRoster("gemini-3.8-flash", fleet)
+    other = ModelResolver("gemini-3.8-flash", fleet)
     await gone(other, "gemini-3.8-flash")
     assert (await other.current()).id == "gemini-3.8-flash"
 
@@ -81,7 +81,7 @@ async def test_a_model_that_was_gone_is_tried_again(fleet, monkeypatch, caplog):
 async def test_a_note_that_cannot_be_written_is_written_when_it_is_tried_again(fleet, mongodb_uri, mongo_database_name, caplog):
     """Where MongoDB fails between the 404 and the note, the process knows; writing again notes it for the fleet, and warns."""
     async with connect_async(mongodb_uri) as closed:
-        roster = ModelRoster("gemini-2.5-flash", closed[mongo_database_name].fleet)
+        roster = ModelResolver("gemini-2.5-flash", closed[mongo_database_name].fleet)
         await roster.current()
     with pytest.raises((PyMongoError, RuntimeError)):
         await gone(roster, "gemini-2.5-flash")
@@ -95,7 +95,7 @@ async def test_a_note_that_cannot_be_written_is_written_when_it_is_tried_again(f
 
 async def test_without_a_successor_the_error_says_what_to_do(fleet):
     """The last model's end is fatal, names the model and the setting, and is not noted as a hand-over."""
-    roster = ModelRoster("gemini-3.1-flash-lite", fleet)
+    roster = ModelResolver("gemini-3.1-flash-lite", fleet)
     with pytest.raises(FatalCallError, match=r"gemini-3\.1-flash-lite is gone .*set GEMINI_MODEL.*models\.yaml"):
         await gone(roster, "gemini-3.1-flash-lite")
     assert await fleet.find_one({"_id": "models"}) is None
@@ -104,4 +104,4 @@ async def test_without_a_successor_the_error_says_what_to_do(fleet):
 async def test_an_unknown_model_is_refused_with_those_that_are_known(fleet):
     """A typing mistake in GEMINI_MODEL is told with the names that exist."""
     with pytest.raises(FatalCallError, match=r"GEMINI_MODEL='gemini-9'.*gemini-2\.5-flash"):
-        ModelRoster("gemini-9", fleet)
+        ModelResolver("gemini-9", fleet)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.order_parameters import OrderError
-from generia_assets.durable.orders import Order, record_order
-from generia_assets.durable.resuming import Wishes, resume_world
+from generia_assets.durable.orders.parameters import OrderError
+from generia_assets.durable.orders.records import Order, record_order
 from generia_assets.durable.status import State
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.durable.tasks.resuming import ResumeOptions, resume_world
+from generia_assets.tasks.task_definition import TaskType
 from sensors.requests import run_request
 from sensors.run_status import assets_of, order_again
 from tests.worlds_in_process import Made, Worlds, worlds_in_process
@@ -111,7 +111,7 @@ def test_an_order_that_failed_says_why_until_somebody_lets_it_go_on(worlds: Worl
     assert "generia resume" in task["error"]
     assert (status.status, status.unfinished is None) == (State.COMPLETED, False)
     assert counters_agree(worlds, world_id)
-    resume_world(worlds.database, world_id, Wishes(more_calls=20, retry_failed=True))
+    resume_world(worlds.database, world_id, ResumeOptions(more_calls=20, retry_failed=True))
     again = taken_up(worlds, world_id)
     assert again.success, again.failure
     assert (told(worlds, task_id), the_task(worlds, task_id)["error"]) == (("completed", again.run_id), None)

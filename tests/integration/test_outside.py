@@ -6,26 +6,26 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from resources.breaker import Breaker, BreakerConfig, BreakerState
-from resources.mongo import connect_async
-from resources.outcomes import (
+from resources.gateway.api_gateway import Answer, Api, ApiGateway, ApiPolicy, Call, TokenUsage
+from resources.gateway.breaker import Breaker, BreakerConfig, BreakerState
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.outcomes import (
     BudgetExhaustedError,
     FatalCallError,
     InvalidAnswerError,
-    LostWorldError,
+    LeaseLostError,
     ModelMissingError,
-    PatienceExhaustedError,
+    OutageTimeoutError,
     RateLimitedError,
     RefusedError,
     TransientError,
 )
-from resources.outside import Answer, Api, Call, Lane, Outside, Tokens
-from resources.slots import Slots
-from resources.waits import FIRST_WAIT_SECONDS
+from resources.gateway.waits import FIRST_WAIT_SECONDS
+from resources.mongodb.connection import connect_async
 from tests.slots_tools import until
 
 WORST = 0.5
-OK = Answer("value", {"text": "value"}, 0.01, Tokens(prompt=10, output=5))
+OK = Answer("value", {"text": "value"}, 0.01, TokenUsage(prompt=10, output=5))
 
 
 @dataclass
@@ -65,7 +65,7 @@ def account():
 @pytest.fixture
 async def slots(mongodb_uri, mongo_database_name):
     async with connect_async(mongodb_uri) as client:
-        made = Slots(client[mongo_database_name].fleet, "llm", limit=4, lease_seconds=30)
+        made = ConcurrencyLimiter(client[mongo_database_name].fleet, "llm", limit=4, lease_seconds=30)
         yield made
         await made.aclose()
 
@@ -78,7 +78,7 @@ def breaker():
 
 @pytest.fixture
 async def outside(slots, breaker):
-    made = Outside({Api.LLM: Lane(slots, breaker)}, patience_seconds=5)
+    made = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=5)
     yield made
     await made.aclose()
 
@@ -108,8 +108,8 @@ async def test_how_long_a_call_waited_is_told_apart_from_how_long_it_took(mongod
         return OK
 
     async with connect_async(mongodb_uri) as client:
-        slots = Slots(client[mongo_database_name].fleet, "llm", limit=1, lease_seconds=30)
-        outside = Outside({Api.LLM: Lane(slots, breaker)}, patience_seconds=5)
+        slots = ConcurrencyLimiter(client[mongo_database_name].fleet, "llm", limit=1, lease_seconds=30)
+        outside = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=5)
         await asyncio.gather(outside.call(call(slow), account), outside.call(call(slow), account))
         await outside.aclose()
     first, second = account.settlements
@@ -200,7 +200,7 @@ async def test_what_the_provider_did_not_carry_out_is_given_back(outside, accoun
 async def test_an_answer_that_cannot_be_used_is_paid_for_and_raised_at_once(outside, account, error):
     """Refusals and invalid answers are settled with their cost and tokens, end an outage, and are not asked again here."""
     with pytest.raises(type(error)) as raised:
-        await outside.call(call(TransientError("503"), Answer(None, {}, 0.02, Tokens(prompt=7), error)), account)
+        await outside.call(call(TransientError("503"), Answer(None, {}, 0.02, TokenUsage(prompt=7), error)), account)
     assert raised.value is error
     last = account.settlements[-1]
     assert (last.outcome, last.cost_usd, last.tokens.prompt, last.error) == (error.outcome, 0.02, 7, str(error))
@@ -252,14 +252,14 @@ async def test_an_outage_is_waited_out_while_the_breaker_is_open(outside, breake
 
 async def test_patience_ends_in_an_error_that_says_so(slots, breaker, account):
     """An outage longer than the patience parks the call with the provider's last word and the setting's name."""
-    impatient = Outside({Api.LLM: Lane(slots, breaker)}, patience_seconds=0.7)
-    with pytest.raises(PatienceExhaustedError, match=r"PATIENCE_SECONDS.*503"):
+    impatient = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=0.7)
+    with pytest.raises(OutageTimeoutError, match=r"PATIENCE_SECONDS.*503"):
         await impatient.call(call(TransientError("503")), account)
 
 
 async def test_waiting_in_the_queue_is_no_outage(slots, breaker, account):
     """A call that waited for its slot longer than the patience survives its first failure."""
-    impatient = Outside({Api.LLM: Lane(slots, breaker)}, patience_seconds=1.0)
+    impatient = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=1.0)
 
     async def slow():
         await asyncio.sleep(1.2)
@@ -275,7 +275,7 @@ async def test_waiting_in_the_queue_is_no_outage(slots, breaker, account):
 async def test_a_reset_beyond_patience_parks_at_once(outside, slots, account, end):
     """A daily quota, or a pause longer than the patience, is not waited out, and holds up nobody else."""
     began = time.monotonic()
-    with pytest.raises(PatienceExhaustedError, match="used up"):
+    with pytest.raises(OutageTimeoutError, match="used up"):
         await outside.call(call(RateLimitedError("the quota is used up", **end)), account)
     assert await outside.call(call(OK), RecordingAccount()) == "value"
     assert time.monotonic() - began < 1
@@ -307,7 +307,7 @@ async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(outside, slot
     assert [(each.outcome, each.cost_usd) for each in account.settlements] == ([("cut_off", WORST)] if when == "in the air" else [])
 
 
-@pytest.mark.parametrize("error", [LostWorldError("lost"), BudgetExhaustedError("spent", limit="cost_limit_usd")])
+@pytest.mark.parametrize("error", [LeaseLostError("lost"), BudgetExhaustedError("spent", limit="cost_limit_usd")])
 async def test_without_a_reservation_there_is_no_call(outside, slots, account, error):
     """What ``reserve`` refuses is never sent, never settled and raised as it is."""
     account.refuses = error

@@ -21,9 +21,9 @@ from generia_assets.content.documents import PostImage, author_of
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.pages.gallery import write_gallery
-from generia_assets.reading.feed import FeedPage, Order, feed_page, post, posts_by_key, threads
-from generia_assets.reading.shelves import Shelves, settled
-from resources.document_store import DocumentStream
+from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, post, posts_by_key, threads
+from generia_assets.queries.shelves import AssetViews, consistent_read
+from resources.mongodb.document_store import DocumentStream
 from tests.command import Command
 from tests.pages_site import serving
 from tests.pages_world import MadeUp
@@ -117,8 +117,10 @@ def test_a_world_that_was_only_ordered_has_its_pages(site: str, database: Any, m
     assert ordered.world_id in get(site).text
 
 
-@pytest.mark.parametrize("order", Order)
-def test_the_feed_has_every_post_once_in_the_order_of_the_world_in_bounded_pages(site: str, world: MadeUp, order: Order) -> None:
+@pytest.mark.parametrize("order", FeedOrder)
+def test_the_feed_has_every_post_once_in_the_order_of_the_world_in_bounded_pages(
+    site: str, world: MadeUp, order: FeedOrder
+) -> None:
     """Following the way on to the end gives each post once, from the end of the timeline that the reader chose to the other, at
     most 50 at a time; each page leads to the other order."""
     seen: list[str] = []
@@ -128,7 +130,7 @@ def test_the_feed_has_every_post_once_in_the_order_of_the_world_in_bounded_pages
         keys = keys_in(html)
         assert 0 < len(keys) <= 50
         seen += keys
-        assert {False: "Newest first", True: "Oldest first"}[order is Order.OLDEST] in re.findall(
+        assert {False: "Newest first", True: "Oldest first"}[order is FeedOrder.OLDEST] in re.findall(
             r'aria-current="true">([^<]+)', html
         )
         onward = re.search(r'<p class="onward"><a href="([^"]+)"', html)
@@ -136,11 +138,11 @@ def test_the_feed_has_every_post_once_in_the_order_of_the_world_in_bounded_pages
     assert seen == [world.post_key(index) for index in range(POSTS)][:: order.direction]
 
 
-@pytest.mark.parametrize("order", Order)
+@pytest.mark.parametrize("order", FeedOrder)
 @pytest.mark.parametrize("timeless", [False, True])
 @pytest.mark.parametrize("growing", [False, True])
 def test_posts_that_arrive_meanwhile_do_not_move_pages(
-    database: Any, media: Path, order: Order, timeless: bool, growing: bool
+    database: Any, media: Path, order: FeedOrder, timeless: bool, growing: bool
 ) -> None:
     """A page goes on after the post it was left at, in each order; in an old world, whose posts have no place in a timeline, among
     posts of the very same moment too. That is so while a world grows and when it is finished."""
@@ -154,7 +156,7 @@ def test_posts_that_arrive_meanwhile_do_not_move_pages(
         world.make(documents=documents)
     if timeless:
         forget_the_timeline(world)
-    shelves = Shelves.of(database, world.world_id)
+    shelves = AssetViews.of(database, world.world_id)
     pages: list[FeedPage] = [feed_page(shelves, order, limit=7)]
     arrived = False
     while pages[-1].after:
@@ -164,10 +166,10 @@ def test_posts_that_arrive_meanwhile_do_not_move_pages(
         pages.append(feed_page(shelves, order, after=pages[-1].after, limit=7))
     keys = [post.key for page in pages for post in page.posts]
     assert len(keys) == len(set(keys))
-    missed = {world.post_key(29)} if order is Order.NEWEST else set()  # it belongs above what was shown
+    missed = {world.post_key(29)} if order is FeedOrder.NEWEST else set()  # it belongs above what was shown
     assert {world.post_key(index) for index in range(30)} - set(keys) == missed
     if not timeless:
-        assert [world.index_of(key) for key in keys] == sorted(map(world.index_of, keys), reverse=order is Order.NEWEST)
+        assert [world.index_of(key) for key in keys] == sorted(map(world.index_of, keys), reverse=order is FeedOrder.NEWEST)
 
 
 def test_an_old_worlds_posts_keep_the_order_they_had(database: Any, media: Path) -> None:
@@ -177,19 +179,19 @@ def test_an_old_worlds_posts_keep_the_order_they_had(database: Any, media: Path)
     overtaking = ["c0000-p0002", "c0001-p0000", "c0000-p0000", "c0000-p0001", "c0001-p0002", "c0001-p0001"]
     world.keep("post_images", [world.published(key, second) for second, key in enumerate(overtaking)])
     forget_the_timeline(world)
-    shelves = Shelves.of(database, world.world_id)
+    shelves = AssetViews.of(database, world.world_id)
     expected = ["c0001-p0002", "c0001-p0001", "c0000-p0002", "c0000-p0001", "c0001-p0000", "c0000-p0000"]
-    for order in Order:
+    for order in FeedOrder:
         assert [post.key for post in feed_page(shelves, order).posts] == expected[:: -order.direction]
 
 
-@pytest.mark.parametrize("order", Order)
-def test_a_world_that_was_begun_without_a_timeline_has_every_post_once(database: Any, media: Path, order: Order) -> None:
+@pytest.mark.parametrize("order", FeedOrder)
+def test_a_world_that_was_begun_without_a_timeline_has_every_post_once(database: Any, media: Path, order: FeedOrder) -> None:
     """Posts without a place in the timeline come before those that have one, and each page goes on where the last one ended."""
     world = MadeUp(database, media, users=4, posts=12).make()
     early = {"world_id": world.world_id, "t": {"$lt": 6}}
     database["post_images"].update_many(early, {"$unset": {"t": 1}})
-    shelves = Shelves.of(database, world.world_id)
+    shelves = AssetViews.of(database, world.world_id)
     keys, after = list[str](), ""
     while len(keys) < 12:
         page = feed_page(shelves, order, after=after, limit=1)
@@ -219,7 +221,7 @@ def test_a_thread_is_read_up_and_down(database: Any, media: Path) -> None:
     world; a quote is told as it read then, with a mark where it was rewritten. Texts that were not published are not there."""
     world = MadeUp(database, media, users=5, posts=30).make()
     first, second, third = (world.post_key(index) for index in (13, 14, 15))
-    shelves = Shelves.of(database, world.world_id)
+    shelves = AssetViews.of(database, world.world_id)
     posts = {found.key: found for found in posts_by_key(shelves, [first, second, third])}
     found = threads(shelves, posts.values())
     assert [one.key for one in found[third].above] == [first, second]
@@ -295,7 +297,7 @@ def test_a_read_never_mixes_two_materializations(database: Any, media: Path) -> 
     world = MadeUp(database, media, users=2, posts=4).make()
     reads = 0
 
-    def read(shelves: Shelves) -> list[str]:
+    def read(shelves: AssetViews) -> list[str]:
         nonlocal reads
         reads += 1
         if reads == 1:
@@ -303,7 +305,7 @@ def test_a_read_never_mixes_two_materializations(database: Any, media: Path) -> 
             world.store.replace(ASSETS["post_images"].place, world.world_id, "run-2", newer)
         return [post.key for post in feed_page(shelves).posts]
 
-    assert settled(database, world.world_id, read) == ["c0000-p0000"]
+    assert consistent_read(database, world.world_id, read) == ["c0000-p0000"]
     assert reads == 2
 
 

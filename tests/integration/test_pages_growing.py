@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from generia_assets.durable.collections import TASKS
-from generia_assets.durable.events import Completed, Waiting, character_created, post_published
+from generia_assets.durable.events.events import Completed, Waiting, character_created, post_published
 from generia_assets.durable.status import State
-from generia_assets.reading.people import PEOPLE_PAGE
+from generia_assets.queries.people import PEOPLE_PAGE
 from tests.pages_site import Site, a_browser, a_page, a_site, serving
 from tests.pages_world import SCRIPT, MadeUp
 

@@ -11,8 +11,8 @@ from generia_assets.durable.collections import FLEET, HISTORY, STATUS, TASKS, en
 from generia_assets.durable.status import State, new_status
 from generia_assets.pages import metrics
 from generia_assets.pages.metrics import Metrics
-from generia_assets.reading import fleet
-from resources.mongo import connect
+from generia_assets.queries import fleet
+from resources.mongodb.connection import connect
 from tests.pages_site import serving
 
 

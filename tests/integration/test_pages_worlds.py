@@ -10,7 +10,7 @@ from html import escape
 import pytest
 import requests
 
-from resources.models import asked_at, now
+from resources.gemini.models import asked_at, now
 from tests.pages_site import serving
 from tests.pages_world import SCRIPT
 from tests.worlds_in_process import Worlds, worlds_in_process

@@ -8,19 +8,19 @@ from typing import Any, cast
 
 import pytest
 
-from generia_assets.durable.account import WorldAccount
+from generia_assets.durable.calls.ledger import BudgetLedger
+from generia_assets.durable.calls.platform_client import TaskPlatformClient
+from generia_assets.durable.calls.providers import Providers, Timeouts
+from generia_assets.durable.calls.publications import Publications
 from generia_assets.durable.collections import HISTORY, PUBLICATIONS
-from generia_assets.durable.journal import TaskInHand
-from generia_assets.durable.providers import Providers, Timeouts
-from generia_assets.durable.publications import Publications
-from generia_assets.durable.publisher import TaskPublisher
-from generia_assets.durable.steps import StepLog
-from generia_assets.tasks.kinds import TaskType
-from generia_assets.tasks.tools import NewPost
-from resources.breaker import Breaker, BreakerConfig
-from resources.outcomes import TransientError
-from resources.outside import Api, Lane, Outside
-from resources.slots import Slots
+from generia_assets.durable.tasks.checkpoints import Checkpoints
+from generia_assets.durable.tasks.runner import TaskContext
+from generia_assets.tasks.clients import NewPost
+from generia_assets.tasks.task_definition import TaskType
+from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy
+from resources.gateway.breaker import Breaker, BreakerConfig
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.outcomes import TransientError
 from tests.durable_world import DurableWorld, Run, durable_world
 from tests.slots_tools import until
 
@@ -59,15 +59,15 @@ async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Dur
 
 
 @pytest.fixture
-async def outside(world: DurableWorld) -> AsyncIterator[Outside]:
-    slots = Slots(world.database.fleet, "platform", limit=4, lease_seconds=30)
+async def outside(world: DurableWorld) -> AsyncIterator[ApiGateway]:
+    slots = ConcurrencyLimiter(world.database.fleet, "platform", limit=4, lease_seconds=30)
     breaker = Breaker("platform", BreakerConfig(0.5, 20, 5, 0.05, 0.1), lambda state, probe_in: None)
-    outside = Outside({Api.PLATFORM: Lane(slots, breaker)}, patience_seconds=10)
+    outside = ApiGateway({Api.PLATFORM: ApiPolicy(slots, breaker)}, patience_seconds=10)
     yield outside
     await outside.aclose()
 
 
-def publisher(run: Run, outside: Outside, platform: Keyless, *, resumed: bool = False) -> TaskPublisher:
+def publisher(run: Run, outside: ApiGateway, platform: Keyless, *, resumed: bool = False) -> TaskPlatformClient:
     """The way to this platform of a task that posts, with a time-out short enough for a test."""
     providers = Providers(
         outside,
@@ -79,17 +79,17 @@ def publisher(run: Run, outside: Outside, platform: Keyless, *, resumed: bool = 
         max_reasks=0,
         patience=5,
     )
-    task = TaskInHand("task-1", TaskType.GENERATE_POST_IMAGE, "c0000-p0000", resumed)
-    steps = StepLog(run.database, run.commits, "task-1", resumed=resumed)
-    account = WorldAccount(run.database, run.commits, run.generation, patience=5)
-    return TaskPublisher("world-1", task, steps, providers, account, Publications(run.database, run.commits))
+    task = TaskContext("task-1", TaskType.GENERATE_POST_IMAGE, "c0000-p0000", resumed)
+    steps = Checkpoints(run.database, run.commits, "task-1", resumed=resumed)
+    account = BudgetLedger(run.database, run.commits, run.generation, patience=5)
+    return TaskPlatformClient("world-1", task, steps, providers, account, Publications(run.database, run.commits))
 
 
 async def at_once() -> None:
     """A turn that has come."""
 
 
-async def test_a_post_that_waits_for_its_turn_is_durable_and_not_sent(world: DurableWorld, outside: Outside) -> None:
+async def test_a_post_that_waits_for_its_turn_is_durable_and_not_sent(world: DurableWorld, outside: ApiGateway) -> None:
     """Its intent is written before the wait, so that in its turn nothing but the sending takes time; until then nothing is sent."""
     run, platform, turn = await world.run(), Keyless(), asyncio.Event()
     waits = asyncio.Event()
@@ -107,7 +107,7 @@ async def test_a_post_that_waits_for_its_turn_is_durable_and_not_sent(world: Dur
 
 
 async def test_a_create_whose_answer_never_came_is_looked_for_before_it_is_sent_again(
-    world: DurableWorld, outside: Outside
+    world: DurableWorld, outside: ApiGateway
 ) -> None:
     """The platform makes the post and answers too late: the next attempt finds it, and there is one post."""
     run, platform = await world.run(), Keyless(late=1)
@@ -119,7 +119,7 @@ async def test_a_create_whose_answer_never_came_is_looked_for_before_it_is_sent_
     assert [row["answer"] for row in world.see[PUBLICATIONS].find()] == ["post-1"]
 
 
-async def test_a_create_that_is_answered_is_not_looked_for(world: DurableWorld, outside: Outside) -> None:
+async def test_a_create_that_is_answered_is_not_looked_for(world: DurableWorld, outside: ApiGateway) -> None:
     """Asking costs a call, so nobody is asked without need."""
     run, platform = await world.run(), Keyless()
     assert await publisher(run, outside, platform).post(POST, at_once) == "post-1"
@@ -127,7 +127,7 @@ async def test_a_create_that_is_answered_is_not_looked_for(world: DurableWorld, 
 
 
 async def test_after_a_death_the_platform_is_asked_on_the_one_path_however_often_it_does_not_answer(
-    world: DurableWorld, outside: Outside
+    world: DurableWorld, outside: ApiGateway
 ) -> None:
     """An outage while a publication in doubt is settled is waited out like any other: recorded, and no failure of the world."""
     run, platform = await world.run(), Keyless(late=1)

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandListener
 
-from resources.mongo import connect_async
-from resources.slots import Slots
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.mongodb.connection import connect_async
 from tests.slots_tools import Gauge, MongoWay, backlog, until
 
 LONG = 30.0
@@ -63,7 +63,9 @@ async def make(fleet):
     made = []
 
     def one(holder="a", *, limit=8, lease_seconds=LONG, collection=None):
-        slots = Slots(fleet if collection is None else collection, "llm", limit=limit, lease_seconds=lease_seconds, holder=holder)
+        slots = ConcurrencyLimiter(
+            fleet if collection is None else collection, "llm", limit=limit, lease_seconds=lease_seconds, holder=holder
+        )
         made.append(slots)
         return slots
 
@@ -137,7 +139,7 @@ async def test_where_there_are_more_processes_than_slots_everybody_has_his_turn(
 
 async def test_what_one_does_not_need_the_other_has_at_once(make, monkeypatch):
     """What a process gives back while another waits goes over within a few looks (0.1 s each), not at the next renewal."""
-    monkeypatch.setattr("resources.slots.RENEW_SECONDS", 2.0)
+    monkeypatch.setattr("resources.gateway.concurrency.RENEW_SECONDS", 2.0)
     first, second = make("a"), make("b")
     everything = await take(first, 8)
     waiting = asyncio.create_task(take(second, 4))
@@ -151,7 +153,7 @@ async def test_what_one_does_not_need_the_other_has_at_once(make, monkeypatch):
 
 async def test_a_dead_processs_slots_come_back_when_its_lease_ends_and_not_before(fleet, make):
     """A holder that no longer renews keeps its share exactly as long as its lease."""
-    dead = Slots(fleet, "llm", limit=2, lease_seconds=1.5, holder="dead")
+    dead = ConcurrencyLimiter(fleet, "llm", limit=2, lease_seconds=1.5, holder="dead")
     await take(dead, 2)
     died = time.monotonic()
     assert dead._keeper is not None

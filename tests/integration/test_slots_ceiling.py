@@ -5,16 +5,16 @@ import time
 
 import pytest
 
-from resources.mongo import connect_async
-from resources.slot_shares import SUCCESSES_PER_INCREASE
-from resources.slots import Slots
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.slot_shares import SUCCESSES_PER_INCREASE
+from resources.mongodb.connection import connect_async
 from tests.slots_tools import Gauge, backlog, until
 
 
 @pytest.fixture
 async def slots(mongodb_uri, mongo_database_name):
     async with connect_async(mongodb_uri) as client:
-        made = Slots(client[mongo_database_name].fleet, "llm", limit=16, lease_seconds=30, rise_seconds=600)
+        made = ConcurrencyLimiter(client[mongo_database_name].fleet, "llm", limit=16, lease_seconds=30, rise_seconds=600)
         yield made
         await made.aclose()
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from resources.mongo import connect_async
-from resources.slots import Slots
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.mongodb.connection import connect_async
 from tests.slots_tools import Callers, Gauge
 
 LIMIT = 6
 PROCESS = """
 import asyncio, sys, time
-from resources.mongo import connect_async
-from resources.slots import Slots
+from resources.mongodb.connection import connect_async
+from resources.gateway.concurrency import Slots
 
 async def main(uri, database, holder, until):
     async with connect_async(uri) as client:
@@ -43,7 +43,7 @@ async def test_random_load_never_passes_the_limit_and_leaves_nothing_behind(mong
         fleet = client[mongo_database_name].fleet
 
         async def process(number):
-            slots = Slots(fleet, "llm", limit=LIMIT, lease_seconds=20, holder=f"p{number}")
+            slots = ConcurrencyLimiter(fleet, "llm", limit=LIMIT, lease_seconds=20, holder=f"p{number}")
             for _ in range(dice.randint(1, 3)):
                 callers = Callers(slots, dice.randint(1, 12), lambda: dice.uniform(0.001, 0.05), gauge)
                 await asyncio.sleep(dice.uniform(0.05, 0.8))

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from resources.mongo import connect_async
-from resources.slot_shares import SUCCESSES_PER_INCREASE
-from resources.slots import Slots
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.slot_shares import SUCCESSES_PER_INCREASE
+from resources.mongodb.connection import connect_async
 from tests.slots_tools import Gauge, backlog, until
 
 
@@ -22,7 +22,7 @@ async def make(fleet):
     made = []
 
     def one(holder, *, limit=16):
-        made.append(Slots(fleet, "llm", limit=limit, lease_seconds=30, holder=holder, rise_seconds=600))
+        made.append(ConcurrencyLimiter(fleet, "llm", limit=limit, lease_seconds=30, holder=holder, rise_seconds=600))
         return made[-1]
 
     yield one

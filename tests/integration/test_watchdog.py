@@ -13,12 +13,12 @@ import pytest
 
 from generia_assets.assets.jobs import world_job
 from generia_assets.durable.collections import STATUS, TASKS, ensure_indexes
-from generia_assets.durable.decisions import GENERATION_TAG, PRESENT_GENERATION, TASK_TAG
-from generia_assets.durable.orders import Order, record_order
-from generia_assets.durable.resuming import Wishes, resume_world
+from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENERATION, TASK_TAG
+from generia_assets.durable.orders.records import Order, record_order
 from generia_assets.durable.status import new_status
-from generia_assets.tasks.kinds import TaskType
-from resources.mongo_resource import MongoResource
+from generia_assets.durable.tasks.resuming import ResumeOptions, resume_world
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.resource import MongoResource
 from sensors.lost_orders import MOST_RUNS, waiting_orders
 from sensors.run_status import FUTILE_RETRY_SECONDS, build_watchdog
 from tests.kafka_stand_in import kafka_resource
@@ -175,7 +175,7 @@ def test_a_world_whose_run_was_terminated_in_dagster_is_stopped_and_goes_on_when
         assert status.parked.kind == "stopped"
         assert status.owner.run_id is None
     assert worlds.database["world_events"].count_documents({"world_id": "w1", "event.event_type": "cancelled"}) == 1
-    resume_world(worlds.database, "w1", Wishes())
+    resume_world(worlds.database, "w1", ResumeOptions())
     assert set(tick(worlds)) == {"w1"}
 
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from generia_assets.content.documents import Media
 from generia_assets.content.prompt import Prompt
-from generia_assets.tasks.tools import NewCharacter, NewPost, Picture, Tools
-from resources.outcomes import RefusedError
+from generia_assets.tasks.clients import NewCharacter, NewPost, StoredPicture, TaskClients
+from resources.gateway.outcomes import RefusedError
 
 DraftT = TypeVar("DraftT", bound=BaseModel)
 Answer = dict[str, object] | Exception | Callable[[Prompt], dict[str, object]]
@@ -42,10 +42,10 @@ class FakePainter:
     """Refuses the first ``refusals`` pictures, paints the others, and remembers all orders."""
 
     refusals: int = 0
-    pictures: list[Picture] = field(default_factory=list)
+    pictures: list[StoredPicture] = field(default_factory=list)
     owners: list[str | None] = field(default_factory=list)
 
-    async def paint(self, picture: Picture, *, character_id: str | None = None) -> Media:
+    async def paint(self, picture: StoredPicture, *, character_id: str | None = None) -> Media:
         self.pictures.append(picture)
         self.owners.append(character_id)
         if len(self.pictures) <= self.refusals:
@@ -91,8 +91,8 @@ class Bench:
     publisher: FakePublisher
 
     @property
-    def tools(self) -> Tools:
-        return Tools(self.writer, self.painter, self.publisher)
+    def tools(self) -> TaskClients:
+        return TaskClients(self.writer, self.painter, self.publisher)
 
 
 def a_bench(*answers: Answer, refused_pictures: int = 0) -> Bench:

@@ -6,8 +6,8 @@ from contextlib import nullcontext
 
 import pytest
 
-from resources.breaker import Breaker, BreakerConfig, BreakerOpenError, BreakerState
-from resources.outcomes import (
+from resources.gateway.breaker import Breaker, BreakerConfig, BreakerOpenError, BreakerState
+from resources.gateway.outcomes import (
     BudgetExhaustedError,
     FatalCallError,
     InvalidAnswerError,

@@ -32,12 +32,12 @@ from generia_assets.cli.parsers import moment as parsed
 from generia_assets.cli.result import WorldResult
 from generia_assets.cli.texts import Text
 from generia_assets.content.documents import Quality
-from generia_assets.durable.orders import Order
+from generia_assets.durable.orders.records import Order
 from generia_assets.durable.status import Stage, WorldStatus, new_status
-from generia_assets.reading.air import Air
-from generia_assets.reading.log import LogLine
-from generia_assets.reading.statistics import percentile
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.queries.air import InFlightCalls
+from generia_assets.queries.log import LogLine
+from generia_assets.queries.statistics import percentile
+from generia_assets.tasks.task_definition import TaskType
 from sensors.messages import read_message
 
 WITH_DAGSTER = ("generia_assets.cli.demo", "generia_assets.cli.dev")
@@ -52,7 +52,9 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 def moment(**changes: object) -> Moment:
     """A world as ``watch`` sees it, with these values of its status record."""
-    return Moment(a_status(**changes), [], seconds=12.3, air=Air(llm=12, llm_ceiling=15, images=3, image_ceiling=10), left=42.0)
+    return Moment(
+        a_status(**changes), [], seconds=12.3, air=InFlightCalls(llm=12, llm_ceiling=15, images=3, image_ceiling=10), left=42.0
+    )
 
 
 def a_status(**changes: object) -> WorldStatus:

@@ -11,7 +11,7 @@ import pytest
 
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.home import Running, claim, running
-from generia_assets.cli.parts import Part, Parts, Whose
+from generia_assets.cli.parts import Ownership, Service, ServiceSet
 from generia_assets.cli.processes import Child, ChildFailedError, spawn
 
 WAITS = "import signal; print('up', flush=True); signal.pause()"
@@ -20,17 +20,17 @@ STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); 
 
 
 @pytest.fixture
-def part(tmp_path: Path) -> Iterator[Callable[..., Part]]:
-    made: list[Part] = []
+def part(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    made: list[Service] = []
 
-    def make(name: str, code: str = WAITS, **options: object) -> Part:
+    def make(name: str, code: str = WAITS, **options: object) -> Service:
         def launch() -> Child:
             return spawn(name, [sys.executable, "-c", code], log_path=tmp_path / f"{name}.log")
 
         def probe(child: Child) -> str | None:
             return "here" if b"up" in child.log_path.read_bytes() else None
 
-        made.append(Part(name, Whose.EMBEDDED, launch, probe, **options))
+        made.append(Service(name, Ownership.EMBEDDED, launch, probe, **options))
         return made[-1]
 
     yield make
@@ -39,20 +39,20 @@ def part(tmp_path: Path) -> Iterator[Callable[..., Part]]:
             one.child.stop(0)
 
 
-def test_a_part_is_started_when_what_it_needs_is_ready(part: Callable[..., Part]) -> None:
+def test_a_part_is_started_when_what_it_needs_is_ready(part: Callable[..., Service]) -> None:
     """Independent parts start together, a dependent one after those it names."""
     first, second, third = part("first"), part("second"), part("third", after=("first", "second"))
-    Parts([third, first, second]).start(lambda: None)
+    ServiceSet([third, first, second]).start(lambda: None)
     assert second.began < first.began + first.seconds
     assert first.began < second.began + second.seconds
     assert third.began >= max(first.began + first.seconds, second.began + second.seconds)
     assert [one.address for one in (first, second, third)] == ["here"] * 3
 
 
-def test_a_part_that_fails_is_named_with_its_last_words(part: Callable[..., Part]) -> None:
+def test_a_part_that_fails_is_named_with_its_last_words(part: Callable[..., Service]) -> None:
     """Starting raises with the part's name and log; what ran is ended by `stop`."""
     good, bad = part("good"), part("bad", FAILS)
-    parts = Parts([good, bad])
+    parts = ServiceSet([good, bad])
     with pytest.raises(ChildFailedError, match=r"(?s)bad ended with exit code 1.*no licence"):
         parts.start(lambda: None)
     parts.stop()
@@ -60,10 +60,10 @@ def test_a_part_that_fails_is_named_with_its_last_words(part: Callable[..., Part
     assert good.child.exit_code() is not None
 
 
-def test_who_uses_others_is_ended_before_them(part: Callable[..., Part]) -> None:
+def test_who_uses_others_is_ended_before_them(part: Callable[..., Service]) -> None:
     """A part that ends first is gone before the others are told, and has its own grace and no more."""
     server, user = part("server"), part("user", STUBBORN, ends_first=True, grace=0.3)
-    parts = Parts([server, user])
+    parts = ServiceSet([server, user])
     parts.start(lambda: None)
     began = time.monotonic()
     parts.stop()
@@ -76,8 +76,8 @@ def test_who_uses_others_is_ended_before_them(part: Callable[..., Part]) -> None
 
 def test_what_is_yours_is_neither_started_nor_ended() -> None:
     """A part with an address from the start is ready at once and has no process."""
-    yours = Part("MongoDB", Whose.YOURS, address="db.example:27017")
-    parts = Parts([yours])
+    yours = Service("MongoDB", Ownership.YOURS, address="db.example:27017")
+    parts = ServiceSet([yours])
     parts.start(lambda: None)
     parts.stop()
     assert parts.address("MongoDB") == "db.example:27017"

@@ -17,8 +17,7 @@ from generia_assets.assets.materialized import ASSETS
 from generia_assets.content import data_files, rendering
 from generia_assets.content.documents import Post, Quality
 from generia_assets.content.ideas import Ideas
-from generia_assets.content.names import Roster
-from generia_assets.tasks.another_self import Former
+from generia_assets.content.names import CharacterIndex
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
@@ -28,7 +27,8 @@ from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.generate_world_description import generate_world_description
 from generia_assets.tasks.generate_world_image import generate_world_image
 from generia_assets.tasks.init_world_creation import init_world_creation
-from generia_assets.tasks.kinds import TaskParameters
+from generia_assets.tasks.regenerate_character import PreviousCharacter
+from generia_assets.tasks.task_definition import TaskParameters
 from tests.unit.answers import character_answer, ideas_answer, people_answer, post_answer
 from tests.unit.fake_tools import a_bench, refused
 from tests.unit.test_tasks_worlds import an_order
@@ -61,14 +61,14 @@ async def concepts() -> None:
     """A batch that was short, one that was refused twice, and somebody made anew who came out alike."""
     ten = CharacterBatchParameters(key="b001", first=10, count=10)
     bench = a_bench(people_answer(range(1, 9)), people_answer([9, 10], name="Stair"))
-    await generate_character_batch(ten, bench.tools, REQUEST, DESCRIBED, Roster())
+    await generate_character_batch(ten, bench.tools, REQUEST, DESCRIBED, CharacterIndex())
     bench = a_bench(refused(), refused(), people_answer(range(1, 11)))
-    await generate_character_batch(ten, bench.tools, REQUEST, DESCRIBED, Roster())
-    former = Former(BRIEF, (), KNOWN)
+    await generate_character_batch(ten, bench.tools, REQUEST, DESCRIBED, CharacterIndex())
+    former = PreviousCharacter(BRIEF, (), KNOWN)
     said: dict[str, object] = {"obvious": "a keeper", "one_line": "sells shade"}
     bench = a_bench(said | {"concept": former.brief.concept}, said | {"concept": "Sells shade by the hour and sues the noon."})
     one = CharacterBatchParameters(key="c0003", first=3, count=1)
-    await generate_character_batch(one, bench.tools, REQUEST, DESCRIBED, Roster(), former)
+    await generate_character_batch(one, bench.tools, REQUEST, DESCRIBED, CharacterIndex(), former)
 
 
 async def a_person() -> None:

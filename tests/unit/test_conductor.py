@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from generia_assets.assets import conductor, people, publication
-from generia_assets.assets.conductor import Conductor
+from generia_assets.assets import orchestrator, people, publication
+from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.selection import Selection
 from generia_assets.content.documents import (
     CharacterAvatar,
@@ -27,11 +27,11 @@ from generia_assets.content.documents import (
 )
 from generia_assets.content.heard import heard_before
 from generia_assets.content.timeline import Timeline, timeline
-from generia_assets.durable.journal import TaskFailedError
-from generia_assets.durable.room import Room
+from generia_assets.durable.tasks.runner import TaskFailedError
+from generia_assets.durable.tasks.task_slots import TaskSlots
 from generia_assets.tasks.generate_character_batch import CharacterBriefs
 from generia_assets.tasks.generate_post_batch import PostBriefs
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.tasks.task_definition import TaskType
 from tests.unit.worlds import a_brief, a_character, a_request, a_world
 
 WORLD = a_world()
@@ -53,7 +53,7 @@ class DicedJournal:
 
     request: WorldRequest
     dice: random.Random
-    room: Room
+    room: TaskSlots
     failing: set[str] = field(default_factory=set)
     results: dict[str, Any] = field(default_factory=dict)
     told: dict[str, object] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class DicedJournal:
         await asyncio.sleep(0)
         return self.results.get(f"{task.task_type}:{parameters.key}")
 
-    async def perform(self, brings: Any, task: Any, parameters: Any, *context: Any, **named: Any) -> Any:
+    async def execute(self, brings: Any, task: Any, parameters: Any, *context: Any, **named: Any) -> Any:
         name = f"{task.task_type}:{parameters.key}"
         assert self.priority_of(task.task_type, parameters.key) >= 0
         async with self.room.place():
@@ -186,10 +186,10 @@ async def made(
     request: WorldRequest, seed: int, failing: set[str], *, room: int = 100, selection: Selection | None = None
 ) -> DicedJournal:
     """The world, made by a conductor whose tasks take random times; it must end."""
-    journal = DicedJournal(request, random.Random(seed), Room(room), failing)
+    journal = DicedJournal(request, random.Random(seed), TaskSlots(room), failing)
     selection = selection or Selection(frozenset(TaskType))
     async with asyncio.timeout(20):
-        await Conductor(journal, NothingThere(), selection, request, WORLD).run()  # type: ignore[arg-type]
+        await WorldOrchestrator(journal, NothingThere(), selection, request, WORLD).run()  # type: ignore[arg-type]
     return journal
 
 
@@ -273,7 +273,7 @@ async def test_what_stops_the_world_stops_everybody_who_waits(monkeypatch: pytes
     """
     monkeypatch.setattr(conductor, "OPEN_POSTS", 4)
     request = a_request(users=12, posts=45)
-    journal = DicedJournal(request, random.Random(1), Room(100))
+    journal = DicedJournal(request, random.Random(1), TaskSlots(100))
     hold = asyncio.Event()
     original = journal.generate_post
 
@@ -284,7 +284,7 @@ async def test_what_stops_the_world_stops_everybody_who_waits(monkeypatch: pytes
         return await original(parameters, *context, **named)
 
     journal.generate_post = generate_post  # type: ignore[method-assign]
-    working = asyncio.create_task(Conductor(journal, NothingThere(), Selection(frozenset(TaskType)), request, WORLD).run())  # type: ignore[arg-type]
+    working = asyncio.create_task(WorldOrchestrator(journal, NothingThere(), Selection(frozenset(TaskType)), request, WORLD).run())  # type: ignore[arg-type]
     async with asyncio.timeout(20):
         await journal.twenty_painted.wait()
         published = list(journal.published)
@@ -320,10 +320,10 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
             return list(whole.results[f"{TaskType.GENERATE_CHARACTER_BATCH}:b{first // 10:03d}"].briefs)
 
     key = f"c{person:04d}"
-    journal = DicedJournal(request, random.Random(2), Room(100))
+    journal = DicedJournal(request, random.Random(2), TaskSlots(100))
     posts = frozenset({TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskType.GENERATE_POST_IMAGE})
     async with asyncio.timeout(20):
-        await Conductor(journal, There(), Selection(posts, frozenset({key})), request, WORLD).run()  # type: ignore[arg-type]
+        await WorldOrchestrator(journal, There(), Selection(posts, frozenset({key})), request, WORLD).run()  # type: ignore[arg-type]
     assert journal.published == [whole.key(t) for t in range(45) if line.people[t] == person]
     replied = {whole.key(t): whole.key(line.replies[t]) for t in range(45) if line.people[t] == person and line.replies[t] >= 0}
     assert {post: journal.told[post][1] for post in replied} == replied  # type: ignore[index]

@@ -11,8 +11,8 @@ import pytest
 from generia_assets.content import banlist, data_files
 from generia_assets.content.axes import character_axes
 from generia_assets.content.documents import WorldDescription, WorldRequest
-from generia_assets.content.draw import world_seed
 from generia_assets.content.samples import sample
+from generia_assets.content.seeding import world_seed
 from generia_assets.content.storyline import storyline
 
 AXES = {axis.name: axis for axis in data_files.axes().axes}
@@ -39,7 +39,7 @@ def test_no_list_has_a_pattern_that_shows(name, values):
     assert len(set(values)) == len(values)
     openings = Counter(" ".join(value.casefold().split()[:2]) for value in values)
     assert {words: count for words, count in openings.items() if count > 3} == {}
-    assert {value: found for value in values if (found := banlist.trips(value, "English"))} == {}
+    assert {value: found for value in values if (found := banlist.find_banned(value, "English"))} == {}
 
 
 def test_the_young_are_told_which_notes_do_not_apply():
@@ -111,7 +111,7 @@ def test_half_of_the_pictures_have_faces():
 
 
 def test_posts_are_short_with_outliers():
-    """In a world at four fifths of the most words of each length: 40 words a post at most, two of three from 20 to 60, some above 100."""
+    """At four fifths of the most words of each length: 40 words a post at most, two of three from 20 to 60, some above 100."""
     world, most = sample(WorldDescription), list[int]()
     for number in range(4):
         fields = {"user_prompt": "A town", "users_count": 25, "posts_count": 150, "seed": world_seed(f"world {number}")}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from generia_assets.content.draw import world_seed
 from generia_assets.content.heard import MOST_HEARD, heard_before
+from generia_assets.content.seeding import world_seed
 from generia_assets.content.social import acquaintances
 from generia_assets.content.timeline import timeline
 

@@ -9,12 +9,12 @@ from generia_assets.content import banlist, languages
 from generia_assets.content.data_files import BanFile
 from generia_assets.content.drafts import PostDraft, in_language
 from generia_assets.content.ideas import Ideas
-from generia_assets.content.likeness import NEAR_DUPLICATE, likeness
 from generia_assets.content.mentions import by_fold, mentions_in, settle_mentions
 from generia_assets.content.names import USERNAME_LIMIT, fold, mixes_alphabets, username
+from generia_assets.content.similarity import NEAR_DUPLICATE, similarity
 from generia_assets.content.text import hashtags, joined, words
 from generia_assets.pages.texts import initials, linked
-from resources.gemini_answers import explain_invalid
+from resources.gemini.answers import explain_invalid
 from tests.unit.answers import post_answer
 from tests.unit.test_content_ideas import an_idea
 
@@ -107,7 +107,7 @@ def test_words_are_whole_in_every_script() -> None:
     ideas = Ideas([an_idea(0, "कल की काली")])
     assert ideas.repeats("कल, की काली!")
     assert not ideas.repeats("काल कि कलि")
-    assert likeness("कल की काली माला", "कुल के केला मेले") < NEAR_DUPLICATE
+    assert similarity("कल की काली माला", "कुल के केला मेले") < NEAR_DUPLICATE
     assert languages.canonical("हिन्दिश भाषा") == "हिन्दिश भाषा"
     assert initials("हिन्दी") == "ह"
 
@@ -124,7 +124,7 @@ def test_the_ban_list_finds_whole_words_with_vowel_signs(monkeypatch: pytest.Mon
     monkeypatch.setattr(banlist, "ban_list", lambda *_: BanFile(words=("दीन", "मुस्कु*")))
     banlist._search.cache_clear()
     try:
-        assert banlist.trips(text, "Hindi") == found
+        assert banlist.find_banned(text, "Hindi") == found
     finally:
         banlist._search.cache_clear()
 

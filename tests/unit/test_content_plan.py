@@ -3,10 +3,10 @@
 from math import ceil
 
 from generia_assets.content.documents import Quality
-from generia_assets.content.draw import world_seed
 from generia_assets.content.plan import TOKENS_PER_CALL, plan
+from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.tasks.task_definition import TaskType
 from tests.unit.worlds import a_request
 
 

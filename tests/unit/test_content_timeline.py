@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from generia_assets.content.draw import world_seed
+from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.social import acquaintances, batch_of
 from generia_assets.content.timeline import (
@@ -70,7 +70,7 @@ def test_replies_go_back_to_people_whom_the_author_may_name(people, posts):
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_one_post_in_five_is_a_reply_where_somebody_is_there_to_reply_to(people, posts):
-    """About a fifth of the posts reply, in each half of a large world, and a third of a very small one; nobody replies where nobody knows anybody who posts."""
+    """About a fifth of the posts reply, a third of a very small world; none do where nobody knows anybody."""
     portions = []
     for seed, line in worlds_of(people, posts):
         replies = [t for t, answered in enumerate(line.replies) if answered >= 0]

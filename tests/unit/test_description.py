@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from generia_assets.assets.description import PREVIEW_WIDTH, PREVIEWS, SAMPLES, WORN_SHOWN, inert, previews, sample, worn_out
+from generia_assets.assets.description import (
+    PREVIEW_WIDTH,
+    PREVIEWS,
+    SAMPLES,
+    WORN_SHOWN,
+    banned_terms,
+    escape_markdown,
+    previews,
+    sample,
+)
 from generia_assets.content.documents import Media, PostImage, WorldImages
 from tests.unit.worlds import a_brief, a_character, a_request, a_world
 
@@ -35,7 +44,7 @@ ACTIVE = re.compile(r"(?<!\\)[`*_\[\]#!|~$<>]")
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_shown_as_it_is_and_does_nothing(text: str) -> None:
     """No character that Markdown or HTML would act upon is left bare, and what is shown is the text itself."""
-    made = inert(text)
+    made = escape_markdown(text)
     bare = html.unescape(re.sub(r"&(lt|gt|amp);", "", made))
     assert not ACTIVE.search(bare), bare
     shown = html.unescape(re.sub(r"\\([^A-Za-z0-9\s])", r"\1", made)).replace("  \n", "\n")
@@ -55,11 +64,11 @@ def test_a_hostile_name_in_a_sample_is_inert() -> None:
 
 def test_worn_out_words_are_counted_and_the_most_frequent_named() -> None:
     """All finds are counted, at most eight entries named, the most frequent first, and a word stands where there are none."""
-    told = worn_out({**{f"word {number}": 1 for number in range(9)}, "whisper*": 3})
+    told = banned_terms({**{f"word {number}": 1 for number in range(9)}, "whisper*": 3})
     assert told["worn_out"].value == 12
     assert str(told["worn_out_most"].value).startswith("whisper* (3), word 0 (1), word 1 (1)")
     assert str(told["worn_out_most"].value).count(",") == WORN_SHOWN - 1
-    assert worn_out({})["worn_out_most"].value == "(nothing)"
+    assert banned_terms({})["worn_out_most"].value == "(nothing)"
 
 
 def test_a_sample_is_the_first_documents_that_have_something_to_say() -> None:

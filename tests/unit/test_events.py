@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from generia_assets.content.documents import Media, Post, PostImage
-from generia_assets.durable.events import (
+from generia_assets.durable.events.events import (
     EVENTS,
     LONGEST_TEXT,
     Failed,
@@ -21,9 +21,9 @@ from generia_assets.durable.events import (
     character_created,
     post_published,
 )
-from generia_assets.durable.orders import Order
+from generia_assets.durable.orders.records import Order
 from generia_assets.schemas import DIRECTORY, schemas, text
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.tasks.task_definition import TaskType
 from sensors.messages import read_message
 from tests.unit.worlds import a_character, a_request
 

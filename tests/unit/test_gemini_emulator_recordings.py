@@ -12,7 +12,7 @@ import pytest
 from emulators.gemini import recordings as recorded
 from emulators.gemini.api.schema import Schema, fits
 from emulators.gemini.recordings import RecordingError, check, main, position_of, recorded_answer, recordings
-from generia_assets.content.fence import Fence
+from generia_assets.content.delimiter import PromptDelimiter
 from generia_assets.content.prompt import Prompt
 from tests.unit.test_gemini_emulator_worlds import Made, scene_of, schema_of, world
 
@@ -38,7 +38,7 @@ def record(answers: Path, into: Path, made: Made) -> None:
     request = made.request
     given = {"prompt": request.user_prompt, "users": request.users_count, "posts": request.posts_count, "seed": request.seed}
     options = [text for name, value in given.items() for text in (f"--{name}", str(value))]
-    code = Fence.of(request.seed).code
+    code = PromptDelimiter.of(request.seed).code
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["recordings", str(answers), "world", *options, "--code", code, "--into", str(into)])
         main()
@@ -73,7 +73,7 @@ def test_other_words_of_a_template_change_nothing(made, folder):
 @pytest.mark.parametrize("change", ["sentence", "seed", "counts", "another world", "made again", "refused"])
 def test_another_order_gets_no_recorded_answer(made, folder, change):
     """Another sentence, seed or size, a world of another name, and what is made again or was refused are not replayed."""
-    prompt, code = asked(made, "post.@" + made.posts[0].username + ".1"), Fence.of(made.request.seed).code
+    prompt, code = asked(made, "post.@" + made.posts[0].username + ".1"), PromptDelimiter.of(made.request.seed).code
     match change:
         case "sentence":
             prompt = replace(prompt, world=prompt.world.replace("dreams", "debts"))
@@ -157,5 +157,5 @@ def test_what_is_recorded_can_be_used():
     """Every recording that comes with the emulator is whole, and its code is the one of its seed."""
     check()
     for recording in recordings(recorded.FOLDER).values():
-        assert recording.order.code == Fence.of(recording.order.seed).code
+        assert recording.order.code == PromptDelimiter.of(recording.order.seed).code
         assert "world_description" in recording.positions

@@ -24,9 +24,9 @@ from emulators.gemini.faults import FaultName
 from emulators.gemini.spoil import ILL_WRITTEN
 from emulators.gemini.writing.scene import Scene, read_scene
 from emulators.gemini.writing.walker import Walker
-from emulators.gemini.writing.words import Language
+from emulators.gemini.writing.words import WordList
 from generia_assets.assets.checks.measures import frequent_words, shows, stems
-from generia_assets.cli.dry_run import Asked, DryRun
+from generia_assets.cli.dry_run import DryRequest, DryRun
 from generia_assets.content import languages
 from generia_assets.content.documents import Character, CharacterBrief, Post, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.prompt import Prompt
@@ -34,12 +34,12 @@ from generia_assets.content.text import first_sentences
 
 DraftT = TypeVar("DraftT")
 SENTENCES = {
-    Language.ENGLISH: "a city where dreams turn solid until dawn, and nobody owns a clock",
-    Language.RUSSIAN: "город, который по ночам чинит звёзды, где молчать дорого",
-    Language.HEBREW: "עיירת נמל על גבו של לווייתן, שבה איש אינו יודע לשחות",
-    Language.ARABIC: "بلدة مرفأ على ظهر حوت، لا يعرف فيها أحد السباحة",
-    Language.JAPANESE: "鯨の背中にある港町。誰も泳げない。",
-    Language.HINDI: "व्हेल की पीठ पर बसा एक बंदरगाह, जहाँ किसी को तैरना नहीं आता",
+    WordList.ENGLISH: "a city where dreams turn solid until dawn, and nobody owns a clock",
+    WordList.RUSSIAN: "город, который по ночам чинит звёзды, где молчать дорого",
+    WordList.HEBREW: "עיירת נמל על גבו של לווייתן, שבה איש אינו יודע לשחות",
+    WordList.ARABIC: "بلدة مرفأ على ظهر حوت، لا يعرف فيها أحد السباحة",
+    WordList.JAPANESE: "鯨の背中にある港町。誰も泳げない。",
+    WordList.HINDI: "व्हेल की पीठ पर बसा एक बंदरगाह, जहाँ किसी को तैरना नहीं आता",
 }
 PEOPLE, POSTS = 5, 12
 LONGEST_MEAN = 56
@@ -51,7 +51,7 @@ class Made:
 
     request: WorldRequest
     fault: FaultName | None
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[DryRequest] = field(default_factory=list)
     answers: dict[str, JsonValue] = field(default_factory=dict)
     run: DryRun = field(init=False)
 
@@ -97,7 +97,7 @@ def schema_of(prompt: Prompt) -> Schema:
 
 
 @cache
-def world(language: Language = Language.ENGLISH, fault: FaultName | None = None, people: int = PEOPLE, posts: int = POSTS) -> Made:
+def world(language: WordList = WordList.ENGLISH, fault: FaultName | None = None, people: int = PEOPLE, posts: int = POSTS) -> Made:
     request = WorldRequest(
         user_prompt=SENTENCES[language], users_count=people, posts_count=posts, seed=7, created_at=datetime(2026, 1, 1, tzinfo=UTC)
     )
@@ -136,7 +136,7 @@ def openings(texts: list[str]) -> Counter[str]:
     return Counter(" ".join(words(text)[:4]) for text in texts)
 
 
-EVERY = pytest.mark.parametrize("language", [pytest.param(one, id=one.english_name) for one in Language])
+EVERY = pytest.mark.parametrize("language", [pytest.param(one, id=one.english_name) for one in WordList])
 PROFILE = ("personality", "background_story", "bio", "secret")
 
 
@@ -229,7 +229,7 @@ def test_a_large_world_keeps_short_and_long_posts():
     assert len({post.content for post in world(people=25, posts=150).posts}) >= 145
 
 
-@pytest.mark.parametrize("language", [Language.ENGLISH, Language.RUSSIAN])
+@pytest.mark.parametrize("language", [WordList.ENGLISH, WordList.RUSSIAN])
 @pytest.mark.parametrize("fault", sorted(ILL_WRITTEN))
 def test_a_world_can_be_badly_written_on_purpose(fault, language):
     """Each fault of writing does what it says, in answers that every task accepts."""

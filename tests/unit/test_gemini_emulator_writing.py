@@ -10,12 +10,12 @@ import pytest
 from pydantic import JsonValue
 
 from emulators.gemini.api.wire import GenerateRequest
-from emulators.gemini.writing.author import Author, Length
+from emulators.gemini.writing.author import Author, TextLength
 from emulators.gemini.writing.fields import Form, kind_of
-from emulators.gemini.writing.people import People
+from emulators.gemini.writing.people import WrittenPeople
 from emulators.gemini.writing.scene import read_scene
 from emulators.gemini.writing.walker import Walker
-from emulators.gemini.writing.words import Language, words_of
+from emulators.gemini.writing.words import WordList, words_of
 from generia_assets.content import banlist
 
 INSTRUCTIONS = "Write this person in full, with a past, a secret and a day of their own. " * 9
@@ -46,14 +46,14 @@ TEXT: JsonValue = {"type": "string"}
 @pytest.mark.parametrize(
     ("system", "user", "language"),
     [
-        ("Content language: Russian", "A city of ships", Language.RUSSIAN),
-        ("Content language: English", SEA_IN_RUSSIAN, Language.ENGLISH),
-        ("Content language: the language of the user's sentence", SEA_IN_RUSSIAN, Language.RUSSIAN),
-        ("Answer in JSON. English is only for the painter.", SEA_IN_RUSSIAN, Language.RUSSIAN),
-        ("You write worlds.", "Write everything in Russian. A city of ships.", Language.RUSSIAN),
-        ("You write worlds.", INSTRUCTIONS + "вера рисует карты моря " * 15, Language.RUSSIAN),
-        ("You write worlds.", INSTRUCTIONS + "Игорь Орлов", Language.ENGLISH),
-        ("You write worlds.", "A city of ships where one man is called Игорь Орлов", Language.ENGLISH),
+        ("Content language: Russian", "A city of ships", WordList.RUSSIAN),
+        ("Content language: English", SEA_IN_RUSSIAN, WordList.ENGLISH),
+        ("Content language: the language of the user's sentence", SEA_IN_RUSSIAN, WordList.RUSSIAN),
+        ("Answer in JSON. English is only for the painter.", SEA_IN_RUSSIAN, WordList.RUSSIAN),
+        ("You write worlds.", "Write everything in Russian. A city of ships.", WordList.RUSSIAN),
+        ("You write worlds.", INSTRUCTIONS + "вера рисует карты моря " * 15, WordList.RUSSIAN),
+        ("You write worlds.", INSTRUCTIONS + "Игорь Орлов", WordList.ENGLISH),
+        ("You write worlds.", "A city of ships where one man is called Игорь Орлов", WordList.ENGLISH),
     ],
 )
 def test_the_language_is_what_the_prompt_states_or_else_what_the_user_wrote_in(system, user, language):
@@ -166,16 +166,16 @@ def test_bounds_choices_and_recursion_of_the_schema_are_kept():
         assert isinstance(value["node"], dict)
 
 
-@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("language", WordList)
 def test_every_template_can_be_written_and_trips_no_ban_list(language):
     """Every sentence of the vocabulary fills all its slots and uses none of the words the product calls worn out."""
     scene = read_scene(request("Content language: " + language.english_name))
     rng = random.Random(5)
-    author = Author(scene, language, rng, People(language, rng, ""))
+    author = Author(scene, language, rng, WrittenPeople(language, rng, ""))
     for deck, templates in words_of(language).decks.items():
-        text = author.text(deck, Length(sentences=(len(templates), len(templates))))
+        text = author.text(deck, TextLength(sentences=(len(templates), len(templates))))
         assert "{" not in text
-        assert banlist.trips(text, language.english_name, kinds=("jobs", "words", "phrases")) == [], deck
+        assert banlist.find_banned(text, language.english_name, kinds=("jobs", "words", "phrases")) == [], deck
 
 
 def test_field_names_decide_and_descriptions_help():

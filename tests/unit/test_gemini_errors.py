@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from resources.outcomes import RateLimitedError
+from resources.gateway.outcomes import RateLimitedError
 from tests.gemini_server import failed, meaning
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from generia_assets.content.likeness import NEAR_DUPLICATE, likeness, near_duplicates
+from generia_assets.content.similarity import NEAR_DUPLICATE, near_duplicates, similarity
 
 ENGLISH = (
     "Third night the tram stopped by my window and nobody got off. I left a lamp on the sill. If you were on it, the soup is still "
@@ -37,13 +37,13 @@ DIFFERENT = [
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_a_text_with_changes_is_the_same_text(one: str, other: str) -> None:
     """Other names, case, punctuation, or one other sentence of three do not make another post, in any script."""
-    assert likeness(one, other) >= NEAR_DUPLICATE
+    assert similarity(one, other) >= NEAR_DUPLICATE
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
 def test_texts_about_the_same_things_are_different_texts(one: str, other: str) -> None:
     """The same tram, lamp and night in other words are far below the threshold."""
-    assert likeness(one, other) < 0.15 < NEAR_DUPLICATE
+    assert similarity(one, other) < 0.15 < NEAR_DUPLICATE
 
 
 def test_among_many_texts_exactly_the_planted_ones_are_found_in_seconds() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from generia_assets.durable.call_lines import tell_attempt
-from generia_assets.log_lines import LONGEST_LINE, levelled_lines, told_of
+from generia_assets.durable.calls.call_logging import log_attempt
+from generia_assets.logging_setup import LONGEST_LINE, levelled_lines, log_context
 from generia_assets.settings import settings
-from resources.outside import Api, Call, Settlement, Tokens
+from resources.gateway.api_gateway import Api, Call, CallOutcome, TokenUsage
 
 ROOT = Path(__file__).parents[2]
 OUR_LOGGERS = ("generia_assets", "resources", "sensors")
@@ -53,11 +53,11 @@ async def test_a_line_says_what_it_is_about(capsys):
     logger = logging.getLogger("resources.somewhere")
 
     async def work(key):
-        with told_of(task=f"generate_post:{key}"):
+        with log_context(task=f"generate_post:{key}"):
             await asyncio.sleep(0)
             logger.info("done")
 
-    with levelled_lines(), told_of(world="w1", run="r1"):
+    with levelled_lines(), log_context(world="w1", run="r1"):
         await asyncio.gather(work("c0001-p0001"), work("c0002-p0001"))
         logger.info("over")
     told = [line.split(" INFO ")[1] for line in capsys.readouterr().err.splitlines()]
@@ -102,9 +102,9 @@ def test_the_line_of_an_attempt_has_what_tracing_needs_and_no_text(capsys):
         send=None,
         labels={"task_type": "generate_post", "key": "c0007-p0003"},
     )
-    ended = Settlement("ok", 0.00123, Tokens(1000, 400, 200, 0), {"text": "the answer"}, None, 812, waited_ms=40)
+    ended = CallOutcome("ok", 0.00123, TokenUsage(1000, 400, 200, 0), {"text": "the answer"}, None, 812, waited_ms=40)
     with levelled_lines():
-        tell_attempt("a1b2", call, ended)
+        log_attempt("a1b2", call, ended)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith(
         "call llm post of generate_post c0007-p0003, attempt a1b2: ok in 812 ms after 40 ms of waiting, "

@@ -8,8 +8,8 @@ import uuid
 
 import pytest
 
-from generia_assets.durable.refusals import LONGEST_REASON, Refused
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.durable.orders.refusals import LONGEST_REASON, RefusedOrder
+from generia_assets.tasks.task_definition import TaskType
 from sensors.messages import LARGEST_MESSAGE_BYTES, Skipped, read_message
 
 TASK, WORLD = str(uuid.uuid4()), str(uuid.uuid4())
@@ -56,7 +56,7 @@ def test_a_part_is_ordered_by_the_keys_of_its_items_and_no_others(task_type: Tas
             assert read_message(ordered).parameters == {"keys": [*taken, key]}
             continue
         refused = read_message(ordered)
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, RefusedOrder)
         said = refused.reason
         assert said.startswith(f"parameters.keys.{len(taken)}={key!r}: a key of {task_type.value} is ")
         assert "pattern" not in said
@@ -148,6 +148,6 @@ WRONG = {
 def test_a_wrong_message_is_refused_by_the_name_of_what_is_wrong(value: bytes | None, reason: str) -> None:
     """Whatever is wrong, the message is refused with a reason that names the field, shortly."""
     refused = read_message(value)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RefusedOrder)
     assert reason in refused.reason
     assert len(refused.reason) <= LONGEST_REASON

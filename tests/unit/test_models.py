@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from resources.models import model_profiles, speaks_of
-from resources.outside import Tokens
+from resources.gateway.api_gateway import TokenUsage
+from resources.gemini.models import model_profiles, speaks_of
 
 PROFILES = pytest.mark.parametrize("profile", model_profiles().values(), ids=lambda profile: profile.id)
 
@@ -28,7 +28,7 @@ def test_no_call_costs_more_than_its_worst_case(profile):
     for _ in range(500):
         size, room = dice.randint(0, 200_000), dice.randint(1, 65_536)
         prompt = dice.randint(0, size)
-        tokens = Tokens(prompt=prompt, cached=dice.randint(0, prompt), output=dice.randint(0, room))
+        tokens = TokenUsage(prompt=prompt, cached=dice.randint(0, prompt), output=dice.randint(0, room))
         worst = price.worst_case_usd(prompt_bytes=size, max_output_tokens=room)
         assert 0 <= price.cost_usd(tokens) <= worst + 1e-12
 
@@ -37,9 +37,9 @@ def test_a_call_costs_what_the_price_list_says():
     """A million tokens of each kind with gemini-2.5-flash cost $0.30, $0.03 and $2.50; output includes thinking."""
     flash = model_profiles()["gemini-2.5-flash"].price(datetime(2026, 11, 28, tzinfo=UTC))
     million = 1_000_000
-    assert flash.cost_usd(Tokens(prompt=million)) == pytest.approx(0.30)
-    assert flash.cost_usd(Tokens(prompt=million, cached=million)) == pytest.approx(0.03)
-    assert flash.cost_usd(Tokens(output=million, thinking=million // 2)) == pytest.approx(2.50)
+    assert flash.cost_usd(TokenUsage(prompt=million)) == pytest.approx(0.30)
+    assert flash.cost_usd(TokenUsage(prompt=million, cached=million)) == pytest.approx(0.03)
+    assert flash.cost_usd(TokenUsage(output=million, thinking=million // 2)) == pytest.approx(2.50)
 
 
 @pytest.mark.parametrize(

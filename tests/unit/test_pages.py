@@ -13,8 +13,8 @@ from generia_assets.content.social import acquaintances
 from generia_assets.pages import texts
 from generia_assets.pages.graph import ACROSS, DOWN, graph_of
 from generia_assets.pages.links import FileLinks, ServedLinks
-from generia_assets.pages.voice import all_words, voice
-from generia_assets.reading.people import PersonCard, Tie
+from generia_assets.pages.voice import all_words, locale_of
+from generia_assets.queries.people import PersonCard, RelationView
 
 PAGES = Path(__file__).parents[2] / "generia_assets" / "pages"
 
@@ -45,7 +45,7 @@ def test_every_language_has_the_same_words() -> None:
 )
 def test_a_page_speaks_its_worlds_language(language: str, expected: tuple[str, str, str]) -> None:
     """The page's own language is one we have words in, the content's its own, and the direction that of the content's script."""
-    speaking = voice(language)
+    speaking = locale_of(language)
     assert (speaking.lang, speaking.content, speaking.dir) == expected
 
 
@@ -70,7 +70,7 @@ def test_the_picture_of_who_knows_whom_is_readable(count: int) -> None:
     """Everybody is inside the frame, no two portraits or names cover each other, and it is the same picture every time."""
     people = [PersonCard(key=f"c{n:04d}", character_id="", username=f"p{n}", display_name=letter(n)) for n in range(count)]
     pairs = {(min(n, tie.index), max(n, tie.index)) for n in range(count) for tie in acquaintances(3, count, n)}
-    ties = [Tie(one=f"c{one:04d}", other=f"c{other:04d}", kinds=("rival",)) for one, other in sorted(pairs)]
+    ties = [RelationView(one=f"c{one:04d}", other=f"c{other:04d}", kinds=("rival",)) for one, other in sorted(pairs)]
     graph = graph_of(people, ties)
     assert (len(graph.nodes), len(graph.edges)) == (count, len(pairs))
     assert all(0 < node.x < graph.width and 0 < node.y < graph.height for node in graph.nodes)
@@ -90,7 +90,9 @@ def test_the_words_of_a_tie_cover_nobody(count: int) -> None:
         PersonCard(key=f"c{n:04d}", character_id="", username=f"p{n}", display_name="Bridget Charlene Chaney") for n in range(count)
     ]
     pairs = {(min(n, tie.index), max(n, tie.index)) for n in range(count) for tie in acquaintances(5, count, n)}
-    graph = graph_of(people, [Tie(one=f"c{one:04d}", other=f"c{two:04d}", kinds=("mentor", "rival")) for one, two in sorted(pairs)])
+    graph = graph_of(
+        people, [RelationView(one=f"c{one:04d}", other=f"c{two:04d}", kinds=("mentor", "rival")) for one, two in sorted(pairs)]
+    )
     assert graph.labelled
     boxes = [(node.x - 33, node.y - 33, node.x + 33, node.y + 33) for node in graph.nodes]
     boxes += [(node.x - 60, node.y + 40, node.x + 60, node.y + 56) for node in graph.nodes]

@@ -6,7 +6,7 @@ from generia_assets.assets.priorities import PICTURES_AFTER, Priorities
 from generia_assets.content.documents import character_key, post_key
 from generia_assets.content.social import ready_after
 from generia_assets.content.timeline import timeline
-from generia_assets.tasks.kinds import TaskType
+from generia_assets.tasks.task_definition import TaskType
 from tests.unit.worlds import a_request
 
 

@@ -10,27 +10,27 @@ import dagster as dg
 import pytest
 from pymongo.errors import AutoReconnect
 
-from generia_assets.durable.decisions import TASK_TAG
-from generia_assets.durable.orders import Order, OrderError, PartParameters, RecordedOrder
-from generia_assets.durable.refusals import Refused
-from generia_assets.tasks.kinds import TaskType
-from resources.kafka import Message
-from sensors.dead_letters import CUT_AT_BYTES, LONGEST_REASON, Broken, dead_letter, shortened_dead_letter
+from generia_assets.durable.orders.decisions import TASK_TAG
+from generia_assets.durable.orders.records import Order, OrderError, PartParameters, RecordedOrder
+from generia_assets.durable.orders.refusals import RefusedOrder
+from generia_assets.tasks.task_definition import TaskType
+from resources.kafka.resource import KafkaRecord
+from sensors.dead_letters import CUT_AT_BYTES, LONGEST_REASON, InvalidMessage, dead_letter, shortened_dead_letter
 from sensors.kafka import handle
 from sensors.requests import PART_ASSETS, run_request, run_requests
 
 
-def order_message(offset: int) -> Message:
+def order_message(offset: int) -> KafkaRecord:
     order = {"event_type": "task_created", "task_id": str(uuid.uuid4()), "task_type": "init_world_creation"}
     value = json.dumps(order | {"world_id": str(uuid.uuid4())}).encode()
-    return Message("orders", 0, offset, b"key", value)
+    return KafkaRecord("orders", 0, offset, b"key", value)
 
 
 class Recorder:
     """Records in memory; fails at the given call."""
 
     def __init__(self, call: int = 0, error: Exception | None = None) -> None:
-        self.refused: list[Refused] = []
+        self.refused: list[RefusedOrder] = []
         self._calls, self._failing, self._error = 0, call, error
 
     def order(self, order: Order) -> RecordedOrder:
@@ -39,7 +39,7 @@ class Recorder:
             raise self._error
         return recorded(task_id=order.task_id, world_id=order.world_id)
 
-    def refusal(self, refusal: Refused) -> None:
+    def refusal(self, refusal: RefusedOrder) -> None:
         self.refused.append(refusal)
 
 
@@ -75,7 +75,7 @@ def test_an_order_that_does_not_fit_stops_nobody() -> None:
     recorder = Recorder(2, OrderError("world_id: no such world"))
     handled = handle(messages, recorder, deadline=soon())
     assert [one.reason for one in recorder.refused] == ["world_id: no such world"]
-    assert handled.broken == [Broken(messages[1], "world_id: no such world")]
+    assert handled.broken == [InvalidMessage(messages[1], "world_id: no such world")]
     assert handled.done == [messages[0], messages[2]]
 
 
@@ -89,8 +89,8 @@ def test_a_tick_ends_in_time() -> None:
 
 def test_a_dead_letter_is_the_message_and_its_story() -> None:
     """Bytes and key are the original's; the headers are single lines of bounded length without control characters."""
-    message = Message("orders", 3, 17, b"\x00key", b"\xff\x00broken")
-    letter = dead_letter(Broken(message, "task_id='\x1b[31m\r\n\u2028\ud800'" + "x" * 5_000), "orders-dlq")
+    message = KafkaRecord("orders", 3, 17, b"\x00key", b"\xff\x00broken")
+    letter = dead_letter(InvalidMessage(message, "task_id='\x1b[31m\r\n\u2028\ud800'" + "x" * 5_000), "orders-dlq")
     assert (letter.topic, letter.key, letter.value) == ("orders-dlq", b"\x00key", b"\xff\x00broken")
     headers = dict(letter.headers)
     reason = headers.pop("reason")
@@ -102,14 +102,14 @@ def test_a_dead_letter_is_the_message_and_its_story() -> None:
 
 def test_a_dead_letter_without_a_value_can_be_sent() -> None:
     """A message without key and value becomes an empty dead letter, since Kafka wants one of the two."""
-    letter = dead_letter(Broken(Message("orders", 0, 0, None, None), "value: empty"), "orders-dlq")
+    letter = dead_letter(InvalidMessage(KafkaRecord("orders", 0, 0, None, None), "value: empty"), "orders-dlq")
     assert (letter.key, letter.value) == (None, b"")
 
 
 def test_a_dead_letter_that_is_cut_says_so() -> None:
     """What the dead letters' topic does not take whole is cut to its beginning, and a header tells where the original is."""
-    message = Message("orders", 0, 0, b"k" * 1_000_000, b"v" * 1_000_000)
-    letter = shortened_dead_letter(Broken(message, "value: too large"), "orders-dlq")
+    message = KafkaRecord("orders", 0, 0, b"k" * 1_000_000, b"v" * 1_000_000)
+    letter = shortened_dead_letter(InvalidMessage(message, "value: too large"), "orders-dlq")
     assert (letter.key, len(letter.value)) == (None, CUT_AT_BYTES)
     assert "1000000 bytes" in dict(letter.headers)["cut"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from resources.kafka import Bounds, Message, TopicLog
+from resources.kafka.resource import Bounds, KafkaRecord, TopicLog
 from sensors.offsets import Cursor, first_offsets, for_this_log, next_offsets, parse_cursor, starting_offsets
 
 
@@ -24,8 +24,8 @@ def nothing(moment: datetime) -> dict[int, int]:
     raise AssertionError(f"nobody asks for {moment}")
 
 
-def message(partition: int, offset: int) -> Message:
-    return Message("orders", partition, offset, None, None)
+def message(partition: int, offset: int) -> KafkaRecord:
+    return KafkaRecord("orders", partition, offset, None, None)
 
 
 def test_a_cursor_survives_being_stored() -> None:

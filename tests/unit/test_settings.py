@@ -209,9 +209,9 @@ def test_secrets_and_passwords_are_in_no_text_of_the_settings(monkeypatch):
     [
         ("generia_assets.definitions", {"google.genai", "confluent_kafka", "aiohttp"}),
         ("resources.providers", {"google.genai"}),
-        ("resources.gemini", {"google.genai", "dagster"}),
-        ("resources.slots", {"dagster", "google.genai"}),
-        ("resources.outside", {"dagster", "google.genai"}),
+        ("resources.gemini.client", {"google.genai", "dagster"}),
+        ("resources.gateway.concurrency", {"dagster", "google.genai"}),
+        ("resources.gateway.api_gateway", {"dagster", "google.genai"}),
     ],
 )
 def test_importing_costs_no_more_than_it_must(module, absent):

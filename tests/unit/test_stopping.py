@@ -2,11 +2,11 @@
 
 import asyncio
 
-from resources.stopping import stop
+from resources.cancellation import cancel_and_wait
 
 
 async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same():
-    """However often the cancellation is lost on the way, ``stop`` returns when the task has ended."""
+    """However often the cancellation is lost on the way, ``cancel_and_wait`` returns when the task has ended."""
     lost = 0
 
     async def deaf():
@@ -20,6 +20,6 @@ async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same():
 
     task = asyncio.create_task(deaf())
     await asyncio.sleep(0)
-    await asyncio.wait_for(stop(task), timeout=5)
+    await asyncio.wait_for(cancel_and_wait(task), timeout=5)
     assert task.cancelled()
     assert lost == 3

@@ -2,21 +2,21 @@
 
 import pytest
 
-from generia_assets.content import draw
+from generia_assets.content import seeding as seeding
 from generia_assets.content.ask_people import by_index, happened_when_joining
 from generia_assets.content.axes import character_axes
 from generia_assets.content.documents import Quality
-from generia_assets.content.names import Roster, fold
+from generia_assets.content.fallback_characters import fallback_character
+from generia_assets.content.names import CharacterIndex, fold
 from generia_assets.content.pictures import neutral_prompt
 from generia_assets.content.shares import shares
 from generia_assets.content.social import acquaintances, introduce
-from generia_assets.content.stand_ins import stand_in
+from generia_assets.tasks.clients import MediaType
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
-from generia_assets.tasks.kinds import TaskParameters
-from generia_assets.tasks.tools import MediaType
-from resources.outcomes import InvalidAnswerError, RefusedError
+from generia_assets.tasks.task_definition import TaskParameters
+from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from tests.unit.answers import character_answer, people_answer
 from tests.unit.fake_tools import a_bench, refused
 from tests.unit.worlds import RUSSIAN, a_brief, a_character, a_request, a_world, acquaintances_of
@@ -34,7 +34,7 @@ def renamed(answer, number, **fields):
 async def test_a_batch_is_made_in_one_call():
     """Ten concepts come with the keys, axes and shares of their indices, which the program decides."""
     request, bench = a_request(), a_bench(people_answer(range(1, 11)))
-    made = await generate_character_batch(TEN, bench.tools, request, a_world(), Roster())
+    made = await generate_character_batch(TEN, bench.tools, request, a_world(), CharacterIndex())
     assert [brief.key for brief in made.briefs] == [f"c{index:04d}" for index in range(10, 20)]
     assert [brief.posts_count for brief in made.briefs] == list(shares(request.seed, 25, 150)[10:20])
     assert made.briefs[4].axes == character_axes(request.seed, 14)
@@ -49,13 +49,13 @@ def facts_of(briefs, request=None):
 
 async def test_what_happened_between_two_people_is_invented_once_and_told_to_both():
     """Each tie of a batch, and each bridge to the batch before, has one fact from one question, which both sides are told."""
-    request, roster, asked = a_request(), Roster(), []
+    request, roster, asked = a_request(), CharacterIndex(), []
     for first in (0, 10, 20):
         count = min(10, 25 - first)
         answer = people_answer(range(1, count + 1), name=f"Lane{first}")
         answer["ties"] = {slot: f"{first}: {text}" for slot, text in answer["ties"].items()}
         for person in answer["people"]:
-            person["concept"] = " ".join(draw.code(first + person["number"], word) for word in range(8))
+            person["concept"] = " ".join(seeding.code(first + person["number"], word) for word in range(8))
         bench = a_bench(answer)
         parameters = CharacterBatchParameters(key=f"b{first}", first=first, count=count)
         roster.add(*(await generate_character_batch(parameters, bench.tools, request, a_world(), roster)).briefs)
@@ -77,7 +77,7 @@ async def test_a_fact_about_somebody_who_was_not_taken_is_asked_for_again():
     second = people_answer([other + 1], name="Bell") | {"ties": {f"tie_{place}": f"second {place}" for place in range(1, 41)}}
     bench = a_bench(first, second)
     parameters = CharacterBatchParameters(key="b000", first=0, count=10)
-    told = facts_of((await generate_character_batch(parameters, bench.tools, request, a_world(), Roster())).briefs)
+    told = facts_of((await generate_character_batch(parameters, bench.tools, request, a_world(), CharacterIndex())).briefs)
     for (index, whom), fact in told.items():
         assert fact.startswith("second" if other in (index, whom) else "first")
         assert fact == told[whom, index]
@@ -87,7 +87,7 @@ async def test_a_fact_about_somebody_who_was_not_taken_is_asked_for_again():
 async def test_too_few_are_asked_for_again_by_number():
     """What is missing is asked for again, told who exists by then, and nobody is asked for twice."""
     bench = a_bench(people_answer([1, 2, 3, 4, 6, 7]), people_answer([5, 8], name="Bell"), people_answer([9, 10], name="Stair"))
-    made = await generate_character_batch(TEN, bench.tools, a_request(), a_world(), Roster())
+    made = await generate_character_batch(TEN, bench.tools, a_request(), a_world(), CharacterIndex())
     assert len(made.briefs) == 10
     assert made.briefs[4].display_name == "Bell 5 Lane"
     second = bench.writer.prompts[1]
@@ -99,7 +99,7 @@ async def test_too_few_are_asked_for_again_by_number():
 async def test_too_many_are_cut():
     """An answer of twelve gives the ten that were asked for."""
     bench = a_bench(people_answer(range(1, 13)))
-    made = await generate_character_batch(TEN, bench.tools, a_request(), a_world(), Roster())
+    made = await generate_character_batch(TEN, bench.tools, a_request(), a_world(), CharacterIndex())
     assert [brief.display_name for brief in made.briefs] == [f"Chock {number} Lane" for number in range(1, 11)]
 
 
@@ -115,7 +115,7 @@ async def test_too_many_are_cut():
 )
 async def test_names_that_cannot_be_are_asked_for_again(fields, reason):
     """A name of the world, of the same answer, or of the ban list is sent back with the reason; the others stay."""
-    roster = Roster(a_brief(index, a_request()) for index in range(10))
+    roster = CharacterIndex(a_brief(index, a_request()) for index in range(10))
     bench = a_bench(renamed(people_answer(range(1, 11)), 5, **fields), people_answer([5], name="Bell"))
     made = await generate_character_batch(TEN, bench.tools, a_request(), a_world(), roster)
     assert made.briefs[4].display_name == "Bell 5 Lane"
@@ -132,23 +132,23 @@ async def test_a_person_who_exists_is_asked_for_again():
     nearly = there.concept.replace("every", "each and every")
     like = [renamed(people_answer([1, 2]), 2, concept=nearly), *[renamed(people_answer([2]), 2, concept=nearly)] * 3]
     bench = a_bench(*like)
-    made = await generate_character_batch(parameters, bench.tools, request, a_world(), Roster([there]))
+    made = await generate_character_batch(parameters, bench.tools, request, a_world(), CharacterIndex([there]))
     assert made.briefs[1].concept == nearly
     assert all("much the same person as" in prompt.complaints[0] for prompt in bench.writer.prompts[1:])
     assert there.display_name in bench.writer.prompts[1].complaints[0]
     bench = a_bench(*[renamed(answer, 2, concept=there.concept) for answer in like], people_answer([2]))
-    made = await generate_character_batch(parameters, bench.tools, request, a_world(), Roster([there]))
+    made = await generate_character_batch(parameters, bench.tools, request, a_world(), CharacterIndex([there]))
     assert made.briefs[1].concept != there.concept
     itself = people_answer([1])["people"][0]["concept"]
     bench = a_bench(renamed(people_answer([1, 2]), 2, concept=itself), people_answer([2]))
-    await generate_character_batch(parameters, bench.tools, request, a_world(), Roster())
+    await generate_character_batch(parameters, bench.tools, request, a_world(), CharacterIndex())
     assert "Chock 1 Lane" in bench.writer.prompts[1].complaints[0]
 
 
 async def test_a_name_the_user_wants_is_not_worn_out():
     """A banned name in the user's own sentence is taken at once."""
     bench = a_bench(renamed(people_answer(range(1, 11)), 5, display_name="Elara"))
-    made = await generate_character_batch(TEN, bench.tools, a_request("A town where Elara lives"), a_world(), Roster())
+    made = await generate_character_batch(TEN, bench.tools, a_request("A town where Elara lives"), a_world(), CharacterIndex())
     assert made.briefs[4].display_name == "Elara"
 
 
@@ -160,7 +160,7 @@ async def test_a_dull_name_is_better_than_no_world():
             *[renamed(people_answer([5]), 5, display_name="Elara")] * 3,
         ]
     )
-    made = await generate_character_batch(TEN, bench.tools, a_request(), a_world(), Roster())
+    made = await generate_character_batch(TEN, bench.tools, a_request(), a_world(), CharacterIndex())
     assert made.briefs[4].display_name == "Elara"
     assert made.worn == ("Elara",)
     assert len(bench.writer.prompts) == 4
@@ -168,7 +168,7 @@ async def test_a_dull_name_is_better_than_no_world():
 
 async def test_a_model_that_repeats_itself_ends():
     """Six answers without a new name fail the batch with what was wrong; names are never made up by adding digits."""
-    taken = Roster([a_brief(10, a_request()).model_copy(update={"display_name": "Chock 1 Lane"})])
+    taken = CharacterIndex([a_brief(10, a_request()).model_copy(update={"display_name": "Chock 1 Lane"})])
     parameters = CharacterBatchParameters(key="b001", first=10, count=1)
     bench = a_bench(*[people_answer([1])] * 6)
     with pytest.raises(InvalidAnswerError, match=r"0 of the 1 people.*exists already"):
@@ -179,14 +179,14 @@ async def test_a_model_that_repeats_itself_ends():
 async def test_a_refused_batch_becomes_other_people():
     """After a refusal the same numbers are asked for as other people, with the reason."""
     bench = a_bench(refused("SAFETY"), people_answer(range(1, 11)))
-    assert len((await generate_character_batch(TEN, bench.tools, a_request(), a_world(), Roster())).briefs) == 10
+    assert len((await generate_character_batch(TEN, bench.tools, a_request(), a_world(), CharacterIndex())).briefs) == 10
     assert "refused by moderation (SAFETY)" in bench.writer.prompts[1].complaints[0]
 
 
 async def test_a_russian_world_has_russian_concepts():
     """Concepts in the world's language are taken; the draft class the writer gets refuses others (test_content_drafts)."""
     bench = a_bench(people_answer(range(1, 11), russian=True))
-    made = await generate_character_batch(TEN, bench.tools, a_request(RUSSIAN), a_world("Russian"), Roster())
+    made = await generate_character_batch(TEN, bench.tools, a_request(RUSSIAN), a_world("Russian"), CharacterIndex())
     assert made.briefs[0].concept.startswith("Продаёт")
 
 
@@ -257,7 +257,7 @@ async def test_a_batch_refused_twice_is_asked_for_without_what_may_be_refused():
     """Moderation judges the request: the last one has neither the user's sentence nor an event, and still the customs of naming."""
     request, world = a_request(), a_world()
     bench = a_bench(refused(), refused(), people_answer(range(1, 11)))
-    made = await generate_character_batch(TEN, bench.tools, request, world, Roster())
+    made = await generate_character_batch(TEN, bench.tools, request, world, CharacterIndex())
     assert not any(brief.moderation for brief in made.briefs)
     first, second, third = ("\n".join(prompt.parts) for prompt in bench.writer.prompts)
     assert len({first, second, third}) == 3
@@ -274,7 +274,7 @@ async def test_a_batch_refused_twice_is_asked_for_without_what_may_be_refused():
 async def test_whom_moderation_refuses_every_time_is_who_was_drawn(language):
     """So many people as ever, with names of their own in the world's manner; those made before stay, the others are marked."""
     request, world = a_request(), a_world(language)
-    taken = Roster([a_brief(0, request).model_copy(update={"display_name": world.naming.examples[0]})])
+    taken = CharacterIndex([a_brief(0, request).model_copy(update={"display_name": world.naming.examples[0]})])
     first = people_answer([2, 5, 9], russian=language == "Russian")
     bench = a_bench(first, refused(), refused(), refused("SPII"))
     made = await generate_character_batch(TEN, bench.tools, request, world, taken)
@@ -294,7 +294,7 @@ async def test_whom_moderation_refuses_every_time_is_who_was_drawn(language):
 async def test_readers_never_see_what_was_drawn():
     """Of a person drawn by lot whom moderation refuses to have written, too, the profile says nothing, in the world's language."""
     request, world = a_request(RUSSIAN), a_world("Russian")
-    brief = stand_in(request, world, 3, 6, "SAFETY", lambda *_: False)
+    brief = fallback_character(request, world, 3, 6, "SAFETY", lambda *_: False)
     bench = a_bench(refused(), refused(), refused())
     person = await generate_character(THIRD, bench.tools, request, world, brief, ())
     assert person.bio == person.background_story == "Об этом человеке пока ничего не рассказано."

@@ -7,12 +7,12 @@ from generia_assets.content.documents import Quality
 from generia_assets.content.ideas import Ideas
 from generia_assets.content.pictures import neutral_prompt
 from generia_assets.content.storyline import REPLY, storyline, wishes_of
+from generia_assets.tasks.clients import MediaType
 from generia_assets.tasks.generate_post import generate_post
 from generia_assets.tasks.generate_post_batch import PostBatchParameters, brief_of, generate_post_batch
 from generia_assets.tasks.generate_post_image import generate_post_image
-from generia_assets.tasks.kinds import TaskParameters, UnfitTaskError
-from generia_assets.tasks.tools import MediaType
-from resources.outcomes import InvalidAnswerError, RefusedError
+from generia_assets.tasks.task_definition import TaskParameters, UnfitTaskError
+from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from tests.unit.answers import ideas_answer, post_answer
 from tests.unit.fake_tools import a_bench, refused
 from tests.unit.worlds import RUSSIAN, a_character, a_post_brief, a_request, a_world, acquaintances_of

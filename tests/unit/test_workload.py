@@ -8,11 +8,11 @@ import pytest
 
 from generia_assets.content.plan import plan
 from generia_assets.content.shares import shares
-from generia_assets.durable.items import tasks_of
-from generia_assets.durable.orders import OrderError, WorldParametersOrder
-from generia_assets.durable.workload import request_of, workload
-from generia_assets.tasks.kinds import TaskType
-from resources.outside import Api
+from generia_assets.durable.orders.records import OrderError, WorldParametersOrder
+from generia_assets.durable.tasks.items import tasks_of
+from generia_assets.durable.tasks.workload import request_of, workload
+from generia_assets.tasks.task_definition import TaskType
+from resources.gateway.api_gateway import Api
 
 WORLD = "a-world"
 ORDER = WorldParametersOrder(user_prompt="a town on a tortoise", users_count=25, posts_count=150)

@@ -16,7 +16,7 @@ from generia_assets.content.documents import (
     post_key,
 )
 from generia_assets.content.drafts import WorldDraft
-from generia_assets.content.draw import world_seed
+from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.social import acquaintances, introduce
 from generia_assets.tasks.generate_world_description import world_of

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from emulators.gemini.faults import FaultName
 from emulators.gemini.writing.item import Known, PostOrder
-from emulators.gemini.writing.people import People, Person, place_of
+from emulators.gemini.writing.people import WrittenPeople, WrittenPerson, place_of
 from emulators.gemini.writing.scene import Scene
-from emulators.gemini.writing.words import Language, words_of
+from emulators.gemini.writing.words import WordList, words_of
 
 EVENTS = 8
 """Events of a calendar, unless the request has other limits."""
@@ -40,7 +40,7 @@ _SENTENCE_STARTS = re.compile(r"(^|[.!?]\s+)([^\W\d_])")
 
 
 @dataclass(frozen=True)
-class Length:
+class TextLength:
     """How much to write: a range of paragraphs, and of sentences in each. ``characters`` is a ceiling for the whole."""
 
     paragraphs: tuple[int, int] = (1, 1)
@@ -72,7 +72,7 @@ class Author:
     """
 
     def __init__(
-        self, scene: Scene, language: Language, rng: random.Random, people: People, fault: FaultName | None = None
+        self, scene: Scene, language: WordList, rng: random.Random, people: WrittenPeople, fault: FaultName | None = None
     ) -> None:
         self._scene = scene
         self._language = language
@@ -94,7 +94,7 @@ class Author:
         self._event = -1
         self.events = EVENTS
         self.given: dict[str, str] = {}
-        self.person: Person | None = None
+        self.person: WrittenPerson | None = None
 
     def about(self, order: PostOrder, *, beside_others: bool = False) -> None:
         """Write for this post from now on. ``beside_others``: in the same answer as those before, so that nothing comes twice."""
@@ -110,7 +110,7 @@ class Author:
         if found := re.search(r"\d+", order.moment):
             self.given["day"] = found.group()
 
-    def text(self, deck: str, length: Length) -> str:
+    def text(self, deck: str, length: TextLength) -> str:
         """Paragraphs of sentences from a deck, separated by blank lines."""
         rng = self._rng
         paragraphs = [
@@ -155,7 +155,7 @@ class Author:
     def relation(self, known: Known | None) -> str:
         """What somebody is to the person of the text; the same word from both sides, but for kin of two generations."""
         told = known.relation.partition(" or ")[0] if known else ""
-        if told and self._language is Language.ENGLISH and len(told.split()) <= _SHORT_RELATION:
+        if told and self._language is WordList.ENGLISH and len(told.split()) <= _SHORT_RELATION:
             return told
         if kin := _KIN.search(told):
             return self.listed("kin", 0 if kin.group(1) else 1)
@@ -252,7 +252,7 @@ class Author:
         if told := self._scene.asked.line("Looks"):
             return told.rstrip(".")
         name = self.person.display_name if self.person else ""
-        lot, decks = random.Random(f"{self._scene.seed}:{name}" if name else self._rng.random()), words_of(Language.ENGLISH).decks
+        lot, decks = random.Random(f"{self._scene.seed}:{name}" if name else self._rng.random()), words_of(WordList.ENGLISH).decks
         woman = self.person.woman if self.person else None
         years = years or lot.randint(18, 75)
         whom = ("girl" if woman else "boy") if years < 18 else ("woman" if woman else "man")
@@ -260,7 +260,7 @@ class Author:
         return f"a {build} {whom} of about {years}, {hair}, {mark}, {wear}"
 
     def _named_event(self, event: str) -> str:
-        return self._language.quoted(event) if self._language is Language.RUSSIAN else event
+        return self._language.quoted(event) if self._language is WordList.RUSSIAN else event
 
     def _first_name(self) -> str:
         if self.person is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import lru_cache
 
-from emulators.gemini.writing.author import Length
+from emulators.gemini.writing.author import TextLength
 
 
 class Form(Enum):
@@ -55,12 +55,12 @@ class FieldKind:
 
     form: Form
     source: str = ""
-    length: Length = field(default_factory=Length)
+    length: TextLength = field(default_factory=TextLength)
     english: bool = False
 
 
-_ONE = Length(sentences=(1, 1))
-_STORY = Length(paragraphs=(2, 3), sentences=(2, 2))
+_ONE = TextLength(sentences=(1, 1))
+_STORY = TextLength(paragraphs=(2, 3), sentences=(2, 2))
 
 # (what the field stands in, the field, its kind); the first that fits decides, and '' fits anything.
 _TABLE: tuple[tuple[str, str, FieldKind], ...] = (
@@ -105,27 +105,27 @@ _TABLE: tuple[tuple[str, str, FieldKind], ...] = (
     ("", "avatar|portrait", FieldKind(Form.DECK, "avatar", _ONE, english=True)),
     ("", "prompt|image|picture|photo", FieldKind(Form.PICTURE, english=True)),
     ("", r"\blocat|\bplace\b|^where$", FieldKind(Form.SLOT, "where")),
-    ("", "appearance", FieldKind(Form.DECK, "looks", Length(sentences=(3, 4)))),
-    ("", "bio$|profile", FieldKind(Form.DECK, "bio", Length(sentences=(1, 1), characters=200))),
+    ("", "appearance", FieldKind(Form.DECK, "looks", TextLength(sentences=(3, 4)))),
+    ("", "bio$|profile", FieldKind(Form.DECK, "bio", TextLength(sentences=(1, 1), characters=200))),
     ("", "one_line|tagline", FieldKind(Form.DECK, "one_line", _ONE)),
-    ("", "personalit|temper|trait", FieldKind(Form.DECK, "trait", Length(sentences=(2, 2)))),
-    ("", "speak|speech|voice", FieldKind(Form.DECK, "speech", Length(sentences=(2, 2)))),
-    ("", "routine", FieldKind(Form.DECK, "routine", Length(sentences=(3, 4)))),
+    ("", "personalit|temper|trait", FieldKind(Form.DECK, "trait", TextLength(sentences=(2, 2)))),
+    ("", "speak|speech|voice", FieldKind(Form.DECK, "speech", TextLength(sentences=(2, 2)))),
+    ("", "routine", FieldKind(Form.DECK, "routine", TextLength(sentences=(3, 4)))),
     ("", "secret|wound", FieldKind(Form.DECK, "secret", _ONE)),
     ("", "stories|plot|premise", FieldKind(Form.DECK, "story", _ONE)),
-    ("", "idea", FieldKind(Form.DECK, "story", Length(sentences=(2, 2)))),  # two, so that ideas hardly ever repeat
+    ("", "idea", FieldKind(Form.DECK, "story", TextLength(sentences=(2, 2)))),  # two, so that ideas hardly ever repeat
     ("", "background|biograph|^story$", FieldKind(Form.DECK, "person", _STORY)),
-    ("", "concept", FieldKind(Form.DECK, "concept", Length(sentences=(3, 3)))),
+    ("", "concept", FieldKind(Form.DECK, "concept", TextLength(sentences=(3, 3)))),
     ("", "interest|topic|hobb|preference|detail", FieldKind(Form.PHRASE, "topic")),
     ("", "activit", FieldKind(Form.PHRASE, "activity")),
-    ("", "^paragraphs?$", FieldKind(Form.DECK, "world", Length(sentences=(3, 4)))),
+    ("", "^paragraphs?$", FieldKind(Form.DECK, "world", TextLength(sentences=(3, 4)))),
     ("", "naming|customs|rules", FieldKind(Form.DECK, "naming", _ONE)),
     ("", "theme", FieldKind(Form.DECK, "theme", _ONE)),
     ("", "level", FieldKind(Form.PHRASE, "level")),
     ("", "technolog|magic|craft", FieldKind(Form.DECK, "craft")),
-    ("", "social|societ|cultur|tradition|religio|custom", FieldKind(Form.DECK, "society", Length(sentences=(2, 3)))),
-    ("", "geograph|climate|nature|resource|flora|fauna", FieldKind(Form.DECK, "nature", Length(sentences=(2, 3)))),
-    ("", r"histor|period|era\b|epoch", FieldKind(Form.DECK, "history", Length(sentences=(2, 3)))),
+    ("", "social|societ|cultur|tradition|religio|custom", FieldKind(Form.DECK, "society", TextLength(sentences=(2, 3)))),
+    ("", "geograph|climate|nature|resource|flora|fauna", FieldKind(Form.DECK, "nature", TextLength(sentences=(2, 3)))),
+    ("", r"histor|period|era\b|epoch", FieldKind(Form.DECK, "history", TextLength(sentences=(2, 3)))),
     ("", "who_cares", FieldKind(Form.DECK, "dispute", _ONE)),
     ("", "conflict|dispute|disagree", FieldKind(Form.DECK, "conflict", _ONE)),
     ("", "happen", FieldKind(Form.DECK, "happening")),
@@ -133,8 +133,8 @@ _TABLE: tuple[tuple[str, str, FieldKind], ...] = (
     ("relation|acquaint", "description|summary|story", FieldKind(Form.DECK, "relation", _ONE)),
     ("", "context|situation", FieldKind(Form.DECK, "context")),
     ("", "content|caption|post|message|^text$", FieldKind(Form.POST)),
-    ("", "short|summary", FieldKind(Form.DECK, "world", Length(sentences=(1, 2)))),
-    ("", "description|world", FieldKind(Form.DECK, "world", Length(paragraphs=(3, 4), sentences=(3, 4)))),
+    ("", "short|summary", FieldKind(Form.DECK, "world", TextLength(sentences=(1, 2)))),
+    ("", "description|world", FieldKind(Form.DECK, "world", TextLength(paragraphs=(3, 4), sentences=(3, 4)))),
 )
 _COMPILED = tuple((re.compile(parent), re.compile(name), kind) for parent, name, kind in _TABLE)
 _ANYTHING = FieldKind(Form.DECK, "world", _ONE)
@@ -157,14 +157,14 @@ def kind_of(parent: str, name: str, description: str, max_length: int | None = N
     length = kind.length
     if found := _PARAGRAPHS.search(description):
         low, high = _range(found, _MOST_PARAGRAPHS)
-        length = Length((low, high), (3, 4), length.characters)
+        length = TextLength((low, high), (3, 4), length.characters)
     elif found := _SENTENCES.search(description):
-        length = Length((1, 1), _range(found, 8), length.characters)
+        length = TextLength((1, 1), _range(found, 8), length.characters)
     if one_of_many:
-        length = Length((1, 1), length.sentences, length.characters)
+        length = TextLength((1, 1), length.sentences, length.characters)
     limit = _CHARACTERS.search(description)
     ceilings = [number for number in (length.characters, int(limit.group(1)) if limit else None, max_length) if number]
-    length = Length(length.paragraphs, length.sentences, min(ceilings, default=None))
+    length = TextLength(length.paragraphs, length.sentences, min(ceilings, default=None))
     english = kind.english or bool(re.search(r"\bin english\b|\benglish\b(?! name)", description, re.IGNORECASE))
     return FieldKind(kind.form, kind.source, length, english)
 

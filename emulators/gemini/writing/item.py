@@ -30,7 +30,7 @@ _WHOM = re.compile(r"number (\d+)|\(@(\w+)\)")
 
 
 @dataclass(frozen=True)
-class Wish:
+class RequestedWish:
     """An idea of the user's sentence, and what it does to daily life ('' where that is not told)."""
 
     idea: str = ""
@@ -44,7 +44,7 @@ class PostOrder:
     order: int = 0
     moment: str = ""
     form: str = ""
-    wish: Wish = Wish()
+    wish: RequestedWish = RequestedWish()
     event: str = ""
     least: int = 20
     most: int = 60
@@ -70,7 +70,7 @@ class Known:
     fact: str = ""
 
 
-class Item:
+class RequestedItem:
     """The part of a request that is its own, not the world's."""
 
     def __init__(self, text: str) -> None:
@@ -183,9 +183,9 @@ def _planned(post: str, moment: str, form: str, rest: str) -> PostOrder:
     )
 
 
-def _wish(text: str) -> Wish:
+def _wish(text: str) -> RequestedWish:
     found = re.fullmatch(r"(.*?)(?: \((.*)\))?", text.strip())
-    return Wish(found.group(1), found.group(2) or "") if found else Wish(text)
+    return RequestedWish(found.group(1), found.group(2) or "") if found else RequestedWish(text)
 
 
 def _length(text: str) -> tuple[int, int]:

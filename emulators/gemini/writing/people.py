@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from emulators.gemini.writing.words import Language, words_of
+from emulators.gemini.writing.words import WordList, words_of
 
 _LATIN = dict(
     zip(
@@ -24,12 +24,12 @@ _LATIN = dict(
 )
 
 _LOCALES = {
-    Language.ENGLISH: "en_US",
-    Language.RUSSIAN: "ru_RU",
-    Language.HEBREW: "he_IL",
-    Language.ARABIC: "ar_AA",
-    Language.JAPANESE: "ja_JP",
-    Language.HINDI: "hi_IN",
+    WordList.ENGLISH: "en_US",
+    WordList.RUSSIAN: "ru_RU",
+    WordList.HEBREW: "he_IL",
+    WordList.ARABIC: "ar_AA",
+    WordList.JAPANESE: "ja_JP",
+    WordList.HINDI: "hi_IN",
 }
 """Faker's names for its lists of names."""
 _NAME_PART = re.compile(r"[^\W\d_]+")
@@ -41,7 +41,7 @@ _STEP, _FIRST = 37, 11
 
 
 @dataclass(frozen=True)
-class Person:
+class WrittenPerson:
     """Somebody with a name. ``first_name`` is how sentences call them."""
 
     first_name: str
@@ -59,7 +59,7 @@ class _Names:
 
 
 @cache
-def _names(language: Language) -> _Names:
+def _names(language: WordList) -> _Names:
     """Faker's names of a language, women's and men's.
 
     Faker is imported on first use: its import takes longer than everything else the emulator does before it is ready.
@@ -67,13 +67,13 @@ def _names(language: Language) -> _Names:
     """
     names: Any = import_module(f"faker.providers.person.{_LOCALES[language]}").Provider
     first = (tuple(names.first_names_female), tuple(names.first_names_male))
-    if language is Language.RUSSIAN:
+    if language is WordList.RUSSIAN:
         last = (tuple(names.last_names_female), tuple(names.last_names_male))
         return _Names(first, last, middle=(tuple(names.middle_names_female), tuple(names.middle_names_male)))
     return _Names(first, last=(tuple(names.last_names),) * 2, middle=first)
 
 
-class People:
+class WrittenPeople:
     """A source of people.
 
     ``taken`` is text in which a name must not stand yet, ``worn`` are names to avoid (with a * for any ending), ``repeat`` is
@@ -81,7 +81,7 @@ class People:
     """
 
     def __init__(
-        self, language: Language, rng: random.Random, taken: str, worn: tuple[str, ...] = (), *, repeat: bool = False
+        self, language: WordList, rng: random.Random, taken: str, worn: tuple[str, ...] = (), *, repeat: bool = False
     ) -> None:
         self._language = language
         self._rng = random.Random(0) if repeat else rng
@@ -91,7 +91,7 @@ class People:
         self._repeated = self._draw() if repeat else None
         self._given: set[str] = set()
 
-    def somebody(self, place: int | None = None, *, woman: bool | None = None) -> Person:
+    def somebody(self, place: int | None = None, *, woman: bool | None = None) -> WrittenPerson:
         """A new person, known neither to the prompt nor to this answer. ``place``: the how manieth of the world, from 0."""
         if self._repeated is not None:
             return self._repeated
@@ -103,25 +103,25 @@ class People:
             self._given |= names
             return person
 
-    def _is_worn(self, person: Person) -> bool:
+    def _is_worn(self, person: WrittenPerson) -> bool:
         parts = _NAME_PART.findall(f"{person.display_name} {person.username.replace('_', ' ')}".lower())
         return not self._worn.isdisjoint(parts) or any(part.startswith(self._worn_beginnings) for part in parts)
 
-    def known(self, display_name: str, username: str) -> Person:
+    def known(self, display_name: str, username: str) -> WrittenPerson:
         """The person of this name, whom the prompt has told of."""
         parts = re.findall(r"[^\s«»“”「」]+", display_name)
         women, men = _names(self._language).first
         first = next((part for part in parts if part in women or part in men), parts[0])
         woman = None if (first in women) == (first in men) else first in women
-        return Person(first, display_name, username, woman)
+        return WrittenPerson(first, display_name, username, woman)
 
-    def _draw(self, place: int | None = None, woman: bool | None = None) -> Person:
+    def _draw(self, place: int | None = None, woman: bool | None = None) -> WrittenPerson:
         rng, names = self._rng, _names(self._language)
         sex = rng.randrange(2) if woman is None else 1 - woman
         first, last = rng.choice(names.first[sex]), rng.choice(names.last[sex])
         form = rng.randrange(3)
         byname = rng.choice(words_of(self._language).lists["byname"])
-        if self._language is Language.JAPANESE:
+        if self._language is WordList.JAPANESE:
             display = (f"{last} {first}", f"{byname}の{first}", f"{last} {self._language.quoted(byname)} {first}")[form]
         elif form == 0:
             display = f"{first} {rng.choice(names.middle[sex])} {last}"
@@ -129,11 +129,11 @@ class People:
             display = f"{first} {last}-{rng.choice(names.last[sex])}"
         else:
             display = f"{first} {self._language.quoted(byname)} {last}"
-        return Person(first, display, self._handle(_latin(first), _latin(last), place), woman=sex == 0)
+        return WrittenPerson(first, display, self._handle(_latin(first), _latin(last), place), woman=sex == 0)
 
     def _handle(self, first: str, last: str, place: int | None) -> str:
         rng = self._rng
-        words = words_of(Language.ENGLISH).lists["word"]
+        words = words_of(WordList.ENGLISH).lists["word"]
         word = rng.choice(words)
         first, last = first or rng.choice(words), last or rng.choice(words)  # of letters that nobody spells in a handle
         number = rng.randrange(10, _NUMBERS) if place is None else (place * _STEP + _FIRST) % _NUMBERS
@@ -155,6 +155,6 @@ def _latin(name: str) -> str:
 
 def warm_up() -> None:
     """Load words and names of every language, so that the first answer is as fast as the others."""
-    for language in Language:
+    for language in WordList:
         words_of(language)
         _names(language)

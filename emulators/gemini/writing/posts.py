@@ -11,7 +11,7 @@ import re
 from emulators.gemini.faults import FaultName
 from emulators.gemini.writing.author import Author
 from emulators.gemini.writing.item import PostOrder
-from emulators.gemini.writing.words import Language
+from emulators.gemini.writing.words import WordList
 
 _DECKS = {
     "ask": "question; request; invitation; bet; dare; poll; advice wanted",
@@ -39,7 +39,7 @@ _LONG = 100
 _CLAUSE = re.compile(r"[^.,;:!?\n()«»\"“”—…、。！？「」،؛؟।]+")
 
 
-def quoted_from(text: str, language: Language, rng: random.Random) -> str:
+def quoted_from(text: str, language: WordList, rng: random.Random) -> str:
     """A few words of a text that one can recognise it by: a whole clause where it is short, else its end."""
     plain = re.sub(r"[@#]\w+", "", text)
     found: list[str] = _CLAUSE.findall(plain)
@@ -47,7 +47,7 @@ def quoted_from(text: str, language: Language, rng: random.Random) -> str:
     if not clauses:
         return text.strip()[:30]
     clause = rng.choice(clauses)
-    if language is Language.JAPANESE:
+    if language is WordList.JAPANESE:
         return clause[-12:]
     return " ".join(clause.split()[-rng.randint(3, 5) :])
 
@@ -55,7 +55,7 @@ def quoted_from(text: str, language: Language, rng: random.Random) -> str:
 class Posts:
     """Writes the posts of one request."""
 
-    def __init__(self, author: Author, language: Language, rng: random.Random, fault: FaultName | None) -> None:
+    def __init__(self, author: Author, language: WordList, rng: random.Random, fault: FaultName | None) -> None:
         self._author = author
         self._language = language
         self._rng = rng
@@ -122,7 +122,7 @@ class Posts:
 class _Text:
     """The sentences of a post of at most ``most`` words."""
 
-    def __init__(self, author: Author, language: Language, most: int) -> None:
+    def __init__(self, author: Author, language: WordList, most: int) -> None:
         self._author = author
         self._language = language
         self._most = most
@@ -143,7 +143,7 @@ class _Text:
         return found
 
 
-def _in_paragraphs(sentences: list[str], language: Language) -> str:
+def _in_paragraphs(sentences: list[str], language: WordList) -> str:
     count = sum(map(language.count_words, sentences))
     if count < _LONG or len(sentences) < 4:
         return language.space.join(sentences)

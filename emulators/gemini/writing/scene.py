@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from emulators.gemini.api.wire import GenerateRequest
-from emulators.gemini.writing.item import Item
-from emulators.gemini.writing.words import Language, stems
+from emulators.gemini.writing.item import RequestedItem
+from emulators.gemini.writing.words import WordList, stems
 
-_LANGUAGES = {name: language for language in Language for name in (language.value, language.english_name.lower())} | {
-    "русский": Language.RUSSIAN,
-    "русском": Language.RUSSIAN,
+_LANGUAGES = {name: language for language in WordList for name in (language.value, language.english_name.lower())} | {
+    "русский": WordList.RUSSIAN,
+    "русском": WordList.RUSSIAN,
 }
 _LETTERS = {
-    Language.RUSSIAN: re.compile("[а-яё]", re.IGNORECASE),
-    Language.HEBREW: re.compile("[\u05d0-\u05ea]"),
-    Language.ARABIC: re.compile("[\u0620-\u064a]"),
-    Language.JAPANESE: re.compile("[\u3041-\u30ff\u4e00-\u9fff]"),
-    Language.HINDI: re.compile("[\u0900-\u097f]"),
+    WordList.RUSSIAN: re.compile("[а-яё]", re.IGNORECASE),
+    WordList.HEBREW: re.compile("[\u05d0-\u05ea]"),
+    WordList.ARABIC: re.compile("[\u0620-\u064a]"),
+    WordList.JAPANESE: re.compile("[\u3041-\u30ff\u4e00-\u9fff]"),
+    WordList.HINDI: re.compile("[\u0900-\u097f]"),
 }
 _KANA = re.compile("[\u3041-\u30ff]")
 """What tells Japanese from Chinese, which nobody writes here."""
@@ -67,7 +67,7 @@ _FEW_LETTERS = 5
 class Scene:
     """A prompt as the author sees it. ``text`` is all of it: a name that stands in it is taken."""
 
-    language: Language
+    language: WordList
     setting: str
     ideas: tuple[str, ...]
     item: str
@@ -83,9 +83,9 @@ class Scene:
         return self.code + self.own
 
     @cached_property
-    def asked(self) -> Item:
+    def asked(self) -> RequestedItem:
         """The item, line by line."""
-        return Item(self.item)
+        return RequestedItem(self.item)
 
     @cached_property
     def handles(self) -> tuple[str, ...]:
@@ -157,7 +157,7 @@ def _code(user: str) -> str:
     return found.group(1) if found else ""
 
 
-def _language(system: str, user: str, own: str) -> Language:
+def _language(system: str, user: str, own: str) -> WordList:
     for text in (system, user[-_LOOKED_AT:], user[:_LOOKED_AT]):
         for pattern in _STATED:
             found = pattern.search(text)
@@ -166,11 +166,11 @@ def _language(system: str, user: str, own: str) -> Language:
     sample = own or user[:_LOOKED_AT]
     counts = {language: len(letters.findall(sample)) for language, letters in _LETTERS.items()}
     likely = max(counts, key=lambda language: counts[language])
-    if likely is Language.JAPANESE and not _KANA.search(sample):
-        return Language.ENGLISH
+    if likely is WordList.JAPANESE and not _KANA.search(sample):
+        return WordList.ENGLISH
     # Of the user's own words half must be in its script; among instructions, English whatever the content is, a fifth is enough.
     needed = sum(letter.isalpha() for letter in sample) / (2 if own else 5)
-    return likely if counts[likely] > _FEW_LETTERS and counts[likely] >= needed else Language.ENGLISH
+    return likely if counts[likely] > _FEW_LETTERS and counts[likely] >= needed else WordList.ENGLISH
 
 
 def _own_words(user: str) -> str:

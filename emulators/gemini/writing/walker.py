@@ -13,13 +13,13 @@ from pydantic import JsonValue
 
 from emulators.gemini.api.schema import Schema, resolve
 from emulators.gemini.faults import FaultName
-from emulators.gemini.writing.author import EVENTS, Author, Length, shortened
+from emulators.gemini.writing.author import EVENTS, Author, TextLength, shortened
 from emulators.gemini.writing.fields import FieldKind, Form, kind_of
 from emulators.gemini.writing.item import BATCH, PostOrder
-from emulators.gemini.writing.people import People, Person
+from emulators.gemini.writing.people import WrittenPeople, WrittenPerson
 from emulators.gemini.writing.posts import Posts
 from emulators.gemini.writing.scene import Scene
-from emulators.gemini.writing.words import Language
+from emulators.gemini.writing.words import WordList
 
 _DEEPEST = 12
 """Levels after which optional properties are left out, so that recursive schemas end."""
@@ -67,12 +67,12 @@ class Walker:
         self._scene = scene
         self._rng = rng
         self._fault = fault
-        self._people = People(scene.language, rng, scene.text, scene.worn_names, repeat=fault == "repeated_names")
+        self._people = WrittenPeople(scene.language, rng, scene.text, scene.worn_names, repeat=fault == "repeated_names")
         self._author = Author(scene, scene.language, rng, self._people, fault)
-        english = scene.language is Language.ENGLISH
-        self._english = self._author if english else Author(scene, Language.ENGLISH, rng, self._people, fault)
+        english = scene.language is WordList.ENGLISH
+        self._english = self._author if english else Author(scene, WordList.ENGLISH, rng, self._people, fault)
         self._posts = Posts(self._author, scene.language, rng, fault)
-        self._invented: dict[int, Person] = {}
+        self._invented: dict[int, WrittenPerson] = {}
         self._years: int | None = None
         if scene.person:
             self._author.person = self._english.person = self._people.known(scene.person, scene.own_handle)
@@ -139,7 +139,7 @@ class Walker:
         self._author.person = self._english.person = before
         return answer
 
-    def _somebody(self, place: int) -> Person:
+    def _somebody(self, place: int) -> WrittenPerson:
         """A new person; of the people asked for by number, the one with this place among them."""
         numbers, asked = self._scene.numbers, self._scene.asked
         if place >= len(numbers):
@@ -281,7 +281,7 @@ class Walker:
                 return author.listed("relation_type", 0) if self._fault == "wrong_kin" else author.relation(known)
             case _:
                 known = asked.known.get(spot.parent.rpartition("_")[2])
-                return f"{author.text('relation', Length(sentences=(1, 1)))} {known.fact if known else ''}".strip()
+                return f"{author.text('relation', TextLength(sentences=(1, 1)))} {known.fact if known else ''}".strip()
 
     def _drawn_years(self, spot: _Spot) -> int:
         years = self._scene.asked.years

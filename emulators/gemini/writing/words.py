@@ -17,7 +17,7 @@ _KANA_AND_HAN = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 _FOLDER = Path(__file__).parent / "words"
 
 
-class Language(StrEnum):
+class WordList(StrEnum):
     """A language that answers can be written in."""
 
     ENGLISH = "en"
@@ -40,7 +40,7 @@ class Language(StrEnum):
     @property
     def space(self) -> str:
         """What stands between two sentences."""
-        return "" if self is Language.JAPANESE else " "
+        return "" if self is WordList.JAPANESE else " "
 
     def quoted(self, text: str) -> str:
         """The text in quotation marks."""
@@ -53,9 +53,9 @@ class Language(StrEnum):
         return others + (letters + 1) // 2
 
     @property
-    def other(self) -> Language:
+    def other(self) -> WordList:
         """The wrong language, for the fault that answers in it."""
-        return Language.RUSSIAN if self is Language.ENGLISH else Language.ENGLISH
+        return WordList.RUSSIAN if self is WordList.ENGLISH else WordList.ENGLISH
 
 
 class Setting(BaseModel):
@@ -87,7 +87,7 @@ class Words(BaseModel):
 
 
 @cache
-def words_of(language: Language) -> Words:
+def words_of(language: WordList) -> Words:
     """The vocabulary of a language."""
     text = (_FOLDER / f"{language}.yaml").read_text(encoding="utf-8")
     return Words.model_validate(yaml.load(text, yaml.CSafeLoader))
@@ -96,4 +96,4 @@ def words_of(language: Language) -> Words:
 @cache
 def stems() -> dict[str, str]:
     """Beginnings of words in every language, and the setting each speaks for."""
-    return {stem: name for language in Language for name, setting in words_of(language).settings.items() for stem in setting.stems}
+    return {stem: name for language in WordList for name, setting in words_of(language).settings.items() for stem in setting.stems}

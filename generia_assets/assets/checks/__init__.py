@@ -15,7 +15,7 @@ import dagster as dg
 from generia_assets.assets.checks import counts, links, people, pictures, plan, texts, timeline, words
 from generia_assets.assets.checks.finding import World
 from generia_assets.assets.generator import GeneratorResource
-from resources.mongo_resource import MongoResource
+from resources.mongodb.resource import MongoResource
 
 ALL = tuple(check for subject in (counts, plan, timeline, people, links, texts, words, pictures) for check in subject.CHECKS)
 

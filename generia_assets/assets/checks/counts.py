@@ -5,14 +5,14 @@ from functools import partial
 
 import dagster as dg
 
-from generia_assets.assets.checks.finding import Check, Finding, World, again_by_keys, asking
+from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_keys, asking
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.content.documents import Post, PostImage
 from generia_assets.durable.collections import PUBLICATIONS, STATUS
 from generia_assets.durable.status import Failure, status_of
-from generia_assets.reading.whole import mend, missing
-from generia_assets.tasks.kinds import TaskType
-from resources.mongo import MongoDocument
+from generia_assets.queries.whole import mend, missing
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoDocument
 
 _PEOPLE = (TaskType.GENERATE_CHARACTER,)
 _POSTS = (*_PEOPLE, TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST)
@@ -72,9 +72,9 @@ def _names_once(world: World) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=not twice, description=says, metadata={"twice": len(twice)})
 
 
-def _published(world: World) -> Finding:
+def _published(world: World) -> CheckFinding:
     """Every post has its publication, and the platform's answer to it is the post's id."""
-    found = Finding()
+    found = CheckFinding()
     posts, images = world.all("posts", Post), world.all("post_images", PostImage)
     waiting: dict[str, str] = {}
     image = next(images, None)
@@ -93,7 +93,7 @@ def _published(world: World) -> Finding:
     return found
 
 
-def _answered(world: World, wanted: Mapping[str, str], found: Finding) -> None:
+def _answered(world: World, wanted: Mapping[str, str], found: CheckFinding) -> None:
     """Look these post ids up among what the platform answered."""
     query = {"world_id": world.id, "status": "answered", "kind": "post", "answer": {"$in": list(wanted)}}
     known = {row["answer"] for row in world.database[PUBLICATIONS].find(query, {"answer": 1})}

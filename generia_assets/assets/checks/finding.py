@@ -1,6 +1,7 @@
 """A check's question and its answer: what is looked at, what is found, and what a person is told.
 
-Here: ``World`` (a world's documents as a check reads them), ``Finding``, and ``Check``, which makes a Dagster check of a question.
+Here: ``World`` (a world's documents as a check reads them), ``CheckFinding``, and ``Check``, which makes a Dagster check of a
+question.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,8 +14,8 @@ import dagster as dg
 from generia_assets.assets.materialized import ASSETS
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
 from generia_assets.partitions import worlds
-from resources.document_store import DocumentStore, MaterializationReplacedError
-from resources.mongo import MongoDatabase
+from resources.mongodb.connection import MongoDatabase
+from resources.mongodb.document_store import DocumentStore, MaterializationReplacedError
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
@@ -55,7 +56,7 @@ class World:
 
 
 @dataclass
-class Finding:
+class CheckFinding:
     """What a look at a world found. ``advice``: how to ask for it again, of the keys that are named first."""
 
     looked_at: int = 0
@@ -77,7 +78,7 @@ class Finding:
                 self.keys.append(key)
 
 
-Question = Callable[[World], Finding]
+Question = Callable[[World], CheckFinding]
 Advice = Callable[[list[str]], str]
 
 
@@ -141,7 +142,7 @@ def asking(
     return lambda world: told(question(world), advice, good=good, severity=severity)
 
 
-def told(found: Finding, advice: Advice, *, good: str, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+def told(found: CheckFinding, advice: Advice, *, good: str, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
     """The answer as Dagster shows it."""
     figures = {"looked_at": found.looked_at, "wrong": found.wrong, **found.figures}
     if not found.wrong:

@@ -1,6 +1,6 @@
 """Checks of links: whoever is related to or mentioned exists, and is somebody else."""
 
-from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, asking
+from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_job, asking
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.content.documents import Character, CharacterBrief, Post
 from generia_assets.content.mentions import by_fold, mentions_in
@@ -10,8 +10,8 @@ def _people(world: World) -> set[str]:
     return {brief.username for brief in world.all("character_briefs", CharacterBrief)}
 
 
-def _relations(world: World) -> Finding:
-    found, people = Finding(), _people(world)
+def _relations(world: World) -> CheckFinding:
+    found, people = CheckFinding(), _people(world)
     for person in world.all("characters", Character):
         found.looked_at += 1
         for tie in person.relationships:
@@ -20,8 +20,8 @@ def _relations(world: World) -> Finding:
     return found
 
 
-def _mentions(world: World) -> Finding:
-    found, people = Finding(), _people(world)
+def _mentions(world: World) -> CheckFinding:
+    found, people = CheckFinding(), _people(world)
     known = by_fold(people)
     for post in world.all("posts", Post):
         found.looked_at += 1

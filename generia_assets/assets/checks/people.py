@@ -5,7 +5,7 @@ from collections import Counter
 
 import dagster as dg
 
-from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, asking
+from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_job, asking
 from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, acquaintances, dated
 from generia_assets.assets.jobs import RERUN_CHARACTER
 from generia_assets.content import social
@@ -23,9 +23,9 @@ _KINDS_FROM = 5
 _WARN = dg.AssetCheckSeverity.WARN
 
 
-def _ties(world: World) -> Finding:
+def _ties(world: World) -> CheckFinding:
     """Relations are those of the graph; of a pair that are both there, both tell of it."""
-    found, request = Finding(), world.request
+    found, request = CheckFinding(), world.request
     keys = {brief.username: brief.key for brief in world.all("character_briefs", CharacterBrief)}
     told = dict[str, dict[str, str]]()
     for person in world.all("characters", Character):
@@ -57,15 +57,15 @@ def _ties(world: World) -> Finding:
     return found
 
 
-def _elder(tie: social.Tie) -> bool:
+def _elder(tie: social.DealtRelation) -> bool:
     """Whether one of the two must be older than the other."""
     least, most = tie.kind.older_by or (0, 0)
     return least > 0 or most < 0
 
 
-def _ages(world: World) -> Finding:
+def _ages(world: World) -> CheckFinding:
     """The years that were drawn; then, as far as figures tell them, the ages that were written, and what everybody is."""
-    found, request, unknown, young = Finding(), world.request, 0, list[tuple[str, str]]()
+    found, request, unknown, young = CheckFinding(), world.request, 0, list[tuple[str, str]]()
     years, figures, kinds = dict[str, int](), dict[str, int](), Counter[str]()
     for brief in world.all("character_briefs", CharacterBrief):
         years[brief.key] = brief.years
@@ -99,8 +99,8 @@ def _ages(world: World) -> Finding:
     return found
 
 
-def _mentions(world: World) -> Finding:
-    found, pairs = Finding(), set[tuple[str, str]]()
+def _mentions(world: World) -> CheckFinding:
+    found, pairs = CheckFinding(), set[tuple[str, str]]()
     for post in world.all("posts", Post):
         if dated(post):
             found.looked_at += 1

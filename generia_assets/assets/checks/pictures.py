@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable
 
-from generia_assets.assets.checks.finding import Check, Finding, World, again_by_keys, asking
+from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_keys, asking
 from generia_assets.content.documents import CharacterAvatar, Media, PostImage, WorldImages
 from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE
-from resources.picture_files import PictureError, picture
+from resources.images.files import PictureError, picture
 
 Shown = tuple[str, Media, tuple[int, int]]
 
 
-def _pictures(of: Iterable[Shown], world: World) -> Finding:
-    found = Finding(figures={"kept_elsewhere": 0})
+def _pictures(of: Iterable[Shown], world: World) -> CheckFinding:
+    found = CheckFinding(figures={"kept_elsewhere": 0})
     elsewhere = 0
     for key, media, size in of:
         found.looked_at += 1
@@ -41,17 +41,17 @@ def _problem(world: World, media: Media, size: tuple[int, int]) -> str:
     return ""
 
 
-def _of_world(world: World) -> Finding:
+def _of_world(world: World) -> CheckFinding:
     images = world.all("world_images", WorldImages)
     shown = ((one.key, media, size) for one in images for media, size in ((one.header, HEADER_SIZE), (one.icon, ICON_SIZE)))
     return _pictures(shown, world)
 
 
-def _of_people(world: World) -> Finding:
+def _of_people(world: World) -> CheckFinding:
     return _pictures(((one.key, one.avatar, AVATAR_SIZE) for one in world.all("character_avatars", CharacterAvatar)), world)
 
 
-def _of_posts(world: World) -> Finding:
+def _of_posts(world: World) -> CheckFinding:
     return _pictures(((one.key, one.image, POST_SIZE) for one in world.all("post_images", PostImage)), world)
 
 

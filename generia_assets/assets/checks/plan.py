@@ -9,28 +9,29 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, again_by_keys, asking
+from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_job, again_by_keys, asking
 from generia_assets.assets.checks.measures import searchable
 from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, LaterEvents, dated
 from generia_assets.assets.jobs import RERUN_POST
 from generia_assets.content.documents import CharacterBrief, PostBrief
 from generia_assets.content.storyline import wishes_of
 from generia_assets.durable.collections import HISTORY
-from generia_assets.reading.records import OK
-from resources.mongo import MongoDocument
+from generia_assets.queries.records import OK
+from resources.mongodb.connection import MongoDocument
 
 _ONE_POST_SHARE = 0.25
 _REQUESTS = 300
 """Requests looked at, the latest ones."""
 WISH = re.compile(r"^Wish: (.+)$", re.MULTILINE)
 _BY_THE_MODEL = re.compile(r"<(?!calendar-)(\w+)-[0-9a-f]{8}>.*?</\1-[0-9a-f]{8}>", re.DOTALL)
-"""Blocks of a request with what the model wrote before (content/fence.py): what it tells too early is not the program's doing."""
+"""Blocks of a request with what the model wrote before (content/delimiter.py): what it tells too early is not the
+program's doing."""
 _CHANGED_AT = re.compile(r"it changed at “([^”]+)”")
 
 
-def _wishes_dealt(world: World) -> Finding:
+def _wishes_dealt(world: World) -> CheckFinding:
     """Each wish about as often as every other; documents that are missing may have taken theirs with them."""
-    found, listed = Finding(), Counter(wishes_of(world.request, world.description))
+    found, listed = CheckFinding(), Counter(wishes_of(world.request, world.description))
     dealt = Counter(dict.fromkeys(listed, 0))
     for brief in filter(dated, world.all("post_briefs", PostBrief)):
         found.looked_at += 1
@@ -50,8 +51,8 @@ def _wishes_dealt(world: World) -> Finding:
     return found
 
 
-def _one_post(world: World) -> Finding:
-    found, alone = Finding(), list[str]()
+def _one_post(world: World) -> CheckFinding:
+    found, alone = CheckFinding(), list[str]()
     for brief in world.all("character_briefs", CharacterBrief):
         found.looked_at += 1
         if brief.posts_count == 1:
@@ -65,9 +66,9 @@ def _one_post(world: World) -> Finding:
     return found
 
 
-def _requests(world: World) -> Finding:
+def _requests(world: World) -> CheckFinding:
     """The latest request of each post: its wish is in it, and the program tells no event that had not happened then."""
-    found, later = Finding(), LaterEvents(world.description)
+    found, later = CheckFinding(), LaterEvents(world.description)
     asked = _latest_requests(world)
     for brief in filter(dated, world.all("post_briefs", PostBrief)):
         item = asked.get(brief.key)

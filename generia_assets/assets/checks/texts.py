@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, asking
+from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_job, asking
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.content import languages
 from generia_assets.content.documents import Character, CharacterBrief, Post
 from generia_assets.content.drafts import SHORT_POST
-from generia_assets.content.likeness import MOST_COMPARED, NEAR_DUPLICATE, near_duplicates
+from generia_assets.content.similarity import MOST_COMPARED, NEAR_DUPLICATE, near_duplicates
 
 _THRESHOLD = (
     "Measured as the share of four-letter sequences that two texts have in common: two texts about one thing lie below 0.1, one "
@@ -20,30 +20,30 @@ _THRESHOLD = (
 _WARN = dg.AssetCheckSeverity.WARN
 
 
-def _distinct(texts: Iterable[tuple[str, str]], looked_at: int) -> Finding:
-    found = Finding(looked_at=min(looked_at, MOST_COMPARED))
+def _distinct(texts: Iterable[tuple[str, str]], looked_at: int) -> CheckFinding:
+    found = CheckFinding(looked_at=min(looked_at, MOST_COMPARED))
     for pair in near_duplicates(texts):
-        found.add(f"{pair.one} is nearly {pair.other} ({pair.likeness:.2f})", pair.one)
+        found.add(f"{pair.one} is nearly {pair.other} ({pair.similarity:.2f})", pair.one)
     found.figures["threshold"] = NEAR_DUPLICATE
     return found
 
 
-def _concepts(world: World) -> Finding:
+def _concepts(world: World) -> CheckFinding:
     concepts = ((brief.key, brief.concept) for brief in world.all("character_briefs", CharacterBrief))
     return _distinct(concepts, world.count("character_briefs"))
 
 
-def _posts(world: World) -> Finding:
+def _posts(world: World) -> CheckFinding:
     """Placeholders are all the same on purpose, and are another check's business; of a few words nothing can be told."""
     told = (post for post in world.all("posts", Post) if not post.deleted_reason and len(post.content) > SHORT_POST)
     return _distinct(((post.key, post.content) for post in told), world.count("posts"))
 
 
-def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> Finding:
+def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> CheckFinding:
     """Texts in another script, and, where most of them look like another language of the same script, all that do."""
     language = world.description.user_preferences.language
     script, known = languages.checked_script(language), languages.find(language)
-    found, others = Finding(figures={"language": language}), list[tuple[str, str]]()
+    found, others = CheckFinding(figures={"language": language}), list[tuple[str, str]]()
     for key, whole in texts:
         found.looked_at += 1
         text = languages.own_words(whole)
@@ -59,7 +59,7 @@ def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> Finding:
     return found
 
 
-def _description_language(world: World) -> Finding:
+def _description_language(world: World) -> CheckFinding:
     """The description's words, by the language it says it is in; and that, by the sentence it was ordered with."""
     description, request = world.description, world.request
     found = _in_language(world, [(description.key, description.description)])
@@ -78,17 +78,17 @@ def _description_again(_: list[str]) -> str:
     return "Ask again: materialize world_description; what was made of it stays, and is then stale"
 
 
-def _people_language(world: World) -> Finding:
+def _people_language(world: World) -> CheckFinding:
     told = ((person.key, f"{person.bio}\n{person.background_story}") for person in world.all("characters", Character))
     return _in_language(world, told)
 
 
-def _posts_language(world: World) -> Finding:
+def _posts_language(world: World) -> CheckFinding:
     return _in_language(world, ((post.key, post.content) for post in world.all("posts", Post)))
 
 
-def _in_full(world: World) -> Finding:
-    found = Finding()
+def _in_full(world: World) -> CheckFinding:
+    found = CheckFinding()
     drawn = {brief.key: brief.moderation for brief in world.all("character_briefs", CharacterBrief) if brief.moderation}
     for person in world.all("characters", Character):
         found.looked_at += 1
@@ -99,8 +99,8 @@ def _in_full(world: World) -> Finding:
     return found
 
 
-def _placeholders(world: World) -> Finding:
-    found = Finding()
+def _placeholders(world: World) -> CheckFinding:
+    found = CheckFinding()
     for post in world.all("posts", Post):
         found.looked_at += 1
         if post.deleted_reason:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from generia_assets.assets.checks.finding import Check, Finding, World, again_by_job, again_by_keys, asking
+from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_job, again_by_keys, asking
 from generia_assets.assets.checks.measures import frequent_words, prose, searchable, searchable_name
 from generia_assets.assets.jobs import RERUN_POST
 from generia_assets.content import social
@@ -70,13 +70,13 @@ class _Published(NamedTuple):
     post_id: str
 
 
-def _timeline(world: World) -> Finding:
+def _timeline(world: World) -> CheckFinding:
     """Places: unique, below the number of posts, growing along a person's posts, the same in all three documents of a post.
 
     Publications: of each run in the order of the places. One that was made again later, or tried again, was published by another
     run, and does not count among the others.
     """
-    found, posts_count = Finding(), world.request.posts_count
+    found, posts_count = CheckFinding(), world.request.posts_count
     places, holders = dict[str, int](), dict[int, str]()
     last = ("", -1)
     for brief in world.all("post_briefs", PostBrief):
@@ -130,8 +130,8 @@ class _Reply(NamedTuple):
     names_author: bool
 
 
-def _replies(world: World) -> Finding:
-    found, request = Finding(), world.request
+def _replies(world: World) -> CheckFinding:
+    found, request = CheckFinding(), world.request
     people = {brief.key: (brief.username, brief.display_name.casefold()) for brief in world.all("character_briefs", CharacterBrief)}
     places, replies = dict[str, int](), dict[str, _Reply]()
     for post in world.all("posts", Post):
@@ -165,7 +165,7 @@ def _author(post: str) -> str:
     return post.partition("-")[0]
 
 
-def acquaintances(request: WorldRequest, person: str) -> dict[str, social.Tie]:
+def acquaintances(request: WorldRequest, person: str) -> dict[str, social.DealtRelation]:
     """Whom a person knows, by key."""
     ties = social.acquaintances(request.seed, request.users_count, character_index(person))
     return {character_key(tie.index): tie for tie in ties}
@@ -185,8 +185,8 @@ def _wrong(reply: _Reply, places: dict[str, int], replies: dict[str, _Reply], kn
     return f"in a chain of more than {LONGEST_CHAIN}" if length > LONGEST_CHAIN else ""
 
 
-def _later_events(world: World) -> Finding:
-    found, later = Finding(), LaterEvents(world.description)
+def _later_events(world: World) -> CheckFinding:
+    found, later = CheckFinding(), LaterEvents(world.description)
     briefs = ((brief, "the idea of ", brief.idea) for brief in world.all("post_briefs", PostBrief))
     posts = ((post, "", post.content) for post in world.all("posts", Post))
     for what in (briefs, posts):

@@ -7,7 +7,7 @@ from itertools import islice
 
 import dagster as dg
 
-from generia_assets.assets.checks.finding import Advice, Check, Finding, Question, World, again_by_job, asking
+from generia_assets.assets.checks.finding import Advice, Check, CheckFinding, Question, World, again_by_job, asking
 from generia_assets.assets.checks.measures import (
     Openings,
     frequent_words,
@@ -46,9 +46,9 @@ def _told(world: World) -> Iterator[Post]:
     return (post for post in world.all("posts", Post) if not post.deleted_reason)
 
 
-def _wishes_show(world: World) -> Finding:
+def _wishes_show(world: World) -> CheckFinding:
     """A post shows its wish when a word of it begins like a word of the wish; what stands in brackets behind it is an example."""
-    found, silent, frequent = Finding(), list[str](), _language(world)
+    found, silent, frequent = CheckFinding(), list[str](), _language(world)
     wanted = dict[str, tuple[str, ...]]()
     for post in _told(world):
         if stem := wanted.setdefault(post.wish, stems(post.wish.partition(" (")[0], frequent)):
@@ -64,8 +64,8 @@ def _wishes_show(world: World) -> Finding:
     return found
 
 
-def _lengths(world: World) -> Finding:
-    found, total, short, long_ = Finding(), 0, 0, 0
+def _lengths(world: World) -> CheckFinding:
+    found, total, short, long_ = CheckFinding(), 0, 0, 0
     longest = (0, "")
     for post in _told(world):
         count = len(words(post.content))
@@ -85,8 +85,8 @@ def _lengths(world: World) -> Finding:
     return found
 
 
-def _post_openings(world: World) -> Finding:
-    found, openings = Finding(), Openings(_language(world))
+def _post_openings(world: World) -> CheckFinding:
+    found, openings = CheckFinding(), Openings(_language(world))
     for post in _told(world):
         openings.add(post.key, post.content)
     found.looked_at = openings.texts
@@ -94,14 +94,14 @@ def _post_openings(world: World) -> Finding:
     return found
 
 
-def _tell_openings(found: Finding, openings: Openings, what: str) -> None:
+def _tell_openings(found: CheckFinding, openings: Openings, what: str) -> None:
     for opening, count, key in openings.repeated():
         found.add(f"{count} of {openings.texts} {what} begin with “{opening}”", key)
 
 
-def _profiles(world: World) -> Finding:
+def _profiles(world: World) -> CheckFinding:
     """Each field by itself: what stands in the same place of many profiles."""
-    found, frequent, texts = Finding(), _language(world), defaultdict[str, dict[str, str]](dict)
+    found, frequent, texts = CheckFinding(), _language(world), defaultdict[str, dict[str, str]](dict)
     for person in islice(world.all("characters", Character), _PROFILES):
         if person.personality:  # else moderation left no more than the concept
             found.looked_at += 1

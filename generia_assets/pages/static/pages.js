@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   const MOST_POSTS = 300;   // in a page that only grows
-  const MOST_PEOPLE = 100;  // above it, as many as a page opens with (reading/people.py)
+  const MOST_PEOPLE = 100;  // above it, as many as a page opens with (queries/people.py)
   const MOST_PAGES = 8;     // that follow by themselves; then the reader asks
   const AT_THE_TOP = 900;   // pixels from it, in which news are seen as they come
   const posts = document.getElementById("posts");

@@ -1,0 +1,69 @@
+"""The stub image generator: the ``ImageGenerator`` protocol around a drawing.
+
+Here: threads, latency, price. Not here: how a picture is drawn (painting.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+
+from emulators.image_stub.painting import MIME, paint
+from resources.gateway.outcomes import FatalCallError, RefusedError
+from resources.images.provider import GeneratedImage
+
+MAX_SIDE = 4096
+"""Largest side in pixels. A larger order is a mistake and would only fill the memory."""
+
+
+class StubImageGenerator:
+    """Draws pictures instead of ordering them; the same order always gives the same bytes.
+
+    ``latency_seconds`` is waited before each picture and ``cost_usd`` charged for it, so that limits, budgets and
+    progress can be seen at work. A prompt with one of ``refused_words`` is refused, as moderation does it. Pictures are drawn
+    in threads of its own: the event loop only waits.
+    """
+
+    def __init__(
+        self,
+        *,
+        latency_seconds: float = 0.0,
+        cost_usd: float = 0.0,
+        refused_words: Collection[str] = (),
+        threads: int = 2,
+    ) -> None:
+        self._latency_seconds = latency_seconds
+        self._cost_usd = cost_usd
+        self._refused_words = frozenset(word.casefold() for word in refused_words)
+        self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="image-stub")
+
+    @property
+    def cost_per_image_usd(self) -> float:
+        """What every picture is charged, in US dollars."""
+        return self._cost_usd
+
+    async def generate(self, *, prompt: str, width: int, height: int, seed: int, idempotency_key: str) -> GeneratedImage:
+        """Draw a picture of the prompt: landscape for an oblong order, portrait or emblem for a square one.
+
+        ``idempotency_key`` makes no difference: the same order is the same picture anyway. Raises ``FatalCallError`` for
+        a size that cannot be meant, ``RefusedError`` for a refused word.
+        """
+        if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+            raise FatalCallError(f"A picture of {width} x {height} pixels cannot be drawn; sides go from 1 to {MAX_SIDE}.")
+        if self._latency_seconds > 0:
+            await asyncio.sleep(self._latency_seconds)
+        refused = self._refused_words.intersection(re.findall(r"\w+", prompt.casefold())) if self._refused_words else None
+        if refused:
+            raise RefusedError(f"The image stub refuses the word {min(refused)!r} (IMAGE_STUB_REFUSED_WORDS).", reason="WORD")
+        loop = asyncio.get_running_loop()
+        data = await loop.run_in_executor(self._executor, paint, prompt, width, height, seed)
+        return GeneratedImage(
+            data=data, mime=MIME, cost_usd=self._cost_usd, provider_id=f"stub-{hashlib.sha256(data).hexdigest()[:16]}"
+        )
+
+    async def aclose(self) -> None:
+        """Let the threads end. Pictures still being drawn are finished, none is begun."""
+        self._executor.shutdown(wait=False, cancel_futures=True)

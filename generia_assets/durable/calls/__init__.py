@@ -1,0 +1,1 @@
+"""A task's calls to the outside: clients, the budget ledger, publications."""

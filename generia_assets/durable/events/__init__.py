@@ -1,0 +1,1 @@
+"""Live events: what they say, the outbox, the relay to Kafka."""

@@ -1,0 +1,133 @@
+"""Progress: how the status record moves with the work (R11), as changes to be committed together with the task that causes them.
+
+Here: stages, and what each task type counts. Not here: writing (commits.py).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from generia_assets.durable.events.events import LiveEvent, StageFinished, StageStarted
+from generia_assets.durable.status import Stage, State
+from generia_assets.tasks.task_definition import TaskType
+
+logger = logging.getLogger(__name__)
+
+STAGE_OF: Mapping[TaskType, Stage] = {
+    TaskType.INIT_WORLD_CREATION: Stage.INITIALIZING,
+    TaskType.GENERATE_WORLD_DESCRIPTION: Stage.WORLD_DESCRIPTION,
+    TaskType.GENERATE_WORLD_IMAGE: Stage.WORLD_IMAGE,
+    TaskType.GENERATE_CHARACTER_BATCH: Stage.CHARACTERS,
+    TaskType.GENERATE_CHARACTER: Stage.CHARACTERS,
+    TaskType.GENERATE_CHARACTER_AVATAR: Stage.CHARACTERS,
+    TaskType.GENERATE_POST_BATCH: Stage.POSTS,
+    TaskType.GENERATE_POST: Stage.POSTS,
+    TaskType.GENERATE_POST_IMAGE: Stage.POSTS,
+}
+STAGES = tuple(Stage)
+COUNTED: Mapping[TaskType, str] = {
+    TaskType.GENERATE_CHARACTER: "users_created",
+    TaskType.GENERATE_POST_IMAGE: "posts_created",
+}
+
+
+@dataclass
+class StageTracker:
+    """Which stage is where, in this run. A stage completes when all tasks that this run will do for it have ended."""
+
+    expected: Mapping[Stage, int]
+    states: dict[Stage, State] = field(default_factory=lambda: dict.fromkeys(Stage, State.PENDING))
+    ended: dict[Stage, int] = field(default_factory=lambda: dict.fromkeys(Stage, 0))
+    _under_way: set[Stage] = field(default_factory=set)
+    """Told as started and not as finished, in this run or an earlier one."""
+    _news: list[LiveEvent] = field(default_factory=list)
+
+    def news(self) -> list[LiveEvent]:
+        """Which stages started and finished since this was asked last: to be told with the change that moved them."""
+        news, self._news = self._news, []
+        return news
+
+    def begin(self) -> dict[str, object]:
+        """The stages as they stand when a run begins: what it will not touch is completed already."""
+        for stage in STAGES:
+            if stage is not Stage.FINISHING:
+                self.states[stage] = State.PENDING if self.expected.get(stage, 0) else State.COMPLETED
+        return self._all()
+
+    def resume(self, states: Mapping[Stage, State]) -> dict[str, object]:
+        """The stages as an earlier run of the generation left them; what failed is tried again."""
+        self._under_way = {stage for stage in STAGES if states.get(stage) is State.IN_PROGRESS}
+        for stage in STAGES:
+            left = states.get(stage, State.PENDING)
+            self.states[stage] = State.PENDING if left is State.FAILED else left
+        return self._all()
+
+    def started(self, task_type: TaskType) -> dict[str, object]:
+        """What changes when a task of this type begins."""
+        return self._moved(STAGE_OF[task_type], State.IN_PROGRESS) if self._is(task_type, State.PENDING) else {}
+
+    def task_ended(self, task_type: TaskType) -> dict[str, object]:
+        """What changes when a task of this type has ended, well or for good."""
+        stage = STAGE_OF[task_type]
+        self.ended[stage] += 1
+        if self.ended[stage] >= self.expected.get(stage, 0):
+            return self._moved(stage, State.COMPLETED)
+        return self._moved(stage, State.IN_PROGRESS) if self.states[stage] is State.PENDING else {}
+
+    def finishing(self) -> dict[str, object]:
+        """All work is done, the documents are being written."""
+        for stage in STAGES[:-1]:
+            self._move(stage, State.COMPLETED)
+        return self._moved(Stage.FINISHING, State.IN_PROGRESS)
+
+    def finished(self) -> dict[str, object]:
+        """Everything is written."""
+        for stage in STAGES:
+            self._move(stage, State.COMPLETED)
+        return self._all() | {"current_stage": Stage.FINISHING.value}
+
+    def failed(self) -> dict[str, object]:
+        """The world fails in the stage it is in."""
+        stage = self._current()
+        self._move(stage, State.FAILED)
+        return self._all() | {"current_stage": stage.value}
+
+    def _is(self, task_type: TaskType, state: State) -> bool:
+        return self.states[STAGE_OF[task_type]] is state
+
+    def _moved(self, stage: Stage, state: State) -> dict[str, object]:
+        self._move(stage, state)
+        return self._all()
+
+    def _move(self, stage: Stage, state: State) -> None:
+        self.states[stage] = state
+        if state is State.IN_PROGRESS and stage not in self._under_way:
+            self._under_way.add(stage)
+            logger.info("stage %s: started", stage.value)
+            self._news.append(StageStarted(stage=stage))
+        elif state in (State.COMPLETED, State.FAILED) and stage in self._under_way:
+            self._under_way.remove(stage)
+            logger.info("stage %s: %s", stage.value, state.value)
+            if state is State.COMPLETED:
+                self._news.append(StageFinished(stage=stage))
+
+    def _all(self) -> dict[str, object]:
+        """All stages, even where one moved: a change of one path and one of all would not go into the same update."""
+        stages = [{"name": stage.value, "status": self.states[stage].value} for stage in STAGES]
+        return {"stages": stages, "current_stage": self._current().value}
+
+    def _current(self) -> Stage:
+        """The first stage that is not over: what a progress bar should show while several are in progress."""
+        return next((stage for stage in STAGES if self.states[stage] in (State.PENDING, State.IN_PROGRESS)), Stage.FINISHING)
+
+
+def counted(task_type: TaskType) -> tuple[dict[str, float], dict[str, datetime]]:
+    """What a completed task of this type adds to the status record: increments, and first moments."""
+    increments: dict[str, float] = {"tasks_completed": 1}
+    if task_type in COUNTED:
+        increments[COUNTED[task_type]] = 1
+    minima = {"first_post_at": datetime.now(UTC)} if task_type is TaskType.GENERATE_POST_IMAGE else {}
+    return increments, minima

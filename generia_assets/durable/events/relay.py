@@ -1,0 +1,260 @@
+"""The relay: takes a world's live events from the outbox to Kafka, in order, at least once, in nobody's way.
+
+Here: the relay of a run, and ``catch_up``, by which the watchdog sensor sends what ended runs had to leave behind. Not here: what
+events say (events.py) and how they get into the outbox (outbox.py).
+
+Whoever sends begins at or before the first event that is not marked as sent, and sends the next one when the one before it has
+arrived. So two at once (a run that lost its world, the watchdog) do no harm: whoever reads and skips the numbers they have seen
+sees every event, in order. ``progress`` is made on the spot from the status record; it is told between two events, never stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from pymongo import ASCENDING
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
+
+from generia_assets.durable.collections import STATUS, WORLD_EVENTS
+from generia_assets.durable.events.events import LiveEvent, Progress, Standing
+from generia_assets.durable.events.outbox import RECORD, run_of, standing_of
+from generia_assets.durable.status import State
+from resources.cancellation import cancel_and_wait
+from resources.kafka.producer import EventTooLargeError
+from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, MongoDocument
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 0.25
+"""How often the relay looks into the outbox at most."""
+PROGRESS_SECONDS = 0.5
+MARK_SECONDS = 1.0
+"""How often is noted what was sent: a run that dies in between leaves so much to be sent twice."""
+CLOSING_SECONDS = 2.0
+"""What a run's end may be held up by; what is not sent by then is the watchdog's."""
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
+PAGE = 100
+"""Events read at once."""
+MOST_WORLDS = 200
+"""Worlds caught up by one ``catch_up`` at most."""
+
+_MAJORITY = ReadConcern("majority")
+"""What could still be rolled back is not told."""
+_PROGRESS = set(Progress.model_fields) - set(Standing.model_fields) - set(LiveEvent.model_fields)
+_RECORD = RECORD | dict.fromkeys(_PROGRESS | {"events_sent", "parked"}, 1)
+
+
+class Sender(Protocol):
+    """Sends one event and returns when it has arrived; may block. Raises ``ConnectionError``, or ``EventTooLargeError``."""
+
+    def __call__(self, key: str, value: bytes) -> None:
+        """Send ``value`` under ``key``."""
+        ...
+
+    def close(self) -> None:
+        """End the connection."""
+        ...
+
+
+class Wire:
+    """The connection to the topic, for one thread: made when there is something to send, dropped when it fails."""
+
+    def __init__(self, connect: Callable[[], Sender]) -> None:
+        self._connect = connect
+        self._sender: Sender | None = None
+        self.arrived = 0
+        """Number of the last event that arrived."""
+
+    def send(self, world_id: str, events: Sequence[MongoDocument]) -> None:
+        """Send these events, one after the other. Raises ``ConnectionError``; the first of them may have arrived then."""
+        try:
+            if self._sender is None:
+                self._sender = self._connect()
+            for event in events:
+                try:
+                    self._sender(world_id, json.dumps(event, ensure_ascii=False).encode())
+                except EventTooLargeError as error:
+                    logger.warning("world %s: event %s %s is left out: %s", world_id, event["seq"], event["event_type"], error)
+                self.arrived = event["seq"]
+        except ConnectionError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the connection, if there is one."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.close()
+
+
+class Relay:
+    """The relay of one world for the run that works on it. Make it on the event loop; ``aclose`` sends the rest."""
+
+    def __init__(self, database: AsyncMongoDatabase, world_id: str, connect: Callable[[], Sender]) -> None:
+        self._status = database.get_collection(STATUS, read_concern=_MAJORITY)
+        self._events = database.get_collection(WORLD_EVENTS, read_concern=_MAJORITY)
+        self._world_id = world_id
+        self._wire = Wire(connect)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"relay:{world_id}")
+        self._changed, self._closing = asyncio.Event(), asyncio.Event()
+        self._sent = self._marked = 0
+        self._marked_at = self._progress_at = 0.0
+        self._progress: Progress | None = None
+        self._kafka_is_away = self._told_all = False
+        self._teller = asyncio.create_task(self._tell_always(), name=f"relay:{world_id}")
+
+    def changed(self) -> None:
+        """Something about the world became durable."""
+        self._changed.set()
+
+    async def aclose(self) -> None:
+        """Send what is left while Kafka answers, for a moment at most, and stop."""
+        self._closing.set()
+        self._changed.set()
+        try:
+            await asyncio.wait({self._teller}, timeout=0 if self._kafka_is_away else CLOSING_SECONDS)
+            if not self._told_all:
+                logger.warning("world %s: its last events are left to the watchdog sensor", self._world_id)
+        finally:
+            await cancel_and_wait(self._teller)
+            closing = asyncio.get_running_loop().run_in_executor(self._thread, self._wire.close)
+            self._thread.shutdown(wait=False)
+            await asyncio.wait({closing}, timeout=CLOSING_SECONDS / 2)
+
+    async def _tell_always(self) -> None:
+        try:
+            while not self._closing.is_set():
+                await self._changed.wait()
+                self._changed.clear()
+                try:
+                    await self._tell_patiently()
+                except PyMongoError as error:  # an outage of MongoDB: the next change tells the news
+                    logger.warning("live events wait: MongoDB does not answer (%s)", type(error).__name__)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), INTERVAL_SECONDS)
+            with suppress(ConnectionError, PyMongoError):  # an outage in the last moment: aclose says what is left
+                await self._tell(last=True)
+                self._told_all = True
+        except Exception:  # a defect of ours must not cost a world
+            logger.exception("world %s: live events stop for this run", self._world_id)
+
+    async def _tell_patiently(self) -> None:
+        """Tell the news, through an outage of Kafka if need be."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(ConnectionError),
+            wait=wait_exponential_jitter(initial=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
+            before_sleep=self._away,
+        ):
+            with attempt:
+                await self._tell()
+        if self._kafka_is_away:
+            self._kafka_is_away = False
+            logger.warning("Kafka answers again; the live events of world %s are caught up", self._world_id)
+
+    def _away(self, state: RetryCallState) -> None:
+        if not self._kafka_is_away:
+            self._kafka_is_away = True
+            error = state.outcome.exception() if state.outcome else None
+            logger.warning("live events of world %s wait in the outbox, the generation goes on: %s", self._world_id, error)
+
+    async def _tell(self, *, last: bool = False) -> None:
+        """Send all events that are durable by now, then where the world stands."""
+        record = await self._status.find_one({"_id": self._world_id}, _RECORD)
+        if record is None:
+            return
+        self._sent = max(self._sent, self._wire.arrived, record.get("events_sent", 0))
+        durable = record.get("events_seq", 0)
+        while self._sent < durable:
+            page = await self._events.find(*_page(self._world_id, self._sent)).sort("seq", ASCENDING).limit(PAGE).to_list()
+            await self._send([row["event"] for row in page])
+            self._sent = page[-1]["seq"] if page else durable  # without a page they were older than events are kept
+        if last or time.monotonic() - self._marked_at > MARK_SECONDS:
+            await self._mark(last=last)
+        if not last and durable == self._sent:
+            await self._tell_progress(record)
+
+    async def _tell_progress(self, record: MongoDocument) -> None:
+        progress = progress_of(record)
+        if progress is None or (self._progress is not None and progress == self._progress.model_copy(update={"at": progress.at})):
+            return
+        if time.monotonic() - self._progress_at < PROGRESS_SECONDS:
+            self._changed.set()  # told next time
+            return
+        self._progress, self._progress_at = progress, time.monotonic()
+        await self._send([progress.model_dump(mode="json")])
+
+    async def _send(self, events: Sequence[MongoDocument]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._wire.send, self._world_id, events)
+
+    async def _mark(self, *, last: bool) -> None:
+        """Note what was sent. By the truth of it, not by who owns the world: a number that arrived has arrived."""
+        if self._sent > self._marked:
+            await self._status.update_one({"_id": self._world_id}, _sent_up_to(self._sent))
+            self._marked, self._marked_at = self._sent, time.monotonic()
+        if last:
+            await self._status.update_one(*_all_sent(self._world_id, self._sent))
+
+
+def progress_of(record: MongoDocument) -> Progress | None:
+    """Where a world stands; None for one that is not being worked on."""
+    if record["status"] != State.IN_PROGRESS.value or record.get("parked") is not None:
+        return None
+    progress = Progress.model_validate({name: record[name] for name in _PROGRESS})
+    number, generation = record.get("events_seq", 0), record.get("generation")
+    return progress.numbered(record["_id"], generation, number, standing_of(record), run_id=run_of(record))
+
+
+def catch_up(database: MongoDatabase, connect: Callable[[], Sender], *, silence_seconds: float, seconds: float) -> int:
+    """Send the events of worlds that no run works on, for so long at most; how many were sent.
+
+    ``silence_seconds``: how long an owner's lease must be over. Raises ``ConnectionError`` while Kafka is away.
+    """
+    deadline, silent = time.monotonic() + seconds, datetime.now(UTC) - timedelta(seconds=silence_seconds)
+    nobodys = {"events_pending": True, "$or": [{"owner.run_id": None}, {"owner.expires_at": {"$lt": silent}}]}
+    status = database.get_collection(STATUS, read_concern=_MAJORITY)
+    worlds = status.find(nobodys, {"events_sent": 1, "events_seq": 1}).sort("updated_at", ASCENDING).limit(MOST_WORLDS).to_list()
+    wire, count = Wire(connect), 0
+    try:
+        for world in worlds:
+            count += _catch_up(database, wire, world, deadline)
+            if time.monotonic() > deadline:
+                break
+    finally:
+        wire.close()
+    return count
+
+
+def _catch_up(database: MongoDatabase, wire: Wire, world: MongoDocument, deadline: float) -> int:
+    status, events = database[STATUS], database.get_collection(WORLD_EVENTS, read_concern=_MAJORITY)
+    world_id, sent, count = world["_id"], world.get("events_sent", 0), 0
+    while page := events.find(*_page(world_id, sent)).sort("seq", ASCENDING).limit(PAGE).to_list():
+        wire.send(world_id, [row["event"] for row in page])
+        sent, count = page[-1]["seq"], count + len(page)
+        status.update_one({"_id": world_id}, _sent_up_to(sent))
+        if time.monotonic() > deadline:
+            return count
+    status.update_one(*_all_sent(world_id, max(sent, world["events_seq"])))  # what is there no more is older than events are kept
+    return count
+
+
+def _page(world_id: str, sent: int) -> tuple[MongoDocument, MongoDocument]:
+    return {"world_id": world_id, "seq": {"$gt": sent}}, {"event": 1, "seq": 1}
+
+
+def _sent_up_to(sent: int) -> MongoDocument:
+    return {"$max": {"events_sent": sent}}
+
+
+def _all_sent(world_id: str, sent: int) -> tuple[MongoDocument, MongoDocument]:
+    """The world owes nothing more, unless something was told meanwhile."""
+    return {"_id": world_id, "events_seq": {"$lte": sent}}, {"$unset": {"events_pending": ""}}

@@ -1,0 +1,1 @@
+"""Who owns a world: its lease, and the fenced transactions in which its owner writes."""

@@ -1,0 +1,1 @@
+"""Orders: parameters, records, what a run does with a world, and removal."""

@@ -1,0 +1,135 @@
+"""What the intake of orders keeps in MongoDB: dead letters that their topic has not taken, batches that hold up a partition, and
+since when this installation exists.
+
+Here: those documents. Not here: reading and writing Kafka (resources/kafka*.py), and when either happens (sensors/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
+
+from generia_assets.durable.collections import FLEET, KEPT_LETTERS, UNREADABLE_BATCHES
+from resources.mongodb.connection import MongoDatabase, MongoDocument
+
+SEEN_FOR = timedelta(minutes=10)
+"""A batch that no tick has met for so long does not hold up anything any more."""
+
+
+@dataclass(frozen=True)
+class StoredDeadLetter:
+    """A dead letter that its topic has not taken. ``place``: where the original lies; ``why``: what the topic's broker said."""
+
+    place: str
+    at: datetime
+    key: bytes | None
+    value: bytes
+    headers: Mapping[str, str]
+    why: str
+
+
+@dataclass(frozen=True)
+class HeldPartition:
+    """A partition that waits in front of a record batch that cannot be read. ``offset`` is where it waits, since ``since``."""
+
+    topic: str
+    partition: int
+    offset: int
+    next_offset: int
+    reason: str
+    since: datetime
+
+    @property
+    def place(self) -> str:
+        """Where it waits, for people."""
+        return place_of(self.topic, self.partition, self.offset)
+
+    @property
+    def batch(self) -> str:
+        """The batch in words."""
+        return f"the record batch of offsets {self.offset} to {self.next_offset - 1} in {self.topic}[{self.partition}]"
+
+
+def place_of(topic: str, partition: int, offset: int) -> str:
+    """Where a message lies, for people."""
+    return f"{topic}[{partition}]@{offset}"
+
+
+def installed_at(database: MongoDatabase) -> datetime:
+    """When a generator first looked for orders with this database: recorded then, and never changed."""
+    first = {"$setOnInsert": {"at": datetime.now(UTC)}}
+    found: MongoDocument | None = database[FLEET].find_one_and_update(
+        {"_id": "installation"}, first, upsert=True, return_document=ReturnDocument.AFTER
+    )
+    at: datetime = (found or {})["at"]
+    return at
+
+
+def keep(database: MongoDatabase, letters: Sequence[StoredDeadLetter]) -> None:
+    """Keep dead letters until their topic takes them. A repetition changes nothing."""
+    database[KEPT_LETTERS].bulk_write(
+        [
+            UpdateOne(
+                {"_id": one.place},
+                {"$setOnInsert": {"at": one.at, "key": one.key, "value": one.value, "headers": dict(one.headers), "why": one.why}},
+                upsert=True,
+            )
+            for one in letters
+        ]
+    )
+
+
+def kept(database: MongoDatabase, limit: int = 0, *, newest: bool = False) -> list[StoredDeadLetter]:
+    """The dead letters that are kept, oldest first: the first ones up to the limit, or the ``newest``; 0: all."""
+    found = database[KEPT_LETTERS].find().sort("at", DESCENDING if newest else ASCENDING).limit(limit)
+    letters = [_letter(one) for one in found]
+    return letters[::-1] if newest else letters
+
+
+def kept_at(database: MongoDatabase, place: str) -> StoredDeadLetter | None:
+    """The one of this place, or None."""
+    found = database[KEPT_LETTERS].find_one({"_id": place})
+    return None if found is None else _letter(found)
+
+
+def _letter(found: MongoDocument) -> StoredDeadLetter:
+    return StoredDeadLetter(*(found[name] for name in ("_id", "at", "key", "value", "headers", "why")))
+
+
+def forget(database: MongoDatabase, letters: Sequence[StoredDeadLetter]) -> None:
+    """Their topic has taken these."""
+    database[KEPT_LETTERS].delete_many({"_id": {"$in": [one.place for one in letters]}})
+
+
+def hold(database: MongoDatabase, held: HeldPartition) -> bool:
+    """Note that the partition waits here. True: a person has said that the batch is to be left out (``let_skip``)."""
+    seen = {"next_offset": held.next_offset, "reason": held.reason, "expires_at": datetime.now(UTC) + SEEN_FOR}
+    first = {"topic": held.topic, "partition": held.partition, "offset": held.offset, "since": held.since}
+    found = database[UNREADABLE_BATCHES].find_one_and_update(
+        {"_id": held.place}, {"$set": seen, "$setOnInsert": first}, upsert=True, return_document=ReturnDocument.AFTER
+    )
+    return bool((found or {}).get("skip"))
+
+
+def release(database: MongoDatabase, held: HeldPartition) -> None:
+    """The partition goes on behind the batch."""
+    database[UNREADABLE_BATCHES].delete_one({"_id": held.place})
+
+
+def held_partitions(database: MongoDatabase) -> list[HeldPartition]:
+    """The partitions that wait now."""
+    found = database[UNREADABLE_BATCHES].find({"expires_at": {"$gt": datetime.now(UTC)}}).sort("_id")
+    return [_held(one) for one in found]
+
+
+def let_skip(database: MongoDatabase, topic: str, partition: int, offset: int) -> HeldPartition | None:
+    """Let the next tick leave out the batch that holds up this partition here. None: nothing holds it up here."""
+    found = database[UNREADABLE_BATCHES].find_one_and_update({"_id": place_of(topic, partition, offset)}, {"$set": {"skip": True}})
+    return None if found is None else _held(found)
+
+
+def _held(found: MongoDocument) -> HeldPartition:
+    return HeldPartition(*(found[name] for name in ("topic", "partition", "offset", "next_offset", "reason", "since")))

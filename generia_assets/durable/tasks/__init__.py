@@ -1,0 +1,1 @@
+"""Durable tasks of one run: runner, checkpoints, generations and the session that holds them."""

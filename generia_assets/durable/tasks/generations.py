@@ -1,0 +1,247 @@
+"""Generations: one making of a world or of parts of it, over all the runs that work on it.
+
+Here: how a generation begins, goes on and ends. It is named by the run that started it. Not here: which one a run belongs to, and
+whether it may begin one (decisions.py); what a completed world goes back to when a rerun of it fails (fallback.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pymongo import UpdateOne
+
+from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
+from generia_assets.durable.events.events import Cancelled, Completed, Failed, GoingOn, LiveEvent, ParkedByOutage, StoodStill
+from generia_assets.durable.events.progress import STAGE_OF, StageTracker
+from generia_assets.durable.leases.commits import Change, Commits, WriteOperation
+from generia_assets.durable.orders import tasks as order_tasks
+from generia_assets.durable.orders.decisions import Choice, Decision, Made, RunIdentity
+from generia_assets.durable.retries import retry_on_outage
+from generia_assets.durable.status import Failure, Stage, State, SuspendReason, WorldStatus
+from generia_assets.durable.tasks.fallback import as_before, left_unfinished, orders_of, standing
+from generia_assets.tasks.task_definition import TaskType
+from resources.gateway.api_gateway import Api
+from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a new generation will do: tasks by type, limits of calls (spare included) and dollars, people and posts."""
+
+    tasks: Mapping[TaskType, int]
+    call_limits: Mapping[Api, int]
+    cost_limit_usd: float | None
+    users: int
+    posts: int
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A generation as a run works on it."""
+
+    id: str
+    world_id: str
+    continued: bool
+    tasks: Mapping[TaskType, int]
+    keys: tuple[str, ...]
+    adopted: Mapping[TaskType, str]
+    """Tasks that existed before the generation (the order's own), by type."""
+    orders: tuple[str, ...] = ()
+    """The orders that it carries out, whichever run goes on with it, by their tasks; none where a person asked in the UI."""
+    finished: bool = False
+    """The world is completed already, and what it has is stored again: nothing that happens meanwhile changes its state."""
+    before: MongoDocument | None = None
+    """The world was completed before this began: what its status record goes back to when this ends without success."""
+    left: MongoDocument | None = None
+    """What the status record said of this where it was left, while the record says ``before`` again."""
+
+    @property
+    def stages(self) -> dict[Stage, int]:
+        """How many tasks each stage has."""
+        expected: dict[Stage, int] = {}
+        for task_type, count in self.tasks.items():
+            expected[STAGE_OF[task_type]] = expected.get(STAGE_OF[task_type], 0) + count
+        return expected
+
+
+def generation_of(choice: Choice, record: MongoDocument, run: RunIdentity) -> Generation:
+    """The generation that this run goes on with, or whose results it stores again."""
+    return Generation(
+        id=record["_id"],
+        world_id=choice.status.world_id,
+        continued=True,
+        tasks={TaskType(name): count for name, count in record["tasks"].items()},
+        keys=tuple(record["keys"]),
+        adopted={TaskType(name): task_id for name, task_id in record["adopted"].items()},
+        orders=orders_of(record, run.order),
+        finished=choice.decision is Decision.STORE,
+        before=record.get("before"),
+        left=record.get("left"),
+    )
+
+
+async def new_generation(
+    database: AsyncMongoDatabase, choice: Choice, run: RunIdentity, workload: Workload, keys: tuple[str, ...]
+) -> Generation:
+    """A generation that this run starts. The order's own pending task becomes its first one."""
+    world_id, adopted = choice.status.world_id, dict[TaskType, str]()
+    order_task = run.order or choice.status.parameters.get("task_id")
+    if TaskType.INIT_WORLD_CREATION in workload.tasks and order_task is not None:
+        pending = {"_id": order_task, "world_id": world_id, "status": State.PENDING.value}
+        if await database[TASKS].find_one(pending, {"_id": 1}) is not None:
+            adopted[TaskType.INIT_WORLD_CREATION] = order_task
+    before = standing(choice.document) if choice.made is Made.COMPLETED else None
+    orders = () if run.order is None else (run.order,)
+    return Generation(run.run_id, world_id, False, workload.tasks, keys, adopted, orders, before=before)
+
+
+async def begin(
+    commits: Commits, generation: Generation, run: RunIdentity, workload: Workload | None, status: WorldStatus, stages: StageTracker
+) -> None:
+    """Make the generation the world's present one, in one commit: record, counters, limits, stages."""
+    if generation.finished:
+        stages.resume({entry.name: entry.status for entry in status.stages})
+        return
+    now = datetime.now(UTC)
+    record: MongoDocument = {
+        "$addToSet": {"runs": run.run_id, "orders": {"$each": list(generation.orders)}},
+        "$set": {"status": State.IN_PROGRESS.value, "updated_at": now},
+    }
+    values: dict[str, object] = {
+        "status": State.IN_PROGRESS.value,
+        "message": "",
+        "resumable": False,
+        "parked": None,
+        "waiting_for": None,
+        "finished_at": None,
+        "unfinished": None,
+        "refused": False,
+    }
+    transitions: list[UpdateOne] = []
+    orders: list[WriteOperation] = [order_tasks.mark_started(order, run.run_id) for order in generation.orders]
+    if generation.continued or workload is None:
+        record["$unset"] = {"left": ""}
+        values = (generation.left or {}) | values | stages.resume({entry.name: entry.status for entry in status.stages})
+    else:
+        values |= stages.begin() | _fresh(workload, generation, status)
+        record["$setOnInsert"] = {
+            "world_id": generation.world_id,
+            "tasks": {task_type.value: count for task_type, count in generation.tasks.items()},
+            "keys": list(generation.keys),
+            "adopted": {task_type.value: task_id for task_type, task_id in generation.adopted.items()},
+            "order": next(iter(generation.orders), None),
+            "before": generation.before,
+            "started_at": now,
+        }
+        for task_id in generation.adopted.values():
+            values_of_task = {"generation": generation.id, "key": "world", "epoch": 0, "updated_at": now}
+            transitions.append(UpdateOne({"_id": task_id, "status": State.PENDING.value}, {"$set": values_of_task}))
+    await commits.commit(
+        Change(
+            transitions=transitions,
+            records={GENERATIONS: [UpdateOne({"_id": generation.id}, record, upsert=True)], **({TASKS: orders} if orders else {})},
+            values=values,
+            unset=() if generation.continued else ("first_post_at",),
+            events=[GoingOn(after=_stood_still(status))] if generation.continued else (),
+        )
+    )
+
+
+def _stood_still(status: WorldStatus) -> StoodStill:
+    """Why nobody worked on a world that now goes on."""
+    if status.parked is not None and status.parked.kind == SuspendReason.OUTAGE:
+        return "parked"
+    return "resume" if status.parked is not None or status.done else "interruption"
+
+
+def _fresh(workload: Workload, generation: Generation, status: WorldStatus) -> dict[str, object]:
+    def kept(created: int, task_type: TaskType) -> int:
+        """What counts as created of these although the generation begins: what it does not make again."""
+        return max(0, created - workload.tasks.get(task_type, 0)) if generation.keys or task_type not in workload.tasks else 0
+
+    def made_again(failure: Failure) -> bool:
+        """Whether what failed in an earlier generation is tried anew in this one; else the world still lacks it."""
+        named = not generation.keys or failure.key in generation.keys or failure.key.split("-")[0] in generation.keys
+        return named and TaskType(failure.type) in workload.tasks
+
+    return {
+        "generation": generation.id,
+        "parameters": status.parameters,
+        "tasks_total": len(generation.adopted),
+        "tasks_completed": 0,
+        "tasks_failed": 0,
+        "task_predicted": sum(workload.tasks.values()),
+        "users_predicted": workload.users,
+        "posts_predicted": workload.posts,
+        "users_created": kept(status.users_created, TaskType.GENERATE_CHARACTER),
+        "posts_created": kept(status.posts_created, TaskType.GENERATE_POST_IMAGE),
+        "api_call_limits_LLM": workload.call_limits[Api.LLM],
+        "api_call_limits_images": workload.call_limits[Api.IMAGE],
+        "api_calls_made_LLM": 0,
+        "api_calls_made_images": 0,
+        "cost_limit_usd": workload.cost_limit_usd,
+        "failures": [failure.model_dump() for failure in status.failures if not made_again(failure)],
+        "takeovers": 0,
+        "calls_excused": 0,
+    }
+
+
+async def end(
+    database: AsyncMongoDatabase,
+    commits: Commits,
+    generation: Generation,
+    stages: StageTracker,
+    state: State,
+    *,
+    message: str = "",
+    parked: SuspendReason | None = None,
+    until: datetime | None = None,
+    counted: Mapping[str, int] | None = None,
+) -> None:
+    """The world's last word in this run, after everything else has been written.
+
+    ``state`` IN_PROGRESS with ``parked`` leaves the world resumable; COMPLETED and FAILED are final for those who watch.
+    ``counted``: the numbers of ``status.Park``.
+    """
+    if generation.finished:
+        if state is State.COMPLETED and generation.orders:
+            await commits.commit(Change(records={TASKS: [order_tasks.mark_completed(order) for order in generation.orders]}))
+        return  # who watches has heard the last word, and it stays, whatever became of the storing
+    now = datetime.now(UTC)
+    values: dict[str, object] = {
+        "status": state.value,
+        "message": message,
+        "resumable": state is not State.COMPLETED,
+        "parked": None if parked is None else {"kind": parked.value, "since": now, "until": until, **(counted or {})},
+    }
+    record: MongoDocument = {"$set": {"status": state.value, "updated_at": now, "message": message}}
+    orders: list[WriteOperation] = []
+    if state is State.COMPLETED:
+        values |= stages.finished() | {"finished_at": now, "waiting_for": None, "cost_reserved_usd": 0.0}
+        orders = [order_tasks.mark_completed(order) for order in generation.orders]
+        record["$unset"] = {"before": ""}
+    elif state is State.FAILED:
+        values |= stages.failed() | {"finished_at": now, "waiting_for": None}
+        orders = [order_tasks.mark_given_up(order, message) for order in generation.orders]
+    told = [*stages.news(), _last_word(state, message, parked)]
+    if state is State.FAILED and generation.before is not None:
+        await commits.commit(Change(events=told))  # of this generation; then the world is shown as it was before it
+        found = await retry_on_outage(
+            lambda: database[STATUS].find_one({"_id": generation.world_id}), patience_seconds=commits.patience
+        )
+        record["$set"]["left"] = standing(found or {})
+        values, told = as_before(generation.before, generation.id, left_unfinished(generation.world_id, message)), []
+    records: dict[str, list[WriteOperation]] = {GENERATIONS: [UpdateOne({"_id": generation.id}, record)]}
+    await commits.commit(Change(records=records | ({TASKS: orders} if orders else {}), values=values, events=told))
+
+
+def _last_word(state: State, message: str, parked: SuspendReason | None) -> LiveEvent:
+    if state is State.COMPLETED:
+        return Completed()
+    if parked is SuspendReason.OUTAGE:
+        return ParkedByOutage(reason=message)
+    if parked is not None:
+        return Cancelled(reason="budget" if parked is SuspendReason.BUDGET else "stopped", message=message)
+    return Failed(message=message)

@@ -1,0 +1,91 @@
+"""Items: what a key names in a world, and how many tasks of each type it takes to make it again.
+
+Here: the keys people and messages may give (``ContentConfig.keys``, ``PartParameters.keys``), checked against the world's order.
+Not here: which of them a run makes (assets/orchestrator.py, ``Selection``), by the same rules.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from math import ceil
+
+from generia_assets.content.documents import (
+    WORLD_KEY,
+    CharacterBrief,
+    PostImage,
+    WorldRequest,
+    character_index,
+    character_key,
+    post_key,
+)
+from generia_assets.content.names import fold
+from generia_assets.content.shares import BATCH, shares
+from generia_assets.durable.orders.parameters import OrderError, shortened
+from generia_assets.tasks.task_definition import TaskType
+
+
+def batch_key(first: int) -> str:
+    """The key of the batch of people that begins with this index."""
+    return f"b{first // BATCH:03d}"
+
+
+def character_named(people: Iterable[CharacterBrief], wanted: str) -> str:
+    """The key of the person whom somebody names by key or by @username, whatever its case. Raises ``OrderError``."""
+    name, keys = fold(wanted), ["none", "none"]
+    for number, person in enumerate(people):
+        if wanted == person.key or name == fold(person.username):
+            return person.key
+        keys = [person.key, person.key] if number == 0 else [keys[0], person.key]
+    raise OrderError(
+        f"character={shortened(wanted)}: nobody in this world. Name one person by key ({keys[0]} to {keys[1]}) or by @username"
+    )
+
+
+def post_named(posts: Iterable[PostImage], wanted: str) -> str:
+    """The key of the post that somebody names by key or by the platform's id. Raises ``OrderError``."""
+    first = ""
+    for post in posts:
+        if wanted in (post.key, post.post_id):
+            return post.key
+        first = first or post.key
+    raise OrderError(
+        f"post={shortened(wanted)}: no post of this world. Name one by key (such as {first or 'c0000-p0000'}) or by the platform's "
+        "id of it"
+    )
+
+
+def tasks_of(request: WorldRequest, keys: Collection[str]) -> Counter[TaskType]:
+    """How many tasks these items take. Raises ``OrderError`` naming the first key that is nothing in this world.
+
+    A character's key names everything of that character, the concept included unless a batch's key names it already; a batch's key
+    the concepts of its ten people, ``world`` the pictures.
+    """
+    posts = shares(request.seed, request.users_count, request.posts_count)
+    people = {character_key(index): share for index, share in enumerate(posts)}
+    batches = {batch_key(first) for first in range(0, request.users_count, BATCH)}
+    tasks = Counter({TaskType.INIT_WORLD_CREATION: 1, TaskType.GENERATE_WORLD_DESCRIPTION: 1})
+    for key in dict.fromkeys(keys):
+        owner = key.partition("-")[0]
+        if key == WORLD_KEY:
+            tasks[TaskType.GENERATE_WORLD_IMAGE] += 1
+        elif key in batches:
+            tasks[TaskType.GENERATE_CHARACTER_BATCH] += 1
+        elif key in people:
+            tasks[TaskType.GENERATE_CHARACTER_BATCH] += batch_key(character_index(key)) not in keys
+            tasks[TaskType.GENERATE_CHARACTER] += 1
+            tasks[TaskType.GENERATE_CHARACTER_AVATAR] += 1
+            tasks[TaskType.GENERATE_POST_BATCH] += ceil(people[key] / BATCH)
+            tasks[TaskType.GENERATE_POST] += people[key]
+            tasks[TaskType.GENERATE_POST_IMAGE] += people[key]
+        elif key in (post_key(owner, index) for index in range(people.get(owner, 0))):
+            if owner not in keys:
+                tasks[TaskType.GENERATE_POST] += 1
+                tasks[TaskType.GENERATE_POST_IMAGE] += 1
+        else:
+            last = character_key(request.users_count - 1)
+            raise OrderError(
+                f"keys: {shortened(key)} is nothing in this world. Its people are {character_key(0)} to {last}, their posts "
+                f"{post_key(character_key(0), 0)} and so on; {WORLD_KEY} names its pictures, {batch_key(0)} the first ten concepts"
+            )
+    return tasks

@@ -1,0 +1,91 @@
+"""The lines that our own rooms log, in whatever process: one form, one level (LOG_LEVEL), to stderr.
+
+Here: ``levelled_lines``, which a run, the code server (and with it the sensors), each command and the pages' server enter for as
+long as they last, and ``log_context``, which gives all lines below it the world, run or task that they are about:
+
+    2026-11-28 15:12:00,123 INFO world=… run=… task=generate_post:c0007-p0003 generate_post c0007-p0003: done, attempt 1 of 2
+
+DEBUG adds every call's attempt, every claim, every message and page. A world of 10,000 posts has tens of thousands of such lines:
+nothing to a run's compute log (stderr on its page), and far too much for the events that Dagster keeps for ever (assets/run_log.py
+has one line a person for those). Not here: a world's own log, which is read from MongoDB (queries/log.py).
+
+What users and models wrote stands in these lines as it may: each record is one line without control characters, and lines of a
+traceback are indented, so that no text can pass for a line of ours. Secrets are masked, whoever let one slip into a message.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from urllib.parse import unquote_plus
+
+from generia_assets.content.text import clean, one_line
+from generia_assets.settings import Settings, settings
+from resources.redaction import hide, redacted
+
+OURS = ("generia_assets", "resources", "sensors")
+LONGEST_LINE = 4_000
+
+_about: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxyType({}))
+
+
+@contextmanager
+def log_context(**names: str) -> Iterator[None]:
+    """Lines from here on, in this task and in those that it starts, say ``name=value`` of each."""
+    before = _about.get()
+    _about.set({**before, **names})
+    try:
+        yield
+    finally:
+        _about.set(before)  # no token: Dagster may close a resource in another context than it opened it in
+
+
+@contextmanager
+def levelled_lines() -> Iterator[None]:
+    """Write the lines of our own rooms to stderr, from LOG_LEVEL on. Where an outer one does so already, nothing changes."""
+    loggers = [logging.getLogger(name) for name in OURS]
+    if any(isinstance(handler.formatter, LineFormatter) for logger in loggers for handler in logger.handlers):
+        yield
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    hide(*_secrets(settings()))
+    handler.setFormatter(LineFormatter())
+    before = [(logger, logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(settings().log_level)
+        logger.propagate = False  # else whoever listens to everything (Dagster's code server does) writes it a second time
+    try:
+        yield
+    finally:
+        for logger, level, propagate in before:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
+
+
+class LineFormatter(logging.Formatter):
+    """One line a record: time, level, what it is about, message."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; a traceback follows it, indented."""
+        about = "".join(f"{name}={value} " for name, value in _about.get().items())
+        message = one_line(f"{about}{record.getMessage()}")
+        shown = message if len(message) <= LONGEST_LINE else message[: LONGEST_LINE - 1] + "…"
+        text = f"{self.formatTime(record)} {record.levelname} {shown}"
+        if record.exc_info:
+            text += "".join(f"\n  {line}" for line in clean(self.formatException(record.exc_info)).split("\n"))
+        return redacted(text)
+
+
+def _secrets(chosen: Settings) -> set[str]:
+    user, at, _ = chosen.mongodb_uri.get_secret_value().partition("://")[2].rpartition("@")
+    password = user.partition(":")[2] if at else ""
+    return {chosen.gemini_api_key.get_secret_value(), password, unquote_plus(password)}

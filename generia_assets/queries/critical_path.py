@@ -1,0 +1,186 @@
+"""The critical path of a world: which chain of tasks ended last, one waiting for the other, and where its time went (R16).
+
+Here: the chain of the present generation, found backwards from the task that ended last. A task's parent is what it cannot begin
+without: a post's picture its post, a person the batch that names everyone they know. Not here: figures over all tasks
+(statistics.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from generia_assets.content.documents import WORLD_KEY, character_index
+from generia_assets.content.seeding import world_seed
+from generia_assets.content.shares import BATCH
+from generia_assets.content.social import ready_after
+from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS
+from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.tasks.items import batch_key
+from generia_assets.queries.records import TaskRecord, generations, requests
+from generia_assets.queries.records import tasks as task_records
+from generia_assets.tasks.task_definition import TaskType
+from resources.gateway.api_gateway import Api
+from resources.mongodb.connection import MongoDatabase, MongoDocument
+
+Place = tuple[TaskType, str]
+"""A task by its type and key."""
+
+
+class Link(BaseModel):
+    """A task of the chain. Seconds; together they are ``seconds``, from the end of the link before it to its own.
+
+    ``before`` it was begun, ``waiting`` of its calls for their turn, ``model``, ``pictures`` and ``platform`` in the air, and the
+    ``rest``: our own work, and writing to MongoDB.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    task_type: TaskType
+    key: str
+    ended_at: datetime
+    attempts: int
+    seconds: float
+    before: float
+    waiting: float
+    model: float
+    pictures: float
+    platform: float
+    rest: float
+
+
+class CriticalPath(BaseModel):
+    """The chain, from ``began_at`` (the order, or the start of a later generation) to the end of what ended last."""
+
+    model_config = ConfigDict(frozen=True)
+
+    began_at: datetime
+    run_after: float
+    """Seconds until the run had begun: Kafka, the sensor, Dagster's queue and start."""
+    links: tuple[Link, ...]
+    finishing: float
+    """Seconds between the last task and the world's last word: documents written."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds from beginning to end."""
+        return self.run_after + sum(link.seconds for link in self.links) + self.finishing
+
+    def sums(self) -> Mapping[str, float]:
+        """Where the time went, by what it was spent on."""
+        parts = ("before", "waiting", "model", "pictures", "platform", "rest")
+        return {part: sum(getattr(link, part) for link in self.links) for part in parts}
+
+
+@dataclass(frozen=True)
+class _World:
+    """What parents depend on."""
+
+    seed: int
+    people: int
+
+    def parents(self, place: Place) -> list[Place]:
+        """What this task waits for, the nearest first; the first that the generation has made is its parent."""
+        task_type, key = place
+        owner, _, item = key.partition("-")
+        match task_type:
+            case TaskType.GENERATE_POST_IMAGE:
+                return [(TaskType.GENERATE_POST, key)]
+            case TaskType.GENERATE_POST:
+                return [(TaskType.GENERATE_POST_BATCH, f"{owner}-b{int(item[1:]) // BATCH:03d}")]
+            case TaskType.GENERATE_POST_BATCH:
+                earlier = [] if item == "b000" else [(TaskType.GENERATE_POST_BATCH, f"{owner}-b{int(item[1:]) - 1:03d}")]
+                return [*earlier, (TaskType.GENERATE_CHARACTER, owner)]
+            case TaskType.GENERATE_CHARACTER_AVATAR:
+                return [(TaskType.GENERATE_CHARACTER, key)]
+            case TaskType.GENERATE_CHARACTER:
+                index = character_index(key)
+                named = ready_after(self.seed, self.people, index) if index < self.people else index // BATCH
+                return [(TaskType.GENERATE_CHARACTER_BATCH, batch_key(named * BATCH)), (TaskType.GENERATE_CHARACTER_BATCH, key)]
+            case TaskType.GENERATE_CHARACTER_BATCH if key.startswith("b") and key != batch_key(0):
+                return [(TaskType.GENERATE_CHARACTER_BATCH, f"b{int(key[1:]) - 1:03d}")]
+            case TaskType.GENERATE_CHARACTER_BATCH | TaskType.GENERATE_WORLD_IMAGE:
+                return [(TaskType.GENERATE_WORLD_DESCRIPTION, WORLD_KEY)]
+            case TaskType.GENERATE_WORLD_DESCRIPTION:
+                return [(TaskType.INIT_WORLD_CREATION, WORLD_KEY)]
+            case _:
+                return []
+
+
+def critical_path(database: MongoDatabase, status: WorldStatus) -> CriticalPath | None:
+    """The path of the world's present generation; None while nothing of it is finished."""
+    generation = next(generations(database[GENERATIONS].find({"_id": status.generation})), None) if status.generation else None
+    over: MongoDocument = {
+        "world_id": status.world_id,
+        "generation": status.generation,
+        "status": {"$in": [State.COMPLETED.value, State.FAILED.value]},
+    }
+    last = next(task_records(database[TASKS].find(over, {"result": 0}).sort("updated_at", -1)), None)
+    if generation is None or last is None:
+        return None
+    users = status.parameters.get("users_count")
+    world = _World(
+        world_seed(status.world_id, status.parameters.get("seed")), users if isinstance(users, int) else status.users_predicted
+    )
+    chain, link = [last], last
+    while (parent := _parent(database, over, world, link)) is not None:
+        chain.insert(0, parent)
+        link = parent
+    first = database[GENERATIONS].count_documents({"world_id": status.world_id}) == 1
+    began_at = status.created_at if first else generation.started_at
+    calls = _calls(database, [task.id for task in chain])
+    links, since = [], max(began_at, generation.started_at)
+    for task in chain:
+        links.append(_link(task, since, calls.get(task.id, {})))
+        since = max(since, task.updated_at)
+    end = status.finished_at
+    return CriticalPath(
+        began_at=began_at,
+        run_after=_seconds(began_at, generation.started_at),
+        links=tuple(links),
+        finishing=_seconds(since, end) if end is not None else 0.0,
+    )
+
+
+def _parent(database: MongoDatabase, over: MongoDocument, world: _World, task: TaskRecord) -> TaskRecord | None:
+    for task_type, key in world.parents((TaskType(task.type), task.key)):
+        if found := next(task_records(database[TASKS].find({**over, "type": task_type.value, "key": key}, {"result": 0})), None):
+            return found
+    return None
+
+
+def _calls(database: MongoDatabase, task_ids: list[str]) -> dict[str, dict[str, float]]:
+    """Seconds in the air by API, and seconds of waiting, of each task."""
+    found: dict[str, dict[str, float]] = {}
+    for call in requests(database[HISTORY].find({"task_id": {"$in": task_ids}}, {"request_data": 0, "response_data": 0})):
+        sums = found.setdefault(call.task_id, {})
+        sums[call.api] = sums.get(call.api, 0.0) + call.duration_ms / 1000
+        sums["waiting"] = sums.get("waiting", 0.0) + call.waited_ms / 1000
+    return found
+
+
+def _link(task: TaskRecord, since: datetime, calls: Mapping[str, float]) -> Link:
+    started, ended = max(since, task.started_at or since), max(since, task.updated_at)
+    work = _seconds(started, ended)
+    waiting, model = calls.get("waiting", 0.0), calls.get(Api.LLM.value, 0.0)
+    pictures, platform = calls.get(Api.IMAGE.value, 0.0), calls.get(Api.PLATFORM.value, 0.0)
+    return Link(
+        task_type=TaskType(task.type),
+        key=task.key,
+        ended_at=task.updated_at,
+        attempts=task.attempt_count,
+        seconds=_seconds(since, ended),
+        before=_seconds(since, started),
+        waiting=round(waiting, 3),
+        model=round(model, 3),
+        pictures=round(pictures, 3),
+        platform=round(platform, 3),
+        rest=round(max(0.0, work - waiting - model - pictures - platform), 3),
+    )
+
+
+def _seconds(since: datetime, until: datetime) -> float:
+    return round(max(0.0, (until - since).total_seconds()), 3)

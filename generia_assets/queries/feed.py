@@ -1,0 +1,256 @@
+"""The feed of a world: its published posts in the order of the world, in pages; one person's posts; the thread around a post.
+
+Here: posts put together with their pictures, their authors, what they reply to and who replied. A page is asked for by the key of
+the post it goes on after, so that posts which arrive meanwhile move nothing. Not here: where a post came from (traces.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from generia_assets.content.documents import Media, Post, PostImage, author_of
+from generia_assets.queries.people import PersonCard, cards_by_key, keys_by_username
+from generia_assets.queries.shelves import AssetView, AssetViews
+
+POSTS_PAGE = 50
+
+
+class FeedOrder(StrEnum):
+    """In which order posts are shown; the reader chooses."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+    @property
+    def direction(self) -> int:
+        """As MongoDB sorts."""
+        return -1 if self is FeedOrder.NEWEST else 1
+
+    @property
+    def other(self) -> FeedOrder:
+        """The order that the reader can change to."""
+        return FeedOrder.OLDEST if self is FeedOrder.NEWEST else FeedOrder.NEWEST
+
+
+class Excerpt(BaseModel):
+    """A post as it is shown beside another one: quoted above its reply, or among the replies below it.
+
+    ``content`` of a quote is the text that was replied to; ``rewritten``: that post reads differently now.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    author: PersonCard
+    content: str
+    rewritten: bool = False
+
+
+class FeedPost(BaseModel):
+    """A published post as a feed shows it. ``mentions``: keys by username, of those who can be linked to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    post_id: str
+    author: PersonCard
+    content: str
+    hashtags: tuple[str, ...]
+    mentions: dict[str, str]
+    mood: str = ""
+    location: str = ""
+    moment: str = ""
+    time_of_day: str = ""
+    image: Media | None = None
+    described: str = ""
+    """What the picture shows, in English; '' where that is not known."""
+    deleted: bool = False
+    t: int = 0
+    in_reply_to: Excerpt | None = None
+    replies: tuple[Excerpt, ...] = ()
+    """The published posts that reply to it, in the order of the world."""
+
+
+class FeedPage(BaseModel):
+    """Some posts in order, and the key to go on after (None: these are the last)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    posts: tuple[FeedPost, ...]
+    after: str | None
+
+
+class Thread(BaseModel):
+    """What a post belongs to: the posts above it, of which each replies to the one before it, and all that was replied below it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    above: tuple[Excerpt, ...] = ()
+    below: tuple[FeedPost, ...] = ()
+
+
+def feed_page(shelves: AssetViews, order: FeedOrder = FeedOrder.NEWEST, *, after: str = "", limit: int = POSTS_PAGE) -> FeedPage:
+    """The posts that come after the one with this key; '' begins with the first. An unknown key begins there too.
+
+    A world made before there was a timeline has its posts by the time of their publication, and within a page each person's own in
+    the order of their life.
+    """
+    shelf, direction = shelves["post_images"], order.direction
+    sort = (("t", direction), ("published_at", direction), ("key", direction))
+    found = shelf.find(PostImage, _beyond(shelf, after, order), sort=sort, limit=limit + 1)
+    page = _page(shelves, found, limit)
+    return page.model_copy(update={"posts": _in_order_of_life(page.posts, order)})
+
+
+def posts_of(
+    shelves: AssetViews, character: str, order: FeedOrder = FeedOrder.NEWEST, *, after: str = "", limit: int = POSTS_PAGE
+) -> FeedPage:
+    """The posts of the person with this key, in the order of their life or from the latest to the first."""
+    keys = {"$gt": f"{character}-", "$lt": f"{character}-\uffff"}
+    if after:
+        keys["$lt" if order is FeedOrder.NEWEST else "$gt"] = after
+    found = shelves["post_images"].find(PostImage, {"key": keys}, sort=(("key", order.direction),), limit=limit + 1)
+    return _page(shelves, found, limit)
+
+
+def post(shelves: AssetViews, key: str) -> FeedPost | None:
+    """The published post with this key, or None."""
+    return next(iter(posts_by_key(shelves, [key])), None)
+
+
+def posts_by_key(shelves: AssetViews, keys: Collection[str]) -> list[FeedPost]:
+    """The published posts with these keys, in order of their keys; those that are not there are left out."""
+    found = shelves["post_images"].by_key(PostImage, keys)
+    return _posts(shelves, [found[key] for key in sorted(found)])
+
+
+def threads(shelves: AssetViews, posts: Iterable[FeedPost]) -> dict[str, Thread]:
+    """The threads of these posts, by key. A few queries for all of them, since threads are short (content/timeline.py)."""
+    known = {one.key: one for one in posts}
+    wanted = list(known)
+    missing = _beside(known.values())
+    while missing:
+        more = posts_by_key(shelves, missing)
+        known |= {one.key: one for one in more}
+        missing = _beside(more) - known.keys()
+    return {key: Thread(above=_above(known, key), below=_below(known, key)) for key in wanted}
+
+
+def quotes(shelves: AssetViews, asked: Mapping[str, tuple[str, str]]) -> dict[str, Excerpt]:
+    """What each of these posts replies to, by key; ``asked``: by key the post it replies to, and its text as it was then."""
+    present = shelves["posts"].by_key(Post, {key for key, _ in asked.values()})
+    authors = cards_by_key(shelves, {author_of(key) for key, _ in asked.values()})
+    found = {}
+    for reply, (key, quote) in asked.items():
+        if (author := authors.get(author_of(key))) is not None:
+            now = present[key].content if key in present else quote
+            found[reply] = Excerpt(key=key, author=author, content=quote or now, rewritten=quote not in ("", now))
+    return found
+
+
+def replies(shelves: AssetViews, keys: Collection[str]) -> dict[str, tuple[Excerpt, ...]]:
+    """The published posts that reply to each of these, by its key, in the order of the world."""
+    texts = shelves["posts"].find(Post, {"in_reply_to": {"$in": sorted(set(keys))}}) if keys else []
+    published = shelves["post_images"].by_key(PostImage, [text.key for text in texts])
+    authors = cards_by_key(shelves, {text.character for text in texts})
+    found: dict[str, tuple[Excerpt, ...]] = {}
+    for text in sorted(texts, key=lambda text: (text.t, text.key)):
+        author = authors.get(text.character)
+        if text.key in published and author is not None:
+            excerpt = Excerpt(key=text.key, author=author, content=text.content)
+            found[text.in_reply_to] = (*found.get(text.in_reply_to, ()), excerpt)
+    return found
+
+
+def _beyond(shelf: AssetView, key: str, order: FeedOrder) -> dict[str, object]:
+    """What comes after the post with this key. MongoDB puts posts without ``t`` before all that have one."""
+    last = shelf.one(PostImage, key) if key else None
+    if last is None:
+        return {}
+    t = last.t if "t" in last.model_fields_set else None
+    moment = shelf.moment(last.published_at)
+    further: dict[str, object] | None
+    if order is FeedOrder.NEWEST:
+        way, further = "$lt", None if t is None else {"$not": {"$gte": t}}
+    else:
+        way, further = "$gt", {"$ne": None} if t is None else {"$gt": t}
+    beside = [{"t": t, "published_at": {way: moment}}, {"t": t, "published_at": moment, "key": {way: key}}]
+    return {"$or": beside if further is None else [{"t": further}, *beside]}
+
+
+def _page(shelves: AssetViews, found: list[PostImage], limit: int) -> FeedPage:
+    shown = found[:limit]
+    return FeedPage(posts=tuple(_posts(shelves, shown)), after=shown[-1].key if len(found) > limit else None)
+
+
+def _in_order_of_life(posts: Sequence[FeedPost], order: FeedOrder) -> tuple[FeedPost, ...]:
+    """The posts with each person's own in the order of their life: without a timeline many were made at once, and some overtook."""
+    in_order = {
+        author: iter(
+            sorted(
+                (post for post in posts if post.author.key == author), key=lambda post: post.key, reverse=order is FeedOrder.NEWEST
+            )
+        )
+        for author in {post.author.key for post in posts}
+    }
+    return tuple(next(in_order[post.author.key]) for post in posts)
+
+
+def _posts(shelves: AssetViews, published: Sequence[PostImage]) -> list[FeedPost]:
+    texts = shelves["posts"].by_key(Post, [one.key for one in published])
+    authors = cards_by_key(shelves, {one.character for one in published})
+    mentions = keys_by_username(shelves, {name for text in texts.values() for name in text.mentions})
+    quoted = quotes(shelves, {key: (text.in_reply_to, text.quote) for key, text in texts.items() if text.in_reply_to})
+    replied = replies(shelves, texts)
+    posts = []
+    for one in published:
+        text, author = texts.get(one.key), authors.get(one.character)
+        if text is None or author is None:  # being replaced at this moment: there again in the next look
+            continue
+        posts.append(
+            FeedPost(
+                key=one.key,
+                post_id=one.post_id,
+                author=author,
+                content=text.content,
+                hashtags=text.hashtags,
+                mentions={name: mentions[name] for name in text.mentions if name in mentions},
+                mood=text.mood,
+                location=text.location,
+                moment=text.moment,
+                time_of_day=text.time_of_day,
+                image=one.image,
+                described=text.image_prompt,
+                deleted=bool(text.deleted_reason),
+                t=one.t,
+                in_reply_to=quoted.get(one.key),
+                replies=replied.get(one.key, ()),
+            )
+        )
+    return posts
+
+
+def _beside(posts: Iterable[FeedPost]) -> set[str]:
+    """The keys of the posts that these reply to, or that reply to these."""
+    return {one.key for post in posts for one in (post.in_reply_to, *post.replies) if one is not None}
+
+
+def _above(known: Mapping[str, FeedPost], key: str) -> tuple[Excerpt, ...]:
+    above: list[Excerpt] = []
+    while key in known and (quoted := known[key].in_reply_to) is not None and quoted not in above:
+        above.insert(0, quoted)
+        key = quoted.key
+    return tuple(above)
+
+
+def _below(known: Mapping[str, FeedPost], key: str) -> tuple[FeedPost, ...]:
+    below: dict[str, FeedPost] = {}
+    keys = [key]
+    while keys:
+        found = [one.key for above in keys for one in known[above].replies if one.key in known and one.key not in below]
+        below |= {one: known[one] for one in found}
+        keys = found
+    return tuple(sorted(below.values(), key=lambda post: (post.t, post.key)))

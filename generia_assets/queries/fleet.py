@@ -1,0 +1,215 @@
+"""Figures of the whole fleet, for a monitor that asks every few seconds (R16): worlds, tasks, calls, slots, breakers.
+
+Here: the reading, part by part, each from an index or from few documents, so that it stays cheap however many worlds there are.
+Tasks are those of the worlds that changed last, calls those begun in the last minutes. Not here: figures of one world
+(statistics.py), and how a monitor is told (pages/metrics.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from pydantic import BaseModel, ConfigDict
+
+from generia_assets.durable.collections import FLEET, HISTORY, STATUS, TASKS
+from generia_assets.durable.status import HISTORY_LACKS, State
+from generia_assets.queries.breakers import breakers_not_closed
+from generia_assets.queries.records import tasks
+from generia_assets.tasks.task_definition import TaskType
+from resources.gateway.api_gateway import Api
+from resources.gateway.breaker import BreakerState
+from resources.gateway.slot_shares import SlotShares
+from resources.gemini.model_resolver import fleet_notes
+from resources.mongodb.connection import MongoDatabase, MongoDocument
+
+WORLDS_LOOKED_AT = 20
+"""Worlds whose tasks are counted: those that changed last."""
+TASKS_TIMED = 200
+"""Finished tasks of each type whose times count: the last ones."""
+RECENT = timedelta(minutes=5)
+MOST_CALLS = 20_000
+"""Calls read at most, the last ones; more than a fleet at its limits begins in that time."""
+HISTORY_STATE = "history"
+UNFINISHED = (State.PENDING, State.IN_PROGRESS)
+
+_FIGURE = ConfigDict(frozen=True)
+
+
+class FleetWorlds(BaseModel):
+    """All worlds in one state. ``oldest`` is when the first of them was ordered, None where no record says so.
+
+    ``state`` is one of ``State``, or ``HISTORY_STATE`` for worlds of the former worker.
+    """
+
+    model_config = _FIGURE
+
+    state: str
+    worlds: int
+    llm_usd: float
+    images_usd: float
+    llm_calls: int
+    image_calls: int
+    oldest: datetime | None
+
+
+class TaskCount(BaseModel):
+    """How many tasks of a type are in a state."""
+
+    model_config = _FIGURE
+
+    task_type: TaskType
+    state: State
+    tasks: int
+
+
+class TaskTimes(BaseModel):
+    """What the last tasks of a type took from their beginning to their end, seconds."""
+
+    model_config = _FIGURE
+
+    task_type: TaskType
+    p50_s: float
+    p95_s: float
+
+
+class CallFigures(BaseModel):
+    """Recent calls of one api that ended in one way. Seconds are sums over calls."""
+
+    model_config = _FIGURE
+
+    api: str
+    outcome: str
+    calls: int
+    calling_s: float
+    waiting_s: float
+    prompt_tokens: int
+    output_tokens: int
+    cost_usd: float
+
+
+class SlotFigures(BaseModel):
+    """The slots of one api over the fleet: taken by processes, allowed at once now, configured, and wished for in vain."""
+
+    model_config = _FIGURE
+
+    api: str
+    taken: int
+    ceiling: int
+    limit: int
+    waiting: int
+
+
+class FleetApi(BaseModel):
+    """What the processes share about the outside. ``breakers``: state by api, as it was changed last."""
+
+    model_config = _FIGURE
+
+    slots: list[SlotFigures]
+    breakers: dict[str, str]
+    models_gone: int
+
+
+def worlds_by_state(database: MongoDatabase) -> list[FleetWorlds]:
+    """Every world there is, one small record each.
+
+    Those whose status is no state are left out; ``unreadable_worlds`` (worlds.py) names them.
+    """
+    lacks = [{"$eq": [{"$type": f"${field}"}, "missing"]} for field in HISTORY_LACKS]
+    group = {
+        "_id": {"$cond": [{"$or": lacks}, HISTORY_STATE, "$status"]},
+        "worlds": {"$sum": 1},
+        "llm_usd": {"$sum": "$llm_cost_total"},
+        "images_usd": {"$sum": "$image_cost_total"},
+        "llm_calls": {"$sum": "$api_calls_made_LLM"},
+        "image_calls": {"$sum": "$api_calls_made_images"},
+        "oldest": {"$min": {"$cond": [{"$eq": [{"$type": "$created_at"}, "date"]}, "$created_at", None]}},
+    }
+    rows = database[STATUS].aggregate([{"$match": {"status": {"$in": _STATES}}}, {"$group": group}])
+    return [FleetWorlds(state=row["_id"], **_without_id(row)) for row in rows]
+
+
+def tasks_by_state(database: MongoDatabase) -> list[TaskCount]:
+    """The tasks of the worlds that changed last; answered by an index alone."""
+    counted = database[TASKS].aggregate(
+        [
+            {"$match": {"world_id": {"$in": _last_changed(database)}, "status": {"$in": _STATES}, "type": {"$in": _TYPES}}},
+            {"$group": {"_id": {"type": "$type", "status": "$status"}, "tasks": {"$sum": 1}}},
+        ]
+    )
+    return [TaskCount(task_type=row["_id"]["type"], state=row["_id"]["status"], tasks=row["tasks"]) for row in counted]
+
+
+def task_times(database: MongoDatabase) -> Iterator[TaskTimes]:
+    """Of each type the tasks that were finished last, in the worlds that changed last."""
+    worlds = _last_changed(database)
+    for task_type in TaskType:
+        query = {"world_id": {"$in": worlds}, "status": State.COMPLETED.value, "type": task_type.value}
+        last = database[TASKS].find(query, {"type": 1, "status": 1, "started_at": 1, "updated_at": 1})
+        timed = tasks(last.sort("updated_at", -1).limit(TASKS_TIMED))
+        took = sorted((task.updated_at - task.started_at).total_seconds() for task in timed if task.started_at)
+        if took:
+            yield TaskTimes(task_type=task_type, p50_s=took[(len(took) - 1) // 2], p95_s=took[(len(took) - 1) * 95 // 100])
+
+
+def recent_calls(database: MongoDatabase) -> list[CallFigures]:
+    """Calls begun in the last minutes that have ended."""
+    rows = database[HISTORY].aggregate(
+        [
+            {"$match": {"created_at": {"$gt": datetime.now(UTC) - RECENT}, **_COUNTABLE}},
+            {"$sort": {"created_at": -1}},
+            {"$limit": MOST_CALLS},
+            {
+                "$group": {
+                    "_id": {"api": "$api_type", "outcome": "$outcome"},
+                    "calls": {"$sum": 1},
+                    "calling_s": {"$sum": {"$divide": ["$duration_ms", 1000]}},
+                    "waiting_s": {"$sum": {"$divide": [{"$ifNull": ["$waited_ms", 0]}, 1000]}},
+                    "prompt_tokens": {"$sum": "$tokens.prompt"},
+                    "output_tokens": {"$sum": "$tokens.output"},
+                    "cost_usd": {"$sum": "$cost_usd"},
+                }
+            },
+        ]
+    )
+    return [CallFigures(**row["_id"], **_without_id(row)) for row in rows]
+
+
+def outside(database: MongoDatabase) -> FleetApi:
+    """Slots, breakers and models, of a handful of documents. A process whose lease has ended has no slots."""
+    documents = {str(document["_id"]): document for document in database[FLEET].find()}
+    return FleetApi(
+        slots=[_slots(name.partition(":")[2], found) for name, found in documents.items() if name.startswith("slots:")],
+        breakers={api.value: BreakerState.CLOSED.value for api in Api}
+        | {breaker.api: breaker.state.value for breaker in breakers_not_closed(database)},
+        models_gone=len(fleet_notes(documents.get("models")).retired),
+    )
+
+
+_STATES = [state.value for state in State]
+_TYPES = [task_type.value for task_type in TaskType]
+_COUNTABLE = {"api_type": {"$type": "string"}, "outcome": {"$type": "string"}} | {
+    field: {"$not": {"$type": ["string", "object", "array", "bool", "date"]}} for field in ("duration_ms", "waited_ms")
+}
+"""Finds the calls that can be added up."""
+
+
+def _slots(api: str, document: MongoDocument) -> SlotFigures:
+    now = datetime.now(UTC)
+    alive = [holder for holder in document.get("holders", []) if holder["expires_at"] > now]
+    shares = SlotShares.model_validate({"ceiling": None, "pause_ms": 0, **document, "holders": alive})
+    return SlotFigures(
+        api=api,
+        taken=sum(holder.share for holder in shares.holders),
+        ceiling=shares.effective,
+        limit=shares.limit,
+        waiting=sum(max(0, holder.wants - holder.share) for holder in shares.holders),
+    )
+
+
+def _last_changed(database: MongoDatabase) -> list[str]:
+    return [str(world["_id"]) for world in database[STATUS].find({}, {"_id": 1}).sort("updated_at", -1).limit(WORLDS_LOOKED_AT)]
+
+
+def _without_id(row: MongoDocument) -> MongoDocument:
+    return {name: value for name, value in row.items() if name != "_id"}

@@ -1,0 +1,196 @@
+"""A world's own log: what happened to it, in order of time, out of what MongoDB keeps (R14, R16).
+
+Here: events (stages, people, posts, waiting), tasks that ended, calls that went wrong, or all calls, and the beginnings of
+generations, as lines of one shape. Dagster's own log of a run is in Dagster's pages, and the processes' logs are files. Not here:
+how a line looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from generia_assets.content.text import plural
+from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS, WORLD_EVENTS
+from generia_assets.durable.status import State
+from generia_assets.queries.records import OK, events, generations, requests, tasks
+from resources.mongodb.connection import MongoDatabase, MongoDocument
+
+LATE = timedelta(seconds=3)
+"""A line may be written so long after the moment it tells of: with the next transaction."""
+LONGEST_CALL = timedelta(seconds=150)
+"""Calls are found by their beginnings, and told of at their ends."""
+
+Level = Literal["info", "warning", "error"]
+
+
+class LogLine(BaseModel):
+    """A line. ``id`` is the same whenever it is read; ``task_type`` and ``key`` are '' for what is no task's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    at: datetime
+    level: Level
+    kind: Literal["event", "task", "call", "generation"]
+    task_type: str = ""
+    key: str = ""
+    task_id: str = ""
+    run_id: str = ""
+    text: str
+
+
+def newest(database: MongoDatabase, world_id: str, count: int, *, calls: bool) -> list[LogLine]:
+    """The last lines, in order. ``calls``: also those that went well."""
+    sources = (source(database, world_id, None, -1, count) for source in _sources(calls))
+    return sorted((line for source in sources for line in source), key=attrgetter("at", "id"))[-count:]
+
+
+def since(database: MongoDatabase, world_id: str, moment: datetime | None, *, calls: bool) -> list[LogLine]:
+    """All lines from this moment on, in order."""
+    lines = (line for source in _sources(calls) for line in source(database, world_id, moment, 1, 0))
+    return sorted((line for line in lines if moment is None or line.at >= moment), key=attrgetter("at", "id"))
+
+
+class LogFollower:
+    """Gives what is new each time it is asked; a line once."""
+
+    def __init__(self, database: MongoDatabase, world_id: str, begin: datetime | None, *, calls: bool) -> None:
+        self._database = database
+        self._world_id = world_id
+        self._begin = begin
+        self._calls = calls
+        self._told: dict[str, datetime] = {}
+
+    def told(self, lines: Iterable[LogLine]) -> None:
+        """These were shown already."""
+        for line in lines:
+            self._told[line.id] = line.at
+            self._begin = line.at if self._begin is None else max(self._begin, line.at)
+
+    def new(self) -> list[LogLine]:
+        """What came since the last time, in order."""
+        look_from = None if self._begin is None else self._begin - LATE
+        lines = [line for line in since(self._database, self._world_id, look_from, calls=self._calls) if line.id not in self._told]
+        self.told(lines)
+        if look_from is not None:
+            self._told = {name: at for name, at in self._told.items() if at >= look_from}
+        return lines
+
+
+Source = Callable[[MongoDatabase, str, datetime | None, int, int], Iterator[LogLine]]
+"""Lines of one kind from a moment on (None: all), in this direction, at most so many (0: all)."""
+
+
+def _sources(calls: bool) -> tuple[Source, ...]:
+    return _generations, _events, _tasks, _calls if calls else _bad_calls
+
+
+def _generations(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
+    wanted = _from({"world_id": world_id}, "started_at", begin)
+    for found in generations(database[GENERATIONS].find(wanted).sort("started_at", way).limit(most)):
+        of = f" of {', '.join(found.keys)}" if found.keys else ""
+        yield LogLine(
+            id=f"generation:{found.id}",
+            at=found.started_at,
+            level="info",
+            kind="generation",
+            run_id=found.id,
+            text=f"a generation begins{of}: {plural(sum(found.tasks.values()), 'task')}",
+        )
+
+
+def _events(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
+    wanted = _from({"world_id": world_id}, "at", begin)
+    for found in events(database[WORLD_EVENTS].find(wanted).sort("seq", way).limit(most)):
+        level: Level = "error" if found.event_type == "failed" else "warning" if found.event_type in _UNEASY else "info"
+        key = str(found.event.get("key", ""))
+        yield LogLine(id=found.id, at=found.at, level=level, kind="event", key=key, text=_told(found.event))
+
+
+_UNEASY = ("waiting", "parked", "cancelled")
+
+
+def _told(event: MongoDocument) -> str:
+    kind = str(event["event_type"])
+    match kind:
+        case "world_created":
+            people, posts = plural(event.get("users_count", 0), "person"), plural(event.get("posts_count", 0), "post")
+            return f"ordered: {people}, {posts}: {event.get('user_prompt', '')}"
+        case "stage_started" | "stage_finished":
+            return f"stage {event.get('stage')} {kind.removeprefix('stage_')}"
+        case "character_created":
+            return f"character {event.get('display_name')} @{event.get('username')} is on the platform"
+        case "post_published":
+            answered = f", a reply to {event['in_reply_to']}," if event.get("in_reply_to") else ""
+            return f"post of @{event.get('username')}{answered} is published: {event.get('content', '')}"
+        case "waiting":
+            return f"waiting for {event.get('api')}: {event.get('reason')}"
+        case "going_on":
+            return f"going on after {event.get('after', 'a stop')}"
+        case "parked":
+            return f"parked: {event.get('reason')}"
+        case "failed" | "cancelled":
+            return f"{kind}: {event.get('message')}"
+        case _:
+            return kind.replace("_", " ")
+
+
+def _tasks(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
+    ended = {"world_id": world_id, "status": {"$in": [State.COMPLETED.value, State.FAILED.value]}}
+    fields = {"result": 0, "parameters": 0}
+    for task in tasks(database[TASKS].find(_from(ended, "updated_at", begin), fields).sort("updated_at", way).limit(most)):
+        failed, tries = task.status is State.FAILED, task.attempt_count
+        took = f" in {(task.updated_at - task.started_at).total_seconds():.2f} s" if task.started_at else ""
+        text = f"failed for good after {plural(tries, 'attempt')}: {task.error}" if failed else f"completed{took}"
+        if not failed and tries > 1:
+            text += f", attempt {tries}"
+        yield LogLine(
+            id=f"task:{task.id}:{task.updated_at.timestamp()}",
+            at=task.updated_at,
+            level="error" if failed else "info",
+            kind="task",
+            task_type=task.type,
+            key=task.key,
+            task_id=task.id,
+            run_id=task.worker_id or "",
+            text=text,
+        )
+
+
+def _calls(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
+    return _history(database, {"world_id": world_id}, begin, way, most)
+
+
+def _bad_calls(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
+    return _history(database, {"world_id": world_id, "outcome": {"$ne": OK}}, begin, way, most)
+
+
+def _history(database: MongoDatabase, wanted: MongoDocument, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
+    fields = {"request_data": 0, "response_data": 0}
+    begin = begin and begin - LONGEST_CALL
+    found = database[HISTORY].find(_from(wanted, "created_at", begin), fields).sort("created_at", way).limit(most)
+    for call in requests(found):
+        good = call.outcome == OK
+        counted = f", {call.prompt_tokens}+{call.output_tokens} tokens" if call.prompt_tokens else ""
+        said = f"{call.api} {call.request_type}: {call.outcome}, {call.duration_ms} ms"
+        said += f" after waiting {call.waited_ms} ms{counted}, ${call.cost_usd:.6f}"
+        yield LogLine(
+            id=f"call:{call.id}",
+            at=call.at + timedelta(milliseconds=call.duration_ms),
+            level="info" if good else "warning",
+            kind="call",
+            task_type=call.task_type,
+            key=call.key,
+            task_id=call.task_id,
+            run_id=call.run_id,
+            text=said if good else f"{said}: {call.error}",
+        )
+
+
+def _from(wanted: MongoDocument, field: str, begin: datetime | None) -> MongoDocument:
+    return wanted if begin is None else {**wanted, field: {"$gte": begin}}

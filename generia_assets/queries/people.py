@@ -1,0 +1,160 @@
+"""The people of a world, for those who look at it: in pages, one by one, and how they are tied to each other.
+
+Here: characters with their portraits and relations, in order of their keys. Not here: their posts (feed.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from pydantic import BaseModel, ConfigDict
+
+from generia_assets.content.documents import Character, CharacterAvatar, CharacterBrief, Media
+from generia_assets.queries.shelves import AssetViews
+
+PEOPLE_PAGE = 100
+
+
+class PersonCard(BaseModel):
+    """A person as a card shows them. ``avatar`` None: not painted (yet)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    character_id: str
+    username: str
+    display_name: str
+    bio: str = ""
+    posts_count: int = 0
+    avatar: Media | None = None
+
+
+class KnownPerson(BaseModel):
+    """A relation with the card of the other one; None where that person is not written yet."""
+
+    model_config = ConfigDict(frozen=True)
+
+    username: str
+    relationship_type: str
+    description: str
+    person: PersonCard | None
+
+
+class PersonView(BaseModel):
+    """A person in full. ``brief``: the concept that they were written from, None where there is none (any more)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    card: PersonCard
+    character: Character
+    brief: CharacterBrief | None
+    known: tuple[KnownPerson, ...]
+
+
+class RelationView(BaseModel):
+    """A relation between two people of one page: what each is to the other, '' where only one side tells."""
+
+    model_config = ConfigDict(frozen=True)
+
+    one: str
+    other: str
+    kinds: tuple[str, ...]
+
+
+class PeoplePage(BaseModel):
+    """Some people in order, their ties among themselves, and the key to go on after (None: these are the last)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    people: tuple[PersonCard, ...]
+    ties: tuple[RelationView, ...]
+    after: str | None
+
+
+NOBODY = PeoplePage(people=(), ties=(), after=None)
+
+
+def people_page(shelves: AssetViews, *, after: str = "", limit: int = PEOPLE_PAGE) -> PeoplePage:
+    """The people whose keys come after this one."""
+    found = shelves["characters"].find(Character, {"key": {"$gt": after}}, limit=limit + 1)
+    shown = found[:limit]
+    cards = _cards(shelves, shown)
+    return PeoplePage(
+        people=tuple(cards[one.key] for one in shown),
+        ties=tuple(_ties(shown)),
+        after=shown[-1].key if len(found) > limit else None,
+    )
+
+
+def person(shelves: AssetViews, key: str) -> PersonView | None:
+    """The person with this key, or None."""
+    character = shelves["characters"].one(Character, key)
+    if character is None:
+        return None
+    cards = cards_by_username(shelves, [relation.username for relation in character.relationships])
+    known = tuple(
+        KnownPerson(
+            username=relation.username,
+            relationship_type=relation.relationship_type,
+            description=relation.description,
+            person=cards.get(relation.username),
+        )
+        for relation in character.relationships
+    )
+    brief = shelves["character_briefs"].one(CharacterBrief, key)
+    return PersonView(card=_cards(shelves, [character])[key], character=character, brief=brief, known=known)
+
+
+def cards_by_key(shelves: AssetViews, keys: Collection[str]) -> dict[str, PersonCard]:
+    """These people's cards, by key."""
+    return _cards(shelves, shelves["characters"].by_key(Character, keys).values())
+
+
+def cards_by_username(shelves: AssetViews, usernames: Collection[str]) -> dict[str, PersonCard]:
+    """These people's cards, by username."""
+    if not usernames:
+        return {}
+    found = shelves["characters"].find(Character, {"username": {"$in": sorted(set(usernames))}})
+    return {card.username: card for card in _cards(shelves, found).values()}
+
+
+def keys_by_username(shelves: AssetViews, usernames: Collection[str]) -> dict[str, str]:
+    """The keys of the people with these usernames."""
+    if not usernames:
+        return {}
+    found = shelves["characters"].find(Character, {"username": {"$in": sorted(set(usernames))}})
+    return {one.username: one.key for one in found}
+
+
+def _cards(shelves: AssetViews, characters: Iterable[Character]) -> dict[str, PersonCard]:
+    characters = list(characters)
+    avatars = shelves["character_avatars"].by_key(CharacterAvatar, [one.key for one in characters])
+    return {
+        one.key: PersonCard(
+            key=one.key,
+            character_id=one.character_id,
+            username=one.username,
+            display_name=one.display_name,
+            bio=one.bio,
+            posts_count=one.posts_count,
+            avatar=avatars[one.key].avatar if one.key in avatars else None,
+        )
+        for one in characters
+    }
+
+
+def _ties(characters: Iterable[Character]) -> Iterable[RelationView]:
+    """Each pair that knows each other once, in order of their keys."""
+    keys = {one.username: one.key for one in characters}
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for one in characters:
+        for relation in one.relationships:
+            other = keys.get(relation.username)
+            if other is None or other == one.key:
+                continue
+            pair = (one.key, other) if one.key < other else (other, one.key)
+            told = kinds.setdefault(pair, [])
+            if relation.relationship_type not in told:
+                told.append(relation.relationship_type)
+    for (one_key, other_key), told in sorted(kinds.items()):
+        yield RelationView(one=one_key, other=other_key, kinds=tuple(told))

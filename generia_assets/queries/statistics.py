@@ -1,0 +1,173 @@
+"""What a world's work took, by task type and by kind of request: counts, failures, times, tokens, dollars (R14, R16).
+
+Here: figures over all of a world's generations. Not here: where the time of the last one went (critical_path.py). Requests are
+those of the last HISTORY_TTL_DAYS days.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import ceil
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+from generia_assets.durable.collections import HISTORY, TASKS
+from generia_assets.durable.status import State
+from generia_assets.queries.records import OK, RequestRecord, requests, tasks
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoDatabase
+
+
+class RequestFigures(BaseModel):
+    """Requests of one kind that ended in one way. Durations in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    api: str
+    request_type: str
+    outcome: str
+    calls: int
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    cost_usd: float
+    p50_ms: int
+    p95_ms: int
+
+
+class TaskFigures(BaseModel):
+    """Tasks of one type and all their calls. Times in milliseconds.
+
+    ``p50_ms`` and ``p95_ms`` are of finished tasks, from beginning to end. ``waiting_ms`` is what their calls waited before they
+    were sent (for a slot above all), ``calling_ms`` what the answers took: sums over calls, many of which were in the air at once.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    task_type: TaskType
+    tasks: int
+    completed: int
+    failed: int
+    attempts: int
+    p50_ms: int
+    p95_ms: int
+    calls: int
+    calls_failed: int
+    waiting_ms: int
+    calling_ms: int
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    cost_usd: float
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+    @property
+    def cached_share(self) -> float:
+        """The part of the prompts' tokens that the provider had cached, 0 to 1."""
+        return round(self.cached_tokens / self.prompt_tokens, 4) if self.prompt_tokens else 0.0
+
+
+class WorldFigures(BaseModel):
+    """All figures of a world."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tasks: tuple[TaskFigures, ...]
+    requests: tuple[RequestFigures, ...]
+
+
+@dataclass
+class _Calls:
+    durations: list[int] = field(default_factory=list)
+    failed: int = 0
+    waited: int = 0
+    prompt: int = 0
+    cached: int = 0
+    output: int = 0
+    cost: float = 0.0
+
+    def add(self, call: RequestRecord) -> None:
+        self.durations.append(call.duration_ms)
+        self.failed += call.outcome != OK
+        self.waited += call.waited_ms
+        self.prompt += call.prompt_tokens
+        self.cached += call.cached_tokens
+        self.output += call.output_tokens
+        self.cost += call.cost_usd
+
+
+@dataclass
+class _Tasks:
+    states: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    attempts: int = 0
+    durations: list[int] = field(default_factory=list)
+
+
+def world_figures(database: MongoDatabase, world_id: str) -> WorldFigures:
+    """The figures of a world, finished or not. Reads every task and request once; memory grows by one number for each."""
+    by_request: defaultdict[tuple[str, str, str], _Calls] = defaultdict(_Calls)
+    by_type: defaultdict[str, _Calls] = defaultdict(_Calls)
+    for call in requests(database[HISTORY].find({"world_id": world_id}, {"request_data": 0, "response_data": 0}, batch_size=1000)):
+        by_request[call.api, call.request_type, call.outcome].add(call)
+        by_type[call.task_type].add(call)
+    return WorldFigures(
+        tasks=tuple(_task_figures(task_type, made, by_type[task_type]) for task_type, made in _tasks(database, world_id)),
+        requests=tuple(_request_figures(kind, calls) for kind, calls in sorted(by_request.items())),
+    )
+
+
+def _tasks(database: MongoDatabase, world_id: str) -> Iterable[tuple[TaskType, _Tasks]]:
+    """The world's tasks by type, in the order of the work. What nobody has begun to work on (an order) is not counted."""
+    found: defaultdict[str, _Tasks] = defaultdict(_Tasks)
+    wanted = dict.fromkeys(("type", "status", "attempt_count", "started_at", "updated_at"), 1)
+    for task in tasks(database[TASKS].find({"world_id": world_id, "generation": {"$exists": True}}, wanted, batch_size=1000)):
+        one = found[task.type]
+        one.states[task.status.value] += 1
+        one.attempts += task.attempt_count
+        if task.over and task.started_at is not None:
+            one.durations.append(round((task.updated_at - task.started_at).total_seconds() * 1000))
+    return [(task_type, found[task_type]) for task_type in TaskType if task_type in found]
+
+
+def _task_figures(task_type: TaskType, tasks: _Tasks, calls: _Calls) -> TaskFigures:
+    return TaskFigures(
+        task_type=task_type,
+        tasks=sum(tasks.states.values()),
+        completed=tasks.states[State.COMPLETED.value],
+        failed=tasks.states[State.FAILED.value],
+        attempts=tasks.attempts,
+        p50_ms=percentile(tasks.durations, 0.5),
+        p95_ms=percentile(tasks.durations, 0.95),
+        calls=len(calls.durations),
+        calls_failed=calls.failed,
+        waiting_ms=calls.waited,
+        calling_ms=sum(calls.durations),
+        prompt_tokens=calls.prompt,
+        cached_tokens=calls.cached,
+        output_tokens=calls.output,
+        cost_usd=round(calls.cost, 6),
+    )
+
+
+def _request_figures(kind: tuple[str, str, str], calls: _Calls) -> RequestFigures:
+    api, request_type, outcome = kind
+    return RequestFigures(
+        api=api,
+        request_type=request_type,
+        outcome=outcome,
+        calls=len(calls.durations),
+        prompt_tokens=calls.prompt,
+        cached_tokens=calls.cached,
+        output_tokens=calls.output,
+        cost_usd=round(calls.cost, 6),
+        p50_ms=percentile(calls.durations, 0.5),
+        p95_ms=percentile(calls.durations, 0.95),
+    )
+
+
+def percentile(values: list[int], share: float) -> int:
+    """The smallest of the values that this share of them does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, ceil(share * len(ordered)) - 1)] if ordered else 0

@@ -1,0 +1,234 @@
+"""Traces: from a post or a person back to everything that led there (R14, R16).
+
+Here: the chain description → concept → character → (avatar | idea → post → picture), each step with what it made, and with the
+exact requests and answers, model, tokens, price and time of its calls. After a part was made again, each step is the newest one.
+Not here: which item a name means (names.py), and how a trace looks (cli, pages).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+from generia_assets.content.documents import WORLD_KEY, character_index
+from generia_assets.content.shares import BATCH
+from generia_assets.durable.collections import TASKS
+from generia_assets.durable.status import State
+from generia_assets.durable.tasks.items import batch_key
+from generia_assets.queries.names import ItemName, UnknownItemError, generations_of, item_named
+from generia_assets.queries.records import RequestRecord, TaskRecord
+from generia_assets.queries.records import tasks as task_records
+from generia_assets.queries.requests import requests_of
+from generia_assets.queries.worlds import world_status
+from generia_assets.tasks.task_definition import TaskType
+from resources.mongodb.connection import MongoDatabase, MongoDocument
+
+
+class StepName(StrEnum):
+    """What a step of the chain made."""
+
+    ORDER = "order"
+    DESCRIPTION = "description"
+    WORLD_PICTURES = "world pictures"
+    CONCEPT = "concept"
+    CHARACTER = "character"
+    AVATAR = "avatar"
+    IDEA = "idea"
+    POST = "post"
+    PICTURE = "picture"
+
+
+class Step(BaseModel):
+    """A task of the chain. ``made`` is the item's own document (of a batch: its one brief), None while it is not there.
+
+    ``items`` is how many items came of the same calls; ``own`` is False for what others share in full (the world's description).
+    ``heard``: the posts of others that its call was told of, a line each; ``without_call``: the program made it by itself.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: StepName
+    task_id: str
+    task_type: TaskType
+    key: str
+    generation: str
+    status: State
+    attempts: int
+    error: str | None
+    listed_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    made: MongoDocument | None
+    items: int
+    own: bool
+    heard: tuple[str, ...] = ()
+    without_call: bool = False
+    requests: tuple[RequestRecord, ...]
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+    @property
+    def cost_usd(self) -> float:
+        """US dollars of all its calls, for all its items."""
+        return round(sum(one.cost_usd for one in self.requests), 8)
+
+
+class Trace(BaseModel):
+    """Where an item came from. ``post_id`` and ``character_id`` are the platform's, '' while they are not there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    world_id: str
+    world_name: str
+    user_prompt: str
+    key: str
+    kind: Literal["world", "character", "post"]
+    username: str
+    display_name: str
+    character_id: str
+    post_id: str
+    steps: tuple[Step, ...]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def own_cost_usd(self) -> float:
+        """US dollars for this item alone: its own steps, of a batch its share."""
+        return round(sum(step.cost_usd / step.items for step in self.steps if step.own), 8)
+
+    def step(self, name: StepName) -> Step | None:
+        """The step of this name, or None if it has not been listed yet."""
+        return next((step for step in self.steps if step.name is name), None)
+
+
+def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
+    """The trace of what ``name`` means in this world (see names.py), or of the world itself by ``world``.
+
+    Raises ``UnknownItemError`` for what is nothing in this world, or is not begun yet.
+    """
+    item = item_named(database, world_id, name)
+    status = world_status(database, world_id)
+    if status is None:
+        raise UnknownItemError(f"world {world_id}: nobody ordered it here")
+    tasks = _newest(database, world_id, _chain(item))
+    steps = _steps(database, item, tasks)
+    last = {StepName.POST, StepName.PICTURE} if item.is_post else {StepName.CHARACTER} if item.character else {StepName.ORDER}
+    if not any(step.name in last for step in steps):
+        raise UnknownItemError(f"{item.key} is nothing in world {world_id}, or its making has not begun yet")
+    made = {step.name: step.made or {} for step in steps}
+    person, brief = made.get(StepName.CHARACTER, {}), made.get(StepName.CONCEPT, {})
+    return Trace(
+        world_id=world_id,
+        world_name=status.name,
+        user_prompt=str(status.parameters.get("user_prompt", "")),
+        key=item.key,
+        kind="post" if item.is_post else "character" if item.character else "world",
+        username=str(person.get("username") or brief.get("username") or ""),
+        display_name=str(person.get("display_name") or brief.get("display_name") or ""),
+        character_id=str(person.get("character_id") or ""),
+        post_id=str(made.get(StepName.PICTURE, {}).get("post_id") or ""),
+        steps=steps,
+    )
+
+
+_NAMES: Mapping[TaskType, StepName] = {
+    TaskType.INIT_WORLD_CREATION: StepName.ORDER,
+    TaskType.GENERATE_WORLD_DESCRIPTION: StepName.DESCRIPTION,
+    TaskType.GENERATE_WORLD_IMAGE: StepName.WORLD_PICTURES,
+    TaskType.GENERATE_CHARACTER_BATCH: StepName.CONCEPT,
+    TaskType.GENERATE_CHARACTER: StepName.CHARACTER,
+    TaskType.GENERATE_CHARACTER_AVATAR: StepName.AVATAR,
+    TaskType.GENERATE_POST_BATCH: StepName.IDEA,
+    TaskType.GENERATE_POST: StepName.POST,
+    TaskType.GENERATE_POST_IMAGE: StepName.PICTURE,
+}
+_OF_POST = (TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskType.GENERATE_POST_IMAGE)
+_OF_CHARACTER = (TaskType.GENERATE_CHARACTER_BATCH, TaskType.GENERATE_CHARACTER, TaskType.GENERATE_CHARACTER_AVATAR)
+
+
+def _chain(item: ItemName) -> dict[TaskType, list[str]]:
+    """The tasks that lead to the item, by type, in order, with the keys that each may have."""
+    chain = {TaskType.INIT_WORLD_CREATION: [WORLD_KEY], TaskType.GENERATE_WORLD_DESCRIPTION: [WORLD_KEY]}
+    if item.character is None:
+        return chain | {TaskType.GENERATE_WORLD_IMAGE: [WORLD_KEY]}
+    # A concept is one of ten that were made together, or was made again alone.
+    chain[TaskType.GENERATE_CHARACTER_BATCH] = [batch_key(character_index(item.character)), item.character]
+    chain[TaskType.GENERATE_CHARACTER] = [item.character]
+    if not item.is_post:
+        return chain | {TaskType.GENERATE_CHARACTER_AVATAR: [item.character]}
+    batch = int(item.key.rpartition("-p")[2]) // BATCH
+    chain[TaskType.GENERATE_POST_BATCH] = [f"{item.character}-b{batch:03d}"]
+    return chain | {TaskType.GENERATE_POST: [item.key], TaskType.GENERATE_POST_IMAGE: [item.key]}
+
+
+def _newest(database: MongoDatabase, world_id: str, chain: Mapping[TaskType, list[str]]) -> list[TaskRecord]:
+    """Of each link the newest completed task, or the newest one if none is completed; what is not listed yet is left out."""
+    generations = generations_of(database, world_id)
+    places = {generation: place for place, generation in enumerate(generations)}
+
+    def rank(task: TaskRecord) -> tuple[bool, int]:
+        return task.status is not State.COMPLETED, places[task.generation]
+
+    newest: list[TaskRecord] = []
+    for task_type, keys in chain.items():
+        link = {"world_id": world_id, "generation": {"$in": generations}, "type": task_type.value, "key": {"$in": keys}}
+        if found := list(task_records(database[TASKS].find(link))):
+            newest.append(min(found, key=rank))
+    return newest
+
+
+def _steps(database: MongoDatabase, item: ItemName, tasks: list[TaskRecord]) -> tuple[Step, ...]:
+    own = _OF_POST if item.is_post else _OF_CHARACTER if item.character else tuple(TaskType)
+    by_task: defaultdict[str, list[RequestRecord]] = defaultdict(list)
+    for request in requests_of(database, [task.id for task in tasks]):
+        by_task[request.task_id].append(request)
+    steps = []
+    for task in tasks:
+        task_type = TaskType(task.type)
+        briefs = (task.result or {}).get("briefs")
+        wanted = item.key if task_type is TaskType.GENERATE_POST_BATCH else item.character
+        made = task.result if briefs is None else next((brief for brief in briefs if brief["key"] == wanted), None)
+        calls = tuple(by_task[task.id])
+        steps.append(
+            Step(
+                name=_NAMES[task_type],
+                task_id=task.id,
+                task_type=task_type,
+                key=task.key,
+                generation=task.generation,
+                status=task.status,
+                attempts=task.attempt_count,
+                error=task.error,
+                listed_at=task.created_at,
+                started_at=task.started_at,
+                ended_at=task.updated_at if task.over else None,
+                made=made,
+                items=max(1, len(briefs or ())),
+                own=task_type in own,
+                heard=_heard(calls),
+                without_call=not calls and _is_only_post(task_type, briefs),
+                requests=calls,
+            )
+        )
+    return tuple(steps)
+
+
+_HEARD = re.compile(r"^<heard-(\w+)>\n(.*?)\n</heard-\1>$", re.DOTALL | re.MULTILINE)
+
+
+def _heard(calls: Sequence[RequestRecord]) -> tuple[str, ...]:
+    """What the last call was told of others' posts: the lines of the fenced block ``heard`` in its prompt
+    (content/delimiter.py)."""
+    found = _HEARD.search(calls[-1].prompt) if calls else None
+    return tuple(line for line in found[2].splitlines() if line) if found else ()
+
+
+def _is_only_post(task_type: TaskType, briefs: Sequence[MongoDocument] | None) -> bool:
+    """Whether it is the idea of a person's only post, which takes no call; before there was a timeline (``t``) it took one."""
+    if task_type is not TaskType.GENERATE_POST_BATCH or briefs is None or len(briefs) != 1:
+        return False
+    return briefs[0].get("order") == 0 and "t" in briefs[0]

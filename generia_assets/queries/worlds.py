@@ -1,0 +1,123 @@
+"""Worlds, for those who look at them: a list of all, and one with its description, pictures and progress.
+
+Here: finished worlds and worlds in the making alike (shelves.py finds the documents). Not here: their people (people.py) and posts
+(feed.py).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+from pymongo import DESCENDING
+
+from generia_assets.content import languages
+from generia_assets.content.documents import WorldDescription, WorldImages
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.status import SuspendReason, WorldStatus, status_of, statuses
+from generia_assets.queries.shelves import AssetViews
+from resources.mongodb.connection import MongoDatabase
+from resources.mongodb.stored import UnreadableRecord
+
+WORLDS_PAGE = 24
+
+
+class WorldView(BaseModel):
+    """A world as it stands. ``description`` and ``images`` are None until they are made."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: WorldStatus
+    description: WorldDescription | None
+    images: WorldImages | None
+
+    @property
+    def world_id(self) -> str:
+        """The world's id."""
+        return self.status.world_id
+
+    @property
+    def name(self) -> str:
+        """Its name; '' until it has one."""
+        return self.description.name if self.description else self.status.name
+
+    @property
+    def user_prompt(self) -> str:
+        """The sentence it is made from."""
+        return str(self.status.parameters.get("user_prompt") or "")
+
+    @property
+    def language(self) -> str:
+        """The English name of the language its people write in; '' while that is not known."""
+        if self.description is not None:
+            return self.description.user_preferences.language
+        guessed = languages.guess(self.user_prompt)
+        return guessed.name if guessed else ""
+
+    @property
+    def growing(self) -> bool:
+        """Whether there may be more to see by and by: neither finished nor stopped by a person, nor history."""
+        return not over(self.status)
+
+
+class WorldsPage(BaseModel):
+    """Some worlds, those that changed last first, and the moment to go on before (None: these are the last).
+
+    ``unreadable``: records between them that cannot be read.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    worlds: tuple[WorldView, ...]
+    unreadable: tuple[UnreadableRecord, ...]
+    before: datetime | None
+
+
+def over(status: WorldStatus) -> bool:
+    """Whether there is nothing to wait for: finished, stopped by a person, or history. An outage ends by itself."""
+    stopped = status.parked is not None and status.parked.kind == SuspendReason.STOPPED.value
+    return status.done or stopped or status.history
+
+
+def world_status(database: MongoDatabase, world_id: str) -> WorldStatus | None:
+    """The world's status record, or None if nobody ordered such a world. Raises ``UnreadableRecordError``."""
+    found = database[STATUS].find_one({"_id": world_id})
+    return None if found is None else status_of(found)
+
+
+def world(shelves: AssetViews) -> WorldView | None:
+    """The world these shelves belong to, or None if nobody ordered it. Raises ``UnreadableRecordError``."""
+    status = world_status(shelves.database, shelves.world_id)
+    return None if status is None else view_of(shelves, status)
+
+
+def worlds_page(database: MongoDatabase, *, before: datetime | None = None, limit: int = WORLDS_PAGE) -> WorldsPage:
+    """The worlds that changed last before this moment."""
+    # Not $lt: a record without a date of change is older than all that have one.
+    wanted = {} if before is None else {"updated_at": {"$not": {"$gte": before}}}
+    records = list(database[STATUS].find(wanted).sort("updated_at", DESCENDING).limit(limit + 1))
+    unreadable: list[UnreadableRecord] = []
+    shown = list(statuses(records[:limit], unreadable.append))
+    moments = [record["updated_at"] for record in records[:limit] if isinstance(record.get("updated_at"), datetime)]
+    return WorldsPage(
+        worlds=tuple(view_of(AssetViews.of(database, status.world_id), status) for status in shown),
+        unreadable=tuple(unreadable),
+        before=moments[-1] if len(records) > limit and moments else None,
+    )
+
+
+def unreadable_worlds(database: MongoDatabase) -> list[UnreadableRecord]:
+    """All status records that cannot be read, for whoever looks after them. Reads every record."""
+    unreadable: list[UnreadableRecord] = []
+    for _ in statuses(database[STATUS].find({}, batch_size=1000), unreadable.append):
+        pass
+    return unreadable
+
+
+def view_of(shelves: AssetViews, status: WorldStatus) -> WorldView:
+    """The world with this status record, whose documents are on these shelves."""
+    return WorldView(
+        status=status,
+        description=next(iter(shelves["world_description"].find(WorldDescription, limit=1)), None),
+        images=next(iter(shelves["world_images"].find(WorldImages, limit=1)), None),
+    )

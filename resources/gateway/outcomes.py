@@ -1,0 +1,167 @@
+"""How a call to the outside can end, as exceptions, the same for the language model, the image API and the platform.
+
+Here: the outcome classes and nothing else, so that a task may catch a refusal without knowing who was called or how.
+Not here: how a provider's error becomes one of them (each provider's module), and what is done about it (outside.py).
+"""
+
+from __future__ import annotations
+
+import math
+
+from resources.redaction import kept
+
+LONGEST_RETRY_AFTER = 86_400.0
+"""Seconds; no provider's demand to wait counts for more than a day."""
+
+
+class CallError(Exception):
+    """A call to the outside that did not bring what was asked. The message says what to do; what it quotes is made fit to keep."""
+
+    outcome = "error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(kept(message))
+
+
+class RateLimitedError(CallError):
+    """The provider asked us to slow down (429).
+
+    ``retry_after`` is the wait it asked for in seconds, or None; ``daily`` says that a day's quota is used up, which is an
+    outage until the reset (then ``retry_after`` ends there) and not a matter of pace. A wait that is no number is None, a longer
+    one than ``LONGEST_RETRY_AFTER`` is that.
+    """
+
+    outcome = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after: float | None = None, daily: bool = False) -> None:
+        super().__init__(message)
+        asked = retry_after is not None and math.isfinite(retry_after)
+        self.retry_after = min(max(retry_after or 0.0, 0.0), LONGEST_RETRY_AFTER) if asked else None
+        self.daily = daily
+
+
+class TransientError(CallError):
+    """The provider or the way to it failed for now: 5xx, time-out, reset or refused connection. Counts in the breaker.
+
+    ``in_doubt`` says that the request may have been carried out (and billed) although no answer came.
+    """
+
+    outcome = "transient"
+
+    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
+
+
+class RequestFailedError(CallError):
+    """It is this one request that fails, whatever its reason; other requests go on. It uses up an attempt of its task."""
+
+
+class RefusedError(RequestFailedError):
+    """Moderation refused the request or its answer. ``reason`` is the provider's word for it (SAFETY, SPII, …)."""
+
+    outcome = "refused"
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = kept(reason, 100)
+
+
+class InvalidAnswerError(RequestFailedError):
+    """The call was answered, but not with what was asked: not JSON, cut short, or against the schema.
+
+    ``cut`` says that the answer ended at the output limit, so that asking again needs more room. ``chance`` says that nothing in
+    the request was the cause (an answer that cannot be read, that repeats itself, that stopped by itself): the same is asked again
+    as it was. Otherwise the message tells the model what to mend.
+    """
+
+    outcome = "invalid"
+
+    def __init__(self, message: str, *, cut: bool = False, chance: bool = False) -> None:
+        super().__init__(message)
+        self.cut = cut
+        self.chance = chance
+
+
+class ModelMissingError(CallError):
+    """The model is not there (404). Its successor takes over, for the whole fleet; without one this is fatal."""
+
+    outcome = "model_missing"
+
+
+class RequestRejectedError(RequestFailedError):
+    """The provider calls this one request wrong (400). Asking the same again cannot help; another item's request may be right."""
+
+    outcome = "rejected"
+
+
+class PoisonousCallError(RequestFailedError):
+    """Every attempt of this call failed, time and again, while other calls of the same API were answered
+    (resources/gateway/poison.py)."""
+
+    outcome = "poisonous"
+
+
+class LostCallAllowanceError(RequestFailedError):
+    """An item has taken its share of the world's spare calls (durable/calls/ledger.py). No call was made."""
+
+    outcome = "spare_used_up"
+
+
+class ParameterRefusedError(CallError):
+    """The model refuses a parameter of the request (400). ``parameter`` names it.
+
+    The successor is asked if its profile sends that parameter differently, else the same model without it (model_roster.py).
+    """
+
+    outcome = "parameter_refused"
+
+    def __init__(self, message: str, *, parameter: str) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
+class FatalCallError(CallError):
+    """Asking again cannot help: a bad key, a missing right, an account without billing. Stop at once.
+
+    ``may_heal``: it is not this request that is wrong, and somebody may put it right without a change on our side (a key that is
+    refused, a proxy's page, a status code that nobody expects). From an API that has answered before it is an outage
+    (resources/gateway/api_gateway.py): the world waits, and fails only when it has been resumed in vain for a while.
+    """
+
+    outcome = "fatal"
+
+    def __init__(self, message: str, *, may_heal: bool = False) -> None:
+        super().__init__(message)
+        self.may_heal = may_heal
+
+
+class OutageTimeoutError(CallError):
+    """An outage lasted longer than the configured patience. The world is suspended and can be resumed; nothing is lost.
+
+    ``retry_after`` seconds: when the provider itself said it would be over (a day's quota), else None. ``may_last``: the
+    provider is not away, it refuses, so that nobody knows whether it ever ends: the world is resumed a bounded number of times.
+    """
+
+    outcome = "outage"
+
+    def __init__(self, message: str, *, retry_after: float | None = None, may_last: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.may_last = may_last
+
+
+class BudgetExhaustedError(CallError):
+    """The world's limit of calls or dollars is reached. ``limit`` names it. No call was made."""
+
+    outcome = "budget_exhausted"
+
+    def __init__(self, message: str, *, limit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class LeaseLostError(CallError):
+    """Another run owns this world now. This run stops itself and writes nothing more."""
+
+    outcome = "lost_world"

@@ -1,0 +1,191 @@
+"""Who of the fleet may have how many slots: one document for each kind of call, changed by one atomic update.
+
+Here: that update, as an aggregation pipeline on the server's clock. It drops leases that ended, lowers or lifts the ceiling, and
+takes for the asking process what it wants, as far as that is free and fair. Not here: when a process asks, and who of its own
+callers comes first (slots.py).
+
+Fair: while another process is short of slots, nobody may have more than the slots divided by those who want some. Where there are
+fewer slots than processes they go round: a process lets its calls end, gives the slot back, and waits behind those who have been
+without one for longer. ``share`` is what the fleet must count as taken (calls in the air are never taken away), ``may_use`` what
+the process may fill: it is lower while a process has more in the air than is fair or than a lowered ceiling allows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from resources.mongodb.connection import MongoDocument
+
+DECREASE = 0.75
+"""What a refusal for pace leaves of the ceiling."""
+SUCCESSES_PER_INCREASE = 25
+"""Calls of the whole fleet that lift a lowered ceiling by one, if time has not lifted it before."""
+
+
+@dataclass(frozen=True)
+class SlotRequest:
+    """What a process tells and asks. Times are in milliseconds.
+
+    ``refused_ago``: how long ago the last call that the provider refused for its pace began; None: none was refused since the last
+    request. ``pause``: the wait that the provider demanded of everybody. ``succeeded``: how many went well since the last request.
+    ``rise``: a lowered ceiling rises by one in so long, while calls are made and none is refused. ``hold``: a ceiling that was
+    found, because one more was refused, is kept for so long before one more is tried again.
+    """
+
+    holder: str
+    in_use: int
+    wants: int
+    limit: int
+    lease: int
+    rise: int
+    hold: int
+    refused_ago: int | None = None
+    pause: int = 0
+    succeeded: int = 0
+
+
+class Holder(BaseModel):
+    """A process that has slots or wants some."""
+
+    id: str
+    share: int
+    may_use: int
+    wants: int
+
+
+class SlotShares(BaseModel):
+    """The document after the update. ``ceiling`` is None while the provider has refused nothing; ``pause_ms`` is still to wait."""
+
+    limit: int
+    ceiling: float | None
+    pause_ms: float
+    holders: list[Holder]
+
+    @property
+    def effective(self) -> int:
+        """How many calls may be in the air at once now."""
+        return int(self.limit if self.ceiling is None else min(self.limit, self.ceiling))
+
+    def of(self, holder: str) -> Holder:
+        """This process's entry; empty if it wants nothing."""
+        return next((entry for entry in self.holders if entry.id == holder), Holder(id=holder, share=0, may_use=0, wants=0))
+
+    def short_of_slots(self) -> list[str]:
+        """Who wants more than he has."""
+        return [entry.id for entry in self.holders if entry.wants > entry.share]
+
+
+def share_update(request: SlotRequest) -> list[MongoDocument]:
+    """The update, to be made with upsert on the document of the kind."""
+    return [
+        {"$set": {"before": _own_entry(request), "holders": _others(request), "limit": request.limit, **_pace(request)}},
+        {"$set": {"free": _free(request), "rivals": _size("$holders", {"$gt": ["$$this.wants", 0]})}},
+        {"$set": {"fair": _fair(request), "without_since": {"$cond": [_had_none(), "$before.without_since", "$$NOW"]}}},
+        {"$set": {"grant": {"$toInt": {"$min": [request.wants, "$free", _cap(request)]}}}},
+        {"$set": {"holders": {"$concatArrays": ["$holders", [_entry(request)] if request.wants else []]}}},
+        {"$unset": ["before", "free", "rivals", "fair", "without_since", "grant"]},
+    ]
+
+
+def _own_entry(request: SlotRequest) -> MongoDocument:
+    mine = {"$filter": {"input": {"$ifNull": ["$holders", []]}, "cond": {"$eq": ["$$this.id", request.holder]}}}
+    return {"$first": mine}
+
+
+def _others(request: SlotRequest) -> MongoDocument:
+    alive = {"$and": [{"$ne": ["$$this.id", request.holder]}, {"$gt": ["$$this.expires_at", "$$NOW"]}]}
+    return {"$filter": {"input": {"$ifNull": ["$holders", []]}, "cond": alive}}
+
+
+def _pace(request: SlotRequest) -> MongoDocument:
+    """AIMD: the ceiling is lowered once for all refusals of calls that were in flight together, and lifted by one.
+
+    A refusal that answers a lift has found the provider's ceiling: it only takes the lift back, and that is kept for a while.
+    """
+    blocked_until = {"$max": ["$blocked_until", {"$add": ["$$NOW", request.pause]}]}
+    changed = _lifted(request) if request.refused_ago is None else _lowered(request, request.refused_ago)
+    ceiling = changed.pop("ceiling")
+    return {
+        **changed,
+        "ceiling": {"$cond": [{"$lt": [ceiling, request.limit]}, ceiling, None]},
+        "blocked_until": blocked_until,
+        "pause_ms": {"$max": [0, {"$subtract": [blocked_until, "$$NOW"]}]},
+    }
+
+
+def _lowered(request: SlotRequest, refused_ago: int) -> MongoDocument:
+    began = {"$subtract": ["$$NOW", refused_ago]}
+    news = {"$or": [{"$eq": [{"$ifNull": ["$lowered_at", None]}, None]}, {"$gte": [began, "$lowered_at"]}]}
+    found = {"$and": [news, {"$gt": ["$lifted_at", "$lowered_at"]}, _is_lowered()]}
+    most: MongoDocument = {"$min": [request.limit, {"$ifNull": ["$ceiling", request.limit]}]}
+    less: MongoDocument = {"$cond": [found, {"$subtract": [most, 1]}, {"$multiply": [most, DECREASE]}]}
+    return {
+        "ceiling": {"$cond": [news, {"$max": [1, less]}, {"$ifNull": ["$ceiling", request.limit]}]},
+        "held_until": {"$cond": [found, {"$add": ["$$NOW", request.hold]}, {"$ifNull": ["$held_until", None]}]},
+        "lowered_at": {"$cond": [news, "$$NOW", "$lowered_at"]},
+        "successes": 0,
+    }
+
+
+def _lifted(request: SlotRequest) -> MongoDocument:
+    """Time lifts while calls are made: an hour without any says nothing about what the provider would let through."""
+    held = {"$lt": ["$$NOW", {"$ifNull": ["$held_until", None]}]}
+    successes = {"$cond": [held, 0, {"$add": [{"$ifNull": ["$successes", 0]}, request.succeeded]}]}
+    rested = {"$gte": [{"$subtract": ["$$NOW", {"$max": ["$lowered_at", "$lifted_at"]}]}, request.rise]}
+    enough = {"$or": [{"$gte": [successes, SUCCESSES_PER_INCREASE]}, {"$and": [request.in_use > 0, rested]}]}
+    lift = {"$and": [_is_lowered(), {"$not": [held]}, enough]}
+    return {
+        "ceiling": {"$cond": [lift, {"$add": ["$ceiling", 1]}, {"$ifNull": ["$ceiling", request.limit]}]},
+        "lifted_at": {"$cond": [lift, "$$NOW", {"$ifNull": ["$lifted_at", None]}]},
+        "successes": {"$cond": [{"$or": [lift, {"$not": [_is_lowered()]}]}, 0, successes]},
+    }
+
+
+def _is_lowered() -> MongoDocument:
+    return {"$ne": [{"$ifNull": ["$ceiling", None]}, None]}
+
+
+def _free(request: SlotRequest) -> MongoDocument:
+    effective = {"$floor": {"$min": [request.limit, {"$ifNull": ["$ceiling", request.limit]}]}}
+    return {"$max": [0, {"$subtract": [effective, {"$sum": "$holders.share"}]}]}
+
+
+def _fair(request: SlotRequest) -> MongoDocument:
+    """An equal part of the slots for each process that wants some, not rounded."""
+    effective = {"$floor": {"$min": [request.limit, {"$ifNull": ["$ceiling", request.limit]}]}}
+    return {"$divide": [effective, {"$add": [1, "$rivals"]}]}
+
+
+def _had_none() -> MongoDocument:
+    """Whether the process was without any slot, and wanted one, when it last asked."""
+    return {"$eq": ["$before.share", 0]}
+
+
+def _cap(request: SlotRequest) -> MongoDocument:
+    short = {"$gt": ["$$this.wants", "$$this.share"]}
+    below = {"$lt": ["$$this.share", {"$max": [1, {"$floor": "$fair"}]}]}
+    anybody_short = {"$gt": [_size("$holders", short), 0]}
+    anybody_below = {"$gt": [_size("$holders", {"$and": [short, below]}), 0]}
+    cap: MongoDocument = {"$cond": [anybody_below, {"$floor": "$fair"}, {"$ceil": "$fair"}]}
+    if request.in_use == 0:  # fewer slots than processes: whoever has been without for longest comes first
+        without = {"$and": [{"$eq": ["$$this.share", 0]}, {"$lt": ["$$this.without_since", "$without_since"]}]}
+        my_turn = {"$cond": [{"$lt": [_size("$holders", without), "$free"]}, 1, 0]}
+        cap = {"$cond": [{"$lt": ["$fair", 1]}, my_turn, cap]}
+    return {"$cond": [anybody_short, cap, request.limit]}
+
+
+def _entry(request: SlotRequest) -> MongoDocument:
+    return {
+        "id": request.holder,
+        "share": {"$max": [request.in_use, "$grant"]},
+        "may_use": "$grant",
+        "wants": request.wants,
+        "without_since": "$without_since",
+        "expires_at": {"$add": ["$$NOW", request.lease]},
+    }
+
+
+def _size(array: str, condition: MongoDocument) -> MongoDocument:
+    return {"$size": {"$filter": {"input": array, "cond": condition}}}

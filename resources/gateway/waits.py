@@ -1,0 +1,80 @@
+"""How long one call waits and what for: between its attempts, in an outage, for its turn.
+
+Here: the clocks of a call on its way to the outside. Not here: the way (outside.py), and what the whole fleet waits for (slots.py,
+breaker.py).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import UTC, datetime
+
+from tenacity import RetryCallState
+
+from resources.gateway.breaker import BreakerOpenError
+from resources.gateway.outcomes import CallError, RateLimitedError
+
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 8.0
+"""Between two attempts of one call; while the API is down it is the breaker that keeps calls back for longer."""
+PACE_SECONDS = 5.0
+"""A call that a provider's pace holds up for less is nothing that people are told of."""
+
+
+def milliseconds_since(started: float) -> int:
+    """Whole milliseconds since this moment of ``time.monotonic``."""
+    return round((time.monotonic() - started) * 1000)
+
+
+class Stopwatch:
+    """Counts from when it is made, or from its last lap."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def lap(self) -> int:
+        """Milliseconds until now; the next lap begins."""
+        milliseconds, self._since = milliseconds_since(self._since), time.monotonic()
+        return milliseconds
+
+
+class Outage:
+    """One call's outage: begins with its first failed attempt, so that waiting in the queue for a slot is none."""
+
+    def __init__(self, patience_seconds: float) -> None:
+        self._patience = patience_seconds
+        self._since: datetime | None = None
+        self._began = 0.0
+
+    def worth_telling(self, error: CallError) -> datetime | None:
+        """An attempt failed; return when the first one did. None while a demand for a slower pace is just that."""
+        if self._since is None:
+            self._since, self._began = datetime.now(UTC), time.monotonic()
+        if isinstance(error, RateLimitedError):
+            held_up = time.monotonic() - self._began + (error.retry_after or 0.0)
+            return self._since if held_up >= PACE_SECONDS else None
+        return self._since
+
+    def is_too_long(self, retry_state: RetryCallState) -> bool:
+        """Whether it lasts longer than the patience."""
+        del retry_state
+        return self._since is not None and time.monotonic() - self._began >= self._patience
+
+
+class Wait:
+    """How long until the next attempt: what the provider or the breaker said, else exponential with jitter."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        """Seconds to wait after this attempt."""
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        if isinstance(error, BreakerOpenError):
+            return error.retry_in
+        if isinstance(error, RateLimitedError) and error.retry_after:
+            return 0.0  # the slots hold everybody back for that long
+        self._failures += 1  # of this call's own attempts: having asked an open breaker is none
+        longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (self._failures - 1))
+        return random.uniform(longest / 2, longest)  # noqa: S311  spreads calls, hides nothing

@@ -1,0 +1,281 @@
+"""What an HTTP answer of the API means: exactly one outcome, with a price. The one door for it.
+
+The SDK sends a request and its parsing of the answer is not trusted: it fails in its own ways (a number of 5,000 digits, deep
+nesting, a number for a finish reason, bytes that are no UTF-8), it follows CONTINUATION by itself, and it keeps a page of any size.
+So its HTTP client hands each response over as it comes (gemini.py) and all reading is done here, by models that ignore what is not
+needed.
+
+How each answer is judged:
+
+- an error, by its status code or carried in the body of a 200: gemini_errors.py;
+- a 200 that is no JSON at all: somebody's page in Gemini's place (a proxy, a log-in), an outage, in doubt;
+- JSON that cannot be read: an invalid answer, asked again as it was, a bounded number of times;
+- moderation, by the reason: refused. A model that stopped for another reason (``STOPPED``) is asked again as it was. A reason that
+  nobody knows yet says nothing: the text is judged as if the model had stopped by itself;
+- an answer cut at the output limit: asked again with more room, unless it repeats itself, since a loop fills any room;
+- text against the draft's schema. A Markdown fence around it is taken off; nothing else is repaired.
+
+Not here: how the API is spoken to (gemini.py), and what is done about each outcome (outside.py).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from resources.gateway.api_gateway import Answer, TokenUsage
+from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError, RefusedError, TransientError
+from resources.gemini import models
+from resources.gemini.errors import classify_error, error_of
+from resources.gemini.models import ModelProfile, price_of
+from resources.redaction import kept, kept_line
+
+if TYPE_CHECKING:
+    from resources.gemini.client import TextRequest
+
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+
+LONGEST_BODY = 4_000_000
+"""Bytes of a body that are read; no answer to any of our questions is longer."""
+LONGEST_ANSWER = 1_000_000
+"""Characters; what is longer is not an answer to any of our questions."""
+LONGEST_NAME = 300
+"""Characters kept of a model's version, an id, a reason."""
+MOST_PROMPT_TOKENS = 1_048_576
+"""The input limit of every model there is."""
+LONGEST_TOKEN = 32
+"""Bytes of text; a count of tokens that would make them longer is not believed."""
+
+MODERATION = frozenset(
+    {
+        "SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "MODEL_ARMOR", "ESCALATION",
+        "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION",
+    }
+)  # fmt: skip
+STOPPED = frozenset(
+    {
+        "RECITATION", "OTHER", "LANGUAGE", "CONTINUATION", "MALFORMED_RESPONSE", "MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL",
+        "TOO_MANY_TOOL_CALLS", "MISSING_THOUGHT_SIGNATURE", "IMAGE_OTHER", "NO_IMAGE",
+    }
+)  # fmt: skip
+DISABLED = "PUP_LIMITED_DISABLED"
+
+UNNAMED_BLOCKS = frozenset({"OTHER", "BLOCKED_REASON_UNSPECIFIED"})
+"""A prompt that is blocked for any other reason is refused by moderation, be the reason new."""
+
+_FENCE = "```"
+_LANGUAGE = re.compile(r"```\w*\s*")
+_LOOP_LOOKED_AT = 8_000
+"""Characters at an answer's end that are looked at for a loop."""
+_SHORTEST_LOOP = 1_000
+_LOOP_RATIO = 12
+"""A text that compresses to less than this part of it repeats itself (prose and its JSON: a half to a fifth)."""
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """An answer as it came. ``headers`` by lower-case names; ``body`` of at most ``LONGEST_BODY`` bytes and one more."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _Part(BaseModel):
+    text: str | None = None
+    thought: bool | None = None
+
+
+class _Content(BaseModel):
+    parts: list[_Part] | None = None
+
+
+class _Candidate(BaseModel):
+    content: _Content | None = None
+    finishReason: str | None = None  # noqa: N815  Google's spelling
+
+
+class _Feedback(BaseModel):
+    blockReason: str | None = None  # noqa: N815
+
+
+class _Body(BaseModel):
+    candidates: list[_Candidate] | None = None
+    promptFeedback: _Feedback | None = None  # noqa: N815
+
+
+def read_answer(
+    http: HttpAnswer, request: TextRequest[AnswerT], profile: ModelProfile, *, sent: datetime | None = None, base_url: str = ""
+) -> Answer[AnswerT]:
+    """Judge an answer, and price it by who gave it, between when the request was ``sent`` (None: now) and now.
+
+    Raises what was not answered; what was and is paid for comes back with its ``error`` or value.
+    """
+    page = http.body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    body = _json(page)
+    fields = body if isinstance(body, dict) else {}
+    error = error_of(body) if http.status != 200 or not fields.get("candidates") else None
+    status = _status(http.status, error)
+    if status != 200:
+        outcome = classify_error(status, error, page, http.headers, model=profile.id, base_url=base_url)
+        if http.status == 200 and isinstance(outcome, TransientError):
+            outcome.in_doubt = True  # the status was sent when the work had begun
+        raise outcome
+    if page and page[0] not in "{[":
+        said = kept_line(page, LONGEST_NAME)
+        raise TransientError(f"a page came with status 200 that is no answer of Gemini: {said}", in_doubt=True)
+    value: AnswerT | None = None
+    failure: CallError | None
+    try:
+        read = _Body.model_validate(body)
+    except ValidationError as unreadable:
+        text, finish = page, "UNREADABLE"
+        failure = _unreadable(unreadable, http)
+    else:
+        text, finish = _said(read)
+        value, failure = _judged(read, text, finish, request.answer)
+    tokens = read_usage(fields.get("usageMetadata"), text, request, profile)
+    version = _name(fields.get("modelVersion"))
+    price = price_of(version, profile, sent or models.now(), models.now())
+    data = {"text": text[:LONGEST_ANSWER], "finish_reason": finish, "model": version or profile.id}
+    if response_id := _name(fields.get("responseId")):  # what Google's support asks for
+        data["response_id"] = response_id
+    return Answer(value, data, price.cost_usd(tokens) if tokens else None, tokens or TokenUsage(), failure)
+
+
+def read_usage(usage: object, text: str, request: TextRequest[AnswerT], profile: ModelProfile) -> TokenUsage | None:
+    """The tokens of an answer in the dearest reading that its figures allow; None (the call's worst case) where there are none.
+
+    A count may be a number or its text, as JSON of protobuf has both; missing is zero. It is believed when it can be true: not
+    negative, at most the model's limit, and enough for the text that was sent or has come (``LONGEST_TOKEN``). What the total has
+    more than the prompt is output. Where a side's count is not believed, its worst case stands: a token for each byte sent, the
+    whole ``max_output_tokens`` for what came. Cached tokens count as such only as a part of the prompt. So no answer costs less
+    than nothing, or more than the model's limits of input and output.
+    """
+    figures = usage if isinstance(usage, dict) else {}
+    prompt, candidates, thinking, cached, total = (
+        _count(figures.get(f"{name}TokenCount")) for name in ("prompt", "candidates", "thoughts", "cachedContent", "total")
+    )
+    if not any((prompt, candidates, thinking, total)):
+        return None
+    believed = _size(*request.texts) / LONGEST_TOKEN <= prompt <= MOST_PROMPT_TOKENS and prompt > 0
+    output = max(candidates + thinking, total - prompt if believed else total)
+    if not _size(text) / LONGEST_TOKEN <= output <= profile.max_output_tokens:
+        output = min(request.max_output_tokens, profile.max_output_tokens)
+    return TokenUsage(
+        prompt=int(prompt) if believed else min(request.prompt_bytes, MOST_PROMPT_TOKENS),
+        cached=int(cached) if believed and cached <= prompt else 0,
+        output=int(output),
+        thinking=int(min(thinking, output)),
+    )
+
+
+def repeats_itself(text: str) -> bool:
+    """Whether a text's end is a loop: the same words, lines or digits again and again."""
+    end = text[-_LOOP_LOOKED_AT:].encode("utf-8", "replace")
+    return len(text) >= _SHORTEST_LOOP and len(zlib.compress(end)) * _LOOP_RATIO < len(end)
+
+
+def explain_invalid(error: ValidationError, limit: int = 8) -> str:
+    """What is wrong with an answer, in words that the model and a person understand."""
+    problems = [
+        kept_line(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'the answer'}: {problem['msg'].removeprefix('Value error, ')}",
+            LONGEST_NAME,
+        )
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)[: limit + 1]
+    ]
+    more = f"; and {error.error_count() - limit} more" if error.error_count() > limit else ""
+    return "; ".join(problems[:limit]) + more
+
+
+def _json(page: str) -> object:
+    """The page as JSON, or None. Whole numbers of any length are taken, as floats; nesting too deep to be meant is none."""
+    try:
+        return json.loads(page, parse_int=float)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _status(status: int, error: Mapping[str, object] | None) -> int:
+    """The status code that counts: of a 200 that carries an error the error's."""
+    code = _count(error.get("code")) if error and status == 200 else 0
+    return int(code) if 400 <= code < 600 else status
+
+
+def _unreadable(error: ValidationError, http: HttpAnswer) -> InvalidAnswerError:
+    if len(http.body) > LONGEST_BODY:
+        return InvalidAnswerError(f"the answer was longer than {LONGEST_BODY} bytes; it was read no further", chance=True)
+    return InvalidAnswerError(f"the answer cannot be read: {explain_invalid(error)}", chance=True)
+
+
+def _said(body: _Body) -> tuple[str, str]:
+    """The first candidate's text, all parts but thoughts, and why it stopped."""
+    candidate = body.candidates[0] if body.candidates else _Candidate()
+    parts = (candidate.content.parts if candidate.content else None) or []
+    text = "".join(part.text for part in parts if part.text and not part.thought)
+    return text, kept_line(candidate.finishReason or "NONE", LONGEST_NAME)
+
+
+def _judged(body: _Body, text: str, finish: str, answer: type[AnswerT]) -> tuple[AnswerT | None, CallError | None]:
+    """The value, or what is wrong."""
+    block = kept_line((body.promptFeedback.blockReason if body.promptFeedback else None) or "", LONGEST_NAME)
+    if block and block not in UNNAMED_BLOCKS:
+        return None, RefusedError(f"Gemini refused the prompt: {block}", reason=block)
+    if block and not text:
+        return None, InvalidAnswerError(f"Gemini answered nothing to the prompt ({block})", chance=True)
+    if finish in MODERATION:
+        return None, RefusedError(f"Gemini refused to answer: {finish}", reason=finish)
+    if finish == DISABLED:
+        return None, FatalCallError(
+            f"Gemini has limited or disabled the account behind GEMINI_API_KEY for prohibited use ({finish}): appeal at "
+            "https://aistudio.google.com, or use another account"
+        )
+    if finish in STOPPED:
+        return None, InvalidAnswerError(f"the model stopped without an answer ({finish})", chance=True)
+    if finish == "MAX_TOKENS":
+        if repeats_itself(text):
+            return None, InvalidAnswerError("the answer repeats itself up to the output limit", chance=True)
+        return None, InvalidAnswerError("the answer was cut at the output limit", cut=True)
+    if not text:
+        return None, InvalidAnswerError(f"the answer was empty (finish reason {finish})")
+    if len(text) > LONGEST_ANSWER:
+        return None, InvalidAnswerError(f"the answer was {len(text)} characters long; at most {LONGEST_ANSWER} can be meant")
+    try:
+        return answer.model_validate_json(_without_fence(text)), None
+    except ValidationError as invalid:
+        return None, InvalidAnswerError(explain_invalid(invalid))
+
+
+def _without_fence(text: str) -> str:
+    """The text inside a Markdown fence that stands around all of it."""
+    bare = text.strip()
+    opening = _LANGUAGE.match(bare)
+    return bare[opening.end() : -len(_FENCE)] if opening and bare.endswith(_FENCE) else text
+
+
+def _count(value: object) -> float:
+    """A count of tokens, rounded up; 0 where there is none, infinite where it cannot be one."""
+    if value is None:
+        return 0
+    try:
+        number = float(value) if isinstance(value, (str, float)) else math.inf
+    except ValueError:
+        return math.inf
+    return math.ceil(number) if 0 <= number < 2**53 else math.inf
+
+
+def _size(*texts: str) -> int:
+    return sum(len(text.encode("utf-8", "replace")) for text in texts)
+
+
+def _name(value: object) -> str:
+    return kept(value, LONGEST_NAME) if isinstance(value, str) else ""

@@ -1,0 +1,174 @@
+"""What an error of the API means, and a call that brought no answer at all. The message is Google's, the advice ours.
+
+Here: errors. Not here: answers (gemini_answers.py, the door that asks this module).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import httpx2
+
+from resources.gateway.outcomes import (
+    CallError,
+    FatalCallError,
+    InvalidAnswerError,
+    ModelMissingError,
+    ParameterRefusedError,
+    RateLimitedError,
+    RequestRejectedError,
+    TransientError,
+)
+from resources.gemini.models import speaks_of
+from resources.redaction import kept_line
+
+QUOTA_RESET_HOUR_UTC = 8
+LONGEST_MESSAGE = 1_000
+"""Characters kept of what Google says."""
+LONGEST_PAGE = 300
+"""Characters kept of what may be anybody's page."""
+
+NOT_BILLED = frozenset({409, 425, 500, 503})
+"""Failures that Google does not bill. After any other (a gateway's 502, a 504) the work may have been done."""
+WRONG_REQUEST = frozenset({400, 411, 413, 414, 415, 422, 431})
+
+_NO_CREDIT = re.compile(
+    r"\blimit: 0(?!\d|\.\d)|\bcredits?\b.{0,40}\b(?:deplet|exhaust|used up|run out)|\bspend(?:ing)? cap\b", re.IGNORECASE
+)
+_BAD_KEY = re.compile(r"\bAPI[ _]key\b.*\b(?:invalid|expired|not valid|not found)", re.IGNORECASE)
+_PARAMETERS = {
+    "thinking": re.compile(r"thinking|\bbudget -?\d+ is invalid", re.IGNORECASE),
+    "temperature": re.compile(r"\btemperature\b", re.IGNORECASE),
+    "top_p": re.compile(r"\btop_?p\b", re.IGNORECASE),
+    "top_k": re.compile(r"\btop_?k\b", re.IGNORECASE),
+    "penalty": re.compile("penalt(?:y|ies)", re.IGNORECASE),
+}
+"""By our name of a parameter, what the refusal of it says: the first that fits is the one."""
+
+
+def failed_call(error: Exception) -> CallError:
+    """What it means that a call ended with this exception instead of an answer of HTTP."""
+    if isinstance(error, CallError):
+        return error
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)):
+        return FatalCallError(f"no request can be made of GEMINI_BASE_URL and GEMINI_API_KEY ({what}): correct them")
+    if isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)):
+        return TransientError(f"Gemini cannot be reached: {what}")
+    if isinstance(error, httpx2.RequestError):
+        return TransientError(f"the call to Gemini broke off: {what}", in_doubt=True)
+    return InvalidAnswerError(f"the call to Gemini ended in a way that nobody foresaw ({what})", chance=True)
+
+
+def error_of(body: object) -> Mapping[str, object] | None:
+    """The error that a body of Google's carries, if it does."""
+    inner = body[0] if isinstance(body, list) and body else body
+    error = inner.get("error") if isinstance(inner, dict) else None
+    return error if isinstance(error, dict) else None
+
+
+def classify_error(
+    status: int, error: Mapping[str, object] | None, page: str, headers: Mapping[str, str], *, model: str, base_url: str = ""
+) -> CallError:
+    """What an error answer means. ``error`` is Google's own, if the body held one; ``page`` is the body's text."""
+    word = kept_line(_text(error.get("status")), LONGEST_PAGE) if error else ""
+    said = kept_line(_text(error.get("message")), LONGEST_MESSAGE) if error else kept_line(page, LONGEST_PAGE)
+    message = f"Gemini answered {status} {word}".strip() + f": {said}"
+    details = list(_details(error))
+    if status == 402 or (status == 429 and (_NO_CREDIT.search(said) or _has_no_quota(details))):
+        return FatalCallError(
+            f"{message}. Waiting cures nothing: see to the billing of the account behind GEMINI_API_KEY (credit, spending cap, "
+            "plan) at https://aistudio.google.com, then resume the world"
+        )
+    if status == 429:
+        wait, daily = _retry_after(headers, details), _daily(details)
+        reset = _until_reset(datetime.now(UTC)) if daily else 0.0
+        return RateLimitedError(message, retry_after=max(wait or 0.0, reset) if daily else wait, daily=daily)
+    if status in (408, 409, 425, 499) or status >= 500:
+        return TransientError(message, in_doubt=status not in NOT_BILLED)
+    if any(detail.get("reason") == "API_KEY_INVALID" for detail in details) or _BAD_KEY.search(said) or status in (401, 403):
+        return FatalCallError(f"{message}. Check GEMINI_API_KEY and what it may use", may_heal=True)
+    if word == "FAILED_PRECONDITION":
+        return FatalCallError(f"{message}. Check the billing and the region of the account behind GEMINI_API_KEY")
+    if status == 404 and word == "NOT_FOUND" and speaks_of(said, model):
+        return ModelMissingError(f"model {model}: {message}")
+    if status not in WRONG_REQUEST:
+        return FatalCallError(_somebody_else(message, base_url), may_heal=True)
+    if "deadline" in said and "too short" in said:
+        return FatalCallError(f"{message}. Raise GEMINI_TIMEOUT_SECONDS")
+    for parameter, refusal in _PARAMETERS.items():
+        if error and refusal.search(said):
+            return ParameterRefusedError(f"model {model}: {message}", parameter=parameter)
+    return RequestRejectedError(f"{message}. The request itself is wrong; asking the same again cannot help")
+
+
+def _somebody_else(message: str, base_url: str) -> str:
+    """An answer that Gemini does not give, or a 404 that is not about the model: another server's page, or a path it has not."""
+    where = urlsplit(base_url)
+    asked = f"{where.netloc.rpartition('@')[2]}{where.path}" if base_url else "Google"
+    advice = (
+        "correct GEMINI_BASE_URL, or unset it for Google's own address" if base_url else "look for a proxy on the way to Google"
+    )
+    return f"{message}. This is not what Gemini says of a request or of a model that is gone ({asked} was asked): {advice}"
+
+
+def _text(value: object) -> str:
+    """A scalar of a body as text; anything else is none."""
+    return str(value) if isinstance(value, (str, int, float)) else ""
+
+
+def _details(error: Mapping[str, object] | None) -> Iterator[Mapping[str, object]]:
+    found = error.get("details") if error else None
+    if isinstance(found, list):
+        yield from (detail for detail in found if isinstance(detail, dict))
+
+
+def _violations(details: list[Mapping[str, object]]) -> Iterator[Mapping[str, object]]:
+    for detail in details:
+        violations = detail.get("violations")
+        if isinstance(violations, list):
+            yield from (violation for violation in violations if isinstance(violation, dict))
+
+
+def _daily(details: list[Mapping[str, object]]) -> bool:
+    return any("PerDay" in _text(violation.get("quotaId")) for violation in _violations(details))
+
+
+def _has_no_quota(details: list[Mapping[str, object]]) -> bool:
+    return any(_text(violation.get("quotaValue")) in ("0", "0.0") for violation in _violations(details))
+
+
+def _retry_after(headers: Mapping[str, str], details: list[Mapping[str, object]]) -> float | None:
+    """Seconds that RetryInfo names, else the Retry-After header; the outcome bounds them (``RateLimitedError``)."""
+    for detail in details:
+        if "retryDelay" in detail:
+            return _seconds(_text(detail["retryDelay"]).removesuffix("s"))
+    header = headers.get("retry-after", "")
+    seconds = _seconds(header)
+    return _until(header, datetime.now(UTC)) if seconds is None and header else seconds
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _until(text: str, now: datetime) -> float | None:
+    """Seconds until an HTTP date, the other form that Retry-After may have (proxies use it)."""
+    try:
+        then = parsedate_to_datetime(text)
+        return (then.replace(tzinfo=then.tzinfo or UTC) - now).total_seconds()
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+def _until_reset(now: datetime) -> float:
+    """Seconds until a day's quota is there again: Google counts days by Pacific time, and in winter midnight is 08:00 UTC."""
+    reset = now.replace(hour=QUOTA_RESET_HOUR_UTC, minute=0, second=0, microsecond=0)
+    return ((reset if reset > now else reset + timedelta(days=1)) - now).total_seconds()

@@ -1,0 +1,253 @@
+"""Which model is asked now: the configured one, or whoever takes over from a model that ended, is gone, or became another.
+
+Here: what the fleet learned of models from the API's answers. It is noted once in MongoDB, for everybody, with one warning, and
+holds for a day: then the model is tried again, so that a mistake of the provider's (or of whoever stood in its place) mends
+itself. Not here: what is known without asking (models.py), and what an answer of the API means (gemini.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from pymongo.asynchronous.collection import AsyncCollection
+
+from resources.gateway.outcomes import CallError, FatalCallError, ModelMissingError, ParameterRefusedError
+from resources.gemini import models
+from resources.gemini.models import ModelProfile, Price, dearest, model_profiles, profile_of, with_successors
+from resources.mongodb.connection import MongoDocument
+
+logger = logging.getLogger(__name__)
+
+RETIRED_FOR = timedelta(days=1)
+"""How long what was learned of a model holds; afterwards one call finds out whether it still does."""
+RESERVED_AHEAD = timedelta(days=1)
+"""A call is reserved at the dearest price until then: it may wait, and be answered after a change."""
+
+_ID = "models"
+Sending = Literal["thinking", "sampling"]
+"""A field of a profile that says which parameters are sent."""
+_FIELD_OF: dict[str, Sending] = {"thinking": "thinking", "temperature": "sampling"}
+"""The field by a part of the parameter's name."""
+_LEFT_OUT: dict[Sending, bool | None] = {"thinking": None, "sampling": False}
+"""What the field says when nothing of it is to be sent."""
+
+
+class ModelReplacedError(CallError):
+    """The call was not made: while it waited, another model or other parameters took the place of what it was to ask."""
+
+    outcome = "model_replaced"
+
+
+class Note(BaseModel):
+    """One thing that was learned of a model."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    model: str
+    at: datetime
+
+    @property
+    def until(self) -> datetime:
+        """When the model is tried again."""
+        return self.at + RETIRED_FOR
+
+
+class Retired(Note):
+    """The model is asked nothing; its ``successor`` (None: that of its profile) is asked in its place. ``reason``: a few words."""
+
+    successor: str | None = None
+    reason: str = "is gone (404)"
+
+
+class RefusedParameter(Note):
+    """The model is asked without what this field of its profile says."""
+
+    field: Sending
+
+
+class Unknown(Note):
+    """``version`` answered for the model, and we do not know it: its calls are priced as the dearest there are."""
+
+    version: str
+
+
+NoteT = TypeVar("NoteT", bound=Note)
+
+
+class FleetNotes(BaseModel):
+    """What the fleet has learned, in the document ``models`` of the collection ``fleet``."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    retired: list[Retired] = []
+    refused: list[RefusedParameter] = []
+    unknown: list[Unknown] = []
+
+    def holding(self) -> FleetNotes:
+        """What holds at this moment."""
+        return FleetNotes(retired=_holding(self.retired), refused=_holding(self.refused), unknown=_holding(self.unknown))
+
+    def said(self) -> list[str]:
+        """What holds, one sentence each."""
+        sentences: list[tuple[Note, str]] = [
+            *((note, f"{note.model} {note.reason}; {note.successor or 'its successor'} is asked") for note in self.retired),
+            *((note, f"{note.model} is asked without what its profile says of {note.field}") for note in self.refused),
+            *((note, f"{note.version} answers for {note.model}: no profile; priced as the dearest") for note in self.unknown),
+        ]
+        return [f"{sentence} (since {note.at:%Y-%m-%d %H:%M} UTC, for a day)" for note, sentence in sentences]
+
+    def asked(self, configured: ModelProfile, moment: datetime) -> ModelProfile:
+        """The profile to ask, where this one is configured."""
+        profiles, holding = model_profiles(), self.holding()
+        retired = {note.model: note.successor for note in holding.retired}
+        asked, passed = configured, {configured.id}
+        while asked.id in retired or asked.ended(moment):
+            follower = profiles.get(retired.get(asked.id) or asked.successor or "")
+            if follower is None or follower.id in passed:
+                break
+            asked = follower
+            passed.add(asked.id)
+        without: dict[str, bool | None] = {note.field: _LEFT_OUT[note.field] for note in holding.refused if note.model == asked.id}
+        return asked.model_copy(update=without) if without else asked
+
+
+def fleet_notes(document: MongoDocument | None) -> FleetNotes:
+    """What holds of the document ``models``."""
+    return FleetNotes.model_validate(document or {}).holding()
+
+
+class ModelResolver:
+    """Which model is asked by this process, and what its answers say about it."""
+
+    def __init__(self, configured: str, fleet: AsyncCollection[MongoDocument]) -> None:
+        if configured not in model_profiles():
+            known = ", ".join(model_profiles())
+            raise FatalCallError(f"GEMINI_MODEL={configured!r}: no such profile; resources/gemini/models.yaml has {known}")
+        self._configured = model_profiles()[configured]
+        self._fleet = fleet
+        self._notes: FleetNotes | None = None  # None: the fleet's have not been read
+        self._unwritten: list[tuple[str, Note, str]] = []
+        self._answered: set[str] = set()
+        self._first_call = asyncio.Lock()
+
+    async def current(self) -> ModelProfile:
+        """The profile to ask now; reads the fleet's notes once."""
+        if self._notes is None:
+            self._notes = fleet_notes(await self._fleet.find_one({"_id": _ID}))
+        return self._notes.asked(self._configured, models.now())
+
+    def worst_price(self, asked: ModelProfile) -> Price:
+        """What a call may cost at the most, whoever of those we expect answers it: the model asked, or a successor of it."""
+        moment = models.now()
+        unknown = self._notes is not None and any(note.model == asked.id for note in self._notes.holding().unknown)
+        able = model_profiles().values() if unknown else with_successors(asked)
+        return dearest(profile.price(moment, moment + RESERVED_AHEAD) for profile in able)
+
+    @asynccontextmanager
+    async def attempt(self, asked: ModelProfile) -> AsyncIterator[None]:
+        """Around one attempt to ask. The first call of a process to a model goes alone: what became of it costs one call.
+
+        Raises ``ModelReplacedError`` if this is no longer what is to be asked; a model that is gone or refuses a parameter is
+        learned (``FatalCallError`` if nothing can take its place).
+        """
+        async with AsyncExitStack() as alone:
+            if asked.id not in self._answered:
+                await alone.enter_async_context(self._first_call)
+                if asked.id in self._answered:
+                    await alone.aclose()
+            if await self.current() != asked:
+                raise ModelReplacedError(f"{asked.id} is not asked this way any more")
+            try:
+                yield
+            except (ModelMissingError, ParameterRefusedError) as error:
+                self._learn(asked, error)
+                raise
+
+    def answered(self, asked: ModelProfile, version: str) -> None:
+        """The model answered, and named ``version`` as who did."""
+        self._answered.add(asked.id)
+        known = profile_of(version)
+        if known is None:
+            self._note(
+                "unknown",
+                Unknown(model=asked.id, at=datetime.now(UTC), version=version),
+                f"{version} answers for model {asked.id}, and has no profile in resources/gemini/models.yaml: "
+                "its calls are priced as the dearest model's",
+            )
+        elif known.id != asked.id:
+            self._replace(asked, known.id, f"is answered by {known.id}", "")
+
+    async def write_down(self) -> None:
+        """Note for the fleet what was learned here; who is the first to note it warns. Can be repeated when MongoDB failed."""
+        while self._unwritten:
+            entry = field, note, warning = self._unwritten[0]
+            noted = await self._fleet.update_one({"_id": _ID}, _update(field, note), upsert=True)
+            if noted.modified_count or noted.upserted_id:
+                logger.warning(warning)
+            if entry in self._unwritten:
+                self._unwritten.remove(entry)
+
+    def _learn(self, asked: ModelProfile, error: ModelMissingError | ParameterRefusedError) -> None:
+        successor = model_profiles()[asked.successor] if asked.successor else None
+        if isinstance(error, ModelMissingError):
+            self._replace(asked, asked.successor, "is gone (404)", str(error))
+            return
+        field = next((field for part, field in _FIELD_OF.items() if part in error.parameter), None)
+        if successor is not None and (field is None or getattr(successor, field) != getattr(asked, field)):
+            self._replace(asked, successor.id, f"refuses {error.parameter} (400)", str(error))
+        elif field is not None and getattr(asked, field) != _LEFT_OUT[field]:
+            warning = f"model {asked.id} refuses {error.parameter}: it is asked without for a day, by the whole fleet ({error})"
+            self._note("refused", RefusedParameter(model=asked.id, at=datetime.now(UTC), field=field), warning)
+        else:
+            self._replace(asked, None, f"refuses {error.parameter} (400)", str(error))
+
+    def _replace(self, asked: ModelProfile, successor: str | None, reason: str, said: str) -> None:
+        if successor is None:
+            raise FatalCallError(
+                f"model {asked.id} {reason} and has no successor: set GEMINI_MODEL to a model that exists, or give it a successor "
+                f"in resources/gemini/models.yaml ({said})"
+            )
+        because = f" ({said})" if said else ""
+        warning = f"model {asked.id} {reason}: {successor} takes over for a day, for the whole fleet{because}"
+        self._note("retired", Retired(model=asked.id, at=datetime.now(UTC), successor=successor, reason=reason), warning)
+
+    def _note(self, field: str, note: Note, warning: str) -> None:
+        """Know it at once, and keep it for the fleet."""
+        if field != "unknown":
+            self._answered.discard(note.model)  # whenever it is tried again, one call finds out
+        self._notes = notes = self._notes or FleetNotes()
+        there: Sequence[Note] = getattr(notes, field)
+        if not any(_same(note, other) for other in _holding(there)):
+            setattr(notes, field, [*_holding(there), note])
+            self._unwritten.append((field, note, warning))
+
+
+def _holding(notes: Sequence[NoteT]) -> list[NoteT]:
+    now = datetime.now(UTC)
+    return [note for note in notes if note.until > now]
+
+
+def _key(note: Note) -> dict[str, str]:
+    """What a note is about: of the same thing one is kept, whoever else learns it."""
+    return note.model_dump(include={"model", "field", "version"})
+
+
+def _same(note: Note, other: Note) -> bool:
+    return _key(note) == _key(other)
+
+
+def _update(field: str, note: Note) -> list[MongoDocument]:
+    """The update that notes it with the server's time. A note of the same that still holds is left as it is."""
+    oldest = {"$subtract": ["$$NOW", RETIRED_FOR // timedelta(milliseconds=1)]}
+    holding = {"$filter": {"input": {"$ifNull": [f"${field}", []]}, "as": "entry", "cond": {"$gt": ["$$entry.at", oldest]}}}
+    same = {"$and": [{"$eq": [f"$$entry.{name}", {"$literal": value}]} for name, value in _key(note).items()]}
+    there = {"$size": {"$filter": {"input": f"${field}", "as": "entry", "cond": same}}}
+    entry = {name: {"$literal": value} for name, value in note.model_dump(exclude={"at"}).items()} | {"at": "$$NOW"}
+    added = {"$cond": [there, [], [entry]]}
+    return [{"$set": {field: holding}}, {"$set": {field: {"$concatArrays": [f"${field}", added]}}}]

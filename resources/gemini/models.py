@@ -1,0 +1,209 @@
+"""The models we know (models.yaml): how each is asked, what a call costs on which day, when it ends and who takes over.
+
+Here: the table, checked when it is read, and what follows from it and the date alone. Not here: what the fleet learned about a
+model from the API's answers (model_roster.py), and how it is spoken to (gemini.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from resources.gateway.api_gateway import TokenUsage
+
+TABLE = Path(__file__).parent / "models.yaml"
+PROVIDER_BEHIND_UTC = timedelta(hours=8)
+"""A day of the provider's begins at midnight Pacific time, at the latest so long after the same day began by UTC."""
+
+_VERSION = re.compile(r"(-(\d[\w.-]*|preview[\w.-]*|exp[\w.-]*|latest))?")
+"""What may follow a model's id in the name of one of its versions: -001, -preview-09-2026, -latest; but not -lite or -image."""
+
+
+class ModelTableError(ValueError):
+    """The table of models says something that cannot be meant. The message names the model and the entry."""
+
+
+def now() -> datetime:
+    """The moment by which models end and prices change."""
+    return datetime.now(UTC)
+
+
+class Thinking(BaseModel):
+    """How thinking is steered: by a token budget (2.5) or by a level (3.x); the other way is a 400."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    style: Literal["budget", "level"]
+    value: int | str
+
+    @model_validator(mode="after")
+    def _fits_its_style(self) -> Self:
+        budget = isinstance(self.value, int) and self.value >= 0
+        if not (budget if self.style == "budget" else self.value in ("minimal", "low", "medium", "high")):
+            raise ValueError(f"{self.value!r} is none: a budget is a number of tokens, a level minimal, low, medium or high")
+        return self
+
+
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Price(BaseModel):
+    """US dollars per million tokens, from a day on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    since: date = Field(date.min, alias="from")
+    input: Dollars
+    output: Dollars
+    cached: Dollars
+
+    def cost_usd(self, tokens: TokenUsage) -> float:
+        """What these tokens cost."""
+        fresh = tokens.prompt - tokens.cached
+        return (fresh * self.input + tokens.cached * self.cached + tokens.output * self.output) / 1e6
+
+    def worst_case_usd(self, *, prompt_bytes: int, max_output_tokens: int) -> float:
+        """An upper bound of a call's cost: a token is at least one byte, nothing is cached, the whole room is used."""
+        return (prompt_bytes * max(self.input, self.cached) + max_output_tokens * self.output) / 1e6
+
+    def __str__(self) -> str:
+        return f"${self.input:.2f} in and ${self.output:.2f} out per million tokens"
+
+
+def dearest(prices: Iterable[Price]) -> Price:
+    """Of each kind of token the highest price."""
+    every = list(prices)
+    return Price(
+        input=max(price.input for price in every),
+        output=max(price.output for price in every),
+        cached=max(price.cached for price in every),
+    )
+
+
+class ModelProfile(BaseModel):
+    """What the generator must know of a model. ``thinking`` None: nothing is said about thinking when it is asked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    thinking: Thinking | None
+    sampling: bool
+    max_output_tokens: int = Field(ge=1)
+    cache_minimum: int = Field(ge=0)
+    prices: tuple[Price, ...] = Field(min_length=1)
+    until: date | None = None
+    successor: str | None = None
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        dates = [price.since for price in self.prices]
+        if dates[0] != date.min or dates != sorted(set(dates)):
+            raise ValueError("prices: the first has no 'from', the others have one each, in their order")
+        if self.until is not None and self.successor is None:
+            raise ValueError(f"until: whoever ends ({self.until}) needs a successor")
+        return self
+
+    def ended(self, moment: datetime) -> bool:
+        """Whether the model is asked no more. The day counts by UTC: its successor is asked before the provider's day begins."""
+        return self.until is not None and moment.astimezone(UTC).date() >= self.until
+
+    def price(self, first: datetime, last: datetime | None = None) -> Price:
+        """The price of a call between these moments; the dearer where it changed meanwhile, or may have by the provider's clock."""
+        from_day = (first.astimezone(UTC) - PROVIDER_BEHIND_UTC).date()
+        to_day = (last or first).astimezone(UTC).date()
+        following = [price.since for price in self.prices[1:]] + [date.max]
+        held = zip(self.prices, following, strict=True)
+        return dearest(price for price, replaced in held if price.since <= to_day and replaced > from_day)
+
+
+@cache
+def model_profiles() -> Mapping[str, ModelProfile]:
+    """All profiles by model id. Raises ``ModelTableError``."""
+    return read_profiles(TABLE)
+
+
+def read_profiles(path: Path) -> Mapping[str, ModelProfile]:
+    """Read and check a table of models. Raises ``ModelTableError`` with every wrong entry."""
+    try:
+        raw = yaml.safe_load(path.read_text("utf-8"))
+        entries = {name: {"id": name, **body} for name, body in raw.items()}
+        profiles = TypeAdapter(dict[str, ModelProfile]).validate_python(entries)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors(include_url=False)]
+        raise ModelTableError(f"{path}: {'; '.join(wrong)}") from None
+    except (yaml.YAMLError, AttributeError, TypeError) as error:
+        raise ModelTableError(f"{path} is no table of models by id: {' '.join(str(error).split())}") from None
+    for profile in profiles.values():
+        line = [profile.id]
+        while (successor := profiles[line[-1]].successor) is not None:
+            if successor not in profiles or successor in line:
+                known = "is its own successor in the end" if successor in line else "has no profile"
+                raise ModelTableError(f"{path}: {line[-1]}.successor: {successor} {known}")
+            line.append(successor)
+    return profiles
+
+
+def with_successors(profile: ModelProfile) -> Iterator[ModelProfile]:
+    """The model, its successor, and so on."""
+    yield profile
+    while profile.successor is not None:
+        profile = model_profiles()[profile.successor]
+        yield profile
+
+
+def asked_at(model: str, moment: datetime) -> ModelProfile:
+    """The model that is asked at this moment where this one is configured: itself, or the first successor that has not ended."""
+    return next(profile for profile in with_successors(model_profiles()[model]) if not profile.ended(moment))
+
+
+def profile_of(version: str) -> ModelProfile | None:
+    """The profile of a ``modelVersion`` (``models/gemini-2.5-flash-001``): the longest id that fits; None: unknown."""
+    name = version.rpartition("/")[2]
+    ids = [each for each in model_profiles() if name.startswith(each) and _VERSION.fullmatch(name, len(each))]
+    return model_profiles()[max(ids, key=len)] if ids else None
+
+
+def price_of(version: str, asked: ModelProfile, first: datetime, last: datetime) -> Price:
+    """What a call costs that this ``modelVersion`` answered; the dearest there is for one that we do not know.
+
+    An answer that does not say who gave it may be of whoever was asked, or of a successor.
+    """
+    answered = profile_of(version) if version else None
+    if answered is not None:
+        return answered.price(first, last)
+    return dearest(profile.price(first, last) for profile in (model_profiles().values() if version else with_successors(asked)))
+
+
+class PriceChange(NamedTuple):
+    """What ends or changes on a day, in one sentence."""
+
+    day: date
+    said: str
+
+
+def changes(model: str, moment: datetime) -> list[PriceChange]:
+    """What ends or changes where this model is configured: its end and those of its successors, past or to come, and new prices."""
+    found, today = [], moment.astimezone(UTC).date()
+    for profile in with_successors(model_profiles()[model]):
+        found += [
+            PriceChange(price.since, f"{profile.id} costs {price} from {price.since} on; now {profile.price(moment)}")
+            for price in profile.prices
+            if today < price.since < (profile.until or date.max)
+        ]
+        if profile.until is None:
+            break
+        verb, then = ("ended", "instead") if profile.ended(moment) else ("ends", "then")
+        found.append(PriceChange(profile.until, f"{profile.id} {verb} {profile.until}; {profile.successor} is asked {then}"))
+    return found
+
+
+def speaks_of(message: str, model: str) -> bool:
+    """Whether an error's message names this model, and not one whose id only begins or ends like it."""
+    return re.search(rf"(?<![\w.-]){re.escape(model)}(?![\w-]|\.\w)", message) is not None

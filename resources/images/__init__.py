@@ -1,0 +1,1 @@
+"""The image API: the protocol, and picture files."""

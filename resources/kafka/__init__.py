@@ -1,0 +1,1 @@
+"""Kafka: reader, producer, dead letters."""

@@ -1,0 +1,116 @@
+"""Reading the dead letters' topic: what lies there now, without a group and without moving anything.
+
+Here: a letter, all of them, one by its place. Not here: how a message becomes one (sensors/dead_letters.py), and what a person does
+with it (generia_assets/cli/dead_letters.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import KafkaError
+
+from resources.kafka.address import REQUEST_TIMEOUT_S, KafkaAddress
+from resources.kafka.batches import UnreadableBatch, keep_unreadable
+from resources.kafka.producer import LARGEST_EVENT_BYTES
+
+SILENCE_S = 10.0
+"""A broker that has said there is more and sends nothing for so long does not answer."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A dead letter where it lies. ``headers``: reason, and topic, partition and offset of the original."""
+
+    partition: int
+    offset: int
+    at: datetime
+    key: bytes | None
+    value: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def place(self) -> str:
+        """How a person names it: its offset, with its partition where that is not the first."""
+        return f"{self.partition}:{self.offset}" if self.partition else str(self.offset)
+
+
+def last_letters(address: KafkaAddress, topic: str, limit: int | None) -> list[DeadLetter]:
+    """The last letters of the topic (None: all), oldest first; none if it does not exist. Raises ``KafkaUnavailableError``."""
+    with _reading(address) as consumer:
+        found: list[DeadLetter] = []
+        # The last of each partition are enough to find the last of all.
+        for partition, (earliest, end) in _bounds(consumer, topic).items():
+            found += _from(consumer, topic, partition, earliest if limit is None else max(earliest, end - limit), end)
+    found.sort(key=lambda letter: letter.at)  # those of one partition, which may be of one moment, stay in order
+    return found if limit is None else found[-limit:]
+
+
+def letter_at(address: KafkaAddress, topic: str, partition: int, offset: int) -> DeadLetter | None:
+    """The letter at this place, or None. Raises ``KafkaUnavailableError``."""
+    with _reading(address) as consumer:
+        earliest, end = _bounds(consumer, topic).get(partition, (0, 0))
+        if not earliest <= offset < end:
+            return None
+        found = next(_from(consumer, topic, partition, offset, end), None)
+        return found if found and found.offset == offset else None
+
+
+@contextmanager
+def _reading(address: KafkaAddress) -> Iterator[KafkaConsumer]:
+    consumer = address.connect(
+        KafkaConsumer, enable_auto_commit=False, max_partition_fetch_bytes=LARGEST_EVENT_BYTES, fetch_max_bytes=LARGEST_EVENT_BYTES
+    )
+    keep_unreadable(consumer)
+    try:
+        yield consumer
+    except KafkaError as error:
+        raise address.unavailable(error) from None
+    finally:
+        consumer.close(autocommit=False, timeout_ms=1000)
+
+
+def _bounds(consumer: KafkaConsumer, topic: str) -> dict[int, tuple[int, int]]:
+    """What each partition holds: offsets from the first up to, and without, the second."""
+    if topic not in consumer.topics():
+        return {}
+    names = [TopicPartition(topic, partition) for partition in sorted(consumer.partitions_for_topic(topic) or ())]
+    earliest = consumer.beginning_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
+    ends = consumer.end_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
+    return {name.partition: (earliest[name], ends[name]) for name in names}
+
+
+def _from(consumer: KafkaConsumer, topic: str, partition: int, start: int, end: int) -> Iterator[DeadLetter]:
+    name = TopicPartition(topic, partition)
+    consumer.assign([name])
+    consumer.seek(name, start)
+    heard = time.monotonic()
+    while consumer.position(name) < end:
+        records = consumer.poll(timeout_ms=500).get(name, [])
+        if records:
+            heard = time.monotonic()
+            if isinstance(records[-1], UnreadableBatch):
+                consumer.seek(name, records[-1].next_offset)
+        elif time.monotonic() - heard > SILENCE_S:
+            raise KafkaError(f"topic {topic} was silent for {SILENCE_S:.0f} s at offset {consumer.position(name)} of {end}")
+        yield from (_letter(record) for record in records)
+
+
+def _letter(record: ConsumerRecord | UnreadableBatch) -> DeadLetter:
+    if isinstance(record, UnreadableBatch):
+        reason = {"reason": f"these letters, up to {record.next_offset - 1}, cannot be read: {record.reason}"}
+        return DeadLetter(record.partition, record.offset, datetime.now(UTC), None, record.data, reason)
+    return DeadLetter(
+        partition=record.partition,
+        offset=record.offset,
+        at=datetime.fromtimestamp(max(0, record.timestamp) / 1000, UTC),  # -1: the sender gave none
+        key=record.key,
+        value=record.value or b"",
+        headers={name: (value or b"").decode("utf-8", "replace") for name, value in record.headers},
+    )

@@ -1,0 +1,121 @@
+"""Kafka as a Dagster resource: a reader that stays connected between two ticks, and a producer for events.
+
+Here: the resource and the one kept connection. Not here: how Kafka is reached (kafka_client.py), read (kafka_reader.py) and
+written to (kafka_events.py), what stands in a message (sensors/messages.py) and when one is read (sensors/kafka.py).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from resources.kafka.address import KafkaAddress, KafkaUnavailableError
+from resources.kafka.batches import UnreadableBatch
+from resources.kafka.producer import Delivery, Event, EventProducer, EventTooLargeError, InOrder
+from resources.kafka.reader import Bounds, Fetched, KafkaRecord, TopicLog, TopicReader
+
+__all__ = [
+    "Bounds",
+    "Delivery",
+    "Event",
+    "EventProducer",
+    "EventTooLargeError",
+    "Fetched",
+    "InOrder",
+    "KafkaAddress",
+    "KafkaRecord",
+    "KafkaResource",
+    "KafkaUnavailableError",
+    "ReaderBusyError",
+    "TopicLog",
+    "TopicReader",
+    "UnreadableBatch",
+]
+
+
+class ReaderBusyError(RuntimeError):
+    """Another thread of this process is reading the topic; it has been given up on, but has not ended yet."""
+
+
+class _KeptReader:
+    """One connected reader for the whole process: connecting anew would cost every tick 0.1-0.2 s.
+
+    Made on first use, never at import, and never used in a process that was forked after it was made (the sockets would be shared).
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reader: TopicReader | None = None
+        self._made_for: tuple[object, ...] = ()
+
+    @contextmanager
+    def lease(self, address: KafkaAddress, topic: str, group_id: str) -> Iterator[TopicReader]:
+        """The reader, for this thread alone, with a fresh ``log``: its broker answered a moment ago."""
+        if not self._lock.acquire(blocking=False):
+            raise ReaderBusyError(f"topic {topic} is still being read by an earlier tick")
+        try:
+            yield self._answering(address, topic, group_id)
+        except BaseException:  # whatever happened, its state is unknown now: the next caller gets a new one
+            self._drop()
+            raise
+        finally:
+            self._lock.release()
+
+    def _answering(self, address: KafkaAddress, topic: str, group_id: str) -> TopicReader:
+        wanted = (os.getpid(), address, topic, group_id)
+        if wanted != self._made_for:
+            self._drop()
+        if self._reader is not None:
+            try:
+                self._reader.look()
+            except KafkaUnavailableError:  # the broker may be another one by now, at the same address
+                self._drop()
+        if self._reader is None:
+            self._reader, self._made_for = TopicReader(address, topic, group_id), wanted
+            self._reader.look()
+        return self._reader
+
+    def _drop(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None and self._made_for[0] == os.getpid():
+            reader.close()
+
+
+_kept = _KeptReader()
+
+
+class KafkaResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only for its own base
+    """Kafka as a Dagster resource. ``api_version`` '' asks the broker; the embedded one needs '2.3'."""
+
+    bootstrap_servers: str
+    api_version: str = ""
+    tasks_topic: str
+    progress_topic: str
+    dead_letters_topic: str
+    group_id: str
+
+    @property
+    def address(self) -> KafkaAddress:
+        """Where Kafka is."""
+        return KafkaAddress(self.bootstrap_servers, self.api_version)
+
+    @contextmanager
+    def tasks(self) -> Iterator[TopicReader]:
+        """The reader of the orders' topic, with a fresh ``log``; connected before or now, and it stays connected afterwards.
+
+        Raises ``KafkaUnavailableError``, and ``ReaderBusyError`` while another thread has it.
+        """
+        with _kept.lease(self.address, self.tasks_topic, self.group_id) as reader:
+            yield reader
+
+    def progress(self) -> InOrder:
+        """A connected sender of the progress topic; close it. Raises ``KafkaUnavailableError``."""
+        return InOrder(self.producer(), self.progress_topic)
+
+    def producer(self) -> EventProducer:
+        """A connected producer; close it, or use it as a context manager. Raises ``KafkaUnavailableError``."""
+        return EventProducer(self.address)

@@ -1,0 +1,1 @@
+"""MongoDB: connections, the document store, the io manager."""

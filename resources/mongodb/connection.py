@@ -1,0 +1,178 @@
+"""MongoDB: how this project connects to it.
+
+Here: clients with time-outs, and the messages for a server that does not answer or forbids what is needed. Not here: the Dagster
+resource over them (mongo_resource.py; this module needs no Dagster, so that the command line starts at once), and what is kept in
+which collection (generia_assets/durable/collections.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import pymongo
+from pymongo import AsyncMongoClient, IndexModel, MongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.database import Database
+from pymongo.errors import (
+    AutoReconnect,
+    ConnectionFailure,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+
+MongoDocument: TypeAlias = dict[str, Any]
+"""A raw BSON document, at the border to pymongo only; inside, typed pydantic documents are passed."""
+
+CONNECT_TIMEOUT_MS = 5_000
+OPERATION_TIMEOUT_MS = 20_000
+"""Nothing waits for MongoDB longer than this; an outage is waited out by those who know how (resources/gateway/api_gateway.py)."""
+
+
+class MongoUnavailableError(ConnectionError):
+    """MongoDB did not answer, or is not a replica set. The message says which address and how to start it."""
+
+
+class MongoForbiddenError(MongoUnavailableError):
+    """MongoDB answers, and does not let this user do what is needed. The message names the right and how to give it."""
+
+
+class MongoSilentError(MongoUnavailableError):
+    """MongoDB did not answer: an outage, perhaps a short one."""
+
+
+def mongo_address(uri: str) -> str:
+    """The hosts of a URI without user, password and options, for messages."""
+    return urlsplit(uri).netloc.rsplit("@", 1)[-1] or "(empty MONGODB_URI)"
+
+
+def _options() -> Mapping[str, Any]:
+    return {
+        "serverSelectionTimeoutMS": CONNECT_TIMEOUT_MS,
+        "connectTimeoutMS": CONNECT_TIMEOUT_MS,
+        "timeoutMS": OPERATION_TIMEOUT_MS,
+        "tz_aware": True,
+        # Records that others wrote: what Python has no value for must not end the reading of all the others (stored.py names it).
+        "datetime_conversion": "DATETIME_AUTO",
+        "unicode_decode_error_handler": "replace",
+        "appname": "generia",
+    }
+
+
+def connect(uri: str) -> MongoClient[MongoDocument]:
+    """A blocking client, for Dagster's own thread: sensors, the io manager, the command line. Close it."""
+    return MongoClient(uri, **_options())
+
+
+def connect_async(uri: str) -> AsyncMongoClient[MongoDocument]:
+    """A client for the process's event loop. Make it on that loop; close it there."""
+    return AsyncMongoClient(uri, **_options())
+
+
+def check_mongo(client: MongoClient[MongoDocument], uri: str, *, seconds: float = CONNECT_TIMEOUT_MS / 1000) -> None:
+    """Raise ``MongoUnavailableError`` unless a replica set answers at this address within ``seconds`` (transactions need one)."""
+    try:
+        with pymongo.timeout(seconds):  # else it is asked again and again for OPERATION_TIMEOUT_MS
+            hello = client.admin.command("hello")
+    except ConnectionFailure as error:
+        raise MongoSilentError(
+            f"MongoDB at {mongo_address(uri)} did not answer ({type(error).__name__}). "
+            "Start one with `make dev`, which sets everything up, or point MONGODB_URI at a running replica set."
+        ) from None
+    except OperationFailure as error:
+        raise as_forbidden(error, uri) or MongoUnavailableError(
+            f"MongoDB at {mongo_address(uri)} refused ({error.code}): {(error.details or {}).get('errmsg') or error}"
+        ) from None
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        raise MongoUnavailableError(
+            f"MongoDB at {mongo_address(uri)} is a standalone server. Transactions need a replica set: start mongod with "
+            "--replSet and run rs.initiate() once (a single node will do)."
+        )
+
+
+NEEDED_RIGHTS = ("find", "insert", "update", "remove")
+"""What the generator does to its database all the time, by MongoDB's names of actions."""
+INDEX_RIGHTS = ("createIndex",)
+"""What it needs once, to make its indexes; without it somebody else has to make them."""
+_UNAUTHORIZED, _AUTHENTICATION_FAILED = 13, 18
+_REFUSED = re.compile(r"not authorized on (\S+) to execute command \{ (\w+)")
+_RIGHT_OF = {"createIndexes": "createIndex", "delete": "remove", "findAndModify": "update", "aggregate": "find"}
+"""The right that a command needs, where it is called otherwise."""
+
+
+def as_forbidden(error: BaseException, uri: str = "") -> MongoForbiddenError | None:
+    """The error in words that name the missing right, if it says that this user may not do something; else None."""
+    where = f"MongoDB at {mongo_address(uri)}" if uri else "MongoDB"
+    if not isinstance(error, OperationFailure):
+        return None
+    if error.code == _AUTHENTICATION_FAILED:
+        return MongoForbiddenError(f"{where} does not take the user and password. Correct MONGODB_URI (and its authSource).")
+    said = _REFUSED.search(str((error.details or {}).get("errmsg") or error))
+    if said is not None:
+        return _forbidden(where, said[1], [_RIGHT_OF.get(said[2], said[2])])
+    if error.code == _UNAUTHORIZED:
+        return MongoForbiddenError(f"{where} asks for a user. Put user and password into MONGODB_URI.")
+    return None
+
+
+def _forbidden(where: str, database: str, rights: Iterable[str]) -> MongoForbiddenError:
+    return MongoForbiddenError(
+        f"{where} does not give its user the right {' and '.join(rights)} on database {database}. "
+        f'As its administrator: db.grantRolesToUser("the user", [{{role: "readWrite", db: "{database}"}}]).'
+    )
+
+
+def missing_rights(database: Database[MongoDocument], wanted: Iterable[str]) -> list[str]:
+    """Which of these rights its user does not have on all of this database; none where MongoDB asks for no user."""
+    told = database.client.admin.command("connectionStatus", showPrivileges=True)["authInfo"]
+    if not told["authenticatedUsers"]:
+        return []
+    given = {
+        action
+        for privilege in told["authenticatedUserPrivileges"]
+        if privilege["resource"].get("anyResource")
+        or (privilege["resource"].get("db") in (database.name, "") and privilege["resource"].get("collection") == "")
+        for action in privilege["actions"]
+    }
+    return [] if "anyAction" in given else [right for right in wanted if right not in given]
+
+
+def check_rights(database: Database[MongoDocument], uri: str) -> None:
+    """Raise ``MongoForbiddenError`` if its user lacks one of ``NEEDED_RIGHTS``."""
+    if missing := missing_rights(database, NEEDED_RIGHTS):
+        raise _forbidden(f"MongoDB at {mongo_address(uri)}", database.name, missing)
+
+
+def missing_indexes(existing: Mapping[str, Any], wanted: Iterable[IndexModel]) -> list[IndexModel]:
+    """Those that are not among ``existing`` (``index_information``): a user who may make none needs none where all are there."""
+    return [one for one in wanted if existing.get(one.document["name"], {}).get("key") != list(one.document["key"].items())]
+
+
+_INTERRUPTED = frozenset({10107, 13435, 11600, 11601, 11602, 189, 91})
+"""Server error codes of a primary that steps down or shuts down, and of an operation that was ended from outside."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """True for errors that a server which comes back will not repeat."""
+    if isinstance(error, (MongoSilentError, ConnectionFailure, AutoReconnect, NetworkTimeout, ServerSelectionTimeoutError)):
+        return True
+    return isinstance(error, PyMongoError) and (error.timeout or getattr(error, "code", None) in _INTERRUPTED)
+
+
+def retried_on_outage(patience_seconds: float) -> Retrying:
+    """Repeats a blocking operation through an outage, for as long as patience lasts; the operation must be repeatable."""
+    return Retrying(
+        retry=retry_if_exception(is_outage),
+        wait=wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1),
+        stop=stop_after_delay(patience_seconds),
+        reraise=True,
+    )
+
+
+AsyncMongoDatabase: TypeAlias = AsyncDatabase[MongoDocument]
+MongoDatabase: TypeAlias = Database[MongoDocument]

@@ -1,0 +1,312 @@
+"""The document store: an asset's documents in MongoDB, one collection an asset, the world's id as the partition.
+
+Here: ``DocumentStore``, a plain object that replaces and reads a world's documents in a stream; it knows no Dagster, so that the
+command line and the pages start at once. Not here: the Dagster io manager over it (mongo_io_manager.py), which documents there
+are (the asset's annotation says), and how they came to be.
+
+Readers never see half of an old and half of a new materialization: new documents are written beside the old ones, one pointer
+(collection ``materializations``) is switched, then the old ones go. A reader follows the pointer and checks the count, so that a
+switch in the middle of reading is noticed and the reading begun anew. Memory does not grow with the number of documents. What is
+staged stays beside what is visible until ``publish`` makes all that is staged of a world visible in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
+from pymongo import ASCENDING, IndexModel, ReplaceOne
+from pymongo.client_session import ClientSession
+from pymongo.errors import DuplicateKeyError
+
+from resources.mongodb.connection import MongoDatabase, MongoDocument, missing_indexes, retried_on_outage
+from resources.mongodb.stored import UnreadableRecord, readable, refuse, required
+
+DocumentT = TypeVar("DocumentT", bound=BaseModel)
+ResultT = TypeVar("ResultT")
+
+POINTERS = "materializations"
+BATCH = 500
+"""Documents written at once."""
+TRIES = 5
+"""Times a list is read anew when its materialization is replaced meanwhile."""
+
+
+class MaterializationReplacedError(RuntimeError):
+    """The documents were replaced while they were being streamed; begin again."""
+
+
+class NotMaterializedError(LookupError):
+    """The world has no materialization of this asset. The message says which to make first."""
+
+
+@dataclass(frozen=True)
+class DocumentStream(Generic[DocumentT]):
+    """An asset's value as a stream. ``fence``: a number that grows with every owner of the world; a lower one writes nothing.
+
+    ``staged``: what the world has of this asset stays visible until ``DocumentStore.publish``; its first is visible at once.
+    """
+
+    documents: Iterable[DocumentT]
+    fence: int = 0
+    staged: bool = False
+
+
+class FencedOffError(RuntimeError):
+    """A later owner of the world has already materialized this asset; this run's documents are not wanted."""
+
+
+@dataclass(frozen=True)
+class CollectionSpec:
+    """Where an asset's documents are: the collection, and whether a world has exactly one, under its own id."""
+
+    collection: str
+    one_per_world: bool = False
+
+
+class DocumentStore:
+    """Documents of worlds, by asset."""
+
+    def __init__(self, database: MongoDatabase, *, patience_seconds: float = 0.0) -> None:
+        """``patience_seconds``: how long an outage of MongoDB is waited out before an operation gives up."""
+        self.database = database
+        self._patience = patience_seconds
+
+    def ensure_indexes(self, places: Iterable[CollectionSpec]) -> None:
+        """The index that every reading uses: a world's documents of one materialization in order of their keys."""
+        for place in places:
+            if not place.one_per_world:
+                index = IndexModel([("world_id", ASCENDING), ("materialization", ASCENDING), ("key", ASCENDING)])
+                collection = self.database[place.collection]
+                if missing := missing_indexes(collection.index_information(), [index]):
+                    collection.create_indexes(missing)
+
+    def replace(self, place: CollectionSpec, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
+        """Replace the world's documents by these, visible all at once, or later if they are ``staged``; return how many there are.
+
+        Raises ``FencedOffError`` when a later owner was faster; then nothing visible has changed.
+        """
+        collection = self.database[place.collection]
+        now = datetime.now(UTC)
+        pointer = self._pointer(place, world_id)
+        staged = stream.staged and pointer is not None
+        if place.one_per_world:
+            return self._replace_one(place, world_id, materialization, stream, staged=staged)
+        if pointer is not None and pointer["materialization"] == materialization:
+            materialization += "+"  # the same run again: what is visible stays until this is whole
+        mine = {"world_id": world_id, "materialization": materialization}
+        common = {**mine, "fence": stream.fence, "created_at": now}
+        self.patiently(lambda: collection.delete_many(mine))  # left over by a death in the middle of an earlier try
+        count = 0
+        for batch in _batches(stream.documents):
+            writes = [
+                ReplaceOne(
+                    {"_id": f"{world_id}:{materialization}:{document['key']}"},
+                    {**common, **document},
+                    upsert=True,  # repeatable: an outage may hide that a batch was written
+                )
+                for document in (model.model_dump() for model in batch)
+            ]
+            self.patiently(partial(collection.bulk_write, writes, ordered=False))
+            count += len(batch)
+        if not self._switch(place, world_id, materialization, count, stream.fence, staged=staged):
+            self.patiently(lambda: collection.delete_many(mine))
+            raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it")
+        if not staged:
+            self._delete_former(place.collection, world_id, materialization, stream.fence)
+        return count
+
+    def publish(self, world_id: str, fence: int) -> None:
+        """Make all that is staged of the world visible, in one transaction; what it replaces is deleted.
+
+        Raises ``FencedOffError`` when a later owner was faster; then nothing visible has changed.
+        """
+        staged = self.patiently(lambda: list(self.database[POINTERS].find(_staged(world_id))))
+        if not staged:
+            return
+        try:
+            with self.database.client.start_session() as session:
+                self.patiently(lambda: session.with_transaction(partial(self._show, staged, fence)))
+        except DuplicateKeyError:
+            raise FencedOffError(f"world {world_id}: a later owner has materialized what was staged here") from None
+        for pointer in staged:
+            if "document" not in pointer:
+                self._delete_former(pointer["collection"], world_id, pointer["materialization"], fence)
+
+    def _show(self, staged: list[MongoDocument], fence: int, session: ClientSession) -> None:
+        for pointer in staged:
+            world_id, collection = pointer["world_id"], pointer["collection"]
+            shown = {name: pointer[name] for name in ("world_id", "materialization", "count", "at")} | {"fence": fence}
+            mine = {"_id": f"{world_id}:{collection}", "fence": {"$lte": fence}}
+            self.database[POINTERS].update_one(mine, {"$set": shown}, upsert=True, session=session)
+            if "document" in pointer:
+                document = {"$set": pointer["document"] | {"fence": fence}, "$setOnInsert": {"created_at": pointer["at"]}}
+                self.database[collection].update_one({"_id": world_id}, document, upsert=True, session=session)
+            self.database[POINTERS].delete_one({"_id": pointer["_id"]}, session=session)
+
+    def forget_staged(self, world_id: str, session: ClientSession | None = None) -> None:
+        """Delete what is staged of the world, and was never visible."""
+        for pointer in self.patiently(lambda: list(self.database[POINTERS].find(_staged(world_id), session=session))):
+            if "document" not in pointer:
+                mine = {"world_id": world_id, "materialization": pointer["materialization"]}
+                self.database[pointer["collection"]].delete_many(mine, session=session)
+            self.database[POINTERS].delete_one({"_id": pointer["_id"]}, session=session)
+
+    def _delete_former(self, collection: str, world_id: str, materialization: str, fence: int) -> None:
+        """Not what a later owner is writing at this moment: he switches after us."""
+        former = {"world_id": world_id, "materialization": {"$ne": materialization}, "fence": {"$lte": fence}}
+        self.patiently(lambda: self.database[collection].delete_many(former))
+
+    def read(self, place: CollectionSpec, world_id: str, model: type[DocumentT], *, staged: bool = False) -> list[DocumentT]:
+        """All documents of the world, in order of their keys; ``staged``: those that are staged, where there are any.
+
+        Raises ``NotMaterializedError``.
+        """
+        for _ in range(TRIES):
+            try:
+                return self.patiently(lambda: list(self.stream(place, world_id, model, staged=staged)))
+            except MaterializationReplacedError:
+                continue
+        return self.patiently(lambda: list(self.stream(place, world_id, model, staged=staged)))
+
+    def stream(
+        self,
+        place: CollectionSpec,
+        world_id: str,
+        model: type[DocumentT],
+        *,
+        prefix: str = "",
+        staged: bool = False,
+        order: Sequence[str] = ("key",),
+        unreadable: Callable[[UnreadableRecord], object] = refuse,
+    ) -> Iterator[DocumentT]:
+        """The documents of the world whose keys begin with ``prefix``, in order of these fields, one at a time.
+
+        Raises ``NotMaterializedError`` at the first, ``MaterializationReplacedError`` when they were replaced meanwhile, and
+        ``UnreadableRecordError``, unless ``unreadable`` is there to be told.
+        """
+        pointer = self._pointer(place, world_id, staged=staged)
+        if pointer is None:
+            raise NotMaterializedError(f"world {world_id} has no {place.collection} yet: materialize that asset first")
+        if place.one_per_world:
+            document = pointer.get("document") or self.database[place.collection].find_one({"_id": world_id})
+            if document is None:
+                raise NotMaterializedError(f"world {world_id} has no {place.collection}: materialize that asset again")
+            yield from readable(model, [document], place.collection, unreadable, at=_with_key)
+            return
+        wanted: MongoDocument = {"world_id": world_id, "materialization": pointer["materialization"]}
+        if prefix:
+            wanted["key"] = {"$gte": prefix, "$lt": prefix + "\uffff"}
+        seen = 0
+        for document in self.database[place.collection].find(wanted, batch_size=BATCH).sort([(name, ASCENDING) for name in order]):
+            seen += 1
+            yield from readable(model, [document], place.collection, unreadable)
+        now = self._pointer(place, world_id, staged=staged)
+        replaced = now is None or now["materialization"] != pointer["materialization"]
+        if replaced or (not prefix and seen != pointer["count"]):
+            raise MaterializationReplacedError(f"{place.collection} of world {world_id} was replaced while it was read")
+
+    def one(self, place: CollectionSpec, world_id: str, model: type[DocumentT], key: str) -> DocumentT | None:
+        """The document with this key, or None."""
+        for _ in range(TRIES):
+            pointer = self._pointer(place, world_id)
+            if pointer is None:
+                return None
+            wanted = {"_id": f"{world_id}:{pointer['materialization']}:{key}"}
+            found = self.patiently(partial(self.database[place.collection].find_one, wanted))
+            if found is not None:
+                return required(model, found, place.collection)
+            if self._pointer(place, world_id) == pointer:
+                return None
+        return None
+
+    def count(self, place: CollectionSpec, world_id: str, *, staged: bool = False) -> int | None:
+        """How many documents the present materialization has, or the staged one where there is any; None without one."""
+        pointer = self._pointer(place, world_id, staged=staged)
+        return None if pointer is None else int(pointer["count"])
+
+    def found(self, place: CollectionSpec, world_id: str, *, staged: bool = False) -> int:
+        """How many documents that materialization has in its collection, whatever its pointer says."""
+        pointer = self._pointer(place, world_id, staged=staged)
+        if pointer is None or "document" in pointer:
+            return 0 if pointer is None else 1
+        mine = {"world_id": world_id, "materialization": pointer["materialization"]}
+        wanted = {"_id": world_id} if place.one_per_world else mine
+        return self.patiently(lambda: self.database[place.collection].count_documents(wanted))
+
+    def _pointer(self, place: CollectionSpec, world_id: str, *, staged: bool = False) -> MongoDocument | None:
+        pointer = f"{world_id}:{place.collection}"
+        ids = [f"{pointer}:staged", pointer] if staged else [pointer]
+        found = {one["_id"]: one for one in self.patiently(lambda: list(self.database[POINTERS].find({"_id": {"$in": ids}})))}
+        return next((found[one] for one in ids if one in found), None)
+
+    def patiently(self, operation: Callable[[], ResultT]) -> ResultT:
+        """The operation's result; one that can be repeated is repeated through an outage."""
+        return retried_on_outage(self._patience)(operation)
+
+    def _switch(
+        self,
+        place: CollectionSpec,
+        world_id: str,
+        materialization: str,
+        count: int,
+        fence: int,
+        *,
+        staged: bool = False,
+        **more: object,
+    ) -> bool:
+        pointer_id = f"{world_id}:{place.collection}"
+        values = {
+            "world_id": world_id,
+            "materialization": materialization,
+            "count": count,
+            "fence": fence,
+            "at": datetime.now(UTC),
+            **({"collection": place.collection, "staged": True} if staged else {}),
+            **more,
+        }
+        try:
+            pointer = {"_id": f"{pointer_id}:staged" if staged else pointer_id, "fence": {"$lte": fence}}
+            self.patiently(lambda: self.database[POINTERS].update_one(pointer, {"$set": values}, upsert=True))
+        except DuplicateKeyError:  # the pointer exists with a higher fence
+            return False
+        return True
+
+    def _replace_one(
+        self, place: CollectionSpec, world_id: str, materialization: str, stream: DocumentStream[DocumentT], *, staged: bool
+    ) -> int:
+        documents = list(stream.documents)
+        if len(documents) != 1:
+            raise ValueError(f"{place.collection}: a world has exactly one document here, not {len(documents)}")
+        now = datetime.now(UTC)
+        values = {**documents[0].model_dump(), "fence": stream.fence, "updated_at": now}
+        if staged:
+            self._switch(place, world_id, materialization, 1, stream.fence, staged=True, document=values)
+            return 1
+        try:
+            document = {"_id": world_id, "fence": {"$lte": stream.fence}}
+            update = {"$set": values, "$setOnInsert": {"created_at": now}}
+            self.patiently(lambda: self.database[place.collection].update_one(document, update, upsert=True))
+        except DuplicateKeyError:  # the document exists with a higher fence
+            raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it") from None
+        self._switch(place, world_id, materialization, 1, stream.fence)
+        return 1
+
+
+def _staged(world_id: str) -> MongoDocument:
+    return {"world_id": world_id, "staged": True}
+
+
+def _with_key(document: MongoDocument) -> MongoDocument:
+    return {**document, "key": document.get("key", "world")}
+
+
+def _batches(documents: Iterable[DocumentT]) -> Iterator[tuple[DocumentT, ...]]:
+    iterator = iter(documents)
+    while batch := tuple(islice(iterator, BATCH)):
+        yield batch

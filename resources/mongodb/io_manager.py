@@ -1,0 +1,88 @@
+"""The io manager: stores what an asset returns in MongoDB, and loads it as the input's annotation says.
+
+Here: the Dagster io manager. Not here: how a world's documents are replaced and read (document_store.py), which documents there are
+(the asset's annotation says), and how they came to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin
+
+import dagster as dg
+from pydantic import BaseModel, Field, PrivateAttr
+from pymongo import MongoClient
+
+from resources.mongodb.connection import MongoDocument, check_mongo, connect
+from resources.mongodb.document_store import CollectionSpec, DocumentStore, DocumentStream
+from resources.mongodb.resource import MongoResource
+
+
+class MongoIOManager(dg.ConfigurableIOManager):
+    """Stores what an asset returns (a document, a list, or a ``DocumentStream``) and loads it as the input's annotation says.
+
+    The collection is the asset's name, or what its metadata ``collection`` says; ``one_per_world: true`` keeps the world's single
+    document under the world's id.
+    """
+
+    mongo: MongoResource
+    patience_seconds: float = Field(0.0, description="how long an outage of MongoDB is waited out")
+    _client: MongoClient[MongoDocument] | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Connect once for the run; never at import, since a client does not survive a fork."""
+        self._client = connect(self.mongo.uri)
+        check_mongo(self._client, self.mongo.uri)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    @property
+    def store(self) -> DocumentStore:
+        """The documents, through this run's connection: for an asset that reads what it does not make."""
+        if self._client is None:
+            raise RuntimeError("the io manager is used outside of a run")
+        return DocumentStore(self._client[self.mongo.database], patience_seconds=self.patience_seconds)
+
+    def handle_output(self, context: dg.OutputContext, obj: BaseModel | list[BaseModel] | DocumentStream[BaseModel]) -> None:
+        """Replace the partition's documents and add their number to the materialization's metadata."""
+        stream = obj if isinstance(obj, DocumentStream) else DocumentStream(obj if isinstance(obj, list) else [obj])
+        place = place_of(context.asset_key, context.definition_metadata)
+        count = self.store.replace(place, _world(context), context.run_id, stream)
+        context.add_output_metadata({"documents": count, "collection": place.collection})
+
+    def load_input(self, context: dg.InputContext) -> object:
+        """``Model`` loads the world's one document, ``list[Model]`` all of them."""
+        annotation = context.dagster_type.typing_type
+        upstream = context.upstream_output
+        metadata = upstream.definition_metadata if upstream is not None else {}
+        place = place_of(context.asset_key, metadata)
+        many = get_origin(annotation) is list
+        model: Any = get_args(annotation)[0] if many else annotation
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise TypeError(
+                f"input {context.name} of {context.asset_key.to_user_string()}: annotate it with a document class or a list "
+                f"of one, not {annotation!r}"
+            )
+        found = self.store.read(place, _world(context), model, staged=True)  # by the run that goes on with what is staged
+        if not many and len(found) != 1:
+            raise TypeError(
+                f"input {context.name}: {place.collection} of world {_world(context)} has {len(found)} documents, not one; "
+                f"annotate the input with list[{model.__name__}]"
+            )
+        return found if many else found[0]
+
+
+def place_of(asset_key: dg.AssetKey, metadata: Mapping[str, Any] | None) -> CollectionSpec:
+    """Where this asset's documents are, by its name and its definition's metadata."""
+    metadata = metadata or {}
+    return CollectionSpec(str(metadata.get("collection", asset_key.path[-1])), bool(metadata.get("one_per_world", False)))
+
+
+def _world(context: dg.OutputContext | dg.InputContext) -> str:
+    if not context.has_asset_partitions:
+        raise ValueError(f"{context.asset_key.to_user_string()}: this io manager stores one world for each partition")
+    return context.asset_partition_key

@@ -1,0 +1,112 @@
+"""What a stored document means: the one place where a record of MongoDB becomes an object.
+
+Here: reading one record, or many of which some cannot be read. A record that lacks a field, or has one of another type, is named
+with its id and the reason, and never hides the others. Not here: the models (durable/status.py, content/documents.py, queries/),
+which give a default to what former versions did not write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from resources.mongodb.connection import MongoDocument
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_ID_CHARACTERS = 100
+_REASONS = 3
+"""Problems of one record that are told."""
+_REASON_CHARACTERS = 400
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie between the years 1 and 9999 in UTC") from None
+
+
+def _bson(moment: object) -> object:
+    """MongoDB's dates are UTC, also where a client gives them without saying so."""
+    return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) and moment.tzinfo is None else moment
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_bson), AfterValidator(_in_utc)]
+"""A moment with its time zone, in UTC: what cannot be written in UTC is refused here, and not where it is shown."""
+
+
+class UnreadableRecord(BaseModel):
+    """A record that cannot be read: its collection, its id as text, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    collection: str
+    id: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"record {self.id} of {self.collection} cannot be read: {self.reason}"
+
+
+class UnreadableRecordError(LookupError):
+    """A record that somebody asked for cannot be read. The message says which, and why."""
+
+    def __init__(self, unreadable: UnreadableRecord) -> None:
+        super().__init__(f"{unreadable}. Mend it in MongoDB, or take it away.")
+        self.unreadable = unreadable
+
+
+def read(
+    model: type[ModelT], record: object, collection: str, *, at: Callable[[MongoDocument], object] = dict
+) -> ModelT | UnreadableRecord:
+    """The record as an object, or why it cannot be one. ``at``: where in the record the object is. Never raises."""
+    if not isinstance(record, Mapping):
+        return UnreadableRecord(collection=collection, id="(none)", reason=f"it is no document but {type(record).__name__}")
+    named = repr(record["_id"]) if "_id" in record and not isinstance(record["_id"], str) else str(record.get("_id", "(none)"))
+    try:
+        return model.model_validate(at(dict(record)))
+    except ValidationError as error:
+        reason = _explained(error)
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:  # of ``at``: what it looks for is not there
+        reason = f"nothing is where the document should be ({type(error).__name__}: {error})"
+    return UnreadableRecord(collection=collection, id=named[:_ID_CHARACTERS], reason=reason[:_REASON_CHARACTERS])
+
+
+def readable(
+    model: type[ModelT],
+    records: Iterable[object],
+    collection: str,
+    unreadable: Callable[[UnreadableRecord], object],
+    *,
+    at: Callable[[MongoDocument], object] = dict,
+) -> Iterator[ModelT]:
+    """The records that can be read, in their order; ``unreadable`` is told of the others."""
+    for record in records:
+        found = read(model, record, collection, at=at)
+        if isinstance(found, UnreadableRecord):
+            unreadable(found)
+        else:
+            yield found
+
+
+def refuse(unreadable: UnreadableRecord) -> None:
+    """For whoever cannot do without any record. Raises ``UnreadableRecordError``."""
+    raise UnreadableRecordError(unreadable)
+
+
+def required(model: type[ModelT], record: object, collection: str, *, at: Callable[[MongoDocument], object] = dict) -> ModelT:
+    """The record as an object. Raises ``UnreadableRecordError``."""
+    return next(readable(model, [record], collection, refuse, at=at))
+
+
+def _explained(error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    told = [
+        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg'].removeprefix('Value error, ')}" for one in problems[:_REASONS]
+    ]
+    more = f"; and {len(problems) - _REASONS} more" if len(problems) > _REASONS else ""
+    return "; ".join(told) + more

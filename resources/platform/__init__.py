@@ -1,0 +1,1 @@
+"""The platform's services: the protocol, and the platform on this machine."""
