@@ -27,6 +27,8 @@ ARC_FROM = 3
 """Posts from which on a person has an arc."""
 _SAID_PLAINLY = 2 / 3
 """Share of the posts that say what they are about."""
+_LONGEST_MOMENT = 80
+"""Words of a moment, at most."""
 REPLY, MOMENT = "reply", "moment"
 """The forms of a reply, and of a post that is no part of any story (posts.yaml: moments)."""
 MADE_EARLIER = (
@@ -151,6 +153,8 @@ def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wish
         if not drawn_lengths:
             drawn_lengths = lot.sample(talker.lengths, len(talker.lengths))
         length = lengths[drawn_lengths.pop()]
+        if moments[order] and length.most > _LONGEST_MOMENT:
+            length = max((other for other in kinds.lengths if other.most <= _LONGEST_MOMENT), key=lambda other: other.most)
         stage = _stage(order, total)
         if not beats.get(stage):
             # Not the one that the post before has.
