@@ -25,7 +25,7 @@ from generia_assets.durable.events.events import post_published
 from generia_assets.pages.live import LOOK_S
 from generia_assets.queries.feed import POSTS_PAGE
 from generia_assets.queries.people import PEOPLE_PAGE
-from tests.pages_world import MadeUp
+from tests.support.pages_world import MadeUp
 
 MANY = 10_000
 PAGES = {"feed": "", "people": "/people", "person": "/characters/c0007"}

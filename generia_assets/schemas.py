@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.events.events import EVENTS
 from generia_assets.durable.orders.parameters import PartParameters, WorldParametersOrder
-from generia_assets.tasks.task_definition import TaskType
 from sensors.dead_letters import DeadLetterHeaders
 from sensors.messages import Uuid, WorldId
 

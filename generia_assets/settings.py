@@ -2,7 +2,7 @@
 
 Here: names, units, defaults, limits. Not here: secrets' values (they come from the environment alone, and never from a file).
 The environment wins over ``.env``. An empty value means "not set". A wrong value is refused when the process starts, with the
-variable's name, the value and what is allowed. ``tests/unit/test_settings.py`` keeps ``.env`` and this file the same.
+variable's name, the value and what is allowed. ``tests/project/test_settings.py`` keeps ``.env`` and this file the same.
 """
 
 from __future__ import annotations

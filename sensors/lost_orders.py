@@ -13,12 +13,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from generia_assets.assets import run_tags
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.durable.orders.records import PartParameters, RecordedOrder
 from generia_assets.durable.orders.tasks import give_up
 from generia_assets.durable.status import State
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from sensors.requests import PART_ASSETS, run_request
 

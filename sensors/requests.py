@@ -10,11 +10,10 @@ from collections.abc import Sequence
 import dagster as dg
 
 from generia_assets.assets import run_tags
-from generia_assets.assets.materialized import with_downstream
+from generia_assets.catalog import TaskType, with_downstream
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.durable.orders.records import RecordedOrder
 from generia_assets.partitions import worlds
-from generia_assets.tasks.task_definition import TaskType
 
 PART_ASSETS = {
     TaskType.GENERATE_WORLD_DESCRIPTION: "world_description",

@@ -19,7 +19,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 from pymongo.errors import PyMongoError
 
 from generia_assets.assets import run_tags
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 from generia_assets.dagster_instance import ACTIVE, was_terminated
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.events.relay import catch_up

@@ -18,13 +18,14 @@ from generia_assets.assets.description import banned_terms_in, figures, results_
 from generia_assets.assets.forms import ContentConfig
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import RERUN_PART
-from generia_assets.assets.materialized import ASSETS, CONTENT, Materialized, merged_with_present, results
+from generia_assets.assets.materialized import Materialized, merged_with_present, results
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.run_log import log_people
 from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition, selected_assets, selected_types
 from generia_assets.assets.selection import Selection
 from generia_assets.assets.tables import ROWS
 from generia_assets.assets.worker import Worker
+from generia_assets.catalog import ASSETS, CONTENT
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
 from generia_assets.durable.leases.commits import Change
 from generia_assets.durable.tasks.session import WorldSession
@@ -112,7 +113,7 @@ def _tell_of_people(context: dg.AssetExecutionContext, store: DocumentStore, wor
 
 def _recounted(store: DocumentStore, world_id: str) -> Change:
     """After some items only: an item that had failed before adds to what the world has, one made again does not."""
-    counts = {counter: store.count(ASSETS[name].place, world_id, staged=True) or 0 for name, counter in _COUNTERS.items()}
+    counts = {counter: store.count(ASSETS[name], world_id, staged=True) or 0 for name, counter in _COUNTERS.items()}
     return Change(values=counts)
 
 

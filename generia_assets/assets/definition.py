@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from generia_assets import content
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 
 OWNER = "team:generia"
 
@@ -76,13 +76,13 @@ MADE_WITH: Mapping[str, tuple[str, ...]] = {
     "posts": (*_OF_POSTS, "prompts/post.j2", "prompts/picture.j2"),
     "post_images": _PICTURE,
 }
-"""The templates and data each asset is made with, below content/; tests/unit/test_code_versions.py holds it to what is read."""
+"""The templates and data each asset is made with, below content/; tests/assets/test_code_versions.py holds it to what is read."""
 _CONTENT = Path(inspect.getfile(content)).parent
 
 
 def storage_metadata(name: str) -> dict[str, object]:
     """Where the io manager keeps the asset, as definition metadata."""
-    place = ASSETS[name].place
+    place = ASSETS[name]
     return {"collection": place.collection, "one_per_world": place.one_per_world, "task_type": ASSETS[name].task_type.value}
 
 

@@ -25,9 +25,9 @@ from pymongo.errors import PyMongoError
 from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.assets.failures import is_of_dagsters_storage, settle_failure
-from generia_assets.assets.materialized import ASSETS
 from generia_assets.assets.superseded import mark_superseded
 from generia_assets.assets.worker import Worker
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.check import require_good_content
 from generia_assets.content.mistakes import ContentError
 from generia_assets.dagster_instance import ended_by_dagster
@@ -42,7 +42,6 @@ from generia_assets.durable.tasks.session import Assignment, SessionOptions, Wor
 from generia_assets.logging_setup import levelled_lines, log_context
 from generia_assets.queries.whole import check_made
 from generia_assets.settings import settings
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker, BreakerConfig
 from resources.gateway.concurrency import ConcurrencyLimiter
@@ -134,7 +133,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             try:
                 with self.mongo.connection() as database:
                     ensure_indexes(database, history_ttl_days=self.history_ttl_days)
-                    DocumentStore(database).ensure_indexes(kind.place for kind in ASSETS.values())
+                    DocumentStore(database).ensure_indexes(kind for kind in ASSETS.values())
             except MongoForbiddenError as error:  # the watchdog orders the world again: the right may be given meanwhile
                 with suppress(MongoForbiddenError), self.mongo.connection() as database:
                     log_waiting(database, assignment.world_id, str(error))

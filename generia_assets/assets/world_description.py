@@ -8,8 +8,8 @@ from generia_assets.assets import run_tags
 from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
 from generia_assets.assets.description import banned_terms, figures, results_of
 from generia_assets.assets.generator import GeneratorResource
-from generia_assets.assets.materialized import ASSETS
 from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition
+from generia_assets.catalog import ASSETS
 from generia_assets.content import banlist
 from generia_assets.content.documents import WORLD_KEY, WorldDescription, WorldRequest
 from generia_assets.durable.leases.commits import Change

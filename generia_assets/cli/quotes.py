@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from generia_assets.catalog import TaskType
 from generia_assets.cli.formats import dollars
 from generia_assets.cli.order import new_order
 from generia_assets.cli.pace import Pace
@@ -20,7 +21,6 @@ from generia_assets.content.plan import TOKENS_PER_CALL
 from generia_assets.durable.orders.records import WorldParametersOrder
 from generia_assets.durable.tasks.workload import workload
 from generia_assets.settings import Settings
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api, TokenUsage
 from resources.gemini import models
 from resources.images.provider import open_provider

@@ -14,7 +14,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from generia_assets.assets.materialized import ASSETS, refuse_another_plan, with_downstream
+from generia_assets.assets.materialized import refuse_another_plan
+from generia_assets.catalog import ASSETS, TaskType, with_downstream
 from generia_assets.cli import inert
 from generia_assets.cli.addresses import addresses
 from generia_assets.cli.console import CommandError, own_name, remarks, results
@@ -31,7 +32,6 @@ from generia_assets.durable.orders.records import OrderError, stored_parameters
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.queries.names import UnknownItemError, item_named
 from generia_assets.settings import settings
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase
 
 

@@ -9,12 +9,12 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from generia_assets.catalog import TaskType
 from generia_assets.cli.home import DataDir
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.pages.links import ServedLinks
 from generia_assets.settings import Settings
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase
 
 _PICTURES = {

@@ -15,7 +15,7 @@ from typing import Self
 from pymongo import ASCENDING, DESCENDING
 from pymongo.change_stream import CollectionChangeStream
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.cli import inert
 from generia_assets.content.documents import (
     Character,
@@ -30,7 +30,6 @@ from generia_assets.content.documents import (
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.queries.names import username_of
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.stored import readable
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from generia_assets.catalog import TaskType
 from generia_assets.cli.pace import Pace
 from generia_assets.durable.orders.records import WorldParametersOrder
 from generia_assets.durable.tasks.workload import LLM_CALLS_OF, workload
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api
 
 _ONE_BY_ONE = ("world_description", "character_batch")

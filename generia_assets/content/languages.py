@@ -247,7 +247,7 @@ def foreign(text: str, language: str) -> str:
     """The language of the same script that a longer text is plainly in instead of this one; '' in doubt, and for unknown ones.
 
     By how many of its words are a language's most frequent ones: a tenth and more in its own language, half of that and less in
-    any other, in every pair of the list (tests/unit/test_content_text.py).
+    any other, in every pair of the list (tests/content/test_text.py).
     """
     known, told = find(language), words(text.casefold())
     if known is None or len(told) < PROSE:

@@ -19,7 +19,7 @@ from generia_assets.content.text import words
 NEAR_DUPLICATE = 0.6
 """Likeness from which two texts are one text with changes.
 
-Tried on written posts (tests/unit/test_likeness.py): two about the same thing, of one person, are below 0.1; one whose names or
+Tried on written posts (tests/content/test_likeness.py): two about the same thing, of one person, are below 0.1; one whose names or
 whose one sentence of three were exchanged is between 0.6 and 0.85, in English, Russian and Japanese alike. The emulator, which
 writes from few templates, repeats itself: of 150 of its posts two thirds lie between 0.3 and 0.6 from their nearest, one in six
 above, and five are the very same; its concepts stay below 0.5.

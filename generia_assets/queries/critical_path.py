@@ -13,6 +13,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import WORLD_KEY, character_index
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import BATCH
@@ -22,7 +23,6 @@ from generia_assets.durable.status import State, WorldStatus
 from generia_assets.durable.tasks.items import batch_key
 from generia_assets.queries.records import TaskRecord, generations, requests
 from generia_assets.queries.records import tasks as task_records
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 

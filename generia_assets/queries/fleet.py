@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS, TASKS
 from generia_assets.durable.status import HISTORY_LACKS, State
 from generia_assets.queries.breakers import breakers_not_closed
 from generia_assets.queries.records import tasks
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api
 from resources.gateway.breaker import BreakerState
 from resources.gateway.slot_shares import SlotShares

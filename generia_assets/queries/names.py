@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import WORLD_KEY, author_of
 from generia_assets.durable.collections import GENERATIONS, PUBLICATIONS, TASKS
 from generia_assets.durable.status import State
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 CHARACTER_KEY = re.compile(r"c\d{4,}")

@@ -15,7 +15,8 @@ from operator import itemgetter
 
 from pymongo import ASCENDING
 
-from generia_assets.assets.materialized import ASSETS, AssetSpec, results
+from generia_assets.assets.materialized import results
+from generia_assets.catalog import ASSETS, AssetSpec
 from generia_assets.content.documents import Document
 from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
@@ -135,7 +136,7 @@ def _count(database: MongoDatabase, world_id: str, section: Section) -> int:
     if section in RECORDS:
         return database[RECORDS[section].collection].count_documents({"world_id": world_id, **RECORDS[section].only})
     kind = ASSETS[ASSET_OF[section]]
-    stored = DocumentStore(database).count(kind.place, world_id)
+    stored = DocumentStore(database).count(kind, world_id)
     if stored is not None:
         return stored
     status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
@@ -145,7 +146,7 @@ def _count(database: MongoDatabase, world_id: str, section: Section) -> int:
         "type": kind.task_type.value,
         "status": State.COMPLETED.value,
     }
-    if not kind.batched:
+    if not kind.unit.batched:
         return database[TASKS].count_documents(made)
     sizes = {"$group": {"_id": None, "documents": {"$sum": {"$size": {"$ifNull": ["$result.briefs", []]}}}}}
     return sum(int(row["documents"]) for row in database[TASKS].aggregate([{"$match": made}, sizes]))
@@ -162,7 +163,7 @@ def _asset(database: MongoDatabase, world_id: str, asset: str, item: str | None)
     order = ("t", "key") if asset in _IN_TIME else ("key",)
     try:
         store = DocumentStore(database)
-        for document in store.stream(kind.place, world_id, kind.document, prefix=prefix, order=order, unreadable=logger.warning):
+        for document in store.stream(kind, world_id, kind.document, prefix=prefix, order=order, unreadable=logger.warning):
             yield from _if_meant(document.model_dump(), item)
     except NotMaterializedError:
         for document in _made_so_far(database, world_id, kind):

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter
 
-from generia_assets.assets.materialized import ASSETS, AssetSpec
+from generia_assets.catalog import ASSETS, AssetSpec
 from generia_assets.content.documents import Document
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.status import State
@@ -118,17 +118,17 @@ class AssetViews:
     def of(cls, database: MongoDatabase, world_id: str) -> AssetViews:
         """Look where everything is."""
         status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
-        ids = [f"{world_id}:{kind.place.collection}" for kind in ASSETS.values()]
+        ids = [f"{world_id}:{kind.collection}" for kind in ASSETS.values()]
         pointers = database[POINTERS].find({"_id": {"$in": ids}}, {"materialization": 1})
         found = {pointer["_id"].rpartition(":")[2]: str(pointer.get("materialization")) for pointer in pointers}
         return cls(database, world_id, str(status.get("generation") or ""), found)
 
     def __getitem__(self, asset: str) -> AssetView:
         kind = ASSETS[asset]
-        collection = kind.place.collection
+        collection = kind.collection
         if collection not in self.materializations:
             return self._being_made(kind)
-        if kind.place.one_per_world:
+        if kind.one_per_world:
             stored: MongoDocument = {"_id": self.world_id}
         else:
             stored = {"world_id": self.world_id, "materialization": self.materializations[collection]}
@@ -141,8 +141,8 @@ class AssetViews:
             "type": kind.task_type.value,
             "status": State.COMPLETED.value,
         }
-        prefix = "result.briefs." if kind.batched else "result."
-        return AssetView(self.database, TASKS, made, prefix, self.unreadable, kind.batched)
+        prefix = "result.briefs." if kind.unit.batched else "result."
+        return AssetView(self.database, TASKS, made, prefix, self.unreadable, kind.unit.batched)
 
 
 def consistent_read(database: MongoDatabase, world_id: str, read: Callable[[AssetViews], ResultT]) -> ResultT:

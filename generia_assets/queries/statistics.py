@@ -13,10 +13,10 @@ from math import ceil
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
 from generia_assets.queries.records import OK, RequestRecord, requests, tasks
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase
 
 

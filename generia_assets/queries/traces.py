@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import WORLD_KEY, character_index
 from generia_assets.content.shares import BATCH
 from generia_assets.durable.collections import TASKS
@@ -26,7 +27,6 @@ from generia_assets.queries.records import RequestRecord, TaskRecord
 from generia_assets.queries.records import tasks as task_records
 from generia_assets.queries.requests import requests_of
 from generia_assets.queries.worlds import world_status
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 

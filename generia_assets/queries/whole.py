@@ -12,14 +12,13 @@ from math import ceil
 
 from pymongo import DESCENDING
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content import seeding as seeding
 from generia_assets.content.documents import character_key
 from generia_assets.content.shares import BATCH, shares
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.status import State, WorldStatus, statuses
 from generia_assets.queries.sections import ASSET_OF
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.document_store import POINTERS, DocumentStore
 
@@ -47,7 +46,7 @@ class Missing:
 def missing(database: MongoDatabase, world: WorldStatus, *, staged: bool = False) -> list[Missing]:
     """What the world lacks, in the order of the work. ``staged``: what is staged counts instead of what it will replace."""
     store = DocumentStore(database)
-    found = {name: store.found(kind.place, world.world_id, staged=staged) for name, kind in ASSETS.items()}
+    found = {name: store.found(kind, world.world_id, staged=staged) for name, kind in ASSETS.items()}
     return _lacking(database, world, found)
 
 
@@ -100,9 +99,7 @@ def check_made(database: MongoDatabase, world: WorldStatus, makes: Collection[Ta
     """
     store, mine = DocumentStore(database), [kind for kind in ASSETS.values() if kind.task_type in makes]
     if keys:
-        counts = [
-            (kind, store.found(kind.place, world.world_id, staged=True), store.found(kind.place, world.world_id)) for kind in mine
-        ]
+        counts = [(kind, store.found(kind, world.world_id, staged=True), store.found(kind, world.world_id)) for kind in mine]
         lacking = [Missing(kind.name, found, before) for kind, found, before in counts if found < before]
     else:
         names = {kind.name for kind in mine}
@@ -138,7 +135,7 @@ def broken(database: MongoDatabase) -> Iterator[BrokenDocuments]:
     for document in database[STATUS].aggregate(pipeline):
         counts = {one["_id"]: int(one["count"]) for one in document["pointers"]}
         for world in statuses([document], unreadable=lambda _: None):  # doctor names those by themselves
-            found = {name: counts.get(f"{world.world_id}:{kind.place.collection}", 0) for name, kind in ASSETS.items()}
+            found = {name: counts.get(f"{world.world_id}:{kind.collection}", 0) for name, kind in ASSETS.items()}
             if lacking := _lacking(database, world, found):
                 yield BrokenDocuments(
                     world.world_id, f"is called completed with {', '.join(map(str, lacking))}", mend(world, lacking)

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.events.events import LiveEvent, StageFinished, StageStarted
 from generia_assets.durable.status import Stage, State
-from generia_assets.tasks.task_definition import TaskType
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from math import ceil
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import (
     WORLD_KEY,
     CharacterBrief,
@@ -22,7 +23,6 @@ from generia_assets.content.documents import (
 from generia_assets.content.names import fold
 from generia_assets.content.shares import BATCH, shares
 from generia_assets.durable.orders.parameters import OrderError, shortened
-from generia_assets.tasks.task_definition import TaskType
 
 
 def batch_key(first: int) -> str:

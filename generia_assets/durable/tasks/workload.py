@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from math import ceil
 
+from generia_assets.catalog import TaskType
 from generia_assets.content import seeding as seeding
 from generia_assets.content.documents import Quality, WorldRequest, character_key
 from generia_assets.content.plan import plan
@@ -14,7 +15,6 @@ from generia_assets.content.shares import shares
 from generia_assets.durable.orders.records import OrderError, WorldParametersOrder
 from generia_assets.durable.tasks.generations import Workload
 from generia_assets.durable.tasks.items import tasks_of
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api
 
 LLM_CALLS_OF = {

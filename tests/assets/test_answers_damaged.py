@@ -1,0 +1,94 @@
+"""Damaged answers in a whole world: what is asked again and how (A4, A9), and what is left behind of them (A13, A14, S15)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from generia_assets.content.ask_world import _ROOM_WORLD
+from generia_assets.durable.calls.text_client import MOST_ROOM
+from generia_assets.durable.collections import HISTORY
+from generia_assets.tasks.task_definition import Level
+from tests.support.worlds_in_process import Worlds, worlds_in_process
+
+COMPLAINT = "Your last answer could not be used."
+
+
+@pytest.fixture
+def worlds(mongodb_uri: str, broker: str, gemini: str, tmp_path: Path) -> Iterator[Worlds]:
+    with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini) as worlds:
+        yield worlds
+
+
+def asked(worlds: Worlds) -> list[dict[str, Any]]:
+    """The bodies that the emulator was sent, oldest first."""
+    assert worlds.gemini is not None
+    return [dict(request.body) for request in worlds.gemini.requests(500) if isinstance(request.body, dict)]
+
+
+def room(request: dict[str, Any]) -> int:
+    return int(request["generationConfig"]["maxOutputTokens"])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param("looped", id="A4 an answer that repeats itself"),
+        pytest.param("stopped", id="A9 RECITATION or OTHER by chance"),
+        pytest.param("continued", id="A3 an answer that may be continued"),
+        pytest.param("odd_shape", id="A7 a body that cannot be read"),
+    ],
+)
+def test_what_came_by_chance_is_asked_again_as_it_was(worlds: Worlds, fault: str) -> None:
+    """The very same request, byte for byte, with no more room; each damaged answer is one call, and the world completes."""
+    assert worlds.gemini is not None
+    worlds.gemini.set_faults(**{fault: 1, "for_calls": 3})
+    _, made = worlds.make()
+    assert made.success, made.failure
+    first, *again = asked(worlds)[:4]
+    assert again == [first] * 3
+    assert worlds.gemini.stats().by_outcome[fault] == 3
+
+
+@pytest.mark.case("A4")
+def test_a_cut_answer_gets_more_room_and_not_without_end(worlds: Worlds) -> None:
+    """Each attempt doubles the room up to what its task can need, and then gives up."""
+    assert worlds.gemini is not None
+    worlds.gemini.set_faults(truncated_json=1)
+    _, made = worlds.make()
+    assert not made.success
+    attempt = [_ROOM_WORLD, 2 * _ROOM_WORLD, MOST_ROOM * _ROOM_WORLD]
+    assert [room(request) for request in asked(worlds)] == attempt * Level.WORLD.attempts
+
+
+@pytest.mark.case("A8")
+def test_a_fence_costs_no_call(worlds: Worlds) -> None:
+    """A model that puts every answer in a fence makes a world with the calls of one that puts none."""
+    assert worlds.gemini is not None
+    worlds.make(users=1, posts=1)
+    calls = worlds.calls
+    worlds.gemini.reset()
+    worlds.gemini.set_faults(fenced_json=1)
+    _, made = worlds.make(users=1, posts=1)
+    assert made.success, made.failure
+    assert worlds.calls == calls
+    assert worlds.gemini.stats().by_outcome == {"fenced_json": calls}
+
+
+@pytest.mark.case("A14")
+@pytest.mark.case("S15")
+def test_hostile_errors_do_not_stop_the_writer(worlds: Worlds) -> None:
+    """Halves of pairs, keys, waits without end, bytes that are no UTF-8: each is on record and can be read; the world completes."""
+    assert worlds.gemini is not None
+    worlds.gemini.set_faults(hostile_error=1, for_calls=2)
+    _, made = worlds.make(users=1, posts=1)
+    assert made.success, made.failure
+    errors = [entry["error"] for entry in worlds.database[HISTORY].find({"outcome": {"$in": ["transient", "rate_limited"]}})]
+    assert len(errors) == 2
+    for error in errors:
+        assert len(error) <= 2_000
+        assert "AIza" not in error
+        assert "\x00" not in error

@@ -1,0 +1,212 @@
+"""The asset checks: each passes for a world that is as it should be, and fails when its fault is planted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from generia_assets.catalog import ASSETS
+from tests.support.checked_world import WORLD, asked, change, first, restored_after
+from tests.support.content_faults import FAULTS as CONTENT_FAULTS
+from tests.support.worlds_in_process import Worlds, worlds_in_process
+
+PEOPLE, POSTS = 4, 6
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
+    home = tmp_path_factory.mktemp("checks")
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
+        _, made = worlds.make(WORLD, users=PEOPLE, posts=POSTS)
+        assert made.success, made.failure
+        yield worlds
+
+
+@pytest.fixture
+def restored(worlds: Worlds) -> Iterator[Worlds]:
+    with restored_after(worlds) as damaged:
+        yield damaged
+
+
+def copy(worlds: Worlds, asset: str, field: str) -> str:
+    """Let the second say what the first says; gives the second's key."""
+    one, other = first(worlds, asset), first(worlds, asset, 1)
+    change(worlds, asset, other.key, {field: getattr(one, field).replace("a", "A")})
+    return str(other.key)
+
+
+def drop(worlds: Worlds, asset: str) -> str:
+    """Lose the last document, and let the materialization say so."""
+    last = worlds.documents(asset, WORLD)[-1]
+    worlds.database[ASSETS[asset].collection].delete_one({"world_id": WORLD, "key": last.key})
+    worlds.database["materializations"].update_one({"_id": f"{WORLD}:{ASSETS[asset].collection}"}, {"$inc": {"count": -1}})
+    return str(last.key)
+
+
+def picture_of(worlds: Worlds, asset: str, field: str) -> Path:
+    """The file of the first document's picture."""
+    return Path(worlds.settings.generia_data_dir / getattr(first(worlds, asset), field).url)
+
+
+def smaller(path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(path, "JPEG")
+
+
+def same_name(worlds: Worlds) -> str:
+    name = first(worlds, "character_briefs").username.upper()
+    change(worlds, "character_briefs", "c0001", {"username": name})
+    return str(name.lower())
+
+
+def relation_with_nobody(worlds: Worlds) -> str:
+    person = next(one for one in worlds.documents("characters", WORLD) if one.relationships)
+    change(worlds, "characters", person.key, {"relationships.0.username": "nobody_at_all"})
+    return f"{person.key} @{person.username} is related to @nobody_at_all"
+
+
+def mention_of_nobody(worlds: Worlds) -> str:
+    post = first(worlds, "posts")
+    change(worlds, "posts", post.key, {"content": f"{post.content} Ask @somebody.else."})
+    return f"{post.key} mentions @somebody.else"
+
+
+def in_russian(asset: str, field: str) -> Callable[[Worlds], str]:
+    def plant(worlds: Worlds) -> str:
+        key = first(worlds, asset).key
+        change(worlds, asset, key, {field: "Пчёлы опять переехали в часы, и сторож говорит, что это к дождю. " * 40})
+        return f"{key} is not written in English"
+
+    return plant
+
+
+def described_in_russian(worlds: Worlds) -> str:
+    text = "Город на черепахе, идущей на юг. " * 20
+    worlds.database["world_parameters"].update_one({"_id": WORLD}, {"$set": {"description": text}})
+    return "not written in English"
+
+
+def ordered_in_spanish(worlds: Worlds) -> str:
+    sentence = "Una ciudad donde los sueños se vuelven sólidos hasta que amanece"
+    worlds.database["world_request"].update_one({"world_id": WORLD}, {"$set": {"user_prompt": sentence}})
+    return "ordered with seems to be in Spanish, the world is in English"
+
+
+def all_in_spanish(worlds: Worlds) -> str:
+    for post in worlds.documents("posts", WORLD):
+        text = f"La vecina dice que el tranvía {post.key} no llega y que los niños se van con una flor."
+        change(worlds, "posts", post.key, {"content": text})
+    return "seems to be in Spanish, not in English"
+
+
+def concept_alone(worlds: Worlds) -> str:
+    change(worlds, "characters", "c0002", {"personality": "", "moderation": "told by the concept alone"})
+    return "c0002"
+
+
+def drawn_by_lot(worlds: Worlds) -> str:
+    change(worlds, "character_briefs", "c0002", {"moderation": "drawn by lot, the model's concepts were refused"})
+    return "c0002"
+
+
+def placeholder(worlds: Worlds) -> str:
+    key = first(worlds, "posts").key
+    change(worlds, "posts", key, {"deleted_reason": "refused by moderation twice: SAFETY"})
+    return f"{key} is a placeholder: refused by moderation twice"
+
+
+def unpublished(worlds: Worlds) -> str:
+    image = first(worlds, "post_images")
+    worlds.database["publications"].update_one({"answer": image.post_id}, {"$set": {"status": "sent"}, "$unset": {"answer": ""}})
+    return f"{image.key}: the platform never answered"
+
+
+def one_id_twice(worlds: Worlds) -> str:
+    post_id = first(worlds, "post_images").post_id
+    change(worlds, "post_images", first(worlds, "post_images", 1).key, {"post_id": post_id})
+    return f"published under one id: {post_id}"
+
+
+def overspent(worlds: Worlds) -> str:
+    worlds.database["world_generation_status"].update_one({"_id": WORLD}, {"$set": {"cost_limit_usd": 0.0001}})
+    return "Over: US dollars"
+
+
+def no_file(asset: str, field: str) -> Callable[[Worlds], str]:
+    def plant(worlds: Worlds) -> str:
+        picture_of(worlds, asset, field).unlink()
+        return "is not there"
+
+    return plant
+
+
+def too_small(worlds: Worlds) -> str:
+    smaller(picture_of(worlds, "character_avatars", "avatar"))
+    return "64×64, not 512×512"
+
+
+def no_picture(worlds: Worlds) -> str:
+    picture_of(worlds, "world_images", "icon").write_bytes(b"<html>not found</html>")
+    return "is no picture"
+
+
+FAULTS: list[tuple[str, str, str, Callable[[Worlds], str], str]] = [
+    ("character_briefs", "unique_names", "ERROR", same_name, "character_briefs"),
+    ("character_briefs", "distinct_concepts", "WARN", lambda w: copy(w, "character_briefs", "concept"), "job rerun_character"),
+    ("characters", "exact_characters", "ERROR", lambda w: drop(w, "characters") and f"{PEOPLE - 1} of {PEOPLE}", "Materialize"),
+    ("characters", "relations_exist", "ERROR", relation_with_nobody, "job rerun_character with character: c000"),
+    ("characters", "people_in_language", "ERROR", in_russian("characters", "background_story"), "job rerun_character"),
+    ("characters", "people_in_full", "WARN", concept_alone, "job rerun_character with character: c0002"),
+    ("characters", "people_in_full", "WARN", drawn_by_lot, "job rerun_character with character: c0002"),
+    ("character_avatars", "avatar_pictures", "ERROR", too_small, "materialize character_avatars with keys: [c0000]"),
+    ("world_images", "world_pictures", "ERROR", no_picture, "materialize world_images with keys: [world]"),
+    ("world_description", "description_in_language", "ERROR", described_in_russian, "materialize world_description"),
+    ("world_description", "description_in_language", "WARN", ordered_in_spanish, "materialize world_description"),
+    ("posts", "exact_posts", "ERROR", lambda w: drop(w, "posts") and f"{POSTS - 1} of {POSTS}", "Materialize posts"),
+    ("posts", "distinct_posts", "WARN", lambda w: copy(w, "posts", "content"), "job rerun_post with post: c00"),
+    ("posts", "mentions_exist", "ERROR", mention_of_nobody, "job rerun_post with post: c00"),
+    ("posts", "posts_in_language", "ERROR", in_russian("posts", "content"), "job rerun_post with post: c00"),
+    ("posts", "posts_in_language", "ERROR", all_in_spanish, "job rerun_post with post: c00"),
+    ("posts", "no_placeholder", "WARN", placeholder, "job rerun_post with post: c00"),
+    ("post_images", "exact_publications", "ERROR", one_id_twice, "of"),
+    ("post_images", "every_post_published", "ERROR", unpublished, "materialize post_images with keys: [c00"),
+    ("post_images", "every_post_published", "ERROR", lambda w: f"{drop(w, 'post_images')} has no picture", "post_images"),
+    ("post_images", "post_pictures", "ERROR", no_file("post_images", "image"), "materialize post_images with keys: [c00"),
+    ("post_images", "world_is_whole", "ERROR", lambda w: drop(w, "posts") and f"{POSTS - 1} of {POSTS} posts", "--part posts"),
+    ("post_images", "budget_kept", "ERROR", overspent, "generia history checked"),
+]
+
+
+@pytest.mark.parametrize(
+    ("asset", "name", "severity", "plant", "again"), FAULTS, ids=[f"{fault[1]}-{number}" for number, fault in enumerate(FAULTS)]
+)
+def test_a_planted_fault_is_found_named_and_told_how_to_be_mended(
+    restored: Worlds, asset: str, name: str, severity: str, plant: Callable[[Worlds], str], again: str
+) -> None:
+    """The check passes before; afterwards it fails, says what is wrong, and with what to ask for it again."""
+    if name != "distinct_posts":  # the emulator may repeat itself
+        assert asked(restored, asset, name).passed
+    wrong = plant(restored)
+    found = asked(restored, asset, name)
+    assert not found.passed
+    assert found.severity.value == severity
+    assert wrong in found.description
+    assert again in found.description
+
+
+def test_every_check_has_a_planted_fault(worlds: Worlds) -> None:
+    """None of them is there for show."""
+    checks = {(key.asset_key.path[-1], key.name) for key in worlds.defs.resolve_asset_graph().asset_check_keys}
+    assert {(asset, name) for asset, name, *_ in (*FAULTS, *CONTENT_FAULTS)} == checks
+
+
+def test_what_is_told_of_a_world_full_of_faults_is_bounded(restored: Worlds) -> None:
+    """Five are named, the rest is a number: a description of ten thousand lines helps nobody."""
+    restored.database["posts"].update_many({"world_id": WORLD}, {"$set": {"deleted_reason": "refused by moderation twice"}})
+    found = asked(restored, "posts", "no_placeholder")
+    assert f"{POSTS} wrong: " in found.description
+    assert " and 1 more." in found.description
+    assert found.description.count("is a placeholder") == 5
+    assert found.metadata["wrong"].value == POSTS

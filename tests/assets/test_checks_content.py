@@ -1,0 +1,113 @@
+"""The asset checks of content: each passes for a world as it should be, and fails for a planted fault or one of the emulator's."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+
+import pytest
+from rich.console import Console
+
+from bench.content import of_world
+from generia_assets.assets.checks import ALL
+from generia_assets.assets.checks.finding import World
+from tests.support.checked_world import WORLD, asked, restored_after
+from tests.support.content_faults import FAULTS, PEOPLE, POSTS, everywhere, in_order
+from tests.support.worlds_in_process import Worlds, worlds_in_process
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
+    home = tmp_path_factory.mktemp("checks")
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
+        _, made = worlds.make(WORLD, users=PEOPLE, posts=POSTS)
+        assert made.success, made.failure
+        yield worlds
+
+
+@pytest.fixture
+def restored(worlds: Worlds) -> Iterator[Worlds]:
+    with restored_after(worlds) as damaged:
+        yield damaged
+
+
+@pytest.mark.parametrize(
+    ("asset", "name", "severity", "plant", "again"), FAULTS, ids=[f"{fault[1]}-{number}" for number, fault in enumerate(FAULTS)]
+)
+def test_a_planted_fault_of_content_is_found_and_named(
+    restored: Worlds, asset: str, name: str, severity: str, plant: Callable[[Worlds], str], again: str
+) -> None:
+    """The check passes before; afterwards it fails, says what is wrong, and what to ask for again."""
+    before = asked(restored, asset, name)
+    assert before.passed, before.description
+    wrong = plant(restored)
+    found = asked(restored, asset, name)
+    assert not found.passed
+    assert found.severity.value == severity
+    assert wrong in found.description
+    assert again in found.description
+
+
+def test_a_post_made_again_later_does_not_count_as_published_out_of_order(restored: Worlds) -> None:
+    """Another run published it: it keeps its place and is later than all others."""
+    made = restored.launch("rerun_post", WORLD, post=in_order(restored)[2].key)
+    assert made.success, made.failure
+    assert made.checks["timeline_kept"].passed, made.checks["timeline_kept"].description
+    assert made.checks["timeline_kept"].metadata["runs"].value == 2
+
+
+def test_a_world_made_before_these_fields_passes_and_says_so(restored: Worlds) -> None:
+    """Nothing of it has a place in time or a wish; what does not need these is judged as ever."""
+    for asset in ("post_briefs", "posts", "post_images"):
+        everywhere(restored, asset, {"t": 0, "after": 0, "wish": "", "in_reply_to": ""})
+    everywhere(restored, "character_briefs", {"years": 0, "kind": "", "age": "", "facts": {}})
+    world = World(WORLD, restored.database, restored.settings.media_dir)
+    said = {check.name: check.answer(world) for check in ALL if (check.asset, check.name) in {fault[:2] for fault in FAULTS}}
+    assert [name for name, answer in said.items() if not answer.passed] == []
+    told_so = {name for name, answer in said.items() if "made before" in (answer.description or "")}
+    assert told_so == {
+        "wishes_dealt",
+        "requests_keep_the_plan",
+        "timeline_kept",
+        "replies_fit",
+        "no_later_event",
+        "ages_fit",
+        "mentions_returned",
+        "wishes_show",
+    }
+
+
+def test_a_made_world_is_measured_from_its_documents_and_requests(worlds: Worlds) -> None:
+    """``bench.content --world``: the checks' figures, and of each type of request the prefix, the own part and the answer."""
+    figures = of_world(World(WORLD, worlds.database, worlds.settings.media_dir), Console(file=io.StringIO()))
+    assert {check.name for check in ALL if (check.asset, check.name) in {fault[:2] for fault in FAULTS}} <= set(figures)
+    calls, prefix, own, answer = figures["post"]
+    assert calls >= POSTS
+    assert prefix / calls > own / calls / 10 > 10
+    assert answer > 0
+
+
+WRITTEN_BADLY = [
+    ("wish_ignored", {"wishes_show"}),
+    ("future_told", {"no_later_event"}),
+    ("same_opening", {"post_openings", "profiles_differ"}),
+    ("reply_ignored", {"replies_fit"}),
+    ("same_length", {"post_lengths"}),
+    ("same_phrases", {"profiles_differ"}),
+    ("wrong_kin", {"ties_agree", "ages_fit"}),
+]
+
+
+@pytest.mark.parametrize(("fault", "checks"), WRITTEN_BADLY, ids=[fault for fault, _ in WRITTEN_BADLY])
+def test_a_world_written_badly_on_purpose_is_told_by_its_own_checks(worlds: Worlds, fault: str, checks: set[str]) -> None:
+    """The model's fault makes its checks warn, and no check that is not about it an error."""
+    assert worlds.gemini is not None
+    worlds.gemini.set_faults(**{fault: 1.0})
+    try:
+        _, made = worlds.make(f"written-{fault}", users=PEOPLE, posts=POSTS)
+    finally:
+        worlds.gemini.reset()
+    assert made.success, made.failure
+    failed = {name: answer.severity.value for name, answer in made.checks.items() if not answer.passed}
+    assert checks <= set(failed)
+    assert "ERROR" not in failed.values()

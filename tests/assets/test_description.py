@@ -1,0 +1,131 @@
+"""What a materialization tells: readable, and inert whatever people and models wrote."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from generia_assets.assets.description import (
+    PREVIEW_WIDTH,
+    PREVIEWS,
+    SAMPLES,
+    WORN_SHOWN,
+    banned_terms,
+    escape_markdown,
+    previews,
+    sample,
+)
+from generia_assets.content.documents import Media, PostImage, WorldImages
+from tests.support.worlds import a_brief, a_character, a_request, a_world
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "![stolen](https://evil.example/?c=1)",
+    "[click](javascript:alert(1))",
+    "# A heading",
+    "`code` **bold** _line_ ~~gone~~",
+    "> quote\n- list\n1. number\n| a | b |",
+    "<https://evil.example>",
+    "$x^2$ \\(y\\)",
+    "&lt;b&gt;",
+)
+ACTIVE = re.compile(r"(?<!\\)[`*_\[\]#!|~$<>]")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_shown_as_it_is_and_does_nothing(text: str) -> None:
+    """No character that Markdown or HTML would act upon is left bare, and what is shown is the text itself."""
+    made = escape_markdown(text)
+    bare = html.unescape(re.sub(r"&(lt|gt|amp);", "", made))
+    assert not ACTIVE.search(bare), bare
+    shown = html.unescape(re.sub(r"\\([^A-Za-z0-9\s])", r"\1", made)).replace("  \n", "\n")
+    assert shown == text
+
+
+def test_a_hostile_name_in_a_sample_is_inert() -> None:
+    """Names and texts of people stand in the sample escaped, between the sample's own Markdown."""
+    request = a_request()
+    brief = a_brief(0, request).model_copy(update={"display_name": "<b>Bo</b> [x](y)", "concept": "![p](q)"})
+    text = sample([brief]).value
+    assert isinstance(text, str)
+    assert text.startswith("**&lt;b&gt;")
+    assert "<b>" not in text
+    assert "](" not in text
+
+
+def test_worn_out_words_are_counted_and_the_most_frequent_named() -> None:
+    """All finds are counted, at most eight entries named, the most frequent first, and a word stands where there are none."""
+    told = banned_terms({**{f"word {number}": 1 for number in range(9)}, "whisper*": 3})
+    assert told["worn_out"].value == 12
+    assert str(told["worn_out_most"].value).startswith("whisper* (3), word 0 (1), word 1 (1)")
+    assert str(told["worn_out_most"].value).count(",") == WORN_SHOWN - 1
+    assert banned_terms({})["worn_out_most"].value == "(nothing)"
+
+
+def test_a_sample_is_the_first_documents_that_have_something_to_say() -> None:
+    """At most three, parted by lines, and a word where there is nothing."""
+    request = a_request()
+    told = str(sample([a_character(index, request) for index in range(5)]).value)
+    assert told.count("---") == SAMPLES - 1
+    assert "Wicket 0" in told
+    assert "Wicket 4" not in told
+    assert sample([]).value == "(nothing)"
+    assert a_world().name in str(sample([a_world()]).value)
+
+
+def media(path: Path, home: Path) -> Media:
+    return Media(media_id="m", url=str(path.relative_to(home)), prompt="p", width=1200, height=600)
+
+
+def a_picture(home: Path) -> Media:
+    path = home / "media" / "w" / "picture.jpg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (1200, 600), "teal").save(path)
+    return media(path, home)
+
+
+def a_post_image(picture: Media) -> PostImage:
+    now = datetime.now(UTC)
+    return PostImage(key="c0000-p0000", character="c0000", character_id="i", post_id="p", image=picture, published_at=now)
+
+
+def urls(value: Any) -> list[str]:
+    return re.findall(r"!\[picture\]\(([^)]+)\)", str(value.value))
+
+
+def test_previews_are_small_pictures_inside_the_event(tmp_path: Path) -> None:
+    """At most six, each a JPEG of a few kilobytes that no other server is asked for."""
+    picture = a_picture(tmp_path)
+    shown = urls(previews([a_post_image(picture)] * 9, tmp_path / "media"))
+    assert len(shown) == PREVIEWS
+    kind, data = shown[0].split(",", 1)
+    assert kind == "data:image/jpeg;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as small:
+        assert small.size == (PREVIEW_WIDTH, PREVIEW_WIDTH // 2)
+    assert len(urls(previews([WorldImages(header=picture, icon=picture)], tmp_path / "media"))) == 2
+
+
+def test_a_preview_reads_nothing_outside_the_media_folder(tmp_path: Path) -> None:
+    """A URL that climbs out of the folder, or is somewhere else, is left out and not opened."""
+    a_picture(tmp_path)
+    secret = tmp_path / "secret.jpg"
+    Image.new("RGB", (10, 10)).save(secret)
+    for url in ("media/../secret.jpg", str(secret), "../secret.jpg", "media/w", "media/gone.jpg"):
+        outside = a_picture(tmp_path).model_copy(update={"url": url})
+        assert previews([a_post_image(outside)], tmp_path / "media") is None
+    far = a_picture(tmp_path).model_copy(update={"url": "https://media.example/p.jpg"})
+    assert urls(previews([a_post_image(far)], tmp_path / "media")) == ["https://media.example/p.jpg"]
+
+
+def test_without_pictures_there_are_no_previews(tmp_path: Path) -> None:
+    """Assets of text have no such entry."""
+    assert previews([a_character(0, a_request())], tmp_path) is None

@@ -1,0 +1,200 @@
+"""What goes wrong while a world is made: the world says so, the run says so, and it can go on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from generia_assets.durable.collections import GENERATIONS, STATUS
+from generia_assets.durable.status import Stage, State
+from tests.support.worlds_in_process import POSTS, USERS, Made, Worlds, worlds_in_process
+
+
+@pytest.fixture(scope="module")
+def the_worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
+    home = tmp_path_factory.mktemp("failures")
+    few = {"gemini_max_reasks": 0}  # a damaged answer is a failed attempt at once: the spare calls of a small world are few
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, **few) as worlds:
+        yield worlds
+
+
+@pytest.fixture
+def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
+    """The worlds, with an emulator that does nothing wrong but what the test asks for."""
+    assert the_worlds.gemini is not None
+    the_worlds.gemini.reset()
+    yield the_worlds
+    the_worlds.gemini.reset()
+
+
+def faults(worlds: Worlds, **changes: object) -> None:
+    assert worlds.gemini is not None
+    worlds.gemini.set_faults(**changes)  # type: ignore[arg-type]
+
+
+def a_post_fails(worlds: Worlds, world_id: str) -> str:
+    """Have every request for one post of this world answered with damage; return the post's key."""
+    ideas = worlds.documents("post_briefs", world_id)
+    asked = {idea.key: f"When: {idea.moment}" for idea in ideas}  # as the request for this very post says it
+    key = next(key for key, said in asked.items() if sum(said in other for other in asked.values()) == 1)
+    faults(worlds, broken_json=1.0, only_matching=asked[key])
+    return str(key)
+
+
+@pytest.fixture(scope="module")
+def with_a_hole(the_worlds: Worlds) -> tuple[str, str, Made]:
+    """A world that lacks one post which failed for good: the world, the post's key, the run."""
+    worlds = the_worlds
+    assert worlds.gemini is not None
+    worlds.gemini.reset()
+    world_id, made = worlds.make("with-a-hole")
+    assert made.success, made.failure
+    key = a_post_fails(worlds, world_id)
+    made = worlds.run(world_id, select=["posts", "post_images"])
+    worlds.gemini.reset()
+    return world_id, key, made
+
+
+def test_one_post_that_fails_for_good_leaves_the_world_completed_and_the_checks_naming_it(
+    worlds: Worlds, with_a_hole: tuple[str, str, Made]
+) -> None:
+    """Everything else is made; the failure is counted and named in the status record and by both checks that miss something."""
+    world_id, key, made = with_a_hole
+    assert made.success, made.failure
+    status = worlds.status(world_id)
+    assert (status.status, status.tasks_failed) == (State.COMPLETED, 1)
+    assert [(failure.type, failure.key) for failure in status.failures] == [("generate_post", key)]
+    assert (len(worlds.documents("posts", world_id)), len(worlds.documents("post_images", world_id))) == (POSTS - 1, POSTS - 1)
+    checks = made.checks
+    assert {name for name, check in checks.items() if not check.passed} == {"exact_posts", "exact_publications"}
+    for name in ("exact_posts", "exact_publications"):
+        assert f"{POSTS - 1} of {POSTS}" in checks[name].description
+        assert key in checks[name].description
+    assert made.metadata["posts"]["failed_tasks"] == 1
+
+
+def test_what_hangs_on_a_missing_item_can_be_made_again_without_it(worlds: Worlds, with_a_hole: tuple[str, str, Made]) -> None:
+    """A hole in one asset is no reason to refuse the pictures of all the others; the check goes on failing."""
+    world_id, _, _ = with_a_hole
+    made = worlds.run(world_id, select=["post_images"])
+    assert made.success, made.failure
+    assert len(worlds.documents("post_images", world_id)) == POSTS - 1
+    assert not made.checks["exact_publications"].passed
+
+
+def test_an_item_that_had_failed_is_made_by_its_key_and_fills_the_hole(worlds: Worlds, with_a_hole: tuple[str, str, Made]) -> None:
+    """Following the check's advice makes the world whole: counts, counters and checks are right again."""
+    world_id, key, _ = with_a_hole
+    made = worlds.run(world_id, select=["posts", "post_images"], keys=[key])
+    assert made.success, made.failure
+    status = worlds.status(world_id)
+    assert (status.status, status.tasks_failed, status.posts_created, status.users_created) == (State.COMPLETED, 0, POSTS, USERS)
+    assert len(worlds.documents("post_images", world_id)) == POSTS
+    assert all(check.passed for check in made.checks.values())
+
+
+def test_a_description_that_fails_for_good_fails_world_and_run_with_its_reason(worlds: Worlds) -> None:
+    """Nothing can be made without it: four attempts, then the world is failed in that stage, for the platform to see."""
+    faults(worlds, broken_json=1.0)
+    world_id, made = worlds.make("undescribed")
+    assert not made.success
+    assert "generate_world_description world failed after 4 attempts" in made.failure
+    status = worlds.status(world_id)
+    assert (status.status, status.tasks_failed) == (State.FAILED, 1)
+    assert "generate_world_description" in status.message
+    assert status.message.endswith(f"generia resume {world_id} --retry-failed")  # without it, it would be failed still
+    assert status.current_stage is Stage.WORLD_DESCRIPTION
+    assert {stage.name: stage.status for stage in status.stages}[Stage.WORLD_DESCRIPTION] is State.FAILED
+    assert status.owner.run_id is None
+
+
+def test_a_refused_sentence_fails_the_smallest_world_with_words_for_its_user(worlds: Worlds) -> None:
+    """Both rungs of the ladder and no more, within the few calls of one person without posts; the limit of calls is never met."""
+    faults(worlds, prompt_blocked=1.0, block_reasons=["SAFETY"])
+    world_id, made = worlds.make("refused", users=1, posts=0)
+    assert not made.success
+    status = worlds.status(world_id)
+    assert (status.status, status.parked, status.api_calls_made_LLM) == (State.FAILED, None, 2)
+    assert "Word it differently and order the world again" in status.message
+    assert status.message in made.failure
+    again = worlds.resume(world_id)
+    assert worlds.status(world_id).message == status.message
+    assert status.message in again.failure
+
+
+def test_people_whose_concepts_are_all_refused_are_drawn_and_the_world_is_exact(worlds: Worlds) -> None:
+    """Three calls and no failed task; everybody has a name and is written, and the check names them as what they are."""
+    faults(worlds, prompt_blocked=1.0, block_reasons=["SAFETY"], only_matching=f"Invent {USERS} people of this world")
+    world_id, made = worlds.make("drawn")
+    assert made.success, made.failure
+    status = worlds.status(world_id)
+    assert (status.status, status.tasks_failed, status.users_created, status.posts_created) == (State.COMPLETED, 0, USERS, POSTS)
+    briefs = worlds.documents("character_briefs", world_id)
+    assert all(brief.moderation.endswith("SAFETY") for brief in briefs)
+    assert all(person.personality and not person.moderation for person in worlds.documents("characters", world_id))
+    assert {name for name, check in made.checks.items() if not check.passed} == {"people_in_full"}
+    assert made.checks["people_in_full"].metadata["wrong"].value == USERS
+
+
+def test_a_wrong_key_stops_the_world_at_once_and_its_re_execution_goes_on(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fatal answer is no task's fault: the run says what to do, and after mending it the same generation is finished."""
+    monkeypatch.setenv("GEMINI_API_KEY", "bad-key")
+    world_id, made = worlds.make("wrong-key")
+    assert not made.success
+    assert "GEMINI_API_KEY" in made.failure
+    assert "bad-key" not in made.failure
+    assert worlds.status(world_id).status is State.FAILED
+    assert worlds.calls == 1
+    monkeypatch.setenv("GEMINI_API_KEY", "")
+    again = worlds.run(world_id, parent=made, form=None)
+    assert again.success, again.failure
+    status = worlds.status(world_id)
+    assert (status.status, status.generation) == (State.COMPLETED, made.run_id)
+
+
+def test_without_any_gemini_the_run_says_what_to_set_and_the_world_that_it_failed(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither key nor address: nobody is left waiting for a world that cannot begin."""
+    monkeypatch.setenv("GEMINI_API_KEY", "")
+    nowhere = Worlds(worlds.settings.model_copy(update={"gemini_base_url": ""}), worlds.settings.mongodb_uri.get_secret_value(), "")
+    world_id, made = nowhere.make("no-gemini")
+    assert not made.success
+    assert "GEMINI_API_KEY is not set" in made.failure
+    status = nowhere.status(world_id)
+    assert status.status is State.FAILED
+    assert "GEMINI_API_KEY is not set" in status.message
+    nowhere.client.close()
+    nowhere.instance.dispose()
+
+
+def test_without_mongodb_the_run_names_the_address_and_how_to_start_one(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure is a sentence, with the hosts, without the password."""
+    monkeypatch.setenv("MONGODB_URI", "mongodb://somebody:secret@127.0.0.1:1/?directConnection=true")  # pragma: allowlist secret
+    _, made = worlds.make("no-mongodb")
+    assert not made.success
+    assert re.search(r"MongoDB at 127\.0\.0\.1:1 did not answer.*make dev", made.failure)
+    assert "secret" not in made.failure
+    assert worlds.database[STATUS].find_one({"_id": "no-mongodb"}) is None
+
+
+def test_an_exhausted_limit_of_calls_cancels_a_rerun_and_keeps_what_exists(worlds: Worlds) -> None:
+    """Too many answers had to be asked again: the world is completed as before and names the limit; no call goes beyond it."""
+    world_id, made = worlds.make("dear")
+    assert made.success, made.failure
+    before = worlds.calls
+    faults(worlds, broken_json=1.0)
+    made = worlds.run(world_id, select=["posts"])
+    assert not made.success
+    assert "api_calls_made_LLM has reached api_call_limits_LLM" in made.failure
+    status = worlds.status(world_id)
+    assert (status.status, status.unfinished) == (State.COMPLETED, made.run_id)
+    assert "api_call_limits_LLM" in status.message
+    rerun = worlds.database[GENERATIONS].find_one({"_id": made.run_id}) or {}
+    left = rerun["left"]
+    # Calls that were in the air when the limit was met were cut off: each is counted, and excused by one more.
+    assert left["api_calls_made_LLM"] == left["api_call_limits_LLM"] - left["calls_excused"]
+    assert worlds.calls - before <= left["api_calls_made_LLM"]
+    assert len(worlds.documents("posts", world_id)) == POSTS

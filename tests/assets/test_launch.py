@@ -1,0 +1,98 @@
+"""The launch form: a world ordered by a person, and what the form says when something is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.status import State
+from tests.support.worlds_in_process import PROMPT, Worlds, worlds_in_process
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
+    home = tmp_path_factory.mktemp("launch")
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
+        yield worlds
+
+
+def test_a_world_needs_no_kafka(worlds: Worlds) -> None:
+    """A world by the form alone is made whole, although the broker cannot be reached; an order is on record as if by message."""
+    settings = worlds.settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
+    alone = Worlds(settings, worlds.settings.mongodb_uri.get_secret_value(), "")
+    world_id, made = alone.make("no-kafka", users=1, posts=1, quality="high", max_cost_usd=5.0, seed=7)
+    assert made.success, made.failure
+    status = alone.status(world_id)
+    assert status.status is State.COMPLETED
+    assert (status.parameters["quality"], status.parameters["seed"]) == ("high", 7)
+    assert status.cost_limit_usd == 5.0
+    order = alone.database["tasks"].find_one({"_id": status.parameters["task_id"]})
+    assert order is not None
+    assert (order["type"], order["status"]) == ("init_world_creation", "completed")
+    alone.client.close()
+    alone.instance.dispose()
+
+
+@pytest.mark.parametrize(
+    ("world_id", "form", "said"),
+    [
+        ("unordered", {}, "world unordered was never ordered: give prompt, users and posts in the launch form"),
+        ("no-users", {"prompt": PROMPT, "users": 0}, "parameters.users_count=0"),
+        ("no-posts", {"prompt": PROMPT, "posts": -1}, "parameters.posts_count=-1"),
+        (
+            "many-users",
+            {"prompt": PROMPT, "users": 100_001},
+            "parameters.users_count=100001: at most 100000 are accepted (MAX_USERS",
+        ),
+        ("many-posts", {"prompt": PROMPT, "posts": 1_000_001}, "parameters.posts_count=1000001: at most 1000000"),
+        ("negative-cap", {"prompt": PROMPT, "max_cost_usd": -1.0}, "parameters.max_cost_usd=-1.0"),
+        ("negative-seed", {"prompt": PROMPT, "seed": -1}, "parameters.seed=-1"),
+        ("wordless", {"prompt": "?! 123"}, "parameters.user_prompt='?! 123': has no words"),
+        ("a world/../etc", {"prompt": PROMPT}, "name a world by letters, digits, - and _"),
+        ("w" * 65, {"prompt": PROMPT}, "at most 64"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 20 else "",
+)
+def test_a_form_that_cannot_be_carried_out_says_why_and_leaves_no_trace(
+    worlds: Worlds, world_id: str, form: dict[str, object], said: str
+) -> None:
+    """The run fails at once with the field, the value and what is allowed; no call is made and nothing is recorded."""
+    calls = worlds.calls
+    made = worlds.run(world_id, form=form)
+    assert not made.success
+    assert said in made.failure
+    assert worlds.calls == calls
+    assert worlds.database[STATUS].find_one({"_id": world_id}) is None
+
+
+def test_an_existing_world_is_made_again_as_ordered_or_as_the_form_now_says(worlds: Worlds) -> None:
+    """Without a prompt the old order stands for new content; with one, prompt and counts are the new ones, exactly."""
+    world_id, first = worlds.make("again", users=2, posts=3)
+    before = worlds.snapshot(world_id)
+    second = worlds.run(world_id)
+    assert second.success, second.failure
+    after = worlds.snapshot(world_id)
+    assert worlds.status(world_id).generation == second.run_id != first.run_id
+    assert after["world_request"] == [
+        before["world_request"][0].model_copy(update={"created_at": after["world_request"][0].created_at})
+    ]
+    assert [new.character_id for new in after["characters"]] == [old.character_id for old in before["characters"]]
+    assert (len(after["characters"]), len(after["posts"])) == (2, 3)
+    third = worlds.run(world_id, form={"prompt": "Ein Leuchtturm im Moor", "users": 1, "posts": 2})
+    assert third.success, third.failure
+    now, status = worlds.snapshot(world_id), worlds.status(world_id)
+    assert now["world_request"][0].user_prompt == "Ein Leuchtturm im Moor"
+    assert (len(now["characters"]), len(now["posts"]), len(now["post_images"])) == (1, 2, 2)
+    assert (status.users_predicted, status.posts_predicted, status.users_created, status.posts_created) == (1, 2, 1, 2)
+    assert status.parameters["users_count"] == 1
+
+
+def test_a_world_of_people_without_posts_is_a_world(worlds: Worlds) -> None:
+    """No posts ordered, none made: the world completes all the same."""
+    world_id, made = worlds.make("silent", users=1, posts=0)
+    assert made.success, made.failure
+    status = worlds.status(world_id)
+    assert (status.status, status.users_created, status.posts_created) == (State.COMPLETED, 1, 0)
+    assert worlds.documents("posts", world_id) == []

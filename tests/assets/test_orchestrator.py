@@ -1,0 +1,329 @@
+"""The order of work along the timeline, with a journal that does every task in its own time and lets some fail."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from generia_assets.assets import orchestrator, people, publication
+from generia_assets.assets.orchestrator import WorldOrchestrator
+from generia_assets.assets.selection import Selection
+from generia_assets.catalog import TaskType
+from generia_assets.content.documents import (
+    CharacterAvatar,
+    Media,
+    Post,
+    PostBrief,
+    PostImage,
+    WorldImages,
+    WorldRequest,
+    character_index,
+    post_key,
+)
+from generia_assets.content.heard import heard_before
+from generia_assets.content.timeline import Timeline, timeline
+from generia_assets.durable.tasks.runner import TaskFailedError
+from generia_assets.durable.tasks.task_slots import TaskSlots
+from generia_assets.tasks.generate_character_batch import CharacterBriefs
+from generia_assets.tasks.generate_post_batch import PostBriefs
+from tests.support.worlds import a_brief, a_character, a_request, a_world
+
+WORLD = a_world()
+MEDIA = Media(media_id="m", url="/m", prompt="", width=1, height=1)
+ITEMS = (TaskType.GENERATE_CHARACTER, TaskType.GENERATE_CHARACTER_AVATAR, TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST)
+"""Task types that fail sometimes, beside the pictures of posts."""
+
+
+class NothingThere:
+    """A world of which nothing was materialized."""
+
+    async def one_if_there(self, *asked: object) -> None:
+        """Nothing."""
+
+
+@dataclass
+class DicedJournal:
+    """Does each task in a random number of turns of the event loop, ``room`` at once; what is in ``failing`` fails."""
+
+    request: WorldRequest
+    dice: random.Random
+    room: TaskSlots
+    failing: set[str] = field(default_factory=set)
+    results: dict[str, Any] = field(default_factory=dict)
+    told: dict[str, object] = field(default_factory=dict)
+    """By task, what it was told of others."""
+    performed: list[str] = field(default_factory=list)
+    painted: list[str] = field(default_factory=list)
+    published: list[str] = field(default_factory=list)
+    twenty_painted: asyncio.Event = field(default_factory=asyncio.Event)
+    at_work: int = 0
+    most_at_work: int = 0
+    priority_of: Any = None
+
+    @property
+    def line(self) -> Timeline:
+        return timeline(self.request.seed, self.request.users_count, self.request.posts_count)
+
+    async def result_of(self, task: Any, parameters: Any) -> Any:
+        await asyncio.sleep(0)
+        return self.results.get(f"{task.task_type}:{parameters.key}")
+
+    async def execute(self, brings: Any, task: Any, parameters: Any, *context: Any, **named: Any) -> Any:
+        name = f"{task.task_type}:{parameters.key}"
+        assert self.priority_of(task.task_type, parameters.key) >= 0
+        async with self.room.place():
+            self.performed.append(name)
+            await self.work()
+            if name in self.failing:
+                raise TaskFailedError(task.task_type, parameters.key, 2, "diced")
+            result = await getattr(self, task.task_type.value)(parameters, *context, **named)
+            list(() if brings is None else brings(result))
+            self.results[name] = result
+            await asyncio.sleep(0)  # recorded
+            return result
+
+    async def work(self) -> None:
+        self.at_work += 1
+        self.most_at_work = max(self.most_at_work, self.at_work)
+        for _ in range(self.dice.randrange(1, 40)):
+            await asyncio.sleep(0)
+        self.at_work -= 1
+
+    async def generate_world_image(self, *_: object) -> WorldImages:
+        return WorldImages(header=MEDIA, icon=MEDIA)
+
+    async def generate_character_batch(self, parameters: Any, _request: object, _world: object, roster: Any) -> CharacterBriefs:
+        self.told[parameters.key] = roster.count
+        return CharacterBriefs(briefs=tuple(a_brief(parameters.first + place, self.request) for place in range(parameters.count)))
+
+    async def generate_character(self, parameters: Any, _r: object, _w: object, brief: Any, acquaintances: Any, *_: object) -> Any:
+        self.told[parameters.key] = [other.key for other in acquaintances]
+        return a_character(character_index(brief.key), self.request)
+
+    async def generate_character_avatar(self, parameters: Any, _r: object, _w: object, character: Any) -> CharacterAvatar:
+        return CharacterAvatar(key=parameters.key, username=character.username, character_id="", avatar=MEDIA)
+
+    async def generate_post_batch(
+        self, parameters: Any, _r: object, _w: object, character: Any, _k: object, ideas: Any
+    ) -> PostBriefs:
+        self.told[parameters.key] = ideas.count
+        return PostBriefs(briefs=tuple(self.idea(character, parameters.first + place) for place in range(parameters.count)))
+
+    def idea(self, character: Any, order: int) -> PostBrief:
+        t = self.line.t_of(character_index(character.key), order)
+        replied = self.line.replies[t]
+        return PostBrief(
+            key=post_key(character.key, order),
+            character=character.key,
+            username=character.username,
+            order=order,
+            moment="",
+            idea=f"idea {t}",
+            form="",
+            t=t,
+            in_reply_to=self.key(replied) if replied >= 0 else "",
+        )
+
+    def key(self, t: int) -> str:
+        return post_key(f"c{self.line.people[t]:04d}", self.line.orders[t])
+
+    async def generate_post(
+        self,
+        parameters: Any,
+        _r: object,
+        _w: object,
+        character: Any,
+        idea: Any,
+        _k: object,
+        story: Any,
+        *,
+        replied_to: Any,
+        heard: Any,
+        former: str,
+    ) -> Post:
+        assert not former
+        self.told[parameters.key] = (
+            [earlier.order for earlier in story if earlier.order < idea.order][-3:],
+            replied_to and replied_to.key,
+            [earlier.t for earlier in heard],
+        )
+        words = dict.fromkeys(("username", "image_prompt", "image_style", "mood", "context", "location", "time_of_day"), "")
+        told = {"key": idea.key, "character": idea.character, "character_id": "", "order": idea.order, "moment": "", "t": idea.t}
+        return Post.model_validate({**words, **told, "content": f"text {idea.t}", "hashtags": (), "mentions": ()})
+
+    async def generate_post_image(self, parameters: Any, _r: object, _w: object, _c: object, post: Post, turn: Any) -> PostImage:
+        if parameters.key not in self.painted:  # a recorded step
+            await self.work()
+            self.painted.append(parameters.key)
+            if len(self.painted) == 20:
+                self.twenty_painted.set()
+        await turn()
+        await self.work()
+        self.published.append(parameters.key)
+        return PostImage(
+            key=parameters.key, character=post.character, character_id="", post_id="", image=MEDIA, published_at=datetime.now(UTC)
+        )
+
+
+def some_failing(request: WorldRequest, dice: random.Random, share: float) -> set[str]:
+    """Tasks of items that are to fail."""
+    line = timeline(request.seed, request.users_count, request.posts_count)
+    people = [f"c{index:04d}" for index in range(request.users_count)]
+    posts = [post_key(f"c{line.people[t]:04d}", line.orders[t]) for t in range(len(line))]
+    plans = [f"{person}-b{number:03d}" for person in people for number in range(3)]
+    named = {TaskType.GENERATE_CHARACTER: people, TaskType.GENERATE_CHARACTER_AVATAR: people, TaskType.GENERATE_POST_BATCH: plans}
+    named |= {TaskType.GENERATE_POST: posts, TaskType.GENERATE_POST_IMAGE: posts}
+    return {f"{task_type}:{key}" for task_type, keys in named.items() for key in keys if dice.random() < share}
+
+
+async def made(
+    request: WorldRequest, seed: int, failing: set[str], *, room: int = 100, selection: Selection | None = None
+) -> DicedJournal:
+    """The world, made by a conductor whose tasks take random times; it must end."""
+    journal = DicedJournal(request, random.Random(seed), TaskSlots(room), failing)
+    selection = selection or Selection(frozenset(TaskType))
+    async with asyncio.timeout(20):
+        await WorldOrchestrator(journal, NothingThere(), selection, request, WORLD).run()  # type: ignore[arg-type]
+    return journal
+
+
+def will_come(journal: DicedJournal, t: int) -> bool:
+    """Whether nothing that the post at this place hangs on fails."""
+    person, order = f"c{journal.line.people[t]:04d}", journal.line.orders[t]
+    key = post_key(person, order)
+    needed: Iterable[str] = (
+        f"{TaskType.GENERATE_CHARACTER}:{person}",
+        f"{TaskType.GENERATE_POST_BATCH}:{person}-b{order // 10:03d}",
+        f"{TaskType.GENERATE_POST}:{key}",
+        f"{TaskType.GENERATE_POST_IMAGE}:{key}",
+    )
+    return not journal.failing.intersection(needed)
+
+
+def small_worlds(count: int) -> Iterable[tuple[int, WorldRequest, random.Random]]:
+    """Requests of random small worlds: from one person without posts on, with people of one post and of thirty."""
+    for seed in range(count):
+        dice = random.Random(seed)
+        yield seed, a_request(users=dice.choice((1, 2, 3, 5, 12, 23)), posts=dice.choice((0, 1, 3, 8, 20, 45)), seed=seed), dice
+
+
+@pytest.mark.parametrize("share", [0.0, 0.15])
+@pytest.mark.parametrize(
+    ("open_posts", "waiting", "room", "kept"), [(80, 100, 100, 300), (1, 0, 1, 10), (3, 2, 2, 10), (10, 3, 5, 20)]
+)
+async def test_posts_are_published_in_the_order_of_the_timeline_whatever_finishes_first(
+    monkeypatch: pytest.MonkeyPatch, share: float, open_posts: int, waiting: int, room: int, kept: int
+) -> None:
+    """In random worlds with random times and failures, all that can come is published once, in order, within every bound; nothing
+    waits for ever, however few may be at work, wait or be remembered.
+    """
+    monkeypatch.setattr(orchestrator, "OPEN_POSTS", open_posts)
+    monkeypatch.setattr(people, "KEPT_PEOPLE", kept)
+    monkeypatch.setattr(publication.PublicationOrder.__init__, "__kwdefaults__", {"waiting": waiting})
+    for seed, request, dice in small_worlds(25):
+        journal = await made(request, seed, some_failing(request, dice, share), room=room)
+        wanted = [journal.key(t) for t in range(request.posts_count) if will_come(journal, t)]
+        assert journal.published == wanted
+        assert len(journal.painted) == len(set(journal.painted))
+        assert journal.most_at_work <= room
+        again = [name for name in journal.performed if journal.performed.count(name) > 1]
+        assert all(name.startswith(f"{TaskType.GENERATE_POST_IMAGE}:") for name in again), "nothing else is done twice"
+        assert sum(name.startswith(f"{TaskType.GENERATE_CHARACTER}:") for name in journal.performed) == request.users_count
+
+
+async def test_what_each_task_is_told_does_not_depend_on_what_finishes_first() -> None:
+    """The same world in other random times makes the same requests: after a restart, answers that were recorded still fit."""
+    for seed, request, dice in small_worlds(25):
+        failing = some_failing(request, dice, 0.1)
+        journals = [await made(request, seed * 7 + number, failing, room=100) for number in range(2)]
+        assert journals[0].told == journals[1].told
+        line, told = journals[0].line, journals[0].told
+        for t in range(request.posts_count):
+            if (found := told.get(journals[0].key(t))) is None:
+                continue
+            _, replied_to, heard = found  # type: ignore[misc]
+            assert replied_to is None or replied_to == journals[0].key(line.replies[t])
+            assert set(heard) <= set(heard_before(request.seed, request.users_count, request.posts_count, t))
+
+
+async def test_a_reply_to_a_post_that_failed_is_an_ordinary_post() -> None:
+    """It is written without the other's text as soon as that has failed, and published in its place."""
+    request = a_request(users=12, posts=45)
+    line = timeline(request.seed, 12, 45)
+    reply = next(t for t in range(45) if line.replies[t] >= 0)
+    other = post_key(f"c{line.people[line.replies[reply]]:04d}", line.orders[line.replies[reply]])
+    told = {}
+    for failing in (set[str](), {f"{TaskType.GENERATE_POST}:{other}"}):
+        journal = await made(request, 1, failing)
+        assert journal.key(reply) in journal.published
+        told[bool(failing)] = journal.told[journal.key(reply)][1]  # type: ignore[index]
+    assert told == {False: other, True: None}
+
+
+@pytest.mark.parametrize("stopped_by", [RuntimeError("budget"), asyncio.CancelledError()])
+async def test_what_stops_the_world_stops_everybody_who_waits(monkeypatch: pytest.MonkeyPatch, stopped_by: BaseException) -> None:
+    """A post that hangs keeps only its own place among the open ones: the others are painted and wait. What then stops the world
+    ends them all, and nothing is published after that.
+    """
+    monkeypatch.setattr(orchestrator, "OPEN_POSTS", 4)
+    request = a_request(users=12, posts=45)
+    journal = DicedJournal(request, random.Random(1), TaskSlots(100))
+    hold = asyncio.Event()
+    original = journal.generate_post
+
+    async def generate_post(parameters: Any, *context: Any, **named: Any) -> Post:
+        if parameters.key == journal.key(5):
+            await hold.wait()
+            raise stopped_by
+        return await original(parameters, *context, **named)
+
+    journal.generate_post = generate_post  # type: ignore[method-assign]
+    working = asyncio.create_task(WorldOrchestrator(journal, NothingThere(), Selection(frozenset(TaskType)), request, WORLD).run())  # type: ignore[arg-type]
+    async with asyncio.timeout(20):
+        await journal.twenty_painted.wait()
+        published = list(journal.published)
+        assert published == [journal.key(t) for t in range(len(published))]
+        assert len(published) <= 5
+        hold.set()
+        if isinstance(stopped_by, asyncio.CancelledError):
+            working.cancel()
+        with pytest.raises((ExceptionGroup, asyncio.CancelledError)):
+            await working
+    assert journal.published == published
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
+    """One person's posts are made in their order while nobody else's are waited for."""
+    request = a_request(users=12, posts=45)
+    whole = await made(request, 1, set())
+    line = whole.line
+    person = max(range(12), key=line.count_of)
+
+    class There(NothingThere):
+        """The whole world is materialized."""
+
+        async def one_if_there(self, asset: str, model: Any, key: str) -> Any:
+            task = {"posts": TaskType.GENERATE_POST, "characters": TaskType.GENERATE_CHARACTER}.get(asset)
+            return whole.results.get(f"{task}:{key}")
+
+        async def one(self, asset: str, model: Any, key: str) -> Any:
+            return await self.one_if_there(asset, model, key)
+
+        async def briefs(self, first: int, count: int) -> list[Any]:
+            return list(whole.results[f"{TaskType.GENERATE_CHARACTER_BATCH}:b{first // 10:03d}"].briefs)
+
+    key = f"c{person:04d}"
+    journal = DicedJournal(request, random.Random(2), TaskSlots(100))
+    posts = frozenset({TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskType.GENERATE_POST_IMAGE})
+    async with asyncio.timeout(20):
+        await WorldOrchestrator(journal, There(), Selection(posts, frozenset({key})), request, WORLD).run()  # type: ignore[arg-type]
+    assert journal.published == [whole.key(t) for t in range(45) if line.people[t] == person]
+    replied = {whole.key(t): whole.key(line.replies[t]) for t in range(45) if line.people[t] == person and line.replies[t] >= 0}
+    assert {post: journal.told[post][1] for post in replied} == replied  # type: ignore[index]

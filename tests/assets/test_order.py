@@ -1,0 +1,217 @@
+"""Posts are written along the world's timeline and published in its order: over failures, hanging calls, full buffers and stops."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from emulators.gemini.client import EmulatorControl
+from generia_assets.assets import orchestrator, publication
+from generia_assets.content.documents import character_key, post_key
+from generia_assets.content.seeding import world_seed
+from generia_assets.content.timeline import Timeline, timeline
+from generia_assets.durable.collections import HISTORY, STEPS, TASKS, WORLD_EVENTS
+from generia_assets.durable.status import State
+from resources.gateway.api_gateway import CUT_OFF
+from tests.support.items_worlds import faults, undamaged
+from tests.support.worlds_in_process import Worlds, wait_for, worlds_in_process
+
+PEOPLE, POSTS = 12, 30
+HANG_SECONDS = 2.0
+"""The deadline of a call in these worlds."""
+
+
+@pytest.fixture(scope="module")
+def the_worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
+    home = tmp_path_factory.mktemp("order")
+    quick = {"gemini_timeout_seconds": HANG_SECONDS, "gemini_max_reasks": 0}
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, **quick) as worlds:
+        yield worlds
+
+
+@pytest.fixture
+def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
+    """The worlds, with an emulator that does nothing wrong but what the test asks for."""
+    with undamaged(the_worlds):
+        yield the_worlds
+
+
+def line_of(world_id: str) -> Timeline:
+    return timeline(world_seed(world_id), PEOPLE, POSTS)
+
+
+def key_at(world_id: str, t: int) -> str:
+    line = line_of(world_id)
+    return post_key(character_key(line.people[t]), line.orders[t])
+
+
+def only_post(world_id: str, t: int) -> str:
+    """Words that only the requests for the post at this place have, whoever that person is."""
+    line = line_of(world_id)
+    index = line.people[t]
+    return f"Post {line.orders[t] + 1} of {line.count_of(index)} of @"
+
+
+def matches_once(world_id: str, t: int) -> bool:
+    """Whether the words that name this post in a request name no other one."""
+    return [only_post(world_id, other) for other in range(POSTS)].count(only_post(world_id, t)) == 1
+
+
+def out(worlds: Worlds, world_id: str) -> list[int]:
+    """The places of the posts in the order in which they came out: by the platform's clock, by ours and as it was told."""
+    place = {image.post_id: image.t for image in worlds.documents("post_images", world_id)}
+    rows = worlds.platform["platform_posts"].find({"world_id": world_id}).sort("created_at")
+    on_platform = [place[row["_id"]] for row in rows if row["_id"] in place]
+    images = worlds.documents("post_images", world_id)
+    assert [image.t for image in sorted(images, key=lambda image: image.published_at)] == on_platform
+    told = worlds.database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
+    assert [row["event"]["t"] for row in told] == on_platform
+    return on_platform
+
+
+def requests(worlds: Worlds, world_id: str) -> Counter[str]:
+    """Every call of the model that was answered, by what was asked."""
+    rows = worlds.database[HISTORY].find({"world_id": world_id, "api_type": "llm", "outcome": {"$ne": CUT_OFF}})
+    return Counter(repr(row["request_data"]) for row in rows)
+
+
+def test_a_world_is_published_in_the_order_of_its_timeline(worlds: Worlds) -> None:
+    """All posts in order; ideas, posts and pictures have the places, and a reply quotes the post that it answers."""
+    faults(worlds, jitter=0.3)
+    world_id, made = worlds.make("in-order", users=PEOPLE, posts=POSTS)
+    assert made.success, made.failure
+    order = out(worlds, world_id)
+    print("published:", order)
+    assert order == list(range(POSTS))
+    line, world = line_of(world_id), worlds.snapshot(world_id)
+    texts = {post.key: post.content for post in world["posts"]}
+    for asset in ("post_briefs", "posts", "post_images"):
+        assert {document.key: document.t for document in world[asset]} == {key_at(world_id, t): t for t in range(POSTS)}
+    replies = {post.t: post for post in world["posts"] if post.in_reply_to}
+    assert set(replies) == {t for t in range(POSTS) if line.replies[t] >= 0} != set()
+    for t, reply in replies.items():
+        assert (reply.in_reply_to, reply.quote) == (key_at(world_id, line.replies[t]), texts[reply.in_reply_to])
+    assert "first_post_at" in worlds.raw_status(world_id)
+
+
+def test_posts_that_are_let_go_are_published_in_order_and_painted_once(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for one waiting post and one task's place, all come out in order, without one picture or request more."""
+    monkeypatch.setattr(publication.PublicationOrder.__init__, "__kwdefaults__", {"waiting": 1})
+    narrow = Worlds(worlds.settings.model_copy(update={"task_concurrency": 3}), worlds.settings.mongodb_uri.get_secret_value(), "")
+    try:
+        faults(worlds, jitter=0.2)
+        world_id, made = narrow.make("let-go", users=PEOPLE, posts=POSTS)
+        assert made.success, made.failure
+        assert out(worlds, world_id) == list(range(POSTS))
+        status = worlds.status(world_id)
+        assert status.api_calls_made_images == 2 + PEOPLE + POSTS
+        media = worlds.platform["platform_media"].count_documents({"world_id": world_id})
+        assert media == 2 + PEOPLE + POSTS
+        assert worlds.database[STEPS].count_documents({"world_id": world_id}) == 0
+        assert {task["attempt_count"] for task in worlds.database[TASKS].find({"world_id": world_id})} == {1}
+        assert set(requests(worlds, world_id).values()) == {1}
+    finally:
+        narrow.client.close()
+        narrow.instance.dispose()
+
+
+def test_a_hanging_call_holds_up_the_feed_for_no_longer_than_its_deadline(worlds: Worlds) -> None:
+    """One early post's call hangs once: the others are written meanwhile, and all come out, in order, right after its deadline."""
+    named = ((f"hanging-{number}", t) for number in range(50) for t in range(POSTS // 3))
+    world_id, hanging = next((world_id, t) for world_id, t in named if matches_once(world_id, t))
+    faults(worlds, hang=1.0, only_matching=only_post(world_id, hanging))
+
+    def heal() -> None:
+        control = EmulatorControl(worlds.settings.gemini_base_url)
+        wait_for(lambda: control.requests(contains=only_post(world_id, hanging)), what="the call that hangs")
+        control.set_faults(hang=0.0)
+        control.close()
+
+    with ThreadPoolExecutor(1) as beside:
+        healing = beside.submit(heal)
+        _, made = worlds.make(world_id, users=PEOPLE, posts=POSTS)
+        healing.result()
+    assert made.success, made.failure
+    assert out(worlds, world_id) == list(range(POSTS))
+    asked = list(worlds.database[HISTORY].find({"world_id": world_id, "request_type": "post"}))
+    hung = next(call for call in asked if call["outcome"] != "ok")
+    assert hung["labels"]["key"] == key_at(world_id, hanging)
+    assert hung["duration_ms"] >= HANG_SECONDS * 1000
+    released = hung["created_at"] + timedelta(milliseconds=hung["duration_ms"])
+    line, waiting_for_it = line_of(world_id), {hanging}  # its replies, and replies to those
+    for t in range(POSTS):
+        if line.replies[t] in waiting_for_it:
+            waiting_for_it.add(t)
+    written = {call["labels"]["key"] for call in asked if call["outcome"] == "ok" and call["created_at"] < released}
+    assert written == {key_at(world_id, t) for t in range(POSTS) if t not in waiting_for_it}
+    at = [image.published_at for image in sorted(worlds.documents("post_images", world_id), key=lambda image: image.t)]
+    assert all(moment < released for moment in at[:hanging])
+    # Nothing comes after the deadline but the making of that post and of its replies, and the publishing itself.
+    assert timedelta() < at[hanging] - released <= at[-1] - released < timedelta(seconds=HANG_SECONDS)
+
+
+def test_a_post_that_fails_for_good_leaves_the_others_in_order_and_can_come_later(worlds: Worlds) -> None:
+    """Its replies are ordinary posts; made again by its key, it comes out last and takes its place ``t``, and no other document
+    changes.
+    """
+    named = ((f"with-a-hole-{number}", t) for number in range(50) for t in range(POSTS))
+    world_id, failed = next((world, t) for world, t in named if t in line_of(world).replies and matches_once(world, t))
+    line = line_of(world_id)
+    faults(worlds, broken_json=1.0, only_matching=only_post(world_id, failed))
+    _, made = worlds.make(world_id, users=PEOPLE, posts=POSTS)
+    assert made.success, made.failure
+    worlds.gemini.reset()  # type: ignore[union-attr]
+    assert [failure.key for failure in worlds.status(world_id).failures] == [key_at(world_id, failed)]
+    assert out(worlds, world_id) == [t for t in range(POSTS) if t != failed]
+    before = {asset: {document.key: document for document in found} for asset, found in worlds.snapshot(world_id).items()}
+    for t in range(POSTS):
+        if line.replies[t] == failed:
+            reply = before["posts"][key_at(world_id, t)]
+            assert (reply.in_reply_to, reply.quote) == ("", "")
+            assert before["post_briefs"][reply.key].in_reply_to == key_at(world_id, failed)
+    made = worlds.run(world_id, select=["posts", "post_images"], keys=[key_at(world_id, failed)])
+    assert made.success, made.failure
+    after = {asset: {document.key: document for document in found} for asset, found in worlds.snapshot(world_id).items()}
+    assert after["posts"][key_at(world_id, failed)].t == after["post_images"][key_at(world_id, failed)].t == failed
+    for asset, documents in before.items():
+        assert {key: after[asset][key] for key in documents} == documents
+    assert out(worlds, world_id)[-1] == failed
+
+
+@pytest.mark.parametrize("after_calls", [9, 25, 40])
+def test_a_world_that_is_stopped_anywhere_goes_on_in_order_with_the_same_requests(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch, after_calls: int
+) -> None:
+    """When the budget ends while posts wait for their turn nothing is published out of order; resumed, the world is completed with
+    exactly the requests that it would have made, and every picture is painted once.
+    """
+    monkeypatch.setattr(orchestrator, "OPEN_POSTS", 20)
+    world_id = f"stopped-{after_calls}"
+    faults(worlds, jitter=0.1, no_credit=1.0, after_calls=after_calls, seed=after_calls)
+    _, made = worlds.make(world_id, users=PEOPLE, posts=POSTS)
+    assert not made.success
+    assert worlds.status(world_id).status is not State.COMPLETED
+    told = worlds.database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
+    published = [row["event"]["t"] for row in told]
+    assert published == list(range(len(published)))
+    worlds.gemini.reset()  # type: ignore[union-attr]
+    again = worlds.resume(world_id)
+    assert again.success, again.failure
+    assert out(worlds, world_id) == list(range(POSTS))
+    ok = [row["request_data"] for row in worlds.database[HISTORY].find({"world_id": world_id, "api_type": "llm", "outcome": "ok"})]
+    assert len({repr(asked) for asked in ok}) == len(ok)
+    assert worlds.platform["platform_media"].count_documents({"world_id": world_id}) == 2 + PEOPLE + POSTS
+    asked = {row["labels"]["key"]: row["request_data"] for row in posts_asked(worlds, world_id)}
+    line = line_of(world_id)
+    for t in range(POSTS):
+        assert ("Replies to @" in repr(asked[key_at(world_id, t)])) is (line.replies[t] >= 0)
+
+
+def posts_asked(worlds: Worlds, world_id: str) -> list[dict[str, Any]]:
+    """The answered requests for posts."""
+    return list(worlds.database[HISTORY].find({"world_id": world_id, "request_type": "post", "outcome": "ok"}))

@@ -1,0 +1,190 @@
+"""Runs and generations: what a second run of the same world makes, and what it only goes on with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from generia_assets.durable.collections import HISTORY, TASKS, WORLD_EVENTS
+from generia_assets.durable.orders.decisions import GENERATION_TAG
+from generia_assets.durable.status import Stage, State
+from tests.support.worlds_in_process import CONTENT_ASSETS, POSTS, USERS, Worlds, wait_for, worlds_in_process
+
+
+@pytest.fixture(scope="module")
+def the_worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
+    home = tmp_path_factory.mktemp("runs")
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
+        yield worlds
+
+
+@pytest.fixture
+def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
+    """The worlds, with an emulator that has counted nothing yet and does nothing wrong."""
+    assert the_worlds.gemini is not None
+    the_worlds.gemini.reset()
+    yield the_worlds
+    the_worlds.gemini.reset()
+
+
+def answered(worlds: Worlds, world_id: str) -> Counter[tuple[str, str]]:
+    """How often each task's question of each kind was answered."""
+    rows = worlds.database[HISTORY].find({"world_id": world_id, "api_type": "llm", "outcome": "ok"})
+    return Counter((row["task_id"], row["request_type"]) for row in rows)
+
+
+TOLD_ONCE = {
+    "world_created": 1,
+    **{f"stage_{moved} {stage.value}": 1 for stage in Stage for moved in ("started", "finished")},
+    "character_created": USERS,
+    "post_published": POSTS,
+    "completed": 1,
+}
+"""The live events of a world that nothing happened to."""
+
+
+def told(worlds: Worlds, world_id: str) -> Counter[str]:
+    """The world's live events so far, whose numbers have no gaps."""
+    events = [row["event"] for row in worlds.database[WORLD_EVENTS].find({"world_id": world_id}).sort("seq")]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    named = {"stage_started": "stage", "stage_finished": "stage", "going_on": "after", "cancelled": "reason"}
+    details = [event.get(named.get(event["event_type"], ""), "") for event in events]
+    return Counter(f"{event['event_type']} {detail}".rstrip() for event, detail in zip(events, details, strict=True))
+
+
+def assert_exact(worlds: Worlds, world_id: str) -> None:
+    """The world is complete, nobody and nothing is there twice, here and on the platform."""
+    status = worlds.status(world_id)
+    assert (status.status, status.tasks_failed) == (State.COMPLETED, 0)
+    assert status.tasks_total == status.tasks_completed == status.task_predicted
+    assert (status.users_created, status.posts_created) == (USERS, POSTS)
+    assert (len(worlds.documents("characters", world_id)), len(worlds.documents("post_images", world_id))) == (USERS, POSTS)
+    for name, count in (("characters", USERS), ("posts", POSTS), ("media", 2 + USERS + POSTS)):
+        assert worlds.platform[f"platform_{name}"].count_documents({"world_id": world_id}) == count
+
+
+@pytest.mark.parametrize("quota", [1, 4, 9], ids=["while people are invented", "among the people", "among the posts"])
+def test_a_run_that_failed_in_the_middle_is_re_executed_in_its_generation_and_asks_nothing_twice(
+    worlds: Worlds, quota: int
+) -> None:
+    """What was answered before the failure is not asked again, by the emulator's own count, and the world ends exact."""
+    assert worlds.gemini is not None
+    worlds.gemini.set_faults(requests_per_day=quota)
+    world_id, failed = worlds.make(f"quota-{quota}")
+    assert not failed.success
+    assert "parked and can be resumed" in failed.failure
+    status = worlds.status(world_id)
+    assert (status.status, status.resumable, status.owner.run_id) == (State.IN_PROGRESS, True, None)
+    before = answered(worlds, world_id)
+    assert sum(before.values()) == quota
+    tasks = {row["_id"] for row in worlds.database[TASKS].find({"world_id": world_id})}
+    worlds.gemini.set_faults(requests_per_day=None)
+    again = worlds.run(world_id, parent=failed)
+    assert again.success, again.failure
+    assert worlds.status(world_id).generation == failed.run_id
+    assert tasks <= {row["_id"] for row in worlds.database[TASKS].find({"world_id": world_id})}
+    after = answered(worlds, world_id)
+    assert set(after.values()) == {1}
+    assert worlds.gemini.stats().by_outcome["ok"] == sum(after.values())
+    assert before.keys() <= after.keys()
+    assert_exact(worlds, world_id)
+    assert told(worlds, world_id) == {**TOLD_ONCE, "parked": 1, "going_on parked": 1}
+
+
+def test_a_run_that_is_launched_for_a_completed_world_is_a_new_generation_and_replaces_everything(worlds: Worlds) -> None:
+    """A completed generation is never continued by a run without a past: new calls, new content, the former documents gone."""
+    world_id, first = worlds.make("made-anew")
+    assert first.success, first.failure
+    before, calls = worlds.snapshot(world_id), worlds.calls
+    second = worlds.run(world_id)
+    assert second.success, second.failure
+    after = worlds.snapshot(world_id)
+    assert worlds.status(world_id).generation == second.run_id
+    assert worlds.calls == 2 * calls
+    for name in CONTENT_ASSETS:
+        assert len(after[name]) == len(before[name])
+        stored = worlds.database[name].count_documents({"world_id": world_id})
+        assert stored == len(after[name])
+    assert {post.post_id for post in before["post_images"]}.isdisjoint({post.post_id for post in after["post_images"]})
+
+
+def test_a_generation_that_is_completed_or_unknown_cannot_be_resumed(worlds: Worlds) -> None:
+    """A run tagged with such a generation fails with its name, asks for nothing and leaves the world as it is."""
+    world_id, made = worlds.make("finished", users=1, posts=1)
+    assert made.success, made.failure
+    before, status, calls = worlds.snapshot(world_id), worlds.raw_status(world_id), worlds.calls
+    for generation in (made.run_id, "of-no-run"):
+        resumed = worlds.run(world_id, tags={GENERATION_TAG: generation})
+        assert not resumed.success
+        assert generation in resumed.failure
+    assert worlds.calls == calls
+    assert worlds.snapshot(world_id) == before
+    unchanged = ("status", "generation", "message", "stages", "tasks_completed", "posts_created")
+    assert {name: worlds.raw_status(world_id)[name] for name in unchanged} == {name: status[name] for name in unchanged}
+
+
+MAKES_A_WORLD = """
+import json, os, pathlib, signal, sys, threading
+from generia_assets.settings import Settings
+from tests.support.worlds_in_process import Worlds
+values = json.loads(pathlib.Path(sys.argv[1]).read_text())
+settings = Settings.model_validate(values | {"mongodb_uri": sys.argv[2]})  # secrets are not written into files
+worlds = Worlds(settings, sys.argv[2], "")
+
+def interrupted():
+    if sys.stdin.readline() == "stop\\n":  # as Dagster does when somebody terminates the run
+        worlds.instance.report_run_canceling(worlds.instance.get_run_by_id(sys.argv[4]))
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupted, daemon=True).start()
+made = worlds.run(sys.argv[3], form={"prompt": "A valley of slow bells", "users": 3, "posts": 6}, run_id=sys.argv[4])
+print(made.run.status.value)
+"""
+
+
+@pytest.mark.parametrize(("how", "parked"), [("stop", "stopped"), ("deploy", None)])
+def test_an_interrupted_process_gives_its_world_back_within_seconds_and_another_run_finishes_it(
+    worlds: Worlds, tmp_path: Path, mongodb_uri: str, how: str, parked: str | None
+) -> None:
+    """Stopped by a person the world waits for one, by a deploy for nobody; either way no answered call is repeated afterwards."""
+    assert worlds.gemini is not None
+    worlds.gemini.set_faults(latency=0.3)
+    settings = tmp_path / "settings.json"
+    settings.write_text(worlds.settings.model_dump_json())
+    world_id, run_id = f"interrupted-by-{how}", str(uuid.uuid4())
+    command = [sys.executable, "-c", MAKES_A_WORLD, settings, mongodb_uri, world_id, run_id]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, text=True) as process:
+        worlds.gemini.wait_until(lambda stats: stats.by_outcome.get("ok", 0) >= 4, timeout=60)
+        assert process.stdin is not None
+        began = time.monotonic()
+        print(how, file=process.stdin, flush=True)
+        wait_for(lambda: worlds.status(world_id).owner.run_id is None, seconds=10, what="the world's being given back")
+        assert time.monotonic() - began < 5
+        process.wait(20)
+    status = worlds.status(world_id)
+    assert status.status is State.IN_PROGRESS
+    assert (status.parked.kind if status.parked else None) == parked
+    assert status.message
+    before = answered(worlds, world_id)
+    assert len(before) >= 4
+    worlds.gemini.set_faults(latency=0.0)
+    resumed = worlds.resume(world_id)
+    assert resumed.success, resumed.failure
+    assert worlds.status(world_id).generation == run_id
+    assert worlds.status(world_id).takeovers == 0  # no death: deploys bring a world no nearer to MAX_TAKEOVERS
+    after = answered(worlds, world_id)
+    assert set(after.values()) == {1}
+    stood_still = {"cancelled stopped": 1, "going_on resume": 1} if parked else {"going_on interruption": 1}
+    assert told(worlds, world_id) == {**TOLD_ONCE, **stood_still}
+    assert before.keys() <= after.keys()
+    assert_exact(worlds, world_id)
+    assert worlds.status(world_id).cost_reserved_usd == 0

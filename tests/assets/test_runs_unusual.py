@@ -1,0 +1,460 @@
+"""What becomes of a world when something unusual happens to its runs."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from dagster._core.storage.tags import TagType, get_tag_type
+
+from generia_assets.assets.checks import ALL as CHECKS
+from generia_assets.assets.checks.finding import World
+from generia_assets.catalog import ASSETS, TaskType
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.orders.records import Order, OrderError, new_task_id, record_order
+from generia_assets.durable.orders.refusals import RefusedOrder, record_refusal
+from generia_assets.durable.status import State
+from generia_assets.durable.tasks import session
+from generia_assets.durable.tasks.generations import begin
+from generia_assets.durable.tasks.resuming import ResumeOptions, resume_world
+from generia_assets.partitions import worlds as partitions
+from sensors.requests import run_request
+from tests.support.command import Command
+from tests.support.worlds_in_process import PROMPT, Worlds, worlds_in_process
+
+PEOPLE, POSTS = 2, 3
+
+
+@pytest.fixture(scope="module")
+def the_worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
+    home = tmp_path_factory.mktemp("cases")
+    few = {"gemini_max_reasks": 0}
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, **few) as worlds:
+        yield worlds
+
+
+@pytest.fixture
+def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
+    """The worlds, with an emulator that does nothing wrong but what the test asks for."""
+    assert the_worlds.gemini is not None
+    the_worlds.gemini.reset()
+    yield the_worlds
+    the_worlds.gemini.reset()
+
+
+@pytest.mark.case("S10")
+@pytest.mark.parametrize("answered", [0, 4], ids=["while it is described", "among its people"])
+def test_a_world_whose_partition_is_deleted_while_it_is_made_is_completed(worlds: Worlds, tmp_path: Path, answered: int) -> None:
+    """What is paid is stored all the same: the run adds the partition again and ends well."""
+    assert worlds.gemini is not None
+    world_id, gemini = f"deleted-after-{answered}", worlds.gemini
+    gemini.set_faults(latency=0.15)
+
+    def delete() -> None:
+        gemini.wait_until(lambda stats: stats.calls > answered, timeout=30)
+        on_disk.delete_dynamic_partition("worlds", world_id)
+
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as on_disk, pytest.MonkeyPatch.context() as patch:  # two threads look at it
+        patch.setattr(worlds, "instance", on_disk)
+        deleting = threading.Thread(target=delete)
+        deleting.start()
+        _, made = worlds.make(world_id, users=1, posts=1)
+        deleting.join()
+        assert made.success, made.failure
+        assert on_disk.has_dynamic_partition("worlds", world_id)
+    assert worlds.status(world_id).status is State.COMPLETED
+    assert len(worlds.documents("post_images", world_id)) == 1
+
+
+@pytest.fixture(scope="module")
+def world_id(the_worlds: Worlds) -> str:
+    """A completed world of two people and three posts; whoever changes it leaves it completed and whole."""
+    assert the_worlds.gemini is not None
+    the_worlds.gemini.reset()
+    world_id, made = the_worlds.make("00000000-0000-4000-8000-0000000000aa", users=PEOPLE, posts=POSTS)
+    assert made.success, made.failure
+    return world_id
+
+
+@pytest.fixture(scope="module")
+def generia(the_worlds: Worlds, mongodb_uri: str, broker: str) -> Command:
+    """The command with these worlds' addresses."""
+    addresses = {"MONGODB_URI": mongodb_uri, "KAFKA_BOOTSTRAP_SERVERS": broker, "KAFKA_API_VERSION": "2.3"}
+    named = {"MONGODB_DATABASE": the_worlds.settings.mongodb_database, "KAFKA_TASKS_TOPIC": f"orders-{uuid.uuid4().hex[:8]}"}
+    return Command(the_worlds.settings.generia_data_dir, addresses | named)
+
+
+def look(worlds: Worlds, world_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The world's documents, and what its status record says of it."""
+    shown = (
+        "status",
+        "generation",
+        "parameters",
+        "stages",
+        "failures",
+        "name",
+        "users_created",
+        "posts_created",
+        "tasks_completed",
+    )
+    status = worlds.raw_status(world_id)
+    return worlds.snapshot(world_id), {
+        name: status[name] for name in (*shown, *(one for one in status if one.startswith("api_call")))
+    }
+
+
+def failed_partitions(worlds: Worlds, world_id: str) -> list[str]:
+    """The assets for which Dagster shows this world's partition as failed."""
+    failed = []
+    for name in ASSETS:
+        cached = get_and_update_asset_status_cache_value(worlds.instance, dg.AssetKey(name), partitions)
+        assert cached is not None
+        subset = cached.deserialize_failed_partition_subsets(partitions)
+        failed += [name] if world_id in subset.get_partition_keys() else []
+    return failed
+
+
+@pytest.mark.parametrize(
+    ("faults", "select", "form"),
+    [
+        pytest.param({"broken_json": 1.0}, (), None, id="P3 all nine, at the description"),
+        pytest.param({"broken_json": 1.0, "after_calls": 1}, (), None, id="P3 all nine, after the description"),
+        pytest.param(
+            {"broken_json": 1.0, "after_calls": 1}, (), {"prompt": "Elsewhere", "users": 1, "posts": 1}, id="P3 another order"
+        ),
+        pytest.param({"no_credit": 1.0}, ("posts", "post_images"), None, id="P3 a part, the account without credit"),
+    ],
+)
+def test_a_rerun_that_fails_leaves_the_world_completed_as_it_was_until_it_is_resumed(
+    worlds: Worlds, world_id: str, faults: dict[str, Any], select: tuple[str, ...], form: dict[str, Any] | None
+) -> None:
+    """Documents, counters, order and Dagster's partition are what they were; the message says what to do; then it replaces them."""
+    assert worlds.gemini is not None
+    before, status = look(worlds, world_id)
+    worlds.gemini.set_faults(**faults)
+    made = worlds.run(world_id, select=select, form=form)
+    worlds.gemini.reset()
+    assert not made.success
+    assert look(worlds, world_id) == (before, status)
+    message = worlds.status(world_id).message
+    assert f"generia resume {world_id}" in message
+    assert f"generia stop {world_id} --give-up" in message
+    assert failed_partitions(worlds, world_id) == []
+    resume_world(worlds.database, world_id, ResumeOptions(more_calls=20, retry_failed=True))
+    assert worlds.status(world_id).status is State.IN_PROGRESS
+    resumed = worlds.resume(world_id, select=select)
+    assert resumed.success, resumed.failure
+    now = worlds.status(world_id)
+    assert (now.status, now.generation, now.unfinished, now.message) == (State.COMPLETED, made.run_id, None, "")
+    assert {post.post_id for post in worlds.documents("post_images", world_id)}.isdisjoint(
+        {post.post_id for post in before["post_images"]}
+    )
+    if form is not None:
+        assert (now.users_created, now.parameters["user_prompt"]) == (1, "Elsewhere")
+        assert worlds.run(world_id, form={"prompt": PROMPT, "users": PEOPLE, "posts": POSTS}).success
+
+
+@pytest.mark.case("P3")
+def test_what_failed_and_fails_again_leaves_the_world_completed_with_its_failures(worlds: Worlds) -> None:
+    """A completed world whose failed post is tried again in vain is completed without that post, which is named."""
+    assert worlds.gemini is not None
+    worlds.gemini.set_faults(broken_json=1.0, only_matching="When: ")
+    world_id, made = worlds.make("with-a-hole", users=1, posts=1)
+    worlds.gemini.reset()
+    assert made.success, made.failure
+    before = look(worlds, world_id)
+    assert [failure["key"] for failure in before[1]["failures"]] == ["c0000-p0000"]
+    resume_world(worlds.database, world_id, ResumeOptions(max_cost_usd=worlds.status(world_id).cost_usd, retry_failed=True))
+    assert "cap of" in worlds.resume(world_id).failure
+    assert look(worlds, world_id) == before
+    resume_world(worlds.database, world_id, ResumeOptions(max_cost_usd=1.0, more_calls=9, retry_failed=True))
+    assert worlds.resume(world_id).success
+    assert (worlds.status(world_id).posts_created, worlds.status(world_id).failures) == (1, [])
+
+
+@pytest.mark.case("P1")
+def test_failed_tasks_that_were_to_be_tried_again_can_be_given_up(worlds: Worlds, generia: Command) -> None:
+    """The world is completed with its failures as before: whole, open to reruns, and its failed tasks can be tried once more."""
+    assert worlds.gemini is not None
+    worlds.gemini.set_faults(broken_json=1.0, only_matching="When: ")
+    world_id, made = worlds.make("given-up-again", users=1, posts=1)
+    worlds.gemini.reset()
+    assert made.success, made.failure
+    before = look(worlds, world_id)
+    assert resume_world(worlds.database, world_id, ResumeOptions(retry_failed=True)) == 1
+    assert generia.call("stop", world_id, "--give-up")[0] == 0
+    assert look(worlds, world_id) == before
+    assert not [one for one in doctor(generia) if world_id in one["part"]]
+    assert generia.call("rerun", world_id, "--part", "images", "--dry-run")[0] == 0
+    assert resume_world(worlds.database, world_id, ResumeOptions(more_calls=9, retry_failed=True)) == 1
+    assert worlds.resume(world_id).success
+    assert (worlds.status(world_id).posts_created, worlds.status(world_id).failures) == (1, [])
+
+
+@pytest.mark.case("P1")
+def test_what_is_given_up_is_over_and_the_world_completed_as_before(worlds: Worlds, world_id: str, generia: Command) -> None:
+    """Only a person who says so gives up what is paid for; then the world is what it was, and can be made again."""
+    assert worlds.gemini is not None
+    before = look(worlds, world_id)
+    worlds.gemini.set_faults(broken_json=1.0, after_calls=1)
+    made = worlds.run(world_id)
+    worlds.gemini.reset()
+    exit_code, _, err = generia.call("rerun", world_id, "--part", "images", "--dry-run")
+    assert (exit_code, f"generia resume {world_id}" in err) == (1, True)
+    exit_code, out, _ = generia.call("stop", world_id, "--give-up")
+    assert (exit_code, "it is completed, as it was before" in out) == (0, True)
+    assert look(worlds, world_id) == before
+    assert (worlds.status(world_id).unfinished, worlds.status(world_id).message) == (None, "")
+    again = worlds.run(world_id, parent=made)
+    assert "the generation of the run that is re-executed is over" in again.failure
+    assert worlds.run(world_id, select=["world_images"]).success
+    assert generia.call("stop", world_id, "--give-up")[0] == 1
+    assert generia.call("resume", world_id)[0] == 1
+
+
+@pytest.mark.case("P1")
+def test_a_world_that_was_given_up_before_it_was_complete_can_be_ordered_anew(worlds: Worlds, generia: Command) -> None:
+    """Nothing goes on with what was given up, and no part of it is made; a new order makes all of it."""
+    assert worlds.gemini is not None
+    worlds.gemini.set_faults(requests_per_day=3)
+    world_id, made = worlds.make("given-up", users=1, posts=1)
+    worlds.gemini.reset()
+    assert not made.success
+    assert f"generia watch {world_id}" in worlds.run(world_id, form={"prompt": "Elsewhere", "users": 1, "posts": 2}).failure
+    assert worlds.status(world_id).parameters["posts_count"] == 1
+    exit_code, out, _ = generia.call("stop", world_id, "--give-up")
+    assert (exit_code, "can be ordered anew" in out) == (0, True)
+    assert worlds.status(world_id).status is State.FAILED
+    assert not worlds.run(world_id, select=["posts"]).success
+    assert worlds.run(world_id, form={"prompt": "Elsewhere", "users": 1, "posts": 2}).success
+    assert (worlds.status(world_id).status, worlds.status(world_id).posts_created) == (State.COMPLETED, 2)
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        pytest.param({"prompt": "w " * 450_000}, "has 899,999 characters; shorten it to 4,000", id="S6 900,000 characters"),
+        pytest.param({"prompt": "\x00\x1b\x07\u202e"}, "has no words", id="S6 control characters"),
+        pytest.param({"prompt": PROMPT, "users": 0}, "parameters.users_count=0", id="S6 nobody"),
+        pytest.param({"prompt": PROMPT, "posts": 9_999_999}, "MAX_POSTS", id="S6 more posts than are accepted"),
+        pytest.param({"prompt": PROMPT, "max_cost_usd": -1.0}, "parameters.max_cost_usd=-1.0", id="S6 a cap below nothing"),
+    ],
+)
+def test_a_form_that_is_no_order_changes_nothing_of_a_completed_world(
+    worlds: Worlds, world_id: str, form: dict[str, Any], said: str
+) -> None:
+    """Everything is checked before anything is written: documents, order, limits, counters and Dagster's partition stay."""
+    before, status = worlds.snapshot(world_id), worlds.raw_status(world_id)
+    made = worlds.run(world_id, form=form)
+    assert said in made.failure
+    assert (worlds.snapshot(world_id), worlds.raw_status(world_id)) == (before, status)
+    assert failed_partitions(worlds, world_id) == []
+
+
+@pytest.mark.case("P2")
+@pytest.mark.parametrize(
+    ("ordered", "named", "cap"),
+    [
+        pytest.param(0.5, None, 2.0, id="raised"),
+        pytest.param(5.0, None, 2.0, id="lowered"),
+        pytest.param(None, None, 2.0, id="set where the order has none"),
+        pytest.param(0.5, 0.75, 0.75, id="as the new order names it"),
+    ],
+)
+def test_a_worlds_cap_stays_as_a_person_has_set_it(worlds: Worlds, ordered: float | None, named: float | None, cap: float) -> None:
+    """A new generation keeps the world's cap, over all that the world has cost, unless its own form names one."""
+    first = {} if ordered is None else {"max_cost_usd": ordered}
+    world_id, made = worlds.make(f"capped-{ordered}-{named}".replace(".", "-"), users=1, posts=0, **first)
+    assert made.success, made.failure
+    worlds.database[STATUS].update_one({"_id": world_id}, {"$set": {"cost_limit_usd": 2.0}})  # generia resume --max-cost-usd 2
+    form = None if named is None else {"prompt": PROMPT, "users": 1, "posts": 0, "max_cost_usd": named}
+    assert worlds.run(world_id, form=form).success
+    assert worlds.status(world_id).cost_limit_usd == cap
+
+
+@pytest.mark.case("P1")
+@pytest.mark.parametrize("job", ["world", "new_world"])
+def test_a_world_whose_message_was_refused_can_be_made_by_a_person_and_is_then_a_world(worlds: Worlds, job: str) -> None:
+    """The record of the refusal gives way to the world; the mended message finds a world that exists, and changes nothing of it."""
+    world_id, task_id = f"refused-{job}", str(uuid.uuid4())
+    record_refusal(worlds.database, RefusedOrder("users_count=0", world_id, task_id, TaskType.INIT_WORLD_CREATION))
+    form = {"prompt": PROMPT, "users": 1, "posts": 0}
+    made = worlds.run(world_id, form=form) if job == "world" else worlds.launch(job, world_id, **form)
+    assert made.success, made.failure
+    before = worlds.raw_status(world_id)
+    assert (before["status"], before["refused"], before["llm_cost_total"] > 0) == ("completed", False, True)
+    mended = Order(task_id, TaskType.INIT_WORLD_CREATION, world_id, {"user_prompt": PROMPT, "users_count": 1, "posts_count": 0})
+    with pytest.raises(OrderError, match="already ordered by task"):
+        record_order(worlds.database, mended, max_users=9, max_posts=9)
+    assert worlds.raw_status(world_id) == before
+
+
+@pytest.mark.case("P1")
+def test_a_refused_record_that_a_run_has_taken_is_not_overwritten(worlds: Worlds) -> None:
+    """While a run owns the world, or has begun it, a message does not make its record anew."""
+    world_id = "refused-and-taken"
+    record_refusal(worlds.database, RefusedOrder("users_count=0", world_id, None, TaskType.INIT_WORLD_CREATION))
+    taken = {"owner.run_id": "r", "owner.epoch": 1}
+    worlds.database[STATUS].update_one({"_id": world_id}, {"$set": taken})
+    order = Order(
+        str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, world_id, {"user_prompt": PROMPT, "users_count": 1, "posts_count": 0}
+    )
+    before = worlds.raw_status(world_id)
+    record_order(worlds.database, order, max_users=9, max_posts=9)
+    assert worlds.raw_status(world_id) == before
+
+
+@pytest.mark.case("P1")
+def test_a_world_whose_status_record_was_lost_is_ordered_anew_and_replaces_its_documents(worlds: Worlds) -> None:
+    """The first owner by the new record comes after all who wrote the documents that are there: none of its work is fenced off."""
+    world_id, made = worlds.make("without-a-record", users=1, posts=0)
+    assert made.success, made.failure
+    assert worlds.run(world_id, select=["world_images"]).success  # fences that the new record's first epochs do not reach
+    fences = [pointer["fence"] for pointer in worlds.database["materializations"].find({"world_id": world_id})]
+    worlds.database[STATUS].delete_one({"_id": world_id})
+    worlds.database["generations"].delete_many({"world_id": world_id})
+    again = worlds.make(world_id, users=1, posts=0)[1]
+    assert again.success, again.failure
+    assert worlds.raw_status(world_id)["owner"]["epoch"] > max(fences)
+
+
+@pytest.mark.case("P1")
+def test_a_world_whose_generations_record_was_lost_fails_and_can_be_made_anew(worlds: Worlds) -> None:
+    """The run that was to go on with it is refused, and the world says so; else it would be ordered again every minute."""
+    assert worlds.gemini is not None
+    worlds.gemini.set_faults(requests_per_day=3)
+    world_id, made = worlds.make("without-a-generation", users=1, posts=0)
+    worlds.gemini.reset()
+    assert not made.success
+    resume_world(worlds.database, world_id, ResumeOptions(more_calls=9))
+    worlds.database["generations"].delete_many({"world_id": world_id})
+    assert not worlds.resume(world_id).success
+    world = worlds.status(world_id)
+    assert (world.status, world.resumable, "launch job world" in world.message) == (State.FAILED, False, True)
+    assert worlds.run(world_id, form={"prompt": PROMPT, "users": 1, "posts": 0}).success
+
+
+@pytest.mark.case("P1")
+def test_what_another_generation_has_staged_is_deleted_before_one_begins(worlds: Worlds) -> None:
+    """A run that dies as soon as its generation has begun leaves nothing to it that somebody else has staged."""
+    world_id, made = worlds.make("staged-and-left", users=1, posts=0)
+    assert made.success, made.failure
+    pointers, mine = worlds.database["materializations"], {"world_id": world_id, "staged": True}
+    pointers.insert_one({"_id": f"{world_id}:posts:staged", **mine, "collection": "posts", "materialization": "x", "count": 0})
+
+    async def dying(*begun: Any) -> None:
+        await begin(*begun)
+        raise RuntimeError("killed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "begin", dying)
+        assert "killed" in worlds.run(world_id, select=["world_images"]).failure
+    assert pointers.count_documents(mine) == 0
+    assert worlds.resume(world_id, select=["world_images"]).success
+
+
+@pytest.mark.case("S11")
+def test_a_world_made_again_leaves_no_person_twice_and_lists_what_it_supersedes(worlds: Worlds, generia: Command) -> None:
+    """Characters are changed in place; posts and pictures that no document refers to are counted, and shown with their ids."""
+    world_id, made = worlds.make("made-twice", users=2, posts=2)
+    assert made.success, made.failure
+    former = {post.post_id for post in worlds.documents("post_images", world_id)}
+    assert worlds.run(world_id).success
+    people = {person.character_id: person for person in worlds.documents("characters", world_id)}
+    there = {row["_id"]: row for row in worlds.platform["platform_characters"].find({"world_id": world_id})}
+    assert there.keys() == people.keys()
+    assert {row["meta"]["username"] for row in there.values()} == {person.username for person in people.values()}
+    assert worlds.status(world_id).superseded == {"media": 2 + 2 + 2, "post": 2}
+    shown = json.loads(generia.call("show", world_id, "superseded", "--type", "post", "--json")[1])
+    assert {row["answer"] for row in shown} == former
+    assert "show made-twice superseded" in generia.call("status", world_id)[1]
+    # with fewer people: what nobody can delete is listed, too
+    assert worlds.run(world_id, form={"prompt": PROMPT, "users": 1, "posts": 0}).success
+    assert worlds.status(world_id).superseded == {"character": 1, "media": 2 * (2 + 2 + 2) - 1 + 1, "post": 4}
+
+
+@pytest.mark.case("P1")
+def test_a_world_that_is_not_whole_is_found_and_never_called_completed(worlds: Worlds, world_id: str, generia: Command) -> None:
+    """Where documents are gone the check fails, and doctor names the world and the command that mends it."""
+    gone = list(worlds.database["materializations"].find({"_id": f"{world_id}:posts"}))
+    assert not [one for one in doctor(generia) if world_id in one["part"]]
+    worlds.database["materializations"].delete_many({"_id": f"{world_id}:posts"})
+    (found,) = [one for one in doctor(generia) if world_id in one["part"]]
+    assert found["found"] == f"is called completed with 0 of {POSTS} posts"
+    assert found["advice"] == f"generia rerun {world_id} --part posts"
+    made = worlds.run(world_id, select=["post_images"])
+    assert not made.success
+    worlds.database["materializations"].insert_many(gone)
+    generia.call("stop", world_id, "--give-up")
+    one_post = worlds.database["posts"].find_one_and_delete({"world_id": world_id})
+    (check,) = [one for one in CHECKS if one.name == "world_is_whole"]
+    answer = check.answer(World(world_id, worlds.database, Path()))
+    assert (answer.passed, answer.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert f"{POSTS - 1} of {POSTS} posts" in str(answer.description)
+    worlds.database["posts"].insert_one(one_post)
+    assert check.answer(World(world_id, worlds.database, Path())).passed
+    worlds.database["materializations"].insert_one({"_id": "unknown:posts", "world_id": "unknown", "count": 1})
+    (found,) = [one for one in doctor(generia) if "unknown" in one["part"]]
+    assert found["found"] == "has documents and no status record"
+    worlds.database["materializations"].delete_one({"_id": "unknown:posts"})
+
+
+def doctor(generia: Command) -> list[dict[str, str]]:
+    return [json.loads(line) for line in generia.call("doctor", "--json")[1].splitlines()]
+
+
+@pytest.mark.case("P8")
+@pytest.mark.parametrize(
+    ("alone", "makes"),
+    [
+        ((), [kind.task_type.value for name, kind in ASSETS.items() if name != "world_request"]),
+        (("--alone",), ["generate_world_description"]),
+    ],
+    ids=["with what follows", "alone"],
+)
+def test_the_description_again_takes_everything_with_it_unless_it_is_wanted_alone(
+    worlds: Worlds, world_id: str, generia: Command, alone: tuple[str, ...], makes: list[str]
+) -> None:
+    """What `rerun` announces is what its message makes; alone, it says what may no longer fit."""
+    told = json.loads(generia.call("rerun", world_id, "--part", "description", *alone, "--dry-run", "--json")[1])
+    assert told["makes"] == makes
+    said = generia.call("rerun", world_id, "--part", "description", *alone, "--dry-run")[1]
+    assert ("may no longer fit" in said) is bool(alone)
+    order = Order(new_task_id(), TaskType.GENERATE_WORLD_DESCRIPTION, world_id, {"with_what_follows": not alone})
+    request = run_request(record_order(worlds.database, order, max_users=9, max_posts=9))
+    assert [ASSETS[key.path[-1]].task_type.value for key in request.asset_selection or ()] == makes
+    made = worlds.run(world_id, select=[key.path[-1] for key in request.asset_selection or ()], tags=request.tags)
+    assert made.success, made.failure
+    assert set(made.metadata) == (set(ASSETS) - {"world_request"} if not alone else {"world_description"})
+
+
+@pytest.mark.case("P11")
+def test_a_world_that_fails_is_failed_for_its_own_partition_and_no_other(worlds: Worlds, world_id: str) -> None:
+    """Of the other worlds no partition is failed; of this one those assets that its run was to make and did not."""
+    assert worlds.gemini is not None
+    worlds.gemini.set_faults(broken_json=1.0)
+    failing, made = worlds.make("failing", users=1, posts=1)
+    worlds.gemini.reset()
+    assert not made.success
+    assert failed_partitions(worlds, failing) == [name for name in ASSETS if name != "world_request"]
+    assert failed_partitions(worlds, world_id) == []
+
+
+@pytest.mark.case("P12")
+def test_a_run_has_three_tags_of_ours_with_the_worlds_name(worlds: Worlds, world_id: str) -> None:
+    """However it came about; the tags by which a run finds its work are hidden in Dagster's pages."""
+    order = Order(new_task_id(), TaskType.GENERATE_WORLD_IMAGE, world_id, {})
+    request = run_request(record_order(worlds.database, order, max_users=9, max_posts=9))
+    runs = [worlds.run(world_id, select=["world_images"], tags=request.tags), worlds.run(world_id, select=["world_images"])]
+    for made in runs:
+        tags = {name: value for name, value in made.run.tags.items() if get_tag_type(name) is TagType.USER_PROVIDED}
+        assert set(tags) == {"generia/world_name", "generia/origin", "generia/ordered_by"}
+        assert tags["generia/world_name"] == worlds.status(world_id).name
+        assert max(map(len, tags.values())) <= 80

@@ -1,0 +1,150 @@
+"""What a run tells: a table, a page, figures and a line a person, in a number of events that does not grow with the posts."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from generia_assets.assets.description import figures
+from generia_assets.assets.run_log import log_people, people_lines
+from generia_assets.assets.tables import CELL, ROWS
+from generia_assets.catalog import ASSETS
+from generia_assets.durable.collections import HISTORY, TASKS
+from generia_assets.settings import settings
+from tests.support.worlds_in_process import Made, Worlds, worlds_in_process
+
+PEOPLE = 2
+OF_PEOPLE = [
+    "generate_character",
+    "generate_character_avatar",
+    "generate_post_batch",
+    "generate_post",
+    "generate_post_image",
+]
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
+    home = tmp_path_factory.mktemp("told")
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
+        yield worlds
+
+
+@pytest.fixture(scope="module")
+def large(worlds: Worlds) -> Made:
+    """A run with forty posts of two people."""
+    _, made = worlds.make("many-posts", users=PEOPLE, posts=40)
+    assert made.success, made.failure
+    return made
+
+
+def lines(worlds: Worlds, made: Made) -> list[str]:
+    """What the run's page lists, word for word."""
+    return [entry.user_message for entry in worlds.instance.all_logs(made.run_id)]
+
+
+def test_the_number_of_events_does_not_grow_with_the_posts(worlds: Worlds, large: Made, capfd: pytest.CaptureFixture[str]) -> None:
+    """Six posts and forty posts leave exactly as many rows in Dagster's event log; each task's line is in stderr instead."""
+    capfd.readouterr()
+    _, small = worlds.make("few-posts", users=PEOPLE, posts=6)
+    assert small.success, small.failure
+    assert len(lines(worlds, small)) == len(lines(worlds, large))
+    written = capfd.readouterr().err
+    about = f" INFO world=few-posts run={small.run_id} task=generate_post:"
+    for post in worlds.documents("posts", "few-posts"):
+        assert f"{about}{post.key} generate_post {post.key}: done, attempt 1 of 2\n" in written
+        assert written.count(f"generate_post {post.key}: done, attempt 1 of 2\n") == 1
+        assert f"generate_post {post.key}" not in "\n".join(lines(worlds, small))
+
+
+def test_a_filter_finds_one_character_with_all_that_was_done_for_them(worlds: Worlds, large: Made) -> None:
+    """Key or username stand in exactly one line, with every task type, attempts, calls, tokens and dollars."""
+    for person in worlds.documents("characters", "many-posts"):
+        (line,) = [line for line in lines(worlds, large) if line.startswith(f"{person.key} ")]
+        assert f"@{person.username}:" in line
+        assert f"generate_post {person.posts_count} done" in line
+        assert f"generate_post_image {person.posts_count} done" in line
+        assert "generate_character 1 done" in line
+        theirs = {"world_id": "many-posts", "labels.key": {"$regex": f"^{person.key}"}, "api_type": {"$ne": "platform"}}
+        calls = worlds.database[HISTORY].count_documents(theirs)
+        batches_of_ideas = -(-person.posts_count // 10)
+        # No fewer than one for each text and picture; more where ideas came out alike and were asked for again.
+        assert calls >= 1 + batches_of_ideas + person.posts_count + 1 + person.posts_count
+        assert f"; {calls} calls, " in line
+        assert "tokens, $0." in line
+
+
+def test_what_was_spent_is_added_up_without_reading_a_prompt(worlds: Worlds, large: Made) -> None:
+    """The figures of every asset and every person's line come out of an index: no request's document is fetched for them."""
+    database, generation = worlds.database, large.run_id
+    database.command("profile", 2)
+    for kind in ASSETS.values():
+        figures(database, "many-posts", generation, kind)
+    assert len(list(people_lines(database, "many-posts", generation))) == PEOPLE
+    database.command("profile", 0)
+    seen = list(database["system.profile"].find({"ns": f"{database.name}.{HISTORY}", "command.aggregate": HISTORY}))
+    assert len(seen) == len(ASSETS) + 1
+    assert sum(look["keysExamined"] for look in seen) >= database[HISTORY].count_documents({"world_id": "many-posts"})
+    assert {look["docsExamined"] for look in seen} == {0}
+
+
+def test_a_run_that_fails_tells_of_everybody_as_far_as_it_came(worlds: Worlds, large: Made) -> None:
+    """A cap in dollars ends the run for that reason, and each person who was begun has a line of what is done and what is not."""
+    whole = worlds.status("many-posts")
+    cap = 0.95 * (whole.llm_cost_total + whole.image_cost_total)
+    _, made = worlds.make("capped", users=PEOPLE, posts=40, max_cost_usd=cap)
+    assert not made.success
+    assert "cost" in made.failure
+    tasks = list(worlds.database[TASKS].find({"world_id": "capped", "key": {"$regex": "^c[0-9]{4}"}, "type": {"$in": OF_PEOPLE}}))
+    told = [line for line in lines(worlds, made) if re.match(r"c[0-9]{4}[ :]", line)]
+    assert [line[:5] for line in told] == sorted({task["key"][:5] for task in tasks})
+    assert told
+    for line in told:
+        theirs = [task for task in tasks if task["key"].startswith(line[:5])]
+        for word, states in (("done", ("completed",)), ("unfinished", ("pending", "in_progress"))):
+            said = sum(int(number) for number in re.findall(rf"([0-9]+) {word}", line))
+            assert said == sum(task["status"] in states for task in theirs), line
+    assert any("unfinished" in line or "failed" in line for line in told)
+
+
+def test_without_mongodb_a_failing_run_has_a_warning_in_place_of_its_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot be told raises nothing: the failure itself stays what is told."""
+    with MongoClient[dict[str, Any]]("mongodb://127.0.0.1:1", serverSelectionTimeoutMS=100) as client:
+        log_people(logging.getLogger("a-run"), client["nowhere"], "a-world", "a-generation")
+    assert [record.levelname for record in caplog.records if record.name == "a-run"] == ["WARNING"]
+    assert "generia stats a-world" in caplog.text
+
+
+def test_every_materialization_has_a_table_of_its_results_and_the_way_to_the_worlds_page(worlds: Worlds, large: Made) -> None:
+    """Bounded rows with the documents' own keys, bounded cells, and a link that leads to this world."""
+    for name, told in large.metadata.items():
+        rows = [record.data for record in told["results"].records]
+        assert 0 < len(rows) <= ROWS, name
+        assert all(len(cell) <= CELL for row in rows for cell in row.values() if isinstance(cell, str))
+        assert all(any(row[column] != "" for row in rows) for column in rows[0]), name
+        assert set(list(told)[: list(told).index("results")]) <= {"world_page", "pictures", "sample"}, "above a long table"
+        assert told["world_page"] == f"{settings().pages_url}/worlds/many-posts"
+    assert set(large.metadata) == set(ASSETS)
+    keys = [record.data["key"] for record in large.metadata["posts"]["results"].records]
+    assert keys == [post.key for post in worlds.documents("posts", "many-posts")][:ROWS]
+
+
+def test_a_rerun_carries_the_worlds_name_from_the_start_and_where_it_comes_from(worlds: Worlds, large: Made) -> None:
+    """A run by a job's form, one by the button and one from the command line are told apart."""
+    name = worlds.status("many-posts").name
+    post = worlds.documents("posts", "many-posts")[0].key
+    by_form = worlds.launch("rerun_post", "many-posts", post=post)
+    elsewhere = worlds.run("many-posts", select=["post_images"], keys=[post])
+    for made, origin, ordered_by in (
+        (by_form, "ui", "job rerun_post"),
+        (elsewhere, "cli", "job world"),
+        (large, "cli", "job world"),
+    ):
+        tags = worlds.made(made.run_id).run.tags
+        assert tags["generia/world_name"] == name
+        assert (tags["generia/origin"], tags["generia/ordered_by"]) == (origin, ordered_by)

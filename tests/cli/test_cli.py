@@ -1,0 +1,279 @@
+"""The command line without a server: what it refuses, what it orders, what it promises, and that texts do nothing to a terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+
+import pytest
+from rich.console import Console
+from typer import BadParameter
+from typer.testing import CliRunner
+
+from generia_assets.catalog import TaskType
+from generia_assets.cli import inert
+from generia_assets.cli.book import escaped, paragraphs
+from generia_assets.cli.commands import COMMANDS, load
+from generia_assets.cli.displays import PlainDisplay
+from generia_assets.cli.follow import Moment
+from generia_assets.cli.formats import as_json, clock
+from generia_assets.cli.guard import EXIT_STATUSES
+from generia_assets.cli.logs_shown import print_lines
+from generia_assets.cli.main import app
+from generia_assets.cli.order import PartOrder, new_order
+from generia_assets.cli.panel import world_panel
+from generia_assets.cli.parsers import moment as parsed
+from generia_assets.cli.result import WorldResult
+from generia_assets.cli.texts import Text
+from generia_assets.content.documents import Quality
+from generia_assets.durable.orders.records import Order
+from generia_assets.durable.status import Stage, WorldStatus, new_status
+from generia_assets.queries.air import InFlightCalls
+from generia_assets.queries.log import LogLine
+from generia_assets.queries.statistics import percentile
+from sensors.messages import read_message
+
+WITH_DAGSTER = ("generia_assets.cli.demo", "generia_assets.cli.dev")
+WORLD = "0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10"
+HOSTILE = "\x1b[2J[bold]not bold[/bold]\x07 \u202eturned\nnext\x9b31m"
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, arguments)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def moment(**changes: object) -> Moment:
+    """A world as ``watch`` sees it, with these values of its status record."""
+    return Moment(
+        a_status(**changes), [], seconds=12.3, air=InFlightCalls(llm=12, llm_ceiling=15, images=3, image_ceiling=10), left=42.0
+    )
+
+
+def a_status(**changes: object) -> WorldStatus:
+    record = new_status("w", {"user_prompt": HOSTILE}, users=2, posts=4) | {"_id": "w"} | changes
+    return WorldStatus.model_validate(record)
+
+
+def sub_commands() -> list[tuple[str, ...]]:
+    """Every command and every command within one, as it is typed."""
+    groups = [(name, load(name)) for name, entry in COMMANDS.items() if entry.is_group]
+    return [(name,) for name in COMMANDS] + [(name, inner) for name, group in groups for inner in group.commands]
+
+
+@pytest.mark.parametrize("command", sub_commands(), ids=" ".join)
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+    """`--help` of every command and sub-command says what it does, with an example, what each argument and option means, and, once,
+    which exit status to expect; arguments are called as people write them, and what shows something does so as JSON, too."""
+    exit_code, out, _ = run(*command, "--help")
+    flat, usage = " ".join(out.split()), out.splitlines()[0]
+    assert exit_code == 0
+    options = re.findall(r"^  (--[a-z-]+)( [^ ]+)?  +(.+)$", out, flags=re.MULTILINE)
+    assert len(options) == len(re.findall(r"^  --", out, flags=re.MULTILINE))
+    assert all(len(meaning) > 10 for _, _, meaning in options)
+    assert not re.search(r"[{}<>]|\[\[", usage)
+    assert not re.search(r"^  \S+ <", out, flags=re.MULTILINE)
+    assert flat.count("Exit status: 0 ") == 1
+    assert EXIT_STATUSES.partition(", 2 ")[2] in flat
+    assert re.search(rf"^  .*generia {' '.join(command)}\b", out, flags=re.MULTILINE)
+    assert command == ("dev",) or "--json" in out
+    if len(command) == 1:
+        assert COMMANDS[command[0]].about in flat
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_no_help_text_is_too_much_for_a_console(encoding: str) -> None:
+    """On a console that has no Cyrillic letters the help text that shows some ends well, too."""
+    environment = os.environ | {"PYTHONIOENCODING": f"{encoding}:strict", "COLUMNS": "200"}
+    command = [sys.executable, "-m", "generia_assets.cli", "send", "--help"]
+    ended = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert b"--max-cost-usd" in ended.stdout
+
+
+def test_it_says_its_version() -> None:
+    """`generia --version` names the version that is installed."""
+    assert run("--version")[:2] == (0, f"generia {version('generia')}\n")
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    """`generia --help` and the shell's completion are there at once: no database, no Kafka and no Dagster is imported for them."""
+    code = (
+        "import sys; from typer.testing import CliRunner; from generia_assets.cli.main import app; "
+        "out = CliRunner().invoke(app, ['--help']).stdout; "
+        "print([name for name in ('dagster', 'pymongo', 'kafka', 'google', 'pydantic') if name in sys.modules], out)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.startswith("[] ")
+    assert all(f"  {name} " in out for name in COMMANDS)
+
+
+def test_no_command_that_looks_at_worlds_needs_dagster() -> None:
+    """A look at a world starts in a fraction of a second: none of these commands imports Dagster, which takes one."""
+    modules = sorted({f"generia_assets.cli.{entry.module}" for entry in COMMANDS.values()} - set(WITH_DAGSTER))
+    code = f"import sys, importlib; [importlib.import_module(name) for name in {modules}]; print('dagster' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "False"
+
+
+def test_a_shell_completes_commands() -> None:
+    """After `generia st`, Tab offers the commands that begin so."""
+    asked = {"_GENERIA_COMPLETE": "complete_bash", "COMP_WORDS": "generia st", "COMP_CWORD": "1"}
+    result = CliRunner().invoke(app, [], env=asked, prog_name="generia")
+    assert set(result.stdout.split()) == {"status", "stats", "stop"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--users", "0"], ["--users", "'0'", "at least 1"]),
+        (["--users", "many"], ["--users", "'many'", "at least 1"]),
+        (["--users", "1000000000"], ["--users", "1000000000", "100000", "MAX_USERS"]),
+        (["--posts", "-1"], ["--posts", "'-1'", "at least 0"]),
+        (["--prompt", "12 34"], ["--prompt", "'12 34'", "words"]),
+        (["--prompt", "long " * 1000], ["--prompt", "4,999", "4,000"]),
+        (["--quality", "best"], ["--quality", "'best'", "standard or high"]),
+        (["--world-id", "harbour"], ["--world-id", "'harbour'", "UUID"]),
+        (["--max-cost-usd", "0"], ["--max-cost-usd", "0", "above 0"]),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_asked_of_a_server(arguments: list[str], named: list[str]) -> None:
+    """Exit status 2, and a message with the option, the value and what is allowed; no server is needed for that."""
+    exit_code, out, err = run("send", "--prompt", "a lake", *arguments)
+    assert exit_code == 2
+    assert out == ""
+    assert [part for part in named if part not in err] == []
+
+
+def test_nobody_orders_a_world_without_saying_which() -> None:
+    """`send` alone may spend money on what nobody asked for: it is refused, with the option that is missing."""
+    exit_code, out, err = run("send", "--users", "3")
+    assert (exit_code, out) == (2, "")
+    assert "--prompt" in err
+
+
+def test_an_order_is_the_platforms_own_message() -> None:
+    """What `send` puts into Kafka is read by the sensor as the order that was typed."""
+    order = new_order(users=3, posts=7, prompt="город", quality=Quality.HIGH, max_cost_usd=1.5, seed=0)
+    read = read_message(order.message())
+    assert isinstance(read, Order)
+    assert (read.world_id, read.task_id) == (order.world_id, order.task_id)
+    expected = {"user_prompt": "город", "users_count": 3, "posts_count": 7, "quality": "high", "max_cost_usd": 1.5, "seed": 0}
+    assert read.parameters == expected
+
+
+def test_the_result_has_exactly_the_promised_fields() -> None:
+    """`--json` gives these fields and no others, in this order."""
+    promised = "world_id status characters posts images llm_calls image_calls cost_usd seconds seconds_to_first_post gallery"
+    assert list(WorldResult.model_fields) == promised.split()
+
+
+def test_a_quote_is_the_plan_at_the_models_price() -> None:
+    """25 people and 150 posts are quoted with the plan's 205 calls and 177 pictures, limits with a quarter to spare."""
+    exit_code, out, _ = run("quote", "--users", "25", "--posts", "150", "--json")
+    assert exit_code == 0
+    quote = json.loads(out)
+    assert quote["image_calls"] == 177
+    assert quote["image_call_limit"] == 222
+    assert 200 <= quote["llm_calls"] <= 210
+    price = (quote["input_tokens"] * 0.30 + quote["output_tokens"] * 2.50) / 1e6
+    assert quote["cost_usd"] == pytest.approx(price, abs=1e-5)
+    assert 0 < quote["minutes"] < 10
+
+
+def test_a_terminal_obeys_no_text() -> None:
+    """Of a hostile text only what can be read is left."""
+    assert inert.line(HOSTILE) == "[2J[bold]not bold[/bold] turned next31m"
+    assert inert.block("a\r\nb\tc\ud800") == "a\nb    c\ufffd"
+    assert inert.line("word " * 50, 20) == "word word word word…"
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_what_is_shown_of_a_world_is_read_as_text(watched: bool) -> None:
+    """Markup in names, prompts and messages is printed as it stands, and no escape sequence but our own comes out."""
+    waiting = {"api": "llm", "reason": HOSTILE, "since": datetime.now(UTC)}
+    seen = moment(name=HOSTILE, message=HOSTILE, waiting_for=waiting, generation="g")
+    text = Text("post", inert.line(HOSTILE), inert.block(HOSTILE))
+    line = LogLine(id="1", at=datetime.now(UTC), level="error", kind="task", task_type="generate_post", key=HOSTILE, text=HOSTILE)
+    out = io.StringIO()
+    console = Console(file=out, width=100, markup=False, highlight=False, emoji=False, soft_wrap=not watched)
+    if watched:
+        console.print(world_panel(seen, [text], prompt=HOSTILE))
+        print_lines(console, [line])
+    else:
+        display = PlainDisplay(console)
+        display.began("ordered", HOSTILE)
+        display.moment(replace(seen, texts=[text], log=(line,)))
+    assert "[bold]not bold[/bold]" in out.getvalue()
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out.getvalue())
+
+
+def test_json_is_harmless_and_the_same() -> None:
+    """What a terminal would obey is an escape in `--json`, and a reader of the JSON gets the text as it was."""
+    told = as_json({"text": HOSTILE, "word": "город"})
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202e]", told)
+    assert "город" in told
+    assert json.loads(told)["text"] == HOSTILE
+
+
+def test_a_book_means_nothing_to_markdown() -> None:
+    """Texts of users and models come through as text: no heading, link, picture, list or HTML of theirs."""
+    assert escaped("# <b>[x](javascript:1)</b> ![i](u) https://a.b") == (
+        "\\# &lt;b&gt;\\[x\\](javascript:1)&lt;/b&gt; !\\[i\\](u) https\\://a.b"
+    )
+    assert paragraphs("1. one\n\n- two\n\n\x1b[2J<script>") == "1\\. one\n\n\\- two\n\n\\[2J&lt;script&gt;"
+
+
+def test_the_picture_of_a_world_tells_stages_calls_and_time_left() -> None:
+    """A bar and a number for each stage that has one, calls in flight of those that may be, dollars, and what is left."""
+    out = io.StringIO()
+    stages = [{"name": stage.value, "status": "completed" if place < 3 else "in_progress"} for place, stage in enumerate(Stage)]
+    seen = moment(stages=stages, generation="g", users_created=1, posts_created=1, llm_cost_total=0.5, task_predicted=9)
+    Console(file=out, width=100).print(world_panel(seen, [], prompt="a lake"))
+    shown = out.getvalue()
+    assert all(
+        word in shown for word in ("people", "1/2", "posts", "1/4", "12 of 15 calls in flight", "$0.5000", "about 40 s left")
+    )
+    full, half = (line.count("━") for line in shown.splitlines() if "description" in line or "people" in line)
+    assert half == full / 2
+
+
+def test_a_time_of_another_day_has_its_date() -> None:
+    """What happened today has its time of day; what happened before is not taken for today's."""
+    now = datetime.now(UTC)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", clock(now))
+    assert clock(now - timedelta(days=1)).startswith(f"{now - timedelta(days=1):%Y-%m-%d} ")
+
+
+def test_moments_are_read_as_people_write_them() -> None:
+    """A time ago, a moment without a zone (UTC), one with a zone; anything else is refused with an example."""
+    assert abs((datetime.now(UTC) - parsed("10min")).total_seconds() - 600) < 5
+    assert parsed("2026-11-23T14:30:00") == datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
+    assert parsed("2026-11-23T14:30:00+03:00") == datetime(2026, 11, 23, 11, 30, tzinfo=UTC)
+    with pytest.raises(BadParameter, match="10min"):
+        parsed("yesterday")
+
+
+def test_a_part_is_ordered_by_the_platforms_own_message() -> None:
+    """What `rerun` puts into Kafka is read by the sensor as the order of that part, with its keys, or alone."""
+    read = read_message(PartOrder(WORLD, WORLD, TaskType.GENERATE_POST, ("c0000-p0001",)).message())
+    assert isinstance(read, Order)
+    assert (read.task_type, read.parameters) == (TaskType.GENERATE_POST, {"keys": ["c0000-p0001"]})
+    read = read_message(PartOrder(WORLD, WORLD, TaskType.GENERATE_POST, alone=True).message())
+    assert isinstance(read, Order)
+    assert read.parameters == {"with_what_follows": False}
+
+
+def test_percentiles_are_values_that_occurred() -> None:
+    """The p50 of an even number of values is the lower middle one, the p95 of twenty the nineteenth; of none it is 0."""
+    assert percentile([4, 1, 3, 2], 0.5) == 2
+    assert percentile(list(range(1, 21)), 0.95) == 19
+    assert percentile([7], 0.95) == 7
+    assert percentile([], 0.5) == 0

@@ -1,0 +1,188 @@
+"""``generia dead-letters``: what the list shows, and what a mended letter becomes."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from generia_assets.cli.main import app
+from generia_assets.settings import settings
+from resources.kafka.address import KafkaAddress
+from resources.kafka.dead_letters import last_letters, letter_at
+from resources.kafka.resource import Event, KafkaResource
+from sensors.dead_letters import InvalidMessage, send_dead_letters
+from tests.support.kafka_stand_in import kafka_resource, order
+
+
+@pytest.fixture
+def kafka(
+    broker: str, mongodb_uri: str, mongo_database_name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> KafkaResource:
+    """Topics of the test's own, which the command line is told of by its settings."""
+    kafka = kafka_resource(broker, f"orders-{uuid.uuid4().hex[:8]}")
+    for name, value in {
+        "KAFKA_BOOTSTRAP_SERVERS": broker,
+        "KAFKA_API_VERSION": "2.3",
+        "KAFKA_TASKS_TOPIC": kafka.tasks_topic,
+        "KAFKA_DEAD_LETTERS_TOPIC": kafka.dead_letters_topic,
+        "MONGODB_URI": mongodb_uri,
+        "MONGODB_DATABASE": mongo_database_name,
+        "GENERIA_DATA_DIR": str(tmp_path),
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    return kafka
+
+
+@pytest.fixture(autouse=True)
+def _forget_settings() -> object:
+    yield
+    settings.cache_clear()
+
+
+def bury(kafka: KafkaResource, *values: bytes, reason: str = "parameters.users_count='3': must be a number") -> None:
+    """Make dead letters as the sensor does, all in one partition."""
+    from resources.kafka.resource import KafkaRecord
+
+    with kafka.producer() as producer:
+        letters = [
+            InvalidMessage(KafkaRecord(kafka.tasks_topic, 1, 40 + n, b"one key", value), reason) for n, value in enumerate(values)
+        ]
+        arrived, problems = send_dead_letters(producer, letters, kafka.dead_letters_topic)
+    assert (len(arrived), problems) == (len(values), [])
+
+
+def generia(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["dead-letters", *arguments])
+
+
+def resent(kafka: KafkaResource) -> list[dict[str, object]]:
+    """What the command put into the orders' topic."""
+    return [json.loads(letter.value) for letter in last_letters(kafka.address, kafka.tasks_topic, 10)]
+
+
+def place_of(kafka: KafkaResource, value: bytes) -> str:
+    """Where a letter lies, as the list names it."""
+    return next(letter.place for letter in last_letters(kafka.address, kafka.dead_letters_topic, 100) if letter.value == value)
+
+
+def test_the_list_shows_reason_origin_and_message_and_no_terminal_codes(kafka: KafkaResource):
+    """Every letter is listed with its reason and where it came from; what a terminal would obey is left out."""
+    assert "no dead letters" in generia().output
+    bury(kafka, b'{"a": "\x1b[2Jcleared"}', b"second")
+    shown = generia()
+    assert shown.exit_code == 0
+    assert f"{kafka.tasks_topic}[1]@40" in shown.output
+    assert "parameters.users_count='3'" in shown.output
+    assert "\x1b" not in shown.output
+    told = [json.loads(line) for line in generia("--json", "--limit", "1").stdout.splitlines()]
+    assert [letter["message"] for letter in told] == ["second"]
+
+
+def test_the_last_letters_are_the_last_of_all_partitions(kafka: KafkaResource):
+    """With a limit the newest are listed, in order, whichever partition they lie in, and a cut is said; --json alone lists all."""
+    values = [f"letter {number}" for number in range(25)]
+    with kafka.producer() as producer:
+        for number, value in enumerate(values):  # keys that lead to several partitions, and each letter of a millisecond of its own
+            began = time.time_ns() // 1_000_000
+            while time.time_ns() // 1_000_000 == began:
+                pass
+            event = Event(kafka.dead_letters_topic, b"k%d" % number, value.encode(), (("reason", "broken"),))
+            producer.send(event).wait(10)
+    assert len({one.partition for one in last_letters(kafka.address, kafka.dead_letters_topic, None)}) > 1
+    whole = generia("--json")
+    assert [json.loads(line)["message"] for line in whole.stdout.splitlines()] == values
+    assert whole.stderr == ""
+    some = generia("--json", "--limit", "9")
+    assert [json.loads(line)["message"] for line in some.stdout.splitlines()] == values[-9:]
+    assert "--limit" in some.stderr
+    assert "The last 20;" in generia().stdout
+
+
+def test_an_edited_letter_is_sent_again_with_the_other_fields_as_they_were(kafka: KafkaResource):
+    """--edit changes what it names, takes out what has no value, and leaves the rest; the letter itself stays."""
+    right = order()
+    wrong = {**right, "priority": 1, "parameters": {**right["parameters"], "users_count": "3"}}  # type: ignore[dict-item]
+    letter = json.dumps(wrong).encode()
+    bury(kafka, letter)
+    sent = generia("resend", place_of(kafka, letter), "--edit", "parameters.users_count=3", "--edit", "priority=", "--json")
+    assert sent.exit_code == 0, sent.output
+    said = json.loads(sent.stdout)
+    assert (said["topic"], said["message"]) == (kafka.tasks_topic, right)
+    assert resent(kafka) == [right]
+    (message,) = last_letters(kafka.address, kafka.tasks_topic, 10)
+    assert message.key == str(right["world_id"]).encode()
+    assert message.headers["resent_from"].startswith(kafka.dead_letters_topic)
+    assert place_of(kafka, letter)
+
+
+def test_a_letter_that_is_not_json_is_mended_by_a_file(kafka: KafkaResource, tmp_path: Path):
+    """What cannot be edited says so; the file's message is sent in its place."""
+    bury(kafka, b"{broken")
+    place, right, file = place_of(kafka, b"{broken"), order(), tmp_path / "mended.json"
+    refused = generia("resend", place, "--edit", "a=1")
+    assert refused.exit_code == 1
+    assert "is not JSON" in refused.output
+    assert "--file" in refused.output
+    file.write_text(json.dumps(right))
+    assert generia("resend", place, "--file", str(file)).exit_code == 0
+    assert resent(kafka) == [right]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (["0"], 2, "either --file"),
+        (["one", "--edit", "a=1"], 2, "must be a number"),
+        (["99", "--edit", "a=1"], 2, "no dead letter at 99"),
+        (["7:0", "--edit", "a=1"], 2, "no dead letter at 7:0"),
+        (["0", "--file", "/nowhere/mended.json"], 2, "No such file"),
+    ],
+)
+def test_what_cannot_be_sent_again_says_why(kafka: KafkaResource, arguments: list[str], status: int, told: str):
+    """Wrong input ends with one line that names it, and nothing is sent."""
+    for number in range(8):
+        bury(kafka, b'{"number": %d}' % number)
+    # The small broker makes topics with four partitions: which letter is where is not the test's business.
+    places = {letter.place for letter in last_letters(kafka.address, kafka.dead_letters_topic, 100)}
+    arguments = [sorted(places)[0] if argument == "0" else argument for argument in arguments]
+    ended = generia("resend", *arguments)
+    assert ended.exit_code == status, ended.output
+    assert told in ended.output
+    assert resent(kafka) == []
+
+
+def test_a_cut_letter_is_not_edited(kafka: KafkaResource):
+    """Of a giant only the beginning is among the dead letters, so that it is mended from the whole."""
+    with kafka.producer() as producer:
+        event = Event(kafka.dead_letters_topic, b"k", b'{"a": 1}', (("reason", "too large"), ("cut", "8 of 9000000 bytes")))
+        producer.send(event).wait(5)
+    ended = generia("resend", place_of(kafka, b'{"a": 1}'), "--edit", "a=2")
+    assert ended.exit_code == 1
+    assert "only a part" in ended.output
+
+
+def test_a_broker_that_is_away_is_one_line(mongodb_uri: str, monkeypatch: pytest.MonkeyPatch):
+    """No traceback: the address, and how to start a broker."""
+    monkeypatch.setenv("MONGODB_URI", mongodb_uri)
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    settings.cache_clear()
+    ended = generia()
+    assert ended.exit_code == 1
+    assert "127.0.0.1:9" in ended.output
+    assert "make dev" in ended.output
+
+
+def test_a_place_that_holds_nothing_is_none(kafka: KafkaResource):
+    """Neither a partition nor an offset that does not exist is an error of the reader's."""
+    bury(kafka, b"one")
+    address = KafkaAddress(kafka.bootstrap_servers, "2.3")
+    assert letter_at(address, kafka.dead_letters_topic, 99, 0) is None
+    assert letter_at(address, kafka.dead_letters_topic, 0, 10_000) is None
+    assert letter_at(address, "no-such-topic-yet", 0, 0) is None

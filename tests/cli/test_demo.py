@@ -1,0 +1,191 @@
+"""`generia demo` and `dev` as people start them: real servers, a real Dagster daemon and code server, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+
+from resources.mongodb.connection import MongoDocument
+from tests.support.command import LOOPBACK, Command, interrupt
+
+pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(180)]
+
+PROMISED = "world_id status characters posts images llm_calls image_calls cost_usd seconds seconds_to_first_post gallery"
+
+
+def wait_for(what: str, path: Path, timeout: float = 60) -> None:
+    deadline = time.monotonic() + timeout
+    while not (path.exists() and what in path.read_text()):
+        assert time.monotonic() < deadline, f"{path} never said {what!r}"
+        time.sleep(0.05)
+
+
+def test_a_demo_makes_a_world_from_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    """One JSON object with the promised fields is the last line of standard output, counts are exact, no process is left."""
+    generia = Command(tmp_path / "data")
+    exit_code, out, err = generia.run("demo", "--users", "2", "--posts", "3", "--json", timeout=150)
+    assert exit_code == 0, err
+    assert generia.processes() == []
+    result = json.loads(out.splitlines()[-1])
+    assert list(result) == PROMISED.split()
+    assert (result["status"], result["characters"], result["posts"], result["images"]) == ("completed", 2, 3, 2 + 2 + 3)
+    assert result["llm_calls"] >= 9
+    assert result["image_calls"] >= 7
+    assert result["cost_usd"] > 0
+    assert 0 < result["seconds_to_first_post"] <= result["seconds"]
+    pictures = list((tmp_path / "data" / "media" / result["world_id"]).rglob("*.*"))
+    assert len(pictures) == 7
+    pages = Path(result["gallery"])
+    assert pages == tmp_path / "data" / "gallery" / result["world_id"] / "index.html"
+    assert len(re.findall(r"<article[^>]* data-post-id=", pages.read_text())) == 3
+    assert "MongoDB (embedded)" in err
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", out + err)
+
+
+def test_what_is_set_is_used_and_an_interruption_ends_in_order(
+    tmp_path: Path, mongodb_uri: str, broker: str, gemini: str, mongo_client: MongoClient[MongoDocument]
+) -> None:
+    """With all addresses set no server is started; SIGTERM in the middle ends everything within seconds, with status 130."""
+    home, name = tmp_path / "dagster", "test_cli_interrupted"
+    topics = {f"KAFKA_{which}_TOPIC": f"cli-{which.lower()}" for which in ("TASKS", "PROGRESS", "DEAD_LETTERS")}
+    generia = Command(
+        tmp_path / "data",
+        {
+            "MONGODB_URI": mongodb_uri,
+            "MONGODB_DATABASE": name,
+            "KAFKA_BOOTSTRAP_SERVERS": broker,
+            "KAFKA_API_VERSION": "2.3",
+            "GEMINI_BASE_URL": gemini,
+            "DAGSTER_HOME": str(home),
+        }
+        | topics,
+    )
+    demo = generia.start("demo", "--users", "1000", "--posts", "5000", "--max-cost-usd", "50")
+    try:
+        statuses = mongo_client[name]["world_generation_status"]
+        deadline = time.monotonic() + 90
+        while not statuses.find_one({"tasks_completed": {"$gt": 3}}) and demo.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not [line for line in generia.processes() if "emulators" in line]
+        assert [world["cost_limit_usd"] for world in statuses.find()] == [50]
+        exit_code, out, err, seconds = interrupt(demo, signal.SIGTERM, timeout=30)
+    finally:
+        demo.kill()
+        mongo_client.drop_database(name)
+    assert exit_code == 130, err
+    assert seconds < 15
+    assert generia.processes() == []
+    assert "MongoDB (yours)" in out
+    assert re.search(r"To go on: make dev .*\n  .* resume [0-9a-f-]{36}", out)
+    assert (home / "dagster.yaml").exists()
+    assert not (tmp_path / "data" / "dagster").exists()
+
+
+@pytest.fixture(scope="module")
+def generia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """A running `generia dev`, whose parts the other commands find by themselves."""
+    folder = tmp_path_factory.mktemp("dev")
+    command = Command(folder)
+    dev = command.start("dev", "--latency", "1", "--port", "0", "--pages-port", "0")
+    try:
+        wait_for("dagster_home", folder / "running.json")
+        yield command
+        exit_code, _, err, seconds = interrupt(dev, signal.SIGINT, timeout=30)
+        assert exit_code == 0, err
+        assert seconds < 15
+        assert command.processes() == []
+    finally:
+        dev.kill()
+
+
+def test_nothing_listens_beyond_this_machine(generia: Command) -> None:
+    """Every server that is started (database, broker, emulator, code server, both kinds of pages) is bound to loopback."""
+    assert "0100007F" in generia.listens_on() <= LOOPBACK
+
+
+def send(generia: Command, *options: str) -> str:
+    exit_code, out, err = generia.call("send", *options)
+    assert exit_code == 0, err
+    return out.splitlines()[-1]
+
+
+def test_a_world_is_ordered_watched_and_looked_at(generia: Command) -> None:
+    """`send` prints the id that `watch` follows to its end with all texts, and every section shows what was made."""
+    world = send(generia, "--users", "2", "--posts", "3", "--prompt", "a lake that answers letters")
+    exit_code, out, err = generia.run("watch", world, "--texts")
+    assert exit_code == 0, err
+    assert "completed: people 2/2, posts 3/3" in out
+    sections = {"request": 1, "description": 1, "briefs": 2, "characters": 2, "post-briefs": 3, "posts": 3, "post-images": 3}
+    for section, count in sections.items():
+        exit_code, shown, err = generia.call("show", world, section, "--json")
+        assert exit_code == 0, err
+        assert len(json.loads(shown)) == count, section
+        if section in ("characters", "posts"):
+            words = "bio" if section == "characters" else "content"
+            assert all(one[words].split("\n")[0] in out for one in json.loads(shown))
+    _, shown, _ = generia.call("show", world, "history", "--type", "post", "--json")
+    assert {one["request_type"] for one in json.loads(shown)} == {"post"}
+    _, counted, _ = generia.call("stats", world, "--json")
+    requests = json.loads(counted)["requests"]
+    assert sum(one["calls"] for one in requests if one["request_type"] == "post" and one["outcome"] == "ok") == 3
+    _, listed, _ = generia.call("list", "--json")
+    assert world in [json.loads(line)["world_id"] for line in listed.splitlines()]
+
+
+def test_a_world_is_stopped_and_goes_on(generia: Command) -> None:
+    """`stop` ends the run and keeps what exists; `resume` goes on within seconds and makes exactly what was ordered."""
+    world = send(generia, "--users", "8", "--posts", "40", "--prompt", "a lake that answers letters")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        _, out, _ = generia.call("status", world, "--json")
+        if out and json.loads(out)["tasks_completed"] > 2:
+            break
+    exit_code, _, err = generia.call("stop", world)
+    assert exit_code == 0, err
+    stopped = json.loads(generia.call("status", world, "--json")[1])
+    assert stopped["parked"]["kind"] == "stopped"
+    assert stopped["status"] == "in_progress"
+    assert generia.call("resume", world, "--more-calls", "20")[0] == 0
+    exit_code, out, err = generia.call("watch", world)
+    assert exit_code == 0, err + out
+    finished = json.loads(generia.call("status", world, "--json")[1])
+    assert (finished["users_created"], finished["posts_created"]) == (8, 40)
+    assert finished["tasks_completed"] >= stopped["tasks_completed"]
+    assert finished["generation"] == stopped["generation"]
+
+
+def test_a_world_whose_money_is_spent_fails_and_goes_on_with_more(generia: Command) -> None:
+    """A cap ends the world as failed, with the command that lets it go on; with a higher cap it is completed."""
+    world = send(generia, "--users", "1", "--posts", "1", "--prompt", "a lake", "--max-cost-usd", "0.0001")
+    exit_code, out, _ = generia.call("watch", world)
+    assert exit_code == 1
+    assert f"generia resume {world} --max-cost-usd" in out
+    assert generia.call("resume", world, "--max-cost-usd", "5")[0] == 0
+    exit_code, out, _ = generia.call("watch", world)
+    assert exit_code == 0, out
+
+
+def test_an_address_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    """MongoDB or Kafka not answering: exit status 1, the address, how to start it, and no traceback."""
+    generia = Command(tmp_path, {"MONGODB_URI": "mongodb://127.0.0.1:9/", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"})
+    for command in (["status"], ["send", "--prompt", "a lake"]):
+        exit_code, out, err = generia.call(*command)
+        assert (exit_code, out) == (1, "")
+        assert "127.0.0.1:9" in err
+        assert "make dev" in err
+        assert len(err.strip().splitlines()) == 1
+
+
+def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
+    """A setting that is not allowed: exit status 2, its name, its value, what is allowed."""
+    exit_code, _, err = Command(tmp_path, {"LLM_CONCURRENCY": "0"}).call("quote")
+    assert exit_code == 2
+    assert "LLM_CONCURRENCY='0'" in err
+    assert "greater than or equal to 1" in err

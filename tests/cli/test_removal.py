@@ -1,0 +1,221 @@
+"""Worlds that are taken away (E6): ``generia delete`` leaves nothing, ``generia retire`` leaves the documents."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import bson
+import dagster as dg
+import pytest
+
+from emulators.gemini.client import EmulatorControl
+from generia_assets.catalog import TaskType
+from generia_assets.cli.dagster_link import PARTITIONS
+from generia_assets.durable.collections import GENERATIONS, PUBLICATIONS, STATUS
+from generia_assets.durable.orders import removal
+from generia_assets.durable.orders.records import Order, OrderError, record_order
+from generia_assets.durable.status import HistoryWorldError, world_to_work_on
+from generia_assets.partitions import worlds as partitions_definition
+from tests.support.command import Command
+from tests.support.pages_world import MadeUp
+from tests.support.worlds_in_process import Worlds, worlds_in_process
+
+
+@pytest.fixture(scope="module")
+def worlds(mongodb_uri: str, broker: str, gemini_process: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
+    """Worlds with a Dagster instance in a folder, as a running generator has one."""
+    home = tmp_path_factory.mktemp("removal")
+    with worlds_in_process(home / "data", mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as made:
+        EmulatorControl(gemini_process).reset()  # of what earlier tests have asked it to do
+        made.instance.dispose()
+        (home / "dagster").mkdir()
+        (home / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+        made.instance = dg.DagsterInstance.from_config(str(home / "dagster"))
+        yield made
+
+
+@pytest.fixture
+def cli(worlds: Worlds, mongodb_uri: str) -> Command:
+    home = worlds.settings.generia_data_dir
+    names = {"MONGODB_DATABASE": worlds.settings.mongodb_database, "PLATFORM_DATABASE": worlds.settings.platform_database}
+    return Command(home, {"MONGODB_URI": mongodb_uri, "DAGSTER_HOME": str(home.parent / "dagster"), **names})
+
+
+@pytest.fixture(scope="module")
+def pair(worlds: Worlds) -> tuple[str, str]:
+    """Two finished worlds that are made alike, each with a page written as a file: one to be deleted, one to be retired."""
+    ids = []
+    for _ in range(2):
+        world_id, made = worlds.make(users=1, posts=1)
+        assert made.success, made.failure
+        page = worlds.settings.generia_data_dir / "gallery" / world_id / "index.html"
+        page.parent.mkdir(parents=True)
+        page.write_text(world_id)
+        ids.append(world_id)
+    return ids[0], ids[1]
+
+
+def everything(worlds: Worlds, world_id: str) -> dict[str, list[bytes]]:
+    """Every document of both databases that has the world's id anywhere, and every file: byte for byte."""
+    found: dict[str, list[bytes]] = {}
+    for database in (worlds.database, worlds.platform):
+        for name in database.list_collection_names():
+            raw = [bson.encode(one) for one in database[name].find().sort("_id", 1)]
+            found[f"{database.name}.{name}"] = [one for one in raw if world_id.encode() in one]
+    files = [path for path in worlds.settings.generia_data_dir.rglob("*") if path.is_file() and world_id in str(path)]
+    return {**{name: raw for name, raw in found.items() if raw}, **{str(path): [path.read_bytes()] for path in files}}
+
+
+def in_dagster(worlds: Worlds, texts: list[str]) -> list[str]:
+    """The tables of Dagster's storage, and its files, in which one of the texts stands."""
+    home = worlds.settings.generia_data_dir.parent / "dagster"
+    found = [str(path) for path in home.rglob("*") if any(text in path.name for text in texts)]
+    for path in home.rglob("*.db"):
+        with sqlite3.connect(path) as connection:
+            for (table,) in connection.execute("select name from sqlite_master where type = 'table'").fetchall():
+                rows = connection.execute(f"select * from {table}").fetchall()
+                found += [f"{path.name}.{table}"] * sum(any(text in repr(row) for text in texts) for row in rows)
+    return found
+
+
+@pytest.mark.case("E6")
+def test_a_deleted_world_leaves_no_trace(worlds: Worlds, cli: Command, pair: tuple[str, str]) -> None:
+    """Collections, pictures, pages and Dagster's storage have nothing of it; its neighbour is as it was, byte for byte."""
+    gone, neighbour = pair
+    before = everything(worlds, neighbour)
+    runs = [run.run_id for run in worlds.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": gone}))]
+    assert len(everything(worlds, gone)) > 12
+    assert in_dagster(worlds, [gone, *runs])
+
+    assert cli.call("delete", gone) == (2, "", cli.call("delete", gone)[2])  # nobody can be asked here
+    status, out, err = cli.call("delete", gone, "--yes", "--json")
+    assert status == 0, err
+    told = json.loads(out)
+    assert (told["world_id"], told["runs"], told["pictures"], told["pages"]) == (gone, 1, 4, 1)
+    assert told["documents"][STATUS] == 1
+    assert told["platform"]["platform_posts"] == 1
+
+    assert everything(worlds, gone) == {}
+    assert in_dagster(worlds, [gone, *runs]) == []
+    posts = dg.AssetKey("posts")
+    newest = worlds.instance.get_latest_materialization_event(posts)
+    assert newest is not None
+    assert newest.asset_materialization.partition == neighbour
+    assert everything(worlds, neighbour) == before
+    assert gone not in worlds.instance.get_dynamic_partitions(PARTITIONS)
+    assert cli.call("status", gone)[0] in (1, 2)
+    assert cli.call("delete", gone, "--yes")[0] in (1, 2)
+
+
+@pytest.fixture
+def made_up(worlds: Worlds) -> Iterator[MadeUp]:
+    """A finished world of documents alone, with what the platform has of it."""
+    world = MadeUp(worlds.database, worlds.settings.media_dir, users=1, posts=1).make()
+    publication = {"_id": f"p:{world.world_id}", "world_id": world.world_id, "kind": "post", "answer": f"post of {world.world_id}"}
+    worlds.database[PUBLICATIONS].insert_one(publication)
+    worlds.platform["platform_posts"].insert_one({"_id": publication["answer"], "world_id": world.world_id})
+    yield world
+    removal.remove_documents(worlds.platform, world.world_id)
+    removal.remove_folder(worlds.settings.media_dir / world.world_id)
+
+
+@pytest.mark.case("E6")
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_was_published_can_stay(worlds: Worlds, cli: Command, made_up: MadeUp, as_json: bool) -> None:
+    """With --keep-platform the platform's records and pictures stay, and their ids are listed."""
+    world_id = made_up.world_id
+    status, out, err = cli.call("delete", world_id, "--yes", "--keep-platform", *(["--json"] if as_json else []))
+    assert status == 0, err
+    if as_json:
+        assert json.loads(out)["kept_on_platform"] == {"post": [f"post of {world_id}"]}
+    else:
+        assert f"stays on the platform: post post of {world_id}" in out
+    left = everything(worlds, world_id)
+    assert [name for name in left if name.startswith(f"{worlds.platform.name}.")] == [f"{worlds.platform.name}.platform_posts"]
+    assert [name for name in left if name.startswith(f"{worlds.database.name}.")] == []
+    assert len([name for name in left if name.endswith(".png")]) == 4
+
+
+@pytest.mark.case("E6")
+@pytest.mark.parametrize("dies_at", [0, 3, 8, 12])
+def test_dying_in_the_middle_is_finished_by_the_same_command(
+    worlds: Worlds, cli: Command, made_up: MadeUp, monkeypatch: pytest.MonkeyPatch, dies_at: int
+) -> None:
+    """Wherever deleting is cut off, no run and no order can work on the world, and the same command takes the rest."""
+    world_id, steps, removed = made_up.world_id, iter(range(100)), removal._removed
+
+    def dying(database: Any, collection: str, of: str) -> int:
+        if next(steps) == dies_at:
+            raise KeyboardInterrupt
+        return removed(database, collection, of)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(removal, "_removed", dying)
+        assert cli.call("delete", world_id, "--yes")[0] == 130
+    assert "being deleted" in cli.call("list")[1]
+    order = Order(task_id="again", task_type=TaskType.GENERATE_POST, world_id=world_id, parameters={})
+    with pytest.raises(OrderError, match="is being deleted"):
+        record_order(worlds.database, order, max_users=9, max_posts=9)
+    with pytest.raises(HistoryWorldError, match="is being deleted"):
+        world_to_work_on(worlds.raw_status(world_id))
+    assert cli.call("delete", world_id, "--yes")[0] == 0
+    assert everything(worlds, world_id) == {}
+
+
+@pytest.mark.case("E6")
+def test_a_world_that_is_being_made_is_refused(worlds: Worlds, cli: Command) -> None:
+    """Neither command touches a world that is not over, that a run owns, or that has a run on its way."""
+    for world_id, values, told in (
+        ("ordered", {"status": "pending"}, "is not over"),
+        ("owned", {"status": "completed", "owner.run_id": "r", "owner.expires_at": datetime.now(UTC) + timedelta(hours=1)}, "stop"),
+        ("queued", {"status": "completed"}, "is STARTED; stop it first"),
+    ):
+        record_order(
+            worlds.database,
+            Order(
+                task_id=f"t-{world_id}",
+                task_type=TaskType.INIT_WORLD_CREATION,
+                world_id=world_id,
+                parameters={"user_prompt": "a", "users_count": 1, "posts_count": 0},
+            ),
+            max_users=9,
+            max_posts=9,
+        )
+        worlds.database[STATUS].update_one({"_id": world_id}, {"$set": values})
+        if world_id == "queued":
+            worlds.instance.add_run(
+                dg.DagsterRun(job_name="world", tags={"dagster/partition": world_id}, status=dg.DagsterRunStatus.STARTED)
+            )
+        before = everything(worlds, world_id)
+        status, _, err = cli.call("delete", world_id, "--yes")
+        assert (status, told in err) == (1, True), err
+        if world_id != "owned":
+            assert cli.call("retire", world_id, "--yes")[0] == 1
+        assert everything(worlds, world_id) == before
+        removal.remove_documents(worlds.database, world_id)
+
+
+@pytest.mark.case("E6")
+def test_a_retired_world_keeps_its_documents(worlds: Worlds, cli: Command, pair: tuple[str, str]) -> None:
+    """Partition and runs go from Dagster; all else is as before; a later run brings the partition back."""
+    world_id = pair[1]
+    long_ago = datetime.now(UTC) - timedelta(days=40)
+    worlds.database[STATUS].update_one({"_id": world_id}, {"$set": {"updated_at": long_ago}})
+    before = everything(worlds, world_id)
+    status, out, err = cli.call("retire", "--older-than", "30", "--yes", "--json")
+    assert (status, json.loads(out)) == (0, {"world_id": world_id, "retired": True, "runs": 1}), err
+    assert everything(worlds, world_id) == before
+    assert world_id not in worlds.instance.get_dynamic_partitions(PARTITIONS)
+    assert not worlds.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": world_id}))
+    assert cli.call("retire", "--older-than", "30", "--yes")[1].startswith("0 worlds retired")
+    assert world_id in cli.call("list")[1]
+    assert cli.call("retire", "--yes")[0] == cli.call("retire", world_id, "--older-than", "3", "--yes")[0] == 2
+
+    generations = worlds.database[GENERATIONS].count_documents({"world_id": world_id})
+    assert worlds.run(world_id, select=["posts"]).success
+    assert worlds.database[GENERATIONS].count_documents({"world_id": world_id}) == generations + 1
+    assert world_id in worlds.instance.get_dynamic_partitions(partitions_definition.name)

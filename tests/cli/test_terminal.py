@@ -1,0 +1,82 @@
+"""What the command does to the console that it finds: a terminal, a dumb one, one without colours, a pipe, one without Unicode."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.status import new_status
+from tests.support.command import Command, on_a_terminal
+
+WORLD = "0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10"
+PROMPT = "[bold]\x1b[2J\x9b31m город 🦋"
+CODE = re.compile(r"\x1b")
+COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7]|38;[25];[\d;]+)(?:;\d+)*m")
+MOVES = "\x1b[1A"
+"""One line up: something is drawn over itself."""
+OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
+
+
+@pytest.fixture
+def generia(mongodb_uri: str, mongo_client: MongoClient[dict[str, object]], mongo_database_name: str, tmp_path: Path) -> Command:
+    """The command on a database with a finished world of a hostile name and prompt."""
+    now = datetime.now(UTC)
+    done = {"status": "completed", "finished_at": now, "updated_at": now, "name": PROMPT, "users_created": 1, "posts_created": 1}
+    record = new_status("w", {"user_prompt": PROMPT}, users=1, posts=1) | {"_id": WORLD} | done
+    mongo_client[mongo_database_name][STATUS].insert_one(record)
+    return Command(tmp_path, {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": mongo_database_name})
+
+
+def test_a_person_sees_one_picture_in_colours(generia: Command) -> None:
+    """On a terminal `watch` draws a picture over itself, gives the cursor back, and obeys nothing that the world's texts say."""
+    text = on_a_terminal(generia, "watch", WORLD)
+    assert COLOUR.search(text)
+    assert MOVES in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    assert "\x1b[2J" not in text
+    assert "\x9b" not in text
+    assert "people" in text
+    assert "completed: people 1/1" in text
+
+
+def test_who_wants_no_colours_gets_none(generia: Command) -> None:
+    """With NO_COLOR the picture is drawn all the same, without a colour."""
+    text = on_a_terminal(generia, "watch", WORLD, NO_COLOR="1")
+    assert MOVES in text
+    assert not COLOUR.search(text)
+
+
+@pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"CI": "true"}, {"PYTHONIOENCODING": "latin-1:strict"}], ids=str)
+def test_a_terminal_that_cannot_draw_gets_plain_lines(generia: Command, environment: dict[str, str]) -> None:
+    """A dumb terminal, a CI's, or one that lacks the signs that are drawn: lines as into a pipe, without a control code."""
+    text = on_a_terminal(generia, "watch", WORLD, **environment)
+    assert not OBEYED.search(text)
+    assert "0.0 s  watching: " in text
+    assert "completed: people 1/1" in text
+
+
+@pytest.mark.parametrize("command", [["watch", WORLD], ["list"], ["status", WORLD], ["show", WORLD, "status"]])
+def test_a_pipe_gets_no_control_codes(generia: Command, command: list[str]) -> None:
+    """Into a pipe goes the text alone, even where the environment describes a terminal full of colours."""
+    generia.settings |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "CI": ""}
+    exit_code, out, err = generia.run(*command)
+    assert exit_code == 0, err
+    assert not OBEYED.search(out + err)
+    assert "[bold]" in out
+
+
+def test_what_a_console_has_no_signs_for_is_escaped(generia: Command) -> None:
+    """Without Cyrillic letters in its encoding a console gets escapes for them; as JSON the result is the same as everywhere."""
+    generia.settings["PYTHONIOENCODING"] = "latin-1:strict"
+    exit_code, out, err = generia.run("status", WORLD)
+    assert (exit_code, err) == (0, "")
+    assert "\\u0433\\u043e\\u0440\\u043e\\u0434" in out
+    exit_code, out, err = generia.run("status", WORLD, "--json")
+    assert (exit_code, err) == (0, "")
+    assert json.loads(out)["name"] == PROMPT

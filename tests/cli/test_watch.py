@@ -1,0 +1,151 @@
+"""What `watch` shows, and when it ends: with the world, with the order for a part of it, or because nobody ordered such a thing."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from generia_assets.catalog import TaskType
+from generia_assets.cli.follow import Watching, follow
+from generia_assets.cli.pace import Pace, emulated
+from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
+from generia_assets.durable.orders.records import Order, record_order
+from tests.support.command import Command
+from tests.support.worlds_in_process import Worlds, worlds_in_process
+
+PEOPLE, POSTS = 2, 4
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
+    home = tmp_path_factory.mktemp("worlds")
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
+        yield worlds
+
+
+@pytest.fixture(scope="module")
+def world(worlds: Worlds) -> str:
+    """A finished world; what changes it puts it back."""
+    world_id, made = worlds.make(users=PEOPLE, posts=POSTS)
+    assert made.success, made.failure
+    return world_id
+
+
+@pytest.fixture(scope="module")
+def generia(worlds: Worlds, mongodb_uri: str) -> Command:
+    """The command with these worlds' addresses."""
+    settings = {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": worlds.settings.mongodb_database, "COLUMNS": "100"}
+    return Command(worlds.settings.generia_data_dir, settings)
+
+
+def an_order(worlds: Worlds, world: str, **values: object) -> str:
+    """An order for a part of the world, as the sensor records it, in the state that ``values`` say."""
+    task_id = str(uuid.uuid4())
+    record_order(worlds.database, Order(task_id, TaskType.GENERATE_POST, world, {}), max_users=100, max_posts=100)
+    worlds.database[TASKS].update_one({"_id": task_id}, {"$set": {"status": "pending", **values}})
+    return task_id
+
+
+def test_an_order_for_a_part_is_watched_until_it_is_carried_out(worlds: Worlds, world: str) -> None:
+    """Neither a world that was finished before nor another order's making of it is taken for the part that is still to be made."""
+    order, another, before = an_order(worlds, world), str(uuid.uuid4()), worlds.status(world).generation
+    watched = follow(worlds.database, world, Watching(worlds.settings, earlier=0, task=order, patience_s=0))
+    later = {"_id": another, "world_id": world, "started_at": datetime.now(UTC) + timedelta(seconds=1), "tasks": {}, "keys": []}
+    try:
+        assert [next(watched).status is not None for _ in range(2)] == [True, True]
+        worlds.database[GENERATIONS].insert_one(later)
+        worlds.database[STATUS].update_one({"_id": world}, {"$set": {"generation": another}})
+        assert [next(watched).status is not None for _ in range(2)] == [True, True]
+        worlds.database[TASKS].update_one({"_id": order}, {"$set": {"status": "completed"}})
+        assert len(list(watched)) == 1
+    finally:
+        worlds.database[STATUS].update_one({"_id": world}, {"$set": {"generation": before}})
+        worlds.database[GENERATIONS].delete_one({"_id": another})
+        worlds.database[TASKS].delete_one({"_id": order})
+
+
+def test_an_order_that_is_stopped_with_its_world_is_watched_no_longer(worlds: Worlds, world: str) -> None:
+    """Its task stays in progress, since `resume` goes on with it; nobody watches a world that stands still."""
+    order = an_order(worlds, world, status="in_progress")
+    stopped = {"status": "in_progress", "parked": {"kind": "stopped", "since": datetime.now(UTC)}}
+    worlds.database[STATUS].update_one({"_id": world}, {"$set": stopped})
+    try:
+        assert len(list(follow(worlds.database, world, Watching(worlds.settings, earlier=0, task=order)))) == 1
+    finally:
+        worlds.database[STATUS].update_one({"_id": world}, {"$set": {"status": "completed", "parked": None}})
+        worlds.database[TASKS].delete_one({"_id": order})
+
+
+def test_an_order_that_failed_ends_its_watch_with_the_reason(worlds: Worlds, generia: Command, world: str) -> None:
+    """The finished world it left as it was makes it no success: exit status 1, and what is to be done."""
+    order = an_order(worlds, world, status="failed", error="keys: c9999 is nothing in this world; name another")
+    try:
+        exit_code, _, err = generia.call("watch", world, "--task", order)
+        assert exit_code == 1
+        assert f"task {order} failed: keys: c9999 is nothing in this world; name another" in err
+    finally:
+        worlds.database[TASKS].delete_one({"_id": order})
+
+
+@pytest.mark.parametrize("arguments", [[str(uuid.uuid4())], ["WORLD", "--task", str(uuid.uuid4())]])
+def test_what_nobody_ordered_is_not_watched_for_ever(generia: Command, world: str, arguments: list[str]) -> None:
+    """A mistyped world, or a task that is a dead letter, ends after --wait seconds: exit status 1, and where to look for it."""
+    exit_code, _, err = generia.call("watch", *(world if word == "WORLD" else word for word in arguments), "--wait", "1")
+    assert exit_code == 1
+    assert arguments[-1] in err
+    assert [word for word in ("list", "dead-letters", "doctor", "--wait") if word not in err] == []
+
+
+def test_the_time_left_is_that_of_what_was_ordered(worlds: Worlds, world: str) -> None:
+    """Whoever follows a world is told it from its beginning on: more of high quality or of slow calls, less of one post again."""
+    status, statuses, generations = worlds.raw_status(world), worlds.database[STATUS], worlds.database[GENERATIONS]
+    growing = {
+        "status": "in_progress",
+        "created_at": datetime.now(UTC),
+        "finished_at": None,
+        "tasks_completed": 0,
+        "posts_created": 0,
+        "api_calls_made_LLM": 0,
+        "api_calls_made_images": 0,
+    }
+    one_post = {"tasks": {"generate_post": 1, "generate_post_image": 1}, "keys": ["c0000-p0000"]}
+    try:
+        statuses.update_one({"_id": world}, {"$set": growing})
+        standard, slower = time_left(worlds, world, emulated(20)), time_left(worlds, world, emulated(40))
+        statuses.update_one({"_id": world}, {"$set": {"parameters.quality": "high"}})
+        high = time_left(worlds, world, emulated(20))
+        statuses.update_one({"_id": world}, {"$set": {"parameters.quality": "standard"}})
+        making = generations.find_one_and_update({"_id": status["generation"]}, {"$set": one_post})
+        again = time_left(worlds, world, emulated(20))
+        generations.replace_one({"_id": status["generation"]}, making)
+        assert 15 < again < standard - 15 < standard < high - 15
+        assert slower > 1.8 * standard
+    finally:
+        statuses.replace_one({"_id": world}, status)
+
+
+def time_left(worlds: Worlds, world: str, pace: Pace) -> float:
+    """What is told at the first look."""
+    watched = follow(worlds.database, world, Watching(worlds.settings, earlier=0, pace=pace))
+    left = next(watched).left
+    watched.close()
+    assert left is not None
+    return left
+
+
+def test_a_finished_world_is_watched_with_texts_and_pictures(generia: Command, world: str, tmp_path: Path) -> None:
+    """`watch` of a world that is over tells every text, puts every picture into the folder, and gives the result's figures."""
+    folder = tmp_path / "pictures"
+    exit_code, out, err = generia.call("watch", world, "--texts", "--log", "--images", str(folder), "--json")
+    assert exit_code == 0, err
+    assert json.loads(out)["posts"] == POSTS
+    assert len(list(folder.rglob("*.jpg"))) == 2 + PEOPLE + POSTS
+    _, shown, _ = generia.call("show", world, "posts", "--json")
+    for post in json.loads(shown):
+        assert post["content"].split("\n")[0] in err
+    assert "stage posts started" in err

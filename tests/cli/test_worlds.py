@@ -1,0 +1,432 @@
+"""Every command that looks at a world, on a real finished one: for people, as JSON, piped, on bad input and on hostile texts."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import Binary
+
+from generia_assets.catalog import TaskType
+from generia_assets.durable.collections import HISTORY, STATUS, STEPS
+from generia_assets.queries.critical_path import critical_path
+from generia_assets.queries.traces import StepName, trace
+from resources.kafka.address import KafkaAddress
+from resources.kafka.dead_letters import last_letters
+from resources.mongodb.document_store import POINTERS
+from sensors.messages import read_message
+from tests.support.command import Command
+from tests.support.worlds_in_process import Worlds, worlds_in_process
+
+PEOPLE, POSTS = 3, 6
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
+HOSTILE = "\x1b[2J\x9b31m[bold]Mira[/bold]\u202e <script>alert(1)</script> [x](javascript:1)"
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
+    home = tmp_path_factory.mktemp("worlds")
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
+        yield worlds
+
+
+@pytest.fixture(scope="module")
+def world(worlds: Worlds) -> str:
+    """A finished world; what changes it puts it back."""
+    world_id, made = worlds.make(users=PEOPLE, posts=POSTS)
+    assert made.success, made.failure
+    return world_id
+
+
+@pytest.fixture(scope="module")
+def generia(worlds: Worlds, mongodb_uri: str, broker: str) -> Command:
+    """The command with these worlds' addresses."""
+    return Command(
+        worlds.settings.generia_data_dir,
+        {
+            "MONGODB_URI": mongodb_uri,
+            "MONGODB_DATABASE": worlds.settings.mongodb_database,
+            "KAFKA_BOOTSTRAP_SERVERS": broker,
+            "KAFKA_API_VERSION": "2.3",
+            "KAFKA_TASKS_TOPIC": f"orders-{uuid.uuid4().hex[:8]}",
+            "COLUMNS": "100",
+        },
+    )
+
+
+def told(generia: Command, *arguments: str) -> str:
+    """Standard output of a command that must go well and write no control codes."""
+    exit_code, out, err = generia.call(*arguments)
+    assert exit_code == 0, err
+    assert not CONTROL.search(out + err)
+    return out
+
+
+def as_json(generia: Command, *arguments: str) -> Any:
+    return json.loads(told(generia, *arguments, "--json"))
+
+
+def lines(generia: Command, *arguments: str) -> list[Any]:
+    return [json.loads(line) for line in told(generia, *arguments, "--json").splitlines()]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status", "WORLD"],
+        ["show", "WORLD"],
+        ["show", "WORLD", "characters"],
+        ["show", "WORLD", "history", "--type", "post"],
+        ["show", "WORLD", "events", "--type", "post_published"],
+        ["stats", "WORLD"],
+        ["trace", "WORLD", "c0000-p0000"],
+        ["trace", "WORLD", "c0001", "--full"],
+        ["rerun", "WORLD", "--character", "c0001", "--dry-run"],
+    ],
+)
+def test_what_people_read_programs_read_too(generia: Command, world: str, command: list[str]) -> None:
+    """Each look has a text without control codes, and one JSON document on standard output that is nothing else."""
+    arguments = [world if word == "WORLD" else word for word in command]
+    exit_code, out, err = generia.call(*arguments)
+    assert exit_code == 0, err
+    assert out + err
+    assert not CONTROL.search(out + err)
+    assert as_json(generia, *arguments)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["list"],
+        ["history", "WORLD"],
+        ["history", "WORLD", "--full", "--limit", "5"],
+        ["logs", "WORLD"],
+        ["logs", "WORLD", "--calls"],
+    ],
+)
+def test_lists_are_lines_of_json(generia: Command, world: str, command: list[str]) -> None:
+    """What may be long is told as one JSON object a line, in order of time where it has one."""
+    arguments = [world if word == "WORLD" else word for word in command]
+    assert told(generia, *arguments)
+    found = lines(generia, *arguments)
+    assert found
+    if command[0] != "list":
+        moments = [datetime.fromisoformat(one["at"]) for one in found]
+        assert moments == sorted(moments)
+
+
+def test_an_object_is_found_by_its_id(generia: Command, world: str) -> None:
+    """By key, username, the platform's id and a document's own id: this one object, and a message for what is not there."""
+    (post,) = as_json(generia, "show", world, "posts", "--id", "c0000-p0000")
+    (person,) = as_json(generia, "show", world, "characters", "--id", f"@{post['username']}")
+    assert (person["key"], person["username"]) == (post["character"], post["username"])
+    assert as_json(generia, "show", world, "characters", "--id", person["character_id"]) == [person]
+    tasks = as_json(generia, "show", world, "tasks", "--id", "c0000-p0000")
+    assert {task["type"] for task in tasks} == {"generate_post", "generate_post_image"}
+    assert as_json(generia, "show", world, "tasks", "--id", tasks[0]["_id"]) == [tasks[0]]
+    for how in ([], ["--json"]):
+        exit_code, out, err = generia.call("show", world, "posts", "--id", "c0000-p9999", *how)
+        assert (exit_code, out) == (2, "")
+        assert f"show {world} posts" in err
+
+
+def test_no_collection_is_without_a_section(worlds: Worlds, generia: Command, world: str) -> None:
+    """Whatever MongoDB keeps under a world's id, in whichever collection, `show` counts it, document for document."""
+    step = {
+        "_id": "t:0",
+        "task_id": "t",
+        "world_id": world,
+        "number": 0,
+        "created_at": datetime.now(UTC),
+        "value": Binary(b"x" * 2000),
+    }
+    worlds.database[STEPS].insert_one(step)
+    try:
+        kept = {
+            name: worlds.database[name].count_documents({"$or": [{"world_id": world}, {"_id": world}]})
+            for name in worlds.database.list_collection_names()
+        }
+        shown = as_json(generia, "show", world)
+        assert shown.pop("superseded") == 0  # those among the publications to which no document refers
+        assert sorted(count for count in kept.values() if count) == sorted(shown.values())
+        assert "2,000 bytes" in told(generia, "show", world, "steps")
+        assert as_json(generia, "show", world, "steps", "--id", "t")[0]["value"] == "2,000 bytes"
+    finally:
+        worlds.database[STEPS].delete_one({"_id": "t:0"})
+    (generation,) = as_json(generia, "show", world, "generations")
+    assert generation["_id"] == worlds.status(world).generation
+    pointers = as_json(generia, "show", world, "materializations")
+    assert {one["materialization"] for one in pointers} == {generation["_id"]}
+
+
+def test_a_world_in_the_making_shows_what_is_there(worlds: Worlds, generia: Command, world: str) -> None:
+    """While nothing is materialized, the same objects are read from the tasks that made them."""
+    made = {"materializations": 0}
+    numbers, people = as_json(generia, "show", world), as_json(generia, "show", world, "characters")
+    briefs = as_json(generia, "show", world, "post-briefs")
+    pointers = list(worlds.database[POINTERS].find({"world_id": world}))
+    worlds.database[POINTERS].delete_many({"world_id": world})
+    try:
+        assert as_json(generia, "show", world) == numbers | made
+        assert as_json(generia, "show", world, "characters") == people
+        assert as_json(generia, "show", world, "post-briefs") == briefs
+    finally:
+        worlds.database[POINTERS].insert_many(pointers)
+
+
+def test_a_post_is_followed_back_to_its_prompts(worlds: Worlds, generia: Command, world: str) -> None:
+    """The chain of a post ends in the post, holds the answer that its text came from, and costs what was recorded; its published
+    id alone leads to the same trace."""
+    (published,) = as_json(generia, "show", world, "post-images", "--id", "c0000-p0000")
+    found = trace(worlds.database, world, "c0000-p0000")
+    assert [step.name for step in found.steps] == [
+        StepName.ORDER,
+        StepName.DESCRIPTION,
+        StepName.CONCEPT,
+        StepName.CHARACTER,
+        StepName.IDEA,
+        StepName.POST,
+        StepName.PICTURE,
+    ]
+    post, idea = found.step(StepName.POST), found.step(StepName.IDEA)
+    assert post is not None and post.made is not None and idea is not None and idea.made is not None
+    assert found.post_id == published["post_id"]
+    (request,) = [one for one in post.requests if one.outcome == "ok"]
+    assert idea.made["idea"] in request.prompt
+    assert post.made["content"] == json.loads(request.answer)["content"]
+    recorded = sum(row["cost_usd"] for row in worlds.database[HISTORY].find({"task_id": post.task_id}))
+    assert post.cost_usd == pytest.approx(recorded, abs=1e-8)
+    assert 0 < found.own_cost_usd < sum(step.cost_usd for step in found.steps)
+    by_id = as_json(generia, "trace", published["post_id"])
+    assert by_id == as_json(generia, "trace", world, "c0000-p0000")
+    shown = told(generia, "trace", world, "c0000-p0000")
+    assert all(text in shown for text in (found.post_id, request.model, json.loads(request.answer)["content"].split("\n")[0]))
+
+
+def test_figures_agree_with_the_status_record(worlds: Worlds, generia: Command, world: str) -> None:
+    """Tasks, calls and dollars by task type add up to the world's own counters, and waiting is told apart from calling."""
+    status, figures = worlds.status(world), as_json(generia, "stats", world)
+    assert sum(one["completed"] for one in figures["tasks"]) == status.tasks_completed
+    assert [one["task_type"] for one in figures["tasks"]] == [task_type.value for task_type in TaskType]
+    assert sum(one["cost_usd"] for one in figures["tasks"]) == pytest.approx(status.cost_usd, abs=1e-4)
+    model = [one for one in figures["requests"] if one["api"] == "llm"]
+    assert sum(one["calls"] for one in model) == status.api_calls_made_LLM
+    posts = next(one for one in figures["tasks"] if one["task_type"] == "generate_post")
+    assert (posts["tasks"], posts["failed"]) == (POSTS, 0)
+    assert posts["calling_ms"] > 0
+    assert 0 <= posts["cached_share"] <= 1
+    assert worlds.database[HISTORY].count_documents({"world_id": world, "waited_ms": {"$exists": False}}) == 0
+
+
+def test_the_critical_path_leads_from_the_order_to_the_last_task(worlds: Worlds, generia: Command, world: str) -> None:
+    """Each link begins where the one before ended, their sum is the time that went by, and it is told in words."""
+    status = worlds.status(world)
+    path = critical_path(worlds.database, status)
+    assert path is not None and status.finished_at is not None
+    assert path.links[0].task_type is TaskType.INIT_WORLD_CREATION
+    assert all(earlier.ended_at <= later.ended_at for earlier, later in pairwise(path.links))
+    assert path.seconds == pytest.approx((status.finished_at - path.began_at).total_seconds(), abs=0.05)
+    for link in path.links:
+        assert link.seconds == pytest.approx(
+            link.before + link.waiting + link.model + link.pictures + link.platform + link.rest, abs=0.25
+        )
+    shown = told(generia, "stats", world)
+    assert "ended last" in shown
+    assert "in all:" in shown
+
+
+def test_the_history_is_filtered(generia: Command, world: str) -> None:
+    """By kind, API, outcome, item and time; a kind that never occurs is named with those that do."""
+    assert {one["request_type"] for one in lines(generia, "history", world, "--type", "post")} == {"post"}
+    assert {one["api"] for one in lines(generia, "history", world, "--api", "platform")} == {"platform"}
+    assert {one["key"] for one in lines(generia, "history", world, "--task", "c0000-p0000")} == {"c0000-p0000"}
+    of_person = {one["key"].partition("-")[0] for one in lines(generia, "history", world, "--task", "c0000")}
+    assert of_person == {"c0000"}
+    assert lines(generia, "history", world, "--failed") == []
+    assert lines(generia, "history", world, "--outcome", "invalid") == []
+    assert lines(generia, "history", world, "--until", "2020-01-01") == []
+    assert len(lines(generia, "history", world, "--since", "1h", "--limit", "3")) == 3
+    exit_code, _, err = generia.call("history", world, "--type", "psot")
+    assert exit_code == 2
+    assert "post_batch" in err
+
+
+def test_a_worlds_log_tells_every_stage_and_post(generia: Command, world: str) -> None:
+    """Stages, people, posts and tasks are there, once; following a finished world gives all of it and ends."""
+    found = lines(generia, "logs", world, "--lines", "1000")
+    texts = [one["text"] for one in found]
+    for stage in ("world_description", "characters", "posts"):
+        assert f"stage {stage} started" in texts and f"stage {stage} finished" in texts
+    assert sum(text.startswith("post of @") for text in texts) == POSTS
+    assert sum(one["kind"] == "task" and one["task_type"] == "generate_post" for one in found) == POSTS
+    assert len({one["id"] for one in found}) == len(found)
+    assert lines(generia, "logs", world, "--lines", "1000", "--follow") == found
+
+
+def test_a_world_is_exported_whole(generia: Command, world: str, tmp_path: Path) -> None:
+    """A document a line in each section, every post and picture in the book; an export is not written over by accident."""
+    folder = tmp_path / "book"
+    written = as_json(generia, "export", world, "--folder", str(folder), "--pictures")["files"]
+    for section, count in as_json(generia, "show", world).items():
+        stored = [json.loads(line) for line in (folder / f"{section}.jsonl").read_text().splitlines()]
+        assert len(stored) == count == written[f"{section}.jsonl"]
+    book = (folder / "world.md").read_text()
+    for key in (json.loads(line)["key"] for line in (folder / "posts.jsonl").read_text().splitlines()):
+        assert f"`{key}`" in book
+        assert f"](<pictures/posts/{key}.jpg>)" in book
+        assert (folder / "pictures" / "posts" / f"{key}.jpg").stat().st_size > 0
+    before = book
+    exit_code, _, err = generia.call("export", world, "--folder", str(folder))
+    assert exit_code == 2
+    assert "--force" in err
+    assert (folder / "world.md").read_text() == before
+    assert generia.call("export", world, "--folder", str(folder), "--force", "--format", "markdown")[0] == 0
+
+
+def test_hostile_texts_do_nothing(worlds: Worlds, generia: Command, world: str, tmp_path: Path) -> None:
+    """A name full of escape sequences, markup, HTML and links is shown as text by every command, and in the book."""
+    name = worlds.status(world).name
+    documents = [(STATUS, {"_id": world}, "name"), ("world_parameters", {"_id": world}, "name")]
+    try:
+        for collection, which, field in documents:
+            worlds.database[collection].update_one(which, {"$set": {field: HOSTILE}})
+        for command in (["list"], ["status", world], ["stats", world], ["show", world, "description"], ["trace", world, "world"]):
+            shown = told(generia, *command)
+            assert "[bold]" in shown
+            assert CONTROL.search(told(generia, *command, "--json")) is None
+        assert generia.call("export", world, "--folder", str(tmp_path / "x"), "--format", "markdown")[0] == 0
+        book = (tmp_path / "x" / "world.md").read_text()
+        assert "<script>" not in book
+        assert not re.search(r"(?<!\\)\]\(javascript", book)
+        assert not CONTROL.search(book)
+    finally:
+        for collection, which, field in documents:
+            worlds.database[collection].update_one(which, {"$set": {field: name}})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "named"),
+    [
+        (["status", "nowhere"], 2, "list"),
+        (["show", "nowhere"], 2, "list"),
+        (["stats", "nowhere"], 2, "list"),
+        (["history", "nowhere"], 2, "list"),
+        (["logs", "nowhere"], 2, "list"),
+        (["export", "nowhere"], 2, "list"),
+        (["rerun", "nowhere", "--post", "c0000-p0000"], 2, "list"),
+        (["trace", "nowhere", "c0000"], 2, "list"),
+        (["watch", "nowhere"], 2, "list"),
+        (["stop", "nowhere"], 2, "list"),
+        (["resume", "nowhere"], 2, "list"),
+        (["trace", "nowhere"], 2, "c0000-p0000"),
+        (["show", "WORLD", "people"], 2, "characters"),
+        (["show", "WORLD", "posts", "--type", "x"], 2, "tasks"),
+        (["trace", "WORLD", "c0099-p0000"], 2, "posts"),
+        (["trace", "WORLD", "@nobody"], 2, "@name"),
+        (["trace", "WORLD", "c0000", "--step", "post"], 2, "avatar"),
+        (["rerun", "WORLD"], 2, "--part"),
+        (["rerun", "WORLD", "--post", "c0000-p0099"], 2, "c0000"),
+        (["rerun", "WORLD", "--character", "c0000-p0000"], 2, "person"),
+        (["rerun", "WORLD", "--post", "c0000-p0000", "--from", "concept"], 2, "text"),
+        (["rerun", "WORLD", "--part", "posts", "--from", "text"], 2, "--post"),
+        (["rerun", "WORLD", "--post", "c0000-p0000", "--alone"], 2, "--part"),
+        (["history", "WORLD", "--since", "soon"], 2, "10min"),
+        (["list", "--state", "lost"], 2, "parked"),
+        (["history", "WORLD", "--outcome", "bad"], 2, "rate_limited"),
+    ],
+)
+def test_what_is_not_there_is_said_with_what_to_do(
+    generia: Command, world: str, arguments: list[str], status: int, named: str
+) -> None:
+    """An unknown world or item, and other bad input, is exit status 2; each message is short and names what would be right."""
+    exit_code, out, err = generia.call(*(world if word == "WORLD" else word for word in arguments))
+    assert (exit_code, out) == (status, "")
+    assert named in err
+    assert "Traceback" not in err
+    assert len(err) < 800
+
+
+def test_worlds_are_listed_by_state(worlds: Worlds, generia: Command, world: str) -> None:
+    """`list --state` gives the worlds in that state and no others; `parked` those that wait to be resumed."""
+    other = str(uuid.uuid4())
+    record = worlds.raw_status(world) | {"_id": other, "status": "in_progress"}
+    worlds.database[STATUS].insert_one(record | {"parked": {"kind": "stopped", "since": datetime.now(UTC)}})
+    try:
+        listed = {
+            state: [one["_id"] for one in lines(generia, "list", "--state", state)] for state in ("completed", "parked", "failed")
+        }
+        assert world in listed["completed"] and other not in listed["completed"]
+        assert (listed["parked"], listed["failed"]) == ([other], [])
+        assert len(lines(generia, "list", "--limit", "1")) == 1
+    finally:
+        worlds.database[STATUS].delete_one({"_id": other})
+
+
+def test_a_part_is_ordered_and_nothing_without_need(generia: Command, world: str, broker: str) -> None:
+    """`rerun` says what it takes and sends one message, which the sensor reads as this order; --dry-run sends none."""
+    topic, address = generia.settings["KAFKA_TASKS_TOPIC"], KafkaAddress(broker, "2.3")
+    quoted = as_json(generia, "rerun", world, "--post", "c0000-p0000", "--dry-run")
+    assert quoted["task_id"] is None
+    assert (quoted["quote"]["llm_calls"], quoted["quote"]["image_calls"]) == (1, 1)
+    part = as_json(generia, "rerun", world, "--part", "posts", "--dry-run")
+    assert part["makes"] == ["generate_post", "generate_post_image"]
+    assert (part["quote"]["llm_calls"], part["quote"]["image_calls"]) == (POSTS, POSTS)
+    alone = as_json(generia, "rerun", world, "--part", "posts", "--alone", "--dry-run")
+    assert alone["makes"] == ["generate_post"]
+    assert (alone["quote"]["llm_calls"], alone["quote"]["image_calls"]) == (POSTS, 0)
+    assert last_letters(address, topic, 10) == []
+    exit_code, out, err = generia.call("rerun", world, "--character", "c0001")
+    assert exit_code == 0, err
+    (letter,) = last_letters(address, topic, 10)
+    order = read_message(letter.value)
+    assert vars(order) == {
+        "task_id": out.strip(),
+        "task_type": TaskType.GENERATE_CHARACTER_BATCH,
+        "world_id": world,
+        "parameters": {"keys": ["c0001"]},
+    }
+    assert f"watch {world} --task {out.strip()}" in err
+
+
+def test_a_doctor_finds_what_is_wrong_and_shows_no_secret(generia: Command, tmp_path: Path) -> None:
+    """Reachable servers are fine; one that is not is named with what to do, exit status 1; passwords and keys stay hidden."""
+    healthy = lines(generia, "doctor")
+    assert {one["part"]: one["health"] for one in healthy if one["part"] in ("MongoDB", "Kafka", "pictures")} == {
+        "MongoDB": "ok",
+        "Kafka": "ok",
+        "pictures": "ok",
+    }
+    ill = {
+        "MONGODB_URI": f"mongodb://{':'.join(('me', 's3cret-word'))}@127.0.0.1:9/",
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
+        "GEMINI_API_KEY": "s3cret-key",
+        "GEMINI_BASE_URL": "http://127.0.0.1:9",
+        "DAGSTER_HOME": str(tmp_path / "nowhere"),
+    }
+    assert "ok     MongoDB: " in told(generia, "doctor")
+    exit_code, out, err = Command(tmp_path, ill).call("doctor", "--json")
+    assert exit_code == 1
+    assert "s3cret" not in out + err
+    wrong = {one["part"] for one in map(json.loads, out.splitlines()) if one["health"] == "wrong"}
+    assert wrong == {"MongoDB", "Kafka", "Gemini", "Dagster"}
+    assert all(one["advice"] for one in map(json.loads, out.splitlines()) if one["health"] == "wrong")
+
+
+def test_a_shell_completes_worlds_and_says_nothing_when_it_cannot(generia: Command, world: str, tmp_path: Path) -> None:
+    """Tab after the beginning of an id gives the id; without MongoDB nothing, and no error; `logs` knows the parts, too."""
+    asked = {"_GENERIA_COMPLETE": "complete_bash", "COMP_WORDS": f"generia show {world[:6]}", "COMP_CWORD": "2"}
+    here = Command(generia.folder, generia.settings | asked)
+    assert here.run()[1].split() == [world]
+    away = Command(tmp_path, asked | {"MONGODB_URI": "mongodb://127.0.0.1:9/"})
+    exit_code, out, err = away.run()
+    assert (exit_code, out.strip(), err) == (0, "", "")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "daemon.log").touch()
+    assert Command(tmp_path, away.settings | {"COMP_WORDS": "generia logs da"}).run()[1].split() == ["daemon"]

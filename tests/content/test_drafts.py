@@ -1,0 +1,185 @@
+"""Drafts and their schemas: what a provider is told, and what is checked after it."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from generia_assets.content import ask_people, ask_posts, ask_world
+from generia_assets.content.drafts import (
+    CharacterDraft,
+    ConceptDraft,
+    ConceptsDraft,
+    IdeaDraft,
+    IdeasDraft,
+    PicturePromptDraft,
+    PostDraft,
+    RegeneratedConceptDraft,
+    WorldDraft,
+    WorldImagesDraft,
+    in_language,
+)
+from generia_assets.content.ideas import Ideas
+from generia_assets.content.names import CharacterIndex
+from generia_assets.content.rendering import FOLDER
+from generia_assets.content.schemas import schema_of
+from generia_assets.content.social import acquaintances
+from tests.support.answers import character_answer, ideas_answer, people_answer, post_answer
+from tests.support.worlds import a_brief, a_character, a_post_brief, a_request, a_world, acquaintances_of, world_answer
+
+DRAFTS = [WorldDraft, WorldImagesDraft, ConceptsDraft, CharacterDraft, IdeasDraft, PostDraft, PicturePromptDraft]
+
+
+def nodes(node):
+    """Every object inside a schema."""
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from nodes(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from nodes(value)
+
+
+def all_schemas():
+    """The schema of each request type as it is sent, for a person with and without acquaintances."""
+    request, world = a_request(), a_world()
+    schemas = [ask_world.world_description(request).schema, ask_world.world_images(request, world).schema]
+    schemas.append(ask_people.character_batch(request, world, first=0, numbers=range(1, 11), roster=CharacterIndex()).schema)
+    for index in (3, next(index for index in range(25) if not acquaintances(request.seed, 25, index))):
+        character, known = a_character(index, request), acquaintances_of(index, request, world)
+        schemas.append(ask_people.character(request, world, a_brief(index, request), known).schema)
+        schemas.append(ask_posts.post_batch(request, world, character, known, first=0, numbers=[1, 3], earlier=Ideas()).schema)
+        schemas.append(ask_posts.post(request, world, character, a_post_brief(1, character), known, ()).schema)
+    return schemas
+
+
+@pytest.mark.parametrize("schema", all_schemas())
+def test_schemas_are_what_the_provider_takes(schema):
+    """No reference, nothing the provider ignores or refuses, and at most ten items in an array of objects."""
+    text = json.dumps(schema)
+    for word in ("$ref", "$defs", "minLength", "maxLength", "pattern", "default", "title", "additionalProperties"):
+        assert f'"{word}"' not in text
+    total = 0
+    for node in nodes(schema):
+        if node.get("type") == "array":
+            total += node.get("maxItems", 0)
+            if node["items"].get("type") == "object":
+                assert 1 <= node["maxItems"] <= 10
+        if node.get("type") == "object":
+            assert node["required"] == node["propertyOrdering"] == list(node["properties"])
+    assert total < 200
+
+
+def test_schemas_say_how_many():
+    """Counts and numbers of a request are in its schema, and the same shape is the same object."""
+    request, world = a_request(), a_world()
+    schema = ask_people.character_batch(request, world, first=10, numbers=[2, 7], roster=CharacterIndex(), mild=True).schema
+    people = schema["properties"]["people"]
+    assert (people["minItems"], people["maxItems"]) == (2, 2)
+    number = people["items"]["properties"]["number"]
+    assert (number["minimum"], number["maximum"]) == (2, 7)
+    again = ask_people.character_batch(request, world, first=0, numbers=[2, 7], roster=CharacterIndex(), mild=True).schema
+    assert again is schema
+
+
+def test_a_tie_has_a_slot_and_without_ties_none_are_asked_for():
+    """Each tie between people who are asked for or exist is asked for once, by its name; without one the field is left out."""
+    request, world = a_request(), a_world()
+    prompt = ask_people.character_batch(request, world, first=0, numbers=range(1, 11), roster=CharacterIndex())
+    told = ask_people.ties_to_tell(request, range(1, 11), 0, {})
+    assert list(prompt.schema["properties"]["ties"]["properties"]) == [f"tie_{place}" for place in range(1, len(told) + 1)]
+    loner = next(index for index in range(10) if not acquaintances(request.seed, 25, index))
+    alone = ask_people.character_batch(request, world, first=0, numbers=[loner + 1], roster=CharacterIndex())
+    assert "ties" not in alone.schema["properties"]
+
+
+def test_relations_have_a_slot_for_each_acquaintance():
+    """A relation can be told of nobody but the acquaintances, and of each of them once."""
+    request, world = a_request(), a_world()
+    known = acquaintances_of(3, request, world)
+    schema = ask_people.character(request, world, a_brief(3, request), known).schema
+    assert list(schema["properties"]["relations"]["properties"]) == [f"person_{n}" for n in range(1, len(known) + 1)]
+    assert "relations" not in ask_people.character(request, world, a_brief(3, request), ()).schema["properties"]
+
+
+@pytest.mark.parametrize("draft", [WorldDraft, ConceptDraft, RegeneratedConceptDraft, IdeaDraft, PostDraft])
+def test_what_must_be_thought_of_first_is_asked_for_first(draft):
+    """The idea that everybody would have comes before the idea, and what a post is about before its text."""
+    fields = [name for name in draft.model_fields if name not in ("number", "content_language", "wishes")]
+    assert fields[0] == "obvious"
+    assert draft is not PostDraft or fields[1:3] == ["context", "content"]
+
+
+@pytest.mark.parametrize("draft", DRAFTS)
+def test_every_field_is_told_in_its_template(draft):
+    """The words about a field stand in a template, so that changing them needs no Python."""
+    template = {
+        WorldDraft: "world_description",
+        WorldImagesDraft: "world_images",
+        ConceptsDraft: "character_batch",
+        CharacterDraft: "character",
+        IdeasDraft: "post_batch",
+        PostDraft: "post",
+        PicturePromptDraft: "refine_picture",
+    }[draft]
+    text = (FOLDER / f"{template}.j2").read_text(encoding="utf-8")
+    fields = [] if draft is PicturePromptDraft else schema_of(draft)["properties"]
+    for field in fields:
+        assert field in text, field
+
+
+def test_texts_are_cleaned_and_a_long_bio_is_cut():
+    """Control characters never get into a document, and a bio is cut at a word instead of refused."""
+    draft = CharacterDraft.model_validate(character_answer(0) | {"bio": "wedges\x00 " * 60, "secret": "a\u202eb\ud800"})
+    assert len(draft.bio) <= 200
+    assert draft.bio.endswith("wedges…")
+    assert draft.secret == "ab"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"story": ["one"]},
+        {"story": [f"{n}" for n in range(11)]},
+        {"secret": "x" * 5000},
+        {"personality": "  \x00 "},
+        {"interests": []},
+    ],
+)
+def test_what_no_schema_checks_is_checked(broken):
+    """Wrong numbers of paragraphs, endless and empty texts are refused."""
+    with pytest.raises(ValidationError):
+        CharacterDraft.model_validate(character_answer(0) | broken)
+
+
+def test_a_description_has_two_to_thirty_paragraphs():
+    """Two paragraphs in one piece count as two; one is too few and 31 are too many."""
+    assert len(WorldDraft.model_validate(world_answer() | {"paragraphs": ["a\n\nb"]}).paragraphs) == 2
+    for paragraphs in (["a"], ["a"] * 31):
+        with pytest.raises(ValidationError, match="2 to 30 paragraphs"):
+            WorldDraft.model_validate(world_answer() | {"paragraphs": paragraphs})
+
+
+@pytest.mark.parametrize(
+    ("draft", "answer"),
+    [
+        (CharacterDraft, character_answer(1)),
+        (ConceptsDraft, people_answer([1])),
+        (IdeasDraft, ideas_answer([1])),
+        (PostDraft, post_answer()),
+    ],
+)
+def test_the_wrong_language_is_refused(draft, answer):
+    """An English answer in a Russian world is refused by name of the language; in an English world it is taken."""
+    in_language(draft, "English").model_validate(answer)
+    with pytest.raises(ValidationError, match="Russian"):
+        in_language(draft, "Russian").model_validate(answer)
+    assert in_language(draft, "Russian").__name__ == draft.__name__
+
+
+def test_a_world_is_in_the_language_it_names():
+    """A world that calls itself Russian and is written in English is refused."""
+    WorldDraft.model_validate(world_answer("Russian"))
+    with pytest.raises(ValidationError, match="Russian"):
+        WorldDraft.model_validate(world_answer() | {"content_language": "русский"})

@@ -1,0 +1,36 @@
+"""What happened between two people: one fact a tie, told to both, whoever of them was made anew."""
+
+from __future__ import annotations
+
+import pytest
+
+from generia_assets.content import social
+from generia_assets.content.documents import CharacterBrief, character_key
+from tests.support.worlds import a_brief, a_request, a_world
+
+REQUEST = a_request()
+ONE = 0
+OTHER = social.acquaintances(REQUEST.seed, REQUEST.users_count, ONE)[0].index
+
+
+def told(briefs: dict[int, CharacterBrief], whose: int, of: int) -> str:
+    """What one of them is told of the tie with the other."""
+    known = social.introduce(REQUEST, a_world(request=REQUEST), whose, briefs)
+    return next(acquaintance.fact for acquaintance in known if acquaintance.key == character_key(of))
+
+
+@pytest.mark.parametrize("anew", [(), (ONE,), (OTHER,), (ONE, OTHER)])
+@pytest.mark.parametrize("told_first_to", [ONE, OTHER])
+def test_both_sides_of_a_tie_are_told_one_fact(told_first_to: int, anew: tuple[int, ...]) -> None:
+    """The fact stands in one of the two concepts; who is made anew tells another one, which then counts for both."""
+    keys = {ONE: character_key(OTHER), OTHER: character_key(ONE)}
+
+    def brief(index: int) -> CharacterBrief:
+        fact = f"{index} lost it." if index in anew else "They shared an umbrella." if index == told_first_to else ""
+        changes = {"facts": {keys[index]: fact} if fact else {}, "selves": int(index in anew)}
+        return a_brief(index, REQUEST).model_copy(update=changes)
+
+    briefs = {index: brief(index) for index in (ONE, OTHER)}
+    fact = told(briefs, ONE, OTHER)
+    assert fact == told(briefs, OTHER, ONE)
+    assert (fact == "They shared an umbrella.") is (not anew)

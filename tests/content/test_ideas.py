@@ -1,0 +1,74 @@
+"""Ideas of one person's posts: what repeats, what is told again, and that neither grows with them."""
+
+import random
+import time
+
+from generia_assets.content.ideas import COPY, LIKENESS, Ideas
+from tests.support.worlds import a_character, a_post_brief, a_request
+
+PERSON = a_character(3, a_request())
+
+
+def an_idea(order: int, text: str):
+    return a_post_brief(order, PERSON).model_copy(update={"idea": text})
+
+
+def likeness(one: str, other: str) -> float:
+    """The measure itself, without any short cut."""
+    left, right = set(one.split()), set(other.split())
+    return len(left & right) / len(left | right)
+
+
+def test_near_copies_repeat_and_others_do_not():
+    """An idea with other case and signs is a repeat, one about something else is not; without words it is compared as it is."""
+    ideas = Ideas([an_idea(0, "The cart rolled away during lunch again"), an_idea(1, "🐢🐢")])
+    assert ideas.repeats("the cart rolled away, during lunch, AGAIN!")
+    assert not ideas.repeats("Bees moved into the tram")
+    assert ideas.repeats(" 🐢🐢 ")
+    assert not ideas.repeats("🐢")
+
+
+def test_the_short_cut_finds_exactly_what_comparing_with_all_finds():
+    """Ideas with some words exchanged are repeats exactly if some earlier one shares so many words, at both thresholds."""
+    lot = random.Random(3)
+    vocabulary = ["".join(lot.choices("abcdefgh", k=lot.randint(1, 9))) for _ in range(60)]
+    earlier = [" ".join(lot.sample(vocabulary, lot.randint(5, 30))) for _ in range(300)]
+    ideas = Ideas(an_idea(order, text) for order, text in enumerate(earlier))
+    seen = set()
+    for _ in range(600):
+        kept = lot.choice(earlier).split()
+        lot.shuffle(kept)
+        candidate = " ".join([*kept[lot.randint(0, 3) :], *lot.sample(vocabulary, lot.randint(0, 3))])
+        for threshold in (LIKENESS, COPY):
+            expected = any(likeness(candidate, other) >= threshold for other in earlier)
+            assert ideas.repeats(candidate, threshold) == expected
+            seen.add((threshold, expected))
+    assert len(seen) == 4
+
+
+def test_thousands_of_ideas_are_checked_in_seconds():
+    """All of four thousand ideas are known, and checking each against all before it takes seconds, not minutes."""
+    lot = random.Random(5)
+    vocabulary = ["".join(lot.choices("abcdefghijklmnopqrstuvwxyz", k=lot.randint(2, 10))) for _ in range(3_000)]
+    texts = [" ".join(lot.choices(vocabulary, k=35)) for _ in range(4_000)]
+    ideas = Ideas()
+    begun = time.process_time()
+    for order, text in enumerate(texts):
+        assert not ideas.repeats(text)
+        ideas.add(an_idea(order, text))
+    assert time.process_time() - begun < 10
+    assert ideas.repeats(texts[0], COPY)
+    assert ideas.count == 4_000
+
+
+def test_the_latest_are_told_in_full_and_older_ones_in_a_line():
+    """However many ideas there are, thirty are told in full and twenty more in short, from the very first on."""
+    few = Ideas(an_idea(order, f"Thing {order}") for order in range(12))
+    assert len(few.latest) == 12
+    assert few.spread == ()
+    many = Ideas(an_idea(order, f"Thing {order}\nwith a very long tail " + "of words " * 90) for order in range(990))
+    assert [brief.order for brief in many.latest] == list(range(960, 990))
+    assert len(many.spread) == Ideas.TOLD_LINES
+    assert many.spread[0].startswith("1. Thing 0 with")
+    assert many.spread[-1].startswith("913. Thing 912 ")
+    assert all(len(line) < 100 and "\n" not in line for line in many.spread)

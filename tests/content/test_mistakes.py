@@ -1,0 +1,174 @@
+"""P3: a mistake in a template or a data file is found, with its file and line, before anything is paid for."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from generia_assets.content import check, data_files, languages, rendering
+from generia_assets.content.mistakes import ContentError
+from tests.support.command import Command
+from tests.support.worlds_in_process import PROMPT, worlds_in_process
+
+CONTENT = data_files.FOLDER.parent
+AXIS = "  - {name: mood, values: [calm, cross]}\n"
+IN_TAGS = re.compile(r"{[{%].*?[%}]}", re.DOTALL)
+
+
+def spoil(file: Path, old: str, new: str) -> int:
+    """Replace the first ``old`` in the file; the line where it stood."""
+    text = file.read_text()
+    before, found, after = text.partition(old)
+    assert found
+    file.write_text(before + new + after)
+    return before.count("\n") + 1
+
+
+def found_in(content: Path) -> list[str]:
+    del content
+    with pytest.raises(ContentError) as raised:
+        check.require_good_content()
+    return str(raised.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        pytest.param(
+            "content/prompts/post.j2", "slot.moment", "slott.moment", "'slott' is undefined; given are .*slot", id="P3 name"
+        ),
+        pytest.param(
+            "content/prompts/post.j2", "slot.moment", "brief.momment", "PostBrief has no 'momment'; .*moment", id="P3 attribute"
+        ),
+        pytest.param(
+            "content/prompts/post_batch.j2", "slot.beat", "slot.beet", "Slot has no 'beet'; it has arc|beat", id="P3 dataclass"
+        ),
+        pytest.param(
+            "content/prompts/_person.j2", "character.bio", "charakter.bio", "'charakter' is undefined", id="P3 included file"
+        ),
+        pytest.param("content/prompts/world.j2", "{% endif %}", "{% endiff %}", "unknown tag 'endiff'", id="P3 syntax"),
+        pytest.param(
+            "content/prompts/picture.j2", "scene | sentence", "scene | sentense", "No filter named 'sentense'", id="P3 filter"
+        ),
+        pytest.param(
+            "content/prompts/complaints.j2", "reason | cut(200)", "reason | cut", "TypeError: cut", id="P3 filter's argument"
+        ),
+        pytest.param(
+            "content/prompts/post.j2", '"_person.j2"', '"_persons.j2"', "no such template; there are .*_person", id="P3 include"
+        ),
+        pytest.param(
+            "content/prompts/character.j2",
+            "{% if softened %}",
+            "{% if axes | length > 99 %}{{ brieff }}{% endif %}{% if softened %}",
+            "'brieff' is undefined",
+            id="P3 a branch that no sample takes",
+        ),
+        pytest.param("content/data/axes.yaml", "axes:", "axis:", "axis: no such key; allowed: ages, axes", id="P3 wrong key"),
+        pytest.param(
+            "content/data/posts.yaml", "how: ", "hwo: ", r"forms.0.hwo: no such key; allowed: name, how", id="P3 nested key"
+        ),
+        pytest.param(
+            "content/data/relations.yaml", "between:\n", "between: []\nx:\n", "between: .*at least 1 item", id="P3 empty list"
+        ),
+        pytest.param(
+            "content/data/languages.yaml", "script: Cyrillic", "script: Cyrilic", "Cyrilic.*'Latin', 'Cyrillic'", id="P3 choice"
+        ),
+        pytest.param("content/data/axes.yaml", "axes:\n", f"axes:\n{AXIS}{AXIS}", "more than once: mood", id="P3 name twice"),
+        pytest.param("content/data/posts.yaml", "forms:\n", "forms:\n - ]\n", "is not YAML: ", id="P3 YAML"),
+        pytest.param(
+            "content/data/banlist/any.yaml", "jobs: []", "jobs: [no]", "jobs.0=False: .*valid string", id="P3 YAML's own words"
+        ),
+        pytest.param(
+            "content/data/banlist/any.yaml", "jobs: []", "jobs: ['']", "jobs.0='': .*at least 1 character", id="P3 empty entry"
+        ),
+        pytest.param("content/data/banlist/any.yaml", "jobs: []", "jobs: ['*']", "jobs.0='.'.* match", id="P3 matches everything"),
+        pytest.param("content/data/banlist/any.yaml", "jobs: []", "names: []", "'names' is there already", id="P3 key twice"),
+    ],
+)
+def test_a_mistake_is_told_with_file_and_line(content: Path, file: str, old: str, new: str, said: str) -> None:
+    """Whatever is wrong in one file, the check names that file, the line, what is wrong and what is allowed."""
+    line = spoil(content.parent / file, old, new)
+    found = found_in(content)
+    assert [one for one in found if re.fullmatch(rf"{file}, line ({line}|{line + 1}): .*({said}).*", one)], found
+
+
+@pytest.mark.parametrize("template", sorted(path.name for path in (CONTENT / "prompts").glob("*.j2")))
+@pytest.mark.case("P3")
+def test_every_name_and_attribute_of_every_template_is_tried(content: Path, template: str) -> None:
+    """The samples reach every line of every branch: an attribute that is misspelt there is found, with its line."""
+    file = content / "prompts" / template
+    text = file.read_text()
+    dots = [(tag.start() + dot.start(), dot[0]) for tag in IN_TAGS.finditer(text) for dot in re.finditer(r"\.[a-z_]+", tag[0])]
+    places = {(text.count("\n", 0, place), name if template.startswith("_") else ""): place for place, name in dots}.values()
+    missed = []
+    for place in places:
+        file.write_text(f"{text[: place + 1]}nope_{text[place + 1 :]}")
+        line = text[:place].count("\n") + 1
+        if not any(
+            one.file == f"content/prompts/{template}" and one.line and abs(one.line - line) <= 1 for one in check.mistakes()
+        ):
+            missed.append((line, text[place - 10 : place + 15]))
+    assert missed == []
+
+
+@pytest.mark.case("P3")
+def test_content_is_looked_at_again_only_when_a_file_changed(content: Path) -> None:
+    """A process that is forked from a checked one pays for no second check, unless files were edited meanwhile."""
+    check.require_good_content()
+    first = rendering.environment()
+    check.require_good_content()
+    assert rendering.environment() is first
+    spoil(content / "prompts" / "world.j2", "world.theme", "world.them")
+    assert len(found_in(content)) == 1
+    spoil(content / "prompts" / "world.j2", "world.them", "world.theme")
+    check.require_good_content()
+
+
+@pytest.mark.case("P3")
+def test_every_script_has_its_letters() -> None:
+    """Each script that languages.yaml may name is one that the program can tell apart."""
+    assert set(get_args(data_files.Script)) == set(languages._RANGES)
+
+
+@pytest.mark.case("P3")
+def test_check_tells_every_mistake_and_demo_begins_nothing(content: Path, tmp_path: Path) -> None:
+    """`check` and `doctor` tell each mistake with exit status 1; `demo`, `dev` and the code location do not start with one."""
+    generia = Command(tmp_path / "data", {"MONGODB_URI": "mongodb://127.0.0.1:9/", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"})
+    exit_code, out, _ = generia.call("check")
+    assert (exit_code, "no mistake" in out) == (0, True)
+    spoil(content / "prompts" / "post.j2", "slot.moment", "slott.moment")
+    line = spoil(content / "prompts" / "character.j2", "brief.one_line", "brief.line")
+    exit_code, out, err = generia.call("check", "--json")
+    found = [json.loads(one) for one in out.splitlines()]
+    assert (exit_code, err, len(found)) == (1, "", 2)
+    assert ("content/prompts/character.j2", line) in [(one["file"], one["line"]) for one in found]
+    for command in ("demo", "dev"):
+        exit_code, out, err = generia.call(command)
+        assert (exit_code, out) == (2, "")
+        assert err.count("content/prompts/") == 2
+    assert not (tmp_path / "data").exists()
+    exit_code, out, _ = generia.call("doctor", "--json")
+    assert exit_code == 1
+    assert sum(one["part"] == "templates" for one in map(json.loads, out.splitlines())) == 2
+    with pytest.raises(ContentError):
+        runpy.run_module("generia_assets.definitions")
+
+
+@pytest.mark.case("P3")
+def test_a_run_does_not_begin_with_a_template_that_was_broken_meanwhile(
+    content: Path, tmp_path: Path, mongodb_uri: str, broker: str, gemini: str
+) -> None:
+    """Templates edited while the generator runs are checked at a run's start: nothing is asked, and the mended world is made."""
+    with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini) as worlds:
+        line = spoil(content / "prompts" / "post.j2", "slot.moment", "slott.moment")
+        world, made = worlds.make(users=1, posts=1)
+        assert not made.success
+        assert f"content/prompts/post.j2, line {line}: 'slott' is undefined" in made.failure
+        assert worlds.calls == 0
+        spoil(content / "prompts" / "post.j2", "slott.moment", "slot.moment")
+        assert worlds.run(world, form={"prompt": PROMPT, "users": 1, "posts": 1}).success

@@ -1,0 +1,211 @@
+"""Storylines: what each post of a person is to be, drawn before anyone thinks of an idea."""
+
+import time
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from generia_assets.content import ask_posts, axes, data_files
+from generia_assets.content.seeding import world_seed
+from generia_assets.content.social import acquaintances
+from generia_assets.content.storyline import ARC_FROM, MOMENT, REPLY, storyline, wishes_of
+from generia_assets.content.timeline import hot_events, is_moment, timeline
+from tests.support.worlds import a_character, a_post_brief, a_request, a_world, acquaintances_of
+
+SIZES = [(1, 0), (1, 5), (3, 6), (5, 3), (5, 12), (10, 10), (25, 150), (100, 1000)]
+WORLD = a_world()
+
+
+def worlds_of(people, posts):
+    """Requests of so many worlds of this size that what is rare happens in some, with everybody's storyline."""
+    for number in range(max(3, min(60, 2000 // (posts + people)))):
+        request = a_request(users=people, posts=posts, seed=world_seed(f"{people}-{posts}-{number}"))
+        yield request, [storyline(request, WORLD, index) for index in range(people)]
+
+
+def in_order(lines):
+    """The slots of a world along its timeline."""
+    return sorted((slot for line in lines for slot in line.slots), key=lambda slot: slot.t)
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_a_post_is_of_a_form_that_it_has_words_and_company_for(people, posts):
+    """A form fits the length, names somebody where it needs one, and replies are what the timeline says."""
+    for request, lines in worlds_of(people, posts):
+        line = timeline(request.seed, people, posts)
+        for index, story in enumerate(lines):
+            assert [slot.order for slot in story.slots] == list(range(line.count_of(index)))
+            ties = acquaintances(request.seed, people, index)
+            for slot in story.slots:
+                assert slot.t == line.t_of(index, slot.order)
+                assert slot.form.least <= slot.length.most
+                assert slot.partner or not slot.form.needs_someone
+                assert slot.partner == 0 or (ties[slot.partner - 1].names and line.joined(ties[slot.partner - 1].index) <= slot.t)
+                assert (slot.form.name == REPLY) == bool(slot.reply_to) == (line.replies[slot.t] >= 0)
+                assert (slot.form.name == MOMENT) == is_moment(request.seed, posts, slot.t)
+                assert slot.form.name != MOMENT or not (slot.event or slot.partner)
+                if slot.reply_to:
+                    answered = line.replies[slot.t]
+                    assert ties[slot.partner - 1].index == line.people[answered]
+                    assert slot.reply_to == f"c{line.people[answered]:04d}-p{line.orders[answered]:04d}"
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_a_post_hangs_on_nothing_that_has_not_happened(people, posts):
+    """The event of a post is one of those before it; a reply and a moment have none."""
+    for _, lines in worlds_of(people, posts):
+        for slot in in_order(lines):
+            assert 0 <= slot.event <= slot.after <= len(WORLD.calendar)
+            assert not (slot.event and slot.reply_to)
+
+
+def test_nearly_everybody_posts_about_a_hot_event():
+    """Of 5 people with 12 posts three of four who have a post for it do, and two of five of all."""
+    who_could, of_all = [], []
+    for request, lines in worlds_of(5, 12):
+        for event in hot_events(request.seed, 12, len(WORLD.calendar)):
+            could = [
+                line for line in lines if any(slot.after >= event and slot.form.name not in (REPLY, MOMENT) for slot in line.slots)
+            ]
+            did = [line for line in lines if any(slot.event == event for slot in line.slots)]
+            who_could.append(len(did) / len(could))
+            of_all.append(len(did) / 5)
+    assert sum(who_could) / len(who_could) >= 0.75
+    assert sum(of_all) / len(of_all) >= 0.4
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_every_wish_is_at_work_as_often_as_every_other(people, posts):
+    """Along the timeline each wish comes once before any comes twice: counts differ by one at most at any time."""
+    for request, lines in worlds_of(people, posts):
+        count = len(wishes_of(request, WORLD))
+        dealt = Counter(dict.fromkeys(range(1, count + 1), 0))
+        for slot in in_order(lines):
+            dealt[slot.wish] += 1
+            assert len(dealt) == count
+            assert max(dealt.values()) - min(dealt.values()) <= 1
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_the_label_of_time_never_goes_back(people, posts):
+    """Along the timeline the labels are the calendar's days, in their order, each event's after those of the one before."""
+    days = [day for event in WORLD.calendar for day in event.days]
+    for _, lines in worlds_of(people, posts):
+        places = [days.index(slot.moment) for slot in in_order(lines)]
+        assert places == sorted(places)
+        assert posts < 100 or set(places) == set(range(len(days)))
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_neighbouring_posts_of_a_person_do_different_things(people, posts):
+    """No two of a person's posts in a row have the same beat; nor, while there are enough forms that fit, the same form."""
+    for _, lines in worlds_of(people, posts):
+        for line in lines:
+            assert all(one.beat != other.beat for one, other in pairwise(line.slots))
+            forms = [slot.form.name for slot in line.slots if slot.form.name not in (REPLY, MOMENT)]
+            fitting = (
+                min(
+                    sum(form.least <= slot.length.most and not form.needs_someone for form in data_files.post_kinds().forms)
+                    for slot in line.slots
+                )
+                if line.slots
+                else 0
+            )
+            assert len(set(forms)) >= min(len(forms), fitting)
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_only_who_has_three_posts_changes_on_the_way(people, posts):
+    """There is an arc from three posts on, and in a small world everybody's is another."""
+    for _, lines in worlds_of(people, posts):
+        assert all(bool(line.arc) == (len(line.slots) >= ARC_FROM == 3) for line in lines)
+        arcs = [line.arc for line in lines[: len(data_files.post_kinds().arcs)] if line.arc]
+        assert len(set(arcs)) == len(arcs)
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_somebody_else_is_in_the_picture_only_where_somebody_is_named(people, posts):
+    """A picture of two people has a partner; faces are in a third of the pictures of a large world at least."""
+    for _, lines in worlds_of(people, posts):
+        slots = in_order(lines)
+        assert all(slot.partner for slot in slots if slot.picture.shows == "both")
+        assert posts < 100 or sum(slot.picture.shows != "nobody" for slot in slots) > posts / 4
+
+
+@pytest.mark.parametrize(("people", "posts"), [(3, 6), (25, 150)])
+def test_somebody_made_anew_keeps_time_events_wishes_and_replies(people, posts):
+    """Their place in the world stays; form, length, beat and arc are another's."""
+    for request, lines in worlds_of(people, posts):
+        anew = [storyline(request, WORLD, index, 1) for index in range(people)]
+        for before, after in zip(lines, anew, strict=True):
+            for one, other in zip(before.slots, after.slots, strict=True):
+                kept = [
+                    (slot.order, slot.t, slot.after, slot.moment, slot.event, slot.wish, slot.reply_to) for slot in (one, other)
+                ]
+                assert kept[0] == kept[1]
+        assert posts < 100 or sum(one != other for one, other in zip(lines, anew, strict=True)) > people * 0.9
+
+
+def test_most_posts_say_what_they_are_about():
+    """Every moment, and two of three others, over many worlds; the rest give one thing away."""
+    slots = [slot for _, lines in worlds_of(25, 150) for slot in in_order(lines)]
+    assert all(slot.plainly for slot in slots if slot.form.name == MOMENT)
+    plainly = [slot.plainly for slot in slots if slot.form.name != MOMENT]
+    assert 0.6 < sum(plainly) / len(plainly) < 0.73
+
+
+def test_two_worlds_have_other_arcs():
+    """The first ten people of two worlds have ten arcs each, and fewer than six in common."""
+    arcs = [{line.arc for line in lines[:10]} for _, lines in list(worlds_of(10, 60))[:2]]
+    assert all(len(world) == 10 for world in arcs)
+    assert len(arcs[0] & arcs[1]) < 6
+
+
+@pytest.mark.parametrize("missing", [{"calendar": ()}, {"wishes": ()}, {"hashtags": ()}])
+def test_a_world_that_lacks_something_has_storylines(missing):
+    """Without a calendar posts have no event and no label of time; without wishes they are dealt the sentence's ideas, or it."""
+    world, request = WORLD.model_copy(update=missing), a_request(users=5, posts=12)
+    for bare in (
+        world,
+        world.model_copy(update={"user_preferences": world.user_preferences.model_copy(update={"other_preferences": ()})}),
+    ):
+        for index in range(5):
+            for slot in storyline(request, bare, index).slots:
+                assert 1 <= slot.wish <= len(wishes_of(request, bare))
+                if not bare.calendar:
+                    assert (slot.event, slot.after, slot.moment) == (0, 0, "")
+            character, known = a_character(index, request), acquaintances_of(index, request, bare)
+            assert ask_posts.post(request, bare, character, a_post_brief(0, character), known, ()).item
+
+
+def test_an_event_without_days_is_its_own_label():
+    """In a world made before there were days, a post's time is the moment of the latest event."""
+    world = WORLD.model_copy(update={"calendar": tuple(event.model_copy(update={"days": ()}) for event in WORLD.calendar)})
+    for slot in storyline(a_request(), world, 3).slots:
+        assert slot.moment == world.calendar[slot.after - 1].moment
+
+
+def test_a_request_for_a_post_is_made_in_two_milliseconds():
+    """All 150 of a world one after another, rendered, although each looks at the whole plan."""
+    request = a_request()
+    asked = [
+        (character, known, a_post_brief(order, character))
+        for index in range(25)
+        for character, known in [(a_character(index, request), acquaintances_of(index, request, WORLD))]
+        for order in range(character.posts_count)
+    ]
+    ask_posts.post(request, WORLD, *(asked[0][place] for place in (0, 2, 1)), ())  # templates are compiled once
+    begun = time.process_time()
+    for character, known, brief in asked:
+        ask_posts.post(request, WORLD, character, brief, known, ())
+    assert time.process_time() - begun < 0.002 * len(asked)
+
+
+def test_ten_thousand_posts_of_one_person_are_planned_in_two_seconds():
+    """However few forms fit a laconic person, the plan does not get slower with its length."""
+    laconic = next(seed for seed in range(100) if axes.profile(seed, 0).talker.name == "laconic")
+    request = a_request(users=1, posts=10_000, seed=laconic)
+    begun = time.process_time()
+    assert len(storyline(request, WORLD, 0).slots) == 10_000
+    assert time.process_time() - begun < 2

@@ -1,0 +1,187 @@
+"""Commits: many changes in few transactions, exact, in order, once, and only by the world's owner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pymongo import InsertOne, UpdateOne
+
+from generia_assets.durable.collections import HISTORY, TASKS
+from generia_assets.durable.leases.commits import Change, Commits
+from resources.gateway.outcomes import LeaseLostError
+from tests.support.durable_world import DurableWorld, durable_world
+
+CHANGES = 300
+
+
+@pytest.fixture
+async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[DurableWorld]:
+    async with durable_world(mongodb_uri, mongo_database_name) as world:
+        yield world
+
+
+def a_pending_task(world: DurableWorld, number: int) -> UpdateOne:
+    values = {"world_id": world.world_id, "type": "generate_post", "status": "pending", "generation": "generation-1"}
+    return UpdateOne({"_id": f"task-{number}"}, {"$setOnInsert": values}, upsert=True)
+
+
+def a_completion(number: int, cost: float) -> Change:
+    """Task ``number`` is completed: its document moves, its counters move, its record is written."""
+    return Change(
+        transitions=[UpdateOne({"_id": f"task-{number}", "status": "pending"}, {"$set": {"status": "completed"}})],
+        records={HISTORY: [InsertOne({"_id": f"record-{number}"})]},
+        increments={"tasks_completed": 1, "llm_cost_total": cost},
+    )
+
+
+def picture(world: DurableWorld) -> dict[str, Any]:
+    """Everything a commit could change, but the owner."""
+    collections = {name: list(world.see[name].find().sort("_id")) for name in sorted(world.see.list_collection_names())}
+    for document in collections["world_generation_status"]:
+        del document["owner"]
+    return collections
+
+
+async def test_many_concurrent_changes_are_few_transactions_and_every_counter_is_exact(world: DurableWorld) -> None:
+    """What arrives while a transaction runs goes together into the next one, and nothing is lost or counted twice."""
+    run = await world.run()
+    await asyncio.gather(*(run.commits.commit(Change(enlist=[a_pending_task(world, n)])) for n in range(CHANGES)))
+    await asyncio.gather(*(run.commits.commit(a_completion(n, 0.25)) for n in range(CHANGES)))
+    assert run.commits.transactions <= 10
+    status = world.status
+    assert status["tasks_total"] == 1 + CHANGES
+    assert status["tasks_completed"] == CHANGES
+    assert status["llm_cost_total"] == CHANGES * 0.25
+    assert world.see[TASKS].count_documents({"status": "completed"}) == CHANGES
+    assert world.see[HISTORY].count_documents({}) == CHANGES
+
+
+async def test_tasks_listed_twice_are_counted_once(world: DurableWorld) -> None:
+    """``tasks_total`` grows by what was really added, however often the same tasks are listed."""
+    run = await world.run()
+    for listed in (5, 6):
+        await run.commits.commit(Change(enlist=[a_pending_task(world, n) for n in range(listed)]))
+    assert world.status["tasks_total"] == 1 + 6
+
+
+async def test_costs_stay_doubles_and_counters_ints(world: DurableWorld) -> None:
+    """Increments keep the BSON types that the platform reads by, whatever number they are given as."""
+    run = await world.run()
+    await run.commits.commit(Change(increments={"tasks_failed": 1.0, "llm_cost_total": 1.0}))
+    status = world.status
+    assert type(status["tasks_failed"]) is int
+    assert type(status["llm_cost_total"]) is float
+
+
+async def test_changes_are_written_in_the_order_in_which_they_were_enqueued(world: DurableWorld) -> None:
+    """Across all transactions, a later change comes after an earlier one, in the status record and in other collections."""
+    run = await world.run()
+    for number in range(CHANGES):
+        push = UpdateOne({"_id": "order"}, {"$push": {"numbers": number}}, upsert=True)
+        run.commits.enqueue(Change(records={"written": [push]}, values={"message": str(number)}))
+        if number % 50 == 0:
+            await run.commits.flush()
+    await run.commits.flush()
+    assert world.see["written"].find_one({"_id": "order"})["numbers"] == list(range(CHANGES))
+    assert world.status["message"] == str(CHANGES - 1)
+
+
+async def test_a_first_moment_is_kept_from_the_earliest_change(world: DurableWorld) -> None:
+    """``minima`` keep the earlier moment within a transaction and across transactions."""
+    run = await world.run()
+    moments = [datetime(2026, 1, day, tzinfo=UTC) for day in (5, 3, 4)]
+    for moment in moments:
+        run.commits.enqueue(Change(minima={"first_post_at": moment}))
+    await run.commits.flush()
+    await run.commits.commit(Change(minima={"first_post_at": datetime(2026, 1, 6, tzinfo=UTC)}))
+    assert world.status["first_post_at"] == moments[1]
+
+
+async def test_a_fenced_off_writer_changes_nothing_anywhere_then_and_later(world: DurableWorld) -> None:
+    """A run that lost its world writes no task, no counter, no record; every change it enqueues afterwards is refused, too."""
+    former = await world.run("former")
+    await former.commits.commit(Change(enlist=[a_pending_task(world, n) for n in range(3)]))
+    await world.take("later")
+    before = picture(world)
+    waiting = [former.commits.enqueue(a_completion(0, 1.0)), former.commits.enqueue(Change(enlist=[a_pending_task(world, 9)]))]
+    for refused in waiting:
+        with pytest.raises(LeaseLostError):
+            await refused
+    with pytest.raises(LeaseLostError):
+        await former.commits.commit(Change(values={"message": "I am still here"}))
+    await former.commits.aclose()
+    assert picture(world) == before
+
+
+async def test_a_change_of_a_task_that_somebody_else_holds_undoes_the_whole_transaction(world: DurableWorld) -> None:
+    """A transition that matches nothing means a lost world: what came with it, tasks and counters alike, does not move either."""
+    run = await world.run()
+    await run.commits.commit(Change(enlist=[a_pending_task(world, 0)]))
+    before = picture(world)
+    mine, not_mine = run.commits.enqueue(a_completion(0, 1.0)), run.commits.enqueue(a_completion(1, 1.0))
+    for refused in (mine, not_mine):
+        with pytest.raises(LeaseLostError):
+            await refused
+    assert picture(world) == before
+
+
+async def test_a_commit_whose_answer_was_lost_is_not_applied_twice(world: DurableWorld) -> None:
+    """Writing the same changes again under the same commit id changes nothing."""
+    run = await world.run()
+    await run.commits.commit(Change(enlist=[a_pending_task(world, 0)]))
+    push = UpdateOne({"_id": "log"}, {"$push": {"entries": 1}}, upsert=True)
+    change = Change(records={"written": [push]}, increments={"tasks_completed": 1, "llm_cost_total": 0.5})
+    for _ in range(2):
+        await run.commits._write([change], "one-commit")  # what is repeated when the answer does not come
+    status = world.status
+    assert (status["tasks_completed"], status["llm_cost_total"]) == (1, 0.5)
+    assert world.see["written"].find_one({"_id": "log"})["entries"] == [1]
+
+
+async def test_closing_writes_what_is_waiting(world: DurableWorld) -> None:
+    """Nothing that was enqueued is lost by closing the writer, and its task is over afterwards."""
+    run = await world.run()
+    commits = Commits(world.client.start_session(), world.database, run.fence, patience=5)
+    for _ in range(20):
+        commits.enqueue(Change(increments={"tasks_completed": 1}))
+    await commits.aclose()
+    assert world.status["tasks_completed"] == 20
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("commits:") and task is commits._writer]
+
+
+async def test_a_writer_that_failed_is_over_after_closing(world: DurableWorld) -> None:
+    """Closing raises what the last changes died of, and leaves no task running."""
+    run = await world.run()
+    commits = Commits(world.client.start_session(), world.database, run.fence, patience=5)
+    commits.enqueue(Change(records={"written": [InsertOne({"_id": 1}), InsertOne({"_id": 1})]}))  # the same id twice
+    with pytest.raises(Exception, match="duplicate key"):
+        await commits.aclose()
+    assert commits._writer.done()
+    assert world.see["written"].count_documents({}) == 0
+
+
+async def test_what_is_held_for_a_task_goes_with_what_the_task_brings(world: DurableWorld) -> None:
+    """The note of a call in the air disappears together with what the call brought, whatever others commit meanwhile."""
+    run = await world.run()
+    held = run.commits.enqueue(Change(values={"name": "held"}), held_for="task-1")
+    await run.commits.commit(Change(values={"message": "another task's"}, releases="task-2"))
+    assert not held.done()
+    assert world.status["name"] == ""
+    await run.commits.commit(Change(values={"message": "its own"}, releases="task-1"))
+    assert held.done()
+    assert (world.status["name"], run.commits.transactions) == ("held", 2)
+
+
+async def test_what_is_held_for_a_task_that_brings_nothing_is_written_all_the_same(world: DurableWorld) -> None:
+    """After a moment, and by whoever waits for everything."""
+    run = await world.run()
+    await asyncio.wait_for(run.commits.enqueue(Change(values={"name": "alone"}), held_for="task-1"), timeout=5)
+    assert world.status["name"] == "alone"
+    held = run.commits.enqueue(Change(values={"name": "flushed"}), held_for="task-1")
+    await run.commits.flush()
+    assert held.done()
+    assert world.status["name"] == "flushed"

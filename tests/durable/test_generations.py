@@ -1,0 +1,99 @@
+"""Generations: which one a run goes on with, above all when the runs before it died at an unlucky moment."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from generia_assets.catalog import TaskType
+from generia_assets.durable.collections import GENERATIONS, STATUS
+from generia_assets.durable.events.progress import StageTracker
+from generia_assets.durable.leases.commits import Change
+from generia_assets.durable.orders.decisions import (
+    GENERATION_TAG,
+    PRESENT_GENERATION,
+    WHOLE_WORLD,
+    Choice,
+    Decision,
+    RefusedRunError,
+    RunIdentity,
+    RunScope,
+    choose,
+)
+from generia_assets.durable.status import Stage, State
+from tests.support.durable_world import DurableWorld, durable_world
+
+
+@pytest.fixture
+async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[DurableWorld]:
+    async with durable_world(mongodb_uri, mongo_database_name) as world:
+        yield world
+
+
+def a_generation(world: DurableWorld, name: str, *runs: str, status: State = State.IN_PROGRESS, age: float = 0.0) -> None:
+    """A generation of the whole world, the present one from now on."""
+    started = datetime.now(UTC) - timedelta(seconds=age)
+    record = {"_id": name, "world_id": world.world_id, "runs": list(runs), "status": status.value, "started_at": started}
+    tasks = {task_type.value: 1 for task_type in TaskType}
+    world.see[GENERATIONS].insert_one({**record, "tasks": tasks, "keys": [], "adopted": {}})
+    world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"generation": name, "status": status.value}})
+
+
+async def chosen(world: DurableWorld, run: RunIdentity) -> Choice:
+    return await choose(world.database, world.world_id, run, RunScope(WHOLE_WORLD))
+
+
+def going_on(choice: Choice) -> tuple[Decision, str | None]:
+    return choice.decision, choice.generation["_id"] if choice.generation else None
+
+
+async def test_a_run_goes_on_with_the_generation_of_the_run_it_re_executes(world: DurableWorld) -> None:
+    """What the parent did not finish is continued, and by a run without a past that asks for the same; the first begins anew."""
+    assert going_on(await chosen(world, RunIdentity("first"))) == (Decision.START, None)
+    a_generation(world, "first", "parent")
+    assert going_on(await chosen(world, RunIdentity("child", ("parent",)))) == (Decision.CONTINUE, "first")
+    assert going_on(await chosen(world, RunIdentity("somebody"))) == (Decision.CONTINUE, "first")
+
+
+async def test_a_parent_that_died_before_it_began_does_not_hide_the_generation_behind_it(world: DurableWorld) -> None:
+    """Of all ancestors the nearest that took part in a generation says which one it is, so that nothing is paid for twice."""
+    a_generation(world, "older", "great-grandparent", status=State.COMPLETED)
+    a_generation(world, "newer", "grandparent")
+    family = ("parent", "grandparent", "great-grandparent")
+    assert going_on(await chosen(world, RunIdentity("child", family))) == (Decision.CONTINUE, "newer")
+
+
+async def test_a_re_execution_makes_nothing_anew_of_a_completed_world(world: DurableWorld) -> None:
+    """What the parent's generation has is stored again; of one that another has followed nothing is."""
+    a_generation(world, "former", "old", status=State.COMPLETED)
+    a_generation(world, "done", "parent", status=State.COMPLETED)
+    assert going_on(await chosen(world, RunIdentity("retry", ("parent",)))) == (Decision.STORE, "done")
+    with pytest.raises(RefusedRunError, match="the generation of the run that is re-executed is over"):
+        await chosen(world, RunIdentity("late", ("old",)))
+    assert going_on(await chosen(world, RunIdentity("launched"))) == (Decision.START, None)
+
+
+async def test_an_order_for_the_present_generation_never_begins_a_second_one(world: DurableWorld) -> None:
+    """Whoever orders a world because nobody seemed to work on it continues what is there, or begins where nothing is."""
+    present = RunIdentity("ordered", tags={GENERATION_TAG: PRESENT_GENERATION})
+    assert going_on(await chosen(world, present)) == (Decision.START, None)
+    a_generation(world, "former", "run-0", status=State.COMPLETED, age=60)
+    a_generation(world, "latest", "run-1")
+    assert going_on(await chosen(world, present)) == (Decision.CONTINUE, "latest")
+    world.see[GENERATIONS].update_one({"_id": "latest"}, {"$set": {"status": State.COMPLETED.value}})
+    with pytest.raises(RefusedRunError, match="no unfinished generation"):
+        await chosen(world, present)
+
+
+async def test_a_stage_that_ends_and_all_stages_fit_into_one_transaction(world: DurableWorld) -> None:
+    """A world taken up with all its tasks done moves single stages and all of them at once without a conflict."""
+    run = await world.run()
+    stages = StageTracker({Stage.CHARACTERS: 1})
+    stages.begin()
+    ended = run.commits.enqueue(Change(values=stages.task_ended(TaskType.GENERATE_CHARACTER)))
+    await run.commits.commit(Change(values=stages.finishing()))
+    assert ended.done()
+    assert run.commits.transactions == 1
+    assert [stage["status"] for stage in world.status["stages"]] == ["completed"] * 5 + ["in_progress"]

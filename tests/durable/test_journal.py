@@ -1,0 +1,301 @@
+"""The journal: durable tasks, done once, resumed where they were, counted exactly."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from generia_assets.catalog import TaskType
+from generia_assets.durable.collections import STEPS, TASKS
+from generia_assets.durable.tasks.runner import TaskFailedError, TaskSpec
+from generia_assets.durable.tasks.task_slots import wait_without_slot
+from generia_assets.tasks.task_definition import Level, TaskParameters, UnfitTaskError
+from resources.cancellation import cancel_and_wait
+from resources.gateway.outcomes import FatalCallError, InvalidAnswerError, LeaseLostError, RefusedError
+from tests.support.durable_world import Asker, DurableWorld, Note, Outside, a_task, asking, durable_world
+
+ITEM = TaskParameters(key="c0000-p0000")
+
+
+@pytest.fixture
+async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[DurableWorld]:
+    async with durable_world(mongodb_uri, mongo_database_name) as world:
+        yield world
+
+
+class Hang:
+    """An outside whose call ``name`` never ends, once its script is told, as one in the air when its process is killed."""
+
+    def __init__(self, name: str, script: dict[str, list[Exception | str]] | None = None) -> None:
+        self.name = name
+        self.outside = Outside(script or {})
+        self.calls = self.outside.calls
+        self.in_the_air = asyncio.Event()
+
+    async def answer(self, name: str) -> str:
+        if name == self.name and not self.outside.script.get(name):
+            self.calls.append(name)
+            self.in_the_air.set()
+            await asyncio.Event().wait()
+        return await self.outside.answer(name)
+
+
+async def killed_at(world: DurableWorld, task: Any, name: str, script: dict[str, list[Exception | str]] | None = None) -> None:
+    """A run does the task until the call ``name`` is in the air; then it is gone without a word."""
+    run = await world.run("killed")
+    outside = Hang(name, script)
+    doing = asyncio.create_task(run.journal(outside).execute(None, task, ITEM))  # type: ignore[arg-type]
+    await asyncio.wait_for(outside.in_the_air.wait(), 10)
+    await cancel_and_wait(doing)
+
+
+async def test_a_completed_task_gives_its_result_again_without_any_call(world: DurableWorld) -> None:
+    """Done is done: for the same run and for a later one."""
+    outside, task = Outside(), asking("first", "second")
+    run = await world.run()
+    done = await run.journal(outside).execute(None, task, ITEM)
+    assert await run.journal(outside).execute(None, task, ITEM) == done
+    later = await world.run("later")
+    assert await later.journal(outside).execute(None, task, ITEM) == done
+    assert outside.calls == ["first", "second"]
+    assert world.status["tasks_completed"] == 1
+
+
+async def test_a_task_is_stored_with_the_contracts_fields_and_types(world: DurableWorld) -> None:
+    """Type, world, state, worker, parameters, result, times, attempts and error are there for everyone to read."""
+    run = await world.run()
+    await run.journal(Outside()).execute(None, asking("first"), ITEM)
+    task = world.task(type="generate_post")
+    expected = {
+        "world_id": world.world_id,
+        "status": "completed",
+        "worker_id": "run-1",
+        "parameters": {"key": "c0000-p0000"},
+        "result": {"text": "answer to first"},
+        "attempt_count": 1,
+        "error": None,
+    }
+    assert {name: task[name] for name in expected} == expected
+    assert task["created_at"] <= task["updated_at"]
+
+
+@pytest.mark.parametrize("level", list(Level))
+@pytest.mark.parametrize("problem", [InvalidAnswerError("not JSON"), RefusedError("no", reason="SAFETY")], ids=type)
+async def test_attempts_are_counted_and_end_with_the_failure_in_the_status_record(
+    world: DurableWorld, level: Level, problem: Exception
+) -> None:
+    """Four attempts for a world's task, two for an item's; then it is failed for good, named with its cause, and counted once."""
+    outside = Outside({"first": [problem] * 9})
+    run = await world.run()
+    journal, task = run.journal(outside), asking("first", level=level)
+    for _ in range(2):  # asked for again, it is failed still, without another call
+        with pytest.raises(TaskFailedError, match=str(problem)):
+            await journal.execute(None, task, ITEM)
+    assert len(outside.calls) == level.attempts
+    stored, status = world.task(type="generate_post"), world.status
+    assert (stored["status"], stored["attempt_count"], stored["error"]) == ("failed", level.attempts, str(problem))
+    assert (status["tasks_failed"], status["tasks_completed"]) == (1, 0)
+    (failure,) = status["failures"]
+    assert failure == {"task_id": stored["_id"], "type": "generate_post", "key": ITEM.key, "error": str(problem)}
+
+
+async def test_what_can_never_succeed_is_tried_once_and_says_so_whenever_it_is_asked_for(world: DurableWorld) -> None:
+    """One attempt, one call, and the task is failed for good with the message that says what to change, in a later run, too."""
+    outside, task = Outside({"first": [UnfitTaskError("word it differently")] * 9}), asking("first", level=Level.WORLD)
+    for run_id in ("run-1", "later"):
+        run = await world.run(run_id)
+        with pytest.raises(UnfitTaskError, match=r"^word it differently$"):
+            await run.journal(outside).execute(None, task, ITEM)
+    assert len(outside.calls) == 1
+    stored = world.task(type="generate_post")
+    assert (stored["status"], stored["attempt_count"], stored["error"]) == ("failed", 1, "word it differently")
+    assert world.status["tasks_failed"] == 1
+
+
+async def test_a_task_that_succeeds_at_its_last_attempt_is_completed(world: DurableWorld) -> None:
+    """An attempt that failed leaves nothing behind but its count."""
+    outside = Outside({"first": [InvalidAnswerError("cut", cut=True)]})
+    run = await world.run()
+    await run.journal(outside).execute(None, asking("first"), ITEM)
+    stored = world.task(type="generate_post")
+    assert (stored["status"], stored["attempt_count"], stored["error"]) == ("completed", 2, None)
+    assert world.status["failures"] == []
+
+
+async def test_a_fatal_call_uses_up_no_attempt(world: DurableWorld) -> None:
+    """What stops the whole world is no fault of the task: the next run takes it up with all its attempts."""
+    run = await world.run()
+    with pytest.raises(FatalCallError):
+        await run.journal(Outside({"first": [FatalCallError("bad key")]})).execute(None, asking("first"), ITEM)
+    stored = world.task(type="generate_post")
+    assert (stored["status"], stored["attempt_count"]) == ("in_progress", 0)
+    assert world.status["tasks_failed"] == 0
+
+
+async def test_a_task_taken_over_repeats_only_the_call_that_was_in_the_air(world: DurableWorld) -> None:
+    """After a death, answered calls are remembered and the unanswered one is made again, under the same attempt."""
+    task = asking("first", "second", "third")
+    await killed_at(world, task, "third")
+    outside, later = Outside(), await world.run("later")
+    result = await later.journal(outside).execute(None, task, ITEM)
+    assert result == Note(text="answer to first / answer to second / answer to third")
+    assert outside.calls == ["third"]
+    stored = world.task(type="generate_post")
+    assert (stored["attempt_count"], stored["worker_id"]) == (1, "later")
+
+
+async def test_deaths_use_up_no_attempts(world: DurableWorld) -> None:
+    """A process that is killed again and again in the middle of a task has not tried it: both attempts are still there."""
+    task = asking("first", "second")
+    for _ in range(5):
+        await killed_at(world, task, "second")
+    assert world.task(type="generate_post")["attempt_count"] == 0
+    outside = Outside({"second": [InvalidAnswerError("not JSON")]})
+    later = await world.run("later")
+    await later.journal(outside).execute(None, task, ITEM)
+    assert world.task(type="generate_post")["attempt_count"] == 2
+
+
+async def test_a_death_in_the_second_attempt_does_not_replay_the_first(world: DurableWorld) -> None:
+    """What an attempt failed of is over with it: the next run goes on with the second attempt's own answers."""
+    task = asking("first", "second")
+    await killed_at(world, task, "second", {"first": ["old", "new"], "second": [InvalidAnswerError("not JSON")]})
+    assert world.task(type="generate_post")["attempt_count"] == 1
+    outside, later = Outside(), await world.run("later")
+    result = await later.journal(outside).execute(None, task, ITEM)
+    assert result == Note(text="new / answer to second")
+    assert outside.calls == ["second"]
+
+
+async def test_a_task_held_by_a_later_owner_is_refused(world: DurableWorld) -> None:
+    """A former owner finds the later one's claim in its way and learns that the world is lost; the claim stays as it is."""
+    former, later = await world.run("former"), await world.run("later")
+    outside = Hang("first")
+    doing = asyncio.create_task(later.journal(outside).execute(None, asking("first"), ITEM))  # type: ignore[arg-type]
+    await asyncio.wait_for(outside.in_the_air.wait(), 10)
+    own = Outside()
+    with pytest.raises(LeaseLostError):
+        await former.journal(own).execute(None, asking("first"), ITEM)
+    assert own.calls == []
+    assert world.task(type="generate_post")["worker_id"] == "later"
+    await cancel_and_wait(doing)
+
+
+async def test_a_former_owners_result_is_not_written(world: DurableWorld) -> None:
+    """A run that loses its world in the middle of a call cannot complete the task: result, counters and steps stay untouched."""
+    former = await world.run("former")
+    asked, released = asyncio.Event(), asyncio.Event()
+
+    class Slow(Outside):
+        async def answer(self, name: str) -> str:
+            asked.set()
+            await released.wait()
+            return await super().answer(name)
+
+    doing = asyncio.create_task(former.journal(Slow()).execute(None, asking("first"), ITEM))
+    await asyncio.wait_for(asked.wait(), 10)
+    await world.take("later")
+    released.set()
+    with pytest.raises(LeaseLostError):
+        await doing
+    stored = world.task(type="generate_post")
+    assert (stored["status"], stored["result"]) == ("in_progress", None)
+    assert world.status["tasks_completed"] == 0
+
+
+async def test_a_result_its_follow_ups_and_the_counters_appear_together(world: DurableWorld) -> None:
+    """Whoever looks, in a snapshot and at any moment, sees counters that equal the tasks they count."""
+    run = await world.run()
+    journal, parent = run.journal(Outside(), concurrency=10), asking("first", task_type=TaskType.GENERATE_POST_BATCH)
+    child = asking("first")
+
+    def follow_ups(key: str) -> list[TaskSpec]:
+        return [TaskSpec(TaskType.GENERATE_POST, TaskParameters(key=f"{key}-p{n:04d}")) for n in range(5)]
+
+    async def family(key: str) -> None:
+        await journal.execute(lambda made: follow_ups(key), parent, TaskParameters(key=key))
+        await asyncio.gather(*(journal.execute(None, child, spec.parameters) for spec in follow_ups(key)))
+
+    looks = 0
+    making = asyncio.gather(*(family(f"c{number:04d}") for number in range(20)))
+    while not making.done():
+        await look(world)
+        looks += 1
+    await making
+    await look(world)
+    assert looks > 3
+    assert world.status["tasks_completed"] == 20 * 6
+    assert world.status["tasks_total"] == 1 + 20 * 6  # the order's own task is the first
+
+
+async def look(world: DurableWorld) -> None:
+    """Compare the counters with the tasks, in one snapshot."""
+    async with world.client.start_session(snapshot=True) as session:
+        status = await world.database["world_generation_status"].find_one({"_id": world.world_id}, session=session)
+        tasks = world.database[TASKS]
+        mine = {"world_id": world.world_id}
+        counted = {
+            "tasks_total": await tasks.count_documents(mine, session=session),
+            "tasks_completed": await tasks.count_documents({**mine, "status": "completed"}, session=session),
+        }
+    assert status is not None
+    assert {name: status[name] for name in counted} == counted
+
+
+async def test_a_task_of_one_call_writes_no_step(world: DurableWorld) -> None:
+    """The result itself remembers the last call, so that most tasks cost one write."""
+    run = await world.run()
+    before = run.commits.transactions
+    await run.journal(Outside()).execute(None, asking("first"), ITEM)
+    assert world.see[STEPS].count_documents({}) == 0
+    assert run.commits.transactions - before <= 3  # listed, stage begun, completed
+
+
+async def test_the_steps_of_a_finished_task_are_gone(world: DurableWorld) -> None:
+    """What was remembered for a death is forgotten with the commit that ends the task, well or for good."""
+    run = await world.run()
+    await run.journal(Outside()).execute(None, asking("first", "second"), ITEM)
+    failing = run.journal(Outside({"second": [InvalidAnswerError("no"), InvalidAnswerError("no")]}))
+    with pytest.raises(TaskFailedError):
+        await failing.execute(None, asking("first", "second"), TaskParameters(key="other"))
+    assert world.see[STEPS].count_documents({}) == 0
+
+
+async def test_a_task_that_waits_outside_gives_its_place_to_another(world: DurableWorld) -> None:
+    """With one place for tasks, another task is done while the first one waits; and a task whose wait is given up is done again
+    later from what it remembers, in the same run, under the same attempt.
+    """
+    run, outside, other_done = await world.run(), Outside(), asyncio.Event()
+    journal = run.journal(outside, concurrency=1)
+    waits: list[str] = []
+
+    class GivenUpError(Exception):
+        """The wait is not worth its memory."""
+
+    async def wait() -> None:
+        waits.append("waits")
+        await asyncio.wait_for(other_done.wait(), 5)
+        if len(waits) == 1:
+            raise GivenUpError
+
+    async def patient(parameters: TaskParameters, tools: Asker) -> Note:
+        text = await tools.ask("first")
+        await tools.ask("second")  # from here on the first is durable
+        await wait_without_slot(wait)
+        return Note(text=text)
+
+    task = a_task(patient)
+    first = asyncio.create_task(journal.execute(None, task, ITEM))
+    await journal.execute(None, asking("other"), TaskParameters(key="c0000-p0001"))
+    other_done.set()
+    with pytest.raises(GivenUpError):
+        await first
+    assert await journal.execute(None, task, ITEM) == Note(text="answer to first")
+    assert outside.calls.count("first") == 1
+    stored = world.task(key=ITEM.key)
+    assert (stored["status"], stored["attempt_count"]) == ("completed", 1)
+    assert await journal.result_of(task, ITEM) == Note(text="answer to first")
+    assert await journal.result_of(task, TaskParameters(key="c0000-p0002")) is None

@@ -1,0 +1,168 @@
+"""The task of an order says what became of it, at every moment: who carries it out, that it is done, or why it is not."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from generia_assets.catalog import TaskType
+from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.orders.parameters import OrderError
+from generia_assets.durable.orders.records import Order, record_order
+from generia_assets.durable.status import State
+from generia_assets.durable.tasks.resuming import ResumeOptions, resume_world
+from sensors.requests import run_request
+from sensors.run_status import assets_of, order_again
+from tests.support.worlds_in_process import Made, Worlds, worlds_in_process
+
+
+@pytest.fixture
+def worlds(tmp_path: Path, mongodb_uri: str, broker: str, gemini: str) -> Iterator[Worlds]:
+    with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini, gemini_max_reasks=0) as worlds:
+        yield worlds
+
+
+@pytest.fixture
+def world_id(worlds: Worlds) -> str:
+    """A small world, finished."""
+    world_id, made = worlds.make(users=2, posts=3)
+    assert made.success, made.failure
+    return world_id
+
+
+def ordered(worlds: Worlds, world_id: str, task_type: TaskType, *keys: str) -> str:
+    """The task of an order for this part, recorded as the sensor does."""
+    task_id = str(uuid.uuid4())
+    order = Order(task_id, task_type, world_id, {"keys": list(keys)} if keys else {})
+    record_order(worlds.database, order, max_users=100, max_posts=100)
+    return task_id
+
+
+def carry_out(worlds: Worlds, task_id: str) -> Made:
+    """The run that the sensor asks for."""
+    task = the_task(worlds, task_id)
+    order = Order(task_id, TaskType(task["type"]), task["world_id"], None)
+    request = run_request(record_order(worlds.database, order, max_users=100, max_posts=100))
+    return worlds.run(order.world_id, select=names(request.asset_selection), tags=request.tags)
+
+
+def taken_up(worlds: Worlds, world_id: str) -> Made:
+    """The run by which the watchdog goes on with a world; it does not know of any order."""
+    status = worlds.status(world_id)
+    request = order_again(status, None, assets_of(worlds.database, status))
+    return worlds.run(world_id, select=names(request.asset_selection), tags=request.tags)
+
+
+def names(selection: Sequence[Any] | None) -> list[str]:
+    return [key.path[-1] for key in selection or ()]
+
+
+def the_task(worlds: Worlds, task_id: str) -> dict[str, Any]:
+    return worlds.database[TASKS].find_one({"_id": task_id}) or {}
+
+
+def told(worlds: Worlds, task_id: str) -> tuple[str, str | None]:
+    task = the_task(worlds, task_id)
+    return task["status"], task["worker_id"]
+
+
+def counters_agree(worlds: Worlds, world_id: str) -> bool:
+    """Whether the status record counts the generation's tasks as they are, and no others."""
+    status = worlds.status(world_id)
+    mine = {"world_id": world_id, "generation": status.generation}
+    counted = {
+        state: worlds.database[TASKS].count_documents({**mine, "status": state.value}) for state in (State.COMPLETED, State.FAILED)
+    }
+    return counted == {State.COMPLETED: status.tasks_completed, State.FAILED: status.tasks_failed}
+
+
+def test_an_order_is_in_its_runs_hands_until_the_watchdogs_run_has_completed_it(worlds: Worlds, world_id: str) -> None:
+    """Parked by an outage it stays in progress, and whichever run finishes the generation completes the order."""
+    assert worlds.gemini is not None
+    task_id = ordered(worlds, world_id, TaskType.GENERATE_CHARACTER_BATCH, "c0000")
+    assert told(worlds, task_id) == ("pending", None)
+    worlds.gemini.set_faults(requests_per_day=1)
+    parked = carry_out(worlds, task_id)
+    worlds.gemini.set_faults(requests_per_day=None)
+    assert "parked and can be resumed" in parked.failure
+    assert told(worlds, task_id) == ("in_progress", parked.run_id)
+    assert counters_agree(worlds, world_id)
+    again = taken_up(worlds, world_id)
+    assert again.success, again.failure
+    assert told(worlds, task_id) == ("completed", again.run_id)
+    assert the_task(worlds, task_id)["attempt_count"] == 2
+    assert counters_agree(worlds, world_id)
+
+
+def test_an_order_that_failed_says_why_until_somebody_lets_it_go_on(worlds: Worlds, world_id: str) -> None:
+    """With its generation the order fails, with the same words; resumed, it is completed and the error is gone."""
+    assert worlds.gemini is not None
+    task_id = ordered(worlds, world_id, TaskType.GENERATE_WORLD_DESCRIPTION)
+    worlds.gemini.set_faults(broken_json=1.0)
+    assert not carry_out(worlds, task_id).success
+    worlds.gemini.reset()
+    task, status = the_task(worlds, task_id), worlds.status(world_id)
+    assert task["status"] == "failed"
+    assert task["error"].rstrip(".") in status.message
+    assert "generia resume" in task["error"]
+    assert (status.status, status.unfinished is None) == (State.COMPLETED, False)
+    assert counters_agree(worlds, world_id)
+    resume_world(worlds.database, world_id, ResumeOptions(more_calls=20, retry_failed=True))
+    again = taken_up(worlds, world_id)
+    assert again.success, again.failure
+    assert (told(worlds, task_id), the_task(worlds, task_id)["error"]) == (("completed", again.run_id), None)
+    assert counters_agree(worlds, world_id)
+
+
+def test_an_order_of_what_is_not_there_is_failed_and_its_world_left_as_it_is(worlds: Worlds, world_id: str) -> None:
+    """A key that names nobody is found out by the run, before it begins anything: nobody waits for this order."""
+    before = worlds.status(world_id)
+    task_id = ordered(worlds, world_id, TaskType.GENERATE_CHARACTER, "c9999")
+    made = carry_out(worlds, task_id)
+    assert not made.success
+    task = the_task(worlds, task_id)
+    assert (task["status"], task["error"] in made.failure) == ("failed", True)
+    assert "'c9999' is nothing in this world" in task["error"]
+    after = worlds.status(world_id)
+    assert (after.status, after.generation, after.tasks_failed) == (State.COMPLETED, before.generation, 0)
+
+
+def test_an_order_never_overtakes_another_that_is_unfinished(worlds: Worlds, world_id: str) -> None:
+    """It waits while that goes on by itself, and is failed with the choice when that waits for a person."""
+    assert worlds.gemini is not None
+    first = ordered(worlds, world_id, TaskType.GENERATE_POST)
+    worlds.gemini.set_faults(requests_per_day=1)
+    assert not carry_out(worlds, first).success
+    worlds.gemini.reset()
+    other = ordered(worlds, world_id, TaskType.GENERATE_WORLD_IMAGE)
+    assert f"generia watch {world_id}" in carry_out(worlds, other).failure
+    assert (told(worlds, first)[0], told(worlds, other)[0]) == ("in_progress", "pending")
+    worlds.database[STATUS].update_one({"_id": world_id}, {"$set": {"parked.kind": "stopped"}})
+    assert f"generia resume {world_id}" in carry_out(worlds, other).failure
+    assert (told(worlds, first)[0], told(worlds, other)[0]) == ("in_progress", "failed")
+    assert f"generia stop {world_id} --give-up" in the_task(worlds, other)["error"]
+
+
+def test_an_order_whose_run_has_no_gemini_is_failed(worlds: Worlds, world_id: str) -> None:
+    """What a run says instead of beginning, its order says, too, although the world is completed and stays so."""
+    task_id = ordered(worlds, world_id, TaskType.GENERATE_POST)
+    nowhere = Worlds(worlds.settings.model_copy(update={"gemini_base_url": ""}), worlds.settings.mongodb_uri.get_secret_value(), "")
+    assert not carry_out(nowhere, task_id).success
+    nowhere.client.close()
+    nowhere.instance.dispose()
+    assert told(worlds, task_id)[0] == "failed"
+    assert "GEMINI_API_KEY is not set" in the_task(worlds, task_id)["error"]
+    assert worlds.status(world_id).status is State.COMPLETED
+
+
+def test_an_order_that_can_never_be_a_world_is_not_recorded(worlds: Worlds) -> None:
+    """Whoever records it is told what is wrong with it, and no run is started to fail."""
+    parameters = {"user_prompt": "!?", "users_count": 1, "posts_count": 1}
+    order = Order(str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, str(uuid.uuid4()), parameters)
+    with pytest.raises(OrderError, match="has no words"):
+        record_order(worlds.database, order, max_users=100, max_posts=100)
+    assert worlds.database[TASKS].find_one({"_id": order.task_id}) is None

@@ -1,0 +1,253 @@
+"""Orders: recorded once, whoever asks and however often; what is wrong is named."""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from threading import Barrier
+from typing import Any
+
+import pytest
+from bson import Int64
+from pymongo import MongoClient
+
+from generia_assets.catalog import TaskType
+from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.orders.records import Order, OrderError, RecordedOrder
+from tests.support.durable_world import PARAMETERS, an_order, record
+
+THREADS = 8
+
+
+@pytest.fixture
+def database(mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str) -> Any:
+    return mongo_client[mongo_database_name]
+
+
+def at_once(database: Any, orders: list[Order]) -> list[RecordedOrder | OrderError]:
+    """Record these orders at the same moment, one thread each."""
+    start = Barrier(len(orders))
+
+    def one(order: Order) -> RecordedOrder | OrderError:
+        start.wait()
+        try:
+            return record(database, order)
+        except OrderError as error:
+            return error
+
+    with ThreadPoolExecutor(len(orders)) as threads:
+        return list(threads.map(one, orders))
+
+
+def platform_task(order: Order, **changes: object) -> dict[str, object]:
+    """A task as the platform inserts it before it sends the message."""
+    now = datetime.now(UTC)
+    task = {
+        "_id": order.task_id,
+        "type": order.task_type.value,
+        "world_id": order.world_id,
+        "status": "pending",
+        "worker_id": None,
+        "parameters": order.parameters,
+        "result": None,
+        "created_at": now,
+        "updated_at": now,
+        "attempt_count": 0,
+        "error": None,
+    }
+    return {**task, **changes}
+
+
+def test_an_order_raced_from_eight_threads_is_recorded_once_and_new_to_one_of_them(database: Any) -> None:
+    """However many ask at the same moment, there is one task and one status record, and exactly one caller is told it is new."""
+    for _ in range(5):
+        order = an_order(str(uuid.uuid4()))
+        recorded = at_once(database, [order] * THREADS)
+        assert sum(entry.new for entry in recorded) == 1
+        assert {entry.task_id for entry in recorded} == {order.task_id}
+        assert database[TASKS].count_documents({"world_id": order.world_id}) == 1
+        assert database[STATUS].count_documents({"_id": order.world_id}) == 1
+
+
+def test_a_world_raced_by_different_tasks_belongs_to_one_of_them(database: Any) -> None:
+    """One task gets the world, all others are refused by world_id, and no task of theirs stays behind."""
+    world_id = str(uuid.uuid4())
+    answers = at_once(database, [an_order(world_id) for _ in range(THREADS)])
+    refused = [answer for answer in answers if isinstance(answer, OrderError)]
+    assert len(refused) == THREADS - 1
+    assert all("world_id=" in str(error) and world_id in str(error) for error in refused)
+    tasks = list(database[TASKS].find({"world_id": world_id}))
+    assert len(tasks) == 1
+    assert database[STATUS].find_one({"_id": world_id})["parameters"]["task_id"] == tasks[0]["_id"]
+
+
+def test_parameters_absent_from_the_order_are_taken_from_mongodb(database: Any) -> None:
+    """The platform's own task gives the parameters of a message without any."""
+    order = an_order(str(uuid.uuid4()))
+    database[TASKS].insert_one(platform_task(order))
+    recorded = record(database, Order(order.task_id, order.task_type, order.world_id, None))
+    assert not recorded.new
+    assert database[STATUS].find_one({"_id": order.world_id})["parameters"]["users_count"] == PARAMETERS["users_count"]
+
+
+def test_where_both_have_parameters_mongodbs_stand(database: Any) -> None:
+    """A message that differs from the task the platform has inserted makes the platform's world, and says what did not count."""
+    order = an_order(str(uuid.uuid4()))
+    database[TASKS].insert_one(platform_task(order))
+    message = an_order(order.world_id, order.task_id, users_count=7, max_cost_usd=2.0)
+    recorded = record(database, message)
+    assert "users_count=7" in recorded.overruled
+    assert "max_cost_usd=2.0" in recorded.overruled
+    status = database[STATUS].find_one({"_id": order.world_id})
+    assert {name: status["parameters"].get(name) for name in (*PARAMETERS, "max_cost_usd")} == {**PARAMETERS, "max_cost_usd": None}
+    assert status["users_predicted"] == PARAMETERS["users_count"]
+
+
+def test_a_message_that_mongodb_overruled_may_be_repeated_and_no_other_may_follow_it(database: Any) -> None:
+    """What is read twice is the same order twice; another order under a used id is refused, whoever inserted the task."""
+    order = an_order(str(uuid.uuid4()))
+    database[TASKS].insert_one(platform_task(order))
+    message = an_order(order.world_id, order.task_id, users_count=7)
+    for repeated in (message, message, order, Order(order.task_id, order.task_type, order.world_id, None)):
+        assert record(database, repeated).task_id == order.task_id
+    with pytest.raises(OrderError, match=r"parameters\.users_count=8.*ordered with users_count=3"):
+        record(database, an_order(order.world_id, order.task_id, users_count=8))
+    assert database[TASKS].find_one({"_id": order.task_id})["parameters"] == PARAMETERS
+
+
+def test_parameters_as_the_platform_stores_them_are_taken(database: Any) -> None:
+    """Fields of the platform's own, nulls, and whole numbers kept as doubles or as long ones do not stop an order."""
+    order = an_order(str(uuid.uuid4()))
+    stored = {**PARAMETERS, "users_count": 3.0, "posts_count": Int64(6), "user_id": "u-17", "max_cost_usd": None, "quality": None}
+    database[TASKS].insert_one(platform_task(order, parameters=stored))
+    record(database, Order(order.task_id, order.task_type, order.world_id, None))
+    kept = database[STATUS].find_one({"_id": order.world_id})["parameters"]
+    assert (kept["users_count"], kept["posts_count"]) == (3, 6)
+    assert type(kept["users_count"]) is int
+    assert "user_id" not in kept
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("users_count", 2.5), ("users_count", "3"), ("posts_count", 1001), ("user_prompt", 7)]
+)
+def test_what_is_wrong_in_mongodb_is_named(database: Any, field: str, value: object) -> None:
+    """Parameters in MongoDB are read with more patience than a message's, and still have to make a world."""
+    order = an_order(str(uuid.uuid4()))
+    database[TASKS].insert_one(platform_task(order, parameters={**PARAMETERS, field: value}))
+    with pytest.raises(OrderError, match=rf"parameters\.{field}={value!r}"):
+        record(database, order)
+    assert database[STATUS].count_documents({"_id": order.world_id}) == 0
+
+
+@pytest.mark.parametrize("field", ["user_prompt", "users_count", "posts_count", "max_cost_usd"])
+def test_an_id_used_before_with_other_parameters_is_refused_by_the_field(database: Any, field: str) -> None:
+    """An order that contradicts one that a message has made before is refused, and what is recorded stays."""
+    order = an_order(str(uuid.uuid4()))
+    record(database, order)
+    recorded = database[TASKS].find_one({"_id": order.task_id})
+    other = "another world" if field == "user_prompt" else 7
+    with pytest.raises(OrderError, match=f"parameters.{field}="):
+        record(database, an_order(order.world_id, order.task_id, **{field: other}))
+    assert database[TASKS].find_one({"_id": order.task_id}) == recorded
+
+
+def test_the_keys_of_a_part_stand_like_a_worlds_parameters(database: Any) -> None:
+    """MongoDB's keys count against the first message's; under an id that a message has used, other keys are another order."""
+    order = an_order(str(uuid.uuid4()))
+    record(database, order)
+    part = Order(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001"]})
+    other = Order(part.task_id, part.task_type, part.world_id, {"keys": ["c0002"]})
+    database[TASKS].insert_one(platform_task(part))
+    assert record(database, other).part.keys == ("c0001",)
+    assert "keys=['c0002']" in record(database, other).overruled
+    mine = Order(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001"]})
+    record(database, mine)
+    with pytest.raises(OrderError, match=r"parameters\.keys=\['c0002'\]"):
+        record(database, Order(mine.task_id, mine.task_type, mine.world_id, {"keys": ["c0002"]}))
+    alone = {"keys": ["c0001"], "with_what_follows": False}
+    with pytest.raises(OrderError, match=r"parameters\.with_what_follows=False.* was already ordered with with_what_follows=True"):
+        record(database, Order(mine.task_id, mine.task_type, mine.world_id, alone))
+
+
+@pytest.mark.parametrize("keys", [["c0001"], ["../c0001"], ["world", "c0001-p0000"]])
+def test_keys_of_something_else_are_refused_wherever_they_stand(database: Any, keys: list[str]) -> None:
+    """An order that would make nothing is refused by the key, be it in the message or in the platform's task."""
+    order = an_order(str(uuid.uuid4()))
+    record(database, order)
+    part = Order(str(uuid.uuid4()), TaskType.GENERATE_WORLD_IMAGE, order.world_id, {"keys": keys})
+    said = rf"parameters\.keys\.{len(keys) - 1}='{keys[-1]}': a key of generate_world_image is world"
+    with pytest.raises(OrderError, match=said):
+        record(database, part)
+    assert database[TASKS].count_documents({"_id": part.task_id}) == 0
+    database[TASKS].insert_one(platform_task(part))
+    with pytest.raises(OrderError, match=said):
+        record(database, Order(part.task_id, part.task_type, part.world_id, None))
+
+
+def test_a_task_id_means_one_world_and_one_type(database: Any) -> None:
+    """The same task id with another world or another type is refused by that field."""
+    order = an_order(str(uuid.uuid4()))
+    record(database, order)
+    with pytest.raises(OrderError, match="world_id="):
+        record(database, an_order(str(uuid.uuid4()), order.task_id))
+    with pytest.raises(OrderError, match="task_type="):
+        record(database, Order(order.task_id, TaskType.GENERATE_POST, order.world_id, {}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"users_count": 0}, "users_count"),
+        ({"users_count": "3"}, "users_count"),
+        ({"users_count": 1001}, "users_count"),
+        ({"posts_count": -1}, "posts_count"),
+        ({"posts_count": 1001}, "posts_count"),
+        ({"quality": "supreme"}, "quality"),
+        ({"max_cost_usd": 0.0}, "max_cost_usd"),
+        ({"seed": -1}, "seed"),
+        ({"max_cost_us": 1.0}, "max_cost_us"),
+    ],
+)
+def test_a_wrong_parameter_is_named_and_nothing_is_recorded(database: Any, changes: dict[str, object], field: str) -> None:
+    """An order that cannot be carried out leaves no trace in MongoDB."""
+    order = an_order(str(uuid.uuid4()), **changes)
+    with pytest.raises(OrderError, match=f"parameters.{field}"):
+        record(database, order)
+    assert database[TASKS].count_documents({"world_id": order.world_id}) == 0
+    assert database[STATUS].count_documents({"_id": order.world_id}) == 0
+
+
+def test_a_part_of_a_world_needs_the_world(database: Any) -> None:
+    """The other eight task types are refused for a world nobody ordered, and taken, with their keys, for one that exists."""
+    order = an_order(str(uuid.uuid4()))
+    part = Order(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001-p0000"]})
+    with pytest.raises(OrderError, match="no such world"):
+        record(database, part)
+    assert database[TASKS].count_documents({"_id": part.task_id}) == 0
+    record(database, order)
+    recorded = record(database, part)
+    assert (recorded.new, recorded.finished, recorded.part.keys) == (True, False, ("c0001-p0000",))
+    assert not record(database, part).new
+
+
+def test_the_status_record_stands_complete_from_the_first_moment_with_the_contracts_bson_types(database: Any) -> None:
+    """Before any run exists every field the platform reads is there: ints as ints, costs as doubles, dates as dates, six stages."""
+    order = an_order(str(uuid.uuid4()))
+    record(database, order)
+    fields = {
+        "int": "tasks_total tasks_completed tasks_failed task_predicted users_created posts_created users_predicted "
+        "posts_predicted api_call_limits_LLM api_call_limits_images api_calls_made_LLM api_calls_made_images",
+        "double": "llm_cost_total image_cost_total",
+        "date": "created_at updated_at",
+        "string": "status current_stage",
+        "array": "stages",
+        "object": "parameters",
+    }
+    wanted = {name: kind for kind, names in fields.items() for name in names.split()}
+    types = {"$project": {"_id": 0, **{name: {"$type": f"${name}"} for name in wanted}}}
+    (found,) = database[STATUS].aggregate([{"$match": {"_id": order.world_id}}, types])
+    assert found == wanted
+    status = database[STATUS].find_one({"_id": order.world_id})
+    names = ["initializing", "world_description", "world_image", "characters", "posts", "finishing"]
+    assert status["stages"] == [{"name": name, "status": "pending"} for name in names]

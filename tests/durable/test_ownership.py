@@ -1,0 +1,147 @@
+"""Ownership: one owner at a time, for as long as it lives, and what a former owner does afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from pymongo.errors import OperationFailure
+
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.events.relay import Relay, Sender
+from generia_assets.durable.leases.ownership import LeaseHeldError, release_lease, renew_lease
+from generia_assets.durable.orders.decisions import RunIdentity, RunScope
+from generia_assets.durable.tasks.generations import Generation
+from generia_assets.durable.tasks.session import Assignment, WorldSession
+from resources.cancellation import cancel_and_wait
+from resources.gateway.outcomes import LeaseLostError
+from tests.support.durable_world import DurableWorld, Outside, durable_world
+
+RACERS = 20
+
+
+@pytest.fixture
+async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[DurableWorld]:
+    async with durable_world(mongodb_uri, mongo_database_name) as world:
+        yield world
+
+
+async def test_of_twenty_that_race_for_a_world_one_owns_it(world: DurableWorld) -> None:
+    """One run gets the world; nobody else does while it holds its lease."""
+    racers = {asyncio.create_task(world.take(f"run-{n}", over=False)) for n in range(RACERS)}
+    taken, waiting = await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
+    late, waiting = await asyncio.wait(waiting, timeout=0.6)  # long enough for everybody to ask again
+    await asyncio.gather(*(cancel_and_wait(racer) for racer in waiting))
+    (owner,) = taken
+    assert not late
+    assert world.status["owner"]["run_id"] == owner.result().run_id
+    assert world.status["owner"]["epoch"] == owner.result().epoch == 1
+
+
+async def test_a_silent_owners_world_is_taken_after_its_lease_and_not_before(world: DurableWorld) -> None:
+    """A run that Dagster believes alive keeps the world for its whole lease, by the server's clock, and no longer."""
+    await world.take("silent", lease_seconds=1.0)
+    ends_at = world.status["owner"]["expires_at"]
+    later = await world.take("later", lease_seconds=1.0, over=False)
+    taken_at = world.status["owner"]["expires_at"] - timedelta(seconds=1)
+    assert (later.run_id, later.epoch) == ("later", 2)
+    assert taken_at >= ends_at
+    assert (taken_at - ends_at).total_seconds() < 1.0
+
+
+async def test_an_owner_that_dagster_says_is_over_is_succeeded_at_once(world: DurableWorld) -> None:
+    """A killed run costs no waiting for its lease."""
+    await world.take("killed", lease_seconds=3600)
+    began = time.monotonic()
+    later = await world.take("later", lease_seconds=3600, over=True)
+    assert time.monotonic() - began < 2
+    assert later.epoch == 2
+
+
+async def test_the_transaction_that_a_killed_owner_left_open_does_not_hold_its_world(world: DurableWorld) -> None:
+    """The server would keep the dead process's transaction for a minute; the next owner ends it and has the world at once."""
+    session = world.client.start_session()
+    fence = await world.take("killed", session=session)
+    await session.start_transaction()
+    await world.database[STATUS].update_one(fence.filter, {"$set": {"message": "half-way"}}, session=session)
+    began = time.monotonic()
+    await world.take("later")
+    assert time.monotonic() - began < 2
+    assert world.status["message"] == ""
+    with pytest.raises(OperationFailure):
+        await session.commit_transaction()
+
+
+async def test_a_world_whose_owner_lives_is_refused_after_a_lease_with_the_owners_name(world: DurableWorld) -> None:
+    """Who cannot have the world is told by whom it is being made and what to do."""
+    owner = await world.take("alive", lease_seconds=0.3)
+    heart = asyncio.create_task(renew_lease(world.database, owner, lease_seconds=0.3))
+    with pytest.raises(LeaseHeldError, match=f"by run alive.*generia stop {world.world_id}"):
+        await world.take("other", lease_seconds=0.3, over=False)
+    await cancel_and_wait(heart)
+    assert world.status["owner"]["run_id"] == "alive"
+
+
+async def test_a_world_that_was_given_back_is_free_and_one_that_was_lost_is_not_given_back(world: DurableWorld) -> None:
+    """Leaving frees the world for the next run; a former owner's leaving changes nothing."""
+    former = await world.take("former")
+    owner = await world.take("owner")
+    await release_lease(world.database, former)
+    assert world.status["owner"]["run_id"] == "owner"
+    await release_lease(world.database, owner)
+    assert world.status["owner"]["run_id"] is None
+    assert (await world.take("next", over=False)).epoch == 3
+
+
+async def test_a_world_nobody_ordered_cannot_be_taken(world: DurableWorld) -> None:
+    """Taking needs a status record and says so."""
+    world.world_id = "nowhere"
+    with pytest.raises(LookupError, match="world nowhere has no status record"):
+        await world.take("run")
+
+
+async def test_the_former_owners_heartbeat_says_that_the_world_is_lost(world: DurableWorld) -> None:
+    """A run learns from its heartbeat that another run owns its world."""
+    former = await world.take("former")
+    heart = asyncio.create_task(renew_lease(world.database, former, lease_seconds=0.3))
+    await world.take("later")
+    with pytest.raises(LeaseLostError, match="run former lost world"):
+        await asyncio.wait_for(heart, 5)
+
+
+def no_broker() -> Sender:
+    raise ConnectionError("no broker")
+
+
+async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld) -> None:
+    """Work in the middle of a call is cancelled as soon as the heartbeat sees another owner, and the loss is what it raises."""
+    run = await world.run("former")
+    heart = asyncio.create_task(renew_lease(world.database, run.fence, lease_seconds=0.3))
+    relay = Relay(world.database, world.world_id, no_broker)
+    generation = Generation("generation-1", world.world_id, False, {}, (), {})
+    assignment = Assignment(
+        world.world_id, RunIdentity("former"), RunScope(frozenset()), lambda parameters: pytest.fail("not asked")
+    )
+    journal = run.journal(Outside())
+    session = WorldSession(world.database, assignment, generation, {}, run.commits, journal, run.stages, relay, heart, None)
+    at_work, stopped = asyncio.Event(), asyncio.Event()
+
+    async def endless() -> None:
+        at_work.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    working = asyncio.create_task(session.work(endless()))
+    await at_work.wait()
+    await world.take("later")
+    with pytest.raises(LeaseLostError):
+        await asyncio.wait_for(working, 5)
+    assert stopped.is_set()
+    before = world.status
+    await session.aclose()
+    assert world.status == before  # a former owner has no last word

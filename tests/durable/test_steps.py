@@ -1,0 +1,171 @@
+"""Steps and publications: what a task already asked and what it already published, remembered over its process's death."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from generia_assets.durable.calls.publications import Publications
+from generia_assets.durable.collections import PUBLICATIONS, STEPS
+from generia_assets.durable.tasks.checkpoints import Checkpoints
+from resources.gateway.outcomes import InvalidAnswerError, RefusedError
+from tests.support.durable_world import DurableWorld, Outside, Run, durable_world
+
+KEY = "task-1:post"
+
+
+@pytest.fixture
+async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[DurableWorld]:
+    async with durable_world(mongodb_uri, mongo_database_name) as world:
+        yield world
+
+
+def steps(run: Run, *, resumed: bool = False) -> Checkpoints:
+    return Checkpoints(run.database, run.commits, "task-1", resumed=resumed)
+
+
+def bytes_of(data: bytes) -> Callable[[], Awaitable[bytes]]:
+    async def answer() -> bytes:
+        return data
+
+    return answer
+
+
+async def never() -> bytes:
+    raise AssertionError("this call was answered before the death and must not be made again")
+
+
+def whole(stored: str | bytes) -> bytes:
+    assert isinstance(stored, bytes)
+    return bytes(stored)
+
+
+async def test_values_refusals_and_invalid_answers_are_replayed_in_their_order(world: DurableWorld) -> None:
+    """A resumed task hears exactly what it heard before, errors with all their words, and asks only what was never answered."""
+    run = await world.run()
+    log, outside = steps(run), Outside({"b": [RefusedError("no", reason="SPII")], "c": [InvalidAnswerError("cut off", cut=True)]})
+    heard: list[object] = []
+
+    async def ask(log: Checkpoints, name: str) -> None:
+        try:
+            heard.append(await log.run(lambda: outside.answer(name), dump=str, load=str))
+        except RefusedError as error:
+            heard.append((str(error), error.reason))
+        except InvalidAnswerError as error:
+            heard.append((str(error), error.cut))
+
+    for name in "abcd":
+        await ask(log, name)
+    first, heard = heard, []
+    assert first == ["answer to a", ("no", "SPII"), ("cut off", True), "answer to d"]
+    again = steps(await world.run("later"), resumed=True)
+    for name in "abcd":
+        await ask(again, name)
+    assert heard == first
+    assert outside.calls == ["a", "b", "c", "d", "d"]  # the last answer was never written: nothing came after it
+
+
+async def test_bytes_survive(world: DurableWorld) -> None:
+    """A picture is the same, byte by byte, when it is remembered."""
+    data = bytes(range(256)) * 400
+    log = steps(await world.run())
+    for _ in range(2):
+        assert await log.run(bytes_of(data), dump=bytes, load=whole) == data
+    again = steps(await world.run("later"), resumed=True)
+    assert await again.run(never, dump=bytes, load=whole) == data
+
+
+class Counter:
+    """A platform that counts what it is sent and can be asked what it has."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.asked: list[str] = []
+        self.has: dict[str, str] = {}
+
+    async def send(self, key: str) -> str:
+        self.sent.append(key)
+        self.has[key] = f"id-{len(self.sent)}"
+        return self.has[key]
+
+    async def send_and_die(self, key: str) -> str:
+        await self.send(key)
+        raise ConnectionResetError("the process died before the answer was read")
+
+    async def die_before_sending(self, key: str) -> str:
+        raise ConnectionResetError("the process died before it sent anything")
+
+    async def find(self, key: str) -> str | None:
+        self.asked.append(key)
+        return self.has.get(key)
+
+
+async def published(
+    run: Run,
+    platform: Counter,
+    *,
+    resumed: bool,
+    readable: bool = True,
+    send: Callable[[str], Awaitable[str]] | None = None,
+    log: Checkpoints | None = None,
+) -> str:
+    find = platform.find if readable else None
+    publications = Publications(run.database, run.commits)
+    answer = await publications.once(
+        KEY, "post", "task-1", log or steps(run), resumed=resumed, find=find, send=send or platform.send
+    )
+    await run.commits.flush()
+    return answer
+
+
+async def test_what_was_answered_is_never_sent_again(world: DurableWorld) -> None:
+    """A later run takes the platform's answer from the record, without asking or sending."""
+    platform = Counter()
+    first = await published(await world.run(), platform, resumed=False)
+    assert await published(await world.run("later"), platform, resumed=True) == first
+    assert (platform.sent, platform.asked) == ([KEY], [])
+
+
+async def test_what_was_sent_but_not_answered_is_settled_by_asking_before_anything_is_sent_again(world: DurableWorld) -> None:
+    """An intent without an answer is in doubt: the platform has it, so it is not sent a second time, then or later."""
+    platform = Counter()
+    with pytest.raises(ConnectionResetError):
+        await published(await world.run(), platform, resumed=False, send=platform.send_and_die)
+    for run_id in ("later", "much later"):
+        assert await published(await world.run(run_id), platform, resumed=True) == "id-1"
+    assert (platform.sent, platform.asked) == ([KEY], [KEY])
+
+
+async def test_what_the_platform_does_not_have_is_sent(world: DurableWorld) -> None:
+    """An intent whose call never reached the platform is carried out, once."""
+    platform = Counter()
+    with pytest.raises(ConnectionResetError):
+        await published(await world.run(), platform, resumed=False, send=platform.die_before_sending)
+    assert await published(await world.run("later"), platform, resumed=True) == "id-1"
+    assert (platform.sent, platform.asked) == ([KEY], [KEY])
+
+
+async def test_the_intent_is_durable_before_anything_is_sent(world: DurableWorld) -> None:
+    """At the moment of sending the record says so, and what the task had learned before is written with it."""
+    run, platform = await world.run(), Counter()
+    log = steps(run)
+    await log.run(bytes_of(b"learned"), dump=bytes, load=whole)
+    seen: list[object] = []
+
+    async def send(key: str) -> str:
+        intent = world.see[PUBLICATIONS].find_one({"_id": key}) or {}
+        seen.append((intent.get("status"), world.see[STEPS].count_documents({"task_id": "task-1"})))
+        return "id"
+
+    await published(run, platform, resumed=False, send=send, log=log)
+    assert seen == [("sent", 1)]
+
+
+async def test_an_unreadable_publication_in_doubt_is_sent_again(world: DurableWorld) -> None:
+    """A second upload that nothing refers to harms nobody: the platform is not asked."""
+    platform = Counter()
+    with pytest.raises(ConnectionResetError):
+        await published(await world.run(), platform, resumed=False, readable=False, send=platform.send_and_die)
+    assert await published(await world.run("later"), platform, resumed=True, readable=False) == "id-2"
+    assert platform.asked == []

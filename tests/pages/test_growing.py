@@ -1,0 +1,209 @@
+"""The page of a growing world in Chromium: what comes in by itself, what a page that grows lets go, and a server that went away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from generia_assets.durable.collections import TASKS
+from generia_assets.durable.events.events import Completed, Waiting, character_created, post_published
+from generia_assets.durable.status import State
+from generia_assets.queries.people import PEOPLE_PAGE
+from tests.support.pages_site import Site, a_browser, a_page, a_site, serving
+from tests.support.pages_world import SCRIPT, MadeUp
+
+expect.set_options(timeout=20_000)  # of a machine that does ten other things; what is looked for comes in a fraction of a second
+MOST_POSTS = 300
+"""In a page that only grows (static/pages.js)."""
+
+
+@pytest.fixture(scope="module")
+def site(mongo_client: Any, mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with a_site(mongo_client, mongodb_uri, tmp_path_factory.mktemp("growing")) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with a_browser() as browser:
+        yield browser
+
+
+def publish(world: MadeUp, index: int, *, made: int = 0) -> None:
+    """Tell that this post of the world was published, the ``made``-th."""
+    key = world.post_key(index)
+    author = world.character(index % world.users)
+    world.tell(post_published(author, world.post(key), world.published(key, index), None), posts_created=made or index + 1)
+
+
+def shown(page: Page) -> list[str]:
+    """The keys of the page's posts, from above."""
+    keys: list[str] = page.locator("[data-post-id]").evaluate_all("all => all.map(one => one.dataset.key)")
+    return keys
+
+
+def test_a_growing_world_fills_up_before_ones_eyes(browser: Browser, site: Site) -> None:
+    """Without a reload: name, pictures, people, portraits, posts on top, what is waited for, the end; texts stay texts."""
+    world = site.world(users=2, posts=2)
+    world.say(State.PENDING, name="")
+    with a_page(browser) as page:
+        page.goto(site.page_of(world))
+        expect(page.locator("#empty")).to_be_visible()
+        page.evaluate("window.here = true")
+        world.keep("world_description", [world.description()])
+        world.tell(character_created(world.character(0)), status="in_progress", name="tortoise town", users_created=1)
+        expect(page.locator(".world-name")).to_have_text("tortoise town")
+        expect(page.locator("[data-character=c0000] .avatar img")).to_have_count(0)
+        world.keep("characters", [world.character(0)])
+        world.keep("character_avatars", [world.avatar(0)])
+        expect(page.locator("[data-character=c0000] .avatar img")).to_have_count(1)
+        for number in range(2):
+            key = f"c0000-p{number:04d}"
+            event = post_published(world.character(0), world.post(key), world.published(key, number), None)
+            world.tell(event, posts_created=number + 1)
+            expect(page.locator("[data-post-id]").first).to_have_attribute("data-post-id", f"post-{key}")
+        expect(page.locator("#progress")).to_contain_text("2 / 2")
+        expect(page.locator("[data-post-id]").first).to_contain_text(SCRIPT)
+        world.tell(Waiting(api="llm", reason=SCRIPT), waiting_for={"api": "llm", "reason": SCRIPT, "since": "2026-01-01T00:00:00Z"})
+        expect(page.locator("#progress")).to_contain_text(SCRIPT)
+        world.tell(Completed(), status="completed", waiting_for=None)
+        expect(page.locator("#progress")).to_contain_text("Finished.")
+        assert page.evaluate("window.here") is True
+        assert page.locator("#empty").count() == 0
+        assert page.title() != "owned"
+
+
+def test_a_reply_is_counted_before_ones_eyes(browser: Browser, site: Site) -> None:
+    """A post that comes in quotes what it answers, and that post says so at once; a post of an earlier place comes in there."""
+    world = site.world(users=5, posts=10).begin()
+    with a_page(browser) as page:
+        world.say(State.IN_PROGRESS, generation=f"{world.world_id}:1")
+        world.database[TASKS].update_many(
+            {"world_id": world.world_id, "type": "generate_post_image"}, {"$set": {"status": "pending"}}
+        )
+        page.goto(site.page_of(world))
+        expect(page.locator("#empty")).to_be_visible()
+        for index in (3, 5, 4):
+            done = {"world_id": world.world_id, "type": "generate_post_image", "key": world.post_key(index)}
+            world.database[TASKS].update_one(done, {"$set": {"status": "completed"}})
+            publish(world, index)
+            expect(page.locator(f"[data-key={world.post_key(index)}]")).to_be_visible()  # so that each comes by itself
+        assert shown(page) == [world.post_key(index) for index in (5, 4, 3)]
+        expect(page.locator(f"[data-key={world.post_key(4)}] .quote")).to_contain_text(f"tortoise {world.post_key(3)}")
+        for answered in (3, 4):
+            expect(page.locator(f"[data-key={world.post_key(answered)}] .replies")).to_contain_text("Replies: 1")
+        expect(page.locator(f"[data-key={world.post_key(5)}] .replies")).to_be_hidden()
+
+
+def test_a_page_with_the_oldest_first_grows_at_its_end(browser: Browser, site: Site) -> None:
+    """What comes in stands behind what is shown; a full page keeps its first posts and leads on to the others, each once."""
+    world = site.world(users=3, posts=MOST_POSTS + 60)
+    with a_page(browser) as page:
+        grown(page, site, world, order="oldest")
+        expect(page.locator("[data-post-id]")).to_have_count(MOST_POSTS)
+        assert shown(page) == [world.post_key(index) for index in range(MOST_POSTS)]
+        go_to_the_end(page, world.posts)
+        assert shown(page) == [world.post_key(index) for index in range(world.posts)]
+
+
+def test_a_browser_that_was_cut_off_goes_on_where_it_was(browser: Browser, site: Site, mongodb_uri: str) -> None:
+    """When the server comes back the posts of meanwhile are there, none is missing and none twice."""
+    world = site.world(users=2, posts=4)
+    world.say(State.IN_PROGRESS)
+
+    def publish(number: int) -> None:
+        key = f"c0000-p{number:04d}"
+        world.tell(post_published(world.character(0), world.post(key), world.published(key, number), None))
+
+    context = browser.new_context()
+    page = context.new_page()  # not a_page: the break is to be seen in the console
+    try:
+        with serving(mongodb_uri, site.database.name, site.media) as address:
+            page.goto(f"{address}/worlds/{world.world_id}")
+            publish(0)
+            expect(page.locator("[data-post-id]")).to_have_count(1)
+        publish(1)
+        publish(2)
+        with serving(mongodb_uri, site.database.name, site.media, port=int(address.rpartition(":")[2])):
+            expect(page.locator("[data-post-id]")).to_have_count(3)
+            publish(3)
+            expect(page.locator("[data-post-id]")).to_have_count(4)
+            order = page.locator("[data-post-id]").evaluate_all("all => all.map(one => one.dataset.key)")
+            assert order == [f"c0000-p{number:04d}" for number in (3, 2, 1, 0)]
+            world.say(State.COMPLETED)
+    finally:
+        context.close()
+
+
+def test_a_page_that_grows_gives_back_what_it_let_go(browser: Browser, site: Site) -> None:
+    """A page opened at a world's start keeps its newest 300 posts, and whoever scrolls to their end gets the others, each once."""
+    world = site.world(users=3, posts=MOST_POSTS + 60)
+    with a_page(browser) as page:
+        grown(page, site, world)
+        expect(page.locator("[data-post-id]")).to_have_count(MOST_POSTS)
+        go_to_the_end(page, world.posts)
+        assert len(set(shown(page))) == world.posts
+
+
+def test_a_reader_of_older_posts_keeps_them(browser: Browser, site: Site) -> None:
+    """While somebody reads what they loaded nothing is taken from under them, and they are told of each new post once, however
+    often it is told; back at the top the page is bounded again, and the way on still misses nothing."""
+    world = site.world(users=3, posts=MOST_POSTS + 60)
+    with a_page(browser) as page:
+        last = world.posts - 1
+        grown(page, site, world, held_back=2)
+        go_to_the_end(page, last - 1)
+        for _ in range(2):
+            publish(world, last - 1)
+        world.tell(
+            Waiting(api="llm", reason="quota"), waiting_for={"api": "llm", "reason": "quota", "since": "2026-01-01T00:00:00Z"}
+        )
+        expect(page.locator("#progress")).to_contain_text("quota")  # so both are told
+        expect(page.locator(".news span")).to_have_text("1")
+        expect(page.locator("[data-post-id]")).to_have_count(last)
+        page.evaluate("scrollTo(0, 0)")
+        expect(page.locator(".news")).to_be_hidden()
+        publish(world, last)
+        expect(page.locator("[data-post-id]")).to_have_count(MOST_POSTS)
+        go_to_the_end(page, world.posts)
+        assert len(set(shown(page))) == world.posts
+
+
+def test_a_page_shows_no_more_people_than_it_opens_with(browser: Browser, site: Site) -> None:
+    """However many people come, the row above the posts has a hundred of them, the newest, and then the way to everybody."""
+    world = site.world(users=PEOPLE_PAGE + 5, posts=1)
+    world.say(State.IN_PROGRESS)
+    with a_page(browser) as page:
+        page.goto(site.page_of(world))
+        expect(page.locator(".strip")).to_be_hidden()
+        for index in range(world.users):
+            world.tell(character_created(world.character(index)), users_created=index + 1)
+        expect(page.locator("#people [data-character]").first).to_have_attribute("data-character", f"c{world.users - 1:04d}")
+        expect(page.locator("#people [data-character]")).to_have_count(PEOPLE_PAGE)
+        expect(page.locator("#people .more")).to_be_visible()
+
+
+def grown(page: Page, site: Site, world: MadeUp, *, held_back: int = 0, order: str = "newest") -> None:
+    """Open the world's page before its first post, then publish all but so many; they overtake each other."""
+    world.say(State.IN_PROGRESS)
+    page.goto(site.page_of(world, f"?order={order}"))
+    expect(page.locator("#empty")).to_be_visible()
+    expect(page.locator(".onward")).to_be_hidden()
+    world.make(State.IN_PROGRESS)
+    indices = [index ^ 7 for index in range(world.posts + 7)]
+    told = [index for index in indices if index < world.posts - held_back]
+    for made, index in enumerate(told, start=1):
+        publish(world, index, made=made)
+    expect(page.locator("#progress")).to_contain_text(f"{len(told)} / {world.posts}")
+    first = max(told) if order == "newest" else 0
+    expect(page.locator("[data-post-id]").first).to_have_attribute("data-key", world.post_key(first))  # progress may be first
+
+
+def go_to_the_end(page: Page, posts: int) -> None:
+    """Scroll on until nothing follows; then the page has so many posts."""
+    while page.locator(".onward").is_visible():
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator("[data-post-id]")).to_have_count(posts)

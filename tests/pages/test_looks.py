@@ -1,0 +1,191 @@
+"""How the worlds' pages look in Chromium: barriers that axe finds, colours, widths, and which way they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from generia_assets.durable.status import State
+from generia_assets.pages.texts import HUES
+from generia_assets.pages.voice import locale_of
+from tests.support.pages_site import Scheme, Site, a_browser, a_page, a_site
+from tests.support.pages_world import DELETED_KEY, MadeUp
+
+expect.set_options(timeout=20_000)  # of a machine that does ten other things; what is looked for comes in a fraction of a second
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+SERIOUS = ("serious", "critical")
+WAITING = {"api": "llm", "reason": "quota", "since": "2026-01-01T00:00:00Z"}
+CUT_OFF = """width => [...document.querySelectorAll('main :is(h1, h2, h3, p, li, dd, dt, span, a, pre)')]
+    .filter(one => one.innerText?.trim() && !one.closest('[tabindex="0"], .unseen'))
+    .filter(one => { const box = one.getBoundingClientRect(); return box.left < 0 || box.right > width })
+    .map(one => one.outerHTML.slice(0, 200))"""
+"""What has text and reaches past the sides of the screen, where nothing scrolls."""
+
+
+@pytest.fixture(scope="module")
+def site(mongo_client: Any, mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with a_site(mongo_client, mongodb_uri, tmp_path_factory.mktemp("looks")) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with a_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def world(site: Site) -> MadeUp:
+    world = site.world(users=2, posts=10).make()
+    world.trace(DELETED_KEY)
+    return world
+
+
+@pytest.fixture(scope="module")
+def growing(site: Site) -> MadeUp:
+    """A world with people and posts of which two stages are done and one is on, and that waits for its model."""
+    world = site.world(users=2, posts=2).make()
+    world.say(
+        State.IN_PROGRESS, users_created=2, posts_created=1, current_stage="characters", waiting_for=WAITING, stages=stages(2)
+    )
+    return world
+
+
+@pytest.fixture(scope="module")
+def failed(site: Site) -> MadeUp:
+    """A world that ended with a message, in the middle of its posts."""
+    world = site.world(users=2, posts=2).make()
+    world.say(State.FAILED, users_created=2, posts_created=1, message="Its budget is spent.", stages=stages(3, now=State.FAILED))
+    return world
+
+
+@pytest.fixture(scope="module")
+def hebrew(site: Site) -> MadeUp:
+    return site.world(users=2, posts=10, language="Hebrew", word="צב").make()
+
+
+def stages(done: int, *, now: State = State.IN_PROGRESS) -> list[dict[str, str]]:
+    """The stages of a status record after so many of them."""
+    names = ("initializing", "world_description", "world_image", "characters", "posts", "finishing")
+    states = [State.COMPLETED] * done + [now] + [State.PENDING] * len(names)
+    return [{"name": name, "status": state.value} for name, state in zip(names, states, strict=False)]
+
+
+def all_in_sight(page: Page) -> None:
+    """Open what is folded, draw what is out of sight, and take away the one decoration behind which axe sees no colours."""
+    page.evaluate(
+        """() => {
+            for (const one of document.querySelectorAll('details')) one.open = true;
+            const style = new CSSStyleSheet();
+            style.replaceSync('.posts .post { content-visibility: visible !important } .step::before { display: none !important }');
+            document.adoptedStyleSheets = [style];
+        }"""
+    )
+
+
+def test_axe_finds_nothing_serious(
+    browser: Browser, site: Site, world: MadeUp, growing: MadeUp, failed: MadeUp, hebrew: MadeUp
+) -> None:
+    """No serious or critical barrier on any kind of page, on a phone and a desktop, light and dark; none is wider than them."""
+    posts = [f"/posts/{key}" for key in (DELETED_KEY, world.post_key(3), world.post_key(5), "x")]
+    own = [site.page_of(world, path) for path in ("", "?order=oldest", "/people", "/characters/c0001", "/about", *posts)]
+    others = [site.page_of(growing), site.page_of(failed), site.page_of(hebrew), site.page_of(hebrew, "/characters/c0001")]
+    barriers: list[tuple[object, ...]] = []
+    context = browser.new_context(reduced_motion="reduce")
+    page = context.new_page()
+    for address in (f"{site.address}/", f"{site.address}/worlds/none", *own, *others):
+        page.goto(address)
+        all_in_sight(page)
+        for width in (390, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                found = [one for one in Axe().run(page).response["violations"] if one["impact"] in SERIOUS]
+                barriers += [(address, width, scheme, one["id"], one["nodes"][0]["html"][:200]) for one in found]
+    context.close()
+    assert barriers == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_hue_can_be_read(
+    browser: Browser, site: Site, world: MadeUp, growing: MadeUp, failed: MadeUp, scheme: Scheme
+) -> None:
+    """Contrast holds in each of the colours that a world or a person can have, and not only in those that these were given."""
+    context = browser.new_context(color_scheme=scheme, reduced_motion="reduce", viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    of_world = [site.page_of(world, path) for path in ("", f"/posts/{DELETED_KEY}")]
+    for address in (f"{site.address}/", *of_world, site.page_of(growing), site.page_of(failed)):
+        page.goto(address)
+        all_in_sight(page)
+        page.evaluate("document.querySelector('.news')?.removeAttribute('hidden')")
+        page.evaluate(Axe().axe_script)
+        accents = set()
+        for hue in range(HUES):
+            page.evaluate("hue => { for (const one of document.querySelectorAll('[data-hue]')) one.dataset.hue = hue }", hue)
+            accents.add(page.evaluate("getComputedStyle(document.body).getPropertyValue('--accent')"))
+            found = page.evaluate("axe.run({ runOnly: ['color-contrast'] })")
+            assert [one["nodes"][0]["html"] for one in found["violations"]] == [], (address, hue)
+            assert [one["nodes"][0]["html"] for one in found["incomplete"]] == [], (address, hue)  # axe saw all colours there are
+            assert len(found["passes"][0]["nodes"]) > 10
+        assert len(accents) == HUES
+    context.close()
+
+
+def test_a_right_to_left_world_is_laid_out_from_the_right(browser: Browser, site: Site, hebrew: MadeUp) -> None:
+    """The icon stands right of the name, tabs begin at the right, and the page's own words are Hebrew."""
+    with a_page(browser) as page:
+        page.goto(site.page_of(hebrew))
+        assert left_of(page, ".masthead .icon") > left_of(page, ".world-name")
+        assert left_of(page, ".tabs a:nth-child(1)") > left_of(page, ".tabs a:nth-child(2)")
+        expect(page.locator(".tabs [aria-current]")).to_have_text("עדכונים")
+
+
+@pytest.mark.parametrize(
+    ("language", "word", "lang", "direction", "width", "scheme"),
+    [("Russian", "черепаха", "ru", "ltr", 390, "dark"), ("Arabic", "سلحفاة", "ar", "rtl", 1280, "light")],
+)
+def test_every_page_of_a_language_is_read_its_way(
+    browser: Browser, site: Site, language: str, word: str, lang: str, direction: str, width: int, scheme: Scheme
+) -> None:
+    """Each kind of page says its language, begins at that side, speaks with its words, and ends within the screen, without a
+    complaint in the console; the scheme that was asked for is the one that is shown."""
+    world = site.world(users=3, posts=12, language=language, word=word).make()
+    world.trace(DELETED_KEY)
+    growing = site.world(users=3, posts=3, language=language, word=word).make()
+    growing.say(State.IN_PROGRESS, current_stage="posts", stages=stages(4))
+    posts = [f"/posts/{key}" for key in (DELETED_KEY, world.post_key(3), world.post_key(5))]
+    addresses = [site.page_of(world, path) for path in ("", "/people", "/characters/c0001", "/about", *posts)]
+    with a_page(browser, width=width, scheme=scheme) as page:
+        for address in (*addresses, site.page_of(growing)):
+            page.goto(address)
+            assert page.evaluate("[document.documentElement.lang, getComputedStyle(document.body).direction]") == [lang, direction]
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+            assert page.evaluate(CUT_OFF, width) == [], address
+            expect(page.locator(".tabs a").first).to_have_text(locale_of(language).words["feed"])
+            expect(page.locator(".world-name")).to_have_text(f"{word} town")
+            first, second = left_of(page, ".tabs a:nth-child(1)"), left_of(page, ".tabs a:nth-child(2)")
+            assert (first < second) is (direction == "ltr"), address
+            assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") is (scheme == "dark")
+
+
+def test_one_word_does_not_turn_a_line_around(browser: Browser, site: Site) -> None:
+    """A hashtag or an interest in another script is read its own way, and stands in its place among the others."""
+    world = site.world(users=2, posts=2, word="سلحفاة").make()
+    with a_page(browser) as page:
+        page.goto(site.page_of(world, "/characters/c0000"))
+        for items in (".tags span", ".profile .facts li"):
+            assert left_of(page, f"{items}:nth-child(1)") <= left_of(
+                page, f"{items}:nth-child(2)"
+            )  # or the second is on its next line
+            assert page.locator(items).first.evaluate("one => getComputedStyle(one).direction") == "rtl"
+
+
+def left_of(page: Page, selector: str) -> float:
+    box = page.locator(selector).first.bounding_box()
+    assert box is not None
+    return box["x"]

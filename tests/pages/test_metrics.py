@@ -1,0 +1,156 @@
+"""``/metrics``: the fleet's figures as a monitor reads them, from a real MongoDB: cheap, and never wrong for want of an answer."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from generia_assets.durable.collections import FLEET, HISTORY, STATUS, TASKS, ensure_indexes
+from generia_assets.durable.status import State, new_status
+from generia_assets.pages import metrics
+from generia_assets.pages.metrics import Metrics
+from generia_assets.queries import fleet
+from resources.mongodb.connection import connect
+from tests.support.pages_site import serving
+
+
+def ago(seconds):
+    return datetime.now(UTC) - timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def database(mongodb_uri, mongo_database_name):
+    with connect(mongodb_uri) as client:
+        made = client[mongo_database_name]
+        ensure_indexes(made, history_ttl_days=30)
+        yield made
+        client.drop_database(mongo_database_name)
+
+
+def world(database, world_id, state, *, age_s=0.0, **values):
+    record = new_status(world_id, {}, users=1, posts=1) | {"status": state.value, "created_at": ago(age_s)}
+    database[STATUS].insert_one(record | values)
+
+
+def task(database, world_id, number, task_type, state, *, took_s=1.0):
+    entry = {"world_id": world_id, "generation": "g", "type": task_type, "key": str(number), "status": state.value}
+    ended = ago(0)
+    times = {"started_at": ended - timedelta(seconds=took_s), "updated_at": ended}
+    database[TASKS].insert_one({"_id": f"{world_id}:{task_type}:{number}", **entry, **times})
+
+
+def call(database, api, outcome, *, age_s=1.0, **values):
+    tokens = {"prompt": 100, "cached": 0, "output": 20, "thinking": 0}
+    at = ago(age_s)
+    figures = {"duration_ms": 500, "waited_ms": 250, "tokens": tokens, "cost_usd": 0.01, "created_at": at}
+    database[HISTORY].insert_one({"api_type": api, "outcome": outcome, **figures, **values})
+
+
+def figures(text):
+    """Every sample by its name and its labels' values, these in alphabetical order."""
+    families = text_string_to_metric_families(text)
+    return {(sample.name, *sorted(sample.labels.values())): sample.value for family in families for sample in family.samples}
+
+
+def test_a_monitor_is_told_how_the_fleet_stands(database, mongodb_uri, tmp_path):
+    """Worlds, dollars, tasks and their times, calls, slots and breakers have the values that MongoDB has, in Prometheus' format."""
+    world(database, "w1", State.IN_PROGRESS, age_s=600, llm_cost_total=0.5, image_cost_total=0.25, api_calls_made_LLM=7)
+    world(database, "w2", State.COMPLETED, age_s=9000, llm_cost_total=1.0)
+    for number in range(10):
+        task(database, "w1", number, "generate_post", State.COMPLETED, took_s=number + 1)
+    task(database, "w1", 10, "generate_post", State.PENDING)
+    call(database, "llm", "ok")
+    call(database, "llm", "ok")
+    call(database, "llm", "rate_limited")
+    call(database, "llm", "ok", age_s=fleet.RECENT.total_seconds() + 5)
+    alive, dead = ago(-60), ago(1)
+    holders = [
+        {"id": "a", "share": 4, "may_use": 4, "wants": 9, "expires_at": alive},
+        {"id": "b", "share": 2, "may_use": 2, "wants": 2, "expires_at": dead},
+    ]
+    database[FLEET].insert_one({"_id": "slots:llm", "limit": 15, "ceiling": 11.25, "pause_ms": 0, "holders": holders})
+    entry = {"api": "llm", "state": "open", "since": ago(0), "probe_at": ago(0), "expires_at": alive}
+    database[FLEET].insert_one({"_id": "breaker:llm:run-1", **entry})
+    with serving(mongodb_uri, database.name, tmp_path) as address:
+        answer = requests.get(f"{address}/metrics", timeout=10)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    told = figures(answer.text)
+    expected = {
+        ("generia_worlds", "in_progress"): 1,
+        ("generia_worlds", "completed"): 1,
+        ("generia_worlds", "failed"): 0,
+        ("generia_spent_usd", "llm"): 1.5,
+        ("generia_spent_usd", "image_generation"): 0.25,
+        ("generia_calls_made", "llm"): 7,
+        ("generia_tasks", "completed", "generate_post"): 10,
+        ("generia_tasks", "generate_post", "pending"): 1,
+        ("generia_task_seconds", "0.5", "generate_post"): pytest.approx(5.0),
+        ("generia_task_seconds", "0.95", "generate_post"): pytest.approx(9.0),
+        ("generia_recent_calls", "llm", "ok"): 2,
+        ("generia_recent_calls", "llm", "rate_limited"): 1,
+        ("generia_recent_call_seconds", "llm", "ok"): pytest.approx(1.0),
+        ("generia_recent_call_wait_seconds", "llm", "ok"): pytest.approx(0.5),
+        ("generia_recent_cost_usd", "llm", "ok"): pytest.approx(0.02),
+        ("generia_recent_tokens", "llm", "ok", "prompt"): 200,
+        ("generia_slots_taken", "llm"): 4,
+        ("generia_slots_waiting", "llm"): 5,
+        ("generia_slots_ceiling", "llm"): 11,
+        ("generia_slots_limit", "llm"): 15,
+        ("generia_breaker", "llm", "open"): 1,
+        ("generia_breaker", "closed", "llm"): 0,
+        ("generia_models_gone",): 0,
+        **{("generia_measured", part): 1 for part in metrics.PARTS},
+    }
+    assert {name: told.get(name) for name in expected} == expected
+    assert 600 <= told[("generia_oldest_unfinished_world_seconds",)] < 660
+
+
+def test_an_empty_database_has_figures_too(database):
+    """Before the first order nothing is missing that a monitor would take for an outage."""
+    told = figures(Metrics(database).text().decode())
+    assert told[("generia_worlds", "pending")] == told[("generia_oldest_unfinished_world_seconds",)] == 0
+    assert [told[("generia_measured", part)] for part in metrics.PARTS] == [1] * len(metrics.PARTS)
+
+
+def test_figures_come_from_indexes(database):
+    """Tasks are counted by an index alone, and calls are found by their time, however many there are."""
+    world(database, "w1", State.IN_PROGRESS)
+    for number in range(300):
+        task(database, "w1", number, "generate_post", State.COMPLETED)
+        call(database, "llm", "ok", age_s=10_000)
+    database.command("profile", 2)
+    try:
+        list(fleet.tasks_by_state(database))
+        list(fleet.task_times(database))
+        list(fleet.recent_calls(database))
+    finally:
+        database.command("profile", 0)
+    profiled = list(database["system.profile"].find({"ns": {"$in": [f"{database.name}.{TASKS}", f"{database.name}.{HISTORY}"]}}))
+    assert {entry["planSummary"].split()[0] for entry in profiled} == {"IXSCAN"}
+    counted, *timed = [entry for entry in profiled if entry["ns"].endswith(TASKS)]
+    assert counted["docsExamined"] == 0
+    assert max(entry["docsExamined"] for entry in timed) <= fleet.TASKS_TIMED
+    assert [entry["docsExamined"] for entry in profiled if entry["ns"].endswith(HISTORY)] == [0]
+
+
+def test_many_monitors_ask_mongodb_once(database, monkeypatch):
+    """Within some seconds the figures are read once, and then anew."""
+    reader = Metrics(database)
+    before = reader.text()
+    world(database, "w1", State.PENDING)
+    assert reader.text() == before
+    monkeypatch.setattr(metrics, "KEPT_S", 0.0)
+    assert figures(reader.text().decode())[("generia_worlds", "pending")] == 1
+
+
+def test_what_cannot_be_read_is_missing_and_said_to_be(monkeypatch):
+    """Without MongoDB a monitor gets no zeros: figures are left out, and `generia_measured` is 0 for each part, in bounded time."""
+    monkeypatch.setattr(metrics, "PART_S", 0.2)
+    with connect("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200") as client:
+        began = time.monotonic()
+        told = figures(Metrics(client.nowhere).text().decode())
+    assert told == {("generia_measured", part): 0 for part in metrics.PARTS}
+    assert time.monotonic() - began < 5

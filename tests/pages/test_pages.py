@@ -1,0 +1,420 @@
+"""The worlds' pages as a server and as files: headers, what is not there, bounds, languages. (What a browser makes of them:
+test_pages_browser.py.)"""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from generia_assets.catalog import ASSETS
+from generia_assets.content.documents import PostImage, author_of
+from generia_assets.durable.collections import TASKS
+from generia_assets.durable.status import State
+from generia_assets.pages.gallery import write_gallery
+from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, post, posts_by_key, threads
+from generia_assets.queries.shelves import AssetViews, consistent_read
+from resources.mongodb.document_store import DocumentStream
+from tests.support.command import Command
+from tests.support.pages_site import serving
+from tests.support.pages_world import MadeUp
+
+POSTS = 120
+
+
+@pytest.fixture(scope="module")
+def database(mongo_client: Any) -> Iterator[Any]:
+    name = f"test_pages_{time.monotonic_ns()}"
+    yield mongo_client[name]
+    mongo_client.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pages") / "media"
+
+
+@pytest.fixture(scope="module")
+def world(database: Any, media: Path) -> MadeUp:
+    return MadeUp(database, media, users=6, posts=POSTS).make()
+
+
+@pytest.fixture(scope="module")
+def site(mongodb_uri: str, database: Any, media: Path) -> Iterator[str]:
+    with serving(mongodb_uri, database.name, media) as address:
+        yield address
+
+
+def get(address: str, status: int = 200) -> requests.Response:
+    answer = requests.get(address, timeout=10)
+    assert answer.status_code == status, address
+    return answer
+
+
+def keys_in(html: str) -> list[str]:
+    return re.findall(r'data-post-id="post-(\S+)"', html)
+
+
+def test_every_answer_forbids_what_pages_do_not_need(site: str, world: MadeUp) -> None:
+    """Pages, styles, pictures and errors alike: no script but our file, no guessing of types, no frames; no script in a page."""
+    for path in ("/", f"/worlds/{world.world_id}", "/static/pages.js", f"/media/{world.world_id}/icon/one.png", "/nowhere"):
+        headers = requests.get(site + path, timeout=10).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "script-src 'self'" in policy and "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+    html = get(f"{site}/worlds/{world.world_id}").text
+    assert re.findall(r"<script(?![^>]*\bsrc=)", html) == []
+    assert re.findall(r"<[^>]+\son\w+=", re.sub(r"&lt;.*?&gt;", "", html)) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/media/../secret.png", "/media/%2e%2e/secret.png", "/media/..%2fsecret.png", "/media/link.png", "/media/%2fetc%2fpasswd",
+     "/media/note.txt", "/media/", "/media/a%00.png", "/static/..%2fapp.py", "/static/%2e%2e%2fwords.yaml"],
+)  # fmt: skip
+def test_files_come_from_their_folder_alone(site: str, media: Path, path: str) -> None:
+    """No address leads out of the folder of pictures, not by dots, not by a link, and nothing but pictures is given from it."""
+    (media.parent / "secret.png").write_bytes(b"secret")
+    (media / "note.txt").write_text("secret")
+    link = media / "link.png"
+    if not link.is_symlink():
+        link.symlink_to(media.parent / "secret.png")
+    with socket.create_connection(("127.0.0.1", int(site.rpartition(":")[2])), timeout=10) as raw:  # as it stands, not tidied up
+        raw.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: raw.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert b"secret" not in answer
+
+
+def test_what_is_not_there_is_said_with_a_way_on(site: str, world: MadeUp) -> None:
+    """A world, a person and a post that do not exist are pages with status 404 and links to what exists."""
+    assert 'href="/"' in get(f"{site}/worlds/no-such-world", 404).text
+    for what in ("characters/c9999", "posts/c0000-p9999", "posts/%3Cscript%3E"):
+        assert f'href="/worlds/{world.world_id}/people"' in get(f"{site}/worlds/{world.world_id}/{what}", 404).text
+    assert get(f"{site}/worlds/{world.world_id}/live?after=0", 204).text == ""
+    assert get(f"{site}/worlds/no-such-world/live", 204).text == ""
+
+
+def test_a_world_that_was_only_ordered_has_its_pages(site: str, database: Any, media: Path) -> None:
+    """From the order on there is something to see: the sentence, the stages to come, empty lists instead of errors."""
+    ordered = MadeUp(database, media)
+    ordered.say(State.PENDING, name="")
+    html = get(f"{site}/worlds/{ordered.world_id}").text
+    assert "without a name" in html and "A world of &lt;script&gt;" in html and html.count('<li class="pending">') == 6
+    assert 'data-live="' in html
+    for page in ("people", "about"):
+        get(f"{site}/worlds/{ordered.world_id}/{page}")
+    assert ordered.world_id in get(site).text
+
+
+@pytest.mark.parametrize("order", FeedOrder)
+def test_the_feed_has_every_post_once_in_the_order_of_the_world_in_bounded_pages(
+    site: str, world: MadeUp, order: FeedOrder
+) -> None:
+    """Following the way on to the end gives each post once, from the end of the timeline that the reader chose to the other, at
+    most 50 at a time; each page leads to the other order."""
+    seen: list[str] = []
+    address: str | None = f"/worlds/{world.world_id}?order={order.value}"
+    while address:
+        html = get(site + address).text
+        keys = keys_in(html)
+        assert 0 < len(keys) <= 50
+        seen += keys
+        assert {False: "Newest first", True: "Oldest first"}[order is FeedOrder.OLDEST] in re.findall(
+            r'aria-current="true">([^<]+)', html
+        )
+        onward = re.search(r'<p class="onward"><a href="([^"]+)"', html)
+        address = unescape(onward[1]) if onward else None
+    assert seen == [world.post_key(index) for index in range(POSTS)][:: order.direction]
+
+
+@pytest.mark.parametrize("order", FeedOrder)
+@pytest.mark.parametrize("timeless", [False, True])
+@pytest.mark.parametrize("growing", [False, True])
+def test_posts_that_arrive_meanwhile_do_not_move_pages(
+    database: Any, media: Path, order: FeedOrder, timeless: bool, growing: bool
+) -> None:
+    """A page goes on after the post it was left at, in each order; in an old world, whose posts have no place in a timeline, among
+    posts of the very same moment too. That is so while a world grows and when it is finished."""
+    world = MadeUp(database, media, users=4, posts=30)
+    documents = dict(world.documents())
+    documents["post_images"] = [world.published(world.post_key(index), index // 10 if timeless else 0) for index in range(30)]
+    late = [documents["post_images"].pop(index) for index in (29, 14)]
+    if growing:
+        world.begin(documents)
+    else:
+        world.make(documents=documents)
+    if timeless:
+        forget_the_timeline(world)
+    shelves = AssetViews.of(database, world.world_id)
+    pages: list[FeedPage] = [feed_page(shelves, order, limit=7)]
+    arrived = False
+    while pages[-1].after:
+        if not arrived:
+            arrived = True
+            add(world, late, growing=growing, timeless=timeless)
+        pages.append(feed_page(shelves, order, after=pages[-1].after, limit=7))
+    keys = [post.key for page in pages for post in page.posts]
+    assert len(keys) == len(set(keys))
+    missed = {world.post_key(29)} if order is FeedOrder.NEWEST else set()  # it belongs above what was shown
+    assert {world.post_key(index) for index in range(30)} - set(keys) == missed
+    if not timeless:
+        assert [world.index_of(key) for key in keys] == sorted(map(world.index_of, keys), reverse=order is FeedOrder.NEWEST)
+
+
+def test_an_old_worlds_posts_keep_the_order_they_had(database: Any, media: Path) -> None:
+    """Without a timeline posts come by the time of their publication; those that overtook each other while they were made stand in
+    the order of their author's life, others keep their places."""
+    world = MadeUp(database, media, users=2, posts=6).make()
+    overtaking = ["c0000-p0002", "c0001-p0000", "c0000-p0000", "c0000-p0001", "c0001-p0002", "c0001-p0001"]
+    world.keep("post_images", [world.published(key, second) for second, key in enumerate(overtaking)])
+    forget_the_timeline(world)
+    shelves = AssetViews.of(database, world.world_id)
+    expected = ["c0001-p0002", "c0001-p0001", "c0000-p0002", "c0000-p0001", "c0001-p0000", "c0000-p0000"]
+    for order in FeedOrder:
+        assert [post.key for post in feed_page(shelves, order).posts] == expected[:: -order.direction]
+
+
+@pytest.mark.parametrize("order", FeedOrder)
+def test_a_world_that_was_begun_without_a_timeline_has_every_post_once(database: Any, media: Path, order: FeedOrder) -> None:
+    """Posts without a place in the timeline come before those that have one, and each page goes on where the last one ended."""
+    world = MadeUp(database, media, users=4, posts=12).make()
+    early = {"world_id": world.world_id, "t": {"$lt": 6}}
+    database["post_images"].update_many(early, {"$unset": {"t": 1}})
+    shelves = AssetViews.of(database, world.world_id)
+    keys, after = list[str](), ""
+    while len(keys) < 12:
+        page = feed_page(shelves, order, after=after, limit=1)
+        keys, after = [*keys, *(one.key for one in page.posts)], page.after or ""
+    assert after == ""
+    assert keys == [world.post_key(index) for index in range(12)][:: order.direction]
+
+
+def forget_the_timeline(world: MadeUp) -> None:
+    """As worlds are that were made before there was one."""
+    for collection, field in (("posts", "t"), ("post_images", "t"), (TASKS, "result.t")):
+        world.database[collection].update_many({"world_id": world.world_id}, {"$unset": {field: 1}})
+
+
+def add(world: MadeUp, late: list[PostImage], *, growing: bool, timeless: bool) -> None:
+    """Publish these posts beside those that are there."""
+    made = [one.model_dump(mode="json" if growing else "python", exclude={"t"} if timeless else None) for one in late]
+    collection = world.database[TASKS if growing else "post_images"]
+    beside = collection.find_one({"world_id": world.world_id, **({"type": "generate_post_image"} if growing else {})})
+    for one in made:
+        new = {**beside, "_id": f"late {one['key']} of {world.world_id}"}
+        collection.insert_one({**new, "key": one["key"], "result": one} if growing else {**new, **one})
+
+
+def test_a_thread_is_read_up_and_down(database: Any, media: Path) -> None:
+    """A post has above it what it answers, from the first of the thread on, and below it all that was answered, in the order of the
+    world; a quote is told as it read then, with a mark where it was rewritten. Texts that were not published are not there."""
+    world = MadeUp(database, media, users=5, posts=30).make()
+    first, second, third = (world.post_key(index) for index in (13, 14, 15))
+    shelves = AssetViews.of(database, world.world_id)
+    posts = {found.key: found for found in posts_by_key(shelves, [first, second, third])}
+    found = threads(shelves, posts.values())
+    assert [one.key for one in found[third].above] == [first, second]
+    assert [one.key for one in found[first].below] == [second, third]
+    assert [one.key for one in found[second].above] == [first] and [one.key for one in found[second].below] == [third]
+    assert posts[first].replies[0].key == second and posts[first].in_reply_to is None
+    quoted = posts[second].in_reply_to
+    assert quoted is not None and (quoted.content, quoted.rewritten) == (world.post(first).content, False)
+    rewritten = post(shelves, world.post_key(19))
+    assert rewritten is not None and rewritten.in_reply_to is not None and rewritten.in_reply_to.rewritten
+    database["post_images"].delete_one({"world_id": world.world_id, "key": second})
+    assert (post(shelves, first) or rewritten).replies == ()
+
+
+@pytest.mark.parametrize("growing", [False, True])
+def test_a_reply_is_shown_with_what_it_answers(site: str, database: Any, media: Path, growing: bool) -> None:
+    """In the feed above the reply and counted at what it answers; on its own page within the whole thread; on the page of whoever
+    was answered with the answer; of a person there is what they are, while the world grows too."""
+    world = MadeUp(database, media, users=5, posts=10)
+    world = world.begin() if growing else world.make()
+    first, second, third = (world.post_key(index) for index in (3, 4, 5))
+    address = f"{site}/worlds/{world.world_id}"
+    feed = get(address).text
+    assert keys_quoted(article(feed, second)) == [first] and keys_quoted(article(feed, third)) == [second]
+    assert "Replies: 1" in article(feed, first) and "In reply to" not in article(feed, first)
+    assert "rewritten since" in article(feed, world.post_key(9)) and "rewritten since" not in article(feed, second)
+    assert ">more<" in article(feed, world.post_key(9)) and ">more<" not in article(feed, third)
+    assert article(feed, second).count("tortoise day 1") == 1
+    assert 'data-fact="time_of_day"' not in feed and 'data-fact="time_of_day"' in get(f"{address}/posts/{second}").text
+    thread = get(f"{address}/posts/{third}").text
+    assert keys_quoted(article(thread, third)) == [first, second]
+    assert keys_in(get(f"{address}/posts/{first}").text) == [first, second, third]
+    person = get(f"{address}/characters/{author_of(first)}").text
+    assert f"/posts/{second}" in article(person, first) and "tortoise Person 4" in article(person, first)
+    for said in ("tortoise kind", "23 tortoise", "tortoise trade &lt;script&gt;"):
+        assert said in person
+
+
+def test_a_posts_page_says_what_it_was_planned_with(site: str, database: Any, media: Path) -> None:
+    """Its place in the order of the world, the latest event, the idea of the sentence, what it answers and what was heard; that the
+    only post of a person was planned without a call. Of an old world's idea nothing of that is said."""
+    world = MadeUp(database, media, users=2, posts=2).make()
+    world.trace("c0001-p0000")
+    address = f"{site}/worlds/{world.world_id}/posts/c0001-p0000"
+    said = [
+        "<dd>1</dd>",
+        "Latest event by then",
+        "From the sentence",
+        f"/worlds/{world.world_id}/posts/c0000-p0000",
+        "Heard from others",
+        "<bdi>@person0</bdi>: a walk &lt;script&gt;",
+        "without a call of the model",
+    ]
+    html = get(address).text
+    assert [one for one in said if one not in html] == []
+    fields = ("t", "after", "in_reply_to", "wish")
+    database[TASKS].update_many({"world_id": world.world_id}, {"$unset": {f"result.briefs.0.{name}": 1 for name in fields}})
+    html = get(address).text
+    assert [one for one in said if one in html] == said[4:6]
+
+
+def article(html: str, key: str) -> str:
+    """The post with this key as the page shows it."""
+    return html.partition(f'data-key="{key}"')[2].partition("</article>")[0]
+
+
+def keys_quoted(html: str) -> list[str]:
+    return re.findall(r'<p class="quoted"><a href="[^"]*/posts/([^"]+)"', html)
+
+
+def test_a_read_never_mixes_two_materializations(database: Any, media: Path) -> None:
+    """When an asset is replaced in the middle of reading, the reading begins anew with the new one."""
+    world = MadeUp(database, media, users=2, posts=4).make()
+    reads = 0
+
+    def read(shelves: AssetViews) -> list[str]:
+        nonlocal reads
+        reads += 1
+        if reads == 1:
+            newer = DocumentStream([world.published("c0000-p0000", 9)])
+            world.store.replace(ASSETS["post_images"], world.world_id, "run-2", newer)
+        return [post.key for post in feed_page(shelves).posts]
+
+    assert consistent_read(database, world.world_id, read) == ["c0000-p0000"]
+    assert reads == 2
+
+
+@pytest.mark.parametrize(
+    ("language", "word", "expected"),
+    [
+        ("Russian", "черепаха", 'lang="ru" dir="ltr"'),
+        ("Hebrew", "צב", 'lang="he" dir="rtl"'),
+        ("French", "tortue", 'lang="en" dir="ltr"'),
+    ],
+)
+def test_language_and_direction_are_the_worlds(
+    site: str, database: Any, media: Path, language: str, word: str, expected: str
+) -> None:
+    """The page says its language and direction; where we have no words in the world's, its texts say their own."""
+    world = MadeUp(database, media, users=2, posts=2, language=language, word=word).make()
+    html = get(f"{site}/worlds/{world.world_id}").text
+    assert f"<html {expected}" in html
+    assert ('dir="ltr" lang="fr"' in html) is (language == "French")
+
+
+class Links(HTMLParser):
+    """The addresses a page names, and the posts and people it shows."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.addresses: set[str] = set()
+        self.posts: list[str] = []
+        self.people: set[str] = set()
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        for name, value in attributes:
+            if name in ("href", "src") and value:
+                self.addresses.add(value)
+            elif name == "data-post-id" and value:
+                self.posts.append(value)
+            elif name == "data-character" and value:
+                self.people.add(value)
+
+
+def test_the_gallery_is_a_whole_site_of_relative_links(database: Any, media: Path, tmp_path: Path, world: MadeUp) -> None:
+    """Every link of every page leads to a file of the same folder, every post and person is there; writing it again replaces it."""
+    (tmp_path / world.world_id).mkdir()
+    (tmp_path / world.world_id / "left-over.html").write_text("of a former making")
+    index = write_gallery(database, world.world_id, galleries=tmp_path, media=media)
+    assert index == tmp_path / world.world_id / "index.html"
+    posts: list[str] = []
+    broken = []
+    oldest = ("index-oldest.html", "index-oldest-2.html", "index-oldest-3.html")
+    from_the_oldest = [key for name in oldest for key in Links((index.parent / name).read_text("utf-8")).posts]
+    assert from_the_oldest == [f"post-{world.post_key(number)}" for number in range(POSTS)]
+    for page in index.parent.rglob("*.html"):
+        found = Links(page.read_text("utf-8"))
+        for address in found.addresses - {"#main", "#posts"}:
+            target = (page.parent / address.partition("#")[0]).resolve()
+            if not (target.is_relative_to(index.parent) and target.is_file()):
+                broken.append((page.name, address))
+        if page.name.startswith("index"):
+            posts += found.posts if page.name not in oldest else []
+    assert broken == []
+    assert sorted(posts) == sorted(f"post-{world.post_key(number)}" for number in range(POSTS))
+    assert Links(index.read_text("utf-8")).people == {f"c{number:04d}" for number in range(6)}
+    assert not (index.parent / "left-over.html").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [world.world_id]
+
+
+def test_view_serves_says_where_and_ends_at_once(tmp_path: Path, mongodb_uri: str, database: Any, world: MadeUp) -> None:
+    """`generia view` prints its address, refuses a taken port with status 2, and ends on Ctrl-C, open live feeds too."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+        generia = Command(tmp_path / "data", {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": database.name})
+        exit_code, _, err = generia.run("view", "--port", port)
+        assert exit_code == 2 and f"--port {port}" in err
+    growing = MadeUp(database, tmp_path / "data" / "media")
+    growing.say(State.IN_PROGRESS)
+    view = generia.start("view", growing.world_id, "--port", port)
+    try:
+        assert view.stdout is not None
+        line = view.stdout.readline()
+        assert f"http://127.0.0.1:{port}/worlds/{growing.world_id}" in line
+        address = re.search(r"http://\S+", line)[0]  # type: ignore[index]
+        assert "Finished" not in get(address).text
+        with requests.get(f"{address}/live", stream=True, timeout=10) as live:
+            assert next(live.iter_lines(chunk_size=1)) == b"retry: 1000"
+            began = time.monotonic()
+            view.send_signal(signal.SIGINT)
+            assert view.wait(10) == 130
+            assert time.monotonic() - began < 5
+        assert view.stderr is not None and view.stderr.read() == ""
+    finally:
+        view.kill()
+
+
+def test_view_brings_its_own_mongodb_where_none_runs(tmp_path: Path) -> None:
+    """After a demo nothing runs, and its worlds can be looked at all the same; nothing is left when the looking ends."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    generia = Command(tmp_path / "data")
+    view = generia.start("view", "--port", port)
+    try:
+        assert view.stdout is not None
+        assert f":{port}/" in view.stdout.readline()
+        assert "No world was ordered yet" in get(f"http://127.0.0.1:{port}/").text
+        exit_code, out, err = generia.call("status")
+        assert exit_code == 0 and out.startswith("No world was ordered yet"), err
+        view.send_signal(signal.SIGINT)
+        assert view.wait(20) == 130
+    finally:
+        view.kill()
+    assert generia.processes() == []
+    assert not (tmp_path / "data" / "running.json").exists()

@@ -1,0 +1,196 @@
+"""The worlds' pages against what browsers and strangers send (S13, S5), and what they say (P23, P25)."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import requests
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.status import State
+from generia_assets.pages import live
+from generia_assets.pages.app import Source, pages_app
+from generia_assets.pages.texts import direction
+from generia_assets.settings import Settings
+from tests.support.pages_site import Site, a_site
+from tests.support.pages_world import MadeUp
+
+ARABIC = "«مرحبا» said the harbour master, and nobody in the whole town answered him."
+
+
+@pytest.fixture(scope="module")
+def site(mongo_client: Any, mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with a_site(mongo_client, mongodb_uri, tmp_path_factory.mktemp("site")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def world(site: Site) -> MadeUp:
+    return site.world(users=3, posts=6).make()
+
+
+@pytest.fixture(scope="module")
+def app(site: Site, mongodb_uri: str, world: MadeUp) -> Iterator[TestClient]:
+    """The real application in this process: an exception that it does not turn into an answer is raised here."""
+    with TestClient(pages_app(Source(mongodb_uri, site.database.name, site.media)), base_url="http://127.0.0.1") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        pytest.param("before=9999-12-31T23:59:59-12:00", 400, id="S13 beyond the year 9999"),
+        pytest.param("before=0001-01-01T00:00:00%2B14:00", 400, id="S13 before the year 1"),
+        pytest.param("before=yesterday", 400, id="S13 no moment"),
+        pytest.param("before=2026-01-01T00:00:00", 400, id="S13 without a time zone"),
+        pytest.param("before=2026-01-01T00:00:00%2B00:00", 200, id="S13 a moment"),
+        pytest.param("before=", 200, id="S13 empty"),
+        pytest.param("after=x&other=%ff", 200, id="S13 what no page asks for"),
+    ],
+)
+def test_the_list_takes_moments_alone(app: TestClient, query: str, status: int) -> None:
+    """A link to older worlds is a moment that can be written in UTC, or it is refused with the reason."""
+    answer = app.get(f"/?{query}")
+    assert answer.status_code == status
+    assert ("date and time with a time zone" in answer.text) is (status == 400)
+
+
+anything = st.text(max_size=40) | st.sampled_from(
+    ["c0001-p0001", "c0001", "9" * 400, "\0", "$ne", "٣", "../x", "2026-01-01T00:00:00+00:00"]
+)
+
+
+@settings(max_examples=50, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(["before", "after", "x"]), anything, anything)
+@example("before", "9999-12-31T23:59:59-12:00", "c0001")
+@example("after", "²", "c0001")
+@pytest.mark.case("S13")
+def test_no_text_in_an_address_breaks_a_page(app: TestClient, world: MadeUp, name: str, value: str, part: str) -> None:
+    """Whatever stands in a query or a path, every page answers 200, 204, 400, 404 or a redirect, and never 500."""
+    pages = ("", "/people", "/about", "/characters/c0001", "/posts/c0001-p0001", "/live")
+    addresses = ["/", *(f"/worlds/{world.world_id}{page}" for page in pages)]
+    part = quote(part, safe="", errors="replace")
+    odd = [
+        f"/worlds/{part}",
+        f"/worlds/{world.world_id}/characters/{part}",
+        f"/worlds/{world.world_id}/posts/{part}",
+        f"/media/{part}",
+    ]
+    for address in [*(f"{one}?{name}={quote(value, safe='', errors='replace')}" for one in addresses), *odd]:
+        assert app.get(address, follow_redirects=False).status_code in (200, 204, 307, 400, 404), address
+
+
+@pytest.mark.case("S13")
+def test_followers_are_bounded_and_pages_stay_fast(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond so many live feeds a browser is told to come later, with pages as fast as before; who leaves makes room."""
+    monkeypatch.setattr(live, "MOST_FOLLOWERS", 40)
+    growing = site.world(users=3, posts=6).begin()
+    address = site.page_of(growing, "/live?after=0")
+    with ExitStack() as stack:
+        answers = [stack.enter_context(requests.get(address, stream=True, timeout=10)) for _ in range(60)]
+        assert [answer.status_code for answer in answers] == [200] * 40 + [503] * 20
+        assert answers[-1].headers["retry-after"] == "30"
+        stop = threading.Event()
+        changing = threading.Thread(target=change, args=(growing, stop))
+        changing.start()
+        began = time.monotonic()
+        for _ in range(5):
+            assert requests.get(site.page_of(growing), timeout=10).status_code == 200
+        took = time.monotonic() - began
+        stop.set()
+        changing.join()
+        assert took < 4
+        for answer in answers[:5]:
+            answer.close()
+        deadline = time.monotonic() + 10
+        while (again := stack.enter_context(requests.get(address, stream=True, timeout=10))).status_code == 503:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert again.status_code == 200
+
+
+def change(world: MadeUp, stop: threading.Event) -> None:
+    while not stop.wait(0.1):
+        update = {"$inc": {"api_calls_made_LLM": 1}, "$set": {"updated_at": datetime.now(UTC)}}
+        world.database[STATUS].update_one({"_id": world.world_id}, update)
+
+
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        pytest.param("localhost", True, id="S5 localhost"),
+        pytest.param("127.0.0.1:3001", True, id="S5 loopback with a port"),
+        pytest.param("[::1]:3001", True, id="S5 loopback, IPv6"),
+        pytest.param("LOCALHOST:3001", True, id="S5 capitals"),
+        pytest.param("worlds.example.org", True, id="S5 of PAGES_URL"),
+        pytest.param("also.example.org", True, id="S5 of ALLOWED_HOSTS"),
+        pytest.param("evil.example.com", False, id="S5 a foreign name that leads here"),
+        pytest.param("127.0.0.1.evil.example.com", False, id="S5 a foreign name that looks like loopback"),
+        pytest.param("localhost.", False, id="S5 another name"),
+        pytest.param("", False, id="S5 no name"),
+    ],
+)
+def test_pages_answer_known_hosts_alone(site: Site, mongodb_uri: str, host: str, known: bool) -> None:
+    """A page is given for a name that somebody allowed, so that no foreign page reads it by a name of its own."""
+    chosen = Settings(
+        _env_file=None, pages_url="https://worlds.example.org/generia", allowed_hosts="also.example.org, b.example.org"
+    )
+    source = Source(mongodb_uri, site.database.name, site.media, chosen.known_hosts)
+    client = TestClient(pages_app(source), base_url="http://127.0.0.1")  # without a lifespan: the file needs no database
+    assert client.get("/static/icon.svg", headers={"host": host}).status_code in ((200,) if known else (400, 403))
+
+
+@pytest.mark.parametrize("wrong", ["http://a.example.org", "a.example.org:3001", "a b", "*.*.org"])
+def test_a_wrong_host_name_is_refused_at_the_start(wrong: str) -> None:
+    """ALLOWED_HOSTS holds names; an address or a port in it would never match."""
+    with pytest.raises(ValueError, match="host names without port"):
+        Settings(_env_file=None, allowed_hosts=wrong)
+
+
+@pytest.mark.case("P25")
+def test_direction_is_the_worlds_and_not_the_first_words(site: Site) -> None:
+    """An English world's text that begins with an Arabic quotation is read from left to right, an Arabic one's the other way."""
+    for language, way in (("English", "ltr"), ("Arabic", "rtl")):
+        world = site.world(users=2, posts=2, language=language, word=ARABIC if way == "ltr" else "GENERIA: عالم").make()
+        site.database[STATUS].update_one({"_id": world.world_id}, {"$set": {"parameters.user_prompt": ARABIC}})
+        about = requests.get(site.page_of(world, "/about"), timeout=10).text
+        assert re.search(rf'<div class="lead" dir="{way}"', about)
+        assert '<blockquote dir="ltr">«مرحبا»' in about  # the sentence is English, whatever its world's language is
+        assert set(re.findall(r'<h1 dir="(\w+)"', about)) == {way}
+        feed = requests.get(site.page_of(world), timeout=10).text
+        assert set(re.findall(r'<div class="text" dir="(\w+)"', feed)) == {way}
+
+
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        pytest.param(ARABIC, "ltr", id="P25 an English sentence that begins in Arabic"),
+        pytest.param("Generia: עולם על גבו של לווייתן", "rtl", id="P25 a Hebrew one that begins in English"),
+        pytest.param("12 + 3 = 15!", "ltr", id="P25 no letters"),
+        pytest.param("", "ltr", id="P25 nothing"),
+    ],
+)
+def test_a_text_is_read_as_most_of_its_letters(text: str, way: str) -> None:
+    """Where the language is not known, the letters decide, and not the first of them."""
+    assert direction(text) == way
+
+
+@pytest.mark.case("P23")
+def test_a_world_that_ended_without_a_name_gets_none(site: Site) -> None:
+    """A world that has no name, and will have none, is not said to have none yet; a limit is not read as progress."""
+    world = site.world(users=2, posts=2)
+    world.say(State.FAILED, name="", api_calls_made_LLM=79, api_call_limits_LLM=129)
+    html = requests.get(site.page_of(world), timeout=10).text
+    assert "<title>A world without a name</title>" in html
+    assert re.search(r"Model calls <b[^>]*>79</b> \(limit <span[^>]*>129</span>\)", html)

@@ -1,0 +1,90 @@
+"""The pages of a world that the generator really made: where a post came from, and what its live feed told."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from html import escape
+
+import pytest
+import requests
+
+from resources.gemini.models import asked_at, now
+from tests.support.pages_site import serving
+from tests.support.pages_world import SCRIPT
+from tests.support.worlds_in_process import Worlds, worlds_in_process
+
+USERS, POSTS = 2, 3
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
+    home = tmp_path_factory.mktemp("worlds")
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
+        yield worlds
+
+
+@pytest.fixture(scope="module")
+def world(worlds: Worlds) -> str:
+    world_id, made = worlds.make(users=USERS, posts=POSTS, prompt=f"A town that reads {SCRIPT} aloud every evening")
+    assert made.success, made.failure
+    return world_id
+
+
+@pytest.fixture(scope="module")
+def site(worlds: Worlds, mongodb_uri: str) -> Iterator[str]:
+    with serving(mongodb_uri, worlds.settings.mongodb_database, worlds.settings.media_dir) as address:
+        yield f"{address}/worlds"
+
+
+def test_a_posts_page_tells_where_it_came_from(worlds: Worlds, world: str, site: str) -> None:
+    """The order, the idea, the exact prompts and answers, model, tokens and price; the user's script in them is text."""
+    brief, post = worlds.documents("post_briefs", world)[0], worlds.documents("posts", world)[0]
+    html = requests.get(f"{site}/{world}/posts/{post.key}", timeout=10).text
+    for said in (SCRIPT, brief.idea, post.content.split("\n")[0], asked_at(worlds.settings.gemini_model, now()).id):
+        assert str(escape(said)).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in html
+    for step in (
+        "The order",
+        "The world",
+        "The idea of the person",
+        "The person",
+        "The idea of the post",
+        "The post",
+        "The picture",
+    ):
+        assert f"<h3>{step}</h3>" in html
+    assert SCRIPT not in html
+    assert html.count("<h4>Asked</h4>") >= 6
+    assert worlds.status(world).cost_usd > 0
+    assert "tokens</li>" in html and "$0.0" in html
+
+
+def test_a_finished_worlds_pages_have_everything_it_has(worlds: Worlds, world: str, site: str) -> None:
+    """Every person and post, under the ids of the platform, with pictures that are there."""
+    html = requests.get(f"{site}/{world}", timeout=10).text
+    assert html.count("<li data-character=") == USERS
+    for image in worlds.documents("post_images", world):
+        assert f'data-post-id="{image.post_id}"' in html
+        assert requests.get(f"{site[:-7]}/{image.image.url}", timeout=10).headers["content-type"].startswith("image/")
+
+
+def test_the_live_feed_tells_what_the_generator_told(world: str, site: str) -> None:
+    """Read from the first event on: everybody and every post once, numbered, and the end; from the last on nothing but an end."""
+    told: Counter[str] = Counter()
+    numbers, keys = [], []
+    with requests.get(f"{site}/{world}/live?after=0", stream=True, timeout=10) as live:
+        assert live.headers["content-type"].startswith("text/event-stream")
+        for line in live.iter_lines(decode_unicode=True):
+            name, _, value = line.partition(": ")
+            if name == "event":
+                told[value] += 1
+            elif name == "id":
+                numbers.append(int(value))
+            elif name == "data" and "key" in (data := json.loads(value)):
+                keys.append(data["key"])
+    assert (told["person"], told["post"], told["end"]) == (USERS, POSTS, 1)
+    assert len(keys) == len(set(keys)) + told["portrait"] + told["replied"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    again = requests.get(f"{site}/{world}/live", headers={"Last-Event-ID": str(numbers[-1])}, timeout=10)
+    assert again.status_code == 204

@@ -1,0 +1,286 @@
+"""GeminiClient against the emulator, through Google's own SDK: what each answer and each failure means for us."""
+
+import asyncio
+import gc
+import json
+import warnings
+
+import pytest
+
+from emulators.gemini.client import EmulatorControl
+from resources.gateway.outcomes import (
+    FatalCallError,
+    InvalidAnswerError,
+    ModelMissingError,
+    RateLimitedError,
+    RefusedError,
+    RequestRejectedError,
+    TransientError,
+)
+from resources.gemini.client import GeminiClient
+from resources.gemini.models import model_profiles, now
+from tests.support.gemini_server import FLASH, KEY, Village, provider, question
+
+
+@pytest.fixture
+def control(gemini):
+    with EmulatorControl(gemini) as made:
+        yield made
+
+
+@pytest.fixture
+async def client(gemini):
+    made = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=5)
+    yield made
+    await made.aclose()
+
+
+@pytest.mark.parametrize("profile", model_profiles().values(), ids=lambda profile: profile.id)
+async def test_every_profile_is_asked_as_its_model_wants_it(client, control, profile):
+    """No profile's thinking or sampling is refused, and the answer is priced by it, thinking included."""
+    answer = await client.ask(question(), profile)
+    assert isinstance(answer.value, Village)
+    assert answer.data["model"] == profile.id
+    assert answer.tokens.prompt > 0
+    assert answer.tokens.output > answer.tokens.thinking >= 0
+    price = profile.price(now())
+    worst = price.worst_case_usd(prompt_bytes=question().prompt_bytes, max_output_tokens=2048)
+    assert answer.cost_usd == pytest.approx(price.cost_usd(answer.tokens))
+    assert 0 < answer.cost_usd <= worst
+
+
+async def test_what_the_provider_had_cached_costs_less(client, control):
+    """The second call with the same long prefix is billed at the cached price for that part, as the emulator counts it."""
+    long = question("A village on a reef. " * 800)
+    first, second = await client.ask(long, FLASH), await client.ask(long, FLASH)
+    assert first.tokens.cached == 0 < second.tokens.cached <= second.tokens.prompt == first.tokens.prompt
+    assert control.stats().cached_tokens == second.tokens.cached
+    price = FLASH.price(now())
+    saved = second.tokens.cached * (price.input - price.cached) / 1e6
+    same_output = (first.tokens.output - second.tokens.output) * price.output / 1e6
+    assert first.cost_usd - second.cost_usd == pytest.approx(saved + same_output)
+
+
+async def test_an_answer_in_several_parts_is_one(client, control):
+    """A text that comes split over several parts is joined before it is read."""
+    control.set_faults(split_text=1)
+    assert isinstance((await client.ask(question(), FLASH)).value, Village)
+
+
+@pytest.mark.parametrize(
+    ("fault", "retry_after"), [("rate_limited", 18.3), ("rate_limited_header", 18.3), ("rate_limited_bare", None)]
+)
+async def test_a_429_says_when_to_come_back(client, control, fault, retry_after):
+    """The wait is taken from RetryInfo, else from the Retry-After header, else it is unknown; a quota per minute is no outage."""
+    control.set_faults(**{fault: 1}, retry_after=18.3)
+    with pytest.raises(RateLimitedError, match="429") as refused:
+        await client.ask(question(), FLASH)
+    assert (refused.value.retry_after, refused.value.daily) == (retry_after, False)
+
+
+async def test_a_used_up_day_is_told_from_a_used_up_minute(client, control):
+    """A quota per day is marked as such, with the time until its reset: at most a day."""
+    control.set_faults(requests_per_day=1)
+    await client.ask(question(), FLASH)
+    with pytest.raises(RateLimitedError) as refused:
+        await client.ask(question(), FLASH)
+    assert refused.value.daily
+    assert 0 < (refused.value.retry_after or 0) <= 86_400
+
+
+@pytest.mark.parametrize(
+    ("fault", "in_doubt", "said"),
+    [
+        ("internal_error", False, "500"),
+        ("unavailable", False, "503"),
+        ("deadline_exceeded", True, "504"),
+        ("html", True, "a page .* no answer of Gemini"),
+        ("reset_connection", True, "broke off"),
+    ],
+)
+async def test_failures_of_the_provider_are_transient(client, control, fault, in_doubt, said):
+    """5xx, pages of HTML and broken connections pass; in doubt are those after which the work may have been done."""
+    control.set_faults(**{fault: 1})
+    with pytest.raises(TransientError, match=said) as failed:
+        await client.ask(question(), FLASH)
+    assert failed.value.in_doubt is in_doubt
+    assert control.stats().calls == 1  # the SDK asks once: when to ask again is not its business
+
+
+async def test_no_answer_in_time_is_in_doubt(gemini, control):
+    """A hanging call ends by the client's own time-out."""
+    control.set_faults(hang=1)
+    client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=0.3)
+    with pytest.raises(TransientError, match="ReadTimeout") as failed:
+        await client.ask(question(), FLASH)
+    assert failed.value.in_doubt
+    await client.aclose()
+    control.wait_until(lambda stats: stats.in_flight == 0)
+
+
+async def test_where_nobody_listens_nothing_was_done(unused_tcp_port):
+    """A refused connection is transient and not in doubt."""
+    client = GeminiClient(api_key=KEY, base_url=f"http://127.0.0.1:{unused_tcp_port}", timeout_seconds=5)
+    with pytest.raises(TransientError, match="cannot be reached") as failed:
+        await client.ask(question(), FLASH)
+    assert not failed.value.in_doubt
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        ("502 Bad Gateway", b"<html>nginx</html>", "502"),
+        ("200 OK", b"\xff\xfe{", "no answer of Gemini"),
+    ],
+)
+async def test_what_stands_between_us_and_gemini_is_transient(status, body, said):
+    """A gateway's page or nonsense with 200 is a failure that passes, not a crash."""
+    async with provider(status, body, "Content-Type: application/json") as served:
+        with pytest.raises(TransientError, match=said):
+            await served.client.ask(question(), FLASH)
+
+
+@pytest.mark.parametrize("reason", ["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST"])
+async def test_a_blocked_prompt_is_refused_with_its_reason(client, control, reason):
+    """Moderation of the prompt is a refusal; its tokens are paid for."""
+    control.set_faults(prompt_blocked=1, block_reasons=[reason])
+    answer = await client.ask(question(), FLASH)
+    assert isinstance(answer.error, RefusedError)
+    assert (answer.error.reason, answer.value) == (reason, None)
+    assert answer.cost_usd == pytest.approx(FLASH.price(now()).cost_usd(answer.tokens))
+
+
+@pytest.mark.parametrize("reason", ["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII"])
+async def test_a_blocked_answer_is_refused_with_its_reason(client, control, reason):
+    """Moderation of the answer is a refusal with the provider's word for it."""
+    control.set_faults(answer_blocked=1, finish_reasons=[reason])
+    answer = await client.ask(question(), FLASH)
+    assert isinstance(answer.error, RefusedError)
+    assert (answer.error.reason, answer.data["finish_reason"]) == (reason, reason)
+    assert answer.tokens.prompt > 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "cut", "said"),
+    [
+        ("truncated_json", True, "cut at the output limit"),
+        ("broken_json", False, "Invalid JSON"),
+        ("wrong_types", False, "valid string|valid list|valid array"),
+        ("empty_answer", False, "empty"),
+        ("empty_body", False, "empty"),
+    ],
+)
+async def test_a_damaged_answer_is_invalid_says_why_and_is_paid_for(client, control, fault, cut, said):
+    """Nothing is repaired by guessing: the answer comes back with its error, its text for the record, and its cost.
+
+    Where the provider says nothing about tokens the cost is unknown, not zero.
+    """
+    control.set_faults(**{fault: 1})
+    answer = await client.ask(question(), FLASH)
+    assert answer.value is None
+    with pytest.raises(InvalidAnswerError, match=said) as invalid:
+        raise answer.error
+    assert invalid.value.cut is cut
+    assert answer.cost_usd is None if fault == "empty_body" else answer.cost_usd > 0
+    assert bool(answer.data["text"]) is ("empty" not in fault)
+
+
+async def test_a_good_answer_without_usage_has_an_unknown_cost(client, control):
+    """It is used; its cost is unknown, so that its worst case counts, and not zero."""
+    control.set_faults(no_usage=1)
+    answer = await client.ask(question(), FLASH)
+    assert answer.value is not None
+    assert answer.cost_usd is None
+
+
+async def test_credentials_that_ran_out_are_fatal(client, control):
+    """A 401 is not asked again, and says what to check."""
+    control.set_faults(unauthenticated=1)
+    with pytest.raises(FatalCallError, match="Check GEMINI_API_KEY"):
+        await client.ask(question(), FLASH)
+
+
+async def test_a_model_that_is_gone_is_told_apart(client, control):
+    """404 is about the model, so that its successor can take over."""
+    control.set_faults(retired={FLASH.id: {"shape": "not_found"}})
+    with pytest.raises(ModelMissingError, match=FLASH.id):
+        await client.ask(question(), FLASH)
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "body"),
+    [
+        ("404 Not Found", "text/html", "<html><title>404</title>\nNo such page</html>" + "x" * 5000),
+        ("404 NOT_FOUND", "text/html", "no route to models/gemini-2.5-flash-lite"),
+        ("404 Not Found", "application/json", '{"error": "not found"}'),
+        ("404 Not Found", "application/json", '{"error": {"code": 404, "status": "NOT_FOUND", "message": "Requested entity"}}'),
+    ],
+    ids=["a page", "another model", "a gateway", "another entity"],
+)
+async def test_a_404_that_is_not_about_the_model_retires_none(status, content_type, body):
+    """A wrong address or a proxy's page is fatal, in one short line that names the address asked, and never a model's end."""
+    async with provider(status, body.encode(), f"Content-Type: {content_type}") as served:
+        with pytest.raises(FatalCallError, match=r"127\.0\.0\.1:\d+.*GEMINI_BASE_URL") as refused:
+            await served.client.ask(question(), FLASH)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 700
+
+
+async def test_what_google_calls_its_answer_is_kept(client):
+    """The record of an answer has Google's id of it, for questions to Google's support."""
+    assert (await client.ask(question(), FLASH)).data["response_id"]
+
+
+async def test_a_wrong_request_is_rejected_alone(client):
+    """A schema that Google refuses (too many states) is this request's fault: the same is not asked again."""
+    things = {"type": "array", "maxItems": 30, "items": {"type": "object", "properties": {"a": {"type": "string"}}}}
+    schema = {"type": "object", "properties": {"people": things}}
+    with pytest.raises(RequestRejectedError, match="asking the same again cannot help"):
+        await client.ask(question(schema=schema), FLASH)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "message", "details"),
+    [
+        (400, "INVALID_ARGUMENT", "API key not valid.", [{"reason": "API_KEY_INVALID"}]),
+        (403, "PERMISSION_DENIED", f"Consumer 'api_key:{KEY}' has been suspended.", []),
+        (400, "FAILED_PRECONDITION", "User location is not supported for the API use.", []),
+    ],
+)
+async def test_a_key_that_may_not_is_fatal_and_never_shown(code, status, message, details):
+    """The message names GEMINI_API_KEY and what to check, never the key, even where Google's message holds it."""
+    body = json.dumps({"error": {"code": code, "status": status, "message": message, "details": details}}).encode()
+    async with provider(f"{code} Refused", body, "Content-Type: application/json") as served:
+        with pytest.raises(FatalCallError, match="GEMINI_API_KEY") as refused:
+            await served.client.ask(question(), FLASH)
+    assert KEY not in str(refused.value)
+    assert KEY not in repr(refused.value.__cause__)
+
+
+async def test_without_a_key_and_an_address_there_is_no_client():
+    """The message says what to set."""
+    with pytest.raises(FatalCallError, match=r"GEMINI_API_KEY is not set.*make dev"):
+        GeminiClient(api_key="", base_url="", timeout_seconds=5)
+
+
+async def test_hundreds_of_calls_go_at_once(client, control):
+    """The connection pool holds back no call that the slots let through, however many LLM_CONCURRENCY allows."""
+    control.set_faults(latency=2.0)
+    await asyncio.gather(*(client.ask(question(f"Village {number}"), FLASH) for number in range(250)))
+    assert control.stats().peak_in_flight == 250
+
+
+async def test_a_closed_client_leaves_nothing_open(gemini):
+    """After ``aclose`` no connection, transport or task is left to be warned about."""
+    before = asyncio.all_tasks()
+    gc.collect()  # what other tests have left is not this one's
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=5)
+        await client.ask(question(), FLASH)
+        await client.aclose()
+        del client
+        gc.collect()
+    assert [str(warning.message) for warning in caught if issubclass(warning.category, (ResourceWarning, RuntimeWarning))] == []
+    assert asyncio.all_tasks() == before

@@ -1,0 +1,171 @@
+"""The io manager on a real MongoDB, through Dagster: what an asset returns is what the next one gets, world by world."""
+
+from dataclasses import replace
+
+import dagster as dg
+import pytest
+from pydantic import BaseModel
+
+from generia_assets.assets.materialized import results
+from generia_assets.catalog import ASSETS
+from generia_assets.content.documents import character_key
+from resources.mongodb.document_store import DocumentStream
+from resources.mongodb.io_manager import MongoIOManager
+from resources.mongodb.resource import MongoResource
+
+WORLDS = dg.DynamicPartitionsDefinition(name="worlds")
+
+
+class World(BaseModel):
+    """A world's one document."""
+
+    key: str = "world"
+    name: str
+
+
+class Person(BaseModel):
+    """One of many."""
+
+    key: str
+    name: str
+
+
+def people(*names):
+    return [Person(key=f"c{number:04}", name=name) for number, name in enumerate(names)]
+
+
+@pytest.fixture
+def database(mongo_client, mongo_database_name):
+    return mongo_client[mongo_database_name]
+
+
+@pytest.fixture
+def run(mongodb_uri, mongo_database_name):
+    """Materializes assets for a world, as a run would; returns the result."""
+    resource = MongoResource(uri=mongodb_uri, database=mongo_database_name)
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def materialize(*assets, world="w1", **options):
+            instance.add_dynamic_partitions("worlds", [world])
+            resources = {"io_manager": MongoIOManager(mongo=resource)}
+            return dg.materialize([*assets], partition_key=world, instance=instance, resources=resources, **options)
+
+        yield materialize
+
+
+def asset_of(name, value, **metadata):
+    """An asset that returns this value, or what this function gives."""
+
+    def make():
+        return value() if callable(value) else value
+
+    return dg.asset(make, name=name, partitions_def=WORLDS, metadata=metadata)
+
+
+def reader_of(upstream, annotation):
+    """An asset whose input is annotated so, and the list in which it notes what it was given."""
+    seen = []
+
+    def read(given):
+        seen.append(given)
+
+    read.__annotations__ = {"given": annotation, "return": None}
+    return dg.asset(read, name="reader", partitions_def=WORLDS, ins={"given": dg.AssetIn(upstream)}), seen
+
+
+@pytest.mark.parametrize(
+    ("made", "annotation", "got"),
+    [
+        (lambda: World(name="Reef"), World, World(name="Reef")),
+        (lambda: people("Ada", "Bo"), list[Person], people("Ada", "Bo")),
+        (lambda: DocumentStream(iter(people("Ada", "Bo"))), list[Person], people("Ada", "Bo")),
+        (list, list[Person], []),
+    ],
+    ids=["one", "list", "stream", "none"],
+)
+def test_what_an_asset_returns_is_what_the_next_one_gets(run, made, annotation, got):
+    """A document, a list and a stream come back as the input's annotation says, and the materialization tells their number."""
+    reader, seen = reader_of("things", annotation)
+    result = run(asset_of("things", made), reader)
+    assert seen == [got]
+    (event,) = result.asset_materializations_for_node("things")
+    assert event.metadata["documents"].value == (len(got) if isinstance(got, list) else 1)
+
+
+def test_a_run_over_some_assets_reads_the_others_from_mongodb(run):
+    """What an earlier run materialized is loaded by a later one that does not make it."""
+    characters = asset_of("characters", people("Ada"))
+    run(characters)
+    reader, seen = reader_of("characters", list[Person])
+    run(characters, reader, selection=[reader])
+    assert seen == [people("Ada")]
+
+
+def test_worlds_are_apart(run):
+    """Each world has its own documents; materializing one changes nothing of another."""
+    run(asset_of("characters", people("Ada")), world="w1")
+    run(asset_of("characters", people("Bo", "Cy")), world="w2")
+    for world, got in (("w1", people("Ada")), ("w2", people("Bo", "Cy"))):
+        reader, seen = reader_of("characters", list[Person])
+        run(asset_of("characters", []), reader, selection=[reader], world=world)
+        assert seen == [got]
+
+
+def test_a_new_materialization_takes_the_place_of_the_former(run, database):
+    """Afterwards only the new documents are there, with the world and the run they belong to."""
+    run(asset_of("characters", people("Ada", "Bo", "Cy")))
+    result = run(asset_of("characters", people("Dee")))
+    (document,) = database.characters.find()
+    assert (document["name"], document["world_id"], document["materialization"]) == ("Dee", "w1", result.run_id)
+
+
+def test_a_worlds_one_document_stands_under_its_id(run, database):
+    """``one_per_world``: ``_id`` is the world's id, ``created_at`` stays, ``updated_at`` moves, metadata names the collection."""
+    names = iter(["Reef", "Atoll"])
+    world = asset_of("world", lambda: World(name=next(names)), collection="world_parameters", one_per_world=True)
+    run(world)
+    first = database.world_parameters.find_one({"_id": "w1"})
+    run(world)
+    (second,) = database.world_parameters.find()
+    assert (first["name"], second["name"], second["_id"]) == ("Reef", "Atoll", "w1")
+    assert second["created_at"] == first["created_at"] == first["updated_at"] < second["updated_at"]
+    reader, seen = reader_of("world", World)
+    run(world, reader, selection=[reader])
+    assert seen == [World(name="Atoll")]
+
+
+def test_what_is_not_there_is_named(run):
+    """Reading an asset that was never materialized for this world says which one to materialize."""
+    run(asset_of("characters", people("Ada")), world="other")
+    reader, _ = reader_of("characters", list[Person])
+    with pytest.raises(Exception, match="world w1 has no characters yet: materialize that asset first"):
+        run(asset_of("characters", []), reader, selection=[reader])
+
+
+@pytest.mark.parametrize(
+    ("annotation", "said"), [(Person, r"has 2 documents, not one.*list\[Person\]"), (dict, "annotate it with a document class")]
+)
+def test_an_input_that_cannot_be_meant_is_refused(run, annotation, said):
+    """One document asked of many, or an annotation that is no document, is an error that says what to write."""
+    reader, _ = reader_of("characters", annotation)
+    with pytest.raises(TypeError, match=said):
+        run(asset_of("characters", people("Ada", "Bo")), reader)
+
+
+def test_without_a_world_nothing_is_stored(run, mongodb_uri, mongo_database_name):
+    """An asset without partitions has no world to belong to."""
+    asset = dg.asset(lambda: people("Ada"), name="characters")
+    resources = {"io_manager": MongoIOManager(mongo=MongoResource(uri=mongodb_uri, database=mongo_database_name))}
+    with pytest.raises(ValueError, match="one world for each partition"):
+        dg.materialize([asset], resources=resources)
+
+
+def test_results_beyond_ten_thousand_people_are_all_read_once(database, monkeypatch):
+    """Keys with five digits stand between those with four, and going through them page by page leaves nobody out."""
+    monkeypatch.setattr("generia_assets.assets.materialized.PAGE", 2)
+    kind = replace(ASSETS["characters"], document=Person)
+    keys = [character_key(index) for index in (0, 999, 1_000, 1_001, 9_999, 10_000, 10_001, 99_999)]
+    made = {"world_id": "w1", "generation": "g1", "type": kind.task_type.value, "status": "completed"}
+    database["tasks"].insert_many([{**made, "key": key, "result": {"key": key, "name": "Ada"}} for key in keys])
+    found = [person.key for person in results(database, "w1", "g1", kind, patience_seconds=1)]
+    assert sorted(found) == sorted(keys)

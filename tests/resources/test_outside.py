@@ -1,0 +1,318 @@
+"""The one path to the outside, with real slots and breakers: the order of its steps and what is done about each outcome."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from resources.gateway.api_gateway import Answer, Api, ApiGateway, ApiPolicy, Call, TokenUsage
+from resources.gateway.breaker import Breaker, BreakerConfig, BreakerState
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.outcomes import (
+    BudgetExhaustedError,
+    FatalCallError,
+    InvalidAnswerError,
+    LeaseLostError,
+    ModelMissingError,
+    OutageTimeoutError,
+    RateLimitedError,
+    RefusedError,
+    TransientError,
+)
+from resources.gateway.waits import FIRST_WAIT_SECONDS
+from resources.mongodb.connection import connect_async
+from tests.support.slots_tools import until
+
+WORST = 0.5
+OK = Answer("value", {"text": "value"}, 0.01, TokenUsage(prompt=10, output=5))
+
+
+@dataclass
+class RecordingAccount:
+    """An account that writes down what it is told, in order."""
+
+    refuses: Exception | None = None
+    looks: list = field(default_factory=list)
+    events: list = field(default_factory=list)
+    settlements: list = field(default_factory=list)
+
+    async def reserve(self, call):
+        self.events.append("reserve")
+        self.looks.append(call.labels.get("look") and call.labels["look"]())
+        if self.refuses:
+            raise self.refuses
+        return f"attempt {self.events.count('reserve')}"
+
+    async def settle(self, attempt_id, call, settlement):
+        assert attempt_id == f"attempt {len(self.settlements) + 1}"
+        self.events.append("settle")
+        self.settlements.append(settlement)
+
+    def waiting(self, api, reason, since):
+        self.events.append(f"waiting: {reason}")
+        self.looks.append(since)
+
+    def answered(self, api):
+        self.events.append("answered")
+
+
+@pytest.fixture
+def account():
+    return RecordingAccount()
+
+
+@pytest.fixture
+async def slots(mongodb_uri, mongo_database_name):
+    async with connect_async(mongodb_uri) as client:
+        made = ConcurrencyLimiter(client[mongo_database_name].fleet, "llm", limit=4, lease_seconds=30)
+        yield made
+        await made.aclose()
+
+
+@pytest.fixture
+def breaker():
+    config = BreakerConfig(failure_rate=1.0, window_calls=10, minimum_calls=10, open_seconds=0.1, open_max_seconds=0.2)
+    return Breaker("llm", config, lambda state, probe_in: None)
+
+
+@pytest.fixture
+async def outside(slots, breaker):
+    made = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=5)
+    yield made
+    await made.aclose()
+
+
+def call(*outcomes, timeout_seconds=5.0, events=None):
+    """A call whose attempts end one after the other as ``outcomes`` say; the last one stays."""
+    left = list(outcomes)
+
+    async def send():
+        if events is not None:
+            events.append("send")
+        outcome = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(outcome, BaseException):
+            raise outcome
+        if callable(outcome):
+            return await outcome()
+        return outcome
+
+    return Call(Api.LLM, "post", "task", 1, {}, send, worst_case_usd=WORST, timeout_seconds=timeout_seconds)
+
+
+async def test_how_long_a_call_waited_is_told_apart_from_how_long_it_took(mongodb_uri, mongo_database_name, breaker, account):
+    """With one slot the second of two calls waits as long as the first one takes, and its own duration says nothing of that."""
+
+    async def slow():
+        await asyncio.sleep(0.3)
+        return OK
+
+    async with connect_async(mongodb_uri) as client:
+        slots = ConcurrencyLimiter(client[mongo_database_name].fleet, "llm", limit=1, lease_seconds=30)
+        outside = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=5)
+        await asyncio.gather(outside.call(call(slow), account), outside.call(call(slow), account))
+        await outside.aclose()
+    first, second = account.settlements
+    assert second.waited_ms >= first.waited_ms + 290
+    assert all(one.duration_ms >= 290 for one in account.settlements)
+    assert second.duration_ms < second.waited_ms + 300
+
+
+async def test_the_steps_come_in_their_order(outside, slots, breaker, account):
+    """A slot is held and the breaker asked before money is reserved; then the call, its record, and only then the slot is free."""
+    in_use = []
+
+    async def reserve(call, reserve=account.reserve):
+        in_use.append(slots.view.in_use)
+        return await reserve(call)
+
+    async def settle(attempt_id, call, settlement, settle=account.settle):
+        in_use.append(slots.view.in_use)
+        await settle(attempt_id, call, settlement)
+
+    account.reserve, account.settle = reserve, settle
+    assert await outside.call(call(OK, events=account.events), account) == "value"
+    assert account.events == ["reserve", "send", "settle", "answered"]
+    assert in_use == [1, 1]
+    assert slots.view.in_use == 0
+
+
+async def test_every_attempt_is_reserved_and_settled(outside, account):
+    """Each attempt of a call is reserved before it and settled after it; what the provider declined costs nothing."""
+    await outside.call(call(TransientError("503"), TransientError("503"), OK, events=account.events), account)
+    once = ["reserve", "send", "settle"]
+    assert account.events == [*once, "waiting: 503", *once, "waiting: 503", *once, "answered"]
+    assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("transient", 0), ("transient", 0), ("ok", 0.01)]
+    assert account.settlements[-1].tokens == OK.tokens
+
+
+async def test_a_provider_that_answers_is_not_waited_for_even_if_it_refuses(outside, account):
+    """A refusal that is raised ends what people are told of an outage, as an answer does."""
+    with pytest.raises(RefusedError):
+        await outside.call(call(TransientError("503"), RefusedError("no", reason="SAFETY"), events=account.events), account)
+    assert account.events == ["reserve", "send", "settle", "waiting: 503", "reserve", "send", "settle", "answered"]
+
+
+async def test_an_answer_that_does_not_say_what_it_took_costs_its_worst_case(outside, account):
+    """Unknown is not free."""
+    await outside.call(call(Answer("value", {}, None)), account)
+    assert account.settlements[0].cost_usd == WORST
+
+
+async def test_retry_in_no_time_is_no_permission_to_ask_in_a_circle(outside, account):
+    """A 429 that asks for a wait of nothing is waited out like one that says nothing, and pace alone is no outage to tell of."""
+    began = time.monotonic()
+    await outside.call(call(RateLimitedError("429", retry_after=0.0), OK, events=account.events), account)
+    assert time.monotonic() - began >= FIRST_WAIT_SECONDS / 2
+    assert not [event for event in account.events if event.startswith("waiting")]
+
+
+async def test_an_outage_has_one_beginning(outside, account):
+    """The account is told of each failed attempt with the moment of the first one."""
+    await outside.call(call(TransientError("503"), TransientError("503"), OK), account)
+    moments = [look for look in account.looks if look is not None]
+    assert len(moments) == 2
+    assert len(set(moments)) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "carried_out", "cost"),
+    [
+        (RateLimitedError("429", retry_after=0.01), False, 0),
+        (TransientError("refused connection"), False, 0),
+        (TransientError("504", in_doubt=True), True, WORST),
+        (FatalCallError("400"), True, 0),
+        (ModelMissingError("404"), False, 0),
+    ],
+    ids=["429", "refused", "in doubt", "fatal", "no such model"],
+)
+async def test_what_the_provider_did_not_carry_out_is_given_back(outside, account, error, carried_out, cost):
+    """A 429, a plain 5xx and a 404 go back to the budget of calls; a call in doubt is counted, at its worst case."""
+    if isinstance(error, (FatalCallError, ModelMissingError)):
+        with pytest.raises(type(error)):
+            await outside.call(call(error), account)
+    else:
+        await outside.call(call(error, OK), account)
+    assert (account.settlements[0].carried_out, account.settlements[0].cost_usd) == (carried_out, cost)
+
+
+@pytest.mark.parametrize("error", [RefusedError("no", reason="SAFETY"), InvalidAnswerError("cut", cut=True)])
+async def test_an_answer_that_cannot_be_used_is_paid_for_and_raised_at_once(outside, account, error):
+    """Refusals and invalid answers are settled with their cost and tokens, end an outage, and are not asked again here."""
+    with pytest.raises(type(error)) as raised:
+        await outside.call(call(TransientError("503"), Answer(None, {}, 0.02, TokenUsage(prompt=7), error)), account)
+    assert raised.value is error
+    last = account.settlements[-1]
+    assert (last.outcome, last.cost_usd, last.tokens.prompt, last.error) == (error.outcome, 0.02, 7, str(error))
+    assert account.events[-2:] == ["settle", "answered"]
+    assert len(account.settlements) == 2
+
+
+async def test_a_mistake_in_sending_is_settled_too(outside, account):
+    """Whatever a call raises, its reservation gets an end, at its worst case; the mistake is raised."""
+    with pytest.raises(KeyError):
+        await outside.call(call(KeyError("field")), account)
+    assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("error", WORST)]
+
+
+async def test_a_demanded_wait_holds_for_every_call(outside, account):
+    """After a 429 with a wait, neither this call nor another one is sent before it is over."""
+    sent = []
+
+    async def note():
+        sent.append(time.monotonic())
+        return OK
+
+    began = time.monotonic()
+    first = asyncio.create_task(outside.call(call(RateLimitedError("429", retry_after=0.8), note), account))
+    await until(lambda: account.settlements)
+    await outside.call(call(note), RecordingAccount())
+    await first
+    assert len(sent) == 2
+    assert min(sent) - began >= 0.8
+    assert max(sent) - began < 2
+
+
+async def test_an_outage_is_waited_out_while_the_breaker_is_open(outside, breaker, account):
+    """Failures open the breaker; the call waits, reserving nothing meanwhile, and gets its answer when all is well again."""
+    states = []
+
+    async def sixth():
+        states.append(breaker.state)
+        return OK
+
+    down = TransientError("503")
+    others = [asyncio.create_task(outside.call(call(*[down] * 3, OK), RecordingAccount())) for _ in range(4)]
+    assert await outside.call(call(*[down] * 3, sixth), account) == "value"
+    await asyncio.gather(*others)
+    assert account.events.count("reserve") == len(account.settlements) == 4
+    assert breaker.state is BreakerState.CLOSED
+    assert states in ([BreakerState.HALF_OPEN], [BreakerState.CLOSED])
+
+
+async def test_patience_ends_in_an_error_that_says_so(slots, breaker, account):
+    """An outage longer than the patience parks the call with the provider's last word and the setting's name."""
+    impatient = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=0.7)
+    with pytest.raises(OutageTimeoutError, match=r"PATIENCE_SECONDS.*503"):
+        await impatient.call(call(TransientError("503")), account)
+
+
+async def test_waiting_in_the_queue_is_no_outage(slots, breaker, account):
+    """A call that waited for its slot longer than the patience survives its first failure."""
+    impatient = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=1.0)
+
+    async def slow():
+        await asyncio.sleep(1.2)
+        return OK
+
+    busy = [asyncio.create_task(impatient.call(call(slow), RecordingAccount())) for _ in range(4)]
+    await until(lambda: slots.view.in_use == 4)
+    assert await impatient.call(call(TransientError("503"), OK), account) == "value"
+    await asyncio.gather(*busy)
+
+
+@pytest.mark.parametrize("end", [{"retry_after": 0.1, "daily": True}, {"retry_after": 3_600.0}])
+async def test_a_reset_beyond_patience_parks_at_once(outside, slots, account, end):
+    """A daily quota, or a pause longer than the patience, is not waited out, and holds up nobody else."""
+    began = time.monotonic()
+    with pytest.raises(OutageTimeoutError, match="used up"):
+        await outside.call(call(RateLimitedError("the quota is used up", **end)), account)
+    assert await outside.call(call(OK), RecordingAccount()) == "value"
+    assert time.monotonic() - began < 1
+    assert len(account.settlements) == 1
+    assert slots.view.ceiling == 4
+
+
+async def test_a_time_out_is_in_doubt(outside, account):
+    """A call without an answer in its time is settled at its worst case and made again."""
+    await outside.call(call(asyncio.Event().wait, OK, timeout_seconds=0.1), account)
+    assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("transient", WORST), ("ok", 0.01)]
+    assert "no answer within" in account.settlements[0].error
+
+
+@pytest.mark.parametrize("when", ["in the air", "in the queue"])
+async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(outside, slots, account, when):
+    """A call cancelled in the air is settled at its worst case, one in the queue was never reserved; all slots are free."""
+    tasks = [asyncio.create_task(outside.call(call(asyncio.Event().wait), RecordingAccount())) for _ in range(3)]
+    if when == "in the queue":
+        tasks.append(asyncio.create_task(outside.call(call(asyncio.Event().wait), RecordingAccount())))
+        await until(lambda: slots.view.in_use == 4)
+    stopped = asyncio.create_task(outside.call(call(asyncio.Event().wait), account))
+    await until(lambda: (account.events == ["reserve"]) if when == "in the air" else slots.view.waiting == 1)
+    for task in (stopped, *tasks):
+        task.cancel()
+    await asyncio.gather(stopped, *tasks, return_exceptions=True)
+    assert stopped.cancelled()
+    assert (slots.view.in_use, slots.view.waiting) == (0, 0)
+    assert [(each.outcome, each.cost_usd) for each in account.settlements] == ([("cut_off", WORST)] if when == "in the air" else [])
+
+
+@pytest.mark.parametrize("error", [LeaseLostError("lost"), BudgetExhaustedError("spent", limit="cost_limit_usd")])
+async def test_without_a_reservation_there_is_no_call(outside, slots, account, error):
+    """What ``reserve`` refuses is never sent, never settled and raised as it is."""
+    account.refuses = error
+    with pytest.raises(type(error)) as raised:
+        await outside.call(call(OK, events=account.events), account)
+    assert raised.value is error
+    assert account.events == ["reserve"]
+    assert slots.view.in_use == 0

@@ -1,0 +1,244 @@
+"""Slots of one process and of two on a real MongoDB: turns, leases, outages, and how little is asked of the database."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+from pymongo import AsyncMongoClient
+from pymongo.monitoring import CommandListener
+
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.mongodb.connection import connect_async
+from tests.support.slots_tools import Gauge, MongoWay, backlog, until
+
+LONG = 30.0
+"""Seconds of a lease that does not end during a test."""
+
+
+class Updates(CommandListener):
+    """Counts what is written."""
+
+    def __init__(self):
+        self.count = 0
+
+    def started(self, event):
+        self.count += event.command_name in ("findAndModify", "update")
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        pass
+
+
+class Late:
+    """The collection, with answers that come when they are let through: what happens meanwhile can be arranged."""
+
+    def __init__(self, collection):
+        self._collection = collection
+        self.through, self.asked = asyncio.Event(), asyncio.Event()
+        self.through.set()
+
+    async def find_one_and_update(self, *arguments, **options):
+        found = await self._collection.find_one_and_update(*arguments, **options)
+        self.asked.set()
+        await self.through.wait()
+        return found
+
+    async def update_one(self, *arguments, **options):
+        return await self._collection.update_one(*arguments, **options)
+
+
+@pytest.fixture
+async def fleet(mongodb_uri, mongo_database_name):
+    async with connect_async(mongodb_uri) as client:
+        yield client[mongo_database_name].fleet
+
+
+@pytest.fixture
+async def make(fleet):
+    made = []
+
+    def one(holder="a", *, limit=8, lease_seconds=LONG, collection=None):
+        slots = ConcurrencyLimiter(
+            fleet if collection is None else collection, "llm", limit=limit, lease_seconds=lease_seconds, holder=holder
+        )
+        made.append(slots)
+        return slots
+
+    yield one
+    for slots in made:
+        await slots.aclose()
+
+
+async def take(slots, number=1):
+    """Take so many slots and return what gives them back."""
+    stack = AsyncExitStack()
+    for _ in range(number):
+        await stack.enter_async_context(slots.slot(0))
+    return stack
+
+
+async def test_of_those_who_wait_the_lowest_priority_comes_first_then_the_longest_wait(make):
+    """Turns go by priority, and among equals by arrival."""
+    slots, order = make(limit=1), []
+
+    async def caller(priority, name):
+        async with slots.slot(priority):
+            order.append(name)
+
+    first = await take(slots)
+    async with asyncio.TaskGroup() as group:
+        for priority, name in [(2, "late"), (1, "second"), (1, "third"), (0, "first")]:
+            group.create_task(caller(priority, name))
+        await until(lambda: slots.view.waiting == 4)
+        await first.aclose()
+    assert order == ["first", "second", "third", "late"]
+
+
+async def test_whoever_stops_waiting_leaves_his_place_and_no_slot_behind(make):
+    """Callers cancelled while they wait, or just as their turn comes, leave all slots to the others."""
+    slots = make(limit=2)
+    held = await take(slots, 2)
+    waiting = [asyncio.create_task(take(slots)) for _ in range(6)]
+    await until(lambda: slots.view.waiting == 6)
+    for task in waiting[:3]:
+        task.cancel()
+    turns = held.pop_all()
+    await turns.aclose()  # two turns have come, and their callers do not know it yet
+    for task in waiting[3:]:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert (slots.view.in_use, slots.view.waiting) == (0, 0)
+    both = await asyncio.wait_for(take(slots, 2), timeout=5)
+    await both.aclose()
+
+
+async def test_a_second_process_gets_its_half_of_a_busy_firsts_slots(make):
+    """Two processes with endless backlogs come to have about half of the slots each, and never more than all together."""
+    gauge = Gauge()
+    first, second = make("a"), make("b")
+    async with backlog(first, 20, gauge=gauge):
+        await until(lambda: first.view.in_use == 8)
+        async with backlog(second, 20, gauge=gauge):
+            await until(lambda: second.view.share == 4 and first.view.in_use == 4)
+    assert gauge.most == 8
+
+
+async def test_where_there_are_more_processes_than_slots_everybody_has_his_turn(make):
+    """With two slots and five busy processes, nobody starves: each one is called for again and again."""
+    gauge = Gauge()
+    async with AsyncExitStack() as stack:
+        all_of_them = [await stack.enter_async_context(backlog(make(name, limit=2), 3, gauge=gauge)) for name in "abcde"]
+        await until(lambda: min(callers.calls for callers in all_of_them) >= 3, seconds=30)
+    assert gauge.most <= 2
+
+
+async def test_what_one_does_not_need_the_other_has_at_once(make, monkeypatch):
+    """What a process gives back while another waits goes over within a few looks (0.1 s each), not at the next renewal."""
+    monkeypatch.setattr("resources.gateway.concurrency.RENEW_SECONDS", 2.0)
+    first, second = make("a"), make("b")
+    everything = await take(first, 8)
+    waiting = asyncio.create_task(take(second, 4))
+    await until(lambda: first.view.share == 4)  # it has heard of the other
+    released = time.monotonic()
+    await everything.aclose()
+    half = await asyncio.wait_for(waiting, timeout=5)
+    assert time.monotonic() - released < 1.2
+    await half.aclose()
+
+
+async def test_a_dead_processs_slots_come_back_when_its_lease_ends_and_not_before(fleet, make):
+    """A holder that no longer renews keeps its share exactly as long as its lease."""
+    dead = ConcurrencyLimiter(fleet, "llm", limit=2, lease_seconds=1.5, holder="dead")
+    await take(dead, 2)
+    died = time.monotonic()
+    assert dead._keeper is not None
+    dead._keeper.cancel()  # dies in this moment: nothing is given back and nothing renewed any more
+    heir = await asyncio.wait_for(take(make("heir", limit=2), 2), timeout=5)
+    assert 1.4 <= time.monotonic() - died < 2.2
+    await heir.aclose()
+
+
+async def test_closing_gives_everything_back_at_once(fleet, make):
+    """A process that ends in order leaves no lease behind."""
+    slots = make("a")
+    held = await take(slots, 8)
+    await held.aclose()
+    await slots.aclose()
+    assert (await fleet.find_one({"_id": "slots:llm"}))["holders"] == []
+
+
+async def test_a_changed_limit_holds_at_once(make):
+    """A process that starts with a raised limit may use all of it: a former limit is no ceiling."""
+    small = make("a", limit=2)
+    held = await take(small, 2)
+    await held.aclose()
+    await small.aclose()
+    all_ten = await asyncio.wait_for(take(make("b", limit=10), 10), timeout=5)
+    await all_ten.aclose()
+
+
+@pytest.mark.parametrize("limit", [2, 200])
+async def test_the_number_of_updates_does_not_grow_with_the_slots_or_the_calls(mongodb_uri, mongo_database_name, make, limit):
+    """A second of calls costs a few updates, whether two slots are used or two hundred."""
+    updates = Updates()
+    async with AsyncMongoClient(mongodb_uri, event_listeners=[updates]) as client:
+        slots = make(limit=limit, collection=client[mongo_database_name].fleet)
+        async with backlog(slots, limit * 2, seconds=0.05) as callers:
+            await asyncio.sleep(2)
+            assert callers.calls >= limit * 10
+            assert updates.count <= 6
+        await slots.aclose()
+
+
+async def test_a_mongodb_outage_is_waited_out(mongodb_uri, mongo_database_name, make):
+    """While MongoDB is away those who wait go on waiting; when it is back they get their slots."""
+    async with MongoWay(mongodb_uri) as way, AsyncMongoClient(way.uri, timeoutMS=300) as client:
+        slots = make(collection=client[mongo_database_name].fleet)
+        await (await take(slots)).aclose()
+        way.close()
+        late = asyncio.create_task(take(slots, 8))
+        await asyncio.sleep(1)
+        assert not late.done()
+        way.open()
+        await (await asyncio.wait_for(late, timeout=10)).aclose()
+        await slots.aclose()
+
+
+async def test_a_mistake_of_the_keeper_reaches_those_who_wait(fleet, make):
+    """If the document is damaged, a caller gets an error instead of waiting for ever."""
+    later = datetime.now(UTC) + timedelta(hours=1)
+    await fleet.insert_one({"_id": "slots:llm", "holders": [{"id": "x", "share": "many", "expires_at": later}]})
+    with pytest.raises(ValidationError, match="share"):
+        await asyncio.wait_for(take(make()), timeout=5)
+
+
+async def test_what_a_process_gives_back_it_does_not_hand_out_before_the_fleet_has_answered(make, fleet):
+    """Two processes together never hold more than the limit, although new calls come while the shares are being settled."""
+    late, limit = Late(fleet), 8
+    giving, wanting = make("giving", limit=limit, collection=late), make("wanting", limit=limit)
+    held = [await take(giving) for _ in range(limit)]
+    waiting = [asyncio.create_task(take(wanting)) for _ in range(limit)]
+    await until(lambda: wanting.view.waiting == limit)
+    late.asked.clear()
+    await late.asked.wait()  # it has heard that others are short
+    late.asked.clear()
+    late.through.clear()
+    for one in held[1:]:
+        await one.aclose()
+    await late.asked.wait()
+    more = [asyncio.create_task(take(giving)) for _ in range(limit)]
+    await until(lambda: giving.view.waiting + giving.view.in_use == limit + 1)
+    await until(lambda: wanting.view.in_use > 0)
+    assert giving.view.in_use + wanting.view.in_use <= limit
+    late.through.set()
+    for task in (*waiting, *more):
+        task.cancel()
+    for got in await asyncio.gather(*waiting, *more, return_exceptions=True):
+        if isinstance(got, AsyncExitStack):
+            await got.aclose()
+    await held[0].aclose()

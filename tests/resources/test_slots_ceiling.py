@@ -1,0 +1,58 @@
+"""A provider's hard ceiling below our limit, on a real MongoDB: found without a flood of refusals, and kept."""
+
+import asyncio
+import time
+
+import pytest
+
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.slot_shares import SUCCESSES_PER_INCREASE
+from resources.mongodb.connection import connect_async
+from tests.support.slots_tools import Gauge, backlog, until
+
+
+@pytest.fixture
+async def slots(mongodb_uri, mongo_database_name):
+    async with connect_async(mongodb_uri) as client:
+        made = ConcurrencyLimiter(client[mongo_database_name].fleet, "llm", limit=16, lease_seconds=30, rise_seconds=600)
+        yield made
+        await made.aclose()
+
+
+async def test_a_refused_call_s_slot_is_not_handed_to_the_next_one(slots):
+    """Until the fleet has answered, a process that was refused keeps to the calls that were let through beside the refused one."""
+    gauge = Gauge()
+    async with backlog(slots, 40, seconds=0.3, gauge=gauge):
+        await until(lambda: slots.view.in_use == 16)
+        for _ in range(4):
+            slots.limited(started_at=time.monotonic(), retry_after=None)
+        assert slots.view.share == 15  # the others are in the air still; each that is refused takes its own place along
+
+
+async def lifted(slots):
+    for _ in range(SUCCESSES_PER_INCREASE):
+        slots.succeeded()
+    await asyncio.sleep(0.1)
+
+
+async def test_a_refusal_that_answers_a_lift_only_takes_it_back_and_is_remembered(slots):
+    """The ceiling that one more call was refused at is found: it is kept, not cut by a quarter, and not tried again at once."""
+    async with backlog(slots, 40):
+        await until(lambda: slots.view.in_use == 16)
+        slots.limited(started_at=time.monotonic(), retry_after=None)
+        await until(lambda: slots.view.ceiling == 12)
+        await lifted(slots)
+        await until(lambda: slots.view.ceiling == 13)
+        slots.limited(started_at=time.monotonic(), retry_after=None)
+        await until(lambda: slots.view.ceiling == 12)
+        await lifted(slots)
+        assert slots.view.ceiling == 12
+
+
+async def test_a_refusal_without_a_lift_before_it_still_cuts_by_a_quarter(slots):
+    """When the provider allows less than before, the ceiling comes down as fast as ever."""
+    async with backlog(slots, 40):
+        await until(lambda: slots.view.in_use == 16)
+        for ceiling in (12, 9):
+            slots.limited(started_at=time.monotonic(), retry_after=None)
+            await until(lambda ceiling=ceiling: slots.view.ceiling == ceiling)

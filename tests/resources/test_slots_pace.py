@@ -1,0 +1,97 @@
+"""The fleet's pace on a real MongoDB: what a refusal for pace lowers, what lifts it again, and the wait that holds for all."""
+
+import asyncio
+import time
+
+import pytest
+
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.slot_shares import SUCCESSES_PER_INCREASE
+from resources.mongodb.connection import connect_async
+from tests.support.slots_tools import Gauge, backlog, until
+
+
+@pytest.fixture
+async def fleet(mongodb_uri, mongo_database_name):
+    async with connect_async(mongodb_uri) as client:
+        yield client[mongo_database_name].fleet
+
+
+@pytest.fixture
+async def make(fleet):
+    made = []
+
+    def one(holder, *, limit=16):
+        made.append(ConcurrencyLimiter(fleet, "llm", limit=limit, lease_seconds=30, holder=holder, rise_seconds=600))
+        return made[-1]
+
+    yield one
+    for slots in made:
+        await slots.aclose()
+
+
+async def one_call(slots):
+    async with slots.slot(0):
+        return time.monotonic()
+
+
+async def test_a_burst_of_refusals_lowers_the_ceiling_once_for_the_whole_fleet(make):
+    """Refusals of calls that were in the air together, in two processes, take a quarter off; a later one takes the next."""
+    first, second = make("a"), make("b")
+    together = min(await one_call(first), await one_call(second))
+    for slots in (first, second) * 5:
+        slots.limited(started_at=together, retry_after=None)
+    await until(lambda: first.view.ceiling == 12)
+    await one_call(second)
+    await until(lambda: second.view.ceiling == 12)
+    first.limited(started_at=await one_call(first), retry_after=None)
+    await until(lambda: first.view.ceiling == 9)
+
+
+async def test_a_lowered_ceiling_is_kept_even_with_a_backlog(make):
+    """A busy process comes down to the lowered ceiling: it fills no slot above it again."""
+    slots, gauge = make("a"), Gauge()
+    async with backlog(slots, 40, gauge=gauge):
+        await until(lambda: slots.view.in_use == 16)
+        slots.limited(started_at=time.monotonic(), retry_after=None)
+        await until(lambda: slots.view.ceiling == 12 and slots.view.in_use == 12)
+        gauge.most = 0
+        await asyncio.sleep(0.3)
+    assert gauge.most == 12
+
+
+async def test_the_ceiling_never_falls_below_one(make, fleet):
+    """However often the provider refuses, one call at a time goes on."""
+    slots, other = make("a", limit=1), make("b", limit=1)
+    for _ in range(3):
+        slots.limited(started_at=await one_call(slots), retry_after=0.1)
+        await until(lambda: slots.view.in_use == 0)
+        await asyncio.wait_for(one_call(slots), timeout=5)
+        await asyncio.wait_for(one_call(other), timeout=5)
+
+
+async def test_twenty_five_successes_lift_a_lowered_ceiling_by_one_up_to_the_limit(make):
+    """The ceiling climbs back one by one and stops at the limit."""
+    slots = make("a", limit=4)
+    slots.limited(started_at=await one_call(slots), retry_after=None)
+    await until(lambda: slots.view.ceiling == 3)
+    for _ in range(SUCCESSES_PER_INCREASE - 1):
+        slots.succeeded()
+    await asyncio.sleep(0.1)
+    assert slots.view.ceiling == 3
+    slots.succeeded()
+    await until(lambda: slots.view.ceiling == 4)
+    for _ in range(SUCCESSES_PER_INCREASE):
+        slots.succeeded()
+    await asyncio.sleep(0.1)
+    assert slots.view.ceiling == 4
+
+
+async def test_a_demanded_wait_holds_for_the_other_processes_too(make):
+    """After a refusal with a wait nobody calls before it is over, and everybody does right after it."""
+    first, second = make("a"), make("b")
+    demanded_at = await one_call(first)
+    first.limited(started_at=demanded_at, retry_after=1.0)
+    await until(lambda: first.view.ceiling == 12)
+    for called_at in await asyncio.gather(one_call(first), one_call(second)):
+        assert 0.95 <= called_at - demanded_at < 1.5

@@ -1,0 +1,158 @@
+"""What becomes of a tick's messages one by one, and what is asked of Dagster for them, without a broker or a database."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+
+import dagster as dg
+import pytest
+from pymongo.errors import AutoReconnect
+
+from generia_assets.catalog import TaskType
+from generia_assets.durable.orders.decisions import TASK_TAG
+from generia_assets.durable.orders.records import Order, OrderError, PartParameters, RecordedOrder
+from generia_assets.durable.orders.refusals import RefusedOrder
+from resources.kafka.resource import KafkaRecord
+from sensors.dead_letters import CUT_AT_BYTES, LONGEST_REASON, InvalidMessage, dead_letter, shortened_dead_letter
+from sensors.kafka import handle
+from sensors.requests import PART_ASSETS, run_request, run_requests
+
+
+def order_message(offset: int) -> KafkaRecord:
+    order = {"event_type": "task_created", "task_id": str(uuid.uuid4()), "task_type": "init_world_creation"}
+    value = json.dumps(order | {"world_id": str(uuid.uuid4())}).encode()
+    return KafkaRecord("orders", 0, offset, b"key", value)
+
+
+class Recorder:
+    """Records in memory; fails at the given call."""
+
+    def __init__(self, call: int = 0, error: Exception | None = None) -> None:
+        self.refused: list[RefusedOrder] = []
+        self._calls, self._failing, self._error = 0, call, error
+
+    def order(self, order: Order) -> RecordedOrder:
+        self._calls += 1
+        if self._error is not None and self._calls == self._failing:
+            raise self._error
+        return recorded(task_id=order.task_id, world_id=order.world_id)
+
+    def refusal(self, refusal: RefusedOrder) -> None:
+        self.refused.append(refusal)
+
+
+def recorded(
+    task_type: TaskType = TaskType.INIT_WORLD_CREATION,
+    *,
+    task_id: str = "task",
+    world_id: str = "world",
+    finished: bool = False,
+    keys: tuple[str, ...] = (),
+    with_what_follows: bool = True,
+) -> RecordedOrder:
+    part = PartParameters(keys=keys, with_what_follows=with_what_follows)
+    return RecordedOrder(task_id, task_type, world_id, new=True, finished=finished, part=part)
+
+
+def soon() -> float:
+    return time.monotonic() + 60
+
+
+def test_a_database_that_goes_away_stops_the_tick_where_it_is() -> None:
+    """What was recorded before MongoDB went away proceeds; the message it went away at, and the rest, are not done."""
+    messages = [order_message(offset) for offset in range(4)]
+    handled = handle(messages, Recorder(3, AutoReconnect("gone")), deadline=soon())
+    assert (len(handled.orders), handled.done, handled.broken) == (2, messages[:2], [])
+    assert "gone" in handled.stopped
+    assert "orders[0]@2" in handled.stopped
+
+
+def test_an_order_that_does_not_fit_stops_nobody() -> None:
+    """An order that MongoDB refuses is broken, with the reason; the next one is recorded."""
+    messages = [order_message(offset) for offset in range(3)]
+    recorder = Recorder(2, OrderError("world_id: no such world"))
+    handled = handle(messages, recorder, deadline=soon())
+    assert [one.reason for one in recorder.refused] == ["world_id: no such world"]
+    assert handled.broken == [InvalidMessage(messages[1], "world_id: no such world")]
+    assert handled.done == [messages[0], messages[2]]
+
+
+def test_a_tick_ends_in_time() -> None:
+    """When the tick's time is over no further message is begun; the first is, or slow reading would stand still for ever."""
+    messages = [order_message(0), order_message(1)]
+    handled = handle(messages, Recorder(), deadline=time.monotonic() - 1)
+    assert handled.done == messages[:1]
+    assert "time is over" in handled.stopped
+
+
+def test_a_dead_letter_is_the_message_and_its_story() -> None:
+    """Bytes and key are the original's; the headers are single lines of bounded length without control characters."""
+    message = KafkaRecord("orders", 3, 17, b"\x00key", b"\xff\x00broken")
+    letter = dead_letter(InvalidMessage(message, "task_id='\x1b[31m\r\n\u2028\ud800'" + "x" * 5_000), "orders-dlq")
+    assert (letter.topic, letter.key, letter.value) == ("orders-dlq", b"\x00key", b"\xff\x00broken")
+    headers = dict(letter.headers)
+    reason = headers.pop("reason")
+    assert headers == {"topic": "orders", "partition": "3", "offset": "17"}
+    assert len(reason) == LONGEST_REASON
+    assert reason.isprintable()
+    assert reason.encode()
+
+
+def test_a_dead_letter_without_a_value_can_be_sent() -> None:
+    """A message without key and value becomes an empty dead letter, since Kafka wants one of the two."""
+    letter = dead_letter(InvalidMessage(KafkaRecord("orders", 0, 0, None, None), "value: empty"), "orders-dlq")
+    assert (letter.key, letter.value) == (None, b"")
+
+
+def test_a_dead_letter_that_is_cut_says_so() -> None:
+    """What the dead letters' topic does not take whole is cut to its beginning, and a header tells where the original is."""
+    message = KafkaRecord("orders", 0, 0, b"k" * 1_000_000, b"v" * 1_000_000)
+    letter = shortened_dead_letter(InvalidMessage(message, "value: too large"), "orders-dlq")
+    assert (letter.key, len(letter.value)) == (None, CUT_AT_BYTES)
+    assert "1000000 bytes" in dict(letter.headers)["cut"]
+
+
+def test_every_task_type_has_its_run() -> None:
+    """The whole world is requested by ``init_world_creation``, an asset of its own by each of the other eight."""
+    assert run_request(recorded()).asset_selection is None
+    assert set(PART_ASSETS) == set(TaskType) - {TaskType.INIT_WORLD_CREATION}
+    assert len(set(PART_ASSETS.values())) == len(PART_ASSETS)
+
+
+@pytest.mark.parametrize(
+    ("task_type", "assets"),
+    [
+        (
+            TaskType.GENERATE_CHARACTER_BATCH,
+            ["character_briefs", "characters", "character_avatars", "post_briefs", "posts", "post_images"],
+        ),
+        (TaskType.GENERATE_CHARACTER_AVATAR, ["character_avatars"]),
+        (TaskType.GENERATE_POST_BATCH, ["post_briefs", "posts", "post_images"]),
+        (TaskType.GENERATE_POST, ["posts", "post_images"]),
+        (TaskType.GENERATE_WORLD_IMAGE, ["world_images"]),
+    ],
+)
+@pytest.mark.parametrize("keys", [(), ("c0001",)])
+def test_a_part_takes_what_is_made_of_it_with_it_unless_it_is_wanted_alone(
+    task_type: TaskType, assets: list[str], keys: tuple[str, ...]
+) -> None:
+    """All of a part or one item of it: texts without new pictures would never be published. Alone where the order says so."""
+    assert run_request(recorded(task_type, keys=keys)).asset_selection == [dg.AssetKey(name) for name in assets]
+    alone = recorded(task_type, keys=keys, with_what_follows=False)
+    assert run_request(alone).asset_selection == [dg.AssetKey(assets[0])]
+
+
+def test_a_run_says_where_it_comes_from_and_who_ordered_it() -> None:
+    """Origin and order can be filtered by in Dagster's list of runs; the world is its partition, the task's id is hidden there."""
+    tags = run_request(recorded()).tags
+    assert (tags["generia/origin"], tags["generia/ordered_by"]) == ("kafka", "task task")
+    assert tags[TASK_TAG] == "task"
+    assert len(tags) == 3
+
+
+def test_a_repetition_within_a_tick_is_one_run() -> None:
+    """Two messages of one order ask for one run, and a finished order for none."""
+    orders = [recorded(), recorded(), recorded(task_id="other"), recorded(task_id="old", finished=True)]
+    assert [request.run_key for request in run_requests(orders)] == ["task", "other"]

@@ -1,0 +1,129 @@
+"""The Kafka sensor against Apache Kafka itself: what the small broker cannot show, and that the rest is the same there."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewPartitions, NewTopic
+
+from resources.mongodb.resource import MongoResource
+from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send
+
+pytestmark = pytest.mark.apache_kafka
+
+
+@pytest.fixture
+def admin(apache_kafka: str) -> Iterator[KafkaAdminClient]:
+    with KafkaAdminClient(bootstrap_servers=apache_kafka) as admin:
+        yield admin
+
+
+@pytest.fixture
+def ticks(apache_kafka: str, admin: KafkaAdminClient, mongodb_uri: str, mongo_database_name: str) -> Iterator[Ticks]:
+    """Ticks over a topic of the test's own with one partition, and a dead letters' topic that takes at most 100,000 bytes."""
+    kafka = kafka_resource(apache_kafka, f"orders-{uuid.uuid4().hex[:8]}", api_version="")
+    create(admin, kafka.tasks_topic)
+    create(admin, kafka.dead_letters_topic, {"max.message.bytes": "100000"})
+    with dg.instance_for_test() as instance:
+        yield Ticks(instance, kafka, MongoResource(uri=mongodb_uri, database=mongo_database_name))
+
+
+def create(admin: KafkaAdminClient, topic: str, configs: dict[str, str] | None = None) -> None:
+    admin.create_topics([NewTopic(topic, 1, 1, topic_configs=configs or {})])
+    admin.wait_for_topics([topic])
+
+
+def test_the_same_holds_on_apache_kafka(ticks: Ticks) -> None:
+    """Good orders run once, a broken one between them is a dead letter, another event is skipped, a repetition is the same run."""
+    first, last = order(), order()
+    send(ticks.kafka, first, b"broken", order(event_type="task_updated"), first, last)
+    assert run_keys(ticks.tick()) == [first["task_id"], last["task_id"]]
+    (letter,) = dead_letters(ticks.kafka, 1)
+    assert (letter.value, letter.key, headers(letter)["offset"]) == (b"broken", b"one partition", "1")
+    assert ticks.offsets() == {"0": 5}
+    assert ticks.tick().skip_message == f"no message in {ticks.kafka.tasks_topic}"
+
+
+def test_partitions_added_later_are_read_from_their_start(ticks: Ticks, admin: KafkaAdminClient) -> None:
+    """Messages that were in a new partition before the sensor knew of it are read."""
+    topic = ticks.kafka.tasks_topic
+    send(ticks.kafka, order())
+    ticks.tick()
+    admin.create_partitions({topic: NewPartitions(total_count=4)})
+    deadline = time.monotonic() + 10
+    while len(admin.describe_topics([topic])[0]["partitions"]) < 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    messages = [order() for _ in range(12)]
+    for message in messages:
+        send(ticks.kafka, message, key=str(message["world_id"]).encode())
+    assert sorted(map(str, run_keys(ticks.tick()))) == sorted(str(message["task_id"]) for message in messages)
+    assert sum(1 for offset in ticks.offsets().values() if offset) > 1
+
+
+def test_a_topic_made_anew_loses_no_message(ticks: Ticks, admin: KafkaAdminClient) -> None:
+    """When the topic was deleted and made again, all of its messages are read, although it is longer than the cursor already."""
+    send(ticks.kafka, order())
+    ticks.tick()
+    topic = ticks.kafka.tasks_topic
+    admin.delete_topics([topic])
+    assert ticks.tick().skip_message == f"topic {topic} does not exist yet"
+    create(admin, topic)
+    messages = [order(), order(), order()]
+    send(ticks.kafka, *messages)
+    assert run_keys(ticks.tick()) == [message["task_id"] for message in messages]
+
+
+def test_what_was_deleted_before_it_was_read_is_passed(ticks: Ticks, admin: KafkaAdminClient) -> None:
+    """When retention has deleted what the cursor points to, reading goes on at the earliest message there is."""
+    send(ticks.kafka, order())
+    ticks.tick()
+    send(ticks.kafka, order(), order())
+    admin.delete_records({TopicPartition(ticks.kafka.tasks_topic, 0): 3})
+    message = order()
+    send(ticks.kafka, message)
+    assert run_keys(ticks.tick()) == [message["task_id"]]
+    assert ticks.offsets() == {"0": 4}
+
+
+def test_a_dead_letter_too_large_for_its_topic_is_cut(ticks: Ticks) -> None:
+    """What the dead letters' topic does not take whole stops nobody: its beginning is kept, a header tells where the rest is."""
+    message = order()
+    send(ticks.kafka, b"x" * 200_000, b"small", message)
+    assert run_keys(ticks.tick()) == [message["task_id"]]
+    small, cut = sorted(dead_letters(ticks.kafka, 2), key=lambda letter: len(letter.value))
+    assert (small.value, headers(small)["offset"]) == (b"small", "1")
+    assert set(cut.value) == set(b"x")
+    assert "200000 bytes" in headers(cut)["cut"]
+    assert ticks.offsets() == {"0": 3}
+
+
+def test_several_giants_hold_up_nobody(ticks: Ticks) -> None:
+    """One tick buries a dozen giants, none of which the dead letters' topic would take whole, and takes the order behind them."""
+    message = order()
+    send(ticks.kafka, *[b"x" * 900_000] * 12, message)
+    assert run_keys(ticks.tick()) == [message["task_id"]]
+    letters = dead_letters(ticks.kafka, 12)
+    assert sorted(int(headers(letter)["offset"]) for letter in letters) == list(range(12))
+    assert all("of 900000 bytes" in headers(letter)["cut"] for letter in letters)
+    assert ticks.offsets() == {"0": 13}
+
+
+def test_lag_tools_see_the_offsets_one_tick_late(ticks: Ticks) -> None:
+    """The group's offset is what the cursor was at the beginning of the last tick: it never runs ahead of what is recorded."""
+    send(ticks.kafka, order(), order())
+    ticks.tick()
+    ticks.tick()
+    consumer = KafkaConsumer(bootstrap_servers=ticks.kafka.bootstrap_servers, group_id=ticks.kafka.group_id)
+    try:
+        deadline = time.monotonic() + 10
+        partition = TopicPartition(ticks.kafka.tasks_topic, 0)
+        while (committed := consumer.committed(partition)) is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert committed == 2
+    finally:
+        consumer.close(autocommit=False)

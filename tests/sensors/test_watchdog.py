@@ -1,0 +1,325 @@
+"""The watchdog: worlds that nobody works on although somebody should are ordered again, once, and no others are."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from generia_assets.assets.jobs import world_job
+from generia_assets.catalog import TaskType
+from generia_assets.durable.collections import STATUS, TASKS, ensure_indexes
+from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENERATION, TASK_TAG
+from generia_assets.durable.orders.records import Order, record_order
+from generia_assets.durable.status import new_status
+from generia_assets.durable.tasks.resuming import ResumeOptions, resume_world
+from resources.mongodb.resource import MongoResource
+from sensors.lost_orders import MOST_RUNS, waiting_orders
+from sensors.run_status import FUTILE_RETRY_SECONDS, build_watchdog
+from tests.support.kafka_stand_in import kafka_resource
+from tests.support.worlds_in_process import Worlds, worlds_in_process
+
+LONG_AGO = timedelta(hours=1)
+
+
+@pytest.fixture
+def worlds(tmp_path: Path, mongodb_uri: str) -> Iterator[Worlds]:
+    with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker="127.0.0.1:1", gemini="") as worlds:
+        yield worlds
+
+
+def a_world(worlds: Worlds, world_id: str, *, ago: timedelta = LONG_AGO, **values: object) -> None:
+    """A world's status record, last changed so long ago."""
+    document = new_status(world_id, {"user_prompt": "x", "users_count": 1, "posts_count": 1}, users=1, posts=1)
+    worlds.database[STATUS].insert_one({**document, "updated_at": datetime.now(UTC) - ago, **values})
+
+
+def owner(run_id: str | None, *, expired: timedelta = LONG_AGO) -> dict[str, object]:
+    return {"run_id": run_id, "epoch": 1, "expires_at": None if run_id is None else datetime.now(UTC) - expired}
+
+
+def a_run(worlds: Worlds, world_id: str, status: dg.DagsterRunStatus, *, order: str = "") -> str:
+    tags = {"dagster/partition": world_id, **({TASK_TAG: order} if order else {})}
+    return worlds.instance.create_run_for_job(worlds.job, tags=tags, status=status).run_id
+
+
+def a_part_order(worlds: Worlds, world_id: str, *keys: str, ago: timedelta = LONG_AGO) -> str:
+    """An order for posts of this world, accepted so long ago."""
+    order = Order(str(uuid.uuid4()), TaskType.GENERATE_POST, world_id, {"keys": list(keys)})
+    record_order(worlds.database, order, max_users=100, max_posts=100)
+    worlds.database[TASKS].update_one({"_id": order.task_id}, {"$set": {"accepted_at": datetime.now(UTC) - ago}})
+    return order.task_id
+
+
+def tick(worlds: Worlds) -> dict[str, dg.RunRequest]:
+    """One tick; what it orders, by world. Every world ordered is made a partition, too."""
+    sensor: Any = build_watchdog(world_job, worlds.settings)
+    mongo = MongoResource(uri=worlds.settings.mongodb_uri.get_secret_value(), database=worlds.settings.mongodb_database)
+    kafka = kafka_resource(worlds.settings.kafka_bootstrap_servers, "not-read")
+    result = sensor(dg.build_sensor_context(instance=worlds.instance), mongo=mongo, kafka=kafka)
+    if isinstance(result, dg.SkipReason):
+        return {}
+    requests = {request.partition_key: request for request in result.run_requests}
+    assert len(requests) == len(result.run_requests)
+    assert [key for added in result.dynamic_partitions_requests for key in added.partition_keys] == list(requests)
+    return requests
+
+
+@pytest.mark.parametrize(
+    ("values", "tags"),
+    [
+        ({"status": "in_progress", "generation": "g1", "owner": owner("dead")}, {GENERATION_TAG: "g1"}),
+        ({"status": "in_progress", "generation": "g1", "owner": owner(None)}, {GENERATION_TAG: "g1"}),
+        (
+            {"status": "in_progress", "generation": "g1", "parked": {"kind": "outage", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
+            {GENERATION_TAG: "g1"},
+        ),
+        (
+            {"status": "in_progress", "generation": "g1", "parked": {"kind": "resumed", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
+            {GENERATION_TAG: "g1"},
+        ),
+        ({"status": "pending"}, {GENERATION_TAG: PRESENT_GENERATION}),
+    ],
+    ids=["owner silent", "nobody's", "outage over", "resumed", "never begun"],
+)
+def test_an_abandoned_world_is_ordered_again_once_for_its_own_generation(
+    worlds: Worlds, values: dict[str, object], tags: dict[str, str]
+) -> None:
+    """Tick after tick asks for the same one run, which continues what was begun; a second run needs the first to have ended."""
+    a_world(worlds, "w1", **values)
+    first, second = tick(worlds)["w1"], tick(worlds)["w1"]
+    assert first.run_key == second.run_key
+    assert first.run_key is not None
+    assert {name: value for name, value in first.tags.items() if name == GENERATION_TAG} == tags
+    a_run(worlds, "w1", dg.DagsterRunStatus.STARTING)
+    assert tick(worlds) == {}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"status": "completed", "generation": "g1"},
+        {"status": "failed", "generation": "g1"},
+        {"status": "in_progress", "generation": "g1", "parked": {"kind": "stopped", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
+        {"status": "pending", "parked": {"kind": "stopped", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
+        {"status": "failed", "generation": "g1", "parked": {"kind": "budget", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
+        {"status": "in_progress", "generation": "g1", "owner": owner("alive", expired=-LONG_AGO)},
+        {"status": "in_progress", "generation": "g1", "owner": owner("dead"), "updated_at": datetime(2999, 1, 1, tzinfo=UTC)},
+        {"status": "pending", "updated_at": datetime(2999, 1, 1, tzinfo=UTC)},
+        {"status": "in_progress", "generation": "g1", "parked": {"kind": "outage", "since": datetime(2999, 1, 1, tzinfo=UTC)}},
+        {
+            "status": "in_progress",
+            "generation": "g1",
+            "parked": {"kind": "outage", "since": datetime(2026, 1, 1, tzinfo=UTC), "until": datetime(2999, 1, 1, tzinfo=UTC)},
+        },
+    ],
+    ids=[
+        "completed",
+        "failed",
+        "stopped",
+        "stopped order",
+        "budget",
+        "owned",
+        "just silent",
+        "just ordered",
+        "outage lasts",
+        "the day's quota is used up",
+    ],
+)
+def test_a_world_that_waits_for_a_person_or_is_being_worked_on_is_left_alone(worlds: Worlds, values: dict[str, object]) -> None:
+    """Stopped, out of budget, failed, finished, alive, or silent for a moment only: no run is asked for."""
+    a_world(worlds, "w1", **values)
+    assert tick(worlds) == {}
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+def test_a_world_with_a_run_on_its_way_is_not_ordered_again(worlds: Worlds, status: dg.DagsterRunStatus) -> None:
+    """However long a run waits before it begins, the world has one."""
+    a_world(worlds, "w1", status="in_progress", generation="g1", owner=owner("dead"))
+    a_world(worlds, "w2", status="in_progress", generation="g2", owner=owner("dead"))
+    a_run(worlds, "w1", status)
+    a_run(worlds, "w1", dg.DagsterRunStatus.CANCELED)  # a newer one that somebody thought better of
+    assert set(tick(worlds)) == {"w2"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"status": "pending"},
+        {"status": "in_progress", "generation": "g1", "owner": owner("dead")},
+        {"status": "in_progress", "generation": "g1", "resumable": True},
+        {"status": "in_progress", "generation": "g1", "parked": {"kind": "outage", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
+    ],
+    ids=[
+        "while its first run was queued",
+        "after its process died",
+        "while it was to be taken up",
+        "while it was to be tried again",
+    ],
+)
+def test_a_world_whose_run_was_terminated_in_dagster_is_stopped_and_goes_on_when_resumed(
+    worlds: Worlds, values: dict[str, object]
+) -> None:
+    """Where the run could not say so itself the watchdog notes the stop, once, and orders nothing until a person resumes it."""
+    a_world(worlds, "w1", **values)
+    a_run(worlds, "w1", dg.DagsterRunStatus.CANCELED)
+    for _ in range(2):
+        assert tick(worlds) == {}
+        status = worlds.status("w1")
+        assert status.parked is not None
+        assert status.parked.kind == "stopped"
+        assert status.owner.run_id is None
+    assert worlds.database["world_events"].count_documents({"world_id": "w1", "event.event_type": "cancelled"}) == 1
+    resume_world(worlds.database, "w1", ResumeOptions())
+    assert set(tick(worlds)) == {"w1"}
+
+
+def test_a_long_queue_hides_no_abandoned_world(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many worlds wait for their runs' turn, one that has no run is found in the same tick."""
+    monkeypatch.setattr("sensors.run_status.MOST", 2)
+    for number in range(3):
+        a_world(worlds, f"queued-{number}", status="pending")
+        a_run(worlds, f"queued-{number}", dg.DagsterRunStatus.NOT_STARTED)
+    a_world(worlds, "w1", status="in_progress", generation="g1", owner=owner("dead"))
+    assert set(tick(worlds)) == {"w1"}
+
+
+def test_a_world_whose_owner_dagster_gave_up_is_ordered_again_though_its_process_lives(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A code server that died takes its runs along in Dagster's eyes: after a moment's grace the world gets a run that it knows."""
+    gone, stopped, alive = (
+        a_run(worlds, world_id, status)
+        for world_id, status in (
+            ("w1", dg.DagsterRunStatus.FAILURE),
+            ("w2", dg.DagsterRunStatus.CANCELED),
+            ("w3", dg.DagsterRunStatus.STARTED),
+        )
+    )
+    for world_id, run_id in (("w1", gone), ("w2", stopped), ("w3", alive)):
+        a_world(worlds, world_id, ago=-LONG_AGO, status="in_progress", generation="g1", owner=owner(run_id, expired=-LONG_AGO))
+    assert tick(worlds) == {}
+    monkeypatch.setattr("sensors.run_status.ORPHAN_GRACE_SECONDS", -60.0)
+    assert set(tick(worlds)) == {"w1"}
+    a_run(worlds, "w1", dg.DagsterRunStatus.STARTING)
+    assert tick(worlds) == {}
+
+
+def test_a_world_whose_next_run_died_too_is_ordered_once_more(worlds: Worlds) -> None:
+    """Each run that left the world unfinished is followed by one more."""
+    a_world(worlds, "w1", status="in_progress", generation="g1", owner=owner("dead"))
+    keys = []
+    for _ in range(3):
+        keys.append(tick(worlds)["w1"].run_key)
+        a_run(worlds, "w1", dg.DagsterRunStatus.FAILURE)
+    assert len(set(keys)) == 3
+
+
+def test_a_run_that_failed_before_it_could_begin_is_followed_by_another_after_a_while_only(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken installation starts one run a minute for a world, not one a tick, and goes on when it is mended."""
+    a_world(worlds, "w1", status="pending")
+    first = tick(worlds)["w1"].run_key
+    monkeypatch.setenv("MONGODB_URI", "mongodb://127.0.0.1:1/?directConnection=true")
+    failed = worlds.run("w1")
+    assert not failed.success
+    assert tick(worlds) == {}
+    monkeypatch.setattr("sensors.run_status.FUTILE_RETRY_SECONDS", -1.0)
+    assert FUTILE_RETRY_SECONDS > 0
+    assert tick(worlds)["w1"].run_key != first
+
+
+@pytest.mark.parametrize("status", ["completed", "failed"])
+def test_an_order_for_a_finished_world_whose_run_never_came_is_asked_for_again(worlds: Worlds, status: str) -> None:
+    """Tick after tick asks for the same one run, which is the order's own: its assets, its items, its task."""
+    a_world(worlds, "w1", status=status, generation="g1")
+    order = a_part_order(worlds, "w1", "c0000-p0000")
+    first, second = tick(worlds)["w1"], tick(worlds)["w1"]
+    assert first.run_key == second.run_key
+    assert [key.path[-1] for key in first.asset_selection or []] == ["posts", "post_images"]
+    assert first.tags[TASK_TAG] == order
+    assert GENERATION_TAG not in first.tags
+    a_run(worlds, "w1", dg.DagsterRunStatus.STARTING, order=order)
+    assert tick(worlds) == {}
+
+
+def test_an_order_is_left_alone_while_there_is_hope_for_it(worlds: Worlds) -> None:
+    """Just recorded, behind another run, its own run just ended, its world unfinished, or taken up: nothing is asked for."""
+    for world_id in ("new", "busy", "ended", "taken"):
+        a_world(worlds, world_id, status="completed", generation="g1")
+    a_world(worlds, "stopped", status="in_progress", parked={"kind": "stopped", "since": datetime(2026, 1, 1, tzinfo=UTC)})
+    a_part_order(worlds, "new", ago=timedelta(seconds=1))
+    a_part_order(worlds, "busy")
+    a_run(worlds, "busy", dg.DagsterRunStatus.STARTED)
+    ended(worlds, "ended", a_part_order(worlds, "ended"))
+    a_part_order(worlds, "stopped")
+    worlds.database[TASKS].update_one({"_id": a_part_order(worlds, "taken")}, {"$set": {"status": "in_progress"}})
+    assert tick(worlds) == {}
+
+
+def ended(worlds: Worlds, world_id: str, order: str, *, status: dg.DagsterRunStatus = dg.DagsterRunStatus.FAILURE) -> str:
+    """A run of the order that has just ended, before it could begin."""
+    run_id = a_run(worlds, world_id, dg.DagsterRunStatus.STARTING, order=order)
+    run = worlds.instance.get_run_by_id(run_id)
+    assert run is not None
+    if status is dg.DagsterRunStatus.FAILURE:
+        worlds.instance.report_run_failed(run)
+    else:
+        worlds.instance.report_run_canceled(run)
+    return run_id
+
+
+def test_an_order_whose_runs_fail_before_they_begin_gets_a_few_more_and_then_an_error(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outage at the wrong moment loses no order; what fails every time is given up, and its task says after which run."""
+    monkeypatch.setattr("sensors.lost_orders.GRACE_SECONDS", -60.0)
+    a_world(worlds, "w1", status="completed", generation="g1")
+    order, keys, run_id = a_part_order(worlds, "w1"), [], ""
+    for _ in range(MOST_RUNS):
+        keys.append(tick(worlds)["w1"].run_key)
+        run_id = ended(worlds, "w1", order)
+    assert len(set(keys)) == MOST_RUNS
+    assert tick(worlds) == {}
+    task = worlds.database[TASKS].find_one({"_id": order}) or {}
+    assert task["status"] == "failed"
+    assert run_id in task["error"]
+
+
+def test_an_order_whose_run_a_person_cancelled_is_not_asked_for_again(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody thought better of it: the order is failed with that reason."""
+    monkeypatch.setattr("sensors.lost_orders.GRACE_SECONDS", -60.0)
+    a_world(worlds, "w1", status="completed", generation="g1")
+    order = a_part_order(worlds, "w1")
+    ended(worlds, "w1", order, status=dg.DagsterRunStatus.CANCELED)
+    assert tick(worlds) == {}
+    task = worlds.database[TASKS].find_one({"_id": order}) or {}
+    assert (task["status"], "cancelled" in task["error"]) == ("failed", True)
+
+
+def test_orders_that_nobody_took_up_are_found_by_an_index(worlds: Worlds) -> None:
+    """However many tasks there are, a tick looks at the waiting orders alone."""
+    ensure_indexes(worlds.database, history_ttl_days=1)
+    a_world(worlds, "w1", status="completed", generation="g1")
+    for _ in range(3):
+        a_part_order(worlds, "w1")
+    done = {"type": "generate_post", "world_id": "w1", "accepted_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    worlds.database[TASKS].insert_many([{**done, "_id": f"done-{number}", "status": "completed"} for number in range(50)])
+    explained = worlds.database.command("explain", {"find": TASKS, "filter": waiting_orders([])}, verbosity="executionStats")
+    assert (explained["executionStats"]["nReturned"], explained["executionStats"]["totalDocsExamined"]) == (3, 3)
+
+
+def test_without_mongodb_the_tick_says_so_and_fails_nothing(worlds: Worlds) -> None:
+    """An outage of MongoDB is a skipped tick with a reason, not a failed one."""
+    sensor: Any = build_watchdog(world_job, worlds.settings)
+    mongo = MongoResource(uri="mongodb://127.0.0.1:1/?directConnection=true", database="nowhere")
+    kafka = kafka_resource(worlds.settings.kafka_bootstrap_servers, "not-read")
+    result = sensor(dg.build_sensor_context(instance=worlds.instance), mongo=mongo, kafka=kafka)
+    assert isinstance(result, dg.SkipReason)
+    assert "127.0.0.1:1 did not answer" in str(result.skip_message)

@@ -1,0 +1,49 @@
+"""A finished world whose documents a test damages: one check asked by itself, and everything as it was afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+
+from generia_assets.catalog import ASSETS
+from tests.support.worlds_in_process import Worlds
+
+WORLD = "checked"
+
+
+@contextmanager
+def restored_after(worlds: Worlds) -> Iterator[Worlds]:
+    """The world, whose documents, records and pictures are as they were when the test is over."""
+    names = [kind.collection for kind in ASSETS.values()]
+    names += ["world_generation_status", "publications", "materializations", "api_requests_history"]
+    kept = {name: list(worlds.database[name].find()) for name in names}
+    media = {path: path.read_bytes() for path in worlds.settings.media_dir.rglob("*") if path.is_file()}
+    yield worlds
+    for name, rows in kept.items():
+        worlds.database[name].delete_many({})
+        worlds.database[name].insert_many(rows)
+    for path, data in media.items():
+        path.write_bytes(data)
+
+
+def asked(worlds: Worlds, asset: str, name: str) -> Any:
+    """What this check says of the world, asked by itself as by the button on the asset's page."""
+    key = dg.AssetCheckKey(dg.AssetKey(asset), name)
+    job = worlds.defs.get_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection={key})
+    made = job.execute_in_process(instance=worlds.instance, partition_key=WORLD, raise_on_error=True)
+    (evaluation,) = made.get_asset_check_evaluations()
+    return evaluation
+
+
+def change(worlds: Worlds, asset: str, key: str, values: dict[str, Any]) -> None:
+    """Change one document of the world by hand."""
+    changed = worlds.database[ASSETS[asset].collection].update_one({"world_id": WORLD, "key": key}, {"$set": values})
+    assert changed.modified_count == 1
+
+
+def first(worlds: Worlds, asset: str, place: int = 0) -> Any:
+    """One of the asset's documents, in order of their keys."""
+    return worlds.documents(asset, WORLD)[place]

@@ -1,0 +1,165 @@
+"""A world as the durable layer sees it, on a real MongoDB: an order recorded, runs that take it, a journal with counted calls."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from generia_assets.catalog import TaskType
+from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.events.progress import StageTracker
+from generia_assets.durable.leases.commits import Commits, FencingToken
+from generia_assets.durable.leases.ownership import acquire_lease
+from generia_assets.durable.orders.records import Order, RecordedOrder, record_order
+from generia_assets.durable.tasks.checkpoints import Checkpoints
+from generia_assets.durable.tasks.runner import TaskContext, TaskRunner
+from generia_assets.tasks.clients import TaskClients
+from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters
+from resources.mongodb.connection import connect_async
+
+USERS, POSTS = 3, 6
+PARAMETERS = {"user_prompt": "a town on a tortoise", "users_count": USERS, "posts_count": POSTS}
+
+
+def an_order(world_id: str, task_id: str = "", **changes: object) -> Order:
+    """An order of a whole world; ``changes`` are its parameters."""
+    return Order(task_id or str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, world_id, {**PARAMETERS, **changes})
+
+
+def record(database: Any, order: Order) -> RecordedOrder:
+    """Record it where 1000 users and posts are accepted."""
+    return record_order(database, order, max_users=1000, max_posts=1000)
+
+
+class Note(BaseModel):
+    """The result of a task in these tests."""
+
+    text: str
+
+
+@dataclass
+class Outside:
+    """The outside of a task in these tests: remembers each call that was really made, and answers by a script."""
+
+    script: dict[str, list[Exception | str]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+    async def answer(self, name: str) -> str:
+        self.calls.append(name)
+        answers = self.script.get(name, [])
+        answer = answers.pop(0) if answers else f"answer to {name}"
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Asker:
+    """Tools of a task: one question a step, on the journal's own step log."""
+
+    def __init__(self, outside: Outside, steps: Checkpoints) -> None:
+        self._outside = outside
+        self._steps = steps
+
+    async def ask(self, name: str) -> str:
+        return await self._steps.run(lambda: self._outside.answer(name), dump=str, load=str)
+
+
+def a_task(
+    function: Callable[[Any, Any], Awaitable[Note]], task_type: TaskType = TaskType.GENERATE_POST, level: Level = Level.ITEM
+) -> DurableTask[TaskParameters, [], Note]:
+    """A durable task of this function of parameters and tools."""
+    return DurableTask(task_type, level, TaskParameters, Note, function)
+
+
+def asking(*names: str, task_type: TaskType = TaskType.GENERATE_POST, level: Level = Level.ITEM) -> Any:
+    """A task that asks these questions one after the other and notes the answers."""
+
+    async def ask(parameters: TaskParameters, tools: Asker) -> Note:
+        return Note(text=" / ".join([await tools.ask(name) for name in names]))
+
+    return a_task(ask, task_type, level)
+
+
+@dataclass
+class Run:
+    """One run that owns the world."""
+
+    fence: FencingToken
+    commits: Commits
+    database: Any
+    generation: str = "generation-1"
+    stages: StageTracker = field(default_factory=lambda: StageTracker({}))
+
+    def journal(self, outside: Outside, *, concurrency: int = 100) -> TaskRunner:
+        def tools(task: TaskContext, steps: Checkpoints) -> TaskClients:
+            return Asker(outside, steps)  # type: ignore[return-value]  # these tests' tasks ask for no more
+
+        return TaskRunner(
+            self.database,
+            self.commits,
+            self.generation,
+            tools,
+            self.stages,
+            adopted={},
+            task_concurrency=concurrency,
+            patience=5,
+        )
+
+
+class DurableWorld:
+    """A recorded world, seen by blocking looks (``see``) and by the runs that take it."""
+
+    def __init__(self, uri: str, database_name: str, stack: AsyncExitStack) -> None:
+        self.world_id = str(uuid.uuid4())
+        self.sync: MongoClient[dict[str, Any]] = MongoClient(uri, tz_aware=True)
+        self.see = self.sync[database_name]
+        self.client: AsyncMongoClient[dict[str, Any]] = connect_async(uri)
+        self.database = self.client[database_name]
+        self._stack = stack
+        record(self.see, an_order(self.world_id))
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return self.see[STATUS].find_one({"_id": self.world_id}) or {}
+
+    def task(self, **wanted: object) -> dict[str, Any]:
+        return self.see[TASKS].find_one({"world_id": self.world_id, **wanted}) or {}
+
+    async def take(
+        self, run_id: str, *, lease_seconds: float = 60.0, over: bool = True, session: AsyncClientSession | None = None
+    ) -> FencingToken:
+        """Own the world as this run, which writes in this session; ``over``: what Dagster says of the former owner."""
+        return await acquire_lease(
+            self.database,
+            self.world_id,
+            run_id,
+            session or self.client.start_session(),
+            lease_seconds=lease_seconds,
+            run_is_over=lambda former: over,
+            patience_seconds=5,
+        )
+
+    async def run(self, run_id: str = "run-1") -> Run:
+        """A run that takes the world at once, whoever has it."""
+        session = self.client.start_session()
+        fence = await self.take(run_id, session=session)
+        commits = Commits(session, self.database, fence, patience=5)
+        self._stack.push_async_callback(commits.aclose)
+        return Run(fence, commits, self.database)
+
+
+@asynccontextmanager
+async def durable_world(uri: str, database_name: str) -> AsyncIterator[DurableWorld]:
+    """A world that was ordered and that nobody owns."""
+    async with AsyncExitStack() as stack:
+        world = DurableWorld(uri, database_name, stack)
+        stack.callback(world.sync.close)
+        stack.push_async_callback(world.client.close)
+        yield world

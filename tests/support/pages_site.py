@@ -1,0 +1,109 @@
+"""Where the pages' tests look: a server of the pages on a thread of its own, and Debian's Chromium without a window.
+
+Not here: what there is to be seen (pages_world.py).
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from generia_assets.pages.app import Source, pages_app
+from tests.support.pages_world import MadeUp
+
+Scheme = Literal["light", "dark"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A server of the pages, the database that it reads and the folder of its pictures."""
+
+    address: str
+    database: Any
+    media: Path
+
+    def world(self, *, users: int, posts: int, language: str = "English", word: str = "") -> MadeUp:
+        """A world that is to be stored here."""
+        return MadeUp(self.database, self.media, users=users, posts=posts, language=language, word=word)
+
+    def page_of(self, world: MadeUp, path: str = "") -> str:
+        """The address of a page of this world."""
+        return f"{self.address}/worlds/{world.world_id}{path}"
+
+
+@contextmanager
+def a_site(client: Any, uri: str, folder: Path) -> Iterator[Site]:
+    """A server with a database of its own, which is dropped at the end."""
+    name = f"test_site_{time.monotonic_ns()}"
+    with serving(uri, name, folder / "media") as address:
+        yield Site(address, client[name], folder / "media")
+    client.drop_database(name)
+
+
+@contextmanager
+def serving(uri: str, database: str, media: Path, *, port: int = 0) -> Iterator[str]:
+    """The pages' server on a free port (or this one), on a thread of its own; gives its address."""
+    listener = socket.create_server(("127.0.0.1", port))
+    server: uvicorn.Server
+    app = pages_app(Source(uri, database, media), closing=lambda: server.should_exit)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=5))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        deadline = time.monotonic() + 10
+        while not server.started:
+            assert thread.is_alive() and time.monotonic() < deadline, "the pages' server did not start"
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+        assert not thread.is_alive(), "the pages' server did not end"
+
+
+def chromium_path() -> str:
+    """Debian's Chromium; a test that needs it is skipped where there is none."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no chromium on PATH: apt-get install chromium")
+    return found
+
+
+@contextmanager
+def a_browser() -> Iterator[Browser]:
+    """A Chromium without a window."""
+    path = chromium_path()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def a_page(browser: Browser, *, width: int = 1280, scheme: Scheme = "light") -> Iterator[Page]:
+    """A page whose console must stay free of errors, and which asks nobody but the pages' own server."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce")
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("response", lambda answer: complaints.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None)
+    try:
+        yield page
+        assert complaints == []
+    finally:
+        context.close()

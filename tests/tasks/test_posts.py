@@ -1,0 +1,294 @@
+"""Tasks of posts: ideas in batches, posts, their pictures and publication."""
+
+import pytest
+
+from generia_assets.content import ask_posts, axes
+from generia_assets.content.documents import Quality
+from generia_assets.content.ideas import Ideas
+from generia_assets.content.pictures import neutral_prompt
+from generia_assets.content.storyline import REPLY, storyline, wishes_of
+from generia_assets.tasks.clients import MediaType
+from generia_assets.tasks.generate_post import generate_post
+from generia_assets.tasks.generate_post_batch import PostBatchParameters, brief_of, generate_post_batch
+from generia_assets.tasks.generate_post_image import generate_post_image
+from generia_assets.tasks.task_definition import TaskParameters, UnfitTaskError
+from resources.gateway.outcomes import InvalidAnswerError, RefusedError
+from tests.support.answers import ideas_answer, post_answer
+from tests.support.fake_tools import a_bench, refused
+from tests.support.worlds import RUSSIAN, a_character, a_post_brief, a_request, a_world, acquaintances_of
+
+SIX = PostBatchParameters(key="c0003-b000", first=0, count=6)
+REQUEST = a_request()
+WORLD = a_world()
+PERSON = a_character(3, REQUEST)
+KNOWN = acquaintances_of(3, REQUEST, WORLD)
+POST = TaskParameters(key="c0003-p0000")
+
+
+async def at_once():
+    """A turn that has come."""
+
+
+async def ideas(bench, parameters=SIX, character=PERSON, earlier=(), request=REQUEST, known=KNOWN):
+    return await generate_post_batch(parameters, bench.tools, request, WORLD, character, known, Ideas(earlier))
+
+
+async def a_post(bench, brief=None, world=WORLD, request=REQUEST, character=PERSON, known=KNOWN, **more):
+    brief = brief or a_post_brief(0, character)
+    return await generate_post(POST, bench.tools, request, world, character, brief, known, (), **more)
+
+
+def planned(wanted):
+    """The first post of the world whose slot is wanted: its slot, author, the author's acquaintances, and its brief."""
+    for index in range(REQUEST.users_count):
+        author, known = a_character(index, REQUEST), acquaintances_of(index, REQUEST, WORLD)
+        for slot in storyline(REQUEST, WORLD, index).slots:
+            if wanted(slot, index):
+                brief = brief_of(slot, author, WORLD, known, wishes_of(REQUEST, WORLD), "The cart rolled away")
+                return slot, author, known, brief
+    raise AssertionError("no such slot in this world")
+
+
+async def test_ideas_come_in_one_call_and_in_order():
+    """Six ideas have the keys of the character's posts; time, form, event, wish, company and reply are the program's."""
+    bench = a_bench(ideas_answer(range(1, 7)))
+    made = (await ideas(bench)).briefs
+    assert [brief.key for brief in made] == [f"c0003-p{order:04d}" for order in range(6)]
+    wishes = wishes_of(REQUEST, WORLD)
+    for brief, slot in zip(made, ask_posts.line_of(REQUEST, WORLD, PERSON).slots, strict=True):
+        assert (brief.order, brief.t, brief.after, brief.moment) == (slot.order, slot.t, slot.after, slot.moment)
+        assert (brief.form, brief.in_reply_to, brief.wish) == (slot.form.name, slot.reply_to, wishes[slot.wish - 1])
+        assert brief.event == (WORLD.calendar[slot.event - 1].name if slot.event else "")
+        assert brief.mentions == ((KNOWN[slot.partner - 1].username,) if slot.partner else ())
+    assert len(bench.writer.prompts) == 1
+
+
+async def test_a_later_batch_goes_on_where_the_earlier_ended():
+    """The second batch of a person's posts has orders from 10 on and is told the ten ideas before."""
+    request = a_request(users=1, posts=14)
+    person = a_character(0, request)
+    earlier = [a_post_brief(order, person) for order in range(10)]
+    bench = a_bench(ideas_answer(range(1, 5)))
+    made = await ideas(bench, PostBatchParameters(key="c0000-b001", first=10, count=4), person, earlier, request, ())
+    assert [brief.order for brief in made.briefs] == [10, 11, 12, 13]
+    assert all(brief.idea in bench.writer.prompts[0].item for brief in earlier)
+
+
+async def test_one_post_is_not_planned():
+    """A person with one post has its brief without a call, with all that the program knows; the post finds its own occasion."""
+    request = a_request(users=5, posts=5)
+    person, known = a_character(2, request), acquaintances_of(2, request, WORLD)
+    bench = a_bench(post_answer())
+    (brief,) = (await ideas(bench, PostBatchParameters(key="c0002-b000", first=0, count=1), person, (), request, known)).briefs
+    assert not bench.writer.prompts
+    (slot,) = storyline(request, WORLD, 2).slots
+    assert (brief.key, brief.t, brief.form, brief.moderation) == ("c0002-p0000", slot.t, slot.form.name, "")
+    assert brief.wish in brief.idea, "what others hear of it says something"
+    await a_post(bench, brief, request=request, character=person, known=known)
+    (prompt,) = bench.writer.prompts
+    assert f"Wish: {brief.wish}" in prompt.item
+    assert brief.idea not in prompt.item
+
+
+async def test_the_plan_of_another_version_is_refused():
+    """A person who was dealt another number of posts than this version deals is not planned: the message says what to do."""
+    other = PERSON.model_copy(update={"posts_count": 7})
+    with pytest.raises(UnfitTaskError, match=r"earlier version.*generia rerun WORLD --part description"):
+        await ideas(a_bench(), PostBatchParameters(key="c0003-b000", first=0, count=7), other)
+
+
+async def test_too_few_and_too_many_ideas_become_exactly_enough():
+    """What is missing is asked for again with its numbers; what is too much is cut."""
+    bench = a_bench(ideas_answer([1, 2, 4]), ideas_answer([3, 5, 6, 7, 8]))
+    assert len((await ideas(bench)).briefs) == 6
+    assert "Still missing: 3, 5, 6" in bench.writer.prompts[1].complaints[0]
+
+
+async def test_repeated_ideas_are_asked_for_again():
+    """An idea that says what another one says, also one of an earlier batch, is sent back with the reason."""
+    bench = a_bench(ideas_answer(range(1, 7), words="the cart rolled away at lunch"), ideas_answer(range(2, 7)))
+    made = (await ideas(bench)).briefs
+    assert len({brief.idea for brief in made}) == 6
+    assert len(bench.writer.prompts[1].complaints) == 5
+    assert "repeats another one" in bench.writer.prompts[1].complaints[0]
+
+
+async def test_a_model_without_ideas_ends():
+    """Six answers that repeat one idea fail the batch; ideas are never copied."""
+    bench = a_bench(*[ideas_answer(range(1, 7), words="the cart rolled away at lunch")] * 6)
+    with pytest.raises(InvalidAnswerError, match="1 of the 6 ideas"):
+        await ideas(bench)
+
+
+async def test_refused_ideas_are_asked_for_more_softly():
+    """After a refusal the batch is asked for a general audience, each time in another request; then the plan gives the ideas."""
+    bench = a_bench(refused("SAFETY"), ideas_answer(range(1, 7)))
+    assert len((await ideas(bench)).briefs) == 6
+    assert "refused by moderation (SAFETY)" in bench.writer.prompts[1].item
+    bench = a_bench(refused(), refused(), refused())
+    planned = (await ideas(bench)).briefs
+    assert len({prompt.parts for prompt in bench.writer.prompts}) == 3
+    assert [brief.order for brief in planned] == list(range(6))
+    assert all(brief.moderation.endswith("SAFETY") for brief in planned)
+
+
+async def test_a_post_mentions_only_people_who_exist():
+    """An @ that leads to nobody loses its sign, hashtags are words without repeats."""
+    known, brief = KNOWN[0].username, a_post_brief(0, PERSON)
+    post = await a_post(a_bench(post_answer(content=f"hello @{known.upper()} and @nobody")), brief)
+    assert post.content == f"hello @{known} and nobody"
+    assert post.mentions == (known,)
+    assert post.hashtags == ("Tilt_Watch", "wedges")
+    assert (post.character_id, post.moment, post.deleted_reason) == ("id-3", brief.moment, "")
+
+
+@pytest.mark.parametrize("with_at", [True, False])
+async def test_a_post_mentions_whom_its_text_names(with_at):
+    """Whom the plan names is asked for as this person names others, and mentioned where the text names them only."""
+    _, author, known, brief = planned(
+        lambda slot, index: slot.partner and not slot.reply_to and axes.profile(REQUEST.seed, index).names_with_at is with_at
+    )
+    partner = next(other for other in known if other.username in brief.mentions)
+    bench = a_bench(post_answer(content=f"told {partner.display_name.upper()} twice"))
+    post = await a_post(bench, brief, character=author, known=known)
+    assert post.mentions == brief.mentions
+    asked = f"Names: @{partner.username}" if with_at else f"Names without @: {partner.display_name}"
+    assert asked in bench.writer.prompts[0].item.splitlines()
+    silent = a_bench(post_answer(content="nobody listens"))
+    assert (await a_post(silent, brief, character=author, known=known)).mentions == ()
+
+
+async def test_a_reply_is_told_what_it_answers_and_keeps_it():
+    """The request has the other post's text and author; the post says what it replies to and what that post said then."""
+    slot, author, known, brief = planned(lambda slot, _: slot.reply_to)
+    other = known[slot.partner - 1]
+    answered = (await a_post(a_bench(post_answer(content="the hill is closed")))).model_copy(update={"username": other.username})
+    bench = a_bench(post_answer())
+    post = await a_post(bench, brief, character=author, known=known, replied_to=answered)
+    assert (post.in_reply_to, post.quote) == (slot.reply_to, "the hill is closed")
+    item = bench.writer.prompts[0].item
+    assert f"Replies to @{other.username}:\n<answered-" in item
+    assert f"Names: @{other.username}" in item
+    assert "the hill is closed" in item
+    assert f"Form: {REPLY} — {slot.form.how}." in item.splitlines()
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+async def test_a_reply_to_nothing_is_an_ordinary_post(deleted):
+    """Where the other post failed, or moderation refused it, nothing is answered or quoted, and no reply is asked for."""
+    _, author, known, brief = planned(lambda slot, _: slot.reply_to)
+    answered = await a_post(a_bench(refused(), refused())) if deleted else None
+    bench = a_bench(post_answer())
+    post = await a_post(bench, brief, character=author, known=known, replied_to=answered)
+    assert (post.in_reply_to, post.quote, post.t, post.wish) == ("", "", brief.t, brief.wish)
+    item = bench.writer.prompts[0].item
+    assert "Replies to" not in item
+    assert f"Form: {REPLY}" not in item
+    assert not deleted or answered.content not in item
+
+
+async def test_what_others_posted_is_told():
+    """Ideas heard of acquaintances are in the request, by who had them."""
+    heard = [a_post_brief(2, a_character(index, REQUEST)) for index in (4, 5)]
+    bench = a_bench(post_answer())
+    await a_post(bench, heard=heard)
+    for idea in heard:
+        assert f"@{idea.username}: {idea.idea}" in bench.writer.prompts[0].item.splitlines()
+
+
+async def test_a_post_made_again_keeps_its_place():
+    """Another text of the same idea has the same place in time and the same wish, and is told the text it must not repeat."""
+    slot, author, known, brief = planned(lambda slot, _: slot.t > 50 and not slot.reply_to)
+    bench = a_bench(post_answer())
+    post = await a_post(bench, brief, character=author, known=known, former="The cart is gone for good.")
+    assert (post.t, post.after, post.moment, post.wish) == (slot.t, slot.after, slot.moment, brief.wish)
+    assert "The cart is gone for good." in bench.writer.prompts[0].item
+
+
+async def test_what_a_post_trips_over_is_written_down():
+    """Worn-out words in a post are counted with it and not asked for again; those of the user's sentence are none."""
+    bench = a_bench(post_answer(content="And yet the lighthouse whispers to the bees"))
+    assert (await a_post(bench)).worn == ("and yet", "lighthouse", "whisper*")
+    assert len(bench.writer.prompts) == 1
+    wished = a_bench(post_answer(content="The lighthouse whispers"))
+    assert (await a_post(wished, request=a_request("A lighthouse town"))).worn == ("whisper*",)
+
+
+async def test_who_is_seen_in_a_picture_looks_the_same_in_every_picture():
+    """Author, friend or nobody, as the plan says: the looks of whoever is seen are put into the prompt in the same words."""
+    for shows in ("nobody", "author", "both"):
+        slot, author, known, brief = planned(lambda slot, _, shows=shows: slot.picture.shows == shows)
+        prompt = (await a_post(a_bench(post_answer()), brief, character=author, known=known)).image_prompt
+        seen = [author.look] if shows != "nobody" else []
+        seen += [known[slot.partner - 1].look] if shows == "both" else []
+        looks = [author.look, *(other.look for other in known)]
+        assert [look for look in looks if look in prompt] == seen
+
+
+async def test_a_refused_post_is_asked_for_in_softer_words():
+    """First refusal (R10): the same idea with a modified prompt, and the context says so."""
+    bench = a_bench(refused("SAFETY"), post_answer())
+    post = await a_post(bench)
+    first, second = (prompt.item for prompt in bench.writer.prompts)
+    assert first != second
+    assert a_post_brief(0, PERSON).idea in second
+    assert "SAFETY" in post.context
+    assert not post.deleted_reason
+
+
+async def test_a_post_refused_twice_is_a_placeholder_in_the_world_s_language():
+    """Second refusal (R10): a "deleted content" post with a neutral picture, in the user's language, with the reason kept."""
+    request, world = a_request(RUSSIAN), a_world("Russian")
+    bench = a_bench(refused("SAFETY"), refused("PROHIBITED_CONTENT"))
+    post = await a_post(bench, world=world, request=request)
+    assert post.content == "Запись удалена."
+    assert post.image_prompt == neutral_prompt(world, "post")
+    assert "PROHIBITED_CONTENT" in post.deleted_reason
+    assert len(bench.writer.prompts) == 2
+
+
+async def test_the_last_act_publishes_the_post():
+    """The picture is painted first, for the character; then the post is published once with its text, picture and tags."""
+    post = await a_post(a_bench(post_answer()))
+    bench = a_bench()
+    published = await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post, at_once)
+    (picture,) = bench.painter.pictures
+    assert (picture.media_type, picture.width, picture.height) == (MediaType.POST_IMAGE, 1024, 768)
+    assert picture.prompt.startswith(WORLD.visual_style)
+    assert post.image_prompt in picture.prompt
+    assert bench.painter.owners == ["id-3"]
+    ((kind, sent),) = bench.publisher.published
+    assert (kind, sent.character_id, sent.caption) == ("post", "id-3", post.content)
+    assert (sent.media_id, sent.tags) == (published.image.media_id, post.hashtags)
+    assert published.post_id == "post-1"
+
+
+async def test_a_refused_picture_becomes_a_neutral_one():
+    """The post is published all the same; when the mildest picture is refused too nothing is published."""
+    post = await a_post(a_bench(post_answer()))
+    bench = a_bench(refused_pictures=1)
+    published = await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post, at_once)
+    assert published.image.prompt == neutral_prompt(WORLD, "post")
+    bench = a_bench(refused_pictures=3)
+    with pytest.raises(RefusedError):
+        await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post, at_once)
+    assert not bench.publisher.published
+
+
+@pytest.mark.parametrize("quality", list(Quality))
+async def test_a_placeholder_is_published_with_a_neutral_picture(quality):
+    """A deleted post is never refined or painted from its former idea."""
+    request = a_request(quality=quality)
+    post = await a_post(a_bench(refused(), refused()))
+    bench = a_bench()
+    await generate_post_image(POST, bench.tools, request, WORLD, PERSON, post, at_once)
+    assert bench.painter.pictures[0].prompt == neutral_prompt(WORLD, "post")
+
+
+async def test_high_quality_refines_the_picture():
+    """Quality high makes one call, told the post's text, and paints what it answers."""
+    post = await a_post(a_bench(post_answer()))
+    bench = a_bench({"image_prompt": "Low, close, one wedge"})
+    await generate_post_image(POST, bench.tools, a_request(quality=Quality.HIGH), WORLD, PERSON, post, at_once)
+    assert post.content in bench.writer.prompts[0].item
+    assert "Low, close, one wedge." in bench.painter.pictures[0].prompt
