@@ -110,8 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     1 if a server ends before it has answered: its definitions cannot be loaded, and it has said why.
     """
-    from generia_assets.cli.interrupts import interruptible, uninterrupted
-    from generia_assets.cli.processes import spawn
+    from generia_assets.interrupts import interruptible, uninterrupted
+    from generia_assets.processes import spawn
     from generia_assets.settings import settings
 
     parser = argparse.ArgumentParser(prog="python -m generia_assets.code_server", description=main.__doc__)

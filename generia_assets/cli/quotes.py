@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from generia_assets.catalog import TaskType
+from generia_assets.catalog import LLM_CALLS, TaskType
 from generia_assets.cli.formats import dollars
 from generia_assets.cli.order import new_order
 from generia_assets.cli.pace import Pace
 from generia_assets.cli.work import work_of
 from generia_assets.content.documents import Quality
-from generia_assets.content.plan import TOKENS_PER_CALL
 from generia_assets.durable.orders.records import WorldParametersOrder
 from generia_assets.durable.tasks.workload import workload
 from generia_assets.settings import Settings
@@ -73,8 +72,8 @@ def quote_of(
     limits = workload(world_id, order, makes, spare=settings.budget_spare, max_cost_usd=None, keys=keys).call_limits
     seconds = work.seconds(pace, llm_at_once=settings.llm_concurrency, images_at_once=settings.image_concurrency)
     tokens = TokenUsage(
-        prompt=sum(TOKENS_PER_CALL[name].input * count for name, count in work.llm.items()),
-        output=sum(TOKENS_PER_CALL[name].output * count for name, count in work.llm.items()),
+        prompt=sum(LLM_CALLS[name].input * count for name, count in work.llm.items()),
+        output=sum(LLM_CALLS[name].output * count for name, count in work.llm.items()),
     )
     return Quote(
         model=profile.id,

@@ -19,13 +19,14 @@ import pytest
 from dagster._cli.workspace.cli_target import WorkspaceOpts, workspace_opts_to_load_target
 
 from emulators import lifecycle
-from generia_assets.cli import demo, home
+from emulators.lifecycle import accepts_connections, free_port
+from generia_assets.cli import home
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.home import Running, claim
-from generia_assets.cli.ports import accepts_connections, free_port
-from generia_assets.cli.processes import start
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import new_status
+from generia_assets.processes import start
+from local_services import demo
 from resources.providers import ImagesResource
 from tests.conftest import python_module
 from tests.support.command import Command

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from generia_assets.cli.dev import for_clients
 from generia_assets.durable.orders.records import Order
+from local_services.dev import for_clients
 from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters
 from resources.kafka.producer import EventProducer

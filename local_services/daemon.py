@@ -1,4 +1,4 @@
-"""``python -m generia_assets.cli.late_daemon PORT …``: Dagster's own daemon, which begins when the code server listens at PORT.
+"""``python -m local_services.daemon PORT …``: Dagster's own daemon, which begins when the code server listens at PORT.
 
 Without this a daemon either starts when the code server is up, and all wait for its imports (two seconds), or with it, finds
 no code server yet, and looks again five seconds later. Here: the waiting. What follows PORT goes to ``dagster-daemon`` as it is.
@@ -12,8 +12,8 @@ import time
 # Imported before the waiting begins: that is the point.
 from dagster._daemon.cli import main as daemon_main
 
-from generia_assets.cli.interrupts import restore_interrupts
-from generia_assets.cli.ports import accepts_connections
+from emulators.lifecycle import accepts_connections
+from generia_assets.interrupts import restore_interrupts
 
 POLL_S = 0.05
 
