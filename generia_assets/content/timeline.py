@@ -1,6 +1,6 @@
 """The timeline: one order for all posts of a world, drawn from the seed before anything is written.
 
-Here: the place ``t`` of every post slot, when people join, which earlier post a slot replies to, which posts are moments, and
+Here: the place ``t`` of every post slot, when people join, which earlier post a slot replies to, which posts are vignettes, and
 when the events of the calendar happen. Not here: what a slot is about (storyline.py). The same seed and counts give the same
 timeline in every process.
 
@@ -29,7 +29,7 @@ REPLY_SHARE, REPLY_SHARE_WHERE_FEW = 0.22, 0.34
 _FEW_POSTS = 8
 """Posts up to which a world has few."""
 _OPENING = 12
-"""Posts, at most, of the first third: none of them is a reply, and every second one is a moment."""
+"""Posts, at most, of the first third: none of them is a reply, and every second one is a vignette."""
 LONGEST_CHAIN = 3
 """Posts in a chain of replies, the first one included."""
 MOST_REPLIES = 2
@@ -83,8 +83,8 @@ def opening(posts: int) -> int:
     return min(_OPENING, ceil(posts / 3))
 
 
-def is_moment(seed: int, posts: int, t: int) -> bool:
-    """Whether the post at ``t`` is a moment: it has no event, names nobody and replies to nothing. One post in three is."""
+def is_vignette(seed: int, posts: int, t: int) -> bool:
+    """Whether the post at ``t`` is a vignette: it has no event, names nobody and replies to nothing. One post in three is."""
     first = opening(posts)
     if t < first:
         return axes.balanced_sample(seed, "moments of the opening", (True, False), t)
@@ -130,7 +130,7 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
     share = REPLY_SHARE if len(authors) > _FEW_POSTS else REPLY_SHARE_WHERE_FEW
     for t, author in enumerate(authors):
         target = -1
-        if given < share * (t + 1) - 0.5 and t >= first and not is_moment(seed, len(authors), t):
+        if given < share * (t + 1) - 0.5 and t >= first and not is_vignette(seed, len(authors), t):
             possible = [
                 earlier
                 for other in named[author]

@@ -28,7 +28,7 @@ def _lists() -> Iterator[tuple[str, Sequence[str]]]:
     yield from ((name, axis.values) for name, axis in AXES.items())
     yield "forms", [form.how for form in POSTS.forms]
     yield "pictures", [kind.how for kind in (*POSTS.pictures, *POSTS.wonders)]
-    yield from (("replies", POSTS.replies), ("moments", POSTS.moments), ("arcs", POSTS.arcs), ("between", TIES.between))
+    yield from (("replies", POSTS.replies), ("vignettes", POSTS.vignettes), ("arcs", POSTS.arcs), ("between", TIES.between))
     yield from ((f"beats: {place}", lines) for place, lines in POSTS.beats)
     yield from PEOPLE
 
@@ -54,8 +54,8 @@ def test_there_is_enough_of_everything():
     sizes = {name: len(axis.values) for name, axis in AXES.items()}
     least |= {"plain happiness": 110, "what the account is for": 110} | dict.fromkeys(sizes.keys() - least.keys(), 40)
     sizes |= {"forms": len(POSTS.forms), "pictures": len(POSTS.pictures), "replies": len(POSTS.replies), "arcs": len(POSTS.arcs)}
-    sizes |= {"moments": len(POSTS.moments), "wonders": len(POSTS.wonders)}
-    least |= {"forms": 44, "pictures": 14, "replies": 20, "arcs": 40, "moments": 20, "wonders": 10}
+    sizes |= {"vignettes": len(POSTS.vignettes), "wonders": len(POSTS.wonders)}
+    least |= {"forms": 44, "pictures": 14, "replies": 20, "arcs": 40, "vignettes": 20, "wonders": 10}
     sizes |= {"near": len(TIES.near), "far": len(TIES.far), "between": len(TIES.between)}
     least |= {"near": 40, "far": 30, "between": 60}
     sizes |= {name: len(values) for name, values in PEOPLE}

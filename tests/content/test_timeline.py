@@ -16,7 +16,7 @@ from generia_assets.content.timeline import (
     MOST_REPLIES,
     events_before,
     hot_events,
-    is_moment,
+    is_vignette,
     opening,
     stretch,
     timeline,
@@ -85,13 +85,13 @@ def test_one_post_in_five_is_a_reply_where_somebody_is_there_to_reply_to(people,
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
-def test_one_post_in_three_is_a_moment_and_the_first_ones_answer_nobody(people, posts):
-    """Half of the opening are moments, a third of the rest; no moment is a reply, and no post of the opening is."""
+def test_one_post_in_three_is_a_vignette_and_the_first_ones_answer_nobody(people, posts):
+    """Half of the opening are vignettes, a third of the rest; no vignette is a reply, and no post of the opening is."""
     for seed, line in worlds_of(people, posts):
-        first, moments = opening(posts), [t for t in range(posts) if is_moment(seed, posts, t)]
-        assert sum(t < first for t in moments) == pytest.approx(first / 2, abs=0.5)
-        assert len([t for t in moments if t >= first]) == pytest.approx((posts - first) / 3, abs=1)
-        assert all(line.replies[t] < 0 for t in {*moments, *range(first)})
+        first, vignettes = opening(posts), [t for t in range(posts) if is_vignette(seed, posts, t)]
+        assert sum(t < first for t in vignettes) == pytest.approx(first / 2, abs=0.5)
+        assert len([t for t in vignettes if t >= first]) == pytest.approx((posts - first) / 3, abs=1)
+        assert all(line.replies[t] < 0 for t in {*vignettes, *range(first)})
 
 
 @pytest.mark.parametrize(("posts", "apart"), [(6, 4), (12, 4), (150, 22), (1000, 30)])
