@@ -13,7 +13,7 @@ from generia_assets.content.prompt import Prompt
 from generia_assets.content.rendering import FOLDER, complaint, environment
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.social import acquaintances
-from generia_assets.content.storyline import VIGNETTE, REPLY, storyline, wishes_of
+from generia_assets.content.storyline import REPLY, VIGNETTE, storyline, wishes_of
 from generia_assets.content.timeline import events_before, timeline
 from generia_assets.tasks.generate_character import character_of_concept
 from generia_assets.tasks.generate_post_batch import brief_of
