@@ -18,6 +18,7 @@ from typing import Annotated, Literal, TypeVar
 import pydantic_core
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.orders.parameters import (
     OrderError,
     part_parameters,
@@ -27,7 +28,6 @@ from generia_assets.durable.orders.parameters import (
 )
 from generia_assets.durable.orders.records import WORLD_ID_PATTERN, Order
 from generia_assets.durable.orders.refusals import RefusedOrder
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDocument
 
 LARGEST_MESSAGE_BYTES = 1024 * 1024

@@ -9,9 +9,9 @@ import json
 import uuid
 from dataclasses import dataclass
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import Quality
 from generia_assets.durable.orders.records import WorldParametersOrder
-from generia_assets.tasks.task_definition import TaskType
 from resources.kafka.address import REQUEST_TIMEOUT_S, KafkaAddress
 from resources.kafka.producer import Event, EventProducer
 

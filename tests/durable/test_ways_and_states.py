@@ -1,4 +1,4 @@
-"""Every way in which somebody starts something on a world, in every state of it: the table of docs/operating.md, cell by cell.
+"""Every action in every state of a world: the table of docs/runs-and-states.md, cell by cell.
 
 The cells are read from the document, so that what operators are told is what is tested. Each state is made once, by real runs, and
 MongoDB is put back to it for each cell; Dagster's instance goes on, as it does in life.
@@ -18,13 +18,12 @@ import dagster as dg
 import pytest
 from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.durable.collections import HISTORY, STATUS, TASKS
 from generia_assets.durable.orders.records import Order, new_task_id, record_order
 from generia_assets.durable.status import State
 from generia_assets.durable.tasks.resuming import ResumeError, ResumeOptions, note_stop, resume_world
-from generia_assets.queries.whole import missing
-from generia_assets.tasks.task_definition import TaskType
+from generia_assets.queries.completeness import missing
 from resources.mongodb.document_store import DocumentStore
 from sensors.requests import run_request, run_requests
 from sensors.run_status import assets_of, order_again
@@ -43,7 +42,7 @@ Way = Callable[["Scene"], "Outcome"]
 
 def table() -> list[tuple[str, str, str]]:
     """Way, state and word of each cell of the document's table."""
-    section = Path("docs/operating.md").read_text().split("### Every way in every state")[1].split("\n## ")[0]
+    section = Path("docs/runs-and-states.md").read_text().split("## Every action in every state")[1].split("\n## ")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")]
     return [(row[0], state, word) for row in rows[2:] for state, word in zip(rows[0][1:], row[1:], strict=True)]
 
@@ -309,9 +308,9 @@ def visible(scene: Scene) -> dict[str, dict[str, Any]]:
     """What readers have of the world, by asset and key."""
     store = DocumentStore(scene.worlds.database)
     return {
-        name: {document.key: document for document in store.read(kind.place, scene.world_id, kind.document)}
+        name: {document.key: document for document in store.read(kind, scene.world_id, kind.document)}
         for name, kind in ASSETS.items()
-        if store.count(kind.place, scene.world_id) is not None
+        if store.count(kind, scene.world_id) is not None
     }
 
 

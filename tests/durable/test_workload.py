@@ -6,12 +6,12 @@ from math import ceil
 
 import pytest
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.plan import plan
 from generia_assets.content.shares import shares
 from generia_assets.durable.orders.records import OrderError, WorldParametersOrder
 from generia_assets.durable.tasks.items import tasks_of
 from generia_assets.durable.tasks.workload import request_of, workload
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api
 
 WORLD = "a-world"

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events.progress import StageTracker
 from generia_assets.durable.leases.commits import Commits, FencingToken
@@ -20,7 +21,7 @@ from generia_assets.durable.orders.records import Order, RecordedOrder, record_o
 from generia_assets.durable.tasks.checkpoints import Checkpoints
 from generia_assets.durable.tasks.runner import TaskContext, TaskRunner
 from generia_assets.tasks.clients import TaskClients
-from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters, TaskType
+from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters
 from resources.mongodb.connection import connect_async
 
 USERS, POSTS = 3, 6

@@ -15,11 +15,11 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError, WithJsonSchema
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import Quality
 from generia_assets.content.seeding import LARGEST_SEED
 from generia_assets.content.text import clean
 from generia_assets.durable.orders.item_keys import KEY_PATTERN, complaint
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDocument
 
 PROMPT_LIMIT = 4_000

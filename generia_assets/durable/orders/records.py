@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from pymongo.errors import DuplicateKeyError
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events.events import WorldCreated
 from generia_assets.durable.events.outbox import begin_with_event, change_with_event
@@ -25,7 +26,6 @@ from generia_assets.durable.orders.parameters import (
     validated_parameters,
 )
 from generia_assets.durable.status import HistoryWorldError, State, WorldStatus, new_status, world_to_work_on
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.stored import UnreadableRecordError
 

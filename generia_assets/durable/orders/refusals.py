@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events.events import Failed
 from generia_assets.durable.events.outbox import begin_with_event
 from generia_assets.durable.status import State, new_status
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 LONGEST_REASON = 1_000

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 
 from pymongo import UpdateOne
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 _OPEN = [State.PENDING.value, State.IN_PROGRESS.value]

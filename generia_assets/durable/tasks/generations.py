@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from pymongo import UpdateOne
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events.events import Cancelled, Completed, Failed, GoingOn, LiveEvent, ParkedByOutage, StoodStill
 from generia_assets.durable.events.progress import STAGE_OF, StageTracker
@@ -21,7 +22,6 @@ from generia_assets.durable.orders.decisions import Choice, Decision, Made, RunI
 from generia_assets.durable.retries import retry_on_outage
 from generia_assets.durable.status import Failure, Stage, State, SuspendReason, WorldStatus
 from generia_assets.durable.tasks.fallback import as_before, left_unfinished, orders_of, standing
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 

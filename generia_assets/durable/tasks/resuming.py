@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from pymongo.client_session import ClientSession
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events.events import Cancelled
 from generia_assets.durable.events.outbox import change_with_event
@@ -27,7 +28,6 @@ from generia_assets.durable.status import (
     world_to_work_on,
 )
 from generia_assets.durable.tasks.fallback import standing
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 

@@ -18,6 +18,7 @@ from typing import ParamSpec, Protocol, TypeVar
 from pydantic import BaseModel
 from pymongo import ReturnDocument, UpdateOne, WriteConcern
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STEPS, TASKS
 from generia_assets.durable.events.events import LiveEvent
@@ -29,7 +30,7 @@ from generia_assets.durable.tasks.checkpoints import Checkpoints
 from generia_assets.durable.tasks.task_slots import TaskSlots
 from generia_assets.logging_setup import log_context
 from generia_assets.tasks.clients import TaskClients
-from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters, TaskType, UnfitTaskError
+from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters, UnfitTaskError
 from resources.gateway.api_gateway import ItemCalls
 from resources.gateway.outcomes import CallError, FatalCallError, LeaseLostError, RequestFailedError, RequestRejectedError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument

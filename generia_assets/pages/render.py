@@ -1,0 +1,151 @@
+"""The pages: each a function from what was read to HTML, the same for the server and for files.
+
+Here: what a template is given. Not here: reading it (queries/), and where a page is to be found (links.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from generia_assets.content import pictures
+from generia_assets.pages import texts
+from generia_assets.pages.graph import graph_of
+from generia_assets.pages.links import Links
+from generia_assets.pages.texts import Locale, locale_of
+from generia_assets.queries.feed import Excerpt, FeedOrder, FeedPage, FeedPost, Thread
+from generia_assets.queries.people import PeoplePage, PersonCard, PersonView, RelationView
+from generia_assets.queries.traces import Trace
+from generia_assets.queries.worlds import WorldsPage, WorldView
+from resources.mongodb.stored import UnreadableRecord
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for filter_ in (
+        texts.paragraphs,
+        texts.linked,
+        texts.initials,
+        texts.hue,
+        texts.money,
+        texts.number,
+        texts.duration,
+        texts.instant,
+        texts.shortened,
+        texts.direction,
+    ):
+        environment.filters[filter_.__name__] = filter_
+    environment.globals["sizes"] = pictures
+    return environment
+
+
+class WorldPages:
+    """The pages of one world, as it stands in ``view``, with these addresses."""
+
+    def __init__(self, view: WorldView, links: Links, unreadable: Sequence[UnreadableRecord] = ()) -> None:
+        """``unreadable``: documents of the world that were found and cannot be shown; the page names them."""
+        self._view = view
+        self._links = links
+        self._unreadable = unreadable
+        self._locale = locale_of(view.language)
+
+    def feed(
+        self, page: FeedPage, people: PeoplePage, *, order: FeedOrder, first: bool, onward: str | None, live: str | None
+    ) -> str:
+        """The feed; ``first``: its first page. ``onward`` goes on, ``live`` is where a growing world tells its news."""
+        return self._page("feed.html", page=page, people=people, order=order, first=first, onward=onward, live=live)
+
+    def people(self, people: PeoplePage, *, onward: str | None) -> str:
+        """Who is who: the picture of their relations, and everybody's card."""
+        return self._page("people.html", people=people, graph=graph_of(people.people, people.relations), onward=onward)
+
+    def person(self, person: PersonView, page: FeedPage, *, order: FeedOrder, onward: str | None) -> str:
+        """A person: who they are, whom they know, what they posted, and who replied."""
+        known = [relation.person for relation in person.known if relation.person is not None]
+        relations = [
+            RelationView(one=person.card.key, other=relation.person.key, kinds=(relation.relationship_type,))
+            for relation in person.known
+            if relation.person is not None
+        ]
+        graph = graph_of([person.card, *known], relations, columns=2) if known else None  # it stands in the narrow column
+        return self._page("person.html", person=person, page=page, graph=graph, order=order, onward=onward)
+
+    def post(self, post: FeedPost, thread: Thread, trace: Trace | None) -> str:
+        """A post in its thread, and where it came from (None: not told here)."""
+        return self._page("post.html", post=post, thread=thread, trace=trace)
+
+    def about(self) -> str:
+        """The world's description, history and calendar."""
+        return self._page("about.html")
+
+    def missing(self, what: str) -> str:
+        """A page of this world that is not there; ``what`` is a key of messages.yaml."""
+        return self._page("missing.html", what=what)
+
+    def post_card(self, post: FeedPost) -> str:
+        """One post of the feed, to be put into a page that is open."""
+        return self._fragment("card.html", post=post)
+
+    def replied(self, key: str, replies: Sequence[Excerpt]) -> str:
+        """Who replied to the post with this key, to be put into a page that is open."""
+        return self._fragment("replied.html", key=key, replies=replies)
+
+    def person_chip(self, person: PersonCard) -> str:
+        """One person of the row above the feed, to be put into a page that is open."""
+        return self._fragment("chip.html", person=person)
+
+    def portrait(self, person: PersonCard) -> str:
+        """A person's portrait, to take the place of their initials in a page that is open."""
+        return self._fragment("portrait.html", person=person)
+
+    def progress(self) -> str:
+        """How far the world is, to be put into a page that is open."""
+        return self._fragment("progress.html")
+
+    @property
+    def title(self) -> str:
+        """The world's name, or the message that it has none."""
+        return self._view.name or self._locale.messages["unnamed"]
+
+    def masthead(self) -> str:
+        """The world's name and pictures, to be put into a page that is open."""
+        return self._fragment("masthead.html")
+
+    def side(self) -> str:
+        """What stands beside the feed, to be put into a page that is open."""
+        return self._fragment("side.html")
+
+    def _fragment(self, template: str, **values: object) -> str:
+        return self._page(f"fragments/{template}", **values)
+
+    def _page(self, template: str, **values: object) -> str:
+        return _render(template, self._links, self._locale, {"world": self._view, "unreadable": self._unreadable, **values})
+
+
+def worlds(page: WorldsPage, links: Links, *, older: str | None) -> str:
+    """All worlds."""
+    locales = [locale_of(view.language) for view in page.worlds]
+    return _render(
+        "worlds.html", links, locale_of(""), {"page": page, "unreadable": page.unreadable, "locales": locales, "older": older}
+    )
+
+
+def problem(links: Links, *, status: int, title: str, advice: str) -> str:
+    """A page that says what is wrong and what to do."""
+    return _render("problem.html", links, locale_of(""), {"status": status, "title": title, "advice": advice})
+
+
+def _render(template: str, links: Links, locale: Locale, values: Mapping[str, object]) -> str:
+    return _environment().get_template(template).render(links=links, locale=locale, messages=locale.messages, **values)

@@ -1,0 +1,159 @@
+"""Whether a world is whole: as many documents as were ordered, but for what hangs on a task that failed for good and is counted.
+
+Here: the count, for a run about to say ``completed``, for the check ``world_is_whole`` and for ``generia doctor``. Not here:
+what is wrong with single documents (assets/checks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from pymongo import DESCENDING
+
+from generia_assets.catalog import ASSETS, TaskType, Unit, upstream_of
+from generia_assets.content import seeding as seeding
+from generia_assets.content.documents import character_key
+from generia_assets.content.shares import BATCH, shares
+from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.status import State, WorldStatus, statuses
+from resources.mongodb.connection import MongoDatabase, MongoDocument
+from resources.mongodb.document_store import POINTERS, DocumentStore
+
+MOST_LOOKED_AT = 2_000
+"""Completed worlds that ``broken`` looks at, those that changed last first."""
+
+
+class NotWholeError(RuntimeError):
+    """Documents are missing that nobody counted as failed: the world must not be called completed."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An asset that has fewer documents than the world needs of it: ``needed`` leaves out what failed and is counted."""
+
+    asset: str
+    found: int
+    needed: int
+
+    def __str__(self) -> str:
+        return f"{self.found} of {self.needed} {self.asset}"
+
+
+def missing(database: MongoDatabase, world: WorldStatus, *, staged: bool = False) -> list[Missing]:
+    """What the world lacks, in the order of the work. ``staged``: what is staged counts instead of what it will replace."""
+    store = DocumentStore(database)
+    found = {name: store.found(kind, world.world_id, staged=staged) for name, kind in ASSETS.items()}
+    return _lacking(database, world, found)
+
+
+def _lacking(database: MongoDatabase, world: WorldStatus, found: Mapping[str, int]) -> list[Missing]:
+    ordered = _ordered(world)
+    if all(found[name] >= count for name, count in ordered.items()):
+        return []
+    failed = _failed(database, world)
+    needed = {name: count - failed.get(name, 0) for name, count in ordered.items()}
+    return [Missing(name, found[name], count) for name, count in needed.items() if found[name] < count]
+
+
+def _ordered(world: WorldStatus) -> dict[str, int]:
+    numbers = {Unit.WORLD: 1, Unit.PERSON: world.users_predicted, Unit.POST: world.posts_predicted}
+    return {name: numbers[asset.unit.document] for name, asset in ASSETS.items()}
+
+
+def _failed(database: MongoDatabase, world: WorldStatus) -> dict[str, int]:
+    """How many documents of each asset hang on tasks that failed for good, whichever generation they failed in."""
+    keys: dict[str, set[str]] = {task_type.value: set() for task_type in TaskType}
+    items = {"type": {"$in": list(keys)}, "key": {"$type": "string"}}  # and no orders of parts, which have none
+    for task in database[TASKS].find({"world_id": world.world_id, "status": State.FAILED.value, **items}, {"type": 1, "key": 1}):
+        keys[task["type"]].add(task["key"])
+    people = keys[TaskType.GENERATE_CHARACTER]
+    seed, users, posts = (
+        seeding.world_seed(world.world_id, world.parameters.get("seed")),
+        world.users_predicted,
+        world.posts_predicted,
+    )
+    share = {character_key(index): count for index, count in enumerate(shares(seed, users, posts))}
+    ideas = sum(share.get(person, 0) for person in people)
+    for batch in keys[TaskType.GENERATE_POST_BATCH]:
+        person, _, number = batch.partition("-b")
+        if person not in people and number.isdecimal() and int(number) < ceil(share.get(person, 0) / BATCH):
+            ideas += min(BATCH, share[person] - int(number) * BATCH)
+    failed: dict[str, int] = {}
+    for name, asset in ASSETS.items():
+        way = [one.task_type for one in map(ASSETS.__getitem__, (*upstream_of(name), name)) if one.unit is asset.unit.document]
+        if asset.unit is Unit.PERSON:
+            failed[name] = len(set().union(*(keys[task_type] for task_type in way)))
+        elif asset.unit.document is Unit.POST:
+            failed[name] = ideas + sum(key.split("-")[0] not in people for task_type in way for key in keys[task_type])
+    return failed
+
+
+def check_made(database: MongoDatabase, world: WorldStatus, makes: Collection[TaskType], keys: Collection[str]) -> None:
+    """Raise ``NotWholeError`` if a generation that made these has not made them whole, counting what it has staged.
+
+    Of a generation of some items: if an asset would have fewer documents than before.
+    """
+    store, mine = DocumentStore(database), [kind for kind in ASSETS.values() if kind.task_type in makes]
+    if keys:
+        counts = [(kind, store.found(kind, world.world_id, staged=True), store.found(kind, world.world_id)) for kind in mine]
+        lacking = [Missing(kind.name, found, before) for kind, found, before in counts if found < before]
+    else:
+        names = {kind.name for kind in mine}
+        lacking = [one for one in missing(database, world, staged=True) if one.asset in names]
+    if lacking:
+        raise NotWholeError(
+            f"world {world.world_id} is not whole, and is not called completed: there are {', '.join(map(str, lacking))}. Go on "
+            f"with it: generia resume {world.world_id}"
+        )
+
+
+@dataclass(frozen=True)
+class BrokenDocuments:
+    """A world whose status and documents disagree: what is wrong, and the command that mends it."""
+
+    world_id: str
+    wrong: str
+    mend: str
+
+
+def broken(database: MongoDatabase) -> Iterator[BrokenDocuments]:
+    """Worlds that are called completed and lack documents, and worlds with documents and no status record.
+
+    By the numbers that the materializations' pointers have: the check ``world_is_whole`` counts the documents of one world itself.
+    """
+    completed = {"status": State.COMPLETED.value, "generation": {"$type": "string"}}
+    pipeline: list[MongoDocument] = [
+        {"$match": completed},
+        {"$sort": {"updated_at": DESCENDING}},
+        {"$limit": MOST_LOOKED_AT},
+        {"$lookup": {"from": POINTERS, "localField": "_id", "foreignField": "world_id", "as": "pointers"}},
+    ]
+    for document in database[STATUS].aggregate(pipeline):
+        counts = {one["_id"]: int(one["count"]) for one in document["pointers"]}
+        for world in statuses([document], unreadable=lambda _: None):  # doctor names those by themselves
+            found = {name: counts.get(f"{world.world_id}:{kind.collection}", 0) for name, kind in ASSETS.items()}
+            if lacking := _lacking(database, world, found):
+                yield BrokenDocuments(
+                    world.world_id, f"is called completed with {', '.join(map(str, lacking))}", mend(world, lacking)
+                )
+    unknown: list[MongoDocument] = [
+        {"$group": {"_id": "$world_id"}},
+        {"$lookup": {"from": STATUS, "localField": "_id", "foreignField": "_id", "as": "status"}},
+        {"$match": {"status": []}},
+        {"$limit": MOST_LOOKED_AT},
+    ]
+    for row in database[POINTERS].aggregate(unknown):
+        mended = "order it anew in Dagster's job new_world, or delete what collection materializations points to"
+        yield BrokenDocuments(str(row["_id"]), "has documents and no status record", mended)
+
+
+def mend(world: WorldStatus, lacking: Collection[Missing]) -> str:
+    """The command that makes what is missing, with what hangs on it."""
+    first = next(iter(lacking)).asset
+    if world.unfinished is not None:
+        return f"generia resume {world.world_id}"
+    if first in ("world_request", "world_description"):
+        return f"launch job world for {world.world_id} in Dagster's pages: it makes all of the world again"
+    return f"generia rerun {world.world_id} --part {ASSETS[first].section}"
