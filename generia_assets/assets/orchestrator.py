@@ -159,7 +159,7 @@ class WorldOrchestrator:
         if person is None:
             return None
         if not makes_post and self._makes(TaskType.GENERATE_POST_IMAGE, key):
-            return await self._materialized.one("posts", Post, key)
+            return await self._materialized.one(Post, key)
         number = order // BATCH
         story = [*(await self._people.plan(index, number - 1) if number else ()), *await self._people.plan(index, number)]
         idea = next((idea for idea in story if idea.order == order), None)
@@ -189,7 +189,7 @@ class WorldOrchestrator:
         key = self._key(t)
         if self._makes(TaskType.GENERATE_POST, key):
             return await self._journal.result_of(generate_post, TaskParameters(key=key))
-        return await self._materialized.one_if_there("posts", Post, key)
+        return await self._materialized.one_if_there(Post, key)
 
     async def _publish(self, t: int, post: Post, painted: Callable[[], object] = lambda: None) -> None:
         """Paint the post, call ``painted``, and publish it when it is its turn."""

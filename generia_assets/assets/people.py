@@ -106,7 +106,7 @@ class CharacterPool:
         index, order = self._line.people[t], self._line.orders[t]
         key = character_key(index)
         if not self._selection.makes(TaskType.GENERATE_POST_BATCH, key):
-            return await self._materialized.one_if_there("post_briefs", PostBrief, post_key(key, order))
+            return await self._materialized.one_if_there(PostBrief, post_key(key, order))
         return next((brief for brief in await self.plan(index, order // BATCH) if brief.order == order), None)
 
     def show_avatar(self, index: int, avatar: CharacterAvatar) -> None:
@@ -169,7 +169,7 @@ class CharacterPool:
     async def _character(self, brief: CharacterBrief, acquaintances: Sequence[Acquaintance], again: bool) -> Character | None:
         parameters = TaskParameters(key=brief.key)
         if not self._selection.makes(TaskType.GENERATE_CHARACTER, brief.key):
-            return await self._materialized.one("characters", Character, brief.key)
+            return await self._materialized.one(Character, brief.key)
         if again:
             return await self._journal.result_of(generate_character, parameters)
         former, character_id = await self.before.self_of(brief)
@@ -190,7 +190,7 @@ class CharacterPool:
     async def _avatar_url(self, key: str, again: bool) -> str | None:
         found: CharacterAvatar | None = None
         if not self._selection.makes(TaskType.GENERATE_CHARACTER_AVATAR, key):
-            found = await self._materialized.one_if_there("character_avatars", CharacterAvatar, key)
+            found = await self._materialized.one_if_there(CharacterAvatar, key)
         elif again:
             found = await self._journal.result_of(generate_character_avatar, TaskParameters(key=key))
         return None if found is None else found.avatar.url
@@ -200,7 +200,7 @@ class CharacterPool:
         key, count = character_key(index), min(BATCH, self._line.count_of(index) - first)
         if not self._selection.makes(TaskType.GENERATE_POST_BATCH, key):
             keys = [post_key(key, first + place) for place in range(count)]
-            there = [await self._materialized.one_if_there("post_briefs", PostBrief, post) for post in keys]
+            there = [await self._materialized.one_if_there(PostBrief, post) for post in keys]
             return [brief for brief in there if brief is not None]
         parameters = _plan_parameters(key, first, count)
         if again:

@@ -69,7 +69,7 @@ class PreviousState:
             if other in known:
                 others[other] = known[other]
             else:
-                others[other] = await self._materialized.one("character_briefs", CharacterBrief, character_key(other))
+                others[other] = await self._materialized.one(CharacterBrief, character_key(other))
         del others[index]
         acquaintances = social.introduce(self._request, self._world, index, others)
         return PreviousCharacter(brief, tuple(others.values()), acquaintances)
@@ -79,7 +79,7 @@ class PreviousState:
 
         A batch invents other people, who take the places of the former ones: no call of the platform deletes a character.
         """
-        former = await self._materialized.one_if_there("characters", Character, brief.key)
+        former = await self._materialized.one_if_there(Character, brief.key)
         if former is None:
             return None, ""
         invented = self._selection.makes(TaskType.GENERATE_CHARACTER_BATCH, batch_key(character_index(brief.key)))
@@ -88,12 +88,12 @@ class PreviousState:
     async def told_by(self, former: Character, acquaintances: Sequence[Acquaintance]) -> list[Character]:
         """Whoever stays as they are and tells of this person."""
         stay = [other.key for other in acquaintances if not self._selection.makes(TaskType.GENERATE_CHARACTER, other.key)]
-        found = [await self._materialized.one_if_there("characters", Character, key) for key in stay]
+        found = [await self._materialized.one_if_there(Character, key) for key in stay]
         return [one for one in found if one is not None and any(tie.username == former.username for tie in one.relationships)]
 
     async def unwanted_text(self, idea: PostBrief) -> str:
         """The text that somebody asked to replace by naming its key, while the idea stays; '' where nobody did."""
         if not self._selection.keys or self._selection.makes(TaskType.GENERATE_POST_BATCH, idea.character):
             return ""
-        former = await self._materialized.one_if_there("posts", Post, idea.key)
+        former = await self._materialized.one_if_there(Post, idea.key)
         return former.content if former is not None and not former.deleted_reason else ""
