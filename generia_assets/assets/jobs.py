@@ -23,6 +23,14 @@ RERUN_PART = "rerun_world_part"
 RERUN_CHARACTER = "rerun_character"
 RERUN_POST = "rerun_post"
 
+MADE_BY: Mapping[str, Sequence[str]] = {
+    "world": tuple(ASSETS),
+    NEW_WORLD: tuple(ASSETS),
+    RERUN_PART: CONTENT,
+    RERUN_CHARACTER: with_downstream("character_briefs"),
+    RERUN_POST: with_downstream("posts"),
+}
+"""The assets that each job makes."""
 _FORM = "The form: ▾ beside *Materialize all…*, *Open launchpad*"
 """Only there does a job's form open as it is given here; the dialog of *Materialize all…* begins with none."""
 
@@ -112,18 +120,17 @@ class ContentConfig(dg.Config):
     )
 
 
-def _job(
-    name: str, assets: Sequence[str], description: str, form: Mapping[str, Mapping[str, object]] | None = None
-) -> UnresolvedAssetJobDefinition:
+def _job(name: str, description: str, form: Mapping[str, Mapping[str, object]] | None = None) -> UnresolvedAssetJobDefinition:
     """An asset job; ``form`` (config by op) is what the launchpad opens with once a partition is chosen.
 
-    The one that makes a part does not plan the checks of all parts: those it skips would stand as "not executed" on assets that it
-    has not touched. It reports those of what it has made (content.py).
+    The job for a part does not plan the checks of all parts: Dagster would show those of the other parts as "not executed". It
+    reports the checks of what it has made (content.py).
     """
+    selection = dg.AssetSelection.assets(*MADE_BY[name])
     ops = {op: {"config": dict(config)} for op, config in (form or {}).items()}
     return dg.define_asset_job(
         name,
-        selection=dg.AssetSelection.assets(*assets).without_checks() if name == RERUN_PART else dg.AssetSelection.assets(*assets),
+        selection=selection.without_checks() if name == RERUN_PART else selection,
         executor_def=dg.in_process_executor,
         config={"ops": ops} if ops else None,
         description=description,
@@ -132,7 +139,6 @@ def _job(
 
 world_job = _job(
     "world",
-    tuple(ASSETS),
     "Make a world: description, pictures, people, posts. One run is one world; its partition is the world's id. Sensors start it. "
     "By hand, for a world that exists: all of it again, as it was ordered.",
 )
@@ -140,14 +146,12 @@ JOBS = [
     world_job,
     _job(
         NEW_WORLD,
-        tuple(ASSETS),
         f"A new world by hand, without Kafka. {_FORM}: *Add new partition* (a short name or a UUID), *Save*, fill in `prompt`, "
         "`users` and `posts`, *Materialize*. `generia quote` tells the price.",
         {"world_request": {"prompt": "", "users": 10, "posts": 30, "quality": "standard", "max_cost_usd": 0.0}},
     ),
     _job(
         RERUN_PART,
-        CONTENT,
         f"One part of a world again, for everybody. {_FORM}: choose the world's partition, fill in `part`, *Materialize*. What is "
         "made of that part follows, unless `with_what_follows` is false. Of the description everything is made: to begin there, "
         "launch job `world` for the partition as it is (the old order stands); the description alone: materialize "
@@ -156,7 +160,6 @@ JOBS = [
     ),
     _job(
         RERUN_CHARACTER,
-        with_downstream("character_briefs"),
         f"One person becomes somebody else under the same name: concept, life, avatar, posts. {_FORM}: choose the world's "
         "partition, fill in `character` (c0007 or @username), *Materialize*. Everybody else stays, but for what they tell of this "
         "person. The platform's character stays the same one; the posts are new posts.",
@@ -164,7 +167,6 @@ JOBS = [
     ),
     _job(
         RERUN_POST,
-        with_downstream("posts"),
         f"One post in other words, with another picture, published anew. {_FORM}: choose the world's partition, fill in `post` "
         "(c0007-p0003, or the platform's id of it), *Materialize*.",
         {"world_content": {"post": ""}},
