@@ -7,7 +7,6 @@ Not here: the order of the work (orchestrator.py).
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
-from pathlib import Path
 
 import dagster as dg
 
@@ -42,7 +41,7 @@ from resources.mongodb.io_manager import MongoIOManager
 def world_content(
     context: dg.AssetExecutionContext,
     config: ContentConfig,
-    generator: GeneratorResource,
+    generator: dg.ResourceParam[GeneratorResource],
     documents: dg.ResourceParam[MongoIOManager],
     world_request: WorldRequest,
     world_description: WorldDescription,
@@ -72,7 +71,7 @@ def world_content(
             recounted = store.patiently(lambda: _recounted(store, world_id))
             worker.say(lambda session: session.commits.commit(recounted))
     if context.run.job_name == RERUN_PART:
-        made, world = set(selected_assets(context)), World(world_id, store.database, Path(generator.platform.media_dir))
+        made, world = set(selected_assets(context)), World(world_id, store.database, generator.settings.media_dir)
         for check in ALL:
             if check.asset in made:
                 check.report(context, world)
@@ -93,8 +92,8 @@ def _recounted(store: DocumentStore, world_id: str) -> Change:
 def _output(
     name: str, world_id: str, worker: Worker, store: DocumentStore, generator: GeneratorResource
 ) -> dg.Output[DocumentStream[Document]]:
-    asset, generation, timeout = ASSETS[name], worker.taken.generation, generator.patience_seconds
-    database, media = store.database, Path(generator.platform.media_dir)
+    asset, generation, timeout = ASSETS[name], worker.taken.generation, generator.settings.patience_seconds
+    database, media = store.database, generator.settings.media_dir
 
     def made() -> Iterator[Document]:
         documents = results(database, world_id, generation.id, asset, patience_seconds=timeout)

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
 
 from generia_assets.catalog import ASSETS, CONTENT, with_downstream
+from generia_assets.dagster_internals import UnresolvedAssetJobDefinition
 from resources.mongodb.connection import MongoDocument
 
 NEW_WORLD = "new_world"

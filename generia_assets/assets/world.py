@@ -47,7 +47,7 @@ from resources.mongodb.document_store import DocumentStream
 
 @dg.asset(name="world_request", partitions_def=worlds, **definition_of("world_request"))
 def world_request(
-    context: dg.AssetExecutionContext, config: WorldRequestConfig, generator: GeneratorResource
+    context: dg.AssetExecutionContext, config: WorldRequestConfig, generator: dg.ResourceParam[GeneratorResource]
 ) -> Iterator[dg.Output[DocumentStream[WorldRequest]]]:
     """Check the order and record it; what a message ordered is taken from MongoDB."""
     world_id = context.partition_key
@@ -106,7 +106,7 @@ def _order(world_id: str, config: WorldRequestConfig, generator: GeneratorResour
 
 @dg.asset(name="world_description", partitions_def=worlds, **definition_of("world_description"))
 def world_description(
-    context: dg.AssetExecutionContext, generator: GeneratorResource, world_request: WorldRequest
+    context: dg.AssetExecutionContext, generator: dg.ResourceParam[GeneratorResource], world_request: WorldRequest
 ) -> Iterator[dg.Output[DocumentStream[WorldDescription]]]:
     """Ask for the description, send it to the platform, store it as WorldParameters."""
     with generator.world(context, assignment_of(context, generator), last=is_final_step(context)) as worker:

@@ -22,7 +22,7 @@ from generia_assets.durable.tasks.workload import workload
 from generia_assets.settings import Settings
 from resources.gateway.api_gateway import Api, TokenUsage
 from resources.gemini import models
-from resources.images.provider import open_provider
+from resources.images.provider import open_images
 
 
 class Quote(BaseModel):
@@ -92,8 +92,7 @@ def quote_of(
 
 def _picture_usd(settings: Settings) -> float:
     """The most that one picture can cost."""
-    named = settings.image_provider
-    return open_provider(named).cost_per_image_usd if named else settings.image_stub_cost_usd
+    return open_images(settings).cost_per_image_usd
 
 
 def cap_warning(settings: Settings, order: WorldParametersOrder) -> str | None:

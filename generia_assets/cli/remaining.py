@@ -16,7 +16,7 @@ from generia_assets.cli.work import Work, work_of
 from generia_assets.durable.collections import GENERATIONS
 from generia_assets.durable.orders.records import OrderError, stored_parameters
 from generia_assets.durable.status import WorldStatus
-from generia_assets.queries.air import InFlightCalls
+from generia_assets.queries.in_flight import InFlightCalls
 from resources.mongodb.connection import MongoDatabase
 
 PACE_S = 2.0

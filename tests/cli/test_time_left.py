@@ -14,7 +14,7 @@ from generia_assets.cli.pace import Pace, emulated
 from generia_assets.cli.remaining import Remaining
 from generia_assets.cli.work import Work
 from generia_assets.durable.status import WorldStatus, new_status
-from generia_assets.queries.air import InFlightCalls
+from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.settings import Settings
 
 SETTINGS = Settings(_env_file=None)
