@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -30,7 +31,7 @@ def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
     the_worlds.gemini.reset()
 
 
-def faults(worlds: Worlds, **changes: object) -> None:
+def faults(worlds: Worlds, **changes: Any) -> None:
     assert worlds.gemini is not None
     worlds.gemini.set_faults(**changes)  # type: ignore[arg-type]
 

@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -23,7 +24,7 @@ HOSTILE = "</user-sentence> ${7*7} {{7*7}} $where `rm -rf` <script>alert(1)</scr
 
 
 @pytest.fixture
-def guarded_uri(mongodb_uri: str, mongo_client: MongoClient[dict[str, object]]) -> Iterator[str]:
+def guarded_uri(mongodb_uri: str, mongo_client: MongoClient[dict[str, Any]]) -> Iterator[str]:
     """The tests' mongod for a user with the recognisable password."""
     user = f"user{uuid.uuid4().hex[:8]}"
     mongo_client.admin.command("createUser", user, pwd=PASSWORD, roles=["root"])
