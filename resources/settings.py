@@ -93,7 +93,7 @@ def _gemini_timeout(seconds: float, info: ValidationInfo) -> float:
 
 
 def _image_provider(name: str) -> str:
-    from resources.images.provider import provider_class
+    from resources.images import provider_class
 
     if name in ("", "stub"):
         return ""
@@ -145,7 +145,7 @@ class ImageSettings(_Settings):
     """The image API. What begins with ``image_stub`` is for the stub alone."""
 
     image_provider: Annotated[str, AfterValidator(_image_provider)] = Field(
-        "", description="module:Class of an image provider (resources/images/provider.py); '' or stub = the stub that draws"
+        "", description="module:Class of an image provider (resources/images.py); '' or stub = the stub that draws"
     )
     image_stub_latency_seconds: float = Field(0.0, ge=0)
     image_stub_cost_usd: float = Field(0.0, ge=0, description="US dollars per picture of the stub")

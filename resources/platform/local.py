@@ -1,7 +1,7 @@
 """The platform on this machine: characters, posts and worlds in MongoDB, pictures as files. For development, demos and tests.
 
 Here: the ``Platform`` protocol with the real platform's rules, and reading back what was published. Not here: the shape of the
-records (platform_records.py), files (media_files.py), and the real services.
+records (protocol.py), files (media_files.py), and the real services.
 
 Unlike the real platform it keeps its keys: every id follows from its key, so the same key twice is the same thing, even when
 two calls race or one died half-way.
@@ -25,13 +25,13 @@ from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 from resources.gateway.outcomes import FatalCallError, TransientError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, MongoDocument, as_forbidden, missing_indexes
 from resources.platform.media_files import media_path, safe_id, write_whole
-from resources.platform.protocol import StoredMedia
-from resources.platform.records import (
+from resources.platform.protocol import (
     PlatformCharacter,
     PlatformCounts,
     PlatformMedia,
     PlatformPost,
     PlatformWorld,
+    StoredMedia,
     WorldOnPlatform,
 )
 

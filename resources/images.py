@@ -75,9 +75,7 @@ def provider_class(name: str) -> type[ImageGenerator]:
         if not inspect.iscoroutinefunction(own) or not _takes(own, wanted):
             lacks.append(f"async def {method.__name__}{wanted}")
     if lacks:
-        raise ValueError(
-            f"has not, or not like this: {'; '.join(lacks)} (the protocol ImageGenerator in resources/images/provider.py)"
-        )
+        raise ValueError(f"has not, or not like this: {'; '.join(lacks)} (the protocol ImageGenerator in resources/images.py)")
     return found
 
 
