@@ -116,11 +116,11 @@ def _end_when_idle(server: DagsterApiServer) -> None:
 
 
 def _tell_overdue(starts: Starts, servicer: health.HealthServicer) -> None:
-    told = False
+    reported = False
     while True:
         time.sleep(LOOK_SECONDS)
-        if (overdue := starts.overdue(settings().code_server_stuck_seconds)) is not told:
-            told = overdue
+        if (overdue := starts.overdue(settings().code_server_stuck_seconds)) is not reported:
+            reported = overdue
             state = health_pb2.HealthCheckResponse.NOT_SERVING if overdue else health_pb2.HealthCheckResponse.SERVING
             servicer.set(SERVICE, state)
             logger.warning("a start of a run does not return" if overdue else "all starts of runs have returned")

@@ -49,7 +49,7 @@ class ImageGenerator(Protocol):
         The same ``seed`` with the same prompt and size asks for the same picture; providers keep that more or less well.
         ``idempotency_key`` is handed on where the provider knows such keys, so that a repeated order is not billed twice.
         Raises ``RefusedError`` when moderation refuses the prompt, ``RateLimitedError``, ``TransientError`` or
-        ``FatalCallError`` as any call to the outside.
+        ``FatalCallError`` as any other call.
         """
         ...
 

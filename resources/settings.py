@@ -1,4 +1,4 @@
-"""The settings of what is outside: addresses, secrets, limits and time-outs, one model for each resource that takes it whole.
+"""The settings of external systems: addresses, secrets, limits and time-outs, one model for each resource that takes it whole.
 
 Here: names, units, defaults and rules of these settings. Field names in capitals are the names of the environment's variables. Not
 here: where values come from, and the settings of the generator itself (generia_assets/settings.py, which inherits these models, so
@@ -21,7 +21,7 @@ DEFAULT_KAFKA = "127.0.0.1:9092"
 
 SHORTEST_DEADLINE_SECONDS = 10.0
 LONGEST_DEADLINE_SECONDS = 3600.0
-"""Of one call to Gemini, which is told of it (X-Server-Timeout)."""
+"""Of one call to Gemini, which gets it as a header (X-Server-Timeout)."""
 
 _MONGODB_URI = re.compile(r"mongodb(\+srv)?://([^@/\s]+@)?[^@/\s,]+(,[^@/\s,]+)*(/\S*)?")
 _BROKER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")

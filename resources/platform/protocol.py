@@ -30,7 +30,7 @@ class Platform(Protocol):
     """The platform's character, media, post and world services.
 
     A ``key`` is the deterministic id of a publication: creating twice under one key gives one thing where the platform can do
-    that, and ``find`` tells what exists. All ids are UUIDs as text. Every method raises ``FatalCallError`` for a call that can
+    that, and ``find`` returns what exists. All ids are UUIDs as text. Every method raises ``FatalCallError`` for a call that can
     never succeed as it is (an unknown id, a post without media, a human's character) and ``TransientError`` when the
     platform does not answer.
     """
@@ -101,7 +101,7 @@ class _PlatformRecord(BaseModel):
 
 
 class PlatformWorld(_PlatformRecord):
-    """A world as the platform knows it; fields it was not told of yet are empty."""
+    """A world as the platform knows it; fields that it has not received yet are empty."""
 
     name: str = ""
     params: dict[str, object] = Field(default_factory=dict)
