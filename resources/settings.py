@@ -154,9 +154,9 @@ class ImageSettings(_Settings):
 
 
 class PlatformSettings(_Settings):
-    """The platform's services: for now the local stand-in, media in a folder and records in a database of its own."""
+    """The platform's services: for now a local fake, media in a folder and records in a database of its own."""
 
-    platform_database: str = Field("generia_platform", description="database of the local stand-in for the platform")
+    platform_database: str = Field("generia_platform", description="database of the local fake of the platform")
     generia_data_dir: Path = Field(Path(".generia"), description="media, embedded servers' data, logs")
     platform_timeout_seconds: Seconds = 30.0
 

@@ -1,6 +1,6 @@
 """The platform as the rest sees it: its four services as one protocol, a method for each call, and what it has of a world.
 
-Here: ``Platform``, ``StoredMedia``, and the records that tests, commands and pages read back. Not here: the local stand-in
+Here: ``Platform``, ``StoredMedia``, and the records that tests, commands and pages read back. Not here: the local fake
 (local.py), the real services, and what makes a publication happen once (generia_assets/durable): the real platform has no
 idempotency keys.
 
