@@ -9,8 +9,8 @@ definitions, and that is imported when the server begins to serve, so that the f
 A start that does not return (the new process is frozen before it answers, the forkserver hangs) blocks a thread of the server. The
 server then says in gRPC's health protocol that it does not serve, and is replaced (code_server.py).
 
-*Reload definitions* on Dagster's pages does nothing in such a server by itself. Here the server ends once it executes no run, and its
-parent (code_server.py, `generia dev`) starts another, which reads code, prompts and data again; unless those have mistakes.
+*Reload definitions* on Dagster's pages does nothing in such a server by itself. Here the server ends once it executes no run, and
+its parent (code_server.py, `generia dev`) starts another, which reads code, prompts and data again; unless those have mistakes.
 
 Nothing is installed by importing this or the definitions: another code server (a plain `dagster dev`) is Dagster's own.
 
