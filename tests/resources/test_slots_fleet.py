@@ -17,11 +17,11 @@ LIMIT = 6
 PROCESS = """
 import asyncio, sys, time
 from resources.mongodb.connection import connect_async
-from resources.gateway.concurrency import Slots
+from resources.gateway.concurrency import ConcurrencyLimiter
 
 async def main(uri, database, holder, until):
     async with connect_async(uri) as client:
-        slots = Slots(client[database].fleet, "llm", limit=3, lease_seconds=10, holder=holder)
+        slots = ConcurrencyLimiter(client[database].fleet, "llm", limit=3, lease_seconds=10, holder=holder)
         async def caller():
             while time.time() < until:
                 async with slots.slot(0):
