@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from statistics import mean
+from typing import Any
 
 import pytest
 
@@ -113,7 +114,12 @@ def test_posts_are_short_with_outliers():
     """In a world at four fifths of the most words of each length: 56 words a post at most, a fifth under 20, some above 110."""
     world, most = sample(WorldDescription), list[int]()
     for number in range(4):
-        fields = {"user_prompt": "A town", "users_count": 25, "posts_count": 150, "seed": world_seed(f"world {number}")}
+        fields: dict[str, Any] = {
+            "user_prompt": "A town",
+            "users_count": 25,
+            "posts_count": 150,
+            "seed": world_seed(f"world {number}"),
+        }
         request = sample(WorldRequest, **fields)
         of_this = [slot.length.most for index in range(25) for slot in storyline(request, world, index).slots]
         assert len(of_this) == 150
