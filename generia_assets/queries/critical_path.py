@@ -13,14 +13,14 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from generia_assets.catalog import TaskType
-from generia_assets.content.documents import WORLD_KEY, character_index
+from generia_assets.catalog import ASSETS, TaskType, Unit
+from generia_assets.content.documents import character_index
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import BATCH
 from generia_assets.content.social import ready_after
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS
 from generia_assets.durable.status import State, WorldStatus
-from generia_assets.durable.tasks.items import batch_key
+from generia_assets.durable.tasks.items import batch_key, task_keys
 from generia_assets.queries.records import WITHOUT_TEXTS, TaskRecord, read_generations, read_requests, read_tasks
 from resources.gateway.api_gateway import Api
 from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -84,29 +84,19 @@ class _World:
     def parents(self, place: Place) -> list[Place]:
         """What this task waits for, the nearest first; the first that the generation has made is its parent."""
         task_type, key = place
-        owner, _, item = key.partition("-")
-        match task_type:
-            case TaskType.GENERATE_POST_IMAGE:
-                return [(TaskType.GENERATE_POST, key)]
-            case TaskType.GENERATE_POST:
-                return [(TaskType.GENERATE_POST_BATCH, f"{owner}-b{int(item[1:]) // BATCH:03d}")]
-            case TaskType.GENERATE_POST_BATCH:
-                earlier = [] if item == "b000" else [(TaskType.GENERATE_POST_BATCH, f"{owner}-b{int(item[1:]) - 1:03d}")]
-                return [*earlier, (TaskType.GENERATE_CHARACTER, owner)]
-            case TaskType.GENERATE_CHARACTER_AVATAR:
-                return [(TaskType.GENERATE_CHARACTER, key)]
-            case TaskType.GENERATE_CHARACTER:
-                index = character_index(key)
-                named = ready_after(self.seed, self.people, index) if index < self.people else index // BATCH
-                return [(TaskType.GENERATE_CHARACTER_BATCH, batch_key(named * BATCH)), (TaskType.GENERATE_CHARACTER_BATCH, key)]
-            case TaskType.GENERATE_CHARACTER_BATCH if key.startswith("b") and key != batch_key(0):
-                return [(TaskType.GENERATE_CHARACTER_BATCH, f"b{int(key[1:]) - 1:03d}")]
-            case TaskType.GENERATE_CHARACTER_BATCH | TaskType.GENERATE_WORLD_IMAGE:
-                return [(TaskType.GENERATE_WORLD_DESCRIPTION, WORLD_KEY)]
-            case TaskType.GENERATE_WORLD_DESCRIPTION:
-                return [(TaskType.INIT_WORLD_CREATION, WORLD_KEY)]
-            case _:
-                return []
+        asset = task_type.asset
+        if asset.unit is Unit.PEOPLE_BATCH and key.startswith("b") and key != batch_key(0):
+            return [(task_type, f"b{int(key[1:]) - 1:03d}")]
+        if not asset.upstream:
+            return []
+        parent = ASSETS[asset.upstream[-1]]
+        if parent.unit is Unit.PEOPLE_BATCH:
+            index = character_index(key)
+            named = ready_after(self.seed, self.people, index) if index < self.people else index // BATCH
+            return [(parent.task_type, batch_key(named * BATCH)), (parent.task_type, key)]
+        owner, _, batch = key.partition("-b")
+        earlier = [(task_type, f"{owner}-b{int(batch) - 1:03d}")] if asset.unit is Unit.POST_BATCH and int(batch) else []
+        return [*earlier, (parent.task_type, task_keys(parent.unit, key)[0])]
 
 
 def critical_path(database: MongoDatabase, status: WorldStatus) -> CriticalPath | None:

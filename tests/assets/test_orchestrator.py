@@ -14,7 +14,7 @@ import pytest
 from generia_assets.assets import orchestrator, people, publication
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.selection import Selection
-from generia_assets.catalog import TaskType
+from generia_assets.catalog import TaskType, asset_of
 from generia_assets.content.documents import (
     CharacterAvatar,
     Media,
@@ -310,12 +310,11 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
         """The whole world is materialized."""
 
         async def one_if_there(self, *asked: Any) -> Any:
-            asset, _, key = asked
-            task = {"posts": TaskType.GENERATE_POST, "characters": TaskType.GENERATE_CHARACTER}.get(asset)
-            return whole.results.get(f"{task}:{key}")
+            model, key = asked
+            return whole.results.get(f"{asset_of(model).task_type}:{key}")
 
-        async def one(self, asset: str, model: Any, key: str) -> Any:
-            return await self.one_if_there(asset, model, key)
+        async def one(self, model: Any, key: str) -> Any:
+            return await self.one_if_there(model, key)
 
         async def briefs(self, first: int, count: int) -> list[Any]:
             return list(whole.results[f"{TaskType.GENERATE_CHARACTER_BATCH}:b{first // 10:03d}"].briefs)

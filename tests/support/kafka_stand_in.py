@@ -155,7 +155,7 @@ def from_environment() -> dg.Definitions:
     """The code location of a daemon's test."""
     return stand_in(
         kafka_resource(os.environ["STAND_IN_KAFKA"], os.environ["STAND_IN_TOPIC"]),
-        MongoResource(uri=dg.EnvVar("STAND_IN_MONGODB_URI"), database=os.environ["STAND_IN_DATABASE"]),
+        MongoResource(uri=os.environ["STAND_IN_MONGODB_URI"], database=os.environ["STAND_IN_DATABASE"]),
         sensor_settings(sensor_poll_seconds=4.7),
     )
 

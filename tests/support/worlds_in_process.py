@@ -104,6 +104,12 @@ class Worlds:
         self._numbers = itertools.count()
         _IN_USE.append(self)
 
+    def change_settings(self, **changes: object) -> None:
+        """Other settings from the next run on."""
+        self.settings = self.settings.model_copy(update=changes)
+        for name in ("defs", "job"):
+            self.__dict__.pop(name, None)
+
     @cached_property
     def defs(self) -> dg.Definitions:
         return build_defs(self.settings)

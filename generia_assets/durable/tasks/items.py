@@ -30,6 +30,22 @@ def batch_key(first: int) -> str:
     return f"b{first // BATCH:03d}"
 
 
+def task_keys(unit: Unit, item: str) -> list[str]:
+    """The keys that the task of this unit may have which makes a person (``c0007``) or a post, or what they are made of."""
+    owner, _, number = item.partition("-")
+    match unit:
+        case Unit.WORLD:
+            return [WORLD_KEY]
+        case Unit.PEOPLE_BATCH:  # a concept is one of ten that were made together, or was made again alone
+            return [batch_key(character_index(owner)), owner]
+        case Unit.PERSON:
+            return [owner]
+        case Unit.POST_BATCH:
+            return [f"{owner}-b{int(number[1:]) // BATCH:03d}"]
+        case Unit.POST:
+            return [item]
+
+
 def character_named(people: Iterable[CharacterBrief], wanted: str) -> str:
     """The key of the person whom somebody names by key or by @username, whatever its case. Raises ``OrderError``."""
     name, keys = fold(wanted), ["none", "none"]
