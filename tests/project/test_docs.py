@@ -146,7 +146,12 @@ def errors_of_the_code() -> Iterator[tuple[str, str]]:
 
 def test_the_ci_workflow_is_valid_and_runs_what_ci_runs() -> None:
     """.github/workflows/ci.yml fits GitHub's schema and runs .ci/run."""
-    command = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", "vendor.github-workflows", str(WORKFLOW)]
+    command = [
+        str(Path(sys.executable).with_name("check-jsonschema")),
+        "--builtin-schema",
+        "vendor.github-workflows",
+        str(WORKFLOW),
+    ]
     checked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert checked.returncode == 0, checked.stdout
     assert re.search(r"^ +\.ci/run$", WORKFLOW.read_text("utf-8"), re.MULTILINE)
