@@ -15,7 +15,7 @@ from emulators.image_stub.lettering import letter, spelled
 from emulators.image_stub.painting import paint
 from emulators.image_stub.words import Vocabulary
 from resources.gateway.outcomes import FatalCallError, RefusedError
-from resources.images.provider import GeneratedImage, ImageGenerator
+from resources.images import GeneratedImage, ImageGenerator
 
 PROMPTS = [
     "A mountain village at dusk with lanterns",
