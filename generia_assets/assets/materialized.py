@@ -14,7 +14,8 @@ from typing import TypeVar
 from pymongo import ASCENDING
 
 from generia_assets.catalog import ASSETS, NEEDED_BY_POSTS, AssetSpec, TaskType, Unit
-from generia_assets.content.documents import Character, CharacterBrief, Document, character_key
+from generia_assets.content.documents import Character, CharacterBrief, Document
+from generia_assets.content.keys import character_key
 from generia_assets.content.relationships import with_updated_relationships
 from generia_assets.content.storyline import MADE_EARLIER
 from generia_assets.durable.collections import TASKS

@@ -11,7 +11,8 @@ from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition
 from generia_assets.catalog import ASSETS
 from generia_assets.content import banlist
-from generia_assets.content.documents import WORLD_KEY, WorldDescription, WorldRequest
+from generia_assets.content.documents import WorldDescription, WorldRequest
+from generia_assets.content.keys import WORLD_KEY
 from generia_assets.durable.leases.commits import Change
 from generia_assets.durable.tasks.session import WorldSession
 from generia_assets.partitions import worlds

@@ -16,12 +16,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from generia_assets.catalog import TaskType
-from generia_assets.content.documents import WORLD_KEY, character_index
-from generia_assets.content.shares import BATCH
+from generia_assets.catalog import ASSETS, TaskType, Unit, upstream_of
+from generia_assets.content.keys import WORLD_KEY, batch_key, character_index, post_batch_key, post_index
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
-from generia_assets.durable.tasks.items import batch_key
 from generia_assets.queries.names import ItemName, UnknownItemError, generations_of, item_named
 from generia_assets.queries.records import RequestRecord, TaskRecord, read_requests, read_tasks
 from generia_assets.queries.worlds import world_status
@@ -43,10 +41,10 @@ class StepName(StrEnum):
 
 
 class Step(BaseModel):
-    """A task of the chain. ``made`` is the item's own document (of a batch: its one brief), None while it is not there.
+    """A task of the chain. ``made`` is the item's own document (of a batch: its one brief), None while there is none.
 
-    ``items`` is how many items came of the same calls; ``own`` is False for what others share in full (the world's description).
-    ``heard``: the posts of others that its call was told of, a line each; ``without_call``: the program made it by itself.
+    ``items`` is how many items the same calls made; ``own`` is False for what others share in full (the world's description).
+    ``heard``: the posts of others in the prompt of its last call, a line each; ``without_call``: the program made it by itself.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,7 +75,7 @@ class Step(BaseModel):
 
 
 class Trace(BaseModel):
-    """Where an item came from. ``post_id`` and ``character_id`` are the platform's, '' while they are not there."""
+    """Where an item came from. ``post_id`` and ``character_id`` are the platform's, '' until they exist."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -133,34 +131,16 @@ def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
     )
 
 
-_NAMES: Mapping[TaskType, StepName] = {
-    TaskType.INIT_WORLD_CREATION: StepName.ORDER,
-    TaskType.GENERATE_WORLD_DESCRIPTION: StepName.DESCRIPTION,
-    TaskType.GENERATE_WORLD_IMAGE: StepName.WORLD_PICTURES,
-    TaskType.GENERATE_CHARACTER_BATCH: StepName.CONCEPT,
-    TaskType.GENERATE_CHARACTER: StepName.CHARACTER,
-    TaskType.GENERATE_CHARACTER_AVATAR: StepName.AVATAR,
-    TaskType.GENERATE_POST_BATCH: StepName.IDEA,
-    TaskType.GENERATE_POST: StepName.POST,
-    TaskType.GENERATE_POST_IMAGE: StepName.PICTURE,
-}
-_OF_POST = (TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskType.GENERATE_POST_IMAGE)
-_OF_CHARACTER = (TaskType.GENERATE_CHARACTER_BATCH, TaskType.GENERATE_CHARACTER, TaskType.GENERATE_CHARACTER_AVATAR)
-
-
 def _chain(item: ItemName) -> dict[TaskType, list[str]]:
     """The tasks that lead to the item, by type, in order, with the keys that each may have."""
-    chain = {TaskType.INIT_WORLD_CREATION: [WORLD_KEY], TaskType.GENERATE_WORLD_DESCRIPTION: [WORLD_KEY]}
-    if item.character is None:
-        return chain | {TaskType.GENERATE_WORLD_IMAGE: [WORLD_KEY]}
-    # A concept is one of ten that were made together, or was made again alone.
-    chain[TaskType.GENERATE_CHARACTER_BATCH] = [batch_key(character_index(item.character)), item.character]
-    chain[TaskType.GENERATE_CHARACTER] = [item.character]
-    if not item.is_post:
-        return chain | {TaskType.GENERATE_CHARACTER_AVATAR: [item.character]}
-    batch = int(item.key.rpartition("-p")[2]) // BATCH
-    chain[TaskType.GENERATE_POST_BATCH] = [f"{item.character}-b{batch:03d}"]
-    return chain | {TaskType.GENERATE_POST: [item.key], TaskType.GENERATE_POST_IMAGE: [item.key]}
+    keys = {Unit.WORLD: [WORLD_KEY]}
+    last = "post_images" if item.is_post else "character_avatars" if item.character else "world_images"
+    if item.character is not None:
+        # A concept is one of ten that were made together, or was made again alone.
+        keys |= {Unit.PEOPLE_BATCH: [batch_key(character_index(item.character)), item.character], Unit.PERSON: [item.character]}
+        if item.is_post:
+            keys |= {Unit.POST_BATCH: [post_batch_key(item.character, post_index(item.key))], Unit.POST: [item.key]}
+    return {ASSETS[name].task_type: keys[ASSETS[name].unit] for name in (*upstream_of(last), last)}
 
 
 def _newest(database: MongoDatabase, world_id: str, chain: Mapping[TaskType, list[str]]) -> list[TaskRecord]:
@@ -180,7 +160,7 @@ def _newest(database: MongoDatabase, world_id: str, chain: Mapping[TaskType, lis
 
 
 def _steps(database: MongoDatabase, item: ItemName, tasks: list[TaskRecord]) -> tuple[Step, ...]:
-    own = _OF_POST if item.is_post else _OF_CHARACTER if item.character else tuple(TaskType)
+    own = Unit.POST if item.is_post else Unit.PERSON if item.character else Unit.WORLD
     by_task: defaultdict[str, list[RequestRecord]] = defaultdict(list)
     attempts = database[HISTORY].find({"task_id": {"$in": [task.id for task in tasks]}}).sort("created_at", 1)
     for request in read_requests(attempts):
@@ -194,7 +174,7 @@ def _steps(database: MongoDatabase, item: ItemName, tasks: list[TaskRecord]) -> 
         calls = tuple(by_task[task.id])
         steps.append(
             Step(
-                name=_NAMES[task_type],
+                name=StepName(task_type.asset.step),
                 task_id=task.id,
                 task_type=task_type,
                 key=task.key,
@@ -207,7 +187,7 @@ def _steps(database: MongoDatabase, item: ItemName, tasks: list[TaskRecord]) -> 
                 ended_at=task.updated_at if task.over else None,
                 made=made,
                 items=max(1, len(briefs or ())),
-                own=task_type in own,
+                own=task_type.asset.unit.document is own,
                 heard=_heard(calls),
                 without_call=not calls and _is_only_post(task_type, briefs),
                 requests=calls,
@@ -220,14 +200,13 @@ _HEARD = re.compile(r"^<heard-(\w+)>\n(.*?)\n</heard-\1>$", re.DOTALL | re.MULTI
 
 
 def _heard(calls: Sequence[RequestRecord]) -> tuple[str, ...]:
-    """What the last call was told of others' posts: the lines of the fenced block ``heard`` in its prompt
-    (content/delimiter.py)."""
+    """The posts of others in the last call's prompt: the lines of the delimited block ``heard`` (content/delimiter.py)."""
     found = _HEARD.search(calls[-1].prompt) if calls else None
     return tuple(line for line in found[2].splitlines() if line) if found else ()
 
 
 def _is_only_post(task_type: TaskType, briefs: Sequence[MongoDocument] | None) -> bool:
-    """Whether it is the idea of a person's only post, which takes no call; before there was a timeline (``t``) it took one."""
+    """Whether it is the idea of a person's only post, which takes no call; without a timeline (``t``) it took one."""
     if task_type is not TaskType.GENERATE_POST_BATCH or briefs is None or len(briefs) != 1:
         return False
     return briefs[0].get("order") == 0 and "t" in briefs[0]

@@ -17,13 +17,13 @@ from PIL import Image
 
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content import documents as d
+from generia_assets.content.keys import batch_key
 from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE
 from generia_assets.content.shares import BATCH
 from generia_assets.durable.collections import GENERATIONS, HISTORY, STATUS, TASKS, ensure_indexes
 from generia_assets.durable.events.events import LiveEvent
 from generia_assets.durable.events.outbox import change_with_event
 from generia_assets.durable.status import State, new_status
-from generia_assets.durable.tasks.items import batch_key
 from resources.mongodb.document_store import DocumentStore, DocumentStream
 
 SCRIPT = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"

@@ -11,23 +11,11 @@ from collections.abc import Collection, Iterable
 from math import ceil
 
 from generia_assets.catalog import ASSETS, CONTENT, TaskType, Unit
-from generia_assets.content.documents import (
-    WORLD_KEY,
-    CharacterBrief,
-    PostImage,
-    WorldRequest,
-    character_index,
-    character_key,
-    post_key,
-)
+from generia_assets.content.documents import CharacterBrief, PostImage, WorldRequest
+from generia_assets.content.keys import WORLD_KEY, batch_key, character_index, character_key, post_key
 from generia_assets.content.names import fold
 from generia_assets.content.shares import BATCH, shares
 from generia_assets.durable.orders.parameters import OrderError, shortened
-
-
-def batch_key(first: int) -> str:
-    """The key of the batch of people that begins with this index."""
-    return f"b{first // BATCH:03d}"
 
 
 def character_named(people: Iterable[CharacterBrief], wanted: str) -> str:
