@@ -1,4 +1,4 @@
-"""The critical path of a world: the chain of tasks, each waiting for the one before, that ended last, and where its time went (R16).
+"""The critical path of a world: the chain of tasks, each waiting for the one before, that ended last; where its time went (R16).
 
 Here: the chain of the present generation, found backwards from the task that ended last. A task's parent is the one that it waits
 for: a post's image for its post, a person for the batch that names everyone they know. Not here: figures over all tasks
