@@ -331,13 +331,14 @@ class TaskType(StrEnum):
 
 ASSETS: Mapping[str, AssetSpec] = MappingProxyType({task_type.asset.name: task_type.asset for task_type in TaskType})
 """The rows by the asset's name, in the order of the work."""
+_BY_DOCUMENT = {asset.document: asset for asset in ASSETS.values()}
 LLM_CALLS: Mapping[str, LlmCall] = MappingProxyType({call.request_type: call for one in ASSETS.values() for call in one.llm_calls})
 """The calls of the model by request type."""
 
 
 def asset_of(document: type[Document]) -> AssetSpec:
     """The asset that holds documents of this class."""
-    return next(asset for asset in ASSETS.values() if asset.document is document)
+    return _BY_DOCUMENT[document]
 
 
 def pictures_of(document: Document) -> list[tuple[PictureSlot, Media]]:

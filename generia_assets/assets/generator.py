@@ -22,8 +22,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pymongo.errors import PyMongoError
 
 from generia_assets.assets.failures import is_of_dagsters_storage, settle_failure
+from generia_assets.assets.materialized import mark_superseded
 from generia_assets.assets.providers import open_providers
-from generia_assets.assets.superseded import mark_superseded
 from generia_assets.assets.worker import Worker
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.check import require_good_content

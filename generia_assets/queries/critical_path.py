@@ -14,12 +14,13 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.catalog import ASSETS, TaskType, Unit
-from generia_assets.content.keys import WORLD_KEY, author_of, batch_key, character_index, post_batch_key, post_index
+from generia_assets.content.keys import batch_key, character_index, post_batch_key
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import BATCH
 from generia_assets.content.social import ready_after
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS
 from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.tasks.items import task_keys
 from generia_assets.queries.records import WITHOUT_TEXTS, TaskRecord, read_generations, read_requests, read_tasks
 from resources.gateway.api_gateway import Api
 from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -83,23 +84,20 @@ class _World:
     def parents(self, place: Place) -> list[Place]:
         """What this task waits for, the nearest first; the first that the generation has made is its parent."""
         task_type, key = place
-        owner, _, batch = key.partition("-b")
-        match task_type:
-            case TaskType.GENERATE_CHARACTER_BATCH if key.startswith("b") and key != batch_key(0):
-                return [(task_type, batch_key((int(key[1:]) - 1) * BATCH))]
-            case TaskType.GENERATE_CHARACTER:
-                index = character_index(key)
-                named = ready_after(self.seed, self.people, index) if index < self.people else index // BATCH
-                return [(TaskType.GENERATE_CHARACTER_BATCH, batch_key(named * BATCH)), (TaskType.GENERATE_CHARACTER_BATCH, key)]
-            case TaskType.GENERATE_POST_BATCH if int(batch) > 0:
-                previous = post_batch_key(owner, (int(batch) - 1) * BATCH)
-                return [(task_type, previous), (TaskType.GENERATE_CHARACTER, owner)]
-        if not task_type.asset.upstream:
+        asset = task_type.asset
+        if asset.unit is Unit.PEOPLE_BATCH and key.startswith("b") and key != batch_key(0):
+            return [(task_type, batch_key((int(key[1:]) - 1) * BATCH))]
+        if not asset.upstream:
             return []
-        asset = ASSETS[task_type.asset.upstream[-1]]
-        if asset.unit is Unit.POST_BATCH:
-            return [(asset.task_type, post_batch_key(author_of(key), post_index(key)))]
-        return [(asset.task_type, {Unit.WORLD: WORLD_KEY, Unit.PERSON: author_of(key)}.get(asset.unit, key))]
+        parent = ASSETS[asset.upstream[-1]]
+        if parent.unit is Unit.PEOPLE_BATCH:
+            index = character_index(key)
+            named = ready_after(self.seed, self.people, index) if index < self.people else index // BATCH
+            return [(parent.task_type, batch_key(named * BATCH)), (parent.task_type, key)]
+        owner, _, batch = key.partition("-b")
+        first = asset.unit is not Unit.POST_BATCH or int(batch) == 0
+        earlier = [] if first else [(task_type, post_batch_key(owner, (int(batch) - 1) * BATCH))]
+        return [*earlier, (parent.task_type, task_keys(parent.unit, key)[0])]
 
 
 def critical_path(database: MongoDatabase, status: WorldStatus) -> CriticalPath | None:

@@ -11,33 +11,18 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from generia_assets.catalog import ASSETS, TaskType, Unit, upstream_of
-from generia_assets.content.keys import WORLD_KEY, batch_key, character_index, post_batch_key, post_index
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
+from generia_assets.durable.tasks.items import task_keys
 from generia_assets.queries.names import ItemName, UnknownItemError, generations_of, item_named
 from generia_assets.queries.records import RequestRecord, TaskRecord, read_requests, read_tasks
 from generia_assets.queries.worlds import world_status
 from resources.mongodb.connection import MongoDatabase, MongoDocument
-
-
-class StepName(StrEnum):
-    """What a step of the chain made."""
-
-    ORDER = "order"
-    DESCRIPTION = "description"
-    WORLD_PICTURES = "world pictures"
-    CONCEPT = "concept"
-    CHARACTER = "character"
-    AVATAR = "avatar"
-    IDEA = "idea"
-    POST = "post"
-    PICTURE = "picture"
 
 
 class Step(BaseModel):
@@ -49,7 +34,7 @@ class Step(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: StepName
+    name: str
     task_id: str
     task_type: TaskType
     key: str
@@ -96,9 +81,9 @@ class Trace(BaseModel):
         """US dollars for this item alone: its own steps, of a batch its share."""
         return round(sum(step.cost_usd / step.items for step in self.steps if step.own), 8)
 
-    def step(self, name: StepName) -> Step | None:
-        """The step of this name, or None if it has not been listed yet."""
-        return next((step for step in self.steps if step.name is name), None)
+    def step(self, task_type: TaskType) -> Step | None:
+        """The step of this task type, or None if it has not been listed yet."""
+        return next((step for step in self.steps if step.task_type is task_type), None)
 
 
 def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
@@ -112,11 +97,11 @@ def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
         raise UnknownItemError(f"world {world_id}: nobody ordered it here")
     tasks = _newest(database, world_id, _chain(item))
     steps = _steps(database, item, tasks)
-    last = {StepName.POST, StepName.PICTURE} if item.is_post else {StepName.CHARACTER} if item.character else {StepName.ORDER}
-    if not any(step.name in last for step in steps):
+    unit = Unit.POST if item.is_post else Unit.PERSON if item.character else Unit.WORLD
+    if not any(step.task_type.asset.unit is unit for step in steps):
         raise UnknownItemError(f"{item.key} is nothing in world {world_id}, or its making has not begun yet")
-    made = {step.name: step.made or {} for step in steps}
-    person, brief = made.get(StepName.CHARACTER, {}), made.get(StepName.CONCEPT, {})
+    made = {step.task_type: step.made or {} for step in steps}
+    person, brief = made.get(TaskType.GENERATE_CHARACTER, {}), made.get(TaskType.GENERATE_CHARACTER_BATCH, {})
     return Trace(
         world_id=world_id,
         world_name=status.name,
@@ -126,21 +111,22 @@ def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
         username=str(person.get("username") or brief.get("username") or ""),
         display_name=str(person.get("display_name") or brief.get("display_name") or ""),
         character_id=str(person.get("character_id") or ""),
-        post_id=str(made.get(StepName.PICTURE, {}).get("post_id") or ""),
+        post_id=str(made.get(TaskType.GENERATE_POST_IMAGE, {}).get("post_id") or ""),
         steps=steps,
     )
 
 
+def _own(item: ItemName) -> list[TaskType]:
+    """The types of the tasks that make the item, alone or in a batch."""
+    units = (Unit.POST_BATCH, Unit.POST) if item.is_post else (Unit.PEOPLE_BATCH, Unit.PERSON) if item.character else (Unit.WORLD,)
+    return [task_type for task_type in TaskType if task_type.asset.unit in units]
+
+
 def _chain(item: ItemName) -> dict[TaskType, list[str]]:
     """The tasks that lead to the item, by type, in order, with the keys that each may have."""
-    keys = {Unit.WORLD: [WORLD_KEY]}
-    last = "post_images" if item.is_post else "character_avatars" if item.character else "world_images"
-    if item.character is not None:
-        # A concept is one of ten that were made together, or was made again alone.
-        keys |= {Unit.PEOPLE_BATCH: [batch_key(character_index(item.character)), item.character], Unit.PERSON: [item.character]}
-        if item.is_post:
-            keys |= {Unit.POST_BATCH: [post_batch_key(item.character, post_index(item.key))], Unit.POST: [item.key]}
-    return {ASSETS[name].task_type: keys[ASSETS[name].unit] for name in (*upstream_of(last), last)}
+    own = [task_type.asset.name for task_type in _own(item)]
+    names = {*own, *(upstream for name in own for upstream in upstream_of(name))}
+    return {asset.task_type: task_keys(asset.unit, item.key) for name, asset in ASSETS.items() if name in names}
 
 
 def _newest(database: MongoDatabase, world_id: str, chain: Mapping[TaskType, list[str]]) -> list[TaskRecord]:
@@ -160,7 +146,7 @@ def _newest(database: MongoDatabase, world_id: str, chain: Mapping[TaskType, lis
 
 
 def _steps(database: MongoDatabase, item: ItemName, tasks: list[TaskRecord]) -> tuple[Step, ...]:
-    own = Unit.POST if item.is_post else Unit.PERSON if item.character else Unit.WORLD
+    own = _own(item)
     by_task: defaultdict[str, list[RequestRecord]] = defaultdict(list)
     attempts = database[HISTORY].find({"task_id": {"$in": [task.id for task in tasks]}}).sort("created_at", 1)
     for request in read_requests(attempts):
@@ -169,12 +155,12 @@ def _steps(database: MongoDatabase, item: ItemName, tasks: list[TaskRecord]) -> 
     for task in tasks:
         task_type = TaskType(task.type)
         briefs = (task.result or {}).get("briefs")
-        wanted = item.key if task_type is TaskType.GENERATE_POST_BATCH else item.character
+        wanted = item.key if task_type.asset.unit is Unit.POST_BATCH else item.character
         made = task.result if briefs is None else next((brief for brief in briefs if brief["key"] == wanted), None)
         calls = tuple(by_task[task.id])
         steps.append(
             Step(
-                name=StepName(task_type.asset.step),
+                name=task_type.asset.step,
                 task_id=task.id,
                 task_type=task_type,
                 key=task.key,
@@ -187,7 +173,7 @@ def _steps(database: MongoDatabase, item: ItemName, tasks: list[TaskRecord]) -> 
                 ended_at=task.updated_at if task.over else None,
                 made=made,
                 items=max(1, len(briefs or ())),
-                own=task_type.asset.unit.document is own,
+                own=task_type in own,
                 heard=_heard(calls),
                 without_call=not calls and _is_only_post(task_type, briefs),
                 requests=calls,

@@ -14,7 +14,7 @@ import pytest
 from generia_assets.assets import orchestrator, people, publication
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.selection import Selection
-from generia_assets.catalog import TaskType
+from generia_assets.catalog import TaskType, asset_of
 from generia_assets.content.documents import CharacterAvatar, Media, Post, PostBrief, PostImage, WorldImages, WorldRequest
 from generia_assets.content.heard import heard_before
 from generia_assets.content.keys import character_index, post_key
@@ -47,7 +47,7 @@ class DicedJournal:
     room: TaskSlots
     failing: set[str] = field(default_factory=set)
     results: dict[str, Any] = field(default_factory=dict)
-    told: dict[str, object] = field(default_factory=dict)
+    told: dict[str, Any] = field(default_factory=dict)
     """By task, what it was told of others."""
     performed: list[str] = field(default_factory=list)
     painted: list[str] = field(default_factory=list)
@@ -300,12 +300,11 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
     class There(NothingThere):
         """The whole world is materialized."""
 
-        async def one_if_there(self, asset: str, model: Any, key: str) -> Any:
-            task = {"posts": TaskType.GENERATE_POST, "characters": TaskType.GENERATE_CHARACTER}.get(asset)
-            return whole.results.get(f"{task}:{key}")
+        async def one_if_there(self, model: Any, key: str) -> Any:
+            return whole.results.get(f"{asset_of(model).task_type}:{key}")
 
-        async def one(self, asset: str, model: Any, key: str) -> Any:
-            return await self.one_if_there(asset, model, key)
+        async def one(self, model: Any, key: str) -> Any:
+            return await self.one_if_there(model, key)
 
         async def briefs(self, first: int, count: int) -> list[Any]:
             return list(whole.results[f"{TaskType.GENERATE_CHARACTER_BATCH}:b{first // 10:03d}"].briefs)
