@@ -12,7 +12,7 @@ import pytest
 
 from emulators.gemini.client import EmulatorControl
 from generia_assets.assets import orchestrator, publication
-from generia_assets.content.documents import character_key, post_key
+from generia_assets.content.keys import character_key, post_key
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.timeline import Timeline, timeline
 from generia_assets.durable.collections import HISTORY, STEPS, TASKS, WORLD_EVENTS

@@ -17,7 +17,8 @@ import pytest
 import requests
 
 from generia_assets.catalog import ASSETS
-from generia_assets.content.documents import PostImage, author_of
+from generia_assets.content.documents import PostImage
+from generia_assets.content.keys import author_of
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.pages.gallery import write_gallery
