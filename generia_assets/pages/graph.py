@@ -94,7 +94,10 @@ def graph_of(people: Sequence[PersonCard], relations: Sequence[RelationView], *,
     known = [relation for relation in relations if relation.one in place and relation.other in place]
     points, width, height = _layout(len(people), tuple((place[relation.one], place[relation.other]) for relation in known), columns)
     nodes = tuple(Node(person, *point, _words(person, people, known, place)) for person, point in zip(people, points, strict=True))
-    edges = [Edge(one := nodes[place[relation.one]], other := nodes[place[relation.other]], relation.kinds, _between(one, other)) for relation in known]
+    edges = [
+        Edge(one := nodes[place[relation.one]], other := nodes[place[relation.other]], relation.kinds, _between(one, other))
+        for relation in known
+    ]
     return Graph(width, height, nodes, tuple(_with_labels_placed(edges, nodes, width)) if len(edges) <= LABELLED else tuple(edges))
 
 
@@ -130,7 +133,11 @@ def _common(one: Box, other: Box) -> float:
 
 
 def _words(person: PersonCard, people: Sequence[PersonCard], relations: Sequence[RelationView], place: dict[str, int]) -> str:
-    others = ((relation, relation.other if relation.one == person.key else relation.one) for relation in relations if person.key in (relation.one, relation.other))
+    others = (
+        (relation, relation.other if relation.one == person.key else relation.one)
+        for relation in relations
+        if person.key in (relation.one, relation.other)
+    )
     return ", ".join(f"{people[place[key]].display_name} ({' / '.join(relation.kinds)})" for relation, key in others)
 
 
@@ -144,7 +151,9 @@ def _size(count: int, columns: int) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=64)
-def _layout(count: int, relations: tuple[tuple[int, int], ...], columns: int) -> tuple[tuple[tuple[float, float], ...], float, float]:
+def _layout(
+    count: int, relations: tuple[tuple[int, int], ...], columns: int
+) -> tuple[tuple[tuple[float, float], ...], float, float]:
     """Where everybody stands, and the width and height of the picture, which ends where nobody stands any more."""
     width, height = _size(count, columns)
     points = _start(count, width, height)

@@ -2,7 +2,7 @@
 
 In an **outage** nobody is answered: the call waits, uses no attempt of its task, and after the patience its world is suspended. A
 **poisonous** call is one that the API cannot answer (500, 504, a time-out, a broken connection, each time) while it answers others:
-it ends with ``PoisonousCallError``, which uses up an attempt of its task.
+it ends with ``RequestFailedError``, which uses up an attempt of its task.
 
 * A failed attempt counts against the call if another call of the same API was answered since the attempt before failed.
 * An innocent call fails as often as the others do: with s the share of the others' attempts that failed since this call's first

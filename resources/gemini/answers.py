@@ -127,7 +127,7 @@ def read_answer(
     if status != 200:
         outcome = classify_error(status, error, page, http.headers, model=profile.id, base_url=base_url)
         if http.status == 200 and isinstance(outcome, TransientError):
-            outcome.in_doubt = True  # the status was sent when the work had begun
+            outcome.carried_out = outcome.in_doubt = True  # the status was sent when the work had begun
         raise outcome
     if page and page[0] not in "{[":
         said = kept_line(page, LONGEST_NAME)

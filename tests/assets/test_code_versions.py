@@ -65,7 +65,7 @@ async def concepts() -> None:
     bench = a_bench(refused(), refused(), people_answer(range(1, 11)))
     await generate_character_batch(ten, bench.tools, REQUEST, DESCRIBED, CharacterIndex())
     former = PreviousCharacter(BRIEF, (), KNOWN)
-    said: dict[str, object] = {"obvious": "a keeper", "one_line": "sells shade"}
+    said: dict[str, Any] = {"obvious": "a keeper", "one_line": "sells shade"}
     bench = a_bench(said | {"concept": former.brief.concept}, said | {"concept": "Sells shade by the hour and sues the noon."})
     one = CharacterBatchParameters(key="c0003", first=3, count=1)
     await generate_character_batch(one, bench.tools, REQUEST, DESCRIBED, CharacterIndex(), former)

@@ -56,7 +56,7 @@ class DicedJournal:
     room: TaskSlots
     failing: set[str] = field(default_factory=set)
     results: dict[str, Any] = field(default_factory=dict)
-    told: dict[str, object] = field(default_factory=dict)
+    told: dict[str, Any] = field(default_factory=dict)
     """By task, what it was told of others."""
     performed: list[str] = field(default_factory=list)
     painted: list[str] = field(default_factory=list)

@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -50,14 +51,14 @@ def run(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def moment(**changes: object) -> Moment:
+def moment(**changes: Any) -> Moment:
     """A world as ``watch`` sees it, with these values of its status record."""
     return Moment(
         a_status(**changes), [], seconds=12.3, air=InFlightCalls(llm=12, llm_ceiling=15, images=3, image_ceiling=10), left=42.0
     )
 
 
-def a_status(**changes: object) -> WorldStatus:
+def a_status(**changes: Any) -> WorldStatus:
     record = new_status("w", {"user_prompt": HOSTILE}, users=2, posts=4) | {"_id": "w"} | changes
     return WorldStatus.model_validate(record)
 

@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -63,7 +64,7 @@ def generia(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["dead-letters", *arguments])
 
 
-def resent(kafka: KafkaResource) -> list[dict[str, object]]:
+def resent(kafka: KafkaResource) -> list[dict[str, Any]]:
     """What the command put into the orders' topic."""
     return [json.loads(letter.value) for letter in last_letters(kafka.address, kafka.tasks_topic, 10)]
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def generia(worlds: Worlds, mongodb_uri: str) -> Command:
     return Command(worlds.settings.generia_data_dir, settings)
 
 
-def an_order(worlds: Worlds, world: str, **values: object) -> str:
+def an_order(worlds: Worlds, world: str, **values: Any) -> str:
     """An order for a part of the world, as the sensor records it, in the state that ``values`` say."""
     task_id = str(uuid.uuid4())
     record_order(worlds.database, Order(task_id, TaskType.GENERATE_POST, world, {}), max_users=100, max_posts=100)

@@ -27,7 +27,7 @@ from generia_assets.settings import SECRETS, Settings
 TOP = Path(__file__).parents[2]
 DOCKER = TOP / "docker"
 COMPOSE_FILES = ("docker-compose.yml", "docker-compose.test.yml")
-YAML_FILES = [TOP / "workspace.yaml", *(DOCKER / name for name in (*COMPOSE_FILES, "dagster.yaml", "workspace.yaml"))]
+YAML_FILES = [*(DOCKER / name for name in (*COMPOSE_FILES, "dagster.yaml", "workspace.yaml"))]
 LINT_RULES = YamlLintConfig(
     "{extends: default, rules: {line-length: {max: 140}, document-start: disable, braces: {max-spaces-inside: 1}}}"
 )
@@ -276,15 +276,17 @@ def test_webserver_and_daemon_find_the_code_location():
 
 def test_commands_run_modules_that_exist():
     """What the containers start is there: the definitions, the command line, the emulator."""
-    local = yaml.safe_load((TOP / "workspace.yaml").read_text())["load_from"][0]["python_module"]["module_name"]
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())
+    local = project["tool"]["dg"]["project"]["code_location_target_module"]
     started = code_server.command("0.0.0.0", 4000)
     assert started[started.index("--module-name") + 1] == local
-    scripts = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["scripts"]
-    module, name = scripts["generia"].split(":")
+    module, name = project["project"]["scripts"]["generia"].split(":")
     assert f"from {module} import {name};" in (DOCKER / "generia").read_text()
     emulator, watched = command_of("emulator")[2] + ".__main__", command_of("runtime")[2]
     assert [
-        name for name in (local, module, emulator, watched, "generia_assets.webserver") if importlib.util.find_spec(name) is None
+        name
+        for name in (local, module, emulator, watched, "generia_assets.webserver", "generia_assets.warm_start")
+        if importlib.util.find_spec(name) is None
     ] == []
 
 

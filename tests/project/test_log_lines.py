@@ -116,13 +116,16 @@ def test_the_line_of_an_attempt_has_what_tracing_needs_and_no_text(capsys):
 def test_the_code_server_logs_by_our_level(level):
     """A code server's process, where sensors tick, writes our lines from LOG_LEVEL on while it serves."""
     code = (
-        "import logging, generia_assets.definitions\n"
-        "from dagster._grpc.server import DagsterGrpcServer as server\n"
+        "import logging\n"
+        "from generia_assets.dagster_internals import code_server_classes\n"
+        "from generia_assets.warm_start import extend_code_server\n"
+        "extend_code_server()\n"
         "class Served:\n"
+        "    _health_servicer = None\n"
         "    class server:\n"
         "        @staticmethod\n"
         "        def start(): logging.getLogger('sensors.somewhere').warning('a tick'); raise SystemExit(7)\n"
-        "server.serve(Served)\n"
+        "code_server_classes().server.serve(Served)\n"
     )
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LOG_LEVEL": level, "GENERIA_COLD_START": "1"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)

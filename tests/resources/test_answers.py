@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ async def asked(gemini: str) -> Answer[Village] | CallError:
         await client.aclose()
 
 
-def spoiled(body: dict[str, object], **candidate: object) -> dict[str, object]:
+def spoiled(body: dict[str, Any], **candidate: Any) -> dict[str, Any]:
     return {**body, "candidates": [{**said()["candidates"][0], **candidate}]}
 
 

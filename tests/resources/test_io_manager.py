@@ -11,7 +11,7 @@ from generia_assets.catalog import ASSETS
 from generia_assets.content.documents import character_key
 from resources.mongodb.connection import MongoResource
 from resources.mongodb.document_store import DocumentStream
-from resources.mongodb.io_manager import MongoIOManager
+from resources.mongodb.io_manager import mongo_io_manager
 
 WORLDS = dg.DynamicPartitionsDefinition(name="worlds")
 
@@ -47,7 +47,7 @@ def run(mongodb_uri, mongo_database_name):
 
         def materialize(*assets, world="w1", **options):
             instance.add_dynamic_partitions("worlds", [world])
-            resources = {"io_manager": MongoIOManager(mongo=resource)}
+            resources = {"io_manager": mongo_io_manager(resource)}
             return dg.materialize([*assets], partition_key=world, instance=instance, resources=resources, **options)
 
         yield materialize
@@ -155,7 +155,7 @@ def test_an_input_that_cannot_be_meant_is_refused(run, annotation, said):
 def test_without_a_world_nothing_is_stored(run, mongodb_uri, mongo_database_name):
     """An asset without partitions has no world to belong to."""
     asset = dg.asset(lambda: people("Ada"), name="characters")
-    resources = {"io_manager": MongoIOManager(mongo=MongoResource(uri=mongodb_uri, database=mongo_database_name))}
+    resources = {"io_manager": mongo_io_manager(MongoResource(uri=mongodb_uri, database=mongo_database_name))}
     with pytest.raises(ValueError, match="one world for each partition"):
         dg.materialize([asset], resources=resources)
 

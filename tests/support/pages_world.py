@@ -93,7 +93,7 @@ class MadeUp:
         yield "posts", [self.post(key) for key in keys]
         yield "post_images", [self.published(key, index) for index, key in enumerate(keys)]
 
-    def say(self, state: State, **values: object) -> None:
+    def say(self, state: State, **values: Any) -> None:
         """Write the status record."""
         record = new_status(self.world_id, {"user_prompt": f"A world of {SCRIPT}"}, users=self.users, posts=self.posts)
         counts = {"users_created": self.users, "posts_created": self.posts} if state is State.COMPLETED else {}
@@ -103,7 +103,7 @@ class MadeUp:
     def keep(self, asset: str, made: list[Any]) -> None:
         self.store.replace(ASSETS[asset], self.world_id, "run-1", DocumentStream(made))
 
-    def tell(self, event: LiveEvent, **values: object) -> None:
+    def tell(self, event: LiveEvent, **values: Any) -> None:
         """An event with the change of the status record that it tells about, as the pipeline commits them."""
         assert change_with_event(self.database, {"_id": self.world_id}, {**values, "updated_at": datetime.now(UTC)}, event)
 
