@@ -50,6 +50,11 @@ class Unit(Enum):
         return {Unit.PEOPLE_BATCH: Unit.PERSON, Unit.POST_BATCH: Unit.POST}.get(self, self)
 
     @property
+    def of_item(self) -> bool:
+        """Whether one person's or one post's documents depend on such a task, and not the whole world."""
+        return self not in (Unit.WORLD, Unit.PEOPLE_BATCH)
+
+    @property
     def batched(self) -> bool:
         """Whether a task's result holds many documents, under ``briefs``."""
         return self.document is not self

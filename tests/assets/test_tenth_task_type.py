@@ -40,7 +40,7 @@ TASK = '''
     from generia_assets.content.documents import Document, WorldDescription, WorldRequest
     from generia_assets.content.prefix import ask
     from generia_assets.tasks.clients import TaskClients
-    from generia_assets.tasks.task_definition import Level, TaskParameters, durable_task
+    from generia_assets.tasks.task_definition import TaskParameters, durable_task
 
 
     class SongDraft(BaseModel):
@@ -54,7 +54,7 @@ TASK = '''
         of: str
 
 
-    @durable_task(Level.{level})
+    @durable_task
     async def {task}(
         parameters: TaskParameters, tools: TaskClients, request: WorldRequest, world: WorldDescription{argument}
     ) -> Song:
@@ -91,7 +91,6 @@ def product_with(folder: Path, *pers: str) -> Path:
         of_world = per == "world_description"
         code = dedent(TASK).format(
             **names,
-            level="WORLD" if of_world else "ITEM",
             argument="" if of_world else ", document: Document",
             of="world.key" if of_world else "document.key",
         )
