@@ -23,7 +23,8 @@ from generia_assets.assets.runs import (
 )
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content import banlist
-from generia_assets.content.documents import WORLD_KEY, Quality, WorldDescription, WorldRequest
+from generia_assets.content.documents import Quality, WorldDescription, WorldRequest
+from generia_assets.content.keys import WORLD_KEY
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.leases.commits import Change
 from generia_assets.durable.orders.records import (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dagster._cli.workspace.cli_target import WorkspaceOpts as WorkspaceOpts
 from dagster._cli.workspace.cli_target import workspace_opts_to_load_target as workspace_opts_to_load_target
 from dagster._core.definitions.job_base import InMemoryJob as InMemoryJob
 from dagster._core.definitions.sensor_definition import SensorExecutionData as SensorExecutionData
@@ -22,3 +21,4 @@ from dagster._core.storage.tags import RETRY_NUMBER_TAG as RETRY_NUMBER_TAG
 from dagster._core.storage.tags import TagType as TagType
 from dagster._core.storage.tags import get_tag_type as get_tag_type
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin as LoadableTargetOrigin
+from dagster_shared.cli import WorkspaceOpts as WorkspaceOpts
