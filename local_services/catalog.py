@@ -17,15 +17,15 @@ from pathlib import Path
 import requests
 
 from emulators.lifecycle import LOOPBACK, accepts_connections, free_port
-from generia_assets.cli.addresses import is_set, set_dagster_home
+from generia_assets.cli.connections import is_set, set_dagster_home
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.dagster_link import refuse_second_daemon
-from generia_assets.cli.home import DataDir, Running
-from generia_assets.cli.pace import Pace, emulated
+from generia_assets.cli.data_dir import DataDir, Running
+from generia_assets.cli.estimates import Pace, emulated
 from generia_assets.code_server import Watch, command
 from generia_assets.processes import Child, launch, spawn
 from generia_assets.settings import Settings
-from local_services.prerequisites import check_broker, check_gemini, find_mongod
+from local_services.mongod import check_broker, check_gemini, find_mongod
 from local_services.services import Ownership, Service, ServiceSet
 from resources.kafka.address import KafkaAddress
 from resources.mongodb.connection import mongo_address

@@ -14,15 +14,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from generia_assets.cli import inert
-from generia_assets.cli.addresses import database_at
-from generia_assets.cli.console import CommandError, own_name, remarks, results, short
+from generia_assets.cli.connections import database_at
+from generia_assets.cli.console import CommandError, own_name, remarks, results, safe_block, safe_line, short
 from generia_assets.cli.dagster_link import world_runs
-from generia_assets.cli.displays import display_on
-from generia_assets.cli.follow import Watching
-from generia_assets.cli.home import DataDir, claim
-from generia_assets.cli.order import WorldOrder, hand_over, new_order
-from generia_assets.cli.order_options import (
+from generia_assets.cli.data_dir import DataDir, claim
+from generia_assets.cli.estimates import cap_warning
+from generia_assets.cli.options import (
     DEFAULT_POSTS,
     DEFAULT_PROMPT,
     DEFAULT_SEED,
@@ -37,10 +34,10 @@ from generia_assets.cli.order_options import (
     Users,
     check_order,
 )
-from generia_assets.cli.quotes import cap_warning
-from generia_assets.cli.result import WorldResult, world_result
-from generia_assets.cli.summary import print_summary
-from generia_assets.cli.watching import Images, Log, Texts, WatchOptions, watch_world
+from generia_assets.cli.order import WorldOrder, hand_over, new_order
+from generia_assets.cli.rendering.displays import display_on
+from generia_assets.cli.rendering.summary import WorldResult, print_summary, world_result
+from generia_assets.cli.watching import Images, Log, Texts, Watching, WatchOptions, watch_world
 from generia_assets.content.check import require_good_content
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
@@ -50,7 +47,7 @@ from generia_assets.pages.gallery import write_gallery
 from generia_assets.queries.worlds import world_status
 from generia_assets.settings import Settings, settings
 from local_services.catalog import ServiceCatalog, ServiceChoice
-from local_services.start_display import show_services
+from local_services.services import show_services
 from resources.kafka.producer import EventProducer
 from resources.mongodb.connection import MongoDatabase
 
@@ -132,7 +129,7 @@ def _make_world(
             watching = Watching(settings, log=wishes.log, pace=parts.pace)
             beginning = _Beginning(database, parts, order.world_id)
             status = watch_world(
-                database, order.world_id, display, watching, wishes.images, data_dir=home.root, check=beginning.check
+                database, order.world_id, display.moment, watching, wishes.images, data_dir=home.root, check=beginning.check
             )
         gallery = _gallery(database, home, order.world_id) if status.status is State.COMPLETED else None
         result = world_result(database, status, sent, gallery=None if gallery is None else str(gallery))
@@ -144,7 +141,7 @@ def _make_world(
             print_summary(console, database, status, result, media=media, gallery=gallery and short(gallery), bill=bill)
             _say_where(console, home, settings, order.world_id)
         else:
-            reason = inert.line(status.message) or "no reason was recorded"
+            reason = safe_line(status.message) or "no reason was recorded"
             remarks().print(f"World {order.world_id} {status.status.value}: {reason}\nLogs: {short(home.logs)}")
         _let_the_run_end(database, order.world_id)
     return result
@@ -174,7 +171,7 @@ class _Beginning:
         with world_runs(self._parts.dagster_home, self._world_id) as runs:
             before, self._failed = self._failed, runs.failure()
         if self._failed is not None and before is not None:  # Dagster has had the time to repeat it
-            raise CommandError(f"World {self._world_id} cannot be made, its run failed: {inert.block(self._failed)}")
+            raise CommandError(f"World {self._world_id} cannot be made, its run failed: {safe_block(self._failed)}")
 
 
 def _gallery(database: MongoDatabase, home: DataDir, world_id: str) -> Path | None:

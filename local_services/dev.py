@@ -9,15 +9,15 @@ import typer
 from rich.console import Console
 
 from generia_assets.cli.console import own_name, results
-from generia_assets.cli.displays import display_on
-from generia_assets.cli.home import claim
-from generia_assets.cli.order_options import Latency
+from generia_assets.cli.data_dir import claim
+from generia_assets.cli.options import Latency
 from generia_assets.cli.parsers import whole
+from generia_assets.cli.rendering.displays import display_on
 from generia_assets.content.check import require_good_content
 from generia_assets.interrupts import interruptible, uninterrupted
 from generia_assets.settings import settings
 from local_services.catalog import MONGODB, PAGES, WEBSERVER, ServiceCatalog, ServiceChoice
-from local_services.start_display import show_services
+from local_services.services import show_services
 from resources.kafka.address import KafkaAddress
 
 Port = Annotated[

@@ -1,18 +1,23 @@
-"""The parts of a running generator: started all at once, each as soon as what it needs is there, and ended in order.
+"""The services of a running generator: started all at once, each as soon as what it needs is there, and ended in order.
 
-Here: the machinery, the same for every part. Not here: which parts there are and how each is started (catalog.py), single
-processes (generia_assets/processes.py), and how the start looks (start_display.py).
+Here: the machinery, the same for every service, and how the start is shown. Not here: which services there are and how each is
+started (catalog.py), and single processes (generia_assets/processes.py).
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text as Line
+
+from generia_assets.cli.rendering.displays import WIDTH, Display
 from generia_assets.code_server import Watch, replaced
 from generia_assets.processes import Child
 
@@ -138,3 +143,32 @@ def _replace(part: Service, child: Child, watch: Watch) -> bool:
     part.child = part.launch()
     watch.begin()
     return True
+
+
+_WHOSE_STYLE = {Ownership.EMBEDDED: "cyan", Ownership.YOURS: "bold magenta", Ownership.GENERATOR: "dim"}
+
+
+def show_services(display: Display, services: Iterable[Service]) -> None:
+    """Show the services as they are now."""
+    now = list(services)
+    ready = [f"{one.name} ({one.whose.value}): {one.address}" for one in now if one.ready]
+    display.start(services_panel(now), ready)
+
+
+def services_panel(services: Iterable[Service]) -> Panel:
+    """The services, each with its state, its address and whose it is."""
+    table = Table.grid(padding=(0, 1))
+    for fixed in (True, True, True, False, False):  # in a narrow window the address and whose it is give way
+        table.add_column(no_wrap=fixed)
+    for service in services:
+        if service.ready:
+            mark = Line("●", "green")
+        elif service.child is not None:
+            mark = Line("◐", "bold yellow")
+        else:
+            mark = Line("○", "dim")
+        seconds = f"{service.seconds:4.1f} s" if service.child is not None else ""
+        address = Line(service.address, no_wrap=True, overflow="ellipsis")
+        whose = Line(service.whose.value, _WHOSE_STYLE[service.whose], no_wrap=True, overflow="ellipsis")
+        table.add_row(mark, Line(service.name), Line(seconds, "dim"), whose, address)
+    return Panel(table, title=Line("starting the generator", "bold"), title_align="left", width=WIDTH, border_style="dim")

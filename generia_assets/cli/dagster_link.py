@@ -13,10 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from generia_assets.cli.addresses import Addresses
 from generia_assets.cli.console import CommandError, own_name
-from generia_assets.cli.findings import HealthFinding, ok, wrong
-from generia_assets.settings import Settings
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
@@ -85,24 +82,6 @@ def daemon_pulses(home: Path) -> list[DaemonPulse]:
                 )
             )
     return pulses
-
-
-def code_server_found(_settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
-    """What `generia doctor` says of the code server; nothing where its address is not known."""
-    if not where.code_server:
-        return
-    from generia_assets.code_server import ask  # with gRPC, for which `stop` must not wait
-
-    try:
-        ask(where.code_server)
-    except ConnectionError as error:
-        yield wrong(
-            "code server",
-            str(error),
-            "no run starts meanwhile; `generia dev` and the containers replace it within a minute or two, else restart it",
-        )
-    else:
-        yield ok("code server", f"{where.code_server} answers, and starts runs")
 
 
 class WorldRuns:

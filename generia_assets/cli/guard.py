@@ -13,8 +13,7 @@ from typing import NoReturn, ParamSpec
 
 import typer
 
-from generia_assets.cli import inert
-from generia_assets.cli.console import CommandError
+from generia_assets.cli.console import CommandError, safe_block
 from generia_assets.interrupts import EXIT_STATUS, restore_interrupts
 
 Options = ParamSpec("Options")
@@ -53,7 +52,7 @@ def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
 
 
 def _use_folder_of_running() -> None:
-    from generia_assets.cli.home import use_folder_of_running  # with pydantic, which only a command pays for
+    from generia_assets.cli.data_dir import use_folder_of_running
 
     use_folder_of_running()
 
@@ -73,8 +72,8 @@ def _said(error: Exception) -> tuple[str, int] | None:
     """
     from pymongo.errors import ConnectionFailure
 
-    from generia_assets.cli.addresses import is_set
-    from generia_assets.cli.home import where_none_runs
+    from generia_assets.cli.connections import is_set
+    from generia_assets.cli.data_dir import where_none_runs
     from generia_assets.content.mistakes import ContentError
     from generia_assets.durable.status import HistoryWorldError
     from generia_assets.processes import ProcessError
@@ -104,5 +103,5 @@ def _quiet() -> None:
 
 
 def _end(message: str, exit_code: int) -> NoReturn:
-    typer.echo(inert.block(message), err=True)
+    typer.echo(safe_block(message), err=True)
     raise typer.Exit(exit_code)

@@ -1,22 +1,24 @@
 """The texts and pictures of a world, as they are made: the description, the people, the posts.
 
-Here: reading them from the journal's completed tasks, so that they are seen before the world's assets are materialized at its end.
-Not here: how they look (displays.py), and where pictures are put (pictures.py).
+Here: reading them from completed tasks, so that they are seen before the world's assets are materialized at its end, and copying
+pictures into a folder of the host under names that tell what they show (R14). Not here: how they look (rendering/displays.py).
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
+from pathlib import Path
 from typing import Self
 
 from pymongo import ASCENDING, DESCENDING
 from pymongo.change_stream import CollectionChangeStream
 
 from generia_assets.catalog import ASSETS, TaskType
-from generia_assets.cli import inert
+from generia_assets.cli.console import CommandError, safe_block, safe_line, short
 from generia_assets.content.documents import (
     Character,
     CharacterAvatar,
@@ -66,16 +68,16 @@ def text_of(database: MongoDatabase, task: MongoDocument) -> Text | None:
 def _text(made: Document, username: Callable[[str], str]) -> Text:
     match made:
         case WorldDescription():
-            return Text("world", inert.line(made.name), inert.block(made.description))
+            return Text("world", safe_line(made.name), safe_block(made.description))
         case Character():
-            return Text("person", inert.line(f"{made.display_name} @{made.username}"), inert.block(made.bio))
+            return Text("person", safe_line(f"{made.display_name} @{made.username}"), safe_block(made.bio))
         case Post():
             tags = " ".join(f"#{tag.lstrip('#')}" for tag in made.hashtags)
             answered = f" ↩ @{username(author_of(made.in_reply_to))}" if made.in_reply_to else ""
-            title = inert.line(f"@{made.username}{answered}, {made.moment}")
-            return Text("post", title, inert.block(f"{made.content}\n{tags}".rstrip()))
+            title = safe_line(f"@{made.username}{answered}, {made.moment}")
+            return Text("post", title, safe_block(f"{made.content}\n{tags}".rstrip()))
     pictures = _pictures(made)
-    return Text("picture", ", ".join(one.name for one in pictures), " ".join(inert.line(one.url) for one in pictures), pictures)
+    return Text("picture", ", ".join(one.name for one in pictures), " ".join(safe_line(one.url) for one in pictures), pictures)
 
 
 def _pictures(made: Document) -> tuple[PictureView, ...]:
@@ -146,3 +148,44 @@ class TextStream:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class PictureFolder:
+    """Copies pictures into ``folder/WORLD``. Local ones only; what is elsewhere stays there, and is named by its address."""
+
+    def __init__(self, folder: Path, world_id: str | None, data_dir: Path) -> None:
+        """``world_id`` None: the folder is this world's alone. ``data_dir``: where this machine's platform keeps its media.
+
+        Raises ``CommandError`` if nothing can be written.
+        """
+        self._folder = folder.absolute() / (world_id or "")
+        self.copied = 0
+        self._data_dir = data_dir.absolute()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"--images {folder}: {error.strerror}; give a folder that can be written", 2) from None
+
+    def kept(self, texts: list[Text]) -> list[Text]:
+        """The texts; each picture among them is copied, and says where it lies now."""
+        return [self._kept(text) if text.pictures else text for text in texts]
+
+    def path(self, picture: PictureView) -> Path | None:
+        """Where the picture's copy lies, made if need be; None where it is not on this machine."""
+        source = (self._data_dir / picture.url).resolve()
+        if not source.is_relative_to(self._data_dir.resolve()) or not source.is_file():
+            return None
+        target = self._folder / f"{picture.name}{source.suffix}"
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(source, target)
+        self.copied += 1
+        return target
+
+    def _kept(self, text: Text) -> Text:
+        places = (self.path(picture) for picture in text.pictures)
+        return replace(text, body="  ".join(str(short(place)) for place in places if place) or text.body)
+
+
+def without_pictures(texts: list[Text]) -> list[Text]:
+    """The texts that are to be read."""
+    return [text for text in texts if not text.pictures]

@@ -18,20 +18,18 @@ from typer import BadParameter
 from typer.testing import CliRunner
 
 from generia_assets.catalog import TaskType
-from generia_assets.cli import inert
-from generia_assets.cli.book import escaped, paragraphs
-from generia_assets.cli.commands import COMMANDS, load
-from generia_assets.cli.displays import PlainDisplay
-from generia_assets.cli.follow import Moment
-from generia_assets.cli.formats import as_json, clock
+from generia_assets.cli.console import safe_block, safe_line
 from generia_assets.cli.guard import EXIT_STATUSES
-from generia_assets.cli.logs_shown import print_lines
-from generia_assets.cli.main import app
+from generia_assets.cli.main import COMMANDS, app, load
 from generia_assets.cli.order import PartOrder, new_order
-from generia_assets.cli.panel import world_panel
 from generia_assets.cli.parsers import moment as parsed
-from generia_assets.cli.result import WorldResult
+from generia_assets.cli.rendering.book import escaped, paragraphs
+from generia_assets.cli.rendering.displays import PlainDisplay, world_panel
+from generia_assets.cli.rendering.formats import as_json, clock
+from generia_assets.cli.rendering.requests import print_lines
+from generia_assets.cli.rendering.summary import WorldResult
 from generia_assets.cli.texts import Text
+from generia_assets.cli.watching import Moment
 from generia_assets.content.documents import Quality
 from generia_assets.durable.orders.records import Order
 from generia_assets.durable.status import Stage, WorldStatus, new_status
@@ -190,9 +188,9 @@ def test_a_quote_is_the_plan_at_the_models_price() -> None:
 
 def test_a_terminal_obeys_no_text() -> None:
     """Of a hostile text only what can be read is left."""
-    assert inert.line(HOSTILE) == "[2J[bold]not bold[/bold] turned next31m"
-    assert inert.block("a\r\nb\tc\ud800") == "a\nb    c\ufffd"
-    assert inert.line("word " * 50, 20) == "word word word word…"
+    assert safe_line(HOSTILE) == "[2J[bold]not bold[/bold] turned next31m"
+    assert safe_block("a\r\nb\tc\ud800") == "a\nb    c\ufffd"
+    assert safe_line("word " * 50, 20) == "word word word word…"
 
 
 @pytest.mark.parametrize("watched", [True, False])
@@ -200,7 +198,7 @@ def test_what_is_shown_of_a_world_is_read_as_text(watched: bool) -> None:
     """Markup in names, prompts and messages is printed as it stands, and no escape sequence but our own comes out."""
     waiting = {"api": "llm", "reason": HOSTILE, "since": datetime.now(UTC)}
     seen = moment(name=HOSTILE, message=HOSTILE, waiting_for=waiting, generation="g")
-    text = Text("post", inert.line(HOSTILE), inert.block(HOSTILE))
+    text = Text("post", safe_line(HOSTILE), safe_block(HOSTILE))
     line = LogLine(id="1", at=datetime.now(UTC), level="error", kind="task", task_type="generate_post", key=HOSTILE, text=HOSTILE)
     out = io.StringIO()
     console = Console(file=out, width=100, markup=False, highlight=False, emoji=False, soft_wrap=not watched)

@@ -7,12 +7,10 @@ from datetime import UTC, datetime
 import pytest
 from typer.testing import CliRunner
 
-from generia_assets.cli.addresses import addresses
-from generia_assets.cli.findings import Health
+from generia_assets.cli.connections import addresses
+from generia_assets.cli.estimates import Pace, Quote, quote_for, recent_latency_in
+from generia_assets.cli.health import Health, models_by_date, models_learned
 from generia_assets.cli.main import app
-from generia_assets.cli.models_checked import models_by_date, models_learned
-from generia_assets.cli.pace import Pace, recent_latency_in
-from generia_assets.cli.quotes import Quote, quote_for
 from generia_assets.content.documents import Quality
 from generia_assets.durable.collections import FLEET
 from generia_assets.settings import Settings

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from generia_assets.cli.console import CommandError
-from generia_assets.cli.home import Running, claim, running
+from generia_assets.cli.data_dir import Running, claim, running
 from generia_assets.processes import Child, ChildFailedError, spawn
 from local_services.services import Ownership, Service, ServiceSet
 

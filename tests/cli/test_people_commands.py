@@ -18,14 +18,13 @@ from pymongo import MongoClient
 from rich.console import Console
 
 from emulators.lifecycle import free_port
-from generia_assets.cli.commands import COMMANDS, load
+from generia_assets.cli.commands.view import _listening
 from generia_assets.cli.console import results
-from generia_assets.cli.follow import Moment
+from generia_assets.cli.main import COMMANDS, load
 from generia_assets.cli.order import new_order
-from generia_assets.cli.panel import world_panel
-from generia_assets.cli.tables import FittedTable
-from generia_assets.cli.view import _listening
-from generia_assets.cli.words import progress_line
+from generia_assets.cli.rendering.displays import world_panel
+from generia_assets.cli.rendering.formats import FittedTable, progress_line
+from generia_assets.cli.watching import Moment
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
@@ -35,8 +34,7 @@ from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.pages import WorldPages
 from generia_assets.queries.air import InFlightCalls
 from generia_assets.queries.worlds import WorldView
-from local_services.services import Ownership, Service
-from local_services.start_display import services_panel
+from local_services.services import Ownership, Service, services_panel
 from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters
 from sensors.messages import read_message

@@ -20,9 +20,9 @@ from dagster._cli.workspace.cli_target import WorkspaceOpts, workspace_opts_to_l
 
 from emulators import lifecycle
 from emulators.lifecycle import accepts_connections, free_port
-from generia_assets.cli import home
+from generia_assets.cli import data_dir
 from generia_assets.cli.console import CommandError
-from generia_assets.cli.home import Running, claim
+from generia_assets.cli.data_dir import Running, claim
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import new_status
 from generia_assets.processes import start
@@ -150,25 +150,25 @@ def test_a_command_in_another_folder_finds_the_generator(tmp_path: Path, monkeyp
     checkout, elsewhere = tmp_path / "checkout", tmp_path / "elsewhere"
     for folder in (checkout, elsewhere):
         folder.mkdir()
-    monkeypatch.setattr(home, "CHECKOUT", checkout)
+    monkeypatch.setattr(data_dir, "CHECKOUT", checkout)
     monkeypatch.delenv("GENERIA_DATA_DIR", raising=False)
     monkeypatch.chdir(elsewhere)
-    home.use_folder_of_running()
+    data_dir.use_folder_of_running()
     assert "GENERIA_DATA_DIR" not in os.environ
-    assert str(elsewhere / ".generia") in home.where_none_runs(Path(".generia"))
-    assert str(checkout / ".generia") in home.where_none_runs(Path(".generia"))
+    assert str(elsewhere / ".generia") in data_dir.where_none_runs(Path(".generia"))
+    assert str(checkout / ".generia") in data_dir.where_none_runs(Path(".generia"))
     with claim(checkout / ".generia", may_stand_beside=False) as claimed:
         claimed.announce(a_generator())
         with claim(elsewhere / ".generia", may_stand_beside=False) as own:
             own.announce(a_generator())
-            home.use_folder_of_running()
+            data_dir.use_folder_of_running()
             assert "GENERIA_DATA_DIR" not in os.environ
-        home.use_folder_of_running()
+        data_dir.use_folder_of_running()
         assert os.environ.pop("GENERIA_DATA_DIR") == str(checkout / ".generia")
         monkeypatch.setenv("GENERIA_DATA_DIR", "mine")
-        home.use_folder_of_running()
+        data_dir.use_folder_of_running()
         assert os.environ["GENERIA_DATA_DIR"] == "mine"
-        assert home.where_none_runs(checkout / ".generia") == ""
+        assert data_dir.where_none_runs(checkout / ".generia") == ""
 
 
 def a_generator() -> Running:

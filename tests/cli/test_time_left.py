@@ -9,9 +9,8 @@ from math import ceil
 
 import pytest
 
-from generia_assets.cli.pace import Pace, emulated
-from generia_assets.cli.remaining import Remaining
-from generia_assets.cli.work import Work
+from generia_assets.cli.estimates import Pace, Work, emulated
+from generia_assets.cli.watching import Remaining
 from generia_assets.content.plan import TOKENS_PER_CALL
 from generia_assets.durable.status import WorldStatus, new_status
 from generia_assets.queries.air import InFlightCalls

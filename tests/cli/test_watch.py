@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from generia_assets.catalog import TaskType
-from generia_assets.cli.follow import Watching, follow
-from generia_assets.cli.pace import Pace, emulated
+from generia_assets.cli.estimates import Pace, emulated
+from generia_assets.cli.watching import Watching, follow
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.orders.records import Order, record_order
 from tests.support.command import Command

@@ -16,8 +16,8 @@ import pytest
 from pymongo import MongoClient
 from rich.console import Console
 
-from generia_assets.cli.follow import Moment
-from generia_assets.cli.panel import world_panel
+from generia_assets.cli.rendering.displays import world_panel
+from generia_assets.cli.watching import Moment
 from generia_assets.durable.calls.breaker_status import BreakerStatusStore
 from generia_assets.durable.collections import FLEET, STATUS
 from generia_assets.durable.status import WorldStatus, new_status

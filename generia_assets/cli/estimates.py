@@ -1,0 +1,262 @@
+"""What a world, or a part of one, will take, said before it is ordered (R13): calls, tokens, dollars, minutes.
+
+Here: how long calls take (as measured here lately, or else as the model's speed lets one expect), how long the calls of a
+generation take one beside another, and the quote at the price of the model that is asked now. Measuring keeps nobody waiting:
+where MongoDB does not answer at once, the assumptions stand. Not here: what is left of a world (watching.py).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from statistics import median
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from generia_assets.catalog import TaskType
+from generia_assets.cli.order import new_order
+from generia_assets.cli.rendering.formats import dollars
+from generia_assets.content.documents import Quality
+from generia_assets.content.plan import TOKENS_PER_CALL
+from generia_assets.durable.orders.records import WorldParametersOrder
+from generia_assets.durable.tasks.workload import LLM_CALLS_OF, workload
+from generia_assets.settings import Settings
+from resources.gateway.api_gateway import Api, TokenUsage
+from resources.gemini import models
+from resources.gemini.model_resolver import FleetNotes, fleet_notes
+from resources.images.provider import open_provider
+
+if TYPE_CHECKING:
+    from resources.mongodb.connection import MongoDatabase, MongoDocument
+
+FIRST_TOKEN_S = 0.7
+TOKENS_PER_SECOND = 180.0
+"""Assumed of a fast model without thinking, until calls were measured."""
+IMAGE_S = 0.1
+EMULATOR_S = 0.1
+"""An answer of the emulator without latency, beside a world in the making on two cores."""
+RUN_START_S = 3.0
+"""Kafka, the sensor's tick, Dagster's queue, the run's start."""
+LATELY = 3_000
+"""Calls that are looked at."""
+ENOUGH = 3
+"""Calls of one kind that make a measurement."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of one call by request type. ``start``: until a world's run has begun."""
+
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    image: float = IMAGE_S
+    start: float = RUN_START_S
+    measured: bool = False
+    notes: FleetNotes = field(default_factory=FleetNotes)
+    """What the fleet learned of models."""
+
+    def of(self, request_type: str) -> float:
+        """Seconds of a call of the model."""
+        if request_type in self.seconds:
+            return self.seconds[request_type]
+        return FIRST_TOKEN_S + TOKENS_PER_CALL[request_type].output / TOKENS_PER_SECOND
+
+
+def emulated(latency: float) -> Pace:
+    """The pace of the Gemini emulator, which takes as long as it was told."""
+    return Pace(dict.fromkeys(TOKENS_PER_CALL, latency + EMULATOR_S))
+
+
+def recent_latency(settings: Settings) -> Pace:
+    """The pace of the newest calls, of whichever world, if MongoDB is at hand."""
+    from pymongo.errors import PyMongoError
+
+    from generia_assets.cli.options import quick_database
+
+    try:
+        with quick_database(settings) as database:
+            return recent_latency_in(database, settings)
+    except PyMongoError:
+        return _assumed(settings)
+
+
+def recent_latency_in(database: MongoDatabase, settings: Settings) -> Pace:
+    """As ``recent_latency``, in a database that answers."""
+    from generia_assets.durable.collections import FLEET
+
+    texts, image = _measured(database, {}, ENOUGH)
+    image = _assumed(settings).image if image is None else image
+    return Pace(texts, image, measured="post" in texts, notes=fleet_notes(database[FLEET].find_one({"_id": "models"})))
+
+
+def of_world(database: MongoDatabase, world_id: str, since: datetime, expected: Pace) -> Pace:
+    """How long this world's calls take since then; of kinds not made yet as much longer or shorter as those that were."""
+    texts, image = _measured(database, {"world_id": world_id, "created_at": {"$gte": since}}, 1)
+    slower = median(seconds / expected.of(name) for name, seconds in texts.items()) if texts else 1.0
+    every = {name: texts.get(name, slower * expected.of(name)) for name in TOKENS_PER_CALL}
+    return replace(expected, seconds=every, image=expected.image if image is None else image)
+
+
+def _measured(database: MongoDatabase, which: MongoDocument, enough: int) -> tuple[dict[str, float], float | None]:
+    """Medians of the newest of these calls: of the model by request type, and of pictures; of kinds with ``enough`` of them."""
+    from pymongo import DESCENDING
+
+    from generia_assets.durable.collections import HISTORY
+
+    durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    fields = dict.fromkeys(("api_type", "request_type", "duration_ms"), 1)
+    found = database[HISTORY].find({"outcome": "ok", **which}, fields).sort("created_at", DESCENDING).limit(LATELY)
+    for row in found:
+        kind = "" if row["api_type"] == Api.IMAGE.value else row["request_type"]
+        durations[row["api_type"], kind].append(row["duration_ms"] / 1000)
+    texts = {
+        request_type: median(values)
+        for (api, request_type), values in durations.items()
+        if api == Api.LLM.value and request_type in TOKENS_PER_CALL and len(values) >= enough
+    }
+    images = durations[Api.IMAGE.value, ""]
+    return texts, median(images) if len(images) >= enough else None
+
+
+def _assumed(settings: Settings) -> Pace:
+    return Pace(image=settings.image_stub_latency_seconds or IMAGE_S)
+
+
+_ONE_BY_ONE = ("world_description", "character_batch")
+"""Made one after the other: nothing of a world begins before its description, and each ten people are told of all before them."""
+_STEPS = ("character", "post_batch", "post", "refine_post_image")
+"""What waits for each other, for each person and post."""
+_ORDER = (*_ONE_BY_ONE, "world_images", *_STEPS[:-1], "refine_avatar", "refine_post_image")
+"""The order in which most calls of these types are made."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Calls of the model by request type, and pictures."""
+
+    llm: Mapping[str, int]
+    images: int
+
+    @property
+    def llm_calls(self) -> int:
+        """All calls of the model."""
+        return sum(self.llm.values())
+
+    def without(self, llm_calls: int, images: int) -> Work:
+        """What is left after so many calls and pictures."""
+        left: dict[str, int] = {}
+        for name in _ORDER:
+            done = min(llm_calls, self.llm.get(name, 0))
+            left[name] = self.llm.get(name, 0) - done
+            llm_calls -= done
+        return Work(left, max(0, self.images - images))
+
+    def seconds(self, pace: Pace, *, llm_at_once: int, images_at_once: int) -> float:
+        """How long it takes once a run works on it: one step after the other, each as wide as the calls at once allow."""
+
+        def rounds(name: str) -> float:
+            """How often all calls of a type, so many at once, take as long as one of them."""
+            calls = self.llm.get(name, 0)
+            return max(1.0, calls / llm_at_once) if calls else 0.0
+
+        described, batches = (pace.of(name) * self.llm.get(name, 0) for name in _ONE_BY_ONE)
+        first_batch = min(batches, pace.of("character_batch"))
+        chain = batches - first_batch + sum(pace.of(name) for name in _STEPS if self.llm.get(name))
+        wide = sum(pace.of(name) * rounds(name) for name in _STEPS)
+        others = sum(pace.of(name) * self.llm.get(name, 0) for name in ("world_images", "refine_avatar")) / llm_at_once
+        texts = described + first_batch + max(chain, wide + others) + (pace.image if self.images else 0.0)
+        return max(texts, described + self.images * pace.image / images_at_once)
+
+
+def work_of(world_id: str, order: WorldParametersOrder, makes: Collection[TaskType], keys: Collection[str] = ()) -> Work:
+    """The calls of these task types of a world, or of these items of them. Raises ``OrderError`` for a key of no item."""
+
+    def calls(api: Api, task_types: Collection[TaskType]) -> int:
+        return workload(world_id, order, task_types, spare=0.0, max_cost_usd=None, keys=keys).call_limits[api]
+
+    llm = {name: calls(Api.LLM, [task_type]) for task_type in makes for name in LLM_CALLS_OF.get(task_type, ())}
+    return Work(llm, calls(Api.IMAGE, makes))
+
+
+class Quote(BaseModel):
+    """Calls are exact when every answer is usable; tokens, dollars and minutes are estimates. Limits include BUDGET_SPARE.
+
+    ``model``: the one that is asked now, at its price of now. ``changes``: what ends or changes when, and what the fleet learned
+    of models. ``measured``: the minutes come from calls that were made here lately, and not from assumptions about the model.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    llm_calls: int
+    image_calls: int
+    llm_call_limit: int
+    image_call_limit: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    minutes: float
+    measured: bool
+    changes: list[str]
+
+
+def quote_for(settings: Settings, pace: Pace, *, users: int, posts: int, quality: Quality, now: datetime) -> Quote:
+    """A new world's quote. How posts fall to people is drawn from the world's id, so an order's own may differ by a few calls."""
+    order = new_order(users=users, posts=posts, prompt="a quote", quality=quality)
+    parameters = order.parameters.model_copy(update={"created_at": now})
+    return quote_of(settings, pace, order.world_id, parameters, list(TaskType), now=now)
+
+
+def quote_of(
+    settings: Settings,
+    pace: Pace,
+    world_id: str,
+    order: WorldParametersOrder,
+    makes: Collection[TaskType],
+    *,
+    keys: Collection[str] = (),
+    now: datetime | None = None,
+) -> Quote:
+    """The quote for these task types of a world, or for these items of them. Raises ``OrderError`` for a key of no item."""
+    moment = now or models.now()
+    profile = pace.notes.asked(models.model_profiles()[settings.gemini_model], moment)
+
+    work = work_of(world_id, order, makes, keys)
+    limits = workload(world_id, order, makes, spare=settings.budget_spare, max_cost_usd=None, keys=keys).call_limits
+    seconds = work.seconds(pace, llm_at_once=settings.llm_concurrency, images_at_once=settings.image_concurrency)
+    tokens = TokenUsage(
+        prompt=sum(TOKENS_PER_CALL[name].input * count for name, count in work.llm.items()),
+        output=sum(TOKENS_PER_CALL[name].output * count for name, count in work.llm.items()),
+    )
+    return Quote(
+        model=profile.id,
+        llm_calls=work.llm_calls,
+        image_calls=work.images,
+        llm_call_limit=limits[Api.LLM],
+        image_call_limit=limits[Api.IMAGE],
+        input_tokens=tokens.prompt,
+        output_tokens=tokens.output,
+        cost_usd=round(profile.price(moment).cost_usd(tokens) + work.images * _picture_usd(settings), 6),
+        minutes=round((pace.start + seconds) / 60, 2),
+        measured=pace.measured,
+        changes=[change.said for change in models.changes(settings.gemini_model, moment)] + pace.notes.said(),
+    )
+
+
+def _picture_usd(settings: Settings) -> float:
+    """The most that one picture can cost."""
+    named = settings.image_provider
+    return open_provider(named).cost_per_image_usd if named else settings.image_stub_cost_usd
+
+
+def cap_warning(settings: Settings, order: WorldParametersOrder) -> str | None:
+    """What is to be said of a cap that a world like this will reach; None where there is room, or no cap."""
+    if order.max_cost_usd is None:
+        return None
+    users, posts = order.users_count, order.posts_count
+    expected = quote_for(settings, Pace(), users=users, posts=posts, quality=order.quality, now=datetime.now(UTC)).cost_usd
+    if expected <= order.max_cost_usd:
+        return None
+    return f"A world like this takes about {dollars(expected)}: the cap of {dollars(order.max_cost_usd)} will cancel it on the way."
