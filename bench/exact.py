@@ -143,7 +143,7 @@ def _status(findings: Findings, raw: MongoDocument, status: WorldStatus, *, task
             findings.complaints.append(f"{made}: {raw[made]} is above its limit {raw[limit]}")
 
 
-def _tasks(findings: Findings, database: MongoDatabase, status: WorldStatus, planned: Mapping[str, int]) -> None:
+def _tasks(findings: Findings, database: MongoDatabase, status: WorldStatus, planned: Mapping[TaskType, int]) -> None:
     rows = list(database[TASKS].find({"world_id": status.world_id}, {"type": 1, "status": 1, "key": 1, "attempt_count": 1}))
     for task_type, wanted in planned.items():
         findings.count(f"tasks {task_type}", (row["key"] for row in rows if row["type"] == task_type), wanted)

@@ -17,6 +17,7 @@ from generia_assets.content.documents import (
     CharacterAvatar,
     CharacterBrief,
     Document,
+    Media,
     Post,
     PostBrief,
     PostImage,
@@ -66,6 +67,8 @@ class LlmCall:
     input: int
     output: int
     high_quality_only: bool = False
+    not_for_one_post: bool = False
+    """Whether the call is left out for a person with one post."""
 
 
 @dataclass(frozen=True)
@@ -281,7 +284,7 @@ class TaskType(StrEnum):
         unit=Unit.POST_BATCH,
         upstream=(*_WORLD, "characters"),
         stage="posts",
-        llm_calls=(LlmCall("post_batch", 7_100, 700),),
+        llm_calls=(LlmCall("post_batch", 7_100, 700, not_for_one_post=True),),
         description="The ideas of everyone's posts along the world's timeline, in one dialog a person.",
         rerun="One person's again, with texts and pictures: materialize this, `posts` and `post_images` with `keys: [c0007]`.",
         content_files=(*_OF_POSTS, "prompts/post_batch.j2", "prompts/complaints.j2"),
@@ -337,6 +340,11 @@ def asset_of(document: type[Document]) -> AssetSpec:
     return next(asset for asset in ASSETS.values() if asset.document is document)
 
 
+def pictures_of(document: Document) -> list[tuple[PictureSlot, Media]]:
+    """The pictures of a document, each with its slot."""
+    return [(slot, getattr(document, slot.field)) for slot in asset_of(type(document)).pictures]
+
+
 def upstream_of(name: str) -> tuple[str, ...]:
     """All assets that this one is made of, directly or not, in the order of the work."""
     direct = ASSETS[name].upstream
@@ -354,6 +362,8 @@ def followers_of(name: str) -> list[AssetSpec]:
     return [asset for asset in ASSETS.values() if asset.per == name]
 
 
+PARTS = tuple(task_type for task_type in TaskType if task_type is not TaskType.INIT_WORLD_CREATION)
+"""The task types of a part of a world: what an order may make again by itself."""
 CONTENT = with_downstream("world_description")[1:]
 """The assets that the streaming multi-asset makes."""
 NEEDED_BY_POSTS = frozenset({*upstream_of("post_images"), "post_images"})

@@ -38,7 +38,7 @@ from generia_assets.settings import settings
 
 logger = logging.getLogger(__name__)
 
-PRELOADED = ["generia_assets.definitions", "google.genai", "resources.gemini.client", "dagster._grpc.impl"]
+PRELOADED = ["generia_assets.definitions", "google.genai", "resources.gemini.client", "emulators.image_stub", "dagster._grpc.impl"]
 """What a run needs: imported once. None of it starts a thread or opens a connection when imported."""
 LOOK_SECONDS = 1.0
 

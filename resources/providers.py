@@ -10,10 +10,9 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from emulators.image_stub import StubImageGenerator
 from resources.gemini.client import GeminiClient
 from resources.gemini.model_resolver import ModelResolver
-from resources.images.provider import ImageGenerator, open_provider
+from resources.images.provider import STUB, ImageGenerator, open_provider
 from resources.mongodb.connection import AsyncMongoDatabase
 from resources.platform.local import LocalPlatform
 from resources.platform.protocol import Platform
@@ -51,7 +50,7 @@ class ImagesResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self.provider:
             return open_provider(self.provider)
         words = [word.strip() for word in self.refused_words.split(",") if word.strip()]
-        return StubImageGenerator(latency_seconds=self.latency_seconds, cost_usd=self.cost_usd, refused_words=words)
+        return open_provider(STUB, latency_seconds=self.latency_seconds, cost_usd=self.cost_usd, refused_words=words)
 
 
 class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]

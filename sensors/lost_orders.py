@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from generia_assets.assets import run_tags
-from generia_assets.catalog import TaskType
+from generia_assets.catalog import PARTS, TaskType
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.durable.orders.records import PartParameters, RecordedOrder
 from generia_assets.durable.orders.tasks import give_up
 from generia_assets.durable.status import State
 from resources.mongodb.connection import MongoDatabase, MongoDocument
-from sensors.requests import PART_ASSETS, run_request
+from sensors.requests import run_request
 
 GRACE_SECONDS = 60.0
 """A run that has not come by then is lost; one that has failed is followed by another so often."""
@@ -63,7 +63,7 @@ def _waiting(database: MongoDatabase, on_their_way: Sequence[str]) -> Iterator[M
 def waiting_orders(on_their_way: Sequence[str]) -> MongoDocument:
     """Which tasks are orders that no run has taken up, but for those of worlds ``on_their_way``. There is an index for this."""
     return {
-        "type": {"$in": [task_type.value for task_type in PART_ASSETS]},
+        "type": {"$in": [task_type.value for task_type in PARTS]},
         "status": State.PENDING.value,
         "accepted_at": {"$lt": datetime.now(UTC) - timedelta(seconds=GRACE_SECONDS)},
         "world_id": {"$nin": list(on_their_way)},

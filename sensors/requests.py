@@ -15,18 +15,6 @@ from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.durable.orders.records import RecordedOrder
 from generia_assets.partitions import worlds
 
-PART_ASSETS = {
-    TaskType.GENERATE_WORLD_DESCRIPTION: "world_description",
-    TaskType.GENERATE_WORLD_IMAGE: "world_images",
-    TaskType.GENERATE_CHARACTER_BATCH: "character_briefs",
-    TaskType.GENERATE_CHARACTER: "characters",
-    TaskType.GENERATE_CHARACTER_AVATAR: "character_avatars",
-    TaskType.GENERATE_POST_BATCH: "post_briefs",
-    TaskType.GENERATE_POST: "posts",
-    TaskType.GENERATE_POST_IMAGE: "post_images",
-}
-"""The part of a world that a task type makes again; ``init_world_creation`` makes all nine assets."""
-
 
 def run_requests(orders: Sequence[RecordedOrder]) -> list[dg.RunRequest]:
     """One run for each order that is not finished. Dagster starts one run per ``run_key`` for ever, but not within one tick."""
@@ -39,13 +27,13 @@ def run_request(order: RecordedOrder) -> dg.RunRequest:
 
     New texts under old pictures, and unpublished, would leave MongoDB and the platform telling of different worlds.
     """
-    asset = PART_ASSETS.get(order.task_type)
-    made = () if asset is None else with_downstream(asset) if order.part.with_what_follows else (asset,)
+    asset = order.task_type.asset.name
+    made = with_downstream(asset) if order.part.with_what_follows else (asset,)
     tags = {TASK_TAG: order.task_id, **run_tags.of_run(run_tags.Origin.KAFKA, f"task {order.task_id}")}
     return dg.RunRequest(
         run_key=order.task_id,
         partition_key=order.world_id,
-        asset_selection=[dg.AssetKey(name) for name in made] or None,
+        asset_selection=None if order.task_type is TaskType.INIT_WORLD_CREATION else [dg.AssetKey(name) for name in made],
         tags=tags,
     )
 

@@ -20,7 +20,8 @@ Options = ParamSpec("Options")
 
 STARTERS = ("demo", "dev")
 """Commands that start a generator, in the folder that they are called in."""
-EXIT_STATUSES = "Exit status: 0 done, 1 failed, 2 bad input or a wrong setting, 130 stopped by Ctrl-C."
+ENDS = "0 done, 1 failed"
+EXIT_STATUSES = f"Exit status: {ENDS}, 2 bad input or a wrong setting, 130 stopped by Ctrl-C."
 """Ends every help text."""
 
 

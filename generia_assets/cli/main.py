@@ -6,7 +6,6 @@ completion answer at once. Not here: what the commands do (commands/), and how e
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +14,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from generia_assets.cli.console import escape_what_has_no_sign
-from generia_assets.cli.guard import EXIT_STATUSES, guarded
+from generia_assets.cli.guard import ENDS, EXIT_STATUSES, guarded
 
 if TYPE_CHECKING:
     from typer._click.core import Command, Context
@@ -23,6 +22,12 @@ if TYPE_CHECKING:
 
 CONTEXT = {"max_content_width": 100}
 """Columns of help texts, where the window is as wide."""
+PLAIN: dict[str, Any] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+    "context_settings": CONTEXT,
+}
 
 
 class Documented(TyperCommand):
@@ -50,86 +55,80 @@ class Documented(TyperCommand):
                     formatter.write_dl(records)
 
 
-HERE = "generia_assets.cli.commands"
-
-
 @dataclass(frozen=True)
 class Entry:
-    """A command: its module and function, and its short help (the first line of the function's docstring)."""
+    """A command: its module (one without a dot is in commands/), its short help, its own exit statuses beside 2 and 130.
+
+    ``function``: its name there, if it is not the command's. ``about`` is the first line of the function's docstring.
+    """
 
     module: str
-    function: str
     about: str
-    is_group: bool = False
-    exit_statuses: str = EXIT_STATUSES
+    ends: str = ENDS
+    function: str = ""
 
     @property
     def path(self) -> str:
-        """The module's full name. One without a dot stands beside this one."""
-        return self.module if "." in self.module else f"{HERE}.{self.module}"
+        """The module's full name."""
+        return self.module if "." in self.module else f"generia_assets.cli.commands.{self.module}"
 
 
 GROUPS: dict[str, dict[str, Entry]] = {
     "Try it": {
-        "demo": Entry("local_services.demo", "demo", "Start a whole generator, make one world, show it, and end."),
-        "dev": Entry("local_services.dev", "dev", "Start the generator and Dagster's pages, and stay until Ctrl-C."),
+        "demo": Entry("local_services.demo", "Start a whole generator, make one world, show it, and end."),
+        "dev": Entry("local_services.dev", "Start the generator and Dagster's pages, and stay until Ctrl-C."),
     },
     "Order a world": {
-        "quote": Entry("orders", "quote", "Say what a world takes before it is ordered."),
-        "send": Entry("orders", "send", "Order a world by Kafka message, and print the world's id."),
+        "quote": Entry("orders", "Say what a world takes before it is ordered."),
+        "send": Entry("orders", "Order a world by Kafka message, and print the world's id."),
         "watch": Entry(
             "orders",
-            "watch",
             "Show a world's progress until it is finished.",
-            exit_statuses=EXIT_STATUSES.replace(
-                "0 done, 1 failed", "0 it is completed, 1 it failed or was stopped, or nobody read the order within --wait"
-            ),
+            "0 it is completed, 1 it failed or was stopped, or nobody read the order within --wait",
         ),
     },
-    "Steer it": {
-        "stop": Entry("control", "stop", "Stop a world; what exists stays."),
-        "resume": Entry("control", "resume", "Let a stopped or failed world go on where it stands."),
-        "rerun": Entry("rerun", "rerun", "Make a part of a world, one person or one post again, by Kafka message."),
+    "Control it": {
+        "stop": Entry("control", "Stop a world; what exists stays."),
+        "resume": Entry("control", "Let a stopped or failed world go on where it stands."),
+        "rerun": Entry("rerun", "Make a part of a world, one person or one post again, by Kafka message."),
     },
     "Look at it": {
-        "list": Entry("worlds", "list_worlds", "List worlds, those that changed last first: state, people, posts, dollars."),
-        "status": Entry("worlds", "status", "Show one world's state: stages, counters, costs, what it waits for, what failed."),
-        "view": Entry("view", "view", "Serve the worlds' pages, those in the making too, until Ctrl-C."),
-        "show": Entry("show", "show", "Show every object that MongoDB keeps of a world, by section, type and id."),
-        "trace": Entry("trace", "trace", "Follow a post, or a person, back to the prompts and answers that made it."),
-        "history": Entry("history", "history", "List a world's requests and answers, filtered."),
-        "stats": Entry("stats", "stats", "Count what a world took: tasks, calls, times, tokens, dollars, and where its time went."),
-        "logs": Entry("logs", "logs", "Show a world's own log, or a log of the parts that demo and dev start."),
-        "export": Entry("export", "export", "Write a whole world into a folder: JSON Lines by section, and a book in Markdown."),
+        "list": Entry(
+            "worlds", "List worlds, those that changed last first: state, people, posts, dollars.", function="list_worlds"
+        ),
+        "status": Entry("worlds", "Show one world's state: stages, counters, costs, what it waits for, what failed."),
+        "view": Entry("view", "Serve the worlds' pages, those in the making too, until Ctrl-C."),
+        "show": Entry("show", "Show every object that MongoDB keeps of a world, by section, type and id."),
+        "trace": Entry("trace", "Follow a post, or a person, back to the prompts and answers that made it."),
+        "history": Entry("history", "List a world's requests and answers, filtered."),
+        "stats": Entry("stats", "Count what a world took: tasks, calls, times, tokens, dollars, and where its time went."),
+        "logs": Entry("logs", "Show a world's own log, or a log of the parts that demo and dev start."),
+        "export": Entry("export", "Write a whole world into a folder: JSON Lines by section, and a book in Markdown."),
     },
     "Change what it writes": {
         "prompts": Entry(
             "prompts",
-            "prompts",
             "Write every request of a small world into files, without a call.",
-            exit_statuses=EXIT_STATUSES.replace("0 done, 1 failed", "0 done, 1 an answer is missing or does not fit"),
+            "0 done, 1 an answer is missing or does not fit",
         ),
         "check": Entry(
             "doctor",
-            "check",
             "Look for mistakes in the templates and data files, without a server.",
-            exit_statuses=EXIT_STATUSES.replace("0 done, 1 failed", "0 there is no mistake, 1 there is one"),
+            "0 there is no mistake, 1 there is one",
         ),
     },
     "Keep it running": {
-        "retire": Entry("removal", "retire", "Take worlds that are over out of Dagster; their documents and pictures stay."),
-        "delete": Entry("removal", "delete", "Delete a world: documents, pictures, pages, partition and runs in Dagster."),
+        "retire": Entry("removal", "Take worlds that are over out of Dagster; their documents and pictures stay."),
+        "delete": Entry("removal", "Delete a world: documents, pictures, pages, partition and runs in Dagster."),
         "doctor": Entry(
             "doctor",
-            "doctor",
             "Say what is reachable, what is misconfigured, and what to do about it.",
-            exit_statuses=EXIT_STATUSES.replace("0 done, 1 failed", "0 nothing is wrong (notes may be there), 1 something is"),
+            "0 nothing is wrong (notes may be there), 1 something is",
         ),
         "dead-letters": Entry(
             "dead_letters",
-            "dead_letters",
             "Messages that were no orders: see them with their reasons, and send mended ones again.",
-            is_group=True,
+            function="dead_letters",
         ),
     },
 }
@@ -137,29 +136,39 @@ COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.it
 
 
 def load(name: str) -> Command:
-    """The command itself."""
+    """The command itself: a function, or a Typer with commands of its own."""
     entry = COMMANDS[name]
     try:
-        function = getattr(import_module(entry.path), entry.function)
+        found = getattr(import_module(entry.path), entry.function or name)
     except ModuleNotFoundError as error:
         if error.name is None or not entry.path.startswith(error.name):
             raise
         typer.echo(f"`generia {name}` needs the package {error.name}, which is not installed here: use a checkout", err=True)
         raise typer.Exit(1) from None
-    if entry.is_group:
-        return typer.main.get_command(function(guarded))
-    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, context_settings=CONTEXT)
-    alone.command(name, cls=Documented, epilog=COMMANDS[name].exit_statuses)(guarded(function))
+    if isinstance(found, typer.Typer):
+        return typer.main.get_command(found)
+    alone = typer.Typer(**PLAIN)
+    alone.command(name, cls=Documented, epilog=EXIT_STATUSES.replace(ENDS, entry.ends))(guarded(found))
     return typer.main.get_command(alone)
 
 
 class Commands(TyperGroup):
-    """The group of all commands. Its members are placeholders, good for lists; the one that is called is loaded."""
+    """The group of all commands. Those that are only listed are placeholders; the one that is called is loaded."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  typer's own signature is handed on
         """Everything begins here: a command, a help text, the shell's completion."""
         escape_what_has_no_sign()
         return super().main(*args, **kwargs)
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        """Their names."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """What stands for a command in lists."""
+        del ctx
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name].about) if cmd_name in COMMANDS else None
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         """Find the command that was called, and load it."""
@@ -172,16 +181,6 @@ class Commands(TyperGroup):
         for title, entries in GROUPS.items():
             with formatter.section(title):
                 formatter.write_dl([(f"{name:12}", entry.about) for name, entry in entries.items()])
-
-
-def placeholder(about: str) -> Callable[[], None]:
-    """What stands in the group for a command that is not loaded."""
-
-    def stand_in() -> None:
-        raise AssertionError("the group loads the command that is called")  # pragma: no cover
-
-    stand_in.__doc__ = about
-    return stand_in
 
 
 EPILOG = f"""{EXIT_STATUSES}
@@ -221,7 +220,3 @@ Version = Annotated[
 @app.callback(help=app.info.help, epilog=EPILOG)
 def _options(version: Version = False) -> None:
     del version
-
-
-for name, entry in COMMANDS.items():
-    app.command(name)(placeholder(entry.about))

@@ -10,7 +10,6 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from operator import itemgetter
 
 from pymongo import ASCENDING
@@ -31,40 +30,7 @@ PATIENCE_S = 5.0
 POST_OR_CHARACTER = re.compile(r"c\d{4,}(-p\d{4,})?")
 
 
-class Section(StrEnum):
-    """A part of what is kept of a world."""
-
-    REQUEST = "request"
-    DESCRIPTION = "description"
-    IMAGES = "images"
-    BRIEFS = "briefs"
-    CHARACTERS = "characters"
-    AVATARS = "avatars"
-    POST_BRIEFS = "post-briefs"
-    POSTS = "posts"
-    POST_IMAGES = "post-images"
-    TASKS = "tasks"
-    HISTORY = "history"
-    PUBLICATIONS = "publications"
-    SUPERSEDED = "superseded"
-    EVENTS = "events"
-    GENERATIONS = "generations"
-    STEPS = "steps"
-    MATERIALIZATIONS = "materializations"
-    STATUS = "status"
-
-
-ASSET_OF: Mapping[Section, str] = {
-    Section.REQUEST: "world_request",
-    Section.DESCRIPTION: "world_description",
-    Section.IMAGES: "world_images",
-    Section.BRIEFS: "character_briefs",
-    Section.CHARACTERS: "characters",
-    Section.AVATARS: "character_avatars",
-    Section.POST_BRIEFS: "post_briefs",
-    Section.POSTS: "posts",
-    Section.POST_IMAGES: "post_images",
-}
+ASSET_OF: Mapping[str, AssetSpec] = {asset.section: asset for asset in ASSETS.values()}
 
 
 @dataclass(frozen=True)
@@ -79,28 +45,30 @@ class Record:
     """Of the collection these alone."""
 
 
-RECORDS: Mapping[Section, Record] = {
-    Section.TASKS: Record(TASKS, "type", "created_at", ("_id", "key")),
-    Section.HISTORY: Record(HISTORY, "request_type", "created_at", ("_id", "task_id", "labels.key")),
-    Section.PUBLICATIONS: Record(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer")),
+RECORDS: Mapping[str, Record] = {
+    "tasks": Record(TASKS, "type", "created_at", ("_id", "key")),
+    "history": Record(HISTORY, "request_type", "created_at", ("_id", "task_id", "labels.key")),
+    "publications": Record(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer")),
     # What the platform still has although the world no longer consists of it, by the platform's ids (``answer``).
-    Section.SUPERSEDED: Record(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer"), {"status": "superseded"}),
-    Section.EVENTS: Record(WORLD_EVENTS, "event.event_type", "seq", ("_id", "event.key", "event.post_id", "event.character_id")),
-    Section.GENERATIONS: Record(GENERATIONS, "status", "started_at", ("_id", "runs", "order")),
+    "superseded": Record(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer"), {"status": "superseded"}),
+    "events": Record(WORLD_EVENTS, "event.event_type", "seq", ("_id", "event.key", "event.post_id", "event.character_id")),
+    "generations": Record(GENERATIONS, "status", "started_at", ("_id", "runs", "order")),
     # What tasks in the air have got so far (gone when a task is completed), and which documents of an asset are the visible ones.
-    Section.STEPS: Record(STEPS, "", "created_at", ("_id", "task_id")),
-    Section.MATERIALIZATIONS: Record(POINTERS, "", "_id", ("_id", "materialization")),
+    "steps": Record(STEPS, "", "created_at", ("_id", "task_id")),
+    "materializations": Record(POINTERS, "", "_id", ("_id", "materialization")),
 }
+SECTIONS = (*ASSET_OF, *RECORDS, "status")
+"""The parts of what is kept of a world."""
 
 
 def documents(
-    database: MongoDatabase, world_id: str, section: Section, *, of_type: str | None = None, item: str | None = None
+    database: MongoDatabase, world_id: str, section: str, *, of_type: str | None = None, item: str | None = None
 ) -> Iterator[MongoDocument]:
     """The section's documents, one at a time. ``of_type`` is for what has a ``type_field``, and ignored elsewhere.
 
     ``item``: only what has this id: a document's own, an item's key, a username, a task's or the platform's id.
     """
-    if section is Section.STATUS:
+    if section == "status":
         found = database[STATUS].find({"_id": world_id})
     elif section in RECORDS:
         record = RECORDS[section]
@@ -116,12 +84,12 @@ def documents(
     yield from found
 
 
-def counts(database: MongoDatabase, world_id: str) -> dict[Section, int]:
+def counts(database: MongoDatabase, world_id: str) -> dict[str, int]:
     """How many documents each section has."""
-    return {section: _count(database, world_id, section) for section in Section}
+    return {section: _count(database, world_id, section) for section in SECTIONS}
 
 
-def types_of(database: MongoDatabase, world_id: str, section: Section) -> list[str]:
+def types_of(database: MongoDatabase, world_id: str, section: str) -> list[str]:
     """The types that the documents of this section have (none if they are all of one); of ``media:avatar:1b6d…`` the first word."""
     record = RECORDS.get(section)
     if record is None or not record.type_field:
@@ -130,12 +98,12 @@ def types_of(database: MongoDatabase, world_id: str, section: Section) -> list[s
     return sorted({str(name).partition(":")[0] for name in found})
 
 
-def _count(database: MongoDatabase, world_id: str, section: Section) -> int:
-    if section is Section.STATUS:
+def _count(database: MongoDatabase, world_id: str, section: str) -> int:
+    if section == "status":
         return database[STATUS].count_documents({"_id": world_id})
     if section in RECORDS:
         return database[RECORDS[section].collection].count_documents({"world_id": world_id, **RECORDS[section].only})
-    kind = ASSETS[ASSET_OF[section]]
+    kind = ASSET_OF[section]
     stored = DocumentStore(database).count(kind, world_id)
     if stored is not None:
         return stored
@@ -153,14 +121,11 @@ def _count(database: MongoDatabase, world_id: str, section: Section) -> int:
 
 
 _IDS = ("key", "username", "character_id", "post_id")
-_IN_TIME = ("posts", "post_images")
-"""Assets whose documents come in the order of the world; all others in that of their keys."""
 
 
-def _asset(database: MongoDatabase, world_id: str, asset: str, item: str | None) -> Iterator[MongoDocument]:
-    kind = ASSETS[asset]
+def _asset(database: MongoDatabase, world_id: str, kind: AssetSpec, item: str | None) -> Iterator[MongoDocument]:
     prefix = item if item and POST_OR_CHARACTER.fullmatch(item) else ""
-    order = ("t", "key") if asset in _IN_TIME else ("key",)
+    order = ("t", "key") if kind.in_order_of_world else ("key",)
     try:
         store = DocumentStore(database)
         for document in store.stream(kind, world_id, kind.document, prefix=prefix, order=order, unreadable=logger.warning):
@@ -173,7 +138,7 @@ def _asset(database: MongoDatabase, world_id: str, asset: str, item: str | None)
 def _made_so_far(database: MongoDatabase, world_id: str, kind: AssetSpec) -> Iterator[Document]:
     status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
     generation = status.get("generation") or ""
-    if kind.name not in _IN_TIME:
+    if not kind.in_order_of_world:
         yield from results(database, world_id, generation, kind, patience_seconds=PATIENCE_S, unreadable=logger.warning)
         return
     made = {"world_id": world_id, "generation": generation, "type": kind.task_type.value, "status": State.COMPLETED.value}

@@ -1,7 +1,7 @@
-"""The image API as the rest sees it: one protocol, what a call brings, and how a provider of your own is loaded and checked.
+"""The image API as the rest sees it: one protocol, what a call returns, and how a provider is loaded and checked.
 
-Here: ``ImageGenerator``, ``GeneratedImage``, ``provider_class``. Not here: the stub that draws without any API (image_stub/), the
-slots, the budget and the breaker a call goes through (outside.py), and where the picture is kept (platform.py).
+Here: ``ImageGenerator``, ``GeneratedImage``, ``open_provider``. Not here: the stub that draws without any API
+(emulators/image_stub), the limits of a call (resources/gateway) and where the picture is stored (resources/platform).
 
 A new provider is one class with this protocol, named by IMAGE_PROVIDER (docs/image_provider.py is an example). It turns its own
 errors into ``resources.gateway.outcomes`` and does no retries.
@@ -16,6 +16,9 @@ from importlib import import_module
 from typing import Protocol
 
 from resources.gateway.outcomes import FatalCallError
+
+STUB = "emulators.image_stub:StubImageGenerator"
+"""The provider where IMAGE_PROVIDER names none: it draws, needs no API, and takes its latency and price as arguments."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,10 @@ def _takes(function: object, wanted: inspect.Signature) -> bool:
     return True
 
 
-def open_provider(name: str) -> ImageGenerator:
+def open_provider(name: str, **options: object) -> ImageGenerator:
     """A generator of the class that ``module:Class`` names. Raises ``FatalCallError`` where it cannot be made."""
     try:
-        made = provider_class(name)()
+        made = provider_class(name)(**options)
         price = float(made.cost_per_image_usd)
     except Exception as error:  # as above
         raise FatalCallError(f"IMAGE_PROVIDER={name}: cannot be made: {type(error).__name__}: {error}") from error

@@ -7,7 +7,6 @@ Not here: what is wrong with a message; the sensor judges the mended one as it j
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +15,8 @@ from pydantic import JsonValue
 
 from generia_assets.cli.connections import addresses, database_at
 from generia_assets.cli.console import CommandError, own_name, remarks, results, safe_line
-from generia_assets.cli.guard import EXIT_STATUSES
-from generia_assets.cli.main import CONTEXT, Documented
+from generia_assets.cli.guard import EXIT_STATUSES, guarded
+from generia_assets.cli.main import PLAIN, Documented
 from generia_assets.cli.options import Json
 from generia_assets.cli.parsers import whole
 from generia_assets.cli.rendering.formats import as_json
@@ -51,26 +50,11 @@ Edit = Annotated[
     typer.Option("--edit", metavar="FIELD=VALUE", help="Change a field: parameters.users_count=3. No value takes it out."),
 ]
 
-Command = Callable[..., None]
+dead_letters = typer.Typer(name="dead-letters", epilog=EXIT_STATUSES, subcommand_metavar="[COMMAND] [ARGS]...", **PLAIN)
 
 
-def dead_letters(guarded: Callable[[Command], Command]) -> typer.Typer:
-    """The commands, each run under ``guarded``."""
-    commands = typer.Typer(
-        name="dead-letters",
-        epilog=EXIT_STATUSES,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-        context_settings=CONTEXT,
-        subcommand_metavar="[COMMAND] [ARGS]...",
-    )
-    commands.callback(invoke_without_command=True)(guarded(list_letters))
-    commands.command(cls=Documented, epilog=EXIT_STATUSES)(guarded(resend))
-    commands.command(cls=Documented, epilog=EXIT_STATUSES)(guarded(skip))
-    return commands
-
-
+@dead_letters.callback(invoke_without_command=True)
+@guarded
 def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = False) -> None:
     """Messages that were no orders: see them with their reasons, and send mended ones again.
 
@@ -125,6 +109,8 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
         console.print(f"        To leave it out: {own_name()} dead-letters skip {batch.partition}:{batch.offset}")
 
 
+@dead_letters.command(cls=Documented, epilog=EXIT_STATUSES)
+@guarded
 def resend(offset: Place, file: Mended = None, edit: Edit = None, in_json: Json = False) -> None:
     """Send a dead letter again, mended, to the orders' topic.
 
@@ -158,6 +144,8 @@ def resend(offset: Place, file: Mended = None, edit: Edit = None, in_json: Json 
     results().print(f"Sent to topic {chosen.kafka_tasks_topic}. {again}")
 
 
+@dead_letters.command(cls=Documented, epilog=EXIT_STATUSES)
+@guarded
 def skip(place: Held, in_json: Json = False) -> None:
     """Leave out a record batch that cannot be read, so that its partition goes on behind it.
 

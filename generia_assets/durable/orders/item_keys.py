@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from generia_assets.catalog import TaskType
+from generia_assets.catalog import TaskType, Unit
 from generia_assets.content.documents import WORLD_KEY
 
 KEY_PATTERN = rf"^({WORLD_KEY}|c[0-9]{{4,9}}(-p[0-9]{{4,9}})?)$"
@@ -18,21 +18,18 @@ _WORLD = (WORLD_KEY, re.compile(WORLD_KEY))
 _PERSON = ("a person, such as c0007", re.compile("c[0-9]{4,9}"))
 _POST = ("a post, such as c0007-p0003", re.compile("c[0-9]{4,9}-p[0-9]{4,9}"))
 _TAKES = {
-    TaskType.GENERATE_WORLD_DESCRIPTION: (_WORLD,),
-    TaskType.GENERATE_WORLD_IMAGE: (_WORLD,),
-    TaskType.GENERATE_CHARACTER_BATCH: (_PERSON,),
-    TaskType.GENERATE_CHARACTER: (_PERSON,),
-    TaskType.GENERATE_CHARACTER_AVATAR: (_PERSON,),
-    TaskType.GENERATE_POST_BATCH: (_PERSON,),
-    TaskType.GENERATE_POST: (_PERSON, _POST),
-    TaskType.GENERATE_POST_IMAGE: (_PERSON, _POST),
+    Unit.WORLD: (_WORLD,),
+    Unit.PEOPLE_BATCH: (_PERSON,),
+    Unit.PERSON: (_PERSON,),
+    Unit.POST_BATCH: (_PERSON,),
+    Unit.POST: (_PERSON, _POST),
 }
 """A key that names nothing of a part would have the order make nothing and say that it is done."""
 
 
 def complaint(task_type: TaskType, keys: Iterable[str]) -> str:
     """What is wrong with the first key that names nothing of this part: place, value, what is allowed; '' for none."""
-    taken = _TAKES[task_type]
+    taken = _TAKES[task_type.asset.unit]
     for number, key in enumerate(keys):
         if not any(pattern.fullmatch(key) for _, pattern in taken):
             allowed = " or ".join(words for words, _ in taken)

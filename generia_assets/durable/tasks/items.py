@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from math import ceil
 
-from generia_assets.catalog import TaskType
+from generia_assets.catalog import ASSETS, CONTENT, TaskType, Unit
 from generia_assets.content.documents import (
     WORLD_KEY,
     CharacterBrief,
@@ -66,26 +66,23 @@ def tasks_of(request: WorldRequest, keys: Collection[str]) -> Counter[TaskType]:
     batches = {batch_key(first) for first in range(0, request.users_count, BATCH)}
     tasks = Counter({TaskType.INIT_WORLD_CREATION: 1, TaskType.GENERATE_WORLD_DESCRIPTION: 1})
     for key in dict.fromkeys(keys):
-        owner = key.partition("-")[0]
+        numbers: dict[Unit, int]
+        owner, count = key.partition("-")[0], people.get(key, 0)
         if key == WORLD_KEY:
-            tasks[TaskType.GENERATE_WORLD_IMAGE] += 1
+            numbers = {Unit.WORLD: 1}
         elif key in batches:
-            tasks[TaskType.GENERATE_CHARACTER_BATCH] += 1
+            numbers = {Unit.PEOPLE_BATCH: 1}
         elif key in people:
-            tasks[TaskType.GENERATE_CHARACTER_BATCH] += batch_key(character_index(key)) not in keys
-            tasks[TaskType.GENERATE_CHARACTER] += 1
-            tasks[TaskType.GENERATE_CHARACTER_AVATAR] += 1
-            tasks[TaskType.GENERATE_POST_BATCH] += ceil(people[key] / BATCH)
-            tasks[TaskType.GENERATE_POST] += people[key]
-            tasks[TaskType.GENERATE_POST_IMAGE] += people[key]
+            concept = batch_key(character_index(key)) not in keys
+            numbers = {Unit.PEOPLE_BATCH: concept, Unit.PERSON: 1, Unit.POST_BATCH: ceil(count / BATCH), Unit.POST: count}
         elif key in (post_key(owner, index) for index in range(people.get(owner, 0))):
-            if owner not in keys:
-                tasks[TaskType.GENERATE_POST] += 1
-                tasks[TaskType.GENERATE_POST_IMAGE] += 1
+            numbers = {Unit.POST: owner not in keys}
         else:
             last = character_key(request.users_count - 1)
             raise OrderError(
                 f"keys: {shortened(key)} is nothing in this world. Its people are {character_key(0)} to {last}, their posts "
                 f"{post_key(character_key(0), 0)} and so on; {WORLD_KEY} names its pictures, {batch_key(0)} the first ten concepts"
             )
+        for asset in map(ASSETS.__getitem__, CONTENT):
+            tasks[asset.task_type] += numbers.get(asset.unit, 0)
     return tasks
