@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from generia_assets.catalog import TaskType
+from generia_assets.catalog import ASSETS, LLM_CALLS, NEEDED_BY_POSTS, TaskType, Unit
 from generia_assets.cli.order import new_order
 from generia_assets.cli.rendering.formats import dollars
 from generia_assets.content.documents import Quality
-from generia_assets.content.plan import TOKENS_PER_CALL
 from generia_assets.durable.orders.records import WorldParametersOrder
-from generia_assets.durable.tasks.workload import LLM_CALLS_OF, workload
+from generia_assets.durable.tasks.workload import plan_of, workload
 from generia_assets.settings import Settings
 from resources.gateway.api_gateway import Api, TokenUsage
 from resources.gemini import models
@@ -61,12 +60,12 @@ class Pace:
         """Seconds of a call of the model."""
         if request_type in self.seconds:
             return self.seconds[request_type]
-        return FIRST_TOKEN_S + TOKENS_PER_CALL[request_type].output / TOKENS_PER_SECOND
+        return FIRST_TOKEN_S + LLM_CALLS[request_type].output / TOKENS_PER_SECOND
 
 
 def emulated(latency: float) -> Pace:
     """The pace of the Gemini emulator, which takes as long as it was told."""
-    return Pace(dict.fromkeys(TOKENS_PER_CALL, latency + EMULATOR_S))
+    return Pace(dict.fromkeys(LLM_CALLS, latency + EMULATOR_S))
 
 
 def recent_latency(settings: Settings) -> Pace:
@@ -95,7 +94,7 @@ def of_world(database: MongoDatabase, world_id: str, since: datetime, expected: 
     """How long this world's calls take since then; of kinds not made yet as much longer or shorter as those that were."""
     texts, image = _measured(database, {"world_id": world_id, "created_at": {"$gte": since}}, 1)
     slower = median(seconds / expected.of(name) for name, seconds in texts.items()) if texts else 1.0
-    every = {name: texts.get(name, slower * expected.of(name)) for name in TOKENS_PER_CALL}
+    every = {name: texts.get(name, slower * expected.of(name)) for name in LLM_CALLS}
     return replace(expected, seconds=every, image=expected.image if image is None else image)
 
 
@@ -114,7 +113,7 @@ def _measured(database: MongoDatabase, which: MongoDocument, enough: int) -> tup
     texts = {
         request_type: median(values)
         for (api, request_type), values in durations.items()
-        if api == Api.LLM.value and request_type in TOKENS_PER_CALL and len(values) >= enough
+        if api == Api.LLM.value and request_type in LLM_CALLS and len(values) >= enough
     }
     images = durations[Api.IMAGE.value, ""]
     return texts, median(images) if len(images) >= enough else None
@@ -124,11 +123,15 @@ def _assumed(settings: Settings) -> Pace:
     return Pace(image=settings.image_stub_latency_seconds or IMAGE_S)
 
 
-_ONE_BY_ONE = ("world_description", "character_batch")
+_NEEDED = [asset for asset in ASSETS.values() if asset.name in NEEDED_BY_POSTS]
+_ITEMS = (Unit.PERSON, Unit.POST_BATCH, Unit.POST)
+_ONE_BY_ONE = tuple(call.request_type for asset in _NEEDED if asset.unit not in _ITEMS for call in asset.llm_calls)
 """Made one after the other: nothing of a world begins before its description, and each ten people are told of all before them."""
-_STEPS = ("character", "post_batch", "post", "refine_post_image")
+_STEPS = tuple(call.request_type for asset in _NEEDED if asset.unit in _ITEMS for call in asset.llm_calls)
 """What waits for each other, for each person and post."""
-_ORDER = (*_ONE_BY_ONE, "world_images", *_STEPS[:-1], "refine_avatar", "refine_post_image")
+_BESIDE = tuple(name for name in LLM_CALLS if name not in (*_ONE_BY_ONE, *_STEPS))
+"""What no post waits for."""
+_ORDER = sorted(LLM_CALLS, key=lambda name: (name not in _ONE_BY_ONE, LLM_CALLS[name].high_quality_only))
 """The order in which most calls of these types are made."""
 
 
@@ -165,7 +168,7 @@ class Work:
         first_batch = min(batches, pace.of("character_batch"))
         chain = batches - first_batch + sum(pace.of(name) for name in _STEPS if self.llm.get(name))
         wide = sum(pace.of(name) * rounds(name) for name in _STEPS)
-        others = sum(pace.of(name) * self.llm.get(name, 0) for name in ("world_images", "refine_avatar")) / llm_at_once
+        others = sum(pace.of(name) * self.llm.get(name, 0) for name in _BESIDE) / llm_at_once
         texts = described + first_batch + max(chain, wide + others) + (pace.image if self.images else 0.0)
         return max(texts, described + self.images * pace.image / images_at_once)
 
@@ -173,11 +176,8 @@ class Work:
 def work_of(world_id: str, order: WorldParametersOrder, makes: Collection[TaskType], keys: Collection[str] = ()) -> Work:
     """The calls of these task types of a world, or of these items of them. Raises ``OrderError`` for a key of no item."""
 
-    def calls(api: Api, task_types: Collection[TaskType]) -> int:
-        return workload(world_id, order, task_types, spare=0.0, max_cost_usd=None, keys=keys).call_limits[api]
-
-    llm = {name: calls(Api.LLM, [task_type]) for task_type in makes for name in LLM_CALLS_OF.get(task_type, ())}
-    return Work(llm, calls(Api.IMAGE, makes))
+    planned = plan_of(world_id, order, makes, keys)
+    return Work(planned.llm_calls, planned.images_total)
 
 
 class Quote(BaseModel):
@@ -227,8 +227,8 @@ def quote_of(
     limits = workload(world_id, order, makes, spare=settings.budget_spare, max_cost_usd=None, keys=keys).call_limits
     seconds = work.seconds(pace, llm_at_once=settings.llm_concurrency, images_at_once=settings.image_concurrency)
     tokens = TokenUsage(
-        prompt=sum(TOKENS_PER_CALL[name].input * count for name, count in work.llm.items()),
-        output=sum(TOKENS_PER_CALL[name].output * count for name, count in work.llm.items()),
+        prompt=sum(LLM_CALLS[name].input * count for name, count in work.llm.items()),
+        output=sum(LLM_CALLS[name].output * count for name, count in work.llm.items()),
     )
     return Quote(
         model=profile.id,

@@ -17,24 +17,9 @@ from typing import Self
 from pymongo import ASCENDING, DESCENDING
 from pymongo.change_stream import CollectionChangeStream
 
-<<<<<<< HEAD
-from generia_assets.catalog import ASSETS, TaskType
-from generia_assets.cli.console import CommandError, safe_block, safe_line, short
-from generia_assets.content.documents import (
-    Character,
-    CharacterAvatar,
-    Document,
-    Post,
-    PostImage,
-    WorldDescription,
-    WorldImages,
-    author_of,
-)
-=======
 from generia_assets.catalog import TaskType, pictures_of
-from generia_assets.cli import inert
+from generia_assets.cli.console import CommandError, safe_block, safe_line, short
 from generia_assets.content.documents import WORLD_KEY, Character, Document, Post, WorldDescription, author_of
->>>>>>> main
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.queries.names import username_of

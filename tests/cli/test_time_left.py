@@ -9,16 +9,9 @@ from math import ceil
 
 import pytest
 
-<<<<<<< HEAD
+from generia_assets.catalog import LLM_CALLS
 from generia_assets.cli.estimates import Pace, Work, emulated
 from generia_assets.cli.watching import Remaining
-from generia_assets.content.plan import TOKENS_PER_CALL
-=======
-from generia_assets.catalog import LLM_CALLS
-from generia_assets.cli.pace import Pace, emulated
-from generia_assets.cli.remaining import Remaining
-from generia_assets.cli.work import Work
->>>>>>> main
 from generia_assets.durable.status import WorldStatus, new_status
 from generia_assets.queries.air import InFlightCalls
 from generia_assets.settings import Settings

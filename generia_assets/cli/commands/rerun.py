@@ -14,20 +14,11 @@ import typer
 from rich.console import Console
 
 from generia_assets.assets.materialized import refuse_another_plan
-<<<<<<< HEAD:generia_assets/cli/commands/rerun.py
-from generia_assets.catalog import ASSETS, TaskType, with_downstream
+from generia_assets.catalog import ASSETS, PARTS, TaskType, Unit, with_downstream
 from generia_assets.cli.connections import addresses, get_world, open_database
 from generia_assets.cli.console import CommandError, own_name, remarks, results, safe_line
 from generia_assets.cli.estimates import Quote, quote_of, recent_latency
 from generia_assets.cli.options import Json, World
-=======
-from generia_assets.catalog import ASSETS, PARTS, TaskType, Unit, with_downstream
-from generia_assets.cli import inert
-from generia_assets.cli.addresses import addresses
-from generia_assets.cli.console import CommandError, own_name, remarks, results
-from generia_assets.cli.formats import about, as_json, dollars
-from generia_assets.cli.known import get_world, open_database
->>>>>>> main:generia_assets/cli/rerun.py
 from generia_assets.cli.order import PartOrder, send
 from generia_assets.cli.parsers import choice
 from generia_assets.cli.rendering.formats import about, as_json, dollars

@@ -16,12 +16,8 @@ from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import CommandError, own_name, remarks, results, safe_block, safe_line
 from generia_assets.cli.options import World
 from generia_assets.cli.parsers import choice, whole
-<<<<<<< HEAD:generia_assets/cli/commands/show.py
 from generia_assets.cli.rendering.formats import as_json, plain
-from generia_assets.queries.sections import RECORDS, Section, counts, documents, types_of
-=======
 from generia_assets.queries.sections import RECORDS, SECTIONS, counts, documents, types_of
->>>>>>> main:generia_assets/cli/show.py
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 SHOWN = 20
@@ -78,13 +74,8 @@ def show(
         found = documents(database, world, wanted, of_type=of_type, item=item)
         first = next(found, None)
         if first is None and item is not None:
-<<<<<<< HEAD:generia_assets/cli/commands/show.py
-            listed = f"`{own_name()} show {world} {wanted.value}` lists them"
-            raise CommandError(f"--id {safe_line(item, 60)}: nothing of that id in {wanted.value}; {listed}", 2)
-=======
             listed = f"`{own_name()} show {world} {wanted}` lists them"
-            raise CommandError(f"--id {inert.line(item, 60)}: nothing of that id in {wanted}; {listed}", 2)
->>>>>>> main:generia_assets/cli/show.py
+            raise CommandError(f"--id {safe_line(item, 60)}: nothing of that id in {wanted}; {listed}", 2)
         found = chain([] if first is None else [first], found)
         most = limit if json else limit or SHOWN
         if json:
@@ -120,13 +111,8 @@ def _overview(console: Console, database: MongoDatabase, world: str, *, json: bo
         return
     for name, count in numbers.items():
         kinds = ", ".join(types_of(database, world, name)) if count else ""
-<<<<<<< HEAD:generia_assets/cli/commands/show.py
-        line = Line(f"{name.value:14}{count:8}")
-        line.append(f"  {safe_line(kinds)}", "dim")
-=======
         line = Line(f"{name:14}{count:8}")
-        line.append(f"  {inert.line(kinds)}", "dim")
->>>>>>> main:generia_assets/cli/show.py
+        line.append(f"  {safe_line(kinds)}", "dim")
         console.print(line)
 
 

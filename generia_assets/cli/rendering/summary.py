@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text as Line
 
-from generia_assets.catalog import TaskType
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.cli.console import safe_line
 from generia_assets.cli.data_dir import DataDir
 from generia_assets.cli.texts import text_of
@@ -20,12 +20,6 @@ from generia_assets.durable.status import State, WorldStatus
 from generia_assets.pages.links import ServedLinks
 from generia_assets.settings import Settings
 from resources.mongodb.connection import MongoDatabase, MongoDocument
-
-_PICTURES = {
-    TaskType.GENERATE_WORLD_IMAGE: 2,  # header and icon
-    TaskType.GENERATE_CHARACTER_AVATAR: 1,
-    TaskType.GENERATE_POST_IMAGE: 1,
-}
 
 
 class WorldResult(BaseModel):
@@ -76,16 +70,17 @@ def page_of(settings: Settings, world_id: str) -> str:
 
 def _pictures(database: MongoDatabase, status: WorldStatus) -> int:
     return sum(
-        each
+        len(asset.pictures)
         * database[TASKS].count_documents(
             {
                 "world_id": status.world_id,
                 "generation": status.generation,
-                "type": task_type.value,
+                "type": asset.task_name,
                 "status": State.COMPLETED.value,
             }
         )
-        for task_type, each in _PICTURES.items()
+        for asset in ASSETS.values()
+        if asset.pictures
     )
 
 
