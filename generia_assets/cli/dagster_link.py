@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from generia_assets.cli.console import CommandError, own_name
+from generia_assets.cli.console import CommandError, command_name
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
@@ -150,7 +150,7 @@ def refuse_active(instance: DagsterInstance, world_id: str) -> None:
     for run in instance.get_runs(RunsFilter(tags={WORLD_TAG: world_id})):
         if not run.is_finished:
             raise CommandError(
-                f"world {world_id}: run {run.run_id} is {run.status.value}; stop it first: {own_name()} stop {world_id}"
+                f"world {world_id}: run {run.run_id} is {run.status.value}; stop it first: {command_name()} stop {world_id}"
             )
 
 

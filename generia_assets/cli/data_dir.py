@@ -1,8 +1,8 @@
-"""The folder where the embedded parts keep their data, and who uses it now.
+"""The folder where the embedded services keep their data (GENERIA_DATA_DIR), and who uses it now.
 
-Here: ``claim`` for the commands that start parts, ``running`` for those that look for parts another one started, and where they
-look when they are called in another folder. A folder has one user at a time (a lock that dies with its process); a demo that finds
-it taken uses a folder beside it.
+Here: ``lock_data_dir`` for the commands that start services, ``running_generator`` for those that look for services another one
+started, and where they look when they are called in another folder. A folder has one user at a time (a lock that dies with its
+process); a demo that finds it taken uses a folder beside it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ RUNNING = "running.json"
 BESIDE = "beside"
 
 
-class Running(BaseModel):
-    """The parts that run now, as other commands find them."""
+class RunningGenerator(BaseModel):
+    """The services that run now, as other commands find them."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -63,8 +63,12 @@ class DataDir:
 
     @property
     def logs(self) -> Path:
-        """One file a part."""
+        """One file a service."""
         return self.root / "logs"
+
+    def log(self, service: str) -> Path:
+        """The log of this service."""
+        return self.logs / f"{service}.log"
 
     @property
     def media(self) -> Path:
@@ -81,8 +85,8 @@ class DataDir:
         """Tells daemon and webserver where the code server is."""
         return self.root / "workspace.yaml"
 
-    def announce(self, running: Running) -> None:
-        """Let other commands find the parts."""
+    def announce(self, running: RunningGenerator) -> None:
+        """Let other commands find the services."""
         unfinished = self.root / f"{RUNNING}.new"
         unfinished.touch(mode=0o600)  # a URI may hold a password
         unfinished.write_text(running.model_dump_json())
@@ -90,7 +94,7 @@ class DataDir:
 
 
 @contextmanager
-def claim(root: Path, *, may_stand_beside: bool) -> Iterator[DataDir]:
+def lock_data_dir(root: Path, *, may_stand_beside: bool) -> Iterator[DataDir]:
     """Use the folder alone. If somebody uses it: the next one beside it, or ``CommandError`` saying who."""
     for place in _places(root, beside=may_stand_beside):
         place.mkdir(parents=True, exist_ok=True)
@@ -103,35 +107,35 @@ def claim(root: Path, *, may_stand_beside: bool) -> Iterator[DataDir]:
             finally:
                 (place / RUNNING).unlink(missing_ok=True)
             return
-    user = running(root)
+    user = running_generator(root)
     who = f"`generia {user.command}` (process {user.pid})" if user else "another `generia` command that is starting or ending"
     raise CommandError(f"{root} is in use by {who}: end that one first, or set GENERIA_DATA_DIR to another folder")
 
 
-def running(root: Path) -> Running | None:
-    """The parts that run from this folder now, or None."""
+def running_generator(root: Path) -> RunningGenerator | None:
+    """The services that run from this folder now, or None."""
     try:
         with (root / LOCK).open() as lock:
             if _locked(lock, fcntl.LOCK_SH):  # nobody holds it: what the file says is left over
                 return None
-        return Running.model_validate_json((root / RUNNING).read_bytes())
+        return RunningGenerator.model_validate_json((root / RUNNING).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
 
 
-def use_folder_of_running() -> None:
+def use_running_data_dir() -> None:
     """Let this command work with the folder of the generator that runs from this checkout, wherever it is called.
 
     Only where nobody has set GENERIA_DATA_DIR, and no generator runs from the folder that the command is called in.
     """
-    if _folder_is_set() or running(Path(DATA_DIR)) is not None or running(CHECKOUT / DATA_DIR) is None:
+    if _folder_is_set() or running_generator(Path(DATA_DIR)) is not None or running_generator(CHECKOUT / DATA_DIR) is None:
         return
     os.environ["GENERIA_DATA_DIR"] = str(CHECKOUT / DATA_DIR)
 
 
-def where_none_runs(data_dir: Path) -> str:
+def explain_none_running(data_dir: Path) -> str:
     """A sentence that says where a running generator was looked for, and was not found; '' if one runs there."""
-    if running(data_dir) is not None:
+    if running_generator(data_dir) is not None:
         return ""
     folders = dict.fromkeys([data_dir.absolute()] if _folder_is_set() else [data_dir.absolute(), CHECKOUT / DATA_DIR])
     return f" No `generia dev` runs from {' or '.join(str(folder) for folder in folders)} (GENERIA_DATA_DIR says where to look)."
@@ -141,8 +145,8 @@ def _folder_is_set() -> bool:
     return bool(os.environ.get("GENERIA_DATA_DIR") or dotenv_values(ENV_FILE).get("GENERIA_DATA_DIR"))
 
 
-def part_logs(root: Path) -> dict[str, Path]:
-    """The logs of the parts that were started from this folder, by part."""
+def service_logs(root: Path) -> dict[str, Path]:
+    """The logs of the services that were started from this folder, by service."""
     return {path.stem: path for path in sorted(DataDir(root.absolute()).logs.glob("*.log"))}
 
 

@@ -39,14 +39,14 @@ EMULATOR_S = 0.1
 """An answer of the emulator without latency, beside a world in the making on two cores."""
 RUN_START_S = 3.0
 """Kafka, the sensor's tick, Dagster's queue, the run's start."""
-LATELY = 3_000
+RECENT_CALLS = 3_000
 """Calls that are looked at."""
-ENOUGH = 3
+MIN_SAMPLES = 3
 """Calls of one kind that make a measurement."""
 
 
 @dataclass(frozen=True)
-class Pace:
+class CallLatency:
     """Seconds of one call by request type. ``start``: until a world's run has begun."""
 
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -63,12 +63,12 @@ class Pace:
         return FIRST_TOKEN_S + LLM_CALLS[request_type].output / TOKENS_PER_SECOND
 
 
-def emulated(latency: float) -> Pace:
+def emulated_latency(latency: float) -> CallLatency:
     """The pace of the Gemini emulator, which takes as long as it was told."""
-    return Pace(dict.fromkeys(LLM_CALLS, latency + EMULATOR_S))
+    return CallLatency(dict.fromkeys(LLM_CALLS, latency + EMULATOR_S))
 
 
-def recent_latency(settings: Settings) -> Pace:
+def recent_latency(settings: Settings) -> CallLatency:
     """The pace of the newest calls, of whichever world, if MongoDB is at hand."""
     from pymongo.errors import PyMongoError
 
@@ -76,21 +76,21 @@ def recent_latency(settings: Settings) -> Pace:
 
     try:
         with quick_database(settings) as database:
-            return recent_latency_in(database, settings)
+            return recent_latency_of(database, settings)
     except PyMongoError:
         return _assumed(settings)
 
 
-def recent_latency_in(database: MongoDatabase, settings: Settings) -> Pace:
+def recent_latency_of(database: MongoDatabase, settings: Settings) -> CallLatency:
     """As ``recent_latency``, in a database that answers."""
     from generia_assets.durable.collections import FLEET
 
-    texts, image = _measured(database, {}, ENOUGH)
+    texts, image = _measured(database, {}, MIN_SAMPLES)
     image = _assumed(settings).image if image is None else image
-    return Pace(texts, image, measured="post" in texts, notes=fleet_notes(database[FLEET].find_one({"_id": "models"})))
+    return CallLatency(texts, image, measured="post" in texts, notes=fleet_notes(database[FLEET].find_one({"_id": "models"})))
 
 
-def of_world(database: MongoDatabase, world_id: str, since: datetime, expected: Pace) -> Pace:
+def world_latency(database: MongoDatabase, world_id: str, since: datetime, expected: CallLatency) -> CallLatency:
     """How long this world's calls take since then; of kinds not made yet as much longer or shorter as those that were."""
     texts, image = _measured(database, {"world_id": world_id, "created_at": {"$gte": since}}, 1)
     slower = median(seconds / expected.of(name) for name, seconds in texts.items()) if texts else 1.0
@@ -106,7 +106,7 @@ def _measured(database: MongoDatabase, which: MongoDocument, enough: int) -> tup
 
     durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     fields = dict.fromkeys(("api_type", "request_type", "duration_ms"), 1)
-    found = database[HISTORY].find({"outcome": "ok", **which}, fields).sort("created_at", DESCENDING).limit(LATELY)
+    found = database[HISTORY].find({"outcome": "ok", **which}, fields).sort("created_at", DESCENDING).limit(RECENT_CALLS)
     for row in found:
         kind = "" if row["api_type"] == Api.IMAGE.value else row["request_type"]
         durations[row["api_type"], kind].append(row["duration_ms"] / 1000)
@@ -119,8 +119,8 @@ def _measured(database: MongoDatabase, which: MongoDocument, enough: int) -> tup
     return texts, median(images) if len(images) >= enough else None
 
 
-def _assumed(settings: Settings) -> Pace:
-    return Pace(image=settings.image_stub_latency_seconds or IMAGE_S)
+def _assumed(settings: Settings) -> CallLatency:
+    return CallLatency(image=settings.image_stub_latency_seconds or IMAGE_S)
 
 
 _NEEDED = [asset for asset in ASSETS.values() if asset.name in NEEDED_BY_POSTS]
@@ -136,7 +136,7 @@ _ORDER = sorted(LLM_CALLS, key=lambda name: (name not in _ONE_BY_ONE, LLM_CALLS[
 
 
 @dataclass(frozen=True)
-class Work:
+class CallCounts:
     """Calls of the model by request type, and pictures."""
 
     llm: Mapping[str, int]
@@ -147,16 +147,16 @@ class Work:
         """All calls of the model."""
         return sum(self.llm.values())
 
-    def without(self, llm_calls: int, images: int) -> Work:
+    def without(self, llm_calls: int, images: int) -> CallCounts:
         """What is left after so many calls and pictures."""
         left: dict[str, int] = {}
         for name in _ORDER:
             done = min(llm_calls, self.llm.get(name, 0))
             left[name] = self.llm.get(name, 0) - done
             llm_calls -= done
-        return Work(left, max(0, self.images - images))
+        return CallCounts(left, max(0, self.images - images))
 
-    def seconds(self, pace: Pace, *, llm_at_once: int, images_at_once: int) -> float:
+    def seconds(self, pace: CallLatency, *, llm_at_once: int, images_at_once: int) -> float:
         """How long it takes once a run works on it: one step after the other, each as wide as the calls at once allow."""
 
         def rounds(name: str) -> float:
@@ -173,11 +173,11 @@ class Work:
         return max(texts, described + self.images * pace.image / images_at_once)
 
 
-def work_of(world_id: str, order: WorldParametersOrder, makes: Collection[TaskType], keys: Collection[str] = ()) -> Work:
+def count_calls(world_id: str, order: WorldParametersOrder, makes: Collection[TaskType], keys: Collection[str] = ()) -> CallCounts:
     """The calls of these task types of a world, or of these items of them. Raises ``OrderError`` for a key of no item."""
 
     planned = plan_of(world_id, order, makes, keys)
-    return Work(planned.llm_calls, planned.images_total)
+    return CallCounts(planned.llm_calls, planned.images_total)
 
 
 class Quote(BaseModel):
@@ -202,7 +202,7 @@ class Quote(BaseModel):
     changes: list[str]
 
 
-def quote_for(settings: Settings, pace: Pace, *, users: int, posts: int, quality: Quality, now: datetime) -> Quote:
+def quote_for(settings: Settings, pace: CallLatency, *, users: int, posts: int, quality: Quality, now: datetime) -> Quote:
     """A new world's quote. How posts fall to people is drawn from the world's id, so an order's own may differ by a few calls."""
     order = new_order(users=users, posts=posts, prompt="a quote", quality=quality)
     parameters = order.parameters.model_copy(update={"created_at": now})
@@ -211,7 +211,7 @@ def quote_for(settings: Settings, pace: Pace, *, users: int, posts: int, quality
 
 def quote_of(
     settings: Settings,
-    pace: Pace,
+    pace: CallLatency,
     world_id: str,
     order: WorldParametersOrder,
     makes: Collection[TaskType],
@@ -223,7 +223,7 @@ def quote_of(
     moment = now or models.now()
     profile = pace.notes.asked(models.model_profiles()[settings.gemini_model], moment)
 
-    work = work_of(world_id, order, makes, keys)
+    work = count_calls(world_id, order, makes, keys)
     limits = workload(world_id, order, makes, spare=settings.budget_spare, max_cost_usd=None, keys=keys).call_limits
     seconds = work.seconds(pace, llm_at_once=settings.llm_concurrency, images_at_once=settings.image_concurrency)
     tokens = TokenUsage(
@@ -256,7 +256,7 @@ def cap_warning(settings: Settings, order: WorldParametersOrder) -> str | None:
     if order.max_cost_usd is None:
         return None
     users, posts = order.users_count, order.posts_count
-    expected = quote_for(settings, Pace(), users=users, posts=posts, quality=order.quality, now=datetime.now(UTC)).cost_usd
+    expected = quote_for(settings, CallLatency(), users=users, posts=posts, quality=order.quality, now=datetime.now(UTC)).cost_usd
     if expected <= order.max_cost_usd:
         return None
     return f"A world like this takes about {dollars(expected)}: the cap of {dollars(order.max_cost_usd)} will cancel it on the way."

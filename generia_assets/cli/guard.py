@@ -53,9 +53,9 @@ def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
 
 
 def _use_folder_of_running() -> None:
-    from generia_assets.cli.data_dir import use_folder_of_running
+    from generia_assets.cli.data_dir import use_running_data_dir
 
-    use_folder_of_running()
+    use_running_data_dir()
 
 
 def _with_lines(command: Callable[Options, None], *args: Options.args, **kwargs: Options.kwargs) -> None:
@@ -74,7 +74,7 @@ def _said(error: Exception) -> tuple[str, int] | None:
     from pymongo.errors import ConnectionFailure
 
     from generia_assets.cli.connections import is_set
-    from generia_assets.cli.data_dir import where_none_runs
+    from generia_assets.cli.data_dir import explain_none_running
     from generia_assets.content.mistakes import ContentError
     from generia_assets.durable.status import HistoryWorldError
     from generia_assets.processes import ProcessError
@@ -90,7 +90,7 @@ def _said(error: Exception) -> tuple[str, int] | None:
         return str(error), 1
     if isinstance(error, (KafkaUnavailableError, MongoUnavailableError)):
         chosen, field = settings(), "mongodb_uri" if isinstance(error, MongoUnavailableError) else "kafka_bootstrap_servers"
-        return f"{error}{'' if is_set(chosen, field) else where_none_runs(chosen.generia_data_dir)}", 1
+        return f"{error}{'' if is_set(chosen, field) else explain_none_running(chosen.generia_data_dir)}", 1
     if (forbidden := as_forbidden(error)) is not None:
         return str(forbidden), 1
     if isinstance(error, ConnectionFailure):

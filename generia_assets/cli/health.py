@@ -16,7 +16,7 @@ import requests
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.cli.connections import Addresses
-from generia_assets.cli.data_dir import running
+from generia_assets.cli.data_dir import running_generator
 from generia_assets.content.check import files, mistakes
 from generia_assets.settings import Settings
 from resources.gemini import models
@@ -69,7 +69,7 @@ TOO_LITTLE_SPACE = 100_000_000
 def generator_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     """The generator that runs from this folder."""
     del where
-    parts = running(settings.generia_data_dir)
+    parts = running_generator(settings.generia_data_dir)
     folder = settings.generia_data_dir.absolute()
     if parts is None:
         yield ok("generator here", f"none runs from {folder}; addresses are those that are set")
@@ -83,7 +83,7 @@ def gemini_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding
     profile = asked_at(settings.gemini_model, models.now())
     key, base = settings.gemini_api_key.get_secret_value(), settings.gemini_base_url
     if not key and not base:
-        embedded = running(settings.generia_data_dir) is not None
+        embedded = running_generator(settings.generia_data_dir) is not None
         yield HealthFinding(
             part="Gemini",
             health=Health.OK if embedded else Health.NOTE,

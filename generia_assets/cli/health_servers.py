@@ -10,7 +10,7 @@ from itertools import islice
 from pymongo.errors import PyMongoError
 
 from generia_assets.cli.connections import Addresses, database_at, set_dagster_home
-from generia_assets.cli.console import CommandError, own_name
+from generia_assets.cli.console import CommandError, command_name
 from generia_assets.cli.dagster_link import daemon_pulses
 from generia_assets.cli.health import Health, HealthFinding, models_learned, note, ok, wrong
 from generia_assets.cli.rendering.formats import breaker_line
@@ -56,12 +56,12 @@ def mongodb_found(settings: Settings, where: Addresses) -> Iterator[HealthFindin
             parked = {**OURS, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked": {"$ne": None}}
             for record in (bad := unreadable_worlds(database))[:MOST_NAMED]:
                 more = f" (and {len(bad) - MOST_NAMED} more)" if len(bad) > MOST_NAMED else ""
-                yield wrong("worlds", f"{record}{more}", f"mend the record, or {own_name()} delete {record.id}")
+                yield wrong("worlds", f"{record}{more}", f"mend the record, or {command_name()} delete {record.id}")
             if waiting := database[STATUS].count_documents(parked):
                 yield note(
                     "suspended worlds",
                     f"{waiting} wait to be resumed, or for an outage to end",
-                    f"{own_name()} list --state parked, then {own_name()} resume WORLD",
+                    f"{command_name()} list --state parked, then {command_name()} resume WORLD",
                 )
             for shares in database[FLEET].find({"ceiling": {"$ne": None, "$exists": True}}, {"ceiling": 1, "limit": 1}):
                 yield note(
@@ -95,7 +95,7 @@ def worlds_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding
         if more := sum(1 for _ in found):
             yield wrong("worlds", f"{more} more are not what their status says", "mend these, then look again")
         for world in database[STATUS].find({"unfinished": {"$type": "string"}}, {"message": 1}).limit(MOST_NAMED):
-            yield note(f"world {world['_id']}", str(world["message"]), f"{own_name()} resume {world['_id']}")
+            yield note(f"world {world['_id']}", str(world["message"]), f"{command_name()} resume {world['_id']}")
 
 
 def _intake(database: MongoDatabase) -> Iterator[HealthFinding]:
@@ -104,7 +104,7 @@ def _intake(database: MongoDatabase) -> Iterator[HealthFinding]:
         yield wrong(
             f"{held.topic}[{held.partition}]",
             f"held up since {held.since:%Y-%m-%d %H:%M} UTC: {held.batch} cannot be read ({held.reason})",
-            f"find out who sent it; to leave it out: {own_name()} dead-letters skip {held.partition}:{held.offset}",
+            f"find out who sent it; to leave it out: {command_name()} dead-letters skip {held.partition}:{held.offset}",
         )
     for oldest in kept(database, 1):
         count = database[KEPT_LETTERS].estimated_document_count()
@@ -208,7 +208,7 @@ def dagster_found(settings: Settings, where: Addresses) -> Iterator[HealthFindin
     for pulse in pulses:
         if pulse.complaint:
             first = pulse.complaint.splitlines()[0][:200]
-            yield note(f"daemon {pulse.name}", first, f"{own_name()} logs daemon")
+            yield note(f"daemon {pulse.name}", first, f"{command_name()} logs daemon")
 
 
 def code_server_found(_settings: Settings, where: Addresses) -> Iterator[HealthFinding]:

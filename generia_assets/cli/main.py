@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
-from generia_assets.cli.console import escape_what_has_no_sign
+from generia_assets.cli.console import escape_unencodable
 from generia_assets.cli.guard import ENDS, EXIT_STATUSES, guarded
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class Commands(TyperGroup):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  typer's own signature is handed on
         """Everything begins here: a command, a help text, the shell's completion."""
-        escape_what_has_no_sign()
+        escape_unencodable()
         return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: Context) -> list[str]:

@@ -130,11 +130,11 @@ def complete_world(incomplete: str) -> list[tuple[str, str]]:
 
 def complete_part(incomplete: str) -> list[tuple[str, str]]:
     """The parts of this folder that begin like this and have a log."""
-    from generia_assets.cli.data_dir import part_logs
+    from generia_assets.cli.data_dir import service_logs
     from generia_assets.settings import SettingsError, settings
 
     try:
-        parts = part_logs(settings().generia_data_dir)
+        parts = service_logs(settings().generia_data_dir)
     except (SettingsError, OSError):
         return []
     return [(name, f"log of a part: {path.name}") for name, path in parts.items() if name.startswith(incomplete)]

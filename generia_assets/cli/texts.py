@@ -18,7 +18,7 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.change_stream import CollectionChangeStream
 
 from generia_assets.catalog import TaskType, pictures_of
-from generia_assets.cli.console import CommandError, safe_block, safe_line, short
+from generia_assets.cli.console import CommandError, safe_block, safe_line, short_path
 from generia_assets.content.documents import WORLD_KEY, Character, Document, Post, WorldDescription, author_of
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
@@ -29,7 +29,7 @@ from resources.mongodb.stored import readable
 logger = logging.getLogger(__name__)
 
 WAIT_MS = 250
-"""How long one look waits for something new; also the pace of those who watch."""
+"""How long one look waits for something new; also how often watchers look."""
 
 
 @dataclass(frozen=True)
@@ -82,60 +82,6 @@ KINDS = (TaskType.GENERATE_WORLD_DESCRIPTION, TaskType.GENERATE_CHARACTER, TaskT
 PICTURES = tuple(task_type for task_type in TaskType if task_type.asset.pictures)
 
 
-class TextStream:
-    """The texts of one world: first those that are there, then new ones as they come. Close it, or use it in a ``with`` block."""
-
-    def __init__(self, database: MongoDatabase, world_id: str, *, earlier: int | None = None) -> None:
-        """``earlier``: how many of those that are there already are told, the newest ones; None: all."""
-        self._world_id = world_id
-        self._tasks = database[TASKS]
-        types = [task_type.value for task_type in (*KINDS, *PICTURES)]
-        # Opened before the first reading: what is written in between is in both, and told once.
-        self._changes: CollectionChangeStream[MongoDocument] = self._tasks.watch(
-            [
-                {"$match": {"operationType": "update", "updateDescription.updatedFields.status": State.COMPLETED.value}},
-                {"$match": {"fullDocument.world_id": world_id, "fullDocument.type": {"$in": types}}},
-            ],
-            full_document="updateLookup",
-            max_await_time_ms=WAIT_MS,
-        )
-        self._told: set[str] = set()
-        self._earlier: Iterator[MongoDocument] = self._written(types, earlier)
-
-    def _written(self, types: list[str], most: int | None) -> Iterator[MongoDocument]:
-        wanted = {"world_id": self._world_id, "type": {"$in": types}, "status": State.COMPLETED.value}
-        found = self._tasks.find(wanted, {"world_id": 1, "type": 1, "result": 1})
-        if most is None:
-            yield from found.sort("updated_at", ASCENDING)
-        elif most:
-            yield from reversed(list(found.sort("updated_at", DESCENDING).limit(most)))
-
-    def new(self) -> list[Text]:
-        """What was written since the last time; waits up to ``WAIT_MS`` for the first."""
-        texts = [text for task in self._earlier if (text := self._tell(task))]
-        while (change := self._changes.try_next()) is not None:
-            text = self._tell(change["fullDocument"])
-            if text:
-                texts.append(text)
-        return texts
-
-    def _tell(self, task: MongoDocument) -> Text | None:
-        if task["_id"] in self._told or not task.get("result"):
-            return None
-        self._told.add(task["_id"])
-        return text_of(self._tasks.database, task)
-
-    def close(self) -> None:
-        """End the subscription."""
-        self._changes.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
 class PictureFolder:
     """Copies pictures into ``folder/WORLD``. Local ones only; what is elsewhere stays there, and is named by its address."""
 
@@ -152,12 +98,13 @@ class PictureFolder:
         except OSError as error:
             raise CommandError(f"--images {folder}: {error.strerror}; give a folder that can be written", 2) from None
 
-    def kept(self, texts: list[Text]) -> list[Text]:
-        """The texts; each picture among them is copied, and says where it lies now."""
-        return [self._kept(text) if text.pictures else text for text in texts]
+    def copy(self, text: Text) -> Text:
+        """The text; the pictures of it are copied, and it says where they are now."""
+        paths = (self.path(picture) for picture in text.pictures)
+        return replace(text, body="  ".join(str(short_path(path)) for path in paths if path) or text.body)
 
     def path(self, picture: PictureView) -> Path | None:
-        """Where the picture's copy lies, made if need be; None where it is not on this machine."""
+        """The path of the picture's copy, which is made if need be; None if the picture is not on this machine."""
         source = (self._data_dir / picture.url).resolve()
         if not source.is_relative_to(self._data_dir.resolve()) or not source.is_file():
             return None
@@ -167,11 +114,62 @@ class PictureFolder:
         self.copied += 1
         return target
 
-    def _kept(self, text: Text) -> Text:
-        places = (self.path(picture) for picture in text.pictures)
-        return replace(text, body="  ".join(str(short(place)) for place in places if place) or text.body)
 
+class TextStream:
+    """The texts of one world: first those that exist already, then new ones as they come. Close it, or use it as a context."""
 
-def without_pictures(texts: list[Text]) -> list[Text]:
-    """The texts that are to be read."""
-    return [text for text in texts if not text.pictures]
+    def __init__(
+        self, database: MongoDatabase, world_id: str, *, earlier: int | None = None, folder: PictureFolder | None = None
+    ) -> None:
+        """``earlier``: how many of the texts that exist already are given, the newest ones; None: all.
+
+        ``folder``: pictures are given, too, and copied there.
+        """
+        self._world_id = world_id
+        self._folder = folder
+        self._tasks = database[TASKS]
+        self._types = [task_type.value for task_type in (*KINDS, *(PICTURES if folder else ()))]
+        # Opened before the first query: what is written in between is in both, and given once.
+        self._changes: CollectionChangeStream[MongoDocument] = self._tasks.watch(
+            [
+                {"$match": {"operationType": "update", "updateDescription.updatedFields.status": State.COMPLETED.value}},
+                {"$match": {"fullDocument.world_id": world_id, "fullDocument.type": {"$in": self._types}}},
+            ],
+            full_document="updateLookup",
+            max_await_time_ms=WAIT_MS,
+        )
+        self._seen: set[str] = set()
+        self._earlier = self._find_earlier(earlier)
+
+    def _find_earlier(self, most: int | None) -> Iterator[MongoDocument]:
+        completed = {"world_id": self._world_id, "type": {"$in": self._types}, "status": State.COMPLETED.value}
+        found = self._tasks.find(completed, {"world_id": 1, "type": 1, "result": 1})
+        if most is None:
+            yield from found.sort("updated_at", ASCENDING)
+        elif most:
+            yield from reversed(list(found.sort("updated_at", DESCENDING).limit(most)))
+
+    def new(self) -> list[Text]:
+        """What was written since the last time; waits up to ``WAIT_MS`` for the first."""
+        texts = [text for task in self._earlier if (text := self._text(task))]
+        while (change := self._changes.try_next()) is not None:
+            if text := self._text(change["fullDocument"]):
+                texts.append(text)
+        return texts
+
+    def _text(self, task: MongoDocument) -> Text | None:
+        if task["_id"] in self._seen or not task.get("result"):
+            return None
+        self._seen.add(task["_id"])
+        text = text_of(self._tasks.database, task)
+        return text if text is None or self._folder is None else self._folder.copy(text)
+
+    def close(self) -> None:
+        """End the subscription."""
+        self._changes.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -26,10 +26,10 @@ from generia_assets.cli.parsers import moment as parsed
 from generia_assets.cli.rendering.book import escaped, paragraphs
 from generia_assets.cli.rendering.displays import PlainDisplay, world_panel
 from generia_assets.cli.rendering.formats import as_json, clock
-from generia_assets.cli.rendering.requests import print_lines
+from generia_assets.cli.rendering.requests import print_log
 from generia_assets.cli.rendering.summary import WorldResult
 from generia_assets.cli.texts import Text
-from generia_assets.cli.watching import Moment
+from generia_assets.cli.watching import Snapshot
 from generia_assets.content.documents import Quality
 from generia_assets.durable.orders.records import Order
 from generia_assets.durable.status import Stage, WorldStatus, new_status
@@ -48,10 +48,14 @@ def run(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def moment(**changes: object) -> Moment:
+def moment(**changes: object) -> Snapshot:
     """A world as ``watch`` sees it, with these values of its status record."""
-    return Moment(
-        a_status(**changes), [], seconds=12.3, air=InFlightCalls(llm=12, llm_ceiling=15, images=3, image_ceiling=10), left=42.0
+    return Snapshot(
+        a_status(**changes),
+        [],
+        seconds=12.3,
+        in_flight=InFlightCalls(llm=12, llm_ceiling=15, images=3, image_ceiling=10),
+        left=42.0,
     )
 
 
@@ -204,11 +208,11 @@ def test_what_is_shown_of_a_world_is_read_as_text(watched: bool) -> None:
     console = Console(file=out, width=100, markup=False, highlight=False, emoji=False, soft_wrap=not watched)
     if watched:
         console.print(world_panel(seen, [text], prompt=HOSTILE))
-        print_lines(console, [line])
+        print_log(console, [line])
     else:
         display = PlainDisplay(console)
-        display.began("ordered", HOSTILE)
-        display.moment(replace(seen, texts=[text], log=(line,)))
+        display.begin("ordered", HOSTILE)
+        display.show(replace(seen, texts=[text], log=(line,)))
     assert "[bold]not bold[/bold]" in out.getvalue()
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out.getvalue())
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from generia_assets.cli.connections import addresses, database_at, get_world
-from generia_assets.cli.console import CommandError, own_name, results
+from generia_assets.cli.console import CommandError, command_name, results
 from generia_assets.cli.dagster_link import WorldRuns, world_runs
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.parsers import dollars, whole
@@ -106,7 +106,7 @@ def stop(world: World, give_up: GiveUp = False, json: Json = False) -> None:
     if json:
         typer.echo(as_json({"world_id": world, "stopped": True, "runs_ended": ended}))
         return
-    results().print(f"World {world} is stopped and keeps what it has. To go on: {own_name()} resume {world}")
+    results().print(f"World {world} is stopped and keeps what it has. To go on: {command_name()} resume {world}")
 
 
 def _give_up(database: MongoDatabase, world: str, *, json: bool) -> None:
@@ -152,7 +152,7 @@ def resume(
         typer.echo(as_json({"world_id": world, "resumed": True, "tasks_retried": retried}))
         return
     again = f", {plural(retried, 'failed task')} again" if retried else ""
-    results().print(f"World {world} goes on within about ten seconds{again}. To see it: {own_name()} watch {world}")
+    results().print(f"World {world} goes on within about ten seconds{again}. To see it: {command_name()} watch {world}")
 
 
 def _await_end(database: MongoDatabase, world: str, runs: WorldRuns) -> str | None:

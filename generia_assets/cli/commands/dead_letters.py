@@ -14,7 +14,7 @@ import typer
 from pydantic import JsonValue
 
 from generia_assets.cli.connections import addresses, database_at
-from generia_assets.cli.console import CommandError, own_name, remarks, results, safe_line
+from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
 from generia_assets.cli.guard import EXIT_STATUSES, guarded
 from generia_assets.cli.main import PLAIN, Documented
 from generia_assets.cli.options import Json
@@ -103,10 +103,10 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
         if isinstance(letter, StoredDeadLetter):
             console.print(f"        kept in MongoDB until its topic takes it: {safe_line(letter.why)}")
     if letters:
-        console.print(f"To send one again: {own_name()} dead-letters resend OFFSET --edit FIELD=VALUE (or --file MENDED.json)")
+        console.print(f"To send one again: {command_name()} dead-letters resend OFFSET --edit FIELD=VALUE (or --file MENDED.json)")
     for batch in held:
         console.print(f"Held up since {batch.since:%Y-%m-%d %H:%M:%S} UTC: {batch.batch} cannot be read. {safe_line(batch.reason)}")
-        console.print(f"        To leave it out: {own_name()} dead-letters skip {batch.partition}:{batch.offset}")
+        console.print(f"        To leave it out: {command_name()} dead-letters skip {batch.partition}:{batch.offset}")
 
 
 @dead_letters.command(cls=Documented, epilog=EXIT_STATUSES)
@@ -126,7 +126,7 @@ def resend(offset: Place, file: Mended = None, edit: Edit = None, in_json: Json 
     kafka = addresses(chosen).kafka
     letter = _kept_at(offset, chosen) if "@" in offset else letter_at(kafka, chosen.kafka_dead_letters_topic, *_place(offset))
     if letter is None:
-        raise CommandError(f"there is no dead letter at {offset}; `{own_name()} dead-letters` lists them", 2)
+        raise CommandError(f"there is no dead letter at {offset}; `{command_name()} dead-letters` lists them", 2)
     message = edited(letter, edit or []) if file is None else _read(file)
     with EventProducer(kafka) as producer:
         topic = chosen.kafka_dead_letters_topic
@@ -140,7 +140,7 @@ def resend(offset: Place, file: Mended = None, edit: Edit = None, in_json: Json 
     if in_json:
         typer.echo(as_json({"resent_from": origin, "topic": chosen.kafka_tasks_topic, "message": message}))
         return
-    again = f"If it is still no order, it comes back with the reason: {own_name()} dead-letters"
+    again = f"If it is still no order, it comes back with the reason: {command_name()} dead-letters"
     results().print(f"Sent to topic {chosen.kafka_tasks_topic}. {again}")
 
 
@@ -160,7 +160,7 @@ def skip(place: Held, in_json: Json = False) -> None:
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
         held = let_skip(database, chosen.kafka_tasks_topic, partition, offset)
     if held is None:
-        raise CommandError(f"no partition is held up at {place}; `{own_name()} dead-letters` lists those that are", 2)
+        raise CommandError(f"no partition is held up at {place}; `{command_name()} dead-letters` lists those that are", 2)
     if in_json:
         typer.echo(as_json({"origin": held.place, "next_offset": held.next_offset, "skipped": True}))
         return

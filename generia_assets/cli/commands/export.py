@@ -14,7 +14,7 @@ from typing import Annotated, TextIO
 import typer
 
 from generia_assets.cli.connections import get_world, open_database
-from generia_assets.cli.console import CommandError, remarks, short
+from generia_assets.cli.console import CommandError, remarks, short_path
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.parsers import choice
 from generia_assets.cli.rendering.book import Book
@@ -82,16 +82,16 @@ def export(
                 book = Book(database, status, target, chosen.generia_data_dir, copied)
                 written[BOOK] = _write(target / BOOK, book.write)
         except OSError as error:
-            raise CommandError(f"{short(target)}: {error.strerror or error}; what was written so far stays there") from None
+            raise CommandError(f"{short_path(target)}: {error.strerror or error}; what was written so far stays there") from None
     if json:
         typer.echo(as_json({"world_id": status.world_id, "folder": str(target), "files": written}))
         return
     console = remarks()
     for name, count in written.items():
-        console.print(f"{short(target / name)}: {plural(count, 'line' if name == BOOK else 'document')}")
+        console.print(f"{short_path(target / name)}: {plural(count, 'line' if name == BOOK else 'document')}")
     if copied is not None:
-        console.print(f"{short(target / PICTURES)}: {plural(copied.copied, 'picture')}")
-    typer.echo(str(short(target)))
+        console.print(f"{short_path(target / PICTURES)}: {plural(copied.copied, 'picture')}")
+    typer.echo(str(short_path(target)))
 
 
 def _target(folder: Path, *, force: bool) -> Path:

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.text import Text as Line
 
 from generia_assets.cli.connections import get_world, open_database
-from generia_assets.cli.console import CommandError, own_name, results, safe_block
-from generia_assets.cli.data_dir import part_logs
+from generia_assets.cli.console import CommandError, command_name, results, safe_block
+from generia_assets.cli.data_dir import service_logs
 from generia_assets.cli.options import WORLD_HELP, JsonLines, complete_part, complete_world_or_part, world_word
 from generia_assets.cli.parsers import whole
 from generia_assets.cli.rendering.formats import as_json
-from generia_assets.cli.rendering.requests import print_lines
+from generia_assets.cli.rendering.requests import print_log
 from generia_assets.interrupts import interruptible
 from generia_assets.processes import last_lines
 from generia_assets.queries.log import LogFollower, LogLine, newest
@@ -77,7 +77,7 @@ def logs(
     generia logs daemon --lines 100
     """
     console = results()
-    parts = part_logs(settings().generia_data_dir)
+    parts = service_logs(settings().generia_data_dir)
     lines = lines or (MOST if json else SHOWN)
     wanted = part or (world if world in parts else None)
     with interruptible():
@@ -99,7 +99,7 @@ def _of_world(console: Console, database: MongoDatabase, world: str, lines: int,
             for line in told:
                 typer.echo(as_json(line))
         else:
-            print_lines(console, told)
+            print_log(console, told)
 
     status = get_world(database, world)
     world = status.world_id
@@ -127,7 +127,7 @@ def _list_parts(console: Console, parts: dict[str, Path], *, json: bool) -> None
     if not json:
         if not parts:
             console.print("No logs of parts here: nothing was started from this folder yet.")
-        console.print(f"A world's log: {own_name()} logs WORLD [--follow]")
+        console.print(f"A world's log: {command_name()} logs WORLD [--follow]")
 
 
 def _no_part(name: str, parts: dict[str, Path]) -> str:

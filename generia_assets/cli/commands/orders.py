@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from generia_assets.cli.connections import addresses, database_at, get_world_or_order
-from generia_assets.cli.console import CommandError, own_name, remarks, results, safe_line
+from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
 from generia_assets.cli.estimates import cap_warning, quote_for, recent_latency
 from generia_assets.cli.options import (
     DEFAULT_POSTS,
@@ -34,7 +34,7 @@ from generia_assets.cli.parsers import task_id, whole
 from generia_assets.cli.rendering.displays import LINES, display_on
 from generia_assets.cli.rendering.formats import about, as_json, dollars, progress_line
 from generia_assets.cli.rendering.summary import page_of, world_result
-from generia_assets.cli.watching import Images, Log, Texts, Watching, watch_world
+from generia_assets.cli.watching import Images, Log, Texts, WatchOptions, watch_world
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import TASKS
@@ -99,7 +99,7 @@ def send(
     if warning := cap_warning(chosen, order.parameters):
         remarks().print(warning)
     remarks().print(
-        f"Ordered in {chosen.kafka_tasks_topic} at {kafka.bootstrap_servers}. To watch it: {own_name()} watch {order.world_id}"
+        f"Ordered in {chosen.kafka_tasks_topic} at {kafka.bootstrap_servers}. To watch it: {command_name()} watch {order.world_id}"
     )
     typer.echo(order.world_id)
 
@@ -129,10 +129,10 @@ def watch(
         known = get_world_or_order(database, world)
         world = known.world_id if known else world
         with display_on(console, full_texts=texts) as display:
-            display.began("watching", str(known.parameters.get("user_prompt", "")) if known else f"world {world}")
+            display.begin("watching", str(known.parameters.get("user_prompt", "")) if known else f"world {world}")
             earlier = 0 if task is not None else None if texts or images is not None else LINES
-            watching = Watching(chosen, earlier, log, task, patience_s=wait)
-            status = watch_world(database, world, display.moment, watching, images, data_dir=chosen.generia_data_dir)
+            options = WatchOptions(log, images, earlier, task, wait_s=wait)
+            status = watch_world(database, world, chosen, options, display.show, data_dir=chosen.generia_data_dir)
         if json:
             typer.echo(as_json(world_result(database, status, status.created_at, gallery=page_of(chosen, status.world_id))))
         elif console.is_terminal:
@@ -185,4 +185,4 @@ def quote(
         *(("model", change) for change in quoted.changes),
     ):
         console.print(f"  {name:12}{text}")
-    console.print(f"To order it: {own_name()} send --users {users} --posts {posts} --prompt TEXT [--max-cost-usd DOLLARS]")
+    console.print(f"To order it: {command_name()} send --users {users} --posts {posts} --prompt TEXT [--max-cost-usd DOLLARS]")

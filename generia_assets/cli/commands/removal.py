@@ -13,7 +13,7 @@ import typer
 from pydantic import BaseModel
 
 from generia_assets.cli.connections import Addresses, addresses, database_at, get_world
-from generia_assets.cli.console import CommandError, own_name, remarks, results, safe_line
+from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
 from generia_assets.cli.dagster_link import PARTITIONS, forget, instance_at, refuse_active
 from generia_assets.cli.options import WORLD_HELP, Json, JsonLines, World, complete_world, world_word
 from generia_assets.cli.parsers import whole
@@ -165,7 +165,7 @@ def _to_be_deleted(database: MongoDatabase, world: str) -> tuple[str, str]:
 
 def _refuse_unfinished(status: WorldStatus) -> None:
     if not over(status):
-        raise CommandError(f"world {status.world_id} is not over; stop it first: {own_name()} stop {status.world_id}")
+        raise CommandError(f"world {status.world_id} is not over; stop it first: {command_name()} stop {status.world_id}")
 
 
 def _ask(question: str, *, yes: bool) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from generia_assets.assets.materialized import refuse_another_plan
 from generia_assets.catalog import ASSETS, PARTS, TaskType, Unit, with_downstream
 from generia_assets.cli.connections import addresses, get_world, open_database
-from generia_assets.cli.console import CommandError, own_name, remarks, results, safe_line
+from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
 from generia_assets.cli.estimates import Quote, quote_of, recent_latency
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.order import PartOrder, send
@@ -142,13 +142,13 @@ def rerun(
     elif task_id is None:
         results().print("Nothing was ordered (--dry-run).")
     else:
-        remarks().print(f"Ordered in {chosen.kafka_tasks_topic}. To watch it: {own_name()} watch {world} --task {task_id}")
+        remarks().print(f"Ordered in {chosen.kafka_tasks_topic}. To watch it: {command_name()} watch {world} --task {task_id}")
         typer.echo(task_id)
 
 
 def _check_world(status: WorldStatus) -> None:
     if status.status is State.PENDING:
-        raise CommandError(f"world {status.world_id} has not been begun yet; wait for it: {own_name()} watch {status.world_id}")
+        raise CommandError(f"world {status.world_id} has not been begun yet; wait for it: {command_name()} watch {status.world_id}")
     if status.status is not State.COMPLETED or status.unfinished is not None:
         raise CommandError(unfinished(status))
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text as Line
 
 from generia_assets.cli.connections import get_world, open_database
-from generia_assets.cli.console import CommandError, own_name, remarks, results, safe_block, safe_line
+from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_block, safe_line
 from generia_assets.cli.options import World
 from generia_assets.cli.parsers import choice, whole
 from generia_assets.cli.rendering.formats import as_json, plain
@@ -74,7 +74,7 @@ def show(
         found = documents(database, world, wanted, of_type=of_type, item=item)
         first = next(found, None)
         if first is None and item is not None:
-            listed = f"`{own_name()} show {world} {wanted}` lists them"
+            listed = f"`{command_name()} show {world} {wanted}` lists them"
             raise CommandError(f"--id {safe_line(item, 60)}: nothing of that id in {wanted}; {listed}", 2)
         found = chain([] if first is None else [first], found)
         most = limit if json else limit or SHOWN

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text as Line
 
 from generia_assets.cli.connections import get_world, open_database
-from generia_assets.cli.console import CommandError, indented, own_name, results, safe_line
+from generia_assets.cli.console import CommandError, command_name, indented, results, safe_line
 from generia_assets.cli.options import WORLD_HELP, Json, complete_world, world_word
 from generia_assets.cli.parsers import choice
 from generia_assets.cli.rendering.formats import as_json, dollars, duration
@@ -97,7 +97,7 @@ def trace(world: WorldOrPost, item: AnItem = None, step: OneStep = None, full: F
         try:
             found = traces.trace(database, meant.world_id, meant.key)
         except UnknownItemError as error:
-            raise CommandError(f"{error}. `{own_name()} show {meant.world_id} posts` lists what is there", 2) from None
+            raise CommandError(f"{error}. `{command_name()} show {meant.world_id} posts` lists what is there", 2) from None
     if step is not None:
         found = _only(found, StepName(step.value.replace("-", " ")))
     if json:
@@ -112,7 +112,7 @@ def _meant(database: MongoDatabase, world: str, item: str | None) -> ItemName:
         if post is None:
             raise CommandError(
                 f"{safe_line(world, 80)}: no published post has this id. Give WORLD and an item, such as "
-                f"`{own_name()} trace WORLD c0000-p0000`; `{own_name()} show WORLD posts` lists keys",
+                f"`{command_name()} trace WORLD c0000-p0000`; `{command_name()} show WORLD posts` lists keys",
                 2,
             )
         return post

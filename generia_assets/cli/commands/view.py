@@ -20,7 +20,7 @@ import uvicorn
 
 from generia_assets.cli.connections import addresses, database_at, get_world, is_set
 from generia_assets.cli.console import CommandError, remarks, results
-from generia_assets.cli.data_dir import DataDir, Running, claim, running
+from generia_assets.cli.data_dir import DataDir, RunningGenerator, lock_data_dir, running_generator
 from generia_assets.cli.options import WORLD_HELP, complete_world, world_word
 from generia_assets.cli.parsers import whole
 from generia_assets.cli.rendering.formats import as_json
@@ -119,13 +119,13 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 @contextmanager
 def _mongodb(chosen: Settings) -> Iterator[str]:
     """The URI of the MongoDB that is set or that runs from this folder; else of one that is started for as long as this lasts."""
-    if is_set(chosen, "mongodb_uri") or running(chosen.generia_data_dir) is not None:
+    if is_set(chosen, "mongodb_uri") or running_generator(chosen.generia_data_dir) is not None:
         uri = addresses(chosen).mongodb_uri
         with database_at(uri, chosen):  # it answers, or the command ends with a line
             pass
         yield uri
         return
-    with claim(chosen.generia_data_dir, may_stand_beside=False) as home:
+    with lock_data_dir(chosen.generia_data_dir, may_stand_beside=False) as home:
         command: list[str | Path] = [sys.executable, "-m", "local_services.mongod", "--dbpath", home.mongodb]
         child = start("mongod", command, log_path=home.logs / "mongod.log")
         try:
@@ -136,9 +136,9 @@ def _mongodb(chosen: Settings) -> Iterator[str]:
                 child.stop()
 
 
-def _alone(uri: str, chosen: Settings, home: DataDir) -> Running:
+def _alone(uri: str, chosen: Settings, home: DataDir) -> RunningGenerator:
     """What other commands find of this one: worlds can be looked at, and not ordered."""
-    return Running(
+    return RunningGenerator(
         command="view",
         pid=os.getpid(),
         mongodb_uri=uri,

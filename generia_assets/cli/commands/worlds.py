@@ -11,7 +11,7 @@ from pymongo import DESCENDING
 from rich.text import Text as Line
 
 from generia_assets.cli.connections import get_world, open_database
-from generia_assets.cli.console import own_name, remarks, results, safe_line
+from generia_assets.cli.console import command_name, remarks, results, safe_line
 from generia_assets.cli.options import WORLD_HELP, Json, JsonLines, complete_world, world_word
 from generia_assets.cli.parsers import choice, whole
 from generia_assets.cli.rendering.formats import (
@@ -119,7 +119,7 @@ def list_worlds(state: WhichOption = None, limit: Limit = None, json: JsonLines 
 def _list(found: list[WorldStatus], unreadable: list[UnreadableRecord], state: Which | None) -> None:
     if not found and not unreadable:
         say = "No world was ordered yet" if state is None else f"No world is {state.value}"
-        results().print(f'{say}. To order one: {own_name()} send --prompt "a harbour on the back of a whale"')
+        results().print(f'{say}. To order one: {command_name()} send --prompt "a harbour on the back of a whale"')
         return
     if found:
         _table(found).print(results())
@@ -204,21 +204,21 @@ def _show(world: WorldStatus, air: InFlightCalls, *, json: bool) -> None:
         rows.append(("parked", f"{world.parked.kind}, {ago(world.parked.since)}"))
     if world.superseded:
         counts = ", ".join(f"{kind}: {count}" for kind, count in world.superseded.items())
-        rows.append(("superseded", f"{counts}, on the platform only: {own_name()} show {world.world_id} superseded"))
+        rows.append(("superseded", f"{counts}, on the platform only: {command_name()} show {world.world_id} superseded"))
     rows += [("failed", safe_line(f"{one.type} {one.key}: {one.error}", 200)) for one in world.failures]
     for name, text in rows:
         line = Line(f"  {name:12}", "dim")
         line.append(text, "not dim")
         console.print(line)
     if world.failures:
-        console.print(f"  To try again what failed: {own_name()} resume {world.world_id} --retry-failed")
+        console.print(f"  To try again what failed: {command_name()} resume {world.world_id} --retry-failed")
     elif world.parked is not None and not world.done:
-        console.print(f"  To let it go on: {own_name()} resume {world.world_id}")
+        console.print(f"  To let it go on: {command_name()} resume {world.world_id}")
 
 
 def _owner(world: WorldStatus) -> str:
     if world.deleting_since:
-        return f"being deleted; to finish that: {own_name()} delete {world.world_id}"
+        return f"being deleted; to finish that: {command_name()} delete {world.world_id}"
     if world.history:
         return "made by the former worker: kept as history, nobody works on it"
     return f"run {world.owner.run_id}" if world.owner.run_id else "nobody works on it now"

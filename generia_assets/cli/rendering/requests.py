@@ -96,7 +96,7 @@ def _titled(console: Console, title: str, text: str) -> None:
 STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
 
 
-def print_lines(console: Console, lines: Iterable[LogLine]) -> None:
+def print_log(console: Console, lines: Iterable[LogLine]) -> None:
     """The lines as people read them, one below the other."""
     for line in lines:
         text = Line(f"{clock(line.at)}  ", "dim")
