@@ -26,6 +26,7 @@ from kafka import KafkaProducer
 
 from emulators.gemini.client import EmulatorControl
 from emulators.lifecycle import accepts_connections, free_port
+from generia_assets.code_server import command
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import WorldStatus
 from generia_assets.processes import Child, spawn, start
@@ -103,9 +104,7 @@ class TestStack:
 
     def spawn_code_server(self) -> Child:
         """A code server on that port; return at once."""
-        port = self.env["CODE_SERVER_PORT"]
-        argv = [sys.executable, "-m", "dagster", "api", "grpc", "-m", "generia_assets.definitions", "-h", "127.0.0.1", "-p", port]
-        return self._spawn("code server", argv)
+        return self._spawn("code server", command("127.0.0.1", int(self.env["CODE_SERVER_PORT"])))
 
     def start_daemon(self) -> None:
         """The daemon; return at once."""

@@ -9,10 +9,8 @@ from __future__ import annotations
 import sys
 import time
 
-# Imported before the waiting begins: that is the point.
-from dagster._daemon.cli import main as daemon_main
-
 from emulators.lifecycle import accepts_connections
+from generia_assets.dagster_internals import daemon_command
 from generia_assets.interrupts import restore_interrupts
 
 POLL_S = 0.05
@@ -21,11 +19,12 @@ POLL_S = 0.05
 def main() -> None:
     """Wait, then be the daemon. Whoever started this gives it up when the code server never comes."""
     restore_interrupts()
+    command = daemon_command()  # imported before the waiting begins: that is the point
     port = int(sys.argv[1])
     while not accepts_connections(port):
         time.sleep(POLL_S)
     sys.argv = ["dagster-daemon", *sys.argv[2:]]
-    daemon_main()
+    command()
 
 
 if __name__ == "__main__":

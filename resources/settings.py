@@ -7,13 +7,14 @@ that the one ``Settings`` object can be handed to each resource).
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo
-
-from resources.loopback import is_loopback
 
 DEFAULT_MONGODB_URI = "mongodb://127.0.0.1:27017/?directConnection=true"
 DEFAULT_KAFKA = "127.0.0.1:9092"
@@ -25,9 +26,28 @@ LONGEST_DEADLINE_SECONDS = 3600.0
 _MONGODB_URI = re.compile(r"mongodb(\+srv)?://([^@/\s]+@)?[^@/\s,]+(,[^@/\s,]+)*(/\S*)?")
 _BROKER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
 
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 Seconds = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Concurrency = Annotated[int, Field(ge=1, le=1000, description="calls at once over all runs and machines")]
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine by a loopback name or address."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or host.endswith(".localhost") or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def spare_loopback() -> None:
+    """Add the loopback addresses to NO_PROXY, which requests, urllib, httpx and gRPC (Dagster's code servers) obey."""
+    for variable in ("NO_PROXY", "no_proxy"):
+        listed = [entry.strip() for entry in os.environ.get(variable, "").split(",") if entry.strip()]
+        if "*" not in listed:
+            os.environ[variable] = ",".join(dict.fromkeys((*listed, *_LOOPBACK)))
 
 
 def _mongodb_uri(uri: SecretStr) -> SecretStr:

@@ -16,15 +16,10 @@ from pymongo.errors import PyMongoError
 
 from generia_assets.durable.orders.intake import StoredDeadLetter, forget, keep, kept, place_of
 from generia_assets.durable.orders.refusals import LONGEST_REASON
-from resources.kafka.resource import (
-    Delivery,
-    Event,
-    EventProducer,
-    EventTooLargeError,
-    KafkaRecord,
-    KafkaResource,
-    KafkaUnavailableError,
-)
+from resources.kafka.address import KafkaUnavailableError
+from resources.kafka.producer import Delivery, Event, EventProducer, EventTooLargeError
+from resources.kafka.reader import KafkaRecord
+from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoDatabase, MongoUnavailableError
 
 CUT_AT_BYTES = 64 * 1024

@@ -7,7 +7,6 @@ order of the work is the conductor's; the lineage between the seven is declared 
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
-from pathlib import Path
 
 import dagster as dg
 
@@ -69,7 +68,7 @@ _COUNTERS = {"characters": "users_created", "post_images": "posts_created"}
 def world_content(
     context: dg.AssetExecutionContext,
     config: ContentConfig,
-    generator: GeneratorResource,
+    generator: dg.ResourceParam[GeneratorResource],
     documents: dg.ResourceParam[MongoIOManager],
     world_request: WorldRequest,
     world_description: WorldDescription,
@@ -99,7 +98,7 @@ def world_content(
             recounted = store.patiently(lambda: _recounted(store, world_id))
             worker.say(lambda session: session.commits.commit(recounted))
     if context.run.job_name == RERUN_PART:
-        made, world = set(selected_assets(context)), World(world_id, store.database, Path(generator.platform.media_dir))
+        made, world = set(selected_assets(context)), World(world_id, store.database, generator.settings.media_dir)
         for check in ALL:
             if check.asset in made:
                 check.report(context, world)
@@ -120,8 +119,8 @@ def _recounted(store: DocumentStore, world_id: str) -> Change:
 def _output(
     name: str, world_id: str, worker: Worker, store: DocumentStore, generator: GeneratorResource
 ) -> dg.Output[DocumentStream[Document]]:
-    kind, generation, patience = ASSETS[name], worker.taken.generation, generator.patience_seconds
-    media = Path(generator.platform.media_dir)
+    kind, generation, patience = ASSETS[name], worker.taken.generation, generator.settings.patience_seconds
+    media = generator.settings.media_dir
 
     def made() -> Iterator[Document]:
         documents = results(store.database, world_id, generation.id, kind, patience_seconds=patience)

@@ -36,7 +36,7 @@ KIND = ASSETS[NAME]
     dagster_type=dg.Any,  # a stream; the document's class is checked when it is stored
 )
 def world_description(
-    context: dg.AssetExecutionContext, generator: GeneratorResource, world_request: WorldRequest
+    context: dg.AssetExecutionContext, generator: dg.ResourceParam[GeneratorResource], world_request: WorldRequest
 ) -> Iterator[dg.Output[DocumentStream[WorldDescription]]]:
     """Ask for the description, tell the platform, store it as WorldParameters."""
     with generator.world(context, assignment_of(context, generator), last=is_final_step(context)) as worker:

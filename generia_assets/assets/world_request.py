@@ -47,7 +47,7 @@ KIND = ASSETS[NAME]
     dagster_type=dg.Any,  # a stream; the document's class is checked when it is stored
 )
 def world_request(
-    context: dg.AssetExecutionContext, config: WorldRequestConfig, generator: GeneratorResource
+    context: dg.AssetExecutionContext, config: WorldRequestConfig, generator: dg.ResourceParam[GeneratorResource]
 ) -> Iterator[dg.Output[DocumentStream[WorldRequest]]]:
     """Check the order and record it; what a message ordered is taken from MongoDB."""
     world_id = context.partition_key

@@ -26,7 +26,7 @@ from generia_assets.settings import Settings
 from resources.gateway.api_gateway import Api, TokenUsage
 from resources.gemini import models
 from resources.gemini.model_resolver import FleetNotes, fleet_notes
-from resources.images.provider import open_provider
+from resources.images.provider import open_images
 
 if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -238,17 +238,11 @@ def quote_of(
         image_call_limit=limits[Api.IMAGE],
         input_tokens=tokens.prompt,
         output_tokens=tokens.output,
-        cost_usd=round(profile.price(moment).cost_usd(tokens) + work.images * _picture_usd(settings), 6),
+        cost_usd=round(profile.price(moment).cost_usd(tokens) + work.images * open_images(settings).cost_per_image_usd, 6),
         minutes=round((pace.start + seconds) / 60, 2),
         measured=pace.measured,
         changes=[change.said for change in models.changes(settings.gemini_model, moment)] + pace.notes.said(),
     )
-
-
-def _picture_usd(settings: Settings) -> float:
-    """The most that one picture can cost."""
-    named = settings.image_provider
-    return open_provider(named).cost_per_image_usd if named else settings.image_stub_cost_usd
 
 
 def cap_warning(settings: Settings, order: WorldParametersOrder) -> str | None:

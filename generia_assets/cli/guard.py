@@ -59,9 +59,11 @@ def _use_folder_of_running() -> None:
 
 
 def _with_lines(command: Callable[Options, None], *args: Options.args, **kwargs: Options.kwargs) -> None:
-    """Run the command; what our rooms log meanwhile goes to standard error, from LOG_LEVEL on."""
+    """Run the command; what our packages log meanwhile goes to standard error, from LOG_LEVEL on."""
     from generia_assets.logging_setup import levelled_lines  # a tenth of a second that only a command pays for
+    from resources.settings import spare_loopback
 
+    spare_loopback()
     with levelled_lines():
         command(*args, **kwargs)
 

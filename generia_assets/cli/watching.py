@@ -24,8 +24,8 @@ from generia_assets.cli.texts import WAIT_MS, PictureFolder, Text, TextStream
 from generia_assets.durable.collections import GENERATIONS, TASKS
 from generia_assets.durable.orders.records import OrderError, stored_parameters
 from generia_assets.durable.status import State, WorldStatus
-from generia_assets.queries.air import InFlightCalls
-from generia_assets.queries.air import in_flight as calls_in_flight
+from generia_assets.queries.in_flight import InFlightCalls
+from generia_assets.queries.in_flight import in_flight as calls_in_flight
 from generia_assets.queries.log import LogFollower, LogLine
 from generia_assets.queries.worlds import over, world_status
 from generia_assets.settings import Settings

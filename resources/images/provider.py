@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import Protocol
 
 from resources.gateway.outcomes import FatalCallError
+from resources.settings import ImageSettings
 
 STUB = "emulators.image_stub:StubImageGenerator"
 """The provider where IMAGE_PROVIDER names none: it draws, needs no API, and takes its latency and price as arguments."""
@@ -100,6 +101,18 @@ def open_provider(name: str, **options: object) -> ImageGenerator:
     if not 0 <= price < math.inf:
         raise FatalCallError(f"IMAGE_PROVIDER={name}: cost_per_image_usd={price}: must be US dollars from 0 on")
     return made
+
+
+def open_images(settings: ImageSettings) -> ImageGenerator:
+    """The generator that the settings choose. Raises ``FatalCallError`` where it cannot be made."""
+    if settings.image_provider:
+        return open_provider(settings.image_provider)
+    return open_provider(
+        STUB,
+        latency_seconds=settings.image_stub_latency_seconds,
+        cost_usd=settings.image_stub_cost_usd,
+        refused_words=[word.strip() for word in settings.image_stub_refused_words.split(",") if word.strip()],
+    )
 
 
 def wrong_with(image: object) -> str:

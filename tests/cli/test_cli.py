@@ -33,7 +33,7 @@ from generia_assets.cli.watching import Snapshot
 from generia_assets.content.documents import Quality
 from generia_assets.durable.orders.records import Order
 from generia_assets.durable.status import Stage, WorldStatus, new_status
-from generia_assets.queries.air import InFlightCalls
+from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.queries.log import LogLine
 from generia_assets.queries.statistics import percentile
 from sensors.messages import read_message

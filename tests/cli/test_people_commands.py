@@ -31,8 +31,8 @@ from generia_assets.durable.collections import STATUS
 from generia_assets.durable.orders.records import Order, record_order
 from generia_assets.durable.status import Stage, WorldStatus, new_status
 from generia_assets.pages.links import ServedLinks
-from generia_assets.pages.pages import WorldPages
-from generia_assets.queries.air import InFlightCalls
+from generia_assets.pages.render import WorldPages
+from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.queries.worlds import WorldView
 from local_services.services import Ownership, Service, services_panel
 from resources.kafka.address import KafkaAddress

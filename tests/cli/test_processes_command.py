@@ -17,6 +17,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._cli.workspace.cli_target import WorkspaceOpts, workspace_opts_to_load_target
+from resources.providers import ImagesResource
 
 from emulators import lifecycle
 from emulators.lifecycle import accepts_connections, free_port
@@ -27,7 +28,6 @@ from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import new_status
 from generia_assets.processes import start
 from local_services import demo
-from resources.providers import ImagesResource
 from tests.conftest import python_module
 from tests.support.command import Command
 from tests.support.worlds_in_process import Worlds, worlds_in_process

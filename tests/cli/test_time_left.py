@@ -13,7 +13,7 @@ from generia_assets.catalog import LLM_CALLS
 from generia_assets.cli.estimates import CallCounts, CallLatency, emulated_latency
 from generia_assets.cli.watching import TimeLeft
 from generia_assets.durable.status import WorldStatus, new_status
-from generia_assets.queries.air import InFlightCalls
+from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.settings import Settings
 
 SETTINGS = Settings(_env_file=None)

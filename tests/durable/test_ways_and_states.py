@@ -23,7 +23,7 @@ from generia_assets.durable.collections import HISTORY, STATUS, TASKS
 from generia_assets.durable.orders.records import Order, new_task_id, record_order
 from generia_assets.durable.status import State
 from generia_assets.durable.tasks.resuming import ResumeError, ResumeOptions, note_stop, resume_world
-from generia_assets.queries.whole import missing
+from generia_assets.queries.completeness import missing
 from resources.mongodb.document_store import DocumentStore
 from sensors.requests import run_request, run_requests
 from sensors.run_status import assets_of, order_again

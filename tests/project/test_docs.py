@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from generia_assets.cli.commands import COMMANDS
+from generia_assets.settings import Settings
+
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("generia_assets", "resources", "sensors")
 CODE = (*PRODUCT, "emulators", "local_services", "bench", "tests", "docker")
@@ -105,6 +108,16 @@ def names_in(path: Path) -> Iterator[str]:
         for member in node.body if isinstance(node, ast.ClassDef) else ():
             if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield f"{node.name}.{member.name}"
+
+
+def test_every_command_is_documented_and_every_setting_named_exists() -> None:
+    """docs/commands.md has a row for each command; what docs/settings.md calls a setting is one."""
+    documented = set(re.findall(r"`([a-z-]+)", (ROOT / "docs/commands.md").read_text("utf-8")))
+    assert COMMANDS.keys() - documented == set()
+    first_cells = re.findall(r"^\| (`[^|]+) \|", (ROOT / "docs/settings.md").read_text("utf-8"), re.MULTILINE)
+    settings = {name.lower() for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+    assert settings
+    assert settings - Settings.model_fields.keys() == set()
 
 
 def test_the_tree_of_errors_is_that_of_the_code() -> None:

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from generia_assets.assets.materialized import results
 from generia_assets.catalog import ASSETS
 from generia_assets.content.documents import character_key
+from resources.mongodb.connection import MongoResource
 from resources.mongodb.document_store import DocumentStream
 from resources.mongodb.io_manager import MongoIOManager
-from resources.mongodb.resource import MongoResource
 
 WORLDS = dg.DynamicPartitionsDefinition(name="worlds")
 

@@ -12,9 +12,15 @@ import pytest
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.durable.collections import ensure_indexes, lacks_indexes
 from generia_assets.durable.orders.records import Order, record_order
-from resources.mongodb.connection import MongoForbiddenError, MongoUnavailableError, check_mongo, connect, connect_async
+from resources.mongodb.connection import (
+    MongoForbiddenError,
+    MongoResource,
+    MongoUnavailableError,
+    check_mongo,
+    connect,
+    connect_async,
+)
 from resources.mongodb.document_store import DocumentStore
-from resources.mongodb.resource import MongoResource
 from resources.platform.local import LocalPlatform
 from tests.support.command import Command
 from tests.support.mongod_with_users import ServerWithUsers, mongod_with_users

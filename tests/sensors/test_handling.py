@@ -14,7 +14,7 @@ from generia_assets.catalog import PARTS, TaskType
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.durable.orders.records import Order, OrderError, PartParameters, RecordedOrder
 from generia_assets.durable.orders.refusals import RefusedOrder
-from resources.kafka.resource import KafkaRecord
+from resources.kafka.reader import KafkaRecord
 from sensors.dead_letters import CUT_AT_BYTES, LONGEST_REASON, InvalidMessage, dead_letter, shortened_dead_letter
 from sensors.kafka import handle
 from sensors.requests import run_request, run_requests

@@ -21,7 +21,7 @@ from generia_assets.cli.main import app
 from generia_assets.durable.orders.intake import kept
 from generia_assets.settings import settings
 from local_services.broker import MockCluster
-from resources.mongodb.resource import MongoResource
+from resources.mongodb.connection import MongoResource
 from sensors.dead_letters import send_kept
 from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send, sensor_settings
 

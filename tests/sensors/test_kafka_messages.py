@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from generia_assets.durable.orders.parameters import validated_parameters
 from generia_assets.durable.orders.records import WORLD_ID_PATTERN, Order, stored_parameters
 from generia_assets.durable.orders.refusals import LONGEST_REASON, RefusedOrder
-from resources.kafka.resource import KafkaRecord
+from resources.kafka.reader import KafkaRecord
 from sensors.dead_letters import InvalidMessage, dead_letter
 from sensors.messages import LARGEST_MESSAGE_BYTES, Skipped, read_message
 

@@ -18,7 +18,7 @@ from pymongo import MongoClient
 
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.processes import Child, start
-from resources.mongodb.resource import MongoResource
+from resources.mongodb.connection import MongoResource
 from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send, sensor_settings
 
 NOBODY = "mongodb://127.0.0.1:1/?directConnection=true&serverSelectionTimeoutMS=200"

@@ -18,7 +18,7 @@ from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENE
 from generia_assets.durable.orders.records import Order, record_order
 from generia_assets.durable.status import new_status
 from generia_assets.durable.tasks.resuming import ResumeOptions, resume_world
-from resources.mongodb.resource import MongoResource
+from resources.mongodb.connection import MongoResource
 from sensors.lost_orders import MOST_RUNS, waiting_orders
 from sensors.run_status import FUTILE_RETRY_SECONDS, build_watchdog
 from tests.support.kafka_stand_in import kafka_resource

@@ -67,7 +67,7 @@ class MadeUp:
         for asset, of_it in (documents or dict(self.documents())).items():
             of_asset = {**of_all, "type": ASSETS[asset].task_type.value}
             made = [one.model_dump(mode="json") for one in of_it]
-            if ASSETS[asset].batched:
+            if ASSETS[asset].unit.batched:
                 tens = range(0, len(made), BATCH)
                 made = [{"key": batch_key(first), "briefs": made[first : first + BATCH]} for first in tens]
             self.database[TASKS].insert_many(

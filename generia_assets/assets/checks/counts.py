@@ -10,7 +10,7 @@ from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.documents import Post, PostImage
 from generia_assets.durable.collections import PUBLICATIONS, STATUS
 from generia_assets.durable.status import Failure, status_of
-from generia_assets.queries.whole import mend, missing
+from generia_assets.queries.completeness import mend, missing
 from resources.mongodb.connection import MongoDocument
 
 _PEOPLE = (TaskType.GENERATE_CHARACTER,)

@@ -108,7 +108,7 @@ def _of_world(console: Console, database: MongoDatabase, world: str, lines: int,
     if not follow:
         return
     follower = LogFollower(database, world, status.created_at, calls=calls)
-    follower.told(last)
+    follower.mark_shown(last)
     while True:
         now = world_status(database, world)
         tell(follower.new())

@@ -16,7 +16,7 @@ from rich.text import Text as Line
 from generia_assets.cli.console import safe_json, safe_line
 from generia_assets.content.text import plural
 from generia_assets.durable.status import Stage, State, WorldStatus
-from generia_assets.queries.breakers import BreakerView
+from generia_assets.queries.in_flight import BreakerView
 
 
 def as_json(value: object) -> str:

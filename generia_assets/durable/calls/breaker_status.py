@@ -3,7 +3,7 @@
 Here: one process's pen. Its documents ``breaker:llm:RUN`` are there while its breaker of that API is OPEN or HALF-OPEN: they are
 renewed while it lasts, taken away when it closes or the run ends, and lapse when the process is silent (``expires_at``, by the
 server's clock). So processes do not speak over each other, and nobody who died leaves a breaker open for ever. A board that cannot
-be written is no reason to stop anything; it is logged, and written later. Not here: how it is read (queries/breakers.py).
+be written is no reason to stop anything; it is logged, and written later. Not here: how it is read (queries/in_flight.py).
 """
 
 from __future__ import annotations
