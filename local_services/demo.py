@@ -35,6 +35,7 @@ from generia_assets.cli.options import (
     check_order,
 )
 from generia_assets.cli.order import WorldOrder, hand_over, new_order
+from generia_assets.cli.parsers import flag
 from generia_assets.cli.rendering.displays import display_on
 from generia_assets.cli.rendering.summary import WorldResult, print_summary, world_result
 from generia_assets.cli.watching import Images, Log, Snapshot, Texts, WatchOptions, watch_world
@@ -51,7 +52,7 @@ from local_services.services import show_services
 from resources.kafka.producer import EventProducer
 from resources.mongodb.connection import MongoDatabase
 
-Keep = Annotated[bool, typer.Option("--keep", help="Leave everything running afterwards, to look around, until Ctrl-C.")]
+Keep = Annotated[bool, flag("--keep", "Leave everything running afterwards, to look around, until Ctrl-C.")]
 
 END_OF_RUN_S = 15.0
 FIRST_LOOK_S, LOOK_S = 10.0, 5.0

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-import typer
 from rich.console import Console
 
 from generia_assets.cli.console import command_name, results
 from generia_assets.cli.data_dir import lock_data_dir
 from generia_assets.cli.options import Latency
-from generia_assets.cli.parsers import whole
+from generia_assets.cli.parsers import option, whole
 from generia_assets.cli.rendering.displays import display_on
 from generia_assets.content.check import require_good_content
 from generia_assets.interrupts import interruptible, uninterrupted
@@ -20,17 +19,9 @@ from local_services.catalog import MONGODB, PAGES, WEBSERVER, ServiceCatalog, Se
 from local_services.services import show_services
 from resources.kafka.address import KafkaAddress
 
-Port = Annotated[
-    int,
-    typer.Option(
-        "--port", parser=whole(0, 65_535), metavar="NUMBER", help="Port of Dagster's pages on this machine; 0: a free one."
-    ),
-]
+Port = Annotated[int, option("--port", "NUMBER", "Port of Dagster's pages on this machine; 0: a free one.", whole(0, 65_535))]
 PagesPort = Annotated[
-    int,
-    typer.Option(
-        "--pages-port", parser=whole(0, 65_535), metavar="NUMBER", help="Port of the worlds' pages on this machine; 0: a free one."
-    ),
+    int, option("--pages-port", "NUMBER", "Port of the worlds' pages on this machine; 0: a free one.", whole(0, 65_535))
 ]
 CHECK_S = 0.5
 

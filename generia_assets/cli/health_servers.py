@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 from generia_assets.cli.connections import Addresses, database_at, set_dagster_home
 from generia_assets.cli.console import CommandError, command_name
 from generia_assets.cli.dagster_link import daemon_pulses
-from generia_assets.cli.health import Health, HealthFinding, models_learned, note, ok, wrong
+from generia_assets.cli.health import HealthFinding, models_learned, note, ok, wrong
 from generia_assets.cli.rendering.formats import breaker_line
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import FLEET, KEPT_LETTERS, STATUS, lacks_indexes
@@ -198,13 +198,11 @@ def dagster_found(settings: Settings, where: Addresses) -> Iterator[HealthFindin
             "compare its dagster.yaml with docker/dagster.yaml",
         )
         return
-    dead = [pulse.name for pulse in pulses if not pulse.alive]
-    yield HealthFinding(
-        part="Dagster",
-        health=Health.WRONG if dead else Health.OK,
-        found=f"{home} ({whose}): " + (f"no heartbeat of {', '.join(dead)}" if dead else f"{plural(len(pulses), 'daemon')} alive"),
-        advice="start `dagster-daemon run` (or `make dev`): without it no order is read" if dead else "",
-    )
+    if dead := [pulse.name for pulse in pulses if not pulse.alive]:
+        advice = "start `dagster-daemon run` (or `make dev`): without it no order is read"
+        yield wrong("Dagster", f"{home} ({whose}): no heartbeat of {', '.join(dead)}", advice)
+    else:
+        yield ok("Dagster", f"{home} ({whose}): {plural(len(pulses), 'daemon')} alive")
     for pulse in pulses:
         if pulse.complaint:
             first = pulse.complaint.splitlines()[0][:200]

@@ -112,7 +112,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "0 done, 1 an answer is missing or does not fit",
         ),
         "check": Entry(
-            "doctor",
+            "prompts",
             "Look for mistakes in the templates and data files, without a server.",
             "0 there is no mistake, 1 there is one",
         ),

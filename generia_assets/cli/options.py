@@ -10,12 +10,12 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from generia_assets.cli.console import CommandError
-from generia_assets.cli.parsers import choice, dollars, seconds, whole
+from generia_assets.cli.parsers import Completer, choice, dollars, flag, option, seconds, whole
 from generia_assets.content.documents import Quality
 from generia_assets.content.seeding import LARGEST_SEED
 from generia_assets.durable.orders.parameters import worded
@@ -32,50 +32,31 @@ DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_SEED = 5, 12, 3
 ANY = 10**40
 """The largest order that is accepted is a setting, which is told when the number is held against it (``check_order``)."""
 
-Users = Annotated[
-    int,
-    typer.Option("--users", parser=whole(1, ANY), metavar="NUMBER", help="How many people, at least 1; exactly so many are made."),
-]
-Posts = Annotated[
-    int,
-    typer.Option("--posts", parser=whole(0, ANY), metavar="NUMBER", help="How many posts of all people together; exactly so many."),
-]
-Prompt = Annotated[
-    str, typer.Option("--prompt", metavar="TEXT", help="The world in a sentence or two. All content comes in its language.")
-]
+Users = Annotated[int, option("--users", "NUMBER", "How many people, at least 1; exactly so many are made.", whole(1, ANY))]
+Posts = Annotated[int, option("--posts", "NUMBER", "How many posts of all people together; exactly so many.", whole(0, ANY))]
+Prompt = Annotated[str, option("--prompt", "TEXT", "The world in a sentence or two. All content comes in its language.")]
 QualityOption = Annotated[
     Quality,
-    typer.Option(
-        "--quality",
-        parser=choice(Quality),
-        metavar="standard|high",
-        help="high: every picture's prompt is refined by a call of its own (more calls).",
+    option(
+        "--quality", "standard|high", "high: every picture's prompt is refined by a call of its own (more calls).", choice(Quality)
     ),
 ]
 MaxCost = Annotated[
     float | None,
-    typer.Option(
-        "--max-cost-usd",
-        parser=dollars,
-        metavar="DOLLARS",
-        help="Cap for this world, US dollars; without it the installation's MAX_COST_USD.",
-    ),
+    option("--max-cost-usd", "DOLLARS", "Cap for this world, US dollars; without it the installation's MAX_COST_USD.", dollars),
 ]
 Seed = Annotated[
     int | None,
-    typer.Option(
+    option(
         "--seed",
-        parser=whole(0, LARGEST_SEED),
-        metavar="NUMBER",
-        help="The same seed, sentence and counts give the same random draws; without it the seed is drawn from the world's id.",
+        "NUMBER",
+        "The same seed, sentence and counts give the same random draws; without it the seed is drawn from the world's id.",
+        whole(0, LARGEST_SEED),
     ),
 ]
-Latency = Annotated[
-    float,
-    typer.Option("--latency", parser=seconds, metavar="SECONDS", help="Seconds the Gemini emulator takes for an answer, 0 to 60."),
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, everything else on standard error.")]
-JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
+Latency = Annotated[float, option("--latency", "SECONDS", "Seconds the Gemini emulator takes for an answer, 0 to 60.", seconds)]
+Json = Annotated[bool, flag("--json", "One JSON object on standard output, everything else on standard error.")]
+JsonLines = Annotated[bool, flag("--json", "One JSON object a line on standard output.")]
 
 LAST = "last"
 """Means the world that was ordered last, unless a world is called so."""
@@ -155,20 +136,23 @@ def world_word(given: str) -> str:
     return given
 
 
-World = Annotated[
-    str,
-    typer.Argument(metavar="WORLD", help=WORLD_HELP, show_default=False, parser=world_word, autocompletion=complete_world),
-]
+def world_argument(more: str = "", *, metavar: str = "WORLD", before: str = "", complete: Completer = complete_world) -> Any:  # noqa: ANN401  as typer.Argument
+    """An argument that names a world, or something else beside it: ``before`` and ``more`` say what."""
+    text = " ".join(filter(None, (before, WORLD_HELP, more)))
+    return typer.Argument(metavar=metavar, help=text, show_default=False, parser=world_word, autocompletion=complete)
+
+
+World = Annotated[str, world_argument()]
 
 
 def check_order(settings: Settings, *, users: int, posts: int, prompt: str) -> None:
     """Raise ``CommandError`` (exit status 2) for an order that the generator would refuse."""
-    for option, value, limit, setting in (
+    for name, value, limit, setting in (
         ("--users", users, settings.max_users, "MAX_USERS"),
         ("--posts", posts, settings.max_posts, "MAX_POSTS"),
     ):
         if value > limit:
-            raise CommandError(f"{option} {value}: at most {limit} ({setting})", 2)
+            raise CommandError(f"{name} {value}: at most {limit} ({setting})", 2)
     try:
         worded(prompt)
     except ValueError as error:

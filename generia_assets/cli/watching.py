@@ -15,11 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from generia_assets.catalog import TaskType
 from generia_assets.cli.console import CommandError, command_name, safe_line
 from generia_assets.cli.estimates import CallCounts, CallLatency, count_calls, recent_latency_of, world_latency
+from generia_assets.cli.parsers import flag, option
 from generia_assets.cli.texts import WAIT_MS, PictureFolder, Text, TextStream
 from generia_assets.durable.collections import GENERATIONS, TASKS
 from generia_assets.durable.orders.records import OrderError, stored_parameters
@@ -31,11 +30,10 @@ from generia_assets.queries.worlds import over, world_status
 from generia_assets.settings import Settings
 from resources.mongodb.connection import MongoDatabase
 
-Texts = Annotated[bool, typer.Option("--texts", help="Print the world's description, people and posts whole, as they are written.")]
-Log = Annotated[bool, typer.Option("--log", help="Print the world's log as it grows: stages, tasks, attempts, failures, waiting.")]
+Texts = Annotated[bool, flag("--texts", "Print the world's description, people and posts whole, as they are written.")]
+Log = Annotated[bool, flag("--log", "Print the world's log as it grows: stages, tasks, attempts, failures, waiting.")]
 Images = Annotated[
-    Path | None,
-    typer.Option("--images", metavar="FOLDER", help="Copy the pictures into FOLDER/WORLD as they are made, under telling names."),
+    Path | None, option("--images", "FOLDER", "Copy the pictures into FOLDER/WORLD as they are made, under telling names.")
 ]
 
 LOG_S = 1.0

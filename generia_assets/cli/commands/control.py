@@ -16,7 +16,7 @@ from generia_assets.cli.connections import addresses, database_at, get_world
 from generia_assets.cli.console import CommandError, command_name, results
 from generia_assets.cli.dagster_link import WorldRuns, world_runs
 from generia_assets.cli.options import Json, World
-from generia_assets.cli.parsers import dollars, whole
+from generia_assets.cli.parsers import dollars, flag, option, whole
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.content.text import plural
 from generia_assets.durable.status import WorldStatus
@@ -34,25 +34,19 @@ TIDY_S = 30.0
 POLL_S = 0.2
 
 MaxCost = Annotated[
-    float | None,
-    typer.Option(
-        "--max-cost-usd", parser=dollars, metavar="DOLLARS", help="New cap for this world, US dollars over all that it has cost."
-    ),
+    float | None, option("--max-cost-usd", "DOLLARS", "New cap for this world, US dollars over all that it has cost.", dollars)
 ]
 MoreCalls = Annotated[
-    int,
-    typer.Option(
-        "--more-calls", parser=whole(0), metavar="NUMBER", help="Raise the limits of model calls and of pictures by so many each."
-    ),
+    int, option("--more-calls", "NUMBER", "Raise the limits of model calls and of pictures by so many each.", whole(0))
 ]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try again what failed for good, too.")]
+RetryFailed = Annotated[bool, flag("--retry-failed", "Try again what failed for good, too.")]
 
 
 GiveUp = Annotated[
     bool,
-    typer.Option(
+    flag(
         "--give-up",
-        help="For good: what is unfinished is given up. A world completed before is as it was then; another can be ordered anew.",
+        "For good: what is unfinished is given up. A world completed before is as it was then; another can be ordered anew.",
     ),
 ]
 

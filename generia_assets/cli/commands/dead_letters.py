@@ -18,7 +18,7 @@ from generia_assets.cli.console import CommandError, command_name, remarks, resu
 from generia_assets.cli.guard import EXIT_STATUSES, guarded
 from generia_assets.cli.main import PLAIN, Documented
 from generia_assets.cli.options import Json
-from generia_assets.cli.parsers import whole
+from generia_assets.cli.parsers import flag, limit_option, option
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.durable.orders.intake import HeldPartition, StoredDeadLetter, held_partitions, kept, kept_at, let_skip, place_of
 from generia_assets.settings import Settings, settings
@@ -33,21 +33,13 @@ SHOWN = 120
 LETTERS = 20
 """Letters that people are shown where they set no limit."""
 
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        "--limit", parser=whole(1, 10_000), metavar="NUMBER", help=f"The last so many; else {LETTERS}, and with --json all."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, with the whole message.")]
+Limit = Annotated[int | None, limit_option(LETTERS, 10_000, what="The last so many")]
+AsJson = Annotated[bool, flag("--json", "One JSON object a line, with the whole message.")]
 Place = Annotated[str, typer.Argument(metavar="OFFSET", help="Its offset, or its place, as the list shows it.")]
 Held = Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="Where the partition is held up, as the list shows it.")]
-Mended = Annotated[
-    Path | None, typer.Option("--file", metavar="FILE", help="The mended message: a file that holds one JSON object.")
-]
+Mended = Annotated[Path | None, option("--file", "FILE", "The mended message: a file that holds one JSON object.")]
 Edit = Annotated[
-    list[str] | None,
-    typer.Option("--edit", metavar="FIELD=VALUE", help="Change a field: parameters.users_count=3. No value takes it out."),
+    list[str] | None, option("--edit", "FIELD=VALUE", "Change a field: parameters.users_count=3. No value takes it out.")
 ]
 
 dead_letters = typer.Typer(name="dead-letters", epilog=EXIT_STATUSES, subcommand_metavar="[COMMAND] [ARGS]...", **PLAIN)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json as json_module
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -16,7 +15,7 @@ import typer
 from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import CommandError, remarks, short_path
 from generia_assets.cli.options import Json, World
-from generia_assets.cli.parsers import choice
+from generia_assets.cli.parsers import choice, flag, option
 from generia_assets.cli.rendering.book import Book
 from generia_assets.cli.rendering.formats import as_json, plain
 from generia_assets.cli.texts import PictureFolder
@@ -27,35 +26,23 @@ from resources.mongodb.connection import MongoDatabase
 
 BOOK = "world.md"
 PICTURES = "pictures"
-
-
-class Format(StrEnum):
-    """What is written."""
-
-    JSONL = "jsonl"
-    MARKDOWN = "markdown"
-    BOTH = "both"
+BOTH = "both"
 
 
 Folder = Annotated[
-    Path | None,
-    typer.Option("--folder", metavar="FOLDER", help="Where to write; without it a folder here that is named like the world's id."),
+    Path | None, option("--folder", "FOLDER", "Where to write; without it a folder here that is named like the world's id.")
 ]
-FormatOption = Annotated[
-    Format,
-    typer.Option("--format", parser=choice(Format), metavar="jsonl|markdown|both", help="Which files are written."),
-]
+Format = Annotated[str, option("--format", "jsonl|markdown|both", "Which files are written.", choice(("jsonl", "markdown", BOTH)))]
 Pictures = Annotated[
-    bool,
-    typer.Option("--pictures", help="Copy the pictures into FOLDER/pictures; without it the book links to where they are."),
+    bool, flag("--pictures", "Copy the pictures into FOLDER/pictures; without it the book links to where they are.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Write into a folder that has something in it, over files of these names.")]
+Force = Annotated[bool, flag("--force", "Write into a folder that has something in it, over files of these names.")]
 
 
 def export(
     world: World,
     folder: Folder = None,
-    to: FormatOption = Format.BOTH,
+    to: Format = BOTH,
     pictures: Pictures = False,
     force: Force = False,
     json: Json = False,
@@ -76,9 +63,9 @@ def export(
         copied = PictureFolder(target / PICTURES, None, chosen.generia_data_dir) if pictures else None
         written: dict[str, int] = {}
         try:
-            if to in (Format.JSONL, Format.BOTH):
+            if to in ("jsonl", BOTH):
                 written |= _sections(database, status.world_id, target)
-            if to in (Format.MARKDOWN, Format.BOTH):
+            if to in ("markdown", BOTH):
                 book = Book(database, status, target, chosen.generia_data_dir, copied)
                 written[BOOK] = _write(target / BOOK, book.write)
         except OSError as error:

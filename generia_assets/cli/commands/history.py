@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -11,78 +10,41 @@ import typer
 from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import CommandError, remarks, results
 from generia_assets.cli.options import JsonLines, World
-from generia_assets.cli.parsers import choice, moment, whole
+from generia_assets.cli.parsers import choice, flag, limit_option, moment, option
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.cli.rendering.requests import print_request
 from generia_assets.queries.records import RequestFilter, count_requests, find_requests, request_types
+from resources.gateway.api_gateway import Api
 from resources.mongodb.connection import MongoDatabase
 
+OUTCOMES = (
+    *("ok", "invalid", "refused", "rate_limited", "transient", "model_missing", "rejected", "parameter_refused", "fatal", "error"),
+    "cut_off",
+)
+"""How an attempt ends (resources/gateway/outcomes.py)."""
 
-class ApiWord(StrEnum):
-    """What is called, in people's words, and the contract's."""
-
-    LLM = "llm"
-    PICTURES = "image_generation"
-    PLATFORM = "platform"
-
-
-class OutcomeWord(StrEnum):
-    """How an attempt ends (resources/gateway/outcomes.py)."""
-
-    OK = "ok"
-    INVALID = "invalid"
-    REFUSED = "refused"
-    RATE_LIMITED = "rate_limited"
-    TRANSIENT = "transient"
-    MODEL_MISSING = "model_missing"
-    REJECTED = "rejected"
-    PARAMETER_REFUSED = "parameter_refused"
-    FATAL = "fatal"
-    ERROR = "error"
-    CUT_OFF = "cut_off"
-
-
-Type = Annotated[
-    str | None, typer.Option("--type", metavar="NAME", help="Only this kind of request: world_description, post, avatar, …")
-]
-Api = Annotated[
-    ApiWord | None,
-    typer.Option("--api", parser=choice(ApiWord), metavar="API", help="Only calls of llm, image_generation or platform."),
-]
-Outcome = Annotated[
-    OutcomeWord | None,
-    typer.Option("--outcome", parser=choice(OutcomeWord), metavar="NAME", help=f"Only what ended so: {', '.join(OutcomeWord)}."),
-]
-Failed = Annotated[bool, typer.Option("--failed", help="Only what did not end well.")]
+Type = Annotated[str | None, option("--type", "NAME", "Only this kind of request: world_description, post, avatar, …")]
+ApiOption = Annotated[str | None, option("--api", "API", "Only calls of llm, image_generation or platform.", choice(Api))]
+Outcome = Annotated[str | None, option("--outcome", "NAME", f"Only what ended so: {', '.join(OUTCOMES)}.", choice(OUTCOMES))]
+Failed = Annotated[bool, flag("--failed", "Only what did not end well.")]
 Task = Annotated[
-    str | None,
-    typer.Option(
-        "--task", metavar="TASK", help="Only calls of this task: its id, its type (generate_post), or an item's key (c0007)."
-    ),
+    str | None, option("--task", "TASK", "Only calls of this task: its id, its type (generate_post), or an item's key (c0007).")
 ]
 Since = Annotated[
-    datetime | None,
-    typer.Option(
-        "--since", parser=moment, metavar="WHEN", help="Only calls begun since then: 2026-11-23T14:30:00 (UTC), or 10min ago."
-    ),
+    datetime | None, option("--since", "WHEN", "Only calls begun since then: 2026-11-23T14:30:00 (UTC), or 10min ago.", moment)
 ]
-Until = Annotated[
-    datetime | None, typer.Option("--until", parser=moment, metavar="WHEN", help="Only calls begun before then; as --since.")
-]
-Texts = Annotated[bool, typer.Option("--texts", help="With the beginnings of what was asked and answered.")]
-Full = Annotated[bool, typer.Option("--full", help="With whole texts: system instruction, every part, schema, answer.")]
+Until = Annotated[datetime | None, option("--until", "WHEN", "Only calls begun before then; as --since.", moment)]
+Texts = Annotated[bool, flag("--texts", "With the beginnings of what was asked and answered.")]
+Full = Annotated[bool, flag("--full", "With whole texts: system instruction, every part, schema, answer.")]
 SHOWN = 50
 """Requests that people are shown where they set no limit."""
-Limit = Annotated[
-    int | None,
-    typer.Option("--limit", parser=whole(1), metavar="NUMBER", help=f"The newest so many; else {SHOWN}, and with --json all."),
-]
+Limit = Annotated[int | None, limit_option(SHOWN, what="The newest so many")]
 
 
 def history(
     world: World,
     of_type: Type = None,
-    api: Api = None,
+    api: ApiOption = None,
     outcome: Outcome = None,
     failed: Failed = False,
     task: Task = None,
@@ -105,8 +67,8 @@ def history(
     """
     wanted = RequestFilter(
         request_type=of_type or "",
-        api=api.value if api else "",
-        outcome=outcome.value if outcome else "",
+        api=api or "",
+        outcome=outcome or "",
         failed=failed,
         task=task or "",
         since=since,

@@ -14,8 +14,8 @@ from rich.text import Text as Line
 from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import CommandError, command_name, results, safe_block
 from generia_assets.cli.data_dir import service_logs
-from generia_assets.cli.options import WORLD_HELP, JsonLines, complete_part, complete_world_or_part, world_word
-from generia_assets.cli.parsers import whole
+from generia_assets.cli.options import JsonLines, complete_part, complete_world_or_part, world_argument
+from generia_assets.cli.parsers import flag, option, whole
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.cli.rendering.requests import print_log
 from generia_assets.interrupts import interruptible
@@ -31,31 +31,23 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 WorldOrPart = Annotated[
     str | None,
-    typer.Argument(
+    world_argument(
+        before="A service of the generator, such as daemon; without it the services are listed. Or a world.",
         metavar="WORLD|PART",
-        help=f"A part of the generator, such as daemon; without it the parts are listed. Or a world. {WORLD_HELP}",
-        show_default=False,
-        parser=world_word,
-        autocompletion=complete_world_or_part,
+        complete=complete_world_or_part,
     ),
 ]
 Part = Annotated[
-    str | None,
-    typer.Option(
-        "--part", metavar="PART", help="The part with this name, even if a world is called so.", autocompletion=complete_part
-    ),
+    str | None, option("--part", "PART", "The part with this name, even if a world is called so.", complete=complete_part)
 ]
 MOST = 1_000_000
 SHOWN = 40
 """Lines that people are shown where they set no limit."""
 Lines = Annotated[
-    int | None,
-    typer.Option(
-        "--lines", parser=whole(1, MOST), metavar="NUMBER", help=f"Lines from the end; else {SHOWN}, and with --json all."
-    ),
+    int | None, option("--lines", "NUMBER", f"Lines from the end; else {SHOWN}, and with --json all.", whole(1, MOST))
 ]
-Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until the world is over, or Ctrl-C.")]
-Calls = Annotated[bool, typer.Option("--calls", help="Also calls that went well: request, milliseconds, waiting, tokens, dollars.")]
+Follow = Annotated[bool, flag("--follow", "Go on with what comes, until the world is over, or Ctrl-C.", "-f")]
+Calls = Annotated[bool, flag("--calls", "Also calls that went well: request, milliseconds, waiting, tokens, dollars.")]
 
 
 def logs(

@@ -30,7 +30,7 @@ from generia_assets.cli.options import (
 )
 from generia_assets.cli.order import new_order
 from generia_assets.cli.order import send as send_order
-from generia_assets.cli.parsers import task_id, whole
+from generia_assets.cli.parsers import option, task_id, whole
 from generia_assets.cli.rendering.displays import LINES, display_on
 from generia_assets.cli.rendering.formats import about, as_json, dollars, progress_line
 from generia_assets.cli.rendering.summary import page_of, world_result
@@ -43,21 +43,12 @@ from generia_assets.interrupts import interruptible
 from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDatabase
 
-WorldId = Annotated[str | None, typer.Option("--world-id", metavar="UUID", help="UUID for the world; without it a new one.")]
+WorldId = Annotated[str | None, option("--world-id", "UUID", "UUID for the world; without it a new one.")]
 Task = Annotated[
-    str | None,
-    typer.Option(
-        "--task", parser=task_id, metavar="ID", help="Until this order for a part of it is carried out, too: the id `rerun` prints."
-    ),
+    str | None, option("--task", "ID", "Until this order for a part of it is carried out, too: the id `rerun` prints.", task_id)
 ]
 Wait = Annotated[
-    int,
-    typer.Option(
-        "--wait",
-        parser=whole(1, 86_400),
-        metavar="SECONDS",
-        help="How long a new order may take to be read from Kafka before this ends.",
-    ),
+    int, option("--wait", "SECONDS", "How long a new order may take to be read from Kafka before this ends.", whole(1, 86_400))
 ]
 
 

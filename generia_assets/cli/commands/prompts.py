@@ -1,4 +1,4 @@
-"""``generia prompts``: every request of a small world as a file or on one page, without a call and without a server.
+"""``generia prompts`` and ``generia check``: what the templates make, and their mistakes, without a call and without a server.
 
 Here: the command, its files, answers read from files, and the page in Markdown, on which what repeats stands once. Not here: the
 order of work (dry_run.py), and sample answers (content/sample_answers.py).
@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import typer
+from rich.text import Text as Line
 
-from generia_assets.cli.console import CommandError, remarks, results, safe_line
+from generia_assets.cli.console import CommandError, remarks, results, safe_block, safe_line
 from generia_assets.cli.dry_run import DryRequest, DryRun
 from generia_assets.cli.options import (
     DEFAULT_POSTS,
@@ -26,6 +27,7 @@ from generia_assets.cli.options import (
     DEFAULT_SEED,
     DEFAULT_USERS,
     Json,
+    JsonLines,
     Posts,
     Prompt,
     QualityOption,
@@ -33,9 +35,10 @@ from generia_assets.cli.options import (
     Users,
     check_order,
 )
+from generia_assets.cli.parsers import flag, option
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.content import languages
-from generia_assets.content.check import require_good_content
+from generia_assets.content.check import files, mistakes, require_good_content
 from generia_assets.content.delimiter import PromptDelimiter
 from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.content.drafts import Draft
@@ -49,23 +52,19 @@ _FILE = re.compile(r"\d{3,}\..+\.txt")
 """Names of the files that this command writes: number in the order of work, type, whom or what it is for."""
 
 Out = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="FOLDER", help="Where to write a file for each request; files of an earlier time are replaced."),
+    Path | None, option("--out", "FOLDER", "Where to write a file for each request; files of an earlier time are replaced.")
 ]
 AnswersOption = Annotated[
     Path | None,
-    typer.Option(
+    option(
         "--answers",
-        metavar="FOLDER",
-        help="Where the answers are, a file for each request (character.@mira.json); without it sample answers are taken.",
+        "FOLDER",
+        "Where the answers are, a file for each request (character.@mira.json); without it sample answers are taken.",
     ),
 ]
-OnlyMissing = Annotated[
-    bool, typer.Option("--only-missing", help="Write only the requests that have no answer in --answers that can be used.")
-]
+OnlyMissing = Annotated[bool, flag("--only-missing", "Write only the requests that have no answer in --answers that can be used.")]
 AsPage = Annotated[
-    Path | None,
-    typer.Option("--as-page", metavar="FILE", help="Write requests and answers as one page in Markdown, what repeats only once."),
+    Path | None, option("--as-page", "FILE", "Write requests and answers as one page in Markdown, what repeats only once.")
 ]
 
 
@@ -249,3 +248,26 @@ def _block(text: str, language: str = "") -> str:
     while fence in text:
         fence += "~"
     return f"{fence}{language}\n{text}\n{fence}"
+
+
+def check(json: JsonLines = False) -> None:
+    """Look for mistakes in the templates and data files, without a server.
+
+    Reads every data file and renders every template with sample data. Each mistake is told with its file, the
+    line, what is wrong and what is allowed. The generator does the same at its start, and begins no
+    world while there is one.
+
+    \b
+    generia check
+    generia check --json | jq -r '"\\(.file):\\(.line)"'
+    """
+    found = mistakes()
+    for one in found:
+        if json:
+            typer.echo(as_json({"file": one.file, "line": one.line, "wrong": one.wrong}))
+        else:
+            results().print(Line(safe_block(str(one))))
+    if found:
+        raise typer.Exit(1)
+    if not json:
+        results().print(f"{len(files())} templates and data files have no mistake.")

@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from generia_assets.cli.connections import Addresses, addresses, database_at, get_world
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
 from generia_assets.cli.dagster_link import PARTITIONS, forget, instance_at, refuse_active
-from generia_assets.cli.options import WORLD_HELP, Json, JsonLines, World, complete_world, world_word
-from generia_assets.cli.parsers import whole
+from generia_assets.cli.options import Json, JsonLines, World, world_argument
+from generia_assets.cli.parsers import flag, option, whole
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
@@ -30,17 +30,13 @@ from resources.mongodb.stored import UnreadableRecordError
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
+Yes = Annotated[bool, flag("--yes", "Do not ask first.")]
 KeepPlatform = Annotated[
-    bool, typer.Option("--keep-platform", help="Leave what was published on the platform, pictures too; its ids are listed.")
+    bool, flag("--keep-platform", "Leave what was published on the platform, pictures too; its ids are listed.")
 ]
-Worlds = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="WORLD", help=WORLD_HELP, show_default=False, parser=world_word, autocompletion=complete_world),
-]
+Worlds = Annotated[list[str] | None, world_argument()]
 OlderThan = Annotated[
-    int | None,
-    typer.Option("--older-than", parser=whole(0), metavar="DAYS", help="All that are over and have not changed for so many days."),
+    int | None, option("--older-than", "DAYS", "All that are over and have not changed for so many days.", whole(0))
 ]
 
 

@@ -20,7 +20,7 @@ from generia_assets.cli.console import CommandError, command_name, remarks, resu
 from generia_assets.cli.estimates import Quote, quote_of, recent_latency
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.order import PartOrder, send
-from generia_assets.cli.parsers import choice
+from generia_assets.cli.parsers import choice, flag, option
 from generia_assets.cli.rendering.formats import about, as_json, dollars
 from generia_assets.content.text import plural
 from generia_assets.durable.orders.decisions import unfinished
@@ -39,39 +39,34 @@ OF_CHARACTER, OF_POST = (
 
 Part = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--part",
-        parser=choice(PARTS_BY_WORD),
-        metavar="PART",
-        help=f"This part of the whole world, with everything that is made of it: {', '.join(PARTS_BY_WORD)}.",
+        "PART",
+        f"This part of the whole world, with everything that is made of it: {', '.join(PARTS_BY_WORD)}.",
+        choice(PARTS_BY_WORD),
     ),
 ]
 Character = Annotated[
     str | None,
-    typer.Option(
-        "--character",
-        metavar="PERSON",
-        help="One person, by key (c0007) or @username: another self under the same name, with avatar and posts.",
+    option(
+        "--character", "PERSON", "One person, by key (c0007) or @username: another self under the same name, with avatar and posts."
     ),
 ]
 Post = Annotated[
-    str | None,
-    typer.Option("--post", metavar="POST", help="One post, by key (c0007-p0003) or the platform's id: another text and picture."),
+    str | None, option("--post", "POST", "One post, by key (c0007-p0003) or the platform's id: another text and picture.")
 ]
 From = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--from",
-        parser=choice((*OF_CHARACTER, *OF_POST)),
-        metavar="STEP",
-        help="Begin there instead: of a person concept, person (written anew from the same concept), avatar (nothing else) or "
+        "STEP",
+        "Begin there instead: of a person concept, person (written again from the same concept), avatar (nothing else) or "
         "ideas (all posts); of a post text or picture.",
+        choice((*OF_CHARACTER, *OF_POST)),
     ),
 ]
-Alone = Annotated[
-    bool, typer.Option("--alone", help="With --part: nothing else. What was made of it before stays, and may no longer fit.")
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would make and cost; order nothing.")]
+Alone = Annotated[bool, flag("--alone", "With --part: nothing else. What was made of it before stays, and may no longer fit.")]
+DryRun = Annotated[bool, flag("--dry-run", "Only say what it would make and cost; order nothing.")]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rich.text import Text as Line
 from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_block, safe_line
 from generia_assets.cli.options import World
-from generia_assets.cli.parsers import choice, whole
+from generia_assets.cli.parsers import choice, flag, limit_option, option
 from generia_assets.cli.rendering.formats import as_json, plain
 from generia_assets.queries.sections import RECORDS, SECTIONS, counts, documents, types_of
 from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -33,21 +33,12 @@ AnySection = Annotated[
         autocompletion=lambda: list(SECTIONS),
     ),
 ]
-Type = Annotated[
-    str | None,
-    typer.Option("--type", metavar="NAME", help=f"Only objects of this type ({', '.join(TYPED)})."),
-]
+Type = Annotated[str | None, option("--type", "NAME", f"Only objects of this type ({', '.join(TYPED)}).")]
 Id = Annotated[
-    str | None,
-    typer.Option("--id", metavar="ID", help="Only the object with this id: its own, a key such as c0007-p0003, or a @username."),
+    str | None, option("--id", "ID", "Only the object with this id: its own, a key such as c0007-p0003, or a @username.")
 ]
-Limit = Annotated[
-    int | None,
-    typer.Option("--limit", parser=whole(1), metavar="NUMBER", help=f"At most so many; else {SHOWN}, and with --json all."),
-]
-Json = Annotated[
-    bool, typer.Option("--json", help="One JSON array on standard output; without SECTION an object with the number of each.")
-]
+Limit = Annotated[int | None, limit_option(SHOWN)]
+Json = Annotated[bool, flag("--json", "One JSON array on standard output; without SECTION an object with the number of each.")]
 
 
 def show(

@@ -5,7 +5,6 @@ Here: how it is printed. Not here: the chain (queries/traces.py).
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -14,8 +13,8 @@ from rich.text import Text as Line
 
 from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import CommandError, command_name, indented, results, safe_line
-from generia_assets.cli.options import WORLD_HELP, Json, complete_world, world_word
-from generia_assets.cli.parsers import choice
+from generia_assets.cli.options import Json, world_argument
+from generia_assets.cli.parsers import choice, flag, option
 from generia_assets.cli.rendering.formats import as_json, dollars, duration
 from generia_assets.cli.rendering.requests import Depth, print_request
 from generia_assets.durable.status import State
@@ -25,14 +24,7 @@ from generia_assets.queries.traces import Step, StepName, Trace
 from resources.mongodb.connection import MongoDatabase
 
 WorldOrPost = Annotated[
-    str,
-    typer.Argument(
-        metavar="WORLD|POST",
-        help=f"{WORLD_HELP} An item follows it. Or, alone, the id that a post has on the platform.",
-        show_default=False,
-        parser=world_word,
-        autocompletion=complete_world,
-    ),
+    str, world_argument("An item follows it. Or, alone, the id that a post has on the platform.", metavar="WORLD|POST")
 ]
 AnItem = Annotated[
     str | None,
@@ -44,30 +36,14 @@ AnItem = Annotated[
 ]
 
 
-class Steps(StrEnum):
-    """The steps that --step can choose."""
-
-    ORDER = "order"
-    DESCRIPTION = "description"
-    WORLD_PICTURES = "world-pictures"
-    CONCEPT = "concept"
-    CHARACTER = "character"
-    AVATAR = "avatar"
-    IDEA = "idea"
-    POST = "post"
-    PICTURE = "picture"
-
+STEPS = {step.replace(" ", "-"): step for step in StepName}
+"""The steps that --step can choose, by word."""
 
 OneStep = Annotated[
-    Steps | None,
-    typer.Option(
-        "--step",
-        parser=choice(Steps),
-        metavar="STEP",
-        help="Only this step: description, concept, character, avatar, idea, post, picture, …",
-    ),
+    str | None,
+    option("--step", "STEP", "Only this step: description, concept, character, avatar, idea, post, picture, …", choice(STEPS)),
 ]
-Full = Annotated[bool, typer.Option("--full", help="Whole prompts and answers, instead of their beginnings.")]
+Full = Annotated[bool, flag("--full", "Whole prompts and answers, instead of their beginnings.")]
 
 _MADE = {
     StepName.ORDER: ("user_prompt",),
@@ -99,7 +75,7 @@ def trace(world: WorldOrPost, item: AnItem = None, step: OneStep = None, full: F
         except UnknownItemError as error:
             raise CommandError(f"{error}. `{command_name()} show {meant.world_id} posts` lists what is there", 2) from None
     if step is not None:
-        found = _only(found, StepName(step.value.replace("-", " ")))
+        found = _only(found, step)
     if json:
         typer.echo(as_json(found))
         return
@@ -122,11 +98,11 @@ def _meant(database: MongoDatabase, world: str, item: str | None) -> ItemName:
         raise CommandError(safe_line(str(error)), 2) from None
 
 
-def _only(found: Trace, name: StepName) -> Trace:
-    steps = tuple(step for step in found.steps if step.name is name)
+def _only(found: Trace, word: str) -> Trace:
+    steps = tuple(step for step in found.steps if step.name is STEPS[word])
     if not steps:
-        there = ", ".join(step.name.value.replace(" ", "-") for step in found.steps)
-        raise CommandError(f"--step {name.value.replace(' ', '-')}: no step of {found.key}; it has {there}", 2)
+        there = ", ".join(step.name.replace(" ", "-") for step in found.steps)
+        raise CommandError(f"--step {word}: no step of {found.key}; it has {there}", 2)
     return found.model_copy(update={"steps": steps})
 
 

@@ -21,8 +21,8 @@ import uvicorn
 from generia_assets.cli.connections import addresses, database_at, get_world, is_set
 from generia_assets.cli.console import CommandError, remarks, results
 from generia_assets.cli.data_dir import DataDir, RunningGenerator, lock_data_dir, running_generator
-from generia_assets.cli.options import WORLD_HELP, complete_world, world_word
-from generia_assets.cli.parsers import whole
+from generia_assets.cli.options import world_argument
+from generia_assets.cli.parsers import flag, option, whole
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.interrupts import interruptible, uninterrupted
 from generia_assets.pages.app import Source, pages_app
@@ -35,26 +35,12 @@ LOOPBACK = "127.0.0.1"
 LAST_WORDS_S = 1
 """What an answer that is on its way when Ctrl-C comes may still take."""
 
-AnyWorld = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="WORLD",
-        help=f"{WORLD_HELP} Without it all are listed.",
-        show_default=False,
-        parser=world_word,
-        autocompletion=complete_world,
-    ),
-]
-PortOption = Annotated[
-    int, typer.Option("--port", parser=whole(1, 65_535), metavar="NUMBER", help="Port of the worlds' pages on this machine.")
-]
-Host = Annotated[
-    str,
-    typer.Option("--host", metavar="ADDRESS", help="Address to serve at. The pages ask for no password: keep them on loopback."),
-]
+AnyWorld = Annotated[str | None, world_argument("Without it all are listed.")]
+PortOption = Annotated[int, option("--port", "NUMBER", "Port of the worlds' pages on this machine.", whole(1, 65_535))]
+Host = Annotated[str, option("--host", "ADDRESS", "Address to serve at. The pages ask for no password: keep them on loopback.")]
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="When it answers, one JSON object on standard output: its url.")]
+AsJson = Annotated[bool, flag("--json", "When it answers, one JSON object on standard output: its url.")]
 
 
 def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK, json: AsJson = False) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -12,8 +11,8 @@ from rich.text import Text as Line
 
 from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import command_name, remarks, results, safe_line
-from generia_assets.cli.options import WORLD_HELP, Json, JsonLines, complete_world, world_word
-from generia_assets.cli.parsers import choice, whole
+from generia_assets.cli.options import Json, JsonLines, world_argument
+from generia_assets.cli.parsers import choice, limit_option, option
 from generia_assets.cli.rendering.formats import (
     STAGE_WORDS,
     FittedTable,
@@ -32,43 +31,22 @@ from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDocument
 from resources.mongodb.stored import UnreadableRecord
 
-
-class Which(StrEnum):
-    """Which worlds are listed: the contract's states, and those in progress that nobody works on."""
-
-    PENDING = "pending"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    PARKED = "parked"
-
-
-AnyWorld = Annotated[
+PARKED = "parked"
+"""Beside the contract's states: in progress, and nobody works on it."""
+AnyWorld = Annotated[str | None, world_argument("Without it the newest worlds are listed.")]
+StateOption = Annotated[
     str | None,
-    typer.Argument(
-        metavar="WORLD",
-        help=f"{WORLD_HELP} Without it the newest worlds are listed.",
-        show_default=False,
-        parser=world_word,
-        autocompletion=complete_world,
-    ),
-]
-WhichOption = Annotated[
-    Which | None,
-    typer.Option(
+    option(
         "--state",
-        parser=choice(Which),
-        metavar="STATE",
-        help="Only worlds that are pending, in_progress, completed, failed, or parked (waiting to be resumed).",
+        "STATE",
+        "Only worlds that are pending, in_progress, completed, failed, or parked (waiting to be resumed).",
+        choice([*(state.value for state in State), PARKED]),
     ),
 ]
 SHORT_ID = 8
 SHOWN = 20
 """Worlds that people are shown where they set no limit."""
-Limit = Annotated[
-    int | None,
-    typer.Option("--limit", parser=whole(1, 10_000), metavar="NUMBER", help=f"At most so many; else {SHOWN}, and with --json all."),
-]
+Limit = Annotated[int | None, limit_option(SHOWN, 10_000)]
 
 
 def status(world: AnyWorld = None, json: Json = False) -> None:
@@ -89,7 +67,7 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
         _show(found, air, json=json)
 
 
-def list_worlds(state: WhichOption = None, limit: Limit = None, json: JsonLines = False) -> None:
+def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines = False) -> None:
     """List worlds, those that changed last first: state, people, posts, dollars.
 
     Worlds of the former worker are listed as history: they can be read, and nobody works on them. A status record that cannot be
@@ -102,7 +80,7 @@ def list_worlds(state: WhichOption = None, limit: Limit = None, json: JsonLines 
     most = limit if json else limit or SHOWN
     with open_database() as database:
         # Read whole before anything is told: a world that changes while a slow reader holds us up would move, and be missed.
-        records = list(database[STATUS].find(_wanted(state)).sort("updated_at", DESCENDING).limit(0 if most is None else most + 1))
+        records = list(database[STATUS].find(_query(state)).sort("updated_at", DESCENDING).limit(0 if most is None else most + 1))
     unreadable: list[UnreadableRecord] = []
     found = list(statuses(records[:most], unreadable.append))
     if json:
@@ -116,9 +94,9 @@ def list_worlds(state: WhichOption = None, limit: Limit = None, json: JsonLines 
         (remarks() if json else results()).print(f"… and more, changed before these; --limit {most * 10} shows them.")
 
 
-def _list(found: list[WorldStatus], unreadable: list[UnreadableRecord], state: Which | None) -> None:
+def _list(found: list[WorldStatus], unreadable: list[UnreadableRecord], state: str | None) -> None:
     if not found and not unreadable:
-        say = "No world was ordered yet" if state is None else f"No world is {state.value}"
+        say = "No world was ordered yet" if state is None else f"No world is {state}"
         results().print(f'{say}. To order one: {command_name()} send --prompt "a harbour on the back of a whale"')
         return
     if found:
@@ -127,12 +105,12 @@ def _list(found: list[WorldStatus], unreadable: list[UnreadableRecord], state: W
         results().print(Line(safe_line(f"unreadable: {record.id}: {record.reason}", 400), "red"))
 
 
-def _wanted(state: Which | None) -> MongoDocument:
+def _query(state: str | None) -> MongoDocument:
     if state is None:
         return {}
-    if state is Which.PARKED:
+    if state == PARKED:
         return {**OURS, "parked": {"$ne": None}, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}}
-    return {"status": state.value}
+    return {"status": state}
 
 
 def _table(worlds: list[WorldStatus]) -> FittedTable:
