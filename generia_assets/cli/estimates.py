@@ -63,13 +63,13 @@ class CallLatency:
         return FIRST_TOKEN_S + LLM_CALLS[request_type].output / TOKENS_PER_SECOND
 
 
-def emulated_latency(latency: float) -> CallLatency:
-    """The pace of the Gemini emulator, which takes as long as it was told."""
-    return CallLatency(dict.fromkeys(LLM_CALLS, latency + EMULATOR_S))
+def emulated_latency(seconds: float) -> CallLatency:
+    """The Gemini emulator takes as long as its option says."""
+    return CallLatency(dict.fromkeys(LLM_CALLS, seconds + EMULATOR_S))
 
 
 def recent_latency(settings: Settings) -> CallLatency:
-    """The pace of the newest calls, of whichever world, if MongoDB is at hand."""
+    """How long the newest calls took, in all worlds; assumptions where MongoDB does not answer at once."""
     from pymongo.errors import PyMongoError
 
     from generia_assets.cli.options import quick_database
@@ -156,7 +156,7 @@ class CallCounts:
             llm_calls -= done
         return CallCounts(left, max(0, self.images - images))
 
-    def seconds(self, pace: CallLatency, *, llm_at_once: int, images_at_once: int) -> float:
+    def seconds(self, latency: CallLatency, *, llm_at_once: int, images_at_once: int) -> float:
         """How long it takes once a run works on it: one step after the other, each as wide as the calls at once allow."""
 
         def rounds(name: str) -> float:
@@ -164,18 +164,17 @@ class CallCounts:
             calls = self.llm.get(name, 0)
             return max(1.0, calls / llm_at_once) if calls else 0.0
 
-        described, batches = (pace.of(name) * self.llm.get(name, 0) for name in _ONE_BY_ONE)
-        first_batch = min(batches, pace.of("character_batch"))
-        chain = batches - first_batch + sum(pace.of(name) for name in _STEPS if self.llm.get(name))
-        wide = sum(pace.of(name) * rounds(name) for name in _STEPS)
-        others = sum(pace.of(name) * self.llm.get(name, 0) for name in _BESIDE) / llm_at_once
-        texts = described + first_batch + max(chain, wide + others) + (pace.image if self.images else 0.0)
-        return max(texts, described + self.images * pace.image / images_at_once)
+        described, batches = (latency.of(name) * self.llm.get(name, 0) for name in _ONE_BY_ONE)
+        first_batch = min(batches, latency.of("character_batch"))
+        chain = batches - first_batch + sum(latency.of(name) for name in _STEPS if self.llm.get(name))
+        wide = sum(latency.of(name) * rounds(name) for name in _STEPS)
+        others = sum(latency.of(name) * self.llm.get(name, 0) for name in _BESIDE) / llm_at_once
+        texts = described + first_batch + max(chain, wide + others) + (latency.image if self.images else 0.0)
+        return max(texts, described + self.images * latency.image / images_at_once)
 
 
 def count_calls(world_id: str, order: WorldParametersOrder, makes: Collection[TaskType], keys: Collection[str] = ()) -> CallCounts:
     """The calls of these task types of a world, or of these items of them. Raises ``OrderError`` for a key of no item."""
-
     planned = plan_of(world_id, order, makes, keys)
     return CallCounts(planned.llm_calls, planned.images_total)
 
@@ -202,16 +201,16 @@ class Quote(BaseModel):
     changes: list[str]
 
 
-def quote_for(settings: Settings, pace: CallLatency, *, users: int, posts: int, quality: Quality, now: datetime) -> Quote:
+def quote_for(settings: Settings, latency: CallLatency, *, users: int, posts: int, quality: Quality, now: datetime) -> Quote:
     """A new world's quote. How posts fall to people is drawn from the world's id, so an order's own may differ by a few calls."""
     order = new_order(users=users, posts=posts, prompt="a quote", quality=quality)
     parameters = order.parameters.model_copy(update={"created_at": now})
-    return quote_of(settings, pace, order.world_id, parameters, list(TaskType), now=now)
+    return quote_of(settings, latency, order.world_id, parameters, list(TaskType), now=now)
 
 
 def quote_of(
     settings: Settings,
-    pace: CallLatency,
+    latency: CallLatency,
     world_id: str,
     order: WorldParametersOrder,
     makes: Collection[TaskType],
@@ -221,27 +220,27 @@ def quote_of(
 ) -> Quote:
     """The quote for these task types of a world, or for these items of them. Raises ``OrderError`` for a key of no item."""
     moment = now or models.now()
-    profile = pace.notes.asked(models.model_profiles()[settings.gemini_model], moment)
+    profile = latency.notes.asked(models.model_profiles()[settings.gemini_model], moment)
 
-    work = count_calls(world_id, order, makes, keys)
+    calls = count_calls(world_id, order, makes, keys)
     limits = workload(world_id, order, makes, spare=settings.budget_spare, max_cost_usd=None, keys=keys).call_limits
-    seconds = work.seconds(pace, llm_at_once=settings.llm_concurrency, images_at_once=settings.image_concurrency)
+    seconds = calls.seconds(latency, llm_at_once=settings.llm_concurrency, images_at_once=settings.image_concurrency)
     tokens = TokenUsage(
-        prompt=sum(LLM_CALLS[name].input * count for name, count in work.llm.items()),
-        output=sum(LLM_CALLS[name].output * count for name, count in work.llm.items()),
+        prompt=sum(LLM_CALLS[name].input * count for name, count in calls.llm.items()),
+        output=sum(LLM_CALLS[name].output * count for name, count in calls.llm.items()),
     )
     return Quote(
         model=profile.id,
-        llm_calls=work.llm_calls,
-        image_calls=work.images,
+        llm_calls=calls.llm_calls,
+        image_calls=calls.images,
         llm_call_limit=limits[Api.LLM],
         image_call_limit=limits[Api.IMAGE],
         input_tokens=tokens.prompt,
         output_tokens=tokens.output,
-        cost_usd=round(profile.price(moment).cost_usd(tokens) + work.images * open_images(settings).cost_per_image_usd, 6),
-        minutes=round((pace.start + seconds) / 60, 2),
-        measured=pace.measured,
-        changes=[change.said for change in models.changes(settings.gemini_model, moment)] + pace.notes.said(),
+        cost_usd=round(profile.price(moment).cost_usd(tokens) + calls.images * open_images(settings).cost_per_image_usd, 6),
+        minutes=round((latency.start + seconds) / 60, 2),
+        measured=latency.measured,
+        changes=[change.said for change in models.changes(settings.gemini_model, moment)] + latency.notes.said(),
     )
 
 

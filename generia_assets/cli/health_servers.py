@@ -204,8 +204,8 @@ def dagster_found(settings: Settings, where: Addresses) -> Iterator[HealthFindin
     else:
         yield ok("Dagster", f"{home} ({whose}): {plural(len(pulses), 'daemon')} alive")
     for pulse in pulses:
-        if pulse.complaint:
-            first = pulse.complaint.splitlines()[0][:200]
+        if pulse.error:
+            first = pulse.error.splitlines()[0][:200]
             yield note(f"daemon {pulse.name}", first, f"{command_name()} logs daemon")
 
 

@@ -10,19 +10,16 @@ import time
 from datetime import UTC, datetime
 from typing import Annotated
 
-import typer
-
-from generia_assets.cli.connections import addresses, database_at, get_world
-from generia_assets.cli.console import CommandError, command_name, results
+from generia_assets.cli.connections import addresses, database_at, get_world, open_database
+from generia_assets.cli.console import CommandError, command_name
 from generia_assets.cli.dagster_link import WorldRuns, world_runs
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.parsers import dollars, flag, option, whole
-from generia_assets.cli.rendering.formats import as_json
+from generia_assets.cli.rendering.formats import print_result
 from generia_assets.content.text import plural
 from generia_assets.durable.status import WorldStatus
-from generia_assets.durable.tasks.fallback import GiveUpError
 from generia_assets.durable.tasks.fallback import give_up as give_up_unfinished
-from generia_assets.durable.tasks.resuming import ResumeError, ResumeOptions, hold_calls, note_stop, resume_world
+from generia_assets.durable.tasks.resuming import ResumeOptions, hold_calls, note_stop, resume_world
 from generia_assets.queries.worlds import over, world_status
 from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDatabase
@@ -46,7 +43,7 @@ GiveUp = Annotated[
     bool,
     flag(
         "--give-up",
-        "For good: what is unfinished is given up. A world completed before is as it was then; another can be ordered anew.",
+        "For good: what is unfinished is given up. A world completed before is as it was then; another can be ordered again.",
     ),
 ]
 
@@ -91,28 +88,21 @@ def stop(world: World, give_up: GiveUp = False, json: Json = False) -> None:
             runs.give_up()
         now = world_status(database, world)
         if now is None or not over(now):
-            raise CommandError(f"world {world}: somebody else took it up meanwhile; stop it again")
+            raise CommandError(f"world {world}: another run resumed it meanwhile; stop it again")
         if now.done:
             raise CommandError(f"world {world} was over before it could be stopped: {now.status.value}")
         if give_up:
             _give_up(database, world, json=json)
             return
-    if json:
-        typer.echo(as_json({"world_id": world, "stopped": True, "runs_ended": ended}))
-        return
-    results().print(f"World {world} is stopped and keeps what it has. To go on: {command_name()} resume {world}")
+    text = f"World {world} is stopped and keeps what it has. To go on: {command_name()} resume {world}"
+    print_result({"world_id": world, "stopped": True, "runs_ended": ended}, text, json=json)
 
 
 def _give_up(database: MongoDatabase, world: str, *, json: bool) -> None:
-    try:
-        completed = give_up_unfinished(database, world)
-    except GiveUpError as error:
-        raise CommandError(str(error)) from None
-    if json:
-        typer.echo(as_json({"world_id": world, "given_up": True, "completed": completed}))
-        return
-    now = "completed, as it was before" if completed else "failed, and can be ordered anew"
-    results().print(f"What was unfinished of world {world} is given up; it is {now}.")
+    completed = give_up_unfinished(database, world)
+    now = "completed, as it was before" if completed else "failed, and can be ordered again"
+    text = f"What was unfinished of world {world} is given up; it is {now}."
+    print_result({"world_id": world, "given_up": True, "completed": completed}, text, json=json)
 
 
 def resume(
@@ -132,21 +122,15 @@ def resume(
     generia resume WORLD --more-calls 50 --max-cost-usd 2
     generia resume WORLD --retry-failed
     """
-    chosen = settings()
-    with database_at(addresses(chosen).mongodb_uri, chosen) as database:
+    with open_database() as database:
         found = get_world(database, world)
         world = found.world_id
         if over(found) and (holder := _await_no_owner(database, world)):  # its run is only tidying up
             raise CommandError(f"run {holder} has not ended within {TIDY_S:g} s; see its log in Dagster's pages")
-        try:
-            retried = resume_world(database, world, ResumeOptions(max_cost_usd, more_calls, retry_failed=retry_failed))
-        except ResumeError as error:
-            raise CommandError(str(error)) from None
-    if json:
-        typer.echo(as_json({"world_id": world, "resumed": True, "tasks_retried": retried}))
-        return
+        retried = resume_world(database, world, ResumeOptions(max_cost_usd, more_calls, retry_failed=retry_failed))
     again = f", {plural(retried, 'failed task')} again" if retried else ""
-    results().print(f"World {world} goes on within about ten seconds{again}. To see it: {command_name()} watch {world}")
+    text = f"World {world} goes on within about ten seconds{again}. To see it: {command_name()} watch {world}"
+    print_result({"world_id": world, "resumed": True, "tasks_retried": retried}, text, json=json)
 
 
 def _await_end(database: MongoDatabase, world: str, runs: WorldRuns) -> str | None:

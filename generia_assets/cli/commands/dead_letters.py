@@ -19,12 +19,12 @@ from generia_assets.cli.guard import EXIT_STATUSES, guarded
 from generia_assets.cli.main import PLAIN, Documented
 from generia_assets.cli.options import Json
 from generia_assets.cli.parsers import flag, limit_option, option
-from generia_assets.cli.rendering.formats import as_json
+from generia_assets.cli.rendering.formats import as_json, print_result
 from generia_assets.durable.orders.intake import HeldPartition, StoredDeadLetter, held_partitions, kept, kept_at, let_skip, place_of
 from generia_assets.settings import Settings, settings
 from resources.kafka.address import REQUEST_TIMEOUT_S
 from resources.kafka.dead_letters import DeadLetter, last_letters, letter_at
-from resources.kafka.producer import Event, EventProducer, EventTooLargeError
+from resources.kafka.producer import Event, EventProducer
 from resources.mongodb.connection import MongoUnavailableError
 
 SHOWN = 120
@@ -125,15 +125,12 @@ def resend(offset: Place, file: Mended = None, edit: Edit = None, in_json: Json 
         origin = letter.place if isinstance(letter, StoredDeadLetter) else place_of(topic, letter.partition, letter.offset)
         key = _key(message, letter)
         event = Event(chosen.kafka_tasks_topic, key, json.dumps(message).encode(), (("resent_from", origin),))
-        try:
-            producer.send(event).wait(REQUEST_TIMEOUT_S)
-        except EventTooLargeError as error:
-            raise CommandError(str(error)) from None
-    if in_json:
-        typer.echo(as_json({"resent_from": origin, "topic": chosen.kafka_tasks_topic, "message": message}))
-        return
-    again = f"If it is still no order, it comes back with the reason: {command_name()} dead-letters"
-    results().print(f"Sent to topic {chosen.kafka_tasks_topic}. {again}")
+        producer.send(event).wait(REQUEST_TIMEOUT_S)
+    text = (
+        f"Sent to topic {chosen.kafka_tasks_topic}. If it is still no order, it comes back with the reason: "
+        f"{command_name()} dead-letters"
+    )
+    print_result({"resent_from": origin, "topic": chosen.kafka_tasks_topic, "message": message}, text, json=in_json)
 
 
 @dead_letters.command(cls=Documented, epilog=EXIT_STATUSES)
@@ -153,10 +150,8 @@ def skip(place: Held, in_json: Json = False) -> None:
         held = let_skip(database, chosen.kafka_tasks_topic, partition, offset)
     if held is None:
         raise CommandError(f"no partition is held up at {place}; `{command_name()} dead-letters` lists those that are", 2)
-    if in_json:
-        typer.echo(as_json({"origin": held.place, "next_offset": held.next_offset, "skipped": True}))
-        return
-    results().print(f"The next look for orders leaves out {held.batch}, and makes a dead letter of its bytes.")
+    text = f"The next look for orders leaves out {held.batch}, and makes a dead letter of its bytes."
+    print_result({"origin": held.place, "next_offset": held.next_offset, "skipped": True}, text, json=in_json)
 
 
 def _kept_at(place: str, chosen: Settings) -> StoredDeadLetter | None:

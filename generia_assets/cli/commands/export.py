@@ -17,7 +17,7 @@ from generia_assets.cli.console import CommandError, remarks, short_path
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.parsers import choice, flag, option
 from generia_assets.cli.rendering.book import Book
-from generia_assets.cli.rendering.formats import as_json, plain
+from generia_assets.cli.rendering.formats import as_json, json_default
 from generia_assets.cli.texts import PictureFolder
 from generia_assets.content.text import plural
 from generia_assets.queries.sections import SECTIONS, documents
@@ -98,7 +98,7 @@ def _sections(database: MongoDatabase, world_id: str, target: Path) -> dict[str,
         def write(file: TextIO) -> int:
             count = 0
             for document in documents(database, world_id, section):
-                file.write(json_module.dumps(document, ensure_ascii=False, default=plain) + "\n")
+                file.write(json_module.dumps(document, ensure_ascii=False, default=json_default) + "\n")
                 count += 1
             return count
 

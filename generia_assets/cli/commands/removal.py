@@ -20,7 +20,7 @@ from generia_assets.cli.parsers import flag, option, whole
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.orders.removal import BeingMadeError, mark, published, remove_documents, remove_folder
+from generia_assets.durable.orders.removal import mark, published, remove_documents, remove_folder
 from generia_assets.durable.status import WorldStatus, statuses
 from generia_assets.queries.worlds import over
 from generia_assets.settings import settings
@@ -59,10 +59,7 @@ def delete(world: World, keep_platform: KeepPlatform = False, yes: Yes = False, 
         if instance is not None:
             refuse_active(instance, world)
         _ask(f"Delete world {what} with all its documents and pictures?", yes=yes)
-        try:
-            mark(database, world)
-        except BeingMadeError as error:
-            raise CommandError(str(error)) from None
+        mark(database, world)
         kept = published(database, world) if keep_platform else {}
         deleted = Deleted(
             world_id=world,
@@ -76,7 +73,7 @@ def delete(world: World, keep_platform: KeepPlatform = False, yes: Yes = False, 
     if json:
         typer.echo(as_json(deleted))
     else:
-        _tell(deleted)
+        _print(deleted)
 
 
 class Deleted(BaseModel):
@@ -91,7 +88,7 @@ class Deleted(BaseModel):
     kept_on_platform: dict[str, list[str]]
 
 
-def _tell(deleted: Deleted) -> None:
+def _print(deleted: Deleted) -> None:
     counts = (
         plural(sum(deleted.documents.values()), "document"),
         plural(sum(deleted.platform.values()), "record") + " of the platform",

@@ -16,7 +16,7 @@ from rich.console import Console
 from generia_assets.assets.materialized import refuse_another_plan
 from generia_assets.catalog import ASSETS, PARTS, TaskType, Unit, with_downstream
 from generia_assets.cli.connections import addresses, get_world, open_database
-from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
+from generia_assets.cli.console import CommandError, command_name, remarks, results
 from generia_assets.cli.estimates import Quote, quote_of, recent_latency
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.order import PartOrder, send
@@ -24,9 +24,9 @@ from generia_assets.cli.parsers import choice, flag, option
 from generia_assets.cli.rendering.formats import about, as_json, dollars
 from generia_assets.content.text import plural
 from generia_assets.durable.orders.decisions import unfinished
-from generia_assets.durable.orders.records import OrderError, stored_parameters
+from generia_assets.durable.orders.records import stored_parameters
 from generia_assets.durable.status import State, WorldStatus
-from generia_assets.queries.names import UnknownItemError, item_named
+from generia_assets.queries.names import item_named
 from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDatabase
 
@@ -119,12 +119,9 @@ def rerun(
         status = get_world(database, world)
         _check_world(status)
         wish = _wish(database, status, part, character, post, begin, alone=alone)
-        try:
-            refuse_another_plan(database, status.world_id, wish.makes, wish.keys)
-            order = stored_parameters(status.parameters)
-            quote = quote_of(chosen, recent_latency(chosen), status.world_id, order, wish.makes, keys=wish.keys)
-        except OrderError as error:
-            raise CommandError(safe_line(str(error)), 2) from None
+        refuse_another_plan(database, status.world_id, wish.makes, wish.keys)
+        order = stored_parameters(status.parameters)
+        quote = quote_of(chosen, recent_latency(chosen), status.world_id, order, wish.makes, keys=wish.keys)
     task_id = None if dry_run else str(uuid.uuid4())
     if not json:
         _say_what(results() if dry_run else remarks(), wish, quote)
@@ -168,10 +165,7 @@ def _wish(
     first = begin or next(iter(words))
     if first not in words:
         raise CommandError(f"--from {first}: here it is {' or '.join(words)}", 2)
-    try:
-        item = item_named(database, status.world_id, character or post or "")
-    except UnknownItemError as error:
-        raise CommandError(safe_line(str(error)), 2) from None
+    item = item_named(database, status.world_id, character or post or "")
     if item.is_post is not (post is not None) or item.character is None:
         raise CommandError(f"{item.key} is no {'post' if post is not None else 'person'}", 2)
     return _Wish(words[first], (item.key,))

@@ -16,7 +16,7 @@ from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_block, safe_line
 from generia_assets.cli.options import World
 from generia_assets.cli.parsers import choice, flag, limit_option, option
-from generia_assets.cli.rendering.formats import as_json, plain
+from generia_assets.cli.rendering.formats import as_json, json_default
 from generia_assets.queries.sections import RECORDS, SECTIONS, counts, documents, types_of
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
@@ -117,5 +117,5 @@ def _check_type(database: MongoDatabase, world: str, section: str, of_type: str 
 
 
 def _readable(document: MongoDocument) -> str:
-    simple = json_module.loads(json_module.dumps(document, default=plain))
+    simple = json_module.loads(json_module.dumps(document, default=json_default))
     return safe_block(yaml.safe_dump(simple, allow_unicode=True, sort_keys=False, width=96).rstrip())

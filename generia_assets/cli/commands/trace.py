@@ -92,10 +92,7 @@ def _meant(database: MongoDatabase, world: str, item: str | None) -> ItemName:
                 2,
             )
         return post
-    try:
-        return item_named(database, get_world(database, world).world_id, item)
-    except UnknownItemError as error:
-        raise CommandError(safe_line(str(error)), 2) from None
+    return item_named(database, get_world(database, world).world_id, item)
 
 
 def _only(found: Trace, word: str) -> Trace:

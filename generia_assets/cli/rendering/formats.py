@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import json as json_module
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import ceil
 
+import typer
 from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text as Line
 
-from generia_assets.cli.console import safe_json, safe_line
+from generia_assets.cli.console import results, safe_json, safe_line
 from generia_assets.content.text import plural
 from generia_assets.durable.status import Stage, State, WorldStatus
 from generia_assets.queries.in_flight import BreakerView
@@ -21,11 +22,19 @@ from generia_assets.queries.in_flight import BreakerView
 
 def as_json(value: object) -> str:
     """One line of JSON, harmless for a terminal: what a terminal would obey is written as its escape."""
-    return safe_json(json.dumps(value, ensure_ascii=False, default=plain))
+    return safe_json(json_module.dumps(value, ensure_ascii=False, default=json_default))
 
 
-def plain(value: object) -> object:
-    """What JSON has no word for: models as objects, moments in ISO 8601, of bytes their number, everything else as text."""
+def print_result(fields: Mapping[str, object], text: str, *, json: bool) -> None:
+    """What a command did: one JSON object, or a sentence."""
+    if json:
+        typer.echo(as_json(fields))
+    else:
+        results().print(text)
+
+
+def json_default(value: object) -> object:
+    """Types that JSON lacks: models as objects, moments in ISO 8601, of bytes their number, everything else as text."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
     if isinstance(value, bytes):

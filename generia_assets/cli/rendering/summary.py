@@ -7,11 +7,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text as Line
 
 from generia_assets.catalog import ASSETS, TaskType
-from generia_assets.cli.console import safe_line
+from generia_assets.cli.console import indented, safe_line
 from generia_assets.cli.data_dir import DataDir
 from generia_assets.cli.texts import text_of
 from generia_assets.content.text import plural
@@ -20,6 +19,9 @@ from generia_assets.durable.status import State, WorldStatus
 from generia_assets.pages.links import ServedLinks
 from generia_assets.settings import Settings
 from resources.mongodb.connection import MongoDatabase, MongoDocument
+
+SHOWN = 3
+"""People and posts that the summary shows."""
 
 
 class WorldResult(BaseModel):
@@ -69,23 +71,13 @@ def page_of(settings: Settings, world_id: str) -> str:
 
 
 def _pictures(database: MongoDatabase, status: WorldStatus) -> int:
-    return sum(
-        len(asset.pictures)
-        * database[TASKS].count_documents(
-            {
-                "world_id": status.world_id,
-                "generation": status.generation,
-                "type": asset.task_name,
-                "status": State.COMPLETED.value,
-            }
-        )
-        for asset in ASSETS.values()
-        if asset.pictures
-    )
+    made = (asset for asset in ASSETS.values() if asset.pictures)
+    return sum(len(asset.pictures) * database[TASKS].count_documents(_completed(status, asset.task_type)) for asset in made)
 
 
-PEOPLE = 3
-POSTS = 3
+def _completed(status: WorldStatus, task_type: TaskType) -> MongoDocument:
+    where = {"world_id": status.world_id, "generation": status.generation, "type": task_type.value}
+    return {**where, "status": State.COMPLETED.value}
 
 
 def print_summary(
@@ -99,30 +91,27 @@ def print_summary(
     bill: str,
 ) -> None:
     """Print it. ``bill`` says in words who was paid, ``media`` and ``gallery`` where pictures and pages are (None: elsewhere)."""
-    short = _first(database, status, TaskType.GENERATE_WORLD_DESCRIPTION).get("description_short", "")
+    world = next(iter(_results(database, status, TaskType.GENERATE_WORLD_DESCRIPTION, 1)), None)
     console.print()
     console.print(Line(safe_line(status.name) or status.world_id, "bold cyan"))
-    if short:
-        _indented(console, safe_line(short), "italic")
-    for title, task_type, most in (
-        ("People", TaskType.GENERATE_CHARACTER, PEOPLE),
-        ("Posts", TaskType.GENERATE_POST, POSTS),
-    ):
-        found = _some(database, status, task_type, most)
+    if world and (short := world["result"].get("description_short")):
+        indented(console, Line(safe_line(short), "italic"), 2)
+    for title, task_type in (("People", TaskType.GENERATE_CHARACTER), ("Posts", TaskType.GENERATE_POST)):
+        found = _results(database, status, task_type, SHOWN)
         if found:
             console.print()
             console.print(Line(title, "bold"))
         for text in filter(None, (text_of(database, task) for task in found)):
-            _indented(console, text.title, "cyan")
-            _indented(console, safe_line(text.body, 280), "", indent=4)
+            indented(console, Line(text.title, "cyan"), 2)
+            indented(console, Line(safe_line(text.body, 280)), 4)
     console.print()
     console.print(Line("Figures", "bold"))
     for figure in _figures(database, status, result, bill):
-        _indented(console, figure, "")
+        indented(console, Line(figure), 2)
     if media is not None:
-        _indented(console, f"pictures: {media}", "")
+        indented(console, Line(f"pictures: {media}"), 2)
     if gallery is not None:
-        _indented(console, f"pages, for a browser: {gallery}", "bold")
+        indented(console, Line(f"pages, for a browser: {gallery}", "bold"), 2)
 
 
 def _figures(database: MongoDatabase, status: WorldStatus, result: WorldResult, bill: str) -> list[str]:
@@ -143,25 +132,7 @@ def _tokens(database: MongoDatabase, world_id: str) -> int:
     return int(rows[0]["tokens"]) if rows else 0
 
 
-def _some(database: MongoDatabase, status: WorldStatus, task_type: TaskType, most: int) -> list[MongoDocument]:
-    wanted = {
-        "world_id": status.world_id,
-        "generation": status.generation,
-        "type": task_type.value,
-        "status": State.COMPLETED.value,
-    }
-    in_order = [("result.t", 1), ("key", 1)]  # posts in the order of the world; all else has no place in it
-    return list(database[TASKS].find(wanted, {"world_id": 1, "type": 1, "result": 1}).sort(in_order).limit(most))
-
-
-def _first(database: MongoDatabase, status: WorldStatus, task_type: TaskType) -> MongoDocument:
-    found = _some(database, status, task_type, 1)
-    result: MongoDocument = found[0]["result"] if found else {}
-    return result
-
-
-def _indented(console: Console, text: str, style: str, *, indent: int = 2) -> None:
-    if console.is_terminal:
-        console.print(Padding(Line(text, style), (0, 0, 0, indent)))
-    else:
-        console.print(Line(" " * indent + text, style))
+def _results(database: MongoDatabase, status: WorldStatus, task_type: TaskType, most: int) -> list[MongoDocument]:
+    in_order = [("result.t", 1), ("key", 1)]  # posts by the world's timeline; the others have no place in it
+    found = database[TASKS].find(_completed(status, task_type), {"world_id": 1, "type": 1, "result": 1})
+    return list(found.sort(in_order).limit(most))
