@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from generia_assets.catalog import ASSETS, LLM_CALLS, NEEDED_BY_POSTS, TaskType, Unit
+from generia_assets.catalog import ASSETS, LLM_CALLS, NEEDED_BY_POSTS, TaskType
 from generia_assets.cli.order import new_order
 from generia_assets.cli.rendering.formats import dollars
 from generia_assets.content.documents import Quality
@@ -26,7 +26,7 @@ from generia_assets.settings import Settings
 from resources.gateway.api_gateway import Api, TokenUsage
 from resources.gemini import models
 from resources.gemini.model_resolver import FleetNotes, fleet_notes
-from resources.images.provider import open_images
+from resources.images import open_images
 
 if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -124,10 +124,9 @@ def _assumed(settings: Settings) -> CallLatency:
 
 
 _NEEDED = [asset for asset in ASSETS.values() if asset.name in NEEDED_BY_POSTS]
-_ITEMS = (Unit.PERSON, Unit.POST_BATCH, Unit.POST)
-_ONE_BY_ONE = tuple(call.request_type for asset in _NEEDED if asset.unit not in _ITEMS for call in asset.llm_calls)
+_ONE_BY_ONE = tuple(call.request_type for asset in _NEEDED if not asset.unit.of_item for call in asset.llm_calls)
 """Made one after the other: nothing of a world begins before its description, and each ten people are told of all before them."""
-_STEPS = tuple(call.request_type for asset in _NEEDED if asset.unit in _ITEMS for call in asset.llm_calls)
+_STEPS = tuple(call.request_type for asset in _NEEDED if asset.unit.of_item for call in asset.llm_calls)
 """What waits for each other, for each person and post."""
 _BESIDE = tuple(name for name in LLM_CALLS if name not in (*_ONE_BY_ONE, *_STEPS))
 """What no post waits for."""

@@ -8,9 +8,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -48,7 +50,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def moment(**changes: object) -> Snapshot:
+def moment(**changes: Any) -> Snapshot:
     """A world as ``watch`` sees it, with these values of its status record."""
     return Snapshot(
         a_status(**changes),
@@ -59,15 +61,15 @@ def moment(**changes: object) -> Snapshot:
     )
 
 
-def a_status(**changes: object) -> WorldStatus:
+def a_status(**changes: Any) -> WorldStatus:
     record = new_status("w", {"user_prompt": HOSTILE}, users=2, posts=4) | {"_id": "w"} | changes
     return WorldStatus.model_validate(record)
 
 
-def sub_commands() -> list[tuple[str, ...]]:
+def sub_commands() -> Sequence[tuple[str, ...]]:
     """Every command and every command within one, as it is typed."""
-    groups = [("dead-letters", load("dead-letters"))]
-    return [(name,) for name in COMMANDS] + [(name, inner) for name, group in groups for inner in group.commands]
+    groups: list[tuple[str, Any]] = [("dead-letters", load("dead-letters"))]
+    return [*((name,) for name in COMMANDS), *((name, inner) for name, group in groups for inner in group.commands)]
 
 
 @pytest.mark.parametrize("command", sub_commands(), ids=" ".join)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from generia_assets.settings import DEFAULT_KAFKA, DEFAULT_MONGODB_URI, SECRETS, Settings, SettingsError, load_settings
+from generia_assets.settings import SECRETS, Settings, SettingsError, load_settings
 from local_services import apache_kafka
 from local_services.mongod import MissingServiceError, find_mongod
+from resources.settings import DEFAULT_KAFKA, DEFAULT_MONGODB_URI
 
 ROOT = Path(__file__).parents[2]
 ENV_FILE = ROOT / ".env"
@@ -208,7 +209,7 @@ def test_secrets_and_passwords_are_in_no_text_of_the_settings(monkeypatch):
     ("module", "absent"),
     [
         ("generia_assets.definitions", {"google.genai", "confluent_kafka", "aiohttp"}),
-        ("resources.providers", {"google.genai"}),
+        ("generia_assets.assets.providers", {"google.genai", "dagster"}),
         ("resources.gemini.client", {"google.genai", "dagster"}),
         ("resources.gateway.concurrency", {"dagster", "google.genai"}),
         ("resources.gateway.api_gateway", {"dagster", "google.genai"}),

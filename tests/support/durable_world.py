@@ -28,7 +28,7 @@ USERS, POSTS = 3, 6
 PARAMETERS = {"user_prompt": "a town on a tortoise", "users_count": USERS, "posts_count": POSTS}
 
 
-def an_order(world_id: str, task_id: str = "", **changes: object) -> Order:
+def an_order(world_id: str, task_id: str = "", **changes: Any) -> Order:
     """An order of a whole world; ``changes`` are its parameters."""
     return Order(task_id or str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, world_id, {**PARAMETERS, **changes})
 
@@ -129,7 +129,7 @@ class DurableWorld:
     def status(self) -> dict[str, Any]:
         return self.see[STATUS].find_one({"_id": self.world_id}) or {}
 
-    def task(self, **wanted: object) -> dict[str, Any]:
+    def task(self, **wanted: Any) -> dict[str, Any]:
         return self.see[TASKS].find_one({"world_id": self.world_id, **wanted}) or {}
 
     async def take(

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text as Line
 
+from generia_assets.catalog import TaskType
 from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import CommandError, command_name, indented, results, safe_line
 from generia_assets.cli.options import Json, world_argument
@@ -20,7 +21,7 @@ from generia_assets.cli.rendering.requests import Depth, print_request
 from generia_assets.durable.status import State
 from generia_assets.queries import traces
 from generia_assets.queries.names import ItemName, UnknownItemError, item_named, published
-from generia_assets.queries.traces import Step, StepName, Trace
+from generia_assets.queries.traces import Step, Trace
 from resources.mongodb.connection import MongoDatabase
 
 WorldOrPost = Annotated[
@@ -36,7 +37,7 @@ AnItem = Annotated[
 ]
 
 
-STEPS = {step.replace(" ", "-"): step for step in StepName}
+STEPS = {task_type.asset.step.replace(" ", "-"): task_type for task_type in TaskType}
 """The steps that --step can choose, by word."""
 
 OneStep = Annotated[
@@ -44,17 +45,6 @@ OneStep = Annotated[
     option("--step", "STEP", "Only this step: description, concept, character, avatar, idea, post, picture, …", choice(STEPS)),
 ]
 Full = Annotated[bool, flag("--full", "Whole prompts and answers, instead of their beginnings.")]
-
-_MADE = {
-    StepName.ORDER: ("user_prompt",),
-    StepName.DESCRIPTION: ("name", "description_short", "visual_style"),
-    StepName.CONCEPT: ("display_name", "username", "concept", "moderation"),
-    StepName.CHARACTER: ("display_name", "username", "bio", "personality", "speaking_style", "moderation"),
-    StepName.AVATAR: ("avatar",),
-    StepName.IDEA: ("t", "after", "moment", "wish", "idea", "form", "event", "mentions", "in_reply_to", "moderation"),
-    StepName.POST: ("in_reply_to", "quote", "content", "hashtags", "mood", "context", "image_prompt", "deleted_reason"),
-    StepName.PICTURE: ("image", "post_id"),
-}
 
 
 def trace(world: WorldOrPost, item: AnItem = None, step: OneStep = None, full: Full = False, json: Json = False) -> None:
@@ -96,7 +86,7 @@ def _meant(database: MongoDatabase, world: str, item: str | None) -> ItemName:
 
 
 def _only(found: Trace, word: str) -> Trace:
-    steps = tuple(step for step in found.steps if step.name is STEPS[word])
+    steps = tuple(step for step in found.steps if step.task_type is STEPS[word])
     if not steps:
         there = ", ".join(step.name.replace(" ", "-") for step in found.steps)
         raise CommandError(f"--step {word}: no step of {found.key}; it has {there}", 2)
@@ -117,7 +107,7 @@ def _print(console: Console, found: Trace, depth: Depth, *, whole: bool) -> None
 
 
 def _print_step(console: Console, number: int, step: Step, depth: Depth) -> None:
-    line = Line(f"{number}. {step.name.value}", "bold cyan")
+    line = Line(f"{number}. {step.name}", "bold cyan")
     line.append(f"  {safe_line(step.key)}  ", "cyan")
     line.append(step.status.value.replace("_", " "), "" if step.status is State.COMPLETED else "yellow")
     details = [f"{step.attempts} attempts"] if step.attempts > 1 else []
@@ -129,7 +119,7 @@ def _print_step(console: Console, number: int, step: Step, depth: Depth) -> None
     console.print(line)
     if step.error:
         indented(console, Line(safe_line(step.error, 400), "yellow"), 4)
-    for field in _MADE.get(step.name, ()):
+    for field in step.task_type.asset.shown:
         if value := _plain((step.made or {}).get(field)):
             made = Line(f"{field}: ", "dim")
             made.append(safe_line(value, 600), "not dim")
@@ -140,7 +130,7 @@ def _print_step(console: Console, number: int, step: Step, depth: Depth) -> None
         print_request(console, request, "figures" if request.api == "platform" else depth, task=False)
     if step.without_call:
         console.print(Line("    planned by the program, without a call of the model", "dim"))
-    elif not step.requests and step.name is not StepName.ORDER:
+    elif not step.requests and step.task_type is not TaskType.INIT_WORLD_CREATION:
         console.print(Line("    no requests are kept of it (any more: HISTORY_TTL_DAYS)", "dim"))
 
 

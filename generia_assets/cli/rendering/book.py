@@ -17,7 +17,7 @@ from urllib.parse import quote
 from generia_assets.cli.console import safe_line
 from generia_assets.cli.rendering.formats import dollars, moment
 from generia_assets.cli.texts import PictureFolder, PictureView
-from generia_assets.content.documents import author_of
+from generia_assets.content.keys import author_of
 from generia_assets.content.text import cut, one_line, plural
 from generia_assets.durable.status import WorldStatus
 from generia_assets.queries.sections import documents
