@@ -117,15 +117,7 @@ class LocalPlatform:
             await self._characters.update_one({"_id": character_id}, {"$set": {**given, "updated_at": _now()}})
 
     async def upload_media(
-        self,
-        *,
-        key: str,
-        world_id: str,
-        character_id: str | None,
-        filename: str,
-        content_type: str,
-        media_type: int,
-        data: bytes,
+        self, *, key: str, world_id: str, character_id: str | None, filename: str, content_type: str, media_type: int, data: bytes
     ) -> StoredMedia:
         """See ``Platform``. ``filename`` is remembered and never part of a path. The file is there before its record is."""
         path = media_path(world_id=world_id, media_type=media_type, media_id=id_of(key), content_type=content_type)

@@ -58,15 +58,7 @@ class Platform(Protocol):
         ...
 
     async def upload_media(
-        self,
-        *,
-        key: str,
-        world_id: str,
-        character_id: str | None,
-        filename: str,
-        content_type: str,
-        media_type: int,
-        data: bytes,
+        self, *, key: str, world_id: str, character_id: str | None, filename: str, content_type: str, media_type: int, data: bytes
     ) -> StoredMedia:
         """Keep a picture for a character, or for the world itself (``character_id`` None).
 
