@@ -26,7 +26,7 @@ from generia_assets.content.documents import (
 )
 from generia_assets.content.pictures import milder_prompts
 from generia_assets.durable.collections import HISTORY
-from generia_assets.durable.tasks.items import batch_key
+from generia_assets.durable.orders.workload import batch_key
 from generia_assets.tasks.fallback_chain import MOST_REFUSALS
 from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase

@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict, Field
 from pymongo.errors import PyMongoError
 
-from generia_assets.durable.orders.intake import StoredDeadLetter, forget, keep, kept, place_of
-from generia_assets.durable.orders.refusals import LONGEST_REASON
+from generia_assets.durable.orders.intake import LONGEST_REASON, StoredDeadLetter, forget, keep, kept, place_of
 from resources.kafka.resource import (
     Delivery,
     Event,

@@ -21,10 +21,9 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 from pymongo.errors import PyMongoError
 
-from generia_assets.durable.orders.intake import installed_at
-from generia_assets.durable.orders.parameters import OrderError
-from generia_assets.durable.orders.records import Order, RecordedOrder, record_order
-from generia_assets.durable.orders.refusals import RefusedOrder, record_refusal
+from generia_assets.durable.orders.intake import RefusedOrder, installed_at, record_refusal
+from generia_assets.durable.orders.order import Order, OrderError
+from generia_assets.durable.orders.records import RecordedOrder, record_order
 from generia_assets.settings import Settings
 from resources.kafka.resource import Fetched, KafkaRecord, KafkaResource, KafkaUnavailableError, ReaderBusyError
 from resources.mongodb.connection import MongoDatabase, MongoUnavailableError
@@ -169,18 +168,22 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
     for broken in result.done:
         context.log.warning(f"{place(broken.message)} is a dead letter: {broken.reason}")
         logger.warning("%s is a dead letter: %s", place(broken.message), broken.reason)
-    for order in handled.orders:
-        again = "" if order.new else ", a repetition"
+    for recorded in handled.orders:
+        order, again = recorded.order, "" if recorded.new else ", a repetition"
         logger.info("order %s (%s) of world %s is recorded%s", order.task_id, order.task_type, order.world_id, again)
-        if order.overruled:
-            context.log.warning(order.overruled)
+        if recorded.overruled:
+            context.log.warning(recorded.overruled)
     cursor = reading.cursor.moved(offsets).model_dump_json()
     requests = run_requests(handled.orders)
     if not requests:
         summary = "; ".join([_summary(reading, handled, result), *waiting])
         logger.debug("%s", summary)
         return dg.SensorResult(skip_reason=summary, cursor=cursor)
-    return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[partition_request(handled.orders)], cursor=cursor)
+    return dg.SensorResult(
+        run_requests=requests,
+        dynamic_partitions_requests=[partition_request(recorded.order.world_id for recorded in handled.orders)],
+        cursor=cursor,
+    )
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def world_content(
         async def make(session: WorldSession) -> None:
             selection = Selection(selected_types(context), frozenset(session.generation.keys))
             conductor = WorldOrchestrator(
-                session.journal, Materialized(store, world_id), selection, world_request, world_description
+                session.runner, Materialized(store, world_id), selection, world_request, world_description
             )
             await conductor.run()
             await session.finishing()
@@ -135,5 +135,5 @@ def _output(
     )
     metadata = {**results_of(world_id, first, media), **told}
     return dg.Output(
-        DocumentStream(made(), fence=worker.taken.commits.fence.epoch, staged=True), output_name=name, metadata=metadata
+        DocumentStream(made(), fence=worker.taken.commits.token.epoch, staged=True), output_name=name, metadata=metadata
     )

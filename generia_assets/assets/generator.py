@@ -31,14 +31,13 @@ from generia_assets.assets.worker import Worker
 from generia_assets.content.check import require_good_content
 from generia_assets.content.mistakes import ContentError
 from generia_assets.dagster_instance import ended_by_dagster
-from generia_assets.durable.calls import trust
-from generia_assets.durable.calls.breaker_status import BreakerStatusStore
-from generia_assets.durable.calls.providers import Providers, Timeouts
+from generia_assets.durable.calls.api_status import BreakerStatusStore, is_trusted, name_of, trust
+from generia_assets.durable.calls.task_calls import Providers
 from generia_assets.durable.collections import FLEET, STATUS, ensure_indexes
 from generia_assets.durable.orders.decisions import GENERATION_TAG, RefusedRunError
 from generia_assets.durable.status import State, status_of
-from generia_assets.durable.tasks.fallback import generation_is_lost, mark_start_failed
-from generia_assets.durable.tasks.session import Assignment, SessionOptions, WorldSession, log_waiting, open_session
+from generia_assets.durable.tasks.control import mark_generation_lost, mark_start_failed, mark_waiting
+from generia_assets.durable.tasks.session import Assignment, SessionOptions, WorldSession, open_session
 from generia_assets.logging_setup import levelled_lines, log_context
 from generia_assets.queries.whole import check_made
 from generia_assets.settings import settings
@@ -137,7 +136,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
                     DocumentStore(database).ensure_indexes(kind.place for kind in ASSETS.values())
             except MongoForbiddenError as error:  # the watchdog orders the world again: the right may be given meanwhile
                 with suppress(MongoForbiddenError), self.mongo.connection() as database:
-                    log_waiting(database, assignment.world_id, str(error))
+                    mark_waiting(database, assignment.world_id, str(error))
                 raise
         worker = self._worker = Worker(self._running_portal(), lambda: self._opened(context.instance, assignment))
         worker.session = self._session  # taken by an earlier step
@@ -145,7 +144,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
             yield worker
             if last:
                 superseded = self.read(partial(_finish, worker.taken))
-                worker.say(lambda session: session.completed(superseded))
+                worker.say(lambda session: session.complete(superseded))
         except GeneratorExit:  # Dagster could not store an output: the session says so when the run ends
             raise
         except BaseException as error:
@@ -203,9 +202,9 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
                     assignment,
                     SessionOptions(
                         lease_seconds=self.world_lease_seconds,
-                        patience_seconds=self.patience_seconds,
+                        outage_timeout=self.patience_seconds,
                         task_concurrency=self.task_concurrency,
-                        max_takeovers=self.max_takeovers,
+                        max_recoveries=self.max_takeovers,
                         budget_spare=settings().budget_spare,
                     ),
                     run_is_over=lambda run_id: run_is_over(instance, run_id),
@@ -234,24 +233,28 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
         stack.push_async_callback(await self._trusting(database, {api: lane.tally for api, lane in lanes.items()}))
         outside = ApiGateway(lanes, patience_seconds=self.patience_seconds)
         stack.push_async_callback(outside.aclose)
-        timeouts = Timeouts(self.gemini.timeout_seconds, self.images.timeout_seconds, self.platform.timeout_seconds)
+        timeouts = {
+            Api.LLM: self.gemini.timeout_seconds,
+            Api.IMAGE: self.images.timeout_seconds,
+            Api.PLATFORM: self.platform.timeout_seconds,
+        }
         roster = self.gemini.roster(database, FLEET)
         return Providers(outside, gemini, roster, images, platform, timeouts, self.gemini.max_reasks, self.patience_seconds)
 
     async def _trusting(self, database: AsyncMongoDatabase, tallies: Mapping[Api, Tally]) -> Callable[[], Awaitable[None]]:
         """Tell the tallies whether model and image API have answered an earlier run; what is returned tells later runs."""
         names = {
-            Api.LLM: trust.name_of(Api.LLM, self.gemini.base_url, self.gemini.api_key),
-            Api.IMAGE: trust.name_of(Api.IMAGE, self.images.provider),  # its address and key are its own matter
+            Api.LLM: name_of(Api.LLM, self.gemini.base_url, self.gemini.api_key),
+            Api.IMAGE: name_of(Api.IMAGE, self.images.provider),  # its address and key are its own matter
         }
         for api, name in names.items():
-            tallies[api].trusted = await trust.is_trusted(database[FLEET], name)
+            tallies[api].trusted = await is_trusted(database[FLEET], name)
 
         async def note() -> None:
             with suppress(PyMongoError):  # a later run notes it
                 for api, name in names.items():
                     if tallies[api].answered:  # also when it was trusted before: trust ends a month after the last answer
-                        await trust.trust(database[FLEET], name)
+                        await trust(database[FLEET], name)
 
         return note
 
@@ -268,7 +271,7 @@ class GeneratorResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # g
 
     def _generation_is_lost(self, world_id: str, generation: str, message: str) -> None:
         with self.mongo.connection() as database:
-            generation_is_lost(database, world_id, generation, message)
+            mark_generation_lost(database, world_id, generation, message)
 
     def _forget_staged(self, world_id: str) -> None:
         with self.mongo.connection() as database:
@@ -287,7 +290,7 @@ def _finish(session: WorldSession, database: MongoDatabase) -> dict[str, int]:
     world_id, generation, store = session.assignment.world_id, session.generation, DocumentStore(database)
     world = status_of(database[STATUS].find_one({"_id": world_id}))
     check_made(database, world, generation.tasks, generation.keys)
-    store.publish(world_id, session.commits.fence.epoch)
+    store.publish(world_id, session.commits.token.epoch)
     return mark_superseded(store, world_id) if generation.before is not None else world.superseded
 
 

@@ -30,7 +30,7 @@ from generia_assets.content.documents import (
 from generia_assets.content.relationships import with_updated_relationships
 from generia_assets.content.storyline import MADE_EARLIER
 from generia_assets.durable.collections import TASKS
-from generia_assets.durable.orders.parameters import OrderError
+from generia_assets.durable.orders.order import OrderError
 from generia_assets.durable.status import State
 from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument, retried_on_outage

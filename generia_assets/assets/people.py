@@ -36,7 +36,7 @@ from generia_assets.content.names import CharacterIndex
 from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import timeline
 from generia_assets.durable.events.events import LiveEvent, character_created
-from generia_assets.durable.tasks.items import batch_key
+from generia_assets.durable.orders.workload import batch_key
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskRunner, TaskSpec
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar

@@ -22,7 +22,7 @@ from generia_assets.content.documents import (
     character_index,
     character_key,
 )
-from generia_assets.durable.tasks.items import batch_key
+from generia_assets.durable.orders.workload import batch_key
 from generia_assets.durable.tasks.runner import TaskSpec
 from generia_assets.tasks.regenerate_character import PreviousCharacter
 from generia_assets.tasks.task_definition import TaskParameters, TaskType

@@ -43,7 +43,7 @@ def world_description(
 
         async def describe(session: WorldSession) -> WorldDescription:
             parameters = TaskParameters(key=WORLD_KEY)
-            world = await session.journal.execute(None, generate_world_description, parameters, world_request)
+            world = await session.runner.execute(None, generate_world_description, parameters, world_request)
             await session.commits.commit(Change(values={"name": world.name}))
             return world
 
@@ -54,7 +54,7 @@ def world_description(
         metadata = generator.read(lambda database: figures(database, world_id, generation, KIND))
         told = "\n\n".join((world.name, world.description_short, world.description, *(event.name for event in world.calendar)))
         yield dg.Output(
-            DocumentStream([world], fence=worker.taken.commits.fence.epoch, staged=True),
+            DocumentStream([world], fence=worker.taken.commits.token.epoch, staged=True),
             metadata={
                 **results_of(world_id, [world]),
                 "name": world.name,

@@ -22,7 +22,7 @@ from generia_assets.cli.displays import display_on
 from generia_assets.cli.follow import Watching
 from generia_assets.cli.home import DataDir, claim
 from generia_assets.cli.interrupts import interruptible, uninterrupted
-from generia_assets.cli.order import WorldOrder, hand_over, new_order
+from generia_assets.cli.order import hand_over, new_order, world_parameters
 from generia_assets.cli.order_options import (
     DEFAULT_POSTS,
     DEFAULT_PROMPT,
@@ -36,7 +36,6 @@ from generia_assets.cli.order_options import (
     QualityOption,
     Seed,
     Users,
-    check_order,
 )
 from generia_assets.cli.part_list import ServiceCatalog, ServiceChoice
 from generia_assets.cli.quotes import cap_warning
@@ -46,6 +45,7 @@ from generia_assets.cli.watching import Images, Log, Texts, WatchOptions, watch_
 from generia_assets.content.check import require_good_content
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
+from generia_assets.durable.orders.order import Order
 from generia_assets.durable.status import State
 from generia_assets.pages.gallery import write_gallery
 from generia_assets.queries.worlds import world_status
@@ -89,17 +89,19 @@ def demo(
     """
     chosen = settings()
     require_good_content()
-    check_order(chosen, users=users, posts=posts, prompt=prompt)
     if seed is None and (users, posts, prompt) == (DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_PROMPT):
         seed = DEFAULT_SEED
-    order = new_order(users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd, seed=seed)
-    if warning := cap_warning(chosen, order.parameters):
+    parameters = world_parameters(
+        chosen, users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd, seed=seed
+    )
+    order = new_order(parameters)
+    if warning := cap_warning(chosen, parameters):
         remarks().print(warning)
     console = remarks() if json else results()
     with interruptible(), claim(chosen.generia_data_dir, may_stand_beside=True) as home:
         parts = ServiceCatalog(home, chosen, ServiceChoice(latency))
         try:
-            result = _make_world(parts, home, chosen, order, console, WatchOptions(texts, log, images))
+            result = _make_world(parts, home, chosen, order, parameters.user_prompt, console, WatchOptions(texts, log, images))
             if json:
                 typer.echo(result.model_dump_json())
             if keep:
@@ -117,7 +119,7 @@ def demo(
 
 
 def _make_world(
-    parts: ServiceCatalog, home: DataDir, settings: Settings, order: WorldOrder, console: Console, wishes: WatchOptions
+    parts: ServiceCatalog, home: DataDir, settings: Settings, order: Order, prompt: str, console: Console, wishes: WatchOptions
 ) -> WorldResult:
     with ExitStack() as stack:
         with display_on(console, full_texts=wishes.texts) as display:
@@ -127,7 +129,7 @@ def _make_world(
             database = stack.enter_context(database_at(parts.mongodb_uri, settings))
             sent = datetime.now(UTC)
             hand_over(order, producer, settings.kafka_tasks_topic)
-            display.began("ordered", order.parameters.user_prompt)
+            display.began("ordered", prompt)
             watching = Watching(settings, log=wishes.log, pace=parts.pace)
             beginning = _Beginning(database, parts, order.world_id)
             status = watch_world(

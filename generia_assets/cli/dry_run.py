@@ -35,7 +35,7 @@ from generia_assets.content.names import CharacterIndex
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import timeline
-from generia_assets.durable.tasks.items import batch_key
+from generia_assets.durable.orders.workload import batch_key
 from generia_assets.tasks.clients import DraftT, NewCharacter, NewPost, StoredPicture, TaskClients
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar

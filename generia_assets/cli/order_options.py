@@ -1,30 +1,26 @@
-"""The options that describe a world to be made, the same in every command that has them, and their checks.
+"""The options that describe a world to be made, the same in every command that has them.
 
-Here: meaning, units and limits. Not here: how a value is read (parsers.py), and the message to Kafka (order.py).
+Here: meaning, units and limits. Not here: how a value is read (parsers.py), and the order that they make (order.py).
 """
 
 from __future__ import annotations
 
 import re
-import uuid
 from typing import Annotated
 
 import typer
 
 from generia_assets.cli.completion import complete_world
-from generia_assets.cli.console import CommandError
 from generia_assets.cli.parsers import choice, dollars, seconds, whole
 from generia_assets.content.documents import Quality
 from generia_assets.content.seeding import LARGEST_SEED
-from generia_assets.durable.orders.parameters import worded
-from generia_assets.durable.orders.records import WORLD_ID_PATTERN
-from generia_assets.settings import Settings
+from generia_assets.durable.orders.order import WORLD_ID_PATTERN
 
 DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
 DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_SEED = 5, 12, 3
 """The order that ``generia demo`` makes without options: the Gemini emulator has recorded answers for exactly this one."""
 ANY = 10**40
-"""The largest order that is accepted is a setting, which is told when the number is held against it (``check_order``)."""
+"""The largest order that is accepted is a setting, which the message names when the number is checked (``order.new_order``)."""
 
 Users = Annotated[
     int,
@@ -84,27 +80,3 @@ World = Annotated[
     str,
     typer.Argument(metavar="WORLD", help=WORLD_HELP, show_default=False, parser=world_word, autocompletion=complete_world),
 ]
-
-
-def check_order(settings: Settings, *, users: int, posts: int, prompt: str) -> None:
-    """Raise ``CommandError`` (exit status 2) for an order that the generator would refuse."""
-    for option, value, limit, setting in (
-        ("--users", users, settings.max_users, "MAX_USERS"),
-        ("--posts", posts, settings.max_posts, "MAX_POSTS"),
-    ):
-        if value > limit:
-            raise CommandError(f"{option} {value}: at most {limit} ({setting})", 2)
-    try:
-        worded(prompt)
-    except ValueError as error:
-        raise CommandError(f"--prompt {prompt[:60]!r}: {error}", 2) from None
-
-
-def check_world_id(world_id: str | None) -> str | None:
-    """The id in its usual form. Raises ``CommandError`` (exit status 2) for what is no UUID."""
-    if world_id is None:
-        return None
-    try:
-        return str(uuid.UUID(world_id))
-    except ValueError:
-        raise CommandError(f"--world-id {world_id[:60]!r}: must be a UUID, such as {uuid.uuid4()}", 2) from None

@@ -19,6 +19,7 @@ from generia_assets.cli import inert
 from generia_assets.cli.console import CommandError, remarks, results
 from generia_assets.cli.dry_run import DryRequest, DryRun
 from generia_assets.cli.formats import as_json
+from generia_assets.cli.order import world_parameters
 from generia_assets.cli.order_options import (
     DEFAULT_POSTS,
     DEFAULT_PROMPT,
@@ -30,7 +31,6 @@ from generia_assets.cli.order_options import (
     QualityOption,
     Seed,
     Users,
-    check_order,
 )
 from generia_assets.cli.prompts_page import as_page as written_page
 from generia_assets.content import languages
@@ -98,7 +98,7 @@ def prompts(
     if only_missing and answers is None:
         raise CommandError("--only-missing needs --answers FOLDER: without it nothing is missing", 2)
     require_good_content()
-    check_order(settings(), users=users, posts=posts, prompt=prompt)
+    world_parameters(settings(), users=users, posts=posts, prompt=prompt)
     request = WorldRequest(
         user_prompt=prompt,
         users_count=users,

@@ -6,19 +6,20 @@ Here: the plan's numbers at the price of the model that is asked now, and an est
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.cli.formats import dollars
-from generia_assets.cli.order import new_order
+from generia_assets.cli.order import world_parameters
 from generia_assets.cli.pace import Pace
 from generia_assets.cli.work import work_of
 from generia_assets.content.documents import Quality
 from generia_assets.content.plan import TOKENS_PER_CALL
-from generia_assets.durable.orders.records import WorldParametersOrder
-from generia_assets.durable.tasks.workload import workload
+from generia_assets.durable.orders.order import WorldParameters
+from generia_assets.durable.orders.workload import workload
 from generia_assets.settings import Settings
 from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api, TokenUsage
@@ -50,16 +51,15 @@ class Quote(BaseModel):
 
 def quote_for(settings: Settings, pace: Pace, *, users: int, posts: int, quality: Quality, now: datetime) -> Quote:
     """A new world's quote. How posts fall to people is drawn from the world's id, so an order's own may differ by a few calls."""
-    order = new_order(users=users, posts=posts, prompt="a quote", quality=quality)
-    parameters = order.parameters.model_copy(update={"created_at": now})
-    return quote_of(settings, pace, order.world_id, parameters, list(TaskType), now=now)
+    parameters = world_parameters(settings, users=users, posts=posts, prompt="a quote", quality=quality)
+    return quote_of(settings, pace, str(uuid.uuid4()), parameters, list(TaskType), now=now)
 
 
 def quote_of(
     settings: Settings,
     pace: Pace,
     world_id: str,
-    order: WorldParametersOrder,
+    order: WorldParameters,
     makes: Collection[TaskType],
     *,
     keys: Collection[str] = (),
@@ -97,7 +97,7 @@ def _picture_usd(settings: Settings) -> float:
     return open_provider(named).cost_per_image_usd if named else settings.image_stub_cost_usd
 
 
-def cap_warning(settings: Settings, order: WorldParametersOrder) -> str | None:
+def cap_warning(settings: Settings, order: WorldParameters) -> str | None:
     """What is to be said of a cap that a world like this will reach; None where there is room, or no cap."""
     if order.max_cost_usd is None:
         return None

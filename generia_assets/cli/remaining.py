@@ -13,7 +13,7 @@ from generia_assets.cli.formats import about
 from generia_assets.cli.pace import Pace
 from generia_assets.cli.work import Work, work_of
 from generia_assets.durable.collections import GENERATIONS
-from generia_assets.durable.orders.records import OrderError, stored_parameters
+from generia_assets.durable.orders.order import OrderError, parse_stored
 from generia_assets.durable.status import WorldStatus
 from generia_assets.queries.air import InFlightCalls
 from generia_assets.tasks.task_definition import TaskType
@@ -70,7 +70,7 @@ def work_left(database: MongoDatabase, status: WorldStatus) -> Work | None:
     if making is None or status.done:
         return None
     try:
-        order = stored_parameters(status.parameters)
+        order = parse_stored(status.parameters)
         return work_of(status.world_id, order, [TaskType(name) for name in making["tasks"]], making["keys"])
     except OrderError:  # what cannot be estimated is made all the same
         return None

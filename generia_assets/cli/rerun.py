@@ -20,14 +20,14 @@ from generia_assets.cli.addresses import addresses
 from generia_assets.cli.console import CommandError, own_name, remarks, results
 from generia_assets.cli.formats import about, as_json, dollars
 from generia_assets.cli.known import get_world, open_database
-from generia_assets.cli.order import PartOrder, send
+from generia_assets.cli.order import send
 from generia_assets.cli.order_options import Json, World
 from generia_assets.cli.pace import recent_latency
 from generia_assets.cli.parsers import choice
 from generia_assets.cli.quotes import Quote, quote_of
 from generia_assets.content.text import plural
 from generia_assets.durable.orders.decisions import unfinished
-from generia_assets.durable.orders.records import OrderError, stored_parameters
+from generia_assets.durable.orders.order import Order, OrderError, PartParameters, parse_stored
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.queries.names import UnknownItemError, item_named
 from generia_assets.settings import settings
@@ -169,7 +169,7 @@ def rerun(
         wish = _wish(database, status, part, character, post, begin, alone=alone)
         try:
             refuse_another_plan(database, status.world_id, wish.makes, wish.keys)
-            order = stored_parameters(status.parameters)
+            order = parse_stored(status.parameters)
             quote = quote_of(chosen, recent_latency(chosen), status.world_id, order, wish.makes, keys=wish.keys)
         except OrderError as error:
             raise CommandError(inert.line(str(error)), 2) from None
@@ -178,7 +178,8 @@ def rerun(
         _say_what(results() if dry_run else remarks(), wish, quote)
     if task_id is not None:
         kafka = addresses(chosen).kafka
-        send(PartOrder(status.world_id, task_id, wish.task_type, wish.keys, wish.alone), kafka, chosen.kafka_tasks_topic)
+        parameters = PartParameters(keys=wish.keys, with_what_follows=not wish.alone)
+        send(Order(status.world_id, parameters, wish.task_type, task_id), kafka, chosen.kafka_tasks_topic)
     if json:
         made = {"task_type": wish.task_type, "keys": wish.keys, "makes": wish.makes}
         typer.echo(as_json({"world_id": status.world_id, "task_id": task_id, **made, "quote": quote}))

@@ -21,9 +21,8 @@ from generia_assets.cli.order_options import Json, World
 from generia_assets.cli.parsers import dollars, whole
 from generia_assets.content.text import plural
 from generia_assets.durable.status import WorldStatus
-from generia_assets.durable.tasks.fallback import GiveUpError
-from generia_assets.durable.tasks.fallback import give_up as give_up_unfinished
-from generia_assets.durable.tasks.resuming import ResumeError, ResumeOptions, hold_calls, note_stop, resume_world
+from generia_assets.durable.tasks.control import GiveUpError, ResumeError, ResumeOptions, hold_calls, mark_stopped, resume_world
+from generia_assets.durable.tasks.control import give_up as give_up_unfinished
 from generia_assets.queries.worlds import over, world_status
 from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDatabase
@@ -94,7 +93,7 @@ def stop(world: World, give_up: GiveUp = False, json: Json = False) -> None:
                     f"DAGSTER_HOME={where.dagster_home} knows no run of world {world}; run {found.owner.run_id} has it"
                 )
             holder = _await_end(database, world, runs)
-            note_stop(database, world, taken_from=holder)
+            mark_stopped(database, world, taken_from=holder)
             runs.give_up()
         now = world_status(database, world)
         if now is None or not over(now):

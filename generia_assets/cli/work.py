@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from generia_assets.cli.pace import Pace
-from generia_assets.durable.orders.records import WorldParametersOrder
-from generia_assets.durable.tasks.workload import LLM_CALLS_OF, workload
+from generia_assets.durable.orders.order import WorldParameters
+from generia_assets.durable.orders.workload import LLM_CALLS_OF, workload
 from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api
 
@@ -60,7 +60,7 @@ class Work:
         return max(texts, described + self.images * pace.image / images_at_once)
 
 
-def work_of(world_id: str, order: WorldParametersOrder, makes: Collection[TaskType], keys: Collection[str] = ()) -> Work:
+def work_of(world_id: str, order: WorldParameters, makes: Collection[TaskType], keys: Collection[str] = ()) -> Work:
     """The calls of these task types of a world, or of these items of them. Raises ``OrderError`` for a key of no item."""
 
     def calls(api: Api, task_types: Collection[TaskType]) -> int:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from generia_assets.durable.calls.breaker_status import BREAKER
+from generia_assets.durable.calls.api_status import BREAKER
 from generia_assets.durable.collections import FLEET
 from resources.gateway.breaker import BreakerState
 from resources.mongodb.connection import MongoDatabase, MongoDocument

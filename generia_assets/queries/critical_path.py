@@ -18,8 +18,8 @@ from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import BATCH
 from generia_assets.content.social import ready_after
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS
+from generia_assets.durable.orders.workload import batch_key
 from generia_assets.durable.status import State, WorldStatus
-from generia_assets.durable.tasks.items import batch_key
 from generia_assets.queries.records import TaskRecord, generations, requests
 from generia_assets.queries.records import tasks as task_records
 from generia_assets.tasks.task_definition import TaskType

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, computed_field
 from generia_assets.content.documents import WORLD_KEY, character_index
 from generia_assets.content.shares import BATCH
 from generia_assets.durable.collections import TASKS
+from generia_assets.durable.orders.workload import batch_key
 from generia_assets.durable.status import State
-from generia_assets.durable.tasks.items import batch_key
 from generia_assets.queries.names import ItemName, UnknownItemError, generations_of, item_named
 from generia_assets.queries.records import RequestRecord, TaskRecord
 from generia_assets.queries.records import tasks as task_records

@@ -152,7 +152,7 @@ class CallLedger(Protocol):
         """
         ...
 
-    async def settle(self, attempt_id: str, call: Call[ValueT], settlement: CallOutcome) -> None:
+    def finalize(self, attempt_id: str, call: Call[ValueT], outcome: CallOutcome) -> None:
         """Record how the attempt ended and replace its worst case by its cost. Called once for each attempt, whatever happened."""
         ...
 
@@ -282,7 +282,7 @@ class ApiGateway:
             lane.tally.in_flight -= 1
             lane.tally.failed += settlement.outcome == TransientError.outcome
             lane.tally.limited += settlement.outcome == RateLimitedError.outcome
-            await account.settle(attempt_id, call, replace(settlement, waited_ms=waited_ms))
+            account.finalize(attempt_id, call, replace(settlement, waited_ms=waited_ms))
             wait.lap()
         return answer
 

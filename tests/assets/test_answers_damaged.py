@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from generia_assets.content.ask_world import _ROOM_WORLD
-from generia_assets.durable.calls.text_client import MOST_ROOM
+from generia_assets.durable.calls.clients import MOST_ROOM
 from generia_assets.durable.collections import HISTORY
 from generia_assets.tasks.task_definition import Level
 from tests.support.worlds_in_process import Worlds, worlds_in_process

@@ -32,7 +32,7 @@ from generia_assets.cli.parsers import moment as parsed
 from generia_assets.cli.result import WorldResult
 from generia_assets.cli.texts import Text
 from generia_assets.content.documents import Quality
-from generia_assets.durable.orders.records import Order
+from generia_assets.durable.orders.order import Order
 from generia_assets.durable.status import Stage, WorldStatus, new_status
 from generia_assets.queries.air import InFlightCalls
 from generia_assets.queries.log import LogLine

@@ -30,7 +30,8 @@ from generia_assets.cli.words import progress_line
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.orders.records import Order, record_order
+from generia_assets.durable.orders.order import Order
+from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import Stage, WorldStatus, new_status
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.pages import WorldPages

@@ -21,7 +21,7 @@ from generia_assets.durable.events.events import (
     character_created,
     post_published,
 )
-from generia_assets.durable.orders.records import Order
+from generia_assets.durable.orders.order import Order
 from generia_assets.schemas import DIRECTORY, schemas, text
 from generia_assets.tasks.task_definition import TaskType
 from sensors.messages import read_message

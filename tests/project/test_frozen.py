@@ -28,7 +28,7 @@ from generia_assets.cli.ports import free_port
 from generia_assets.cli.processes import Child, spawn
 from generia_assets.code_server import Watch, command, starts_runs
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.tasks.resuming import HOLD_SECONDS
+from generia_assets.durable.tasks.control import HOLD_SECONDS
 from generia_assets.pages import metrics
 from generia_assets.settings import settings
 from resources.kafka.address import KafkaAddress

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from generia_assets.cli.follow import Moment
 from generia_assets.cli.panel import world_panel
-from generia_assets.durable.calls.breaker_status import BreakerStatusStore
+from generia_assets.durable.calls.api_status import BreakerStatusStore
 from generia_assets.durable.collections import FLEET, STATUS
 from generia_assets.durable.status import WorldStatus, new_status
 from generia_assets.queries.air import in_flight

@@ -11,8 +11,9 @@ import pytest
 from pymongo.errors import AutoReconnect
 
 from generia_assets.durable.orders.decisions import TASK_TAG
-from generia_assets.durable.orders.records import Order, OrderError, PartParameters, RecordedOrder
-from generia_assets.durable.orders.refusals import RefusedOrder
+from generia_assets.durable.orders.intake import RefusedOrder
+from generia_assets.durable.orders.order import Order, OrderError, PartParameters
+from generia_assets.durable.orders.records import RecordedOrder
 from generia_assets.tasks.task_definition import TaskType
 from resources.kafka.resource import KafkaRecord
 from sensors.dead_letters import CUT_AT_BYTES, LONGEST_REASON, InvalidMessage, dead_letter, shortened_dead_letter
@@ -37,23 +38,21 @@ class Recorder:
         self._calls += 1
         if self._error is not None and self._calls == self._failing:
             raise self._error
-        return recorded(task_id=order.task_id, world_id=order.world_id)
+        return RecordedOrder(order, new=True, finished=False)
 
     def refusal(self, refusal: RefusedOrder) -> None:
         self.refused.append(refusal)
 
 
-def recorded(
+def an_order(
     task_type: TaskType = TaskType.INIT_WORLD_CREATION,
     *,
     task_id: str = "task",
     world_id: str = "world",
-    finished: bool = False,
     keys: tuple[str, ...] = (),
     with_what_follows: bool = True,
-) -> RecordedOrder:
-    part = PartParameters(keys=keys, with_what_follows=with_what_follows)
-    return RecordedOrder(task_id, task_type, world_id, new=True, finished=finished, part=part)
+) -> Order:
+    return Order(world_id, PartParameters(keys=keys, with_what_follows=with_what_follows), task_type, task_id)
 
 
 def soon() -> float:
@@ -116,7 +115,7 @@ def test_a_dead_letter_that_is_cut_says_so() -> None:
 
 def test_every_task_type_has_its_run() -> None:
     """The whole world is requested by ``init_world_creation``, an asset of its own by each of the other eight."""
-    assert run_request(recorded()).asset_selection is None
+    assert run_request(an_order()).asset_selection is None
     assert set(PART_ASSETS) == set(TaskType) - {TaskType.INIT_WORLD_CREATION}
     assert len(set(PART_ASSETS.values())) == len(PART_ASSETS)
 
@@ -139,14 +138,14 @@ def test_a_part_takes_what_is_made_of_it_with_it_unless_it_is_wanted_alone(
     task_type: TaskType, assets: list[str], keys: tuple[str, ...]
 ) -> None:
     """All of a part or one item of it: texts without new pictures would never be published. Alone where the order says so."""
-    assert run_request(recorded(task_type, keys=keys)).asset_selection == [dg.AssetKey(name) for name in assets]
-    alone = recorded(task_type, keys=keys, with_what_follows=False)
+    assert run_request(an_order(task_type, keys=keys)).asset_selection == [dg.AssetKey(name) for name in assets]
+    alone = an_order(task_type, keys=keys, with_what_follows=False)
     assert run_request(alone).asset_selection == [dg.AssetKey(assets[0])]
 
 
 def test_a_run_says_where_it_comes_from_and_who_ordered_it() -> None:
     """Origin and order can be filtered by in Dagster's list of runs; the world is its partition, the task's id is hidden there."""
-    tags = run_request(recorded()).tags
+    tags = run_request(an_order()).tags
     assert (tags["generia/origin"], tags["generia/ordered_by"]) == ("kafka", "task task")
     assert tags[TASK_TAG] == "task"
     assert len(tags) == 3
@@ -154,5 +153,6 @@ def test_a_run_says_where_it_comes_from_and_who_ordered_it() -> None:
 
 def test_a_repetition_within_a_tick_is_one_run() -> None:
     """Two messages of one order ask for one run, and a finished order for none."""
-    orders = [recorded(), recorded(), recorded(task_id="other"), recorded(task_id="old", finished=True)]
+    unfinished = [RecordedOrder(order, new=True, finished=False) for order in (an_order(), an_order(), an_order(task_id="other"))]
+    orders = [*unfinished, RecordedOrder(an_order(task_id="old"), new=True, finished=True)]
     assert [request.run_key for request in run_requests(orders)] == ["task", "other"]

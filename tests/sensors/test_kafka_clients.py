@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from generia_assets.cli.dev import for_clients
-from generia_assets.durable.orders.records import Order
+from generia_assets.durable.orders.order import Order
 from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters
 from resources.kafka.producer import EventProducer

@@ -8,7 +8,8 @@ import uuid
 
 import pytest
 
-from generia_assets.durable.orders.refusals import LONGEST_REASON, RefusedOrder
+from generia_assets.durable.orders.intake import LONGEST_REASON, RefusedOrder
+from generia_assets.durable.orders.order import parse_world
 from generia_assets.tasks.task_definition import TaskType
 from sensors.messages import LARGEST_MESSAGE_BYTES, Skipped, read_message
 
@@ -41,7 +42,7 @@ def test_an_order_is_read_as_it_stands() -> None:
     """A right message gives its ids, its type and its parameters."""
     order = read_message(message())
     assert (order.task_id, order.task_type, order.world_id) == (TASK, TaskType.INIT_WORLD_CREATION, WORLD)
-    assert order.parameters == PARAMETERS
+    assert order.parameters == parse_world(PARAMETERS)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_a_part_is_ordered_by_the_keys_of_its_items_and_no_others(task_type: Tas
     for key in ("world", "c0001", "c0001-p0003"):
         ordered = message(task_type=task_type.value, parameters={"keys": [*taken, key]})
         if key in taken:
-            assert read_message(ordered).parameters == {"keys": [*taken, key]}
+            assert read_message(ordered).parameters.keys == (*taken, key)
             continue
         refused = read_message(ordered)
         assert isinstance(refused, RefusedOrder)

@@ -22,8 +22,8 @@ from generia_assets.content.shares import BATCH
 from generia_assets.durable.collections import GENERATIONS, HISTORY, STATUS, TASKS, ensure_indexes
 from generia_assets.durable.events.events import LiveEvent
 from generia_assets.durable.events.outbox import change_with_event
+from generia_assets.durable.orders.workload import batch_key
 from generia_assets.durable.status import State, new_status
-from generia_assets.durable.tasks.items import batch_key
 from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.document_store import DocumentStore, DocumentStream
 
