@@ -163,7 +163,7 @@ async def test_attempts_that_a_dead_run_left_in_flight_are_closed_and_count_as_s
     await dead.commits.flush()
     later = await world.run("later")
     for _ in range(2):
-        await account(later).cut_off()
+        await account(later).close_cut_off()
     status = world.status
     assert (status["llm_cost_total"], status["image_cost_total"]) == pytest.approx((0.76, 0.125))
     assert status["cost_reserved_usd"] == 0.0
@@ -236,7 +236,7 @@ async def test_calls_whose_answer_was_lost_do_not_use_up_the_spare_but_only_so_o
     """What was cut off or timed out stays counted and raises the limit by one, until a generation has had its share of that."""
     limits(world, api_call_limits_LLM=10)
     run = await world.run()
-    book = BudgetLedger(run.database, run.commits, run.generation, outage_timeout=5, excusable=3)
+    book = BudgetLedger(run.database, run.commits, run.generation, lost_call_allowance=3)
     for outcome in ("cut_off", "transient", "ok", "transient", "cut_off"):
         attempt = await book.reserve(a_call())
         book.finalize(attempt, a_call(), CallOutcome(outcome, 0.0, TokenUsage(), {}, None, 1))
@@ -285,7 +285,8 @@ async def test_a_cap_that_stays_filled_parks_the_world_instead_of_hanging(world:
     """Calls in the air that never end hold up the next one for as long as patience lasts, and not for ever."""
     limits(world, cost_limit_usd=0.1)
     run = await world.run()
-    impatient = BudgetLedger(run.database, run.commits, run.generation, patience=0.2)
+    run.commits.outage_timeout = 0.2
+    impatient = account(run)
     await impatient.reserve(a_call(worst_case_usd=0.1))
     with pytest.raises(OutageTimeoutError, match="PATIENCE_SECONDS"):
         await impatient.reserve(a_call(worst_case_usd=0.1))

@@ -117,7 +117,6 @@ class Run:
             self.stages,
             adopted={},
             task_concurrency=concurrency,
-            outage_timeout=5,
         )
 
 
@@ -151,14 +150,14 @@ class DurableWorld:
             session or self.client.start_session(),
             lease_seconds=lease_seconds,
             run_is_over=lambda former: over,
-            patience_seconds=5,
+            outage_timeout=5,
         )
 
     async def run(self, run_id: str = "run-1") -> Run:
         """A run that takes the world at once, whoever has it."""
         session = self.client.start_session()
         fence = await self.take(run_id, session=session)
-        commits = Commits(session, self.database, fence)
+        commits = Commits(session, self.database, fence, outage_timeout=5)
         self._stack.push_async_callback(commits.aclose)
         return Run(fence, commits, self.database)
 
