@@ -5,7 +5,7 @@ SHELL := /bin/sh
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
 VENV := .venv
 BIN := $(VENV)/bin
-OURS := generia_assets resources sensors emulators
+OURS := generia_assets resources sensors emulators local_services
 ARGS ?=
 
 # A developer's environment has all that the generator needs, and more: it is never taken down to less.

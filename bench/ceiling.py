@@ -16,11 +16,12 @@ from pydantic import BaseModel
 
 from bench.house import TestStack
 from resources.gateway.api_gateway import Answer, Api, ApiGateway, ApiPolicy, Call, CallOutcome
-from resources.gateway.breaker import Breaker, BreakerConfig
+from resources.gateway.breaker import Breaker
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gemini.client import GeminiClient, TextRequest
 from resources.gemini.models import ModelProfile, model_profiles
 from resources.mongodb.connection import connect_async
+from resources.settings import GatewaySettings
 
 CONFIGURED, CEILING = 15, 8
 CALL_SECONDS = 0.5
@@ -80,7 +81,7 @@ async def _make(house: TestStack, calls: int) -> float:
         slots = ConcurrencyLimiter(
             client["generia_bench"]["fleet"], f"ceiling-{time.time():.0f}", limit=CONFIGURED, lease_seconds=LEASE_SECONDS
         )
-        config = BreakerConfig(failure_rate=0.5, window_calls=20, minimum_calls=5, open_seconds=2.0, open_max_seconds=60.0)
+        config = GatewaySettings()
         outside = ApiGateway(
             {Api.LLM: ApiPolicy(slots, Breaker("llm", config, lambda state, probe_in: None))}, patience_seconds=900.0
         )

@@ -36,8 +36,7 @@ from generia_assets.content.shares import shares
 from generia_assets.content.storyline import storyline
 from generia_assets.content.timeline import timeline as order_of
 from generia_assets.durable.collections import HISTORY
-from generia_assets.queries.records import OK
-from generia_assets.queries.records import requests as requests_of
+from generia_assets.queries.records import OK, read_requests
 from generia_assets.settings import settings
 from generia_assets.tasks.clients import DraftT
 from generia_assets.tasks.generate_world_description import world_of
@@ -207,7 +206,7 @@ def of_world(world: World, console: Console) -> dict[str, Any]:
         table.add_row(check.name, "" if answer.passed else answer.severity.value, answer.description)
         found[check.name] = {name: figure.value for name, figure in answer.metadata.items()}
     query = {"world_id": world.id, "api_type": Api.LLM.value, "outcome": OK}
-    for call in requests_of(world.database[HISTORY].find(query)):
+    for call in read_requests(world.database[HISTORY].find(query)):
         told = [str(part) for part in (call.request["system"], *call.request["parts"])]
         shared = 2 if len(told) > 2 else 1  # the system instruction, and the world where there is one already
         requests.add(call.request_type, "".join(told[:shared]), "\n".join(told[shared:]), call.answer)

@@ -13,13 +13,12 @@ from pathlib import Path
 
 from pymongo import ASCENDING
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.plan import plan
 from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS, WORLD_EVENTS
 from generia_assets.durable.orders.order import parse_stored
 from generia_assets.durable.orders.workload import request_of
 from generia_assets.durable.status import Stage, State, WorldStatus
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import CUT_OFF, Api
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -144,7 +143,7 @@ def _status(findings: Findings, raw: MongoDocument, status: WorldStatus, *, task
             findings.complaints.append(f"{made}: {raw[made]} is above its limit {raw[limit]}")
 
 
-def _tasks(findings: Findings, database: MongoDatabase, status: WorldStatus, planned: Mapping[str, int]) -> None:
+def _tasks(findings: Findings, database: MongoDatabase, status: WorldStatus, planned: Mapping[TaskType, int]) -> None:
     rows = list(database[TASKS].find({"world_id": status.world_id}, {"type": 1, "status": 1, "key": 1, "attempt_count": 1}))
     for task_type, wanted in planned.items():
         findings.count(f"tasks {task_type}", (row["key"] for row in rows if row["type"] == task_type), wanted)
@@ -156,13 +155,13 @@ def _documents(findings: Findings, database: MongoDatabase, status: WorldStatus,
     wanted = {"character": users, "post": posts}
     for kind in ASSETS.values():
         number = wanted.get(kind.name.partition("_")[0].removesuffix("s"), 1)
-        if kind.place.one_per_world:
-            keys = [str(row["_id"]) for row in database[kind.place.collection].find({"_id": status.world_id}, {"_id": 1})]
+        if kind.one_per_world:
+            keys = [str(row["_id"]) for row in database[kind.collection].find({"_id": status.world_id}, {"_id": 1})]
         else:  # what a former materialization left behind would show here as twice
-            keys = [row["key"] for row in database[kind.place.collection].find({"world_id": status.world_id}, {"key": 1})]
-        findings.count(kind.place.collection, keys, number)
-        pointer = database[POINTERS].find_one({"_id": f"{status.world_id}:{kind.place.collection}"}) or {}
-        findings.expect(f"materialized {kind.place.collection}", pointer.get("count"), number)
+            keys = [row["key"] for row in database[kind.collection].find({"world_id": status.world_id}, {"key": 1})]
+        findings.count(kind.collection, keys, number)
+        pointer = database[POINTERS].find_one({"_id": f"{status.world_id}:{kind.collection}"}) or {}
+        findings.expect(f"materialized {kind.collection}", pointer.get("count"), number)
 
 
 _ENDS = ("cancelled", "failed")
@@ -189,7 +188,7 @@ def _events(findings: Findings, database: MongoDatabase, world_id: str, users: i
 
 def _order(findings: Findings, database: MongoDatabase, platform: MongoDatabase, world_id: str, posts: int) -> None:
     """Published in the order of the timeline, by the platform's clock, by ours, and as it was told."""
-    place_of = {row["post_id"]: row["t"] for row in database[ASSETS["post_images"].place.collection].find({"world_id": world_id})}
+    place_of = {row["post_id"]: row["t"] for row in database[ASSETS["post_images"].collection].find({"world_id": world_id})}
     created = platform["platform_posts"].find({"world_id": world_id}).sort([("created_at", ASCENDING), ("_id", ASCENDING)])
     findings.expect("order on the platform", [place_of.get(row["_id"]) for row in created], list(range(posts)))
     told = database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")

@@ -25,10 +25,11 @@ import dagster as dg
 from kafka import KafkaProducer
 
 from emulators.gemini.client import EmulatorControl
-from generia_assets.cli.ports import accepts_connections, free_port
-from generia_assets.cli.processes import Child, spawn, start
+from emulators.lifecycle import accepts_connections, free_port
+from generia_assets.code_server import command
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import WorldStatus
+from generia_assets.processes import Child, spawn, start
 from resources.mongodb.connection import MongoDatabase, connect
 
 FoundT = TypeVar("FoundT")
@@ -73,13 +74,13 @@ class TestStack:
     def start_servers(self, *, latency: float = 0.0) -> None:
         """MongoDB, the small broker and the Gemini emulator."""
         self.start_mongod()
-        broker = ("-m", "emulators.broker", "--topics", "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1")
+        broker = ("-m", "local_services.broker", "--topics", "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1")
         self.env["KAFKA_BOOTSTRAP_SERVERS"] = self._start("broker", *broker)
         self.env["GEMINI_BASE_URL"] = self._start("gemini", "-m", "emulators.gemini", "--latency", str(latency))
 
     def start_mongod(self, *, port: int = 0) -> None:
         """MongoDB; again on the same port with its data after it was stopped."""
-        argv = ("-m", "emulators.mongod", "--dbpath", str(self.folder / "mongodb"), "--port", str(port))
+        argv = ("-m", "local_services.mongod", "--dbpath", str(self.folder / "mongodb"), "--port", str(port))
         self.env["MONGODB_URI"] = self._start("mongod", *argv)
 
     def start_dagster(self) -> None:
@@ -103,9 +104,7 @@ class TestStack:
 
     def spawn_code_server(self) -> Child:
         """A code server on that port; return at once."""
-        port = self.env["CODE_SERVER_PORT"]
-        argv = [sys.executable, "-m", "dagster", "api", "grpc", "-m", "generia_assets.definitions", "-h", "127.0.0.1", "-p", port]
-        return self._spawn("code server", argv)
+        return self._spawn("code server", command("127.0.0.1", int(self.env["CODE_SERVER_PORT"])))
 
     def start_daemon(self) -> None:
         """The daemon; return at once."""

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from bench.house import TestStack
-from generia_assets.cli.processes import Child, last_lines
+from generia_assets.processes import Child, last_lines
 
 CODE_SERVER, DAEMON = "code server", "daemon"
 

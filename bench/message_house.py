@@ -14,8 +14,8 @@ from pathlib import Path
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from bench.house import ROOT, TestStack
-from emulators import apache_kafka
-from generia_assets.cli.processes import Child, start
+from generia_assets.processes import Child, start
+from local_services import apache_kafka
 
 ORDERS, DEAD_LETTERS, PROGRESS = "generia-tasks", "generia-tasks-dlq", "generia-progress"
 PARTITIONS = 3
@@ -38,12 +38,12 @@ class MessageHouse(TestStack):
             self._make_topics()
         else:
             topics = f"{ORDERS}:{PARTITIONS},{DEAD_LETTERS}:1,{PROGRESS}:1"
-            self.env["KAFKA_BOOTSTRAP_SERVERS"] = self._start("broker", "-m", "emulators.broker", "--topics", topics)
+            self.env["KAFKA_BOOTSTRAP_SERVERS"] = self._start("broker", "-m", "local_services.broker", "--topics", topics)
         self.start_dagster()
 
     def start_kafka(self, *, port: int = 0) -> None:
         """Apache Kafka; again on its port, with its data, after it was ended."""
-        argv = [sys.executable, "-m", "emulators.apache_kafka", "--data", str(self.folder / "kafka"), "--port", str(port)]
+        argv = [sys.executable, "-m", "local_services.apache_kafka", "--data", str(self.folder / "kafka"), "--port", str(port)]
         part = self.parts["kafka"] = start("kafka", argv, log_path=self.folder / "logs" / "kafka.log", timeout=90, cwd=ROOT)
         self.env["KAFKA_BOOTSTRAP_SERVERS"] = part.ready_value
 

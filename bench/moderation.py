@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bench.exact import PLATFORM_DATABASE
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content import languages
 from generia_assets.content.documents import (
     Character,
@@ -28,7 +28,6 @@ from generia_assets.content.pictures import milder_prompts
 from generia_assets.durable.collections import HISTORY
 from generia_assets.durable.orders.workload import batch_key
 from generia_assets.tasks.fallback_chain import MOST_REFUSALS
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase
 from resources.mongodb.document_store import DocumentStore, DocumentT
 
@@ -57,7 +56,7 @@ def refusals(database: MongoDatabase, world_id: str, *, language: str) -> Refusa
     store = DocumentStore(database)
 
     def documents(asset: str, model: type[DocumentT]) -> list[DocumentT]:
-        return store.read(ASSETS[asset].place, world_id, model)
+        return store.read(ASSETS[asset], world_id, model)
 
     for post in documents("posts", Post):
         times = refused[TaskType.GENERATE_POST, post.key, "llm"]
@@ -95,12 +94,12 @@ def refusals(database: MongoDatabase, world_id: str, *, language: str) -> Refusa
 def words_in_a_tenth(database: MongoDatabase, world_id: str, number: int) -> list[str]:
     """Words that stand in about a tenth of this world's picture prompts each, and in none of the milder ones."""
     store = DocumentStore(database)
-    (world,) = store.read(ASSETS["world_description"].place, world_id, WorldDescription)
+    (world,) = store.read(ASSETS["world_description"], world_id, WorldDescription)
     mildest = [text for kind in ("header", "icon", "avatar", "post") for text in milder_prompts(world, kind)]
     milder = {word for text in mildest for word in _words(text)}
-    prompts = [set(_words(one.image.prompt)) for one in store.read(ASSETS["post_images"].place, world_id, PostImage)]
-    prompts += [set(_words(one.avatar.prompt)) for one in store.read(ASSETS["character_avatars"].place, world_id, CharacterAvatar)]
-    for images in store.read(ASSETS["world_images"].place, world_id, WorldImages):
+    prompts = [set(_words(one.image.prompt)) for one in store.read(ASSETS["post_images"], world_id, PostImage)]
+    prompts += [set(_words(one.avatar.prompt)) for one in store.read(ASSETS["character_avatars"], world_id, CharacterAvatar)]
+    for images in store.read(ASSETS["world_images"], world_id, WorldImages):
         milder |= {*_words(images.header.prompt), *_words(images.icon.prompt)}
     counts = Counter(word for prompt in prompts for word in prompt - milder)
     return sorted(counts, key=lambda word: (abs(counts[word] / len(prompts) - 0.1), word))[:number]

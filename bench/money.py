@@ -27,10 +27,10 @@ from bench.watching import CENT_FRACTION, Watch
 from emulators.gemini.faults import FaultName, Faults
 from emulators.gemini.spoil import ILL_WRITTEN
 from emulators.gemini.stats import Stats
-from generia_assets.cli.processes import Child, spawn
 from generia_assets.durable.collections import GENERATIONS, HISTORY
 from generia_assets.durable.status import WorldStatus
 from generia_assets.durable.tasks.control import ResumeOptions, resume_world
+from generia_assets.processes import Child, spawn
 from resources.gateway.api_gateway import Api, TokenUsage
 from resources.gemini.models import asked_at, now
 

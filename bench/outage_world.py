@@ -18,7 +18,7 @@ from bench.house import TestStack, status_of, wait_for
 from bench.in_process import Made, Order, make
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import WorldStatus
-from generia_assets.queries.breakers import breakers_not_closed
+from generia_assets.queries.in_flight import breakers_not_closed
 from resources.gateway.api_gateway import Api
 from resources.gateway.breaker import BreakerState
 from resources.mongodb.connection import MongoDatabase

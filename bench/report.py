@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
-from generia_assets.cli.interrupts import restore_interrupts
+from generia_assets.interrupts import restore_interrupts
 
 PIPED_WIDTH = 132
 """Columns of a table that no terminal shows."""

@@ -5,7 +5,7 @@ A harness of messages counts the runs that the sensor asks for; making a thousan
 
 import dagster as dg
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 from generia_assets.definitions import build_resources
 from generia_assets.partitions import worlds
 from generia_assets.settings import settings

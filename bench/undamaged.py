@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ValidationError
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 from generia_assets.content import languages
 from generia_assets.content.documents import Character, CharacterBrief, Document, Post, WorldDescription
 from generia_assets.content.drafts import SHORT_POST
@@ -33,7 +33,7 @@ def damage(database: MongoDatabase, world_id: str, *, language: str) -> list[str
         documents = [
             (name, document)
             for name, kind in ASSETS.items()
-            for document in store.read(kind.place, world_id, kind.document)
+            for document in store.read(kind, world_id, kind.document)
             if name != "world_request"  # the user's own words
         ]
     except NotMaterializedError as error:

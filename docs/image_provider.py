@@ -1,8 +1,8 @@
-"""An image provider in forty lines, to begin from: it orders pictures of an HTTP API that answers with their bytes.
+"""An example of an image provider, in forty lines: it requests pictures from an HTTP API that answers with their bytes.
 
-To use it: put the file on PYTHONPATH and set IMAGE_PROVIDER=image_provider:HttpImages and IMAGES_URL. The protocol, with what each
-argument means, is ``ImageGenerator`` in resources/images/provider.py. Slots, budget, breaker, record, repetitions and uploads are
-not the provider's business.
+To use it, put the file on PYTHONPATH and set IMAGE_PROVIDER=image_provider:HttpImages and IMAGES_URL. ``ImageGenerator`` in
+resources/images/provider.py is the protocol, and explains each argument. The gateway takes care of slots, budget, breaker, record,
+retries and uploads; a provider must not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from resources.images.provider import GeneratedImage
 
 
 class HttpImages:
-    """Made without arguments, once in each run: what it needs comes from the environment."""
+    """Created without arguments, once per run. Its configuration comes from the environment."""
 
     cost_per_image_usd = 0.003
 
@@ -24,11 +24,11 @@ class HttpImages:
         self._http = httpx2.AsyncClient(base_url=os.environ["IMAGES_URL"])
 
     async def generate(self, *, prompt: str, width: int, height: int, seed: int, idempotency_key: str) -> GeneratedImage:
-        """One picture; every way in which this can fail becomes an outcome."""
-        order = {"prompt": prompt, "width": width, "height": height, "seed": seed}
+        """Request one picture. Each failure becomes an outcome class."""
+        request = {"prompt": prompt, "width": width, "height": height, "seed": seed}
         try:
-            answer = await self._http.post("/images", json=order, headers={"Idempotency-Key": idempotency_key}, timeout=None)
-        except httpx2.TransportError as error:  # it may have arrived, and be billed
+            answer = await self._http.post("/images", json=request, headers={"Idempotency-Key": idempotency_key}, timeout=None)
+        except httpx2.TransportError as error:  # the request may have arrived and be billed
             raise TransientError(f"{type(error).__name__}: {error}", in_doubt=not isinstance(error, httpx2.ConnectError)) from error
         if answer.status_code == 429:
             raise RateLimitedError("the image API asks to slow down (429)")

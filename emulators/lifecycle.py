@@ -1,6 +1,7 @@
-"""How an embedded server lives as a process: its two common options, its ready file, its end.
+"""How an embedded server lives as a process: its two common options, its port, its ready file, its end.
 
-Here: what every ``python -m emulators.…`` shares. It is the other end of generia_assets/cli/processes.py, which starts them.
+Here: what the Gemini emulator and the servers of local_services share. The other end is generia_assets/processes.py, which starts
+them.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ import argparse
 import os
 import select
 import signal
+import socket
+import sys
 import threading
 import time
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from generia_assets.cli.ports import LOOPBACK, accepts_connections, free_port
-
-__all__ = ["LOOPBACK", "accepts_connections", "free_port"]
-
+LOOPBACK = "127.0.0.1"
 _PARENT_POLL_S = 0.5
+_held: list[socket.socket] = []
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,3 +99,28 @@ def choose_port(wanted: int) -> int:
             raise PortTakenError(f"port {wanted} is taken: stop who uses it, or leave --port out")
         return wanted
     return free_port()
+
+
+def free_port() -> int:
+    """Give a free TCP port, kept from everybody else on this machine for as long as this process lives.
+
+    On Linux the port stays bound here, without listening: nobody who asks for any free port gets it, and a server that is told its
+    number can listen there, again and again, if it sets SO_REUSEADDR, as all that are started here do. Elsewhere somebody may take
+    it before the server does.
+    """
+    probe = socket.socket()
+    probe.bind((LOOPBACK, 0))
+    port: int = probe.getsockname()[1]
+    if sys.platform == "linux":
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _held.append(probe)
+    else:
+        probe.close()
+    return port
+
+
+def accepts_connections(port: int) -> bool:
+    """Say whether somebody listens at this port."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((LOOPBACK, port)) == 0

@@ -55,11 +55,11 @@ def starts_runs(address: str, *, timeout: float = ASK_SECONDS) -> bool:
 def command(host: str, port: int) -> list[str]:
     """The command line of a code server at this address.
 
-    ``api grpc`` and not ``code-server start``: the definitions are loaded in the process that starts the runs, which can therefore
-    fork a run that has everything imported already.
+    It is ``dagster api grpc``, extended (warm_start.py), and not ``dagster code-server start``: the definitions are loaded in the
+    process that starts the runs, which can therefore fork a run that has everything imported already.
     """
     where = ("--host", host, "--port", str(port), "--location-name", "generia")
-    return [sys.executable, "-m", "dagster", "api", "grpc", "--module-name", "generia_assets.definitions", *where]
+    return [sys.executable, "-m", "generia_assets.warm_start", "--module-name", "generia_assets.definitions", *where]
 
 
 class Watch:
@@ -110,8 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     1 if a server ends before it has answered: its definitions cannot be loaded, and it has said why.
     """
-    from generia_assets.cli.interrupts import interruptible, uninterrupted
-    from generia_assets.cli.processes import spawn
+    from generia_assets.interrupts import interruptible, uninterrupted
+    from generia_assets.processes import spawn
     from generia_assets.settings import settings
 
     parser = argparse.ArgumentParser(prog="python -m generia_assets.code_server", description=main.__doc__)

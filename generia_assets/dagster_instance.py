@@ -19,12 +19,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
-from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
-from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
-from dagster._core.storage.tags import MAX_RETRIES_TAG
+from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, DefaultRunLauncher
+from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.code_server import ask
+from generia_assets.dagster_internals import MAX_RETRIES_TAG, CheckRunHealthResult, WorkerStatus
 
 ACTIVE = [
     DagsterRunStatus.QUEUED,
@@ -97,6 +96,15 @@ def was_terminated(instance: DagsterInstance, run: DagsterRun) -> bool:
     if run.status is DagsterRunStatus.FAILURE:
         return bool(instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_CANCELING))
     return run.status in (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
+
+
+def is_being_stopped(instance: DagsterInstance, run_id: str) -> bool:
+    """Whether somebody asked Dagster to terminate this run; an interruption without that is a deploy or a shutdown."""
+    try:
+        run = instance.get_run_by_id(run_id)
+    except SQLAlchemyError:  # then nobody can have asked through it; what failed before this question is what counts
+        return False
+    return run is not None and run.status in (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 A page of a stranger, open in the same browser, can send requests to this machine: with a name of its own that leads here (DNS
 rebinding), or by a form, a picture or a script whose answer it cannot read, but whose effect would stay. So a request has to name a
 host that is known, and what can change something has to come from the same place. Both kinds of pages are served behind this: the
-worlds' (pages/app.py) and Dagster's (webserver.py). It is no password: docs/operating.md says how to put one in front.
+worlds' (pages/app.py) and Dagster's (webserver.py). It is no password: docs/security.md says how to put one in front.
 """
 
 from __future__ import annotations

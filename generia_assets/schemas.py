@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter
 
+from generia_assets.catalog import PARTS, TaskType
 from generia_assets.durable.events.events import EVENTS
 from generia_assets.durable.orders.order import PartParameters, WorldParameters
-from generia_assets.tasks.task_definition import TaskType
 from sensors.dead_letters import DeadLetterHeaders
 from sensors.messages import Uuid, WorldId
 
@@ -40,16 +40,7 @@ class PartAgain(_Order):
     """A part of an existing world, made again."""
 
     world_id: WorldId = Field(description="of a world from Dagster's launch form: the name that it was given there")
-    task_type: Literal[
-        TaskType.GENERATE_WORLD_DESCRIPTION,
-        TaskType.GENERATE_WORLD_IMAGE,
-        TaskType.GENERATE_CHARACTER_BATCH,
-        TaskType.GENERATE_CHARACTER,
-        TaskType.GENERATE_CHARACTER_AVATAR,
-        TaskType.GENERATE_POST_BATCH,
-        TaskType.GENERATE_POST,
-        TaskType.GENERATE_POST_IMAGE,
-    ]
+    task_type: Annotated[str, Field(json_schema_extra={"enum": [*PARTS]})]
     parameters: PartParameters | None = Field(None, description="absent: as in MongoDB under task_id, or else all items")
 
 

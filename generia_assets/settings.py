@@ -1,13 +1,13 @@
 """Every setting of the generator, as one typed object read from the environment and ``.env`` (R19).
 
-Here: names, units, defaults, limits. Not here: secrets' values (they come from the environment alone, and never from a file).
+Here: where settings come from, and those of the generator itself; those of what is outside are inherited (resources/settings.py).
+Not here: secrets' values (they come from the environment alone, and never from a file).
 The environment wins over ``.env``. An empty value means "not set". A wrong value is refused when the process starts, with the
 variable's name, the value and what is allowed. ``tests/project/test_settings.py`` keeps ``.env`` and this file the same.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import datetime
 from functools import cache
@@ -16,43 +16,25 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from resources.explanation import reason_of
-from resources.loopback import is_loopback, spare_loopback
+from resources.settings import (
+    GatewaySettings,
+    GeminiSettings,
+    ImageSettings,
+    KafkaSettings,
+    MongoSettings,
+    PlatformSettings,
+    Seconds,
+)
 
 SECRETS = ("GEMINI_API_KEY",)
 """Variables whose values are secrets: refused in ``.env``, masked in messages."""
 
-DEFAULT_MONGODB_URI = "mongodb://127.0.0.1:27017/?directConnection=true"
-DEFAULT_KAFKA = "127.0.0.1:9092"
-
-SHORTEST_DEADLINE_SECONDS = 10.0
-LONGEST_DEADLINE_SECONDS = 3600.0
-"""Of one call to Gemini, which is told of it (X-Server-Timeout)."""
-
-_MONGODB_URI = re.compile(r"mongodb(\+srv)?://([^@/\s]+@)?[^@/\s,]+(,[^@/\s,]+)*(/\S*)?")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[?[0-9a-fA-F:]*:[0-9a-fA-F:.]*\]?")
-_BROKER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
 _PASSWORD = re.compile(r"://[^\s/@]*:[^\s/@]+@")
-
-
-def _mongodb_uri(uri: SecretStr) -> SecretStr:
-    if not _MONGODB_URI.fullmatch(uri.get_secret_value()):
-        raise ValueError(
-            "must be mongodb://[user:password@]host[:port][,…][/?options] or mongodb+srv://…, with @, : and / of a password "
-            "written as %40, %3A and %2F"
-        )
-    return uri
-
-
-def _brokers(servers: str) -> str:
-    for server in servers.split(","):
-        broker = _BROKER.fullmatch(server)
-        if broker is None or not 0 < int(broker[2]) < 65_536:
-            raise ValueError(f"must be host:port[,host:port], and {server!r} is not")
-    return servers
 
 
 def _start(start: str) -> str:
@@ -74,74 +56,18 @@ def _hosts(names: str) -> str:
     return names
 
 
-def _model(model: str) -> str:
-    from resources.gemini.models import (
-        model_profiles,  # with pymongo and all: only where settings are read, not where they are named
-    )
-
-    if model not in model_profiles():
-        raise ValueError(f"must be one of {', '.join(model_profiles())}, or be given a profile in resources/gemini/models.yaml")
-    return model
-
-
-def _gemini_key(key: SecretStr) -> SecretStr:
-    value = key.get_secret_value()
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError("holds a space or a character that no key has: copy it again")
-    return key
-
-
-def _gemini_timeout(seconds: float, info: ValidationInfo) -> float:
-    key, address = info.data.get("gemini_api_key"), info.data.get("gemini_base_url", "")
-    if seconds < SHORTEST_DEADLINE_SECONDS and (address or (key and key.get_secret_value())) and not is_loopback(address):
-        raise ValueError(
-            f"must be {SHORTEST_DEADLINE_SECONDS:.0f} to {LONGEST_DEADLINE_SECONDS:.0f}: Google refuses a shorter deadline "
-            "(an emulator on this machine does not)"
-        )
-    return seconds
-
-
-def _image_provider(name: str) -> str:
-    from resources.images.provider import provider_class
-
-    if name:
-        provider_class(name)
-    return name
-
-
-Seconds = Annotated[float, Field(gt=0)]
-Rate = Annotated[float, Field(gt=0, le=1)]
-
-
 class SettingsError(ValueError):
     """A setting is wrong. The message names the variable, its value and what is allowed."""
 
 
-class Settings(BaseSettings):
+class Settings(MongoSettings, KafkaSettings, GeminiSettings, ImageSettings, PlatformSettings, GatewaySettings, BaseSettings):
     """The generator's settings. Field names in capitals are the variables' names."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
-    # Addresses
-    mongodb_uri: Annotated[SecretStr, AfterValidator(_mongodb_uri)] = Field(
-        SecretStr(DEFAULT_MONGODB_URI), description="MongoDB, a replica set (transactions)"
-    )
-    mongodb_database: str = Field("generia_ai_worker", description="database of tasks, status and worlds (contracts.md)")
-    platform_database: str = Field("generia_platform", description="database of the local stand-in for the platform")
-    kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
-        DEFAULT_KAFKA, description="Kafka brokers, host:port[,host:port]"
-    )
-    kafka_api_version: str = Field("", pattern=r"^(\d+\.\d+(\.\d+)?)?$", description="protocol version; '' asks the broker")
-    kafka_tasks_topic: str = "generia-tasks"
-    kafka_progress_topic: str = "generia-progress"
-    kafka_dead_letters_topic: str = "generia-tasks-dlq"
     kafka_start: Annotated[str, AfterValidator(_start)] = Field(
         "installation", description="first message read of the orders' topic, where no place in it is remembered"
     )
-    kafka_group_id: str = Field("generia-world-generator", description="group whose offsets lag tools look at")
-    gemini_api_key: Annotated[SecretStr, AfterValidator(_gemini_key)] = Field(SecretStr(""), description="secret: environment only")
-    gemini_base_url: str = Field("", pattern=r"^(https?://.+)?$", description="'' = Google's; else an emulator or a gateway")
-    generia_data_dir: Path = Field(Path(".generia"), description="media, embedded servers' data, logs")
     pages_url: str = Field(
         "http://127.0.0.1:3001",
         pattern=r"^https?://[^/?#\s]+(/[^?#\s]*[^/?#\s])?$",
@@ -151,38 +77,7 @@ class Settings(BaseSettings):
         "", description="host names, comma separated, by which browsers may ask for the pages, beside loopback's and PAGES_URL's"
     )
 
-    # The language model
-    gemini_model: Annotated[str, AfterValidator(_model)] = Field(
-        "gemini-2.5-flash", description="a profile of resources/gemini/models.yaml (R1)"
-    )
-    gemini_timeout_seconds: Annotated[float, AfterValidator(_gemini_timeout)] = Field(
-        120.0, gt=0, le=LONGEST_DEADLINE_SECONDS, description="time-out of one call"
-    )
-    gemini_max_reasks: int = Field(5, ge=0, le=20, description="times a damaged answer is asked again within an attempt")
-
-    # Images
-    image_provider: Annotated[str, AfterValidator(_image_provider)] = Field(
-        "", description="module:Class of an image provider (resources/images/provider.py); '' = the stub that draws"
-    )
-    image_stub_latency_seconds: float = Field(0.0, ge=0)
-    image_stub_cost_usd: float = Field(0.0, ge=0, description="US dollars per picture of the stub")
-    image_stub_refused_words: str = Field("", description="comma separated: the stub refuses these, to try what moderation does")
-    image_timeout_seconds: Seconds = 60.0
-    platform_timeout_seconds: Seconds = 30.0
-
-    # Pace (R17)
-    llm_concurrency: int = Field(15, ge=1, le=1000, description="calls at once over all runs and machines")
-    image_concurrency: int = Field(10, ge=1, le=1000, description="calls at once over all runs and machines")
-    platform_concurrency: int = Field(20, ge=1, le=1000, description="calls at once over all runs and machines")
-    task_concurrency: int = Field(100, ge=1, le=10_000, description="tasks at once in one process")
-
-    # Breaker (R9), one for each API
-    breaker_failure_rate: Rate = Field(0.5, description="share of failed calls in the window that opens it")
-    breaker_window_calls: int = Field(20, ge=1, description="calls the rate is taken over")
-    breaker_minimum_calls: int = Field(5, ge=1, description="calls before a rate counts")
-    breaker_open_seconds: Seconds = Field(2.0, description="first wait before a probe; doubles with every failed probe")
-    breaker_open_max_seconds: Seconds = 60.0
-    patience_seconds: Seconds = Field(900.0, description="how long an outage is waited out before the world is parked")
+    task_concurrency: int = Field(100, ge=1, le=10_000, description="tasks at once in one process (R17)")
 
     # Money (R13)
     budget_spare: float = Field(0.25, ge=0, le=10, description="share added to the computed number of calls")
@@ -192,7 +87,6 @@ class Settings(BaseSettings):
 
     # Survival
     world_lease_seconds: Seconds = Field(15.0, description="a run that is silent for so long has lost its world")
-    slot_lease_seconds: Seconds = Field(15.0, description="a process that is silent for so long has lost its slots")
     max_takeovers: int = Field(10, ge=0, description="times a world is taken up after a death before it is failed")
     outage_retry_seconds: Seconds = Field(60.0, description="a world that an outage has parked is tried again so often")
     history_ttl_days: int = Field(30, ge=1, description="days api_requests_history is kept")
@@ -232,20 +126,6 @@ class Settings(BaseSettings):
         named = (urlsplit(self.pages_url).hostname or "", *self.allowed_hosts.split(","))
         return tuple(dict.fromkeys(name.strip().lower() for name in named if name.strip()))
 
-    @property
-    def media_dir(self) -> Path:
-        """Where the local platform keeps pictures."""
-        return self.generia_data_dir / "media"
-
-    def export_defaults(self) -> None:
-        """Put the addresses that Dagster resolves by ``EnvVar`` into the environment where they are not set.
-
-        Resources name these variables instead of holding their values, so that no launchpad or event can show them.
-        """
-        for name, secret in (("MONGODB_URI", self.mongodb_uri), ("GEMINI_API_KEY", self.gemini_api_key)):
-            if not os.environ.get(name):
-                os.environ[name] = secret.get_secret_value()
-
 
 def load_settings(env_file: Path = Path(".env")) -> Settings:
     """Read the settings. Raises ``SettingsError`` naming every wrong variable, its value and what is allowed."""
@@ -265,8 +145,7 @@ def load_settings(env_file: Path = Path(".env")) -> Settings:
 
 @cache
 def settings() -> Settings:
-    """The settings of this process, read once; from then on no proxy stands before this machine's own addresses."""
-    spare_loopback()
+    """The settings of this process, read once."""
     return load_settings()
 
 

@@ -1,4 +1,6 @@
-"""What the code server does beside Dagster's own: it starts runs warm, says when a start does not return, and logs in our form.
+"""``python -m generia_assets.warm_start …``: Dagster's code server (``dagster api grpc``) with its options, which does more.
+
+It starts runs warm, says when a start does not return, and logs in our form.
 
 Warm starts: runs begin in a process which has already imported everything (1.3 s sooner, a third of the memory). Dagster's code
 server starts every run by ``spawn``, hard-coded. Here the server is given a ``forkserver`` context instead, preloaded with the
@@ -10,7 +12,8 @@ server each, for ever. The server then says in gRPC's health protocol that it do
 *Reload definitions* on Dagster's pages means nothing to such a server by itself. Here it ends once no run is at work in it, and
 whoever runs it (code_server.py, `generia dev`) starts another, which reads code, prompts and data anew; unless those have mistakes.
 
-If Dagster changes the three places this hooks into, runs are cold again, such starts are not told, and nothing is reloaded.
+Nothing is installed by importing this or the definitions: another code server (a plain `dagster dev`) is Dagster's own.
+
 """
 
 from __future__ import annotations
@@ -18,28 +21,33 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import runpy
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
+from typing import TYPE_CHECKING
 
 import grpc
-from dagster._grpc.__generated__ import dagster_api_pb2
-from dagster._grpc.server import DagsterApiServer, DagsterGrpcServer
 from grpc_health.v1 import health, health_pb2
 
 from generia_assets.code_server import SERVICE
 from generia_assets.content.check import require_good_content
 from generia_assets.content.mistakes import ContentError
+from generia_assets.dagster_internals import PRELOADED, code_server_classes
 from generia_assets.logging_setup import levelled_lines
 from generia_assets.settings import settings
+from resources.settings import spare_loopback
+
+if TYPE_CHECKING:
+    from generia_assets.dagster_internals import DagsterApiServer, DagsterGrpcServer
 
 logger = logging.getLogger(__name__)
 
-PRELOADED = ["generia_assets.definitions", "google.genai", "resources.gemini.client", "dagster._grpc.impl"]
-"""What a run needs: imported once. None of it starts a thread or opens a connection when imported."""
+NEEDED_BY_RUNS = ["generia_assets.definitions", "google.genai", "resources.gemini.client", "emulators.image_stub", PRELOADED]
+"""Imported once. None of it starts a thread or opens a connection when imported."""
 LOOK_SECONDS = 1.0
 
 
@@ -65,13 +73,8 @@ class Starts:
 
 def extend_code_server() -> None:
     """Let code servers of this process do all of that. ``GENERIA_COLD_START=1`` leaves it to Dagster how a run is started."""
-    start_run = getattr(DagsterApiServer, "StartRun", None)
-    serve = getattr(DagsterGrpcServer, "serve", None)
-    if start_run is None or serve is None:
-        logger.warning("Dagster's code server starts runs in another way now; they start cold")
-        return
-    if getattr(start_run, "extended", False):
-        return
+    api, server, reload_reply = code_server_classes()
+    start_run, serve = api.StartRun, server.serve
     warm = sys.platform.startswith("linux") and not settings().generia_cold_start
     starts = Starts()
 
@@ -79,16 +82,15 @@ def extend_code_server() -> None:
         if warm and self._mp_ctx.get_start_method() == "spawn":
             self._mp_ctx = multiprocessing.get_context("forkserver")  # type: ignore[assignment]  # of the same interface
         with starts.one():
-            return start_run(self, request, context)
+            return start_run(self, request, context)  # type: ignore[arg-type]  # as it came
 
     def extended_serve(self: DagsterGrpcServer) -> object:
         if warm:
             forkserver.ensure_running()  # returns at once; the imports go on in the new process
-        servicer = getattr(self, "_health_servicer", None)
-        if isinstance(servicer, health.HealthServicer):
-            threading.Thread(target=_tell_overdue, args=(starts, servicer), name="overdue-starts", daemon=True).start()
+        watch = threading.Thread(target=_tell_overdue, args=(starts, self._health_servicer), name="overdue-starts", daemon=True)
+        watch.start()
         with levelled_lines():
-            return serve(self)
+            return serve(self)  # type: ignore[no-untyped-call]  # Dagster's own
 
     def extended_reload(self: DagsterApiServer, request: object, context: grpc.ServicerContext) -> object:
         try:
@@ -97,13 +99,12 @@ def extend_code_server() -> None:
             logger.error("nothing is read anew: %s", error)  # noqa: TRY400  the message says it all
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         threading.Thread(target=_end_when_idle, args=(self,), name="reload", daemon=True).start()
-        return dagster_api_pb2.ReloadCodeReply()
+        return reload_reply()
 
-    extended_start_run.extended = True  # type: ignore[attr-defined]  # marks the hook, so that it is installed once
-    forkserver.set_forkserver_preload(PRELOADED)
-    DagsterApiServer.StartRun = extended_start_run  # type: ignore[method-assign,assignment]
-    DagsterApiServer.ReloadCode = extended_reload  # type: ignore[method-assign,assignment]
-    DagsterGrpcServer.serve = extended_serve  # type: ignore[method-assign]
+    forkserver.set_forkserver_preload(NEEDED_BY_RUNS)
+    api.StartRun = extended_start_run  # type: ignore[method-assign,assignment]
+    api.ReloadCode = extended_reload  # type: ignore[method-assign,assignment]
+    server.serve = extended_serve  # type: ignore[method-assign]
 
 
 def _end_when_idle(server: DagsterApiServer) -> None:
@@ -123,3 +124,15 @@ def _tell_overdue(starts: Starts, servicer: health.HealthServicer) -> None:
             state = health_pb2.HealthCheckResponse.NOT_SERVING if overdue else health_pb2.HealthCheckResponse.SERVING
             servicer.set(SERVICE, state)
             logger.warning("a start of a run does not return" if overdue else "all starts of runs have returned")
+
+
+def main() -> None:
+    """Be Dagster's code server."""
+    spare_loopback()
+    extend_code_server()
+    sys.argv = ["dagster", "api", "grpc", *sys.argv[1:]]
+    runpy.run_module("dagster", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ from dagster_webserver.cli import main as webserver_main
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.middleware import Middleware
 
-from generia_assets.cli.interrupts import restore_interrupts
+from generia_assets.interrupts import restore_interrupts
 from generia_assets.known_hosts import KnownHosts
 
 

@@ -15,15 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from pymongo.errors import PyMongoError
 
 from generia_assets.durable.orders.intake import LONGEST_REASON, StoredDeadLetter, forget, keep, kept, place_of
-from resources.kafka.resource import (
-    Delivery,
-    Event,
-    EventProducer,
-    EventTooLargeError,
-    KafkaRecord,
-    KafkaResource,
-    KafkaUnavailableError,
-)
+from resources.kafka.address import KafkaUnavailableError
+from resources.kafka.producer import Delivery, Event, EventProducer, EventTooLargeError
+from resources.kafka.reader import KafkaRecord
+from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoDatabase, MongoUnavailableError
 
 CUT_AT_BYTES = 64 * 1024

@@ -25,9 +25,10 @@ from generia_assets.durable.orders.intake import RefusedOrder, installed_at, rec
 from generia_assets.durable.orders.order import Order, OrderError
 from generia_assets.durable.orders.records import RecordedOrder, record_order
 from generia_assets.settings import Settings
-from resources.kafka.resource import Fetched, KafkaRecord, KafkaResource, KafkaUnavailableError, ReaderBusyError
-from resources.mongodb.connection import MongoDatabase, MongoUnavailableError
-from resources.mongodb.resource import MongoResource
+from resources.kafka.address import KafkaUnavailableError
+from resources.kafka.reader import Fetched, KafkaRecord
+from resources.kafka.resource import KafkaResource, ReaderBusyError
+from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
 from sensors.dead_letters import DlqResult, InvalidMessage, place, send_to_dlq
 from sensors.messages import read_message
 from sensors.offsets import Cursor, first_offsets, for_this_log, next_offsets, parse_cursor, starting_offsets
@@ -138,7 +139,9 @@ def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, 
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Reads orders from Kafka, records them in MongoDB, and requests one run for each.",
     )
-    def kafka_orders(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: KafkaResource) -> dg.SensorResult:
+    def kafka_orders(
+        context: dg.SensorEvaluationContext, mongo: dg.ResourceParam[MongoResource], kafka: dg.ResourceParam[KafkaResource]
+    ) -> dg.SensorResult:
         return _tick(context, mongo, kafka, settings)
 
     return kafka_orders

@@ -18,6 +18,7 @@ from typing import Annotated, Literal, TypeVar
 import pydantic_core
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.orders.intake import RefusedOrder
 from generia_assets.durable.orders.order import (
     TASK_CREATED,
@@ -29,7 +30,6 @@ from generia_assets.durable.orders.order import (
     parse_part,
     parse_world,
 )
-from generia_assets.tasks.task_definition import TaskType
 from resources.explanation import shortened
 from resources.mongodb.connection import MongoDocument
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
-from resources.kafka.resource import KafkaRecord, TopicLog
+from resources.kafka.reader import KafkaRecord, TopicLog
 
 BEFORE_INSTALLATION = timedelta(minutes=10)
 """Orders that were sent while the generator was being started count as newer than the installation."""

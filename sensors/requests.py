@@ -15,14 +15,13 @@ from typing import cast
 import dagster as dg
 
 from generia_assets.assets import run_tags
-from generia_assets.assets.materialized import with_downstream
+from generia_assets.catalog import PARTS, TaskType, with_downstream
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.durable.orders.order import Order, PartParameters, parse_part
 from generia_assets.durable.orders.records import RecordedOrder, give_up
 from generia_assets.durable.status import State
 from generia_assets.partitions import worlds
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 GRACE_SECONDS = 60.0
@@ -31,17 +30,6 @@ MOST_RUNS = 5
 """Runs of one order that end before they begin; then it is no outage, and the order is given up."""
 MOST_ORDERS = 50
 """Orders looked at in one tick at most."""
-PART_ASSETS = {
-    TaskType.GENERATE_WORLD_DESCRIPTION: "world_description",
-    TaskType.GENERATE_WORLD_IMAGE: "world_images",
-    TaskType.GENERATE_CHARACTER_BATCH: "character_briefs",
-    TaskType.GENERATE_CHARACTER: "characters",
-    TaskType.GENERATE_CHARACTER_AVATAR: "character_avatars",
-    TaskType.GENERATE_POST_BATCH: "post_briefs",
-    TaskType.GENERATE_POST: "posts",
-    TaskType.GENERATE_POST_IMAGE: "post_images",
-}
-"""The part of a world that a task type makes again; ``init_world_creation`` makes all nine assets."""
 
 
 def run_requests(orders: Sequence[RecordedOrder]) -> list[dg.RunRequest]:
@@ -55,10 +43,14 @@ def run_request(order: Order) -> dg.RunRequest:
 
     New texts under old pictures, and unpublished, would make MongoDB and the platform describe different worlds.
     """
-    made: tuple[str, ...] = ()
-    if (asset := PART_ASSETS.get(order.task_type)) is not None:
-        part = cast("PartParameters | None", order.parameters)
-        made = (asset,) if part and not part.with_what_follows else with_downstream(asset)
+    asset, part = order.task_type.asset.name, cast("PartParameters | None", order.parameters)
+    made = (
+        ()
+        if order.task_type is TaskType.INIT_WORLD_CREATION
+        else (asset,)
+        if part and not part.with_what_follows
+        else with_downstream(asset)
+    )
     return dg.RunRequest(
         run_key=order.task_id,
         partition_key=order.world_id,
@@ -110,7 +102,7 @@ def _waiting(database: MongoDatabase, on_their_way: Sequence[str]) -> Iterator[M
 def waiting_orders(on_their_way: Sequence[str]) -> MongoDocument:
     """Which tasks are orders that no run has taken up, but for those of worlds ``on_their_way``. There is an index for this."""
     return {
-        "type": {"$in": [task_type.value for task_type in PART_ASSETS]},
+        "type": {"$in": [task_type.value for task_type in PARTS]},
         "status": State.PENDING.value,
         "accepted_at": {"$lt": datetime.now(UTC) - timedelta(seconds=GRACE_SECONDS)},
         "world_id": {"$nin": list(on_their_way)},

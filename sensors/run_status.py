@@ -12,15 +12,14 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 from pymongo.errors import PyMongoError
 
 from generia_assets.assets import run_tags
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 from generia_assets.dagster_instance import ACTIVE, was_terminated
+from generia_assets.dagster_internals import PARTITION_NAME_TAG, UnresolvedAssetJobDefinition
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.events.relay import catch_up
 from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENERATION
@@ -28,13 +27,9 @@ from generia_assets.durable.status import OURS, State, SuspendReason, WorldStatu
 from generia_assets.durable.tasks.control import mark_stopped
 from generia_assets.settings import Settings
 from resources.kafka.resource import KafkaResource
-from resources.mongodb.connection import MongoDatabase, MongoUnavailableError
-from resources.mongodb.resource import MongoResource
+from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
 from sensors.dead_letters import send_kept
 from sensors.requests import partition_request, reordered
-
-if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +51,7 @@ MOST = 50
 """Worlds ordered again in one tick at most."""
 
 
-def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> dg.SensorDefinition:
+def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.SensorDefinition:
     """The watchdog sensor for this job."""
 
     @dg.sensor(
@@ -67,7 +62,7 @@ def build_watchdog(job: "UnresolvedAssetJobDefinition", settings: Settings) -> d
         description="Orders again what nobody works on although it is not finished, and sends live events left behind.",
     )
     def watchdog(
-        context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: KafkaResource
+        context: dg.SensorEvaluationContext, mongo: dg.ResourceParam[MongoResource], kafka: dg.ResourceParam[KafkaResource]
     ) -> dg.SensorResult | dg.SkipReason:
         try:
             with mongo.connection() as database:

@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from pymongo.errors import PyMongoError
 
 from generia_assets.durable.orders.intake import HeldPartition, hold, release
-from resources.kafka.resource import KafkaRecord, KafkaResource, UnreadableBatch
+from resources.kafka.batches import UnreadableBatch
+from resources.kafka.reader import KafkaRecord
+from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoDatabase, MongoUnavailableError
 from sensors.dead_letters import InvalidMessage, send_to_dlq
 

@@ -16,10 +16,10 @@ import pytest
 import requests
 from pymongo import MongoClient
 
-from emulators import apache_kafka as apache
-from generia_assets.cli.interrupts import restore_interrupts
-from generia_assets.cli.processes import start
 from generia_assets.content import check, data_files, rendering
+from generia_assets.interrupts import restore_interrupts
+from generia_assets.processes import start
+from local_services import apache_kafka as apache
 
 CONTENT = data_files.FOLDER.parent
 BROKER_TOPICS = "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1"
@@ -40,7 +40,7 @@ def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     Its own test commands are on, by which it can be made to refuse a command (``configureFailPoint``).
     """
     home = tmp_path_factory.mktemp("mongod")
-    command = python_module("emulators.mongod", "--dbpath", home / "data", "--set-parameter", "enableTestCommands=1")
+    command = python_module("local_services.mongod", "--dbpath", home / "data", "--set-parameter", "enableTestCommands=1")
     with start("mongod", command, log_path=home / "server.log") as server:
         yield server.ready_value
 
@@ -68,7 +68,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     partitions, when it is first used.
     """
     home = tmp_path_factory.mktemp("broker")
-    with start("broker", python_module("emulators.broker", "--topics", BROKER_TOPICS), log_path=home / "server.log") as server:
+    with start("broker", python_module("local_services.broker", "--topics", BROKER_TOPICS), log_path=home / "server.log") as server:
         yield server.ready_value
 
 
@@ -88,7 +88,7 @@ def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             raise
         pytest.skip(str(error))
     home = tmp_path_factory.mktemp("kafka")
-    command = python_module("emulators.apache_kafka", "--data", home / "data")
+    command = python_module("local_services.apache_kafka", "--data", home / "data")
     with start("kafka", command, log_path=home / "server.log", timeout=90) as server:
         yield server.ready_value
 

@@ -7,7 +7,6 @@ order of the work is the conductor's; the lineage between the seven is declared 
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
-from pathlib import Path
 
 import dagster as dg
 
@@ -18,13 +17,14 @@ from generia_assets.assets.description import banned_terms_in, figures, results_
 from generia_assets.assets.forms import ContentConfig
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import RERUN_PART
-from generia_assets.assets.materialized import ASSETS, CONTENT, Materialized, merged_with_present, results
+from generia_assets.assets.materialized import Materialized, merged_with_present, results
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.run_log import log_people
 from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition, selected_assets, selected_types
 from generia_assets.assets.selection import Selection
 from generia_assets.assets.tables import ROWS
 from generia_assets.assets.worker import Worker
+from generia_assets.catalog import ASSETS, CONTENT
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
 from generia_assets.durable.leases.commits import Change
 from generia_assets.durable.tasks.session import WorldSession
@@ -68,7 +68,7 @@ _COUNTERS = {"characters": "users_created", "post_images": "posts_created"}
 def world_content(
     context: dg.AssetExecutionContext,
     config: ContentConfig,
-    generator: GeneratorResource,
+    generator: dg.ResourceParam[GeneratorResource],
     documents: dg.ResourceParam[MongoIOManager],
     world_request: WorldRequest,
     world_description: WorldDescription,
@@ -98,7 +98,7 @@ def world_content(
             recounted = store.patiently(lambda: _recounted(store, world_id))
             worker.say(lambda session: session.commits.commit(recounted))
     if context.run.job_name == RERUN_PART:
-        made, world = set(selected_assets(context)), World(world_id, store.database, Path(generator.platform.media_dir))
+        made, world = set(selected_assets(context)), World(world_id, store.database, generator.settings.media_dir)
         for check in ALL:
             if check.asset in made:
                 check.report(context, world)
@@ -112,15 +112,15 @@ def _tell_of_people(context: dg.AssetExecutionContext, store: DocumentStore, wor
 
 def _recounted(store: DocumentStore, world_id: str) -> Change:
     """After some items only: an item that had failed before adds to what the world has, one made again does not."""
-    counts = {counter: store.count(ASSETS[name].place, world_id, staged=True) or 0 for name, counter in _COUNTERS.items()}
+    counts = {counter: store.count(ASSETS[name], world_id, staged=True) or 0 for name, counter in _COUNTERS.items()}
     return Change(values=counts)
 
 
 def _output(
     name: str, world_id: str, worker: Worker, store: DocumentStore, generator: GeneratorResource
 ) -> dg.Output[DocumentStream[Document]]:
-    kind, generation, patience = ASSETS[name], worker.taken.generation, generator.patience_seconds
-    media = Path(generator.platform.media_dir)
+    kind, generation, patience = ASSETS[name], worker.taken.generation, generator.settings.patience_seconds
+    media = generator.settings.media_dir
 
     def made() -> Iterator[Document]:
         documents = results(store.database, world_id, generation.id, kind, patience_seconds=patience)

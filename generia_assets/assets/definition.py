@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from generia_assets import content
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 
 OWNER = "team:generia"
 
@@ -82,7 +82,7 @@ _CONTENT = Path(inspect.getfile(content)).parent
 
 def storage_metadata(name: str) -> dict[str, object]:
     """Where the io manager keeps the asset, as definition metadata."""
-    place = ASSETS[name].place
+    place = ASSETS[name]
     return {"collection": place.collection, "one_per_world": place.one_per_world, "task_type": ASSETS[name].task_type.value}
 
 

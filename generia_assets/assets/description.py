@@ -17,8 +17,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from generia_assets.assets.materialized import AssetSpec
 from generia_assets.assets.tables import table
+from generia_assets.catalog import AssetSpec
 from generia_assets.content.documents import (
     Character,
     CharacterAvatar,

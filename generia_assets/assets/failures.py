@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
 from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.assets.worker import Worker
@@ -22,7 +21,7 @@ from generia_assets.durable.status import SuspendReason
 from generia_assets.durable.tasks.control import STOPPED_MESSAGE
 from generia_assets.durable.tasks.runner import TaskFailedError
 from generia_assets.durable.tasks.session import TooManyRecoveriesError
-from generia_assets.queries.whole import NotWholeError
+from generia_assets.queries.completeness import NotWholeError
 from generia_assets.tasks.task_definition import UnfitTaskError
 from resources.gateway.outcomes import BudgetExhaustedError, FatalCallError, LeaseLostError, OutageTimeoutError
 from resources.mongodb.connection import MongoUnavailableError, is_outage
@@ -49,7 +48,7 @@ def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
     An interruption parks the world when a person asked for it; a deploy leaves it to be taken up by the watchdog.
     """
     cause = root_cause(error)
-    if isinstance(cause, (DagsterExecutionInterruptedError, KeyboardInterrupt)):
+    if isinstance(cause, (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)):
         if stopped_by_person:
             worker.say(lambda session: session.suspend(STOPPED_MESSAGE, SuspendReason.STOPPED))
         else:

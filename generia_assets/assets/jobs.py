@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from generia_assets.assets.materialized import ASSETS, CONTENT
+from generia_assets.catalog import ASSETS, CONTENT
+from generia_assets.dagster_internals import UnresolvedAssetJobDefinition
 
 NEW_WORLD = "new_world"
 RERUN_PART = "rerun_world_part"

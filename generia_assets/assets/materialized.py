@@ -1,97 +1,30 @@
 """What is already there: how assets and the journal's results are read, through the io manager's documents.
 
-Here: the table of the nine assets (which task type fills it, which document class it holds, where it lies), reading what a run does
-not make, and streaming what it made to the io manager. Not here: storing (resources/mongodb/document_store.py).
+Here: reading what a run does not make, and streaming what it made to the io manager. Not here: storing
+(resources/mongodb/document_store.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
 from operator import itemgetter
 from typing import TypeVar
 
 from pymongo import ASCENDING
 
-from generia_assets.content.documents import (
-    Character,
-    CharacterAvatar,
-    CharacterBrief,
-    Document,
-    Post,
-    PostBrief,
-    PostImage,
-    WorldDescription,
-    WorldImages,
-    WorldRequest,
-    character_key,
-)
+from generia_assets.catalog import ASSETS, NEEDED_BY_POSTS, AssetSpec, TaskType, Unit
+from generia_assets.content.documents import Character, CharacterBrief, Document, character_key
 from generia_assets.content.relationships import with_updated_relationships
 from generia_assets.content.storyline import MADE_EARLIER
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.orders.order import OrderError
 from generia_assets.durable.status import State
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument, retried_on_outage
-from resources.mongodb.document_store import CollectionSpec, DocumentStore, NotMaterializedError
+from resources.mongodb.document_store import DocumentStore, NotMaterializedError
 from resources.mongodb.stored import UnreadableRecord, readable, refuse
 
 DocumentT = TypeVar("DocumentT", bound=Document)
-
-
-@dataclass(frozen=True)
-class AssetSpec:
-    """One of the nine assets. ``batched``: its tasks' results hold many documents, under ``briefs``."""
-
-    name: str
-    task_type: TaskType
-    document: type[Document]
-    place: CollectionSpec
-    batched: bool = False
-
-
-ASSETS: Mapping[str, AssetSpec] = {
-    kind.name: kind
-    for kind in (
-        AssetSpec("world_request", TaskType.INIT_WORLD_CREATION, WorldRequest, CollectionSpec("world_request")),
-        AssetSpec(
-            "world_description",
-            TaskType.GENERATE_WORLD_DESCRIPTION,
-            WorldDescription,
-            CollectionSpec("world_parameters", one_per_world=True),
-        ),
-        AssetSpec("world_images", TaskType.GENERATE_WORLD_IMAGE, WorldImages, CollectionSpec("world_images")),
-        AssetSpec(
-            "character_briefs", TaskType.GENERATE_CHARACTER_BATCH, CharacterBrief, CollectionSpec("character_briefs"), batched=True
-        ),
-        AssetSpec("characters", TaskType.GENERATE_CHARACTER, Character, CollectionSpec("characters")),
-        AssetSpec("character_avatars", TaskType.GENERATE_CHARACTER_AVATAR, CharacterAvatar, CollectionSpec("character_avatars")),
-        AssetSpec("post_briefs", TaskType.GENERATE_POST_BATCH, PostBrief, CollectionSpec("post_briefs"), batched=True),
-        AssetSpec("posts", TaskType.GENERATE_POST, Post, CollectionSpec("posts")),
-        AssetSpec("post_images", TaskType.GENERATE_POST_IMAGE, PostImage, CollectionSpec("post_images")),
-    )
-}
-"""The nine assets by name, in the order of the work."""
-CONTENT = ("world_images", "character_briefs", "characters", "character_avatars", "post_briefs", "posts", "post_images")
-"""The assets that the streaming multi-asset makes."""
-_MADE_OF = {
-    "world_description": CONTENT,
-    "character_briefs": ("characters", "character_avatars", "post_briefs", "posts", "post_images"),
-    "characters": ("character_avatars", "post_briefs", "posts", "post_images"),
-    "post_briefs": ("posts", "post_images"),
-    "posts": ("post_images",),
-}
-
-
-def with_downstream(asset: str) -> tuple[str, ...]:
-    """An asset and everything that is made of it, in the order of the work."""
-    return (asset, *_MADE_OF.get(asset, ()))
-
-
-_OF_THE_PLAN = frozenset(
-    ASSETS[name].task_type for name in ("character_briefs", "characters", "post_briefs", "posts", "post_images")
-)
 
 
 def refuse_another_plan(database: MongoDatabase, world_id: str, makes: Collection[TaskType], keys: Collection[str]) -> None:
@@ -99,9 +32,10 @@ def refuse_another_plan(database: MongoDatabase, world_id: str, makes: Collectio
 
     Since it drew no ages it dealt other numbers of posts, and had no timeline.
     """
-    if not _OF_THE_PLAN.intersection(makes) or (TaskType.GENERATE_CHARACTER_BATCH in makes and not keys):
+    planned = [one for one in makes if one.asset.unit is not Unit.WORLD and one.asset.name in NEEDED_BY_POSTS]
+    if not planned or (TaskType.GENERATE_CHARACTER_BATCH in makes and not keys):
         return
-    first = DocumentStore(database).one(ASSETS["character_briefs"].place, world_id, CharacterBrief, character_key(0))
+    first = DocumentStore(database).one(ASSETS["character_briefs"], world_id, CharacterBrief, character_key(0))
     if first is not None and not first.years:
         raise OrderError(f"world {world_id} cannot be made again in part: {MADE_EARLIER}")
 
@@ -121,7 +55,7 @@ class Materialized:
 
     async def one(self, asset: str, model: type[DocumentT], key: str) -> DocumentT:
         """One document by its key. Raises ``NotMaterializedError`` naming what to make first, or ``ItemMissingError``."""
-        place = ASSETS[asset].place
+        place = ASSETS[asset]
         found = await asyncio.to_thread(self._store.one, place, self._world_id, model, key)
         if found is not None:
             return found
@@ -134,7 +68,7 @@ class Materialized:
         """One document by its key, or None where the asset, or this item of it, was never made."""
         if asset in self._missing:
             return None
-        place = ASSETS[asset].place
+        place = ASSETS[asset]
         found = await asyncio.to_thread(self._store.one, place, self._world_id, model, key)
         if found is None and await asyncio.to_thread(self._store.count, place, self._world_id) is None:
             self._missing.add(asset)
@@ -171,7 +105,7 @@ def results(
     last = ""
     while page := retried_on_outage(patience_seconds)(_page, database, {**query, "key": {"$gt": last}}):
         for task in page:
-            results = task["result"]["briefs"] if kind.batched else (task["result"],)
+            results = task["result"]["briefs"] if kind.unit.batched else (task["result"],)
             made = ({"_id": task["_id"], "result": result} for result in results)
             yield from readable(kind.document, made, TASKS, unreadable, at=itemgetter("result"))
         last = page[-1]["key"]
@@ -193,6 +127,6 @@ def merged_with_present(store: DocumentStore, world_id: str, kind: AssetSpec, ma
         if isinstance(document, Character):
             anew[document.username] = document
         yield document
-    for document in store.stream(kind.place, world_id, kind.document):
+    for document in store.stream(kind, world_id, kind.document):
         if document.key not in keys:
             yield with_updated_relationships(document, anew) if isinstance(document, Character) else document

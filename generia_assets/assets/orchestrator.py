@@ -25,16 +25,9 @@ from generia_assets.assets.people import CharacterPool
 from generia_assets.assets.priorities import Priorities
 from generia_assets.assets.publication import PostponedError, PublicationOrder
 from generia_assets.assets.selection import Selection
+from generia_assets.catalog import TaskType
 from generia_assets.content import social
-from generia_assets.content.documents import (
-    WORLD_KEY,
-    Post,
-    PostImage,
-    WorldDescription,
-    WorldRequest,
-    character_key,
-    post_key,
-)
+from generia_assets.content.documents import WORLD_KEY, Post, PostImage, WorldDescription, WorldRequest, character_key, post_key
 from generia_assets.content.heard import heard_before
 from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import timeline
@@ -45,7 +38,7 @@ from generia_assets.tasks.generate_character_avatar import generate_character_av
 from generia_assets.tasks.generate_post import generate_post
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.generate_world_image import generate_world_image
-from generia_assets.tasks.task_definition import TaskParameters, TaskType
+from generia_assets.tasks.task_definition import TaskParameters
 
 logger = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from generia_assets.assets.materialized import ItemMissingError, Materialized
 from generia_assets.assets.memo import Memo
 from generia_assets.assets.selection import PreviousState, Selection
+from generia_assets.catalog import TaskType
 from generia_assets.content import social
 from generia_assets.content.documents import (
     Acquaintance,
@@ -43,7 +44,7 @@ from generia_assets.tasks.generate_character_avatar import generate_character_av
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, CharacterBriefs, generate_character_batch
 from generia_assets.tasks.generate_post_batch import PostBatchParameters, PostBriefs, generate_post_batch
 from generia_assets.tasks.regenerate_character import PreviousCharacter
-from generia_assets.tasks.task_definition import TaskParameters, TaskType
+from generia_assets.tasks.task_definition import TaskParameters
 
 logger = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ and key alone, so that it is the same in every run. Not here: the slots (resourc
 
 from __future__ import annotations
 
+from generia_assets.catalog import TaskType
 from generia_assets.content import social
 from generia_assets.content.documents import WORLD_KEY, WorldRequest, character_index
 from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import timeline
-from generia_assets.tasks.task_definition import TaskType
 
 PICTURES_AFTER = 20
 """Posts of the timeline that go before a picture which no post needs: of the world at its beginning, of a person when they join. So

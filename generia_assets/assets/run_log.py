@@ -11,10 +11,10 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.text import cut, one_line, plural
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 MOST_LINES = 100

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from generia_assets.assets import run_tags
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import NEW_WORLD, RERUN_CHARACTER, RERUN_PART, RERUN_POST
-from generia_assets.assets.materialized import ASSETS, CONTENT, refuse_another_plan, with_downstream
+from generia_assets.assets.materialized import refuse_another_plan
+from generia_assets.catalog import ASSETS, CONTENT, TaskType, with_downstream
 from generia_assets.content.documents import CharacterBrief, PostImage
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.orders.decisions import TASK_TAG, RunIdentity, RunScope
@@ -24,7 +25,6 @@ from generia_assets.durable.orders.workload import Workload, character_named, po
 from generia_assets.durable.tasks.session import Assignment
 from generia_assets.partitions import worlds
 from generia_assets.settings import settings
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase
 from resources.mongodb.document_store import DocumentStore
 
@@ -174,7 +174,7 @@ def refuse_a_world_that_exists(context: dg.AssetExecutionContext, database: Mong
 
 
 def _documents(database: MongoDatabase, world_id: str, asset: str, model: type[DocumentT]) -> Iterator[DocumentT]:
-    return DocumentStore(database).stream(ASSETS[asset].place, world_id, model)
+    return DocumentStore(database).stream(ASSETS[asset], world_id, model)
 
 
 def _ancestors(context: dg.AssetExecutionContext) -> Iterator[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from generia_assets.assets.materialized import Materialized
+from generia_assets.catalog import TaskType
 from generia_assets.content import social
 from generia_assets.content.documents import (
     Acquaintance,
@@ -25,7 +26,7 @@ from generia_assets.content.documents import (
 from generia_assets.durable.orders.workload import batch_key
 from generia_assets.durable.tasks.runner import TaskSpec
 from generia_assets.tasks.regenerate_character import PreviousCharacter
-from generia_assets.tasks.task_definition import TaskParameters, TaskType
+from generia_assets.tasks.task_definition import TaskParameters
 
 TOLD_AROUND = 20
 """People on either side, by index, who are told when one is invented anew: among them are all whom that person knows."""

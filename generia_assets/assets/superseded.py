@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from pymongo import UpdateMany
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 from generia_assets.content.documents import Character, CharacterAvatar, PostImage, WorldImages
 from generia_assets.durable.collections import PUBLICATIONS
 from resources.mongodb.document_store import DocumentStore, NotMaterializedError
@@ -49,13 +49,13 @@ def mark_superseded(store: DocumentStore, world_id: str) -> dict[str, int]:
 def _ids(store: DocumentStore, world_id: str) -> Iterator[str]:
     """The platform's ids that the world's documents have: characters, posts, pictures."""
     try:
-        for character in store.stream(ASSETS["characters"].place, world_id, Character):
+        for character in store.stream(ASSETS["characters"], world_id, Character):
             yield character.character_id
-        for portrait in store.stream(ASSETS["character_avatars"].place, world_id, CharacterAvatar):
+        for portrait in store.stream(ASSETS["character_avatars"], world_id, CharacterAvatar):
             yield portrait.avatar.media_id
-        for post in store.stream(ASSETS["post_images"].place, world_id, PostImage):
+        for post in store.stream(ASSETS["post_images"], world_id, PostImage):
             yield from (post.post_id, post.image.media_id)
-        for pictures in store.stream(ASSETS["world_images"].place, world_id, WorldImages):
+        for pictures in store.stream(ASSETS["world_images"], world_id, WorldImages):
             yield from (pictures.header.media_id, pictures.icon.media_id)
     except NotMaterializedError:
         return

@@ -8,8 +8,8 @@ from generia_assets.assets import run_tags
 from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
 from generia_assets.assets.description import banned_terms, figures, results_of
 from generia_assets.assets.generator import GeneratorResource
-from generia_assets.assets.materialized import ASSETS
 from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition
+from generia_assets.catalog import ASSETS
 from generia_assets.content import banlist
 from generia_assets.content.documents import WORLD_KEY, WorldDescription, WorldRequest
 from generia_assets.durable.leases.commits import Change
@@ -36,7 +36,7 @@ KIND = ASSETS[NAME]
     dagster_type=dg.Any,  # a stream; the document's class is checked when it is stored
 )
 def world_description(
-    context: dg.AssetExecutionContext, generator: GeneratorResource, world_request: WorldRequest
+    context: dg.AssetExecutionContext, generator: dg.ResourceParam[GeneratorResource], world_request: WorldRequest
 ) -> Iterator[dg.Output[DocumentStream[WorldDescription]]]:
     """Ask for the description, tell the platform, store it as WorldParameters."""
     with generator.world(context, assignment_of(context, generator), last=is_final_step(context)) as worker:

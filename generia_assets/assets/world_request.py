@@ -10,8 +10,8 @@ from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER,
 from generia_assets.assets.description import figures, results_of
 from generia_assets.assets.forms import WorldRequestConfig
 from generia_assets.assets.generator import GeneratorResource
-from generia_assets.assets.materialized import ASSETS
 from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition, refuse_a_world_that_exists, selected_assets
+from generia_assets.catalog import ASSETS
 from generia_assets.content.documents import WorldRequest
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.orders.order import WORLD_ID_PATTERN, Order, OrderError, WorldParameters
@@ -39,7 +39,7 @@ KIND = ASSETS[NAME]
     dagster_type=dg.Any,  # a stream; the document's class is checked when it is stored
 )
 def world_request(
-    context: dg.AssetExecutionContext, config: WorldRequestConfig, generator: GeneratorResource
+    context: dg.AssetExecutionContext, config: WorldRequestConfig, generator: dg.ResourceParam[GeneratorResource]
 ) -> Iterator[dg.Output[DocumentStream[WorldRequest]]]:
     """Check the order and record it; what a message ordered is taken from MongoDB."""
     world_id = context.partition_key

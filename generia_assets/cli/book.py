@@ -21,7 +21,7 @@ from generia_assets.cli.texts import PictureView
 from generia_assets.content.documents import author_of
 from generia_assets.content.text import cut, one_line, plural
 from generia_assets.durable.status import WorldStatus
-from generia_assets.queries.sections import Section, documents
+from generia_assets.queries.sections import documents
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 _MARKDOWN = re.compile(
@@ -83,8 +83,8 @@ class Book:
         )
 
     def _world(self) -> Iterator[str]:
-        world = next(self._read(Section.DESCRIPTION), None)
-        images = next(self._read(Section.IMAGES), None)
+        world = next(self._read("description"), None)
+        images = next(self._read("images"), None)
         prompt = escaped(self._status.parameters.get("user_prompt", ""))
         if world is None:
             yield f"# {escaped(self._status.name) or 'A world without a name'}"
@@ -115,8 +115,8 @@ class Book:
             )
 
     def _people(self) -> Iterator[str]:
-        avatars = {avatar["key"]: avatar["avatar"] for avatar in self._read(Section.AVATARS)}
-        for number, person in enumerate(self._read(Section.CHARACTERS)):
+        avatars = {avatar["key"]: avatar["avatar"] for avatar in self._read("avatars")}
+        for number, person in enumerate(self._read("characters")):
             if number == 0:
                 yield "## People"
             self._names[person["key"]] = f"**{escaped(person['display_name'])}** {escaped('@' + person['username'])}"
@@ -136,9 +136,9 @@ class Book:
 
     def _posts(self) -> Iterator[str]:
         """The feed in the order of the world. Texts and pictures are two streams in that order."""
-        pictures = self._read(Section.POST_IMAGES)
+        pictures = self._read("post-images")
         ahead = next(pictures, None)
-        for number, post in enumerate(self._read(Section.POSTS)):
+        for number, post in enumerate(self._read("posts")):
             if number == 0:
                 yield "## The feed"
             while ahead is not None and (ahead["t"], ahead["key"]) < (post["t"], post["key"]):
@@ -174,5 +174,5 @@ class Book:
             address = os.path.relpath(local, self._folder) if local.is_file() else url
         return f"![{escaped(inert.line(shows, 120))}](<{quote(address, safe='/:.-_~?&=%')}>)"
 
-    def _read(self, section: Section) -> Iterator[MongoDocument]:
+    def _read(self, section: str) -> Iterator[MongoDocument]:
         return documents(self._database, self._status.world_id, section)

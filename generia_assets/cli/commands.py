@@ -27,7 +27,7 @@ HERE = "generia_assets.cli"
 
 @dataclass(frozen=True)
 class Entry:
-    """A command: its module and function beside this one, and its short help (the first line of the function's docstring)."""
+    """A command: its module and function, and its short help (the first line of the function's docstring)."""
 
     module: str
     function: str
@@ -35,11 +35,16 @@ class Entry:
     is_group: bool = False
     exit_statuses: str = EXIT_STATUSES
 
+    @property
+    def path(self) -> str:
+        """The module's full name. One without a dot stands beside this one."""
+        return self.module if "." in self.module else f"{HERE}.{self.module}"
+
 
 GROUPS: dict[str, dict[str, Entry]] = {
     "Try it": {
-        "demo": Entry("demo", "demo", "Start a whole generator, make one world, show it, and end."),
-        "dev": Entry("dev", "dev", "Start the generator and Dagster's pages, and stay until Ctrl-C."),
+        "demo": Entry("local_services.demo", "demo", "Start a whole generator, make one world, show it, and end."),
+        "dev": Entry("local_services.dev", "dev", "Start the generator and Dagster's pages, and stay until Ctrl-C."),
     },
     "Order a world": {
         "quote": Entry("orders", "quote", "Say what a world takes before it is ordered."),
@@ -106,7 +111,13 @@ COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.it
 def load(name: str) -> Command:
     """The command itself."""
     entry = COMMANDS[name]
-    function = getattr(import_module(f"{HERE}.{entry.module}"), entry.function)
+    try:
+        function = getattr(import_module(entry.path), entry.function)
+    except ModuleNotFoundError as error:
+        if error.name is None or not entry.path.startswith(error.name):
+            raise
+        typer.echo(f"`generia {name}` needs the package {error.name}, which is not installed here: use a checkout", err=True)
+        raise typer.Exit(1) from None
     if entry.is_group:
         return typer.main.get_command(function(guarded))
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, context_settings=CONTEXT)

@@ -40,11 +40,11 @@ def refuse_second_daemon(home: Path) -> None:
     """Raise ``CommandError`` if a daemon is alive on this instance: two would order every world twice."""
     if not any(home.glob("*")):
         return  # a fresh one: nobody can be there
-    from dagster._daemon.controller import get_daemon_statuses
+    from generia_assets.dagster_internals import has_daemon
 
     with instance_at(home) as instance:
-        statuses = get_daemon_statuses(instance, instance.get_required_daemon_types(), ignore_errors=True)
-    if any(status.healthy for status in statuses.values()):
+        alive = has_daemon(instance)
+    if alive:
         raise CommandError(
             f"DAGSTER_HOME={home}: a Dagster daemon is at work there (or was, less than a minute ago). Order from that generator "
             "with `generia send`, or unset DAGSTER_HOME, or wait a minute after ending it"
@@ -91,7 +91,7 @@ def code_server_found(_settings: Settings, where: Addresses) -> Iterator[HealthF
     """What `generia doctor` says of the code server; nothing where its address is not known."""
     if not where.code_server:
         return
-    from generia_assets.code_server import ask  # with gRPC, for which `stop` must not wait
+    from generia_assets.code_server import ask
 
     try:
         ask(where.code_server)
@@ -195,20 +195,12 @@ def _forget_run(instance: DagsterInstance, run_id: str) -> None:
 
     In SQLite also the run's tags and its empty file.
     """
-    import sqlalchemy as db
-    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable
-    from dagster._core.storage.runs.schema import RunTagsTable
+    from generia_assets.dagster_internals import delete_rows_of_run
 
-    events: Any = instance.event_log_storage
-    runs: Any = instance.run_storage
     instance.compute_log_manager.delete_logs(prefix=[run_id])
-    with events.index_connection() as connection:
-        connection.execute(db.delete(AssetCheckExecutionsTable).where(AssetCheckExecutionsTable.c.run_id == run_id))
-        newest = db.update(AssetKeyTable).where(AssetKeyTable.c.last_run_id == run_id)
-        connection.execute(newest.values(last_materialization=None, last_run_id=None))  # Dagster looks for it among the events then
-    with runs.connect() as connection:
-        connection.execute(db.delete(RunTagsTable).where(RunTagsTable.c.run_id == run_id))
+    delete_rows_of_run(instance, run_id)
     instance.event_log_storage.delete_events(run_id)
+    events: Any = instance.event_log_storage
     if hasattr(events, "path_for_shard"):
         for file in Path(events.path_for_shard(run_id)).parent.glob(f"{run_id}.db*"):
             file.unlink()

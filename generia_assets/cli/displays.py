@@ -20,8 +20,7 @@ from rich.text import Text as Line
 from generia_assets.cli import inert
 from generia_assets.cli.follow import Moment
 from generia_assets.cli.logs_shown import print_lines
-from generia_assets.cli.panel import LINES, UNREAD, parts_panel, world_panel
-from generia_assets.cli.parts import Service
+from generia_assets.cli.panel import LINES, UNREAD, world_panel
 from generia_assets.cli.remaining import in_words
 from generia_assets.cli.texts import Text
 from generia_assets.cli.words import progress_line
@@ -34,8 +33,8 @@ PLAIN_EVERY_S = 2.0
 class Display(Protocol):
     """What shows a start and a world."""
 
-    def parts(self, parts: Iterable[Service]) -> None:
-        """The parts as they are now."""
+    def start(self, picture: RenderableType, ready: Iterable[str]) -> None:
+        """What is being started, as it is now: drawn, and a line for each that is ready."""
         ...
 
     def began(self, what: str, prompt: str) -> None:
@@ -58,9 +57,10 @@ class LiveDisplay(AbstractContextManager["LiveDisplay"]):
         self._moment = Moment(None, [])
         self._prompt = ""
 
-    def parts(self, parts: Iterable[Service]) -> None:
+    def start(self, picture: RenderableType, ready: Iterable[str]) -> None:
         """See ``Display``."""
-        self._live.update(parts_panel(parts))
+        del ready  # the picture shows it
+        self._live.update(picture)
 
     def began(self, what: str, prompt: str) -> None:
         """See ``Display``. What was shown of the start stays above."""
@@ -104,17 +104,18 @@ class PlainDisplay(AbstractContextManager["PlainDisplay"]):
     def __init__(self, console: Console, *, full_texts: bool = False) -> None:
         self._console = console
         self._full_texts = full_texts
-        self._told_parts: set[str] = set()
+        self._ready: set[str] = set()
         self._told = ""
         self._told_at = 0.0
         self._since = time.monotonic()
 
-    def parts(self, parts: Iterable[Service]) -> None:
+    def start(self, picture: RenderableType, ready: Iterable[str]) -> None:
         """See ``Display``."""
-        for part in parts:
-            if part.ready and part.name not in self._told_parts:
-                self._told_parts.add(part.name)
-                self._say(f"{part.name} ({part.whose.value}): {part.address}")
+        del picture
+        for line in ready:
+            if line not in self._ready:
+                self._ready.add(line)
+                self._say(line)
 
     def began(self, what: str, prompt: str) -> None:
         """See ``Display``."""

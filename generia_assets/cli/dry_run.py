@@ -14,6 +14,7 @@ from typing import NoReturn, ParamSpec, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from generia_assets.catalog import TaskType
 from generia_assets.content import social
 from generia_assets.content.documents import (
     WORLD_KEY,
@@ -45,7 +46,7 @@ from generia_assets.tasks.generate_post_batch import PostBatchParameters, genera
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.generate_world_description import generate_world_description
 from generia_assets.tasks.generate_world_image import generate_world_image
-from generia_assets.tasks.task_definition import DurableTask, TaskParameters, TaskType
+from generia_assets.tasks.task_definition import DurableTask, TaskParameters
 from resources.gemini.answers import explain_invalid
 
 ParametersT = TypeVar("ParametersT", bound=TaskParameters)

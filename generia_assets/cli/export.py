@@ -21,7 +21,7 @@ from generia_assets.cli.order_options import Json, World
 from generia_assets.cli.parsers import choice
 from generia_assets.cli.pictures import PictureFolder
 from generia_assets.content.text import plural
-from generia_assets.queries.sections import Section, documents
+from generia_assets.queries.sections import SECTIONS, documents
 from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDatabase
 
@@ -107,7 +107,7 @@ def _target(folder: Path, *, force: bool) -> Path:
 
 
 def _sections(database: MongoDatabase, world_id: str, target: Path) -> dict[str, int]:
-    def lines(section: Section) -> Callable[[TextIO], int]:
+    def lines(section: str) -> Callable[[TextIO], int]:
         def write(file: TextIO) -> int:
             count = 0
             for document in documents(database, world_id, section):
@@ -117,7 +117,7 @@ def _sections(database: MongoDatabase, world_id: str, target: Path) -> dict[str,
 
         return write
 
-    return {name: _write(target / name, lines(section)) for section in Section for name in (f"{section.value}.jsonl",)}
+    return {name: _write(target / name, lines(section)) for section in SECTIONS for name in (f"{section}.jsonl",)}
 
 
 def _write(path: Path, write: Callable[[TextIO], int]) -> int:

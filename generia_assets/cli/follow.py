@@ -18,7 +18,7 @@ from generia_assets.cli.remaining import Remaining, work_left
 from generia_assets.cli.texts import WAIT_MS, Text, TextStream
 from generia_assets.durable.collections import GENERATIONS, TASKS
 from generia_assets.durable.status import State, WorldStatus
-from generia_assets.queries.air import InFlightCalls, in_flight
+from generia_assets.queries.in_flight import InFlightCalls, in_flight
 from generia_assets.queries.log import LogFollower, LogLine
 from generia_assets.queries.worlds import over, world_status
 from generia_assets.settings import Settings

@@ -15,7 +15,7 @@ import typer
 
 from generia_assets.cli import inert
 from generia_assets.cli.console import CommandError
-from generia_assets.cli.interrupts import EXIT_STATUS, restore_interrupts
+from generia_assets.interrupts import EXIT_STATUS, restore_interrupts
 
 Options = ParamSpec("Options")
 
@@ -53,15 +53,17 @@ def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
 
 
 def _use_folder_of_running() -> None:
-    from generia_assets.cli.home import use_folder_of_running  # with pydantic, which only a command pays for
+    from generia_assets.cli.home import use_folder_of_running
 
     use_folder_of_running()
 
 
 def _with_lines(command: Callable[Options, None], *args: Options.args, **kwargs: Options.kwargs) -> None:
-    """Run the command; what our rooms log meanwhile goes to standard error, from LOG_LEVEL on."""
-    from generia_assets.logging_setup import levelled_lines  # a tenth of a second that only a command pays for
+    """Run the command; what our packages log meanwhile goes to standard error, from LOG_LEVEL on."""
+    from generia_assets.logging_setup import levelled_lines
+    from resources.settings import spare_loopback
 
+    spare_loopback()
     with levelled_lines():
         command(*args, **kwargs)
 
@@ -74,11 +76,10 @@ def _said(error: Exception) -> tuple[str, int] | None:
     from pymongo.errors import ConnectionFailure
 
     from generia_assets.cli.addresses import is_set
-    from generia_assets.cli.embedded import MissingPartError
     from generia_assets.cli.home import where_none_runs
-    from generia_assets.cli.processes import ChildFailedError
     from generia_assets.content.mistakes import ContentError
     from generia_assets.durable.status import HistoryWorldError
+    from generia_assets.processes import ProcessError
     from generia_assets.settings import SettingsError, settings
     from resources.gateway.outcomes import FatalCallError
     from resources.kafka.address import KafkaUnavailableError
@@ -87,7 +88,7 @@ def _said(error: Exception) -> tuple[str, int] | None:
 
     if isinstance(error, (SettingsError, ContentError)):
         return str(error), 2
-    if isinstance(error, (ChildFailedError, MissingPartError, FatalCallError, HistoryWorldError, UnreadableRecordError)):
+    if isinstance(error, (ProcessError, FatalCallError, HistoryWorldError, UnreadableRecordError)):
         return str(error), 1
     if isinstance(error, (KafkaUnavailableError, MongoUnavailableError)):
         chosen, field = settings(), "mongodb_uri" if isinstance(error, MongoUnavailableError) else "kafka_bootstrap_servers"

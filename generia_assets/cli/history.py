@@ -14,8 +14,7 @@ from generia_assets.cli.known import get_world, open_database
 from generia_assets.cli.order_options import JsonLines, World
 from generia_assets.cli.parsers import choice, moment, whole
 from generia_assets.cli.requests_shown import print_request
-from generia_assets.queries.requests import RequestFilter, kinds, number_of
-from generia_assets.queries.requests import history as read
+from generia_assets.queries.records import RequestFilter, count_requests, find_requests, request_types
 from resources.mongodb.connection import MongoDatabase
 
 
@@ -118,13 +117,13 @@ def history(
         _check(database, world, wanted)
         most = limit if json else limit or SHOWN
         console, shown = results(), 0
-        for request in read(database, world, wanted, last=most):
+        for request in find_requests(database, world, wanted, last=most):
             if json:
                 typer.echo(as_json(request))
             else:
                 print_request(console, request, "all" if full else "texts" if texts else "figures", task=True)
             shown += 1
-        cut = most is not None and shown == most and number_of(database, world, wanted) > most
+        cut = most is not None and shown == most and count_requests(database, world, wanted) > most
     if cut and most is not None:
         (remarks() if json else console).print(f"The newest {most}; --limit {most * 10} shows more.")
     if not shown and not json:
@@ -133,6 +132,6 @@ def history(
 
 def _check(database: MongoDatabase, world: str, wanted: RequestFilter) -> None:
     """Raise ``CommandError`` for a type that occurs nowhere in this world: it is more likely misspelt than absent."""
-    if wanted.request_type and wanted.request_type not in (there := kinds(database, world, "request_type")):
+    if wanted.request_type and wanted.request_type not in (there := request_types(database, world)):
         among = ", ".join(there) or "none"
         raise CommandError(f"--type {wanted.request_type[:60]!r}: not among this world's requests; there are {among}", 2)

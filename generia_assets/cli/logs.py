@@ -16,12 +16,12 @@ from generia_assets.cli.completion import complete_part, complete_world_or_part
 from generia_assets.cli.console import CommandError, own_name, results
 from generia_assets.cli.formats import as_json
 from generia_assets.cli.home import part_logs
-from generia_assets.cli.interrupts import interruptible
 from generia_assets.cli.known import get_world, open_database
 from generia_assets.cli.logs_shown import print_lines
 from generia_assets.cli.order_options import WORLD_HELP, JsonLines, world_word
 from generia_assets.cli.parsers import whole
-from generia_assets.cli.processes import last_lines
+from generia_assets.interrupts import interruptible
+from generia_assets.processes import last_lines
 from generia_assets.queries.log import LogFollower, LogLine, newest
 from generia_assets.queries.worlds import over, world_status
 from generia_assets.settings import settings
@@ -110,7 +110,7 @@ def _of_world(console: Console, database: MongoDatabase, world: str, lines: int,
     if not follow:
         return
     follower = LogFollower(database, world, status.created_at, calls=calls)
-    follower.told(last)
+    follower.mark_shown(last)
     while True:
         now = world_status(database, world)
         tell(follower.new())

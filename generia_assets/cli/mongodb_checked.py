@@ -17,8 +17,8 @@ from generia_assets.cli.words import breaker_line
 from generia_assets.durable.collections import FLEET, KEPT_LETTERS, STATUS, lacks_indexes
 from generia_assets.durable.orders.intake import held_partitions, kept
 from generia_assets.durable.status import OURS, State
-from generia_assets.queries.breakers import breakers_not_closed
-from generia_assets.queries.whole import broken
+from generia_assets.queries.completeness import broken
+from generia_assets.queries.in_flight import breakers_not_closed
 from generia_assets.queries.worlds import unreadable_worlds
 from generia_assets.settings import Settings
 from resources.mongodb.connection import (

@@ -16,7 +16,6 @@ from generia_assets.cli.console import CommandError, own_name, remarks, results
 from generia_assets.cli.displays import display_on
 from generia_assets.cli.follow import Watching
 from generia_assets.cli.formats import about, as_json, dollars
-from generia_assets.cli.interrupts import interruptible
 from generia_assets.cli.known import get_world_or_order
 from generia_assets.cli.order import new_order, world_parameters
 from generia_assets.cli.order import send as send_order
@@ -43,6 +42,7 @@ from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
+from generia_assets.interrupts import interruptible
 from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDatabase
 

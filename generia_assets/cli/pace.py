@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
-from generia_assets.content.plan import TOKENS_PER_CALL
+from generia_assets.catalog import LLM_CALLS
 from generia_assets.settings import Settings
 from resources.gateway.api_gateway import Api
 from resources.gemini.model_resolver import FleetNotes, fleet_notes
@@ -50,12 +50,12 @@ class Pace:
         """Seconds of a call of the model."""
         if request_type in self.seconds:
             return self.seconds[request_type]
-        return FIRST_TOKEN_S + TOKENS_PER_CALL[request_type].output / TOKENS_PER_SECOND
+        return FIRST_TOKEN_S + LLM_CALLS[request_type].output / TOKENS_PER_SECOND
 
 
 def emulated(latency: float) -> Pace:
     """The pace of the Gemini emulator, which takes as long as it was told."""
-    return Pace(dict.fromkeys(TOKENS_PER_CALL, latency + EMULATOR_S))
+    return Pace(dict.fromkeys(LLM_CALLS, latency + EMULATOR_S))
 
 
 def recent_latency(settings: Settings) -> Pace:
@@ -84,7 +84,7 @@ def of_world(database: MongoDatabase, world_id: str, since: datetime, expected: 
     """How long this world's calls take since then; of kinds not made yet as much longer or shorter as those that were."""
     texts, image = _measured(database, {"world_id": world_id, "created_at": {"$gte": since}}, 1)
     slower = median(seconds / expected.of(name) for name, seconds in texts.items()) if texts else 1.0
-    every = {name: texts.get(name, slower * expected.of(name)) for name in TOKENS_PER_CALL}
+    every = {name: texts.get(name, slower * expected.of(name)) for name in LLM_CALLS}
     return replace(expected, seconds=every, image=expected.image if image is None else image)
 
 
@@ -103,7 +103,7 @@ def _measured(database: MongoDatabase, which: MongoDocument, enough: int) -> tup
     texts = {
         request_type: median(values)
         for (api, request_type), values in durations.items()
-        if api == Api.LLM.value and request_type in TOKENS_PER_CALL and len(values) >= enough
+        if api == Api.LLM.value and request_type in LLM_CALLS and len(values) >= enough
     }
     images = durations[Api.IMAGE.value, ""]
     return texts, median(images) if len(images) >= enough else None

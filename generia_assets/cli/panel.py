@@ -1,4 +1,4 @@
-"""The live picture of a start and of a world in the making, drawn anew a few times a second.
+"""The live picture of a world in the making, drawn anew a few times a second.
 
 Here: drawing with rich, from plain values. Every text of users and models is harmless already, or is made so here. Not here: when
 it is drawn (displays.py).
@@ -6,7 +6,7 @@ it is drawn (displays.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -18,7 +18,6 @@ from rich.text import Text as Line
 from generia_assets.cli import inert
 from generia_assets.cli.follow import Moment
 from generia_assets.cli.formats import dollars
-from generia_assets.cli.parts import Ownership, Service
 from generia_assets.cli.remaining import in_words
 from generia_assets.cli.texts import Text
 from generia_assets.cli.words import STAGE_WORDS, breaker_line
@@ -38,26 +37,6 @@ _MARKS = {
     State.COMPLETED: ("●", "green"),
     State.FAILED: ("✗", "bold red"),
 }
-_WHOSE_STYLE = {Ownership.EMBEDDED: "cyan", Ownership.YOURS: "bold magenta", Ownership.GENERATOR: "dim"}
-
-
-def parts_panel(parts: Iterable[Service]) -> Panel:
-    """The parts, each with its state, its address and whose it is."""
-    table = Table.grid(padding=(0, 1))
-    for fixed in (True, True, True, False, False):  # in a narrow window the address and whose it is give way
-        table.add_column(no_wrap=fixed)
-    for part in parts:
-        if part.ready:
-            mark = Line("●", "green")
-        elif part.child is not None:
-            mark = Line("◐", "bold yellow")
-        else:
-            mark = Line("○", "dim")
-        seconds = f"{part.seconds:4.1f} s" if part.child is not None else ""
-        address = Line(part.address, no_wrap=True, overflow="ellipsis")
-        whose = Line(part.whose.value, _WHOSE_STYLE[part.whose], no_wrap=True, overflow="ellipsis")
-        table.add_row(mark, Line(part.name), Line(seconds, "dim"), whose, address)
-    return Panel(table, title=Line("starting the generator", "bold"), title_align="left", width=WIDTH, border_style="dim")
 
 
 def world_panel(moment: Moment, latest: Sequence[Text], *, prompt: str) -> Panel:

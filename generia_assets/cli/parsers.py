@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from math import inf, nan
 from typing import TypeVar
 from uuid import UUID
 
 import typer
 
-ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
+ChoiceT = TypeVar("ChoiceT", bound=str)
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
 LARGEST = 10**9
@@ -68,16 +67,15 @@ def dollars(given: str | float) -> float:
     return number
 
 
-def choice(kind: type[ChoiceT]) -> Callable[[str], ChoiceT]:
+def choice(words: Iterable[ChoiceT]) -> Callable[[str], ChoiceT]:
     """A parser of one word out of a few; its message names what was given and what is allowed."""
+    known = {str(word): word for word in words}
 
     def parse(given: str) -> ChoiceT:
-        try:
-            return kind(given)
-        except ValueError:
-            words = [one.value for one in kind]
-            allowed = f"{', '.join(words[:-1])} or {words[-1]}"
-            raise typer.BadParameter(f"{given[:60]!r} is not {allowed}.") from None
+        if given in known:
+            return known[given]
+        *others, last = known
+        raise typer.BadParameter(f"{given[:60]!r} is not {', '.join(others)} or {last}.")
 
     return parse
 

@@ -12,19 +12,18 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from generia_assets.catalog import LLM_CALLS, TaskType
 from generia_assets.cli.formats import dollars
 from generia_assets.cli.order import world_parameters
 from generia_assets.cli.pace import Pace
 from generia_assets.cli.work import work_of
 from generia_assets.content.documents import Quality
-from generia_assets.content.plan import TOKENS_PER_CALL
 from generia_assets.durable.orders.order import WorldParameters
 from generia_assets.durable.orders.workload import workload
 from generia_assets.settings import Settings
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api, TokenUsage
 from resources.gemini import models
-from resources.images.provider import open_provider
+from resources.images.provider import open_images
 
 
 class Quote(BaseModel):
@@ -73,8 +72,8 @@ def quote_of(
     limits = workload(world_id, order, makes, spare=settings.budget_spare, max_cost_usd=None, keys=keys).call_limits
     seconds = work.seconds(pace, llm_at_once=settings.llm_concurrency, images_at_once=settings.image_concurrency)
     tokens = TokenUsage(
-        prompt=sum(TOKENS_PER_CALL[name].input * count for name, count in work.llm.items()),
-        output=sum(TOKENS_PER_CALL[name].output * count for name, count in work.llm.items()),
+        prompt=sum(LLM_CALLS[name].input * count for name, count in work.llm.items()),
+        output=sum(LLM_CALLS[name].output * count for name, count in work.llm.items()),
     )
     return Quote(
         model=profile.id,
@@ -93,8 +92,7 @@ def quote_of(
 
 def _picture_usd(settings: Settings) -> float:
     """The most that one picture can cost."""
-    named = settings.image_provider
-    return open_provider(named).cost_per_image_usd if named else settings.image_stub_cost_usd
+    return open_images(settings).cost_per_image_usd
 
 
 def cap_warning(settings: Settings, order: WorldParameters) -> str | None:

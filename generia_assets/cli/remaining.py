@@ -9,14 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from generia_assets.catalog import TaskType
 from generia_assets.cli.formats import about
 from generia_assets.cli.pace import Pace
 from generia_assets.cli.work import Work, work_of
 from generia_assets.durable.collections import GENERATIONS
 from generia_assets.durable.orders.order import OrderError, parse_stored
 from generia_assets.durable.status import WorldStatus
-from generia_assets.queries.air import InFlightCalls
-from generia_assets.tasks.task_definition import TaskType
+from generia_assets.queries.in_flight import InFlightCalls
 from resources.mongodb.connection import MongoDatabase
 
 PACE_S = 2.0

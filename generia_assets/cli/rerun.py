@@ -8,13 +8,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from generia_assets.assets.materialized import ASSETS, refuse_another_plan, with_downstream
+from generia_assets.assets.materialized import refuse_another_plan
+from generia_assets.catalog import ASSETS, PARTS, TaskType, Unit, with_downstream
 from generia_assets.cli import inert
 from generia_assets.cli.addresses import addresses
 from generia_assets.cli.console import CommandError, own_name, remarks, results
@@ -31,61 +31,22 @@ from generia_assets.durable.orders.order import Order, OrderError, PartParameter
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.queries.names import UnknownItemError, item_named
 from generia_assets.settings import settings
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase
 
-
-class PartWord(StrEnum):
-    """The parts of a world, by the names of `show`'s sections."""
-
-    DESCRIPTION = "description"
-    IMAGES = "images"
-    BRIEFS = "briefs"
-    CHARACTERS = "characters"
-    AVATARS = "avatars"
-    POST_BRIEFS = "post-briefs"
-    POSTS = "posts"
-    POST_IMAGES = "post-images"
-
-
-PARTS = {
-    PartWord.DESCRIPTION: TaskType.GENERATE_WORLD_DESCRIPTION,
-    PartWord.IMAGES: TaskType.GENERATE_WORLD_IMAGE,
-    PartWord.BRIEFS: TaskType.GENERATE_CHARACTER_BATCH,
-    PartWord.CHARACTERS: TaskType.GENERATE_CHARACTER,
-    PartWord.AVATARS: TaskType.GENERATE_CHARACTER_AVATAR,
-    PartWord.POST_BRIEFS: TaskType.GENERATE_POST_BATCH,
-    PartWord.POSTS: TaskType.GENERATE_POST,
-    PartWord.POST_IMAGES: TaskType.GENERATE_POST_IMAGE,
-}
-
-
-class FromWord(StrEnum):
-    """Where a person or a post begins anew; everything that hangs on it is made again, too."""
-
-    CONCEPT = "concept"
-    PERSON = "person"
-    AVATAR = "avatar"
-    IDEAS = "ideas"
-    TEXT = "text"
-    PICTURE = "picture"
-
-
-OF_CHARACTER = {
-    FromWord.CONCEPT: TaskType.GENERATE_CHARACTER_BATCH,
-    FromWord.PERSON: TaskType.GENERATE_CHARACTER,
-    FromWord.AVATAR: TaskType.GENERATE_CHARACTER_AVATAR,
-    FromWord.IDEAS: TaskType.GENERATE_POST_BATCH,
-}
-OF_POST = {FromWord.TEXT: TaskType.GENERATE_POST, FromWord.PICTURE: TaskType.GENERATE_POST_IMAGE}
+PARTS_BY_WORD = {task_type.asset.section: task_type for task_type in PARTS}
+OF_CHARACTER, OF_POST = (
+    {asset.begin: asset.task_type for asset in ASSETS.values() if asset.begin and asset.unit in units}
+    for units in ((Unit.PEOPLE_BATCH, Unit.PERSON, Unit.POST_BATCH), (Unit.POST,))
+)
+"""Where a person or a post can begin anew, by word; everything that hangs on it is made again, too."""
 
 Part = Annotated[
-    PartWord | None,
+    str | None,
     typer.Option(
         "--part",
-        parser=choice(PartWord),
+        parser=choice(PARTS_BY_WORD),
         metavar="PART",
-        help=f"This part of the whole world, with everything that is made of it: {', '.join(part.value for part in PartWord)}.",
+        help=f"This part of the whole world, with everything that is made of it: {', '.join(PARTS_BY_WORD)}.",
     ),
 ]
 Character = Annotated[
@@ -101,10 +62,10 @@ Post = Annotated[
     typer.Option("--post", metavar="POST", help="One post, by key (c0007-p0003) or the platform's id: another text and picture."),
 ]
 From = Annotated[
-    FromWord | None,
+    str | None,
     typer.Option(
         "--from",
-        parser=choice(FromWord),
+        parser=choice((*OF_CHARACTER, *OF_POST)),
         metavar="STEP",
         help="Begin there instead: of a person concept, person (written anew from the same concept), avatar (nothing else) or "
         "ideas (all posts); of a post text or picture.",
@@ -126,8 +87,7 @@ class _Wish:
 
     @property
     def follows(self) -> tuple[TaskType, ...]:
-        asset = next(kind.name for kind in ASSETS.values() if kind.task_type is self.task_type)
-        return tuple(ASSETS[name].task_type for name in with_downstream(asset)[1:])
+        return tuple(ASSETS[name].task_type for name in with_downstream(self.task_type.asset.name)[1:])
 
     @property
     def makes(self) -> tuple[TaskType, ...]:
@@ -200,23 +160,23 @@ def _check_world(status: WorldStatus) -> None:
 def _wish(
     database: MongoDatabase,
     status: WorldStatus,
-    part: PartWord | None,
+    part: str | None,
     character: str | None,
     post: str | None,
-    begin: FromWord | None,
+    begin: str | None,
     *,
     alone: bool,
 ) -> _Wish:
     if part is not None:
         if begin is not None:
             raise CommandError("--from is for --character and --post; a part is made whole", 2)
-        return _Wish(PARTS[part], alone=alone)
+        return _Wish(PARTS_BY_WORD[part], alone=alone)
     if alone:
         raise CommandError("--alone is for --part; where a person or a post begins anew says --from", 2)
     words = OF_CHARACTER if character is not None else OF_POST
     first = begin or next(iter(words))
     if first not in words:
-        raise CommandError(f"--from {first.value}: here it is {' or '.join(word.value for word in words)}", 2)
+        raise CommandError(f"--from {first}: here it is {' or '.join(words)}", 2)
     try:
         item = item_named(database, status.world_id, character or post or "")
     except UnknownItemError as error:

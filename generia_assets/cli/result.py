@@ -9,19 +9,13 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from generia_assets.catalog import ASSETS
 from generia_assets.cli.home import DataDir
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.pages.links import ServedLinks
 from generia_assets.settings import Settings
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase
-
-_PICTURES = {
-    TaskType.GENERATE_WORLD_IMAGE: 2,  # header and icon
-    TaskType.GENERATE_CHARACTER_AVATAR: 1,
-    TaskType.GENERATE_POST_IMAGE: 1,
-}
 
 
 class WorldResult(BaseModel):
@@ -72,14 +66,15 @@ def page_of(settings: Settings, world_id: str) -> str:
 
 def _pictures(database: MongoDatabase, status: WorldStatus) -> int:
     return sum(
-        each
+        len(asset.pictures)
         * database[TASKS].count_documents(
             {
                 "world_id": status.world_id,
                 "generation": status.generation,
-                "type": task_type.value,
+                "type": asset.task_name,
                 "status": State.COMPLETED.value,
             }
         )
-        for task_type, each in _PICTURES.items()
+        for asset in ASSETS.values()
+        if asset.pictures
     )

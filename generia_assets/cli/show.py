@@ -18,20 +18,20 @@ from generia_assets.cli.formats import as_json, plain
 from generia_assets.cli.known import get_world, open_database
 from generia_assets.cli.order_options import World
 from generia_assets.cli.parsers import choice, whole
-from generia_assets.queries.sections import RECORDS, Section, counts, documents, types_of
+from generia_assets.queries.sections import RECORDS, SECTIONS, counts, documents, types_of
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 SHOWN = 20
 """Objects that people are shown where they set no limit."""
-TYPED = [section.value for section, record in RECORDS.items() if record.type_field]
+TYPED = [section for section, record in RECORDS.items() if record.type_field]
 
 AnySection = Annotated[
     str | None,
     typer.Argument(
         metavar="SECTION",
-        help=f"What to show: {', '.join(section.value for section in Section)}. Without it, how many objects each has.",
+        help=f"What to show: {', '.join(SECTIONS)}. Without it, how many objects each has.",
         show_default=False,
-        autocompletion=lambda: [section.value for section in Section],
+        autocompletion=lambda: list(SECTIONS),
     ),
 ]
 Type = Annotated[
@@ -65,7 +65,7 @@ def show(
     generia show WORLD tasks --type generate_post --json | jq '.[].attempt_count'
     """
     console = results()
-    wanted = None if section is None else choice(Section)(section)
+    wanted = None if section is None else choice(SECTIONS)(section)
     with open_database() as database:
         world = get_world(database, world).world_id
         if wanted is None:
@@ -75,8 +75,8 @@ def show(
         found = documents(database, world, wanted, of_type=of_type, item=item)
         first = next(found, None)
         if first is None and item is not None:
-            listed = f"`{own_name()} show {world} {wanted.value}` lists them"
-            raise CommandError(f"--id {inert.line(item, 60)}: nothing of that id in {wanted.value}; {listed}", 2)
+            listed = f"`{own_name()} show {world} {wanted}` lists them"
+            raise CommandError(f"--id {inert.line(item, 60)}: nothing of that id in {wanted}; {listed}", 2)
         found = chain([] if first is None else [first], found)
         most = limit if json else limit or SHOWN
         if json:
@@ -85,7 +85,7 @@ def show(
             _as_text(console, islice(found, most))
         more = next(found, None) is not None
     if first is None and not json:
-        console.print(f"Nothing in {wanted.value} yet.")
+        console.print(f"Nothing in {wanted} yet.")
     if more and most is not None:
         (remarks() if json else console).print(f"… and more; --limit {most * 5} shows them.")
 
@@ -108,22 +108,22 @@ def _as_text(console: Console, found: Iterator[MongoDocument]) -> None:
 def _overview(console: Console, database: MongoDatabase, world: str, *, json: bool) -> None:
     numbers = counts(database, world)
     if json:
-        typer.echo(as_json({name.value: count for name, count in numbers.items()}))
+        typer.echo(as_json(numbers))
         return
     for name, count in numbers.items():
         kinds = ", ".join(types_of(database, world, name)) if count else ""
-        line = Line(f"{name.value:14}{count:8}")
+        line = Line(f"{name:14}{count:8}")
         line.append(f"  {inert.line(kinds)}", "dim")
         console.print(line)
 
 
-def _check_type(database: MongoDatabase, world: str, section: Section, of_type: str | None) -> None:
+def _check_type(database: MongoDatabase, world: str, section: str, of_type: str | None) -> None:
     if of_type is None:
         return
-    if section.value not in TYPED:
-        raise CommandError(f"--type {of_type}: {section.value} are all of one type; it is for {', '.join(TYPED)}", 2)
+    if section not in TYPED:
+        raise CommandError(f"--type {of_type}: {section} are all of one type; it is for {', '.join(TYPED)}", 2)
     if of_type not in (there := types_of(database, world, section)):
-        raise CommandError(f"--type {of_type[:60]!r}: not among this world's {section.value}; there are {', '.join(there)}", 2)
+        raise CommandError(f"--type {of_type[:60]!r}: not among this world's {section}; there are {', '.join(there)}", 2)
 
 
 def _readable(document: MongoDocument) -> str:

@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text as Line
 
+from generia_assets.catalog import TaskType
 from generia_assets.cli import inert
 from generia_assets.cli.result import WorldResult
 from generia_assets.cli.texts import text_of
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State, WorldStatus
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 PEOPLE = 3

@@ -15,22 +15,12 @@ from typing import Self
 from pymongo import ASCENDING, DESCENDING
 from pymongo.change_stream import CollectionChangeStream
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import TaskType, pictures_of
 from generia_assets.cli import inert
-from generia_assets.content.documents import (
-    Character,
-    CharacterAvatar,
-    Document,
-    Post,
-    PostImage,
-    WorldDescription,
-    WorldImages,
-    author_of,
-)
+from generia_assets.content.documents import WORLD_KEY, Character, Document, Post, WorldDescription, author_of
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.queries.names import username_of
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.stored import readable
 
@@ -60,7 +50,7 @@ class Text:
 
 def text_of(database: MongoDatabase, task: MongoDocument) -> Text | None:
     """What a completed task of ``KINDS`` wrote, or of ``PICTURES`` painted; None where its result cannot be read (it is logged)."""
-    found = readable(_MADE_BY[TaskType(task["type"])], [task], TASKS, logger.warning, at=itemgetter("result"))
+    found = readable(TaskType(task["type"]).asset.document, [task], TASKS, logger.warning, at=itemgetter("result"))
     return next((_text(made, lambda key: username_of(database, task["world_id"], key)) for made in found), None)
 
 
@@ -80,19 +70,14 @@ def _text(made: Document, username: Callable[[str], str]) -> Text:
 
 
 def _pictures(made: Document) -> tuple[PictureView, ...]:
-    match made:
-        case WorldImages():
-            return PictureView("header", made.header.url), PictureView("icon", made.icon.url)
-        case CharacterAvatar():
-            return (PictureView(f"avatars/{made.key}", made.avatar.url),)
-        case PostImage():
-            return (PictureView(f"posts/{made.key}", made.image.url),)
-    return ()
+    return tuple(
+        PictureView(slot.folder if made.key == WORLD_KEY else f"{slot.folder}/{made.key}", media.url)
+        for slot, media in pictures_of(made)
+    )
 
 
-_MADE_BY = {kind.task_type: kind.document for kind in ASSETS.values()}
 KINDS = (TaskType.GENERATE_WORLD_DESCRIPTION, TaskType.GENERATE_CHARACTER, TaskType.GENERATE_POST)
-PICTURES = (TaskType.GENERATE_WORLD_IMAGE, TaskType.GENERATE_CHARACTER_AVATAR, TaskType.GENERATE_POST_IMAGE)
+PICTURES = tuple(task_type for task_type in TaskType if task_type.asset.pictures)
 
 
 class TextStream:

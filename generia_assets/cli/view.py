@@ -23,13 +23,13 @@ from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import CommandError, remarks, results
 from generia_assets.cli.formats import as_json
 from generia_assets.cli.home import DataDir, Running, claim, running
-from generia_assets.cli.interrupts import interruptible, uninterrupted
 from generia_assets.cli.known import get_world
 from generia_assets.cli.order_options import WORLD_HELP, world_word
 from generia_assets.cli.parsers import whole
-from generia_assets.cli.processes import start
+from generia_assets.interrupts import interruptible, uninterrupted
 from generia_assets.pages.app import Source, pages_app
 from generia_assets.pages.links import ServedLinks
+from generia_assets.processes import start
 from generia_assets.settings import Settings, settings
 
 PORT = 3001
@@ -128,7 +128,7 @@ def _mongodb(chosen: Settings) -> Iterator[str]:
         yield uri
         return
     with claim(chosen.generia_data_dir, may_stand_beside=False) as home:
-        command: list[str | Path] = [sys.executable, "-m", "emulators.mongod", "--dbpath", home.mongodb]
+        command: list[str | Path] = [sys.executable, "-m", "local_services.mongod", "--dbpath", home.mongodb]
         child = start("mongod", command, log_path=home.logs / "mongod.log")
         try:
             home.announce(_alone(child.ready_value, chosen, home))

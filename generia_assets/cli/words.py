@@ -9,7 +9,7 @@ from generia_assets.cli import inert
 from generia_assets.cli.formats import clock
 from generia_assets.content.text import plural
 from generia_assets.durable.status import Stage, State, WorldStatus
-from generia_assets.queries.breakers import BreakerView
+from generia_assets.queries.in_flight import BreakerView
 
 STAGE_WORDS = {
     Stage.INITIALIZING: "order",

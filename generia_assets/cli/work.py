@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from generia_assets.catalog import ASSETS, LLM_CALLS, NEEDED_BY_POSTS, TaskType, Unit
 from generia_assets.cli.pace import Pace
 from generia_assets.durable.orders.order import WorldParameters
-from generia_assets.durable.orders.workload import LLM_CALLS_OF, workload
-from generia_assets.tasks.task_definition import TaskType
-from resources.gateway.api_gateway import Api
+from generia_assets.durable.orders.workload import plan_of
 
-_ONE_BY_ONE = ("world_description", "character_batch")
+_NEEDED = [asset for asset in ASSETS.values() if asset.name in NEEDED_BY_POSTS]
+_ITEMS = (Unit.PERSON, Unit.POST_BATCH, Unit.POST)
+_ONE_BY_ONE = tuple(call.request_type for asset in _NEEDED if asset.unit not in _ITEMS for call in asset.llm_calls)
 """Made one after the other: nothing of a world begins before its description, and each ten people are told of all before them."""
-_STEPS = ("character", "post_batch", "post", "refine_post_image")
+_STEPS = tuple(call.request_type for asset in _NEEDED if asset.unit in _ITEMS for call in asset.llm_calls)
 """What waits for each other, for each person and post."""
-_ORDER = (*_ONE_BY_ONE, "world_images", *_STEPS[:-1], "refine_avatar", "refine_post_image")
+_BESIDE = tuple(name for name in LLM_CALLS if name not in (*_ONE_BY_ONE, *_STEPS))
+"""What no post waits for."""
+_ORDER = sorted(LLM_CALLS, key=lambda name: (name not in _ONE_BY_ONE, LLM_CALLS[name].high_quality_only))
 """The order in which most calls of these types are made."""
 
 
@@ -55,7 +58,7 @@ class Work:
         first_batch = min(batches, pace.of("character_batch"))
         chain = batches - first_batch + sum(pace.of(name) for name in _STEPS if self.llm.get(name))
         wide = sum(pace.of(name) * rounds(name) for name in _STEPS)
-        others = sum(pace.of(name) * self.llm.get(name, 0) for name in ("world_images", "refine_avatar")) / llm_at_once
+        others = sum(pace.of(name) * self.llm.get(name, 0) for name in _BESIDE) / llm_at_once
         texts = described + first_batch + max(chain, wide + others) + (pace.image if self.images else 0.0)
         return max(texts, described + self.images * pace.image / images_at_once)
 
@@ -63,8 +66,5 @@ class Work:
 def work_of(world_id: str, order: WorldParameters, makes: Collection[TaskType], keys: Collection[str] = ()) -> Work:
     """The calls of these task types of a world, or of these items of them. Raises ``OrderError`` for a key of no item."""
 
-    def calls(api: Api, task_types: Collection[TaskType]) -> int:
-        return workload(world_id, order, task_types, spare=0.0, max_cost_usd=None, keys=keys).call_limits[api]
-
-    llm = {name: calls(Api.LLM, [task_type]) for task_type in makes for name in LLM_CALLS_OF.get(task_type, ())}
-    return Work(llm, calls(Api.IMAGE, makes))
+    planned = plan_of(world_id, order, makes, keys)
+    return Work(planned.llm_calls, planned.images_total)

@@ -22,7 +22,7 @@ from generia_assets.cli.words import STAGE_WORDS, breaker_line, progress_line
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import OURS, State, WorldStatus, statuses
-from generia_assets.queries.air import InFlightCalls, in_flight
+from generia_assets.queries.in_flight import InFlightCalls, in_flight
 from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDocument
 from resources.mongodb.stored import UnreadableRecord

@@ -1,57 +1,31 @@
 """The plan: how many tasks and calls a world takes, and about how many tokens, before any of them is made.
 
-Here: exact numbers of tasks and calls, estimates of tokens. Not here: prices (the model profiles), spare for repeats (the budget
-adds its 25 %, R13). The numbers hold when every answer is usable at once; asking again comes out of the spare.
+Here: exact numbers of tasks and calls, estimates of tokens. Not here: what each type takes (catalog.py), prices (model profiles),
+spare for repeats (the budget adds its 25 %, R13). The numbers hold when every answer is usable at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import ceil
-from types import MappingProxyType
 
-from generia_assets.content.documents import Quality, WorldRequest
+from generia_assets.catalog import LLM_CALLS, TaskType, Unit
+from generia_assets.content.documents import Quality, WorldRequest, character_key
 from generia_assets.content.shares import BATCH, shares
 
 
 @dataclass(frozen=True)
-class TokenEstimate:
-    """Tokens of one call, estimated: input with the prefix of system and world, output without thinking."""
-
-    input: int
-    output: int
-
-
-TOKENS_PER_CALL: Mapping[str, TokenEstimate] = MappingProxyType(
-    {
-        "world_description": TokenEstimate(2_450, 3_200),
-        "world_images": TokenEstimate(3_400, 250),
-        "character_batch": TokenEstimate(6_500, 2_700),
-        "character": TokenEstimate(5_300, 1_600),
-        "post_batch": TokenEstimate(7_100, 700),
-        "post": TokenEstimate(6_600, 400),
-        "refine_avatar": TokenEstimate(3_450, 130),
-        "refine_post_image": TokenEstimate(3_600, 130),
-    }
-)
-"""Estimates by request type, measured by ``python -m bench.content`` on rendered prompts of English worlds of 25 people and 150
-posts (four characters a token, the prefix of system and world at 3,200; a person told to a post is cached like the prefix from
-their second post on). Languages in other scripts take up to twice as many output tokens; inputs are mostly English and hardly
-change."""
-
-
-@dataclass(frozen=True)
 class Plan:
-    """What a world takes. ``tasks`` by task type, ``llm_calls`` by request type, ``image_calls`` by what the picture is for."""
+    """What a world takes. ``tasks`` by task type, ``llm_calls`` and ``image_calls`` by request type."""
 
-    tasks: Mapping[str, int]
+    tasks: Mapping[TaskType, int]
     llm_calls: Mapping[str, int]
     image_calls: Mapping[str, int]
 
     @property
     def tasks_total(self) -> int:
-        """All tasks of all nine types."""
+        """All tasks of all types."""
         return sum(self.tasks.values())
 
     @property
@@ -67,42 +41,43 @@ class Plan:
     @property
     def input_tokens(self) -> int:
         """Estimated input tokens of all calls, cached ones included."""
-        return sum(TOKENS_PER_CALL[request_type].input * calls for request_type, calls in self.llm_calls.items())
+        return sum(LLM_CALLS[request_type].input * calls for request_type, calls in self.llm_calls.items())
 
     @property
     def output_tokens(self) -> int:
         """Estimated output tokens of all calls, without thinking."""
-        return sum(TOKENS_PER_CALL[request_type].output * calls for request_type, calls in self.llm_calls.items())
+        return sum(LLM_CALLS[request_type].output * calls for request_type, calls in self.llm_calls.items())
 
 
-def plan(request: WorldRequest) -> Plan:
-    """The plan of this world; depends on nothing but the request. 25 people and 150 posts: 205 LLM calls at most, 177 pictures."""
-    people, posts = request.users_count, request.posts_count
-    given = shares(request.seed, people, posts)
-    idea_batches = sum(ceil(share / BATCH) for share in given)
-    concept_batches = ceil(people / BATCH)
-    refined = request.quality is Quality.HIGH
+def tasks_of_world(request: WorldRequest) -> dict[TaskType, int]:
+    """All tasks of a world, by type."""
+    given = shares(request.seed, request.users_count, request.posts_count)
+    numbers = {
+        Unit.WORLD: 1,
+        Unit.PEOPLE_BATCH: ceil(request.users_count / BATCH),
+        Unit.PERSON: request.users_count,
+        Unit.POST_BATCH: sum(ceil(share / BATCH) for share in given),
+        Unit.POST: request.posts_count,
+    }
+    return {task_type: numbers[task_type.asset.unit] for task_type in TaskType}
+
+
+def plan(request: WorldRequest, tasks: Mapping[TaskType, int] | None = None, keys: Collection[str] = ()) -> Plan:
+    """The plan of this world; depends on nothing but the request. 25 people and 150 posts: 205 LLM calls at most, 177 pictures.
+
+    ``tasks``: of these tasks only, of the people with these ``keys`` (none: of all).
+    """
+    made = tasks_of_world(request) if tasks is None else tasks
+    given = enumerate(shares(request.seed, request.users_count, request.posts_count))
+    alone = [index for index, share in given if share == 1 and (not keys or character_key(index) in keys)]
     return Plan(
-        tasks={
-            "init_world_creation": 1,
-            "generate_world_description": 1,
-            "generate_world_image": 1,
-            "generate_character_batch": concept_batches,
-            "generate_character": people,
-            "generate_character_avatar": people,
-            "generate_post_batch": idea_batches,
-            "generate_post": posts,
-            "generate_post_image": posts,
-        },
+        tasks=made,
         llm_calls={
-            "world_description": 1,
-            "world_images": 1,
-            "character_batch": concept_batches,
-            "character": people,
-            "post_batch": idea_batches - given.count(1),  # one post alone is not planned
-            "post": posts,
-            "refine_avatar": people if refined else 0,
-            "refine_post_image": posts if refined else 0,
+            call.request_type: 0
+            if call.high_quality_only and request.quality is not Quality.HIGH
+            else max(0, count - len(alone) * call.not_for_one_post)
+            for task_type, count in made.items()
+            for call in task_type.asset.llm_calls
         },
-        image_calls={"world_header": 1, "world_icon": 1, "avatar": people, "post_image": posts},
+        image_calls={picture.request_type: count for task_type, count in made.items() for picture in task_type.asset.pictures},
     )

@@ -1,7 +1,7 @@
-"""The server of the worlds' pages: its routes, what each reads, and the headers that everything is sent with.
+"""The server of the worlds' pages: its routes, what each reads, and the headers of every answer.
 
 Here: requests to pages. They are plain functions that Starlette runs on its threads, since reading and rendering block; only the
-live feed (live.py) stands on the event loop. Not here: starting it (cli/view.py).
+live feed (live.py) runs on the event loop. Not here: starting the server (cli/view.py).
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from generia_assets.known_hosts import KnownHosts
-from generia_assets.pages import pages
+from generia_assets.pages import render
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.live import ANSWER_S, LiveFeed, last_number
 from generia_assets.pages.metrics import CONTENT_TYPE, Metrics
-from generia_assets.pages.pages import WorldPages
+from generia_assets.pages.render import WorldPages
+from generia_assets.queries.asset_views import AssetViews, consistent_read
 from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, post, posts_of, threads
 from generia_assets.queries.names import UnknownItemError
 from generia_assets.queries.people import NOBODY, people_page, person
-from generia_assets.queries.shelves import AssetViews, consistent_read
 from generia_assets.queries.traces import trace
 from generia_assets.queries.worlds import WorldView, world, worlds_page
 from resources.gateway.waits import milliseconds_since
-from resources.mongodb.connection import MongoDatabase, connect, connect_async
+from resources.mongodb.connection import connect, connect_async
 from resources.mongodb.stored import Moment, UnreadableRecordError
 from resources.platform.media_files import EXTENSIONS
 
@@ -65,10 +65,10 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Source:
-    """Where the pages read: a database, by its address, and the folder of the local platform's pictures.
+    """What the pages read: a database, by its address, and the folder of the local platform's pictures.
 
     ``hosts``: the names, beside those of loopback, by which browsers may ask for the pages. Any other name is refused: it may be a
-    foreign page's own, made to lead here (DNS rebinding).
+    foreign page's own that resolves to this server (DNS rebinding).
     """
 
     mongodb_uri: str
@@ -78,7 +78,7 @@ class Source:
 
 
 def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) -> Starlette:
-    """The application. ``closing`` tells open live feeds that the server wants to end."""
+    """The application. ``closing``: whether the server wants to end; open live feeds then end too."""
 
     @asynccontextmanager
     async def connected(app: Starlette) -> AsyncIterator[None]:
@@ -92,11 +92,11 @@ def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) ->
 
     routes = [
         Route("/", _bounded(_worlds)),
-        Route("/worlds/{world_id}", _bounded(_feed)),
-        Route("/worlds/{world_id}/people", _bounded(_people)),
-        Route("/worlds/{world_id}/about", _bounded(_about)),
-        Route("/worlds/{world_id}/characters/{key}", _bounded(_person)),
-        Route("/worlds/{world_id}/posts/{key}", _bounded(_post)),
+        Route("/worlds/{world_id}", _of_world(_feed)),
+        Route("/worlds/{world_id}/people", _of_world(_people)),
+        Route("/worlds/{world_id}/about", _of_world(_about)),
+        Route("/worlds/{world_id}/characters/{key}", _of_world(_person, missing="missing_person")),
+        Route("/worlds/{world_id}/posts/{key}", _of_world(_post, missing="missing_post")),
         Route("/worlds/{world_id}/live", _live),
         Route("/media/{path:path}", _picture),
         Route("/static/{name}", _static),
@@ -124,7 +124,7 @@ class _Headers:
 
 
 def _bounded(page: Callable[[Request], Response]) -> Callable[[Request], Response]:
-    """The page, which gives up after ``ANSWER_S``: then people are told what is wrong."""
+    """The page, which gives up after ``ANSWER_S`` and then says what is wrong."""
 
     @functools.wraps(page)
     def answer(request: Request) -> Response:
@@ -137,77 +137,78 @@ def _bounded(page: Callable[[Request], Response]) -> Callable[[Request], Respons
     return answer
 
 
+@dataclass(frozen=True)
+class _World:
+    """The world that a request asks for, in one consistent read."""
+
+    views: AssetViews
+    view: WorldView
+    links: ServedLinks
+    pages: WorldPages
+
+
+def _of_world(page: Callable[[Request, _World], str | None], *, missing: str = "") -> Callable[[Request], Response]:
+    """The page of a world as an answer; for None a 404 with the message ``missing``. Raises a 404 for an unknown world."""
+
+    def answer(request: Request) -> Response:
+        def read(views: AssetViews) -> Response:
+            if (view := world(views)) is None:
+                raise HTTPException(404, "There is no such world here.")
+            links = ServedLinks(views.world_id)
+            found = _World(views, view, links, WorldPages(view, links, views.unreadable))
+            html = page(request, found)
+            return _html(html) if html is not None else _html(found.pages.missing(missing), 404)
+
+        return consistent_read(request.app.state.database, request.path_params["world_id"], read)
+
+    return _bounded(answer)
+
+
 def _worlds(request: Request) -> Response:
-    page = worlds_page(_database(request), before=_moment(request.query_params.get("before", "")))
+    page = worlds_page(request.app.state.database, before=_moment(request.query_params.get("before", "")))
     older = f"/?before={quote(page.before.isoformat())}" if page.before else None
-    return _html(pages.worlds(page, ServedLinks(""), older=older))
+    return _html(render.worlds(page, ServedLinks(""), older=older))
 
 
-def _feed(request: Request) -> Response:
-    order, after = _asked(request)
-    last = last_number(_database(request), _world_id(request))  # before the documents: what comes meanwhile is told again
-
-    def read(shelves: AssetViews) -> Response:
-        view, links = _known(shelves)
-        page = feed_page(shelves, order, after=after)
-        onward = _onward(links.feed(), order, page)
-        live = f"{links.feed()}/live?after={last}" if view.growing and not after else None
-        people = NOBODY if after else people_page(shelves)  # they stand above the first posts only
-        pages = WorldPages(view, links, shelves.unreadable)
-        return _html(pages.feed(page, people, order=order, first=not after, onward=onward, live=live))
-
-    return _settled(request, read)
+def _feed(request: Request, found: _World) -> str:
+    order, after = _order_and_after(request)
+    last = last_number(found.views.database, found.views.world_id)  # before the documents: later events are sent as news
+    page = feed_page(found.views, order, after=after)
+    address = found.links.feed()
+    live = f"{address}/live?after={last}" if found.view.growing and not after else None
+    people = NOBODY if after else people_page(found.views)  # they stand above the first posts only
+    return found.pages.feed(page, people, order=order, first=not after, onward=_onward(address, order, page), live=live)
 
 
-def _people(request: Request) -> Response:
-    def read(shelves: AssetViews) -> Response:
-        view, links = _known(shelves)
-        page = people_page(shelves, after=request.query_params.get("after", ""))
-        onward = f"{links.people()}?after={quote(page.after)}" if page.after else None
-        return _html(WorldPages(view, links, shelves.unreadable).people(page, onward=onward))
-
-    return _settled(request, read)
+def _people(request: Request, found: _World) -> str:
+    page = people_page(found.views, after=request.query_params.get("after", ""))
+    return found.pages.people(page, onward=f"{found.links.people()}?after={quote(page.after)}" if page.after else None)
 
 
-def _about(request: Request) -> Response:
-    def read(shelves: AssetViews) -> Response:
-        view, links = _known(shelves)
-        return _html(WorldPages(view, links, shelves.unreadable).about())
-
-    return _settled(request, read)
+def _about(request: Request, found: _World) -> str:
+    return found.pages.about()
 
 
-def _person(request: Request) -> Response:
+def _person(request: Request, found: _World) -> str | None:
     key = request.path_params["key"]
-    order, after = _asked(request)
-
-    def read(shelves: AssetViews) -> Response:
-        view, links = _known(shelves)
-        found = person(shelves, key)
-        if found is None:
-            return _html(WorldPages(view, links, shelves.unreadable).missing("missing_person"), 404)
-        page = posts_of(shelves, key, order, after=after)
-        onward = _onward(links.person(key), order, page)
-        return _html(WorldPages(view, links, shelves.unreadable).person(found, page, order=order, onward=onward))
-
-    return _settled(request, read)
+    order, after = _order_and_after(request)
+    shown = person(found.views, key)
+    if shown is None:
+        return None
+    page = posts_of(found.views, key, order, after=after)
+    return found.pages.person(shown, page, order=order, onward=_onward(found.links.person(key), order, page))
 
 
-def _post(request: Request) -> Response:
+def _post(request: Request, found: _World) -> str | None:
     key = request.path_params["key"]
-
-    def read(shelves: AssetViews) -> Response:
-        view, links = _known(shelves)
-        found = post(shelves, key)
-        if found is None:
-            return _html(WorldPages(view, links, shelves.unreadable).missing("missing_post"), 404)
-        try:
-            origin = trace(shelves.database, shelves.world_id, key)
-        except UnknownItemError:  # its tasks are gone, the post is not
-            origin = None
-        return _html(WorldPages(view, links, shelves.unreadable).post(found, threads(shelves, [found])[key], origin))
-
-    return _settled(request, read)
+    shown = post(found.views, key)
+    if shown is None:
+        return None
+    try:
+        origin = trace(found.views.database, found.views.world_id, key)
+    except UnknownItemError:  # its tasks are gone, the post is not
+        origin = None
+    return found.pages.post(shown, threads(found.views, [shown])[key], origin)
 
 
 async def _live(request: Request) -> Response:
@@ -225,7 +226,7 @@ def _static(request: Request) -> Response:
 
 
 def _health(request: Request) -> Response:
-    _database(request).command("ping")
+    request.app.state.database.command("ping")
     return PlainTextResponse("ok")
 
 
@@ -235,7 +236,7 @@ def _metrics(request: Request) -> Response:
 
 
 def _file(root: Path, name: str, types: dict[str, str]) -> Response:
-    """A file below the folder, if it is of a known type. Links in the file system lead nowhere else either."""
+    """A file below the folder, if it is of a known type. A symbolic link that leads elsewhere is not followed."""
     folder = root.resolve()
     path = (folder / name).resolve() if "\0" not in name else folder
     if not path.is_relative_to(folder) or path.suffix not in types or not path.is_file():
@@ -252,45 +253,27 @@ _ADVICE = {
 def _http_problem(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     title = str(error.detail) if isinstance(error, HTTPException) and status in _ADVICE else "This cannot be done"
-    advice = _ADVICE.get(status, "Pages can be read, nothing else.")
-    return _html(pages.problem(ServedLinks(""), status=status, title=title, advice=advice), status)
+    return _problem(status, title, _ADVICE.get(status, "Pages can be read, nothing else."))
 
 
 def _outage(request: Request, error: Exception) -> Response:
-    logger.warning("page %s: MongoDB does not answer (%s)", request.url.path, type(error).__name__)
-    title = "MongoDB does not answer"
-    advice = f"The pages are here again when it is ({type(error).__name__}). `generia doctor` says what is reachable."
-    return _html(pages.problem(ServedLinks(""), status=503, title=title, advice=advice), 503)
+    name = type(error).__name__
+    logger.warning("page %s: MongoDB does not answer (%s)", request.url.path, name)
+    advice = f"The pages are here again when it is ({name}). `generia doctor` says what is reachable."
+    return _problem(503, "MongoDB does not answer", advice)
 
 
 def _unreadable(request: Request, error: Exception) -> Response:
     logger.warning("page %s: %s", request.url.path, error)
-    title = "This world cannot be read"
-    return _html(pages.problem(ServedLinks(""), status=404, title=title, advice=str(error)), 404)
+    return _problem(404, "This world cannot be read", str(error))
 
 
-def _settled(request: Request, read: Callable[[AssetViews], Response]) -> Response:
-    return consistent_read(_database(request), _world_id(request), read)
+def _problem(status: int, title: str, advice: str) -> Response:
+    return _html(render.problem(ServedLinks(""), status=status, title=title, advice=advice), status)
 
 
-def _known(shelves: AssetViews) -> tuple[WorldView, ServedLinks]:
-    view = world(shelves)
-    if view is None:
-        raise HTTPException(404, "There is no such world here.")
-    return view, ServedLinks(shelves.world_id)
-
-
-def _database(request: Request) -> MongoDatabase:
-    database: MongoDatabase = request.app.state.database
-    return database
-
-
-def _world_id(request: Request) -> str:
-    return str(request.path_params["world_id"])
-
-
-def _asked(request: Request) -> tuple[FeedOrder, str]:
-    """In which order the reader wants the posts (NEWEST where no page offers what is asked for), and the post to go on after."""
+def _order_and_after(request: Request) -> tuple[FeedOrder, str]:
+    """The order of the posts that the reader asks for (NEWEST for any other word), and the key of the post to go on after."""
     wanted = request.query_params.get("order", "")
     return FeedOrder(wanted) if wanted in set(FeedOrder) else FeedOrder.NEWEST, request.query_params.get("after", "")
 
@@ -301,7 +284,7 @@ def _onward(address: str, order: FeedOrder, page: FeedPage) -> str | None:
 
 
 def _moment(text: str) -> datetime | None:
-    """The moment in a link to older worlds, None without one. Raises a 400 for what is no moment."""
+    """The moment in a link to older worlds, None without one. Raises a 400 for anything else."""
     try:
         return _MOMENT.validate_python(text) if text else None
     except ValidationError:

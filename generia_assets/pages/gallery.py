@@ -1,7 +1,7 @@
 """The gallery: a finished world as a folder of files that opens without a server.
 
-Here: which files there are, and their pictures beside them (hard links where the file system allows, else copies). The new folder
-takes the place of the former one when it is whole. Not here: the pages themselves (pages.py, the same as the server's).
+Here: the files, and their images beside them (hard links where the file system allows, else copies). The new folder replaces the
+former one when it is complete. Not here: the pages themselves (render.py, the same as the server's).
 """
 
 from __future__ import annotations
@@ -12,26 +12,29 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from generia_assets.pages.links import FileLinks, is_elsewhere, media_file, numbered
-from generia_assets.pages.pages import WorldPages
+from generia_assets.pages.render import WorldPages
+from generia_assets.queries.asset_views import AssetViews
 from generia_assets.queries.feed import FeedOrder, FeedPage, FeedPost, feed_page, posts_of, threads
 from generia_assets.queries.people import PeoplePage, people_page, person
-from generia_assets.queries.shelves import AssetViews
 from generia_assets.queries.traces import Trace, trace
 from generia_assets.queries.worlds import WorldView, world
 from resources.mongodb.connection import MongoDatabase
 
+PageT = TypeVar("PageT", FeedPage, PeoplePage)
+
 STATIC = Path(__file__).with_name("static")
 MOST_TRACES = 200
-"""Posts up to which each post's page tells where it came from, some 100 KB a page; the served pages tell it of any world."""
+"""Posts up to which each post's page has its trace, some 100 KB a page; the served pages have it in any world."""
 
 
 @dataclass(frozen=True)
 class _Writer:
-    """One world on its way into a folder."""
+    """Writes the pages of one world into a folder."""
 
-    shelves: AssetViews
+    views: AssetViews
     view: WorldView
     folder: Path
     media: Path
@@ -45,7 +48,7 @@ class _Writer:
         file.write_text(html, "utf-8")
 
     def picture(self, url: str) -> None:
-        """Put a picture beside the pages; one that is gone stays a hole in a page, not the end of all of them."""
+        """Put an image beside the pages. One that is gone is missing in its page, and the others are written."""
         source, target = self.media.parent / url, self.folder / media_file(url)
         if is_elsewhere(url) or target.exists() or not source.is_file():
             return
@@ -62,14 +65,14 @@ def write_gallery(database: MongoDatabase, world_id: str, *, galleries: Path, me
     ``media`` is the folder of the local platform's pictures. Raises ``LookupError`` for a world that nobody ordered, ``OSError``
     when the disk refuses.
     """
-    shelves = AssetViews.of(database, world_id)
-    view = world(shelves)
+    views = AssetViews.of(database, world_id)
+    view = world(views)
     if view is None:
         raise LookupError(f"world {world_id}: nobody ordered it here")
     place, unfinished = galleries / world_id, galleries / f".{world_id}.new"
     shutil.rmtree(unfinished, ignore_errors=True)
     shutil.copytree(STATIC, unfinished / "static")
-    writer = _Writer(shelves, view, unfinished, media)
+    writer = _Writer(views, view, unfinished, media)
     _write_feed(writer)
     _write_people(writer)
     writer.write("about.html", writer.pages().about())
@@ -82,9 +85,9 @@ def write_gallery(database: MongoDatabase, world_id: str, *, galleries: Path, me
 
 
 def _write_feed(writer: _Writer) -> None:
-    people = people_page(writer.shelves)
+    people = people_page(writer.views)
     for order in FeedOrder:
-        for number, page in enumerate(_feed_pages(partial(feed_page, writer.shelves, order)), start=1):
+        for number, page in enumerate(_all_pages(partial(feed_page, writer.views, order)), start=1):
             onward = numbered("index", order, number + 1) if page.after else None
             html = writer.pages().feed(page, people, order=order, first=number == 1, onward=onward, live=None)
             writer.write(numbered("index", order, number), html)
@@ -94,7 +97,7 @@ def _write_feed(writer: _Writer) -> None:
 
 def _write_posts(writer: _Writer, posts: Sequence[FeedPost]) -> None:
     traced = writer.view.status.posts_created <= MOST_TRACES
-    around = threads(writer.shelves, posts)
+    around = threads(writer.views, posts)
     for post in posts:
         origin = _trace(writer, post) if traced else None
         writer.write(f"posts/{post.key}.html", writer.pages(1).post(post, around[post.key], origin))
@@ -104,13 +107,13 @@ def _write_posts(writer: _Writer, posts: Sequence[FeedPost]) -> None:
 
 def _trace(writer: _Writer, post: FeedPost) -> Trace | None:
     try:
-        return trace(writer.shelves.database, writer.shelves.world_id, post.key)
+        return trace(writer.views.database, writer.views.world_id, post.key)
     except LookupError:  # its tasks are gone, the post is not
         return None
 
 
 def _write_people(writer: _Writer) -> None:
-    for number, page in enumerate(_people_pages(writer.shelves), start=1):
+    for number, page in enumerate(_all_pages(partial(people_page, writer.views)), start=1):
         onward = numbered("people", number=number + 1) if page.after else None
         writer.write(numbered("people", number=number), writer.pages().people(page, onward=onward))
         for card in page.people:
@@ -120,28 +123,20 @@ def _write_people(writer: _Writer) -> None:
 
 
 def _write_person(writer: _Writer, key: str) -> None:
-    found = person(writer.shelves, key)
+    found = person(writer.views, key)
     if found is None:
         return
     for order in FeedOrder:
-        for number, page in enumerate(_feed_pages(partial(posts_of, writer.shelves, key, order)), start=1):
+        for number, page in enumerate(_all_pages(partial(posts_of, writer.views, key, order)), start=1):
             onward = numbered(key, order, number + 1) if page.after else None
             html = writer.pages(1).person(found, page, order=order, onward=onward)
             writer.write(f"characters/{numbered(key, order, number)}", html)
 
 
-def _feed_pages(read: Callable[..., FeedPage]) -> Iterator[FeedPage]:
-    """All pages of a feed, at least one."""
+def _all_pages(read: Callable[..., PageT]) -> Iterator[PageT]:
+    """All pages of a list, at least one."""
     after: str | None = ""
     while after is not None:
         page = read(after=after)
-        after = page.after
-        yield page
-
-
-def _people_pages(shelves: AssetViews) -> Iterator[PeoplePage]:
-    after: str | None = ""
-    while after is not None:
-        page = people_page(shelves, after=after)
         after = page.after
         yield page

@@ -1,6 +1,6 @@
 """The picture of who knows whom: people as points in a plane, drawn by the program, the same for the same people.
 
-Here: where everyone stands, and where the words of a tie do. Springs pull together who know each other and everybody pushes
+Here: where everyone stands, and where the words of a relation do. Springs pull together who know each other and everybody pushes
 everybody away (Fruchterman and Reingold, 1991); then who still overlaps is moved apart. Not here: how it is drawn
 (templates/_graph.html).
 """
@@ -19,18 +19,18 @@ ACROSS, DOWN = 158.0, 128.0
 """Pixels from one person to the next beside and below them: there is a name under every portrait."""
 MARGIN = 80.0
 LABELLED = 14
-"""Up to so many ties, each has its kind written on it; beyond, only when one of its people is pointed at."""
+"""Up to so many relations, each has its kind written on it; beyond, only when one of its people is pointed at."""
 _ROUNDS = 70
 CROWD = 40
 """Beyond so many people everybody is drawn smaller, and closer to each other."""
-FEW, AIR = 10, (1.3, 1.15)
-"""Up to so many people stand so much farther apart, beside and below each other: the words of their ties need room."""
+FEW, SPACING = 10, (1.3, 1.15)
+"""Up to so many people stand so much farther apart, beside and below each other: the words of their relations need space."""
 NAME, KINDS = 16, 34
-"""Letters that are shown of a name and of a tie's kinds."""
+"""Letters that are shown of a name and of a relation's kinds."""
 _LETTER = 7.2
-"""Pixels of a letter of a tie's kinds, on the wide side."""
+"""Pixels of a letter of a relation's kinds, rather too many than too few."""
 _NUDGES = tuple((share, below) for below in (0, 15, -15, 30, -44, 74) for share in (0.5, 0.58, 0.42, 0.66, 0.34))
-"""Where a tie's kinds may stand: so far from the one to the other, and so many pixels below the line. The best comes first."""
+"""Where a relation's kinds may stand: so far from the one to the other, and so many pixels below the line. The best comes first."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
@@ -54,7 +54,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """A tie in the picture, from ``one`` to ``other``; its kinds are written around ``words_at``."""
+    """A relation in the picture, from ``one`` to ``other``; its kinds are written around ``words_at``."""
 
     one: Node
     other: Node
@@ -84,26 +84,26 @@ class Graph:
 
     @property
     def labelled(self) -> bool:
-        """Whether ties can always show their kinds."""
+        """Whether relations can always show their kinds."""
         return len(self.edges) <= LABELLED
 
 
-def graph_of(people: Sequence[PersonCard], ties: Sequence[RelationView], *, columns: int = 8) -> Graph:
-    """The picture of these people and their ties among themselves, about so many people wide at most."""
+def graph_of(people: Sequence[PersonCard], relations: Sequence[RelationView], *, columns: int = 8) -> Graph:
+    """The picture of these people and their relations among themselves, about so many people wide at most."""
     place = {person.key: index for index, person in enumerate(people)}
-    known = [tie for tie in ties if tie.one in place and tie.other in place]
-    points, width, height = _layout(len(people), tuple((place[tie.one], place[tie.other]) for tie in known), columns)
+    known = [relation for relation in relations if relation.one in place and relation.other in place]
+    points, width, height = _layout(len(people), tuple((place[relation.one], place[relation.other]) for relation in known), columns)
     nodes = tuple(Node(person, *point, _words(person, people, known, place)) for person, point in zip(people, points, strict=True))
-    edges = [Edge(one := nodes[place[tie.one]], other := nodes[place[tie.other]], tie.kinds, _between(one, other)) for tie in known]
-    return Graph(width, height, nodes, tuple(_in_the_clear(edges, nodes, width)) if len(edges) <= LABELLED else tuple(edges))
+    edges = [Edge(one := nodes[place[relation.one]], other := nodes[place[relation.other]], relation.kinds, _between(one, other)) for relation in known]
+    return Graph(width, height, nodes, tuple(_with_labels_placed(edges, nodes, width)) if len(edges) <= LABELLED else tuple(edges))
 
 
 def _between(one: Node, other: Node, share: float = 0.5, below: float = 0.0) -> tuple[float, float]:
     return round(one.x + (other.x - one.x) * share, 1), round(one.y + (other.y - one.y) * share + below, 1)
 
 
-def _in_the_clear(edges: Sequence[Edge], nodes: Sequence[Node], width: float) -> Iterator[Edge]:
-    """The ties, with the words of each where they cover least of portraits, names and other words, and within the picture."""
+def _with_labels_placed(edges: Sequence[Edge], nodes: Sequence[Node], width: float) -> Iterator[Edge]:
+    """The relations, with the words of each where they cover least of portraits, names and other words, and within the picture."""
     taken = [box for node in nodes for box in _boxes(node)]
     for edge in edges:
         half = len(edge.words) * _LETTER / 2
@@ -129,32 +129,32 @@ def _common(one: Box, other: Box) -> float:
     return max(0.0, across) * max(0.0, down)
 
 
-def _words(person: PersonCard, people: Sequence[PersonCard], ties: Sequence[RelationView], place: dict[str, int]) -> str:
-    others = ((tie, tie.other if tie.one == person.key else tie.one) for tie in ties if person.key in (tie.one, tie.other))
-    return ", ".join(f"{people[place[key]].display_name} ({' / '.join(tie.kinds)})" for tie, key in others)
+def _words(person: PersonCard, people: Sequence[PersonCard], relations: Sequence[RelationView], place: dict[str, int]) -> str:
+    others = ((relation, relation.other if relation.one == person.key else relation.one) for relation in relations if person.key in (relation.one, relation.other))
+    return ", ".join(f"{people[place[key]].display_name} ({' / '.join(relation.kinds)})" for relation, key in others)
 
 
 def _size(count: int, columns: int) -> tuple[float, float]:
     """Wide for few, as wide as a desktop's column for many, then higher."""
-    most, room = (6.5, 1.5) if count <= CROWD else (8.0, 1.25)
+    most, space = (6.5, 1.5) if count <= CROWD else (8.0, 1.25)
     across = max(2.0, min(most, columns, math.ceil(math.sqrt(count * 1.9))))
-    rows = max(1.0, math.ceil(count * room / across))
-    wide, high = AIR if count <= FEW and columns > 2 else (1.0, 1.0)
+    rows = max(1.0, math.ceil(count * space / across))
+    wide, high = SPACING if count <= FEW and columns > 2 else (1.0, 1.0)
     return across * ACROSS * wide + MARGIN, rows * DOWN * high + MARGIN
 
 
 @lru_cache(maxsize=64)
-def _layout(count: int, ties: tuple[tuple[int, int], ...], columns: int) -> tuple[tuple[tuple[float, float], ...], float, float]:
+def _layout(count: int, relations: tuple[tuple[int, int], ...], columns: int) -> tuple[tuple[tuple[float, float], ...], float, float]:
     """Where everybody stands, and the width and height of the picture, which ends where nobody stands any more."""
     width, height = _size(count, columns)
     points = _start(count, width, height)
     ideal = 0.75 * math.sqrt(width * height / max(1, count))
     for turn in range(_ROUNDS):
-        _push_and_pull(points, ties, ideal, (width, height), limit=width / 8 * (1 - turn / _ROUNDS) + 1)
+        _push_and_pull(points, relations, ideal, (width, height), limit=width / 8 * (1 - turn / _ROUNDS) + 1)
         _keep_inside(points, width, height)
     _spread(points, width, height)
     for _ in range(80):
-        if not _part(points):
+        if not _separate(points):
             break
         _keep_inside(points, width, height)
     left = min((x for x, _ in points), default=MARGIN) - MARGIN
@@ -177,7 +177,7 @@ def _start(count: int, width: float, height: float) -> list[list[float]]:
 
 
 def _push_and_pull(
-    points: list[list[float]], ties: tuple[tuple[int, int], ...], ideal: float, frame: tuple[float, float], *, limit: float
+    points: list[list[float]], relations: tuple[tuple[int, int], ...], ideal: float, frame: tuple[float, float], *, limit: float
 ) -> None:
     """Move everybody once, by ``limit`` at most. The frame pushes too, or circles of people would lie flat along it."""
     square = ideal * ideal
@@ -197,7 +197,7 @@ def _push_and_pull(
             move[1] += down * push
             moves[second][0] -= across * push
             moves[second][1] -= down * push
-    for first, second in ties:
+    for first, second in relations:
         across, down = points[first][0] - points[second][0], points[first][1] - points[second][1]
         pull = math.hypot(across, down) / ideal
         moves[first][0] -= across * pull
@@ -220,7 +220,7 @@ def _spread(points: list[list[float]], width: float, height: float) -> None:
                 point[axis] = MARGIN + (point[axis] - least) / (most - least) * (size - 2 * MARGIN)
 
 
-def _part(points: list[list[float]]) -> bool:
+def _separate(points: list[list[float]]) -> bool:
     """Move apart whoever overlaps, the shorter way: beside each other or above. Returns whether somebody did."""
     moved = False
     for first, one in enumerate(points):

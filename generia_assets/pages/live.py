@@ -1,9 +1,10 @@
 """The live feed of a growing world, by server-sent events: progress, new people, new posts, as HTML of the pages' own templates.
 
 Here: following the world's events (durable/events/events.py) and its status record for one browser until the world is finished, the
-browser is gone or the server ends. An event's number is the message's id: a browser that was cut off goes on after the last one it
-got. Nothing blocks the event loop: what reads much or renders runs on a thread. Not here: what is told (news.py), and the page that
-shows it (static/pages.js).
+browser is gone or the server ends. An event's number is the message's id: a browser that was cut off resumes after the last one it
+got. Nothing blocks the event loop: what reads much or renders runs on a thread. The library sse-starlette sends heartbeats, notices
+that a browser left, and gives up on one that does not read. Not here: the content of messages (news.py), and the page that shows
+them (static/pages.js).
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from typing import Any, TypeVar
 import pymongo
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import PyMongoError
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
@@ -34,15 +37,15 @@ from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.2
-"""How often a world is looked at; the longest that a published post takes to be on its way."""
+"""Seconds between two looks at a world; the longest until a published post is sent."""
 SHARED_S = 0.1
-"""How long what was found is found again by others."""
+"""Seconds for which the result of a look is shared."""
 MOST_FOLLOWERS = 300
-"""Browsers that follow worlds at once, in one process; more are told to come later."""
+"""Browsers that follow worlds at once, in one process; more get a 503 with RETRY_AFTER_S."""
 RETRY_AFTER_S = 30
 PORTRAITS_S = 1.0
 ANSWER_S = 8.0
-"""Nobody waits longer for MongoDB: then it does not answer."""
+"""Time limit of MongoDB for an answer, and of a browser for reading a message."""
 MOST_EVENTS = 200
 """Events taken at once, so that a browser that comes late does not hold up the others."""
 HEARTBEAT_S = 10.0
@@ -61,7 +64,7 @@ def last_number(database: MongoDatabase, world_id: str) -> int:
 
 @dataclass
 class FeedFollower:
-    """What one browser has been told of a world: the last event's number, what its page shows, whose portrait is still to come."""
+    """What was sent to one browser: the last event's number, what its page shows, whose portrait is still to come."""
 
     world_id: str
     after: int
@@ -79,24 +82,26 @@ class _Shown:
     title: str
 
 
-class _Stream(StreamingResponse):
-    """The stream of one browser. ``left`` is called at its end, also if it ends before anything was sent."""
+class _Stream(EventSourceResponse):
+    """The stream of one browser. ``on_end`` is called at its end, also if it ends before anything was sent."""
 
-    def __init__(self, messages: AsyncIterator[str], left: Callable[[], None]) -> None:
-        super().__init__(messages, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"})
-        self._left = left
+    def __init__(self, messages: AsyncIterator[bytes], on_end: Callable[[], None]) -> None:
+        super().__init__(messages, ping=HEARTBEAT_S, send_timeout=ANSWER_S, cleanup_timeout=ANSWER_S)
+        self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            logger.info("live feed %s: the browser does not read", scope["path"])
         finally:
-            self._left()
+            self._on_end()
 
 
 class LiveFeed:
     """The live feeds of all worlds. The asynchronous client is the event loop's, the other one the threads'.
 
-    However many browsers follow a world, it is looked at and rendered once for all that have been told the same (``_shared``).
+    However many browsers follow a world, it is read and rendered once for all that have received the same events (``_shared``).
     """
 
     def __init__(self, events: AsyncMongoDatabase, database: MongoDatabase, closing: Callable[[], bool]) -> None:
@@ -117,25 +122,23 @@ class LiveFeed:
                 news = await self._news(world_id, after)
         except PyMongoError:  # an outage: after an error a browser would never come again
             return Response(f"retry: {AFTER_OUTAGE_MS}\n\n", media_type="text/event-stream", headers={"cache-control": "no-store"})
-        if news is None or (news.over and not news.told):
+        if news is None or (news.over and not news.messages):
             self._shown.pop(world_id, None)
             return Response(status_code=204)
         if self._followers.total() >= MOST_FOLLOWERS:
             return Response("Too many browsers follow worlds at once.", 503, headers={"retry-after": str(RETRY_AFTER_S)})
         self._followers[world_id] += 1
-        return _Stream(self._follow(request, FeedFollower(world_id, after)), lambda: self._left(world_id))
+        return _Stream(self._follow(FeedFollower(world_id, after)), lambda: self._on_end(world_id))
 
-    def _left(self, world_id: str) -> None:
+    def _on_end(self, world_id: str) -> None:
         self._followers[world_id] -= 1
         if not self._followers[world_id]:
             del self._followers[world_id]
             self._shown.pop(world_id, None)
 
-    async def _follow(self, request: Request, follower: FeedFollower) -> AsyncIterator[str]:
-        yield f"retry: {RECONNECT_MS}\n\n"
-        spoke = time.monotonic()
-        while not self._closing() and not await request.is_disconnected():
-            began = time.monotonic()
+    async def _follow(self, follower: FeedFollower) -> AsyncIterator[bytes]:
+        yield ServerSentEvent(retry=RECONNECT_MS).encode()
+        while not self._closing():
             try:
                 with pymongo.timeout(ANSWER_S):
                     news = await self._news(follower.world_id, follower.after)
@@ -144,27 +147,23 @@ class LiveFeed:
                 return
             for message in messages:
                 yield message
-                spoke = began
-            if news is None or (news.over and not news.told):
+            if news is None or (news.over and not news.messages):
                 yield as_message("end", {})
                 return
-            if began - spoke > HEARTBEAT_S:
-                yield ": still here\n\n"
-                spoke = began
-            if len(news.told) < MOST_EVENTS:
+            if len(news.messages) < MOST_EVENTS:
                 await asyncio.sleep(LOOK_S)
 
     async def _news(self, world_id: str, after: int) -> News | None:
-        """What there is to tell after this event; None without a world whose record can be read."""
+        """The news after this event; None without a world whose record can be read."""
         return await self._shared((world_id, after), lambda: self._look(world_id, after))
 
     async def _shared(self, what: Hashable, look: Callable[[], Coroutine[Any, Any, ResultT]]) -> ResultT:
-        """What was found by whoever looked a moment ago, else by looking now."""
+        """The result of a look that began a moment ago, else of one now."""
         now = time.monotonic()
         self._looks = {key: value for key, value in self._looks.items() if value[0] > now or not value[1].done()}
         if what not in self._looks:
             self._looks[what] = now + SHARED_S, asyncio.ensure_future(look())
-        found: ResultT = await asyncio.shield(self._looks[what][1])  # one browser that leaves must not end it for the others
+        found: ResultT = await asyncio.shield(self._looks[what][1])  # a browser that leaves must not cancel it for the others
         return found
 
     async def _look(self, world_id: str, after: int) -> News | None:
@@ -182,8 +181,8 @@ class LiveFeed:
         self._shown[world_id] = _Shown(status, news.places, news.title)
         return news
 
-    async def _portraits(self, follower: FeedFollower) -> list[str]:
-        """The portraits that were painted since: no event tells of them."""
+    async def _portraits(self, follower: FeedFollower) -> list[bytes]:
+        """The portraits that were painted since: there are no events of them."""
         if not follower.unpainted or time.monotonic() - follower.portraits_at < PORTRAITS_S:
             return []
         follower.portraits_at = time.monotonic()
@@ -196,10 +195,10 @@ class LiveFeed:
         return list(painted.values())
 
 
-def _new_to(follower: FeedFollower, news: News) -> list[str]:
-    """What of the news this browser has not been told yet; from now on it has."""
+def _new_to(follower: FeedFollower, news: News) -> list[bytes]:
+    """The news that this browser does not have yet; notes that it has them now."""
     follower.after = news.last
     follower.unpainted |= news.unpainted
     changed = {place: html for place, html in news.places.items() if follower.shown.get(place) != html}
     follower.shown |= changed
-    return [*news.told, *(as_message(place, {"html": html, "title": news.title}) for place, html in changed.items())]
+    return [*news.messages, *(as_message(place, {"html": html, "title": news.title}) for place, html in changed.items())]

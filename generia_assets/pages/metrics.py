@@ -1,7 +1,7 @@
 """``/metrics``: the fleet's figures in Prometheus' text format.
 
 Here: names, help texts and labels, and how often the figures are read. Not here: the reading (queries/fleet.py). What MongoDB does
-not answer in time is left out, and ``generia_measured`` says so: a monitor is never told a figure that is not one.
+not answer in time is left out, and ``generia_measured`` says so: a missing figure is never shown as zero.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 KEPT_S = 5.0
-"""However many monitors ask, MongoDB is asked so often at most."""
-PART_S = 2.0
-"""What one part of the figures may take."""
+"""Seconds for which the figures are kept: MongoDB is read at most so often, however many monitors ask."""
+SECTION_S = 2.0
+"""Seconds that one section may take."""
 RECORDS_S, RECORDS_KEPT_S = 20.0, 300.0
-"""The same of looking at every status record, which is done so often at most."""
+"""The same two limits for reading every status record."""
 
-_LATELY = f"in the last {RECENT.total_seconds() / 60:.0f} minutes"
+_RECENTLY = f"in the last {RECENT.total_seconds() / 60:.0f} minutes"
 
 
 class Metrics:
-    """The page's text, read anew when it is older than ``KEPT_S``. For threads: one of them reads, the others wait for it."""
+    """The page's text, read again when it is older than ``KEPT_S``. Thread-safe: one thread reads, the others wait for it."""
 
     def __init__(self, database: MongoDatabase) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
@@ -62,7 +62,7 @@ class Metrics:
 
 
 class _Fleet(Collector):
-    """Reads all parts; each has its own time, and one that fails takes no other with it."""
+    """Reads all sections; each has its own time limit, and one that fails is left out alone."""
 
     def __init__(self, database: MongoDatabase) -> None:
         self._database = database
@@ -71,9 +71,9 @@ class _Fleet(Collector):
     def collect(self) -> Iterator[Metric]:
         measured = _gauge("measured", "1 if this part of the figures could be read, else 0 and the part is missing", "part")
         answers = True
-        for name, part in PARTS.items():
+        for name, section in SECTIONS.items():
             try:
-                families = self._read(name, part, answers=answers)
+                families = self._read(name, section, answers=answers)
             except PyMongoError as error:
                 logger.warning("metrics of %s are left out: MongoDB does not answer (%s)", name, type(error).__name__)
                 measured.add_metric([name], 0)
@@ -84,15 +84,15 @@ class _Fleet(Collector):
         yield measured
         if address := settings().code_server:
             starts = _gauge("code_server_starts_runs", "1 if the code server answers and starts runs, 0 if it is stuck or gone")
-            starts.add_metric([], starts_runs(address, timeout=PART_S))
+            starts.add_metric([], starts_runs(address, timeout=SECTION_S))
             yield starts
 
-    def _read(self, name: str, part: MetricsSection, *, answers: bool) -> list[Metric]:
+    def _read(self, name: str, section: MetricsSection, *, answers: bool) -> list[Metric]:
         until, families = self._kept.get(name, (0.0, []))
         if time.monotonic() >= until:
-            with pymongo.timeout(part.seconds if answers else PART_S):
-                families = list(part.families(self._database))
-            self._kept[name] = time.monotonic() + part.kept_s, families
+            with pymongo.timeout(section.seconds if answers else SECTION_S):
+                families = list(section.families(self._database))
+            self._kept[name] = time.monotonic() + section.kept_s, families
         return families
 
 
@@ -132,8 +132,8 @@ def _tasks(database: MongoDatabase) -> Iterator[Metric]:
 
 
 def _calls(database: MongoDatabase) -> Iterator[Metric]:
-    calls = _gauge("recent_calls", f"Calls begun {_LATELY}", "api", "outcome")
-    calling = _gauge("recent_call_seconds", f"Sum of what the calls begun {_LATELY} took", "api", "outcome")
+    calls = _gauge("recent_calls", f"Calls begun {_RECENTLY}", "api", "outcome")
+    calling = _gauge("recent_call_seconds", f"Sum of what the calls begun {_RECENTLY} took", "api", "outcome")
     waiting = _gauge("recent_call_wait_seconds", "Sum of what the same calls waited before they were sent", "api", "outcome")
     cost = _gauge("recent_cost_usd", "What the same calls cost, US dollars", "api", "outcome")
     tokens = _gauge("recent_tokens", "Tokens of the same calls", "api", "outcome", "kind")
@@ -149,8 +149,8 @@ def _calls(database: MongoDatabase) -> Iterator[Metric]:
     yield from (calls, calling, waiting, cost, tokens)
 
 
-def _outside(database: MongoDatabase) -> Iterator[Metric]:
-    found = fleet.outside(database)
+def _api(database: MongoDatabase) -> Iterator[Metric]:
+    found = fleet.api_status(database)
     slots = {slots.api: slots for slots in found.slots}
     yield _of(_gauge("slots_taken", "Slots that processes hold", "api"), {api: one.taken for api, one in slots.items()})
     yield _of(
@@ -158,7 +158,7 @@ def _outside(database: MongoDatabase) -> Iterator[Metric]:
         {api: one.ceiling for api, one in slots.items()},
     )
     yield _of(_gauge("slots_limit", "Calls at once as configured", "api"), {api: one.limit for api, one in slots.items()})
-    yield _of(_gauge("slots_waiting", "Slots wished for and not had", "api"), {api: one.waiting for api, one in slots.items()})
+    yield _of(_gauge("slots_waiting", "Slots asked for and not granted", "api"), {api: one.waiting for api, one in slots.items()})
     breakers = _gauge("breaker", "1 for the state in which the breaker of the api is", "api", "state")
     for api, state in found.breakers.items():
         for possible in BreakerState:
@@ -177,18 +177,18 @@ def _records(database: MongoDatabase) -> Iterator[Metric]:
 
 @dataclass(frozen=True)
 class MetricsSection:
-    """A part of the figures: how it is read, how long that may take, how long it is told again. Seconds."""
+    """A section of the figures: how it is read, how long that may take, how long it is kept. Seconds."""
 
     families: Callable[[MongoDatabase], Iterator[Metric]]
-    seconds: float = PART_S
+    seconds: float = SECTION_S
     kept_s: float = 0.0
 
 
-PARTS = {
+SECTIONS = {
     "worlds": MetricsSection(_worlds),
     "tasks": MetricsSection(_tasks),
     "calls": MetricsSection(_calls),
-    "outside": MetricsSection(_outside),
+    "outside": MetricsSection(_api),
     "records": MetricsSection(_records, RECORDS_S, RECORDS_KEPT_S),
 }
 

@@ -1,42 +1,42 @@
-"""What a growing world's page is told: server-sent events with HTML of the pages' own templates.
+"""The news of a growing world: server-sent events with HTML of the pages' own templates.
 
-Here: the news of some events of a world (durable/events/events.py), rendered. Not here: following a world and sending them
+Here: the messages about some events of a world (durable/events/events.py), rendered. Not here: following a world and sending them
 (live.py), and the page that shows them (static/pages.js).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
+from sse_starlette import JSONServerSentEvent, ServerSentEvent
 
 from generia_assets.content.documents import CharacterAvatar, Media
 from generia_assets.content.pictures import AVATAR_SIZE, POST_SIZE
 from generia_assets.durable.events.events import EVENTS, AnyEvent, CharacterCreated, PostPublished
 from generia_assets.durable.status import WorldStatus
 from generia_assets.pages.links import ServedLinks
-from generia_assets.pages.pages import WorldPages
+from generia_assets.pages.render import WorldPages
+from generia_assets.queries.asset_views import AssetViews
 from generia_assets.queries.feed import Excerpt, FeedPost, quotes, replies
 from generia_assets.queries.people import PersonCard, keys_by_username
-from generia_assets.queries.records import events as event_records
-from generia_assets.queries.shelves import AssetViews
+from generia_assets.queries.records import read_events
 from generia_assets.queries.worlds import over, view_of, world
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 
 @dataclass(frozen=True)
 class News:
-    """What is to be told of a world after an event, to everybody who has been told up to there.
+    """What follows an event of a world, the same for every browser that has the events up to it.
 
-    ``told``: the messages about events. ``last``: the number of the newest of them. ``places``: the parts of a page that stand
+    ``messages``: those about events. ``last``: the number of the newest of them. ``places``: the parts of a page that stand
     beside the posts, as they are now. ``unpainted``: people of these events whose portraits are still to come.
     """
 
     over: bool
     last: int
-    told: tuple[str, ...]
+    messages: tuple[bytes, ...]
     places: Mapping[str, str]
     title: str
     unpainted: Mapping[str, PersonCard]
@@ -44,23 +44,25 @@ class News:
 
 def news_of(database: MongoDatabase, status: WorldStatus, after: int, records: Sequence[MongoDocument]) -> News:
     """The news of these events, which come after the one with this number, as a page shows them. Blocks."""
-    shelves = AssetViews.of(database, status.world_id)
-    pages = WorldPages(view_of(shelves, status), ServedLinks(status.world_id), shelves.unreadable)
+    views = AssetViews.of(database, status.world_id)
+    pages = WorldPages(view_of(views, status), ServedLinks(status.world_id), views.unreadable)
     places = {"masthead": pages.masthead(), "progress": pages.progress(), "side": pages.side()}
-    events = [(one.seq, _event(one.event)) for one in event_records(records)]
-    beside = _Beside.of(shelves, [event for _, event in events if isinstance(event, PostPublished)])
+    events = [(one.seq, _event(one.event)) for one in read_events(records)]
+    beside = _Beside.of(views, [event for _, event in events if isinstance(event, PostPublished)])
     unpainted: dict[str, PersonCard] = {}
-    told = [_told_of(number, event, pages, beside, unpainted) for number, event in events]
-    told += [as_message("replied", {"key": key, "html": pages.replied(key, beside.replies.get(key, ()))}) for key in beside.replied]
+    messages = [_message_about(number, event, pages, beside, unpainted) for number, event in events]
+    messages += [
+        as_message("replied", {"key": key, "html": pages.replied(key, beside.replies.get(key, ()))}) for key in beside.replied
+    ]
     last = max([after, *(record["seq"] for record in records)])
-    return News(over(status), last, tuple(told), places, pages.title, unpainted)
+    return News(over(status), last, tuple(messages), places, pages.title, unpainted)
 
 
-def portraits_of(database: MongoDatabase, world_id: str, people: Mapping[str, PersonCard]) -> dict[str, str]:
+def portraits_of(database: MongoDatabase, world_id: str, people: Mapping[str, PersonCard]) -> dict[str, bytes]:
     """The messages about those of these people who have a portrait by now, by key. Blocks."""
-    shelves = AssetViews.of(database, world_id)
-    view = world(shelves)
-    painted = shelves["character_avatars"].by_key(CharacterAvatar, list(people)) if view else {}
+    views = AssetViews.of(database, world_id)
+    view = world(views)
+    painted = views["character_avatars"].by_key(CharacterAvatar, list(people)) if view else {}
     if view is None or not painted:
         return {}
     pages = WorldPages(view, ServedLinks(world_id))
@@ -70,10 +72,9 @@ def portraits_of(database: MongoDatabase, world_id: str, people: Mapping[str, Pe
     }
 
 
-def as_message(kind: str, data: dict[str, str], *, number: int | None = None) -> str:
-    """A server-sent event; one with a number is where a browser that was cut off goes on."""
-    numbered = "" if number is None else f"id: {number}\n"
-    return f"{numbered}event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+def as_message(kind: str, data: dict[str, str], *, number: int | None = None) -> bytes:
+    """A server-sent event; after one with a number a browser that was cut off resumes."""
+    return JSONServerSentEvent(data, event=kind, id=None if number is None else str(number)).encode()
 
 
 def _event(body: MongoDocument) -> AnyEvent | None:
@@ -96,19 +97,21 @@ class _Beside:
     replied: Sequence[str]
 
     @classmethod
-    def of(cls, shelves: AssetViews, posts: Sequence[PostPublished]) -> _Beside:
+    def of(cls, views: AssetViews, posts: Sequence[PostPublished]) -> _Beside:
         """Look for it."""
         asked = {post.key: (post.in_reply_to, post.quote) for post in posts if post.in_reply_to}
         replied = sorted({key for key, _ in asked.values()})
         return cls(
-            keys_by_username(shelves, {name for post in posts for name in post.mentions}),
-            quotes(shelves, asked),
-            replies(shelves, [*(post.key for post in posts), *replied]),
+            keys_by_username(views, {name for post in posts for name in post.mentions}),
+            quotes(views, asked),
+            replies(views, [*(post.key for post in posts), *replied]),
             replied,
         )
 
 
-def _told_of(number: int, event: AnyEvent | None, pages: WorldPages, beside: _Beside, unpainted: dict[str, PersonCard]) -> str:
+def _message_about(
+    number: int, event: AnyEvent | None, pages: WorldPages, beside: _Beside, unpainted: dict[str, PersonCard]
+) -> bytes:
     """The message about an event; without content if a page shows nothing of it. Adds to those who are not painted yet."""
     match event:
         case CharacterCreated():
@@ -121,7 +124,7 @@ def _told_of(number: int, event: AnyEvent | None, pages: WorldPages, beside: _Be
                 unpainted.setdefault(event.character_key, author)
             return as_message("post", {"key": event.key, "html": pages.post_card(_post(event, author, beside))}, number=number)
         case _:
-            return f"id: {number}\n\n"
+            return ServerSentEvent(id=str(number)).encode()
 
 
 def _person(key: str, event: CharacterCreated | PostPublished, *, bio: str = "") -> PersonCard:

@@ -1,6 +1,8 @@
-"""How values become text in a page: paragraphs, mentions as links, prices, times.
+"""Texts of a page: its own messages by language, and how values become text (paragraphs, mentions as links, prices, times).
 
-Here: filters of the templates. Whatever they get is escaped here or by the template; markup comes from templates alone.
+Here: the locale (messages.yaml, and the ``lang`` and ``dir`` of page and content) and the filters of the templates. A page is
+in its world's language if there are messages in it, else in English, and its content is marked with its own language. What a filter
+gets is escaped here or by the template; markup comes from templates alone. Not here: what people of the world say.
 """
 
 from __future__ import annotations
@@ -8,11 +10,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import blake2b
+from pathlib import Path
 
+import yaml
 from markupsafe import Markup, escape
 
+from generia_assets.content import languages
 from generia_assets.content.mentions import by_fold, mentions_in
 from generia_assets.content.text import words
 
@@ -46,8 +53,8 @@ def direction(text: str) -> str:
 
 def initials(name: str) -> str:
     """One or two letters for a portrait that is not painted."""
-    told = [word for word in words(name) if not word.isdigit()]
-    return "".join(word[0] for word in (told[:1] + told[-1:] if len(told) > 1 else told)).upper() or "·"
+    parts = [word for word in words(name) if not word.isdigit()]
+    return "".join(word[0] for word in (parts[:1] + parts[-1:] if len(parts) > 1 else parts)).upper() or "·"
 
 
 def hue(name: str) -> int:
@@ -83,3 +90,37 @@ def shortened(text: str, limit: int) -> str:
     """The text on one line, cut with an ellipsis after ``limit`` characters."""
     flat = " ".join(text.split())
     return flat if len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
+
+
+MESSAGES = Path(__file__).with_name("messages.yaml")
+_ENGLISH = "en"
+_RIGHT_TO_LEFT = ("Hebrew", "Arabic")
+
+
+@dataclass(frozen=True)
+class Locale:
+    """``lang``: the page's own language; ``content``: its content's, '' where unknown; ``dir``: which way the page is read.
+
+    ``content_dir``: which way its content is read, whatever word a text begins with; "auto" where its language is not known.
+    """
+
+    lang: str
+    content: str
+    dir: str
+    content_dir: str
+    messages: Mapping[str, str]
+
+
+def locale_of(language: str) -> Locale:
+    """The locale for a world in this language (its English name, '' if unknown)."""
+    code = languages.tag(language)
+    lang = code if code in all_messages() else _ENGLISH
+    direction = "rtl" if languages.checked_script(language) in _RIGHT_TO_LEFT else "ltr"
+    return Locale(lang, code, direction, direction if language else "auto", all_messages()[lang])
+
+
+@cache
+def all_messages() -> Mapping[str, Mapping[str, str]]:
+    """The pages' messages, by language code."""
+    messages: dict[str, dict[str, str]] = yaml.safe_load(MESSAGES.read_text("utf-8"))
+    return messages

@@ -1,5 +1,5 @@
-"""What is kept of worlds, read for people: typed read models over MongoDB, shared by the command line and the pages.
+"""What MongoDB keeps of worlds, as people read it: typed read models, shared by the command line and the pages.
 
-Here: reading, in order and in bounds. Not here: writing (durable), Dagster, and how anything looks (cli, pages). Texts leave this
-room as they were written; whoever shows them makes them inert.
+Here: reading, in order and with limits. Not here: writing (durable), Dagster, and how anything looks (cli, pages). Texts are
+returned as they were written; whoever shows them escapes them.
 """

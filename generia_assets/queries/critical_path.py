@@ -13,6 +13,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import WORLD_KEY, character_index
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import BATCH
@@ -20,9 +21,7 @@ from generia_assets.content.social import ready_after
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS
 from generia_assets.durable.orders.workload import batch_key
 from generia_assets.durable.status import State, WorldStatus
-from generia_assets.queries.records import TaskRecord, generations, requests
-from generia_assets.queries.records import tasks as task_records
-from generia_assets.tasks.task_definition import TaskType
+from generia_assets.queries.records import WITHOUT_TEXTS, TaskRecord, read_generations, read_requests, read_tasks
 from resources.gateway.api_gateway import Api
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
@@ -112,13 +111,13 @@ class _World:
 
 def critical_path(database: MongoDatabase, status: WorldStatus) -> CriticalPath | None:
     """The path of the world's present generation; None while nothing of it is finished."""
-    generation = next(generations(database[GENERATIONS].find({"_id": status.generation})), None) if status.generation else None
+    generation = next(read_generations(database[GENERATIONS].find({"_id": status.generation})), None) if status.generation else None
     over: MongoDocument = {
         "world_id": status.world_id,
         "generation": status.generation,
         "status": {"$in": [State.COMPLETED.value, State.FAILED.value]},
     }
-    last = next(task_records(database[TASKS].find(over, {"result": 0}).sort("updated_at", -1)), None)
+    last = next(read_tasks(database[TASKS].find(over, {"result": 0}).sort("updated_at", -1)), None)
     if generation is None or last is None:
         return None
     users = status.parameters.get("users_count")
@@ -147,7 +146,7 @@ def critical_path(database: MongoDatabase, status: WorldStatus) -> CriticalPath 
 
 def _parent(database: MongoDatabase, over: MongoDocument, world: _World, task: TaskRecord) -> TaskRecord | None:
     for task_type, key in world.parents((TaskType(task.type), task.key)):
-        if found := next(task_records(database[TASKS].find({**over, "type": task_type.value, "key": key}, {"result": 0})), None):
+        if found := next(read_tasks(database[TASKS].find({**over, "type": task_type.value, "key": key}, {"result": 0})), None):
             return found
     return None
 
@@ -155,7 +154,7 @@ def _parent(database: MongoDatabase, over: MongoDocument, world: _World, task: T
 def _calls(database: MongoDatabase, task_ids: list[str]) -> dict[str, dict[str, float]]:
     """Seconds in the air by API, and seconds of waiting, of each task."""
     found: dict[str, dict[str, float]] = {}
-    for call in requests(database[HISTORY].find({"task_id": {"$in": task_ids}}, {"request_data": 0, "response_data": 0})):
+    for call in read_requests(database[HISTORY].find({"task_id": {"$in": task_ids}}, WITHOUT_TEXTS)):
         sums = found.setdefault(call.task_id, {})
         sums[call.api] = sums.get(call.api, 0.0) + call.duration_ms / 1000
         sums["waiting"] = sums.get("waiting", 0.0) + call.waited_ms / 1000

@@ -1,7 +1,7 @@
 """The feed of a world: its published posts in the order of the world, in pages; one person's posts; the thread around a post.
 
-Here: posts put together with their pictures, their authors, what they reply to and who replied. A page is asked for by the key of
-the post it goes on after, so that posts which arrive meanwhile move nothing. Not here: where a post came from (traces.py).
+Here: posts joined with their images, their authors, what they reply to and who replied. A page is requested by the key of the post
+before it, so that new posts do not shift pages. Not here: where a post came from (traces.py).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.content.documents import Media, Post, PostImage, author_of
+from generia_assets.queries.asset_views import AssetView, AssetViews
 from generia_assets.queries.people import PersonCard, cards_by_key, keys_by_username
-from generia_assets.queries.shelves import AssetView, AssetViews
 
 POSTS_PAGE = 50
 
 
 class FeedOrder(StrEnum):
-    """In which order posts are shown; the reader chooses."""
+    """The order of posts; the reader chooses."""
 
     NEWEST = "newest"
     OLDEST = "oldest"
@@ -36,9 +36,9 @@ class FeedOrder(StrEnum):
 
 
 class Excerpt(BaseModel):
-    """A post as it is shown beside another one: quoted above its reply, or among the replies below it.
+    """A post beside another one: quoted above its reply, or among the replies below it.
 
-    ``content`` of a quote is the text that was replied to; ``rewritten``: that post reads differently now.
+    ``content`` of a quote is the text that was replied to; ``rewritten``: that post has another text now.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,7 +66,7 @@ class FeedPost(BaseModel):
     time_of_day: str = ""
     image: Media | None = None
     described: str = ""
-    """What the picture shows, in English; '' where that is not known."""
+    """What the image shows, in English; '' where that is not known."""
     deleted: bool = False
     t: int = 0
     in_reply_to: Excerpt | None = None
@@ -92,57 +92,57 @@ class Thread(BaseModel):
     below: tuple[FeedPost, ...] = ()
 
 
-def feed_page(shelves: AssetViews, order: FeedOrder = FeedOrder.NEWEST, *, after: str = "", limit: int = POSTS_PAGE) -> FeedPage:
-    """The posts that come after the one with this key; '' begins with the first. An unknown key begins there too.
+def feed_page(views: AssetViews, order: FeedOrder = FeedOrder.NEWEST, *, after: str = "", limit: int = POSTS_PAGE) -> FeedPage:
+    """The posts after the one with this key; '' or an unknown key begins with the first.
 
-    A world made before there was a timeline has its posts by the time of their publication, and within a page each person's own in
-    the order of their life.
+    In a world without a timeline (of an earlier version) posts are in order of publication, and within a page each person's own in
+    the order of their keys.
     """
-    shelf, direction = shelves["post_images"], order.direction
+    view, direction = views["post_images"], order.direction
     sort = (("t", direction), ("published_at", direction), ("key", direction))
-    found = shelf.find(PostImage, _beyond(shelf, after, order), sort=sort, limit=limit + 1)
-    page = _page(shelves, found, limit)
-    return page.model_copy(update={"posts": _in_order_of_life(page.posts, order)})
+    found = view.find(PostImage, _beyond(view, after, order), sort=sort, limit=limit + 1)
+    page = _page(views, found, limit)
+    return page.model_copy(update={"posts": _by_author_in_order(page.posts, order)})
 
 
 def posts_of(
-    shelves: AssetViews, character: str, order: FeedOrder = FeedOrder.NEWEST, *, after: str = "", limit: int = POSTS_PAGE
+    views: AssetViews, character: str, order: FeedOrder = FeedOrder.NEWEST, *, after: str = "", limit: int = POSTS_PAGE
 ) -> FeedPage:
-    """The posts of the person with this key, in the order of their life or from the latest to the first."""
+    """The posts of the person with this key, in the order of their keys or the reverse."""
     keys = {"$gt": f"{character}-", "$lt": f"{character}-\uffff"}
     if after:
         keys["$lt" if order is FeedOrder.NEWEST else "$gt"] = after
-    found = shelves["post_images"].find(PostImage, {"key": keys}, sort=(("key", order.direction),), limit=limit + 1)
-    return _page(shelves, found, limit)
+    found = views["post_images"].find(PostImage, {"key": keys}, sort=(("key", order.direction),), limit=limit + 1)
+    return _page(views, found, limit)
 
 
-def post(shelves: AssetViews, key: str) -> FeedPost | None:
+def post(views: AssetViews, key: str) -> FeedPost | None:
     """The published post with this key, or None."""
-    return next(iter(posts_by_key(shelves, [key])), None)
+    return next(iter(posts_by_key(views, [key])), None)
 
 
-def posts_by_key(shelves: AssetViews, keys: Collection[str]) -> list[FeedPost]:
+def posts_by_key(views: AssetViews, keys: Collection[str]) -> list[FeedPost]:
     """The published posts with these keys, in order of their keys; those that are not there are left out."""
-    found = shelves["post_images"].by_key(PostImage, keys)
-    return _posts(shelves, [found[key] for key in sorted(found)])
+    found = views["post_images"].by_key(PostImage, keys)
+    return _posts(views, [found[key] for key in sorted(found)])
 
 
-def threads(shelves: AssetViews, posts: Iterable[FeedPost]) -> dict[str, Thread]:
-    """The threads of these posts, by key. A few queries for all of them, since threads are short (content/timeline.py)."""
+def threads(views: AssetViews, posts: Iterable[FeedPost]) -> dict[str, Thread]:
+    """The threads of these posts, by key. A few queries for all of them: threads are short (content/timeline.py)."""
     known = {one.key: one for one in posts}
     wanted = list(known)
-    missing = _beside(known.values())
+    missing = _neighbours(known.values())
     while missing:
-        more = posts_by_key(shelves, missing)
+        more = posts_by_key(views, missing)
         known |= {one.key: one for one in more}
-        missing = _beside(more) - known.keys()
+        missing = _neighbours(more) - known.keys()
     return {key: Thread(above=_above(known, key), below=_below(known, key)) for key in wanted}
 
 
-def quotes(shelves: AssetViews, asked: Mapping[str, tuple[str, str]]) -> dict[str, Excerpt]:
+def quotes(views: AssetViews, asked: Mapping[str, tuple[str, str]]) -> dict[str, Excerpt]:
     """What each of these posts replies to, by key; ``asked``: by key the post it replies to, and its text as it was then."""
-    present = shelves["posts"].by_key(Post, {key for key, _ in asked.values()})
-    authors = cards_by_key(shelves, {author_of(key) for key, _ in asked.values()})
+    present = views["posts"].by_key(Post, {key for key, _ in asked.values()})
+    authors = cards_by_key(views, {author_of(key) for key, _ in asked.values()})
     found = {}
     for reply, (key, quote) in asked.items():
         if (author := authors.get(author_of(key))) is not None:
@@ -151,11 +151,11 @@ def quotes(shelves: AssetViews, asked: Mapping[str, tuple[str, str]]) -> dict[st
     return found
 
 
-def replies(shelves: AssetViews, keys: Collection[str]) -> dict[str, tuple[Excerpt, ...]]:
+def replies(views: AssetViews, keys: Collection[str]) -> dict[str, tuple[Excerpt, ...]]:
     """The published posts that reply to each of these, by its key, in the order of the world."""
-    texts = shelves["posts"].find(Post, {"in_reply_to": {"$in": sorted(set(keys))}}) if keys else []
-    published = shelves["post_images"].by_key(PostImage, [text.key for text in texts])
-    authors = cards_by_key(shelves, {text.character for text in texts})
+    texts = views["posts"].find(Post, {"in_reply_to": {"$in": sorted(set(keys))}}) if keys else []
+    published = views["post_images"].by_key(PostImage, [text.key for text in texts])
+    authors = cards_by_key(views, {text.character for text in texts})
     found: dict[str, tuple[Excerpt, ...]] = {}
     for text in sorted(texts, key=lambda text: (text.t, text.key)):
         author = authors.get(text.character)
@@ -165,13 +165,13 @@ def replies(shelves: AssetViews, keys: Collection[str]) -> dict[str, tuple[Excer
     return found
 
 
-def _beyond(shelf: AssetView, key: str, order: FeedOrder) -> dict[str, object]:
+def _beyond(view: AssetView, key: str, order: FeedOrder) -> dict[str, object]:
     """What comes after the post with this key. MongoDB puts posts without ``t`` before all that have one."""
-    last = shelf.one(PostImage, key) if key else None
+    last = view.one(PostImage, key) if key else None
     if last is None:
         return {}
     t = last.t if "t" in last.model_fields_set else None
-    moment = shelf.moment(last.published_at)
+    moment = view.moment(last.published_at)
     further: dict[str, object] | None
     if order is FeedOrder.NEWEST:
         way, further = "$lt", None if t is None else {"$not": {"$gte": t}}
@@ -181,13 +181,13 @@ def _beyond(shelf: AssetView, key: str, order: FeedOrder) -> dict[str, object]:
     return {"$or": beside if further is None else [{"t": further}, *beside]}
 
 
-def _page(shelves: AssetViews, found: list[PostImage], limit: int) -> FeedPage:
+def _page(views: AssetViews, found: list[PostImage], limit: int) -> FeedPage:
     shown = found[:limit]
-    return FeedPage(posts=tuple(_posts(shelves, shown)), after=shown[-1].key if len(found) > limit else None)
+    return FeedPage(posts=tuple(_posts(views, shown)), after=shown[-1].key if len(found) > limit else None)
 
 
-def _in_order_of_life(posts: Sequence[FeedPost], order: FeedOrder) -> tuple[FeedPost, ...]:
-    """The posts with each person's own in the order of their life: without a timeline many were made at once, and some overtook."""
+def _by_author_in_order(posts: Sequence[FeedPost], order: FeedOrder) -> tuple[FeedPost, ...]:
+    """The posts with each person's own in the order of their keys: without a timeline some were published out of order."""
     in_order = {
         author: iter(
             sorted(
@@ -199,16 +199,16 @@ def _in_order_of_life(posts: Sequence[FeedPost], order: FeedOrder) -> tuple[Feed
     return tuple(next(in_order[post.author.key]) for post in posts)
 
 
-def _posts(shelves: AssetViews, published: Sequence[PostImage]) -> list[FeedPost]:
-    texts = shelves["posts"].by_key(Post, [one.key for one in published])
-    authors = cards_by_key(shelves, {one.character for one in published})
-    mentions = keys_by_username(shelves, {name for text in texts.values() for name in text.mentions})
-    quoted = quotes(shelves, {key: (text.in_reply_to, text.quote) for key, text in texts.items() if text.in_reply_to})
-    replied = replies(shelves, texts)
+def _posts(views: AssetViews, published: Sequence[PostImage]) -> list[FeedPost]:
+    texts = views["posts"].by_key(Post, [one.key for one in published])
+    authors = cards_by_key(views, {one.character for one in published})
+    mentions = keys_by_username(views, {name for text in texts.values() for name in text.mentions})
+    quoted = quotes(views, {key: (text.in_reply_to, text.quote) for key, text in texts.items() if text.in_reply_to})
+    replied = replies(views, texts)
     posts = []
     for one in published:
         text, author = texts.get(one.key), authors.get(one.character)
-        if text is None or author is None:  # being replaced at this moment: there again in the next look
+        if text is None or author is None:  # being replaced at this moment
             continue
         posts.append(
             FeedPost(
@@ -233,7 +233,7 @@ def _posts(shelves: AssetViews, published: Sequence[PostImage]) -> list[FeedPost
     return posts
 
 
-def _beside(posts: Iterable[FeedPost]) -> set[str]:
+def _neighbours(posts: Iterable[FeedPost]) -> set[str]:
     """The keys of the posts that these reply to, or that reply to these."""
     return {one.key for post in posts for one in (post.in_reply_to, *post.replies) if one is not None}
 

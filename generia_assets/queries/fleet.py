@@ -1,8 +1,8 @@
 """Figures of the whole fleet, for a monitor that asks every few seconds (R16): worlds, tasks, calls, slots, breakers.
 
-Here: the reading, part by part, each from an index or from few documents, so that it stays cheap however many worlds there are.
-Tasks are those of the worlds that changed last, calls those begun in the last minutes. Not here: figures of one world
-(statistics.py), and how a monitor is told (pages/metrics.py).
+Here: the reading, section by section, each from an index or from few documents, so that its cost does not grow with the number of
+worlds. Tasks are those of the worlds that changed last, calls those begun in the last minutes. Not here: figures of one world
+(statistics.py), and the format (pages/metrics.py).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS, TASKS
 from generia_assets.durable.status import HISTORY_LACKS, State
-from generia_assets.queries.breakers import breakers_not_closed
-from generia_assets.queries.records import tasks
-from generia_assets.tasks.task_definition import TaskType
+from generia_assets.queries.in_flight import breakers_not_closed
+from generia_assets.queries.records import read_tasks
 from resources.gateway.api_gateway import Api
 from resources.gateway.breaker import BreakerState
 from resources.gateway.slot_shares import SlotShares
@@ -24,12 +24,12 @@ from resources.gemini.model_resolver import fleet_notes
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 WORLDS_LOOKED_AT = 20
-"""Worlds whose tasks are counted: those that changed last."""
+"""Number of worlds whose tasks are counted: those that changed last."""
 TASKS_TIMED = 200
-"""Finished tasks of each type whose times count: the last ones."""
+"""Number of finished tasks of each type whose times count: the last ones."""
 RECENT = timedelta(minutes=5)
 MOST_CALLS = 20_000
-"""Calls read at most, the last ones; more than a fleet at its limits begins in that time."""
+"""Most calls that are read, the last ones; more than a fleet at its limits begins in that time."""
 HISTORY_STATE = "history"
 UNFINISHED = (State.PENDING, State.IN_PROGRESS)
 
@@ -64,7 +64,7 @@ class TaskCount(BaseModel):
 
 
 class TaskTimes(BaseModel):
-    """What the last tasks of a type took from their beginning to their end, seconds."""
+    """Seconds from start to end of the last tasks of a type."""
 
     model_config = _FIGURE
 
@@ -74,7 +74,7 @@ class TaskTimes(BaseModel):
 
 
 class CallFigures(BaseModel):
-    """Recent calls of one api that ended in one way. Seconds are sums over calls."""
+    """Recent calls of one API with one outcome. Seconds are sums over calls."""
 
     model_config = _FIGURE
 
@@ -89,7 +89,7 @@ class CallFigures(BaseModel):
 
 
 class SlotFigures(BaseModel):
-    """The slots of one api over the fleet: taken by processes, allowed at once now, configured, and wished for in vain."""
+    """The slots of one API over the fleet: held by processes, allowed at once now, configured, and asked for without success."""
 
     model_config = _FIGURE
 
@@ -100,8 +100,8 @@ class SlotFigures(BaseModel):
     waiting: int
 
 
-class FleetApi(BaseModel):
-    """What the processes share about the outside. ``breakers``: state by api, as it was changed last."""
+class ApiStatus(BaseModel):
+    """What the processes share about the external APIs. ``breakers``: state by API."""
 
     model_config = _FIGURE
 
@@ -111,7 +111,7 @@ class FleetApi(BaseModel):
 
 
 def worlds_by_state(database: MongoDatabase) -> list[FleetWorlds]:
-    """Every world there is, one small record each.
+    """All worlds by state.
 
     Those whose status is no state are left out; ``unreadable_worlds`` (worlds.py) names them.
     """
@@ -141,12 +141,12 @@ def tasks_by_state(database: MongoDatabase) -> list[TaskCount]:
 
 
 def task_times(database: MongoDatabase) -> Iterator[TaskTimes]:
-    """Of each type the tasks that were finished last, in the worlds that changed last."""
+    """Of each type the tasks that finished last, in the worlds that changed last."""
     worlds = _last_changed(database)
     for task_type in TaskType:
         query = {"world_id": {"$in": worlds}, "status": State.COMPLETED.value, "type": task_type.value}
         last = database[TASKS].find(query, {"type": 1, "status": 1, "started_at": 1, "updated_at": 1})
-        timed = tasks(last.sort("updated_at", -1).limit(TASKS_TIMED))
+        timed = read_tasks(last.sort("updated_at", -1).limit(TASKS_TIMED))
         took = sorted((task.updated_at - task.started_at).total_seconds() for task in timed if task.started_at)
         if took:
             yield TaskTimes(task_type=task_type, p50_s=took[(len(took) - 1) // 2], p95_s=took[(len(took) - 1) * 95 // 100])
@@ -175,10 +175,10 @@ def recent_calls(database: MongoDatabase) -> list[CallFigures]:
     return [CallFigures(**row["_id"], **_without_id(row)) for row in rows]
 
 
-def outside(database: MongoDatabase) -> FleetApi:
-    """Slots, breakers and models, of a handful of documents. A process whose lease has ended has no slots."""
+def api_status(database: MongoDatabase) -> ApiStatus:
+    """Slots, breakers and models, from a few documents. A process whose lease has expired has no slots."""
     documents = {str(document["_id"]): document for document in database[FLEET].find()}
-    return FleetApi(
+    return ApiStatus(
         slots=[_slots(name.partition(":")[2], found) for name, found in documents.items() if name.startswith("slots:")],
         breakers={api.value: BreakerState.CLOSED.value for api in Api}
         | {breaker.api: breaker.state.value for breaker in breakers_not_closed(database)},
@@ -191,7 +191,7 @@ _TYPES = [task_type.value for task_type in TaskType]
 _COUNTABLE = {"api_type": {"$type": "string"}, "outcome": {"$type": "string"}} | {
     field: {"$not": {"$type": ["string", "object", "array", "bool", "date"]}} for field in ("duration_ms", "waited_ms")
 }
-"""Finds the calls that can be added up."""
+"""Condition of the calls whose figures are numbers."""
 
 
 def _slots(api: str, document: MongoDocument) -> SlotFigures:

@@ -1,8 +1,7 @@
-"""A world's own log: what happened to it, in order of time, out of what MongoDB keeps (R14, R16).
+"""A world's log: what happened to it, in order of time, from MongoDB's records (R14, R16).
 
-Here: events (stages, people, posts, waiting), tasks that ended, calls that went wrong, or all calls, and the beginnings of
-generations, as lines of one shape. Dagster's own log of a run is in Dagster's pages, and the processes' logs are files. Not here:
-how a line looks.
+Here: events (stages, people, posts, waiting), tasks that ended, failed calls (or all), and starts of generations, as lines of one
+shape. Dagster's log of a run is in Dagster's pages, and the processes' logs are files. Not here: how a line looks.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from pydantic import BaseModel, ConfigDict
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
-from generia_assets.queries.records import OK, events, generations, requests, tasks
+from generia_assets.queries.records import OK, WITHOUT_TEXTS, read_events, read_generations, read_requests, read_tasks
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 LATE = timedelta(seconds=3)
-"""A line may be written so long after the moment it tells of: with the next transaction."""
+"""Longest delay until a line is written, with the next transaction, after its moment."""
 LONGEST_CALL = timedelta(seconds=150)
-"""Calls are found by their beginnings, and told of at their ends."""
+"""Calls are found by their start, and listed at their end."""
 
 Level = Literal["info", "warning", "error"]
 
@@ -45,7 +44,7 @@ class LogLine(BaseModel):
 
 
 def newest(database: MongoDatabase, world_id: str, count: int, *, calls: bool) -> list[LogLine]:
-    """The last lines, in order. ``calls``: also those that went well."""
+    """The last lines, in order. ``calls``: also successful ones."""
     sources = (source(database, world_id, None, -1, count) for source in _sources(calls))
     return sorted((line for source in sources for line in source), key=attrgetter("at", "id"))[-count:]
 
@@ -57,28 +56,28 @@ def since(database: MongoDatabase, world_id: str, moment: datetime | None, *, ca
 
 
 class LogFollower:
-    """Gives what is new each time it is asked; a line once."""
+    """Returns the new lines at each call of ``new``, each line once."""
 
     def __init__(self, database: MongoDatabase, world_id: str, begin: datetime | None, *, calls: bool) -> None:
         self._database = database
         self._world_id = world_id
         self._begin = begin
         self._calls = calls
-        self._told: dict[str, datetime] = {}
+        self._seen: dict[str, datetime] = {}
 
-    def told(self, lines: Iterable[LogLine]) -> None:
-        """These were shown already."""
+    def mark_shown(self, lines: Iterable[LogLine]) -> None:
+        """Note that these lines were shown already."""
         for line in lines:
-            self._told[line.id] = line.at
+            self._seen[line.id] = line.at
             self._begin = line.at if self._begin is None else max(self._begin, line.at)
 
     def new(self) -> list[LogLine]:
         """What came since the last time, in order."""
         look_from = None if self._begin is None else self._begin - LATE
-        lines = [line for line in since(self._database, self._world_id, look_from, calls=self._calls) if line.id not in self._told]
-        self.told(lines)
+        lines = [line for line in since(self._database, self._world_id, look_from, calls=self._calls) if line.id not in self._seen]
+        self.mark_shown(lines)
         if look_from is not None:
-            self._told = {name: at for name, at in self._told.items() if at >= look_from}
+            self._seen = {name: at for name, at in self._seen.items() if at >= look_from}
         return lines
 
 
@@ -92,7 +91,7 @@ def _sources(calls: bool) -> tuple[Source, ...]:
 
 def _generations(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
     wanted = _from({"world_id": world_id}, "started_at", begin)
-    for found in generations(database[GENERATIONS].find(wanted).sort("started_at", way).limit(most)):
+    for found in read_generations(database[GENERATIONS].find(wanted).sort("started_at", way).limit(most)):
         of = f" of {', '.join(found.keys)}" if found.keys else ""
         yield LogLine(
             id=f"generation:{found.id}",
@@ -106,16 +105,16 @@ def _generations(database: MongoDatabase, world_id: str, begin: datetime | None,
 
 def _events(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
     wanted = _from({"world_id": world_id}, "at", begin)
-    for found in events(database[WORLD_EVENTS].find(wanted).sort("seq", way).limit(most)):
-        level: Level = "error" if found.event_type == "failed" else "warning" if found.event_type in _UNEASY else "info"
+    for found in read_events(database[WORLD_EVENTS].find(wanted).sort("seq", way).limit(most)):
+        level: Level = "error" if found.event_type == "failed" else "warning" if found.event_type in _WARNINGS else "info"
         key = str(found.event.get("key", ""))
-        yield LogLine(id=found.id, at=found.at, level=level, kind="event", key=key, text=_told(found.event))
+        yield LogLine(id=found.id, at=found.at, level=level, kind="event", key=key, text=_event_text(found.event))
 
 
-_UNEASY = ("waiting", "parked", "cancelled")
+_WARNINGS = ("waiting", "parked", "cancelled")
 
 
-def _told(event: MongoDocument) -> str:
+def _event_text(event: MongoDocument) -> str:
     kind = str(event["event_type"])
     match kind:
         case "world_created":
@@ -143,7 +142,7 @@ def _told(event: MongoDocument) -> str:
 def _tasks(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
     ended = {"world_id": world_id, "status": {"$in": [State.COMPLETED.value, State.FAILED.value]}}
     fields = {"result": 0, "parameters": 0}
-    for task in tasks(database[TASKS].find(_from(ended, "updated_at", begin), fields).sort("updated_at", way).limit(most)):
+    for task in read_tasks(database[TASKS].find(_from(ended, "updated_at", begin), fields).sort("updated_at", way).limit(most)):
         failed, tries = task.status is State.FAILED, task.attempt_count
         took = f" in {(task.updated_at - task.started_at).total_seconds():.2f} s" if task.started_at else ""
         text = f"failed for good after {plural(tries, 'attempt')}: {task.error}" if failed else f"completed{took}"
@@ -171,24 +170,23 @@ def _bad_calls(database: MongoDatabase, world_id: str, begin: datetime | None, w
 
 
 def _history(database: MongoDatabase, wanted: MongoDocument, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
-    fields = {"request_data": 0, "response_data": 0}
     begin = begin and begin - LONGEST_CALL
-    found = database[HISTORY].find(_from(wanted, "created_at", begin), fields).sort("created_at", way).limit(most)
-    for call in requests(found):
-        good = call.outcome == OK
+    found = database[HISTORY].find(_from(wanted, "created_at", begin), WITHOUT_TEXTS).sort("created_at", way).limit(most)
+    for call in read_requests(found):
+        succeeded = call.outcome == OK
         counted = f", {call.prompt_tokens}+{call.output_tokens} tokens" if call.prompt_tokens else ""
-        said = f"{call.api} {call.request_type}: {call.outcome}, {call.duration_ms} ms"
-        said += f" after waiting {call.waited_ms} ms{counted}, ${call.cost_usd:.6f}"
+        text = f"{call.api} {call.request_type}: {call.outcome}, {call.duration_ms} ms"
+        text += f" after waiting {call.waited_ms} ms{counted}, ${call.cost_usd:.6f}"
         yield LogLine(
             id=f"call:{call.id}",
             at=call.at + timedelta(milliseconds=call.duration_ms),
-            level="info" if good else "warning",
+            level="info" if succeeded else "warning",
             kind="call",
             task_type=call.task_type,
             key=call.key,
             task_id=call.task_id,
             run_id=call.run_id,
-            text=said if good else f"{said}: {call.error}",
+            text=text if succeeded else f"{text}: {call.error}",
         )
 
 

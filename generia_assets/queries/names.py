@@ -1,7 +1,7 @@
-"""Which item of a world somebody means: by its key, by a username, or by the id it has on the platform.
+"""Finding an item of a world by its key, by a username, or by the id it has on the platform.
 
-Here: from what people type (``c0007``, ``@mira``, ``c0007-p0003``, a published id) to an item's key. Not here: what is known about
-the item (traces.py, worlds.py).
+Here: from what people type (``c0007``, ``@mira``, ``c0007-p0003``, a published id) to an item's key. Not here: the item itself
+(traces.py, people.py, feed.py).
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import WORLD_KEY, author_of
 from generia_assets.durable.collections import GENERATIONS, PUBLICATIONS, TASKS
 from generia_assets.durable.status import State
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 CHARACTER_KEY = re.compile(r"c\d{4,}")
@@ -20,7 +20,7 @@ POST_KEY = re.compile(r"(c\d{4,})-p\d{4,}")
 
 
 class UnknownItemError(LookupError):
-    """Nothing in this world is called that. The message says what names look like and where to find them."""
+    """Nothing in this world has that name. The message says what names look like."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ItemName:
 
     @property
     def character(self) -> str | None:
-        """The key of the character whose item this is; None for the world's own."""
+        """The key of the character whose item this is; None for the world's own items."""
         return None if self.key == WORLD_KEY else author_of(self.key)
 
     @property

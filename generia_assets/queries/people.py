@@ -1,4 +1,4 @@
-"""The people of a world, for those who look at it: in pages, one by one, and how they are tied to each other.
+"""The people of a world: in pages, one by one, and their relations.
 
 Here: characters with their portraits and relations, in order of their keys. Not here: their posts (feed.py).
 """
@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterable
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.content.documents import Character, CharacterAvatar, CharacterBrief, Media
-from generia_assets.queries.shelves import AssetViews
+from generia_assets.queries.asset_views import AssetViews
 
 PEOPLE_PAGE = 100
 
 
 class PersonCard(BaseModel):
-    """A person as a card shows them. ``avatar`` None: not painted (yet)."""
+    """A person as a card shows them. ``avatar`` None: there is none (yet)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,7 +30,7 @@ class PersonCard(BaseModel):
 
 
 class KnownPerson(BaseModel):
-    """A relation with the card of the other one; None where that person is not written yet."""
+    """A relation with the other person's card; None while that person is not written."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,7 +41,7 @@ class KnownPerson(BaseModel):
 
 
 class PersonView(BaseModel):
-    """A person in full. ``brief``: the concept that they were written from, None where there is none (any more)."""
+    """A person in full. ``brief``: the concept that they were written from, or None."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,7 +52,7 @@ class PersonView(BaseModel):
 
 
 class RelationView(BaseModel):
-    """A relation between two people of one page: what each is to the other, '' where only one side tells."""
+    """A relation between two people of one page, by their keys; ``kinds``: what each is to the other."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -62,36 +62,36 @@ class RelationView(BaseModel):
 
 
 class PeoplePage(BaseModel):
-    """Some people in order, their ties among themselves, and the key to go on after (None: these are the last)."""
+    """Some people in order, their relations among themselves, and the key to go on after (None: these are the last)."""
 
     model_config = ConfigDict(frozen=True)
 
     people: tuple[PersonCard, ...]
-    ties: tuple[RelationView, ...]
+    relations: tuple[RelationView, ...]
     after: str | None
 
 
-NOBODY = PeoplePage(people=(), ties=(), after=None)
+NOBODY = PeoplePage(people=(), relations=(), after=None)
 
 
-def people_page(shelves: AssetViews, *, after: str = "", limit: int = PEOPLE_PAGE) -> PeoplePage:
+def people_page(views: AssetViews, *, after: str = "", limit: int = PEOPLE_PAGE) -> PeoplePage:
     """The people whose keys come after this one."""
-    found = shelves["characters"].find(Character, {"key": {"$gt": after}}, limit=limit + 1)
+    found = views["characters"].find(Character, {"key": {"$gt": after}}, limit=limit + 1)
     shown = found[:limit]
-    cards = _cards(shelves, shown)
+    cards = _cards(views, shown)
     return PeoplePage(
         people=tuple(cards[one.key] for one in shown),
-        ties=tuple(_ties(shown)),
+        relations=tuple(_relations(shown)),
         after=shown[-1].key if len(found) > limit else None,
     )
 
 
-def person(shelves: AssetViews, key: str) -> PersonView | None:
+def person(views: AssetViews, key: str) -> PersonView | None:
     """The person with this key, or None."""
-    character = shelves["characters"].one(Character, key)
+    character = views["characters"].one(Character, key)
     if character is None:
         return None
-    cards = cards_by_username(shelves, [relation.username for relation in character.relationships])
+    cards = cards_by_username(views, [relation.username for relation in character.relationships])
     known = tuple(
         KnownPerson(
             username=relation.username,
@@ -101,34 +101,32 @@ def person(shelves: AssetViews, key: str) -> PersonView | None:
         )
         for relation in character.relationships
     )
-    brief = shelves["character_briefs"].one(CharacterBrief, key)
-    return PersonView(card=_cards(shelves, [character])[key], character=character, brief=brief, known=known)
+    brief = views["character_briefs"].one(CharacterBrief, key)
+    return PersonView(card=_cards(views, [character])[key], character=character, brief=brief, known=known)
 
 
-def cards_by_key(shelves: AssetViews, keys: Collection[str]) -> dict[str, PersonCard]:
+def cards_by_key(views: AssetViews, keys: Collection[str]) -> dict[str, PersonCard]:
     """These people's cards, by key."""
-    return _cards(shelves, shelves["characters"].by_key(Character, keys).values())
+    return _cards(views, views["characters"].by_key(Character, keys).values())
 
 
-def cards_by_username(shelves: AssetViews, usernames: Collection[str]) -> dict[str, PersonCard]:
+def cards_by_username(views: AssetViews, usernames: Collection[str]) -> dict[str, PersonCard]:
     """These people's cards, by username."""
-    if not usernames:
-        return {}
-    found = shelves["characters"].find(Character, {"username": {"$in": sorted(set(usernames))}})
-    return {card.username: card for card in _cards(shelves, found).values()}
+    return {card.username: card for card in _cards(views, _by_username(views, usernames)).values()}
 
 
-def keys_by_username(shelves: AssetViews, usernames: Collection[str]) -> dict[str, str]:
+def keys_by_username(views: AssetViews, usernames: Collection[str]) -> dict[str, str]:
     """The keys of the people with these usernames."""
-    if not usernames:
-        return {}
-    found = shelves["characters"].find(Character, {"username": {"$in": sorted(set(usernames))}})
-    return {one.username: one.key for one in found}
+    return {one.username: one.key for one in _by_username(views, usernames)}
 
 
-def _cards(shelves: AssetViews, characters: Iterable[Character]) -> dict[str, PersonCard]:
+def _by_username(views: AssetViews, usernames: Collection[str]) -> list[Character]:
+    return views["characters"].find(Character, {"username": {"$in": sorted(set(usernames))}}) if usernames else []
+
+
+def _cards(views: AssetViews, characters: Iterable[Character]) -> dict[str, PersonCard]:
     characters = list(characters)
-    avatars = shelves["character_avatars"].by_key(CharacterAvatar, [one.key for one in characters])
+    avatars = views["character_avatars"].by_key(CharacterAvatar, [one.key for one in characters])
     return {
         one.key: PersonCard(
             key=one.key,
@@ -143,7 +141,7 @@ def _cards(shelves: AssetViews, characters: Iterable[Character]) -> dict[str, Pe
     }
 
 
-def _ties(characters: Iterable[Character]) -> Iterable[RelationView]:
+def _relations(characters: Iterable[Character]) -> Iterable[RelationView]:
     """Each pair that knows each other once, in order of their keys."""
     keys = {one.username: one.key for one in characters}
     kinds: dict[tuple[str, str], list[str]] = {}
@@ -153,8 +151,8 @@ def _ties(characters: Iterable[Character]) -> Iterable[RelationView]:
             if other is None or other == one.key:
                 continue
             pair = (one.key, other) if one.key < other else (other, one.key)
-            told = kinds.setdefault(pair, [])
-            if relation.relationship_type not in told:
-                told.append(relation.relationship_type)
-    for (one_key, other_key), told in sorted(kinds.items()):
-        yield RelationView(one=one_key, other=other_key, kinds=tuple(told))
+            of_pair = kinds.setdefault(pair, [])
+            if relation.relationship_type not in of_pair:
+                of_pair.append(relation.relationship_type)
+    for (one_key, other_key), of_pair in sorted(kinds.items()):
+        yield RelationView(one=one_key, other=other_key, kinds=tuple(of_pair))

@@ -1,26 +1,33 @@
-"""Records of the machinery as they are read for people: tasks, requests, events, generations.
+"""Records of the machinery as people read them: tasks, requests, events, generations; and finding some of a world's requests.
 
-Here: their shapes, and reading some of them through the one door (resources/mongodb/stored.py). What the old worker wrote lacks
-fields of ours, which have defaults here. A record that cannot be read is left out and named in the log. Not here: which records
-(the modules beside this one).
+Here: the models over MongoDB's records (resources/mongodb/stored.py parses them). What the former worker did not write has a
+default. A record that cannot be read is left out and logged. Requests older than HISTORY_TTL_DAYS are gone. Not here: which tasks
+led to a post (traces.py), sums over requests (statistics.py).
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, TypeVar
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
+from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
-from resources.mongodb.connection import MongoDocument
+from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.stored import Moment, UnreadableRecord, readable
 
 logger = logging.getLogger(__name__)
 
-RecordT = TypeVar("RecordT", bound=BaseModel)
+OK = "ok"
+"""Outcome of an attempt that brought a usable answer."""
+WITHOUT_TEXTS = {"request_data": 0, "response_data": 0}
+"""Projection of requests whose figures alone are read."""
+_FROZEN = ConfigDict(frozen=True)
 
 
 def _none_is(default: object) -> BeforeValidator:
@@ -31,15 +38,13 @@ Count = Annotated[int, _none_is(0)]
 Text = Annotated[str, _none_is("")]
 Milliseconds = Annotated[int, BeforeValidator(lambda value: int(value or 0) if isinstance(value, float) else value or 0)]
 
-_RECORD = ConfigDict(frozen=True, populate_by_name=True, extra="ignore")
-
 
 class TaskRecord(BaseModel):
-    """A task. What a projection leaves out has its default; ``generation`` and ``key`` are '' for an order nobody has begun."""
+    """A task. What a projection leaves out has its default; ``generation`` and ``key`` are '' for an order that has not started."""
 
-    model_config = _RECORD
+    model_config = _FROZEN
 
-    id: str = Field(alias="_id")
+    id: str = Field(validation_alias="_id")
     type: str
     status: State
     generation: Text = ""
@@ -59,45 +64,58 @@ class TaskRecord(BaseModel):
 
 
 class RequestRecord(BaseModel):
-    """One attempt of a call to the outside, as it was recorded.
+    """One recorded attempt of a call to an external API.
 
     Times in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``. ``model`` is '' for what is no language model;
-    ``waited_ms`` is from the wish, or from the end of the attempt before, to the sending.
+    ``waited_ms`` is from the call, or from the end of the attempt before, to the sending. A call that a death cut off has neither
+    request nor response.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = _FROZEN
 
-    id: str
+    id: str = Field(validation_alias="_id")
     task_id: str
-    task_type: Text
-    key: Text
-    api: str
+    task_type: Text = Field("", validation_alias=AliasPath("labels", "task_type"))
+    key: Text = Field("", validation_alias=AliasPath("labels", "key"))
+    api: str = Field(validation_alias="api_type")
     request_type: str
     outcome: str
-    error: str | None
-    at: Moment
-    duration_ms: Milliseconds
-    waited_ms: Milliseconds
+    error: str | None = None
+    at: Moment = Field(validation_alias="created_at")
+    duration_ms: Milliseconds = 0
+    waited_ms: Milliseconds = 0
     model: str
-    prompt_tokens: Count
-    cached_tokens: Count
-    output_tokens: Count
-    thinking_tokens: Count
-    cost_usd: Annotated[FiniteFloat, _none_is(0.0)]
-    run_id: Text
+    prompt_tokens: Count = Field(0, validation_alias=AliasPath("tokens", "prompt"))
+    cached_tokens: Count = Field(0, validation_alias=AliasPath("tokens", "cached"))
+    output_tokens: Count = Field(0, validation_alias=AliasPath("tokens", "output"))
+    thinking_tokens: Count = Field(0, validation_alias=AliasPath("tokens", "thinking"))
+    cost_usd: Annotated[FiniteFloat, _none_is(0.0)] = 0.0
+    run_id: Text = ""
     request: MongoDocument
     response: MongoDocument
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_record(cls, record: MongoDocument) -> MongoDocument:
+        request, response = record.get("request_data") or {}, record.get("response_data") or {}
+        return {
+            **record,
+            "outcome": record.get("outcome") or ("failed" if record.get("error") else OK),
+            "model": str(response.get("model") or request.get("model") or ""),
+            "request": request,
+            "response": response,
+        }
+
     @property
     def prompt(self) -> str:
-        """What was sent, as one text: of the language model system and parts, of a picture its prompt, else nothing."""
+        """What was sent, as one text: of the language model system and parts, of an image its prompt, else nothing."""
         parts = self.request.get("parts")
-        told = [self.request.get("system"), *(parts if isinstance(parts, list) else []), self.request.get("prompt")]
-        return "\n\n".join(str(part) for part in told if part)
+        texts = [self.request.get("system"), *(parts if isinstance(parts, list) else []), self.request.get("prompt")]
+        return "\n\n".join(str(part) for part in texts if part)
 
     @property
     def answer(self) -> str:
-        """What came back, as one text; of a picture its kind and size."""
+        """What came back, as one text; of an image its media type and size."""
         text = self.response.get("text", self.response.get("answer"))
         if text is None and "mime" in self.response:
             size = self.response.get("bytes")
@@ -106,78 +124,100 @@ class RequestRecord(BaseModel):
 
 
 class EventRecord(BaseModel):
-    """A live event of a world, as it lies in the outbox."""
+    """A live event of a world, as the outbox holds it."""
 
-    model_config = _RECORD
+    model_config = _FROZEN
 
-    id: str = Field(alias="_id")
+    id: str = Field(validation_alias="_id")
     seq: int
     at: Moment
-    event_type: str
+    event_type: str = Field(validation_alias=AliasPath("event", "event_type"))
     event: MongoDocument
 
 
 class GenerationRecord(BaseModel):
-    """A generation: when it was begun, for which items (none: all), with how many tasks of each type."""
+    """A generation: when it began, for which items (none: all), with how many tasks of each type."""
 
-    model_config = _RECORD
+    model_config = _FROZEN
 
-    id: str = Field(alias="_id")
+    id: str = Field(validation_alias="_id")
     started_at: Moment
     tasks: dict[str, int] = {}
     keys: list[str] = []
 
 
-def tasks(found: Iterable[MongoDocument]) -> Iterator[TaskRecord]:
+def read_tasks(found: Iterable[MongoDocument]) -> Iterator[TaskRecord]:
     """These tasks."""
-    return readable(TaskRecord, found, TASKS, _name)
+    return readable(TaskRecord, found, TASKS, _log)
 
 
-def requests(found: Iterable[MongoDocument]) -> Iterator[RequestRecord]:
-    """These requests. What a death cut off has neither request nor answer."""
-    return readable(RequestRecord, found, HISTORY, _name, at=_request)
+def read_requests(found: Iterable[MongoDocument]) -> Iterator[RequestRecord]:
+    """These requests."""
+    return readable(RequestRecord, found, HISTORY, _log)
 
 
-def events(found: Iterable[MongoDocument]) -> Iterator[EventRecord]:
+def read_events(found: Iterable[MongoDocument]) -> Iterator[EventRecord]:
     """These events."""
-    return readable(EventRecord, found, WORLD_EVENTS, _name, at=lambda row: {**row, "event_type": row["event"]["event_type"]})
+    return readable(EventRecord, found, WORLD_EVENTS, _log)
 
 
-def generations(found: Iterable[MongoDocument]) -> Iterator[GenerationRecord]:
+def read_generations(found: Iterable[MongoDocument]) -> Iterator[GenerationRecord]:
     """These generations."""
-    return readable(GenerationRecord, found, GENERATIONS, _name)
+    return readable(GenerationRecord, found, GENERATIONS, _log)
 
 
-def _name(unreadable: UnreadableRecord) -> None:
+def _log(unreadable: UnreadableRecord) -> None:
     logger.warning("%s", unreadable)
 
 
-def _request(row: MongoDocument) -> MongoDocument:
-    tokens, labels = row.get("tokens") or {}, row.get("labels") or {}
-    request, response = row.get("request_data") or {}, row.get("response_data") or {}
-    return {
-        "id": row["_id"],
-        "task_id": row["task_id"],
-        "task_type": labels.get("task_type"),
-        "key": labels.get("key"),
-        "api": row["api_type"],
-        "request_type": row["request_type"],
-        "outcome": row.get("outcome") or ("failed" if row.get("error") else OK),
-        "error": row.get("error"),
-        "at": row["created_at"],
-        "duration_ms": row.get("duration_ms"),
-        "waited_ms": row.get("waited_ms"),
-        "model": str(response.get("model") or request.get("model") or ""),
-        "prompt_tokens": tokens.get("prompt"),
-        "cached_tokens": tokens.get("cached"),
-        "output_tokens": tokens.get("output"),
-        "thinking_tokens": tokens.get("thinking"),
-        "cost_usd": row.get("cost_usd"),
-        "run_id": row.get("run_id"),
-        "request": request,
-        "response": response,
-    }
+@dataclass(frozen=True)
+class RequestFilter:
+    """Which requests; '' and None: any. ``request_type`` takes a prefix word (``post`` is not ``post_batch``).
+
+    ``task`` is a task's id, a task type, or an item's key; a character's key includes the character's posts.
+    """
+
+    request_type: str = ""
+    api: str = ""
+    outcome: str = ""
+    failed: bool = False
+    task: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def query(self, world_id: str) -> MongoDocument:
+        """The query that finds them in this world."""
+        query: MongoDocument = {"world_id": world_id}
+        for field, value in (("request_type", self.request_type), ("api_type", self.api), ("outcome", self.outcome)):
+            if value:
+                query[field] = value
+        if self.failed and not self.outcome:
+            query["outcome"] = {"$ne": OK}
+        if self.task:
+            item = {"$regex": f"^{re.escape(self.task)}(-|$)"}
+            query["$or"] = [{"task_id": self.task}, {"labels.task_type": self.task}, {"labels.key": item}]
+        moments = {"$gte": self.since, "$lt": self.until}
+        if times := {bound: moment for bound, moment in moments.items() if moment is not None}:
+            query["created_at"] = times
+        return query
 
 
-OK = "ok"
-"""Outcome of an attempt that brought a usable answer."""
+def find_requests(
+    database: MongoDatabase, world_id: str, wanted: RequestFilter, *, last: int | None = None
+) -> Iterator[RequestRecord]:
+    """The requests in order of time; with ``last``, only so many of the newest."""
+    found = database[HISTORY].find(wanted.query(world_id), batch_size=200)
+    if last is None:
+        yield from read_requests(found.sort("created_at", 1))
+    else:
+        yield from read_requests(reversed(list(found.sort("created_at", -1).limit(last))))
+
+
+def count_requests(database: MongoDatabase, world_id: str, wanted: RequestFilter) -> int:
+    """How many such requests there are."""
+    return database[HISTORY].count_documents(wanted.query(world_id))
+
+
+def request_types(database: MongoDatabase, world_id: str) -> list[str]:
+    """The types that the world's requests have."""
+    return sorted(str(value) for value in database[HISTORY].distinct("request_type", {"world_id": world_id}))

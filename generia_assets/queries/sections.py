@@ -1,185 +1,111 @@
 """Every object that MongoDB keeps of a world, by section and type (R14).
 
-Here: which sections there are and how their documents are read: an asset's as materialized, or, while the world is being made, as
-the journal has them so far; posts and their pictures in the order of the world. Not here: how they look (cli).
+Here: which sections there are and how their documents are read: an asset's through its view (asset_views.py), posts and their
+pictures in the order of the world. Not here: how they look (cli).
 """
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from operator import itemgetter
 
 from pymongo import ASCENDING
 
-from generia_assets.assets.materialized import ASSETS, AssetSpec, results
-from generia_assets.content.documents import Document
+from generia_assets.catalog import ASSETS, AssetSpec
 from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS, WORLD_EVENTS
-from generia_assets.durable.status import State
+from generia_assets.queries.asset_views import AssetViews
 from resources.mongodb.connection import MongoDatabase, MongoDocument
-from resources.mongodb.document_store import POINTERS, DocumentStore, NotMaterializedError
-from resources.mongodb.stored import readable
+from resources.mongodb.document_store import POINTERS
 
-logger = logging.getLogger(__name__)
-
-PATIENCE_S = 5.0
-"""An outage of MongoDB is not waited out by somebody who looks on."""
 POST_OR_CHARACTER = re.compile(r"c\d{4,}(-p\d{4,})?")
 
 
-class Section(StrEnum):
-    """A part of what is kept of a world."""
-
-    REQUEST = "request"
-    DESCRIPTION = "description"
-    IMAGES = "images"
-    BRIEFS = "briefs"
-    CHARACTERS = "characters"
-    AVATARS = "avatars"
-    POST_BRIEFS = "post-briefs"
-    POSTS = "posts"
-    POST_IMAGES = "post-images"
-    TASKS = "tasks"
-    HISTORY = "history"
-    PUBLICATIONS = "publications"
-    SUPERSEDED = "superseded"
-    EVENTS = "events"
-    GENERATIONS = "generations"
-    STEPS = "steps"
-    MATERIALIZATIONS = "materializations"
-    STATUS = "status"
-
-
-ASSET_OF: Mapping[Section, str] = {
-    Section.REQUEST: "world_request",
-    Section.DESCRIPTION: "world_description",
-    Section.IMAGES: "world_images",
-    Section.BRIEFS: "character_briefs",
-    Section.CHARACTERS: "characters",
-    Section.AVATARS: "character_avatars",
-    Section.POST_BRIEFS: "post_briefs",
-    Section.POSTS: "posts",
-    Section.POST_IMAGES: "post_images",
-}
+ASSET_OF: Mapping[str, AssetSpec] = {asset.section: asset for asset in ASSETS.values()}
 
 
 @dataclass(frozen=True)
-class Record:
-    """A collection of the machinery: what tells its documents' type (a field; '': nothing), their order, what names one of them."""
+class RecordSection:
+    """A section of a collection of the machinery.
+
+    ``type_field``: the field that holds a document's type ('': none); ``order``: the field to sort by; ``ids``: the fields that
+    identify a document; ``only``: further conditions.
+    """
 
     collection: str
     type_field: str
     order: str
     ids: tuple[str, ...]
     only: Mapping[str, str] = field(default_factory=dict)
-    """Of the collection these alone."""
+    world_field: str = "world_id"
+
+    def of(self, world_id: str) -> MongoDocument:
+        """The query for this world."""
+        return {self.world_field: world_id, **self.only}
 
 
-RECORDS: Mapping[Section, Record] = {
-    Section.TASKS: Record(TASKS, "type", "created_at", ("_id", "key")),
-    Section.HISTORY: Record(HISTORY, "request_type", "created_at", ("_id", "task_id", "labels.key")),
-    Section.PUBLICATIONS: Record(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer")),
-    # What the platform still has although the world no longer consists of it, by the platform's ids (``answer``).
-    Section.SUPERSEDED: Record(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer"), {"status": "superseded"}),
-    Section.EVENTS: Record(WORLD_EVENTS, "event.event_type", "seq", ("_id", "event.key", "event.post_id", "event.character_id")),
-    Section.GENERATIONS: Record(GENERATIONS, "status", "started_at", ("_id", "runs", "order")),
-    # What tasks in the air have got so far (gone when a task is completed), and which documents of an asset are the visible ones.
-    Section.STEPS: Record(STEPS, "", "created_at", ("_id", "task_id")),
-    Section.MATERIALIZATIONS: Record(POINTERS, "", "_id", ("_id", "materialization")),
+RECORDS: Mapping[str, RecordSection] = {
+    "tasks": RecordSection(TASKS, "type", "created_at", ("_id", "key")),
+    "history": RecordSection(HISTORY, "request_type", "created_at", ("_id", "task_id", "labels.key")),
+    "publications": RecordSection(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer")),
+    # What the platform still has although the world no longer has it, by the platform's ids (``answer``).
+    "superseded": RecordSection(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer"), {"status": "superseded"}),
+    "events": RecordSection(WORLD_EVENTS, "event.event_type", "seq", ("_id", "event.key", "event.post_id", "event.character_id")),
+    "generations": RecordSection(GENERATIONS, "status", "started_at", ("_id", "runs", "order")),
+    # What unfinished tasks have got so far (gone when a task is completed), and which documents of an asset are the visible ones.
+    "steps": RecordSection(STEPS, "", "created_at", ("_id", "task_id")),
+    "materializations": RecordSection(POINTERS, "", "_id", ("_id", "materialization")),
+    "status": RecordSection(STATUS, "", "_id", (), world_field="_id"),
 }
+SECTIONS = (*ASSET_OF, *RECORDS)
+"""The parts of what is kept of a world."""
 
 
 def documents(
-    database: MongoDatabase, world_id: str, section: Section, *, of_type: str | None = None, item: str | None = None
+    database: MongoDatabase, world_id: str, section: str, *, of_type: str | None = None, item: str | None = None
 ) -> Iterator[MongoDocument]:
     """The section's documents, one at a time. ``of_type`` is for what has a ``type_field``, and ignored elsewhere.
 
     ``item``: only what has this id: a document's own, an item's key, a username, a task's or the platform's id.
     """
-    if section is Section.STATUS:
-        found = database[STATUS].find({"_id": world_id})
-    elif section in RECORDS:
-        record = RECORDS[section]
-        wanted: MongoDocument = {"world_id": world_id, **record.only}
-        if of_type and record.type_field:
-            wanted[record.type_field] = {"$regex": f"^{re.escape(of_type)}(:|$)"}
-        if item:
-            wanted["$or"] = [{field: item} for field in record.ids]
-        found = database[record.collection].find(wanted, batch_size=200).sort(record.order, ASCENDING)
-    else:
-        yield from _asset(database, world_id, ASSET_OF[section], item)
+    if section in ASSET_OF:
+        yield from _of_asset(AssetViews.of(database, world_id), ASSET_OF[section], item)
         return
-    yield from found
+    record = RECORDS[section]
+    wanted = record.of(world_id)
+    if of_type and record.type_field:
+        wanted[record.type_field] = {"$regex": f"^{re.escape(of_type)}(:|$)"}
+    if item and record.ids:
+        wanted["$or"] = [{field: item} for field in record.ids]
+    yield from database[record.collection].find(wanted, batch_size=200).sort(record.order, ASCENDING)
 
 
-def counts(database: MongoDatabase, world_id: str) -> dict[Section, int]:
+def counts(database: MongoDatabase, world_id: str) -> dict[str, int]:
     """How many documents each section has."""
-    return {section: _count(database, world_id, section) for section in Section}
+    views = AssetViews.of(database, world_id)
+    return {
+        section: views.count(ASSET_OF[section].name)
+        if section in ASSET_OF
+        else database[RECORDS[section].collection].count_documents(RECORDS[section].of(world_id))
+        for section in SECTIONS
+    }
 
 
-def types_of(database: MongoDatabase, world_id: str, section: Section) -> list[str]:
+def types_of(database: MongoDatabase, world_id: str, section: str) -> list[str]:
     """The types that the documents of this section have (none if they are all of one); of ``media:avatar:1b6d…`` the first word."""
     record = RECORDS.get(section)
     if record is None or not record.type_field:
         return []
-    found = database[record.collection].distinct(record.type_field, {"world_id": world_id, **record.only})
+    found = database[record.collection].distinct(record.type_field, record.of(world_id))
     return sorted({str(name).partition(":")[0] for name in found})
 
 
-def _count(database: MongoDatabase, world_id: str, section: Section) -> int:
-    if section is Section.STATUS:
-        return database[STATUS].count_documents({"_id": world_id})
-    if section in RECORDS:
-        return database[RECORDS[section].collection].count_documents({"world_id": world_id, **RECORDS[section].only})
-    kind = ASSETS[ASSET_OF[section]]
-    stored = DocumentStore(database).count(kind.place, world_id)
-    if stored is not None:
-        return stored
-    status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
-    made = {
-        "world_id": world_id,
-        "generation": status.get("generation") or "",
-        "type": kind.task_type.value,
-        "status": State.COMPLETED.value,
-    }
-    if not kind.batched:
-        return database[TASKS].count_documents(made)
-    sizes = {"$group": {"_id": None, "documents": {"$sum": {"$size": {"$ifNull": ["$result.briefs", []]}}}}}
-    return sum(int(row["documents"]) for row in database[TASKS].aggregate([{"$match": made}, sizes]))
-
-
 _IDS = ("key", "username", "character_id", "post_id")
-_IN_TIME = ("posts", "post_images")
-"""Assets whose documents come in the order of the world; all others in that of their keys."""
 
 
-def _asset(database: MongoDatabase, world_id: str, asset: str, item: str | None) -> Iterator[MongoDocument]:
-    kind = ASSETS[asset]
+def _of_asset(views: AssetViews, asset: AssetSpec, item: str | None) -> Iterator[MongoDocument]:
     prefix = item if item and POST_OR_CHARACTER.fullmatch(item) else ""
-    order = ("t", "key") if asset in _IN_TIME else ("key",)
-    try:
-        store = DocumentStore(database)
-        for document in store.stream(kind.place, world_id, kind.document, prefix=prefix, order=order, unreadable=logger.warning):
-            yield from _if_meant(document.model_dump(), item)
-    except NotMaterializedError:
-        for document in _made_so_far(database, world_id, kind):
-            yield from _if_meant(document.model_dump(), item)
-
-
-def _made_so_far(database: MongoDatabase, world_id: str, kind: AssetSpec) -> Iterator[Document]:
-    status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
-    generation = status.get("generation") or ""
-    if kind.name not in _IN_TIME:
-        yield from results(database, world_id, generation, kind, patience_seconds=PATIENCE_S, unreadable=logger.warning)
-        return
-    made = {"world_id": world_id, "generation": generation, "type": kind.task_type.value, "status": State.COMPLETED.value}
-    found = database[TASKS].find(made, {"result": 1}).sort([("result.t", ASCENDING), ("key", ASCENDING)])
-    yield from readable(kind.document, found, TASKS, logger.warning, at=itemgetter("result"))
-
-
-def _if_meant(document: MongoDocument, item: str | None) -> Iterator[MongoDocument]:
-    if item is None or item.removeprefix("@") in (document.get(field) for field in _IDS):
-        yield document
+    order = ("t", "key") if asset.in_order_of_world else ("key",)
+    for document in (model.model_dump() for model in views.stream(asset.name, prefix=prefix, order=order)):
+        if item is None or item.removeprefix("@") in (document.get(name) for name in _IDS):
+            yield document

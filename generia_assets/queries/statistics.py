@@ -1,4 +1,4 @@
-"""What a world's work took, by task type and by kind of request: counts, failures, times, tokens, dollars (R14, R16).
+"""Figures of a world's work, by task type and by type of request: counts, failures, times, tokens, dollars (R14, R16).
 
 Here: figures over all of a world's generations. Not here: where the time of the last one went (critical_path.py). Requests are
 those of the last HISTORY_TTL_DAYS days.
@@ -13,15 +13,15 @@ from math import ceil
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
-from generia_assets.queries.records import OK, RequestRecord, requests, tasks
-from generia_assets.tasks.task_definition import TaskType
+from generia_assets.queries.records import OK, WITHOUT_TEXTS, RequestRecord, read_requests, read_tasks
 from resources.mongodb.connection import MongoDatabase
 
 
 class RequestFigures(BaseModel):
-    """Requests of one kind that ended in one way. Durations in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``."""
+    """Requests of one type with one outcome. Durations in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,7 +41,7 @@ class TaskFigures(BaseModel):
     """Tasks of one type and all their calls. Times in milliseconds.
 
     ``p50_ms`` and ``p95_ms`` are of finished tasks, from beginning to end. ``waiting_ms`` is what their calls waited before they
-    were sent (for a slot above all), ``calling_ms`` what the answers took: sums over calls, many of which were in the air at once.
+    were sent (mostly for a slot), ``calling_ms`` what the answers took: sums over calls, many of which were in flight at once.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -109,7 +109,7 @@ def world_figures(database: MongoDatabase, world_id: str) -> WorldFigures:
     """The figures of a world, finished or not. Reads every task and request once; memory grows by one number for each."""
     by_request: defaultdict[tuple[str, str, str], _Calls] = defaultdict(_Calls)
     by_type: defaultdict[str, _Calls] = defaultdict(_Calls)
-    for call in requests(database[HISTORY].find({"world_id": world_id}, {"request_data": 0, "response_data": 0}, batch_size=1000)):
+    for call in read_requests(database[HISTORY].find({"world_id": world_id}, WITHOUT_TEXTS, batch_size=1000)):
         by_request[call.api, call.request_type, call.outcome].add(call)
         by_type[call.task_type].add(call)
     return WorldFigures(
@@ -119,10 +119,10 @@ def world_figures(database: MongoDatabase, world_id: str) -> WorldFigures:
 
 
 def _tasks(database: MongoDatabase, world_id: str) -> Iterable[tuple[TaskType, _Tasks]]:
-    """The world's tasks by type, in the order of the work. What nobody has begun to work on (an order) is not counted."""
+    """The world's tasks by type, in the order of the work. An order that has not started is not counted."""
     found: defaultdict[str, _Tasks] = defaultdict(_Tasks)
     wanted = dict.fromkeys(("type", "status", "attempt_count", "started_at", "updated_at"), 1)
-    for task in tasks(database[TASKS].find({"world_id": world_id, "generation": {"$exists": True}}, wanted, batch_size=1000)):
+    for task in read_tasks(database[TASKS].find({"world_id": world_id, "generation": {"$exists": True}}, wanted, batch_size=1000)):
         one = found[task.type]
         one.states[task.status.value] += 1
         one.attempts += task.attempt_count

@@ -1,8 +1,8 @@
-"""Traces: from a post or a person back to everything that led there (R14, R16).
+"""Traces: from a post or a person back to every step that led to it (R14, R16).
 
-Here: the chain description → concept → character → (avatar | idea → post → picture), each step with what it made, and with the
-exact requests and answers, model, tokens, price and time of its calls. After a part was made again, each step is the newest one.
-Not here: which item a name means (names.py), and how a trace looks (cli, pages).
+Here: the chain description → concept → character → (avatar | idea → post → picture), each step with its document and the exact
+requests and responses, model, tokens, price and time of its calls. Where a part was made again, the newest step counts. Not here:
+which item a name means (names.py), and how a trace looks (cli, pages).
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import WORLD_KEY, character_index
 from generia_assets.content.shares import BATCH
-from generia_assets.durable.collections import TASKS
+from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.orders.workload import batch_key
 from generia_assets.durable.status import State
 from generia_assets.queries.names import ItemName, UnknownItemError, generations_of, item_named
-from generia_assets.queries.records import RequestRecord, TaskRecord
-from generia_assets.queries.records import tasks as task_records
-from generia_assets.queries.requests import requests_of
+from generia_assets.queries.records import RequestRecord, TaskRecord, read_requests, read_tasks
 from generia_assets.queries.worlds import world_status
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 
@@ -176,7 +174,7 @@ def _newest(database: MongoDatabase, world_id: str, chain: Mapping[TaskType, lis
     newest: list[TaskRecord] = []
     for task_type, keys in chain.items():
         link = {"world_id": world_id, "generation": {"$in": generations}, "type": task_type.value, "key": {"$in": keys}}
-        if found := list(task_records(database[TASKS].find(link))):
+        if found := list(read_tasks(database[TASKS].find(link))):
             newest.append(min(found, key=rank))
     return newest
 
@@ -184,7 +182,8 @@ def _newest(database: MongoDatabase, world_id: str, chain: Mapping[TaskType, lis
 def _steps(database: MongoDatabase, item: ItemName, tasks: list[TaskRecord]) -> tuple[Step, ...]:
     own = _OF_POST if item.is_post else _OF_CHARACTER if item.character else tuple(TaskType)
     by_task: defaultdict[str, list[RequestRecord]] = defaultdict(list)
-    for request in requests_of(database, [task.id for task in tasks]):
+    attempts = database[HISTORY].find({"task_id": {"$in": [task.id for task in tasks]}}).sort("created_at", 1)
+    for request in read_requests(attempts):
         by_task[request.task_id].append(request)
     steps = []
     for task in tasks:

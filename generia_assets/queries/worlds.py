@@ -1,6 +1,6 @@
 """Worlds, for those who look at them: a list of all, and one with its description, pictures and progress.
 
-Here: finished worlds and worlds in the making alike (shelves.py finds the documents). Not here: their people (people.py) and posts
+Here: finished worlds and worlds in the making alike (views.py finds the documents). Not here: their people (people.py) and posts
 (feed.py).
 """
 
@@ -15,7 +15,7 @@ from generia_assets.content import languages
 from generia_assets.content.documents import WorldDescription, WorldImages
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import SuspendReason, WorldStatus, status_of, statuses
-from generia_assets.queries.shelves import AssetViews
+from generia_assets.queries.asset_views import AssetViews
 from resources.mongodb.connection import MongoDatabase
 from resources.mongodb.stored import UnreadableRecord
 
@@ -56,7 +56,7 @@ class WorldView(BaseModel):
 
     @property
     def growing(self) -> bool:
-        """Whether there may be more to see by and by: neither finished nor stopped by a person, nor history."""
+        """Whether more may come: neither finished nor stopped by a person, nor history."""
         return not over(self.status)
 
 
@@ -74,7 +74,7 @@ class WorldsPage(BaseModel):
 
 
 def over(status: WorldStatus) -> bool:
-    """Whether there is nothing to wait for: finished, stopped by a person, or history. An outage ends by itself."""
+    """Whether nothing more comes: finished, stopped by a person, or history. (A world suspended by an outage resumes by itself.)"""
     stopped = status.parked is not None and status.parked.kind == SuspendReason.STOPPED.value
     return status.done or stopped or status.history
 
@@ -85,10 +85,10 @@ def world_status(database: MongoDatabase, world_id: str) -> WorldStatus | None:
     return None if found is None else status_of(found)
 
 
-def world(shelves: AssetViews) -> WorldView | None:
-    """The world these shelves belong to, or None if nobody ordered it. Raises ``UnreadableRecordError``."""
-    status = world_status(shelves.database, shelves.world_id)
-    return None if status is None else view_of(shelves, status)
+def world(views: AssetViews) -> WorldView | None:
+    """The world of these views, or None if nobody ordered it. Raises ``UnreadableRecordError``."""
+    status = world_status(views.database, views.world_id)
+    return None if status is None else view_of(views, status)
 
 
 def worlds_page(database: MongoDatabase, *, before: datetime | None = None, limit: int = WORLDS_PAGE) -> WorldsPage:
@@ -107,17 +107,17 @@ def worlds_page(database: MongoDatabase, *, before: datetime | None = None, limi
 
 
 def unreadable_worlds(database: MongoDatabase) -> list[UnreadableRecord]:
-    """All status records that cannot be read, for whoever looks after them. Reads every record."""
+    """All status records that cannot be read. Reads every record."""
     unreadable: list[UnreadableRecord] = []
     for _ in statuses(database[STATUS].find({}, batch_size=1000), unreadable.append):
         pass
     return unreadable
 
 
-def view_of(shelves: AssetViews, status: WorldStatus) -> WorldView:
-    """The world with this status record, whose documents are on these shelves."""
+def view_of(views: AssetViews, status: WorldStatus) -> WorldView:
+    """The world with this status record and these views of its documents."""
     return WorldView(
         status=status,
-        description=next(iter(shelves["world_description"].find(WorldDescription, limit=1)), None),
-        images=next(iter(shelves["world_images"].find(WorldImages, limit=1)), None),
+        description=next(iter(views["world_description"].find(WorldDescription, limit=1)), None),
+        images=next(iter(views["world_images"].find(WorldImages, limit=1)), None),
     )

@@ -1,32 +1,19 @@
-"""What a durable task is: its type, its level, its typed function. The nine task types stand in one file each beside this one.
+"""What a durable task is: its type, its level, its typed function. Each task type has a file of its name beside this one.
 
-Here: the declaration (``@durable_task``). Not here: how a task survives (generia_assets/durable), which runs these declarations.
+Here: the declaration (``@durable_task``). Not here: what is known about each type (catalog.py) and how a task survives (durable/).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import Enum
 from typing import Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from generia_assets.catalog import TaskType
 from generia_assets.tasks.clients import TaskClients
-
-
-class TaskType(StrEnum):
-    """The nine task types of R4, by the names the platform uses in messages and documents."""
-
-    INIT_WORLD_CREATION = "init_world_creation"
-    GENERATE_WORLD_DESCRIPTION = "generate_world_description"
-    GENERATE_WORLD_IMAGE = "generate_world_image"
-    GENERATE_CHARACTER_BATCH = "generate_character_batch"
-    GENERATE_CHARACTER = "generate_character"
-    GENERATE_CHARACTER_AVATAR = "generate_character_avatar"
-    GENERATE_POST_BATCH = "generate_post_batch"
-    GENERATE_POST = "generate_post"
-    GENERATE_POST_IMAGE = "generate_post_image"
 
 
 class UnfitTaskError(ValueError):

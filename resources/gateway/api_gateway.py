@@ -295,10 +295,9 @@ class ApiGateway:
         return self._lanes[api].tally.has_answered
 
     async def aclose(self) -> None:
-        """Give all slots back and stop the breakers."""
+        """Give all slots back."""
         for lane in self._lanes.values():
             await lane.slots.aclose()
-            await lane.breaker.aclose()
 
 
 def _answered(answer: Answer[ValueT], call: Call[ValueT], started: float) -> CallOutcome:

@@ -1,21 +1,18 @@
 """The circuit breaker (R9), one for each API: CLOSED, OPEN, HALF-OPEN with one probe at a time, exponential open time.
 
-Here: our interface over interlock-cb (the only library measured that lets one probe through whatever the concurrency, and that
-opens on a failure rate). Only ``TransientError`` counts as a failure: a refusal or a 429 is an answer, not an outage. What is
-neither (no budget left, a lost world, a mistake of ours) proves nothing either way and leaves the state as it is.
+Only ``TransientError`` counts as a failure: a refusal or a 429 is an answer, not an outage. What is neither (no budget left, a lost
+lease, a mistake of ours) proves nothing either way and leaves the state as it is. So does a call that ends in another state than it
+began in.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
-
-from interlock import CircuitBreaker, CircuitOpenError, Config
-from interlock import State as InterlockState
-from interlock.outcome import Outcome
 
 from resources.gateway.outcomes import (
     FatalCallError,
@@ -27,11 +24,11 @@ from resources.gateway.outcomes import (
     RequestRejectedError,
     TransientError,
 )
+from resources.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
-
 
 ANSWERED = (
     RateLimitedError,
@@ -43,10 +40,10 @@ ANSWERED = (
     FatalCallError,
 )
 """What the provider answered, if not what was hoped for: it is not down."""
-
-
 BACKOFF = 2.0
 """By which the open time grows with every probe that failed."""
+SHORTEST_WAIT_SECONDS = 0.25
+"""A call that is not let through asks again after this, or after the open time if that is shorter."""
 
 
 class BreakerState(StrEnum):
@@ -66,123 +63,94 @@ class BreakerOpenError(TransientError):
         self.retry_in = retry_in
 
 
-@dataclass(frozen=True)
-class BreakerConfig:
-    """Thresholds: share of failures in a window of calls, calls before it counts, first and longest open time in seconds."""
-
-    failure_rate: float
-    window_calls: int
-    minimum_calls: int
-    open_seconds: float
-    open_max_seconds: float
-
-
 class Breaker:
-    """One API's breaker in this process. ``on_change`` is told every new state, and of OPEN the seconds until a probe may go."""
+    """One API's breaker in this process."""
 
-    def __init__(self, name: str, config: BreakerConfig, on_change: Callable[[BreakerState, float], None]) -> None:
+    def __init__(self, name: str, settings: GatewaySettings, on_change: Callable[[BreakerState, float], None]) -> None:
+        """Closed at first.
+
+        Args:
+            name: The API, for messages.
+            settings: Thresholds and open times (``breaker_…``).
+            on_change: Called with every new state, and for OPEN with the seconds until a probe may go, else 0.
+        """
         self._name = name
-        self._shortest_wait = min(0.25, config.open_seconds)
-        self._breaker = CircuitBreaker(
-            name=name,
-            config=Config(
-                failure_rate_threshold=config.failure_rate,
-                minimum_number_of_calls=config.minimum_calls,
-                window_size=max(config.window_calls, config.minimum_calls),
-                permitted_calls_in_half_open=1,
-                max_concurrent_probes=1,
-                wait_duration_in_open=config.open_seconds,
-                wait_duration_backoff_multiplier=BACKOFF,
-                wait_duration_in_open_max=max(config.open_max_seconds, config.open_seconds),
-                slow_call_duration_threshold=86_400.0,
-            ),
-            classifier=_OnlyTransient(),
-            listener=_Listener(config, on_change),
-        )
+        self._settings = settings
+        self._on_change = on_change
+        self._window: deque[bool] = deque(maxlen=max(settings.breaker_window_calls, settings.breaker_minimum_calls))
+        self._state = BreakerState.CLOSED
+        self._era = 0  # counts changes of the state
+        self._failed_probes = 0
+        self._probe_at = 0.0
+        self._probing = False
+        self._last_failure: TransientError | None = None
 
     @property
     def state(self) -> BreakerState:
         """The state now."""
-        return _state(self._breaker.state)
+        return self._state
 
     async def call(self, send: Callable[[], Awaitable[ResultT]], *, counts: bool = True) -> ResultT:
-        """Make the call if the breaker lets it. Raises ``BreakerOpenError`` if not; else whatever ``send`` raises.
+        """Make the call if the breaker lets it through.
 
-        ``counts`` False: its failure may be its own fault, and says nothing about the provider.
+        Args:
+            send: Makes the call.
+            counts: False if its failure may be its own fault, and says nothing about the provider.
+
+        Raises:
+            BreakerOpenError: The call was not made.
+            Exception: Whatever ``send`` raises.
         """
-
-        async def guarded() -> ResultT:
-            try:
-                return await send()
-            except Exception as error:
-                if isinstance(error, ANSWERED) or (counts and isinstance(error, TransientError)):
-                    raise
-                raise _NoVerdict(error) from error
-
+        self._let_through()
+        era, self._probing = self._era, self._state is BreakerState.HALF_OPEN
+        failure: TransientError | None = None
+        verdict = False
         try:
-            return await self._breaker.call_async(guarded)
-        except _NoVerdict as nothing:
-            raise nothing.error from nothing.error.__cause__
-        except CircuitOpenError as error:
-            wait = self._shortest_wait if error.retry_after is None else max(error.retry_after, self._shortest_wait)
-            raise BreakerOpenError(self._name, wait, error.last_failure) from None
+            result = await send()
+            verdict = True
+        except ANSWERED:
+            verdict = True
+            raise
+        except TransientError as error:
+            failure, verdict = error, counts
+            raise
+        else:
+            return result
+        finally:
+            if era == self._era:
+                self._probing = False
+                if verdict:
+                    self._learn(failure)
 
-    async def aclose(self) -> None:
-        """Release the breaker's timers."""
-        await self._breaker.aclose()
+    def _let_through(self) -> None:
+        wait = self._probe_at - time.monotonic() if self._state is BreakerState.OPEN else 0.0
+        if self._probing or wait > 0:
+            shortest = min(SHORTEST_WAIT_SECONDS, self._settings.breaker_open_seconds)
+            raise BreakerOpenError(self._name, max(wait, shortest), self._last_failure)
+        if self._state is BreakerState.OPEN:
+            self._change(BreakerState.HALF_OPEN)
 
-
-def _state(state: InterlockState) -> BreakerState:
-    return {InterlockState.OPEN: BreakerState.OPEN, InterlockState.HALF_OPEN: BreakerState.HALF_OPEN}.get(
-        state, BreakerState.CLOSED
-    )
-
-
-class _NoVerdict(BaseException):
-    """Carries an error that says nothing about the provider (no budget, a lost world) past the library.
-
-    What is not an ``Exception`` counts there neither as a success nor as a failure, and gives a probe's place back.
-    """
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-class _OnlyTransient:
-    """Counts a call as failed exactly when the provider or the way to it failed."""
-
-    def is_failure(self, *, result: object, exception: Exception | None) -> bool:
-        del result
-        return isinstance(exception, TransientError)
-
-
-class _Listener:
-    """Tells state changes on; the other hooks are the library's protocol.
-
-    The library tells its open time only to callers it turns away; until one comes, it is counted here the same way.
-    """
-
-    def __init__(self, config: BreakerConfig, on_change: Callable[[BreakerState, float], None]) -> None:
-        self._config = config
-        self._on_change = on_change
-        self._failed_probes = 0
-
-    def on_state_change(self, *, name: str, old: InterlockState, new: InterlockState) -> None:
-        logger.warning("breaker %s: %s -> %s", name, old.value, new.value)
-        state = _state(new)
-        if state is not BreakerState.OPEN:
-            self._on_change(state, 0.0)
+    def _learn(self, failure: TransientError | None) -> None:
+        """Take one call's verdict, which it reached in this state."""
+        self._last_failure = failure or self._last_failure
+        if self._state is BreakerState.HALF_OPEN:
+            self._failed_probes = self._failed_probes + 1 if failure else 0
+            self._change(BreakerState.OPEN if failure else BreakerState.CLOSED)
             return
-        self._failed_probes = self._failed_probes + 1 if _state(old) is BreakerState.HALF_OPEN else 0
-        longest = max(self._config.open_max_seconds, self._config.open_seconds)
-        self._on_change(state, min(self._config.open_seconds * BACKOFF**self._failed_probes, longest))
+        self._window.append(failure is not None)
+        enough = len(self._window) >= self._settings.breaker_minimum_calls
+        if enough and sum(self._window) >= self._settings.breaker_failure_rate * len(self._window):
+            self._change(BreakerState.OPEN)
 
-    def on_call(self, *, name: str, outcome: Outcome, duration: float) -> None:
-        """Nothing: every call is recorded by outside.py."""
-
-    def on_rejected(self, *, name: str) -> None:
-        """Nothing: the caller waits."""
-
-    def on_reset(self, *, name: str) -> None:
-        """Nothing: we never reset."""
+    def _change(self, state: BreakerState) -> None:
+        logger.warning("breaker %s: %s -> %s", self._name, self._state.value, state.value)
+        self._state = state
+        self._era += 1
+        self._probing = False
+        self._window.clear()
+        open_seconds = 0.0
+        if state is BreakerState.OPEN:
+            first = self._settings.breaker_open_seconds
+            open_seconds = min(first * BACKOFF**self._failed_probes, max(first, self._settings.breaker_open_max_seconds))
+            self._probe_at = time.monotonic() + open_seconds
+        self._on_change(state, open_seconds)

@@ -26,8 +26,8 @@ from resources.gemini import models
 from resources.gemini.answers import LONGEST_BODY, AnswerT, HttpAnswer, read_answer
 from resources.gemini.errors import failed_call
 from resources.gemini.models import ModelProfile
-from resources.loopback import is_loopback
 from resources.redaction import hide
+from resources.settings import is_loopback
 
 if TYPE_CHECKING:
     from google.genai import types

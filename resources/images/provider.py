@@ -1,7 +1,7 @@
-"""The image API as the rest sees it: one protocol, what a call brings, and how a provider of your own is loaded and checked.
+"""The image API as the rest sees it: one protocol, what a call returns, and how a provider is loaded and checked.
 
-Here: ``ImageGenerator``, ``GeneratedImage``, ``provider_class``. Not here: the stub that draws without any API (image_stub/), the
-slots, the budget and the breaker a call goes through (outside.py), and where the picture is kept (platform.py).
+Here: ``ImageGenerator``, ``GeneratedImage``, ``open_provider``. Not here: the stub that draws without any API
+(emulators/image_stub), the limits of a call (resources/gateway) and where the picture is stored (resources/platform).
 
 A new provider is one class with this protocol, named by IMAGE_PROVIDER (docs/image_provider.py is an example). It turns its own
 errors into ``resources.gateway.outcomes`` and does no retries.
@@ -16,6 +16,10 @@ from importlib import import_module
 from typing import Protocol
 
 from resources.gateway.outcomes import FatalCallError
+from resources.settings import ImageSettings
+
+STUB = "emulators.image_stub:StubImageGenerator"
+"""The provider where IMAGE_PROVIDER names none: it draws, needs no API, and takes its latency and price as arguments."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +91,28 @@ def _takes(function: object, wanted: inspect.Signature) -> bool:
     return True
 
 
-def open_provider(name: str) -> ImageGenerator:
+def open_provider(name: str, **options: object) -> ImageGenerator:
     """A generator of the class that ``module:Class`` names. Raises ``FatalCallError`` where it cannot be made."""
     try:
-        made = provider_class(name)()
+        made = provider_class(name)(**options)
         price = float(made.cost_per_image_usd)
     except Exception as error:  # as above
         raise FatalCallError(f"IMAGE_PROVIDER={name}: cannot be made: {type(error).__name__}: {error}") from error
     if not 0 <= price < math.inf:
         raise FatalCallError(f"IMAGE_PROVIDER={name}: cost_per_image_usd={price}: must be US dollars from 0 on")
     return made
+
+
+def open_images(settings: ImageSettings) -> ImageGenerator:
+    """The generator that the settings choose. Raises ``FatalCallError`` where it cannot be made."""
+    if settings.image_provider:
+        return open_provider(settings.image_provider)
+    return open_provider(
+        STUB,
+        latency_seconds=settings.image_stub_latency_seconds,
+        cost_usd=settings.image_stub_cost_usd,
+        refused_words=[word.strip() for word in settings.image_stub_refused_words.split(",") if word.strip()],
+    )
 
 
 def wrong_with(image: object) -> str:

@@ -10,31 +10,11 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import dagster as dg
+from dataclasses import dataclass
 
 from resources.kafka.address import KafkaAddress, KafkaUnavailableError
-from resources.kafka.batches import UnreadableBatch
-from resources.kafka.producer import Delivery, Event, EventProducer, EventTooLargeError, InOrder
-from resources.kafka.reader import Bounds, Fetched, KafkaRecord, TopicLog, TopicReader
-
-__all__ = [
-    "Bounds",
-    "Delivery",
-    "Event",
-    "EventProducer",
-    "EventTooLargeError",
-    "Fetched",
-    "InOrder",
-    "KafkaAddress",
-    "KafkaRecord",
-    "KafkaResource",
-    "KafkaUnavailableError",
-    "ReaderBusyError",
-    "TopicLog",
-    "TopicReader",
-    "UnreadableBatch",
-]
+from resources.kafka.producer import EventProducer, InOrder
+from resources.kafka.reader import TopicReader
 
 
 class ReaderBusyError(RuntimeError):
@@ -88,15 +68,25 @@ class _KeptReader:
 _kept = _KeptReader()
 
 
-class KafkaResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only for its own base
-    """Kafka as a Dagster resource. ``api_version`` '' asks the broker; the embedded one needs '2.3'."""
+@dataclass(frozen=True)
+class KafkaResource:
+    """Kafka as a Dagster resource.
+
+    Attributes:
+        bootstrap_servers: Brokers, ``host:port[,host:port]``.
+        tasks_topic: Orders.
+        progress_topic: Live events.
+        dead_letters_topic: Orders that cannot be carried out.
+        group_id: The group whose offsets lag tools look at.
+        api_version: '' asks the broker; the embedded one needs '2.3'.
+    """
 
     bootstrap_servers: str
-    api_version: str = ""
     tasks_topic: str
     progress_topic: str
     dead_letters_topic: str
     group_id: str
+    api_version: str = ""
 
     @property
     def address(self) -> KafkaAddress:

@@ -1,14 +1,15 @@
 """MongoDB: how this project connects to it.
 
-Here: clients with time-outs, and the messages for a server that does not answer or forbids what is needed. Not here: the Dagster
-resource over them (mongo_resource.py; this module needs no Dagster, so that the command line starts at once), and what is kept in
-which collection (generia_assets/durable/collections.py).
+Here: clients with time-outs, ``MongoResource``, and the messages for a server that does not answer or forbids what is needed. Not
+here: what is kept in which collection (generia_assets/durable/collections.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -28,6 +29,8 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_expone
 
 MongoDocument: TypeAlias = dict[str, Any]
 """A raw BSON document, at the border to pymongo only; inside, typed pydantic documents are passed."""
+AsyncMongoDatabase: TypeAlias = AsyncDatabase[MongoDocument]
+MongoDatabase: TypeAlias = Database[MongoDocument]
 
 CONNECT_TIMEOUT_MS = 5_000
 OPERATION_TIMEOUT_MS = 20_000
@@ -174,5 +177,31 @@ def retried_on_outage(patience_seconds: float) -> Retrying:
     )
 
 
-AsyncMongoDatabase: TypeAlias = AsyncDatabase[MongoDocument]
-MongoDatabase: TypeAlias = Database[MongoDocument]
+@dataclass(frozen=True)
+class MongoResource:
+    """MongoDB as a Dagster resource: hands connections out.
+
+    Attributes:
+        uri: The address, with user and password where it has them; not shown by ``repr``.
+        database: The generator's database.
+    """
+
+    uri: str = field(repr=False)
+    database: str
+
+    @contextmanager
+    def client(self) -> Iterator[MongoClient[MongoDocument]]:
+        """A checked blocking client, closed afterwards. Raises ``MongoUnavailableError``; its kinds say what is wrong."""
+        with connect(self.uri) as client:
+            check_mongo(client, self.uri)
+            try:
+                check_rights(client[self.database], self.uri)
+                yield client
+            except OperationFailure as error:
+                raise as_forbidden(error, self.uri) or error from None
+
+    @contextmanager
+    def connection(self) -> Iterator[MongoDatabase]:
+        """The generator's database through a checked blocking client, closed afterwards."""
+        with self.client() as client:
+            yield client[self.database]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 from pymongo import ASCENDING, IndexModel, ReplaceOne
@@ -61,9 +61,19 @@ class FencedOffError(RuntimeError):
     """A later owner of the world has already materialized this asset; this run's documents are not wanted."""
 
 
+class CollectionLike(Protocol):
+    """Where an asset's documents are: the collection, and whether a world has exactly one, under its own id."""
+
+    @property
+    def collection(self) -> str: ...  # noqa: D102
+
+    @property
+    def one_per_world(self) -> bool: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class CollectionSpec:
-    """Where an asset's documents are: the collection, and whether a world has exactly one, under its own id."""
+    """A ``CollectionLike`` by itself."""
 
     collection: str
     one_per_world: bool = False
@@ -77,7 +87,7 @@ class DocumentStore:
         self.database = database
         self._patience = patience_seconds
 
-    def ensure_indexes(self, places: Iterable[CollectionSpec]) -> None:
+    def ensure_indexes(self, places: Iterable[CollectionLike]) -> None:
         """The index that every reading uses: a world's documents of one materialization in order of their keys."""
         for place in places:
             if not place.one_per_world:
@@ -86,7 +96,7 @@ class DocumentStore:
                 if missing := missing_indexes(collection.index_information(), [index]):
                     collection.create_indexes(missing)
 
-    def replace(self, place: CollectionSpec, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
+    def replace(self, place: CollectionLike, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
         """Replace the world's documents by these, visible all at once, or later if they are ``staged``; return how many there are.
 
         Raises ``FencedOffError`` when a later owner was faster; then nothing visible has changed.
@@ -162,7 +172,7 @@ class DocumentStore:
         former = {"world_id": world_id, "materialization": {"$ne": materialization}, "fence": {"$lte": fence}}
         self.patiently(lambda: self.database[collection].delete_many(former))
 
-    def read(self, place: CollectionSpec, world_id: str, model: type[DocumentT], *, staged: bool = False) -> list[DocumentT]:
+    def read(self, place: CollectionLike, world_id: str, model: type[DocumentT], *, staged: bool = False) -> list[DocumentT]:
         """All documents of the world, in order of their keys; ``staged``: those that are staged, where there are any.
 
         Raises ``NotMaterializedError``.
@@ -176,7 +186,7 @@ class DocumentStore:
 
     def stream(
         self,
-        place: CollectionSpec,
+        place: CollectionLike,
         world_id: str,
         model: type[DocumentT],
         *,
@@ -211,7 +221,7 @@ class DocumentStore:
         if replaced or (not prefix and seen != pointer["count"]):
             raise MaterializationReplacedError(f"{place.collection} of world {world_id} was replaced while it was read")
 
-    def one(self, place: CollectionSpec, world_id: str, model: type[DocumentT], key: str) -> DocumentT | None:
+    def one(self, place: CollectionLike, world_id: str, model: type[DocumentT], key: str) -> DocumentT | None:
         """The document with this key, or None."""
         for _ in range(TRIES):
             pointer = self._pointer(place, world_id)
@@ -225,12 +235,12 @@ class DocumentStore:
                 return None
         return None
 
-    def count(self, place: CollectionSpec, world_id: str, *, staged: bool = False) -> int | None:
+    def count(self, place: CollectionLike, world_id: str, *, staged: bool = False) -> int | None:
         """How many documents the present materialization has, or the staged one where there is any; None without one."""
         pointer = self._pointer(place, world_id, staged=staged)
         return None if pointer is None else int(pointer["count"])
 
-    def found(self, place: CollectionSpec, world_id: str, *, staged: bool = False) -> int:
+    def found(self, place: CollectionLike, world_id: str, *, staged: bool = False) -> int:
         """How many documents that materialization has in its collection, whatever its pointer says."""
         pointer = self._pointer(place, world_id, staged=staged)
         if pointer is None or "document" in pointer:
@@ -239,7 +249,7 @@ class DocumentStore:
         wanted = {"_id": world_id} if place.one_per_world else mine
         return self.patiently(lambda: self.database[place.collection].count_documents(wanted))
 
-    def _pointer(self, place: CollectionSpec, world_id: str, *, staged: bool = False) -> MongoDocument | None:
+    def _pointer(self, place: CollectionLike, world_id: str, *, staged: bool = False) -> MongoDocument | None:
         pointer = f"{world_id}:{place.collection}"
         ids = [f"{pointer}:staged", pointer] if staged else [pointer]
         found = {one["_id"]: one for one in self.patiently(lambda: list(self.database[POINTERS].find({"_id": {"$in": ids}})))}
@@ -251,7 +261,7 @@ class DocumentStore:
 
     def _switch(
         self,
-        place: CollectionSpec,
+        place: CollectionLike,
         world_id: str,
         materialization: str,
         count: int,
@@ -278,7 +288,7 @@ class DocumentStore:
         return True
 
     def _replace_one(
-        self, place: CollectionSpec, world_id: str, materialization: str, stream: DocumentStream[DocumentT], *, staged: bool
+        self, place: CollectionLike, world_id: str, materialization: str, stream: DocumentStream[DocumentT], *, staged: bool
     ) -> int:
         documents = list(stream.documents)
         if len(documents) != 1:

@@ -6,46 +6,26 @@ Here: the Dagster io manager. Not here: how a world's documents are replaced and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, get_args, get_origin
 
 import dagster as dg
-from pydantic import BaseModel, Field, PrivateAttr
-from pymongo import MongoClient
+from pydantic import BaseModel
 
-from resources.mongodb.connection import MongoDocument, check_mongo, connect
+from resources.mongodb.connection import MongoResource, check_mongo, connect
 from resources.mongodb.document_store import CollectionSpec, DocumentStore, DocumentStream
-from resources.mongodb.resource import MongoResource
 
 
-class MongoIOManager(dg.ConfigurableIOManager):
+class MongoIOManager(dg.IOManager):
     """Stores what an asset returns (a document, a list, or a ``DocumentStream``) and loads it as the input's annotation says.
 
     The collection is the asset's name, or what its metadata ``collection`` says; ``one_per_world: true`` keeps the world's single
     document under the world's id.
     """
 
-    mongo: MongoResource
-    patience_seconds: float = Field(0.0, description="how long an outage of MongoDB is waited out")
-    _client: MongoClient[MongoDocument] | None = PrivateAttr(default=None)
-
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Connect once for the run; never at import, since a client does not survive a fork."""
-        self._client = connect(self.mongo.uri)
-        check_mongo(self._client, self.mongo.uri)
-
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Close the connection."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-
-    @property
-    def store(self) -> DocumentStore:
-        """The documents, through this run's connection: for an asset that reads what it does not make."""
-        if self._client is None:
-            raise RuntimeError("the io manager is used outside of a run")
-        return DocumentStore(self._client[self.mongo.database], patience_seconds=self.patience_seconds)
+    def __init__(self, store: DocumentStore) -> None:
+        self.store = store
 
     def handle_output(self, context: dg.OutputContext, obj: BaseModel | list[BaseModel] | DocumentStream[BaseModel]) -> None:
         """Replace the partition's documents and add their number to the materialization's metadata."""
@@ -74,6 +54,23 @@ class MongoIOManager(dg.ConfigurableIOManager):
                 f"annotate the input with list[{model.__name__}]"
             )
         return found if many else found[0]
+
+
+def mongo_io_manager(mongo: MongoResource, *, patience_seconds: float = 0.0) -> dg.IOManagerDefinition:
+    """The io manager as a resource: it connects once for each run, never at import, since a client does not survive a fork.
+
+    Args:
+        mongo: Where the documents are.
+        patience_seconds: How long an outage of MongoDB is waited out.
+    """
+
+    @contextmanager
+    def connected(_context: dg.InitResourceContext) -> Iterator[MongoIOManager]:
+        with connect(mongo.uri) as client:
+            check_mongo(client, mongo.uri)
+            yield MongoIOManager(DocumentStore(client[mongo.database], patience_seconds=patience_seconds))
+
+    return dg.IOManagerDefinition(resource_fn=connected)  # type: ignore[arg-type]  # a context manager is taken, too
 
 
 def place_of(asset_key: dg.AssetKey, metadata: Mapping[str, Any] | None) -> CollectionSpec:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 from tests.support.checked_world import WORLD, asked, change, first, restored_after
 from tests.support.content_faults import FAULTS as CONTENT_FAULTS
 from tests.support.worlds_in_process import Worlds, worlds_in_process
@@ -41,8 +41,8 @@ def copy(worlds: Worlds, asset: str, field: str) -> str:
 def drop(worlds: Worlds, asset: str) -> str:
     """Lose the last document, and let the materialization say so."""
     last = worlds.documents(asset, WORLD)[-1]
-    worlds.database[ASSETS[asset].place.collection].delete_one({"world_id": WORLD, "key": last.key})
-    worlds.database["materializations"].update_one({"_id": f"{WORLD}:{ASSETS[asset].place.collection}"}, {"$inc": {"count": -1}})
+    worlds.database[ASSETS[asset].collection].delete_one({"world_id": WORLD, "key": last.key})
+    worlds.database["materializations"].update_one({"_id": f"{WORLD}:{ASSETS[asset].collection}"}, {"$inc": {"count": -1}})
     return str(last.key)
 
 

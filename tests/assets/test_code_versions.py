@@ -13,7 +13,7 @@ import pytest
 from jinja2.meta import find_referenced_templates
 
 from generia_assets.assets.definition import MADE_WITH, code_version
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 from generia_assets.content import data_files, rendering
 from generia_assets.content.documents import Post, Quality
 from generia_assets.content.ideas import Ideas

@@ -66,7 +66,7 @@ def test_the_checks_the_jobs_and_the_two_sensors_are_there(defs: dg.Definitions)
     """Every check with what it looks at told, five jobs over the assets they make, the Kafka sensor and the watchdog."""
     graph = defs.resolve_asset_graph()
     assert {(check.asset_key.path[-1], check.name) for check in graph.asset_check_keys} == {(one.asset, one.name) for one in ALL}
-    assert f"**Checks**, {len(graph.asset_check_keys)} in all" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"**Checks**, {len(graph.asset_check_keys)} in all" in (ROOT / "docs/pages.md").read_text(encoding="utf-8")
     for check in graph.asset_check_keys:
         assert len(graph.get_check_spec(check).description or "") > 20
     person = set(LINEAGE) - {"world_request", "world_description", "world_images"}

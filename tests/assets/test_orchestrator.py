@@ -14,6 +14,7 @@ import pytest
 from generia_assets.assets import orchestrator, people, publication
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.selection import Selection
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import (
     CharacterAvatar,
     Media,
@@ -30,7 +31,6 @@ from generia_assets.content.timeline import Timeline, timeline
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
 from generia_assets.tasks.generate_character_batch import CharacterBriefs
 from generia_assets.tasks.generate_post_batch import PostBriefs
-from generia_assets.tasks.task_definition import TaskType
 from tests.support.worlds import a_brief, a_character, a_request, a_world
 
 WORLD = a_world()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 from generia_assets.durable.status import State
 from tests.support.worlds_in_process import POSTS, USERS, Made, Worlds, worlds_in_process
 
@@ -73,7 +73,7 @@ def test_a_part_made_again_takes_its_own_tasks_and_leaves_the_rest(
     assert (status.users_created, status.posts_created) == (USERS, POSTS)
     assert [stage.status for stage in status.stages] == [State.COMPLETED] * 6
     stored = {row["_id"].rpartition(":")[2]: row["materialization"] for row in worlds.database["materializations"].find()}
-    assert {name for name, kind in ASSETS.items() if stored[kind.place.collection] == made.run_id} == set(select)
+    assert {name for name, kind in ASSETS.items() if stored[kind.collection] == made.run_id} == set(select)
 
 
 @pytest.mark.parametrize(

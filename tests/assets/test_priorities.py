@@ -3,10 +3,10 @@
 import pytest
 
 from generia_assets.assets.priorities import PICTURES_AFTER, Priorities
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import character_key, post_key
 from generia_assets.content.social import ready_after
 from generia_assets.content.timeline import timeline
-from generia_assets.tasks.task_definition import TaskType
 from tests.support.worlds import a_request
 
 

@@ -11,12 +11,11 @@ import pytest
 from dagster._core.errors import DagsterInvalidConfigError
 
 from generia_assets.assets.checks import ALL
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.similarity import NEAR_DUPLICATE, similarity
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import State
-from generia_assets.tasks.task_definition import TaskType
 from sensors.requests import run_request
 from sensors.run_status import assets_of, order_again
 from tests.support.durable_world import order_of
@@ -48,8 +47,8 @@ def stored(worlds: Worlds, world_id: str) -> dict[str, dict[str, dict[str, Any]]
     """Every document of the world as MongoDB has it, by asset and key."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for name, kind in ASSETS.items():
-        where = {"_id": world_id} if kind.place.one_per_world else {"world_id": world_id}
-        rows = worlds.database[kind.place.collection].find(where)
+        where = {"_id": world_id} if kind.one_per_world else {"world_id": world_id}
+        rows = worlds.database[kind.collection].find(where)
         found[name] = {row.get("key", "world"): {k: v for k, v in row.items() if k not in BOOKKEEPING} for row in rows}
     return found
 

@@ -16,7 +16,7 @@ from dagster._core.storage.tags import TagType, get_tag_type
 
 from generia_assets.assets.checks import ALL as CHECKS
 from generia_assets.assets.checks.finding import World
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.orders.intake import RefusedOrder, record_refusal
 from generia_assets.durable.orders.order import OrderError
@@ -26,7 +26,6 @@ from generia_assets.durable.tasks import session
 from generia_assets.durable.tasks.control import ResumeOptions, resume_world
 from generia_assets.durable.tasks.generations import begin
 from generia_assets.partitions import worlds as partitions
-from generia_assets.tasks.task_definition import TaskType
 from sensors.requests import run_request
 from tests.support.command import Command
 from tests.support.durable_world import order_of

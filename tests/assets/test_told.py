@@ -11,9 +11,9 @@ import pytest
 from pymongo import MongoClient
 
 from generia_assets.assets.description import figures
-from generia_assets.assets.materialized import ASSETS
 from generia_assets.assets.run_log import log_people, people_lines
 from generia_assets.assets.tables import CELL, ROWS
+from generia_assets.catalog import ASSETS
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.settings import settings
 from tests.support.worlds_in_process import Made, Worlds, worlds_in_process

@@ -16,10 +16,9 @@ from pymongo.errors import OperationFailure
 
 from generia_assets.assets.checks import ALL
 from generia_assets.assets.description import banned_terms_in
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
-from generia_assets.tasks.task_definition import TaskType
 from tests.support.worlds_in_process import PROMPT, Made, Worlds, wait_for, worlds_in_process
 
 PEOPLE, LARGER_POSTS = 12, 30
@@ -180,7 +179,7 @@ def test_whoever_watches_sees_counters_that_agree_stages_in_order_and_completed_
         if look.status["generation"] is not None:
             assert {name: look.status[name] for name in look.tasks} == look.tasks
     first, *later = [look for look in looks if look.status["status"] == "completed"]
-    assert set(first.documents) == {kind.place.collection for kind in ASSETS.values()}
+    assert set(first.documents) == {kind.collection for kind in ASSETS.values()}
     for look in [first, *later]:
         assert all(found == promised > 0 for found, promised in look.documents.values())
         assert last_word(look.status) == last_word(first.status)

@@ -17,6 +17,7 @@ from rich.console import Console
 from typer import BadParameter
 from typer.testing import CliRunner
 
+from generia_assets.catalog import TaskType
 from generia_assets.cli import inert
 from generia_assets.cli.book import escaped, paragraphs
 from generia_assets.cli.commands import COMMANDS, load
@@ -34,14 +35,13 @@ from generia_assets.cli.texts import Text
 from generia_assets.content.documents import Quality
 from generia_assets.durable.orders.order import Order, PartParameters
 from generia_assets.durable.status import Stage, WorldStatus, new_status
-from generia_assets.queries.air import InFlightCalls
+from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.queries.log import LogLine
 from generia_assets.queries.statistics import percentile
 from generia_assets.settings import settings
-from generia_assets.tasks.task_definition import TaskType
 from sensors.messages import read_message
 
-WITH_DAGSTER = ("generia_assets.cli.demo", "generia_assets.cli.dev")
+WITH_DAGSTER = ("local_services.demo", "local_services.dev")
 WORLD = "0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10"
 HOSTILE = "\x1b[2J[bold]not bold[/bold]\x07 \u202eturned\nnext\x9b31m"
 
@@ -118,7 +118,7 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
 
 def test_no_command_that_looks_at_worlds_needs_dagster() -> None:
     """A look at a world starts in a fraction of a second: none of these commands imports Dagster, which takes one."""
-    modules = sorted({f"generia_assets.cli.{entry.module}" for entry in COMMANDS.values()} - set(WITH_DAGSTER))
+    modules = sorted({entry.path for entry in COMMANDS.values()} - set(WITH_DAGSTER))
     code = f"import sys, importlib; [importlib.import_module(name) for name in {modules}]; print('dagster' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "False"

@@ -15,7 +15,8 @@ from generia_assets.cli.main import app
 from generia_assets.settings import settings
 from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters, letter_at
-from resources.kafka.resource import Event, KafkaResource
+from resources.kafka.producer import Event
+from resources.kafka.resource import KafkaResource
 from sensors.dead_letters import InvalidMessage, send_dead_letters
 from tests.support.kafka_stand_in import kafka_resource, order
 
@@ -48,7 +49,7 @@ def _forget_settings() -> object:
 
 def bury(kafka: KafkaResource, *values: bytes, reason: str = "parameters.users_count='3': must be a number") -> None:
     """Make dead letters as the sensor does, all in one partition."""
-    from resources.kafka.resource import KafkaRecord
+    from resources.kafka.reader import KafkaRecord
 
     with kafka.producer() as producer:
         letters = [

@@ -11,8 +11,8 @@ import pytest
 
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.home import Running, claim, running
-from generia_assets.cli.parts import Ownership, Service, ServiceSet
-from generia_assets.cli.processes import Child, ChildFailedError, spawn
+from generia_assets.processes import Child, ChildFailedError, spawn
+from local_services.services import Ownership, Service, ServiceSet
 
 WAITS = "import signal; print('up', flush=True); signal.pause()"
 FAILS = "import sys; sys.exit('no licence')"

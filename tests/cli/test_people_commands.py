@@ -17,12 +17,11 @@ import pytest
 from pymongo import MongoClient
 from rich.console import Console
 
+from emulators.lifecycle import free_port
 from generia_assets.cli.commands import COMMANDS, load
 from generia_assets.cli.console import results
 from generia_assets.cli.follow import Moment
-from generia_assets.cli.panel import parts_panel, world_panel
-from generia_assets.cli.parts import Ownership, Service
-from generia_assets.cli.ports import free_port
+from generia_assets.cli.panel import world_panel
 from generia_assets.cli.tables import FittedTable
 from generia_assets.cli.view import _listening
 from generia_assets.cli.words import progress_line
@@ -32,9 +31,11 @@ from generia_assets.durable.orders.order import Order, parse_world
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import Stage, WorldStatus, new_status
 from generia_assets.pages.links import ServedLinks
-from generia_assets.pages.pages import WorldPages
-from generia_assets.queries.air import InFlightCalls
+from generia_assets.pages.render import WorldPages
+from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.queries.worlds import WorldView
+from local_services.services import Ownership, Service
+from local_services.start_display import services_panel
 from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters
 from sensors.messages import read_message
@@ -255,7 +256,7 @@ def test_the_start_stays_readable(columns: int) -> None:
     """However narrow the window, each part of a start has one line, with its mark and its name."""
     out = io.StringIO()
     parts = [Service("MongoDB", Ownership.YOURS, address="db.example.org:27017"), Service("code server", Ownership.GENERATOR)]
-    Console(file=out, width=columns, color_system=None).print(parts_panel(parts))
+    Console(file=out, width=columns, color_system=None).print(services_panel(parts))
     lines = out.getvalue().splitlines()
     assert len(lines) == 4 and max(map(len, lines)) <= columns
     assert "● MongoDB" in lines[1] and "○ code server" in lines[2]

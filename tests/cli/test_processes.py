@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from generia_assets.cli.processes import Child, ChildFailedError, spawn, start
+from generia_assets.processes import Child, ChildFailedError, spawn, start
 
 READY = "import sys, pathlib; pathlib.Path(sys.argv[sys.argv.index('--ready-file') + 1]).write_text('here\\n');"
 WAIT = "import signal; signal.pause()"

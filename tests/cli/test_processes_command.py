@@ -17,16 +17,17 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._cli.workspace.cli_target import WorkspaceOpts, workspace_opts_to_load_target
+from resources.providers import ImagesResource
 
 from emulators import lifecycle
-from generia_assets.cli import demo, home
+from emulators.lifecycle import accepts_connections, free_port
+from generia_assets.cli import home
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.home import Running, claim
-from generia_assets.cli.ports import accepts_connections, free_port
-from generia_assets.cli.processes import start
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import new_status
-from resources.providers import ImagesResource
+from generia_assets.processes import start
+from local_services import demo
 from tests.conftest import python_module
 from tests.support.command import Command
 from tests.support.worlds_in_process import Worlds, worlds_in_process

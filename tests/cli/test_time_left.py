@@ -9,12 +9,12 @@ from math import ceil
 
 import pytest
 
+from generia_assets.catalog import LLM_CALLS
 from generia_assets.cli.pace import Pace, emulated
 from generia_assets.cli.remaining import Remaining
 from generia_assets.cli.work import Work
-from generia_assets.content.plan import TOKENS_PER_CALL
 from generia_assets.durable.status import WorldStatus, new_status
-from generia_assets.queries.air import InFlightCalls
+from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.settings import Settings
 
 SETTINGS = Settings(_env_file=None)
@@ -83,7 +83,7 @@ def estimates(course: Course, pace: Callable[[], Pace], first_look: float = 0.0)
         pytest.param(Course(work(25, 3, 150), 0.75), emulated(1.5), id="P23 calls are twice as fast as expected"),
         pytest.param(
             Course(work(8, 1, 60), 1.6, image_seconds=6.0),
-            Pace(dict.fromkeys(TOKENS_PER_CALL, 1.6), image=6.0),
+            Pace(dict.fromkeys(LLM_CALLS, 1.6), image=6.0),
             id="P23 pictures take longer than texts",
         ),
     ],

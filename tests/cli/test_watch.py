@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from generia_assets.catalog import TaskType
 from generia_assets.cli.follow import Watching, follow
 from generia_assets.cli.pace import Pace, emulated
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.orders.records import record_order
-from generia_assets.tasks.task_definition import TaskType
 from tests.support.command import Command
 from tests.support.durable_world import order_of
 from tests.support.worlds_in_process import Worlds, worlds_in_process

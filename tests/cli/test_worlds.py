@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from bson import Binary
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import HISTORY, STATUS, STEPS
 from generia_assets.queries.critical_path import critical_path
 from generia_assets.queries.traces import StepName, trace
-from generia_assets.tasks.task_definition import TaskType
 from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters
 from resources.mongodb.document_store import POINTERS

@@ -2,11 +2,11 @@
 
 from math import ceil
 
+from generia_assets.catalog import LLM_CALLS, TaskType
 from generia_assets.content.documents import Quality
-from generia_assets.content.plan import TOKENS_PER_CALL, plan
+from generia_assets.content.plan import plan
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
-from generia_assets.tasks.task_definition import TaskType
 from tests.support.worlds import a_request
 
 
@@ -50,6 +50,6 @@ def test_a_world_without_posts_can_be_planned():
 def test_tokens_are_estimated_for_every_kind_of_call():
     """Every request type has an estimate, and they add up."""
     planned = plan(a_request())
-    assert set(planned.llm_calls) == set(TOKENS_PER_CALL)
-    assert planned.input_tokens == sum(TOKENS_PER_CALL[kind].input * calls for kind, calls in planned.llm_calls.items())
+    assert set(planned.llm_calls) == set(LLM_CALLS)
+    assert planned.input_tokens == sum(LLM_CALLS[kind].input * calls for kind, calls in planned.llm_calls.items())
     assert 100_000 < planned.output_tokens < 300_000

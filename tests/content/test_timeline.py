@@ -11,14 +11,7 @@ import pytest
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.social import acquaintances, batch_of
-from generia_assets.content.timeline import (
-    LONGEST_CHAIN,
-    MOST_REPLIES,
-    events_before,
-    hot_events,
-    stretch,
-    timeline,
-)
+from generia_assets.content.timeline import LONGEST_CHAIN, MOST_REPLIES, events_before, hot_events, stretch, timeline
 
 SIZES = [(1, 0), (1, 5), (3, 6), (5, 3), (5, 12), (10, 10), (25, 150), (100, 1000)]
 

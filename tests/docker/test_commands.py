@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from generia_assets.cli.ports import free_port
+from emulators.lifecycle import free_port
 from tests.docker.test_files import DOCKER, TOP, command_of, services
 
 STACK = services("docker-compose.yml")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import Media, Post, PostImage
 from generia_assets.durable.events.events import (
     EVENTS,
@@ -23,7 +24,6 @@ from generia_assets.durable.events.events import (
 )
 from generia_assets.durable.orders.order import Order
 from generia_assets.schemas import DIRECTORY, schemas, text
-from generia_assets.tasks.task_definition import TaskType
 from sensors.messages import read_message
 from tests.support.worlds import a_character, a_request
 

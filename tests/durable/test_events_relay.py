@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from generia_assets.cli.processes import start
 from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
 from generia_assets.durable.events.events import Completed, Failed, StageStarted, WorldCreated
@@ -23,6 +22,7 @@ from generia_assets.durable.events.relay import Relay, Sender, catch_up
 from generia_assets.durable.leases.commits import Change, Commits
 from generia_assets.durable.status import Stage
 from generia_assets.durable.tasks.control import mark_start_failed, mark_stopped
+from generia_assets.processes import start
 from resources.gateway.api_gateway import Api
 from resources.gateway.outcomes import LeaseLostError
 from resources.kafka.resource import KafkaResource
@@ -272,7 +272,7 @@ async def test_what_a_run_sent_and_had_not_noted_when_it_died_is_sent_again(worl
 @contextmanager
 def a_broker_that_hangs(home: Path) -> Any:
     """A broker of the test's own that has stopped answering, without closing anything, after it was connected to."""
-    with start("broker", python_module("emulators.broker"), log_path=home / "server.log") as server:
+    with start("broker", python_module("local_services.broker"), log_path=home / "server.log") as server:
         yield server.ready_value, partial(os.kill, server.pid, signal.SIGSTOP)
         os.kill(server.pid, signal.SIGKILL)
 

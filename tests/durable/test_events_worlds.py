@@ -16,7 +16,7 @@ from generia_assets.durable.events.events import CharacterCreated, PostPublished
 from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.durable.status import Stage
 from resources.kafka.resource import KafkaResource
-from resources.mongodb.resource import MongoResource
+from resources.mongodb.connection import MongoResource
 from sensors.run_status import build_watchdog
 from tests.support.live_events import Told, durable, ended, events_kafka, numbers, read_topic
 from tests.support.worlds_in_process import POSTS, USERS, Made, Worlds, worlds_in_process

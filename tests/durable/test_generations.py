@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.events.progress import StageTracker
 from generia_assets.durable.leases.commits import Change
@@ -22,7 +23,6 @@ from generia_assets.durable.orders.decisions import (
     choose,
 )
 from generia_assets.durable.status import Stage, State
-from generia_assets.tasks.task_definition import TaskType
 from tests.support.durable_world import DurableWorld, durable_world
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STEPS, TASKS
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot, TaskSpec
-from generia_assets.tasks.task_definition import Level, TaskParameters, TaskType, UnfitTaskError
+from generia_assets.tasks.task_definition import Level, TaskParameters, UnfitTaskError
 from resources.cancellation import cancel_and_wait
 from resources.gateway.outcomes import FatalCallError, InvalidAnswerError, LeaseLostError, RefusedError
 from tests.support.durable_world import Asker, DurableWorld, Note, Outside, a_task, asking, durable_world

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.orders.order import Order, OrderError
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import State
 from generia_assets.durable.tasks.control import ResumeOptions, resume_world
-from generia_assets.tasks.task_definition import TaskType
 from sensors.requests import run_request
 from sensors.run_status import assets_of, order_again
 from tests.support.durable_world import order_of

@@ -12,10 +12,10 @@ import pytest
 from bson import Int64
 from pymongo import MongoClient
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.orders.order import Order, OrderError
 from generia_assets.durable.orders.records import RecordedOrder
-from generia_assets.tasks.task_definition import TaskType
 from tests.support.durable_world import PARAMETERS, an_order, order_of, record
 
 THREADS = 8

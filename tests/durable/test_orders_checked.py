@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.orders.order import OrderError, parse_stored, parse_world
-from generia_assets.tasks.task_definition import TaskType
 from tests.support.durable_world import PARAMETERS, order_of, record
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.events.progress import STAGE_OF, StageTracker, counted
 from generia_assets.durable.status import Stage, State
-from generia_assets.tasks.task_definition import TaskType
 
 WORLD = {Stage.INITIALIZING: 1, Stage.WORLD_DESCRIPTION: 1, Stage.WORLD_IMAGE: 1, Stage.CHARACTERS: 3, Stage.POSTS: 2}
 

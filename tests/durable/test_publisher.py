@@ -8,16 +8,17 @@ from typing import Any, cast
 
 import pytest
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.calls.platform_client import Publications, TaskPlatformClient
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import HISTORY, PUBLICATIONS
 from generia_assets.tasks.clients import NewPost
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy
-from resources.gateway.breaker import Breaker, BreakerConfig
+from resources.gateway.breaker import Breaker
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import TransientError
+from resources.settings import GatewaySettings
 from tests.support.durable_world import DurableWorld, Run, durable_world
 from tests.support.slots_tools import until
 
@@ -58,7 +59,14 @@ async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Dur
 @pytest.fixture
 async def outside(world: DurableWorld) -> AsyncIterator[ApiGateway]:
     slots = ConcurrencyLimiter(world.database.fleet, "platform", limit=4, lease_seconds=30)
-    breaker = Breaker("platform", BreakerConfig(0.5, 20, 5, 0.05, 0.1), lambda state, probe_in: None)
+    breaker = Breaker(
+        "platform",
+        GatewaySettings(
+            breaker_open_seconds=0.05,
+            breaker_open_max_seconds=0.1,
+        ),
+        lambda state, probe_in: None,
+    )
     outside = ApiGateway({Api.PLATFORM: ApiPolicy(slots, breaker)}, patience_seconds=10)
     yield outside
     await outside.aclose()

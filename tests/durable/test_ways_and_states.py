@@ -19,13 +19,12 @@ import dagster as dg
 import pytest
 from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.durable.collections import HISTORY, STATUS, TASKS
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import State
 from generia_assets.durable.tasks.control import ResumeError, ResumeOptions, mark_stopped, resume_world
-from generia_assets.queries.whole import missing
-from generia_assets.tasks.task_definition import TaskType
+from generia_assets.queries.completeness import missing
 from resources.mongodb.document_store import DocumentStore
 from sensors.requests import run_request, run_requests
 from sensors.run_status import assets_of, order_again
@@ -311,9 +310,9 @@ def visible(scene: Scene) -> dict[str, dict[str, Any]]:
     """What readers have of the world, by asset and key."""
     store = DocumentStore(scene.worlds.database)
     return {
-        name: {document.key: document for document in store.read(kind.place, scene.world_id, kind.document)}
+        name: {document.key: document for document in store.read(kind, scene.world_id, kind.document)}
         for name, kind in ASSETS.items()
-        if store.count(kind.place, scene.world_id) is not None
+        if store.count(kind, scene.world_id) is not None
     }
 
 

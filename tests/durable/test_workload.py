@@ -6,11 +6,11 @@ from math import ceil
 
 import pytest
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.plan import plan
 from generia_assets.content.shares import shares
 from generia_assets.durable.orders.order import OrderError, WorldParameters
 from generia_assets.durable.orders.workload import request_of, tasks_of, workload
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api
 
 WORLD = "a-world"

@@ -14,7 +14,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from pymongo import MongoClient
 
-from generia_assets.cli.processes import ChildFailedError, start
+from generia_assets.processes import ChildFailedError, start
 from tests.conftest import python_module
 
 MOCK_API = (2, 3)
@@ -51,7 +51,7 @@ def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
 
 
 def mongod_command(directory: Path) -> list[str | Path]:
-    return python_module("emulators.mongod", "--dbpath", directory)
+    return python_module("local_services.mongod", "--dbpath", directory)
 
 
 def test_transaction_is_all_or_nothing(mongo_client: MongoClient[dict[str, object]], mongo_database_name: str) -> None:
@@ -121,17 +121,17 @@ def test_killed_keeper_takes_mongod_along(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "arguments", "size"),
     [
-        ("emulators.mongod", ("--dbpath", "data"), 2),
-        ("emulators.broker", (), 1),
+        ("local_services.mongod", ("--dbpath", "data"), 2),
+        ("local_services.broker", (), 1),
         ("emulators.gemini", (), 1),
-        pytest.param("emulators.apache_kafka", ("--data", "data"), 2, marks=pytest.mark.apache_kafka),
+        pytest.param("local_services.apache_kafka", ("--data", "data"), 2, marks=pytest.mark.apache_kafka),
     ],
 )
 def test_stopped_server_leaves_no_process(
     module: str, arguments: tuple[str, ...], size: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """A stopped server ends with exit code 0 and neither it nor a process it started lives on."""
-    if module == "emulators.apache_kafka":
+    if module == "local_services.apache_kafka":
         request.getfixturevalue("apache_kafka")  # skips where it cannot be had
     command = python_module(module, *arguments)
     server = start(module, command, log_path=tmp_path / "server.log", timeout=90, cwd=tmp_path)
@@ -146,10 +146,9 @@ def test_killed_parent_takes_its_servers_along(tmp_path: Path) -> None:
     program = f"""
 import sys, time
 from pathlib import Path
-from generia_assets.cli.processes import start
 here = Path({str(tmp_path)!r})
 for name, arguments in (("mongod", ["--dbpath", here / "data"]), ("broker", [])):
-    start(name, [sys.executable, "-m", f"emulators.{{name}}", *arguments], log_path=here / f"{{name}}.log")
+    start(name, [sys.executable, "-m", f"local_services.{{name}}", *arguments], log_path=here / f"{{name}}.log")
 print("started", flush=True)
 time.sleep(600)
 """
@@ -209,7 +208,7 @@ def test_apache_kafka_keeps_order_within_partitions(apache_kafka: str) -> None:
 def test_apache_kafka_comes_back_with_its_data(apache_kafka: str, tmp_path: Path) -> None:
     """Apache Kafka started again on its directory, on another port, still has the messages."""
     del apache_kafka  # skips where it cannot be had
-    command = python_module("emulators.apache_kafka", "--data", tmp_path / "data")
+    command = python_module("local_services.apache_kafka", "--data", tmp_path / "data")
     partition = TopicPartition("generia-tasks", 0)
     with start("kafka", command, log_path=tmp_path / "server.log", timeout=90) as server:
         producer = KafkaProducer(bootstrap_servers=server.ready_value)

@@ -14,8 +14,8 @@ from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from generia_assets.content.documents import character_key
 from generia_assets.pages.gallery import write_gallery
+from generia_assets.queries.asset_views import AssetViews
 from generia_assets.queries.feed import FeedOrder, feed_page
-from generia_assets.queries.shelves import AssetViews
 from tests.support.pages_site import a_browser, a_page, serving
 from tests.support.pages_world import DELETED_KEY, SCRIPT, MadeUp
 
@@ -189,9 +189,9 @@ def test_what_the_feed_asks_for_is_found_by_an_index(mongodb_uri: str, database:
     world = world.begin() if growing else world.make()
     asked = Asked()
     with MongoClient(mongodb_uri, event_listeners=[asked]) as client:
-        shelves = AssetViews.of(client[database.name], world.world_id)
+        views = AssetViews.of(client[database.name], world.world_id)
         for order in FeedOrder:
-            feed_page(shelves, order, after=world.post_key(100))
+            feed_page(views, order, after=world.post_key(100))
     replies = [one for one in asked.finds if "in_reply_to" in str(one)]
     feeds = [one for one in asked.finds if one.get("limit") and one["find"] == "post_images"]
     assert (len(replies), len(feeds)) == (2, 0 if growing else 2)

@@ -11,8 +11,8 @@ import pytest
 import requests
 import yaml
 
-from generia_assets.cli.ports import accepts_connections, free_port
-from generia_assets.cli.processes import spawn
+from emulators.lifecycle import accepts_connections, free_port
+from generia_assets.processes import spawn
 from tests.support.pages_site import serving
 
 DOCKER = Path(__file__).parents[2] / "docker"

@@ -10,8 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from generia_assets.durable.status import State
-from generia_assets.pages.texts import HUES
-from generia_assets.pages.voice import locale_of
+from generia_assets.pages.texts import HUES, locale_of
 from tests.support.pages_site import Scheme, Site, a_browser, a_page, a_site
 from tests.support.pages_world import DELETED_KEY, MadeUp
 
@@ -166,7 +165,7 @@ def test_every_page_of_a_language_is_read_its_way(
             assert page.evaluate("[document.documentElement.lang, getComputedStyle(document.body).direction]") == [lang, direction]
             assert page.evaluate("document.documentElement.scrollWidth") <= width, address
             assert page.evaluate(CUT_OFF, width) == [], address
-            expect(page.locator(".tabs a").first).to_have_text(locale_of(language).words["feed"])
+            expect(page.locator(".tabs a").first).to_have_text(locale_of(language).messages["feed"])
             expect(page.locator(".world-name")).to_have_text(f"{word} town")
             first, second = left_of(page, ".tabs a:nth-child(1)"), left_of(page, ".tabs a:nth-child(2)")
             assert (first < second) is (direction == "ltr"), address

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 import requests
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 from generia_assets.content.documents import PostImage, author_of
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.pages.gallery import write_gallery
+from generia_assets.queries.asset_views import AssetViews, consistent_read
 from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, post, posts_by_key, threads
-from generia_assets.queries.shelves import AssetViews, consistent_read
 from resources.mongodb.document_store import DocumentStream
 from tests.support.command import Command
 from tests.support.pages_site import serving
@@ -80,7 +80,7 @@ def test_every_answer_forbids_what_pages_do_not_need(site: str, world: MadeUp) -
 @pytest.mark.parametrize(
     "path",
     ["/media/../secret.png", "/media/%2e%2e/secret.png", "/media/..%2fsecret.png", "/media/link.png", "/media/%2fetc%2fpasswd",
-     "/media/note.txt", "/media/", "/media/a%00.png", "/static/..%2fapp.py", "/static/%2e%2e%2fwords.yaml"],
+     "/media/note.txt", "/media/", "/media/a%00.png", "/static/..%2fapp.py", "/static/%2e%2e%2fmessages.yaml"],
 )  # fmt: skip
 def test_files_come_from_their_folder_alone(site: str, media: Path, path: str) -> None:
     """No address leads out of the folder of pictures, not by dots, not by a link, and nothing but pictures is given from it."""
@@ -156,14 +156,14 @@ def test_posts_that_arrive_meanwhile_do_not_move_pages(
         world.make(documents=documents)
     if timeless:
         forget_the_timeline(world)
-    shelves = AssetViews.of(database, world.world_id)
-    pages: list[FeedPage] = [feed_page(shelves, order, limit=7)]
+    views = AssetViews.of(database, world.world_id)
+    pages: list[FeedPage] = [feed_page(views, order, limit=7)]
     arrived = False
     while pages[-1].after:
         if not arrived:
             arrived = True
             add(world, late, growing=growing, timeless=timeless)
-        pages.append(feed_page(shelves, order, after=pages[-1].after, limit=7))
+        pages.append(feed_page(views, order, after=pages[-1].after, limit=7))
     keys = [post.key for page in pages for post in page.posts]
     assert len(keys) == len(set(keys))
     missed = {world.post_key(29)} if order is FeedOrder.NEWEST else set()  # it belongs above what was shown
@@ -179,10 +179,10 @@ def test_an_old_worlds_posts_keep_the_order_they_had(database: Any, media: Path)
     overtaking = ["c0000-p0002", "c0001-p0000", "c0000-p0000", "c0000-p0001", "c0001-p0002", "c0001-p0001"]
     world.keep("post_images", [world.published(key, second) for second, key in enumerate(overtaking)])
     forget_the_timeline(world)
-    shelves = AssetViews.of(database, world.world_id)
+    views = AssetViews.of(database, world.world_id)
     expected = ["c0001-p0002", "c0001-p0001", "c0000-p0002", "c0000-p0001", "c0001-p0000", "c0000-p0000"]
     for order in FeedOrder:
-        assert [post.key for post in feed_page(shelves, order).posts] == expected[:: -order.direction]
+        assert [post.key for post in feed_page(views, order).posts] == expected[:: -order.direction]
 
 
 @pytest.mark.parametrize("order", FeedOrder)
@@ -191,10 +191,10 @@ def test_a_world_that_was_begun_without_a_timeline_has_every_post_once(database:
     world = MadeUp(database, media, users=4, posts=12).make()
     early = {"world_id": world.world_id, "t": {"$lt": 6}}
     database["post_images"].update_many(early, {"$unset": {"t": 1}})
-    shelves = AssetViews.of(database, world.world_id)
+    views = AssetViews.of(database, world.world_id)
     keys, after = list[str](), ""
     while len(keys) < 12:
-        page = feed_page(shelves, order, after=after, limit=1)
+        page = feed_page(views, order, after=after, limit=1)
         keys, after = [*keys, *(one.key for one in page.posts)], page.after or ""
     assert after == ""
     assert keys == [world.post_key(index) for index in range(12)][:: order.direction]
@@ -221,19 +221,19 @@ def test_a_thread_is_read_up_and_down(database: Any, media: Path) -> None:
     world; a quote is told as it read then, with a mark where it was rewritten. Texts that were not published are not there."""
     world = MadeUp(database, media, users=5, posts=30).make()
     first, second, third = (world.post_key(index) for index in (13, 14, 15))
-    shelves = AssetViews.of(database, world.world_id)
-    posts = {found.key: found for found in posts_by_key(shelves, [first, second, third])}
-    found = threads(shelves, posts.values())
+    views = AssetViews.of(database, world.world_id)
+    posts = {found.key: found for found in posts_by_key(views, [first, second, third])}
+    found = threads(views, posts.values())
     assert [one.key for one in found[third].above] == [first, second]
     assert [one.key for one in found[first].below] == [second, third]
     assert [one.key for one in found[second].above] == [first] and [one.key for one in found[second].below] == [third]
     assert posts[first].replies[0].key == second and posts[first].in_reply_to is None
     quoted = posts[second].in_reply_to
     assert quoted is not None and (quoted.content, quoted.rewritten) == (world.post(first).content, False)
-    rewritten = post(shelves, world.post_key(19))
+    rewritten = post(views, world.post_key(19))
     assert rewritten is not None and rewritten.in_reply_to is not None and rewritten.in_reply_to.rewritten
     database["post_images"].delete_one({"world_id": world.world_id, "key": second})
-    assert (post(shelves, first) or rewritten).replies == ()
+    assert (post(views, first) or rewritten).replies == ()
 
 
 @pytest.mark.parametrize("growing", [False, True])
@@ -297,13 +297,13 @@ def test_a_read_never_mixes_two_materializations(database: Any, media: Path) -> 
     world = MadeUp(database, media, users=2, posts=4).make()
     reads = 0
 
-    def read(shelves: AssetViews) -> list[str]:
+    def read(views: AssetViews) -> list[str]:
         nonlocal reads
         reads += 1
         if reads == 1:
             newer = DocumentStream([world.published("c0000-p0000", 9)])
-            world.store.replace(ASSETS["post_images"].place, world.world_id, "run-2", newer)
-        return [post.key for post in feed_page(shelves).posts]
+            world.store.replace(ASSETS["post_images"], world.world_id, "run-2", newer)
+        return [post.key for post in feed_page(views).posts]
 
     assert consistent_read(database, world.world_id, read) == ["c0000-p0000"]
     assert reads == 2

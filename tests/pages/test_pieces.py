@@ -13,17 +13,17 @@ from generia_assets.content.social import acquaintances
 from generia_assets.pages import texts
 from generia_assets.pages.graph import ACROSS, DOWN, graph_of
 from generia_assets.pages.links import FileLinks, ServedLinks
-from generia_assets.pages.voice import all_words, locale_of
+from generia_assets.pages.texts import all_messages, locale_of
 from generia_assets.queries.people import PersonCard, RelationView
 
 PAGES = Path(__file__).parents[2] / "generia_assets" / "pages"
 
 
-def test_every_language_has_the_same_words() -> None:
+def test_every_language_has_the_same_messages() -> None:
     """A page in any of our languages lacks no word, and no word is there that no page says."""
-    english = set(all_words()["en"])
-    assert {code: english ^ set(words) for code, words in all_words().items() if english ^ set(words)} == {}
-    templates = "\n".join(path.read_text() for path in (PAGES / "templates").rglob("*.html")) + (PAGES / "pages.py").read_text()
+    english = set(all_messages()["en"])
+    assert {code: english ^ set(messages) for code, messages in all_messages().items() if english ^ set(messages)} == {}
+    templates = "\n".join(path.read_text() for path in (PAGES / "templates").rglob("*.html")) + (PAGES / "render.py").read_text()
     computed = ("stage_", "state_", "step_", "missing_")
     unused = [word for word in english if not word.startswith(computed) and not re.search(rf"\b{word}\b", templates)]
     assert unused == []

@@ -1,51 +1,161 @@
-"""P4, P26: what a reader of the repository is told: each number is defined, and what is a stand-in is called one."""
+"""What a reader of the repository is told is true: numbers, links, names of files and functions, errors, and the set-up."""
 
 from __future__ import annotations
 
+import ast
+import builtins
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
+
+from generia_assets.cli.commands import COMMANDS
+from generia_assets.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-REQUIREMENTS = ROOT / "docs" / "requirements.md"
+PRODUCT = ("generia_assets", "resources", "sensors")
+CODE = (*PRODUCT, "emulators", "local_services", "bench", "tests", "docker")
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+NAMING = [ROOT / "CONTRIBUTING.md", ROOT / "docs/architecture.md", *(ROOT / "docs/decisions").glob("*.md")]
+"""The pages whose names of files and functions must exist."""
 WRITTEN = [
-    path
-    for folder in ("generia_assets", "resources", "sensors", "emulators", "bench", "tests", "docs", "docker")
-    for path in (ROOT / folder).rglob("*")
-    if path.suffix in {".py", ".md", ".yaml", ".yml", ".j2", ".sh", ".html"}
-] + [ROOT / name for name in ("README.md", ".env", "pyproject.toml", "Makefile")]
+    *(
+        path
+        for folder in (*CODE, "docs")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".py", ".md", ".yaml", ".yml", ".j2", ".sh", ".html"}
+    ),
+    *(ROOT / name for name in ("README.md", ".env", "pyproject.toml", "Makefile")),
+]
+WORKFLOW = ROOT / ".github/workflows/ci.yml"
 NUMBER = re.compile(r"(?<![\w-])R\d{1,2}(?![\w-])")
+LINK = re.compile(r"\]\(([^)#:\s]*)(?:#([^)\s]+))?\)")
+FENCED = re.compile(r"^(```|~~~).*?^\1~*$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.case("P26")
 def test_every_number_of_a_requirement_is_defined() -> None:
     """Each R-number in code, tests and pages is one that docs/requirements.md defines, once and in order; README links to it."""
-    defined = re.findall(r"^\| (R\d+) \|", REQUIREMENTS.read_text(), flags=re.MULTILINE)
+    defined = re.findall(r"^\| (R\d+) \|", (ROOT / "docs/requirements.md").read_text("utf-8"), flags=re.MULTILINE)
     assert defined == [f"R{number}" for number in range(1, len(defined) + 1)]
     used = {number: path for path in WRITTEN if path != Path(__file__) for number in NUMBER.findall(path.read_text("utf-8"))}
     assert {number: path for number, path in used.items() if number not in defined} == {}
     assert len(used) > 10
-    assert "(docs/requirements.md)" in (ROOT / "README.md").read_text()
+    assert "(docs/requirements.md)" in (ROOT / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("what", ["Gemini", "Pictures", "Platform", "Kafka", "MongoDB", "Dagster"], ids=lambda what: f"P4 {what}")
-def test_the_readme_says_what_is_a_stand_in(what: str) -> None:
-    """Near its top README has a line for each part of the outside: what is real, what stands in, how to connect the real one."""
-    beginning = (ROOT / "README.md").read_text()[:6_000]
-    (row,) = re.findall(rf"^\| \*\*{what}\*\* \|(.+)\|$", beginning, flags=re.MULTILINE)
+def test_the_readme_says_what_is_a_fake(what: str) -> None:
+    """README has a line for each service: what is real, what is a fake, and how to connect the real one."""
+    (row,) = re.findall(rf"^\| \*\*{what}\*\* \|(.+)\|$", (ROOT / "README.md").read_text("utf-8"), flags=re.MULTILINE)
     assert len(row.split("|")) == 3
-    if what in ("Pictures", "Platform"):
-        assert "stand-in" in row
+    if what in ("Gemini", "Pictures", "Platform"):
+        assert "a fake" in row
+
+
+def test_the_readme_is_short_and_two_commands_set_everything_up() -> None:
+    """README has at most 150 lines, and the commands in it are ``make demo`` and ``make test``, which the Makefile has."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert len(readme.splitlines()) <= 150
+    lines = "".join(re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)).splitlines()
+    commands = [line.split("#")[0].strip() for line in lines]
+    assert commands == ["make demo", "make test"]
+    assert set(re.findall(r"^(demo|test):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)) == {"demo", "test"}
 
 
 @pytest.mark.case("P4")
-def test_every_link_of_the_pages_leads_somewhere() -> None:
-    """A relative link in README or docs/ leads to a file of the repository."""
-    broken = [
-        (page.name, link)
-        for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
-        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
-        if not (page.parent / link).exists()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    """A relative link leads to a file of the repository, and its anchor to a heading there."""
+    dead = [
+        f"{path}#{anchor}"
+        for path, anchor in LINK.findall(FENCED.sub("", page.read_text("utf-8")))
+        if not (target := page.parent / path if path else page).exists() or (anchor and anchor not in anchors(target))
     ]
-    assert broken == []
+    assert dead == []
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", NAMING, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_and_function_that_a_page_names_exists(page: Path) -> None:
+    """A path in backticks exists; ``name()`` and ``Class.name()`` behind it are defined in one of the files that the line names."""
+    missing = []
+    for line in FENCED.sub("", page.read_text("utf-8")).splitlines():
+        quoted = re.findall(r"`([^`\s]+)`", line)
+        paths = [ROOT / token for token in quoted if "/" in token and token.split("/")[0] in (*CODE, "docs", ".ci", ".github")]
+        missing += [str(path.relative_to(ROOT)) for path in paths if "*" not in path.name and not path.exists()]
+        defined = {name for path in paths if path.suffix == ".py" and path.exists() for name in names_in(path)}
+        missing += [token for token in quoted if re.fullmatch(r"[A-Za-z_][\w.]*\(\)", token) and token[:-2] not in defined]
+    assert missing == []
+
+
+def names_in(path: Path) -> Iterator[str]:
+    """The functions, classes and methods that a module defines, methods with their class."""
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        for member in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{node.name}.{member.name}"
+
+
+def test_every_command_is_documented_and_every_setting_named_exists() -> None:
+    """docs/commands.md has a row for each command; what docs/settings.md calls a setting is one."""
+    documented = set(re.findall(r"`([a-z-]+)", (ROOT / "docs/commands.md").read_text("utf-8")))
+    assert COMMANDS.keys() - documented == set()
+    first_cells = re.findall(r"^\| (`[^|]+) \|", (ROOT / "docs/settings.md").read_text("utf-8"), re.MULTILINE)
+    settings = {name.lower() for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+    assert settings
+    assert settings - Settings.model_fields.keys() == set()
+
+
+def test_the_tree_of_errors_is_that_of_the_code() -> None:
+    """docs/errors.md has every exception of the product, below the class that it derives from, with what to do."""
+    told: dict[str, str] = {}
+    above: list[str] = []
+    for line in (ROOT / "docs/errors.md").read_text("utf-8").splitlines():
+        if found := re.fullmatch(r"( *)- `(\w+)`(?: \((\w+)\))?: .+ → .+", line):
+            depth = len(found[1]) // 2
+            above[depth:] = [found[2]]
+            told[found[2]] = found[3] or above[depth - 1]
+    assert told == dict(errors_of_the_code())
+
+
+def errors_of_the_code() -> Iterator[tuple[str, str]]:
+    """Each exception class of the product with the exception that it derives from."""
+    files = [path for folder in PRODUCT for path in (ROOT / folder).rglob("*.py")]
+    classes = [node for path in files for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ClassDef)]
+    bases = {node.name: [ast.unparse(base).split(".")[-1] for base in node.bases] for node in classes}
+    known = {name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)}
+    while more := {name for name, above in bases.items() if name not in known and known.intersection(above)}:
+        known |= more
+        for name in more:
+            yield name, next(base for base in bases[name] if base in known)
+
+
+def test_the_ci_workflow_is_valid_and_runs_what_ci_runs() -> None:
+    """.github/workflows/ci.yml fits GitHub's schema and runs .ci/run."""
+    command = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", "vendor.github-workflows", WORKFLOW]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert checked.returncode == 0, checked.stdout
+    assert re.search(r"^ +\.ci/run$", WORKFLOW.read_text("utf-8"), re.MULTILINE)
+
+
+def test_pre_commit_runs_the_tools_of_the_environment() -> None:
+    """Every hook is local and starts a tool of .venv: no network, and the locked versions."""
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))
+    hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
+    assert {repo["repo"] for repo in config["repos"]} == {"local"}
+    assert {Path(hook["entry"].split()[0]).name for hook in hooks} == {"ruff", "mypy", "lint-imports"}
+    assert all(hook["entry"].startswith(".venv/bin/") and hook["language"] == "system" for hook in hooks)

@@ -20,17 +20,17 @@ from rich.console import Console
 from bench.frozen import Tries, freeze
 from bench.house import TestStack, status_of, wait_for
 from bench.killing import CODE_SERVER, alive, run_processes
+from emulators.lifecycle import free_port
 from generia_assets.cli.addresses import Addresses
 from generia_assets.cli.dagster_link import code_server_found
 from generia_assets.cli.findings import Health
-from generia_assets.cli.parts import Ownership, Service, ServiceSet
-from generia_assets.cli.ports import free_port
-from generia_assets.cli.processes import Child, spawn
 from generia_assets.code_server import Watch, command, starts_runs
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.tasks.control import HOLD_SECONDS
 from generia_assets.pages import metrics
+from generia_assets.processes import Child, spawn
 from generia_assets.settings import settings
+from local_services.services import Ownership, Service, ServiceSet
 from resources.kafka.address import KafkaAddress
 from resources.mongodb.connection import MongoDatabase
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from emulators import apache_kafka
-from generia_assets.cli.embedded import MissingPartError, find_mongod
-from generia_assets.settings import DEFAULT_KAFKA, DEFAULT_MONGODB_URI, SECRETS, Settings, SettingsError, load_settings
+from generia_assets.settings import SECRETS, Settings, SettingsError, load_settings
+from local_services import apache_kafka
+from local_services.prerequisites import MissingServiceError, find_mongod
+from resources.settings import DEFAULT_KAFKA, DEFAULT_MONGODB_URI
 
 ROOT = Path(__file__).parents[2]
 ENV_FILE = ROOT / ".env"
@@ -151,7 +152,7 @@ def test_what_stands_in_the_file_counts_for_the_embedded_parts_too(monkeypatch, 
     """Which mongod and which Kafka are started is a setting like any other."""
     monkeypatch.chdir(tmp_path)
     env_file(tmp_path, "MONGOD_BINARY=/nowhere/mongod\nGENERIA_KAFKA_LIBS=/nowhere/libs\n")
-    with pytest.raises(MissingPartError, match="MONGOD_BINARY is '/nowhere/mongod'"):
+    with pytest.raises(MissingServiceError, match="MONGOD_BINARY is '/nowhere/mongod'"):
         find_mongod()
     assert apache_kafka.libs_directory() == Path("/nowhere/libs")
 

@@ -21,8 +21,7 @@ from generia_assets.cli.panel import world_panel
 from generia_assets.durable.calls.api_status import BreakerStatusStore
 from generia_assets.durable.collections import FLEET, STATUS
 from generia_assets.durable.status import WorldStatus, new_status
-from generia_assets.queries.air import in_flight
-from generia_assets.queries.breakers import BreakerView, breakers_not_closed
+from generia_assets.queries.in_flight import BreakerView, breakers_not_closed, in_flight
 from resources.gateway.api_gateway import Api
 from resources.gateway.breaker import BreakerState
 from resources.mongodb.connection import MongoDatabase, connect_async

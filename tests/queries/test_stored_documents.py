@@ -15,6 +15,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from generia_assets.catalog import TaskType
 from generia_assets.cli.mongodb_checked import MOST_NAMED
 from generia_assets.content.documents import Post
 from generia_assets.durable.collections import HISTORY, STATUS, TASKS
@@ -25,7 +26,6 @@ from generia_assets.durable.tasks.control import ResumeError, ResumeOptions, mar
 from generia_assets.pages.metrics import Metrics
 from generia_assets.queries.log import newest
 from generia_assets.queries.worlds import unreadable_worlds
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import connect
 from resources.mongodb.stored import UnreadableRecord, read
 from sensors.run_status import abandoned

@@ -16,7 +16,7 @@ from emulators.gemini.client import EmulatorControl
 from generia_assets.settings import SettingsError, load_settings, settings
 from resources.gateway.outcomes import FatalCallError, TransientError
 from resources.gemini.client import GeminiClient
-from resources.loopback import is_loopback
+from resources.settings import is_loopback
 from tests.support.gemini_server import FLASH, KEY, Village, provider, question, said
 
 ENV_FILE = Path(__file__).parents[2] / ".env"

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from resources.gateway.breaker import Breaker, BreakerConfig, BreakerOpenError, BreakerState
+from resources.gateway.breaker import Breaker, BreakerOpenError, BreakerState
 from resources.gateway.outcomes import (
     BudgetExhaustedError,
     FatalCallError,
@@ -16,6 +16,7 @@ from resources.gateway.outcomes import (
     RefusedError,
     TransientError,
 )
+from resources.settings import GatewaySettings
 
 OPEN_SECONDS = 0.1
 
@@ -59,10 +60,13 @@ def changes():
 
 @pytest.fixture
 async def breaker(changes):
-    config = BreakerConfig(failure_rate=0.5, window_calls=10, minimum_calls=4, open_seconds=OPEN_SECONDS, open_max_seconds=0.4)
-    made = Breaker("llm", config, lambda state, probe_in: changes.append((state, probe_in)))
-    yield made
-    await made.aclose()
+    config = GatewaySettings(
+        breaker_window_calls=10,
+        breaker_minimum_calls=4,
+        breaker_open_seconds=OPEN_SECONDS,
+        breaker_open_max_seconds=0.4,
+    )
+    return Breaker("llm", config, lambda state, probe_in: changes.append((state, probe_in)))
 
 
 async def opened(breaker, api):

@@ -1,15 +1,17 @@
 """The io manager on a real MongoDB, through Dagster: what an asset returns is what the next one gets, world by world."""
 
+from dataclasses import replace
+
 import dagster as dg
 import pytest
 from pydantic import BaseModel
 
-from generia_assets.assets.materialized import AssetSpec, results
+from generia_assets.assets.materialized import results
+from generia_assets.catalog import ASSETS
 from generia_assets.content.documents import character_key
-from generia_assets.tasks.task_definition import TaskType
-from resources.mongodb.document_store import CollectionSpec, DocumentStream
+from resources.mongodb.connection import MongoResource
+from resources.mongodb.document_store import DocumentStream
 from resources.mongodb.io_manager import MongoIOManager
-from resources.mongodb.resource import MongoResource
 
 WORLDS = dg.DynamicPartitionsDefinition(name="worlds")
 
@@ -161,7 +163,7 @@ def test_without_a_world_nothing_is_stored(run, mongodb_uri, mongo_database_name
 def test_results_beyond_ten_thousand_people_are_all_read_once(database, monkeypatch):
     """Keys with five digits stand between those with four, and going through them page by page leaves nobody out."""
     monkeypatch.setattr("generia_assets.assets.materialized.PAGE", 2)
-    kind = AssetSpec("people", TaskType.GENERATE_CHARACTER, Person, CollectionSpec("people"))
+    kind = replace(ASSETS["characters"], document=Person)
     keys = [character_key(index) for index in (0, 999, 1_000, 1_001, 9_999, 10_000, 10_001, 99_999)]
     made = {"world_id": "w1", "generation": "g1", "type": kind.task_type.value, "status": "completed"}
     database["tasks"].insert_many([{**made, "key": key, "result": {"key": key, "name": "Ada"}} for key in keys])

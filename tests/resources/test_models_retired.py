@@ -12,20 +12,21 @@ import pytest
 from pydantic import BaseModel
 
 from emulators.gemini.client import EmulatorControl
+from generia_assets.catalog import TaskType
 from generia_assets.content.prompt import Prompt
 from generia_assets.durable.calls.clients import TaskTextClient
 from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS
 from generia_assets.durable.status import State
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy, TokenUsage
-from resources.gateway.breaker import Breaker, BreakerConfig
+from resources.gateway.breaker import Breaker
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import FatalCallError
 from resources.gemini.client import GeminiClient
 from resources.gemini.model_resolver import ModelResolver
 from resources.gemini.models import dearest, model_profiles, profile_of
+from resources.settings import GatewaySettings
 from tests.support.durable_world import durable_world
 from tests.support.slots_tools import until
 from tests.support.worlds_in_process import POSTS, USERS, Worlds, worlds_in_process
@@ -188,7 +189,14 @@ async def first_calls(model: str, uri: str, database: str, gemini: str) -> Async
     async with durable_world(uri, database) as world:
         run = await world.run()
         await world.database[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 100}})
-        breaker = Breaker("llm", BreakerConfig(0.5, 20, 5, 0.05, 0.1), lambda state, probe_in: None)
+        breaker = Breaker(
+            "llm",
+            GatewaySettings(
+                breaker_open_seconds=0.05,
+                breaker_open_max_seconds=0.1,
+            ),
+            lambda state, probe_in: None,
+        )
         outside = ApiGateway(
             {Api.LLM: ApiPolicy(ConcurrencyLimiter(world.database.fleet, "llm", limit=15, lease_seconds=30), breaker)},
             patience_seconds=10,

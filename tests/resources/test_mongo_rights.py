@@ -9,14 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.durable.collections import ensure_indexes, lacks_indexes
 from generia_assets.durable.orders.order import Order
 from generia_assets.durable.orders.records import record_order
-from generia_assets.tasks.task_definition import TaskType
-from resources.mongodb.connection import MongoForbiddenError, MongoUnavailableError, check_mongo, connect, connect_async
+from resources.mongodb.connection import (
+    MongoForbiddenError,
+    MongoResource,
+    MongoUnavailableError,
+    check_mongo,
+    connect,
+    connect_async,
+)
 from resources.mongodb.document_store import DocumentStore
-from resources.mongodb.resource import MongoResource
 from resources.platform.local import LocalPlatform
 from tests.support.command import Command
 from tests.support.durable_world import order_of
@@ -81,7 +86,7 @@ def test_a_server_that_asks_for_users_is_not_taken_for_an_outage(server: ServerW
 def made_indexes(uri: str) -> None:
     with connect(uri) as client:
         ensure_indexes(client["g"], history_ttl_days=30)
-        DocumentStore(client["g"]).ensure_indexes(kind.place for kind in ASSETS.values())
+        DocumentStore(client["g"]).ensure_indexes(kind for kind in ASSETS.values())
 
 
 async def made_platform_indexes(uri: str, media: Path) -> None:

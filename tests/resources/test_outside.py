@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from resources.gateway.api_gateway import Answer, Api, ApiGateway, ApiPolicy, Call, TokenUsage
-from resources.gateway.breaker import Breaker, BreakerConfig, BreakerState
+from resources.gateway.breaker import Breaker, BreakerState
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import (
     BudgetExhaustedError,
@@ -22,6 +22,7 @@ from resources.gateway.outcomes import (
 )
 from resources.gateway.waits import FIRST_WAIT_SECONDS
 from resources.mongodb.connection import connect_async
+from resources.settings import GatewaySettings
 from tests.support.slots_tools import until
 
 WORST = 0.5
@@ -72,7 +73,13 @@ async def slots(mongodb_uri, mongo_database_name):
 
 @pytest.fixture
 def breaker():
-    config = BreakerConfig(failure_rate=1.0, window_calls=10, minimum_calls=10, open_seconds=0.1, open_max_seconds=0.2)
+    config = GatewaySettings(
+        breaker_failure_rate=1.0,
+        breaker_window_calls=10,
+        breaker_minimum_calls=10,
+        breaker_open_seconds=0.1,
+        breaker_open_max_seconds=0.2,
+    )
     return Breaker("llm", config, lambda state, probe_in: None)
 
 

@@ -12,11 +12,12 @@ import pytest
 from generia_assets.durable.calls.ledger import item_limits
 from resources.gateway import waits
 from resources.gateway.api_gateway import CONTROL, Answer, Api, ApiGateway, ApiPolicy, Call
-from resources.gateway.breaker import Breaker, BreakerConfig, BreakerState
+from resources.gateway.breaker import Breaker, BreakerState
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import CallError, FatalCallError, OutageTimeoutError, RateLimitedError, TransientError
 from resources.gateway.poison import Suspicion, Tally
 from resources.mongodb.connection import connect_async
+from resources.settings import GatewaySettings
 from tests.resources.test_outside import RecordingAccount
 
 Send = Callable[[], Awaitable[Answer[str]]]
@@ -38,7 +39,10 @@ async def slots(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Con
 
 @asynccontextmanager
 async def a_way(slots: ConcurrencyLimiter, *, patience_seconds: float = 5.0) -> AsyncIterator[tuple[ApiGateway, ApiPolicy]]:
-    config = BreakerConfig(failure_rate=0.5, window_calls=20, minimum_calls=5, open_seconds=0.05, open_max_seconds=0.1)
+    config = GatewaySettings(
+        breaker_open_seconds=0.05,
+        breaker_open_max_seconds=0.1,
+    )
     lane = ApiPolicy(slots, Breaker("llm", config, lambda state, probe_in: None))
     outside = ApiGateway({Api.LLM: lane}, patience_seconds=patience_seconds)
     yield outside, lane

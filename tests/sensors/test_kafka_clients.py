@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from generia_assets.cli.dev import for_clients
 from generia_assets.durable.orders.order import Order
+from local_services.dev import for_clients
 from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters
-from resources.kafka.producer import EventProducer
-from resources.kafka.resource import Event
+from resources.kafka.producer import Event, EventProducer
 from sensors.messages import read_message
 
 SNIPPETS = dict(re.findall(r"```python\n# (\S+): [^\n]*\n(.*?)```", Path("docs/events.md").read_text(encoding="utf-8"), re.DOTALL))

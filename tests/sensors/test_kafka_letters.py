@@ -17,11 +17,11 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from typer.testing import CliRunner
 
-from emulators.broker import MockCluster
 from generia_assets.cli.main import app
 from generia_assets.durable.orders.intake import kept
 from generia_assets.settings import settings
-from resources.mongodb.resource import MongoResource
+from local_services.broker import MockCluster
+from resources.mongodb.connection import MongoResource
 from sensors.dead_letters import send_kept
 from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send, sensor_settings
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from generia_assets.durable.orders.intake import LONGEST_REASON, RefusedOrder
 from generia_assets.durable.orders.order import WORLD_ID_PATTERN, Order, parse_stored, parse_world
-from resources.kafka.resource import KafkaRecord
+from resources.kafka.reader import KafkaRecord
 from sensors.dead_letters import InvalidMessage, dead_letter
 from sensors.messages import LARGEST_MESSAGE_BYTES, Skipped, read_message
 

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from generia_assets.cli.main import app
 from generia_assets.durable.status import HISTORY_LACKS, new_status
 from generia_assets.settings import settings
-from resources.mongodb.resource import MongoResource
+from resources.mongodb.connection import MongoResource
 from tests.support.kafka_stand_in import (
     Ticks,
     batch,

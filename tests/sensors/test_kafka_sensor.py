@@ -16,9 +16,9 @@ from dagster import DagsterRunStatus
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from pymongo import MongoClient
 
-from generia_assets.cli.processes import Child, start
 from generia_assets.durable.orders.decisions import TASK_TAG
-from resources.mongodb.resource import MongoResource
+from generia_assets.processes import Child, start
+from resources.mongodb.connection import MongoResource
 from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send, sensor_settings
 
 NOBODY = "mongodb://127.0.0.1:1/?directConnection=true&serverSelectionTimeoutMS=200"
@@ -41,7 +41,7 @@ def ticks(instance: dg.DagsterInstance, broker: str, mongo: MongoResource) -> Ti
 
 
 def own_broker(home: Path, topics: str) -> Child:
-    return start("broker", [sys.executable, "-m", "emulators.broker", "--topics", topics], log_path=home / "broker.log")
+    return start("broker", [sys.executable, "-m", "local_services.broker", "--topics", topics], log_path=home / "broker.log")
 
 
 def test_an_order_is_recorded_and_requested_in_the_same_tick(

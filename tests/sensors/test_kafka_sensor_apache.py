@@ -11,7 +11,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewPartitions, NewTopic
 
-from resources.mongodb.resource import MongoResource
+from resources.mongodb.connection import MongoResource
 from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send
 
 pytestmark = pytest.mark.apache_kafka

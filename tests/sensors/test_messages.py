@@ -8,9 +8,9 @@ import uuid
 
 import pytest
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.orders.intake import LONGEST_REASON, RefusedOrder
 from generia_assets.durable.orders.order import parse_world
-from generia_assets.tasks.task_definition import TaskType
 from sensors.messages import LARGEST_MESSAGE_BYTES, Skipped, read_message
 
 TASK, WORLD = str(uuid.uuid4()), str(uuid.uuid4())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from resources.kafka.resource import Bounds, KafkaRecord, TopicLog
+from resources.kafka.reader import Bounds, KafkaRecord, TopicLog
 from sensors.offsets import Cursor, first_offsets, for_this_log, next_offsets, parse_cursor, starting_offsets
 
 

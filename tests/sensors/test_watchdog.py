@@ -12,13 +12,13 @@ import dagster as dg
 import pytest
 
 from generia_assets.assets.jobs import world_job
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS, ensure_indexes
 from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENERATION, TASK_TAG
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import new_status
 from generia_assets.durable.tasks.control import ResumeOptions, resume_world
-from generia_assets.tasks.task_definition import TaskType
-from resources.mongodb.resource import MongoResource
+from resources.mongodb.connection import MongoResource
 from sensors.requests import MOST_RUNS, waiting_orders
 from sensors.run_status import FUTILE_RETRY_SECONDS, build_watchdog
 from tests.support.durable_world import order_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 from tests.support.worlds_in_process import Worlds
 
 WORLD = "checked"
@@ -17,7 +17,7 @@ WORLD = "checked"
 @contextmanager
 def restored_after(worlds: Worlds) -> Iterator[Worlds]:
     """The world, whose documents, records and pictures are as they were when the test is over."""
-    names = [kind.place.collection for kind in ASSETS.values()]
+    names = [kind.collection for kind in ASSETS.values()]
     names += ["world_generation_status", "publications", "materializations", "api_requests_history"]
     kept = {name: list(worlds.database[name].find()) for name in names}
     media = {path: path.read_bytes() for path in worlds.settings.media_dir.rglob("*") if path.is_file()}
@@ -40,7 +40,7 @@ def asked(worlds: Worlds, asset: str, name: str) -> Any:
 
 def change(worlds: Worlds, asset: str, key: str, values: dict[str, Any]) -> None:
     """Change one document of the world by hand."""
-    changed = worlds.database[ASSETS[asset].place.collection].update_one({"world_id": WORLD, "key": key}, {"$set": values})
+    changed = worlds.database[ASSETS[asset].collection].update_one({"world_id": WORLD, "key": key}, {"$set": values})
     assert changed.modified_count == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 from generia_assets.content import social
 from generia_assets.content.documents import character_key
 from tests.support.checked_world import WORLD, change, first
@@ -17,7 +17,7 @@ PEOPLE, POSTS = 6, 24
 
 def everywhere(worlds: Worlds, asset: str, values: dict[str, Any], **of: Any) -> None:
     """Change all documents of an asset, or some."""
-    worlds.database[ASSETS[asset].place.collection].update_many({"world_id": WORLD, **of}, {"$set": values})
+    worlds.database[ASSETS[asset].collection].update_many({"world_id": WORLD, **of}, {"$set": values})
 
 
 def in_order(worlds: Worlds, asset: str = "posts") -> list[Any]:

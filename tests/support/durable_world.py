@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.task_calls import Checkpoints, TaskContext
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events.progress import StageTracker
@@ -21,7 +22,7 @@ from generia_assets.durable.orders.order import Order, parse_part, parse_world
 from generia_assets.durable.orders.records import RecordedOrder, record_order
 from generia_assets.durable.tasks.runner import TaskRunner
 from generia_assets.tasks.clients import TaskClients
-from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters, TaskType
+from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters
 from resources.mongodb.connection import connect_async
 
 USERS, POSTS = 3, 6

@@ -23,14 +23,13 @@ from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.record.util import calc_crc32c
 
+from generia_assets.catalog import ASSETS
 from generia_assets.partitions import worlds
 from generia_assets.settings import Settings
-from resources.kafka.resource import Event, KafkaResource
-from resources.mongodb.resource import MongoResource
+from resources.kafka.producer import Event
+from resources.kafka.resource import KafkaResource
+from resources.mongodb.connection import MongoResource
 from sensors.kafka import build_kafka_sensor
-from sensors.requests import PART_ASSETS
-
-ASSETS = ("world_request", *PART_ASSETS.values())
 
 
 def stand_in(kafka: KafkaResource, mongo: MongoResource, settings: Settings) -> dg.Definitions:

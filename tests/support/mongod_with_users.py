@@ -12,9 +12,9 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from emulators import lifecycle
-from emulators.mongod import REPLICA_SET, _command
-from generia_assets.cli.embedded import find_mongod
-from generia_assets.cli.processes import spawn
+from generia_assets.processes import spawn
+from local_services.mongod import REPLICA_SET, _command
+from local_services.prerequisites import find_mongod
 
 PASSWORD = "a-word-of-the-tests"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content import documents as d
 from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE
 from generia_assets.content.shares import BATCH
@@ -24,7 +24,6 @@ from generia_assets.durable.events.events import LiveEvent
 from generia_assets.durable.events.outbox import change_with_event
 from generia_assets.durable.orders.workload import batch_key
 from generia_assets.durable.status import State, new_status
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.document_store import DocumentStore, DocumentStream
 
 SCRIPT = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -47,7 +46,7 @@ class MadeUp:
         self.word = word or "tortoise"
         ensure_indexes(database, history_ttl_days=30)
         self.store = DocumentStore(database)
-        self.store.ensure_indexes(kind.place for kind in ASSETS.values())
+        self.store.ensure_indexes(kind for kind in ASSETS.values())
         self._shared = {
             name: self._picture(name, size)
             for name, size in (("header", HEADER_SIZE), ("icon", ICON_SIZE), ("avatars", AVATAR_SIZE), ("posts", POST_SIZE))
@@ -68,7 +67,7 @@ class MadeUp:
         for asset, of_it in (documents or dict(self.documents())).items():
             of_asset = {**of_all, "type": ASSETS[asset].task_type.value}
             made = [one.model_dump(mode="json") for one in of_it]
-            if ASSETS[asset].batched:
+            if ASSETS[asset].unit.batched:
                 tens = range(0, len(made), BATCH)
                 made = [{"key": batch_key(first), "briefs": made[first : first + BATCH]} for first in tens]
             self.database[TASKS].insert_many(
@@ -102,7 +101,7 @@ class MadeUp:
         self.database[STATUS].replace_one({"_id": self.world_id}, record, upsert=True)
 
     def keep(self, asset: str, made: list[Any]) -> None:
-        self.store.replace(ASSETS[asset].place, self.world_id, "run-1", DocumentStream(made))
+        self.store.replace(ASSETS[asset], self.world_id, "run-1", DocumentStream(made))
 
     def tell(self, event: LiveEvent, **values: object) -> None:
         """An event with the change of the status record that it tells about, as the pipeline commits them."""

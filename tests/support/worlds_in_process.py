@@ -28,7 +28,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from pymongo import MongoClient
 
 from emulators.gemini.client import EmulatorControl
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 from generia_assets.content.documents import Document
 from generia_assets.definitions import build_defs
 from generia_assets.durable.collections import STATUS, TASKS
@@ -214,7 +214,7 @@ class Worlds:
     def documents(self, asset: str, world_id: str) -> list[Any]:
         """The asset's documents, by their class, in order of their keys."""
         kind = ASSETS[asset]
-        found: list[Document] = DocumentStore(self.database).read(kind.place, world_id, kind.document)
+        found: list[Document] = DocumentStore(self.database).read(kind, world_id, kind.document)
         return found
 
     def snapshot(self, world_id: str) -> dict[str, list[Any]]:

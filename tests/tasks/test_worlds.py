@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.pictures import neutral_prompt
 from generia_assets.content.seeding import world_seed
 from generia_assets.tasks.clients import MediaType
 from generia_assets.tasks.generate_world_description import RefusedSentenceError, generate_world_description
 from generia_assets.tasks.generate_world_image import generate_world_image
 from generia_assets.tasks.init_world_creation import InitWorldParameters, init_world_creation
-from generia_assets.tasks.task_definition import Level, TaskParameters, TaskType
+from generia_assets.tasks.task_definition import Level, TaskParameters
 from resources.gateway.outcomes import InvalidAnswerError
 from tests.support.fake_tools import a_bench, refused
 from tests.support.worlds import RUSSIAN, a_request, a_world, world_answer

@@ -8,14 +8,13 @@ wrong with a single answer of a model; that is asked again at once (content/draf
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 
 from generia_assets.assets.checks import counts, links, people, pictures, plan, texts, timeline, words
 from generia_assets.assets.checks.finding import World
 from generia_assets.assets.generator import GeneratorResource
-from resources.mongodb.resource import MongoResource
+from resources.mongodb.connection import MongoResource
 
 ALL = tuple(check for subject in (counts, plan, timeline, people, links, texts, words, pictures) for check in subject.CHECKS)
 
@@ -27,12 +26,12 @@ ALL = tuple(check for subject in (counts, plan, timeline, people, links, texts, 
     description="Looks at what the run has made, check by check, in one step: a step each would take seconds.",
 )
 def world_checks(
-    context: dg.AssetCheckExecutionContext, mongo: MongoResource, generator: GeneratorResource
+    context: dg.AssetCheckExecutionContext, mongo: dg.ResourceParam[MongoResource], generator: dg.ResourceParam[GeneratorResource]
 ) -> Iterator[dg.AssetCheckResult]:
     """Ask the checks of the assets that this run makes."""
     selected = context.selected_asset_check_keys
     with mongo.connection() as database:
-        world = World(context.partition_key, database, Path(generator.platform.media_dir))
+        world = World(context.partition_key, database, generator.settings.media_dir)
         for one in ALL:
             if one.key in selected:
                 yield one.answer(world)

@@ -6,12 +6,11 @@ from functools import partial
 import dagster as dg
 
 from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_keys, asking
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.documents import Post, PostImage
 from generia_assets.durable.collections import PUBLICATIONS, STATUS
 from generia_assets.durable.status import Failure, status_of
-from generia_assets.queries.whole import mend, missing
-from generia_assets.tasks.task_definition import TaskType
+from generia_assets.queries.completeness import mend, missing
 from resources.mongodb.connection import MongoDocument
 
 _PEOPLE = (TaskType.GENERATE_CHARACTER,)
@@ -63,7 +62,7 @@ def _twice(world: World, asset: str, field: str) -> list[str]:
         {"$match": {"count": {"$gt": 1}}},
         {"$limit": 10},
     ]
-    return [row["_id"] for row in world.database[ASSETS[asset].place.collection].aggregate(pipeline, allowDiskUse=True)]
+    return [row["_id"] for row in world.database[ASSETS[asset].collection].aggregate(pipeline, allowDiskUse=True)]
 
 
 def _names_once(world: World) -> dg.AssetCheckResult:

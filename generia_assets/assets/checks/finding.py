@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import dagster as dg
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
 from generia_assets.partitions import worlds
 from resources.mongodb.connection import MongoDatabase
@@ -45,14 +45,14 @@ class World:
 
     def all(self, asset: str, model: type[DocumentT]) -> Iterator[DocumentT]:
         """The asset's documents, in order of their keys, one at a time."""
-        return DocumentStore(self.database).stream(ASSETS[asset].place, self.id, model)
+        return DocumentStore(self.database).stream(ASSETS[asset], self.id, model)
 
     def count(self, asset: str) -> int:
         """How many documents the asset has."""
-        return DocumentStore(self.database).count(ASSETS[asset].place, self.id) or 0
+        return DocumentStore(self.database).count(ASSETS[asset], self.id) or 0
 
     def _only(self, asset: str, model: type[DocumentT]) -> DocumentT:
-        return DocumentStore(self.database).read(ASSETS[asset].place, self.id, model)[0]
+        return DocumentStore(self.database).read(ASSETS[asset], self.id, model)[0]
 
 
 @dataclass

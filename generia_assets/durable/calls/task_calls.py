@@ -15,10 +15,10 @@ from typing import TypeVar
 from bson import Binary
 from pymongo import DeleteMany, UpdateOne
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.collections import STEPS
 from generia_assets.durable.leases.commits import Change, Commits, WriteOperation
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Answer, Api, ApiGateway, Call, ItemCalls
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from resources.gemini.client import GeminiClient

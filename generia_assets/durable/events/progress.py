@@ -10,28 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.events.events import LiveEvent, StageFinished, StageStarted
 from generia_assets.durable.status import Stage, State
-from generia_assets.tasks.task_definition import TaskType
 
 logger = logging.getLogger(__name__)
 
-STAGE_OF: Mapping[TaskType, Stage] = {
-    TaskType.INIT_WORLD_CREATION: Stage.INITIALIZING,
-    TaskType.GENERATE_WORLD_DESCRIPTION: Stage.WORLD_DESCRIPTION,
-    TaskType.GENERATE_WORLD_IMAGE: Stage.WORLD_IMAGE,
-    TaskType.GENERATE_CHARACTER_BATCH: Stage.CHARACTERS,
-    TaskType.GENERATE_CHARACTER: Stage.CHARACTERS,
-    TaskType.GENERATE_CHARACTER_AVATAR: Stage.CHARACTERS,
-    TaskType.GENERATE_POST_BATCH: Stage.POSTS,
-    TaskType.GENERATE_POST: Stage.POSTS,
-    TaskType.GENERATE_POST_IMAGE: Stage.POSTS,
-}
+STAGE_OF: Mapping[TaskType, Stage] = {task_type: Stage(task_type.asset.stage) for task_type in TaskType}
 STAGES = tuple(Stage)
-COUNTED: Mapping[TaskType, str] = {
-    TaskType.GENERATE_CHARACTER: "users_created",
-    TaskType.GENERATE_POST_IMAGE: "posts_created",
-}
 
 
 @dataclass
@@ -127,7 +113,7 @@ class StageTracker:
 def counted(task_type: TaskType) -> tuple[dict[str, float], dict[str, datetime]]:
     """What a completed task of this type adds to the status record: increments, and first moments."""
     increments: dict[str, float] = {"tasks_completed": 1}
-    if task_type in COUNTED:
-        increments[COUNTED[task_type]] = 1
+    if counter := task_type.asset.counter:
+        increments[counter] = 1
     minima = {"first_post_at": datetime.now(UTC)} if task_type is TaskType.GENERATE_POST_IMAGE else {}
     return increments, minima

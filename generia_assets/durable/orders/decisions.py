@@ -1,8 +1,8 @@
 """What a run does with its world: begin a new generation, go on with one, store its results again, or nothing at all.
 
-Here: the one table that decides (``RULES``), what a run asks for and how its world stands, read from MongoDB. docs/operating.md
-tells people the same, way by way and state by state; tests/durable/test_ways_and_states.py holds the two together. Not here: how a
-generation begins, goes on and ends (generations.py).
+Here: the one table that decides (``RULES``), what a run asks for and how its world stands, read from MongoDB.
+docs/runs-and-states.md tells people the same, action by action and state by state; tests/durable/test_ways_and_states.py compares
+the two. Not here: how a generation begins, continues and ends (generations.py).
 
 The rule behind the table: what is unfinished is finished before anything else is made of the world, or given up by a person who
 says so; what is completed is paid for again only by a run that somebody launched for that.
@@ -16,10 +16,10 @@ from enum import StrEnum
 
 from pymongo import DESCENDING
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.orders.order import WorldParameters
 from generia_assets.durable.status import State, SuspendReason, WorldStatus, status_of, world_to_work_on
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
 GENERATION_TAG = ".dagster/generia_generation"

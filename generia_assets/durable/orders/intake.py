@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import FLEET, KEPT_LETTERS, STATUS, TASKS, UNREADABLE_BATCHES
 from generia_assets.durable.events.events import Failed
 from generia_assets.durable.events.outbox import begin_with_event
 from generia_assets.durable.orders.records import new_task
 from generia_assets.durable.status import State, new_status
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 LONGEST_REASON = 1_000

@@ -29,10 +29,10 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from generia_assets.catalog import TaskType, Unit
 from generia_assets.content.documents import WORLD_KEY, Quality
 from generia_assets.content.seeding import LARGEST_SEED
 from generia_assets.content.text import clean
-from generia_assets.tasks.task_definition import TaskType
 from resources.explanation import explain, shortened
 from resources.mongodb.connection import MongoDocument
 
@@ -54,14 +54,11 @@ _WORLD = (WORLD_KEY, re.compile(WORLD_KEY))
 _PERSON = ("a person, such as c0007", re.compile("c[0-9]{4,9}"))
 _POST = ("a post, such as c0007-p0003", re.compile("c[0-9]{4,9}-p[0-9]{4,9}"))
 _KEYS_OF = {
-    TaskType.GENERATE_WORLD_DESCRIPTION: (_WORLD,),
-    TaskType.GENERATE_WORLD_IMAGE: (_WORLD,),
-    TaskType.GENERATE_CHARACTER_BATCH: (_PERSON,),
-    TaskType.GENERATE_CHARACTER: (_PERSON,),
-    TaskType.GENERATE_CHARACTER_AVATAR: (_PERSON,),
-    TaskType.GENERATE_POST_BATCH: (_PERSON,),
-    TaskType.GENERATE_POST: (_PERSON, _POST),
-    TaskType.GENERATE_POST_IMAGE: (_PERSON, _POST),
+    Unit.WORLD: (_WORLD,),
+    Unit.PEOPLE_BATCH: (_PERSON,),
+    Unit.PERSON: (_PERSON,),
+    Unit.POST_BATCH: (_PERSON,),
+    Unit.POST: (_PERSON, _POST),
 }
 """The keys that each part of a world takes. A key of something else would have the order make nothing and say that it is done."""
 
@@ -101,7 +98,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def _item_key(key: str, info: ValidationInfo) -> str:
-    allowed = _KEYS_OF[info.context] if info.context else (_WORLD, _PERSON, _POST)
+    allowed = _KEYS_OF[info.context.asset.unit] if info.context else (_WORLD, _PERSON, _POST)
     if any(pattern.fullmatch(key) for _, pattern in allowed):
         return key
     of = f" of {info.context}" if info.context else ""

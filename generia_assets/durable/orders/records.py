@@ -16,6 +16,7 @@ from typing import cast
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events.events import WorldCreated
 from generia_assets.durable.events.outbox import begin_with_event, change_with_event
@@ -30,7 +31,6 @@ from generia_assets.durable.orders.order import (
 )
 from generia_assets.durable.orders.workload import request_of, tasks_of
 from generia_assets.durable.status import UNFINISHED, HistoryWorldError, State, WorldStatus, new_status, world_to_work_on
-from generia_assets.tasks.task_definition import TaskType
 from resources.explanation import shortened
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.stored import UnreadableRecordError

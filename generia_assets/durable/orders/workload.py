@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
 
+from generia_assets.catalog import ASSETS, CONTENT, TaskType, Unit
 from generia_assets.content import seeding
 from generia_assets.content.documents import (
     WORLD_KEY,
@@ -23,28 +24,11 @@ from generia_assets.content.documents import (
     post_key,
 )
 from generia_assets.content.names import fold
-from generia_assets.content.plan import plan
+from generia_assets.content.plan import Plan, plan, tasks_of_world
 from generia_assets.content.shares import BATCH, shares
 from generia_assets.durable.orders.order import OrderError, WorldParameters
-from generia_assets.tasks.task_definition import TaskType
 from resources.explanation import shortened
 from resources.gateway.api_gateway import Api
-
-LLM_CALLS_OF = {
-    TaskType.GENERATE_WORLD_DESCRIPTION: ("world_description",),
-    TaskType.GENERATE_WORLD_IMAGE: ("world_images",),
-    TaskType.GENERATE_CHARACTER_BATCH: ("character_batch",),
-    TaskType.GENERATE_CHARACTER: ("character",),
-    TaskType.GENERATE_CHARACTER_AVATAR: ("refine_avatar",),
-    TaskType.GENERATE_POST_BATCH: ("post_batch",),
-    TaskType.GENERATE_POST: ("post",),
-    TaskType.GENERATE_POST_IMAGE: ("refine_post_image",),
-}
-_IMAGE_CALLS_OF = {
-    TaskType.GENERATE_WORLD_IMAGE: ("world_header", "world_icon"),
-    TaskType.GENERATE_CHARACTER_AVATAR: ("avatar",),
-    TaskType.GENERATE_POST_IMAGE: ("post_image",),
-}
 
 
 @dataclass(frozen=True)
@@ -72,37 +56,28 @@ def workload(
 
     ``spare``: share added to the computed calls, rounded up.
     """
-    request = request_of(world_id, order)
-    planned = plan(request)
-    whole = {task_type: planned.tasks[task_type.value] for task_type in TaskType if task_type in makes}
-    of_items = tasks_of(request, keys) if keys else whole
-    tasks = {task_type: of_items[task_type] for task_type in whole}
-    if keys and not any(tasks.values()):
-        named, made = ", ".join(list(keys)[:5]), ", ".join(task_type.value for task_type in whole)
-        raise OrderError(f"keys: {named} name nothing of what is made here ({made}); name other items, or leave keys out for all")
-
-    # The only post of a person is planned without a call. What a Counter has too little of, it does not have.
-    given = shares(request.seed, request.users_count, request.posts_count)
-    alone = {character_key(index) for index, share in enumerate(given) if share == 1}
-    all_calling = Counter(whole) - Counter({TaskType.GENERATE_POST_BATCH: len(alone)})
-    calling = Counter(tasks) - Counter({TaskType.GENERATE_POST_BATCH: len(alone.intersection(keys) if keys else alone)})
-
-    def calls(planned_calls: Mapping[str, int], names_of: Mapping[TaskType, tuple[str, ...]]) -> int:
-        """Every calling task of a type takes as many calls as every other, so that part of them takes that part of the calls."""
-        return sum(
-            planned_calls[name] * count // all_calling[task_type]
-            for task_type, count in calling.items()
-            for name in names_of.get(task_type, ())
-        )
-
-    llm, images = calls(planned.llm_calls, LLM_CALLS_OF), calls(planned.image_calls, _IMAGE_CALLS_OF)
+    planned = plan_of(world_id, order, makes, keys)
     return Workload(
-        tasks=tasks,
-        call_limits={Api.LLM: ceil(llm * (1 + spare)), Api.IMAGE: ceil(images * (1 + spare))},
+        tasks=planned.tasks,
+        call_limits={
+            Api.LLM: ceil(planned.llm_total * (1 + spare)),
+            Api.IMAGE: ceil(planned.images_total * (1 + spare)),
+        },
         cost_limit_usd=order.max_cost_usd or max_cost_usd,
         users=order.users_count,
         posts=order.posts_count,
     )
+
+
+def plan_of(world_id: str, order: WorldParameters, makes: Collection[TaskType], keys: Collection[str] = ()) -> Plan:
+    """The tasks and calls of these task types of this order, or of these items only. Raises ``OrderError`` as ``workload`` does."""
+    request = request_of(world_id, order)
+    numbers = tasks_of(request, keys) if keys else tasks_of_world(request)
+    tasks = {task_type: numbers[task_type] for task_type in TaskType if task_type in makes}
+    if keys and not any(tasks.values()):
+        named, made = ", ".join(list(keys)[:5]), ", ".join(tasks)
+        raise OrderError(f"keys: {named} name nothing of what is made here ({made}); name other items, or leave keys out for all")
+    return plan(request, tasks, keys)
 
 
 def request_of(world_id: str, order: WorldParameters) -> WorldRequest:
@@ -152,26 +127,23 @@ def tasks_of(request: WorldRequest, keys: Collection[str]) -> Counter[TaskType]:
     batches = {batch_key(first) for first in range(0, request.users_count, BATCH)}
     tasks = Counter({TaskType.INIT_WORLD_CREATION: 1, TaskType.GENERATE_WORLD_DESCRIPTION: 1})
     for key in dict.fromkeys(keys):
-        owner = key.partition("-")[0]
+        numbers: dict[Unit, int]
+        owner, count = key.partition("-")[0], people.get(key, 0)
         if key == WORLD_KEY:
-            tasks[TaskType.GENERATE_WORLD_IMAGE] += 1
+            numbers = {Unit.WORLD: 1}
         elif key in batches:
-            tasks[TaskType.GENERATE_CHARACTER_BATCH] += 1
+            numbers = {Unit.PEOPLE_BATCH: 1}
         elif key in people:
-            tasks[TaskType.GENERATE_CHARACTER_BATCH] += batch_key(character_index(key)) not in keys
-            tasks[TaskType.GENERATE_CHARACTER] += 1
-            tasks[TaskType.GENERATE_CHARACTER_AVATAR] += 1
-            tasks[TaskType.GENERATE_POST_BATCH] += ceil(people[key] / BATCH)
-            tasks[TaskType.GENERATE_POST] += people[key]
-            tasks[TaskType.GENERATE_POST_IMAGE] += people[key]
+            concept = batch_key(character_index(key)) not in keys
+            numbers = {Unit.PEOPLE_BATCH: concept, Unit.PERSON: 1, Unit.POST_BATCH: ceil(count / BATCH), Unit.POST: count}
         elif key in (post_key(owner, index) for index in range(people.get(owner, 0))):
-            if owner not in keys:
-                tasks[TaskType.GENERATE_POST] += 1
-                tasks[TaskType.GENERATE_POST_IMAGE] += 1
+            numbers = {Unit.POST: owner not in keys}
         else:
             last = character_key(request.users_count - 1)
             raise OrderError(
                 f"keys: {shortened(key)} is nothing in this world. Its people are {character_key(0)} to {last}, their posts "
                 f"{post_key(character_key(0), 0)} and so on; {WORLD_KEY} names its pictures, {batch_key(0)} the first ten concepts"
             )
+        for asset in map(ASSETS.__getitem__, CONTENT):
+            tasks[asset.task_type] += numbers.get(asset.unit, 0)
     return tasks

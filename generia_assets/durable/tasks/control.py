@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from pymongo.client_session import ClientSession
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events.events import Cancelled, Failed
 from generia_assets.durable.events.outbox import change_with_event
@@ -33,7 +34,6 @@ from generia_assets.durable.status import (
     world_to_work_on,
 )
 from generia_assets.durable.tasks.generations import as_before, fields_of_generation, orders_of, unfinished_message
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.document_store import DocumentStore
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from pymongo import UpdateOne
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events.events import Cancelled, Completed, Failed, GoingOn, LiveEvent, ParkedByOutage, StoodStill
 from generia_assets.durable.events.progress import STAGE_OF, StageTracker
@@ -22,7 +23,6 @@ from generia_assets.durable.orders.decisions import Choice, Decision, Made, RunI
 from generia_assets.durable.orders.records import mark_completed, mark_given_up, mark_started
 from generia_assets.durable.orders.workload import Workload
 from generia_assets.durable.status import Failure, Stage, State, SuspendReason, Suspension, WorldStatus
-from generia_assets.tasks.task_definition import TaskType
 from resources.gateway.api_gateway import Api
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 

@@ -20,6 +20,7 @@ from typing import ParamSpec, TypeVar
 from pydantic import BaseModel
 from pymongo import UpdateOne, WriteConcern
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.text import plural
 from generia_assets.durable.calls.task_calls import Checkpoints, TaskContext
 from generia_assets.durable.collections import TASKS
@@ -30,7 +31,7 @@ from generia_assets.durable.orders.records import new_task
 from generia_assets.durable.status import State
 from generia_assets.logging_setup import log_context
 from generia_assets.tasks.clients import TaskClients
-from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters, TaskType, UnfitTaskError
+from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters, UnfitTaskError
 from resources.gateway.api_gateway import ItemCalls
 from resources.gateway.outcomes import CallError, FatalCallError, LeaseLostError, RequestFailedError, RequestRejectedError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument

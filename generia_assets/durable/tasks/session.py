@@ -33,6 +33,7 @@ from generia_assets.durable.orders.workload import Workload
 from generia_assets.durable.status import State, SuspendReason, Suspension, WorldStatus, status_of
 from generia_assets.durable.tasks.generations import Generation, begin, end, generation_of, new_generation
 from generia_assets.durable.tasks.runner import TaskRunner
+from generia_assets.settings import Settings
 from generia_assets.tasks.clients import TaskClients
 from resources.cancellation import cancel_and_wait
 from resources.gateway.outcomes import LeaseLostError
@@ -51,17 +52,6 @@ now."""
 
 class TooManyRecoveriesError(RuntimeError):
     """The world's run died too often; something about the world kills its process."""
-
-
-@dataclass(frozen=True)
-class SessionOptions:
-    """How a session behaves; seconds where not said otherwise. ``budget_spare``: share of the limits beyond the computed calls."""
-
-    lease_seconds: float
-    outage_timeout: float
-    task_concurrency: int
-    max_recoveries: int
-    budget_spare: float
 
 
 @dataclass(frozen=True)
@@ -176,7 +166,7 @@ async def open_session(
     database: AsyncMongoDatabase,
     providers: Providers,
     assignment: Assignment,
-    options: SessionOptions,
+    settings: Settings,
     *,
     run_is_over: Callable[[str], bool],
     connect_events: Callable[[], Sender],
@@ -189,7 +179,7 @@ async def open_session(
         database: The generator's database.
         providers: Who is called.
         assignment: The run, and what it is to do.
-        options: How the session behaves.
+        settings: Lease, outage timeout, limits.
         run_is_over: Asks Dagster whether a run has ended.
         connect_events: Connects to the topic of live events.
         forget_staged: Deletes documents that another generation has staged: done before this one begins, so that no death can
@@ -207,22 +197,24 @@ async def open_session(
         OutageTimeoutError: MongoDB does not answer.
     """
     world_id, run, wanted = assignment.world_id, assignment.run, assignment.wanted
-    await _choose(database, assignment, options)  # at once, if the answer is no: a world at work is waited for in vain
+    await _choose(database, assignment, settings)  # at once, if the answer is no: a world at work is waited for in vain
     writing = client.start_session()
     token = await acquire_lease(
         database,
         world_id,
         run.run_id,
         writing,
-        lease_seconds=options.lease_seconds,
+        lease_seconds=settings.world_lease_seconds,
         run_is_over=run_is_over,
-        outage_timeout=options.outage_timeout,
+        outage_timeout=settings.patience_seconds,
     )
-    renewal = asyncio.create_task(renew_lease(database, token, lease_seconds=options.lease_seconds), name=f"lease:{world_id}")
+    renewal = asyncio.create_task(
+        renew_lease(database, token, lease_seconds=settings.world_lease_seconds), name=f"lease:{world_id}"
+    )
     relay = Relay(database, world_id, connect_events)
-    commits = Commits(writing, database, token, outage_timeout=options.outage_timeout, on_written=relay.changed)
+    commits = Commits(writing, database, token, outage_timeout=settings.patience_seconds, on_written=relay.changed)
     try:
-        choice = await _choose(database, assignment, options)
+        choice = await _choose(database, assignment, settings)
         status, workload = choice.status, None
         if choice.generation is not None:
             generation = generation_of(choice, choice.generation, run)
@@ -233,10 +225,10 @@ async def open_session(
             workload = await _workload(commits, assignment, status)
             generation = await commits.retry(partial(new_generation, database, choice, run, workload, wanted.keys))
         parameters = parse_stored(status.parameters)
-        ledger = _ledger(database, commits, generation, status, workload, options)
+        ledger = _ledger(database, commits, generation, status, workload, settings)
         await ledger.close_cut_off()
         stages = StageTracker(generation.stages)
-        await _count_recovery(database, commits, generation, stages, status, run, options.max_recoveries)
+        await _count_recovery(database, commits, generation, stages, status, run, settings.max_takeovers)
         if not generation.continued or generation.finished:
             await forget_staged()
         await begin(commits, generation, run, workload, status, stages)
@@ -260,15 +252,15 @@ async def open_session(
         clients,
         stages,
         adopted=generation.adopted,
-        task_concurrency=options.task_concurrency,
+        task_concurrency=settings.task_concurrency,
         planned=None if generation.keys else generation.tasks,
     )
     return WorldSession(database, assignment, generation, parameters, commits, runner, stages, relay, renewal, status.parked)
 
 
-async def _choose(database: AsyncMongoDatabase, assignment: Assignment, options: SessionOptions) -> Choice:
+async def _choose(database: AsyncMongoDatabase, assignment: Assignment, settings: Settings) -> Choice:
     """What this run does with its world. Refused, its order is given up, unless the world will be finished by itself."""
-    world_id, run, timeout = assignment.world_id, assignment.run, options.outage_timeout
+    world_id, run, timeout = assignment.world_id, assignment.run, settings.patience_seconds
     try:
         return await retry_on_outage(lambda: choose(database, world_id, run, assignment.wanted), timeout_seconds=timeout)
     except RefusedRunError as error:
@@ -301,7 +293,7 @@ def _ledger(
     generation: Generation,
     status: WorldStatus,
     workload: Workload | None,
-    options: SessionOptions,
+    settings: Settings,
 ) -> BudgetLedger:
     lost = status.calls_excused if generation.continued else 0
     limits = workload.call_limits if workload else {api: getattr(status, name) for api, name in CALL_LIMIT.items()}
@@ -311,7 +303,7 @@ def _ledger(
         generation.id,
         lost_call_allowance=lost_call_allowance(sum(limits.values()) - (0 if workload else lost)),
         lost_calls=lost,
-        item_limits=item_limits(limits, options.budget_spare),
+        item_limits=item_limits(limits, settings.budget_spare),
     )
 
 

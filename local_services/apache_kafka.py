@@ -1,7 +1,7 @@
-"""``python -m emulators.apache_kafka``: Apache Kafka itself as a process, one node in KRaft mode, without Docker.
+"""``python -m local_services.apache_kafka``: Apache Kafka itself as a process, one node in KRaft mode, without Docker.
 
 Needs Java 17 and, once, Maven, which brings the broker's jars from Maven Central (45 MB) into ``~/.cache/generia/kafka-libs``
-(or ``$GENERIA_KAFKA_LIBS``). Here: those jars, that process. Not here: the small broker without Java (emulators/broker.py).
+(or ``$GENERIA_KAFKA_LIBS``). Here: those jars, that process. Not here: the small broker without Java (local_services/broker.py).
 Its data directory may be used again, on another port too. Its own log is ``kafka.log`` in that directory.
 """
 
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from emulators import lifecycle
-from generia_assets.cli.processes import Child, ChildFailedError, spawn
+from generia_assets.processes import Child, ChildFailedError, spawn
 from generia_assets.settings import load_settings
 
 POM = Path(__file__).parent / "kafka" / "pom.xml"
@@ -98,7 +98,7 @@ def start(data: Path, port: int) -> Child:
     """
     reason = available()
     if reason:
-        raise ApacheKafkaError(f"{reason}; set KAFKA_BOOTSTRAP_SERVERS to a broker, or use emulators.broker")
+        raise ApacheKafkaError(f"{reason}; set KAFKA_BOOTSTRAP_SERVERS to a broker, or use local_services.broker")
     port = lifecycle.choose_port(port)
     java: list[str | Path] = ["java", *_JAVA_OPTIONS, "-cp", f"{fetch_libs()}/*"]
     logs = data.absolute() / "logs"
@@ -134,7 +134,7 @@ def _run(argv: list[str | Path], timeout: float) -> None:
 def main() -> None:
     """Run until told to end, until the parent is gone, or until the broker ends by itself (exit code 1)."""
     parser = argparse.ArgumentParser(
-        prog="python -m emulators.apache_kafka", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m local_services.apache_kafka", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="data directory, made if it is not there")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")

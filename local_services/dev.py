@@ -11,12 +11,13 @@ from rich.console import Console
 from generia_assets.cli.console import own_name, results
 from generia_assets.cli.displays import display_on
 from generia_assets.cli.home import claim
-from generia_assets.cli.interrupts import interruptible, uninterrupted
 from generia_assets.cli.order_options import Latency
 from generia_assets.cli.parsers import whole
-from generia_assets.cli.part_list import MONGODB, PAGES, WEBSERVER, ServiceCatalog, ServiceChoice
 from generia_assets.content.check import require_good_content
+from generia_assets.interrupts import interruptible, uninterrupted
 from generia_assets.settings import settings
+from local_services.catalog import MONGODB, PAGES, WEBSERVER, ServiceCatalog, ServiceChoice
+from local_services.start_display import show_services
 from resources.kafka.address import KafkaAddress
 
 Port = Annotated[
@@ -51,7 +52,7 @@ def dev(latency: Latency = 0.0, port: Port = 3000, pages_port: PagesPort = 3001)
         parts = ServiceCatalog(home, chosen, ServiceChoice(latency, webserver_port=port, pages_port=pages_port))
         try:
             with display_on(console) as display:
-                parts.start(lambda: display.parts(parts.parts))
+                parts.start(lambda: show_services(display, parts.parts))
             home.announce(parts.running("dev"))
             _say_what_next(console, parts)
             while True:

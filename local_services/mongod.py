@@ -1,6 +1,6 @@
-"""``python -m emulators.mongod``: a real MongoDB server as a process, a replica set of one, so that transactions work.
+"""``python -m local_services.mongod``: a real MongoDB server as a process, a replica set of one, so that transactions work.
 
-Here: starting it, making it a primary, ending it. Not here: which program it is (cli/embedded.py), why it could not start
+Here: starting it, making it a primary, ending it. Not here: which program it is (prerequisites.py), why it could not start
 (mongod_log.py), and what is stored in it (resources/, generia_assets/durable).
 Its data directory may be used again, on another port too. Its own log is ``mongod.log`` in that directory.
 """
@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emulators import lifecycle, mongod_log
-from generia_assets.cli.embedded import MissingPartError, find_mongod
-from generia_assets.cli.processes import Child, ChildFailedError, spawn
+from emulators import lifecycle
+from generia_assets.processes import Child, ChildFailedError, spawn
+from local_services import mongod_log
+from local_services.prerequisites import MissingServiceError, find_mongod
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -129,7 +130,7 @@ def _allow_open_files() -> None:
 
 def main() -> None:
     """Run until told to end, until the parent is gone, or until mongod ends by itself (exit code 1)."""
-    parser = argparse.ArgumentParser(prog="python -m emulators.mongod", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m local_services.mongod", description=__doc__)
     parser.add_argument("--dbpath", type=Path, required=True, help="data directory, made if it is not there")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
     parser.add_argument("--set-parameter", action="append", default=[], metavar="NAME=VALUE", help="a server parameter of mongod")
@@ -144,7 +145,7 @@ def main() -> None:
             while True:
                 mongod.check()
                 time.sleep(0.2)
-    except (MongodError, MissingPartError, ChildFailedError, lifecycle.PortTakenError) as error:
+    except (MongodError, MissingServiceError, ChildFailedError, lifecycle.PortTakenError) as error:
         sys.exit(str(error))
 
 

@@ -33,7 +33,11 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 ProbeT = TypeVar("ProbeT")
 
 
-class ChildFailedError(RuntimeError):
+class ProcessError(RuntimeError):
+    """A process that is needed cannot be started, or has ended. The message says what to do."""
+
+
+class ChildFailedError(ProcessError):
     """A process ended by itself, or was not ready in time.
 
     ``last_lines`` is the end of its log; ``exit_code`` is None if it still lived (negative: ended by that signal).
@@ -175,7 +179,7 @@ def launch(
 ) -> Child:
     """Start a program of ours and return at once; ``ready`` is true when it can be used, and ``ready_value`` then its address.
 
-    Adds ``--ready-file`` (beside the log) and ``--parent-pid`` to ``argv``, which every ``python -m emulators.…`` understands.
+    Adds ``--ready-file`` (beside the log) and ``--parent-pid`` to ``argv``: the two options of emulators/lifecycle.py.
     """
     ready_file = log_path.with_suffix(".ready").absolute()
     ready_file.unlink(missing_ok=True)

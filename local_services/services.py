@@ -1,7 +1,7 @@
 """The parts of a running generator: started all at once, each as soon as what it needs is there, and ended in order.
 
-Here: the machinery, the same for every part. Not here: which parts there are and how each is started (part_list.py), single
-processes (processes.py), and how the start looks (start_display.py).
+Here: the machinery, the same for every part. Not here: which parts there are and how each is started (catalog.py), single
+processes (generia_assets/processes.py), and how the start looks (start_display.py).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 
-from generia_assets.cli.processes import Child
 from generia_assets.code_server import Watch, replaced
+from generia_assets.processes import Child
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Service:
     ends_first: bool = False
     """Ended before the others: it uses them."""
     grace: float | None = None
-    """Seconds it has to end in order; None: as processes.py thinks right."""
+    """Seconds it has to end in order; None: as generia_assets/processes.py thinks right."""
     address: str = ""
     watch: Watch | None = None
     """Says whether it is stuck. A part that has one is replaced when it is stuck or has ended."""

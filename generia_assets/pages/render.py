@@ -15,7 +15,7 @@ from generia_assets.content import pictures
 from generia_assets.pages import texts
 from generia_assets.pages.graph import graph_of
 from generia_assets.pages.links import Links
-from generia_assets.pages.voice import Locale, locale_of
+from generia_assets.pages.texts import Locale, locale_of
 from generia_assets.queries.feed import Excerpt, FeedOrder, FeedPage, FeedPost, Thread
 from generia_assets.queries.people import PeoplePage, PersonCard, PersonView, RelationView
 from generia_assets.queries.traces import Trace
@@ -59,7 +59,7 @@ class WorldPages:
         self._view = view
         self._links = links
         self._unreadable = unreadable
-        self._voice = locale_of(view.language)
+        self._locale = locale_of(view.language)
 
     def feed(
         self, page: FeedPage, people: PeoplePage, *, order: FeedOrder, first: bool, onward: str | None, live: str | None
@@ -68,18 +68,18 @@ class WorldPages:
         return self._page("feed.html", page=page, people=people, order=order, first=first, onward=onward, live=live)
 
     def people(self, people: PeoplePage, *, onward: str | None) -> str:
-        """Who is who: the picture of their ties, and everybody's card."""
-        return self._page("people.html", people=people, graph=graph_of(people.people, people.ties), onward=onward)
+        """Who is who: the picture of their relations, and everybody's card."""
+        return self._page("people.html", people=people, graph=graph_of(people.people, people.relations), onward=onward)
 
     def person(self, person: PersonView, page: FeedPage, *, order: FeedOrder, onward: str | None) -> str:
         """A person: who they are, whom they know, what they posted, and who replied."""
         known = [relation.person for relation in person.known if relation.person is not None]
-        ties = [
+        relations = [
             RelationView(one=person.card.key, other=relation.person.key, kinds=(relation.relationship_type,))
             for relation in person.known
             if relation.person is not None
         ]
-        graph = graph_of([person.card, *known], ties, columns=2) if known else None  # it stands in the narrow column
+        graph = graph_of([person.card, *known], relations, columns=2) if known else None  # it stands in the narrow column
         return self._page("person.html", person=person, page=page, graph=graph, order=order, onward=onward)
 
     def post(self, post: FeedPost, thread: Thread, trace: Trace | None) -> str:
@@ -91,7 +91,7 @@ class WorldPages:
         return self._page("about.html")
 
     def missing(self, what: str) -> str:
-        """A page of this world that is not there; ``what`` is a word of words.yaml."""
+        """A page of this world that is not there; ``what`` is a key of messages.yaml."""
         return self._page("missing.html", what=what)
 
     def post_card(self, post: FeedPost) -> str:
@@ -116,8 +116,8 @@ class WorldPages:
 
     @property
     def title(self) -> str:
-        """The world's name in the words of its pages."""
-        return self._view.name or self._voice.words["unnamed"]
+        """The world's name, or the message that it has none."""
+        return self._view.name or self._locale.messages["unnamed"]
 
     def masthead(self) -> str:
         """The world's name and pictures, to be put into a page that is open."""
@@ -131,14 +131,14 @@ class WorldPages:
         return self._page(f"fragments/{template}", **values)
 
     def _page(self, template: str, **values: object) -> str:
-        return _render(template, self._links, self._voice, {"world": self._view, "unreadable": self._unreadable, **values})
+        return _render(template, self._links, self._locale, {"world": self._view, "unreadable": self._unreadable, **values})
 
 
 def worlds(page: WorldsPage, links: Links, *, older: str | None) -> str:
     """All worlds."""
-    voices: Sequence[Locale] = [locale_of(view.language) for view in page.worlds]
+    locales = [locale_of(view.language) for view in page.worlds]
     return _render(
-        "worlds.html", links, locale_of(""), {"page": page, "unreadable": page.unreadable, "voices": voices, "older": older}
+        "worlds.html", links, locale_of(""), {"page": page, "unreadable": page.unreadable, "locales": locales, "older": older}
     )
 
 
@@ -147,5 +147,5 @@ def problem(links: Links, *, status: int, title: str, advice: str) -> str:
     return _render("problem.html", links, locale_of(""), {"status": status, "title": title, "advice": advice})
 
 
-def _render(template: str, links: Links, speaking: Locale, values: Mapping[str, object]) -> str:
-    return _environment().get_template(template).render(links=links, voice=speaking, words=speaking.words, **values)
+def _render(template: str, links: Links, locale: Locale, values: Mapping[str, object]) -> str:
+    return _environment().get_template(template).render(links=links, locale=locale, messages=locale.messages, **values)

@@ -1,4 +1,4 @@
-"""``python -m emulators.broker``: Kafka brokers in one small process, on the loopback interface, without Java.
+"""``python -m local_services.broker``: Kafka brokers in one small process, on the loopback interface, without Java.
 
 librdkafka's own mock cluster, the one its authors test their client with: real sockets, real Kafka protocol. What it cannot do:
 - It lives in memory. A restart forgets topics, messages and group offsets, and gives other ports (they cannot be chosen), so
@@ -111,7 +111,7 @@ def parse_topics(text: str) -> dict[str, int]:
 def main() -> None:
     """Run until told to end or until the parent is gone."""
     parser = argparse.ArgumentParser(
-        prog="python -m emulators.broker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m local_services.broker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--brokers", type=int, default=1, help="number of brokers (default: 1)")
     parser.add_argument("--topics", type=parse_topics, default={}, help="topics with their partitions: generia-tasks:3,other:1")

@@ -1,26 +1,29 @@
-"""Shelves: where each asset's documents of one world are at this moment, and how some of them are read in order and in bounds.
+"""Where the documents of a world's assets are now, and reading them in order: the one reader for the pages and the command line.
 
 Here: an asset that is materialized is read from its collection; one that is still being made, from its completed tasks of the
-present generation. Queries are written once for both (``AssetView.field``). Not here: whole assets in a stream
-(resources/mongodb/document_store.py), and what documents mean to people (worlds.py, people.py, feed.py).
+present generation. Queries are written once for both (``AssetView.field``). Not here: storing (document_store.py), and what
+documents mean to people (worlds.py, people.py, feed.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
 from pydantic import TypeAdapter
 
-from generia_assets.assets.materialized import ASSETS, AssetSpec
-from generia_assets.content.documents import Document
+from generia_assets.catalog import ASSETS, AssetSpec
+from generia_assets.content.documents import WORLD_KEY, Document
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.status import State
 from resources.mongodb.connection import MongoDatabase, MongoDocument
-from resources.mongodb.document_store import POINTERS, TRIES
+from resources.mongodb.document_store import POINTERS, TRIES, DocumentStore, NotMaterializedError
 from resources.mongodb.stored import UnreadableRecord, readable
+
+logger = logging.getLogger(__name__)
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 ResultT = TypeVar("ResultT")
@@ -33,14 +36,14 @@ class AssetView:
     """The documents of one asset of a world. ``prefix`` is what stands before a document's fields in the stored record.
 
     ``batched``: a record holds many documents, and is found by each of them (``by_key`` and ``one`` pick theirs). A document that
-    cannot be read is left out, and is to be found in ``unreadable``.
+    cannot be read is left out, and ``on_unreadable`` is called with it.
     """
 
     database: MongoDatabase
     collection: str
     filter: MongoDocument
+    on_unreadable: Callable[[UnreadableRecord], object]
     prefix: str = ""
-    unreadable: list[UnreadableRecord] = field(default_factory=list)
     batched: bool = False
 
     def field(self, name: str) -> str:
@@ -51,6 +54,24 @@ class AssetView:
         """A moment as it is stored here, to compare with."""
         return _MOMENT.dump_python(value, mode="json") if self.prefix else value
 
+    def stream(
+        self,
+        model: type[DocumentT],
+        wanted: Mapping[str, object] | None = None,
+        *,
+        sort: Sequence[tuple[str, int]] = (("key", 1),),
+        limit: int = 0,
+    ) -> Iterator[DocumentT]:
+        """The documents whose fields are as ``wanted`` (operators and ``$or`` as MongoDB has them), in order; 0 = all."""
+        query = {**self.filter, **self._with_paths(wanted or {})}
+        order = [(self.field(name), direction) for name, direction in sort]
+        found: Iterable[MongoDocument] = (
+            self.database[self.collection].find(query, batch_size=limit or 500).sort(order).limit(limit)
+        )
+        if self.batched:
+            found = ({**record, "result": brief} for record in found for brief in record["result"]["briefs"])
+        return readable(model, found, self.collection, self.on_unreadable, at=self._document)
+
     def find(
         self,
         model: type[DocumentT],
@@ -59,52 +80,44 @@ class AssetView:
         sort: Sequence[tuple[str, int]] = (("key", 1),),
         limit: int = 0,
     ) -> list[DocumentT]:
-        """The documents whose fields are as ``wanted`` (operators and ``$or`` as MongoDB has them), in order; 0 = all."""
-        query = {**self.filter, **self._placed(wanted or {})}
-        order = [(self.field(name), direction) for name, direction in sort]
-        found: Iterable[MongoDocument] = (
-            self.database[self.collection].find(query, batch_size=limit or 500).sort(order).limit(limit)
-        )
-        if self.batched:
-            found = ({**record, "result": brief} for record in found for brief in record["result"]["briefs"])
-        return list(readable(model, found, self.collection, self._leave_out, at=self._document))
+        """As ``stream``, all at once."""
+        return list(self.stream(model, wanted, sort=sort, limit=limit))
 
     def by_key(self, model: type[DocumentT], keys: Collection[str]) -> dict[str, DocumentT]:
-        """The documents with these keys, by key; those that are not there are left out."""
+        """The documents with these keys, by key; those that do not exist are left out."""
         if not keys:
             return {}
-        found = self.find(model, {"key": {"$in": sorted(set(keys))}})
+        found = self.stream(model, {"key": {"$in": sorted(set(keys))}})
         return {document.key: document for document in found if document.key in keys}
 
     def one(self, model: type[DocumentT], key: str) -> DocumentT | None:
         """The document with this key, or None."""
         return self.by_key(model, [key]).get(key)
 
-    def count(self, wanted: Mapping[str, object] | None = None) -> int:
-        """How many documents there are of this kind."""
-        return self.database[self.collection].count_documents({**self.filter, **self._placed(wanted or {})})
+    def count(self) -> int:
+        """How many documents there are."""
+        if not self.batched:
+            return self.database[self.collection].count_documents(self.filter)
+        sizes = {"$group": {"_id": None, "documents": {"$sum": {"$size": {"$ifNull": ["$result.briefs", []]}}}}}
+        return sum(int(row["documents"]) for row in self.database[self.collection].aggregate([{"$match": self.filter}, sizes]))
 
     def _document(self, record: MongoDocument) -> MongoDocument:
         document: MongoDocument = record["result"] if self.prefix else record
-        return {"key": "world", **document}  # the world's description is stored under the world's id and has no key
+        return {"key": WORLD_KEY, **document}  # the world's description is stored under the world's id and has no key
 
-    def _leave_out(self, found: UnreadableRecord) -> None:
-        if found not in self.unreadable:
-            self.unreadable.append(found)
-
-    def _placed(self, wanted: Mapping[str, object]) -> MongoDocument:
-        placed: MongoDocument = {}
+    def _with_paths(self, wanted: Mapping[str, object]) -> MongoDocument:
+        query: MongoDocument = {}
         for name, value in wanted.items():
             if name == "$or" and isinstance(value, list):
-                placed[name] = [self._placed(choice) for choice in value]
+                query[name] = [self._with_paths(choice) for choice in value]
             else:
-                placed[self.field(name)] = value
-        return placed
+                query[self.field(name)] = value
+        return query
 
 
 @dataclass(frozen=True)
 class AssetViews:
-    """All shelves of a world, as they stand at one moment."""
+    """The views of all assets of a world at one moment; ``views["posts"]`` is one of them."""
 
     database: MongoDatabase
     world_id: str
@@ -116,37 +129,59 @@ class AssetViews:
 
     @classmethod
     def of(cls, database: MongoDatabase, world_id: str) -> AssetViews:
-        """Look where everything is."""
+        """Look up the present generation and the pointers."""
         status = database[STATUS].find_one({"_id": world_id}, {"generation": 1}) or {}
-        ids = [f"{world_id}:{kind.place.collection}" for kind in ASSETS.values()]
+        ids = [f"{world_id}:{spec.collection}" for spec in ASSETS.values()]
         pointers = database[POINTERS].find({"_id": {"$in": ids}}, {"materialization": 1})
         found = {pointer["_id"].rpartition(":")[2]: str(pointer.get("materialization")) for pointer in pointers}
         return cls(database, world_id, str(status.get("generation") or ""), found)
 
     def __getitem__(self, asset: str) -> AssetView:
-        kind = ASSETS[asset]
-        collection = kind.place.collection
+        spec = ASSETS[asset]
+        collection = spec.collection
         if collection not in self.materializations:
-            return self._being_made(kind)
-        if kind.place.one_per_world:
+            return self._being_made(spec, self._add_unreadable)
+        if spec.one_per_world:
             stored: MongoDocument = {"_id": self.world_id}
         else:
             stored = {"world_id": self.world_id, "materialization": self.materializations[collection]}
-        return AssetView(self.database, collection, stored, unreadable=self.unreadable)
+        return AssetView(self.database, collection, stored, self._add_unreadable)
 
-    def _being_made(self, kind: AssetSpec) -> AssetView:
+    def stream(self, asset: str, *, prefix: str = "", order: Sequence[str] = ("key",)) -> Iterator[Document]:
+        """All documents of the asset, one at a time; of a materialized one those whose keys begin with ``prefix``.
+
+        Raises ``MaterializationReplacedError`` when they are replaced meanwhile. What cannot be read is logged.
+        """
+        spec = ASSETS[asset]
+        try:
+            store = DocumentStore(self.database)
+            yield from store.stream(spec, self.world_id, spec.document, prefix=prefix, order=order, unreadable=logger.warning)
+        except NotMaterializedError:
+            yield from self._being_made(spec, logger.warning).stream(spec.document, sort=[(name, 1) for name in order])
+
+    def count(self, asset: str) -> int:
+        """How many documents the asset has; of a materialized one as its pointer says."""
+        spec = ASSETS[asset]
+        stored = DocumentStore(self.database).count(spec, self.world_id)
+        return self._being_made(spec, logger.warning).count() if stored is None else stored
+
+    def _being_made(self, spec: AssetSpec, on_unreadable: Callable[[UnreadableRecord], object]) -> AssetView:
         made = {
             "world_id": self.world_id,
             "generation": self.generation,
-            "type": kind.task_type.value,
+            "type": spec.task_type.value,
             "status": State.COMPLETED.value,
         }
-        prefix = "result.briefs." if kind.batched else "result."
-        return AssetView(self.database, TASKS, made, prefix, self.unreadable, kind.batched)
+        prefix = "result.briefs." if spec.unit.batched else "result."
+        return AssetView(self.database, TASKS, made, on_unreadable, prefix, spec.unit.batched)
+
+    def _add_unreadable(self, found: UnreadableRecord) -> None:
+        if found not in self.unreadable:
+            self.unreadable.append(found)
 
 
 def consistent_read(database: MongoDatabase, world_id: str, read: Callable[[AssetViews], ResultT]) -> ResultT:
-    """What ``read`` finds on shelves that stay where they are meanwhile: never half of an old materialization, half of a new."""
+    """What ``read`` finds in views that do not change meanwhile: never half of an old materialization and half of a new one."""
     before = AssetViews.of(database, world_id)
     for _ in range(TRIES):
         result = read(before)

@@ -1,6 +1,6 @@
 """``generia demo``: a whole generator from nothing, one world, and an orderly end.
 
-Here: the order of events. Not here: the parts (part_list.py), the picture of the progress (displays.py), the summary (summary.py).
+Here: the order of events. Not here: the parts (catalog.py), how progress and summary look (generia_assets/cli/).
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from generia_assets.cli.dagster_link import world_runs
 from generia_assets.cli.displays import display_on
 from generia_assets.cli.follow import Watching
 from generia_assets.cli.home import DataDir, claim
-from generia_assets.cli.interrupts import interruptible, uninterrupted
 from generia_assets.cli.order import hand_over, new_order, world_parameters
 from generia_assets.cli.order_options import (
     DEFAULT_POSTS,
@@ -37,7 +36,6 @@ from generia_assets.cli.order_options import (
     Seed,
     Users,
 )
-from generia_assets.cli.part_list import ServiceCatalog, ServiceChoice
 from generia_assets.cli.quotes import cap_warning
 from generia_assets.cli.result import WorldResult, world_result
 from generia_assets.cli.summary import print_summary
@@ -47,9 +45,12 @@ from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
 from generia_assets.durable.orders.order import Order
 from generia_assets.durable.status import State
+from generia_assets.interrupts import interruptible, uninterrupted
 from generia_assets.pages.gallery import write_gallery
 from generia_assets.queries.worlds import world_status
 from generia_assets.settings import Settings, settings
+from local_services.catalog import ServiceCatalog, ServiceChoice
+from local_services.start_display import show_services
 from resources.kafka.producer import EventProducer
 from resources.mongodb.connection import MongoDatabase
 
@@ -123,7 +124,7 @@ def _make_world(
 ) -> WorldResult:
     with ExitStack() as stack:
         with display_on(console, full_texts=wishes.texts) as display:
-            parts.start(lambda: display.parts(parts.parts))
+            parts.start(lambda: show_services(display, parts.parts))
             home.announce(parts.running("demo"))
             producer = stack.enter_context(EventProducer(parts.kafka))
             database = stack.enter_context(database_at(parts.mongodb_uri, settings))

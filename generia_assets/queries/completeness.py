@@ -12,18 +12,15 @@ from math import ceil
 
 from pymongo import DESCENDING
 
-from generia_assets.assets.materialized import ASSETS
+from generia_assets.catalog import ASSETS, TaskType, Unit, upstream_of
 from generia_assets.content import seeding as seeding
 from generia_assets.content.documents import character_key
 from generia_assets.content.shares import BATCH, shares
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.status import State, WorldStatus, statuses
-from generia_assets.queries.sections import ASSET_OF
-from generia_assets.tasks.task_definition import TaskType
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.document_store import POINTERS, DocumentStore
 
-_PEOPLE, _POSTS = ("character_briefs", "characters", "character_avatars"), ("post_briefs", "posts", "post_images")
 MOST_LOOKED_AT = 2_000
 """Completed worlds that ``broken`` looks at, those that changed last first."""
 
@@ -47,7 +44,7 @@ class Missing:
 def missing(database: MongoDatabase, world: WorldStatus, *, staged: bool = False) -> list[Missing]:
     """What the world lacks, in the order of the work. ``staged``: what is staged counts instead of what it will replace."""
     store = DocumentStore(database)
-    found = {name: store.found(kind.place, world.world_id, staged=staged) for name, kind in ASSETS.items()}
+    found = {name: store.found(kind, world.world_id, staged=staged) for name, kind in ASSETS.items()}
     return _lacking(database, world, found)
 
 
@@ -61,8 +58,8 @@ def _lacking(database: MongoDatabase, world: WorldStatus, found: Mapping[str, in
 
 
 def _ordered(world: WorldStatus) -> dict[str, int]:
-    of_people, of_posts = dict.fromkeys(_PEOPLE, world.users_predicted), dict.fromkeys(_POSTS, world.posts_predicted)
-    return {name: {**of_people, **of_posts}.get(name, 1) for name in ASSETS}
+    numbers = {Unit.WORLD: 1, Unit.PERSON: world.users_predicted, Unit.POST: world.posts_predicted}
+    return {name: numbers[asset.unit.document] for name, asset in ASSETS.items()}
 
 
 def _failed(database: MongoDatabase, world: WorldStatus) -> dict[str, int]:
@@ -83,14 +80,14 @@ def _failed(database: MongoDatabase, world: WorldStatus) -> dict[str, int]:
         person, _, number = batch.partition("-b")
         if person not in people and number.isdecimal() and int(number) < ceil(share.get(person, 0) / BATCH):
             ideas += min(BATCH, share[person] - int(number) * BATCH)
-    texts = ideas + len([key for key in keys[TaskType.GENERATE_POST] if key.split("-")[0] not in people])
-    return {
-        "characters": len(people),
-        "character_avatars": len(people | keys[TaskType.GENERATE_CHARACTER_AVATAR]),
-        "post_briefs": ideas,
-        "posts": texts,
-        "post_images": texts + len([key for key in keys[TaskType.GENERATE_POST_IMAGE] if key.split("-")[0] not in people]),
-    }
+    failed: dict[str, int] = {}
+    for name, asset in ASSETS.items():
+        way = [one.task_type for one in map(ASSETS.__getitem__, (*upstream_of(name), name)) if one.unit is asset.unit.document]
+        if asset.unit is Unit.PERSON:
+            failed[name] = len(set().union(*(keys[task_type] for task_type in way)))
+        elif asset.unit.document is Unit.POST:
+            failed[name] = ideas + sum(key.split("-")[0] not in people for task_type in way for key in keys[task_type])
+    return failed
 
 
 def check_made(database: MongoDatabase, world: WorldStatus, makes: Collection[TaskType], keys: Collection[str]) -> None:
@@ -100,9 +97,7 @@ def check_made(database: MongoDatabase, world: WorldStatus, makes: Collection[Ta
     """
     store, mine = DocumentStore(database), [kind for kind in ASSETS.values() if kind.task_type in makes]
     if keys:
-        counts = [
-            (kind, store.found(kind.place, world.world_id, staged=True), store.found(kind.place, world.world_id)) for kind in mine
-        ]
+        counts = [(kind, store.found(kind, world.world_id, staged=True), store.found(kind, world.world_id)) for kind in mine]
         lacking = [Missing(kind.name, found, before) for kind, found, before in counts if found < before]
     else:
         names = {kind.name for kind in mine}
@@ -138,7 +133,7 @@ def broken(database: MongoDatabase) -> Iterator[BrokenDocuments]:
     for document in database[STATUS].aggregate(pipeline):
         counts = {one["_id"]: int(one["count"]) for one in document["pointers"]}
         for world in statuses([document], unreadable=lambda _: None):  # doctor names those by themselves
-            found = {name: counts.get(f"{world.world_id}:{kind.place.collection}", 0) for name, kind in ASSETS.items()}
+            found = {name: counts.get(f"{world.world_id}:{kind.collection}", 0) for name, kind in ASSETS.items()}
             if lacking := _lacking(database, world, found):
                 yield BrokenDocuments(
                     world.world_id, f"is called completed with {', '.join(map(str, lacking))}", mend(world, lacking)
@@ -161,5 +156,4 @@ def mend(world: WorldStatus, lacking: Collection[Missing]) -> str:
         return f"generia resume {world.world_id}"
     if first in ("world_request", "world_description"):
         return f"launch job world for {world.world_id} in Dagster's pages: it makes all of the world again"
-    part = next(section.value for section, asset in ASSET_OF.items() if asset == first)
-    return f"generia rerun {world.world_id} --part {part}"
+    return f"generia rerun {world.world_id} --part {ASSETS[first].section}"

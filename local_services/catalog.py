@@ -1,7 +1,7 @@
 """Which parts a running generator has, and how each is started: MongoDB, Kafka, Gemini, the code server, the daemon, the web page.
 
-Here: what is set is used as it is (the environment, .env), and an embedded part takes the place of what is not. Emulators are
-started as modules, never imported. Not here: starting and ending (parts.py).
+Here: what is set is used as it is (the environment, .env), and an embedded part takes the place of what is not. Servers are
+started as modules, never imported. Not here: starting and ending (services.py).
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from pathlib import Path
 
 import requests
 
+from emulators.lifecycle import LOOPBACK, accepts_connections, free_port
 from generia_assets.cli.addresses import is_set, set_dagster_home
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.dagster_link import refuse_second_daemon
-from generia_assets.cli.embedded import check_broker, check_gemini, find_mongod
 from generia_assets.cli.home import DataDir, Running
 from generia_assets.cli.pace import Pace, emulated
-from generia_assets.cli.parts import Ownership, Service, ServiceSet
-from generia_assets.cli.ports import LOOPBACK, accepts_connections, free_port
-from generia_assets.cli.processes import Child, launch, spawn
 from generia_assets.code_server import Watch, command
+from generia_assets.processes import Child, launch, spawn
 from generia_assets.settings import Settings
+from local_services.prerequisites import check_broker, check_gemini, find_mongod
+from local_services.services import Ownership, Service, ServiceSet
 from resources.kafka.address import KafkaAddress
 from resources.mongodb.connection import mongo_address
 
 EMBEDDED_KAFKA_VERSION = "2.3"
 """The embedded broker cannot tell its protocol's version."""
 PARTITIONS = 3
-INSTANCE_FILE = Path(__file__).parents[2] / "docker" / "dagster.yaml"
+INSTANCE_FILE = Path(__file__).parents[1] / "docker" / "dagster.yaml"
 
 MONGODB, KAFKA, GEMINI, CODE_SERVER, DAEMON, WEBSERVER = "MongoDB", "Kafka", "Gemini", "code server", "daemon", "web page"
 PAGES = "worlds' pages"
@@ -59,7 +59,7 @@ class ServiceChoice:
 
 
 class ServiceCatalog:
-    """The parts for these settings, with their state under ``home``. Raises ``MissingPartError`` if one cannot be had here."""
+    """The parts for these settings, with their state under ``home``. Raises ``MissingServiceError`` if one cannot be had here."""
 
     def __init__(self, home: DataDir, settings: Settings, choice: ServiceChoice) -> None:
         self._home = home
@@ -147,7 +147,7 @@ class ServiceCatalog:
         return Service(
             MONGODB,
             Ownership.EMBEDDED,
-            lambda: self._embedded("mongod", "--dbpath", self._home.mongodb, "--port", port),
+            lambda: self._embedded("local_services.mongod", "--dbpath", self._home.mongodb, "--port", port),
             lambda child: f"{LOOPBACK}:{port}" if child.ready() else None,
         )
 
@@ -158,7 +158,7 @@ class ServiceCatalog:
         check_broker()
         topics = (settings.kafka_tasks_topic, settings.kafka_progress_topic, settings.kafka_dead_letters_topic)
         named = ",".join(f"{topic}:{PARTITIONS}" for topic in topics)
-        return Service(KAFKA, Ownership.EMBEDDED, lambda: self._embedded("broker", "--topics", named))
+        return Service(KAFKA, Ownership.EMBEDDED, lambda: self._embedded("local_services.broker", "--topics", named))
 
     def _gemini(self) -> Service:
         if self.real_model:
@@ -166,7 +166,7 @@ class ServiceCatalog:
             return Service(GEMINI, Ownership.YOURS, address=where)
         check_gemini()
         port, latency = str(self._ports[GEMINI]), str(self._choice.latency)
-        return Service(GEMINI, Ownership.EMBEDDED, lambda: self._embedded("gemini", "--port", port, "--latency", latency))
+        return Service(GEMINI, Ownership.EMBEDDED, lambda: self._embedded("emulators.gemini", "--port", port, "--latency", latency))
 
     def _code_server(self) -> Service:
         port = self._ports[CODE_SERVER]
@@ -186,9 +186,7 @@ class ServiceCatalog:
         return Service(
             DAEMON,
             Ownership.GENERATOR,
-            lambda: self._generator(
-                "daemon", "-m", "generia_assets.cli.late_daemon", port, "run", "--workspace", self._home.workspace
-            ),
+            lambda: self._generator("daemon", "-m", "local_services.daemon", port, "run", "--workspace", self._home.workspace),
             lambda child: "looks for orders" if SENSOR_LOOKS in child.log_path.read_bytes() else None,
             after=(KAFKA,),
             ends_first=True,
@@ -227,8 +225,9 @@ class ServiceCatalog:
             )
         ]
 
-    def _embedded(self, name: str, *arguments: str | Path) -> Child:
-        return launch(name, [sys.executable, "-m", f"emulators.{name}", *arguments], log_path=self._home.logs / f"{name}.log")
+    def _embedded(self, module: str, *arguments: str | Path) -> Child:
+        name = module.rpartition(".")[2]
+        return launch(name, [sys.executable, "-m", module, *arguments], log_path=self._home.logs / f"{name}.log")
 
     def _generator(self, name: str, *arguments: str | Path) -> Child:
         return spawn(

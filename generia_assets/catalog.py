@@ -1,0 +1,370 @@
+"""The catalogue: the nine assets and the task types that make them, one row each. Every other table is derived from it.
+
+Here: what an asset is, without Dagster and MongoDB. Not here: how a task makes it (tasks/), what its documents hold
+(content/documents.py), and what its prompts say (content/prompts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from types import MappingProxyType
+from typing import Self
+
+from generia_assets.content.documents import (
+    Character,
+    CharacterAvatar,
+    CharacterBrief,
+    Document,
+    Media,
+    Post,
+    PostBrief,
+    PostImage,
+    WorldDescription,
+    WorldImages,
+    WorldRequest,
+)
+from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE
+
+
+class Unit(Enum):
+    """What one task of a type works on. The number of tasks and their keys follow from it, and the number of documents."""
+
+    WORLD = "world"
+    """One task, key ``world``; one document."""
+    PEOPLE_BATCH = "ten people"
+    """Keys ``b000``, …, or a person's for one who is invented again; a document for each person."""
+    PERSON = "person"
+    """Keys ``c0007``; a document for each person."""
+    POST_BATCH = "ten posts of a person"
+    """Keys ``c0007-b000``; a document for each post."""
+    POST = "post"
+    """Keys ``c0007-p0003``; a document for each post."""
+
+    @property
+    def document(self) -> Unit:
+        """What one document is of: the world, a person or a post."""
+        return {Unit.PEOPLE_BATCH: Unit.PERSON, Unit.POST_BATCH: Unit.POST}.get(self, self)
+
+    @property
+    def batched(self) -> bool:
+        """Whether a task's result holds many documents, under ``briefs``."""
+        return self.document is not self
+
+
+@dataclass(frozen=True)
+class LlmCall:
+    """A call of the language model that each task of a type makes.
+
+    Tokens are estimates, measured by ``python -m bench.content`` on rendered prompts of English worlds of 25 people and 150 posts
+    (four characters a token, the prefix of system and world at 3,200; a person told to a post is cached like the prefix from
+    their second post on): ``input`` with the prefix, ``output`` without thinking. Languages in other scripts take up to twice as
+    many output tokens; inputs are mostly English and hardly change.
+    """
+
+    request_type: str
+    input: int
+    output: int
+    high_quality_only: bool = False
+    not_for_one_post: bool = False
+    """Whether the call is left out for a person with one post."""
+
+
+@dataclass(frozen=True)
+class PictureSlot:
+    """A picture in each document of an asset: the call that paints it, the document's field, width and height in pixels.
+
+    ``folder``: where the platform's local media service keeps it.
+    """
+
+    request_type: str
+    field: str
+    folder: str
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssetSpec:
+    """A row of the catalogue.
+
+    Attributes:
+        task_name: name of the task type, of its module and function in tasks/; stored and published (R4).
+        name: name of the asset.
+        document: class of its documents; a task's result is one, or holds many (``unit.batched``).
+        unit: what one task works on.
+        upstream: assets whose documents its tasks read; the one that a task waits for is the last.
+        per: the upstream asset for each of whose documents a task is executed by itself, with the arguments
+            ``(parameters, clients, request, world, document)``, for a world's own without ``document``; '': the orchestrator has a
+            method for it.
+        stage: stage of the status record (``durable.status.Stage``).
+        counter: counter of the status record that a completed task raises, or ''.
+        llm_calls: calls of the model that each task makes when every answer is usable at once.
+        pictures: pictures of each document.
+        content_files: templates and data below content/ that decide what the asset holds (its code version).
+        description: what people read about it; ``rerun``: how to make it again.
+        section: word for it in the CLI (``show``, ``rerun --part``).
+        step: word for its task in a trace; ``shown``: fields of its document that a trace shows, none: all.
+        begin: word for it in ``rerun --from``, or ''.
+        collection: collection of its documents; ``one_per_world``: under the world's id.
+        in_order_of_world: whether its documents have a place in the world's time (field ``t``) that lists follow.
+        counts_banned_terms: whether its tasks' results count what trips over the ban list (``worn``).
+    """
+
+    task_name: str
+    name: str
+    document: type[Document]
+    unit: Unit
+    upstream: tuple[str, ...]
+    stage: str
+    description: str
+    content_files: tuple[str, ...]
+    per: str = ""
+    rerun: str = ""
+    counter: str = ""
+    llm_calls: tuple[LlmCall, ...] = ()
+    pictures: tuple[PictureSlot, ...] = ()
+    section: str = ""
+    step: str = ""
+    shown: tuple[str, ...] = ()
+    begin: str = ""
+    collection: str = ""
+    one_per_world: bool = False
+    in_order_of_world: bool = False
+    counts_banned_terms: bool = False
+
+    def __post_init__(self) -> None:
+        """What is not said is named as the asset is."""
+        for field, default in (
+            ("collection", self.name),
+            ("section", self.name.replace("_", "-")),
+            ("step", self.name.replace("_", " ")),
+        ):
+            object.__setattr__(self, field, getattr(self, field) or default)
+
+    @property
+    def task_type(self) -> TaskType:
+        """The type of the tasks that make it."""
+        return TaskType(self.task_name)
+
+
+_EVERY_REQUEST = ("prompts/system.j2", "data/languages.yaml", "data/banlist/*.yaml")
+_OF_A_WORLD = (*_EVERY_REQUEST, "prompts/world.j2")
+_OF_PEOPLE = (*_OF_A_WORLD, "prompts/_calendar.j2", *(f"data/{name}.yaml" for name in ("axes", "people", "posts", "relations")))
+_OF_A_PERSON = (*_OF_PEOPLE, "prompts/_acquaintances.j2")
+_OF_POSTS = (*_OF_A_PERSON, "prompts/_person.j2")
+_OF_A_PICTURE = (*_OF_A_WORLD, "prompts/picture.j2", "prompts/refine_picture.j2")
+_WORLD = ("world_request", "world_description")
+
+
+class TaskType(StrEnum):
+    """A task type, by the name the platform uses in messages and documents (R4). ``asset``: its row.
+
+    The members are the catalogue, in the order of the work.
+    """
+
+    asset: AssetSpec
+
+    def __new__(cls, row: AssetSpec | str) -> Self:
+        """A member of a row. (``TaskType("generate_post")`` finds the member and does not come here.)"""
+        assert isinstance(row, AssetSpec)  # noqa: S101
+        member = str.__new__(cls, row.task_name)
+        member._value_ = row.task_name
+        member.asset = row
+        return member
+
+    INIT_WORLD_CREATION = AssetSpec(
+        task_name="init_world_creation",
+        name="world_request",
+        document=WorldRequest,
+        unit=Unit.WORLD,
+        upstream=(),
+        stage="initializing",
+        description="What was ordered: the user's sentence, how many people and posts, the quality; checked.",
+        rerun="A new world by hand: job `new_world`.",
+        content_files=("data/languages.yaml",),
+        section="request",
+        step="order",
+        shown=("user_prompt",),
+    )
+    GENERATE_WORLD_DESCRIPTION = AssetSpec(
+        task_name="generate_world_description",
+        name="world_description",
+        document=WorldDescription,
+        unit=Unit.WORLD,
+        upstream=("world_request",),
+        stage="world_description",
+        llm_calls=(LlmCall("world_description", 2_450, 3_200),),
+        description="The world itself: name, 2-30 paragraphs, customs of naming, a calendar everyone lives by, one visual style. "
+        "Loaded by every later task.",
+        content_files=(*_EVERY_REQUEST, "prompts/world_description.j2", "prompts/complaints.j2"),
+        section="description",
+        step="description",
+        shown=("name", "description_short", "visual_style"),
+        collection="world_parameters",
+        one_per_world=True,
+    )
+    GENERATE_WORLD_IMAGE = AssetSpec(
+        task_name="generate_world_image",
+        name="world_images",
+        document=WorldImages,
+        unit=Unit.WORLD,
+        upstream=_WORLD,
+        per="world_description",
+        stage="world_image",
+        llm_calls=(LlmCall("world_images", 3_400, 250),),
+        pictures=(
+            PictureSlot("world_header", "header", "header", HEADER_SIZE),
+            PictureSlot("world_icon", "icon", "icon", ICON_SIZE),
+        ),
+        description="The world's wide header and its icon.",
+        content_files=(*_OF_A_WORLD, "prompts/world_images.j2", "prompts/picture.j2"),
+        section="images",
+        step="world pictures",
+        shown=("header", "icon"),
+    )
+    GENERATE_CHARACTER_BATCH = AssetSpec(
+        task_name="generate_character_batch",
+        name="character_briefs",
+        document=CharacterBrief,
+        unit=Unit.PEOPLE_BATCH,
+        upstream=_WORLD,
+        stage="characters",
+        llm_calls=(LlmCall("character_batch", 6_500, 2_700),),
+        description="Everyone's concept and name, invented ten at a time in one dialog, and their shares of the posts.",
+        rerun="One person as somebody else under the same name: job `rerun_character`.",
+        content_files=(
+            *_OF_PEOPLE,
+            *(f"prompts/{name}.j2" for name in ("character_batch", "another_self", "complaints", "world_in_short")),
+        ),
+        section="briefs",
+        step="concept",
+        shown=("display_name", "username", "concept", "moderation"),
+        begin="concept",
+        counts_banned_terms=True,
+    )
+    GENERATE_CHARACTER = AssetSpec(
+        task_name="generate_character",
+        name="characters",
+        document=Character,
+        unit=Unit.PERSON,
+        upstream=(*_WORLD, "character_briefs"),
+        stage="characters",
+        counter="users_created",
+        llm_calls=(LlmCall("character", 5_300, 1_600),),
+        description="Everyone in full: life, looks, voice, secret, relations; known to the platform.",
+        rerun="One person as somebody else: job `rerun_character`.",
+        content_files=(*_OF_A_PERSON, "prompts/character.j2", "prompts/complaints.j2"),
+        step="character",
+        shown=("display_name", "username", "bio", "personality", "speaking_style", "moderation"),
+        begin="person",
+    )
+    GENERATE_CHARACTER_AVATAR = AssetSpec(
+        task_name="generate_character_avatar",
+        name="character_avatars",
+        document=CharacterAvatar,
+        unit=Unit.PERSON,
+        upstream=(*_WORLD, "characters"),
+        per="characters",
+        stage="characters",
+        llm_calls=(LlmCall("refine_avatar", 3_450, 130, high_quality_only=True),),
+        pictures=(PictureSlot("avatar", "avatar", "avatars", AVATAR_SIZE),),
+        description="Everyone's portrait, as they chose it.",
+        rerun="One again: materialize with `keys: [c0007]`.",
+        content_files=_OF_A_PICTURE,
+        section="avatars",
+        step="avatar",
+        shown=("avatar",),
+        begin="avatar",
+    )
+    GENERATE_POST_BATCH = AssetSpec(
+        task_name="generate_post_batch",
+        name="post_briefs",
+        document=PostBrief,
+        unit=Unit.POST_BATCH,
+        upstream=(*_WORLD, "characters"),
+        stage="posts",
+        llm_calls=(LlmCall("post_batch", 7_100, 700, not_for_one_post=True),),
+        description="The ideas of everyone's posts along the world's timeline, in one dialog a person.",
+        rerun="One person's again, with texts and pictures: materialize this, `posts` and `post_images` with `keys: [c0007]`.",
+        content_files=(*_OF_POSTS, "prompts/post_batch.j2", "prompts/complaints.j2"),
+        step="idea",
+        shown=("t", "after", "moment", "wish", "idea", "form", "event", "mentions", "in_reply_to", "moderation"),
+        begin="ideas",
+    )
+    GENERATE_POST = AssetSpec(
+        task_name="generate_post",
+        name="posts",
+        document=Post,
+        unit=Unit.POST,
+        upstream=(*_WORLD, "characters", "post_briefs"),
+        stage="posts",
+        llm_calls=(LlmCall("post", 6_600, 400),),
+        description="The posts in full: text, what it replies to, mood, place, mentions, a prompt for the picture.",
+        rerun="One in other words: job `rerun_post`.",
+        content_files=(*_OF_POSTS, "prompts/post.j2", "prompts/picture.j2"),
+        step="post",
+        shown=("in_reply_to", "quote", "content", "hashtags", "mood", "context", "image_prompt", "deleted_reason"),
+        begin="text",
+        in_order_of_world=True,
+        counts_banned_terms=True,
+    )
+    GENERATE_POST_IMAGE = AssetSpec(
+        task_name="generate_post_image",
+        name="post_images",
+        document=PostImage,
+        unit=Unit.POST,
+        upstream=(*_WORLD, "characters", "posts"),
+        stage="posts",
+        counter="posts_created",
+        llm_calls=(LlmCall("refine_post_image", 3_600, 130, high_quality_only=True),),
+        pictures=(PictureSlot("post_image", "image", "posts", POST_SIZE),),
+        description="The posts' pictures; their last act publishes the post on the platform, in the world's order.",
+        rerun="One post again: job `rerun_post`.",
+        content_files=_OF_A_PICTURE,
+        step="picture",
+        shown=("image", "post_id"),
+        begin="picture",
+        in_order_of_world=True,
+    )
+
+
+ASSETS: Mapping[str, AssetSpec] = MappingProxyType({task_type.asset.name: task_type.asset for task_type in TaskType})
+"""The rows by the asset's name, in the order of the work."""
+LLM_CALLS: Mapping[str, LlmCall] = MappingProxyType({call.request_type: call for one in ASSETS.values() for call in one.llm_calls})
+"""The calls of the model by request type."""
+
+
+def asset_of(document: type[Document]) -> AssetSpec:
+    """The asset that holds documents of this class."""
+    return next(asset for asset in ASSETS.values() if asset.document is document)
+
+
+def pictures_of(document: Document) -> list[tuple[PictureSlot, Media]]:
+    """The pictures of a document, each with its slot."""
+    return [(slot, getattr(document, slot.field)) for slot in asset_of(type(document)).pictures]
+
+
+def upstream_of(name: str) -> tuple[str, ...]:
+    """All assets that this one is made of, directly or not, in the order of the work."""
+    direct = ASSETS[name].upstream
+    found = {*direct, *(further for one in direct for further in upstream_of(one))}
+    return tuple(one for one in ASSETS if one in found)
+
+
+def with_downstream(name: str) -> tuple[str, ...]:
+    """An asset and everything that is made of it, in the order of the work."""
+    return (name, *(one for one in ASSETS if name in upstream_of(one)))
+
+
+def followers_of(name: str) -> list[AssetSpec]:
+    """The assets that are made once for each document of this one (``AssetSpec.per``)."""
+    return [asset for asset in ASSETS.values() if asset.per == name]
+
+
+PARTS = tuple(task_type for task_type in TaskType if task_type is not TaskType.INIT_WORLD_CREATION)
+"""The task types of a part of a world: what an order may make again by itself."""
+CONTENT = with_downstream("world_description")[1:]
+"""The assets that the streaming multi-asset makes."""
+NEEDED_BY_POSTS = frozenset({*upstream_of("post_images"), "post_images"})
+"""The assets without which no post is published; the others are made beside them."""

@@ -1,0 +1,72 @@
+"""What this project uses of Dagster's private API, all of it. ``tests/project/test_dagster_internals.py`` fails when a release
+changes one of these things, and when another module imports a private one.
+
+What ``import dagster`` has loaded anyway is imported here; what costs seconds is imported by whoever asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition
+from dagster._core.launcher.base import CheckRunHealthResult as CheckRunHealthResult
+from dagster._core.launcher.base import WorkerStatus as WorkerStatus
+from dagster._core.storage.tags import MAX_RETRIES_TAG as MAX_RETRIES_TAG
+from dagster._core.storage.tags import PARTITION_NAME_TAG as PARTITION_NAME_TAG
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+    from dagster._grpc.__generated__.dagster_api_pb2 import ReloadCodeReply
+    from dagster._grpc.server import DagsterApiServer as DagsterApiServer
+    from dagster._grpc.server import DagsterGrpcServer as DagsterGrpcServer
+
+PRELOADED = "dagster._grpc.impl"
+"""The module in which a code server's process executes a run."""
+
+
+class CodeServerClasses(NamedTuple):
+    """What a code server is made of: who answers requests, who serves that, and the answer to a request to reload."""
+
+    api: type[DagsterApiServer]
+    server: type[DagsterGrpcServer]
+    reload_reply: type[ReloadCodeReply]
+
+
+def code_server_classes() -> CodeServerClasses:
+    """The classes, imported."""
+    from dagster._grpc.__generated__.dagster_api_pb2 import ReloadCodeReply
+    from dagster._grpc.server import DagsterApiServer, DagsterGrpcServer
+
+    return CodeServerClasses(DagsterApiServer, DagsterGrpcServer, ReloadCodeReply)
+
+
+def daemon_command() -> Callable[[], object]:
+    """The command ``dagster-daemon``, imported."""
+    from dagster._daemon.cli import main
+
+    return main
+
+
+def has_daemon(instance: DagsterInstance) -> bool:
+    """Whether a daemon is at work on this instance, or was less than a minute ago."""
+    from dagster._daemon.controller import get_daemon_statuses
+
+    statuses = get_daemon_statuses(instance, instance.get_required_daemon_types(), ignore_errors=True)
+    return any(status.healthy for status in statuses.values())
+
+
+def delete_rows_of_run(instance: DagsterInstance, run_id: str) -> None:
+    """Delete what ``DagsterInstance.delete_run`` leaves behind in the tables: checks, tags, the copy of an asset's newest event."""
+    import sqlalchemy as db
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable
+    from dagster._core.storage.runs.schema import RunTagsTable
+
+    events: Any = instance.event_log_storage
+    runs: Any = instance.run_storage
+    with events.index_connection() as connection:
+        connection.execute(db.delete(AssetCheckExecutionsTable).where(AssetCheckExecutionsTable.c.run_id == run_id))
+        newest = db.update(AssetKeyTable).where(AssetKeyTable.c.last_run_id == run_id)
+        connection.execute(newest.values(last_materialization=None, last_run_id=None))  # Dagster looks for it among the events then
+    with runs.connect() as connection:
+        connection.execute(db.delete(RunTagsTable).where(RunTagsTable.c.run_id == run_id))

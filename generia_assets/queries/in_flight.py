@@ -1,0 +1,85 @@
+"""The calls that a world has in flight, how many the whole fleet may have (R17), and the breakers that are not closed.
+
+A call counts from its reservation until its answer is durable, a fraction of a second longer than it is really under way. The
+breakers' states are those that all processes report (durable/calls/breaker_status.py writes them), one view for each API.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from generia_assets.durable.calls.api_status import BREAKER
+from generia_assets.durable.collections import FLEET, STATUS
+from resources.gateway.api_gateway import Api
+from resources.gateway.breaker import BreakerState
+from resources.mongodb.connection import MongoDatabase, MongoDocument
+
+
+class BreakerView(BaseModel):
+    """An API that calls are held back from: OPEN where no process probes it now, else HALF-OPEN.
+
+    ``since``: of the process that holds back longest. ``probe_at``: when the first of them asks again. ``runs`` hold back.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    api: str
+    state: BreakerState
+    since: datetime
+    probe_at: datetime | None
+    runs: int
+
+
+def breakers_not_closed(database: MongoDatabase) -> tuple[BreakerView, ...]:
+    """One view for each API; none while all is well. Processes that died or have ended do not count."""
+    alive = {"_id": {"$regex": f"^{BREAKER}:"}, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+    entries: defaultdict[str, list[MongoDocument]] = defaultdict(list)
+    for entry in database[FLEET].find(alive).sort("_id", 1):
+        entries[entry["api"]].append(entry)
+    return tuple(_view(api, found) for api, found in entries.items())
+
+
+def _view(api: str, entries: list[MongoDocument]) -> BreakerView:
+    probing = any(entry["state"] == BreakerState.HALF_OPEN.value for entry in entries)
+    return BreakerView(
+        api=api,
+        state=BreakerState.HALF_OPEN if probing else BreakerState.OPEN,
+        since=min(entry["since"] for entry in entries),
+        probe_at=None if probing else min(entry["probe_at"] for entry in entries),
+        runs=len(entries),
+    )
+
+
+class InFlightCalls(BaseModel):
+    """Calls of one world in the air, and what the fleet may have at once: the configured limit, or less after a 429.
+
+    ``breakers``: those that are not closed; calls of that API wait for a probe.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    llm: int
+    llm_ceiling: int
+    images: int
+    image_ceiling: int
+    breakers: tuple[BreakerView, ...] = ()
+
+
+def in_flight(database: MongoDatabase, world_id: str, *, llm_limit: int, image_limit: int) -> InFlightCalls:
+    """The calls of this world that are in the air now. The limits are the configured ones, for a fleet that has not called yet."""
+    status = database[STATUS].find_one({"_id": world_id}, {"in_flight": 1}) or {}
+    calls = Counter(str(note.get("api_type")) for note in (status.get("in_flight") or {}).values())
+    slots = {f"slots:{api.value}": limit for api, limit in ((Api.LLM, llm_limit), (Api.IMAGE, image_limit))}
+    for shares in database[FLEET].find({"_id": {"$in": list(slots)}}, {"limit": 1, "ceiling": 1}):
+        slots[shares["_id"]] = int(shares["limit"] if shares.get("ceiling") is None else min(shares["limit"], shares["ceiling"]))
+    llm, images = slots[f"slots:{Api.LLM.value}"], slots[f"slots:{Api.IMAGE.value}"]
+    return InFlightCalls(
+        llm=min(calls[Api.LLM.value], llm),
+        llm_ceiling=llm,
+        images=min(calls[Api.IMAGE.value], images),
+        image_ceiling=images,
+        breakers=breakers_not_closed(database),
+    )

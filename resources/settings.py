@@ -1,0 +1,182 @@
+"""The settings of what is outside: addresses, secrets, limits and time-outs, one model for each resource that takes it whole.
+
+Here: names, units, defaults and rules of these settings. Field names in capitals are the names of the environment's variables. Not
+here: where values come from, and the settings of the generator itself (generia_assets/settings.py, which inherits these models, so
+that the one ``Settings`` object can be handed to each resource).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo
+
+DEFAULT_MONGODB_URI = "mongodb://127.0.0.1:27017/?directConnection=true"
+DEFAULT_KAFKA = "127.0.0.1:9092"
+
+SHORTEST_DEADLINE_SECONDS = 10.0
+LONGEST_DEADLINE_SECONDS = 3600.0
+"""Of one call to Gemini, which is told of it (X-Server-Timeout)."""
+
+_MONGODB_URI = re.compile(r"mongodb(\+srv)?://([^@/\s]+@)?[^@/\s,]+(,[^@/\s,]+)*(/\S*)?")
+_BROKER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+Seconds = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Concurrency = Annotated[int, Field(ge=1, le=1000, description="calls at once over all runs and machines")]
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine by a loopback name or address."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or host.endswith(".localhost") or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def spare_loopback() -> None:
+    """Add the loopback addresses to NO_PROXY, which requests, urllib, httpx and gRPC (Dagster's code servers) obey."""
+    for variable in ("NO_PROXY", "no_proxy"):
+        listed = [entry.strip() for entry in os.environ.get(variable, "").split(",") if entry.strip()]
+        if "*" not in listed:
+            os.environ[variable] = ",".join(dict.fromkeys((*listed, *_LOOPBACK)))
+
+
+def _mongodb_uri(uri: SecretStr) -> SecretStr:
+    if not _MONGODB_URI.fullmatch(uri.get_secret_value()):
+        raise ValueError(
+            "must be mongodb://[user:password@]host[:port][,…][/?options] or mongodb+srv://…, with @, : and / of a password "
+            "written as %40, %3A and %2F"
+        )
+    return uri
+
+
+def _brokers(servers: str) -> str:
+    for server in servers.split(","):
+        broker = _BROKER.fullmatch(server)
+        if broker is None or not 0 < int(broker[2]) < 65_536:
+            raise ValueError(f"must be host:port[,host:port], and {server!r} is not")
+    return servers
+
+
+def _gemini_key(key: SecretStr) -> SecretStr:
+    value = key.get_secret_value()
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("holds a space or a character that no key has: copy it again")
+    return key
+
+
+def _gemini_model(model: str) -> str:
+    from resources.gemini.models import model_profiles
+
+    if model not in model_profiles():
+        raise ValueError(f"must be one of {', '.join(model_profiles())}, or be given a profile in resources/gemini/models.yaml")
+    return model
+
+
+def _gemini_timeout(seconds: float, info: ValidationInfo) -> float:
+    key, address = info.data.get("gemini_api_key"), info.data.get("gemini_base_url", "")
+    if seconds < SHORTEST_DEADLINE_SECONDS and (address or (key and key.get_secret_value())) and not is_loopback(address):
+        raise ValueError(
+            f"must be {SHORTEST_DEADLINE_SECONDS:.0f} to {LONGEST_DEADLINE_SECONDS:.0f}: Google refuses a shorter deadline "
+            "(an emulator on this machine does not)"
+        )
+    return seconds
+
+
+def _image_provider(name: str) -> str:
+    from resources.images.provider import provider_class
+
+    if name in ("", "stub"):
+        return ""
+    provider_class(name)
+    return name
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class MongoSettings(_Settings):
+    """The generator's database."""
+
+    mongodb_uri: Annotated[SecretStr, AfterValidator(_mongodb_uri)] = Field(
+        SecretStr(DEFAULT_MONGODB_URI), description="MongoDB, a replica set (transactions)"
+    )
+    mongodb_database: str = Field("generia_ai_worker", description="database of tasks, status and worlds (contracts.md)")
+
+
+class KafkaSettings(_Settings):
+    """The broker and its topics."""
+
+    kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
+        DEFAULT_KAFKA, description="Kafka brokers, host:port[,host:port]"
+    )
+    kafka_api_version: str = Field("", pattern=r"^(\d+\.\d+(\.\d+)?)?$", description="protocol version; '' asks the broker")
+    kafka_tasks_topic: str = "generia-tasks"
+    kafka_progress_topic: str = "generia-progress"
+    kafka_dead_letters_topic: str = "generia-tasks-dlq"
+    kafka_group_id: str = Field("generia-world-generator", description="group whose offsets lag tools look at")
+
+
+class GeminiSettings(_Settings):
+    """The language model."""
+
+    gemini_api_key: Annotated[SecretStr, AfterValidator(_gemini_key)] = Field(SecretStr(""), description="secret: environment only")
+    gemini_base_url: str = Field("", pattern=r"^(https?://.+)?$", description="'' = Google's; else an emulator or a gateway")
+    gemini_model: Annotated[str, AfterValidator(_gemini_model)] = Field(
+        "gemini-2.5-flash", description="a profile of resources/gemini/models.yaml (R1)"
+    )
+    gemini_timeout_seconds: Annotated[float, AfterValidator(_gemini_timeout)] = Field(
+        120.0, gt=0, le=LONGEST_DEADLINE_SECONDS, description="time-out of one call"
+    )
+    gemini_max_reasks: int = Field(5, ge=0, le=20, description="times a damaged answer is asked again within an attempt")
+
+
+class ImageSettings(_Settings):
+    """The image API. What begins with ``image_stub`` is for the stub alone."""
+
+    image_provider: Annotated[str, AfterValidator(_image_provider)] = Field(
+        "", description="module:Class of an image provider (resources/images/provider.py); '' or stub = the stub that draws"
+    )
+    image_stub_latency_seconds: float = Field(0.0, ge=0)
+    image_stub_cost_usd: float = Field(0.0, ge=0, description="US dollars per picture of the stub")
+    image_stub_refused_words: str = Field("", description="comma separated: the stub refuses these, to try what moderation does")
+    image_timeout_seconds: Seconds = 60.0
+
+
+class PlatformSettings(_Settings):
+    """The platform's services: for now the local stand-in, media in a folder and records in a database of its own."""
+
+    platform_database: str = Field("generia_platform", description="database of the local stand-in for the platform")
+    generia_data_dir: Path = Field(Path(".generia"), description="media, embedded servers' data, logs")
+    platform_timeout_seconds: Seconds = 30.0
+
+    @property
+    def media_dir(self) -> Path:
+        """Where the local platform keeps pictures."""
+        return self.generia_data_dir / "media"
+
+
+class GatewaySettings(_Settings):
+    """The limits of every call (R17), the breakers, one for each API (R9), and how long an outage is waited out."""
+
+    llm_concurrency: Concurrency = 15
+    image_concurrency: Concurrency = 10
+    platform_concurrency: Concurrency = 20
+    slot_lease_seconds: Seconds = Field(15.0, description="a process that is silent for so long has lost its slots")
+
+    breaker_failure_rate: Rate = Field(0.5, description="share of failed calls in the window that opens it")
+    breaker_window_calls: int = Field(20, ge=1, description="calls the rate is taken over")
+    breaker_minimum_calls: int = Field(5, ge=1, description="calls before a rate counts")
+    breaker_open_seconds: Seconds = Field(2.0, description="first wait before a probe; doubles with every failed probe")
+    breaker_open_max_seconds: Seconds = 60.0
+    patience_seconds: Seconds = Field(900.0, description="how long an outage is waited out before the world is suspended")
