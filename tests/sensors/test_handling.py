@@ -16,8 +16,8 @@ from generia_assets.durable.orders.intake import LONGEST_REASON, RefusedOrder
 from generia_assets.durable.orders.order import Order, OrderError, PartParameters
 from generia_assets.durable.orders.records import RecordedOrder
 from resources.kafka.reader import KafkaRecord
-from sensors.dead_letters import CUT_AT_BYTES, InvalidMessage, dead_letter, shortened_dead_letter
-from sensors.kafka import handle
+from sensors.dead_letters import CUT_AT_BYTES, InvalidMessage, dead_letter
+from sensors.kafka import Handled, handle
 from sensors.requests import run_request, run_requests
 
 
@@ -55,14 +55,14 @@ def an_order(
     return Order(world_id, PartParameters(keys=keys, with_what_follows=with_what_follows), task_type, task_id)
 
 
-def soon() -> float:
-    return time.monotonic() + 60
+def handled_by(recorder: Recorder, messages: list[KafkaRecord], seconds: float = 60) -> Handled:
+    return handle(messages, recorder.order, recorder.refusal, deadline=time.monotonic() + seconds)
 
 
 def test_a_database_that_goes_away_stops_the_tick_where_it_is() -> None:
     """What was recorded before MongoDB went away proceeds; the message it went away at, and the rest, are not done."""
     messages = [order_message(offset) for offset in range(4)]
-    handled = handle(messages, Recorder(3, AutoReconnect("gone")), deadline=soon())
+    handled = handled_by(Recorder(3, AutoReconnect("gone")), messages)
     assert (len(handled.orders), handled.done, handled.broken) == (2, messages[:2], [])
     assert "gone" in handled.stopped
     assert "orders[0]@2" in handled.stopped
@@ -72,7 +72,7 @@ def test_an_order_that_does_not_fit_stops_nobody() -> None:
     """An order that MongoDB refuses is broken, with the reason; the next one is recorded."""
     messages = [order_message(offset) for offset in range(3)]
     recorder = Recorder(2, OrderError("world_id: no such world"))
-    handled = handle(messages, recorder, deadline=soon())
+    handled = handled_by(recorder, messages)
     assert [one.reason for one in recorder.refused] == ["world_id: no such world"]
     assert handled.broken == [InvalidMessage(messages[1], "world_id: no such world")]
     assert handled.done == [messages[0], messages[2]]
@@ -81,7 +81,7 @@ def test_an_order_that_does_not_fit_stops_nobody() -> None:
 def test_a_tick_ends_in_time() -> None:
     """When the tick's time is over no further message is begun; the first is, or slow reading would stand still for ever."""
     messages = [order_message(0), order_message(1)]
-    handled = handle(messages, Recorder(), deadline=time.monotonic() - 1)
+    handled = handled_by(Recorder(), messages, seconds=-1)
     assert handled.done == messages[:1]
     assert "time is over" in handled.stopped
 
@@ -108,7 +108,7 @@ def test_a_dead_letter_without_a_value_can_be_sent() -> None:
 def test_a_dead_letter_that_is_cut_says_so() -> None:
     """What the dead letters' topic does not take whole is cut to its beginning, and a header tells where the original is."""
     message = KafkaRecord("orders", 0, 0, b"k" * 1_000_000, b"v" * 1_000_000)
-    letter = shortened_dead_letter(InvalidMessage(message, "value: too large"), "orders-dlq")
+    letter = dead_letter(InvalidMessage(message, "value: too large"), "orders-dlq", cut=True)
     assert (letter.key, len(letter.value)) == (None, CUT_AT_BYTES)
     assert "1000000 bytes" in dict(letter.headers)["cut"]
 
