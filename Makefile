@@ -33,11 +33,12 @@ dev: $(VENV)/.installed  ## the generator with Dagster's pages, until Ctrl-C
 test: lint  ## lint, then all tests (ARGS="-k name" chooses)
 	@exec $(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.installed-dev  ## style, types and the arrows between the rooms; seconds
+lint: $(VENV)/.installed-dev  ## style, types, imports between packages, and that the code location loads
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -W ignore -m dagster definitions validate --log-level warning
 
 schemas: $(VENV)/.installed  ## docs/schemas: the JSON Schema of every message, in and out, from the models
 	@exec $(BIN)/python -m generia_assets.schemas

@@ -12,8 +12,7 @@ from generia_assets.assets.checks import CHECKS
 from generia_assets.assets.content import world_content
 from generia_assets.assets.generator import generator_resource
 from generia_assets.assets.jobs import JOBS, world_job
-from generia_assets.assets.world_description import world_description
-from generia_assets.assets.world_request import world_request
+from generia_assets.assets.world import world_description, world_request
 from generia_assets.content.check import require_good_content
 from generia_assets.settings import Settings, settings
 from resources.kafka.resource import KafkaResource

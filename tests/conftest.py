@@ -11,6 +11,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -23,6 +24,16 @@ from local_services import apache_kafka as apache
 
 CONTENT = data_files.FOLDER.parent
 BROKER_TOPICS = "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1"
+
+
+SERVERS = {"mongodb_uri", "broker", "apache_kafka", "gemini_process"}
+"""Fixtures that start a server: a test that uses one is marked ``servers``, and so is one that starts Dagster's processes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("dagster_process"):
+            item.add_marker("servers")
 
 
 restore_interrupts()  # `nohup make test &` has them ignored, and every process that is started here would ignore them too
@@ -46,14 +57,14 @@ def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def mongo_client(mongodb_uri: str) -> Iterator[MongoClient[dict[str, object]]]:
+def mongo_client(mongodb_uri: str) -> Iterator[MongoClient[dict[str, Any]]]:
     """A client of that mongod for a test's own looking and arranging; what is tested opens its own."""
     with MongoClient(mongodb_uri) as client:
         yield client
 
 
 @pytest.fixture
-def mongo_database_name(mongo_client: MongoClient[dict[str, object]]) -> Iterator[str]:
+def mongo_database_name(mongo_client: MongoClient[dict[str, Any]]) -> Iterator[str]:
     """The name of a database that is this test's alone and is dropped after it."""
     name = f"test_{uuid.uuid4().hex}"
     yield name

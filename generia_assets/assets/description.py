@@ -1,8 +1,7 @@
-"""What a materialization tells people: counts, cost, tokens, failures, a sample that reads well, previews of pictures.
+"""What a materialization shows people: counts, cost, tokens, failures, a sample that reads well, previews of pictures.
 
-Here: the metadata of an asset's output, from the journal's and the record's own figures; numbers are plotted over the asset's
-materializations. The table of results is in tables.py. User and model text is inert: escaped
-before it becomes Markdown.
+Here: the metadata of an asset's output, from the tasks' and calls' records; numbers are plotted over the asset's materializations.
+User and model text is escaped before it becomes Markdown.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 import dagster as dg
 
-from generia_assets.assets.tables import table
-from generia_assets.catalog import AssetSpec
+from generia_assets.catalog import AssetSpec, asset_of, pictures_of
 from generia_assets.content.documents import (
     Character,
     CharacterAvatar,
@@ -32,26 +31,34 @@ from generia_assets.content.documents import (
     WorldImages,
     WorldRequest,
 )
-from generia_assets.content.text import cut, plural
+from generia_assets.content.text import cut, one_line, plural
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
 from generia_assets.settings import settings
-from resources.images.files import PictureError, picture
 from resources.mongodb.connection import MongoDatabase
+from resources.platform.media_files import PictureError, picture
 
 SAMPLES = 3
-WORN_SHOWN = 8
-"""Entries of the ban list that are named, those met most often."""
+BANNED_TERMS_SHOWN = 8
+"""Entries of the ban list that are named, those found most often."""
+ROWS = 20
+"""Rows of a table at most: a look at the results. All of them are on the world's page."""
+CELL = 160
+"""Characters of a cell at most."""
 PREVIEWS = 6
 PREVIEW_WIDTH = 220
 """Pixels; a preview is a few kilobytes inside the event, so that the page needs no other server."""
 
+_TYPES = {str: "string", int: "int", float: "float"}
+
+Row: TypeAlias = Mapping[str, str | int | float]
+
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~>$])")
 
 
-def figures(database: MongoDatabase, world_id: str, generation: str, kind: AssetSpec) -> dict[str, dg.MetadataValue]:
+def figures(database: MongoDatabase, world_id: str, generation: str, asset: AssetSpec) -> dict[str, dg.MetadataValue]:
     """Tasks, calls, tokens and dollars that this asset took in this generation."""
-    mine = {"world_id": world_id, "generation": generation, "type": kind.task_type.value}
+    mine = {"world_id": world_id, "generation": generation, "type": asset.task_name}
     failed = database[TASKS].count_documents({**mine, "status": State.FAILED.value})
     group = {
         "_id": "$api_type",
@@ -61,7 +68,7 @@ def figures(database: MongoDatabase, world_id: str, generation: str, kind: Asset
         "cached": {"$sum": "$tokens.cached"},
         "output": {"$sum": "$tokens.output"},
     }
-    match = {"world_id": world_id, "generation": generation, "labels.task_type": kind.task_type.value}
+    match = {"world_id": world_id, "generation": generation, "labels.task_type": asset.task_name}
     rows = {row["_id"]: row for row in database[HISTORY].aggregate([{"$match": match}, {"$group": group}])}
     llm = rows.get("llm", {})
     return {
@@ -77,22 +84,17 @@ def figures(database: MongoDatabase, world_id: str, generation: str, kind: Asset
 
 
 def banned_terms(found: Mapping[str, int]) -> dict[str, dg.MetadataValue]:
-    """How often what was made trips over the ban list, and over what most: for whoever tunes prompts and lists."""
-    most = sorted(found, key=lambda entry: (-found[entry], entry))[:WORN_SHOWN]
-    told = ", ".join(f"{entry} ({found[entry]})" for entry in most) or "(nothing)"
-    return {"worn_out": dg.MetadataValue.int(sum(found.values())), "worn_out_most": dg.MetadataValue.text(told)}
+    """How often what was made contains a banned term, and which most: for whoever tunes prompts and lists."""
+    most = sorted(found, key=lambda entry: (-found[entry], entry))[:BANNED_TERMS_SHOWN]
+    listed = ", ".join(f"{entry} ({found[entry]})" for entry in most) or "(nothing)"
+    return {"worn_out": dg.MetadataValue.int(sum(found.values())), "worn_out_most": dg.MetadataValue.text(listed)}
 
 
-def banned_terms_in(database: MongoDatabase, world_id: str, generation: str, kind: AssetSpec) -> dict[str, dg.MetadataValue]:
+def banned_terms_in(database: MongoDatabase, world_id: str, generation: str, asset: AssetSpec) -> dict[str, dg.MetadataValue]:
     """The same of an asset whose tasks count it themselves (``worn`` of their results); nothing for the others."""
-    if kind.name not in ("character_briefs", "posts"):
+    if not asset.counts_banned_terms:
         return {}
-    match = {
-        "world_id": world_id,
-        "generation": generation,
-        "type": kind.task_type.value,
-        "status": State.COMPLETED.value,
-    }
+    match = {"world_id": world_id, "generation": generation, "type": asset.task_name, "status": State.COMPLETED.value}
     group = {"_id": "$result.worn", "count": {"$sum": 1}}
     rows = database[TASKS].aggregate([{"$match": match}, {"$unwind": "$result.worn"}, {"$group": group}])
     return banned_terms({row["_id"]: row["count"] for row in rows})
@@ -112,13 +114,13 @@ def results_of(world_id: str, documents: Sequence[Document], media_dir: Path | N
 
 def sample(documents: Iterable[Document]) -> dg.MetadataValue:
     """The first documents as Markdown that reads well."""
-    parts = [text for document in documents if (text := _told(document))]
+    parts = [text for document in documents if (text := _sample_of(document))]
     return dg.MetadataValue.md("\n\n---\n\n".join(parts[:SAMPLES]) or "(nothing)")
 
 
 def previews(documents: Iterable[Document], media_dir: Path) -> dg.MetadataValue | None:
     """Small pictures of the first documents that have any, or None."""
-    media = (one for document in documents for one in _pictures(document))
+    media = (one for document in documents for _, one in pictures_of(document))
     shown = list(islice((preview for one in media if (preview := _preview(one, media_dir))), PREVIEWS))
     return dg.MetadataValue.md(" ".join(shown)) if shown else None
 
@@ -128,47 +130,37 @@ def escape_markdown(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", html.escape(text, quote=False)).replace("\n", "  \n")
 
 
-def _told(document: Document) -> str:
+def _sample_of(document: Document) -> str:
+    shown = escape_markdown
     match document:
         case WorldRequest():
             people, posts = plural(document.users_count, "person"), plural(document.posts_count, "post")
-            return f"{escape_markdown(document.user_prompt)}\n\n{people}, {posts}"
+            return f"{shown(document.user_prompt)}\n\n{people}, {posts}"
         case WorldDescription():
-            short, text = escape_markdown(document.description_short), escape_markdown(cut(document.description, 1500))
-            return f"### {escape_markdown(document.name)}\n\n*{short}*\n\n{text}"
+            short, text = shown(document.description_short), shown(cut(document.description, 1500))
+            return f"### {shown(document.name)}\n\n*{short}*\n\n{text}"
         case CharacterBrief():
-            who = f"**{escape_markdown(document.display_name)}** (@{escape_markdown(document.username)})"
-            return f"{who}: {escape_markdown(document.concept)}"
+            return f"**{shown(document.display_name)}** (@{shown(document.username)}): {shown(document.concept)}"
         case Character():
-            who = f"**{escape_markdown(document.display_name)}** (@{escape_markdown(document.username)})"
-            return f"{who}\n\n{escape_markdown(document.bio)}\n\n{escape_markdown(cut(document.background_story, 700))}"
+            who = f"**{shown(document.display_name)}** (@{shown(document.username)})"
+            return f"{who}\n\n{shown(document.bio)}\n\n{shown(cut(document.background_story, 700))}"
         case PostBrief():
-            return (
-                f"**@{escape_markdown(document.username)}**, {escape_markdown(document.moment)}: {escape_markdown(document.idea)}"
-            )
+            return f"**@{shown(document.username)}**, {shown(document.moment)}: {shown(document.idea)}"
         case Post():
-            moment = escape_markdown(document.moment)
-            return f"**@{escape_markdown(document.username)}**, {moment}\n\n{escape_markdown(document.content)}"
+            return f"**@{shown(document.username)}**, {shown(document.moment)}\n\n{shown(document.content)}"
         case CharacterAvatar():
-            return f"@{escape_markdown(document.username)}: {escape_markdown(document.avatar.prompt)}"
+            return f"@{shown(document.username)}: {shown(document.avatar.prompt)}"
         case PostImage():
-            return f"{document.key}: {escape_markdown(document.image.prompt)}"
+            return f"{document.key}: {shown(document.image.prompt)}"
         case WorldImages():
-            return f"{escape_markdown(document.header.prompt)}\n\n{escape_markdown(document.icon.prompt)}"
+            return f"{shown(document.header.prompt)}\n\n{shown(document.icon.prompt)}"
         case _:
-            return ""
+            return "\n\n".join(shown(str(value)) for value in _shown(document).values())
 
 
-def _pictures(document: Document) -> Sequence[Media]:
-    match document:
-        case WorldImages():
-            return (document.header, document.icon)
-        case CharacterAvatar():
-            return (document.avatar,)
-        case PostImage():
-            return (document.image,)
-        case _:
-            return ()
+def _shown(document: Document) -> dict[str, object]:
+    """The fields that a trace shows, too: for documents that have no form of their own here."""
+    return {name: getattr(document, name) for name in asset_of(type(document)).shown}
 
 
 def _preview(media: Media, media_dir: Path) -> str:
@@ -186,3 +178,60 @@ def _preview(media: Media, media_dir: Path) -> str:
     except PictureError:
         return ""
     return f"![picture](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+
+
+def table(documents: Iterable[Document]) -> dg.TableMetadataValue:
+    """The first rows; a column that is empty in all of them is left out. An asset without documents has an empty table."""
+    rows: list[dict[str, str | int | float]] = []
+    for document in documents:
+        rows += [{name: _cell(value) for name, value in row.items()} for row in _rows(document)]
+        if len(rows) >= ROWS:
+            break
+    rows = rows[:ROWS]
+    first = rows[0] if rows else {"key": ""}
+    columns_shown = [name for name in first if not rows or any(row[name] != "" for row in rows)]
+    columns = [dg.TableColumn(name, type=_TYPES[type(first[name])]) for name in columns_shown]
+    records = [dg.TableRecord({name: row[name] for name in columns_shown}) for row in rows]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))
+
+
+def _cell(value: str | int | float) -> str | int | float:
+    return cut(one_line(value), CELL) if isinstance(value, str) else value
+
+
+def _rows(document: Document) -> Iterable[Row]:
+    match document:
+        case WorldRequest():
+            cap = document.max_cost_usd
+            counts: Row = {"people": document.users_count, "posts": document.posts_count, "quality": document.quality.value}
+            yield {"prompt": document.user_prompt, **counts, "cap_usd": "none" if cap is None else cap}
+        case WorldDescription():
+            for event in document.calendar:
+                yield {"event": event.name, "when": event.moment, "what_happens": event.what_happens, "who_cares": event.who_cares}
+        case WorldImages():
+            yield {"picture": "header", **_media(document.header)}
+            yield {"picture": "icon", **_media(document.icon)}
+        case CharacterBrief():
+            who: Row = {"key": document.key, "username": f"@{document.username}", "name": document.display_name}
+            yield {**who, "posts": document.posts_count, "concept": document.concept, "moderation": document.moderation}
+        case Character():
+            knows = ", ".join(f"@{tie.username} ({tie.relationship_type})" for tie in document.relationships) or "nobody"
+            who = {"key": document.key, "username": f"@{document.username}", "name": document.display_name}
+            yield {**who, "bio": document.bio, "knows": knows, "moderation": document.moderation}
+        case CharacterAvatar():
+            yield {"key": document.key, "username": f"@{document.username}", **_media(document.avatar)}
+        case PostBrief():
+            occasion: Row = {"when": document.moment, "form": document.form, "event": document.event}
+            idea: Row = {"idea": document.idea, "moderation": document.moderation}
+            yield {"key": document.key, "username": f"@{document.username}", **idea, **occasion}
+        case Post():
+            text: Row = {"content": document.content, "when": document.moment, "mood": document.mood}
+            yield {"key": document.key, "username": f"@{document.username}", **text, "placeholder": document.deleted_reason}
+        case PostImage():
+            yield {"key": document.key, "post_id": document.post_id, **_media(document.image)}
+        case _:
+            yield {"key": document.key, **{name: str(value) for name, value in _shown(document).items()}}
+
+
+def _media(media: Media) -> Row:
+    return {"prompt": media.prompt, "size": f"{media.width}×{media.height}", "moderation": media.moderation}

@@ -1,44 +1,129 @@
-"""The jobs: a new world, and the three ways to make something of a world again. What the sensors start is ``world``.
+"""Jobs and launch forms: a new world, and the three ways to make something of a world again. The sensors start job ``world``.
 
-Here: which assets a job selects, and the form it opens with. All are asset jobs over the same nine assets: a run of any of them
-shows in the lineage, has its checks, is retried and limited like every other. (A job with a config of its own, ``character:
-c0007`` alone, would have to be an op job that starts another run: two runs for one wish, and none of them in the asset's history
-until the second ends.) What a form says is checked before the world is touched and before any call is made (runs.py).
-The description is not among the parts: it is a step of its own, and of a run that skipped it Dagster would skip everything else.
+Here: which assets a job selects, the form it opens with, and the forms' fields, which are the ops' config. All are asset jobs over
+the same assets: a run of any of them shows in the lineage, has its checks, is retried and limited like every other. (A job with a
+config of its own, ``character: c0007`` alone, would have to be an op job that starts another run: two runs for one wish, and none
+of them in the asset's history until the second ends.) The description is not among the parts: it is a step of its own, and of a run
+that skipped it Dagster would skip everything else. Not here: what a form comes to and what is refused (runs.py), since an earlier
+step than the one that has the form may be the first to acquire the world.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
+from enum import Enum
 
 import dagster as dg
+from pydantic import Field
 
-from generia_assets.catalog import ASSETS, CONTENT
+from generia_assets.catalog import ASSETS, CONTENT, with_downstream
 from generia_assets.dagster_internals import UnresolvedAssetJobDefinition
+from generia_assets.durable.orders.order import WorldParameters, parse_world
 
 NEW_WORLD = "new_world"
 RERUN_PART = "rerun_world_part"
 RERUN_CHARACTER = "rerun_character"
 RERUN_POST = "rerun_post"
 
+MADE_BY: Mapping[str, Sequence[str]] = {
+    "world": tuple(ASSETS),
+    NEW_WORLD: tuple(ASSETS),
+    RERUN_PART: CONTENT,
+    RERUN_CHARACTER: with_downstream("character_briefs"),
+    RERUN_POST: with_downstream("posts"),
+}
+"""The assets that each job makes."""
 _FORM = "The form: ▾ beside *Materialize all…*, *Open launchpad*"
 """Only there does a job's form open as it is given here; the dialog of *Materialize all…* begins with none."""
-_PERSON = ("character_briefs", "characters", "character_avatars", "post_briefs", "posts", "post_images")
-_POST = ("posts", "post_images")
 
 
-def _job(
-    name: str, assets: Sequence[str], description: str, form: Mapping[str, Mapping[str, object]] | None = None
-) -> UnresolvedAssetJobDefinition:
+class QualityOption(Enum):
+    """How much is spent on a world, by the names the form shows."""
+
+    standard = "standard"
+    high = "high"
+
+
+PartOption = Enum("PartOption", {name: name for name in CONTENT})  # type: ignore[misc]  # of the catalogue
+"""What of a world's content can be made again as a whole: an asset, by its name."""
+
+
+class WorldRequestConfig(dg.Config):
+    """What is ordered. Leave ``prompt`` empty to take what was ordered before (by a message, or by an earlier run)."""
+
+    prompt: str = Field(
+        "",
+        description="The world in a sentence or two, in your language; everything in it will be in that language. "
+        "Example: A town on the back of a slow tortoise; trams, bees, no kings. "
+        "Empty: as ordered before (job new_world refuses that).",
+    )
+    users: int = Field(10, description="How many people: at least 1, at most MAX_USERS (100,000). Exactly so many are made.")
+    posts: int = Field(30, description="How many posts: 0 or more, at most MAX_POSTS (1,000,000). Exactly so many are made.")
+    quality: QualityOption = Field(
+        QualityOption.standard,
+        description="standard; or high: every portrait's and post's image prompt is refined by a call of its own, nearly twice the "
+        "LLM calls and about 1.4 times the price (generia quote --quality high).",
+    )
+    max_cost_usd: float = Field(
+        0.0,
+        description="Cap in US dollars, held before every call: the world is cancelled when it is reached. "
+        "0: the installation's default (MAX_COST_USD, or none).",
+    )
+    seed: int | None = Field(
+        None,
+        description="The same seed, prompt and counts draw the same people, ties and posts. 0 to 9223372036854775807. "
+        "Left out: drawn from the world's id.",
+    )
+
+    def parameters(self) -> WorldParameters | None:
+        """The order, or None to take the earlier one. Raises ``OrderError``."""
+        if not self.prompt:
+            return None
+        given = {"user_prompt": self.prompt, "users_count": self.users, "posts_count": self.posts, "quality": self.quality.value}
+        return parse_world({**given, "max_cost_usd": self.max_cost_usd or None, "seed": self.seed})
+
+
+class ContentConfig(dg.Config):
+    """What of the world's content is made again. With nothing filled in: all of what is selected, for everybody.
+
+    No field has a default that a launchpad would write down: each job opens with the fields that are its own (jobs.py).
+    """
+
+    character: str | None = Field(
+        None,
+        description="One person, by key (c0007) or @username: becomes somebody else under the same name, with a new concept, life, "
+        "avatar and posts. Everybody else stays, but for what they tell of this person. Takes about 3 LLM calls and one more for "
+        "each of their posts. Everything of that person that is selected is made; job rerun_character selects all of it.",
+    )
+    post: str | None = Field(
+        None,
+        description="One post, by key (c0007-p0003) or by the platform's id: the same occasion in other words, with another "
+        "picture, published as a new post. Takes one LLM call and one picture.",
+    )
+    part: PartOption | None = Field(
+        None, description="One asset for the whole world (job rerun_world_part). It must be among the selected assets."
+    )
+    with_what_follows: bool | None = Field(
+        None,
+        description="With part: also everything that is made of it (posts: their pictures, too, and they are published anew); "
+        "that is so when it is left out. False: that asset alone; what was made of it stays and may no longer fit.",
+    )
+    keys: list[str] | None = Field(
+        None,
+        description="Several items, by key: c0007 is everything of the eighth person, c0007-p0003 that person's fourth post, "
+        "world its pictures. Left out: all. The other items stay as they are.",
+    )
+
+
+def _job(name: str, description: str, form: Mapping[str, Mapping[str, object]] | None = None) -> UnresolvedAssetJobDefinition:
     """An asset job; ``form`` (config by op) is what the launchpad opens with once a partition is chosen.
 
-    The one that makes a part does not plan the checks of all parts: those it skips would stand as "not executed" on assets that it
-    has not touched. It reports those of what it has made (content.py).
+    The job for a part does not plan the checks of all parts: Dagster would show those of the other parts as "not executed". It
+    reports the checks of what it has made (content.py).
     """
+    selection = dg.AssetSelection.assets(*MADE_BY[name])
     ops = {op: {"config": dict(config)} for op, config in (form or {}).items()}
     return dg.define_asset_job(
         name,
-        selection=dg.AssetSelection.assets(*assets).without_checks() if name == RERUN_PART else dg.AssetSelection.assets(*assets),
+        selection=selection.without_checks() if name == RERUN_PART else selection,
         executor_def=dg.in_process_executor,
         config={"ops": ops} if ops else None,
         description=description,
@@ -47,7 +132,6 @@ def _job(
 
 world_job = _job(
     "world",
-    tuple(ASSETS),
     "Make a world: description, pictures, people, posts. One run is one world; its partition is the world's id. Sensors start it. "
     "By hand, for a world that exists: all of it again, as it was ordered.",
 )
@@ -55,14 +139,12 @@ JOBS = [
     world_job,
     _job(
         NEW_WORLD,
-        tuple(ASSETS),
         f"A new world by hand, without Kafka. {_FORM}: *Add new partition* (a short name or a UUID), *Save*, fill in `prompt`, "
         "`users` and `posts`, *Materialize*. `generia quote` tells the price.",
         {"world_request": {"prompt": "", "users": 10, "posts": 30, "quality": "standard", "max_cost_usd": 0.0}},
     ),
     _job(
         RERUN_PART,
-        CONTENT,
         f"One part of a world again, for everybody. {_FORM}: choose the world's partition, fill in `part`, *Materialize*. What is "
         "made of that part follows, unless `with_what_follows` is false. Of the description everything is made: to begin there, "
         "launch job `world` for the partition as it is (the old order stands); the description alone: materialize "
@@ -71,7 +153,6 @@ JOBS = [
     ),
     _job(
         RERUN_CHARACTER,
-        _PERSON,
         f"One person becomes somebody else under the same name: concept, life, avatar, posts. {_FORM}: choose the world's "
         "partition, fill in `character` (c0007 or @username), *Materialize*. Everybody else stays, but for what they tell of this "
         "person. The platform's character stays the same one; the posts are new posts.",
@@ -79,7 +160,6 @@ JOBS = [
     ),
     _job(
         RERUN_POST,
-        _POST,
         f"One post in other words, with another picture, published anew. {_FORM}: choose the world's partition, fill in `post` "
         "(c0007-p0003, or the platform's id of it), *Materialize*.",
         {"world_content": {"post": ""}},

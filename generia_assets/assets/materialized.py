@@ -1,23 +1,26 @@
-"""What is already there: how assets and the journal's results are read, through the io manager's documents.
+"""A world's documents: reading those that are materialized, and those that tasks have made and that are not materialized yet.
 
-Here: reading what a run does not make, and streaming what it made to the io manager. Not here: storing
-(resources/mongodb/document_store.py).
+Here also: what a new generation supersedes on the platform. Not here: storing (resources/mongodb/document_store.py).
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import TypeVar
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, UpdateMany
 
-from generia_assets.catalog import ASSETS, NEEDED_BY_POSTS, AssetSpec, TaskType, Unit
-from generia_assets.content.documents import Character, CharacterBrief, Document, character_key
+from generia_assets.catalog import ASSETS, NEEDED_BY_POSTS, AssetSpec, TaskType, Unit, asset_of, pictures_of
+from generia_assets.content.documents import Character, CharacterBrief, Document, PostImage
+from generia_assets.content.keys import character_key
 from generia_assets.content.relationships import with_updated_relationships
 from generia_assets.content.storyline import MADE_EARLIER
-from generia_assets.durable.collections import TASKS
+from generia_assets.durable.collections import PUBLICATIONS, TASKS
 from generia_assets.durable.orders.order import OrderError
 from generia_assets.durable.status import State
 from resources.mongodb.connection import MongoDatabase, MongoDocument, retried_on_outage
@@ -28,55 +31,71 @@ DocumentT = TypeVar("DocumentT", bound=Document)
 
 
 def refuse_another_plan(database: MongoDatabase, world_id: str, makes: Collection[TaskType], keys: Collection[str]) -> None:
-    """Raises ``OrderError`` where what is to be made again hangs on people whom an earlier version drew.
+    """Raise ``OrderError`` where what is to be made again depends on people of an earlier version.
 
-    Since it drew no ages it dealt other numbers of posts, and had no timeline.
+    That version drew no ages, shared out other numbers of posts and had no timeline.
     """
     planned = [one for one in makes if one.asset.unit is not Unit.WORLD and one.asset.name in NEEDED_BY_POSTS]
     if not planned or (TaskType.GENERATE_CHARACTER_BATCH in makes and not keys):
         return
-    first = DocumentStore(database).one(ASSETS["character_briefs"], world_id, CharacterBrief, character_key(0))
+    first = WorldDocuments(DocumentStore(database), world_id).one(CharacterBrief, character_key(0))
     if first is not None and not first.years:
         raise OrderError(f"world {world_id} cannot be made again in part: {MADE_EARLIER}")
 
 
 class ItemMissingError(NotMaterializedError):
-    """The asset is there, this item of it is not: it failed for good when the asset was made. What hangs on it is not made."""
+    """The asset is there, this item of it is not: it failed for good when the asset was made. What depends on it is not made."""
+
+
+@dataclass(frozen=True)
+class WorldDocuments:
+    """A world's materialized documents by their class, of which each asset has one. The methods are ``DocumentStore``'s."""
+
+    store: DocumentStore
+    world_id: str
+
+    def stream(self, model: type[DocumentT]) -> Iterator[DocumentT]:
+        """The documents in order of their keys, one at a time."""
+        return self.store.stream(asset_of(model), self.world_id, model)
+
+    def one(self, model: type[DocumentT], key: str) -> DocumentT | None:
+        """The document with this key, or None."""
+        return self.store.one(asset_of(model), self.world_id, model, key)
+
+    def count(self, model: type[Document]) -> int | None:
+        """How many documents there are, or None where the asset was never materialized."""
+        return self.store.count(asset_of(model), self.world_id)
 
 
 class Materialized:
-    """A world's materialized documents, read off the event loop."""
+    """The same, read off the event loop, for tasks that need what this run does not make."""
 
-    def __init__(self, store: DocumentStore, world_id: str) -> None:
-        self._store = store
-        self._world_id = world_id
-        self._missing: set[str] = set()
-        """Assets that were never materialized. The run's own are visible at its end only."""
+    def __init__(self, documents: WorldDocuments) -> None:
+        self._documents = documents
+        self._missing: set[type[Document]] = set()
+        """Of assets that were never materialized. The run's own are visible at its end only."""
 
-    async def one(self, asset: str, model: type[DocumentT], key: str) -> DocumentT:
+    async def one(self, model: type[DocumentT], key: str) -> DocumentT:
         """One document by its key. Raises ``NotMaterializedError`` naming what to make first, or ``ItemMissingError``."""
-        place = ASSETS[asset]
-        found = await asyncio.to_thread(self._store.one, place, self._world_id, model, key)
+        found = await asyncio.to_thread(self._documents.one, model, key)
         if found is not None:
             return found
-        kind = (
-            NotMaterializedError if await asyncio.to_thread(self._store.count, place, self._world_id) is None else ItemMissingError
-        )
-        raise kind(f"world {self._world_id} has no {asset} {key}: materialize {asset} first")
+        name, count = asset_of(model).name, await asyncio.to_thread(self._documents.count, model)
+        error = NotMaterializedError if count is None else ItemMissingError
+        raise error(f"world {self._documents.world_id} has no {name} {key}: materialize {name} first")
 
-    async def one_if_there(self, asset: str, model: type[DocumentT], key: str) -> DocumentT | None:
+    async def one_if_there(self, model: type[DocumentT], key: str) -> DocumentT | None:
         """One document by its key, or None where the asset, or this item of it, was never made."""
-        if asset in self._missing:
+        if model in self._missing:
             return None
-        place = ASSETS[asset]
-        found = await asyncio.to_thread(self._store.one, place, self._world_id, model, key)
-        if found is None and await asyncio.to_thread(self._store.count, place, self._world_id) is None:
-            self._missing.add(asset)
+        found = await asyncio.to_thread(self._documents.one, model, key)
+        if found is None and await asyncio.to_thread(self._documents.count, model) is None:
+            self._missing.add(model)
         return found
 
     async def briefs(self, first: int, count: int) -> list[CharacterBrief]:
         """The concepts of ``count`` people from index ``first``."""
-        return [await self.one("character_briefs", CharacterBrief, character_key(first + place)) for place in range(count)]
+        return [await self.one(CharacterBrief, character_key(first + place)) for place in range(count)]
 
 
 PAGE = 200
@@ -87,27 +106,27 @@ def results(
     database: MongoDatabase,
     world_id: str,
     generation: str,
-    kind: AssetSpec,
+    asset: AssetSpec,
     *,
     patience_seconds: float,
     unreadable: Callable[[UnreadableRecord], object] = refuse,
 ) -> Iterator[Document]:
     """The documents this generation's completed tasks made for an asset, in order of their keys, one at a time.
 
-    Raises ``UnreadableRecordError``, unless ``unreadable`` is there to be told.
+    Raises ``UnreadableRecordError``, unless ``unreadable`` takes the record.
     """
     query: MongoDocument = {
         "world_id": world_id,
         "generation": generation,
-        "type": kind.task_type.value,
+        "type": asset.task_name,
         "status": State.COMPLETED.value,
     }
     last = ""
     while page := retried_on_outage(patience_seconds)(_page, database, {**query, "key": {"$gt": last}}):
         for task in page:
-            results = task["result"]["briefs"] if kind.unit.batched else (task["result"],)
+            results = task["result"]["briefs"] if asset.unit.batched else (task["result"],)
             made = ({"_id": task["_id"], "result": result} for result in results)
-            yield from readable(kind.document, made, TASKS, unreadable, at=itemgetter("result"))
+            yield from readable(asset.document, made, TASKS, unreadable, at=itemgetter("result"))
         last = page[-1]["key"]
 
 
@@ -116,17 +135,65 @@ def _page(database: MongoDatabase, query: MongoDocument) -> list[MongoDocument]:
     return list(database[TASKS].find(query, {"key": 1, "result": 1}).sort("key", ASCENDING).limit(PAGE))
 
 
-def merged_with_present(store: DocumentStore, world_id: str, kind: AssetSpec, made: Iterable[Document]) -> Iterator[Document]:
-    """What was made anew, then those documents of the present materialization that were not: for a run over some items only.
+def merged_with_present(store: DocumentStore, world_id: str, asset: AssetSpec, made: Iterable[Document]) -> Iterator[Document]:
+    """What was made, then those documents of the present materialization that were not: for a run over some items only.
 
-    The others are the same as before, but for what they tell of people made anew (content/relationships.py).
+    The others stay the same, except for their relationships to people who were made again (content/relationships.py).
     """
-    keys, anew = set[str](), dict[str, Character]()
+    keys, again = set[str](), dict[str, Character]()
     for document in made:
         keys.add(document.key)
         if isinstance(document, Character):
-            anew[document.username] = document
+            again[document.username] = document
         yield document
-    for document in store.stream(kind, world_id, kind.document):
+    for document in store.stream(asset, world_id, asset.document):
         if document.key not in keys:
-            yield with_updated_relationships(document, anew) if isinstance(document, Character) else document
+            yield with_updated_relationships(document, again) if isinstance(document, Character) else document
+
+
+MARKED_AT_ONCE = 1_000
+SUPERSEDED = "superseded"
+"""The status of a publication that no document of its world refers to."""
+_STATUS = {True: "answered", False: SUPERSEDED}
+
+
+def mark_superseded(store: DocumentStore, world_id: str) -> dict[str, int]:
+    """Mark the publications that no document of the world refers to any more; how many there are now, by kind.
+
+    The contract has no call that deletes: characters are changed in place (tasks/generate_character.py), former posts and
+    pictures stay on the platform, and so do the characters of a world that has fewer people now. ``generia show WORLD superseded``
+    lists them.
+    """
+    referred = set(_platform_ids(WorldDocuments(store, world_id)))
+    counts, wrong = Counter[str](), dict[str, list[str]]()
+    query = {"world_id": world_id, "status": {"$in": list(_STATUS.values())}}
+    for row in store.database[PUBLICATIONS].find(query, {"kind": 1, "answer": 1, "status": 1}, batch_size=MARKED_AT_ONCE):
+        kind = row["kind"].partition(":")[0]
+        answer = json.loads(row["answer"])["media_id"] if kind == "media" else row["answer"]
+        status = _STATUS[answer in referred]
+        counts[kind] += status == SUPERSEDED
+        if status != row["status"]:
+            wrong.setdefault(status, []).append(row["_id"])
+    changes = [
+        UpdateMany({"_id": {"$in": keys[first : first + MARKED_AT_ONCE]}}, {"$set": {"status": status}})
+        for status, keys in wrong.items()
+        for first in range(0, len(keys), MARKED_AT_ONCE)
+    ]
+    if changes:
+        store.database[PUBLICATIONS].bulk_write(changes)
+    return {kind: count for kind, count in sorted(counts.items()) if count}
+
+
+def _platform_ids(documents: WorldDocuments) -> Iterator[str]:
+    """The platform's ids that the world's documents have: characters, posts, pictures."""
+    try:
+        for character in documents.stream(Character):
+            yield character.character_id
+        for asset in ASSETS.values():
+            if asset.pictures:
+                for document in documents.stream(asset.document):
+                    yield from (media.media_id for _, media in pictures_of(document))
+                    if isinstance(document, PostImage):
+                        yield document.post_id
+    except NotMaterializedError:
+        return

@@ -1,7 +1,7 @@
 """The people of a world as the posts need them: concepts, characters and plans of posts, each made on demand and once.
 
 Here: what each of these needs of the others, and loading what the run does not make. Not here: when somebody is needed
-(conductor.py), and how one of them is made (tasks/).
+(orchestrator.py), and how one of them is made (tasks/).
 
 A batch of concepts needs the batch before it, a character the batches of its acquaintances, a plan of ten posts the character and
 that person's plan before it. So everything waits only for what an earlier place of the timeline needs, too.
@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from generia_assets.assets.materialized import ItemMissingError, Materialized
-from generia_assets.assets.memo import Memo
 from generia_assets.assets.selection import PreviousState, Selection
 from generia_assets.catalog import TaskType
 from generia_assets.content import social
@@ -28,16 +28,13 @@ from generia_assets.content.documents import (
     PostBrief,
     WorldDescription,
     WorldRequest,
-    character_index,
-    character_key,
-    post_key,
 )
 from generia_assets.content.ideas import Ideas
+from generia_assets.content.keys import batch_key, character_index, character_key, post_batch_key, post_key
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import timeline
 from generia_assets.durable.events.events import LiveEvent, character_created
-from generia_assets.durable.orders.workload import batch_key
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskRunner, TaskSpec
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
@@ -48,8 +45,52 @@ from generia_assets.tasks.task_definition import TaskParameters
 
 logger = logging.getLogger(__name__)
 
+ValueT = TypeVar("ValueT")
+
 KEPT_PEOPLE = 300
 """People in memory, each with a plan of ten posts; others are loaded again when a post needs them."""
+
+
+class Memo(Generic[ValueT]):
+    """Values by number (from 0 to below ``numbers``) that many wait for: each is made once at a time, and the latest ones stay.
+
+    ``make(number, again)`` makes one; ``again``: this memo made it before and has dropped it, so that it only has to be loaded. An
+    error ends the task group. Memory does not grow with the world.
+    """
+
+    def __init__(
+        self, group: asyncio.TaskGroup, make: Callable[[int, bool], Awaitable[ValueT]], *, numbers: int, kept: int
+    ) -> None:
+        self._group = group
+        self._make = make
+        self._made = bytearray(numbers)
+        self._kept = kept
+        self._tasks: OrderedDict[int, asyncio.Task[ValueT]] = OrderedDict()
+
+    async def get(self, number: int) -> ValueT:
+        """The value, made now if it is not there; other callers wait for the same task."""
+        task = self._tasks.get(number)
+        if task is None:
+            self._drop()
+            task = self._tasks[number] = self._group.create_task(self._once(number))
+        self._tasks.move_to_end(number)
+        return await task
+
+    def there(self, number: int) -> ValueT | None:
+        """The value, if it is there."""
+        task = self._tasks.get(number)
+        return task.result() if task is not None and task.done() else None
+
+    async def _once(self, number: int) -> ValueT:
+        value = await self._make(number, bool(self._made[number]))
+        self._made[number] = 1
+        return value
+
+    def _drop(self) -> None:
+        """Drop the least recently used ones. What is being made stays, so that nothing is made twice at once."""
+        surplus = len(self._tasks) + 1 - self._kept
+        for number in [number for number, task in self._tasks.items() if task.done()][: max(0, surplus)]:
+            del self._tasks[number]
 
 
 @dataclass
@@ -67,13 +108,13 @@ class CharacterPool:
     def __init__(
         self,
         group: asyncio.TaskGroup,
-        journal: TaskRunner,
+        runner: TaskRunner,
         materialized: Materialized,
         selection: Selection,
         request: WorldRequest,
         world: WorldDescription,
     ) -> None:
-        self._journal = journal
+        self._runner = runner
         self._materialized = materialized
         self._selection = selection
         self._request = request
@@ -106,7 +147,7 @@ class CharacterPool:
         index, order = self._line.people[t], self._line.orders[t]
         key = character_key(index)
         if not self._selection.makes(TaskType.GENERATE_POST_BATCH, key):
-            return await self._materialized.one_if_there("post_briefs", PostBrief, post_key(key, order))
+            return await self._materialized.one_if_there(PostBrief, post_key(key, order))
         return next((brief for brief in await self.plan(index, order // BATCH) if brief.order == order), None)
 
     def show_avatar(self, index: int, avatar: CharacterAvatar) -> None:
@@ -123,9 +164,9 @@ class CharacterPool:
             return await self._batch_there(number, again)
         if number and not again:
             await self.batch(number - 1)  # one dialog: everybody before has a name, which nobody after may have
-        made = await self._journal.result_of(generate_character_batch, parameters) if again else None
+        made = await self._runner.result_of(generate_character_batch, parameters) if again else None
         if made is None:
-            made = await self._journal.execute(
+            made = await self._runner.execute(
                 self._after_briefs, generate_character_batch, parameters, self._request, self._world, self._roster
             )
             self._roster.add(*made.briefs)
@@ -148,8 +189,8 @@ class CharacterPool:
         """Another concept under the same name."""
         key = former.brief.key
         parameters = CharacterBatchParameters(key=key, first=character_index(key), count=1)
-        made = await self._journal.result_of(generate_character_batch, parameters) if again else None
-        made = made or await self._journal.execute(
+        made = await self._runner.result_of(generate_character_batch, parameters) if again else None
+        made = made or await self._runner.execute(
             self._after_briefs, generate_character_batch, parameters, self._request, self._world, CharacterIndex(), former
         )
         return made.briefs[0]
@@ -162,19 +203,19 @@ class CharacterPool:
         try:
             character = await self._character(known[index], acquaintances, again)
         except (TaskFailedError, ItemMissingError) as error:
-            logger.warning("%s; what hangs on it is not made", error)
+            logger.warning("%s; what depends on it is not made", error)
             return None
         return None if character is None else CharacterRun(character, acquaintances, await self._avatar_url(character.key, again))
 
     async def _character(self, brief: CharacterBrief, acquaintances: Sequence[Acquaintance], again: bool) -> Character | None:
         parameters = TaskParameters(key=brief.key)
         if not self._selection.makes(TaskType.GENERATE_CHARACTER, brief.key):
-            return await self._materialized.one("characters", Character, brief.key)
+            return await self._materialized.one(Character, brief.key)
         if again:
-            return await self._journal.result_of(generate_character, parameters)
-        former, character_id = await self.before.self_of(brief)
-        told_by = await self.before.told_by(former, acquaintances) if former is not None else ()
-        return await self._journal.execute(
+            return await self._runner.result_of(generate_character, parameters)
+        former, character_id = await self.before.previous_self(brief)
+        told_by = await self.before.acquaintances_to_update(former, acquaintances) if former is not None else ()
+        return await self._runner.execute(
             self._after_character,
             generate_character,
             parameters,
@@ -190,9 +231,9 @@ class CharacterPool:
     async def _avatar_url(self, key: str, again: bool) -> str | None:
         found: CharacterAvatar | None = None
         if not self._selection.makes(TaskType.GENERATE_CHARACTER_AVATAR, key):
-            found = await self._materialized.one_if_there("character_avatars", CharacterAvatar, key)
+            found = await self._materialized.one_if_there(CharacterAvatar, key)
         elif again:
-            found = await self._journal.result_of(generate_character_avatar, TaskParameters(key=key))
+            found = await self._runner.result_of(generate_character_avatar, TaskParameters(key=key))
         return None if found is None else found.avatar.url
 
     async def _make_plan(self, t: int, again: bool) -> Sequence[PostBrief]:
@@ -200,18 +241,18 @@ class CharacterPool:
         key, count = character_key(index), min(BATCH, self._line.count_of(index) - first)
         if not self._selection.makes(TaskType.GENERATE_POST_BATCH, key):
             keys = [post_key(key, first + place) for place in range(count)]
-            there = [await self._materialized.one_if_there("post_briefs", PostBrief, post) for post in keys]
+            there = [await self._materialized.one_if_there(PostBrief, post) for post in keys]
             return [brief for brief in there if brief is not None]
         parameters = _plan_parameters(key, first, count)
         if again:
-            made = await self._journal.result_of(generate_post_batch, parameters)
+            made = await self._runner.result_of(generate_post_batch, parameters)
             return () if made is None else made.briefs
         person, ideas = await self.person(index), await self._ideas_before(index, first // BATCH)
         if person is None:
             return ()
         briefs: Sequence[PostBrief] = ()
         try:
-            made = await self._journal.execute(
+            made = await self._runner.execute(
                 self._after_ideas,
                 generate_post_batch,
                 parameters,
@@ -241,19 +282,21 @@ class CharacterPool:
         return ideas
 
     def _after_briefs(self, made: CharacterBriefs) -> Iterable[TaskSpec]:
-        return self._selection.tasks(TaskType.GENERATE_CHARACTER, [brief.key for brief in made.briefs])
+        yield from self._selection.tasks(TaskType.GENERATE_CHARACTER, [brief.key for brief in made.briefs])
+        yield from self._selection.follow_ups("character_briefs", [brief.key for brief in made.briefs])
 
     def _after_character(self, made: Character) -> Iterable[TaskSpec | LiveEvent]:
         yield character_created(made)
-        yield from self._selection.tasks(TaskType.GENERATE_CHARACTER_AVATAR, [made.key])
+        yield from self._selection.follow_ups("characters", [made.key])
         if self._selection.makes(TaskType.GENERATE_POST_BATCH, made.key):
             for first in range(0, made.posts_count, BATCH):
                 parameters = _plan_parameters(made.key, first, min(BATCH, made.posts_count - first))
                 yield TaskSpec(TaskType.GENERATE_POST_BATCH, parameters)
 
     def _after_ideas(self, made: PostBriefs) -> Iterable[TaskSpec]:
-        return self._selection.tasks(TaskType.GENERATE_POST, [brief.key for brief in made.briefs])
+        yield from self._selection.tasks(TaskType.GENERATE_POST, [brief.key for brief in made.briefs])
+        yield from self._selection.follow_ups("post_briefs", [brief.key for brief in made.briefs])
 
 
 def _plan_parameters(character: str, first: int, count: int) -> PostBatchParameters:
-    return PostBatchParameters(key=f"{character}-b{first // BATCH:03d}", first=first, count=count)
+    return PostBatchParameters(key=post_batch_key(character, first), first=first, count=count)

@@ -1,7 +1,7 @@
 """Run tags: what a run's world is called, where the run comes from and who ordered it.
 
 The world's id is Dagster's own partition tag. Here: the tags' names, and their completion when a run begins: a sensor's run has
-brought them with it, one that a person launched has not. Filter the list of runs by any of them. Not here: the hidden tags by which
+them already, one that a person launched has not. Filter the list of runs by any of them. Not here: the hidden tags by which
 a run finds its work (durable/orders/decisions.py).
 """
 
@@ -45,7 +45,7 @@ def named(name: str) -> dict[str, str]:
 
 
 def complete(context: dg.AssetExecutionContext, database: MongoDatabase) -> None:
-    """Add what the run's tags do not say yet."""
+    """Add the tags that the run lacks."""
     has, world_id = context.run.tags, context.partition_key
     tags = {} if ORIGIN in has else of_run(_origin(has), _ordered_by(context.run))
     if NAME not in has:

@@ -1,21 +1,21 @@
 """What a Dagster run means for a world: which assets and items it makes, which generation it belongs to, which step is its last.
 
 Here: reading a run's selection, form and tags; what does not fit the world is refused before the world is touched (``dg.Failure``
-with the field, the value and what to do). Not here: the forms' fields (forms.py), and what a key names (durable/tasks/items.py).
+with the field, the value and what to do). Not here: the forms' fields and jobs (jobs.py), the tags that people see (run_tags.py),
+and what a key names (durable/tasks/items.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
 
 import dagster as dg
 from pydantic import BaseModel
 
 from generia_assets.assets import run_tags
 from generia_assets.assets.generator import GeneratorResource
-from generia_assets.assets.jobs import NEW_WORLD, RERUN_CHARACTER, RERUN_PART, RERUN_POST
-from generia_assets.assets.materialized import refuse_another_plan
+from generia_assets.assets.jobs import MADE_BY, NEW_WORLD, RERUN_CHARACTER, RERUN_PART, RERUN_POST
+from generia_assets.assets.materialized import WorldDocuments, refuse_another_plan
 from generia_assets.catalog import ASSETS, CONTENT, TaskType, with_downstream
 from generia_assets.content.documents import CharacterBrief, PostImage
 from generia_assets.durable.collections import STATUS, TASKS
@@ -28,11 +28,9 @@ from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDatabase
 from resources.mongodb.document_store import DocumentStore
 
-DocumentT = TypeVar("DocumentT", CharacterBrief, PostImage)
-
 
 class _Form(BaseModel):
-    """``forms.ContentConfig`` as it stands in a run's configuration."""
+    """``jobs.ContentConfig`` as it stands in a run's configuration."""
 
     character: str | None = None
     post: str | None = None
@@ -56,29 +54,20 @@ class _RunConfig(BaseModel):
 
 
 def form_of(run_config: Mapping[str, object]) -> _Form:
-    """What the launch form says about content. A run without one says nothing."""
+    """The launch form's fields about content; without a form all are None."""
     return _RunConfig.model_validate(run_config).ops.world_content.config
 
 
 def selected_assets(context: dg.AssetExecutionContext) -> list[str]:
     """The assets this run makes, in the order of the work: those it targets, or of these the part that its form names."""
     selection = context.run.asset_selection
-    targeted = {key.path[-1] for key in selection} if selection else _of_job(context.run.job_name)
+    targeted = {key.path[-1] for key in selection} if selection else set(MADE_BY.get(context.run.job_name, ASSETS))
     part = form_of(context.run.run_config).part
     if part:
         alone = form_of(context.run.run_config).with_what_follows is False
         named = (part,) if alone else with_downstream(part)
         targeted &= {*named, "world_request", "world_description"}
     return [name for name in ASSETS if name in targeted]
-
-
-def _of_job(job: str) -> set[str]:
-    """All assets of a job whose run selects none of them in particular."""
-    if job == RERUN_CHARACTER:
-        return set(with_downstream("character_briefs"))
-    if job == RERUN_POST:
-        return set(with_downstream("posts"))
-    return set(CONTENT) if job == RERUN_PART else set(ASSETS)
 
 
 def keep_partition(context: dg.AssetExecutionContext) -> None:
@@ -95,15 +84,14 @@ def is_final_step(context: dg.AssetExecutionContext) -> bool:
 def assignment_of(
     context: dg.AssetExecutionContext, generator: GeneratorResource, *, parameters: WorldParameters | None = None
 ) -> Assignment:
-    """What this run is to do with its world: the same for each of its steps, since the first one takes the world.
+    """What this run has to do with its world: the same for each of its steps, since the first one acquires the world.
 
-    Raises ``dg.Failure`` for a form that asks for what is not there; nothing has been changed then.
+    Raises ``dg.Failure`` for a form that names what is not there; nothing has changed then.
     """
     world_id, run = context.partition_key, context.run
-
     makes = [ASSETS[name].task_type for name in selected_assets(context)]
 
-    def looked_up(database: MongoDatabase) -> tuple[tuple[str, ...], OrderError | None]:
+    def look_up(database: MongoDatabase) -> tuple[tuple[str, ...], OrderError | None]:
         run_tags.complete(context, database)
         keys = keys_of(context, database)
         try:
@@ -113,13 +101,13 @@ def assignment_of(
         return keys, None
 
     try:
-        keys, refusal = generator.read(looked_up)
+        keys, refusal = generator.read(look_up)
     except OrderError as error:
-        generator.still_there(context, makes)
+        generator.report_unchanged(context, makes)
         raise dg.Failure(str(error), allow_retries=False) from None
 
     def new_workload(order: WorldParameters) -> Workload:
-        if refusal is not None:  # said here, so that the order that asked for it is told, too
+        if refusal is not None:  # raised here, so that the order is refused, too
             raise refusal
         spare, cap = settings().budget_spare, settings().max_cost_usd
         return workload(world_id, order, makes, spare=spare, max_cost_usd=cap, keys=keys)
@@ -146,11 +134,11 @@ def keys_of(context: dg.AssetExecutionContext, database: MongoDatabase) -> tuple
         raise OrderError(f"part: empty; name one of {', '.join(CONTENT)}")
     if form.part and form.part not in selected_assets(context):
         raise OrderError(f"part={form.part!r}: this run does not select that asset; use job {RERUN_PART}, or select it")
-    named = []
+    documents, named = WorldDocuments(DocumentStore(database), world_id), list[str]()
     if form.character:
-        named.append(character_named(_documents(database, world_id, "character_briefs", CharacterBrief), form.character))
+        named.append(character_named(documents.stream(CharacterBrief), form.character))
     if form.post:
-        named.append(post_named(_documents(database, world_id, "post_images", PostImage), form.post))
+        named.append(post_named(documents.stream(PostImage), form.post))
     if named or form.keys:
         return (*named, *(form.keys or ()))
     task_id = context.run.tags.get(TASK_TAG)
@@ -171,10 +159,6 @@ def refuse_a_world_that_exists(context: dg.AssetExecutionContext, database: Mong
             f"partition={context.partition_key!r}: this world exists already; add a partition with another name, or make it again "
             f"with the job world, {RERUN_PART} or {RERUN_CHARACTER}"
         )
-
-
-def _documents(database: MongoDatabase, world_id: str, asset: str, model: type[DocumentT]) -> Iterator[DocumentT]:
-    return DocumentStore(database).stream(ASSETS[asset], world_id, model)
 
 
 def _ancestors(context: dg.AssetExecutionContext) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""What a run makes, and what it replaces: the items it was asked for, and what was there before under the same keys.
+"""What a run makes and what it replaces: the items it was asked for, and the documents that had the same keys before.
 
-Here: ``Selection`` (which items), ``PreviousState`` (what a new self, a new post has to know of the former one). Not here: the
-order of the work (conductor.py), and how an item is made (tasks/).
+Here: ``Selection`` (which items), ``PreviousState`` (what a regenerated person or post has to know of the previous one). Not here:
+the order of the work (orchestrator.py), and how an item is made (tasks/).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from generia_assets.assets.materialized import Materialized
-from generia_assets.catalog import TaskType
+from generia_assets.catalog import TaskType, followers_of
 from generia_assets.content import social
 from generia_assets.content.documents import (
     Acquaintance,
@@ -20,16 +20,14 @@ from generia_assets.content.documents import (
     PostBrief,
     WorldDescription,
     WorldRequest,
-    character_index,
-    character_key,
 )
-from generia_assets.durable.orders.workload import batch_key
+from generia_assets.content.keys import batch_key, character_index, character_key
 from generia_assets.durable.tasks.runner import TaskSpec
 from generia_assets.tasks.regenerate_character import PreviousCharacter
 from generia_assets.tasks.task_definition import TaskParameters
 
-TOLD_AROUND = 20
-"""People on either side, by index, who are told when one is invented anew: among them are all whom that person knows."""
+NEIGHBOURS = 20
+"""People on either side, by index, in the prompt that regenerates a person: all acquaintances of that person are among them."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +49,17 @@ class Selection:
         """The tasks of this type among these items that this run makes."""
         return [TaskSpec(task_type, TaskParameters(key=key)) for key in keys if self.makes(task_type, key)]
 
+    def follow_ups(self, name: str, keys: Iterable[str]) -> list[TaskSpec]:
+        """The tasks that follow these documents of an asset (``AssetSpec.per``), as far as this run makes them."""
+        return [spec for asset in followers_of(name) for spec in self.tasks(asset.task_type, keys)]
+
+    def follows(self, name: str, key: str) -> bool:
+        """Whether this run makes what follows this document, directly or not."""
+        return any(self.makes(asset.task_type, key) or self.follows(asset.name, key) for asset in followers_of(name))
+
 
 class PreviousState:
-    """What was there before, of the items that this run makes again."""
+    """The documents that the items of this run had before."""
 
     def __init__(self, materialized: Materialized, selection: Selection, request: WorldRequest, world: WorldDescription) -> None:
         self._materialized = materialized
@@ -62,38 +68,38 @@ class PreviousState:
         self._world = world
 
     async def concept_of(self, brief: CharacterBrief, known: Mapping[int, CharacterBrief]) -> PreviousCharacter:
-        """Who bears the name, and who else is there. ``known``: concepts as this run has them; the others are loaded."""
+        """Who has the name, and who else there is. ``known``: concepts as this run has them; the others are loaded."""
         index, count = character_index(brief.key), self._request.users_count
         others: dict[int, CharacterBrief] = {}
-        for other in range(max(0, index - TOLD_AROUND), min(count, index + TOLD_AROUND + 1)):
+        for other in range(max(0, index - NEIGHBOURS), min(count, index + NEIGHBOURS + 1)):
             if other in known:
                 others[other] = known[other]
             else:
-                others[other] = await self._materialized.one("character_briefs", CharacterBrief, character_key(other))
+                others[other] = await self._materialized.one(CharacterBrief, character_key(other))
         del others[index]
         acquaintances = social.introduce(self._request, self._world, index, others)
         return PreviousCharacter(brief, tuple(others.values()), acquaintances)
 
-    async def self_of(self, brief: CharacterBrief) -> tuple[Character | None, str]:
-        """Who they were, if the name has stayed; and the platform's character in this place, whoever it was ('': there is none).
+    async def previous_self(self, brief: CharacterBrief) -> tuple[Character | None, str]:
+        """The previous document of a person who keeps the name; and the id of the platform's character that had this key, or ''.
 
-        A batch invents other people, who take the places of the former ones: no call of the platform deletes a character.
+        A batch invents other people under the keys of the previous ones: no call of the platform deletes a character.
         """
-        former = await self._materialized.one_if_there("characters", Character, brief.key)
-        if former is None:
+        previous = await self._materialized.one_if_there(Character, brief.key)
+        if previous is None:
             return None, ""
         invented = self._selection.makes(TaskType.GENERATE_CHARACTER_BATCH, batch_key(character_index(brief.key)))
-        return None if invented or former.username != brief.username else former, former.character_id
+        return None if invented or previous.username != brief.username else previous, previous.character_id
 
-    async def told_by(self, former: Character, acquaintances: Sequence[Acquaintance]) -> list[Character]:
-        """Whoever stays as they are and tells of this person."""
+    async def acquaintances_to_update(self, previous: Character, acquaintances: Sequence[Acquaintance]) -> list[Character]:
+        """The people who stay as they are and have a relationship to this person."""
         stay = [other.key for other in acquaintances if not self._selection.makes(TaskType.GENERATE_CHARACTER, other.key)]
-        found = [await self._materialized.one_if_there("characters", Character, key) for key in stay]
-        return [one for one in found if one is not None and any(tie.username == former.username for tie in one.relationships)]
+        found = [await self._materialized.one_if_there(Character, key) for key in stay]
+        return [one for one in found if one is not None and any(tie.username == previous.username for tie in one.relationships)]
 
-    async def unwanted_text(self, idea: PostBrief) -> str:
-        """The text that somebody asked to replace by naming its key, while the idea stays; '' where nobody did."""
+    async def text_to_replace(self, idea: PostBrief) -> str:
+        """The text that the run's keys ask to replace, while the idea stays; '' where they do not."""
         if not self._selection.keys or self._selection.makes(TaskType.GENERATE_POST_BATCH, idea.character):
             return ""
-        former = await self._materialized.one_if_there("posts", Post, idea.key)
-        return former.content if former is not None and not former.deleted_reason else ""
+        previous = await self._materialized.one_if_there(Post, idea.key)
+        return previous.content if previous is not None and not previous.deleted_reason else ""

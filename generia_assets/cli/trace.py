@@ -5,13 +5,13 @@ Here: how it is printed. Not here: the chain (queries/traces.py).
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text as Line
 
+from generia_assets.catalog import TaskType
 from generia_assets.cli import inert
 from generia_assets.cli.completion import complete_world
 from generia_assets.cli.console import CommandError, indented, own_name, results
@@ -23,7 +23,7 @@ from generia_assets.cli.requests_shown import Depth, print_request
 from generia_assets.durable.status import State
 from generia_assets.queries import traces
 from generia_assets.queries.names import ItemName, UnknownItemError, item_named, published
-from generia_assets.queries.traces import Step, StepName, Trace
+from generia_assets.queries.traces import Step, Trace
 from resources.mongodb.connection import MongoDatabase
 
 WorldOrPost = Annotated[
@@ -46,41 +46,19 @@ AnItem = Annotated[
 ]
 
 
-class Steps(StrEnum):
-    """The steps that --step can choose."""
-
-    ORDER = "order"
-    DESCRIPTION = "description"
-    WORLD_PICTURES = "world-pictures"
-    CONCEPT = "concept"
-    CHARACTER = "character"
-    AVATAR = "avatar"
-    IDEA = "idea"
-    POST = "post"
-    PICTURE = "picture"
-
+STEPS = {task_type.asset.step.replace(" ", "-"): task_type for task_type in TaskType}
+"""The steps that --step can choose."""
 
 OneStep = Annotated[
-    Steps | None,
+    str | None,
     typer.Option(
         "--step",
-        parser=choice(Steps),
+        parser=choice(STEPS),
         metavar="STEP",
         help="Only this step: description, concept, character, avatar, idea, post, picture, …",
     ),
 ]
 Full = Annotated[bool, typer.Option("--full", help="Whole prompts and answers, instead of their beginnings.")]
-
-_MADE = {
-    StepName.ORDER: ("user_prompt",),
-    StepName.DESCRIPTION: ("name", "description_short", "visual_style"),
-    StepName.CONCEPT: ("display_name", "username", "concept", "moderation"),
-    StepName.CHARACTER: ("display_name", "username", "bio", "personality", "speaking_style", "moderation"),
-    StepName.AVATAR: ("avatar",),
-    StepName.IDEA: ("t", "after", "moment", "wish", "idea", "form", "event", "mentions", "in_reply_to", "moderation"),
-    StepName.POST: ("in_reply_to", "quote", "content", "hashtags", "mood", "context", "image_prompt", "deleted_reason"),
-    StepName.PICTURE: ("image", "post_id"),
-}
 
 
 def trace(world: WorldOrPost, item: AnItem = None, step: OneStep = None, full: Full = False, json: Json = False) -> None:
@@ -101,7 +79,7 @@ def trace(world: WorldOrPost, item: AnItem = None, step: OneStep = None, full: F
         except UnknownItemError as error:
             raise CommandError(f"{error}. `{own_name()} show {meant.world_id} posts` lists what is there", 2) from None
     if step is not None:
-        found = _only(found, StepName(step.value.replace("-", " ")))
+        found = _only(found, step)
     if json:
         typer.echo(as_json(found))
         return
@@ -124,11 +102,11 @@ def _meant(database: MongoDatabase, world: str, item: str | None) -> ItemName:
         raise CommandError(inert.line(str(error)), 2) from None
 
 
-def _only(found: Trace, name: StepName) -> Trace:
-    steps = tuple(step for step in found.steps if step.name is name)
+def _only(found: Trace, word: str) -> Trace:
+    steps = tuple(step for step in found.steps if step.task_type is STEPS[word])
     if not steps:
-        there = ", ".join(step.name.value.replace(" ", "-") for step in found.steps)
-        raise CommandError(f"--step {name.value.replace(' ', '-')}: no step of {found.key}; it has {there}", 2)
+        there = ", ".join(step.name.replace(" ", "-") for step in found.steps)
+        raise CommandError(f"--step {word}: no step of {found.key}; it has {there}", 2)
     return found.model_copy(update={"steps": steps})
 
 
@@ -146,7 +124,7 @@ def _print(console: Console, found: Trace, depth: Depth, *, whole: bool) -> None
 
 
 def _print_step(console: Console, number: int, step: Step, depth: Depth) -> None:
-    line = Line(f"{number}. {step.name.value}", "bold cyan")
+    line = Line(f"{number}. {step.name}", "bold cyan")
     line.append(f"  {inert.line(step.key)}  ", "cyan")
     line.append(step.status.value.replace("_", " "), "" if step.status is State.COMPLETED else "yellow")
     details = [f"{step.attempts} attempts"] if step.attempts > 1 else []
@@ -158,7 +136,7 @@ def _print_step(console: Console, number: int, step: Step, depth: Depth) -> None
     console.print(line)
     if step.error:
         indented(console, Line(inert.line(step.error, 400), "yellow"), 4)
-    for field in _MADE.get(step.name, ()):
+    for field in step.task_type.asset.shown:
         if value := _plain((step.made or {}).get(field)):
             made = Line(f"{field}: ", "dim")
             made.append(inert.line(value, 600), "not dim")
@@ -169,7 +147,7 @@ def _print_step(console: Console, number: int, step: Step, depth: Depth) -> None
         print_request(console, request, "figures" if request.api == "platform" else depth, task=False)
     if step.without_call:
         console.print(Line("    planned by the program, without a call of the model", "dim"))
-    elif not step.requests and step.name is not StepName.ORDER:
+    elif not step.requests and step.task_type is not TaskType.INIT_WORLD_CREATION:
         console.print(Line("    no requests are kept of it (any more: HISTORY_TTL_DAYS)", "dim"))
 
 

@@ -44,9 +44,15 @@ def self_seed(seed: int, index: int, selves: int) -> int:
     return seeding.number(seed, "self", index, selves) if selves else seed
 
 
+_FIFTHS = 5
+
+
 def _age(seed: int, index: int) -> Age:
-    ages = data_files.axes().ages
-    return ages[_order(seed, "age", len(ages), index // len(ages))[index % len(ages)]]
+    """Of every five people one is of the youngest fifth of the ages, one of each next fifth, one of the oldest."""
+    ages = sorted(data_files.axes().ages, key=lambda age: sum(age.years))
+    fifth = balanced_sample(seed, "fifth of the ages", range(_FIFTHS), index)
+    here = ages[len(ages) * fifth // _FIFTHS : len(ages) * (fifth + 1) // _FIFTHS]
+    return balanced_sample(seed, f"age of fifth {fifth}", here, index // _FIFTHS)
 
 
 @lru_cache(maxsize=4096)

@@ -196,6 +196,8 @@ class PostKinds(_File):
     lengths: tuple[Length, ...] = Field(min_length=1)
     talkers: tuple[Talker, ...] = Field(min_length=1)
     pictures: tuple[PictureKind, ...] = Field(min_length=2)
+    vignettes: tuple[Words, ...] = Field(min_length=2, description="what a post can be that is no part of any story")
+    wonders: tuple[PictureKind, ...] = Field(min_length=2, description="pictures of vignettes")
     replies: tuple[Words, ...] = Field(min_length=2, description="ways to answer somebody's post")
     arcs: tuple[Words, ...] = Field(min_length=1)
     beats: Beats

@@ -14,8 +14,9 @@ from functools import lru_cache
 
 from generia_assets.content import axes, data_files, seeding, social
 from generia_assets.content.data_files import Length, PictureKind, PostForm
-from generia_assets.content.documents import WorldDescription, WorldRequest, character_key, post_key
-from generia_assets.content.timeline import Timeline, events_before, hot_events, stretch, timeline
+from generia_assets.content.documents import WorldDescription, WorldRequest
+from generia_assets.content.keys import character_key, post_key
+from generia_assets.content.timeline import Timeline, events_before, hot_events, is_vignette, stretch, timeline
 
 _HOT_SHARE = 0.95
 """How often a person posts about a hot event, once."""
@@ -27,8 +28,10 @@ ARC_FROM = 3
 """Posts from which on a person has an arc."""
 _SAID_PLAINLY = 2 / 3
 """Share of the posts that say what they are about."""
-REPLY = "reply"
-"""The form of a reply."""
+_LONGEST_VIGNETTE = 80
+"""Words of a vignette, at most."""
+REPLY, VIGNETTE = "reply", "vignette"
+"""The forms of a reply, and of a post that is no part of any story (posts.yaml: vignettes)."""
 MADE_EARLIER = (
     "this world was made by an earlier version, which drew its plan otherwise; `generia rerun WORLD --part description` makes it "
     "again as ordered"
@@ -88,21 +91,21 @@ def moment_of(world: WorldDescription, after: int, gone: float) -> str:
     return days[min(int(gone * len(days)), len(days) - 1)]
 
 
-def _events_of(lot: random.Random, afters: Sequence[int], replies: Sequence[bool], hot: Sequence[int]) -> list[int]:
-    """The event each post hangs on, 0 for none and for replies.
+def _events_of(lot: random.Random, afters: Sequence[int], others: Sequence[bool], hot: Sequence[int]) -> list[int]:
+    """The event each post hangs on, 0 for none and for ``others``: replies and vignettes.
 
     A person posts about a hot event once, in their first free post after it, the latest event first.
     """
     hanging = [0] * len(afters)
     for event in reversed(hot):
-        places = zip(afters, hanging, replies, strict=True)
+        places = zip(afters, hanging, others, strict=True)
         free = next(
-            (place for place, (after, taken, reply) in enumerate(places) if after >= event and not taken and not reply), None
+            (place for place, (after, taken, other) in enumerate(places) if after >= event and not taken and not other), None
         )
         if free is not None and lot.random() < _HOT_SHARE:
             hanging[free] = event
-    others = [after if lot.random() < _EVENT_SHARE else 0 for after in afters]
-    return [0 if reply else event or other for event, other, reply in zip(hanging, others, replies, strict=True)]
+    latest = [after if lot.random() < _EVENT_SHARE else 0 for after in afters]
+    return [0 if other else event or late for event, late, other in zip(hanging, latest, others, strict=True)]
 
 
 class _Forms:
@@ -135,23 +138,30 @@ def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wish
     lengths = {length.words: length for length in kinds.lengths}
     places = [line.t_of(index, order) for order in range(total)]
     afters = [events_before(seed, posts, events, t) for t in places]
+    vignettes = [is_vignette(seed, posts, t) for t in places]
     # Events are drawn from the world's seed: a person made anew posts about the same ones.
     hanging = _events_of(
-        seeding.seeded_rng(seed, "events", index), afters, [line.replies[t] >= 0 for t in places], hot_events(seed, posts, events)
+        seeding.seeded_rng(seed, "events", index),
+        afters,
+        [vignette or line.replies[t] >= 0 for t, vignette in zip(places, vignettes, strict=True)],
+        hot_events(seed, posts, events),
     )
     forms, beats = _Forms(lot), dict[tuple[str, ...], list[str]]()
     slots: list[Slot] = []
     drawn_lengths: list[str] = []
     for order, t in enumerate(places):
-        partner, reply_to = _company(lot, line, ties, t)
+        partner, reply_to = (0, "") if vignettes[order] else _company(lot, line, ties, t)
         if not drawn_lengths:
             drawn_lengths = lot.sample(talker.lengths, len(talker.lengths))
         length = lengths[drawn_lengths.pop()]
+        if vignettes[order] and length.most > _LONGEST_VIGNETTE:
+            length = max((other for other in kinds.lengths if other.most <= _LONGEST_VIGNETTE), key=lambda other: other.most)
         stage = _stage(order, total)
         if not beats.get(stage):
             # Not the one that the post before has.
             beats[stage] = sorted(lot.sample(stage, len(stage)), key=lambda beat: bool(slots) and beat != slots[-1].beat)
-        picture = axes.balanced_sample(seed, "pictures", kinds.pictures, t)
+        drawn, kinds_of_picture = ("wonders", kinds.wonders) if vignettes[order] else ("pictures", kinds.pictures)
+        picture = axes.balanced_sample(seed, drawn, kinds_of_picture, t)
         if picture.shows == "both" and not partner:
             picture = next((kind for kind in kinds.pictures if kind.shows == "author"), picture)
         slots.append(
@@ -164,13 +174,15 @@ def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wish
                 wish=axes.balanced_sample(seed, "wishes", range(1, wishes + 1), t) if wishes else 0,
                 partner=partner,
                 reply_to=reply_to,
-                form=PostForm(name=REPLY, how=axes.balanced_sample(seed, "replies", kinds.replies, t))
+                form=PostForm(name=VIGNETTE, how=axes.balanced_sample(seed, "moments", kinds.vignettes, t))
+                if vignettes[order]
+                else PostForm(name=REPLY, how=axes.balanced_sample(seed, "replies", kinds.replies, t))
                 if reply_to
                 else forms.next(length, someone=partner > 0),
                 length=length,
                 beat=beats[stage].pop(),
                 picture=picture,
-                plainly=seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
+                plainly=vignettes[order] or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
             )
         )
     return Storyline(axes.balanced_sample(own, "arc", kinds.arcs, index) if total >= ARC_FROM else "", tuple(slots))

@@ -1,7 +1,8 @@
 """The timeline: one order for all posts of a world, drawn from the seed before anything is written.
 
-Here: the place ``t`` of every post slot, when people join, which earlier post a slot replies to, and when the events of the
-calendar happen. Not here: what a slot is about (storyline.py). The same seed and counts give the same timeline in every process.
+Here: the place ``t`` of every post slot, when people join, which earlier post a slot replies to, which posts are vignettes, and
+when the events of the calendar happen. Not here: what a slot is about (storyline.py). The same seed and counts give the same
+timeline in every process.
 
 People join in the order in which they are invented, so the first posts need only the first batch of people. A person's own posts
 are in the order of their life.
@@ -18,21 +19,25 @@ from functools import lru_cache
 from itertools import accumulate
 from math import ceil
 
-from generia_assets.content import seeding, social
+from generia_assets.content import axes, seeding, social
 from generia_assets.content.shares import BATCH, shares
 
 JOINING = 0.6
 """Share of the timeline over which people join."""
-REPLY_SHARE = 0.22
-"""Share of the posts that reply to another one, where the graph has somebody to reply to."""
+REPLY_SHARE, REPLY_SHARE_WHERE_FEW = 0.22, 0.34
+"""Share of the posts that reply to another one, where the graph has somebody to reply to: two of six posts."""
+_FEW_POSTS = 8
+"""Posts up to which a world has few."""
+_OPENING = 12
+"""Posts, at most, of the first third: none of them is a reply, and every second one is a vignette."""
 LONGEST_CHAIN = 3
 """Posts in a chain of replies, the first one included."""
 MOST_REPLIES = 2
 """Replies to one post."""
 _FIRST_WITHIN = 5
 """People who join, at most, between somebody's joining and their first post."""
-_SOON = 4
-"""Posts, at least, within which a reply comes after its post (and the gap); later nobody remembers."""
+_SOON, _LATEST = 4, 15
+"""Posts within which a reply comes after its post (and the gap), at least and at most; later nobody remembers."""
 _RECENT = 2
 """Latest posts of acquaintances of which a reply answers one."""
 _HOT_STRETCH = 4.0
@@ -73,6 +78,19 @@ class Timeline:
         return int(JOINING * index / (len(self.starts) - 1) * len(self))
 
 
+def opening(posts: int) -> int:
+    """How many posts a stranger reads first, each of them clear without another one."""
+    return min(_OPENING, ceil(posts / 3))
+
+
+def is_vignette(seed: int, posts: int, t: int) -> bool:
+    """Whether the post at ``t`` is a vignette: it has no event, names nobody and replies to nothing. One post in three is."""
+    first = opening(posts)
+    if t < first:
+        return axes.balanced_sample(seed, "moments of the opening", (True, False), t)
+    return axes.balanced_sample(seed, "moments", (True, False, False), t - first)
+
+
 @lru_cache(maxsize=8)
 def timeline(seed: int, people: int, posts: int) -> Timeline:
     """The timeline of a world of ``people`` (at least 1) and ``posts``. About 10 µs a post."""
@@ -100,7 +118,7 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
     """For each slot the slot it replies to. The share is kept all along the timeline, wherever somebody is there to reply to."""
     # A reply waits for the text of its post: in a large world that post is far enough before it to be written already.
     gap = min(15, len(authors) // 20)
-    latest_ago = gap + max(_SOON, min(40, len(authors) // 10))
+    latest_ago = gap + max(_SOON, min(_LATEST, len(authors) // 10))
     replies, depth, answered = array("l"), array("b"), array("b", bytes(len(authors)))
     # In the order of their indices: ties are drawn batch by batch.
     named = {
@@ -108,10 +126,11 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
     }
     latest: dict[int, deque[int]] = {}
     said: set[tuple[int, int]] = set()
-    given = 0
+    given, first = 0, opening(len(authors))
+    share = REPLY_SHARE if len(authors) > _FEW_POSTS else REPLY_SHARE_WHERE_FEW
     for t, author in enumerate(authors):
         target = -1
-        if given < REPLY_SHARE * (t + 1) - 0.5:
+        if given < share * (t + 1) - 0.5 and t >= first and not is_vignette(seed, len(authors), t):
             possible = [
                 earlier
                 for other in named[author]

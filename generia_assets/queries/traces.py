@@ -11,16 +11,13 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from generia_assets.catalog import TaskType
-from generia_assets.content.documents import WORLD_KEY, character_index
-from generia_assets.content.shares import BATCH
+from generia_assets.catalog import ASSETS, TaskType, Unit, upstream_of
 from generia_assets.durable.collections import HISTORY, TASKS
-from generia_assets.durable.orders.workload import batch_key
+from generia_assets.durable.orders.workload import task_keys
 from generia_assets.durable.status import State
 from generia_assets.queries.names import ItemName, UnknownItemError, generations_of, item_named
 from generia_assets.queries.records import RequestRecord, TaskRecord, read_requests, read_tasks
@@ -28,30 +25,16 @@ from generia_assets.queries.worlds import world_status
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 
-class StepName(StrEnum):
-    """What a step of the chain made."""
-
-    ORDER = "order"
-    DESCRIPTION = "description"
-    WORLD_PICTURES = "world pictures"
-    CONCEPT = "concept"
-    CHARACTER = "character"
-    AVATAR = "avatar"
-    IDEA = "idea"
-    POST = "post"
-    PICTURE = "picture"
-
-
 class Step(BaseModel):
-    """A task of the chain. ``made`` is the item's own document (of a batch: its one brief), None while it is not there.
+    """A task of the chain. ``made`` is the item's own document (of a batch: its one brief), None while there is none.
 
-    ``items`` is how many items came of the same calls; ``own`` is False for what others share in full (the world's description).
-    ``heard``: the posts of others that its call was told of, a line each; ``without_call``: the program made it by itself.
+    ``items`` is how many items the same calls made; ``own`` is False for what others share in full (the world's description).
+    ``heard``: the posts of others in the prompt of its last call, a line each; ``without_call``: the program made it by itself.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    name: StepName
+    name: str
     task_id: str
     task_type: TaskType
     key: str
@@ -77,7 +60,7 @@ class Step(BaseModel):
 
 
 class Trace(BaseModel):
-    """Where an item came from. ``post_id`` and ``character_id`` are the platform's, '' while they are not there."""
+    """Where an item came from. ``post_id`` and ``character_id`` are the platform's, '' until they exist."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -98,9 +81,9 @@ class Trace(BaseModel):
         """US dollars for this item alone: its own steps, of a batch its share."""
         return round(sum(step.cost_usd / step.items for step in self.steps if step.own), 8)
 
-    def step(self, name: StepName) -> Step | None:
-        """The step of this name, or None if it has not been listed yet."""
-        return next((step for step in self.steps if step.name is name), None)
+    def step(self, task_type: TaskType) -> Step | None:
+        """The step of this task type, or None if it has not been listed yet."""
+        return next((step for step in self.steps if step.task_type is task_type), None)
 
 
 def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
@@ -114,11 +97,11 @@ def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
         raise UnknownItemError(f"world {world_id}: nobody ordered it here")
     tasks = _newest(database, world_id, _chain(item))
     steps = _steps(database, item, tasks)
-    last = {StepName.POST, StepName.PICTURE} if item.is_post else {StepName.CHARACTER} if item.character else {StepName.ORDER}
-    if not any(step.name in last for step in steps):
+    unit = Unit.POST if item.is_post else Unit.PERSON if item.character else Unit.WORLD
+    if not any(step.task_type.asset.unit is unit for step in steps):
         raise UnknownItemError(f"{item.key} is nothing in world {world_id}, or its making has not begun yet")
-    made = {step.name: step.made or {} for step in steps}
-    person, brief = made.get(StepName.CHARACTER, {}), made.get(StepName.CONCEPT, {})
+    made = {step.task_type: step.made or {} for step in steps}
+    person, brief = made.get(TaskType.GENERATE_CHARACTER, {}), made.get(TaskType.GENERATE_CHARACTER_BATCH, {})
     return Trace(
         world_id=world_id,
         world_name=status.name,
@@ -128,39 +111,22 @@ def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
         username=str(person.get("username") or brief.get("username") or ""),
         display_name=str(person.get("display_name") or brief.get("display_name") or ""),
         character_id=str(person.get("character_id") or ""),
-        post_id=str(made.get(StepName.PICTURE, {}).get("post_id") or ""),
+        post_id=str(made.get(TaskType.GENERATE_POST_IMAGE, {}).get("post_id") or ""),
         steps=steps,
     )
 
 
-_NAMES: Mapping[TaskType, StepName] = {
-    TaskType.INIT_WORLD_CREATION: StepName.ORDER,
-    TaskType.GENERATE_WORLD_DESCRIPTION: StepName.DESCRIPTION,
-    TaskType.GENERATE_WORLD_IMAGE: StepName.WORLD_PICTURES,
-    TaskType.GENERATE_CHARACTER_BATCH: StepName.CONCEPT,
-    TaskType.GENERATE_CHARACTER: StepName.CHARACTER,
-    TaskType.GENERATE_CHARACTER_AVATAR: StepName.AVATAR,
-    TaskType.GENERATE_POST_BATCH: StepName.IDEA,
-    TaskType.GENERATE_POST: StepName.POST,
-    TaskType.GENERATE_POST_IMAGE: StepName.PICTURE,
-}
-_OF_POST = (TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskType.GENERATE_POST_IMAGE)
-_OF_CHARACTER = (TaskType.GENERATE_CHARACTER_BATCH, TaskType.GENERATE_CHARACTER, TaskType.GENERATE_CHARACTER_AVATAR)
+def _own(item: ItemName) -> list[TaskType]:
+    """The types of the tasks that make the item, alone or in a batch."""
+    units = (Unit.POST_BATCH, Unit.POST) if item.is_post else (Unit.PEOPLE_BATCH, Unit.PERSON) if item.character else (Unit.WORLD,)
+    return [task_type for task_type in TaskType if task_type.asset.unit in units]
 
 
 def _chain(item: ItemName) -> dict[TaskType, list[str]]:
     """The tasks that lead to the item, by type, in order, with the keys that each may have."""
-    chain = {TaskType.INIT_WORLD_CREATION: [WORLD_KEY], TaskType.GENERATE_WORLD_DESCRIPTION: [WORLD_KEY]}
-    if item.character is None:
-        return chain | {TaskType.GENERATE_WORLD_IMAGE: [WORLD_KEY]}
-    # A concept is one of ten that were made together, or was made again alone.
-    chain[TaskType.GENERATE_CHARACTER_BATCH] = [batch_key(character_index(item.character)), item.character]
-    chain[TaskType.GENERATE_CHARACTER] = [item.character]
-    if not item.is_post:
-        return chain | {TaskType.GENERATE_CHARACTER_AVATAR: [item.character]}
-    batch = int(item.key.rpartition("-p")[2]) // BATCH
-    chain[TaskType.GENERATE_POST_BATCH] = [f"{item.character}-b{batch:03d}"]
-    return chain | {TaskType.GENERATE_POST: [item.key], TaskType.GENERATE_POST_IMAGE: [item.key]}
+    own = [task_type.asset.name for task_type in _own(item)]
+    names = {*own, *(upstream for name in own for upstream in upstream_of(name))}
+    return {asset.task_type: task_keys(asset.unit, item.key) for name, asset in ASSETS.items() if name in names}
 
 
 def _newest(database: MongoDatabase, world_id: str, chain: Mapping[TaskType, list[str]]) -> list[TaskRecord]:
@@ -180,7 +146,7 @@ def _newest(database: MongoDatabase, world_id: str, chain: Mapping[TaskType, lis
 
 
 def _steps(database: MongoDatabase, item: ItemName, tasks: list[TaskRecord]) -> tuple[Step, ...]:
-    own = _OF_POST if item.is_post else _OF_CHARACTER if item.character else tuple(TaskType)
+    own = _own(item)
     by_task: defaultdict[str, list[RequestRecord]] = defaultdict(list)
     attempts = database[HISTORY].find({"task_id": {"$in": [task.id for task in tasks]}}).sort("created_at", 1)
     for request in read_requests(attempts):
@@ -189,12 +155,12 @@ def _steps(database: MongoDatabase, item: ItemName, tasks: list[TaskRecord]) -> 
     for task in tasks:
         task_type = TaskType(task.type)
         briefs = (task.result or {}).get("briefs")
-        wanted = item.key if task_type is TaskType.GENERATE_POST_BATCH else item.character
+        wanted = item.key if task_type.asset.unit is Unit.POST_BATCH else item.character
         made = task.result if briefs is None else next((brief for brief in briefs if brief["key"] == wanted), None)
         calls = tuple(by_task[task.id])
         steps.append(
             Step(
-                name=_NAMES[task_type],
+                name=task_type.asset.step,
                 task_id=task.id,
                 task_type=task_type,
                 key=task.key,
@@ -220,14 +186,13 @@ _HEARD = re.compile(r"^<heard-(\w+)>\n(.*?)\n</heard-\1>$", re.DOTALL | re.MULTI
 
 
 def _heard(calls: Sequence[RequestRecord]) -> tuple[str, ...]:
-    """What the last call was told of others' posts: the lines of the fenced block ``heard`` in its prompt
-    (content/delimiter.py)."""
+    """The posts of others in the last call's prompt: the lines of the delimited block ``heard`` (content/delimiter.py)."""
     found = _HEARD.search(calls[-1].prompt) if calls else None
     return tuple(line for line in found[2].splitlines() if line) if found else ()
 
 
 def _is_only_post(task_type: TaskType, briefs: Sequence[MongoDocument] | None) -> bool:
-    """Whether it is the idea of a person's only post, which takes no call; before there was a timeline (``t``) it took one."""
+    """Whether it is the idea of a person's only post, which takes no call; without a timeline (``t``) it took one."""
     if task_type is not TaskType.GENERATE_POST_BATCH or briefs is None or len(briefs) != 1:
         return False
     return briefs[0].get("order") == 0 and "t" in briefs[0]

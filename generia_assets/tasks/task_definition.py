@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
+from importlib import import_module
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,23 +18,23 @@ from generia_assets.tasks.clients import TaskClients
 
 
 class UnfitTaskError(ValueError):
-    """What a task was given can never become its result. The message says what to change; trying again cannot help."""
+    """A task's arguments can never become its result. The message says what to change; another attempt cannot help."""
 
 
 class Level(Enum):
-    """How much hangs on a task, and so how many attempts it has (R10): 4 for the whole world's, 2 for one item's."""
+    """Whether the whole world depends on a task, or one item. So many attempts it has (R10)."""
 
     WORLD = 4
     ITEM = 2
 
     @property
     def attempts(self) -> int:
-        """Attempts before the task has failed for good."""
+        """Attempts after which the task has failed for good."""
         return self.value
 
 
 class TaskParameters(BaseModel):
-    """What is stored with a task so that it can be done again: small, never a copy of the world's description."""
+    """What is stored with a task so that it can be executed again: small, never a copy of the world's description."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,10 +48,10 @@ Context = ParamSpec("Context")
 
 @dataclass(frozen=True)
 class DurableTask(Generic[ParametersT, Context, ResultT]):
-    """A task type: ``function(parameters, tools, *context)`` gives the typed result that the journal keeps.
+    """A task type: ``function(parameters, clients, *context)`` gives the typed result that the task runner stores.
 
     ``parameters`` are stored with the task; ``context`` (the world, the character, …) is what the caller has at hand and is
-    not stored; ``tools`` are the task's only way to the outside.
+    not stored; ``clients`` make the task's calls.
     """
 
     task_type: TaskType
@@ -62,28 +63,25 @@ class DurableTask(Generic[ParametersT, Context, ResultT]):
     def __call__(
         self, parameters: ParametersT, tools: TaskClients, *context: Context.args, **named: Context.kwargs
     ) -> Awaitable[ResultT]:
-        """Do it once, without a journal: for tests, and to try a prompt."""
+        """Execute it once, without a task runner: for tests, and to try a prompt."""
         return self.function(parameters, tools, *context, **named)
 
 
 def durable_task(
-    level: Level,
-) -> Callable[
-    [Callable[Concatenate[ParametersT, TaskClients, Context], Awaitable[ResultT]]], DurableTask[ParametersT, Context, ResultT]
-]:
-    """Declare an async function named like one of the nine task types as that task type."""
+    function: Callable[Concatenate[ParametersT, TaskClients, Context], Awaitable[ResultT]],
+) -> DurableTask[ParametersT, Context, ResultT]:
+    """Declare an async function that has a task type's name as that task type."""
+    hints, task_type = get_type_hints(function), TaskType(function.__name__)
+    return DurableTask(
+        task_type=task_type,
+        level=Level.ITEM if task_type.asset.unit.of_item else Level.WORLD,
+        parameters=hints["parameters"],
+        result=hints["return"],
+        function=function,
+    )
 
-    def declare(
-        function: Callable[Concatenate[ParametersT, TaskClients, Context], Awaitable[ResultT]],
-    ) -> DurableTask[ParametersT, Context, ResultT]:
-        hints = get_type_hints(function)
-        name = function.__name__
-        return DurableTask(
-            task_type=TaskType(name),
-            level=level,
-            parameters=hints["parameters"],
-            result=hints["return"],
-            function=function,
-        )
 
-    return declare
+def task_of(task_type: TaskType) -> DurableTask[Any, ..., Any]:
+    """The task of this type: its module and its function have the type's name."""
+    task: DurableTask[Any, ..., Any] = getattr(import_module(f"{__package__}.{task_type}"), task_type)
+    return task

@@ -1,12 +1,11 @@
-"""The one path to the outside: slot → breaker → budget → call → classify → record, for LLM, images and platform alike.
+"""The one path to every external API: slot → breaker → budget → call → classify → record, for LLM, images and platform alike.
 
 Here: the order of these steps, and what is done about each outcome. The budget is asked last, at the moment of sending, so
 that a death while waiting costs nothing, and a waiting call has reserved nothing. Every attempt is reserved before it is
-made and recorded after it; what dies in between stays counted as spent.
+made and recorded after it; an attempt that dies in between stays counted as spent.
 
-Not here: which call fails because of itself and which for an outage (poison.py), how a provider is spoken to (gemini.py, images.py,
-platform.py give a ``Call``), and where money and records are kept
-(the ``CallLedger`` of the world, generia_assets/durable/calls/ledger.py).
+Not here: which call fails because of itself and which for an outage (poison.py), how a provider is called (a ``Call`` says it), and
+where money and records are stored (the world's ``CallLedger``, generia_assets/durable/calls/ledger.py).
 """
 
 from __future__ import annotations
@@ -22,24 +21,19 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
-from tenacity import AsyncRetrying, RetryError, retry_if_exception_type
-
-from resources.gateway.breaker import ANSWERED, Breaker, BreakerOpenError, BreakerState
+from resources.gateway.breaker import Breaker, BreakerOpenError, BreakerState
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import (
     CallError,
     FatalCallError,
     LeaseLostError,
-    ModelMissingError,
     OutageTimeoutError,
-    ParameterRefusedError,
-    PoisonousCallError,
     RateLimitedError,
-    RequestRejectedError,
+    RequestFailedError,
     TransientError,
 )
 from resources.gateway.poison import Suspicion, Tally
-from resources.gateway.waits import Outage, Stopwatch, Wait, milliseconds_since
+from resources.gateway.waits import Outage, Stopwatch, milliseconds_since
 
 ValueT = TypeVar("ValueT")
 ValueT_co = TypeVar("ValueT_co", covariant=True)
@@ -47,9 +41,7 @@ ValueT_co = TypeVar("ValueT_co", covariant=True)
 logger = logging.getLogger(__name__)
 
 CONTROL = "control"
-"""Request type of the calls that only tell whether an API answers at all."""
-DECLINED = (RateLimitedError, TransientError, ModelMissingError, RequestRejectedError, ParameterRefusedError)
-"""Outcomes of calls that the provider did not carry out: they cost nothing and are given back to the limit of calls."""
+"""Request type of the calls that only find out whether an API answers at all."""
 CUT_OFF = "cut_off"
 """Outcome of an attempt that was stopped, or died with its run, before its answer was recorded."""
 
@@ -74,9 +66,14 @@ class TokenUsage:
 
 @dataclass(frozen=True)
 class Answer(Generic[ValueT_co]):
-    """What a call brought: a value, or an ``error`` that was paid for all the same. ``data`` is what the record keeps of it.
+    """What a call returned: a value, or an ``error`` that was paid for all the same.
 
-    ``cost_usd`` None: the provider did not say what it took, so the call's worst case counts.
+    Attributes:
+        value: None where there is an error.
+        data: What the record keeps of the answer.
+        cost_usd: US dollars; None: the provider did not say what it charged, so the call's worst case counts.
+        tokens: As the provider billed them.
+        error: What is wrong with the answer.
     """
 
     value: ValueT_co | None
@@ -98,10 +95,15 @@ class ItemCalls:
 class Call(Generic[ValueT_co]):
     """One call to make.
 
-    ``worst_case_usd`` is reserved before each attempt. ``request_data`` and ``labels`` are recorded: no secret in them.
-    ``control``: a small call of the same API that is known to be right, made to tell whether the API answers at all (poison.py).
-    ``item_calls``: the calls of the task so far, where an account bounds them.
-    ``attempt`` is entered before each attempt waits for its slot, and sees how the attempt ended.
+    Attributes:
+        api: Who is called; ``request_type``, ``task_id``, ``request_data`` and ``labels`` are recorded: no secret in them.
+        priority: The lowest comes first.
+        send: Makes the call once; raises a ``CallError`` where it is not answered.
+        worst_case_usd: US dollars that are reserved before each attempt.
+        timeout_seconds: Of one attempt.
+        attempt: Entered before each attempt waits for its slot; sees how the attempt ended.
+        control: A small call of the same API that is known to be right, made to find out whether the API answers (poison.py).
+        item_calls: The calls of the task so far, where a ledger bounds them.
     """
 
     api: Api
@@ -125,30 +127,44 @@ class Call(Generic[ValueT_co]):
 
 @dataclass(frozen=True)
 class CallOutcome:
-    """How an attempt ended: for the record, and for the world's account.
+    """How an attempt ended: for the record, and for the world's budget.
 
-    ``carried_out`` False: the provider declined before doing anything (429, 503, refused connection), so it costs nothing and
-    is given back to the limit of calls. When in doubt it was carried out. ``waited_ms`` went by before it was sent: for a slot, for
-    the breaker, for room in the budget, for a pause that was demanded; since the wish, or since the attempt before ended.
+    Attributes:
+        outcome: ``ok``, ``cut_off``, or the ``outcome`` of a ``CallError``.
+        cost_usd: US dollars; the worst case where nobody knows.
+        tokens: As the provider billed them.
+        data: What the record keeps of the answer.
+        error: Why it failed, redacted.
+        duration_ms: From sending to the answer.
+        carried_out: False if the provider declined before doing anything (429, 503, refused connection): the attempt costs nothing
+            and is given back to the limit of calls. When in doubt it was carried out.
+        waited_ms: Before it was sent, for a slot, the breaker, the budget, a pause that was demanded; since the call was asked
+            for, or since the attempt before ended.
     """
 
     outcome: str
     cost_usd: float
-    tokens: TokenUsage
-    data: Mapping[str, object]
-    error: str | None
-    duration_ms: int
+    tokens: TokenUsage = field(default_factory=TokenUsage)
+    data: Mapping[str, object] = field(default_factory=dict)
+    error: str | None = None
+    duration_ms: int = 0
     carried_out: bool = True
     waited_ms: int = 0
 
 
 class CallLedger(Protocol):
-    """A world's money and records."""
+    """A world's budget and its record of requests."""
 
     async def reserve(self, call: Call[ValueT]) -> str:
-        """Count the attempt and its worst case, atomically; return the attempt's id.
+        """Count the attempt and its worst case, atomically.
 
-        Raises ``BudgetExhaustedError``, ``LeaseLostError`` or, for an item's call, ``SpareUsedUpError``; then it must not be made.
+        Returns:
+            The attempt's id.
+
+        Raises:
+            BudgetExhaustedError: A limit of the world is reached. This attempt must not be made.
+            LeaseLostError: Another run owns the world; neither.
+            LostCallAllowanceError: This item has used its share of the spare calls; neither.
         """
         ...
 
@@ -157,7 +173,7 @@ class CallLedger(Protocol):
         ...
 
     def waiting(self, api: Api, reason: str, since: datetime) -> None:
-        """An outage holds up a call of this world; told after each of its failed attempts, with the moment of the first."""
+        """An outage holds up a call of this world; called after each of its failed attempts, with the moment of the first."""
         ...
 
     def answered(self, api: Api) -> None:
@@ -167,9 +183,9 @@ class CallLedger(Protocol):
 
 @dataclass(frozen=True)
 class ApiPolicy:
-    """What stands on the way to one API."""
+    """What one API's calls pass: the limit of calls at once, the breaker, and what is known of their ends."""
 
-    slots: ConcurrencyLimiter
+    limiter: ConcurrencyLimiter
     breaker: Breaker
     tally: Tally = field(default_factory=Tally)
 
@@ -177,141 +193,144 @@ class ApiPolicy:
 class ApiGateway:
     """The path, one object for each process."""
 
-    def __init__(self, lanes: Mapping[Api, ApiPolicy], *, patience_seconds: float) -> None:
-        self._lanes = lanes
+    def __init__(self, policies: Mapping[Api, ApiPolicy], *, patience_seconds: float) -> None:
+        """``patience_seconds``: how long an outage is waited out (PATIENCE_SECONDS)."""
+        self._policies = policies
         self._patience = patience_seconds
 
-    async def call(self, call: Call[ValueT], account: CallLedger) -> ValueT:
-        """Make the call, as often as outages and pace demand, and return its value.
+    async def call(self, call: Call[ValueT], ledger: CallLedger) -> ValueT:
+        """Make the call, as often as outages and pace demand. Outages never use up a task's attempts.
 
-        Raises the outcome (``RefusedError``, ``PoisonousCallError``, ``FatalCallError``, …), ``OutageTimeoutError`` after an
-        outage longer than the patience, or what ``CallLedger.reserve`` raises. Outages never use up a task's attempts.
+        Args:
+            call: What is asked, of whom, and its worst case.
+            ledger: The budget and record of the world that pays for it.
+
+        Returns:
+            The answer's value.
+
+        Raises:
+            RequestFailedError: This request fails while others do not; ``RefusedError`` and the others say how.
+            FatalCallError: Asking again cannot help anybody.
+            OutageTimeoutError: An outage lasted longer than ``patience_seconds``, or the provider named an end beyond that.
+            CallError: Whatever ``CallLedger.reserve`` raises.
         """
-        lane, outage, wait = self._lanes[call.api], Outage(self._patience), Stopwatch()
-        suspicion, too_large = Suspicion(lane.tally), Suspicion(lane.tally, limited=True)
-        try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type((RateLimitedError, TransientError)), wait=Wait(), stop=outage.is_too_long
-            ):
-                with attempt:
-                    try:
-                        if suspicion.exists and call.control and lane.breaker.state is not BreakerState.CLOSED:
-                            await self._ask_control(call.control, account, lane)
-                        return await self._attempt(call, account, wait, suspicion)
-                    except (RateLimitedError, TransientError) as error:
-                        if self._too_far_away(error):
-                            raise OutageTimeoutError(f"{call.api}: {error}", retry_after=_named_end(error)) from error
-                        if (since := outage.worth_telling(error)) is not None:
-                            account.waiting(call.api, str(error), since)
-                        if isinstance(error, RateLimitedError):
-                            too_large.failed()
-                        elif not isinstance(error, BreakerOpenError):
-                            suspicion.failed()
-                            if suspicion.is_proven():
-                                raise _poisonous(call, error) from error
-                            if call.control is not None and suspicion.needs_control:
-                                await self._ask_control(call.control, account, lane)
-                        raise
-        except RetryError as error:
-            last = error.last_attempt.exception()
-            limited = isinstance(last, RateLimitedError) and too_large.is_proven(at_the_end=True)
-            if limited or suspicion.is_proven(at_the_end=True):
-                raise _poisonous(call, last) from last
-            raise OutageTimeoutError(
-                f"{call.api} did not recover within {self._patience:.0f} s (PATIENCE_SECONDS): {last}",
-                may_last=suspicion.exists or too_large.exists or lane.tally.refuses,
-            ) from last
-        raise AssertionError("tenacity ended without a result")  # pragma: no cover
+        policy, outage, stopwatch = self._policies[call.api], Outage(self._patience), Stopwatch()
+        suspicion, too_large = Suspicion(policy.tally), Suspicion(policy.tally, limited=True)
+        while True:
+            try:
+                if suspicion.exists and call.control and policy.breaker.state is not BreakerState.CLOSED:
+                    await self._ask_control(call.control, ledger, policy)
+                return await self._attempt(call, ledger, policy, stopwatch, suspicion)
+            except (RateLimitedError, TransientError) as error:
+                limited = isinstance(error, RateLimitedError)
+                if self._too_far_away(error):
+                    raise OutageTimeoutError(f"{call.api}: {error}", retry_after=_named_end(error)) from error
+                if (since := outage.worth_reporting(error)) is not None:
+                    ledger.waiting(call.api, str(error), since)
+                if limited:
+                    too_large.failed()
+                elif not isinstance(error, BreakerOpenError):
+                    suspicion.failed()
+                    if suspicion.is_proven():
+                        raise _poisonous(call, error) from error
+                    if call.control is not None and suspicion.needs_control:
+                        await self._ask_control(call.control, ledger, policy)
+                if outage.is_too_long:
+                    if suspicion.is_proven(at_the_end=True) or (limited and too_large.is_proven(at_the_end=True)):
+                        raise _poisonous(call, error) from error
+                    raise OutageTimeoutError(
+                        f"{call.api} did not recover within {self._patience:.0f} s (PATIENCE_SECONDS): {error}",
+                        may_last=suspicion.exists or too_large.exists or policy.tally.refuses,
+                    ) from error
+                pause = outage.pause_after(error)
+            await asyncio.sleep(pause)
 
-    async def _ask_control(self, control: Call[object], account: CallLedger, lane: ApiPolicy) -> None:
+    async def _ask_control(self, control: Call[object], ledger: CallLedger, policy: ApiPolicy) -> None:
         """Make one attempt at this call. How it ends is in the tally, and all that matters; one at a time in this process."""
-        if lane.tally.control_under_way:
+        if policy.tally.control_under_way:
             return
-        lane.tally.control_under_way = True
+        policy.tally.control_under_way = True
         try:
-            await self._attempt(control, account, Stopwatch(), Suspicion(lane.tally))
+            await self._attempt(control, ledger, policy, Stopwatch(), Suspicion(policy.tally))
         except LeaseLostError:
             raise
         except CallError as error:
             logger.debug("the control of %s brought nothing: %s", control.api, error)
         finally:
-            lane.tally.control_under_way = False
+            policy.tally.control_under_way = False
 
-    async def _attempt(self, call: Call[ValueT], account: CallLedger, wait: Stopwatch, suspicion: Suspicion) -> ValueT:
-        lane = self._lanes[call.api]
-        async with call.attempt(), lane.slots.slot(call.priority):
+    async def _attempt(
+        self, call: Call[ValueT], ledger: CallLedger, policy: ApiPolicy, stopwatch: Stopwatch, suspicion: Suspicion
+    ) -> ValueT:
+        async with call.attempt(), policy.limiter.slot(call.priority):
             try:
-                answer = await lane.breaker.call(lambda: self._send(call, account, lane, wait), counts=not suspicion.exists)
-            except ANSWERED as error:
-                if not isinstance(error, RateLimitedError):
-                    account.answered(call.api)
+                with policy.breaker.attempt(counts=not suspicion.exists):
+                    answer = await self._send(call, ledger, policy, stopwatch)
+            except CallError as error:
+                if error.is_answer and not isinstance(error, RateLimitedError):
+                    ledger.answered(call.api)
                 raise
         if not isinstance(answer.error, FatalCallError):
-            lane.tally.answer(control=call.is_control)
-        account.answered(call.api)
+            policy.tally.answer(control=call.is_control)
+        ledger.answered(call.api)
         if answer.error is not None:
             raise answer.error
-        lane.slots.succeeded()
+        policy.limiter.succeeded()
         return answer.value  # type: ignore[return-value]  # a value or an error: Answer's promise
 
-    async def _send(self, call: Call[ValueT], account: CallLedger, lane: ApiPolicy, wait: Stopwatch) -> Answer[ValueT]:
-        attempt_id = await account.reserve(call)
-        started, waited_ms = time.monotonic(), wait.lap()
-        lane.tally.in_flight += 1
-        settlement = _unanswered(CUT_OFF, "the run stopped before the answer came", call, started)
+    async def _send(self, call: Call[ValueT], ledger: CallLedger, policy: ApiPolicy, stopwatch: Stopwatch) -> Answer[ValueT]:
+        attempt_id = await ledger.reserve(call)
+        started, waited_ms, tally = time.monotonic(), stopwatch.lap(), policy.tally
+        tally.in_flight += 1
+        # Who does not know whether the call was carried out and billed counts its worst case.
+        outcome = CallOutcome(CUT_OFF, call.worst_case_usd, error="the run stopped before the answer came")
         try:
             async with asyncio.timeout(call.timeout_seconds):
                 answer = await call.send()
-            settlement = _answered(answer, call, started)
-        except CallError as said:
-            error = _outage_after_answers(said, lane.tally)
-            settlement = _failed(error, call, started)
+            cost_usd = call.worst_case_usd if answer.cost_usd is None else answer.cost_usd
+            why, error_text = (answer.error.outcome, str(answer.error)) if answer.error else ("ok", None)
+            outcome = CallOutcome(why, cost_usd, answer.tokens, answer.data, error_text)
+        except CallError as raised:
+            error = _outage_after_answers(raised, tally)
+            outcome = _failed(error, call)
             if isinstance(error, RateLimitedError) and not self._too_far_away(error):  # else nobody is to wait with a slot
-                lane.slots.limited(started_at=started, retry_after=error.retry_after)
-            if error is not said:
-                raise error from said
+                policy.limiter.limited(started_at=started, retry_after=error.retry_after)
+            if error is not raised:
+                raise error from raised
             raise
         except TimeoutError:
             late = TransientError(f"{call.api}: no answer within {call.timeout_seconds:.0f} s", in_doubt=True)
-            settlement = _failed(late, call, started)
+            outcome = _failed(late, call)
             raise late from None
         except Exception as error:
-            settlement = _unanswered("error", f"{type(error).__name__}: {error}", call, started)
+            outcome = CallOutcome("error", call.worst_case_usd, error=f"{type(error).__name__}: {error}")
             raise
         finally:  # also when this run is stopped: nothing reserved stays without its end
-            lane.tally.in_flight -= 1
-            lane.tally.failed += settlement.outcome == TransientError.outcome
-            lane.tally.limited += settlement.outcome == RateLimitedError.outcome
-            account.finalize(attempt_id, call, replace(settlement, waited_ms=waited_ms))
-            wait.lap()
+            tally.in_flight -= 1
+            tally.failed += outcome.outcome == TransientError.outcome
+            tally.limited += outcome.outcome == RateLimitedError.outcome
+            ledger.finalize(attempt_id, call, replace(outcome, duration_ms=milliseconds_since(started), waited_ms=waited_ms))
+            stopwatch.lap()
         return answer
 
     def _too_far_away(self, error: CallError) -> bool:
-        """Whether the provider named an end (a day's quota, an hour's pause) that patience does not last for."""
+        """Whether the provider named an end (a day's quota, an hour's pause) that is not waited for."""
         return isinstance(error, RateLimitedError) and (error.daily or (error.retry_after or 0.0) > self._patience)
 
     def has_answered(self, api: Api) -> bool:
         """Whether this API has answered before, so that it is known to be set up right."""
-        return self._lanes[api].tally.has_answered
+        return self._policies[api].tally.has_answered
 
     async def aclose(self) -> None:
         """Give all slots back."""
-        for lane in self._lanes.values():
-            await lane.slots.aclose()
+        for policy in self._policies.values():
+            await policy.limiter.aclose()
 
 
-def _answered(answer: Answer[ValueT], call: Call[ValueT], started: float) -> CallOutcome:
-    error = answer.error
-    outcome = error.outcome if error else "ok"
-    cost_usd = call.worst_case_usd if answer.cost_usd is None else answer.cost_usd
-    return CallOutcome(outcome, cost_usd, answer.tokens, answer.data, str(error) if error else None, milliseconds_since(started))
-
-
-def _failed(error: CallError, call: Call[ValueT], started: float) -> CallOutcome:
-    if isinstance(error, TransientError) and error.in_doubt:
-        return _unanswered(error.outcome, str(error), call, started)
-    declined = isinstance(error, DECLINED)
-    return CallOutcome(error.outcome, 0.0, TokenUsage(), {}, str(error), milliseconds_since(started), carried_out=not declined)
+def _failed(error: CallError, call: Call[ValueT]) -> CallOutcome:
+    in_doubt = isinstance(error, TransientError) and error.in_doubt
+    cost_usd = call.worst_case_usd if in_doubt else 0.0
+    return CallOutcome(error.outcome, cost_usd, error=str(error), carried_out=error.carried_out)
 
 
 def _outage_after_answers(error: CallError, tally: Tally) -> CallError:
@@ -322,14 +341,9 @@ def _outage_after_answers(error: CallError, tally: Tally) -> CallError:
     return error
 
 
-def _poisonous(call: Call[ValueT], last: BaseException | None) -> PoisonousCallError:
-    return PoisonousCallError(f"{call.api} answers other calls, and failed this one each time; the last time: {last}")
+def _poisonous(call: Call[ValueT], last: CallError) -> RequestFailedError:
+    return RequestFailedError(f"{call.api} answers other calls, and failed this one each time; the last time: {last}")
 
 
 def _named_end(error: CallError) -> float | None:
     return error.retry_after if isinstance(error, RateLimitedError) else None
-
-
-def _unanswered(outcome: str, error: str, call: Call[ValueT], started: float) -> CallOutcome:
-    """The call may have been carried out and billed: its worst case counts as spent."""
-    return CallOutcome(outcome, call.worst_case_usd, TokenUsage(), {}, error, milliseconds_since(started))

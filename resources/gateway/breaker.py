@@ -10,36 +10,15 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
-from typing import TypeVar
 
-from resources.gateway.outcomes import (
-    FatalCallError,
-    InvalidAnswerError,
-    ModelMissingError,
-    ParameterRefusedError,
-    RateLimitedError,
-    RefusedError,
-    RequestRejectedError,
-    TransientError,
-)
+from resources.gateway.outcomes import CallError, TransientError
 from resources.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
 
-ResultT = TypeVar("ResultT")
-
-ANSWERED = (
-    RateLimitedError,
-    RefusedError,
-    InvalidAnswerError,
-    ModelMissingError,
-    ParameterRefusedError,
-    RequestRejectedError,
-    FatalCallError,
-)
-"""What the provider answered, if not what was hoped for: it is not down."""
 BACKOFF = 2.0
 """By which the open time grows with every probe that failed."""
 SHORTEST_WAIT_SECONDS = 0.25
@@ -90,37 +69,32 @@ class Breaker:
         """The state now."""
         return self._state
 
-    async def call(self, send: Callable[[], Awaitable[ResultT]], *, counts: bool = True) -> ResultT:
-        """Make the call if the breaker lets it through.
+    @contextmanager
+    def attempt(self, *, counts: bool = True) -> Iterator[None]:
+        """Around one call: what it raises is its verdict.
 
         Args:
-            send: Makes the call.
-            counts: False if its failure may be its own fault, and says nothing about the provider.
+            counts: False if a failure may be the call's own fault, and says nothing about the provider.
 
         Raises:
-            BreakerOpenError: The call was not made.
-            Exception: Whatever ``send`` raises.
+            BreakerOpenError: The call must not be made.
         """
         self._let_through()
         era, self._probing = self._era, self._state is BreakerState.HALF_OPEN
-        failure: TransientError | None = None
-        verdict = False
         try:
-            result = await send()
-            verdict = True
-        except ANSWERED:
-            verdict = True
-            raise
+            yield
+            self._learn(era, None)
         except TransientError as error:
-            failure, verdict = error, counts
+            if counts:
+                self._learn(era, error)
             raise
-        else:
-            return result
+        except CallError as error:
+            if error.is_answer:
+                self._learn(era, None)
+            raise
         finally:
             if era == self._era:
                 self._probing = False
-                if verdict:
-                    self._learn(failure)
 
     def _let_through(self) -> None:
         wait = self._probe_at - time.monotonic() if self._state is BreakerState.OPEN else 0.0
@@ -130,8 +104,10 @@ class Breaker:
         if self._state is BreakerState.OPEN:
             self._change(BreakerState.HALF_OPEN)
 
-    def _learn(self, failure: TransientError | None) -> None:
-        """Take one call's verdict, which it reached in this state."""
+    def _learn(self, era: int, failure: TransientError | None) -> None:
+        """One call's verdict; it counts in the state that the call began in."""
+        if era != self._era:
+            return
         self._last_failure = failure or self._last_failure
         if self._state is BreakerState.HALF_OPEN:
             self._failed_probes = self._failed_probes + 1 if failure else 0

@@ -1,7 +1,7 @@
-"""How a call to the outside can end, as exceptions, the same for the language model, the image API and the platform.
+"""How a call to an external API can end, as exceptions, the same for the language model, the image API and the platform.
 
-Here: the outcome classes and nothing else, so that a task may catch a refusal without knowing who was called or how.
-Not here: how a provider's error becomes one of them (each provider's module), and what is done about it (outside.py).
+Here: the outcome classes, so that a task may catch a refusal without knowing who was called or how. Not here: how an error of a
+provider becomes one of them (each provider's module), and what is done about it (api_gateway.py).
 """
 
 from __future__ import annotations
@@ -15,9 +15,17 @@ LONGEST_RETRY_AFTER = 86_400.0
 
 
 class CallError(Exception):
-    """A call to the outside that did not bring what was asked. The message says what to do; what it quotes is made fit to keep."""
+    """A call that did not bring what was asked. The message says what to do; what it quotes is redacted and cut.
+
+    Attributes:
+        outcome: The name in the record of requests.
+        is_answer: Whether the provider answered, if not what was hoped for: it is not down.
+        carried_out: Whether the provider may have done the work. If not, the call is given back to the limit of calls.
+    """
 
     outcome = "error"
+    is_answer = False
+    carried_out = True
 
     def __init__(self, message: str) -> None:
         super().__init__(kept(message))
@@ -31,7 +39,7 @@ class RateLimitedError(CallError):
     one than ``LONGEST_RETRY_AFTER`` is that.
     """
 
-    outcome = "rate_limited"
+    outcome, is_answer, carried_out = "rate_limited", True, False
 
     def __init__(self, message: str, *, retry_after: float | None = None, daily: bool = False) -> None:
         super().__init__(message)
@@ -50,17 +58,22 @@ class TransientError(CallError):
 
     def __init__(self, message: str, *, in_doubt: bool = False) -> None:
         super().__init__(message)
-        self.in_doubt = in_doubt
+        self.carried_out = self.in_doubt = in_doubt
 
 
 class RequestFailedError(CallError):
-    """It is this one request that fails, whatever its reason; other requests go on. It uses up an attempt of its task."""
+    """It is this one request that fails, whatever its reason; other requests go on. It uses up an attempt of its task.
+
+    Raised itself for a poisonous call: every attempt failed while other calls of the API were answered (poison.py).
+    """
+
+    outcome = "poisonous"
 
 
 class RefusedError(RequestFailedError):
     """Moderation refused the request or its answer. ``reason`` is the provider's word for it (SAFETY, SPII, …)."""
 
-    outcome = "refused"
+    outcome, is_answer = "refused", True
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
@@ -70,12 +83,12 @@ class RefusedError(RequestFailedError):
 class InvalidAnswerError(RequestFailedError):
     """The call was answered, but not with what was asked: not JSON, cut short, or against the schema.
 
-    ``cut`` says that the answer ended at the output limit, so that asking again needs more room. ``chance`` says that nothing in
+    ``cut`` says that the answer ended at the output limit, so that asking again needs more tokens. ``chance`` says that nothing in
     the request was the cause (an answer that cannot be read, that repeats itself, that stopped by itself): the same is asked again
-    as it was. Otherwise the message tells the model what to mend.
+    as it was. Otherwise the message says to the model what to correct.
     """
 
-    outcome = "invalid"
+    outcome, is_answer = "invalid", True
 
     def __init__(self, message: str, *, cut: bool = False, chance: bool = False) -> None:
         super().__init__(message)
@@ -83,38 +96,31 @@ class InvalidAnswerError(RequestFailedError):
         self.chance = chance
 
 
-class ModelMissingError(CallError):
-    """The model is not there (404). Its successor takes over, for the whole fleet; without one this is fatal."""
-
-    outcome = "model_missing"
-
-
 class RequestRejectedError(RequestFailedError):
     """The provider calls this one request wrong (400). Asking the same again cannot help; another item's request may be right."""
 
-    outcome = "rejected"
-
-
-class PoisonousCallError(RequestFailedError):
-    """Every attempt of this call failed, time and again, while other calls of the same API were answered
-    (resources/gateway/poison.py)."""
-
-    outcome = "poisonous"
+    outcome, is_answer, carried_out = "rejected", True, False
 
 
 class LostCallAllowanceError(RequestFailedError):
-    """An item has taken its share of the world's spare calls (durable/calls/ledger.py). No call was made."""
+    """An item has used its share of the world's spare calls (durable/calls/ledger.py). No call was made."""
 
     outcome = "spare_used_up"
+
+
+class ModelMissingError(CallError):
+    """The model is not there (404). Its successor takes over, for the whole fleet; without one this is fatal."""
+
+    outcome, is_answer, carried_out = "model_missing", True, False
 
 
 class ParameterRefusedError(CallError):
     """The model refuses a parameter of the request (400). ``parameter`` names it.
 
-    The successor is asked if its profile sends that parameter differently, else the same model without it (model_roster.py).
+    The successor is asked if its profile sends that parameter differently, else the same model without it (model_resolver.py).
     """
 
-    outcome = "parameter_refused"
+    outcome, is_answer, carried_out = "parameter_refused", True, False
 
     def __init__(self, message: str, *, parameter: str) -> None:
         super().__init__(message)
@@ -126,10 +132,10 @@ class FatalCallError(CallError):
 
     ``may_heal``: it is not this request that is wrong, and somebody may put it right without a change on our side (a key that is
     refused, a proxy's page, a status code that nobody expects). From an API that has answered before it is an outage
-    (resources/gateway/api_gateway.py): the world waits, and fails only when it has been resumed in vain for a while.
+    (api_gateway.py): the world waits, and fails only when it has been resumed in vain for a while.
     """
 
-    outcome = "fatal"
+    outcome, is_answer = "fatal", True
 
     def __init__(self, message: str, *, may_heal: bool = False) -> None:
         super().__init__(message)
@@ -137,7 +143,7 @@ class FatalCallError(CallError):
 
 
 class OutageTimeoutError(CallError):
-    """An outage lasted longer than the configured patience. The world is suspended and can be resumed; nothing is lost.
+    """An outage lasted longer than PATIENCE_SECONDS. The world is suspended and can be resumed; nothing is lost.
 
     ``retry_after`` seconds: when the provider itself said it would be over (a day's quota), else None. ``may_last``: the
     provider is not away, it refuses, so that nobody knows whether it ever ends: the world is resumed a bounded number of times.

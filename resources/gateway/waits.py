@@ -1,7 +1,6 @@
-"""How long one call waits and what for: between its attempts, in an outage, for its turn.
+"""How long one call waits, between its attempts and in an outage.
 
-Here: the clocks of a call on its way to the outside. Not here: the way (outside.py), and what the whole fleet waits for (slots.py,
-breaker.py).
+Here: the clocks of one call. Not here: its path (api_gateway.py), and what the whole fleet waits for (concurrency.py, breaker.py).
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ import random
 import time
 from datetime import UTC, datetime
 
-from tenacity import RetryCallState
-
 from resources.gateway.breaker import BreakerOpenError
 from resources.gateway.outcomes import CallError, RateLimitedError
 
@@ -19,7 +16,7 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 8.0
 """Between two attempts of one call; while the API is down it is the breaker that keeps calls back for longer."""
 PACE_SECONDS = 5.0
-"""A call that a provider's pace holds up for less is nothing that people are told of."""
+"""A call that a provider's pace holds up for less is not reported."""
 
 
 def milliseconds_since(started: float) -> int:
@@ -42,12 +39,13 @@ class Stopwatch:
 class Outage:
     """One call's outage: begins with its first failed attempt, so that waiting in the queue for a slot is none."""
 
-    def __init__(self, patience_seconds: float) -> None:
-        self._patience = patience_seconds
+    def __init__(self, longest_seconds: float) -> None:
+        self._longest = longest_seconds
         self._since: datetime | None = None
         self._began = 0.0
+        self._failures = 0
 
-    def worth_telling(self, error: CallError) -> datetime | None:
+    def worth_reporting(self, error: CallError) -> datetime | None:
         """An attempt failed; return when the first one did. None while a demand for a slower pace is just that."""
         if self._since is None:
             self._since, self._began = datetime.now(UTC), time.monotonic()
@@ -56,25 +54,17 @@ class Outage:
             return self._since if held_up >= PACE_SECONDS else None
         return self._since
 
-    def is_too_long(self, retry_state: RetryCallState) -> bool:
-        """Whether it lasts longer than the patience."""
-        del retry_state
-        return self._since is not None and time.monotonic() - self._began >= self._patience
+    @property
+    def is_too_long(self) -> bool:
+        """Whether it lasts longer than it may."""
+        return self._since is not None and time.monotonic() - self._began >= self._longest
 
-
-class Wait:
-    """How long until the next attempt: what the provider or the breaker said, else exponential with jitter."""
-
-    def __init__(self) -> None:
-        self._failures = 0
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        """Seconds to wait after this attempt."""
-        error = retry_state.outcome.exception() if retry_state.outcome else None
+    def pause_after(self, error: CallError) -> float:
+        """Seconds until the next attempt: what the provider or the breaker said, else exponential with jitter."""
         if isinstance(error, BreakerOpenError):
             return error.retry_in
         if isinstance(error, RateLimitedError) and error.retry_after:
-            return 0.0  # the slots hold everybody back for that long
+            return 0.0  # the limiter holds everybody back for that long
         self._failures += 1  # of this call's own attempts: having asked an open breaker is none
         longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (self._failures - 1))
         return random.uniform(longest / 2, longest)  # noqa: S311  spreads calls, hides nothing

@@ -12,7 +12,7 @@ import jinja2
 import pytest
 from jinja2.meta import find_referenced_templates
 
-from generia_assets.assets.definition import MADE_WITH, code_version
+from generia_assets.assets.definition import code_version
 from generia_assets.catalog import ASSETS
 from generia_assets.content import data_files, rendering
 from generia_assets.content.documents import Post, Quality
@@ -65,7 +65,7 @@ async def concepts() -> None:
     bench = a_bench(refused(), refused(), people_answer(range(1, 11)))
     await generate_character_batch(ten, bench.tools, REQUEST, DESCRIBED, CharacterIndex())
     former = PreviousCharacter(BRIEF, (), KNOWN)
-    said: dict[str, object] = {"obvious": "a keeper", "one_line": "sells shade"}
+    said: dict[str, Any] = {"obvious": "a keeper", "one_line": "sells shade"}
     bench = a_bench(said | {"concept": former.brief.concept}, said | {"concept": "Sells shade by the hour and sues the noon."})
     one = CharacterBatchParameters(key="c0003", first=3, count=1)
     await generate_character_batch(one, bench.tools, REQUEST, DESCRIBED, CharacterIndex(), former)
@@ -121,7 +121,7 @@ MAKE: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
 
 
 def declared(asset: str, kind: str) -> set[Path]:
-    return {path for pattern in MADE_WITH[asset] if pattern.startswith(kind) for path in CONTENT.glob(pattern)}
+    return {path for pattern in ASSETS[asset].content_files if pattern.startswith(kind) for path in CONTENT.glob(pattern)}
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_nothing_that_is_written_for_the_model_is_outside_of_all_code_versions()
     for kind in ("prompts/", "data/"):
         files = {path for path in (CONTENT / kind).rglob("*") if path.suffix in {".j2", ".yaml"}}
         assert files == {path for asset in ASSETS for path in declared(asset, kind)}
-    assert all(any(CONTENT.glob(pattern)) for patterns in MADE_WITH.values() for pattern in patterns)
+    assert all(any(CONTENT.glob(pattern)) for asset in ASSETS.values() for pattern in asset.content_files)
     for asset in ASSETS:
         for path in declared(asset, "prompts/"):
             included = find_referenced_templates(rendering.environment().parse(path.read_text()))

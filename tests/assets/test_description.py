@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from generia_assets.assets.description import (
+    BANNED_TERMS_SHOWN,
     PREVIEW_WIDTH,
     PREVIEWS,
     SAMPLES,
-    WORN_SHOWN,
     banned_terms,
     escape_markdown,
     previews,
@@ -67,7 +67,7 @@ def test_worn_out_words_are_counted_and_the_most_frequent_named() -> None:
     told = banned_terms({**{f"word {number}": 1 for number in range(9)}, "whisper*": 3})
     assert told["worn_out"].value == 12
     assert str(told["worn_out_most"].value).startswith("whisper* (3), word 0 (1), word 1 (1)")
-    assert str(told["worn_out_most"].value).count(",") == WORN_SHOWN - 1
+    assert str(told["worn_out_most"].value).count(",") == BANNED_TERMS_SHOWN - 1
     assert banned_terms({})["worn_out_most"].value == "(nothing)"
 
 

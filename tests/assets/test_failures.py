@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.status import Stage, State
@@ -29,9 +31,9 @@ def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
     the_worlds.gemini.reset()
 
 
-def faults(worlds: Worlds, **changes: object) -> None:
+def faults(worlds: Worlds, **changes: Any) -> None:
     assert worlds.gemini is not None
-    worlds.gemini.set_faults(**changes)  # type: ignore[arg-type]
+    worlds.gemini.set_faults(**changes)
 
 
 def a_post_fails(worlds: Worlds, world_id: str) -> str:
@@ -138,27 +140,24 @@ def test_people_whose_concepts_are_all_refused_are_drawn_and_the_world_is_exact(
     assert made.checks["people_in_full"].metadata["wrong"].value == USERS
 
 
-def test_a_wrong_key_stops_the_world_at_once_and_its_re_execution_goes_on(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_key_stops_the_world_at_once_and_its_re_execution_goes_on(worlds: Worlds) -> None:
     """A fatal answer is no task's fault: the run says what to do, and after mending it the same generation is finished."""
-    monkeypatch.setenv("GEMINI_API_KEY", "bad-key")
+    worlds.change_settings(gemini_api_key=SecretStr("bad-key"))
     world_id, made = worlds.make("wrong-key")
     assert not made.success
     assert "GEMINI_API_KEY" in made.failure
     assert "bad-key" not in made.failure
     assert worlds.status(world_id).status is State.FAILED
     assert worlds.calls == 1
-    monkeypatch.setenv("GEMINI_API_KEY", "")
+    worlds.change_settings(gemini_api_key=SecretStr(""))
     again = worlds.run(world_id, parent=made, form=None)
     assert again.success, again.failure
     status = worlds.status(world_id)
     assert (status.status, status.generation) == (State.COMPLETED, made.run_id)
 
 
-def test_without_any_gemini_the_run_says_what_to_set_and_the_world_that_it_failed(
-    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_any_gemini_the_run_says_what_to_set_and_the_world_that_it_failed(worlds: Worlds) -> None:
     """Neither key nor address: nobody is left waiting for a world that cannot begin."""
-    monkeypatch.setenv("GEMINI_API_KEY", "")
     nowhere = Worlds(worlds.settings.model_copy(update={"gemini_base_url": ""}), worlds.settings.mongodb_uri.get_secret_value(), "")
     world_id, made = nowhere.make("no-gemini")
     assert not made.success
@@ -170,9 +169,10 @@ def test_without_any_gemini_the_run_says_what_to_set_and_the_world_that_it_faile
     nowhere.instance.dispose()
 
 
-def test_without_mongodb_the_run_names_the_address_and_how_to_start_one(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_mongodb_the_run_names_the_address_and_how_to_start_one(worlds: Worlds) -> None:
     """The failure is a sentence, with the hosts, without the password."""
-    monkeypatch.setenv("MONGODB_URI", "mongodb://somebody:secret@127.0.0.1:1/?directConnection=true")  # pragma: allowlist secret
+    nowhere = "mongodb://somebody:secret@127.0.0.1:1/?directConnection=true"  # pragma: allowlist secret
+    worlds.change_settings(mongodb_uri=SecretStr(nowhere))
     _, made = worlds.make("no-mongodb")
     assert not made.success
     assert re.search(r"MongoDB at 127\.0\.0\.1:1 did not answer.*make dev", made.failure)

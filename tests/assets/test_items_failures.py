@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def there(the_worlds: Worlds) -> str:
     ],
 )
 def test_an_item_that_fails_is_named_and_all_others_are_made(
-    worlds: Worlds, there: str, fault: dict[str, object], reason: str
+    worlds: Worlds, there: str, fault: dict[str, Any], reason: str
 ) -> None:
     """Whatever is wrong with one post's request, it fails after its attempts, without a placeholder, at nobody's expense."""
     key, words = one_post(worlds, there)
@@ -124,7 +125,7 @@ def test_an_answer_that_stopped_by_chance_is_asked_for_again_as_it_was(worlds: W
         pytest.param({"invalid_argument": 1.0}, id="A17 rejected"),
     ],
 )
-def test_an_improvement_that_fails_leaves_what_was_there(worlds: Worlds, fault: dict[str, object]) -> None:
+def test_an_improvement_that_fails_leaves_what_was_there(worlds: Worlds, fault: dict[str, Any]) -> None:
     """Quality high: pictures are painted of the scene there was, after one answer, in the first attempt of their tasks."""
     faults(worlds, only_matching="Make a better prompt for", **fault)
     world_id, made = worlds.make(users=1, posts=2, quality="high")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_a_world_needs_no_kafka(worlds: Worlds) -> None:
     ids=lambda value: value if isinstance(value, str) and len(value) < 20 else "",
 )
 def test_a_form_that_cannot_be_carried_out_says_why_and_leaves_no_trace(
-    worlds: Worlds, world_id: str, form: dict[str, object], said: str
+    worlds: Worlds, world_id: str, form: dict[str, Any], said: str
 ) -> None:
     """The run fails at once with the field, the value and what is allowed; no call is made and nothing is recorded."""
     calls = worlds.calls

@@ -14,19 +14,10 @@ import pytest
 from generia_assets.assets import orchestrator, people, publication
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.selection import Selection
-from generia_assets.catalog import TaskType
-from generia_assets.content.documents import (
-    CharacterAvatar,
-    Media,
-    Post,
-    PostBrief,
-    PostImage,
-    WorldImages,
-    WorldRequest,
-    character_index,
-    post_key,
-)
+from generia_assets.catalog import TaskType, asset_of
+from generia_assets.content.documents import CharacterAvatar, Media, Post, PostBrief, PostImage, WorldImages, WorldRequest
 from generia_assets.content.heard import heard_before
+from generia_assets.content.keys import character_index, post_key
 from generia_assets.content.timeline import Timeline, timeline
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
 from generia_assets.tasks.generate_character_batch import CharacterBriefs
@@ -55,7 +46,7 @@ class DicedJournal:
     room: asyncio.Semaphore
     failing: set[str] = field(default_factory=set)
     results: dict[str, Any] = field(default_factory=dict)
-    told: dict[str, object] = field(default_factory=dict)
+    told: dict[str, Any] = field(default_factory=dict)
     """By task, what it was told of others."""
     performed: list[str] = field(default_factory=list)
     painted: list[str] = field(default_factory=list)
@@ -246,7 +237,7 @@ async def test_what_each_task_is_told_does_not_depend_on_what_finishes_first() -
         for t in range(request.posts_count):
             if (found := told.get(journals[0].key(t))) is None:
                 continue
-            _, replied_to, heard = found  # type: ignore[misc]
+            _, replied_to, heard = found
             assert replied_to is None or replied_to == journals[0].key(line.replies[t])
             assert set(heard) <= set(heard_before(request.seed, request.users_count, request.posts_count, t))
 
@@ -261,7 +252,7 @@ async def test_a_reply_to_a_post_that_failed_is_an_ordinary_post() -> None:
     for failing in (set[str](), {f"{TaskType.GENERATE_POST}:{other}"}):
         journal = await made(request, 1, failing)
         assert journal.key(reply) in journal.published
-        told[bool(failing)] = journal.told[journal.key(reply)][1]  # type: ignore[index]
+        told[bool(failing)] = journal.told[journal.key(reply)][1]
     assert told == {False: other, True: None}
 
 
@@ -308,12 +299,12 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
     class There(NothingThere):
         """The whole world is materialized."""
 
-        async def one_if_there(self, asset: str, model: Any, key: str) -> Any:
-            task = {"posts": TaskType.GENERATE_POST, "characters": TaskType.GENERATE_CHARACTER}.get(asset)
-            return whole.results.get(f"{task}:{key}")
+        async def one_if_there(self, *asked: Any) -> Any:
+            model, key = asked
+            return whole.results.get(f"{asset_of(model).task_type}:{key}")
 
-        async def one(self, asset: str, model: Any, key: str) -> Any:
-            return await self.one_if_there(asset, model, key)
+        async def one(self, model: Any, key: str) -> Any:
+            return await self.one_if_there(model, key)
 
         async def briefs(self, first: int, count: int) -> list[Any]:
             return list(whole.results[f"{TaskType.GENERATE_CHARACTER_BATCH}:b{first // 10:03d}"].briefs)
@@ -325,4 +316,4 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
         await WorldOrchestrator(journal, There(), Selection(posts, frozenset({key})), request, WORLD).run()  # type: ignore[arg-type]
     assert journal.published == [whole.key(t) for t in range(45) if line.people[t] == person]
     replied = {whole.key(t): whole.key(line.replies[t]) for t in range(45) if line.people[t] == person and line.replies[t] >= 0}
-    assert {post: journal.told[post][1] for post in replied} == replied  # type: ignore[index]
+    assert {post: journal.told[post][1] for post in replied} == replied

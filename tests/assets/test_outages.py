@@ -87,7 +87,6 @@ def test_a_moment_without_mongodb_between_two_steps_is_waited_out(
         seam = Seam(words, go_away, committed=committed)
         hasty = {"timeoutMS": PATIENCE_OF_THE_DRIVER_MS, "serverSelectionTimeoutMS": PATIENCE_OF_THE_DRIVER_MS}
         monkeypatch.setattr(mongo, "_options", lambda: {**options, **hasty, "event_listeners": [seam]})
-        monkeypatch.setenv("MONGODB_URI", uri)
         through = Worlds(seen.settings.model_copy(update={"mongodb_uri": type(seen.settings.mongodb_uri)(uri)}), uri, "")
         _, made = through.make("seam")
         through.client.close()

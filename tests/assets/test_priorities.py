@@ -2,9 +2,9 @@
 
 import pytest
 
-from generia_assets.assets.priorities import PICTURES_AFTER, Priorities
+from generia_assets.assets.orchestrator import NOT_NEEDED_AFTER, Priorities
 from generia_assets.catalog import TaskType
-from generia_assets.content.documents import character_key, post_key
+from generia_assets.content.keys import character_key, post_key
 from generia_assets.content.social import ready_after
 from generia_assets.content.timeline import timeline
 from tests.support.worlds import a_request
@@ -43,4 +43,4 @@ def test_pictures_that_no_post_needs_wait_for_a_bounded_number_of_posts(task_typ
     key, since = ("world", 0) if task_type is TaskType.GENERATE_WORLD_IMAGE else ("c0003", line.joined(3))
     texts = [of(TaskType.GENERATE_POST, post_key(character_key(line.people[t]), line.orders[t])) for t in range(150)]
     # The one that is written beside the picture, and so many more.
-    assert sum(text < of(task_type, key) for text in texts[since:]) == 1 + PICTURES_AFTER
+    assert sum(text < of(task_type, key) for text in texts[since:]) == 1 + NOT_NEEDED_AFTER

@@ -301,7 +301,7 @@ def test_texts_ordered_by_message_are_the_ones_the_platform_shows(worlds: Worlds
     ],
 )
 def test_a_form_that_its_job_cannot_carry_out_is_refused_before_anything_is_touched(
-    worlds: Worlds, world_id: str, job: str, form: dict[str, object], said: str
+    worlds: Worlds, world_id: str, job: str, form: dict[str, Any], said: str
 ) -> None:
     """The run fails with the field, the value and what to do; no call, no new generation, no changed document."""
     before, status, calls = stored(worlds, world_id), worlds.raw_status(world_id), worlds.calls
@@ -318,7 +318,7 @@ def test_a_form_that_its_job_cannot_carry_out_is_refused_before_anything_is_touc
     ("job", "form"),
     [("rerun_world_part", {"part": "everything"}), ("new_world", {"quality": "supreme"}), ("new_world", {"users": "many"})],
 )
-def test_a_value_that_no_form_allows_does_not_even_start_a_run(worlds: Worlds, job: str, form: dict[str, object]) -> None:
+def test_a_value_that_no_form_allows_does_not_even_start_a_run(worlds: Worlds, job: str, form: dict[str, Any]) -> None:
     """Dagster's own look at the form says which value is wrong, before there is a run."""
     runs = worlds.instance.get_runs_count()
     with pytest.raises(DagsterInvalidConfigError, match=next(iter(form))):

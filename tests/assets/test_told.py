@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from generia_assets.assets.description import figures
+from generia_assets.assets.description import CELL, ROWS, figures
 from generia_assets.assets.run_log import log_people, people_lines
-from generia_assets.assets.tables import CELL, ROWS
 from generia_assets.catalog import ASSETS
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.settings import settings

@@ -8,9 +8,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -51,22 +53,22 @@ def run(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def moment(**changes: object) -> Moment:
+def moment(**changes: Any) -> Moment:
     """A world as ``watch`` sees it, with these values of its status record."""
     return Moment(
         a_status(**changes), [], seconds=12.3, air=InFlightCalls(llm=12, llm_ceiling=15, images=3, image_ceiling=10), left=42.0
     )
 
 
-def a_status(**changes: object) -> WorldStatus:
+def a_status(**changes: Any) -> WorldStatus:
     record = new_status("w", {"user_prompt": HOSTILE}, users=2, posts=4) | {"_id": "w"} | changes
     return WorldStatus.model_validate(record)
 
 
-def sub_commands() -> list[tuple[str, ...]]:
+def sub_commands() -> Sequence[tuple[str, ...]]:
     """Every command and every command within one, as it is typed."""
-    groups = [(name, load(name)) for name, entry in COMMANDS.items() if entry.is_group]
-    return [(name,) for name in COMMANDS] + [(name, inner) for name, group in groups for inner in group.commands]
+    groups: list[tuple[str, Any]] = [(name, load(name)) for name, entry in COMMANDS.items() if entry.is_group]
+    return [*((name,) for name in COMMANDS), *((name, inner) for name, group in groups for inner in group.commands)]
 
 
 @pytest.mark.parametrize("command", sub_commands(), ids=" ".join)
@@ -162,8 +164,9 @@ def test_nobody_orders_a_world_without_saying_which() -> None:
 
 def test_an_order_is_the_platforms_own_message() -> None:
     """What `send` puts into Kafka is read by the sensor as the order that was typed."""
-    typed = {"users": 3, "posts": 7, "prompt": "город", "quality": Quality.HIGH, "max_cost_usd": 1.5, "seed": 0}
-    order = new_order(world_parameters(settings(), **typed))
+    order = new_order(
+        world_parameters(settings(), users=3, posts=7, prompt="город", quality=Quality.HIGH, max_cost_usd=1.5, seed=0)
+    )
     assert read_message(order.message()) == order
     expected = {"user_prompt": "город", "users_count": 3, "posts_count": 7, "quality": "high", "max_cost_usd": 1.5, "seed": 0}
     assert json.loads(order.message())["parameters"] == expected

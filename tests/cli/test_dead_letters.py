@@ -6,10 +6,10 @@ import json
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from generia_assets.cli.main import app
 from generia_assets.settings import settings
@@ -63,7 +63,7 @@ def generia(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["dead-letters", *arguments])
 
 
-def resent(kafka: KafkaResource) -> list[dict[str, object]]:
+def resent(kafka: KafkaResource) -> list[dict[str, Any]]:
     """What the command put into the orders' topic."""
     return [json.loads(letter.value) for letter in last_letters(kafka.address, kafka.tasks_topic, 10)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -19,7 +20,7 @@ BEGAN = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-def generia(mongodb_uri: str, mongo_client: MongoClient[dict[str, object]], mongo_database_name: str, tmp_path: Path) -> Command:
+def generia(mongodb_uri: str, mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str, tmp_path: Path) -> Command:
     """The command on a database with many parked worlds, one of which has many tasks, requests and lines of its log."""
     database, parked = mongo_client[mongo_database_name], {"kind": "stopped", "since": BEGAN, "until": None}
     moments = [BEGAN + timedelta(seconds=number) for number in range(MANY)]

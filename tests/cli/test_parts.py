@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); 
 def part(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     made: list[Service] = []
 
-    def make(name: str, code: str = WAITS, **options: object) -> Service:
+    def make(name: str, code: str = WAITS, **options: Any) -> Service:
         def launch() -> Child:
             return spawn(name, [sys.executable, "-c", code], log_path=tmp_path / f"{name}.log")
 

@@ -9,13 +9,15 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
 from rich.console import Console
+from rich.text import Text
 
 from emulators.lifecycle import free_port
 from generia_assets.cli.commands import COMMANDS, load
@@ -46,7 +48,7 @@ NAMED, NEWEST = "harbour", "c1d2e3f4-6a7c-4f0e-9d39-5a9a3f2f6c10"
 NOWHERE = "mongodb://127.0.0.1:9/"
 
 
-def record(world_id: str, **changes: object) -> dict[str, object]:
+def record(world_id: str, **changes: Any) -> dict[str, Any]:
     order = {"user_prompt": "a lake", "users_count": 1, "posts_count": 1, "quality": "standard"}
     now = datetime.now(UTC)
     done = {"status": "completed", "finished_at": now, "users_created": 1, "posts_created": 1, "name": "Lake", "generation": "g"}
@@ -55,7 +57,7 @@ def record(world_id: str, **changes: object) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def generia(
-    mongodb_uri: str, mongo_client: MongoClient[dict[str, object]], tmp_path_factory: pytest.TempPathFactory
+    mongodb_uri: str, mongo_client: MongoClient[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Command]:
     """The command on four finished worlds: two that begin alike, one from the launch form, and the newest."""
     name = f"test_{uuid.uuid4().hex}"
@@ -151,7 +153,7 @@ def test_no_command_that_takes_a_world_is_forgotten() -> None:
 
 
 @pytest.mark.case("P7")
-def test_a_world_that_is_called_last_comes_before_the_last(generia: Command, mongo_client: MongoClient[dict[str, object]]) -> None:
+def test_a_world_that_is_called_last_comes_before_the_last(generia: Command, mongo_client: MongoClient[dict[str, Any]]) -> None:
     """An exact name counts more than what `last` or a beginning could mean."""
     statuses = mongo_client[generia.settings["MONGODB_DATABASE"]][STATUS]
     statuses.insert_one(record("last", created_at=datetime.now(UTC) - timedelta(days=9)))
@@ -229,7 +231,7 @@ def test_a_parts_log_on_a_terminal_has_no_colours_either(tmp_path: Path) -> None
     assert on_a_terminal(Command(tmp_path), "logs", "daemon", NO_COLOR="1").strip() == "green"
 
 
-def a_moment(**changes: object) -> Moment:
+def a_moment(**changes: Any) -> Moment:
     stages = [{"name": stage.value, "status": "completed" if place < 3 else "in_progress"} for place, stage in enumerate(Stage)]
     growing = {"status": "in_progress", "stages": stages, "users_predicted": 1000, "users_created": 999, "posts_predicted": 10_000}
     made = {"api_calls_made_LLM": 79, "api_call_limits_LLM": 129}
@@ -276,7 +278,7 @@ def test_a_tables_columns_are_whole_or_left_out(generia: Command, columns: int) 
 @pytest.mark.case("P20")
 def test_columns_give_way_one_after_the_other() -> None:
     """As many columns as there is room for; a column with something short in its place stays as long as that."""
-    rows = [["0b6f9a52-6a7c", "Lake", "12345"]]
+    rows: list[Sequence[str | Text]] = [["0b6f9a52-6a7c", "Lake", "12345"]]
     table = FittedTable(("world", "name", "posts"), 2, gives_way=("world", "name"), rows=rows, short={"world": ["0b6f"]})
     told = []
     for columns in (30, 20, 13):
@@ -436,7 +438,7 @@ def test_a_page_tells_a_limit_as_a_limit(prompt: str, said: str) -> None:
 
 @pytest.mark.case("P7")
 def test_a_world_from_the_launch_form_is_made_again_by_message(
-    generia: Command, mongo_client: MongoClient[dict[str, object]], broker: str
+    generia: Command, mongo_client: MongoClient[dict[str, Any]], broker: str
 ) -> None:
     """`rerun` orders a part of a world that has a name and no UUID: the message is an order, and it is recorded for that world."""
     topic = f"orders-{uuid.uuid4().hex[:8]}"
@@ -455,7 +457,7 @@ def test_a_new_world_has_a_uuid() -> None:
     """Only what exists may be named otherwise: a message that orders a new world under another name is no order."""
     message = Order(NAMED, parse_world({"user_prompt": "a lake", "users_count": 1, "posts_count": 1})).message()
     try:
-        read = read_message(message)
+        said = str(read_message(message))
     except ValueError as error:
-        read = error
-    assert "world_id='harbour': must be a UUID" in str(read)
+        said = str(error)
+    assert "world_id='harbour': must be a UUID" in said

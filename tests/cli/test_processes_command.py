@@ -16,11 +16,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._cli.workspace.cli_target import WorkspaceOpts, workspace_opts_to_load_target
-from resources.providers import ImagesResource
+from dagster._cli.workspace.cli_target import workspace_opts_to_load_target
+from dagster_shared.cli import WorkspaceOpts
 
 from emulators import lifecycle
 from emulators.lifecycle import accepts_connections, free_port
+from generia_assets.assets import providers
 from generia_assets.cli import home
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.home import Running, claim
@@ -44,7 +45,7 @@ def worlds(tmp_path: Path, mongodb_uri: str, broker: str, gemini: str) -> Iterat
 @pytest.mark.case("P5")
 def test_a_provider_that_cannot_be_opened_fails_the_world(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
     """The world says at once why it cannot be made, instead of being begun again and again."""
-    monkeypatch.setattr(ImagesResource, "open", lambda _self: SimpleNamespace(name="a provider without aclose"))
+    monkeypatch.setattr(providers, "open_images", lambda _settings: SimpleNamespace(name="a provider without aclose"))
     world, made = worlds.make()
     assert not made.success
     status = worlds.status(world)
@@ -194,7 +195,7 @@ def test_a_command_says_where_it_looked(tmp_path: Path) -> None:
 
 @pytest.mark.case("P24")
 def test_plain_dagster_dev_is_the_same_location(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`dagster dev` in the checkout reads workspace.yaml: cursors belong to the location `generia`, as under `make dev`."""
+    """`dagster dev` in the checkout reads pyproject.toml: cursors belong to the location `generia`, as under `make dev`."""
     monkeypatch.chdir(ROOT)
     origins = workspace_opts_to_load_target(WorkspaceOpts()).create_origins()
     assert [origin.location_name for origin in origins] == ["generia"]

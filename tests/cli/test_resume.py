@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -26,7 +27,7 @@ def database(mongo_client: MongoClient[MongoDocument], mongo_database_name: str)
     )
 
 
-def a_world(database: MongoDatabase, **changes: object) -> str:
+def a_world(database: MongoDatabase, **changes: Any) -> str:
     """A world whose generation has begun, in the state that ``changes`` say."""
     world_id = str(uuid.uuid4())
     record(database, an_order(world_id))
@@ -44,11 +45,11 @@ def found_by_watchdog(database: MongoDatabase) -> list[str]:
     return [world.world_id for world in abandoned(database, LEASE_S, outage_retry_seconds=60)]
 
 
-def stopped() -> dict[str, object]:
+def stopped() -> dict[str, Any]:
     return {"parked": {"kind": "stopped", "since": datetime.now(UTC)}, "message": "stopped"}
 
 
-def owner(run_id: str, expires_in: timedelta) -> dict[str, object]:
+def owner(run_id: str, expires_in: timedelta) -> dict[str, Any]:
     return {"owner": {"run_id": run_id, "epoch": 3, "expires_at": datetime.now(UTC) + expires_in}}
 
 
@@ -124,7 +125,7 @@ def test_failed_tasks_are_tried_again_with_their_counters(database: MongoDatabas
         ({"owner": {"run_id": "r", "epoch": 3, "expires_at": datetime.now(UTC) + timedelta(hours=1)}}, "run r right now"),
     ],
 )
-def test_a_world_that_cannot_go_on_says_why(database: MongoDatabase, changes: dict[str, object], reason: str) -> None:
+def test_a_world_that_cannot_go_on_says_why(database: MongoDatabase, changes: dict[str, Any], reason: str) -> None:
     """A finished world, and one that is being made, are left as they are."""
     world_id = a_world(database, **changes)
     before = database[STATUS].find_one({"_id": world_id})

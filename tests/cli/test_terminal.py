@@ -6,6 +6,7 @@ import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -24,7 +25,7 @@ OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
 
 
 @pytest.fixture
-def generia(mongodb_uri: str, mongo_client: MongoClient[dict[str, object]], mongo_database_name: str, tmp_path: Path) -> Command:
+def generia(mongodb_uri: str, mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str, tmp_path: Path) -> Command:
     """The command on a database with a finished world of a hostile name and prompt."""
     now = datetime.now(UTC)
     done = {"status": "completed", "finished_at": now, "updated_at": now, "name": PROMPT, "users_created": 1, "posts_created": 1}
@@ -53,7 +54,7 @@ def test_who_wants_no_colours_gets_none(generia: Command) -> None:
 
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"CI": "true"}, {"PYTHONIOENCODING": "latin-1:strict"}], ids=str)
-def test_a_terminal_that_cannot_draw_gets_plain_lines(generia: Command, environment: dict[str, str]) -> None:
+def test_a_terminal_that_cannot_draw_gets_plain_lines(generia: Command, environment: dict[str, Any]) -> None:
     """A dumb terminal, a CI's, or one that lacks the signs that are drawn: lines as into a pipe, without a control code."""
     text = on_a_terminal(generia, "watch", WORLD, **environment)
     assert not OBEYED.search(text)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def generia(worlds: Worlds, mongodb_uri: str) -> Command:
     return Command(worlds.settings.generia_data_dir, settings)
 
 
-def an_order(worlds: Worlds, world: str, **values: object) -> str:
+def an_order(worlds: Worlds, world: str, **values: Any) -> str:
     """An order for a part of the world, as the sensor records it, in the state that ``values`` say."""
     task_id = str(uuid.uuid4())
     record_order(worlds.database, order_of(task_id, TaskType.GENERATE_POST, world, {}), max_users=100, max_posts=100)
@@ -123,6 +124,7 @@ def test_the_time_left_is_that_of_what_was_ordered(worlds: Worlds, world: str) -
         statuses.update_one({"_id": world}, {"$set": {"parameters.quality": "standard"}})
         making = generations.find_one_and_update({"_id": status["generation"]}, {"$set": one_post})
         again = time_left(worlds, world, emulated(20))
+        assert making is not None
         generations.replace_one({"_id": status["generation"]}, making)
         assert 15 < again < standard - 15 < standard < high - 15
         assert slower > 1.8 * standard
@@ -132,9 +134,7 @@ def test_the_time_left_is_that_of_what_was_ordered(worlds: Worlds, world: str) -
 
 def time_left(worlds: Worlds, world: str, pace: Pace) -> float:
     """What is told at the first look."""
-    watched = follow(worlds.database, world, Watching(worlds.settings, earlier=0, pace=pace))
-    left = next(watched).left
-    watched.close()
+    left = next(follow(worlds.database, world, Watching(worlds.settings, earlier=0, pace=pace))).left
     assert left is not None
     return left
 

@@ -17,7 +17,7 @@ from bson import Binary
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import HISTORY, STATUS, STEPS
 from generia_assets.queries.critical_path import critical_path
-from generia_assets.queries.traces import StepName, trace
+from generia_assets.queries.traces import trace
 from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters
 from resources.mongodb.document_store import POINTERS
@@ -186,16 +186,16 @@ def test_a_post_is_followed_back_to_its_prompts(worlds: Worlds, generia: Command
     id alone leads to the same trace."""
     (published,) = as_json(generia, "show", world, "post-images", "--id", "c0000-p0000")
     found = trace(worlds.database, world, "c0000-p0000")
-    assert [step.name for step in found.steps] == [
-        StepName.ORDER,
-        StepName.DESCRIPTION,
-        StepName.CONCEPT,
-        StepName.CHARACTER,
-        StepName.IDEA,
-        StepName.POST,
-        StepName.PICTURE,
+    assert [step.task_type for step in found.steps] == [
+        TaskType.INIT_WORLD_CREATION,
+        TaskType.GENERATE_WORLD_DESCRIPTION,
+        TaskType.GENERATE_CHARACTER_BATCH,
+        TaskType.GENERATE_CHARACTER,
+        TaskType.GENERATE_POST_BATCH,
+        TaskType.GENERATE_POST,
+        TaskType.GENERATE_POST_IMAGE,
     ]
-    post, idea = found.step(StepName.POST), found.step(StepName.IDEA)
+    post, idea = found.step(TaskType.GENERATE_POST), found.step(TaskType.GENERATE_POST_BATCH)
     assert post is not None and post.made is not None and idea is not None and idea.made is not None
     assert found.post_id == published["post_id"]
     (request,) = [one for one in post.requests if one.outcome == "ok"]

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from statistics import mean
+from typing import Any
 
 import pytest
 
@@ -27,8 +28,8 @@ def _lists() -> Iterator[tuple[str, Sequence[str]]]:
     yield "ages", [age.words for age in data_files.axes().ages]
     yield from ((name, axis.values) for name, axis in AXES.items())
     yield "forms", [form.how for form in POSTS.forms]
-    yield "pictures", [kind.how for kind in POSTS.pictures]
-    yield from (("replies", POSTS.replies), ("arcs", POSTS.arcs), ("between", TIES.between))
+    yield "pictures", [kind.how for kind in (*POSTS.pictures, *POSTS.wonders)]
+    yield from (("replies", POSTS.replies), ("vignettes", POSTS.vignettes), ("arcs", POSTS.arcs), ("between", TIES.between))
     yield from ((f"beats: {place}", lines) for place, lines in POSTS.beats)
     yield from PEOPLE
 
@@ -54,7 +55,8 @@ def test_there_is_enough_of_everything():
     sizes = {name: len(axis.values) for name, axis in AXES.items()}
     least |= {"plain happiness": 110, "what the account is for": 110} | dict.fromkeys(sizes.keys() - least.keys(), 40)
     sizes |= {"forms": len(POSTS.forms), "pictures": len(POSTS.pictures), "replies": len(POSTS.replies), "arcs": len(POSTS.arcs)}
-    least |= {"forms": 44, "pictures": 14, "replies": 20, "arcs": 40}
+    sizes |= {"vignettes": len(POSTS.vignettes), "wonders": len(POSTS.wonders)}
+    least |= {"forms": 44, "pictures": 14, "replies": 20, "arcs": 40, "vignettes": 20, "wonders": 10}
     sizes |= {"near": len(TIES.near), "far": len(TIES.far), "between": len(TIES.between)}
     least |= {"near": 40, "far": 30, "between": 60}
     sizes |= {name: len(values) for name, values in PEOPLE}
@@ -110,14 +112,20 @@ def test_half_of_the_pictures_have_faces():
 
 
 def test_posts_are_short_with_outliers():
-    """In a world at four fifths of the most words of each length: 56 words a post at most, a fifth under 20, some above 110."""
+    """At four fifths of the most words of each length: 40 words a post at most, two of three from 20 to 60, some above 100."""
     world, most = sample(WorldDescription), list[int]()
     for number in range(4):
-        fields = {"user_prompt": "A town", "users_count": 25, "posts_count": 150, "seed": world_seed(f"world {number}")}
+        fields: dict[str, Any] = {
+            "user_prompt": "A town",
+            "users_count": 25,
+            "posts_count": 150,
+            "seed": world_seed(f"world {number}"),
+        }
         request = sample(WorldRequest, **fields)
         of_this = [slot.length.most for index in range(25) for slot in storyline(request, world, index).slots]
         assert len(of_this) == 150
-        assert 0.8 * mean(of_this) <= 56
+        assert 0.8 * mean(of_this) <= 40
         most += of_this
-    assert 0.2 <= sum(words < 20 for words in most) / len(most) <= 0.35
-    assert 0.03 <= sum(words > 110 for words in most) / len(most) <= 0.1
+    assert 0.15 <= sum(words < 20 for words in most) / len(most) <= 0.35
+    assert sum(20 <= words <= 60 for words in most) / len(most) >= 0.6
+    assert 0.01 <= sum(words > 100 for words in most) / len(most) <= 0.1

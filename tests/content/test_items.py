@@ -97,7 +97,7 @@ def test_an_entry_that_is_wrong_costs_the_others_nothing(draft: type[Draft], pat
         pytest.param(CharacterDraft, {"story": ["x" * 4_000] * 5}, id="S8 a life story that ran away"),
     ],
 )
-def test_what_readers_see_must_be_there_and_bounded(draft: type[Draft], value: dict[str, object]) -> None:
+def test_what_readers_see_must_be_there_and_bounded(draft: type[Draft], value: dict[str, Any]) -> None:
     """An answer without it is refused, with words for the model."""
     with pytest.raises(ValidationError):
         draft.model_validate({**ANSWERS[draft], **value})
@@ -302,7 +302,7 @@ async def test_a_name_is_visible_and_in_the_worlds_script(language: str, name: s
     world = world.model_copy(update={"user_preferences": world.user_preferences.model_copy(update={"language": language})})
     other, concept = NATIVE[language]
 
-    def person(number: int, display_name: str, username: str) -> dict[str, object]:
+    def person(number: int, display_name: str, username: str) -> dict[str, Any]:
         told = concept if number == 1 else other
         return {"number": number, "display_name": display_name, "username": username, "concept": told, "one_line": other}
 

@@ -13,7 +13,7 @@ from generia_assets.content.prompt import Prompt
 from generia_assets.content.rendering import FOLDER, complaint, environment
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.social import acquaintances
-from generia_assets.content.storyline import storyline, wishes_of
+from generia_assets.content.storyline import REPLY, VIGNETTE, storyline, wishes_of
 from generia_assets.content.timeline import events_before, timeline
 from generia_assets.tasks.generate_character import character_of_concept
 from generia_assets.tasks.generate_post_batch import brief_of
@@ -251,7 +251,7 @@ def test_ideas_are_asked_with_a_plan_that_develops():
     for number, slot in zip(numbers, line.slots[10:], strict=False):
         begin = f"Number {number} (post {slot.order + 1} of {total}; {slot.moment}): {slot.form.name} — "
         (told,) = (text for text in item.splitlines() if text.startswith(begin))
-        assert (slot.beat in told) == (slot.length.most >= 20 and not slot.reply_to)
+        assert (slot.beat in told) == (slot.length.most >= 20 and slot.form.name not in (REPLY, VIGNETTE))
         assert told.endswith(f" Wish: {wishes[slot.wish - 1]}")
         assert (f"“{world.calendar[slot.event - 1].name}”" in told) == (slot.event > 0)
         assert not slot.partner or f"@{known[slot.partner - 1].username}" in told

@@ -9,8 +9,8 @@ import pytest
 from generia_assets.content import ask_posts, axes, data_files
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.social import acquaintances
-from generia_assets.content.storyline import ARC_FROM, REPLY, storyline, wishes_of
-from generia_assets.content.timeline import hot_events, timeline
+from generia_assets.content.storyline import ARC_FROM, REPLY, VIGNETTE, storyline, wishes_of
+from generia_assets.content.timeline import hot_events, is_vignette, timeline
 from tests.support.worlds import a_character, a_post_brief, a_request, a_world, acquaintances_of
 
 SIZES = [(1, 0), (1, 5), (3, 6), (5, 3), (5, 12), (10, 10), (25, 150), (100, 1000)]
@@ -43,6 +43,8 @@ def test_a_post_is_of_a_form_that_it_has_words_and_company_for(people, posts):
                 assert slot.partner or not slot.form.needs_someone
                 assert slot.partner == 0 or (ties[slot.partner - 1].names and line.joined(ties[slot.partner - 1].index) <= slot.t)
                 assert (slot.form.name == REPLY) == bool(slot.reply_to) == (line.replies[slot.t] >= 0)
+                assert (slot.form.name == VIGNETTE) == is_vignette(request.seed, posts, slot.t)
+                assert slot.form.name != VIGNETTE or not (slot.event or slot.partner)
                 if slot.reply_to:
                     answered = line.replies[slot.t]
                     assert ties[slot.partner - 1].index == line.people[answered]
@@ -51,7 +53,7 @@ def test_a_post_is_of_a_form_that_it_has_words_and_company_for(people, posts):
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_a_post_hangs_on_nothing_that_has_not_happened(people, posts):
-    """The event of a post is one of those before it; a reply has none."""
+    """The event of a post is one of those before it; a reply and a vignette have none."""
     for _, lines in worlds_of(people, posts):
         for slot in in_order(lines):
             assert 0 <= slot.event <= slot.after <= len(WORLD.calendar)
@@ -59,16 +61,20 @@ def test_a_post_hangs_on_nothing_that_has_not_happened(people, posts):
 
 
 def test_nearly_everybody_posts_about_a_hot_event():
-    """Of 5 people with 12 posts nine of ten of those who have a post for it do, two of three of all."""
+    """Of 5 people with 12 posts three of four who have a post for it do, and two of five of all."""
     who_could, of_all = [], []
     for request, lines in worlds_of(5, 12):
         for event in hot_events(request.seed, 12, len(WORLD.calendar)):
-            could = [line for line in lines if any(slot.after >= event and not slot.reply_to for slot in line.slots)]
+            could = [
+                line
+                for line in lines
+                if any(slot.after >= event and slot.form.name not in (REPLY, VIGNETTE) for slot in line.slots)
+            ]
             did = [line for line in lines if any(slot.event == event for slot in line.slots)]
             who_could.append(len(did) / len(could))
             of_all.append(len(did) / 5)
-    assert sum(who_could) / len(who_could) >= 0.85
-    assert sum(of_all) / len(of_all) >= 0.65
+    assert sum(who_could) / len(who_could) >= 0.75
+    assert sum(of_all) / len(of_all) >= 0.4
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
@@ -99,7 +105,7 @@ def test_neighbouring_posts_of_a_person_do_different_things(people, posts):
     for _, lines in worlds_of(people, posts):
         for line in lines:
             assert all(one.beat != other.beat for one, other in pairwise(line.slots))
-            forms = [slot.form.name for slot in line.slots if not slot.reply_to]
+            forms = [slot.form.name for slot in line.slots if slot.form.name not in (REPLY, VIGNETTE)]
             fitting = (
                 min(
                     sum(form.least <= slot.length.most and not form.needs_someone for form in data_files.post_kinds().forms)
@@ -144,8 +150,10 @@ def test_somebody_made_anew_keeps_time_events_wishes_and_replies(people, posts):
 
 
 def test_most_posts_say_what_they_are_about():
-    """Two of three, over many worlds; the others give one thing away."""
-    plainly = [slot.plainly for _, lines in worlds_of(25, 150) for slot in in_order(lines)]
+    """Every vignette, and two of three others, over many worlds; the rest give one thing away."""
+    slots = [slot for _, lines in worlds_of(25, 150) for slot in in_order(lines)]
+    assert all(slot.plainly for slot in slots if slot.form.name == VIGNETTE)
+    plainly = [slot.plainly for slot in slots if slot.form.name != VIGNETTE]
     assert 0.6 < sum(plainly) / len(plainly) < 0.73
 
 
@@ -189,7 +197,8 @@ def test_a_request_for_a_post_is_made_in_two_milliseconds():
         for character, known in [(a_character(index, request), acquaintances_of(index, request, WORLD))]
         for order in range(character.posts_count)
     ]
-    ask_posts.post(request, WORLD, *(asked[0][place] for place in (0, 2, 1)), ())  # templates are compiled once
+    character, known, brief = asked[0]
+    ask_posts.post(request, WORLD, character, brief, known, ())  # templates are compiled once
     begun = time.process_time()
     for character, known, brief in asked:
         ask_posts.post(request, WORLD, character, brief, known, ())

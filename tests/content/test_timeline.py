@@ -11,7 +11,16 @@ import pytest
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.social import acquaintances, batch_of
-from generia_assets.content.timeline import LONGEST_CHAIN, MOST_REPLIES, events_before, hot_events, stretch, timeline
+from generia_assets.content.timeline import (
+    LONGEST_CHAIN,
+    MOST_REPLIES,
+    events_before,
+    hot_events,
+    is_vignette,
+    opening,
+    stretch,
+    timeline,
+)
 
 SIZES = [(1, 0), (1, 5), (3, 6), (5, 3), (5, 12), (10, 10), (25, 150), (100, 1000)]
 
@@ -61,7 +70,7 @@ def test_replies_go_back_to_people_whom_the_author_may_name(people, posts):
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_one_post_in_five_is_a_reply_where_somebody_is_there_to_reply_to(people, posts):
-    """About a fifth of the posts reply, in each half of a large world; nobody replies where nobody knows anybody who posts."""
+    """About a fifth of the posts reply, a third of a very small world; none do where nobody knows anybody."""
     portions = []
     for seed, line in worlds_of(people, posts):
         replies = [t for t, answered in enumerate(line.replies) if answered >= 0]
@@ -72,7 +81,24 @@ def test_one_post_in_five_is_a_reply_where_somebody_is_there_to_reply_to(people,
         if posts >= 150:
             assert sum(t < posts / 2 for t in replies) == pytest.approx(0.11 * posts, abs=0.02 * posts)
     mean = sum(portions) / len(portions)
-    assert mean == 0 if people == 1 or posts < 3 else 0.15 <= mean <= 0.26
+    assert mean == 0 if people == 1 or posts < 3 else 0.15 <= mean <= (0.34 if posts <= 8 else 0.26)
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_one_post_in_three_is_a_vignette_and_the_first_ones_answer_nobody(people, posts):
+    """Half of the opening are vignettes, a third of the rest; no vignette is a reply, and no post of the opening is."""
+    for seed, line in worlds_of(people, posts):
+        first, vignettes = opening(posts), [t for t in range(posts) if is_vignette(seed, posts, t)]
+        assert sum(t < first for t in vignettes) == pytest.approx(first / 2, abs=0.5)
+        assert len([t for t in vignettes if t >= first]) == pytest.approx((posts - first) / 3, abs=1)
+        assert all(line.replies[t] < 0 for t in {*vignettes, *range(first)})
+
+
+@pytest.mark.parametrize(("posts", "apart"), [(6, 4), (12, 4), (150, 22), (1000, 30)])
+def test_a_reply_follows_its_post_soon(posts, apart):
+    """Within the last few posts where a world has few, and never so late that nobody remembers."""
+    for seed, line in worlds_of(5, posts):
+        assert all(t - answered <= apart for t, answered in enumerate(line.replies) if answered >= 0), seed
 
 
 @pytest.mark.parametrize(("people", "posts"), [(25, 150), (100, 100), (100, 1000), (1000, 7000)])

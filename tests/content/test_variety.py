@@ -7,7 +7,7 @@ import pytest
 
 from generia_assets.content import data_files
 from generia_assets.content.axes import SITUATIONS, character_axes, posting_axes, profile, years
-from generia_assets.content.documents import character_index
+from generia_assets.content.keys import character_index
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.social import acquaintances, batch_of, introduce, ready_after
@@ -126,6 +126,20 @@ def test_somebody_made_anew_is_drawn_anew_and_stays_as_old():
         assert character_axes(SEEDS[0], index, 1) != character_axes(SEEDS[0], index)
         assert profile(SEEDS[0], index, 1) != profile(SEEDS[0], index)
         assert character_axes(SEEDS[0], index, 1)["age"] == character_axes(SEEDS[0], index)["age"]
+
+
+def test_everybody_who_reads_finds_somebody_of_their_age():
+    """Of every five people in a row one is of the youngest fifth of the ages, one of the oldest, three between them."""
+    least = sorted(age.years[0] for age in data_files.axes().ages)
+    for number in range(40):
+        for first in (0, 5):
+            of_five = sorted(years(world_seed(f"five {number}"), first + place) for place in range(5))
+            assert of_five[0] < 25
+            assert of_five[1] >= 18
+            assert of_five[3] < 75
+            assert of_five[4] >= 50
+    for seed in SEEDS:
+        assert len({character_axes(seed, index)["age"].partition(" (as grown")[0] for index in range(len(least))}) == len(least)
 
 
 def test_every_relation_has_two_sides():

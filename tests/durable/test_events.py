@@ -87,7 +87,7 @@ POST = Post(
 )
 
 
-def published(**changes: object) -> PostPublished:
+def published(**changes: Any) -> PostPublished:
     """The event of the post with these changes."""
     media = Media(media_id="m", url="media/1.jpg", prompt="p", width=1, height=1)
     image = PostImage(

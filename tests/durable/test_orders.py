@@ -41,7 +41,7 @@ def at_once(database: Any, orders: list[Order]) -> list[RecordedOrder | OrderErr
         return list(threads.map(one, orders))
 
 
-def platform_task(order: Order, **changes: object) -> dict[str, object]:
+def platform_task(order: Order, **changes: Any) -> dict[str, Any]:
     """A task as the platform inserts it before it sends the message."""
     now = datetime.now(UTC)
     task = {
@@ -231,7 +231,7 @@ def test_a_task_id_means_one_world_and_one_type(database: Any) -> None:
         ({"max_cost_us": 1.0}, "max_cost_us"),
     ],
 )
-def test_a_wrong_parameter_is_named_and_nothing_is_recorded(database: Any, changes: dict[str, object], field: str) -> None:
+def test_a_wrong_parameter_is_named_and_nothing_is_recorded(database: Any, changes: dict[str, Any], field: str) -> None:
     """An order that cannot be carried out leaves no trace in MongoDB."""
     world_id = str(uuid.uuid4())
     with pytest.raises(OrderError, match=f"parameters.{field}"):

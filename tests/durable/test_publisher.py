@@ -35,7 +35,7 @@ class Keyless:
         """Questions it fails to answer."""
         self.asked = 0
 
-    async def create_post(self, *, key: str, **post: object) -> str:
+    async def create_post(self, *, key: str, **post: Any) -> str:
         self.posts.append(key)
         if self.late:
             self.late -= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ async def test_values_refusals_and_invalid_answers_are_replayed_in_their_order(w
     """A resumed task hears exactly what it heard before, errors with all their words, and asks only what was never answered."""
     run = await world.run()
     log, outside = steps(run), Outside({"b": [RefusedError("no", reason="SPII")], "c": [InvalidAnswerError("cut off", cut=True)]})
-    heard: list[object] = []
+    heard: list[Any] = []
 
     async def ask(log: Checkpoints, name: str) -> None:
         try:
@@ -151,7 +152,7 @@ async def test_the_intent_is_durable_before_anything_is_sent(world: DurableWorld
     run, platform = await world.run(), Counter()
     log = steps(run)
     await log.run(bytes_of(b"learned"), dump=bytes, load=whole)
-    seen: list[object] = []
+    seen: list[Any] = []
 
     async def send(key: str) -> str:
         intent = world.see[PUBLICATIONS].find_one({"_id": key}) or {}

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -54,7 +55,7 @@ def mongod_command(directory: Path) -> list[str | Path]:
     return python_module("local_services.mongod", "--dbpath", directory)
 
 
-def test_transaction_is_all_or_nothing(mongo_client: MongoClient[dict[str, object]], mongo_database_name: str) -> None:
+def test_transaction_is_all_or_nothing(mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str) -> None:
     """An aborted transaction leaves no document, a committed one leaves all of them, in every collection it wrote."""
     database = mongo_client[mongo_database_name]
     with mongo_client.start_session() as session:
@@ -163,7 +164,7 @@ time.sleep(600)
     assert eventually(lambda: not servers & processes().keys())
 
 
-def round_trip(bootstrap_servers: str, topic: str, **client_options: object) -> dict[int, list[bytes]]:
+def round_trip(bootstrap_servers: str, topic: str, **client_options: Any) -> dict[int, list[bytes]]:
     """Send thirty messages under ten keys and read every partition from its second message on; gives the values by partition."""
     producer = KafkaProducer(bootstrap_servers=bootstrap_servers, **client_options)
     sent: dict[int, list[bytes]] = {}

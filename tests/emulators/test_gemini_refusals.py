@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import requests
 from google.genai import errors, types
@@ -14,7 +16,7 @@ MODEL_TURN = [types.Content(role="user", parts=[types.Part(text="Hi")]), types.C
 THING = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 
-def thinking(**fields: object) -> dict[str, object]:
+def thinking(**fields: Any) -> dict[str, Any]:
     return {"thinking_config": types.ThinkingConfig.model_validate(fields)}
 
 

@@ -7,10 +7,12 @@ import logging
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from dagster._serdes import serialize_value
+from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
@@ -22,7 +24,7 @@ HOSTILE = "</user-sentence> ${7*7} {{7*7}} $where `rm -rf` <script>alert(1)</scr
 
 
 @pytest.fixture
-def guarded_uri(mongodb_uri: str, mongo_client: MongoClient[dict[str, object]]) -> Iterator[str]:
+def guarded_uri(mongodb_uri: str, mongo_client: MongoClient[dict[str, Any]]) -> Iterator[str]:
     """The tests' mongod for a user with the recognisable password."""
     user = f"user{uuid.uuid4().hex[:8]}"
     mongo_client.admin.command("createUser", user, pwd=PASSWORD, roles=["root"])
@@ -55,14 +57,12 @@ def left_behind(worlds: Worlds, *runs: Made) -> Iterator[tuple[str, str]]:
             yield path.name, path.read_bytes().decode("latin-1")
 
 
-def test_no_secret_is_left_behind(
-    worlds: Worlds, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-):
+def test_no_secret_is_left_behind(worlds: Worlds, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]):
     """Key and password are in no event, document, log, exception or launch form of a good world and of one that Google refuses."""
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setenv("GEMINI_API_KEY", KEY)
+    worlds.change_settings(gemini_api_key=SecretStr(KEY))
     _, good = worlds.make(users=1, posts=1)
-    monkeypatch.setenv("GEMINI_API_KEY", f"bad-{KEY}")
+    worlds.change_settings(gemini_api_key=SecretStr(f"bad-{KEY}"))
     refused, failed = worlds.make(users=1, posts=1)
     assert good.success
     assert not failed.success
@@ -73,10 +73,10 @@ def test_no_secret_is_left_behind(
     assert {place for place, text in told for secret in (KEY, PASSWORD) if secret in text} == set()
 
 
-def test_a_wrong_password_is_not_told(worlds: Worlds, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+def test_a_wrong_password_is_not_told(worlds: Worlds, capfd: pytest.CaptureFixture[str]):
     """MongoDB's refusal names the address and not the password that was tried."""
     wrong = worlds.settings.mongodb_uri.get_secret_value().replace(PASSWORD, f"wrong-{PASSWORD}")
-    monkeypatch.setenv("MONGODB_URI", wrong)
+    worlds.change_settings(mongodb_uri=SecretStr(wrong))
     _, failed = worlds.make(users=1, posts=1)
     assert not failed.success
     assert "does not take the user and password" in failed.failure

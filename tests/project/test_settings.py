@@ -209,7 +209,7 @@ def test_secrets_and_passwords_are_in_no_text_of_the_settings(monkeypatch):
     ("module", "absent"),
     [
         ("generia_assets.definitions", {"google.genai", "confluent_kafka", "aiohttp"}),
-        ("resources.providers", {"google.genai"}),
+        ("generia_assets.assets.providers", {"google.genai", "dagster"}),
         ("resources.gemini.client", {"google.genai", "dagster"}),
         ("resources.gateway.concurrency", {"dagster", "google.genai"}),
         ("resources.gateway.api_gateway", {"dagster", "google.genai"}),

@@ -40,11 +40,11 @@ BIRTH = datetime(2026, 11, 1, tzinfo=UTC)
 FUZZ = settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def ours(world_id: str, **changes: object) -> dict[str, Any]:
+def ours(world_id: str, **changes: Any) -> dict[str, Any]:
     return {**new_status(world_id, {"user_prompt": "a harbour", "task_id": "t"}, users=3, posts=6), **changes}
 
 
-def of_the_old_worker(world_id: str, **changes: object) -> dict[str, Any]:
+def of_the_old_worker(world_id: str, **changes: Any) -> dict[str, Any]:
     """By contracts.md: without costs, owner and generation, and nothing of ours."""
     contract = set(list(WorldStatus.model_fields)[1:21]) - {"llm_cost_total", "image_cost_total"}
     record = {name: value for name, value in ours(world_id).items() if name in contract}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ async def asked(gemini: str) -> Answer[Village] | CallError:
         await client.aclose()
 
 
-def spoiled(body: dict[str, object], **candidate: object) -> dict[str, object]:
+def spoiled(body: dict[str, Any], **candidate: Any) -> dict[str, Any]:
     return {**body, "candidates": [{**said()["candidates"][0], **candidate}]}
 
 
@@ -223,7 +224,7 @@ async def test_the_emulators_damage_has_one_outcome_each(gemini: str, control: E
     """Every shape that the emulator draws by its seed comes out of the SDK as an answer with a price or as an outcome."""
     control.set_faults(**{fault: 1})
     client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=5)
-    met = set()
+    met = set[tuple[type[object], object]]()
     for number in range(6 * DAMAGE[fault]):
         try:
             found = await client.ask(question(f"Village {number}"), FLASH)

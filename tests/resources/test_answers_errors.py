@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ BODIES = {
 }
 
 
-def quota(value: object, quota_id: str = "GenerateRequestsPerDayPerProjectPerModel") -> dict[str, object]:
+def quota(value: object, quota_id: str = "GenerateRequestsPerDayPerProjectPerModel") -> dict[str, Any]:
     return {"violations": [{"quotaId": quota_id, "quotaValue": value}]}
 
 

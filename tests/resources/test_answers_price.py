@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -93,7 +94,7 @@ def test_the_price_has_bounds() -> None:
         pytest.param({"promptTokenCount": 59.5, "candidatesTokenCount": 19.2}, id="A7 a fraction"),
     ],
 )
-def test_an_odd_count_does_not_spoil_a_good_answer(usage: dict[str, object]) -> None:
+def test_an_odd_count_does_not_spoil_a_good_answer(usage: dict[str, Any]) -> None:
     """Counts come as numbers or as their text; a fraction is rounded up."""
     found = meaning(200, said(usage=usage))
     assert isinstance(found, Answer)

@@ -41,6 +41,11 @@ class Api:
         return "answer"
 
 
+async def call(breaker, send):
+    with breaker.attempt():
+        return await send()
+
+
 def raising(error):
     async def send():
         raise error
@@ -73,7 +78,7 @@ async def opened(breaker, api):
     api.down = True
     while breaker.state is BreakerState.CLOSED:
         with pytest.raises(TransientError):
-            await breaker.call(api)
+            await call(breaker, api)
     api.reached = 0
 
 
@@ -82,7 +87,7 @@ async def after_open_time(breaker, api):
     began = time.monotonic()
     while True:
         try:
-            return time.monotonic() - began, await breaker.call(api)
+            return time.monotonic() - began, await call(breaker, api)
         except BreakerOpenError:
             await asyncio.sleep(0.005)
         except TransientError:
@@ -94,15 +99,15 @@ async def test_it_opens_at_the_configured_share_of_failures(breaker, api):
     for down in (False, False, False, True, True):
         api.down = down
         with pytest.raises(TransientError) if down else nullcontext():
-            await breaker.call(api)
+            await call(breaker, api)
     assert breaker.state is BreakerState.CLOSED
     api.down = True
     with pytest.raises(TransientError, match="503"):
-        await breaker.call(api)
+        await call(breaker, api)
     assert breaker.state is BreakerState.OPEN
     reached = api.reached
     with pytest.raises(BreakerOpenError, match=r"llm is not answering.*503") as refused:
-        await breaker.call(api)
+        await call(breaker, api)
     assert api.reached == reached
     assert 0 < refused.value.retry_in <= OPEN_SECONDS
 
@@ -112,7 +117,7 @@ async def test_too_few_calls_prove_nothing(breaker, api):
     api.down = True
     for _ in range(3):
         with pytest.raises(TransientError):
-            await breaker.call(api)
+            await call(breaker, api)
     assert breaker.state is BreakerState.CLOSED
 
 
@@ -121,11 +126,11 @@ async def test_of_thirty_callers_one_is_the_probe(breaker, api):
     await opened(breaker, api)
     api.down, api.most_at_once = False, 0
     await asyncio.sleep(OPEN_SECONDS * 1.2)
-    answers = await asyncio.gather(*(breaker.call(api) for _ in range(30)), return_exceptions=True)
+    answers = await asyncio.gather(*(call(breaker, api) for _ in range(30)), return_exceptions=True)
     assert answers.count("answer") == api.reached == api.most_at_once == 1
     assert sum(isinstance(answer, BreakerOpenError) for answer in answers) == 29
     assert breaker.state is BreakerState.CLOSED
-    assert await asyncio.gather(*(breaker.call(api) for _ in range(30))) == ["answer"] * 30
+    assert await asyncio.gather(*(call(breaker, api) for _ in range(30))) == ["answer"] * 30
 
 
 async def test_every_failed_probe_doubles_the_open_time_up_to_the_longest(breaker, api):
@@ -153,7 +158,7 @@ async def test_only_a_failure_of_the_provider_opens_it(breaker, error):
     """Refusals, 429s and whatever is no answer at all reach the caller as they are and never open the breaker."""
     for _ in range(12):
         with pytest.raises(type(error)) as raised:
-            await breaker.call(raising(error))
+            await call(breaker, raising(error))
         assert raised.value is error
     assert breaker.state is BreakerState.CLOSED
 
@@ -164,17 +169,17 @@ async def test_a_probe_that_never_reached_the_api_proves_nothing(breaker, api, h
     await opened(breaker, api)
     await asyncio.sleep(OPEN_SECONDS * 1.2)
     if how == "cancelled":
-        probe = asyncio.create_task(breaker.call(asyncio.Event().wait))
+        probe = asyncio.create_task(call(breaker, asyncio.Event().wait))
         await asyncio.sleep(0.01)
         probe.cancel()
         with pytest.raises(asyncio.CancelledError):
             await probe
     else:
         with pytest.raises(BudgetExhaustedError):
-            await breaker.call(raising(BudgetExhaustedError("spent", limit="cost_limit_usd")))
+            await call(breaker, raising(BudgetExhaustedError("spent", limit="cost_limit_usd")))
     assert breaker.state is BreakerState.HALF_OPEN
     with pytest.raises(TransientError, match="503"):
-        await breaker.call(api)
+        await call(breaker, api)
     assert breaker.state is BreakerState.OPEN
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from emulators.image_stub.painting import paint
-from generia_assets.assets.checks.pictures import _problem
+from generia_assets.assets.checks.counts import _problem
 from generia_assets.assets.description import previews
 from generia_assets.content.documents import CharacterAvatar, Media
 

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -40,7 +41,7 @@ def mongo(mongodb_uri: str, mongo_database_name: str) -> MongoResource:
 
 
 @pytest.fixture
-def database(mongo_client: MongoClient[dict[str, object]], mongo_database_name: str) -> Database[dict[str, object]]:
+def database(mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str) -> Database[dict[str, Any]]:
     return mongo_client[mongo_database_name]
 
 
@@ -94,7 +95,7 @@ def let_fail(cluster: MockCluster, topic: str, error: int) -> None:
 def test_a_topic_that_cannot_be_written_holds_up_nothing(
     cluster: MockCluster,
     ticks: Ticks,
-    database: Database[dict[str, object]],
+    database: Database[dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     error: int,
@@ -133,7 +134,7 @@ def test_a_topic_that_cannot_be_written_holds_up_nothing(
 
 @pytest.mark.case("S9")
 def test_a_kept_letter_can_be_sent_again(
-    ticks: Ticks, database: Database[dict[str, object]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ticks: Ticks, database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The list names its place, and `resend` takes it from there."""
     good = order()
@@ -162,7 +163,7 @@ def test_a_kept_letter_can_be_sent_again(
     ],
 )
 def test_a_letter_with_any_headers_is_listed(
-    ticks: Ticks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, letter_headers: list[tuple[str, bytes | None]]
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, letter_headers: list[Any]
 ) -> None:
     """Whatever is in the topic is shown, without anything that a terminal obeys."""
     producer = Producer({"bootstrap.servers": ticks.kafka.bootstrap_servers, "log_level": 0})
@@ -189,7 +190,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("changes", "field"), REFUSED)
 def test_a_refused_order_of_a_new_world_says_failed(
-    ticks: Ticks, database: Database[dict[str, object]], changes: dict[str, object], field: str
+    ticks: Ticks, database: Database[dict[str, Any]], changes: dict[str, Any], field: str
 ) -> None:
     """No run; dead letter, task and status record have the same reason; the right order takes their place, under the same ids."""
     broken = order(**changes)
@@ -226,7 +227,7 @@ def test_people_see_a_refused_world(ticks: Ticks, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.case("K8")
-def test_another_order_of_a_refused_world_is_right(ticks: Ticks, database: Database[dict[str, object]]) -> None:
+def test_another_order_of_a_refused_world_is_right(ticks: Ticks, database: Database[dict[str, Any]]) -> None:
     """A world that was only refused can be ordered by another task."""
     broken = order(parameters={"user_prompt": "…", "users_count": 1, "posts_count": 0})
     right = order(world_id=broken["world_id"])
@@ -237,7 +238,7 @@ def test_another_order_of_a_refused_world_is_right(ticks: Ticks, database: Datab
 
 @pytest.mark.parametrize("state", ["pending", "in_progress", "completed", "failed"], ids=lambda state: f"K8 {state}")
 def test_a_refused_order_changes_nothing_of_a_world_that_exists(
-    ticks: Ticks, database: Database[dict[str, object]], state: str
+    ticks: Ticks, database: Database[dict[str, Any]], state: str
 ) -> None:
     """Whatever is sent in its name, the world and its order stay as they are; only the refused message's own task says failed."""
     known = order()
@@ -258,7 +259,7 @@ def test_a_refused_order_changes_nothing_of_a_world_that_exists(
 
 
 @pytest.mark.case("K8")
-def test_a_refused_order_of_a_part_makes_no_world(ticks: Ticks, database: Database[dict[str, object]]) -> None:
+def test_a_refused_order_of_a_part_makes_no_world(ticks: Ticks, database: Database[dict[str, Any]]) -> None:
     """A part of a world that does not exist: its own task says failed, and no world appears."""
     part = order(task_type="generate_post", parameters={})
     send(ticks.kafka, part)
@@ -268,7 +269,7 @@ def test_a_refused_order_of_a_part_makes_no_world(ticks: Ticks, database: Databa
 
 
 @pytest.mark.case("K8")
-def test_the_task_that_the_platform_inserted_says_failed(ticks: Ticks, database: Database[dict[str, object]]) -> None:
+def test_the_task_that_the_platform_inserted_says_failed(ticks: Ticks, database: Database[dict[str, Any]]) -> None:
     """Bad parameters in MongoDB: the platform's own task says why; mended there, the same message is right."""
     message = order(parameters=None)
     bad = {"user_prompt": "???", "users_count": 7.0, "posts_count": 0, "test_mode": True}

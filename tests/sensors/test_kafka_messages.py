@@ -7,6 +7,7 @@ import logging
 import re
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -29,11 +30,11 @@ ORDER = {
 }
 
 
-def message(parameters: dict[str, object] | None = None, **changes: object) -> bytes:
+def message(parameters: dict[str, Any] | None = None, **changes: Any) -> bytes:
     return json.dumps({**ORDER, "parameters": {**PARAMETERS, **(parameters or {})}, **changes}).encode()
 
 
-def part(**parameters: object) -> bytes:
+def part(**parameters: Any) -> bytes:
     return json.dumps({**ORDER, "task_type": "generate_post", "parameters": parameters}).encode()
 
 
@@ -105,7 +106,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("parameters", "field"), WRONG)
-def test_a_known_field_with_a_wrong_value_is_refused_by_its_name(parameters: dict[str, object], field: str) -> None:
+def test_a_known_field_with_a_wrong_value_is_refused_by_its_name(parameters: dict[str, Any], field: str) -> None:
     """The reason names the field; world, task and type are told, so that nobody waits."""
     refused = read_message(message(parameters))
     assert isinstance(refused, RefusedOrder)
@@ -185,7 +186,7 @@ def test_a_record_is_exactly_one_of_three_things(value: bytes | None) -> None:
 
 @QUICK
 @given(MUTATED)
-def test_what_is_an_order_can_be_carried_out(content: dict[str, object]) -> None:
+def test_what_is_an_order_can_be_carried_out(content: dict[str, Any]) -> None:
     """The parameters of an accepted order are what their model says: stored, compared and priced without a further error."""
     meaning = read_message(json.dumps(content).encode())
     if isinstance(meaning, Order) and meaning.task_type == "init_world_creation" and meaning.parameters is not None:

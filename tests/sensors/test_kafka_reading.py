@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -53,7 +54,7 @@ def ticks(instance: dg.DagsterInstance, broker: str, mongodb_uri: str, mongo_dat
     return ticks
 
 
-def one_by_one(message: dict[str, object]) -> bytes:
+def one_by_one(message: dict[str, Any]) -> bytes:
     return json.dumps(message).encode()
 
 
@@ -182,7 +183,7 @@ def test_a_header_of_any_name_is_no_obstacle(ticks: Ticks, name: bytes) -> None:
 # --- K9: where reading begins -----------------------------------------------------------------------------------------------
 
 
-def send_at(kafka_servers: str, topic: str, *sent: tuple[datetime, dict[str, object]], api_version: tuple[int, ...] | None) -> None:
+def send_at(kafka_servers: str, topic: str, *sent: tuple[datetime, dict[str, Any]], api_version: tuple[int, ...] | None) -> None:
     producer = KafkaProducer(bootstrap_servers=kafka_servers, api_version=api_version)
     for at, message in sent:
         producer.send(topic, one_by_one(message), key=b"one", timestamp_ms=int(at.timestamp() * 1000)).get(10)
@@ -267,7 +268,7 @@ def test_records_of_an_aborted_transaction_are_not_read(apache_ticks: Ticks) -> 
     producer = Producer({"bootstrap.servers": ticks.kafka.bootstrap_servers, "transactional.id": topic, "log_level": 0})
     producer.init_transactions(20)
 
-    def transaction(*messages: dict[str, object]) -> None:
+    def transaction(*messages: dict[str, Any]) -> None:
         producer.begin_transaction()
         for message in messages:
             producer.produce(topic, one_by_one(message))

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -45,7 +46,7 @@ def own_broker(home: Path, topics: str) -> Child:
 
 
 def test_an_order_is_recorded_and_requested_in_the_same_tick(
-    ticks: Ticks, mongo_client: MongoClient[dict[str, object]], mongo: MongoResource
+    ticks: Ticks, mongo_client: MongoClient[dict[str, Any]], mongo: MongoResource
 ) -> None:
     """After one tick the task and the status record exist, and one run of the world's partition is requested, by task id."""
     message = order()
@@ -62,7 +63,7 @@ def test_an_order_is_recorded_and_requested_in_the_same_tick(
     assert database["world_generation_status"].find_one({"_id": message["world_id"]})["users_predicted"] == 3
 
 
-def test_a_repeated_message_makes_no_second_world(ticks: Ticks, mongo_client: MongoClient[dict[str, object]]) -> None:
+def test_a_repeated_message_makes_no_second_world(ticks: Ticks, mongo_client: MongoClient[dict[str, Any]]) -> None:
     """However often a message comes, every request for it carries the same run key, once per tick, and there is one task."""
     message = order()
     send(ticks.kafka, message, message)
@@ -72,7 +73,7 @@ def test_a_repeated_message_makes_no_second_world(ticks: Ticks, mongo_client: Mo
     assert mongo_client[ticks.mongo.database]["tasks"].count_documents({}) == 1
 
 
-def test_a_finished_order_is_not_requested_again(ticks: Ticks, mongo_client: MongoClient[dict[str, object]]) -> None:
+def test_a_finished_order_is_not_requested_again(ticks: Ticks, mongo_client: MongoClient[dict[str, Any]]) -> None:
     """An order whose task is completed asks for no run, even when Dagster has forgotten the first one."""
     message = order()
     send(ticks.kafka, message)
@@ -94,7 +95,11 @@ def test_a_broken_message_among_good_ones_stops_nobody(ticks: Ticks) -> None:
     assert (letter.value, letter.key) == (broken, b"one partition")
     place = headers(letter)
     assert place.pop("reason").startswith("value: not JSON")
-    assert place == {"topic": ticks.kafka.tasks_topic, "partition": max(ticks.offsets(), key=ticks.offsets().get), "offset": "1"}
+    assert place == {
+        "topic": ticks.kafka.tasks_topic,
+        "partition": max(ticks.offsets(), key=lambda name: ticks.offsets()[name]),
+        "offset": "1",
+    }
     assert sum(ticks.offsets().values()) == 4
     assert ticks.tick().skip_message == f"no message in {ticks.kafka.tasks_topic}"
 
@@ -117,7 +122,7 @@ def test_an_id_used_before_with_other_parameters_is_a_dead_letter(ticks: Ticks) 
     assert [reason.split("=")[0].split(":")[0] for reason in reasons] == ["parameters.users_count", "world_id", "parameters"]
 
 
-def test_a_task_of_the_platform_that_is_broken_is_a_dead_letter(ticks: Ticks, mongo_client: MongoClient[dict[str, object]]) -> None:
+def test_a_task_of_the_platform_that_is_broken_is_a_dead_letter(ticks: Ticks, mongo_client: MongoClient[dict[str, Any]]) -> None:
     """A task that the platform inserted badly blocks nobody: the order that points to it is refused by the missing field's name."""
     broken, good = order(), order()
     mongo_client[ticks.mongo.database]["tasks"].insert_one({"_id": broken["task_id"], "type": "init_world_creation"})
@@ -128,9 +133,7 @@ def test_a_task_of_the_platform_that_is_broken_is_a_dead_letter(ticks: Ticks, mo
 
 
 @pytest.mark.parametrize("said", [None, {"user_prompt": "a sun of lead", "users_count": 2, "posts_count": 1}])
-def test_parameters_of_mongodb_stand(
-    ticks: Ticks, mongo_client: MongoClient[dict[str, object]], said: dict[str, object] | None
-) -> None:
+def test_parameters_of_mongodb_stand(ticks: Ticks, mongo_client: MongoClient[dict[str, Any]], said: dict[str, Any] | None) -> None:
     """A message orders what MongoDB holds under its task id, be its own parameters absent or others."""
     message = order(parameters=said)
     database = mongo_client[ticks.mongo.database]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ TASK, WORLD = str(uuid.uuid4()), str(uuid.uuid4())
 PARAMETERS = {"user_prompt": "an island of clockmakers", "users_count": 3, "posts_count": 9}
 
 
-def message(**changes: object) -> bytes:
+def message(**changes: Any) -> bytes:
     right = {
         "event_type": "task_created",
         "task_id": TASK,
@@ -34,7 +35,7 @@ def without(field: str) -> bytes:
     return json.dumps(content).encode()
 
 
-def with_parameter(**changes: object) -> bytes:
+def with_parameter(**changes: Any) -> bytes:
     return message(parameters=PARAMETERS | changes)
 
 
@@ -76,7 +77,7 @@ def test_two_spellings_of_an_id_are_one_id() -> None:
 
 
 @pytest.mark.parametrize("extra", [{}, {"anything": {"at": "all"}}])
-def test_other_events_are_not_for_us(extra: dict[str, object]) -> None:
+def test_other_events_are_not_for_us(extra: dict[str, Any]) -> None:
     """An event of another type is skipped, whatever else is in it."""
     assert isinstance(read_message(json.dumps({"event_type": "task_updated", **extra}).encode()), Skipped)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from pydantic import SecretStr
 
 from generia_assets.assets.jobs import world_job
 from generia_assets.catalog import TaskType
@@ -34,13 +35,13 @@ def worlds(tmp_path: Path, mongodb_uri: str) -> Iterator[Worlds]:
         yield worlds
 
 
-def a_world(worlds: Worlds, world_id: str, *, ago: timedelta = LONG_AGO, **values: object) -> None:
+def a_world(worlds: Worlds, world_id: str, *, ago: timedelta = LONG_AGO, **values: Any) -> None:
     """A world's status record, last changed so long ago."""
     document = new_status(world_id, {"user_prompt": "x", "users_count": 1, "posts_count": 1}, users=1, posts=1)
     worlds.database[STATUS].insert_one({**document, "updated_at": datetime.now(UTC) - ago, **values})
 
 
-def owner(run_id: str | None, *, expired: timedelta = LONG_AGO) -> dict[str, object]:
+def owner(run_id: str | None, *, expired: timedelta = LONG_AGO) -> dict[str, Any]:
     return {"run_id": run_id, "epoch": 1, "expires_at": None if run_id is None else datetime.now(UTC) - expired}
 
 
@@ -89,7 +90,7 @@ def tick(worlds: Worlds) -> dict[str, dg.RunRequest]:
     ids=["owner silent", "nobody's", "outage over", "resumed", "never begun"],
 )
 def test_an_abandoned_world_is_ordered_again_once_for_its_own_generation(
-    worlds: Worlds, values: dict[str, object], tags: dict[str, str]
+    worlds: Worlds, values: dict[str, Any], tags: dict[str, str]
 ) -> None:
     """Tick after tick asks for the same one run, which continues what was begun; a second run needs the first to have ended."""
     a_world(worlds, "w1", **values)
@@ -132,7 +133,7 @@ def test_an_abandoned_world_is_ordered_again_once_for_its_own_generation(
         "the day's quota is used up",
     ],
 )
-def test_a_world_that_waits_for_a_person_or_is_being_worked_on_is_left_alone(worlds: Worlds, values: dict[str, object]) -> None:
+def test_a_world_that_waits_for_a_person_or_is_being_worked_on_is_left_alone(worlds: Worlds, values: dict[str, Any]) -> None:
     """Stopped, out of budget, failed, finished, alive, or silent for a moment only: no run is asked for."""
     a_world(worlds, "w1", **values)
     assert tick(worlds) == {}
@@ -164,7 +165,7 @@ def test_a_world_with_a_run_on_its_way_is_not_ordered_again(worlds: Worlds, stat
     ],
 )
 def test_a_world_whose_run_was_terminated_in_dagster_is_stopped_and_goes_on_when_resumed(
-    worlds: Worlds, values: dict[str, object]
+    worlds: Worlds, values: dict[str, Any]
 ) -> None:
     """Where the run could not say so itself the watchdog notes the stop, once, and orders nothing until a person resumes it."""
     a_world(worlds, "w1", **values)
@@ -227,8 +228,10 @@ def test_a_run_that_failed_before_it_could_begin_is_followed_by_another_after_a_
     """A broken installation starts one run a minute for a world, not one a tick, and goes on when it is mended."""
     a_world(worlds, "w1", status="pending")
     first = tick(worlds)["w1"].run_key
-    monkeypatch.setenv("MONGODB_URI", "mongodb://127.0.0.1:1/?directConnection=true")
+    whole = worlds.settings
+    worlds.change_settings(mongodb_uri=SecretStr("mongodb://127.0.0.1:1/?directConnection=true"))
     failed = worlds.run("w1")
+    worlds.change_settings(mongodb_uri=whole.mongodb_uri)
     assert not failed.success
     assert tick(worlds) == {}
     monkeypatch.setattr("sensors.run_status.FUTILE_RETRY_SECONDS", -1.0)

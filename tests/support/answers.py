@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 _OBVIOUS = "the one everybody has"
 
@@ -22,7 +23,7 @@ _CONCEPTS = [line.split("|") for line in _LIVES.splitlines()]
 """English and Russian concepts of twelve people, unlike each other."""
 
 
-def people_answer(numbers: Iterable[int], *, name: str = "Chock", russian: bool = False) -> dict[str, object]:
+def people_answer(numbers: Iterable[int], *, name: str = "Chock", russian: bool = False) -> dict[str, Any]:
     """Concepts for these numbers (1 to 12), unlike each other."""
     return {
         "people": [
@@ -44,7 +45,7 @@ def people_answer(numbers: Iterable[int], *, name: str = "Chock", russian: bool 
     }
 
 
-def character_answer(relations: int, *, russian: bool = False) -> dict[str, object]:
+def character_answer(relations: int, *, russian: bool = False) -> dict[str, Any]:
     """A person in full, with so many relations."""
     text = "Двор помнит, кто кому должен." if russian else "The stairway knows who owes whom."
     return {
@@ -59,7 +60,7 @@ def character_answer(relations: int, *, russian: bool = False) -> dict[str, obje
     }
 
 
-def ideas_answer(numbers: Iterable[int], *, words: str = "") -> dict[str, object]:
+def ideas_answer(numbers: Iterable[int], *, words: str = "") -> dict[str, Any]:
     """Ideas for these numbers, unlike each other."""
     return {
         "ideas": [
@@ -73,7 +74,7 @@ def ideas_answer(numbers: Iterable[int], *, words: str = "") -> dict[str, object
     }
 
 
-def post_answer(**changed: object) -> dict[str, object]:
+def post_answer(**changed: Any) -> dict[str, Any]:
     """A post."""
     return {
         "obvious": "somebody took my wedge",

@@ -37,7 +37,7 @@ def order_of(task_id: str, task_type: TaskType, world_id: str, parameters: dict[
     return Order(world_id, parsed, task_type, task_id)
 
 
-def an_order(world_id: str, task_id: str = "", **changes: object) -> Order:
+def an_order(world_id: str, task_id: str = "", **changes: Any) -> Order:
     """An order of a whole world; ``changes`` are its parameters."""
     return order_of(task_id or str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, world_id, {**PARAMETERS, **changes})
 
@@ -137,7 +137,7 @@ class DurableWorld:
     def status(self) -> dict[str, Any]:
         return self.see[STATUS].find_one({"_id": self.world_id}) or {}
 
-    def task(self, **wanted: object) -> dict[str, Any]:
+    def task(self, **wanted: Any) -> dict[str, Any]:
         return self.see[TASKS].find_one({"world_id": self.world_id, **wanted}) or {}
 
     async def take(

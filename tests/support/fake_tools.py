@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -14,7 +14,7 @@ from generia_assets.tasks.clients import NewCharacter, NewPost, StoredPicture, T
 from resources.gateway.outcomes import RefusedError
 
 DraftT = TypeVar("DraftT", bound=BaseModel)
-Answer = dict[str, object] | Exception | Callable[[Prompt], dict[str, object]]
+Answer = dict[str, Any] | Exception | Callable[[Prompt], dict[str, Any]]
 
 
 def refused(reason: str = "SAFETY") -> RefusedError:
@@ -58,9 +58,9 @@ class FakePainter:
 class FakePublisher:
     """Remembers everything that was published, in order."""
 
-    published: list[tuple[str, object]] = field(default_factory=list)
+    published: list[tuple[str, Any]] = field(default_factory=list)
 
-    async def world_params(self, name: str, params: dict[str, object], users_count: int, posts_count: int) -> None:
+    async def world_params(self, name: str, params: dict[str, Any], users_count: int, posts_count: int) -> None:
         self.published.append(("world_params", (name, params, users_count, posts_count)))
 
     async def world_images(self, header_media_id: str, icon_media_id: str) -> None:

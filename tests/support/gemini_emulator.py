@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from google import genai
 from google.genai import types
@@ -43,7 +44,7 @@ async def sdk(base_url: str, *, key: str = "test-key", patience: float = 10.0) -
         client.close()
 
 
-def village_config(**changes: object) -> types.GenerateContentConfig:
+def village_config(**changes: Any) -> types.GenerateContentConfig:
     """Asks for a village; ``changes`` are fields of the configuration."""
     return types.GenerateContentConfig.model_validate(
         {
@@ -55,6 +56,6 @@ def village_config(**changes: object) -> types.GenerateContentConfig:
     )
 
 
-async def ask(client: genai.Client, text: str = "A village on a reef", **changes: object) -> types.GenerateContentResponse:
+async def ask(client: genai.Client, text: str = "A village on a reef", **changes: Any) -> types.GenerateContentResponse:
     """One call for a village."""
     return await client.aio.models.generate_content(model=FLASH, contents=text, config=village_config(**changes))

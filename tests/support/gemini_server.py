@@ -38,7 +38,7 @@ def question(
     return TextRequest("You invent worlds.", [text], schema or Village.model_json_schema(), Village, max_output_tokens)
 
 
-def said(text: str = GOOD, finish: object = "STOP", usage: object = None, **more: object) -> dict[str, Any]:
+def said(text: str = GOOD, finish: object = "STOP", usage: object = None, **more: Any) -> dict[str, Any]:
     """The body of an answer with this text."""
     figures = {"promptTokenCount": 60, "candidatesTokenCount": 20, "totalTokenCount": 80} if usage is None else usage
     candidate = {"content": {"parts": [{"text": text}], "role": "model"}, "finishReason": finish}

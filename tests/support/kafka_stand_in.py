@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.sensor_definition import SensorExecutionData
@@ -50,7 +51,7 @@ def stand_in(kafka: KafkaResource, mongo: MongoResource, settings: Settings) -> 
     )
 
 
-def sensor_settings(**changes: object) -> Settings:
+def sensor_settings(**changes: Any) -> Settings:
     """Settings with a short poll, so that a tick without a message costs a test half a second."""
     return Settings(_env_file=None, **{"sensor_poll_seconds": 0.5, **changes})
 
@@ -67,7 +68,7 @@ def kafka_resource(bootstrap_servers: str, topic: str, *, api_version: str = "2.
     )
 
 
-def order(**changes: object) -> dict[str, object]:
+def order(**changes: Any) -> dict[str, Any]:
     """A right message, with these fields changed."""
     return {
         "event_type": "task_created",
@@ -141,7 +142,7 @@ class Ticks:
 
     def offsets(self) -> dict[str, int]:
         """The cursor's offsets."""
-        return json.loads(self.cursor or "{}").get("offsets", {})
+        return dict[str, int](json.loads(self.cursor or "{}").get("offsets", {}))
 
 
 def run_keys(data: SensorExecutionData) -> list[str | None]:
@@ -154,7 +155,7 @@ def from_environment() -> dg.Definitions:
     """The code location of a daemon's test."""
     return stand_in(
         kafka_resource(os.environ["STAND_IN_KAFKA"], os.environ["STAND_IN_TOPIC"]),
-        MongoResource(uri=dg.EnvVar("STAND_IN_MONGODB_URI"), database=os.environ["STAND_IN_DATABASE"]),
+        MongoResource(uri=os.environ["STAND_IN_MONGODB_URI"], database=os.environ["STAND_IN_DATABASE"]),
         sensor_settings(sensor_poll_seconds=4.7),
     )
 

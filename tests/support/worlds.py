@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from generia_assets.content.axes import character_axes, years
-from generia_assets.content.documents import (
-    Acquaintance,
-    Character,
-    CharacterBrief,
-    PostBrief,
-    WorldDescription,
-    WorldRequest,
-    character_key,
-    post_key,
-)
+from generia_assets.content.documents import Acquaintance, Character, CharacterBrief, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import WorldDraft
+from generia_assets.content.keys import character_key, post_key
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.social import acquaintances, introduce
@@ -65,13 +58,13 @@ _ENGLISH_WISHES = (
 _RUSSIAN_WISHES = (("дождь из книг", "бельё сушат с закладками"), ("суд за погоду", "в очереди спорят о приговоре"))
 
 
-def _events(lines: str) -> list[dict[str, object]]:
+def _events(lines: str) -> list[dict[str, Any]]:
     names = ("name", "moment", "what_happens", "who_cares")
     events = [dict(zip(names, line.split(" | "), strict=True)) for line in lines.strip().splitlines()]
     return [{**event, "days": [f"{event['moment']} + {days}" for days in range(3)]} for event in events]
 
 
-def world_answer(language: str = "English") -> dict[str, object]:
+def world_answer(language: str = "English") -> dict[str, Any]:
     """A world as the model would answer it."""
     russian = language == "Russian"
     passage = (
@@ -100,7 +93,7 @@ def world_answer(language: str = "English") -> dict[str, object]:
     }
 
 
-def a_request(sentence: str = ENGLISH, users: int = 25, posts: int = 150, **more: object) -> WorldRequest:
+def a_request(sentence: str = ENGLISH, users: int = 25, posts: int = 150, **more: Any) -> WorldRequest:
     """The request of a world. As it is, c0003 has six posts and three acquaintances, and nobody has fewer than two posts."""
     fields = {"user_prompt": sentence, "users_count": users, "posts_count": posts, "seed": world_seed("world-45"), **more}
     return WorldRequest.model_validate({"created_at": datetime(2026, 11, 1, tzinfo=UTC), **fields})

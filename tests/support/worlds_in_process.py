@@ -104,6 +104,12 @@ class Worlds:
         self._numbers = itertools.count()
         _IN_USE.append(self)
 
+    def change_settings(self, **changes: object) -> None:
+        """Other settings from the next run on."""
+        self.settings = self.settings.model_copy(update=changes)
+        for name in ("defs", "job"):
+            self.__dict__.pop(name, None)
+
     @cached_property
     def defs(self) -> dg.Definitions:
         return build_defs(self.settings)
@@ -125,7 +131,7 @@ class Worlds:
     ) -> Made:
         """One run: the assets of ``select`` (none: all nine), with the launch form's entries; ``parent``: it is re-executed."""
         self.instance.add_dynamic_partitions("worlds", [world_id])
-        ops: dict[str, object] = {}
+        ops: dict[str, Any] = {}
         if form is not None:
             ops["world_request"] = {"config": dict(form)}
         if keys:
@@ -144,7 +150,7 @@ class Worlds:
         execute_run(InMemoryJob(job), run, self.instance, raise_on_error=False)
         return self.made(run.run_id)
 
-    def launch(self, job: str, world_id: str, *, tags: Mapping[str, str] | None = None, **form: object) -> Made:
+    def launch(self, job: str, world_id: str, *, tags: Mapping[str, str] | None = None, **form: Any) -> Made:
         """One run of a job as its launchpad starts it: no selection, the form's entries for the job's first op."""
         self.instance.add_dynamic_partitions("worlds", [world_id])
         op = "world_request" if job == "new_world" else "world_content"
@@ -188,7 +194,7 @@ class Worlds:
         logs = self.instance.all_logs(run_id)
         return Made(run, [entry.dagster_event for entry in logs if entry.dagster_event is not None])
 
-    def make(self, world_id: str | None = None, *, users: int = USERS, posts: int = POSTS, **form: object) -> tuple[str, Made]:
+    def make(self, world_id: str | None = None, *, users: int = USERS, posts: int = POSTS, **form: Any) -> tuple[str, Made]:
         """A new world by the launch form."""
         world_id = world_id or self._next_world_id()
         return world_id, self.run(world_id, form={"prompt": PROMPT, "users": users, "posts": posts, **form})

@@ -1,5 +1,7 @@
 """Tasks of somebody made anew: another concept under the same name, relations retold, a post in other words."""
 
+from typing import Any
+
 import pytest
 
 from generia_assets.content.axes import character_axes
@@ -20,7 +22,7 @@ THIRD = CharacterBatchParameters(key="c0003", first=3, count=1)
 NEW = "Sells shade by the hour from under a rented awning, and is in the middle of a lawsuit with the noon."
 
 
-def a_concept(text: str = NEW) -> dict[str, object]:
+def a_concept(text: str = NEW) -> dict[str, Any]:
     return {"obvious": "a keeper of something", "concept": text, "one_line": "sells shade, sues the noon"}
 
 

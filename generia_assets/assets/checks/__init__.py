@@ -1,6 +1,6 @@
 """Asset checks: what must be true of a finished world, looked up in MongoDB and on the disk, world by world.
 
-Here: one module a subject (counts, links, texts, pictures), and how a check is made of a question (finding.py). A check that fails
+Here: one module a subject, and how a check is made of a question (finding.py). A check that fails
 names what is wrong, at most five of it, and how to ask for it again. It is an error where the world is not what was ordered; a
 warning where what is missing failed for good, is counted and named, or where it is a matter of taste (likeness, placeholders).
 Everything is read in a stream: a check of 10,000 posts takes seconds and holds names and hashes, not documents. Not here: what is
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from generia_assets.assets.checks import counts, links, people, pictures, plan, texts, timeline, words
+from generia_assets.assets.checks import counts, people, plan, texts, timeline, words
 from generia_assets.assets.checks.finding import World
 from generia_assets.assets.generator import GeneratorResource
 from resources.mongodb.connection import MongoResource
 
-ALL = tuple(check for subject in (counts, plan, timeline, people, links, texts, words, pictures) for check in subject.CHECKS)
+ALL = tuple(check for subject in (counts, plan, timeline, people, texts, words) for check in subject.CHECKS)
 
 
 @dg.multi_asset_check(

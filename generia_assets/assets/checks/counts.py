@@ -1,4 +1,4 @@
-"""Checks of numbers: exactly what was ordered, nobody and nothing twice, everything published, no more spent than allowed."""
+"""Checks of numbers and pictures: exactly what was ordered, nothing twice, all published, pictures whole, budget kept."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -6,45 +6,48 @@ from functools import partial
 import dagster as dg
 
 from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_keys, asking
-from generia_assets.catalog import ASSETS, TaskType
-from generia_assets.content.documents import Post, PostImage
+from generia_assets.catalog import ASSETS, AssetSpec, TaskType, pictures_of, upstream_of
+from generia_assets.content.documents import Media, Post, PostImage
 from generia_assets.durable.collections import PUBLICATIONS, STATUS
 from generia_assets.durable.status import Failure, status_of
 from generia_assets.queries.completeness import mend, missing
 from resources.mongodb.connection import MongoDocument
+from resources.platform.media_files import PictureError, picture
 
-_PEOPLE = (TaskType.GENERATE_CHARACTER,)
-_POSTS = (*_PEOPLE, TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST)
-_WAY_TO = {"characters": _PEOPLE, "posts": _POSTS, "post_images": (*_POSTS, TaskType.GENERATE_POST_IMAGE)}
-"""The items' tasks on the way to an asset: when one of them fails for good, the asset lacks something."""
 _PAGE = 2_000
 """Publications looked up at once."""
+
+
+def _way_to(asset: str) -> list[TaskType]:
+    """The items' tasks on the way to an asset: when one of them fails for good, the asset lacks something."""
+    way = map(ASSETS.__getitem__, (*upstream_of(asset), asset))
+    return [one.task_type for one in way if one.unit.of_item]
 
 
 def _exact(asset: str, world: World) -> dg.AssetCheckResult:
     """Exactly as many documents as were ordered; what failed for good is named, wherever on the way it did."""
     ordered = world.request.users_count if asset == "characters" else world.request.posts_count
-    found = world.count(asset)
+    found = world.count(ASSETS[asset].document)
     status = status_of(world.database[STATUS].find_one({"_id": world.id}))
-    failed = [failure for failure in status.failures if failure.type in _WAY_TO[asset]]
+    failed = [failure for failure in status.failures if failure.type in _way_to(asset)]
     twice = _twice(world, asset, "post_id") if asset == "post_images" else []
-    says = [f"{found} of {ordered}"]
+    parts = [f"{found} of {ordered}"]
     if twice:
-        says.append(f"published under one id: {', '.join(twice)}")
+        parts.append(f"published under one id: {', '.join(twice)}")
     if failed:
         named = ", ".join(f"{failure.key} ({failure.error[:80]})" for failure in failed[:5])
-        says.append(f"failed: {named}. Materialize {', '.join(_again(asset, failed))} again with keys {', '.join(_keys(failed))}")
+        parts.append(f"failed: {named}. Materialize {', '.join(_again(asset, failed))} again with keys {', '.join(_keys(failed))}")
     elif found != ordered:
-        says.append(f"Materialize {asset} again")
+        parts.append(f"Materialize {asset} again")
     figures = {"ordered": ordered, "found": found, "failed_for_good": len(failed)}
     severity = dg.AssetCheckSeverity.WARN if failed and not twice else dg.AssetCheckSeverity.ERROR  # counted and named, or lost
     passed = found == ordered and not twice
-    return dg.AssetCheckResult(passed=passed, severity=severity, description="; ".join(says), metadata=figures)
+    return dg.AssetCheckResult(passed=passed, severity=severity, description="; ".join(parts), metadata=figures)
 
 
 def _again(asset: str, failed: Iterable[Failure]) -> list[str]:
     """The assets from the first that lacks something to this one."""
-    way = _WAY_TO[asset]
+    way = _way_to(asset)
     first = min(way.index(TaskType(failure.type)) for failure in failed)
     return [name for name, kind in ASSETS.items() if kind.task_type in way[first:]]
 
@@ -74,7 +77,7 @@ def _names_once(world: World) -> dg.AssetCheckResult:
 def _published(world: World) -> CheckFinding:
     """Every post has its publication, and the platform's answer to it is the post's id."""
     found = CheckFinding()
-    posts, images = world.all("posts", Post), world.all("post_images", PostImage)
+    posts, images = world.all(Post), world.all(PostImage)
     waiting: dict[str, str] = {}
     image = next(images, None)
     for post in posts:
@@ -126,6 +129,43 @@ def _within_budget(world: World) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=not over, description=says + (advice if over else ""), metadata=figures)
 
 
+def _pictures(asset: AssetSpec, world: World) -> CheckFinding:
+    """Every picture of the asset is a whole file of the size that was ordered. Each is decoded once."""
+    found, elsewhere = CheckFinding(), 0
+    for document in world.all(asset.document):
+        for slot, media in pictures_of(document):
+            found.looked_at += 1
+            if "://" in media.url:  # kept by the media service, which has checked it when it was uploaded
+                elsewhere += 1
+            elif problem := _problem(world, media, slot.size):
+                found.add(f"{document.key}: {problem}", document.key)
+    found.figures["kept_elsewhere"] = elsewhere
+    return found
+
+
+def _problem(world: World, media: Media, size: tuple[int, int]) -> str:
+    """What is wrong with the picture, or ''."""
+    root = world.media_dir.resolve()
+    path = (root.parent / media.url).resolve()
+    if root not in path.parents:
+        return f"{media.url} is not there"
+    try:
+        with picture(path) as opened:
+            found = opened.size
+            if found != size:
+                return f"{media.url} is {found[0]}×{found[1]}, not {size[0]}×{size[1]}"
+            opened.draft(None, (1, 1))  # of a JPEG every byte is read, and few pixels are made
+            opened.load()
+    except PictureError as error:
+        return f"{media.url} {error}"
+    return ""
+
+
+_PICTURES = {
+    "world_images": ("world_pictures", "The header and the icon"),
+    "character_avatars": ("avatar_pictures", "Everybody's avatar"),
+    "post_images": ("post_pictures", "Every post's picture"),
+}
 CHECKS = [
     Check("characters", "exact_characters", "As many people as were ordered.", partial(_exact, "characters")),
     Check("posts", "exact_posts", "As many posts as were ordered.", partial(_exact, "posts")),
@@ -144,4 +184,15 @@ CHECKS = [
         asking(_published, again_by_keys("post_images"), good="posts, each published"),
     ),
     Check("post_images", "budget_kept", "No more calls than the limits, no more dollars than the cap.", _within_budget),
+    *(
+        Check(
+            asset.name,
+            name,
+            f"{what}: there, a picture that is whole, and of the size that was ordered.",
+            asking(partial(_pictures, asset), again_by_keys(asset.name), good="pictures of the right size"),
+        )
+        for asset in ASSETS.values()
+        if asset.pictures
+        for name, what in [_PICTURES.get(asset.name, (f"{asset.name}_pictures", f"Every picture of {asset.name}"))]
+    ),
 ]

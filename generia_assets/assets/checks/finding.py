@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import dagster as dg
 
-from generia_assets.catalog import ASSETS
+from generia_assets.assets.materialized import WorldDocuments
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
 from generia_assets.partitions import worlds
 from resources.mongodb.connection import MongoDatabase
@@ -36,23 +36,24 @@ class World:
     @property
     def request(self) -> WorldRequest:
         """What was ordered."""
-        return self._only("world_request", WorldRequest)
+        return next(self.all(WorldRequest))
 
     @property
     def description(self) -> WorldDescription:
         """The world itself."""
-        return self._only("world_description", WorldDescription)
+        return next(self.all(WorldDescription))
 
-    def all(self, asset: str, model: type[DocumentT]) -> Iterator[DocumentT]:
-        """The asset's documents, in order of their keys, one at a time."""
-        return DocumentStore(self.database).stream(ASSETS[asset], self.id, model)
+    def all(self, model: type[DocumentT]) -> Iterator[DocumentT]:
+        """The documents of this class, in order of their keys, one at a time."""
+        return self._documents.stream(model)
 
-    def count(self, asset: str) -> int:
-        """How many documents the asset has."""
-        return DocumentStore(self.database).count(ASSETS[asset], self.id) or 0
+    def count(self, model: type[Document]) -> int:
+        """How many documents of this class there are."""
+        return self._documents.count(model) or 0
 
-    def _only(self, asset: str, model: type[DocumentT]) -> DocumentT:
-        return DocumentStore(self.database).read(ASSETS[asset], self.id, model)[0]
+    @property
+    def _documents(self) -> WorldDocuments:
+        return WorldDocuments(DocumentStore(self.database), self.id)
 
 
 @dataclass

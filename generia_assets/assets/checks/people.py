@@ -1,4 +1,4 @@
-"""Checks of people: both sides tell of a relation, ages fit it, and who names whom."""
+"""Checks of people: whoever is related or mentioned exists, both sides tell of a relation, ages fit it, and who names whom."""
 
 import re
 from collections import Counter
@@ -7,9 +7,10 @@ import dagster as dg
 
 from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_job, asking
 from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, acquaintances, dated
-from generia_assets.assets.jobs import RERUN_CHARACTER
+from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.content import social
 from generia_assets.content.documents import Character, CharacterBrief, Post
+from generia_assets.content.mentions import by_fold, mentions_in
 
 _RETURNED = (0.1, 0.35)
 """Share of the mentions that are returned. Aimed at are 15 to 30 %; ten drawn worlds of 100 people, 1,000 posts have 14 to 25 %."""
@@ -23,12 +24,38 @@ _KINDS_FROM = 5
 _WARN = dg.AssetCheckSeverity.WARN
 
 
+def _people(world: World) -> set[str]:
+    return {brief.username for brief in world.all(CharacterBrief)}
+
+
+def _relations_exist(world: World) -> CheckFinding:
+    found, people = CheckFinding(), _people(world)
+    for person in world.all(Character):
+        found.looked_at += 1
+        for tie in person.relationships:
+            if tie.username not in people or tie.username == person.username:
+                found.add(f"{person.key} @{person.username} is related to @{tie.username}, who is nobody else here", person.key)
+    return found
+
+
+def _mentions_exist(world: World) -> CheckFinding:
+    found, people = CheckFinding(), _people(world)
+    known = by_fold(people)
+    for post in world.all(Post):
+        found.looked_at += 1
+        written = (post.content[start + 1 : end] for start, end, _ in mentions_in(post.content, known))
+        named = dict.fromkeys((*post.mentions, *written))
+        for nobody in [name for name in named if name not in people]:
+            found.add(f"{post.key} mentions @{nobody}, who does not exist", post.key)
+    return found
+
+
 def _ties(world: World) -> CheckFinding:
     """Relations are those of the graph; of a pair that are both there, both tell of it."""
     found, request = CheckFinding(), world.request
-    keys = {brief.username: brief.key for brief in world.all("character_briefs", CharacterBrief)}
+    keys = {brief.username: brief.key for brief in world.all(CharacterBrief)}
     told = dict[str, dict[str, str]]()
-    for person in world.all("characters", Character):
+    for person in world.all(Character):
         found.looked_at += 1
         told[person.key] = {
             keys[tie.username]: tie.relationship_type.casefold() for tie in person.relationships if tie.username in keys
@@ -67,7 +94,7 @@ def _ages(world: World) -> CheckFinding:
     """The years that were drawn; then, as far as figures tell them, the ages that were written, and what everybody is."""
     found, request, unknown, young = CheckFinding(), world.request, 0, list[tuple[str, str]]()
     years, figures, kinds = dict[str, int](), dict[str, int](), Counter[str]()
-    for brief in world.all("character_briefs", CharacterBrief):
+    for brief in world.all(CharacterBrief):
         years[brief.key] = brief.years
         kinds[brief.kind.casefold()] += 1
         if figure := re.search(r"\d+", brief.age):
@@ -101,7 +128,7 @@ def _ages(world: World) -> CheckFinding:
 
 def _mentions(world: World) -> CheckFinding:
     found, pairs = CheckFinding(), set[tuple[str, str]]()
-    for post in world.all("posts", Post):
+    for post in world.all(Post):
         if dated(post):
             found.looked_at += 1
             pairs |= {(post.username, other) for other in post.mentions if other != post.username}
@@ -114,6 +141,18 @@ def _mentions(world: World) -> CheckFinding:
 
 
 CHECKS = [
+    Check(
+        "characters",
+        "relations_exist",
+        "Every relation is with somebody of this world, and with somebody else.",
+        asking(_relations_exist, again_by_job(RERUN_CHARACTER, "character"), good="people, all related to people who exist"),
+    ),
+    Check(
+        "posts",
+        "mentions_exist",
+        "Every @ in a post, and every mention recorded with it, leads to somebody of this world.",
+        asking(_mentions_exist, again_by_job(RERUN_POST, "post"), good="posts, all mentioning people who exist"),
+    ),
     Check(
         "characters",
         "ties_agree",

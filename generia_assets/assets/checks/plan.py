@@ -33,7 +33,7 @@ def _wishes_dealt(world: World) -> CheckFinding:
     """Each wish about as often as every other; documents that are missing may have taken theirs with them."""
     found, listed = CheckFinding(), Counter(wishes_of(world.request, world.description))
     dealt = Counter(dict.fromkeys(listed, 0))
-    for brief in filter(dated, world.all("post_briefs", PostBrief)):
+    for brief in filter(dated, world.all(PostBrief)):
         found.looked_at += 1
         if brief.wish in dealt:
             dealt[brief.wish] += 1
@@ -53,7 +53,7 @@ def _wishes_dealt(world: World) -> CheckFinding:
 
 def _one_post(world: World) -> CheckFinding:
     found, alone = CheckFinding(), list[str]()
-    for brief in world.all("character_briefs", CharacterBrief):
+    for brief in world.all(CharacterBrief):
         found.looked_at += 1
         if brief.posts_count == 1:
             alone.append(f"@{brief.username}")
@@ -70,7 +70,7 @@ def _requests(world: World) -> CheckFinding:
     """The latest request of each post: its wish is in it, and the program tells no event that had not happened then."""
     found, later = CheckFinding(), LaterEvents(world.description)
     asked = _latest_requests(world)
-    for brief in filter(dated, world.all("post_briefs", PostBrief)):
+    for brief in filter(dated, world.all(PostBrief)):
         item = asked.get(brief.key)
         if item is None:
             continue

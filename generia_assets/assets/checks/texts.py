@@ -29,14 +29,14 @@ def _distinct(texts: Iterable[tuple[str, str]], looked_at: int) -> CheckFinding:
 
 
 def _concepts(world: World) -> CheckFinding:
-    concepts = ((brief.key, brief.concept) for brief in world.all("character_briefs", CharacterBrief))
-    return _distinct(concepts, world.count("character_briefs"))
+    concepts = ((brief.key, brief.concept) for brief in world.all(CharacterBrief))
+    return _distinct(concepts, world.count(CharacterBrief))
 
 
 def _posts(world: World) -> CheckFinding:
     """Placeholders are all the same on purpose, and are another check's business; of a few words nothing can be told."""
-    told = (post for post in world.all("posts", Post) if not post.deleted_reason and len(post.content) > SHORT_POST)
-    return _distinct(((post.key, post.content) for post in told), world.count("posts"))
+    told = (post for post in world.all(Post) if not post.deleted_reason and len(post.content) > SHORT_POST)
+    return _distinct(((post.key, post.content) for post in told), world.count(Post))
 
 
 def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> CheckFinding:
@@ -79,18 +79,18 @@ def _description_again(_: list[str]) -> str:
 
 
 def _people_language(world: World) -> CheckFinding:
-    told = ((person.key, f"{person.bio}\n{person.background_story}") for person in world.all("characters", Character))
+    told = ((person.key, f"{person.bio}\n{person.background_story}") for person in world.all(Character))
     return _in_language(world, told)
 
 
 def _posts_language(world: World) -> CheckFinding:
-    return _in_language(world, ((post.key, post.content) for post in world.all("posts", Post)))
+    return _in_language(world, ((post.key, post.content) for post in world.all(Post)))
 
 
 def _in_full(world: World) -> CheckFinding:
     found = CheckFinding()
-    drawn = {brief.key: brief.moderation for brief in world.all("character_briefs", CharacterBrief) if brief.moderation}
-    for person in world.all("characters", Character):
+    drawn = {brief.key: brief.moderation for brief in world.all(CharacterBrief) if brief.moderation}
+    for person in world.all(Character):
         found.looked_at += 1
         if person.key in drawn:
             found.add(f"{person.key} @{person.username}: {drawn[person.key]}", person.key)
@@ -101,7 +101,7 @@ def _in_full(world: World) -> CheckFinding:
 
 def _placeholders(world: World) -> CheckFinding:
     found = CheckFinding()
-    for post in world.all("posts", Post):
+    for post in world.all(Post):
         found.looked_at += 1
         if post.deleted_reason:
             found.add(f"{post.key} is a placeholder: {post.deleted_reason}", post.key)

@@ -15,16 +15,8 @@ from generia_assets.assets.checks.finding import Check, CheckFinding, World, aga
 from generia_assets.assets.checks.measures import frequent_words, prose, searchable, searchable_name
 from generia_assets.assets.jobs import RERUN_POST
 from generia_assets.content import social
-from generia_assets.content.documents import (
-    CharacterBrief,
-    Post,
-    PostBrief,
-    PostImage,
-    WorldDescription,
-    WorldRequest,
-    character_index,
-    character_key,
-)
+from generia_assets.content.documents import CharacterBrief, Post, PostBrief, PostImage, WorldDescription, WorldRequest
+from generia_assets.content.keys import character_index, character_key
 from generia_assets.content.timeline import LONGEST_CHAIN
 from generia_assets.durable.collections import PUBLICATIONS
 
@@ -79,7 +71,7 @@ def _timeline(world: World) -> CheckFinding:
     found, posts_count = CheckFinding(), world.request.posts_count
     places, holders = dict[str, int](), dict[int, str]()
     last = ("", -1)
-    for brief in world.all("post_briefs", PostBrief):
+    for brief in world.all(PostBrief):
         if not dated(brief):
             continue
         found.looked_at += 1
@@ -95,10 +87,10 @@ def _timeline(world: World) -> CheckFinding:
         found.remark = BEFORE_TIMELINE
         return found
     published = list[_Published]()
-    for post in world.all("posts", Post):
+    for post in world.all(Post):
         if post.t != places.get(post.key, post.t):
             found.add(f"{post.key} has the place {post.t}, its idea {places[post.key]}", post.key)
-    for image in world.all("post_images", PostImage):
+    for image in world.all(PostImage):
         if image.key in places:
             published.append(_Published(image.t, image.published_at, image.key, image.post_id))
             if image.t != places[image.key]:
@@ -132,9 +124,9 @@ class _Reply(NamedTuple):
 
 def _replies(world: World) -> CheckFinding:
     found, request = CheckFinding(), world.request
-    people = {brief.key: (brief.username, brief.display_name.casefold()) for brief in world.all("character_briefs", CharacterBrief)}
+    people = {brief.key: (brief.username, brief.display_name.casefold()) for brief in world.all(CharacterBrief)}
     places, replies = dict[str, int](), dict[str, _Reply]()
-    for post in world.all("posts", Post):
+    for post in world.all(Post):
         if not dated(post):
             continue
         found.looked_at += 1
@@ -187,8 +179,8 @@ def _wrong(reply: _Reply, places: dict[str, int], replies: dict[str, _Reply], kn
 
 def _later_events(world: World) -> CheckFinding:
     found, later = CheckFinding(), LaterEvents(world.description)
-    briefs = ((brief, "the idea of ", brief.idea) for brief in world.all("post_briefs", PostBrief))
-    posts = ((post, "", post.content) for post in world.all("posts", Post))
+    briefs = ((brief, "the idea of ", brief.idea) for brief in world.all(PostBrief))
+    posts = ((post, "", post.content) for post in world.all(Post))
     for what in (briefs, posts):
         for document, of, text in what:
             if dated(document):

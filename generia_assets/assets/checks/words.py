@@ -8,16 +8,7 @@ from itertools import islice
 import dagster as dg
 
 from generia_assets.assets.checks.finding import Advice, Check, CheckFinding, Question, World, again_by_job, asking
-from generia_assets.assets.checks.measures import (
-    Openings,
-    frequent_words,
-    phrases,
-    prose,
-    repeated_phrases,
-    shows,
-    stems,
-    words,
-)
+from generia_assets.assets.checks.measures import Openings, frequent_words, phrases, prose, repeated_phrases, shows, stems, words
 from generia_assets.assets.checks.timeline import BEFORE_TIMELINE
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.content.documents import Character, Post
@@ -43,7 +34,7 @@ def _language(world: World) -> frozenset[str]:
 
 def _told(world: World) -> Iterator[Post]:
     """The posts that somebody wrote; placeholders are another check's business."""
-    return (post for post in world.all("posts", Post) if not post.deleted_reason)
+    return (post for post in world.all(Post) if not post.deleted_reason)
 
 
 def _wishes_show(world: World) -> CheckFinding:
@@ -102,7 +93,7 @@ def _tell_openings(found: CheckFinding, openings: Openings, what: str) -> None:
 def _profiles(world: World) -> CheckFinding:
     """Each field by itself: what stands in the same place of many profiles."""
     found, frequent, texts = CheckFinding(), _language(world), defaultdict[str, dict[str, str]](dict)
-    for person in islice(world.all("characters", Character), _PROFILES):
+    for person in islice(world.all(Character), _PROFILES):
         if person.personality:  # else moderation left no more than the concept
             found.looked_at += 1
             for field in PROFILE_FIELDS:

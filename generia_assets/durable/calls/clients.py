@@ -29,7 +29,7 @@ from resources.gemini.answers import AnswerT
 from resources.gemini.client import TextRequest
 from resources.gemini.model_resolver import ModelReplacedError
 from resources.gemini.models import ModelProfile
-from resources.images.provider import GeneratedImage, wrong_with
+from resources.images import GeneratedImage, wrong_with
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from generia_assets.durable.collections import PUBLICATIONS
 from generia_assets.durable.leases.commits import Change, Commits, WriteOperation
 from generia_assets.tasks.clients import NewCharacter, NewPost, StoredPicture
 from resources.gateway.api_gateway import Answer, Api
-from resources.images.provider import GeneratedImage
+from resources.images import GeneratedImage
 from resources.mongodb.connection import AsyncMongoDatabase
 from resources.platform.protocol import StoredMedia
 

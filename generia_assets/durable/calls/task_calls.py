@@ -23,7 +23,7 @@ from resources.gateway.api_gateway import Answer, Api, ApiGateway, Call, ItemCal
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from resources.gemini.client import GeminiClient
 from resources.gemini.model_resolver import ModelResolver
-from resources.images.provider import ImageGenerator
+from resources.images import ImageGenerator
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 from resources.platform.protocol import Platform
 

@@ -30,7 +30,8 @@ from pydantic import (
 )
 
 from generia_assets.catalog import TaskType, Unit
-from generia_assets.content.documents import WORLD_KEY, Quality
+from generia_assets.content.documents import Quality
+from generia_assets.content.keys import WORLD_KEY
 from generia_assets.content.seeding import LARGEST_SEED
 from generia_assets.content.text import clean
 from resources.explanation import explain, shortened

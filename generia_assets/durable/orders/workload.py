@@ -14,13 +14,15 @@ from math import ceil
 
 from generia_assets.catalog import ASSETS, CONTENT, TaskType, Unit
 from generia_assets.content import seeding
-from generia_assets.content.documents import (
+from generia_assets.content.documents import CharacterBrief, PostImage, WorldRequest
+from generia_assets.content.keys import (
     WORLD_KEY,
-    CharacterBrief,
-    PostImage,
-    WorldRequest,
+    author_of,
+    batch_key,
     character_index,
     character_key,
+    post_batch_key,
+    post_index,
     post_key,
 )
 from generia_assets.content.names import fold
@@ -86,9 +88,20 @@ def request_of(world_id: str, order: WorldParameters) -> WorldRequest:
     return WorldRequest(**dict(order) | computed)
 
 
-def batch_key(first: int) -> str:
-    """The key of the batch of people that begins with this index."""
-    return f"b{first // BATCH:03d}"
+def task_keys(unit: Unit, item: str) -> list[str]:
+    """The keys that the task of this unit may have which makes a person (``c0007``) or a post, or what they are made of."""
+    owner = author_of(item)
+    match unit:
+        case Unit.WORLD:
+            return [WORLD_KEY]
+        case Unit.PEOPLE_BATCH:  # a concept is one of ten that were made together, or was made again alone
+            return [batch_key(character_index(owner)), owner]
+        case Unit.PERSON:
+            return [owner]
+        case Unit.POST_BATCH:
+            return [post_batch_key(owner, post_index(item))]
+        case Unit.POST:
+            return [item]
 
 
 def character_named(people: Iterable[CharacterBrief], wanted: str) -> str:

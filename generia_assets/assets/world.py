@@ -1,4 +1,7 @@
-"""Asset ``world_request``: the order, checked. A person can give a new one in the launch form; a message has recorded it before."""
+"""Assets ``world_request`` and ``world_description``: the order, checked, and the world itself.
+
+A person can give a new order in the launch form; a message has recorded it before.
+"""
 
 import re
 from collections.abc import Iterator
@@ -6,38 +9,30 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from generia_assets.assets.definition import DESCRIPTIONS, GROUPS, KINDS, OWNER, code_version, storage_metadata
-from generia_assets.assets.description import figures, results_of
-from generia_assets.assets.forms import WorldRequestConfig
+from generia_assets.assets import run_tags
+from generia_assets.assets.definition import definition_of
+from generia_assets.assets.description import banned_terms, figures, results_of
 from generia_assets.assets.generator import GeneratorResource
+from generia_assets.assets.jobs import WorldRequestConfig
 from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition, refuse_a_world_that_exists, selected_assets
 from generia_assets.catalog import ASSETS
-from generia_assets.content.documents import WorldRequest
+from generia_assets.content import banlist
+from generia_assets.content.documents import WorldDescription, WorldRequest
+from generia_assets.content.keys import WORLD_KEY
 from generia_assets.durable.collections import STATUS
+from generia_assets.durable.leases.commits import Change
 from generia_assets.durable.orders.order import WORLD_ID_PATTERN, Order, OrderError, WorldParameters
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.tasks.session import WorldSession
 from generia_assets.partitions import worlds
 from generia_assets.settings import settings
+from generia_assets.tasks.generate_world_description import generate_world_description
 from generia_assets.tasks.init_world_creation import InitWorldParameters, init_world_creation
+from generia_assets.tasks.task_definition import TaskParameters
 from resources.mongodb.document_store import DocumentStream
 
-NAME = "world_request"
-KIND = ASSETS[NAME]
 
-
-@dg.asset(
-    name=NAME,
-    partitions_def=worlds,
-    io_manager_key="mongo_io_manager",
-    group_name=GROUPS[NAME],
-    description=DESCRIPTIONS[NAME],
-    owners=[OWNER],
-    kinds=KINDS[NAME],
-    code_version=code_version(NAME),
-    metadata=storage_metadata(NAME),
-    dagster_type=dg.Any,  # a stream; the document's class is checked when it is stored
-)
+@dg.asset(name="world_request", partitions_def=worlds, **definition_of("world_request"))
 def world_request(
     context: dg.AssetExecutionContext, config: WorldRequestConfig, generator: dg.ResourceParam[GeneratorResource]
 ) -> Iterator[dg.Output[DocumentStream[WorldRequest]]]:
@@ -48,7 +43,7 @@ def world_request(
             refuse_a_world_that_exists(context, database, config.prompt)
         given = _order(world_id, config, generator)
     except OrderError as error:
-        generator.still_there(context, [ASSETS[name].task_type for name in selected_assets(context)])
+        generator.report_unchanged(context, [ASSETS[name].task_type for name in selected_assets(context)])
         raise dg.Failure(str(error), allow_retries=False) from None
     assignment = assignment_of(context, generator, parameters=given)
     with generator.world(context, assignment, last=is_final_step(context)) as worker:
@@ -60,7 +55,8 @@ def world_request(
 
         request = worker.run(check)
         keep_partition(context)
-        metadata = generator.read(lambda database: figures(database, world_id, worker.taken.generation.id, KIND))
+        asset, generation = ASSETS["world_request"], worker.taken.generation.id
+        metadata = generator.read(lambda database: figures(database, world_id, generation, asset))
         yield dg.Output(
             DocumentStream([request], fence=worker.taken.commits.token.epoch, staged=True),
             metadata={**results_of(world_id, [request]), **metadata, "users": request.users_count, "posts": request.posts_count},
@@ -83,3 +79,37 @@ def _order(world_id: str, config: WorldRequestConfig, generator: GeneratorResour
     if given is not None:
         given.require_within(**limits)
     return given
+
+
+@dg.asset(name="world_description", partitions_def=worlds, **definition_of("world_description"))
+def world_description(
+    context: dg.AssetExecutionContext, generator: dg.ResourceParam[GeneratorResource], world_request: WorldRequest
+) -> Iterator[dg.Output[DocumentStream[WorldDescription]]]:
+    """Ask for the description, send it to the platform, store it as WorldParameters."""
+    with generator.world(context, assignment_of(context, generator), last=is_final_step(context)) as worker:
+
+        async def describe(session: WorldSession) -> WorldDescription:
+            parameters = TaskParameters(key=WORLD_KEY)
+            world = await session.runner.execute(None, generate_world_description, parameters, world_request)
+            await session.commits.commit(Change(values={"name": world.name}))
+            return world
+
+        world = worker.run(describe)
+        keep_partition(context)
+        context.instance.add_run_tags(context.run.run_id, run_tags.named(world.name))
+        world_id, generation, asset = context.partition_key, worker.taken.generation.id, ASSETS["world_description"]
+        metadata = generator.read(lambda database: figures(database, world_id, generation, asset))
+        text = "\n\n".join((world.name, world.description_short, world.description, *(event.name for event in world.calendar)))
+        banned = banlist.find_banned(text, world.user_preferences.language, wished=world_request.user_prompt)
+        yield dg.Output(
+            DocumentStream([world], fence=worker.taken.commits.token.epoch, staged=True),
+            metadata={
+                **results_of(world_id, [world]),
+                "name": world.name,
+                "paragraphs": len(world.description.split("\n\n")),
+                "events": len(world.calendar),
+                "visual_style": world.visual_style,
+                **banned_terms(dict.fromkeys(banned, 1)),
+                **metadata,
+            },
+        )

@@ -1,0 +1,108 @@
+"""Dagster: what is used of its private API is as it was, in one module, and loading the code location changes nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import dagster_webserver.app
+import pytest
+from dagster_webserver.webserver import DagsterWebserver
+
+from generia_assets import dagster_internals
+
+ROOT = Path(__file__).parents[2]
+PRODUCT = ("generia_assets", "resources", "sensors", "emulators", "local_services", "bench")
+
+SMOKE = """
+import logging, os, signal, sys, threading
+from multiprocessing import forkserver
+
+from generia_assets.dagster_internals import code_server_classes
+
+api, server, _ = code_server_classes()
+
+def state():
+    loggers = [logging.getLogger(name) for name in (None, "dagster", "generia_assets", "resources", "sensors")]
+    return {
+        "environment": dict(os.environ),
+        "logging": [(one.level, one.propagate, list(one.handlers), list(one.filters)) for one in loggers],
+        "patches": (api.StartRun, api.ReloadCode, server.serve, list(forkserver._forkserver._preload_modules)),
+        "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+        "threads": threading.enumerate(),
+        "excepthook": sys.excepthook,
+    }
+
+before = state()
+import generia_assets.definitions
+after = state()
+print(sorted(name for name in before if before[name] != after[name]))
+location = generia_assets.definitions.defs
+print(len(location.resolve_asset_graph().get_all_asset_keys()), len(list(location.sensors)))
+"""
+
+
+def test_loading_the_code_location_changes_nothing_in_its_process() -> None:
+    """In a fresh interpreter the definitions load: environment, logging, signals, threads and Dagster are as before."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", SMOKE], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:2] == ["[]", "9 2"]
+
+
+def test_one_module_imports_what_is_private() -> None:
+    """No other file of the product names a module of Dagster's that begins with an underscore."""
+    named = re.compile(r"\bdagster\._\w")
+    files = [file for folder in PRODUCT for file in (ROOT / folder).rglob("*.py") if named.search(file.read_text(encoding="utf-8"))]
+    assert [file.relative_to(ROOT) for file in files] == [Path("generia_assets/dagster_internals.py")]
+
+
+def parameters(function: object) -> list[str]:
+    return list(inspect.signature(function).parameters)  # type: ignore[arg-type]  # one that can be called
+
+
+def test_the_code_server_has_the_places_that_warm_starts_hook_into() -> None:
+    """Its methods take what they took, and its attributes have their names."""
+    api, server, reply = dagster_internals.code_server_classes()
+    assert [len(parameters(method)) for method in (api.StartRun, api.ReloadCode)] == [3, 3]
+    assert parameters(server.serve) == ["self"]
+    source = inspect.getsource(api)
+    assert 'self._mp_ctx = multiprocessing.get_context("spawn")' in source
+    assert "self._mp_ctx.Process(" in inspect.getsource(api.StartRun)
+    assert "self._executions: dict[str," in source
+    assert "self._health_servicer = health.HealthServicer()" in inspect.getsource(server)
+    assert reply()
+    assert importlib.util.find_spec(dagster_internals.PRELOADED)
+
+
+def test_the_run_launcher_has_what_ours_overrides() -> None:
+    """The health check's types, the way to a run's code server, and the tags, under the names that are also stored."""
+    assert (dagster_internals.PARTITION_NAME_TAG, dagster_internals.MAX_RETRIES_TAG) == ("dagster/partition", "dagster/max_retries")
+    assert {"RUNNING", "FAILED", "UNKNOWN"} <= set(dagster_internals.WorkerStatus.__members__)
+    assert list(dagster_internals.CheckRunHealthResult._fields)[:2] == ["status", "msg"]
+    for method in ("terminate", "check_run_worker_health", "_get_grpc_client_for_termination"):
+        assert callable(getattr(dg.DefaultRunLauncher, method))
+    assert isinstance(dg.define_asset_job("one"), dagster_internals.UnresolvedAssetJobDefinition)
+
+
+def test_the_instance_has_the_tables_and_daemons_that_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of a run that does not exist are deleted, and no daemon is found, on a fresh instance of SQLite."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        dagster_internals.delete_rows_of_run(instance, "no such run")
+        assert not dagster_internals.has_daemon(instance)
+    assert callable(dagster_internals.daemon_command())
+
+
+def test_the_webserver_is_made_by_the_name_that_ours_takes() -> None:
+    """The command makes ``app.DagsterWebserver``, and asks it for its middleware."""
+    assert dagster_webserver.app.DagsterWebserver is DagsterWebserver  # type: ignore[attr-defined]
+    assert "DagsterWebserver(" in inspect.getsource(dagster_webserver.app)
+    assert parameters(DagsterWebserver.build_middleware) == ["self"]
