@@ -75,7 +75,7 @@ def _gemini_key(key: SecretStr) -> SecretStr:
 
 
 def _gemini_model(model: str) -> str:
-    from resources.gemini.models import model_profiles
+    from resources.gemini.models import model_profiles  # with pymongo and all: only where settings are read
 
     if model not in model_profiles():
         raise ValueError(f"must be one of {', '.join(model_profiles())}, or be given a profile in resources/gemini/models.yaml")

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from generia_assets.content import ask_people, languages, relationships
-from generia_assets.content.documents import Acquaintance, Character, CharacterBrief, Relationship, WorldDescription, WorldRequest
+from generia_assets.content.documents import (
+    Acquaintance,
+    Character,
+    CharacterBrief,
+    Relationship,
+    WorldDescription,
+    WorldRequest,
+)
 from generia_assets.content.drafts import BothSidesDraft, CharacterDraft, RegeneratedCharacterDraft, in_language
 from generia_assets.content.fields import BIO_LIMIT
 from generia_assets.content.pictures import UNSEEN_LOOK, UNSEEN_SCENE

@@ -8,7 +8,16 @@ from itertools import islice
 import dagster as dg
 
 from generia_assets.assets.checks.finding import Advice, Check, CheckFinding, Question, World, again_by_job, asking
-from generia_assets.assets.checks.measures import Openings, frequent_words, phrases, prose, repeated_phrases, shows, stems, words
+from generia_assets.assets.checks.measures import (
+    Openings,
+    frequent_words,
+    phrases,
+    prose,
+    repeated_phrases,
+    shows,
+    stems,
+    words,
+)
 from generia_assets.assets.checks.timeline import BEFORE_TIMELINE
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.content.documents import Character, Post
