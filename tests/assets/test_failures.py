@@ -142,14 +142,13 @@ def test_people_whose_concepts_are_all_refused_are_drawn_and_the_world_is_exact(
 
 def test_a_wrong_key_stops_the_world_at_once_and_its_re_execution_goes_on(worlds: Worlds) -> None:
     """A fatal answer is no task's fault: the run says what to do, and after mending it the same generation is finished."""
-    worlds.change_settings(gemini_api_key=SecretStr("bad-key"))
-    world_id, made = worlds.make("wrong-key")
+    with worlds.changed_settings(gemini_api_key=SecretStr("bad-key")):
+        world_id, made = worlds.make("wrong-key")
     assert not made.success
     assert "GEMINI_API_KEY" in made.failure
     assert "bad-key" not in made.failure
     assert worlds.status(world_id).status is State.FAILED
     assert worlds.calls == 1
-    worlds.change_settings(gemini_api_key=SecretStr(""))
     again = worlds.run(world_id, parent=made, form=None)
     assert again.success, again.failure
     status = worlds.status(world_id)
@@ -172,8 +171,8 @@ def test_without_any_gemini_the_run_says_what_to_set_and_the_world_that_it_faile
 def test_without_mongodb_the_run_names_the_address_and_how_to_start_one(worlds: Worlds) -> None:
     """The failure is a sentence, with the hosts, without the password."""
     nowhere = "mongodb://somebody:secret@127.0.0.1:1/?directConnection=true"  # pragma: allowlist secret
-    worlds.change_settings(mongodb_uri=SecretStr(nowhere))
-    _, made = worlds.make("no-mongodb")
+    with worlds.changed_settings(mongodb_uri=SecretStr(nowhere)):
+        _, made = worlds.make("no-mongodb")
     assert not made.success
     assert re.search(r"MongoDB at 127\.0\.0\.1:1 did not answer.*make dev", made.failure)
     assert "secret" not in made.failure

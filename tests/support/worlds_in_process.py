@@ -106,9 +106,18 @@ class Worlds:
         self._numbers = itertools.count()
         _IN_USE.append(self)
 
-    def change_settings(self, **changes: object) -> None:
-        """Other settings from the next run on."""
-        self.settings = self.settings.model_copy(update=changes)
+    @contextmanager
+    def changed_settings(self, **changes: object) -> Iterator[None]:
+        """Within this block runs have other settings."""
+        before = self.settings
+        try:
+            self._set(before.model_copy(update=changes))
+            yield
+        finally:
+            self._set(before)
+
+    def _set(self, settings: Settings) -> None:
+        self.settings = settings
         for name in ("defs", "job"):
             self.__dict__.pop(name, None)
 
