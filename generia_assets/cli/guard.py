@@ -77,7 +77,7 @@ def _said(error: Exception) -> tuple[str, int] | None:
 
     from generia_assets.cli.addresses import is_set
     from generia_assets.cli.home import where_none_runs
-    from generia_assets.content.mistakes import ContentError
+    from generia_assets.content.yaml_files import ContentError
     from generia_assets.durable.status import HistoryWorldError
     from generia_assets.processes import ProcessError
     from generia_assets.settings import SettingsError, settings

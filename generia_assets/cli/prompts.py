@@ -1,7 +1,7 @@
 """``generia prompts``: every request of a small world as a file, without a call and without a server.
 
 Here: the command, its files, and answers read from files. Not here: the order of work (dry_run.py), sample answers
-(content/sample_answers.py), and the page for people (prompts_page.py).
+(content/samples.py), and the page for people (prompts_page.py).
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from generia_assets.cli.order_options import (
 from generia_assets.cli.prompts_page import as_page as written_page
 from generia_assets.content import languages
 from generia_assets.content.check import require_good_content
-from generia_assets.content.delimiter import PromptDelimiter
 from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.content.drafts import Draft
 from generia_assets.content.prompt import Prompt as Request
-from generia_assets.content.sample_answers import sample_answer
+from generia_assets.content.rendering import PromptDelimiter
+from generia_assets.content.samples import sample_answer
 from generia_assets.content.text import plural
 from generia_assets.settings import settings
 from generia_assets.tasks.clients import DraftT

@@ -10,12 +10,12 @@ from typing import get_args
 
 import pytest
 
-from generia_assets.content import check, data_files, languages, rendering
-from generia_assets.content.mistakes import ContentError
+from generia_assets.content import check, data_files, languages, rendering, yaml_files
+from generia_assets.content.yaml_files import ContentError
 from tests.support.command import Command
 from tests.support.worlds_in_process import PROMPT, worlds_in_process
 
-CONTENT = data_files.FOLDER.parent
+CONTENT = yaml_files.FOLDER.parent
 AXIS = "  - {name: mood, values: [calm, cross]}\n"
 IN_TAGS = re.compile(r"{[{%].*?[%}]}", re.DOTALL)
 

@@ -102,7 +102,7 @@ def test_a_monitor_is_told_how_the_fleet_stands(database, mongodb_uri, tmp_path)
         ("generia_breaker", "llm", "open"): 1,
         ("generia_breaker", "closed", "llm"): 0,
         ("generia_models_gone",): 0,
-        **{("generia_measured", part): 1 for part in metrics.PARTS},
+        **{("generia_measured", part): 1 for part in metrics.SECTIONS},
     }
     assert {name: told.get(name) for name in expected} == expected
     assert 600 <= told[("generia_oldest_unfinished_world_seconds",)] < 660
@@ -112,7 +112,7 @@ def test_an_empty_database_has_figures_too(database):
     """Before the first order nothing is missing that a monitor would take for an outage."""
     told = figures(Metrics(database).text().decode())
     assert told[("generia_worlds", "pending")] == told[("generia_oldest_unfinished_world_seconds",)] == 0
-    assert [told[("generia_measured", part)] for part in metrics.PARTS] == [1] * len(metrics.PARTS)
+    assert [told[("generia_measured", part)] for part in metrics.SECTIONS] == [1] * len(metrics.SECTIONS)
 
 
 def test_figures_come_from_indexes(database):
@@ -148,9 +148,9 @@ def test_many_monitors_ask_mongodb_once(database, monkeypatch):
 
 def test_what_cannot_be_read_is_missing_and_said_to_be(monkeypatch):
     """Without MongoDB a monitor gets no zeros: figures are left out, and `generia_measured` is 0 for each part, in bounded time."""
-    monkeypatch.setattr(metrics, "PART_S", 0.2)
+    monkeypatch.setattr(metrics, "SECTION_S", 0.2)
     with connect("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200") as client:
         began = time.monotonic()
         told = figures(Metrics(client.nowhere).text().decode())
-    assert told == {("generia_measured", part): 0 for part in metrics.PARTS}
+    assert told == {("generia_measured", part): 0 for part in metrics.SECTIONS}
     assert time.monotonic() - began < 5
