@@ -37,7 +37,7 @@ from generia_assets.durable.tasks.runner import TaskFailedError, TaskRunner, Tas
 from generia_assets.durable.tasks.task_slots import wait_without_slot
 from generia_assets.tasks.generate_post import generate_post
 from generia_assets.tasks.generate_post_image import generate_post_image
-from generia_assets.tasks.task_definition import Level, TaskParameters, task_of
+from generia_assets.tasks.task_definition import TaskParameters, task_of
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ class WorldOrchestrator:
                 try:
                     made = await self._runner.execute(after, task, TaskParameters(key=document.key), *context)
                 except TaskFailedError as error:
-                    if task.level is Level.WORLD:
+                    if not asset.unit.of_item:
                         raise
                     logger.warning("%s; what depends on it is not made", error)
                     continue

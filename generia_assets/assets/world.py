@@ -57,7 +57,7 @@ def world_request(
             refuse_a_world_that_exists(context, database, config.prompt)
         given = _order(world_id, config, generator)
     except OrderError as error:
-        generator.still_there(context, [ASSETS[name].task_type for name in selected_assets(context)])
+        generator.report_unchanged(context, [ASSETS[name].task_type for name in selected_assets(context)])
         raise dg.Failure(str(error), allow_retries=False) from None
     assignment = assignment_of(context, generator, parameters=given)
     with generator.world(context, assignment, last=is_final_step(context)) as worker:

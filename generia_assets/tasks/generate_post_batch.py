@@ -19,7 +19,7 @@ from generia_assets.content.storyline import MADE_EARLIER, Slot, wishes_of
 from generia_assets.content.text import cut
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.fallback_chain import MOST_REFUSALS
-from generia_assets.tasks.task_definition import Level, TaskParameters, UnfitTaskError, durable_task
+from generia_assets.tasks.task_definition import TaskParameters, UnfitTaskError, durable_task
 from resources.gateway.outcomes import InvalidAnswerError, LostCallAllowanceError, RefusedError
 
 MOST_ANSWERS = 6
@@ -73,7 +73,7 @@ def brief_of(
     )
 
 
-@durable_task(Level.ITEM)
+@durable_task
 async def generate_post_batch(
     parameters: PostBatchParameters,
     tools: TaskClients,

@@ -373,14 +373,6 @@ def test_all_templates_parse():
         environment().get_template(f"{name}.j2")
     assert names == {
         *("system", "world", "world_description", "world_images", "character_batch", "character", "post_batch", "post"),
-        *(
-            "_person",
-            "_calendar",
-            "_acquaintances",
-            "refine_picture",
-            "picture",
-            "complaints",
-            "regenerate_character",
-            "world_in_short",
+        *("_person", "_calendar", "_acquaintances", "refine_picture", "picture", "complaints", "regenerate_character"),
         ),
     }

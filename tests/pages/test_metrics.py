@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import requests
@@ -78,7 +79,7 @@ def test_a_monitor_is_told_how_the_fleet_stands(database, mongodb_uri, tmp_path)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     told = figures(answer.text)
-    expected = {
+    expected: dict[tuple[str, ...], Any] = {
         ("generia_worlds", "in_progress"): 1,
         ("generia_worlds", "completed"): 1,
         ("generia_worlds", "failed"): 0,
