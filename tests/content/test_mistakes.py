@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from generia_assets.content import check, data_files, languages, rendering, yaml_files
+from generia_assets.content import check, data_files, languages, prompt, rendering, yaml_files
 from generia_assets.content.yaml_files import ContentError
 from tests.support.command import Command
 from tests.support.worlds_in_process import PROMPT, worlds_in_process
