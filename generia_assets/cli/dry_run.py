@@ -34,7 +34,7 @@ from generia_assets.content.prompt import Prompt
 from generia_assets.content.shares import BATCH
 from generia_assets.content.similarity import Ideas
 from generia_assets.content.timeline import heard_before, timeline
-from generia_assets.tasks.clients import DraftT, NewCharacter, NewPost, StoredPicture, TaskClients
+from generia_assets.tasks.clients import DraftT, ImageRequest, NewCharacter, NewPost, TaskClients
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
 from generia_assets.tasks.generate_post import generate_post
@@ -230,7 +230,7 @@ def order_of_work(request: WorldRequest) -> Iterator[tuple[TaskType, int, int]]:
 
 
 class _Writer:
-    """See ``tasks.tools.Writer``. A task has one answer to each of its requests: to ask again is to find it unfit."""
+    """See ``tasks.clients.TextClient``. A task has one answer to each of its requests: to ask again is to find it unfit."""
 
     def __init__(self, number: int, place: str, answers: Answers, found: Callable[[DryRequest], None]) -> None:
         self._number = number
@@ -260,16 +260,16 @@ class _Writer:
 
 
 class _Painter:
-    """See ``tasks.tools.Painter``. Paints nothing."""
+    """See ``tasks.clients.ImageClient``. Paints nothing."""
 
-    async def paint(self, picture: StoredPicture, *, character_id: str | None = None) -> Media:
+    async def paint(self, picture: ImageRequest, *, character_id: str | None = None) -> Media:
         """A picture that nobody keeps."""
         del character_id
         return Media(media_id="", url="", prompt=picture.prompt, width=picture.width, height=picture.height)
 
 
 class _Publisher:
-    """See ``tasks.tools.Publisher``. Publishes nothing."""
+    """See ``tasks.clients.PlatformClient``. Publishes nothing."""
 
     async def world_params(self, name: str, params: dict[str, object], users_count: int, posts_count: int) -> None:
         """Nothing."""

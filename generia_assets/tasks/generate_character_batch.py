@@ -96,7 +96,7 @@ def _counted(briefs: Sequence[CharacterBrief], request: WorldRequest, language: 
 @durable_task
 async def generate_character_batch(
     parameters: CharacterBatchParameters,
-    tools: TaskClients,
+    clients: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
     roster: CharacterIndex,
@@ -111,7 +111,7 @@ async def generate_character_batch(
     """
     language = world.user_preferences.language
     if former is not None:
-        return _counted([await regenerate_concept(tools, request, world, former)], request, language)
+        return _counted([await regenerate_concept(clients, request, world, former)], request, language)
     posts = shares(request.seed, request.users_count, request.posts_count)
     made: dict[int, CharacterBrief] = {}
     facts: defaultdict[str, dict[str, str]] = defaultdict(dict)
@@ -133,7 +133,7 @@ async def generate_character_batch(
             mild=mild,
         ).with_complaints(*complaints)
         try:
-            draft = await tools.writer.write(prompt, in_language(ConceptsDraft, language))
+            draft = await clients.text.write(prompt, in_language(ConceptsDraft, language))
         except RefusedError as refusal:
             # Which of the people was refused is not told, so all that are missing become other people.
             log.warning("concepts %s were refused (%s); asking for others", parameters.key, refusal.reason)

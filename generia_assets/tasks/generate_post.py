@@ -96,7 +96,7 @@ def deleted_post(brief: PostBrief, character: Character, world: WorldDescription
 @durable_task
 async def generate_post(
     parameters: TaskParameters,
-    tools: TaskClients,
+    clients: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
     character: Character,
@@ -120,7 +120,7 @@ async def generate_post(
     )
     try:
         draft, softened = await write_with_fallback(
-            tools.writer,
+            clients.text,
             in_language(PostDraft, world.user_preferences.language),
             [
                 lambda _: ask(),

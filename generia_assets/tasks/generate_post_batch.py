@@ -76,7 +76,7 @@ def brief_of(
 @durable_task
 async def generate_post_batch(
     parameters: PostBatchParameters,
-    tools: TaskClients,
+    clients: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
     character: Character,
@@ -117,7 +117,7 @@ async def generate_post_batch(
             softened=softened,
         ).with_complaints(*complaints)
         try:
-            draft = await tools.writer.write(prompt, in_language(IdeasDraft, world.user_preferences.language))
+            draft = await clients.text.write(prompt, in_language(IdeasDraft, world.user_preferences.language))
         except (RefusedError, LostCallAllowanceError) as error:
             if isinstance(error, RefusedError):
                 refusals, refused_for = refusals + 1, error.reason

@@ -38,7 +38,7 @@ class PreviousCharacter:
 
 
 async def regenerate_concept(
-    tools: TaskClients, request: WorldRequest, world: WorldDescription, former: PreviousCharacter
+    clients: TaskClients, request: WorldRequest, world: WorldDescription, former: PreviousCharacter
 ) -> CharacterBrief:
     """The concept of somebody else with the same key, name and share of the posts.
 
@@ -55,7 +55,7 @@ async def regenerate_concept(
         mild = refusals >= MILD_AFTER
         prompt = ask_people.regenerated_concept(request, world, brief, former.others, former.acquaintances, mild=mild)
         try:
-            draft = await tools.writer.write(prompt.with_complaints(*complaints), draft_class)
+            draft = await clients.text.write(prompt.with_complaints(*complaints), draft_class)
         except RefusedError as refusal:
             log.warning("another concept for %s was refused (%s); asking for a different one", brief.key, refusal.reason)
             refusals += 1

@@ -374,4 +374,5 @@ def test_all_templates_parse():
     assert names == {
         *("system", "world", "world_description", "world_images", "character_batch", "character", "post_batch", "post"),
         *("_person", "_calendar", "_acquaintances", "refine_picture", "picture", "complaints", "regenerate_character"),
+        "world_in_short",
     }

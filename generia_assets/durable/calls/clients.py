@@ -30,7 +30,7 @@ class GatewayClientFactory:
         """The tools of one task."""
         publisher = TaskPlatformClient(self._world_id, task, steps, self._providers, self._account, self._publications)
         return TaskClients(
-            writer=TaskTextClient(task, steps, self._providers, self._account),
-            painter=TaskImageClient(task, steps, self._providers, self._account, publisher),
-            publisher=publisher,
+            text=TaskTextClient(task, steps, self._providers, self._account),
+            images=TaskImageClient(task, steps, self._providers, self._account, publisher),
+            platform=publisher,
         )

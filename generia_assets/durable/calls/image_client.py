@@ -18,7 +18,7 @@ from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.providers import Providers, labels_of
 from generia_assets.durable.tasks.checkpoints import Checkpoints
 from generia_assets.durable.tasks.runner import TaskContext
-from generia_assets.tasks.clients import StoredPicture
+from generia_assets.tasks.clients import ImageRequest
 from resources.gateway.api_gateway import CONTROL, Answer, Api, Call
 from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError
 from resources.images import GeneratedImage, wrong_with
@@ -28,7 +28,7 @@ _CONTROL = "A plain grey wall in daylight"
 
 
 class TaskImageClient:
-    """See ``tasks.tools.Painter``."""
+    """See ``tasks.clients.ImageClient``."""
 
     def __init__(
         self, task: TaskContext, steps: Checkpoints, providers: Providers, account: BudgetLedger, publisher: TaskPlatformClient
@@ -39,18 +39,18 @@ class TaskImageClient:
         self._account = account
         self._publisher = publisher
 
-    async def paint(self, picture: StoredPicture, *, character_id: str | None = None) -> Media:
-        """Make the picture, keep it, and return where; see ``tasks.tools.Painter``."""
+    async def paint(self, picture: ImageRequest, *, character_id: str | None = None) -> Media:
+        """Make the picture, keep it, and return where; see ``tasks.clients.ImageClient``."""
         image = await self._steps.run(partial(self._generate, picture), dump=_dump_image, load=_load_image)
         stored = await self._publisher.media(picture, image, character_id)
         return Media(media_id=stored.media_id, url=stored.url, prompt=picture.prompt, width=picture.width, height=picture.height)
 
-    async def _generate(self, picture: StoredPicture) -> GeneratedImage:
+    async def _generate(self, picture: ImageRequest) -> GeneratedImage:
         control = self._call(CONTROL, picture.model_copy(update={"prompt": _CONTROL}), uuid.uuid4().hex)
         call = replace(self._call(picture.media_type.name.lower(), picture, self._key(picture)), control=control)
         return await self._providers.outside.call(call, self._account)
 
-    def _call(self, request_type: str, picture: StoredPicture, key: str) -> Call[GeneratedImage]:
+    def _call(self, request_type: str, picture: ImageRequest, key: str) -> Call[GeneratedImage]:
         images = self._providers.images
 
         async def send() -> Answer[GeneratedImage]:
@@ -82,7 +82,7 @@ class TaskImageClient:
             item_calls=self._task.item_calls,
         )
 
-    def _key(self, picture: StoredPicture) -> str:
+    def _key(self, picture: ImageRequest) -> str:
         return hashlib.sha256(f"{self._task.task_id}/{picture.model_dump_json()}".encode()).hexdigest()[:32]
 
 

@@ -1,6 +1,6 @@
 """The publisher: a task's way to the platform, every creation a publication that is made once.
 
-Here: what each word of ``tasks.tools.Publisher`` means in calls of the platform, and that a create whose answer was lost is
+Here: what each word of ``tasks.clients.PlatformClient`` means in calls of the platform, and that a create whose answer was lost is
 looked for before it is sent again. Not here: how a publication survives a death (publications.py), and the platform itself
 (resources/platform/protocol.py).
 """
@@ -20,7 +20,7 @@ from generia_assets.durable.calls.providers import Providers, labels_of
 from generia_assets.durable.calls.publications import Publications
 from generia_assets.durable.tasks.checkpoints import Checkpoints
 from generia_assets.durable.tasks.runner import TaskContext
-from generia_assets.tasks.clients import NewCharacter, NewPost, StoredPicture
+from generia_assets.tasks.clients import ImageRequest, NewCharacter, NewPost
 from resources.gateway.api_gateway import Answer, Api, Call
 from resources.images import GeneratedImage
 from resources.platform.protocol import StoredMedia
@@ -32,7 +32,7 @@ _IMAGE_SUFFIX = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp
 
 
 class TaskPlatformClient:
-    """See ``tasks.tools.Publisher``."""
+    """See ``tasks.clients.PlatformClient``."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class TaskPlatformClient:
 
         return await self._once("post", send, turn=turn)
 
-    async def media(self, picture: StoredPicture, image: GeneratedImage, character_id: str | None) -> StoredMedia:
+    async def media(self, picture: ImageRequest, image: GeneratedImage, character_id: str | None) -> StoredMedia:
         """Upload a picture; the answer remembered is the stored media as JSON."""
         kind = picture.media_type.name.lower()
 

@@ -44,7 +44,7 @@ CONTROL_REQUEST = TextRequest("You answer in one word.", ("What is the colour of
 
 
 class TaskTextClient:
-    """See ``tasks.tools.Writer``."""
+    """See ``tasks.clients.TextClient``."""
 
     def __init__(self, task: TaskContext, steps: Checkpoints, providers: Providers, account: BudgetLedger) -> None:
         self._task = task

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from math import ceil
 
 from generia_assets.catalog import TaskType
-from generia_assets.content import seeding as seeding
+from generia_assets.content import seeding
 from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.content.plan import Plan, plan, tasks_of_world
 from generia_assets.durable.orders.records import OrderError, WorldParametersOrder
