@@ -30,7 +30,7 @@ from generia_assets.content import seeding, social
 from generia_assets.content.documents import WorldRequest
 from generia_assets.content.drafts import Draft, WorldDraft
 from generia_assets.content.prompt import Prompt
-from generia_assets.content.sample_answers import sample_answer
+from generia_assets.content.samples import sample_answer
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.storyline import storyline

@@ -17,12 +17,12 @@ import pytest
 import requests
 from pymongo import MongoClient
 
-from generia_assets.content import check, data_files, rendering
+from generia_assets.content import check, rendering, yaml_files
 from generia_assets.interrupts import restore_interrupts
 from generia_assets.processes import start
 from local_services import apache_kafka as apache
 
-CONTENT = data_files.FOLDER.parent
+CONTENT = yaml_files.FOLDER.parent
 BROKER_TOPICS = "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1"
 
 
@@ -126,7 +126,7 @@ def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("prompts", "data"):
         shutil.copytree(CONTENT / name, folder / name)
     monkeypatch.setattr(rendering, "FOLDER", folder / "prompts")
-    monkeypatch.setattr(data_files, "FOLDER", folder / "data")
+    monkeypatch.setattr(yaml_files, "FOLDER", folder / "data")
     monkeypatch.setattr(check, "_found_good", [])
     yield folder
     monkeypatch.undo()

@@ -13,7 +13,7 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.assets.worker import Worker
-from generia_assets.content.mistakes import ContentError
+from generia_assets.content.yaml_files import ContentError
 from generia_assets.durable.leases.ownership import LeaseHeldError
 from generia_assets.durable.orders.decisions import RefusedRunError
 from generia_assets.durable.orders.order import OrderError

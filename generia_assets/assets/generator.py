@@ -27,7 +27,7 @@ from generia_assets.assets.providers import open_providers
 from generia_assets.assets.worker import Worker
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.check import require_good_content
-from generia_assets.content.mistakes import ContentError
+from generia_assets.content.yaml_files import ContentError
 from generia_assets.dagster_instance import ended_by_dagster, is_being_stopped
 from generia_assets.dagster_internals import PARTITION_NAME_TAG
 from generia_assets.durable.collections import STATUS, ensure_indexes

@@ -28,10 +28,9 @@ from generia_assets.assets.selection import Selection
 from generia_assets.catalog import ASSETS, NEEDED_BY_POSTS, AssetSpec, TaskType, Unit, followers_of
 from generia_assets.content import social
 from generia_assets.content.documents import CharacterAvatar, Document, Post, PostImage, WorldDescription, WorldRequest
-from generia_assets.content.heard import heard_before
 from generia_assets.content.keys import WORLD_KEY, batch_key, character_index, character_key, post_key
 from generia_assets.content.shares import BATCH
-from generia_assets.content.timeline import timeline
+from generia_assets.content.timeline import heard_before, timeline
 from generia_assets.durable.events.events import LiveEvent, post_published
 from generia_assets.durable.orders.workload import task_keys
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskRunner, TaskSlot, TaskSpec

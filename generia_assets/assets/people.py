@@ -29,10 +29,10 @@ from generia_assets.content.documents import (
     WorldDescription,
     WorldRequest,
 )
-from generia_assets.content.ideas import Ideas
 from generia_assets.content.keys import batch_key, character_index, character_key, post_batch_key, post_key
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.shares import BATCH
+from generia_assets.content.similarity import Ideas
 from generia_assets.content.timeline import timeline
 from generia_assets.durable.events.events import LiveEvent, character_created
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskRunner, TaskSpec

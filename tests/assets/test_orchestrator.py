@@ -16,9 +16,8 @@ from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.selection import Selection
 from generia_assets.catalog import TaskType, asset_of
 from generia_assets.content.documents import CharacterAvatar, Media, Post, PostBrief, PostImage, WorldImages, WorldRequest
-from generia_assets.content.heard import heard_before
 from generia_assets.content.keys import character_index, post_key
-from generia_assets.content.timeline import Timeline, timeline
+from generia_assets.content.timeline import Timeline, heard_before, timeline
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
 from generia_assets.tasks.generate_character_batch import CharacterBriefs
 from generia_assets.tasks.generate_post_batch import PostBriefs

@@ -38,7 +38,7 @@ TASK = '''
     from pydantic import BaseModel
 
     from generia_assets.content.documents import Document, WorldDescription, WorldRequest
-    from generia_assets.content.prefix import ask
+    from generia_assets.content.prompt import ask
     from generia_assets.tasks.clients import TaskClients
     from generia_assets.tasks.task_definition import TaskParameters, durable_task
 

@@ -10,7 +10,7 @@ from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, acquaintances
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.content import social
 from generia_assets.content.documents import Character, CharacterBrief, Post
-from generia_assets.content.mentions import by_fold, mentions_in
+from generia_assets.content.names import by_fold, mentions_in
 
 _RETURNED = (0.1, 0.35)
 """Share of the mentions that are returned. Aimed at are 15 to 30 %; ten drawn worlds of 100 people, 1,000 posts have 14 to 25 %."""

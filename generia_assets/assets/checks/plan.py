@@ -24,7 +24,7 @@ _REQUESTS = 300
 """Requests looked at, the latest ones."""
 WISH = re.compile(r"^Wish: (.+)$", re.MULTILINE)
 _BY_THE_MODEL = re.compile(r"<(?!calendar-)(\w+)-[0-9a-f]{8}>.*?</\1-[0-9a-f]{8}>", re.DOTALL)
-"""Blocks of a request with what the model wrote before (content/delimiter.py): what it tells too early is not the
+"""Blocks of a request with what the model wrote before (content/rendering.py): what it tells too early is not the
 program's doing."""
 _CHANGED_AT = re.compile(r"it changed at “([^”]+)”")
 
