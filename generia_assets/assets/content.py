@@ -68,7 +68,7 @@ def world_content(
             if name in selected:
                 yield _output(name, world_id, worker, store, generator)
         if worker.taken.generation.keys:
-            recounted = store.patiently(lambda: _recounted(store, world_id))
+            recounted = store.retry_on_outage(lambda: _recounted(store, world_id))
             worker.say(lambda session: session.commits.commit(recounted))
     if context.run.job_name == RERUN_PART:
         made, world = set(selected_assets(context)), World(world_id, store.database, generator.settings.media_dir)
@@ -100,7 +100,7 @@ def _output(
         return merged_with_present(store, world_id, asset, documents) if generation.keys else documents
 
     first = list(islice(results(database, world_id, generation.id, asset, patience_seconds=timeout), ROWS))
-    counted = store.patiently(
+    counted = store.retry_on_outage(
         lambda: {
             **figures(database, world_id, generation.id, asset),
             **banned_terms_in(database, world_id, generation.id, asset),
