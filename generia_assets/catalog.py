@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from functools import cache
+from importlib import import_module
 from types import MappingProxyType
 from typing import Self
 
@@ -46,6 +48,11 @@ class Unit(Enum):
     def document(self) -> Unit:
         """What one document is of: the world, a person or a post."""
         return {Unit.PEOPLE_BATCH: Unit.PERSON, Unit.POST_BATCH: Unit.POST}.get(self, self)
+
+    @property
+    def of_item(self) -> bool:
+        """Whether one person's or one post's documents depend on such a task, and not the whole world."""
+        return self not in (Unit.WORLD, Unit.PEOPLE_BATCH)
 
     @property
     def batched(self) -> bool:
@@ -91,7 +98,7 @@ class AssetSpec:
     Attributes:
         task_name: name of the task type, of its module and function in tasks/; stored and published (R4).
         name: name of the asset.
-        document: class of its documents; a task's result is one, or holds many (``unit.batched``).
+        holds: class of its documents; None: the class of the task's result, which its file in tasks/ defines.
         unit: what one task works on.
         upstream: assets whose documents its tasks read; the one that a task waits for is the last.
         per: the upstream asset for each of whose documents a task is executed by itself, with the arguments
@@ -113,12 +120,12 @@ class AssetSpec:
 
     task_name: str
     name: str
-    document: type[Document]
     unit: Unit
     upstream: tuple[str, ...]
     stage: str
     description: str
     content_files: tuple[str, ...]
+    holds: type[Document] | None = None
     per: str = ""
     rerun: str = ""
     counter: str = ""
@@ -146,6 +153,14 @@ class AssetSpec:
     def task_type(self) -> TaskType:
         """The type of the tasks that make it."""
         return TaskType(self.task_name)
+
+    @property
+    def document(self) -> type[Document]:
+        """The class of its documents; a task's result is one, or holds many (``unit.batched``)."""
+        if self.holds is not None:
+            return self.holds
+        document: type[Document] = getattr(import_module(f"generia_assets.tasks.{self.task_name}"), self.task_name).result
+        return document
 
 
 _EVERY_REQUEST = ("prompts/system.j2", "data/languages.yaml", "data/banlist/*.yaml")
@@ -176,7 +191,7 @@ class TaskType(StrEnum):
     INIT_WORLD_CREATION = AssetSpec(
         task_name="init_world_creation",
         name="world_request",
-        document=WorldRequest,
+        holds=WorldRequest,
         unit=Unit.WORLD,
         upstream=(),
         stage="initializing",
@@ -190,7 +205,7 @@ class TaskType(StrEnum):
     GENERATE_WORLD_DESCRIPTION = AssetSpec(
         task_name="generate_world_description",
         name="world_description",
-        document=WorldDescription,
+        holds=WorldDescription,
         unit=Unit.WORLD,
         upstream=("world_request",),
         stage="world_description",
@@ -207,7 +222,7 @@ class TaskType(StrEnum):
     GENERATE_WORLD_IMAGE = AssetSpec(
         task_name="generate_world_image",
         name="world_images",
-        document=WorldImages,
+        holds=WorldImages,
         unit=Unit.WORLD,
         upstream=_WORLD,
         per="world_description",
@@ -226,7 +241,7 @@ class TaskType(StrEnum):
     GENERATE_CHARACTER_BATCH = AssetSpec(
         task_name="generate_character_batch",
         name="character_briefs",
-        document=CharacterBrief,
+        holds=CharacterBrief,
         unit=Unit.PEOPLE_BATCH,
         upstream=_WORLD,
         stage="characters",
@@ -246,7 +261,7 @@ class TaskType(StrEnum):
     GENERATE_CHARACTER = AssetSpec(
         task_name="generate_character",
         name="characters",
-        document=Character,
+        holds=Character,
         unit=Unit.PERSON,
         upstream=(*_WORLD, "character_briefs"),
         stage="characters",
@@ -262,7 +277,7 @@ class TaskType(StrEnum):
     GENERATE_CHARACTER_AVATAR = AssetSpec(
         task_name="generate_character_avatar",
         name="character_avatars",
-        document=CharacterAvatar,
+        holds=CharacterAvatar,
         unit=Unit.PERSON,
         upstream=(*_WORLD, "characters"),
         per="characters",
@@ -280,7 +295,7 @@ class TaskType(StrEnum):
     GENERATE_POST_BATCH = AssetSpec(
         task_name="generate_post_batch",
         name="post_briefs",
-        document=PostBrief,
+        holds=PostBrief,
         unit=Unit.POST_BATCH,
         upstream=(*_WORLD, "characters"),
         stage="posts",
@@ -295,7 +310,7 @@ class TaskType(StrEnum):
     GENERATE_POST = AssetSpec(
         task_name="generate_post",
         name="posts",
-        document=Post,
+        holds=Post,
         unit=Unit.POST,
         upstream=(*_WORLD, "characters", "post_briefs"),
         stage="posts",
@@ -312,7 +327,7 @@ class TaskType(StrEnum):
     GENERATE_POST_IMAGE = AssetSpec(
         task_name="generate_post_image",
         name="post_images",
-        document=PostImage,
+        holds=PostImage,
         unit=Unit.POST,
         upstream=(*_WORLD, "characters", "posts"),
         stage="posts",
@@ -331,14 +346,14 @@ class TaskType(StrEnum):
 
 ASSETS: Mapping[str, AssetSpec] = MappingProxyType({task_type.asset.name: task_type.asset for task_type in TaskType})
 """The rows by the asset's name, in the order of the work."""
-_BY_DOCUMENT = {asset.document: asset for asset in ASSETS.values()}
 LLM_CALLS: Mapping[str, LlmCall] = MappingProxyType({call.request_type: call for one in ASSETS.values() for call in one.llm_calls})
 """The calls of the model by request type."""
 
 
+@cache
 def asset_of(document: type[Document]) -> AssetSpec:
     """The asset that holds documents of this class."""
-    return _BY_DOCUMENT[document]
+    return next(asset for asset in ASSETS.values() if asset.document is document)
 
 
 def pictures_of(document: Document) -> list[tuple[PictureSlot, Media]]:

@@ -27,28 +27,18 @@ from generia_assets.assets.publication import PostponedError, PublicationOrder
 from generia_assets.assets.selection import Selection
 from generia_assets.catalog import ASSETS, NEEDED_BY_POSTS, AssetSpec, TaskType, Unit, followers_of
 from generia_assets.content import social
-from generia_assets.content.documents import (
-    WORLD_KEY,
-    CharacterAvatar,
-    Document,
-    Post,
-    PostImage,
-    WorldDescription,
-    WorldRequest,
-    character_index,
-    character_key,
-    post_key,
-)
+from generia_assets.content.documents import CharacterAvatar, Document, Post, PostImage, WorldDescription, WorldRequest
 from generia_assets.content.heard import heard_before
+from generia_assets.content.keys import WORLD_KEY, batch_key, character_index, character_key, post_key
 from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import timeline
 from generia_assets.durable.events.events import LiveEvent, post_published
-from generia_assets.durable.tasks.items import batch_key, task_keys
+from generia_assets.durable.tasks.items import task_keys
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskRunner, TaskSpec
 from generia_assets.durable.tasks.task_slots import wait_without_slot
 from generia_assets.tasks.generate_post import generate_post
 from generia_assets.tasks.generate_post_image import generate_post_image
-from generia_assets.tasks.task_definition import Level, TaskParameters, task_of
+from generia_assets.tasks.task_definition import TaskParameters, task_of
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +165,7 @@ class WorldOrchestrator:
                 try:
                     made = await self._runner.execute(after, task, TaskParameters(key=document.key), *context)
                 except TaskFailedError as error:
-                    if task.level is Level.WORLD:
+                    if not asset.unit.of_item:
                         raise
                     logger.warning("%s; what depends on it is not made", error)
                     continue

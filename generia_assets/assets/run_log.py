@@ -20,16 +20,7 @@ from resources.mongodb.connection import MongoDatabase, MongoDocument
 MOST_LINES = 100
 LONGEST_ERROR = 200
 
-_OF_PEOPLE = [
-    kind.value
-    for kind in (
-        TaskType.GENERATE_CHARACTER,
-        TaskType.GENERATE_CHARACTER_AVATAR,
-        TaskType.GENERATE_POST_BATCH,
-        TaskType.GENERATE_POST,
-        TaskType.GENERATE_POST_IMAGE,
-    )
-]
+_OF_PEOPLE = [task_type.value for task_type in TaskType if task_type.asset.unit.of_item]
 _PERSON = {"$arrayElemAt": [{"$split": ["$key", "-"]}, 0]}
 _PERSON_OF_CALL = {"$arrayElemAt": [{"$split": ["$labels.key", "-"]}, 0]}
 
@@ -52,15 +43,15 @@ def people_lines(database: MongoDatabase, world_id: str, generation: str) -> Ite
 
 
 def log_people(log: logging.Logger, database: MongoDatabase, world_id: str, generation: str) -> None:
-    """Write everybody's line, as far as the run came; where they cannot be had, a warning that says so.
+    """Write a line for each person, as far as the run came; a warning where MongoDB cannot be read.
 
-    Never raises: what is told of a run must not decide how it ends, nor hide how it did.
+    Never raises: a line in the log must not decide how a run ends, nor hide how it ended.
     """
     try:
         for line in people_lines(database, world_id, generation):
             log.info(line)
     except Exception as error:  # noqa: BLE001
-        log.warning(f"The people's lines are missing ({type(error).__name__}); generia stats {world_id} tells what they took")
+        log.warning(f"The people's lines are missing ({type(error).__name__}); generia stats {world_id} has their figures")
 
 
 def _tasks_by_person(world_id: str, generation: str) -> list[MongoDocument]:

@@ -20,10 +20,8 @@ from generia_assets.content.documents import (
     PostBrief,
     WorldDescription,
     WorldRequest,
-    character_index,
-    character_key,
 )
-from generia_assets.durable.tasks.items import batch_key
+from generia_assets.content.keys import batch_key, character_index, character_key
 from generia_assets.durable.tasks.runner import TaskSpec
 from generia_assets.tasks.regenerate_character import PreviousCharacter
 from generia_assets.tasks.task_definition import TaskParameters

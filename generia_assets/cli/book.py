@@ -18,7 +18,7 @@ from generia_assets.cli import inert
 from generia_assets.cli.formats import dollars, moment
 from generia_assets.cli.pictures import PictureFolder
 from generia_assets.cli.texts import PictureView
-from generia_assets.content.documents import author_of
+from generia_assets.content.keys import author_of
 from generia_assets.content.text import cut, one_line, plural
 from generia_assets.durable.status import WorldStatus
 from generia_assets.queries.sections import documents

@@ -14,39 +14,35 @@ from typing import NoReturn, ParamSpec, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from generia_assets.catalog import TaskType
+from generia_assets.catalog import AssetSpec, TaskType, Unit
 from generia_assets.content import social
 from generia_assets.content.documents import (
-    WORLD_KEY,
     Acquaintance,
     Character,
     CharacterBrief,
+    Document,
     Media,
     Post,
     PostBrief,
     Quality,
     WorldDescription,
     WorldRequest,
-    character_key,
-    post_key,
 )
 from generia_assets.content.heard import heard_before
 from generia_assets.content.ideas import Ideas
+from generia_assets.content.keys import WORLD_KEY, batch_key, character_key, post_batch_key, post_key
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import timeline
-from generia_assets.durable.tasks.items import batch_key
 from generia_assets.tasks.clients import DraftT, NewCharacter, NewPost, StoredPicture, TaskClients
 from generia_assets.tasks.generate_character import generate_character
-from generia_assets.tasks.generate_character_avatar import generate_character_avatar
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
 from generia_assets.tasks.generate_post import generate_post
 from generia_assets.tasks.generate_post_batch import PostBatchParameters, generate_post_batch
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.generate_world_description import generate_world_description
-from generia_assets.tasks.generate_world_image import generate_world_image
-from generia_assets.tasks.task_definition import DurableTask, TaskParameters
+from generia_assets.tasks.task_definition import DurableTask, TaskParameters, task_of
 from resources.gemini.answers import explain_invalid
 
 ParametersT = TypeVar("ParametersT", bound=TaskParameters)
@@ -107,6 +103,8 @@ class DryRun:
         self._characters = _Made[int, Character]()
         self._ideas = _Made[str, PostBrief]()
         self._posts = _Made[str, Post]()
+        self._documents = _Made[tuple[str, str], Document]()
+        """All documents, by asset and key."""
 
     async def run(self) -> None:
         """Do every task whose context is there."""
@@ -116,20 +114,32 @@ class DryRun:
                 await self._task(task_type, index, order)
 
     async def _task(self, task_type: TaskType, index: int, order: int) -> None:
+        if task_type.asset.per:
+            await self._follow(task_type.asset, index, order)
+            return
         match task_type:
             case TaskType.GENERATE_WORLD_DESCRIPTION:
                 whole = TaskParameters(key=WORLD_KEY)
                 self._worlds[WORLD_KEY] = await self._do("", generate_world_description, whole, self._request)
-            case TaskType.GENERATE_WORLD_IMAGE:
-                await self._do("", generate_world_image, TaskParameters(key=WORLD_KEY), self._request, self._worlds[WORLD_KEY])
             case TaskType.GENERATE_CHARACTER_BATCH:
                 await self._batch(index)
-            case TaskType.GENERATE_CHARACTER | TaskType.GENERATE_CHARACTER_AVATAR:
-                await self._person(task_type, index)
+            case TaskType.GENERATE_CHARACTER:
+                await self._person(index)
             case TaskType.GENERATE_POST_BATCH:
                 await self._plan(index, order)
             case _:
                 await self._post(task_type, index, order)
+
+    async def _follow(self, asset: AssetSpec, index: int, order: int) -> None:
+        """Execute what is made once for each document of another asset."""
+        world, key, place = self._worlds[WORLD_KEY], WORLD_KEY, ""
+        if asset.unit is not Unit.WORLD:
+            key, place = character_key(index), f".@{self._briefs[index].username}"
+        if asset.unit is Unit.POST:
+            key, place = post_key(key, order), f"{place}.{order + 1}"
+        document = self._documents[asset.per, key]
+        context = (self._request, world, *([] if document is world else [document]))
+        await self._do(place, task_of(asset.task_type), TaskParameters(key=key), *context)
 
     async def _batch(self, batch: int) -> None:
         first = batch * BATCH
@@ -140,12 +150,9 @@ class DryRun:
         made = await self._do(f".{batch}", generate_character_batch, parameters, self._request, world, roster)
         self._briefs |= dict(enumerate(made.briefs, first))
 
-    async def _person(self, task_type: TaskType, index: int) -> None:
+    async def _person(self, index: int) -> None:
         brief, world = self._briefs[index], self._worlds[WORLD_KEY]
         place, parameters = f".@{brief.username}", TaskParameters(key=brief.key)
-        if task_type is TaskType.GENERATE_CHARACTER_AVATAR:
-            await self._do(place, generate_character_avatar, parameters, self._request, world, self._characters[index])
-            return
         known = self._known(index)
         self._characters[index] = await self._do(place, generate_character, parameters, self._request, world, brief, known)
 
@@ -159,7 +166,7 @@ class DryRun:
         character, first = self._characters[index], batch * BATCH
         earlier = Ideas(self._ideas[post_key(character.key, order)] for order in range(first))
         count = min(BATCH, character.posts_count - first)
-        parameters = PostBatchParameters(key=f"{character.key}-b{batch:03d}", first=first, count=count)
+        parameters = PostBatchParameters(key=post_batch_key(character.key, first), first=first, count=count)
         place, world = f".@{character.username}.{batch}", self._worlds[WORLD_KEY]
         known = self._known(index)
         made = await self._do(place, generate_post_batch, parameters, self._request, world, character, known, earlier)
@@ -194,7 +201,11 @@ class DryRun:
     ) -> ResultT:
         """The task's result. ``place``: whom or what it is for, at the end of its requests' names."""
         writer = _Writer(self._number, place, self._answers, self._found)
-        return await task(parameters, TaskClients(writer, _Painter(), _Publisher()), *context, **named)
+        result = await task(parameters, TaskClients(writer, _Painter(), _Publisher()), *context, **named)
+        made: tuple[Document, ...] = getattr(result, "briefs", (result,))
+        for document in made:
+            self._documents[task.task_type.asset.name, document.key] = document
+        return result
 
 
 def order_of_work(request: WorldRequest) -> Iterator[tuple[TaskType, int, int]]:
@@ -203,21 +214,21 @@ def order_of_work(request: WorldRequest) -> Iterator[tuple[TaskType, int, int]]:
     Each with the index of its person (of people: of their batch), and the order of its post (of ideas: of their batch).
     """
     refined = request.quality is Quality.HIGH
-    yield TaskType.GENERATE_WORLD_DESCRIPTION, 0, 0
-    yield TaskType.GENERATE_WORLD_IMAGE, 0, 0
-    for batch in range(ceil(request.users_count / BATCH)):
-        yield TaskType.GENERATE_CHARACTER_BATCH, batch, 0
-    for index in range(request.users_count):
-        yield TaskType.GENERATE_CHARACTER, index, 0
-        if refined:
-            yield TaskType.GENERATE_CHARACTER_AVATAR, index, 0
+    asking = [
+        task_type for task_type in TaskType if any(refined or not call.high_quality_only for call in task_type.asset.llm_calls)
+    ]
+
+    def of(*units: Unit) -> list[TaskType]:
+        return [task_type for task_type in asking if task_type.asset.unit in units]
+
+    yield from ((task_type, 0, 0) for task_type in of(Unit.WORLD))
+    yield from ((task_type, batch, 0) for batch in range(ceil(request.users_count / BATCH)) for task_type in of(Unit.PEOPLE_BATCH))
+    yield from ((task_type, index, 0) for index in range(request.users_count) for task_type in of(Unit.PERSON))
     line = timeline(request.seed, request.users_count, request.posts_count)
     for index, order in zip(line.people, line.orders, strict=True):
         if order % BATCH == 0:
-            yield TaskType.GENERATE_POST_BATCH, index, order // BATCH
-        yield TaskType.GENERATE_POST, index, order
-        if refined:
-            yield TaskType.GENERATE_POST_IMAGE, index, order
+            yield from ((task_type, index, order // BATCH) for task_type in of(Unit.POST_BATCH))
+        yield from ((task_type, index, order) for task_type in of(Unit.POST))
 
 
 class _Writer:

@@ -22,7 +22,7 @@ from generia_assets.durable.tasks.workload import workload
 from generia_assets.settings import Settings
 from resources.gateway.api_gateway import Api, TokenUsage
 from resources.gemini import models
-from resources.images.provider import open_images
+from resources.images import open_images
 
 
 class Quote(BaseModel):

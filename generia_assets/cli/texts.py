@@ -17,7 +17,8 @@ from pymongo.change_stream import CollectionChangeStream
 
 from generia_assets.catalog import TaskType, pictures_of
 from generia_assets.cli import inert
-from generia_assets.content.documents import WORLD_KEY, Character, Document, Post, WorldDescription, author_of
+from generia_assets.content.documents import Character, Document, Post, WorldDescription
+from generia_assets.content.keys import WORLD_KEY, author_of
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.queries.names import username_of

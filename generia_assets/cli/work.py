@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from generia_assets.catalog import ASSETS, LLM_CALLS, NEEDED_BY_POSTS, TaskType, Unit
+from generia_assets.catalog import ASSETS, LLM_CALLS, NEEDED_BY_POSTS, TaskType
 from generia_assets.cli.pace import Pace
 from generia_assets.durable.orders.records import WorldParametersOrder
 from generia_assets.durable.tasks.workload import plan_of
 
 _NEEDED = [asset for asset in ASSETS.values() if asset.name in NEEDED_BY_POSTS]
-_ITEMS = (Unit.PERSON, Unit.POST_BATCH, Unit.POST)
-_ONE_BY_ONE = tuple(call.request_type for asset in _NEEDED if asset.unit not in _ITEMS for call in asset.llm_calls)
+_ONE_BY_ONE = tuple(call.request_type for asset in _NEEDED if not asset.unit.of_item for call in asset.llm_calls)
 """Made one after the other: nothing of a world begins before its description, and each ten people are told of all before them."""
-_STEPS = tuple(call.request_type for asset in _NEEDED if asset.unit in _ITEMS for call in asset.llm_calls)
+_STEPS = tuple(call.request_type for asset in _NEEDED if asset.unit.of_item for call in asset.llm_calls)
 """What waits for each other, for each person and post."""
 _BESIDE = tuple(name for name in LLM_CALLS if name not in (*_ONE_BY_ONE, *_STEPS))
 """What no post waits for."""

@@ -22,7 +22,7 @@ from generia_assets.content.rendering import complaint
 from generia_assets.content.text import cut
 from generia_assets.tasks.clients import NewCharacter, TaskClients
 from generia_assets.tasks.fallback_chain import improve_or_keep, write_with_fallback
-from generia_assets.tasks.task_definition import Level, TaskParameters, durable_task
+from generia_assets.tasks.task_definition import TaskParameters, durable_task
 from resources.gateway.outcomes import RefusedError
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ async def _written(
     return written.model_copy(update={"moderation": moderation})
 
 
-@durable_task(Level.ITEM)
+@durable_task
 async def generate_character(
     parameters: TaskParameters,
     tools: TaskClients,

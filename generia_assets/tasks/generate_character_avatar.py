@@ -7,10 +7,10 @@ from generia_assets.content.documents import Character, CharacterAvatar, Quality
 from generia_assets.content.pictures import AVATAR_SIZE, milder_prompts, picture_prompt
 from generia_assets.tasks.clients import MediaType, StoredPicture, TaskClients
 from generia_assets.tasks.fallback_chain import paint_with_fallback, refined_scene
-from generia_assets.tasks.task_definition import Level, TaskParameters, durable_task
+from generia_assets.tasks.task_definition import TaskParameters, durable_task
 
 
-@durable_task(Level.ITEM)
+@durable_task
 async def generate_character_avatar(
     parameters: TaskParameters, tools: TaskClients, request: WorldRequest, world: WorldDescription, character: Character
 ) -> CharacterAvatar:

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from generia_assets.content import ask_people, banlist, languages
 from generia_assets.content.axes import character_axes, years
-from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest, character_key, self_key
+from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, in_language
 from generia_assets.content.fallback_characters import fallback_character
+from generia_assets.content.keys import character_key, self_key
 from generia_assets.content.names import CharacterIndex, mixes_alphabets, username
 from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
@@ -21,7 +22,7 @@ from generia_assets.content.similarity import COPY, NEAR_DUPLICATE
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.fallback_chain import MILD_AFTER, MOST_REFUSALS
 from generia_assets.tasks.regenerate_character import PreviousCharacter, regenerate_concept
-from generia_assets.tasks.task_definition import Level, TaskParameters, durable_task
+from generia_assets.tasks.task_definition import TaskParameters, durable_task
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ def _counted(briefs: Sequence[CharacterBrief], request: WorldRequest, language: 
     return CharacterBriefs(briefs=tuple(briefs), worn=tuple(banlist.find_banned(told, language, wished=request.user_prompt)))
 
 
-@durable_task(Level.WORLD)
+@durable_task
 async def generate_character_batch(
     parameters: CharacterBatchParameters,
     tools: TaskClients,

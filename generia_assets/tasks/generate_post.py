@@ -15,7 +15,7 @@ from generia_assets.content.pictures import neutral_prompt, scene_with_people
 from generia_assets.content.text import hashtags
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.fallback_chain import write_with_fallback
-from generia_assets.tasks.task_definition import Level, TaskParameters, durable_task
+from generia_assets.tasks.task_definition import TaskParameters, durable_task
 from resources.gateway.outcomes import RefusedError
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def deleted_post(brief: PostBrief, character: Character, world: WorldDescription
     )
 
 
-@durable_task(Level.ITEM)
+@durable_task
 async def generate_post(
     parameters: TaskParameters,
     tools: TaskClients,

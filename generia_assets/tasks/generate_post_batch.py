@@ -8,16 +8,10 @@ from functools import partial
 from pydantic import BaseModel, ConfigDict, Field
 
 from generia_assets.content import ask_posts
-from generia_assets.content.documents import (
-    Acquaintance,
-    Character,
-    PostBrief,
-    WorldDescription,
-    WorldRequest,
-    post_key,
-)
+from generia_assets.content.documents import Acquaintance, Character, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import IdeasDraft, in_language
 from generia_assets.content.ideas import COPY, LIKENESS, Ideas
+from generia_assets.content.keys import post_key
 from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH
@@ -25,7 +19,7 @@ from generia_assets.content.storyline import MADE_EARLIER, Slot, wishes_of
 from generia_assets.content.text import cut
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.fallback_chain import MOST_REFUSALS
-from generia_assets.tasks.task_definition import Level, TaskParameters, UnfitTaskError, durable_task
+from generia_assets.tasks.task_definition import TaskParameters, UnfitTaskError, durable_task
 from resources.gateway.outcomes import InvalidAnswerError, LostCallAllowanceError, RefusedError
 
 MOST_ANSWERS = 6
@@ -79,7 +73,7 @@ def brief_of(
     )
 
 
-@durable_task(Level.ITEM)
+@durable_task
 async def generate_post_batch(
     parameters: PostBatchParameters,
     tools: TaskClients,

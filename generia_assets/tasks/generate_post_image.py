@@ -13,10 +13,10 @@ from generia_assets.content.documents import Character, Post, PostImage, Quality
 from generia_assets.content.pictures import POST_SIZE, milder_prompts, picture_prompt
 from generia_assets.tasks.clients import MediaType, NewPost, StoredPicture, TaskClients
 from generia_assets.tasks.fallback_chain import paint_with_fallback, refined_scene
-from generia_assets.tasks.task_definition import Level, TaskParameters, durable_task
+from generia_assets.tasks.task_definition import TaskParameters, durable_task
 
 
-@durable_task(Level.ITEM)
+@durable_task
 async def generate_post_image(
     parameters: TaskParameters,
     tools: TaskClients,

@@ -18,7 +18,7 @@ from generia_assets.content.rendering import complaint
 from generia_assets.content.text import hashtags
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.fallback_chain import improve_or_keep, write_with_fallback
-from generia_assets.tasks.task_definition import Level, TaskParameters, UnfitTaskError, durable_task
+from generia_assets.tasks.task_definition import TaskParameters, UnfitTaskError, durable_task
 from resources.gateway.outcomes import RefusedError
 
 PLATFORM_FIELDS = frozenset(
@@ -102,7 +102,7 @@ def _second_thoughts(draft: WorldDraft, request: WorldRequest) -> list[str]:
     ]
 
 
-@durable_task(Level.WORLD)
+@durable_task
 async def generate_world_description(parameters: TaskParameters, tools: TaskClients, request: WorldRequest) -> WorldDescription:
     """Describe the world and tell the platform of it, whose pages show it at once.
 

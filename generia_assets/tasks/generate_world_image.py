@@ -10,7 +10,7 @@ from generia_assets.content.drafts import WorldImagesDraft
 from generia_assets.content.pictures import HEADER_SIZE, ICON_SIZE, milder_prompts, picture_prompt
 from generia_assets.tasks.clients import MediaType, StoredPicture, TaskClients
 from generia_assets.tasks.fallback_chain import paint_with_fallback
-from generia_assets.tasks.task_definition import Level, TaskParameters, durable_task
+from generia_assets.tasks.task_definition import TaskParameters, durable_task
 from resources.gateway.outcomes import RefusedError
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ def _scenes(draft: WorldImagesDraft) -> tuple[tuple[str, str], ...]:
     return ("header", draft.header_prompt), ("icon", draft.icon_prompt)
 
 
-@durable_task(Level.WORLD)
+@durable_task
 async def generate_world_image(
     parameters: TaskParameters, tools: TaskClients, request: WorldRequest, world: WorldDescription
 ) -> WorldImages:

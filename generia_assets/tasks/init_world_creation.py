@@ -7,9 +7,10 @@ from datetime import datetime
 from pydantic import Field
 
 from generia_assets.content import languages, seeding
-from generia_assets.content.documents import WORLD_KEY, Quality, WorldRequest
+from generia_assets.content.documents import Quality, WorldRequest
+from generia_assets.content.keys import WORLD_KEY
 from generia_assets.tasks.clients import TaskClients
-from generia_assets.tasks.task_definition import Level, TaskParameters, durable_task
+from generia_assets.tasks.task_definition import TaskParameters, durable_task
 
 
 class InitWorldParameters(TaskParameters):
@@ -27,7 +28,7 @@ class InitWorldParameters(TaskParameters):
     created_at: datetime
 
 
-@durable_task(Level.WORLD)
+@durable_task
 async def init_world_creation(parameters: InitWorldParameters, tools: TaskClients) -> WorldRequest:
     """Settle the world's seed and language."""
     del tools  # nothing outside is asked

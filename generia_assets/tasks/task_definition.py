@@ -68,26 +68,17 @@ class DurableTask(Generic[ParametersT, Context, ResultT]):
 
 
 def durable_task(
-    level: Level,
-) -> Callable[
-    [Callable[Concatenate[ParametersT, TaskClients, Context], Awaitable[ResultT]]], DurableTask[ParametersT, Context, ResultT]
-]:
+    function: Callable[Concatenate[ParametersT, TaskClients, Context], Awaitable[ResultT]],
+) -> DurableTask[ParametersT, Context, ResultT]:
     """Declare an async function that has a task type's name as that task type."""
-
-    def declare(
-        function: Callable[Concatenate[ParametersT, TaskClients, Context], Awaitable[ResultT]],
-    ) -> DurableTask[ParametersT, Context, ResultT]:
-        hints = get_type_hints(function)
-        name = function.__name__
-        return DurableTask(
-            task_type=TaskType(name),
-            level=level,
-            parameters=hints["parameters"],
-            result=hints["return"],
-            function=function,
-        )
-
-    return declare
+    hints, task_type = get_type_hints(function), TaskType(function.__name__)
+    return DurableTask(
+        task_type=task_type,
+        level=Level.ITEM if task_type.asset.unit.of_item else Level.WORLD,
+        parameters=hints["parameters"],
+        result=hints["return"],
+        function=function,
+    )
 
 
 def task_of(task_type: TaskType) -> DurableTask[Any, ..., Any]:

@@ -15,18 +15,9 @@ from generia_assets.assets import orchestrator, people, publication
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.selection import Selection
 from generia_assets.catalog import TaskType, asset_of
-from generia_assets.content.documents import (
-    CharacterAvatar,
-    Media,
-    Post,
-    PostBrief,
-    PostImage,
-    WorldImages,
-    WorldRequest,
-    character_index,
-    post_key,
-)
+from generia_assets.content.documents import CharacterAvatar, Media, Post, PostBrief, PostImage, WorldImages, WorldRequest
 from generia_assets.content.heard import heard_before
+from generia_assets.content.keys import character_index, post_key
 from generia_assets.content.timeline import Timeline, timeline
 from generia_assets.durable.tasks.runner import TaskFailedError
 from generia_assets.durable.tasks.task_slots import TaskSlots
@@ -247,7 +238,7 @@ async def test_what_each_task_is_told_does_not_depend_on_what_finishes_first() -
         for t in range(request.posts_count):
             if (found := told.get(journals[0].key(t))) is None:
                 continue
-            _, replied_to, heard = found  # type: ignore[misc]
+            _, replied_to, heard = found
             assert replied_to is None or replied_to == journals[0].key(line.replies[t])
             assert set(heard) <= set(heard_before(request.seed, request.users_count, request.posts_count, t))
 
@@ -262,7 +253,7 @@ async def test_a_reply_to_a_post_that_failed_is_an_ordinary_post() -> None:
     for failing in (set[str](), {f"{TaskType.GENERATE_POST}:{other}"}):
         journal = await made(request, 1, failing)
         assert journal.key(reply) in journal.published
-        told[bool(failing)] = journal.told[journal.key(reply)][1]  # type: ignore[index]
+        told[bool(failing)] = journal.told[journal.key(reply)][1]
     assert told == {False: other, True: None}
 
 
@@ -309,7 +300,8 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
     class There(NothingThere):
         """The whole world is materialized."""
 
-        async def one_if_there(self, model: Any, key: str) -> Any:
+        async def one_if_there(self, *asked: Any) -> Any:
+            model, key = asked
             return whole.results.get(f"{asset_of(model).task_type}:{key}")
 
         async def one(self, model: Any, key: str) -> Any:
@@ -325,4 +317,4 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
         await WorldOrchestrator(journal, There(), Selection(posts, frozenset({key})), request, WORLD).run()  # type: ignore[arg-type]
     assert journal.published == [whole.key(t) for t in range(45) if line.people[t] == person]
     replied = {whole.key(t): whole.key(line.replies[t]) for t in range(45) if line.people[t] == person and line.replies[t] >= 0}
-    assert {post: journal.told[post][1] for post in replied} == replied  # type: ignore[index]
+    assert {post: journal.told[post][1] for post in replied} == replied

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -63,10 +64,10 @@ def a_status(**changes: Any) -> WorldStatus:
     return WorldStatus.model_validate(record)
 
 
-def sub_commands() -> list[tuple[str, ...]]:
+def sub_commands() -> Sequence[tuple[str, ...]]:
     """Every command and every command within one, as it is typed."""
-    groups = [(name, load(name)) for name, entry in COMMANDS.items() if entry.is_group]
-    return [(name,) for name in COMMANDS] + [(name, inner) for name, group in groups for inner in group.commands]
+    groups: list[tuple[str, Any]] = [(name, load(name)) for name, entry in COMMANDS.items() if entry.is_group]
+    return [*((name,) for name in COMMANDS), *((name, inner) for name, group in groups for inner in group.commands)]
 
 
 @pytest.mark.parametrize("command", sub_commands(), ids=" ".join)

@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 from rich.console import Console
+from rich.text import Text
 
 from emulators.lifecycle import free_port
 from generia_assets.cli.commands import COMMANDS, load
@@ -278,7 +279,7 @@ def test_a_tables_columns_are_whole_or_left_out(generia: Command, columns: int) 
 @pytest.mark.case("P20")
 def test_columns_give_way_one_after_the_other() -> None:
     """As many columns as there is room for; a column with something short in its place stays as long as that."""
-    rows = [["0b6f9a52-6a7c", "Lake", "12345"]]
+    rows: list[Sequence[str | Text]] = [["0b6f9a52-6a7c", "Lake", "12345"]]
     table = FittedTable(("world", "name", "posts"), 2, gives_way=("world", "name"), rows=rows, short={"world": ["0b6f"]})
     told = []
     for columns in (30, 20, 13):
@@ -457,7 +458,7 @@ def test_a_new_world_has_a_uuid() -> None:
     """Only what exists may be named otherwise: a message that orders a new world under another name is no order."""
     message = new_order(users=1, posts=1, prompt="a lake", quality=Quality.STANDARD, world_id=NAMED).message()
     try:
-        read = read_message(message)
+        said = str(read_message(message))
     except ValueError as error:
-        read = error
-    assert "world_id='harbour': must be a UUID" in str(read)
+        said = str(error)
+    assert "world_id='harbour': must be a UUID" in said

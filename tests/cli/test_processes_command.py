@@ -16,7 +16,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._cli.workspace.cli_target import WorkspaceOpts, workspace_opts_to_load_target
+from dagster._cli.workspace.cli_target import workspace_opts_to_load_target
+from dagster_shared.cli import WorkspaceOpts
 
 from emulators import lifecycle
 from emulators.lifecycle import accepts_connections, free_port

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count, takewhile
 from math import ceil
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ def work(users: int, batches: int, posts: int) -> Work:
 def estimates(course: Course, pace: Callable[[], Pace], first_look: float = 0.0) -> Mapping[float, float]:
     """What is told at each quarter of a second, by the moment."""
     now = [0.0]
-    remaining, told = Remaining(course.work, pace, clock=lambda: now[0]), {}
+    remaining, told = Remaining(course.work, pace, clock=lambda: now[0]), dict[float, Any]()
     for tick in takewhile(lambda tick: first_look + tick / 4 < course.ends, count()):
         now[0] = first_look + tick / 4
         told[now[0]] = remaining.seconds(*course.at(now[0]))

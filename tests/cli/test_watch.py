@@ -123,6 +123,7 @@ def test_the_time_left_is_that_of_what_was_ordered(worlds: Worlds, world: str) -
         statuses.update_one({"_id": world}, {"$set": {"parameters.quality": "standard"}})
         making = generations.find_one_and_update({"_id": status["generation"]}, {"$set": one_post})
         again = time_left(worlds, world, emulated(20))
+        assert making is not None
         generations.replace_one({"_id": status["generation"]}, making)
         assert 15 < again < standard - 15 < standard < high - 15
         assert slower > 1.8 * standard
@@ -132,9 +133,7 @@ def test_the_time_left_is_that_of_what_was_ordered(worlds: Worlds, world: str) -
 
 def time_left(worlds: Worlds, world: str, pace: Pace) -> float:
     """What is told at the first look."""
-    watched = follow(worlds.database, world, Watching(worlds.settings, earlier=0, pace=pace))
-    left = next(watched).left
-    watched.close()
+    left = next(follow(worlds.database, world, Watching(worlds.settings, earlier=0, pace=pace))).left
     assert left is not None
     return left
 

@@ -186,7 +186,7 @@ def test_a_post_is_followed_back_to_its_prompts(worlds: Worlds, generia: Command
     id alone leads to the same trace."""
     (published,) = as_json(generia, "show", world, "post-images", "--id", "c0000-p0000")
     found = trace(worlds.database, world, "c0000-p0000")
-    assert [step.name for step in found.steps] == [
+    assert [step.task_type for step in found.steps] == [
         TaskType.INIT_WORLD_CREATION,
         TaskType.GENERATE_WORLD_DESCRIPTION,
         TaskType.GENERATE_CHARACTER_BATCH,

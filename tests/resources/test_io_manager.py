@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from generia_assets.assets.materialized import results
 from generia_assets.catalog import ASSETS
-from generia_assets.content.documents import character_key
+from generia_assets.content.documents import Document
+from generia_assets.content.keys import character_key
 from resources.mongodb.connection import MongoResource
 from resources.mongodb.document_store import DocumentStream
 from resources.mongodb.io_manager import mongo_io_manager
@@ -23,7 +24,7 @@ class World(BaseModel):
     name: str
 
 
-class Person(BaseModel):
+class Person(Document):
     """One of many."""
 
     key: str
@@ -163,7 +164,7 @@ def test_without_a_world_nothing_is_stored(run, mongodb_uri, mongo_database_name
 def test_results_beyond_ten_thousand_people_are_all_read_once(database, monkeypatch):
     """Keys with five digits stand between those with four, and going through them page by page leaves nobody out."""
     monkeypatch.setattr("generia_assets.assets.materialized.PAGE", 2)
-    kind = replace(ASSETS["characters"], document=Person)
+    kind = replace(ASSETS["characters"], holds=Person)
     keys = [character_key(index) for index in (0, 999, 1_000, 1_001, 9_999, 10_000, 10_001, 99_999)]
     made = {"world_id": "w1", "generation": "g1", "type": kind.task_type.value, "status": "completed"}
     database["tasks"].insert_many([{**made, "key": key, "result": {"key": key, "name": "Ada"}} for key in keys])

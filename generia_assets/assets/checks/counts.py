@@ -6,13 +6,13 @@ from functools import partial
 import dagster as dg
 
 from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_keys, asking
-from generia_assets.catalog import ASSETS, AssetSpec, TaskType, Unit, pictures_of, upstream_of
+from generia_assets.catalog import ASSETS, AssetSpec, TaskType, pictures_of, upstream_of
 from generia_assets.content.documents import Media, Post, PostImage
 from generia_assets.durable.collections import PUBLICATIONS, STATUS
 from generia_assets.durable.status import Failure, status_of
 from generia_assets.queries.completeness import mend, missing
-from resources.images.files import PictureError, picture
 from resources.mongodb.connection import MongoDocument
+from resources.platform.media_files import PictureError, picture
 
 _PAGE = 2_000
 """Publications looked up at once."""
@@ -21,7 +21,7 @@ _PAGE = 2_000
 def _way_to(asset: str) -> list[TaskType]:
     """The items' tasks on the way to an asset: when one of them fails for good, the asset lacks something."""
     way = map(ASSETS.__getitem__, (*upstream_of(asset), asset))
-    return [one.task_type for one in way if one.unit in (Unit.PERSON, Unit.POST_BATCH, Unit.POST)]
+    return [one.task_type for one in way if one.unit.of_item]
 
 
 def _exact(asset: str, world: World) -> dg.AssetCheckResult:

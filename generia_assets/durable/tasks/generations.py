@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from pymongo import UpdateOne
 
-from generia_assets.catalog import TaskType
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events.events import Cancelled, Completed, Failed, GoingOn, LiveEvent, ParkedByOutage, StoodStill
 from generia_assets.durable.events.progress import STAGE_OF, StageTracker
@@ -175,8 +175,7 @@ def _fresh(workload: Workload, generation: Generation, status: WorldStatus) -> d
         "task_predicted": sum(workload.tasks.values()),
         "users_predicted": workload.users,
         "posts_predicted": workload.posts,
-        "users_created": kept(status.users_created, TaskType.GENERATE_CHARACTER),
-        "posts_created": kept(status.posts_created, TaskType.GENERATE_POST_IMAGE),
+        **{asset.counter: kept(getattr(status, asset.counter), asset.task_type) for asset in ASSETS.values() if asset.counter},
         "api_call_limits_LLM": workload.call_limits[Api.LLM],
         "api_call_limits_images": workload.call_limits[Api.IMAGE],
         "api_calls_made_LLM": 0,

@@ -49,7 +49,7 @@ class ImageGenerator(Protocol):
         The same ``seed`` with the same prompt and size asks for the same picture; providers keep that more or less well.
         ``idempotency_key`` is handed on where the provider knows such keys, so that a repeated order is not billed twice.
         Raises ``RefusedError`` when moderation refuses the prompt, ``RateLimitedError``, ``TransientError`` or
-        ``FatalCallError`` as any call to the outside.
+        ``FatalCallError`` as any other call.
         """
         ...
 
@@ -75,9 +75,7 @@ def provider_class(name: str) -> type[ImageGenerator]:
         if not inspect.iscoroutinefunction(own) or not _takes(own, wanted):
             lacks.append(f"async def {method.__name__}{wanted}")
     if lacks:
-        raise ValueError(
-            f"has not, or not like this: {'; '.join(lacks)} (the protocol ImageGenerator in resources/images/provider.py)"
-        )
+        raise ValueError(f"has not, or not like this: {'; '.join(lacks)} (the protocol ImageGenerator in resources/images.py)")
     return found
 
 
