@@ -202,8 +202,7 @@ class DryRun:
         """The task's result. ``place``: whom or what it is for, at the end of its requests' names."""
         writer = _Writer(self._number, place, self._answers, self._found)
         result = await task(parameters, TaskClients(writer, _Painter(), _Publisher()), *context, **named)
-        made: tuple[Document, ...] = getattr(result, "briefs", (result,))
-        for document in made:
+        for document in getattr(result, "briefs", [result]):
             self._documents[task.task_type.asset.name, document.key] = document
         return result
 
