@@ -20,7 +20,7 @@ from generia_assets.assets.materialized import Materialized, WorldDocuments, mer
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.run_log import log_people
 from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition, selected_assets, selected_types
-from generia_assets.assets.selection import Selection
+from generia_assets.assets.selection import Selection, WorldRun
 from generia_assets.assets.worker import Worker
 from generia_assets.catalog import ASSETS, CONTENT
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
@@ -55,10 +55,8 @@ def world_content(
 
         async def make(session: WorldSession) -> None:
             selection = Selection(selected_types(context), frozenset(session.generation.keys))
-            orchestrator = WorldOrchestrator(
-                session.journal, Materialized(WorldDocuments(store, world_id)), selection, world_request, world_description
-            )
-            await orchestrator.run()
+            materialized = Materialized(WorldDocuments(store, world_id))
+            await WorldOrchestrator(WorldRun(session.journal, materialized, selection, world_request, world_description)).run()
             await session.finishing()
 
         worker.run(make)

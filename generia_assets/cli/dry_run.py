@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
-from typing import NoReturn, ParamSpec, Protocol, TypeVar
+from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -205,7 +205,7 @@ class DryRun:
         """The task's result. ``place``: whom or what it is for, at the end of its requests' names."""
         writer = _Writer(self._number, place, self._answers, self._found)
         result = await task(parameters, TaskClients(writer, _Painter(), _Publisher()), *context, **named)
-        made: tuple[Document, ...] = getattr(result, "briefs", (result,))
+        made: tuple[Any, ...] = getattr(result, "briefs", (result,))
         for document in made:
             self._documents[task.task_type.asset.name, document.key] = document
         return result

@@ -13,7 +13,7 @@ import pytest
 
 from generia_assets.assets import orchestrator, people, publication
 from generia_assets.assets.orchestrator import WorldOrchestrator
-from generia_assets.assets.selection import Selection
+from generia_assets.assets.selection import Selection, WorldRun
 from generia_assets.catalog import TaskType, asset_of
 from generia_assets.content.documents import (
     CharacterAvatar,
@@ -43,8 +43,12 @@ ITEMS = (TaskType.GENERATE_CHARACTER, TaskType.GENERATE_CHARACTER_AVATAR, TaskTy
 class NothingThere:
     """A world of which nothing was materialized."""
 
-    async def one_if_there(self, *asked: object) -> None:
+    async def one_if_there(self, model: Any, key: str) -> Any:
         """Nothing."""
+
+
+def world_run(runner: Any, materialized: Any, selection: Selection, request: WorldRequest) -> WorldRun:
+    return WorldRun(runner, materialized, selection, request, WORLD)
 
 
 @dataclass
@@ -189,7 +193,7 @@ async def made(
     journal = DicedJournal(request, random.Random(seed), TaskSlots(room), failing)
     selection = selection or Selection(frozenset(TaskType))
     async with asyncio.timeout(20):
-        await WorldOrchestrator(journal, NothingThere(), selection, request, WORLD).run()  # type: ignore[arg-type]
+        await WorldOrchestrator(world_run(journal, NothingThere(), selection, request)).run()
     return journal
 
 
@@ -247,7 +251,7 @@ async def test_what_each_task_is_told_does_not_depend_on_what_finishes_first() -
         for t in range(request.posts_count):
             if (found := told.get(journals[0].key(t))) is None:
                 continue
-            _, replied_to, heard = found  # type: ignore[misc]
+            _, replied_to, heard = found
             assert replied_to is None or replied_to == journals[0].key(line.replies[t])
             assert set(heard) <= set(heard_before(request.seed, request.users_count, request.posts_count, t))
 
@@ -262,7 +266,7 @@ async def test_a_reply_to_a_post_that_failed_is_an_ordinary_post() -> None:
     for failing in (set[str](), {f"{TaskType.GENERATE_POST}:{other}"}):
         journal = await made(request, 1, failing)
         assert journal.key(reply) in journal.published
-        told[bool(failing)] = journal.told[journal.key(reply)][1]  # type: ignore[index]
+        told[bool(failing)] = journal.told[journal.key(reply)][1]
     assert told == {False: other, True: None}
 
 
@@ -284,7 +288,9 @@ async def test_what_stops_the_world_stops_everybody_who_waits(monkeypatch: pytes
         return await original(parameters, *context, **named)
 
     journal.generate_post = generate_post  # type: ignore[method-assign]
-    working = asyncio.create_task(WorldOrchestrator(journal, NothingThere(), Selection(frozenset(TaskType)), request, WORLD).run())  # type: ignore[arg-type]
+    working = asyncio.create_task(
+        WorldOrchestrator(world_run(journal, NothingThere(), Selection(frozenset(TaskType)), request)).run()
+    )
     async with asyncio.timeout(20):
         await journal.twenty_painted.wait()
         published = list(journal.published)
@@ -322,7 +328,7 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
     journal = DicedJournal(request, random.Random(2), TaskSlots(100))
     posts = frozenset({TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskType.GENERATE_POST_IMAGE})
     async with asyncio.timeout(20):
-        await WorldOrchestrator(journal, There(), Selection(posts, frozenset({key})), request, WORLD).run()  # type: ignore[arg-type]
+        await WorldOrchestrator(world_run(journal, There(), Selection(posts, frozenset({key})), request)).run()
     assert journal.published == [whole.key(t) for t in range(45) if line.people[t] == person]
     replied = {whole.key(t): whole.key(line.replies[t]) for t in range(45) if line.people[t] == person and line.replies[t] >= 0}
-    assert {post: journal.told[post][1] for post in replied} == replied  # type: ignore[index]
+    assert {post: journal.told[post][1] for post in replied} == replied
