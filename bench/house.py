@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 import dagster as dg
 from kafka import KafkaProducer
@@ -46,6 +46,7 @@ class TooLateError(TimeoutError):
 class TestStack:
     """The running parts. Use as a context manager; whatever still runs at the end is stopped, and the folder removed."""
 
+    __test__: ClassVar = False  # pytest takes it for a class of tests
     settings: dict[str, str] = field(default_factory=dict)
     """Variables beside the addresses, by name (see .env)."""
     seed: int = 1

@@ -22,11 +22,10 @@ from generia_assets.content.documents import (
     PostImage,
     WorldDescription,
     WorldImages,
-    character_index,
 )
+from generia_assets.content.keys import batch_key, character_index
 from generia_assets.content.pictures import milder_prompts
 from generia_assets.durable.collections import HISTORY
-from generia_assets.durable.tasks.items import batch_key
 from generia_assets.tasks.fallback_chain import MOST_REFUSALS
 from resources.mongodb.connection import MongoDatabase
 from resources.mongodb.document_store import DocumentStore, DocumentT

@@ -1,7 +1,7 @@
 """An example of an image provider, in forty lines: it requests pictures from an HTTP API that answers with their bytes.
 
 To use it, put the file on PYTHONPATH and set IMAGE_PROVIDER=image_provider:HttpImages and IMAGES_URL. ``ImageGenerator`` in
-resources/images/provider.py is the protocol, and explains each argument. The gateway takes care of slots, budget, breaker, record,
+resources/images.py is the protocol, and explains each argument. The gateway takes care of slots, budget, breaker, record,
 retries and uploads; a provider must not.
 """
 
@@ -12,7 +12,7 @@ import os
 import httpx2
 
 from resources.gateway.outcomes import FatalCallError, RateLimitedError, RefusedError, TransientError
-from resources.images.provider import GeneratedImage
+from resources.images import GeneratedImage
 
 
 class HttpImages:

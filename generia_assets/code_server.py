@@ -1,4 +1,4 @@
-"""The code server from outside: whether it starts runs, and another one in the place of one that does not.
+"""Watching the code server: whether it starts runs, and another one in the place of one that does not.
 
 Here: ``ask``, two questions that a stuck server does not answer, for health checks, ``generia doctor`` and the metrics; ``Watch``,
 which asks every two seconds, for whoever runs one; and ``python -m generia_assets.code_server``, a container's code server with

@@ -1,11 +1,11 @@
-"""What Dagster's instance is given of ours: how a run is ended, and how it is known whether a run's process still lives.
+"""Our part of Dagster's instance: how a run is terminated, and how Dagster knows whether a run's process is alive.
 
 Here: ``WatchedRunLauncher`` for dagster.yaml, and ``ended_by_dagster``, the run's side of it. Dagster's default launcher ends a run
 through the code server, which waits for the run's process under the lock that every start needs: a process that is frozen or
-just killed then holds up all worlds. Here nobody waits: terminating writes ``CANCELING`` into Dagster's storage, and the run, which
+just killed then blocks all worlds. Here nothing waits: terminating writes ``CANCELING`` into Dagster's storage, and the run, which
 reads its own status twice a second, interrupts itself. So does a run that Dagster has given up while it lived on.
 
-The default launcher has no health check either, so that a run whose code server died with it would stay STARTED for ever. This
+The default launcher has no health check either, so that a run whose code server died with it would stay STARTED. This
 one asks the code server which runs it has; the daemon's run monitoring fails what is dead, and a retry continues the generation.
 """
 

@@ -1,7 +1,7 @@
 """What this project uses of Dagster's private API, all of it. ``tests/project/test_dagster_internals.py`` fails when a release
 changes one of these things, and when another module imports a private one.
 
-What ``import dagster`` has loaded anyway is imported here; what costs seconds is imported by whoever asks for it.
+What ``import dagster`` has loaded anyway is imported here; what costs seconds is imported by the function that needs it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The lines that our own rooms log, in whatever process: one form, one level (LOG_LEVEL), to stderr.
+"""The log lines of our own packages, in every process: one form, one level (LOG_LEVEL), to stderr.
 
 Here: ``levelled_lines``, which a run, the code server (and with it the sensors), each command and the pages' server enter for as
 long as they last, and ``log_context``, which gives all lines below it the world, run or task that they are about:
@@ -6,11 +6,11 @@ long as they last, and ``log_context``, which gives all lines below it the world
     2026-11-28 15:12:00,123 INFO world=… run=… task=generate_post:c0007-p0003 generate_post c0007-p0003: done, attempt 1 of 2
 
 DEBUG adds every call's attempt, every claim, every message and page. A world of 10,000 posts has tens of thousands of such lines:
-nothing to a run's compute log (stderr on its page), and far too much for the events that Dagster keeps for ever (assets/run_log.py
-has one line a person for those). Not here: a world's own log, which is read from MongoDB (queries/log.py).
+few for a run's compute log (stderr on its page), and far too many for the events that Dagster keeps (assets/run_log.py has one line
+a character for those). Not here: a world's own log, which is read from MongoDB (queries/log.py).
 
-What users and models wrote stands in these lines as it may: each record is one line without control characters, and lines of a
-traceback are indented, so that no text can pass for a line of ours. Secrets are masked, whoever let one slip into a message.
+Lines may quote what users and models wrote: each record is one line without control characters, and lines of a traceback are
+indented, so that no text can pass for a line of ours. Secrets are masked in every message.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _about: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxy
 
 @contextmanager
 def log_context(**names: str) -> Iterator[None]:
-    """Lines from here on, in this task and in those that it starts, say ``name=value`` of each."""
+    """Log lines within this block, in this task and in those that it starts, begin with ``name=value`` of each."""
     before = _about.get()
     _about.set({**before, **names})
     try:
@@ -46,7 +46,7 @@ def log_context(**names: str) -> Iterator[None]:
 
 @contextmanager
 def levelled_lines() -> Iterator[None]:
-    """Write the lines of our own rooms to stderr, from LOG_LEVEL on. Where an outer one does so already, nothing changes."""
+    """Write our log lines to stderr, from LOG_LEVEL on. Inside another such block nothing changes."""
     loggers = [logging.getLogger(name) for name in OURS]
     if any(isinstance(handler.formatter, LineFormatter) for logger in loggers for handler in logger.handlers):
         yield
@@ -58,7 +58,7 @@ def levelled_lines() -> Iterator[None]:
     for logger in loggers:
         logger.addHandler(handler)
         logger.setLevel(settings().log_level)
-        logger.propagate = False  # else whoever listens to everything (Dagster's code server does) writes it a second time
+        logger.propagate = False  # else a handler of the root logger (Dagster's code server has one) writes it a second time
     try:
         yield
     finally:

@@ -1,6 +1,6 @@
 """Every setting of the generator, as one typed object read from the environment and ``.env`` (R19).
 
-Here: where settings come from, and those of the generator itself; those of what is outside are inherited (resources/settings.py).
+Here: where settings come from, and those of the generator itself; those of external systems are inherited (resources/settings.py).
 Not here: secrets' values (they come from the environment alone, and never from a file).
 The environment wins over ``.env``. An empty value means "not set". A wrong value is refused when the process starts, with the
 variable's name, the value and what is allowed. ``tests/project/test_settings.py`` keeps ``.env`` and this file the same.

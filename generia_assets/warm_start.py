@@ -6,11 +6,11 @@ Warm starts: runs begin in a process which has already imported everything (1.3 
 server starts every run by ``spawn``, hard-coded. Here the server is given a ``forkserver`` context instead, preloaded with the
 definitions, and that is imported when the server begins to serve, so that the first run finds it ready.
 
-Starts that do not return (the new process was frozen before it could answer, the forkserver stands still) hold a thread of the
-server each, for ever. The server then says in gRPC's health protocol that it does not serve, and is replaced (code_server.py).
+A start that does not return (the new process is frozen before it answers, the forkserver hangs) blocks a thread of the server. The
+server then says in gRPC's health protocol that it does not serve, and is replaced (code_server.py).
 
-*Reload definitions* on Dagster's pages means nothing to such a server by itself. Here it ends once no run is at work in it, and
-whoever runs it (code_server.py, `generia dev`) starts another, which reads code, prompts and data anew; unless those have mistakes.
+*Reload definitions* on Dagster's pages does nothing in such a server by itself. Here the server ends once it executes no run, and
+its parent (code_server.py, `generia dev`) starts another, which reads code, prompts and data again; unless those have mistakes.
 
 Nothing is installed by importing this or the definitions: another code server (a plain `dagster dev`) is Dagster's own.
 
@@ -116,11 +116,11 @@ def _end_when_idle(server: DagsterApiServer) -> None:
 
 
 def _tell_overdue(starts: Starts, servicer: health.HealthServicer) -> None:
-    told = False
+    reported = False
     while True:
         time.sleep(LOOK_SECONDS)
-        if (overdue := starts.overdue(settings().code_server_stuck_seconds)) is not told:
-            told = overdue
+        if (overdue := starts.overdue(settings().code_server_stuck_seconds)) is not reported:
+            reported = overdue
             state = health_pb2.HealthCheckResponse.NOT_SERVING if overdue else health_pb2.HealthCheckResponse.SERVING
             servicer.set(SERVICE, state)
             logger.warning("a start of a run does not return" if overdue else "all starts of runs have returned")

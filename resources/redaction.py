@@ -1,8 +1,8 @@
-"""Texts from outside, made fit to be kept: cleaned, redacted, cut. The one place for it.
+"""Texts of other systems, made fit to be stored: cleaned, redacted, cut. The one place for it.
 
 Here: what is done to every text of a provider, a platform or a model before it is stored, logged or put into an exception: what
-MongoDB or a terminal cannot take is replaced, secrets are hidden, and what is too long is cut. ``OutsideError`` does it to its
-message, the world's account to the record of a request. Not here: the text of an answer that is used (content/text.py).
+MongoDB or a terminal cannot take is replaced, secrets are hidden, and what is too long is cut. ``CallError`` does it to its
+message, the world's ledger to the record of a request. Not here: the text of an answer that is used (content/text.py).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class _Record:
         return fit
 
     def _value(self, value: object, depth: int) -> object:
-        self._left -= 10  # a number or a bracket takes room, too
+        self._left -= 10  # a number or a bracket counts, too
         match value:
             case str():
                 return self._text(value, LONGEST_RECORD)

@@ -1,4 +1,4 @@
-"""The settings of what is outside: addresses, secrets, limits and time-outs, one model for each resource that takes it whole.
+"""The settings of external systems: addresses, secrets, limits and time-outs, one model for each resource that takes it whole.
 
 Here: names, units, defaults and rules of these settings. Field names in capitals are the names of the environment's variables. Not
 here: where values come from, and the settings of the generator itself (generia_assets/settings.py, which inherits these models, so
@@ -21,7 +21,7 @@ DEFAULT_KAFKA = "127.0.0.1:9092"
 
 SHORTEST_DEADLINE_SECONDS = 10.0
 LONGEST_DEADLINE_SECONDS = 3600.0
-"""Of one call to Gemini, which is told of it (X-Server-Timeout)."""
+"""Of one call to Gemini, which gets it as a header (X-Server-Timeout)."""
 
 _MONGODB_URI = re.compile(r"mongodb(\+srv)?://([^@/\s]+@)?[^@/\s,]+(,[^@/\s,]+)*(/\S*)?")
 _BROKER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
@@ -93,7 +93,7 @@ def _gemini_timeout(seconds: float, info: ValidationInfo) -> float:
 
 
 def _image_provider(name: str) -> str:
-    from resources.images.provider import provider_class
+    from resources.images import provider_class
 
     if name in ("", "stub"):
         return ""
@@ -145,7 +145,7 @@ class ImageSettings(_Settings):
     """The image API. What begins with ``image_stub`` is for the stub alone."""
 
     image_provider: Annotated[str, AfterValidator(_image_provider)] = Field(
-        "", description="module:Class of an image provider (resources/images/provider.py); '' or stub = the stub that draws"
+        "", description="module:Class of an image provider (resources/images.py); '' or stub = the stub that draws"
     )
     image_stub_latency_seconds: float = Field(0.0, ge=0)
     image_stub_cost_usd: float = Field(0.0, ge=0, description="US dollars per picture of the stub")
@@ -154,9 +154,9 @@ class ImageSettings(_Settings):
 
 
 class PlatformSettings(_Settings):
-    """The platform's services: for now the local stand-in, media in a folder and records in a database of its own."""
+    """The platform's services: for now a local fake, media in a folder and records in a database of its own."""
 
-    platform_database: str = Field("generia_platform", description="database of the local stand-in for the platform")
+    platform_database: str = Field("generia_platform", description="database of the local fake of the platform")
     generia_data_dir: Path = Field(Path(".generia"), description="media, embedded servers' data, logs")
     platform_timeout_seconds: Seconds = 30.0
 

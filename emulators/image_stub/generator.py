@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from emulators.image_stub.painting import MIME, paint
 from resources.gateway.outcomes import FatalCallError, RefusedError
-from resources.images.provider import GeneratedImage
+from resources.images import GeneratedImage
 
 MAX_SIDE = 4096
 """Largest side in pixels. A larger order is a mistake and would only fill the memory."""

@@ -35,8 +35,8 @@ from generia_assets.content.text import cut, one_line, plural
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
 from generia_assets.settings import settings
-from resources.images.files import PictureError, picture
 from resources.mongodb.connection import MongoDatabase
+from resources.platform.media_files import PictureError, picture
 
 SAMPLES = 3
 BANNED_TERMS_SHOWN = 8

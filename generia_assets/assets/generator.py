@@ -2,7 +2,7 @@
 
 Here: the bridge. Assets are ordinary functions on Dagster's thread; their calls go through a blocking portal to one event loop that
 lives for the whole run, so that heartbeats and calls go on while Dagster writes its events and the io manager its documents, and
-nothing blocking ever stands on the loop. Not here: the API gateway and the providers behind it (providers.py), the work
+nothing blocks the loop. Not here: the API gateway and the providers behind it (providers.py), the work
 (orchestrator.py) and how it survives (durable/).
 """
 
@@ -61,7 +61,7 @@ def generator_resource(settings: Settings, mongo: MongoResource, kafka: KafkaRes
     @contextmanager
     def running(context: dg.InitResourceContext) -> Iterator[GeneratorResource]:
         spare_loopback()
-        import_module("google.genai")  # half a second of importing that must not stand on the event loop
+        import_module("google.genai")  # half a second of importing that must not block the event loop
         gc.collect()
         gc.freeze()  # what is imported stays; collecting around it costs a tenth of a world's CPU
         run = context.run
@@ -135,10 +135,10 @@ class GeneratorResource:
             try:
                 settle_failure(worker, error, stopped_by_person=is_being_stopped(context.instance, context.run.run_id))
             finally:
-                self.still_there(context, assignment.wanted.makes)
+                self.report_unchanged(context, assignment.wanted.makes)
             raise
 
-    def still_there(self, context: dg.AssetExecutionContext, makes: Iterable[TaskType]) -> None:
+    def report_unchanged(self, context: dg.AssetExecutionContext, makes: Iterable[TaskType]) -> None:
         """Tell Dagster that a completed world has what this run did not replace: else its partition would be called failed."""
         with suppress(PyMongoError, MongoUnavailableError), self.mongo.connection() as database:
             if database[STATUS].count_documents({"_id": context.partition_key, "status": State.COMPLETED.value}):

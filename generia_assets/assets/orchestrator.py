@@ -27,18 +27,12 @@ from generia_assets.assets.publication import PostponedError, Priorities, Public
 from generia_assets.assets.selection import WorldRun
 from generia_assets.catalog import ASSETS, AssetSpec, TaskType, followers_of
 from generia_assets.content import social
-from generia_assets.content.documents import (
-    CharacterAvatar,
-    Document,
-    Post,
-    PostImage,
-    character_key,
-    post_key,
-)
+from generia_assets.content.documents import CharacterAvatar, Document, Post, PostImage
 from generia_assets.content.heard import heard_before
+from generia_assets.content.keys import batch_key, character_key, post_key
 from generia_assets.content.shares import BATCH
 from generia_assets.durable.events.events import LiveEvent, post_published
-from generia_assets.durable.tasks.items import batch_key, task_keys
+from generia_assets.durable.tasks.items import task_keys
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskSpec
 from generia_assets.durable.tasks.task_slots import wait_without_slot
 from generia_assets.tasks.generate_post import generate_post

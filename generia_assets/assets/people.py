@@ -26,15 +26,12 @@ from generia_assets.content.documents import (
     CharacterAvatar,
     CharacterBrief,
     PostBrief,
-    character_index,
-    character_key,
-    post_key,
 )
 from generia_assets.content.ideas import Ideas
+from generia_assets.content.keys import batch_key, character_index, character_key, post_batch_key, post_key
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.shares import BATCH
 from generia_assets.durable.events.events import LiveEvent, character_created
-from generia_assets.durable.tasks.items import batch_key
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskSpec
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
@@ -278,4 +275,4 @@ class CharacterPool:
 
 
 def _plan_parameters(character: str, first: int, count: int) -> PostBatchParameters:
-    return PostBatchParameters(key=f"{character}-b{first // BATCH:03d}", first=first, count=count)
+    return PostBatchParameters(key=post_batch_key(character, first), first=first, count=count)

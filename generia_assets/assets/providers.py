@@ -19,7 +19,7 @@ from resources.gateway.breaker import Breaker
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gemini.client import GeminiClient
 from resources.gemini.model_resolver import ModelResolver
-from resources.images.provider import open_images
+from resources.images import open_images
 from resources.mongodb.connection import AsyncMongoDatabase
 from resources.platform.local import LocalPlatform
 

@@ -11,7 +11,8 @@ import asyncio
 
 from generia_assets.catalog import NEEDED_BY_POSTS, TaskType, Unit
 from generia_assets.content import social
-from generia_assets.content.documents import WORLD_KEY, WorldRequest, character_index
+from generia_assets.content.documents import WorldRequest
+from generia_assets.content.keys import WORLD_KEY, character_index
 from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import timeline
 

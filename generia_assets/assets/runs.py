@@ -105,7 +105,7 @@ def assignment_of(
     try:
         keys, refusal = generator.read(look_up)
     except OrderError as error:
-        generator.still_there(context, makes)
+        generator.report_unchanged(context, makes)
         raise dg.Failure(str(error), allow_retries=False) from None
 
     def new_workload(order: MongoDocument) -> Workload:

@@ -24,12 +24,10 @@ from generia_assets.content.documents import (
     PostBrief,
     WorldDescription,
     WorldRequest,
-    character_index,
-    character_key,
 )
+from generia_assets.content.keys import batch_key, character_index, character_key
 from generia_assets.content.timeline import Timeline, timeline
 from generia_assets.durable.events.events import LiveEvent
-from generia_assets.durable.tasks.items import batch_key
 from generia_assets.durable.tasks.runner import TaskRunner, TaskSpec
 from generia_assets.tasks.regenerate_character import PreviousCharacter
 from generia_assets.tasks.task_definition import DurableTask, TaskParameters

@@ -23,7 +23,8 @@ from generia_assets.assets.runs import (
 )
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content import banlist
-from generia_assets.content.documents import WORLD_KEY, Quality, WorldDescription, WorldRequest
+from generia_assets.content.documents import Quality, WorldDescription, WorldRequest
+from generia_assets.content.keys import WORLD_KEY
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.leases.commits import Change
 from generia_assets.durable.orders.records import (
@@ -56,7 +57,7 @@ def world_request(
             refuse_a_world_that_exists(context, database, config.prompt)
         given = _order(world_id, config, generator)
     except OrderError as error:
-        generator.still_there(context, [ASSETS[name].task_type for name in selected_assets(context)])
+        generator.report_unchanged(context, [ASSETS[name].task_type for name in selected_assets(context)])
         raise dg.Failure(str(error), allow_retries=False) from None
     assignment = assignment_of(context, generator, parameters=given)
     with generator.world(context, assignment, last=is_final_step(context)) as worker:

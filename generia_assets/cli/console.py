@@ -1,7 +1,8 @@
 """Where the command line writes: one console for results, one for everything that is said beside them.
 
-Here: whether a person is watching (colours, a live display) or a program is reading (plain lines, no control codes), what becomes
-of text that the console's encoding has no signs for, and the error that ends a command with one line. Not here: what is said.
+Here: whether a person is watching (colours, a live display) or a program is reading (plain lines, no control codes), text of users
+and models made harmless for a terminal, what becomes of text that the console's encoding has no signs for, and the error that ends
+a command with one line. Consoles read no markup. Not here: what is said.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import codecs
 import io
 import json
 import os
+import re
 import shutil
 import sys
+import unicodedata
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -31,7 +34,7 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
-def escape_what_has_no_sign() -> None:
+def escape_unencodable() -> None:
     """From now on no text is too much for the console: what its encoding (latin-1, ascii) lacks is written as an escape."""
     codecs.register_error(_ESCAPES, _escaped)
     for stream in (sys.stdout, sys.stderr):
@@ -97,13 +100,44 @@ def indented(console: Console, text: Text, by: int) -> None:
             console.print(Text(" " * by).append_text(line))
 
 
-def own_name() -> str:
+def command_name() -> str:
     """How this command is called from here: by its name if that is found, else by its path."""
     if shutil.which("generia"):
         return "generia"
-    return str(short(Path(sys.argv[0]).absolute()))
+    return str(short_path(Path(sys.argv[0]).absolute()))
 
 
-def short(path: Path) -> Path:
+def short_path(path: Path) -> Path:
     """The path as people read it: from here, where it lies below."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+_TURNS_THE_WRITING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_OBEYED = re.compile(f"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{''.join(_TURNS_THE_WRITING)}]")
+
+
+def safe_block(text: str) -> str:
+    """The text with its line breaks; tabs become spaces, everything else that a terminal obeys is left out."""
+    return "".join(_harmless(character) for character in text.replace("\r\n", "\n"))
+
+
+def safe_line(text: str, limit: int | None = None) -> str:
+    """The text on one line, cut with an ellipsis after ``limit`` characters."""
+    flat = " ".join(safe_block(text).split())
+    return flat if limit is None or len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
+
+
+def safe_json(text: str) -> str:
+    """JSON with everything that a terminal obeys written as its escape: the same JSON, to be read as it is printed."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def _harmless(character: str) -> str:
+    if character == "\n":
+        return character
+    if character == "\t":
+        return "    "
+    category = unicodedata.category(character)
+    if category == "Cs":  # half of a pair, which no terminal's encoding can take
+        return "\ufffd"
+    return "" if category in ("Cc", "Zl", "Zp") or character in _TURNS_THE_WRITING else character

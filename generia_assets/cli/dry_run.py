@@ -17,7 +17,6 @@ from pydantic import BaseModel, ValidationError
 from generia_assets.catalog import AssetSpec, TaskType, Unit
 from generia_assets.content import social
 from generia_assets.content.documents import (
-    WORLD_KEY,
     Acquaintance,
     Character,
     CharacterBrief,
@@ -28,16 +27,14 @@ from generia_assets.content.documents import (
     Quality,
     WorldDescription,
     WorldRequest,
-    character_key,
-    post_key,
 )
 from generia_assets.content.heard import heard_before
 from generia_assets.content.ideas import Ideas
+from generia_assets.content.keys import WORLD_KEY, batch_key, character_key, post_batch_key, post_key
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import timeline
-from generia_assets.durable.tasks.items import batch_key
 from generia_assets.tasks.clients import DraftT, NewCharacter, NewPost, StoredPicture, TaskClients
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
@@ -169,7 +166,7 @@ class DryRun:
         character, first = self._characters[index], batch * BATCH
         earlier = Ideas(self._ideas[post_key(character.key, order)] for order in range(first))
         count = min(BATCH, character.posts_count - first)
-        parameters = PostBatchParameters(key=f"{character.key}-b{batch:03d}", first=first, count=count)
+        parameters = PostBatchParameters(key=post_batch_key(character.key, first), first=first, count=count)
         place, world = f".@{character.username}.{batch}", self._worlds[WORLD_KEY]
         known = self._known(index)
         made = await self._do(place, generate_post_batch, parameters, self._request, world, character, known, earlier)

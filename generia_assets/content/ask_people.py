@@ -9,15 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from generia_assets.content import axes, social
-from generia_assets.content.documents import (
-    Acquaintance,
-    Character,
-    CharacterBrief,
-    WorldDescription,
-    WorldRequest,
-    character_index,
-)
+from generia_assets.content.documents import Acquaintance, Character, CharacterBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import CharacterDraft, ConceptsDraft, RegeneratedCharacterDraft, RegeneratedConceptDraft
+from generia_assets.content.keys import character_index
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.prefix import ask
 from generia_assets.content.prompt import Prompt

@@ -3,8 +3,7 @@
 Here: the shape of what is stored and published, with the platform's own field names (contracts.md, "Content fields").
 Not here: what the model is asked to answer (drafts.py) and how a document reaches MongoDB (resources/mongodb/document_store.py).
 
-Every document has a ``key``: its name inside the world, the same in every generation. ``world`` for a world's own
-documents, ``c0007`` for the eighth character and everything that belongs to it, ``c0007-p0003`` for its fourth post.
+Every document has a ``key`` (keys.py): its name inside the world, the same in every generation.
 """
 
 from __future__ import annotations
@@ -14,36 +13,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
-WORLD_KEY = "world"
-
-
-def character_key(index: int) -> str:
-    """The key of the character with this index, counted from 0.
-
-    Past 9,999 it has more digits, and lists show it among those that its text begins with. Nothing but what is shown depends on the
-    order of keys: who goes through them needs any order, as long as it is the database's and Python's alike.
-    """
-    return f"c{index:04d}"
-
-
-def character_index(key: str) -> int:
-    """The index of the character with this key."""
-    return int(key.removeprefix("c"))
-
-
-def self_key(character: str, selves: int) -> str:
-    """The key of a person as who they are now: after they were made anew, what was told of the former one is not told of them."""
-    return f"{character}#{selves}" if selves else character
-
-
-def post_key(character: str, index: int) -> str:
-    """The key of this character's post with this index, counted from 0 in the order of the character's life."""
-    return f"{character}-p{index:04d}"
-
-
-def author_of(post: str) -> str:
-    """The key of the character whose post has this key."""
-    return post.partition("-")[0]
+from generia_assets.content.keys import WORLD_KEY
 
 
 class Quality(StrEnum):

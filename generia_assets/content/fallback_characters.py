@@ -13,7 +13,8 @@ from itertools import count
 
 from generia_assets.content import seeding as seeding
 from generia_assets.content.axes import character_axes, years
-from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest, character_key
+from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest
+from generia_assets.content.keys import character_key
 from generia_assets.content.names import username
 from generia_assets.content.text import sentence
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from math import ceil
 
 from generia_assets.catalog import LLM_CALLS, TaskType, Unit
-from generia_assets.content.documents import Quality, WorldRequest, character_key
+from generia_assets.content.documents import Quality, WorldRequest
+from generia_assets.content.keys import character_key
 from generia_assets.content.shares import BATCH, shares
 
 

@@ -23,9 +23,9 @@ from generia_assets.content.documents import (
     Relationship,
     WorldDescription,
     WorldRequest,
-    character_key,
 )
 from generia_assets.content.ideas import Ideas
+from generia_assets.content.keys import character_key
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import shares

@@ -25,7 +25,8 @@ from typing import TypeVar
 
 from generia_assets.content import axes, data_files, seeding
 from generia_assets.content.data_files import RelationKind
-from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest, self_key
+from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest
+from generia_assets.content.keys import self_key
 from generia_assets.content.shares import BATCH
 from generia_assets.content.text import first_sentences
 

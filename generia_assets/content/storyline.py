@@ -14,7 +14,8 @@ from functools import lru_cache
 
 from generia_assets.content import axes, data_files, seeding, social
 from generia_assets.content.data_files import Length, PictureKind, PostForm
-from generia_assets.content.documents import WorldDescription, WorldRequest, character_key, post_key
+from generia_assets.content.documents import WorldDescription, WorldRequest
+from generia_assets.content.keys import character_key, post_key
 from generia_assets.content.timeline import Timeline, events_before, hot_events, is_vignette, stretch, timeline
 
 _HOT_SHARE = 0.95

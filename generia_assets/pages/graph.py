@@ -34,6 +34,8 @@ _NUDGES = tuple((share, below) for below in (0, 15, -15, 30, -44, 74) for share 
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
+Pairs = tuple[tuple[int, int], ...]
+"""Relations, by the places of both people in a list."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,10 @@ def graph_of(people: Sequence[PersonCard], relations: Sequence[RelationView], *,
     known = [relation for relation in relations if relation.one in place and relation.other in place]
     points, width, height = _layout(len(people), tuple((place[relation.one], place[relation.other]) for relation in known), columns)
     nodes = tuple(Node(person, *point, _words(person, people, known, place)) for person, point in zip(people, points, strict=True))
-    edges = [
-        Edge(one := nodes[place[relation.one]], other := nodes[place[relation.other]], relation.kinds, _between(one, other))
-        for relation in known
-    ]
+    edges = []
+    for relation in known:
+        one, other = nodes[place[relation.one]], nodes[place[relation.other]]
+        edges.append(Edge(one, other, relation.kinds, _between(one, other)))
     return Graph(width, height, nodes, tuple(_with_labels_placed(edges, nodes, width)) if len(edges) <= LABELLED else tuple(edges))
 
 
@@ -133,12 +135,9 @@ def _common(one: Box, other: Box) -> float:
 
 
 def _words(person: PersonCard, people: Sequence[PersonCard], relations: Sequence[RelationView], place: dict[str, int]) -> str:
-    others = (
-        (relation, relation.other if relation.one == person.key else relation.one)
-        for relation in relations
-        if person.key in (relation.one, relation.other)
-    )
-    return ", ".join(f"{people[place[key]].display_name} ({' / '.join(relation.kinds)})" for relation, key in others)
+    own = [one for one in relations if person.key in (one.one, one.other)]
+    others = [people[place[one.other if one.one == person.key else one.one]].display_name for one in own]
+    return ", ".join(f"{name} ({' / '.join(one.kinds)})" for name, one in zip(others, own, strict=True))
 
 
 def _size(count: int, columns: int) -> tuple[float, float]:
@@ -151,9 +150,7 @@ def _size(count: int, columns: int) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=64)
-def _layout(
-    count: int, relations: tuple[tuple[int, int], ...], columns: int
-) -> tuple[tuple[tuple[float, float], ...], float, float]:
+def _layout(count: int, relations: Pairs, columns: int) -> tuple[tuple[tuple[float, float], ...], float, float]:
     """Where everybody stands, and the width and height of the picture, which ends where nobody stands any more."""
     width, height = _size(count, columns)
     points = _start(count, width, height)
@@ -185,9 +182,7 @@ def _start(count: int, width: float, height: float) -> list[list[float]]:
     return points
 
 
-def _push_and_pull(
-    points: list[list[float]], relations: tuple[tuple[int, int], ...], ideal: float, frame: tuple[float, float], *, limit: float
-) -> None:
+def _push_and_pull(points: list[list[float]], relations: Pairs, ideal: float, frame: tuple[float, float], *, limit: float) -> None:
     """Move everybody once, by ``limit`` at most. The frame pushes too, or circles of people would lie flat along it."""
     square = ideal * ideal
     moves = [

@@ -16,7 +16,8 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from generia_assets.catalog import ASSETS, AssetSpec
-from generia_assets.content.documents import WORLD_KEY, Document
+from generia_assets.content.documents import Document
+from generia_assets.content.keys import WORLD_KEY
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.status import State
 from resources.mongodb.connection import MongoDatabase, MongoDocument

@@ -1,7 +1,7 @@
-"""The critical path of a world: which chain of tasks ended last, one waiting for the other, and where its time went (R16).
+"""The critical path of a world: the chain of tasks, each waiting for the one before, that ended last; where its time went (R16).
 
-Here: the chain of the present generation, found backwards from the task that ended last. A task's parent is what it cannot begin
-without: a post's picture its post, a person the batch that names everyone they know. Not here: figures over all tasks
+Here: the chain of the present generation, found backwards from the task that ended last. A task's parent is the one that it waits
+for: a post's image for its post, a person for the batch that names everyone they know. Not here: figures over all tasks
 (statistics.py).
 """
 
@@ -14,13 +14,13 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.catalog import ASSETS, TaskType, Unit
-from generia_assets.content.documents import character_index
+from generia_assets.content.keys import batch_key, character_index, post_batch_key
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import BATCH
 from generia_assets.content.social import ready_after
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS
 from generia_assets.durable.status import State, WorldStatus
-from generia_assets.durable.tasks.items import batch_key, task_keys
+from generia_assets.durable.tasks.items import task_keys
 from generia_assets.queries.records import WITHOUT_TEXTS, TaskRecord, read_generations, read_requests, read_tasks
 from resources.gateway.api_gateway import Api
 from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -32,7 +32,7 @@ Place = tuple[TaskType, str]
 class Link(BaseModel):
     """A task of the chain. Seconds; together they are ``seconds``, from the end of the link before it to its own.
 
-    ``before`` it was begun, ``waiting`` of its calls for their turn, ``model``, ``pictures`` and ``platform`` in the air, and the
+    ``before`` it started, ``waiting`` of its calls for a slot, ``model``, ``pictures`` and ``platform`` calls in flight, and the
     ``rest``: our own work, and writing to MongoDB.
     """
 
@@ -58,10 +58,10 @@ class CriticalPath(BaseModel):
 
     began_at: datetime
     run_after: float
-    """Seconds until the run had begun: Kafka, the sensor, Dagster's queue and start."""
+    """Seconds until the run started: Kafka, the sensor, Dagster's queue and start."""
     links: tuple[Link, ...]
     finishing: float
-    """Seconds between the last task and the world's last word: documents written."""
+    """Seconds between the last task and the world's end: documents are written."""
 
     @property
     def seconds(self) -> float:
@@ -86,7 +86,7 @@ class _World:
         task_type, key = place
         asset = task_type.asset
         if asset.unit is Unit.PEOPLE_BATCH and key.startswith("b") and key != batch_key(0):
-            return [(task_type, f"b{int(key[1:]) - 1:03d}")]
+            return [(task_type, batch_key((int(key[1:]) - 1) * BATCH))]
         if not asset.upstream:
             return []
         parent = ASSETS[asset.upstream[-1]]
@@ -95,7 +95,8 @@ class _World:
             named = ready_after(self.seed, self.people, index) if index < self.people else index // BATCH
             return [(parent.task_type, batch_key(named * BATCH)), (parent.task_type, key)]
         owner, _, batch = key.partition("-b")
-        earlier = [(task_type, f"{owner}-b{int(batch) - 1:03d}")] if asset.unit is Unit.POST_BATCH and int(batch) else []
+        first = asset.unit is not Unit.POST_BATCH or int(batch) == 0
+        earlier = [] if first else [(task_type, post_batch_key(owner, (int(batch) - 1) * BATCH))]
         return [*earlier, (parent.task_type, task_keys(parent.unit, key)[0])]
 
 
@@ -142,7 +143,7 @@ def _parent(database: MongoDatabase, over: MongoDocument, world: _World, task: T
 
 
 def _calls(database: MongoDatabase, task_ids: list[str]) -> dict[str, dict[str, float]]:
-    """Seconds in the air by API, and seconds of waiting, of each task."""
+    """Seconds in flight by API, and seconds of waiting, of each task."""
     found: dict[str, dict[str, float]] = {}
     for call in read_requests(database[HISTORY].find({"task_id": {"$in": task_ids}}, WITHOUT_TEXTS)):
         sums = found.setdefault(call.task_id, {})

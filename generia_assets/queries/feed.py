@@ -11,7 +11,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from generia_assets.content.documents import Media, Post, PostImage, author_of
+from generia_assets.content.documents import Media, Post, PostImage
+from generia_assets.content.keys import author_of
 from generia_assets.queries.asset_views import AssetView, AssetViews
 from generia_assets.queries.people import PersonCard, cards_by_key, keys_by_username
 

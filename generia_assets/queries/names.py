@@ -6,17 +6,13 @@ Here: from what people type (``c0007``, ``@mira``, ``c0007-p0003``, a published 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from generia_assets.catalog import TaskType
-from generia_assets.content.documents import WORLD_KEY, author_of
+from generia_assets.content.keys import WORLD_KEY, author_of, is_character_key, is_post_key
 from generia_assets.durable.collections import GENERATIONS, PUBLICATIONS, TASKS
 from generia_assets.durable.status import State
 from resources.mongodb.connection import MongoDatabase, MongoDocument
-
-CHARACTER_KEY = re.compile(r"c\d{4,}")
-POST_KEY = re.compile(r"(c\d{4,})-p\d{4,}")
 
 
 class UnknownItemError(LookupError):
@@ -38,7 +34,7 @@ class ItemName:
     @property
     def is_post(self) -> bool:
         """Whether it is a post."""
-        return POST_KEY.fullmatch(self.key) is not None
+        return is_post_key(self.key)
 
 
 def generations_of(database: MongoDatabase, world_id: str) -> list[str]:
@@ -48,7 +44,7 @@ def generations_of(database: MongoDatabase, world_id: str) -> list[str]:
 
 def item_named(database: MongoDatabase, world_id: str, name: str) -> ItemName:
     """The item that ``name`` means in this world. Raises ``UnknownItemError``; a key is not looked up, and may name nothing."""
-    if name == WORLD_KEY or CHARACTER_KEY.fullmatch(name) or POST_KEY.fullmatch(name):
+    if name == WORLD_KEY or is_character_key(name) or is_post_key(name):
         return ItemName(world_id, name)
     found = published(database, name, world_id=world_id) or _by_username(database, world_id, name.removeprefix("@"))
     if found is None:

@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 from pymongo import ASCENDING
 
 from generia_assets.catalog import ASSETS, AssetSpec
+from generia_assets.content.keys import is_character_key, is_post_key
 from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS, WORLD_EVENTS
 from generia_assets.queries.asset_views import AssetViews
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.document_store import POINTERS
-
-POST_OR_CHARACTER = re.compile(r"c\d{4,}(-p\d{4,})?")
-
 
 ASSET_OF: Mapping[str, AssetSpec] = {asset.section: asset for asset in ASSETS.values()}
 
@@ -104,7 +102,7 @@ _IDS = ("key", "username", "character_id", "post_id")
 
 
 def _of_asset(views: AssetViews, asset: AssetSpec, item: str | None) -> Iterator[MongoDocument]:
-    prefix = item if item and POST_OR_CHARACTER.fullmatch(item) else ""
+    prefix = item if item and (is_character_key(item) or is_post_key(item)) else ""
     order = ("t", "key") if asset.in_order_of_world else ("key",)
     for document in (model.model_dump() for model in views.stream(asset.name, prefix=prefix, order=order)):
         if item is None or item.removeprefix("@") in (document.get(name) for name in _IDS):

@@ -26,10 +26,10 @@ from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 
 class Step(BaseModel):
-    """A task of the chain. ``made`` is the item's own document (of a batch: its one brief), None while it is not there.
+    """A task of the chain. ``made`` is the item's own document (of a batch: its one brief), None while there is none.
 
-    ``items`` is how many items came of the same calls; ``own`` is False for what others share in full (the world's description).
-    ``heard``: the posts of others that its call was told of, a line each; ``without_call``: the program made it by itself.
+    ``items`` is how many items the same calls made; ``own`` is False for what others share in full (the world's description).
+    ``heard``: the posts of others in the prompt of its last call, a line each; ``without_call``: the program made it by itself.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,7 +60,7 @@ class Step(BaseModel):
 
 
 class Trace(BaseModel):
-    """Where an item came from. ``post_id`` and ``character_id`` are the platform's, '' while they are not there."""
+    """Where an item came from. ``post_id`` and ``character_id`` are the platform's, '' until they exist."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -186,14 +186,13 @@ _HEARD = re.compile(r"^<heard-(\w+)>\n(.*?)\n</heard-\1>$", re.DOTALL | re.MULTI
 
 
 def _heard(calls: Sequence[RequestRecord]) -> tuple[str, ...]:
-    """What the last call was told of others' posts: the lines of the fenced block ``heard`` in its prompt
-    (content/delimiter.py)."""
+    """The posts of others in the last call's prompt: the lines of the delimited block ``heard`` (content/delimiter.py)."""
     found = _HEARD.search(calls[-1].prompt) if calls else None
     return tuple(line for line in found[2].splitlines() if line) if found else ()
 
 
 def _is_only_post(task_type: TaskType, briefs: Sequence[MongoDocument] | None) -> bool:
-    """Whether it is the idea of a person's only post, which takes no call; before there was a timeline (``t``) it took one."""
+    """Whether it is the idea of a person's only post, which takes no call; without a timeline (``t``) it took one."""
     if task_type is not TaskType.GENERATE_POST_BATCH or briefs is None or len(briefs) != 1:
         return False
     return briefs[0].get("order") == 0 and "t" in briefs[0]

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from generia_assets.content import ask_people, banlist, languages
 from generia_assets.content.axes import character_axes, years
-from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest, character_key, self_key
+from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, in_language
 from generia_assets.content.fallback_characters import fallback_character
+from generia_assets.content.keys import character_key, self_key
 from generia_assets.content.names import CharacterIndex, mixes_alphabets, username
 from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint

@@ -8,16 +8,10 @@ from functools import partial
 from pydantic import BaseModel, ConfigDict, Field
 
 from generia_assets.content import ask_posts
-from generia_assets.content.documents import (
-    Acquaintance,
-    Character,
-    PostBrief,
-    WorldDescription,
-    WorldRequest,
-    post_key,
-)
+from generia_assets.content.documents import Acquaintance, Character, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import IdeasDraft, in_language
 from generia_assets.content.ideas import COPY, LIKENESS, Ideas
+from generia_assets.content.keys import post_key
 from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH

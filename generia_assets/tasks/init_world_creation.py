@@ -7,7 +7,8 @@ from datetime import datetime
 from pydantic import Field
 
 from generia_assets.content import languages, seeding
-from generia_assets.content.documents import WORLD_KEY, Quality, WorldRequest
+from generia_assets.content.documents import Quality, WorldRequest
+from generia_assets.content.keys import WORLD_KEY
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.task_definition import TaskParameters, durable_task
 

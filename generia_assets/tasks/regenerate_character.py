@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from generia_assets.content import ask_people
 from generia_assets.content.axes import character_axes
-from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest, character_index, self_key
+from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import RegeneratedConceptDraft, in_language
 from generia_assets.content.fallback_characters import fallback_life
+from generia_assets.content.keys import character_index, self_key
 from generia_assets.content.rendering import complaint
 from generia_assets.content.similarity import NEAR_DUPLICATE, similarity
 from generia_assets.tasks.clients import TaskClients

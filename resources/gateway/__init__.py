@@ -1,1 +1,1 @@
-"""The one path to the outside: slots, breaker, budget, call, classification, record."""
+"""The one path of every call to an external API: limiter, breaker, budget, call, classification, record."""

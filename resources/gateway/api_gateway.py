@@ -41,7 +41,7 @@ ValueT_co = TypeVar("ValueT_co", covariant=True)
 logger = logging.getLogger(__name__)
 
 CONTROL = "control"
-"""Request type of the calls that only tell whether an API answers at all."""
+"""Request type of the calls that only find out whether an API answers at all."""
 CUT_OFF = "cut_off"
 """Outcome of an attempt that was stopped, or died with its run, before its answer was recorded."""
 
@@ -66,9 +66,14 @@ class TokenUsage:
 
 @dataclass(frozen=True)
 class Answer(Generic[ValueT_co]):
-    """What a call brought: a value, or an ``error`` that was paid for all the same. ``data`` is what the record keeps of it.
+    """What a call returned: a value, or an ``error`` that was paid for all the same.
 
-    ``cost_usd`` None: the provider did not say what it took, so the call's worst case counts.
+    Attributes:
+        value: None where there is an error.
+        data: What the record keeps of the answer.
+        cost_usd: US dollars; None: the provider did not say what it charged, so the call's worst case counts.
+        tokens: As the provider billed them.
+        error: What is wrong with the answer.
     """
 
     value: ValueT_co | None
@@ -90,10 +95,15 @@ class ItemCalls:
 class Call(Generic[ValueT_co]):
     """One call to make.
 
-    ``worst_case_usd`` is reserved before each attempt. ``request_data`` and ``labels`` are recorded: no secret in them.
-    ``control``: a small call of the same API that is known to be right, made to tell whether the API answers at all (poison.py).
-    ``item_calls``: the calls of the task so far, where an account bounds them.
-    ``attempt`` is entered before each attempt waits for its slot, and sees how the attempt ended.
+    Attributes:
+        api: Who is called; ``request_type``, ``task_id``, ``request_data`` and ``labels`` are recorded: no secret in them.
+        priority: The lowest comes first.
+        send: Makes the call once; raises a ``CallError`` where it is not answered.
+        worst_case_usd: US dollars that are reserved before each attempt.
+        timeout_seconds: Of one attempt.
+        attempt: Entered before each attempt waits for its slot; sees how the attempt ended.
+        control: A small call of the same API that is known to be right, made to find out whether the API answers (poison.py).
+        item_calls: The calls of the task so far, where a ledger bounds them.
     """
 
     api: Api

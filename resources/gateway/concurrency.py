@@ -1,11 +1,11 @@
-"""Slots: how many calls of one kind may be in the air at once, over all runs, processes and machines (R17), and at which pace.
+"""The limit of concurrent calls to one API, over all runs, processes and machines (R17), with its rate control (AIMD).
 
-Here: the local queue, which hands this process's share of the slots out by priority, and the keeper, which asks for more, renews
-and gives back. It makes one small update a second while all is well, so that the number of database calls does not grow with the
-number of slots used; only while processes compete does it look more often.
+Here: the local queue, which gives this process's slots out by priority, and the renewer, a task that leases slots from the fleet,
+renews the lease and gives slots back. It makes one small update a second, so that the number of database calls does not grow with
+the number of slots; it asks more often only while processes compete.
 
-Not here: what is fair between processes (slot_shares.py), what is called (outside.py). Invariant: the shares in the document never
-add up to more than the limit, but for calls already in the air when the limit falls, or when a process was silent for longer than
+Not here: what is fair between processes (slot_shares.py), what is called (api_gateway.py). Invariant: the shares in the document
+never add up to more than the limit, except for calls in flight when the limit falls, or when a process was silent for longer than
 its lease. A dead process's share comes back when its lease ends, by the server's clock.
 """
 
@@ -32,17 +32,17 @@ from resources.mongodb.connection import MongoDocument
 logger = logging.getLogger(__name__)
 
 CONTENDED_SECONDS = 0.1
-"""How often the fleet's processes that wait for slots look again, all together: each of n looks every n-th time."""
+"""How often the processes that wait for slots ask again, all together: each of n asks every n-th time."""
 TOGETHER_SECONDS = 0.025
-"""Wishes that come within this time are one question."""
+"""Calls that start to wait within this time are one request."""
 OUTAGE_SECONDS = 0.5
 """How often MongoDB is asked again while it is away."""
 RENEW_SECONDS = 1.0
-"""How often a process with calls in the air renews its lease (or a third of the lease, if that is shorter)."""
+"""How often a process with calls in flight renews its lease (or a third of the lease, if that is shorter)."""
 RISE_SECONDS = 2.0
-"""A lowered ceiling rises by one in so long, while calls are made and none is refused for its pace."""
+"""Time in which a lowered ceiling rises by one, while calls are made and none is answered 429."""
 HOLD_SECONDS = 15.0
-"""A ceiling that was found, because one more was refused, is kept for so long before one more is tried again."""
+"""Time for which a ceiling that was found (one call more was answered 429) stays before one more is tried."""
 
 
 @dataclass(order=True)
@@ -54,7 +54,7 @@ class _Waiter:
 
 @dataclass(frozen=True)
 class LimiterView:
-    """What a process knows about the slots: what it may use and uses, who waits here, and the fleet's ceiling now."""
+    """What a process knows: slots it may use, slots in use, calls that wait here, and the fleet's ceiling now."""
 
     share: int
     in_use: int
@@ -63,7 +63,7 @@ class LimiterView:
 
 
 class ConcurrencyLimiter:
-    """The slots of one kind, as one process sees them. Make it on the event loop; ``aclose`` gives everything back."""
+    """The limiter of one API, as one process sees it. Create it on the event loop; ``aclose`` gives all slots back."""
 
     def __init__(
         self,
@@ -76,6 +76,17 @@ class ConcurrencyLimiter:
         rise_seconds: float = RISE_SECONDS,
         hold_seconds: float = HOLD_SECONDS,
     ) -> None:
+        """A limiter without slots; the first ``slot`` leases some.
+
+        Args:
+            collection: The fleet's; one document for each API.
+            kind: The API.
+            limit: Calls at once over all processes.
+            lease_seconds: A process that is silent for so long loses its slots.
+            holder: This process's name; '' = a random one.
+            rise_seconds: See ``RISE_SECONDS``.
+            hold_seconds: See ``HOLD_SECONDS``.
+        """
         self._collection = collection
         self._id = f"slots:{kind}"
         self._limit = limit
@@ -87,20 +98,20 @@ class ConcurrencyLimiter:
         self._waiters: list[_Waiter] = []
         self._order = count()
         self._in_use = 0
-        self._most_in_use = 0  # since the last question
+        self._most_in_use = 0  # since the last request
         self._may_use = 0
         self._held = 0  # counted as ours by the fleet: more than we may use while calls above that end
-        self._told_wants = 0
+        self._requested = 0
         self._ceiling = limit
         self._short = 0  # processes that want more than they have
         self._others_short = False
         self._leased_until = 0.0
         self._paused_until = 0.0
-        self._pause_to_tell = 0.0  # until when
+        self._pause_to_report = 0.0  # until when
         self._refused_call: float | None = None  # when it began
         self._successes = 0
         self._changed = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
+        self._renewer: asyncio.Task[None] | None = None
 
     @property
     def view(self) -> LimiterView:
@@ -109,7 +120,7 @@ class ConcurrencyLimiter:
 
     @asynccontextmanager
     async def slot(self, priority: int) -> AsyncIterator[None]:
-        """Hold one slot. Of those who wait in this process, the lowest ``priority`` comes first, then the longest wait."""
+        """Hold one slot. Of the calls that wait in this process, the lowest ``priority`` comes first, then the longest wait."""
         await self._enter(priority)
         try:
             yield
@@ -117,31 +128,34 @@ class ConcurrencyLimiter:
             self._leave()
 
     def limited(self, *, started_at: float, retry_after: float | None) -> None:
-        """The provider refused a call made at ``started_at`` (``time.monotonic``) for its pace: lower the fleet's ceiling.
+        """The provider answered 429: lower the fleet's ceiling.
 
-        Refusals of calls that were already in the air at the last lowering tell nothing new and lower nothing.
-        ``retry_after`` seconds: nobody in the fleet calls before that.
+        A 429 for a call that was in flight at the last lowering lowers nothing.
+
+        Args:
+            started_at: When the call was sent (``time.monotonic``).
+            retry_after: Seconds in which no process of the fleet calls; None: the provider named none.
         """
-        # Until the fleet has answered: what else is in the air here was let through, and one more would be refused like this one.
+        # Until the fleet has answered: the other calls in flight here were let through, and one more would get a 429, too.
         self._may_use = max(1, min(self._may_use, self._in_use - 1))
         until = time.monotonic() + (retry_after or 0.0)
         self._paused_until = max(self._paused_until, until)
-        self._pause_to_tell = max(self._pause_to_tell, until)
+        self._pause_to_report = max(self._pause_to_report, until)
         self._refused_call = max(self._refused_call or 0.0, started_at)
         self._changed.set()
 
     def succeeded(self) -> None:
-        """A call went well: enough of them, in the whole fleet, lift a lowered ceiling."""
+        """A call succeeded: enough of them, in the whole fleet, raise a lowered ceiling."""
         if self._ceiling < self._limit:
             self._successes += 1
             if self._successes >= SUCCESSES_PER_INCREASE:
                 self._changed.set()
 
     async def aclose(self) -> None:
-        """Give the share back and stop renewing."""
-        if self._keeper is not None:
-            await cancel_and_wait(self._keeper)
-            self._keeper = None
+        """Give all slots back and stop the renewer."""
+        if self._renewer is not None:
+            await cancel_and_wait(self._renewer)
+            self._renewer = None
         with suppress(PyMongoError):  # the lease ends by itself
             await self._collection.update_one(
                 {"_id": self._id}, {"$pull": {"holders": {"id": self._holder}}, "$inc": {"successes": self._successes}}
@@ -154,11 +168,11 @@ class ConcurrencyLimiter:
     async def _enter(self, priority: int) -> None:
         waiter = _Waiter(priority, next(self._order), asyncio.get_running_loop().create_future())
         heapq.heappush(self._waiters, waiter)
-        if self._keeper is None or self._keeper.done():
-            self._keeper = asyncio.create_task(self._keep(), name=self._id)
-            self._keeper.add_done_callback(self._keeper_ended)
+        if self._renewer is None or self._renewer.done():
+            self._renewer = asyncio.create_task(self._renew(), name=self._id)
+            self._renewer.add_done_callback(self._renewer_ended)
         self._hand_out()
-        if not waiter.turn.done() and self._wanted > self._told_wants:
+        if not waiter.turn.done() and self._wanted > self._requested:
             self._changed.set()
         try:
             await waiter.turn
@@ -188,8 +202,8 @@ class ConcurrencyLimiter:
             self._most_in_use = max(self._most_in_use, self._in_use)
             waiter.turn.set_result(None)
 
-    async def _keep(self) -> None:
-        """Renew, ask for more, give back: until nothing is wanted any more; then wait for the next wish."""
+    async def _renew(self) -> None:
+        """Renew, ask for more, give back, until no slot is wanted; then wait for the next call."""
         while True:
             self._changed.clear()
             try:
@@ -206,8 +220,8 @@ class ConcurrencyLimiter:
             await asyncio.sleep(max(0.0, asked_at + TOGETHER_SECONDS - time.monotonic()))
 
     def _rest(self) -> float | None:
-        """Seconds until the next question if nothing changes; None: none is needed."""
-        if self._told_wants == 0 and not self._waiters:
+        """Seconds until the next request if nothing changes; None: none is needed."""
+        if self._requested == 0 and not self._waiters:
             return None
         rest = self._renew_seconds
         if self._waiters and self._may_use < min(self._ceiling, self._wanted):
@@ -217,7 +231,7 @@ class ConcurrencyLimiter:
 
     async def _ask(self) -> None:
         asked_at = time.monotonic()
-        refused_call, pause_to_tell = self._refused_call, self._pause_to_tell
+        refused_call, pause_to_report = self._refused_call, self._pause_to_report
         succeeded, self._successes = self._successes, 0
         # What was used a moment ago is kept for the next call, unless somebody else needs it.
         wants = self._wanted if self._others_short else max(self._wanted, min(self._may_use, self._most_in_use))
@@ -231,7 +245,7 @@ class ConcurrencyLimiter:
             limit=self._limit,
             lease=_milliseconds(self._lease_seconds),
             refused_ago=None if refused_call is None else _milliseconds(asked_at - refused_call),
-            pause=_milliseconds(max(0.0, pause_to_tell - asked_at)),
+            pause=_milliseconds(max(0.0, pause_to_report - asked_at)),
             succeeded=succeeded,
             rise=_milliseconds(self._rise_seconds),
             hold=_milliseconds(self._hold_seconds),
@@ -239,11 +253,11 @@ class ConcurrencyLimiter:
         found = await self._collection.find_one_and_update(
             {"_id": self._id}, share_update(request), upsert=True, return_document=ReturnDocument.AFTER
         )
-        self._told_wants = wants
+        self._requested = wants
         if self._refused_call == refused_call:
             self._refused_call = None
-        if self._pause_to_tell == pause_to_tell:
-            self._pause_to_tell = 0.0
+        if self._pause_to_report == pause_to_report:
+            self._pause_to_report = 0.0
         self._learn(SlotShares.model_validate(found), asked_at)
 
     def _learn(self, shares: SlotShares, asked_at: float) -> None:
@@ -257,9 +271,9 @@ class ConcurrencyLimiter:
         if shares.pause_ms > 0:
             self._paused_until = max(self._paused_until, time.monotonic() + shares.pause_ms / 1000)
 
-    def _keeper_ended(self, keeper: asyncio.Task[None]) -> None:
-        """A keeper ends only when it is stopped, or by a mistake of ours: then whoever waits must hear of it."""
-        error = None if keeper.cancelled() else keeper.exception()
+    def _renewer_ended(self, renewer: asyncio.Task[None]) -> None:
+        """The renewer ends when it is cancelled, or by a bug: then every call that waits gets the error."""
+        error = None if renewer.cancelled() else renewer.exception()
         while error is not None and self._waiters:
             waiter = heapq.heappop(self._waiters)
             if not waiter.turn.done():

@@ -85,7 +85,7 @@ class InvalidAnswerError(RequestFailedError):
 
     ``cut`` says that the answer ended at the output limit, so that asking again needs more tokens. ``chance`` says that nothing in
     the request was the cause (an answer that cannot be read, that repeats itself, that stopped by itself): the same is asked again
-    as it was. Otherwise the message tells the model what to mend.
+    as it was. Otherwise the message says to the model what to correct.
     """
 
     outcome, is_answer = "invalid", True

@@ -1,19 +1,19 @@
-"""Outage or poisonous call: which of the two it is when every attempt of a call fails. The rule stands here and nowhere else.
+"""Outage or poisonous call: the rule that decides when every attempt of a call fails.
 
-In an **outage** nobody is answered: the call waits, uses no attempt of its task, and after the patience its world is suspended. A
+In an **outage** no call is answered: it waits, uses no attempt of its task, and after PATIENCE_SECONDS its world is suspended. A
 **poisonous** call is one that the API cannot answer (500, 504, a time-out, a broken connection, each time) while it answers others:
 it ends with ``RequestFailedError``, which uses up an attempt of its task.
 
 * A failed attempt counts against the call if another call of the same API was answered since the attempt before failed.
 * An innocent call fails as often as the others do: with s the share of the others' attempts that failed since this call's first
   failure, it fails n counted times in a row with a chance of s to the power of n. The call is poisonous when that chance is below
-  ``CHANCE`` and n is at least ``LEAST``; when patience ends, ``CHANCE_AT_THE_END`` is enough. So a call in a quiet world ends after
-  five failures, and one amid an API that fails four times in five is waited for.
+  ``CHANCE`` and n is at least ``LEAST``; after PATIENCE_SECONDS ``CHANCE_AT_THE_END`` is enough. So a call in a quiet world ends
+  after five failures, and one amid an API that fails four times in five is waited for.
 * Who is alone has nobody to be compared with: the last item of a world, a world's description. When nobody else was answered
   between two failures of a call, its ``control`` is made, a small request of the same API that is known to be right. In an outage
   it fails, too.
 * The breaker does not count a failure of a call that has one counted against it, and such a call is no probe: its control is.
-* A demand for a slower pace (429) is no failure of this kind. But a call that is met by nothing else until patience ends, while
+* A demand for a slower pace (429) is no failure of this kind. But a call that gets nothing else until the end, while
   others are answered, asks for more than its quota ever holds: the same rule with ``CHANCE_AT_THE_END`` holds for its 429s,
   compared with those of the others. Controls prove nothing here, since they ask for little.
 
@@ -92,7 +92,7 @@ class Suspicion:
         self._last = now
 
     def is_proven(self, *, at_the_end: bool = False) -> bool:
-        """Whether this call is poisonous, and met by no outage; ``at_the_end`` of the patience less is enough."""
+        """Whether this call is poisonous, and in no outage; ``at_the_end`` of what an outage may last less is enough."""
         answered, _, failed = (now - then for now, then in zip(self._now(), self._first, strict=True))
         others_failed = failed - (self._attempts - 1)
         share = (others_failed + 1) / (others_failed + answered + 2)

@@ -1,13 +1,13 @@
-"""Who of the fleet may have how many slots: one document for each kind of call, changed by one atomic update.
+"""How many slots each process of the fleet has: one document for each API, changed by one atomic update.
 
-Here: that update, as an aggregation pipeline on the server's clock. It drops leases that ended, lowers or lifts the ceiling, and
-takes for the asking process what it wants, as far as that is free and fair. Not here: when a process asks, and who of its own
-callers comes first (slots.py).
+Here: that update, as an aggregation pipeline on the server's clock. It drops leases that ended, lowers or raises the ceiling, and
+gives the process that asks what it wants, as far as that is free and fair. Not here: when a process asks, and which of its own
+calls comes first (concurrency.py).
 
-Fair: while another process is short of slots, nobody may have more than the slots divided by those who want some. Where there are
-fewer slots than processes they go round: a process lets its calls end, gives the slot back, and waits behind those who have been
-without one for longer. ``share`` is what the fleet must count as taken (calls in the air are never taken away), ``may_use`` what
-the process may fill: it is lower while a process has more in the air than is fair or than a lowered ceiling allows.
+Fair: while another process is short of slots, no process has more than the slots divided by the number of processes that want some.
+Where there are fewer slots than processes they rotate: a process lets its calls end, gives the slot back, and waits behind those
+that have been without one for longer. ``share`` is what the fleet counts as in use (calls in flight are never revoked), ``may_use``
+what the process may fill: it is lower while a process has more calls in flight than is fair or than a lowered ceiling allows.
 """
 
 from __future__ import annotations
@@ -19,19 +19,22 @@ from pydantic import BaseModel
 from resources.mongodb.connection import MongoDocument
 
 DECREASE = 0.75
-"""What a refusal for pace leaves of the ceiling."""
+"""Part of the ceiling that a 429 leaves."""
 SUCCESSES_PER_INCREASE = 25
-"""Calls of the whole fleet that lift a lowered ceiling by one, if time has not lifted it before."""
+"""Calls of the whole fleet that raise a lowered ceiling by one, if time has not raised it before."""
 
 
 @dataclass(frozen=True)
 class SlotRequest:
-    """What a process tells and asks. Times are in milliseconds.
+    """What a process reports and asks for. Times are in milliseconds.
 
-    ``refused_ago``: how long ago the last call that the provider refused for its pace began; None: none was refused since the last
-    request. ``pause``: the wait that the provider demanded of everybody. ``succeeded``: how many went well since the last request.
-    ``rise``: a lowered ceiling rises by one in so long, while calls are made and none is refused. ``hold``: a ceiling that was
-    found, because one more was refused, is kept for so long before one more is tried again.
+    Attributes:
+        lease: After so long without a request the process loses its slots.
+        rise: In so long a lowered ceiling rises by one, while calls are made and none is answered 429.
+        hold: For so long a ceiling that was found (one call more was answered 429) stays before one more is tried.
+        refused_ago: Since the last call that was answered 429 began; None: there was none since the last request.
+        pause: The wait that the provider demanded of everybody.
+        succeeded: Number of calls that succeeded since the last request.
     """
 
     holder: str
@@ -65,7 +68,7 @@ class SlotShares(BaseModel):
 
     @property
     def effective(self) -> int:
-        """How many calls may be in the air at once now."""
+        """How many calls may be in flight at once now."""
         return int(self.limit if self.ceiling is None else min(self.limit, self.ceiling))
 
     def of(self, holder: str) -> Holder:
@@ -73,7 +76,7 @@ class SlotShares(BaseModel):
         return next((entry for entry in self.holders if entry.id == holder), Holder(id=holder, share=0, may_use=0, wants=0))
 
     def short_of_slots(self) -> list[str]:
-        """Who wants more than he has."""
+        """The processes that want more than they have."""
         return [entry.id for entry in self.holders if entry.wants > entry.share]
 
 
@@ -100,9 +103,9 @@ def _others(request: SlotRequest) -> MongoDocument:
 
 
 def _pace(request: SlotRequest) -> MongoDocument:
-    """AIMD: the ceiling is lowered once for all refusals of calls that were in flight together, and lifted by one.
+    """AIMD: the ceiling is lowered once for all 429s of calls that were in flight together, and raised by one.
 
-    A refusal that answers a lift has found the provider's ceiling: it only takes the lift back, and that is kept for a while.
+    A 429 after a raise has found the provider's ceiling: it only takes the raise back, and that ceiling stays for a while.
     """
     blocked_until = {"$max": ["$blocked_until", {"$add": ["$$NOW", request.pause]}]}
     changed = _lifted(request) if request.refused_ago is None else _lowered(request, request.refused_ago)
@@ -130,7 +133,7 @@ def _lowered(request: SlotRequest, refused_ago: int) -> MongoDocument:
 
 
 def _lifted(request: SlotRequest) -> MongoDocument:
-    """Time lifts while calls are made: an hour without any says nothing about what the provider would let through."""
+    """Time raises it while calls are made: an hour without any says nothing about what the provider would let through."""
     held = {"$lt": ["$$NOW", {"$ifNull": ["$held_until", None]}]}
     successes = {"$cond": [held, 0, {"$add": [{"$ifNull": ["$successes", 0]}, request.succeeded]}]}
     rested = {"$gte": [{"$subtract": ["$$NOW", {"$max": ["$lowered_at", "$lifted_at"]}]}, request.rise]}

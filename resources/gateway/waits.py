@@ -1,4 +1,4 @@
-"""How long one call waits and what for: between its attempts, in an outage, for its turn.
+"""How long one call waits, between its attempts and in an outage.
 
 Here: the clocks of one call. Not here: its path (api_gateway.py), and what the whole fleet waits for (concurrency.py, breaker.py).
 """
@@ -16,7 +16,7 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 8.0
 """Between two attempts of one call; while the API is down it is the breaker that keeps calls back for longer."""
 PACE_SECONDS = 5.0
-"""A call that a provider's pace holds up for less is nothing that people are told of."""
+"""A call that a provider's pace holds up for less is not reported."""
 
 
 def milliseconds_since(started: float) -> int:

@@ -2,20 +2,20 @@
 
 The SDK sends a request and its parsing of the answer is not trusted: it fails in its own ways (a number of 5,000 digits, deep
 nesting, a number for a finish reason, bytes that are no UTF-8), it follows CONTINUATION by itself, and it keeps a page of any size.
-So its HTTP client hands each response over as it comes (gemini.py) and all reading is done here, by models that ignore what is not
+So its HTTP client hands each response over as it comes (client.py) and all reading is done here, by models that ignore what is not
 needed.
 
 How each answer is judged:
 
-- an error, by its status code or carried in the body of a 200: gemini_errors.py;
+- an error, by its status code or carried in the body of a 200: errors.py;
 - a 200 that is no JSON at all: somebody's page in Gemini's place (a proxy, a log-in), an outage, in doubt;
 - JSON that cannot be read: an invalid answer, asked again as it was, a bounded number of times;
 - moderation, by the reason: refused. A model that stopped for another reason (``STOPPED``) is asked again as it was. A reason that
   nobody knows yet says nothing: the text is judged as if the model had stopped by itself;
-- an answer cut at the output limit: asked again with more room, unless it repeats itself, since a loop fills any room;
+- an answer cut at the output limit: asked again with more output tokens, unless it repeats itself, since a loop fills any limit;
 - text against the draft's schema. A Markdown fence around it is taken off; nothing else is repaired.
 
-Not here: how the API is spoken to (gemini.py), and what is done about each outcome (outside.py).
+Not here: how the API is spoken to (client.py), and what is done about each outcome (resources/gateway).
 """
 
 from __future__ import annotations

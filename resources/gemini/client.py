@@ -1,6 +1,6 @@
 """Gemini through google-genai: how a request is made of a question, and sent (facts measured 2026-11 with google-genai 3.4.0).
 
-Not here: what an answer means (gemini_answers.py), when a call may be made and how often (outside.py), which model (models.py),
+Not here: what an answer means (answers.py), when a call may be made and how often (resources/gateway), which model (models.py),
 what is said (the caller's prompt).
 
 The SDK makes the request and sends it, once: its retries are off, since they ignore RetryInfo and Retry-After; its transport is
@@ -47,7 +47,7 @@ class TextRequest(Generic[AnswerT]):
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What the model is told."""
+        """What the model reads."""
         return (self.system, *self.parts)
 
     @property

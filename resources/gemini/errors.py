@@ -1,6 +1,6 @@
 """What an error of the API means, and a call that brought no answer at all. The message is Google's, the advice ours.
 
-Here: errors. Not here: answers (gemini_answers.py, the door that asks this module).
+Here: errors. Not here: answers (answers.py, the door that asks this module).
 """
 
 from __future__ import annotations

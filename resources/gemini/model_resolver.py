@@ -2,7 +2,7 @@
 
 Here: what the fleet learned of models from the API's answers. It is noted once in MongoDB, for everybody, with one warning, and
 holds for a day: then the model is tried again, so that a mistake of the provider's (or of whoever stood in its place) mends
-itself. Not here: what is known without asking (models.py), and what an answer of the API means (gemini.py).
+itself. Not here: what is known without asking (models.py), and what an answer of the API means (answers.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The models we know (models.yaml): how each is asked, what a call costs on which day, when it ends and who takes over.
 
 Here: the table, checked when it is read, and what follows from it and the date alone. Not here: what the fleet learned about a
-model from the API's answers (model_roster.py), and how it is spoken to (gemini.py).
+model from the API's answers (model_resolver.py), and how it is spoken to (client.py).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Price(BaseModel):
         return (fresh * self.input + tokens.cached * self.cached + tokens.output * self.output) / 1e6
 
     def worst_case_usd(self, *, prompt_bytes: int, max_output_tokens: int) -> float:
-        """An upper bound of a call's cost: a token is at least one byte, nothing is cached, the whole room is used."""
+        """An upper bound of a call's cost: a token is at least one byte, nothing is cached, the whole output limit is used."""
         return (prompt_bytes * max(self.input, self.cached) + max_output_tokens * self.output) / 1e6
 
     def __str__(self) -> str:

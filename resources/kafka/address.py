@@ -1,6 +1,6 @@
 """Kafka's address: how every client of this project is made, and the one message for a broker that does not answer.
 
-Here: time-outs, protocol version, connecting without leaks. Not here: reading (kafka_reader.py) and sending (kafka_events.py).
+Here: time-outs, protocol version, connecting without leaks. Not here: reading (reader.py) and sending (producer.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class KafkaUnavailableError(ConnectionError):
 
 @dataclass(frozen=True)
 class KafkaAddress:
-    """Where Kafka is. ``api_version`` such as '2.3' is needed where the broker cannot tell it; '' asks the broker.
+    """Where Kafka is. ``api_version`` such as '2.3' is needed where the broker cannot say it; '' asks the broker.
 
     ``connect_s``: seconds after which a broker that does not answer is away.
     """
@@ -35,7 +35,7 @@ class KafkaAddress:
     connect_s: float = CONNECT_TIMEOUT_S
 
     def options(self) -> dict[str, object]:
-        """What every kafka-python client is told."""
+        """What every kafka-python client is given."""
         return {
             "bootstrap_servers": self.bootstrap_servers,
             "api_version": tuple(int(part) for part in self.api_version.split(".")) if self.api_version else None,

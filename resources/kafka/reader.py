@@ -226,4 +226,4 @@ class TopicReader:
 
 def _log_failed_report(offsets: object, outcome: object) -> None:
     if isinstance(outcome, Exception):
-        _log.info("Kafka's group was not told the offsets %s (%s); only lag tools look at them", offsets, outcome)
+        _log.info("Kafka did not take the group's offsets %s (%s); only lag tools read them", offsets, outcome)

@@ -1,7 +1,7 @@
 """Kafka as a Dagster resource: a reader that stays connected between two ticks, and a producer for events.
 
-Here: the resource and the one kept connection. Not here: how Kafka is reached (kafka_client.py), read (kafka_reader.py) and
-written to (kafka_events.py), what stands in a message (sensors/messages.py) and when one is read (sensors/kafka.py).
+Here: the resource and the one kept connection. Not here: how Kafka is reached (address.py), read (reader.py) and
+written to (producer.py), what stands in a message (sensors/messages.py) and when one is read (sensors/kafka.py).
 """
 
 from __future__ import annotations

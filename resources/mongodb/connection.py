@@ -132,12 +132,12 @@ def _forbidden(where: str, database: str, rights: Iterable[str]) -> MongoForbidd
 
 def missing_rights(database: Database[MongoDocument], wanted: Iterable[str]) -> list[str]:
     """Which of these rights its user does not have on all of this database; none where MongoDB asks for no user."""
-    told = database.client.admin.command("connectionStatus", showPrivileges=True)["authInfo"]
-    if not told["authenticatedUsers"]:
+    status = database.client.admin.command("connectionStatus", showPrivileges=True)["authInfo"]
+    if not status["authenticatedUsers"]:
         return []
     given = {
         action
-        for privilege in told["authenticatedUserPrivileges"]
+        for privilege in status["authenticatedUserPrivileges"]
         if privilege["resource"].get("anyResource")
         or (privilege["resource"].get("db") in (database.name, "") and privilege["resource"].get("collection") == "")
         for action in privilege["actions"]
@@ -168,7 +168,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 def retried_on_outage(patience_seconds: float) -> Retrying:
-    """Repeats a blocking operation through an outage, for as long as patience lasts; the operation must be repeatable."""
+    """Repeats a blocking operation through an outage, for so long; the operation must be repeatable."""
     return Retrying(
         retry=retry_if_exception(is_outage),
         wait=wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1),

@@ -1,7 +1,7 @@
 """The document store: an asset's documents in MongoDB, one collection an asset, the world's id as the partition.
 
 Here: ``DocumentStore``, a plain object that replaces and reads a world's documents in a stream; it knows no Dagster, so that the
-command line and the pages start at once. Not here: the Dagster io manager over it (mongo_io_manager.py), which documents there
+command line and the pages start at once. Not here: the Dagster io manager over it (io_manager.py), which documents there
 are (the asset's annotation says), and how they came to be.
 
 Readers never see half of an old and half of a new materialization: new documents are written beside the old ones, one pointer
@@ -198,7 +198,7 @@ class DocumentStore:
         """The documents of the world whose keys begin with ``prefix``, in order of these fields, one at a time.
 
         Raises ``NotMaterializedError`` at the first, ``MaterializationReplacedError`` when they were replaced meanwhile, and
-        ``UnreadableRecordError``, unless ``unreadable`` is there to be told.
+        ``UnreadableRecordError``, unless ``unreadable`` takes it.
         """
         pointer = self._pointer(place, world_id, staged=staged)
         if pointer is None:

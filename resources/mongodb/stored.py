@@ -19,7 +19,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _ID_CHARACTERS = 100
 _REASONS = 3
-"""Problems of one record that are told."""
+"""Problems of one record that are named."""
 _REASON_CHARACTERS = 400
 
 
@@ -84,7 +84,7 @@ def readable(
     *,
     at: Callable[[MongoDocument], object] = dict,
 ) -> Iterator[ModelT]:
-    """The records that can be read, in their order; ``unreadable`` is told of the others."""
+    """The records that can be read, in their order; ``unreadable`` gets the others."""
     for record in records:
         found = read(model, record, collection, at=at)
         if isinstance(found, UnreadableRecord):

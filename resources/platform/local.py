@@ -1,7 +1,7 @@
 """The platform on this machine: characters, posts and worlds in MongoDB, pictures as files. For development, demos and tests.
 
 Here: the ``Platform`` protocol with the real platform's rules, and reading back what was published. Not here: the shape of the
-records (platform_records.py), files (media_files.py), and the real services.
+records (protocol.py), files (media_files.py), and the real services.
 
 Unlike the real platform it keeps its keys: every id follows from its key, so the same key twice is the same thing, even when
 two calls race or one died half-way.
@@ -25,13 +25,13 @@ from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 from resources.gateway.outcomes import FatalCallError, TransientError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, MongoDocument, as_forbidden, missing_indexes
 from resources.platform.media_files import media_path, safe_id, write_whole
-from resources.platform.protocol import StoredMedia
-from resources.platform.records import (
+from resources.platform.protocol import (
     PlatformCharacter,
     PlatformCounts,
     PlatformMedia,
     PlatformPost,
     PlatformWorld,
+    StoredMedia,
     WorldOnPlatform,
 )
 
@@ -98,14 +98,14 @@ class LocalPlatform:
         self, *, world_id: str, params: Mapping[str, object], name: str, users_count: int, posts_count: int
     ) -> None:
         """See ``Platform``."""
-        told = {"params": dict(params), "name": name, "users_count": users_count, "posts_count": posts_count}
-        await self._tell_world(world_id, told)
+        values = {"params": dict(params), "name": name, "users_count": users_count, "posts_count": posts_count}
+        await self._update_world(world_id, values)
 
     async def update_world_image(self, *, world_id: str, image_uuid: str, icon_uuid: str) -> None:
         """See ``Platform``. Both must be media of this world."""
         for media_id in (image_uuid, icon_uuid):
             await self._media_of(media_id, world_id=world_id, character_id=None)
-        await self._tell_world(world_id, {"image_uuid": image_uuid, "icon_uuid": icon_uuid})
+        await self._update_world(world_id, {"image_uuid": image_uuid, "icon_uuid": icon_uuid})
 
     async def create_character(self, *, key: str, world_id: str, display_name: str, meta: Mapping[str, object]) -> str:
         """See ``Platform``."""
@@ -135,13 +135,13 @@ class LocalPlatform:
         character = await self._ai_character(character_id)
         if avatar_media_id is not None:
             await self._media_of(avatar_media_id, world_id=character.world_id, character_id=character_id)
-        told: MongoDocument = {
+        values: MongoDocument = {
             "display_name": display_name,
             "meta": None if meta is None else dict(meta),
             "avatar_media_id": avatar_media_id,
             "avatar_url": avatar_url,
         }
-        given = {name: value for name, value in told.items() if value is not None}
+        given = {name: value for name, value in values.items() if value is not None}
         with _database_errors():
             await self._characters.update_one({"_id": character_id}, {"$set": {**given, "updated_at": _now()}})
 
@@ -241,12 +241,12 @@ class LocalPlatform:
             posts=await self._all(self._posts, PlatformPost, world_id),
         )
 
-    async def _tell_world(self, world_id: str, told: MongoDocument) -> None:
+    async def _update_world(self, world_id: str, values: MongoDocument) -> None:
         await self._answer_time()
         with _database_errors():
             await self._worlds.update_one(
                 {"_id": safe_id(world_id, "The world id")},
-                {"$set": {**told, "updated_at": _now()}, "$setOnInsert": {"created_at": _now()}},
+                {"$set": {**values, "updated_at": _now()}, "$setOnInsert": {"created_at": _now()}},
                 upsert=True,
             )
 

@@ -1,16 +1,26 @@
-"""Pictures as files: where a picture lies below the media root, and how it gets there whole.
+"""Pictures as files: where a picture lies below the media root, how it gets there whole, and opening one that may be damaged.
 
-Here: paths that cannot leave the root, and atomic writing. Not here: what the platform knows about a picture (platform_local.py).
+Here: paths that cannot leave the root, atomic writing, and every way in which reading fails as one error. Not here: what the
+platform knows about a picture (local.py).
 """
 
 from __future__ import annotations
 
 import os
 import re
+import struct
 import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from PIL import Image, UnidentifiedImageError
+
 from resources.gateway.outcomes import FatalCallError
+
+MOST_PIXELS = 40_000_000
+"""Larger ones are not decoded: a file of a few kilobytes can claim to be gigabytes of pixels. Ours have one or two million."""
 
 FOLDERS = {1: "header", 2: "icon", 3: "avatars", 4: "posts"}
 """Folder by the platform's media type (contracts, MediaService)."""
@@ -55,3 +65,31 @@ def write_whole(path: Path, data: bytes) -> None:
             raise
     except OSError as error:
         raise FatalCallError(f"{path} cannot be written ({error.strerror}): see to the disk's space and rights.") from error
+
+
+class PictureError(ValueError):
+    """The file cannot be shown as a picture. The message says why, in words that follow the file's name."""
+
+
+@contextmanager
+def picture(path: Path) -> Iterator[Image.Image]:
+    """The picture, whose pixels are read within this block. Raises ``PictureError``, within the block too."""
+    try:
+        with Image.open(path) as opened:
+            _check_size(*opened.size)
+            yield opened
+    except PictureError:
+        raise
+    except FileNotFoundError:
+        raise PictureError("is not there") from None
+    except UnidentifiedImageError:
+        raise PictureError("is no picture" if path.stat().st_size else "is empty") from None
+    except Image.DecompressionBombError:
+        raise PictureError(f"has more than {MOST_PIXELS:,} pixels") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:  # whatever Pillow's decoders raise
+        raise PictureError(f"is damaged ({error})") from None
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise PictureError(f"is {width}×{height}, more than {MOST_PIXELS:,} pixels")

@@ -33,7 +33,7 @@ def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
 
 def faults(worlds: Worlds, **changes: Any) -> None:
     assert worlds.gemini is not None
-    worlds.gemini.set_faults(**changes)  # type: ignore[arg-type]
+    worlds.gemini.set_faults(**changes)
 
 
 def a_post_fails(worlds: Worlds, world_id: str) -> str:

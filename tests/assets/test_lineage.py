@@ -79,7 +79,9 @@ def test_the_checks_the_jobs_and_the_two_sensors_are_there(defs: dg.Definitions)
     }
     for name, assets in makes.items():
         job = defs.resolve_job_def(name)
-        assert {key.path[-1] for key in job.asset_layer.executable_asset_keys & job.asset_layer.selected_asset_keys} == assets
+        assert {
+            key.path[-1] for key in set(job.asset_layer.executable_asset_keys) & set(job.asset_layer.selected_asset_keys)
+        } == assets
         assert len(job.description or "") > 60
     repository = defs.get_repository_def()
     assert len(repository.sensor_defs) == 2

@@ -15,18 +15,9 @@ from generia_assets.assets import orchestrator, people, publication
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.selection import Selection, WorldRun
 from generia_assets.catalog import TaskType, asset_of
-from generia_assets.content.documents import (
-    CharacterAvatar,
-    Media,
-    Post,
-    PostBrief,
-    PostImage,
-    WorldImages,
-    WorldRequest,
-    character_index,
-    post_key,
-)
+from generia_assets.content.documents import CharacterAvatar, Media, Post, PostBrief, PostImage, WorldImages, WorldRequest
 from generia_assets.content.heard import heard_before
+from generia_assets.content.keys import character_index, post_key
 from generia_assets.content.timeline import Timeline, timeline
 from generia_assets.durable.tasks.runner import TaskFailedError
 from generia_assets.durable.tasks.task_slots import TaskSlots
@@ -315,7 +306,8 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
     class There(NothingThere):
         """The whole world is materialized."""
 
-        async def one_if_there(self, model: Any, key: str) -> Any:
+        async def one_if_there(self, *asked: Any) -> Any:
+            model, key = asked
             return whole.results.get(f"{asset_of(model).task_type}:{key}")
 
         async def one(self, model: Any, key: str) -> Any:

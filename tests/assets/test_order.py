@@ -12,7 +12,7 @@ import pytest
 
 from emulators.gemini.client import EmulatorControl
 from generia_assets.assets import orchestrator, publication
-from generia_assets.content.documents import character_key, post_key
+from generia_assets.content.keys import character_key, post_key
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.timeline import Timeline, timeline
 from generia_assets.durable.collections import HISTORY, STEPS, TASKS, WORLD_EVENTS
@@ -165,7 +165,7 @@ def test_a_post_that_fails_for_good_leaves_the_others_in_order_and_can_come_late
     faults(worlds, broken_json=1.0, only_matching=only_post(world_id, failed))
     _, made = worlds.make(world_id, users=PEOPLE, posts=POSTS)
     assert made.success, made.failure
-    worlds.gemini.reset()  # type: ignore[union-attr]
+    worlds.gemini.reset()
     assert [failure.key for failure in worlds.status(world_id).failures] == [key_at(world_id, failed)]
     assert out(worlds, world_id) == [t for t in range(POSTS) if t != failed]
     before = {asset: {document.key: document for document in found} for asset, found in worlds.snapshot(world_id).items()}
@@ -199,7 +199,7 @@ def test_a_world_that_is_stopped_anywhere_goes_on_in_order_with_the_same_request
     told = worlds.database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
     published = [row["event"]["t"] for row in told]
     assert published == list(range(len(published)))
-    worlds.gemini.reset()  # type: ignore[union-attr]
+    worlds.gemini.reset()
     again = worlds.resume(world_id)
     assert again.success, again.failure
     assert out(worlds, world_id) == list(range(POSTS))

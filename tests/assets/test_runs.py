@@ -160,7 +160,7 @@ def test_an_interrupted_process_gives_its_world_back_within_seconds_and_another_
     settings = tmp_path / "settings.json"
     settings.write_text(worlds.settings.model_dump_json())
     world_id, run_id = f"interrupted-by-{how}", str(uuid.uuid4())
-    command = [sys.executable, "-c", MAKES_A_WORLD, settings, mongodb_uri, world_id, run_id]
+    command = [sys.executable, "-c", MAKES_A_WORLD, str(settings), mongodb_uri, world_id, run_id]
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, text=True) as process:
         worlds.gemini.wait_until(lambda stats: stats.by_outcome.get("ok", 0) >= 4, timeout=60)

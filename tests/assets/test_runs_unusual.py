@@ -285,7 +285,7 @@ def test_a_world_whose_message_was_refused_can_be_made_by_a_person_and_is_then_a
     """The record of the refusal gives way to the world; the mended message finds a world that exists, and changes nothing of it."""
     world_id, task_id = f"refused-{job}", str(uuid.uuid4())
     record_refusal(worlds.database, RefusedOrder("users_count=0", world_id, task_id, TaskType.INIT_WORLD_CREATION))
-    form = {"prompt": PROMPT, "users": 1, "posts": 0}
+    form: dict[str, Any] = {"prompt": PROMPT, "users": 1, "posts": 0}
     made = worlds.run(world_id, form=form) if job == "world" else worlds.launch(job, world_id, **form)
     assert made.success, made.failure
     before = worlds.raw_status(world_id)
@@ -398,6 +398,7 @@ def test_a_world_that_is_not_whole_is_found_and_never_called_completed(worlds: W
     answer = check.answer(World(world_id, worlds.database, Path()))
     assert (answer.passed, answer.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert f"{POSTS - 1} of {POSTS} posts" in str(answer.description)
+    assert one_post is not None
     worlds.database["posts"].insert_one(one_post)
     assert check.answer(World(world_id, worlds.database, Path())).passed
     worlds.database["materializations"].insert_one({"_id": "unknown:posts", "world_id": "unknown", "count": 1})

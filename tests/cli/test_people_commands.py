@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,16 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 from rich.console import Console
+from rich.text import Text
 
 from emulators.lifecycle import free_port
-from generia_assets.cli.commands import COMMANDS, load
+from generia_assets.cli.commands.view import _listening
 from generia_assets.cli.console import results
-from generia_assets.cli.follow import Moment
+from generia_assets.cli.main import COMMANDS, load
 from generia_assets.cli.order import new_order
-from generia_assets.cli.panel import world_panel
-from generia_assets.cli.tables import FittedTable
-from generia_assets.cli.view import _listening
-from generia_assets.cli.words import progress_line
+from generia_assets.cli.rendering.displays import world_panel
+from generia_assets.cli.rendering.formats import FittedTable, progress_line
+from generia_assets.cli.watching import Snapshot
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
@@ -36,8 +36,7 @@ from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.render import WorldPages
 from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.queries.worlds import WorldView
-from local_services.services import Ownership, Service
-from local_services.start_display import services_panel
+from local_services.services import Ownership, Service, services_panel
 from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters
 from sensors.messages import read_message
@@ -231,12 +230,12 @@ def test_a_parts_log_on_a_terminal_has_no_colours_either(tmp_path: Path) -> None
     assert on_a_terminal(Command(tmp_path), "logs", "daemon", NO_COLOR="1").strip() == "green"
 
 
-def a_moment(**changes: Any) -> Moment:
+def a_moment(**changes: Any) -> Snapshot:
     stages = [{"name": stage.value, "status": "completed" if place < 3 else "in_progress"} for place, stage in enumerate(Stage)]
     growing = {"status": "in_progress", "stages": stages, "users_predicted": 1000, "users_created": 999, "posts_predicted": 10_000}
     made = {"api_calls_made_LLM": 79, "api_call_limits_LLM": 129}
     status = WorldStatus.model_validate(record(FIRST) | growing | made | changes)
-    return Moment(status, [], 12.3, InFlightCalls(llm=12, llm_ceiling=15, images=3, image_ceiling=10), 42.0)
+    return Snapshot(status, [], 12.3, InFlightCalls(llm=12, llm_ceiling=15, images=3, image_ceiling=10), 42.0)
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120], ids=lambda columns: f"P20 {columns} columns")
@@ -278,7 +277,7 @@ def test_a_tables_columns_are_whole_or_left_out(generia: Command, columns: int) 
 @pytest.mark.case("P20")
 def test_columns_give_way_one_after_the_other() -> None:
     """As many columns as there is room for; a column with something short in its place stays as long as that."""
-    rows = [["0b6f9a52-6a7c", "Lake", "12345"]]
+    rows: list[Sequence[str | Text]] = [["0b6f9a52-6a7c", "Lake", "12345"]]
     table = FittedTable(("world", "name", "posts"), 2, gives_way=("world", "name"), rows=rows, short={"world": ["0b6f"]})
     told = []
     for columns in (30, 20, 13):
@@ -457,7 +456,7 @@ def test_a_new_world_has_a_uuid() -> None:
     """Only what exists may be named otherwise: a message that orders a new world under another name is no order."""
     message = new_order(users=1, posts=1, prompt="a lake", quality=Quality.STANDARD, world_id=NAMED).message()
     try:
-        read = read_message(message)
+        said = str(read_message(message))
     except ValueError as error:
-        read = error
-    assert "world_id='harbour': must be a UUID" in str(read)
+        said = str(error)
+    assert "world_id='harbour': must be a UUID" in said

@@ -218,4 +218,5 @@ def test_a_retired_world_keeps_its_documents(worlds: Worlds, cli: Command, pair:
     generations = worlds.database[GENERATIONS].count_documents({"world_id": world_id})
     assert worlds.run(world_id, select=["posts"]).success
     assert worlds.database[GENERATIONS].count_documents({"world_id": world_id}) == generations + 1
-    assert world_id in worlds.instance.get_dynamic_partitions(partitions_definition.name)
+    assert partitions_definition.name == PARTITIONS
+    assert world_id in worlds.instance.get_dynamic_partitions(PARTITIONS)

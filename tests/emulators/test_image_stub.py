@@ -5,6 +5,7 @@ import io
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 from PIL import Image, ImageChops, ImageStat
@@ -14,7 +15,7 @@ from emulators.image_stub.lettering import letter, spelled
 from emulators.image_stub.painting import paint
 from emulators.image_stub.words import Vocabulary
 from resources.gateway.outcomes import FatalCallError, RefusedError
-from resources.images.provider import GeneratedImage, ImageGenerator
+from resources.images import GeneratedImage, ImageGenerator
 
 PROMPTS = [
     "A mountain village at dusk with lanterns",
@@ -170,7 +171,7 @@ def test_words_suggest_by_their_beginning_or_as_a_whole(prompt, suggested):
 async def test_a_refused_word_is_refused_as_moderation_does_it():
     """A prompt with a refused word, in any case, is refused with a reason; part of a word is not the word."""
     stub = StubImageGenerator(refused_words=["Lantern"])
-    order = {"width": 64, "height": 64, "seed": 1, "idempotency_key": "k"}
+    order: dict[str, Any] = {"width": 64, "height": 64, "seed": 1, "idempotency_key": "k"}
     with pytest.raises(RefusedError, match="lantern") as refusal:
         await stub.generate(prompt="a LANTERN, lit", **order)
     assert refusal.value.reason == "WORD"

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
-from generia_assets.content.documents import character_key
+from generia_assets.content.keys import character_key
 from generia_assets.pages.gallery import write_gallery
 from generia_assets.queries.asset_views import AssetViews
 from generia_assets.queries.feed import FeedOrder, feed_page

@@ -31,7 +31,7 @@ def webserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Dagster's own webserver as `generia dev` starts it: its host and port. One more name than usual is allowed."""
     folder, port = tmp_path_factory.mktemp("webserver"), free_port()
     (folder / "harmless.py").write_text(LAUNCH)
-    argv = [sys.executable, "-m", "generia_assets.webserver", "--port", str(port), "-f", folder / "harmless.py"]
+    argv: list[str | Path] = [sys.executable, "-m", "generia_assets.webserver", "--port", str(port), "-f", folder / "harmless.py"]
     env = {"DAGSTER_HOME": str(folder), "ALLOWED_HOSTS": "Worlds.Example, [::2]", "DAGSTER_DISABLE_TELEMETRY": "1"}
     (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     with spawn("webserver", argv, log_path=folder / "log", env=env) as child:

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import requests
@@ -78,7 +79,7 @@ def test_a_monitor_is_told_how_the_fleet_stands(database, mongodb_uri, tmp_path)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     told = figures(answer.text)
-    expected = {
+    expected: dict[tuple[str, ...], Any] = {
         ("generia_worlds", "in_progress"): 1,
         ("generia_worlds", "completed"): 1,
         ("generia_worlds", "failed"): 0,
@@ -102,7 +103,7 @@ def test_a_monitor_is_told_how_the_fleet_stands(database, mongodb_uri, tmp_path)
         ("generia_breaker", "llm", "open"): 1,
         ("generia_breaker", "closed", "llm"): 0,
         ("generia_models_gone",): 0,
-        **{("generia_measured", part): 1 for part in metrics.PARTS},
+        **{("generia_measured", part): 1 for part in metrics.SECTIONS},
     }
     assert {name: told.get(name) for name in expected} == expected
     assert 600 <= told[("generia_oldest_unfinished_world_seconds",)] < 660
@@ -112,7 +113,7 @@ def test_an_empty_database_has_figures_too(database):
     """Before the first order nothing is missing that a monitor would take for an outage."""
     told = figures(Metrics(database).text().decode())
     assert told[("generia_worlds", "pending")] == told[("generia_oldest_unfinished_world_seconds",)] == 0
-    assert [told[("generia_measured", part)] for part in metrics.PARTS] == [1] * len(metrics.PARTS)
+    assert [told[("generia_measured", part)] for part in metrics.SECTIONS] == [1] * len(metrics.SECTIONS)
 
 
 def test_figures_come_from_indexes(database):
@@ -152,5 +153,5 @@ def test_what_cannot_be_read_is_missing_and_said_to_be(monkeypatch):
     with connect("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200") as client:
         began = time.monotonic()
         told = figures(Metrics(client.nowhere).text().decode())
-    assert told == {("generia_measured", part): 0 for part in metrics.PARTS}
+    assert told == {("generia_measured", part): 0 for part in metrics.SECTIONS}
     assert time.monotonic() - began < 5

@@ -17,7 +17,8 @@ import pytest
 import requests
 
 from generia_assets.catalog import ASSETS
-from generia_assets.content.documents import PostImage, author_of
+from generia_assets.content.documents import PostImage
+from generia_assets.content.keys import author_of
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.pages.gallery import write_gallery
@@ -387,7 +388,7 @@ def test_view_serves_says_where_and_ends_at_once(tmp_path: Path, mongodb_uri: st
         assert view.stdout is not None
         line = view.stdout.readline()
         assert f"http://127.0.0.1:{port}/worlds/{growing.world_id}" in line
-        address = re.search(r"http://\S+", line)[0]  # type: ignore[index]
+        address = re.search(r"http://\S+", line)[0]
         assert "Finished" not in get(address).text
         with requests.get(f"{address}/live", stream=True, timeout=10) as live:
             assert next(live.iter_lines(chunk_size=1)) == b"retry: 1000"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from generia_assets.cli.commands import COMMANDS
+from generia_assets.cli.main import COMMANDS
 from generia_assets.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -105,9 +105,9 @@ def names_in(path: Path) -> Iterator[str]:
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
-        for member in node.body if isinstance(node, ast.ClassDef) else ():
-            if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield f"{node.name}.{member.name}"
+        if isinstance(node, ast.ClassDef):
+            members = [member for member in node.body if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef)]
+            yield from (f"{node.name}.{member.name}" for member in members)
 
 
 def test_every_command_is_documented_and_every_setting_named_exists() -> None:
@@ -146,7 +146,12 @@ def errors_of_the_code() -> Iterator[tuple[str, str]]:
 
 def test_the_ci_workflow_is_valid_and_runs_what_ci_runs() -> None:
     """.github/workflows/ci.yml fits GitHub's schema and runs .ci/run."""
-    command = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", "vendor.github-workflows", WORKFLOW]
+    command = [
+        str(Path(sys.executable).with_name("check-jsonschema")),
+        "--builtin-schema",
+        "vendor.github-workflows",
+        str(WORKFLOW),
+    ]
     checked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert checked.returncode == 0, checked.stdout
     assert re.search(r"^ +\.ci/run$", WORKFLOW.read_text("utf-8"), re.MULTILINE)

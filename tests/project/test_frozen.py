@@ -21,9 +21,9 @@ from bench.frozen import Tries, freeze
 from bench.house import TestStack, status_of, wait_for
 from bench.killing import CODE_SERVER, alive, run_processes
 from emulators.lifecycle import free_port
-from generia_assets.cli.addresses import Addresses
-from generia_assets.cli.dagster_link import code_server_found
-from generia_assets.cli.findings import Health
+from generia_assets.cli.connections import Addresses
+from generia_assets.cli.health import Health
+from generia_assets.cli.health_servers import code_server_found
 from generia_assets.code_server import Watch, command, starts_runs
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.tasks.resuming import HOLD_SECONDS

@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from generia_assets.durable.calls.call_logging import log_attempt
 from generia_assets.logging_setup import LONGEST_LINE, levelled_lines, log_context
 from generia_assets.settings import settings
-from resources.gateway.api_gateway import Api, Call, CallOutcome, TokenUsage
+from resources.gateway.api_gateway import Answer, Api, Call, CallOutcome, TokenUsage
 
 ROOT = Path(__file__).parents[2]
 OUR_LOGGERS = ("generia_assets", "resources", "sensors")
@@ -91,6 +92,10 @@ def test_a_secret_that_slips_into_a_message_is_masked(capsys):
     assert capsys.readouterr().err.endswith(" ERROR *** *** ***\n")
 
 
+async def never_sent() -> Answer[Any]:
+    raise AssertionError
+
+
 def test_the_line_of_an_attempt_has_what_tracing_needs_and_no_text(capsys):
     """Api, request, task, attempt, outcome, times, tokens and dollars; neither prompt nor answer."""
     call = Call(
@@ -99,7 +104,7 @@ def test_the_line_of_an_attempt_has_what_tracing_needs_and_no_text(capsys):
         task_id="t1",
         priority=0,
         request_data={"parts": ["the prompt"]},
-        send=None,
+        send=never_sent,
         labels={"task_type": "generate_post", "key": "c0007-p0003"},
     )
     ended = CallOutcome("ok", 0.00123, TokenUsage(1000, 400, 200, 0), {"text": "the answer"}, None, 812, waited_ms=40)

@@ -230,7 +230,7 @@ async def test_the_emulators_damage_has_one_outcome_each(gemini: str, control: E
     """Every shape that the emulator draws by its seed comes out of the SDK as an answer with a price or as an outcome."""
     control.set_faults(**{fault: 1})
     client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=5)
-    met = set()
+    met = set[tuple[type[object], object]]()
     for number in range(6 * DAMAGE[fault]):
         try:
             found = await client.ask(question(f"Village {number}"), FLASH)

@@ -110,7 +110,7 @@ def check(found: Answer[Village] | CallError) -> None:
     """One outcome, a price, a text."""
     if isinstance(found, CallError):
         assert isinstance(found, RAISED)
-        kept = {"error": str(found)}
+        kept: dict[str, Any] = {"error": str(found)}
         retry_after = found.retry_after if isinstance(found, RateLimitedError) else None
         assert retry_after is None or 0 <= retry_after <= 86_400
     else:

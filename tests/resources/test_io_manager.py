@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from generia_assets.assets.materialized import results
 from generia_assets.catalog import ASSETS
-from generia_assets.content.documents import character_key
+from generia_assets.content.documents import Document
+from generia_assets.content.keys import character_key
 from resources.mongodb.connection import MongoResource
 from resources.mongodb.document_store import DocumentStream
 from resources.mongodb.io_manager import mongo_io_manager
@@ -23,7 +24,7 @@ class World(BaseModel):
     name: str
 
 
-class Person(BaseModel):
+class Person(Document):
     """One of many."""
 
     key: str

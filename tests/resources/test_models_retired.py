@@ -108,7 +108,7 @@ def test_a_retired_model_costs_no_world(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     moment: datetime,
-    retirement: dict[str, str],
+    retirement: dict[str, Any],
     wasted: int,
     asked: str,
     answered: str,
@@ -246,7 +246,7 @@ async def test_of_the_first_calls_of_a_process_one_at_most_is_wasted(
     gemini: str,
     monkeypatch: pytest.MonkeyPatch,
     model: str,
-    retirement: dict[str, str],
+    retirement: dict[str, Any],
     by_model: dict[str, int],
 ) -> None:
     """However many calls a process begins with, one of them finds out that the model is another, and the rest ask that."""

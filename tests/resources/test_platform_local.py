@@ -9,8 +9,7 @@ from emulators import lifecycle
 from resources.gateway.outcomes import FatalCallError, TransientError
 from resources.mongodb.connection import connect_async
 from resources.platform.local import LocalPlatform
-from resources.platform.protocol import Platform
-from resources.platform.records import PlatformCounts
+from resources.platform.protocol import Platform, PlatformCounts
 
 WORLD = "2f6f6a4e-98a5-4c0e-9a55-3f8f2f1c9b10"
 PICTURE = b"\xff\xd8 a picture"

@@ -156,8 +156,8 @@ async def test_a_dead_processs_slots_come_back_when_its_lease_ends_and_not_befor
     dead = ConcurrencyLimiter(fleet, "llm", limit=2, lease_seconds=1.5, holder="dead")
     await take(dead, 2)
     died = time.monotonic()
-    assert dead._keeper is not None
-    dead._keeper.cancel()  # dies in this moment: nothing is given back and nothing renewed any more
+    assert dead._renewer is not None
+    dead._renewer.cancel()  # dies in this moment: nothing is given back and nothing renewed any more
     heir = await asyncio.wait_for(take(make("heir", limit=2), 2), timeout=5)
     assert 1.4 <= time.monotonic() - died < 2.2
     await heir.aclose()

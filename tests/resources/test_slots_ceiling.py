@@ -55,4 +55,4 @@ async def test_a_refusal_without_a_lift_before_it_still_cuts_by_a_quarter(slots)
         await until(lambda: slots.view.in_use == 16)
         for ceiling in (12, 9):
             slots.limited(started_at=time.monotonic(), retry_after=None)
-            await until(lambda ceiling=ceiling: slots.view.ceiling == ceiling)
+            await until(lambda: slots.view.ceiling == ceiling)  # noqa: B023

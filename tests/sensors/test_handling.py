@@ -13,9 +13,9 @@ from pymongo.errors import AutoReconnect
 from generia_assets.catalog import PARTS, TaskType
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.durable.orders.records import Order, OrderError, PartParameters, RecordedOrder
-from generia_assets.durable.orders.refusals import RefusedOrder
+from generia_assets.durable.orders.refusals import LONGEST_REASON, RefusedOrder
 from resources.kafka.reader import KafkaRecord
-from sensors.dead_letters import CUT_AT_BYTES, LONGEST_REASON, InvalidMessage, dead_letter, shortened_dead_letter
+from sensors.dead_letters import CUT_AT_BYTES, InvalidMessage, dead_letter, shortened_dead_letter
 from sensors.kafka import handle
 from sensors.requests import run_request, run_requests
 

@@ -163,7 +163,7 @@ def test_a_kept_letter_can_be_sent_again(
     ],
 )
 def test_a_letter_with_any_headers_is_listed(
-    ticks: Ticks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, letter_headers: list[tuple[str, bytes | None]]
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, letter_headers: list[Any]
 ) -> None:
     """Whatever is in the topic is shown, without anything that a terminal obeys."""
     producer = Producer({"bootstrap.servers": ticks.kafka.bootstrap_servers, "log_level": 0})

@@ -7,7 +7,7 @@ from typing import Any
 
 from generia_assets.catalog import ASSETS
 from generia_assets.content import social
-from generia_assets.content.documents import character_key
+from generia_assets.content.keys import character_key
 from tests.support.checked_world import WORLD, change, first
 from tests.support.worlds_in_process import Worlds
 

@@ -58,7 +58,7 @@ class FakePainter:
 class FakePublisher:
     """Remembers everything that was published, in order."""
 
-    published: list[tuple[str, object]] = field(default_factory=list)
+    published: list[tuple[str, Any]] = field(default_factory=list)
 
     async def world_params(self, name: str, params: dict[str, Any], users_count: int, posts_count: int) -> None:
         self.published.append(("world_params", (name, params, users_count, posts_count)))

@@ -11,7 +11,7 @@ from generia_assets.content.pictures import POST_SIZE
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from resources.gateway.outcomes import TransientError
-from resources.images.provider import GeneratedImage
+from resources.images import GeneratedImage
 from tests.support.worlds_in_process import Made, Worlds
 
 

@@ -142,7 +142,7 @@ class Ticks:
 
     def offsets(self) -> dict[str, int]:
         """The cursor's offsets."""
-        return json.loads(self.cursor or "{}").get("offsets", {})
+        return dict[str, int](json.loads(self.cursor or "{}").get("offsets", {}))
 
 
 def run_keys(data: SensorExecutionData) -> list[str | None]:

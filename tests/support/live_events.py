@@ -46,7 +46,7 @@ def events_kafka(broker: str, *, api_version: str = "2.3", topic: str = "") -> K
     )
 
 
-def read_topic(kafka: KafkaResource, enough: Callable[[Sequence[Told]], bool], *, seconds: float = 15.0) -> list[Told]:
+def read_topic(kafka: KafkaResource, enough: Callable[[list[Told]], bool], *, seconds: float = 15.0) -> list[Told]:
     """Everything in the topic, in order, as soon as it is enough."""
     consumer = KafkaConsumer(**kafka.address.options(), enable_auto_commit=False)
     try:

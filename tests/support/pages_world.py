@@ -17,13 +17,13 @@ from PIL import Image
 
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content import documents as d
+from generia_assets.content.keys import author_of, batch_key, character_index, character_key, post_key
 from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE
 from generia_assets.content.shares import BATCH
 from generia_assets.durable.collections import GENERATIONS, HISTORY, STATUS, TASKS, ensure_indexes
 from generia_assets.durable.events.events import LiveEvent
 from generia_assets.durable.events.outbox import change_with_event
 from generia_assets.durable.status import State, new_status
-from generia_assets.durable.tasks.items import batch_key
 from resources.mongodb.document_store import DocumentStore, DocumentStream
 
 SCRIPT = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -114,7 +114,7 @@ class MadeUp:
         now = datetime.now(UTC)
         self.note_generation(task["generation"])
         told = {"type": TaskType.GENERATE_POST.value, "key": key, "attempt_count": 2, "created_at": now, "updated_at": now}
-        batch = f"{d.author_of(key)}-b000"
+        batch = f"{author_of(key)}-b000"
         idea = {"_id": f"{self.world_id}:{batch}", "key": batch, "type": TaskType.GENERATE_POST_BATCH.value}
         briefs = [self.idea(key).model_dump(mode="json")]
         self.database[TASKS].insert_one({**task, **told, **idea, "status": State.COMPLETED.value, "result": {"briefs": briefs}})
@@ -129,11 +129,11 @@ class MadeUp:
             )
 
     def post_key(self, index: int) -> str:
-        return d.post_key(d.character_key(index % self.users), index // self.users)
+        return post_key(character_key(index % self.users), index // self.users)
 
     def index_of(self, key: str) -> int:
         """Which post it is in the order of the world, from 0."""
-        return self.users * int(key[-4:]) + d.character_index(d.author_of(key))
+        return self.users * int(key[-4:]) + character_index(author_of(key))
 
     def replied_to(self, key: str) -> str:
         """What this post replies to, or '': of ten posts in a row the fifth, the sixth and the tenth reply to the one before."""
@@ -170,7 +170,7 @@ class MadeUp:
 
     def brief(self, index: int) -> d.CharacterBrief:
         return d.CharacterBrief(
-            key=d.character_key(index),
+            key=character_key(index),
             username=f"person{index}",
             display_name=f"{self.word} Person {index}",
             concept=self.word,
@@ -184,7 +184,7 @@ class MadeUp:
     def character(self, index: int) -> d.Character:
         others = [number for number in (index - 1, index + 1, index + 7) if 0 <= number < self.users]
         return d.Character(
-            key=d.character_key(index),
+            key=character_key(index),
             username=f"person{index}",
             display_name=f"{self.word} Person {index}",
             bio=f"{self.word} bio {SCRIPT}"[:200],
@@ -211,7 +211,7 @@ class MadeUp:
 
     def avatar(self, index: int) -> d.CharacterAvatar:
         return d.CharacterAvatar(
-            key=d.character_key(index), username=f"person{index}", character_id=f"character-{index}", avatar=self._shared["avatars"]
+            key=character_key(index), username=f"person{index}", character_id=f"character-{index}", avatar=self._shared["avatars"]
         )
 
     def idea(self, key: str) -> d.PostBrief:
@@ -220,14 +220,14 @@ class MadeUp:
         return d.PostBrief(**{**of_both, "in_reply_to": self.post_key(0), "idea": f"{self.word} idea", "form": "a list"})
 
     def post(self, key: str) -> d.Post:
-        author = d.character_index(d.author_of(key))
+        author = character_index(author_of(key))
         other = (author + 1) % self.users
         index, answered = self.index_of(key), self.replied_to(key)
         quote = self.post(answered).content if answered else ""
         content = f"{self.word} {key}, with @person{other} and @nobody. {SCRIPT}\n\nAnd {self.word} again."
         return d.Post(
             key=key,
-            character=d.character_key(author),
+            character=character_key(author),
             username=f"person{author}",
             character_id=f"character-{author}",
             order=int(key[-4:]),
@@ -250,10 +250,10 @@ class MadeUp:
         )
 
     def published(self, key: str, index: int) -> d.PostImage:
-        author = d.character_index(d.author_of(key))
+        author = character_index(author_of(key))
         return d.PostImage(
             key=key,
-            character=d.character_key(author),
+            character=character_key(author),
             character_id=f"character-{author}",
             post_id=f"post-{key}",
             image=self._shared["posts"],

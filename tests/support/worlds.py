@@ -6,17 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from generia_assets.content.axes import character_axes, years
-from generia_assets.content.documents import (
-    Acquaintance,
-    Character,
-    CharacterBrief,
-    PostBrief,
-    WorldDescription,
-    WorldRequest,
-    character_key,
-    post_key,
-)
+from generia_assets.content.documents import Acquaintance, Character, CharacterBrief, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import WorldDraft
+from generia_assets.content.keys import character_key, post_key
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.social import acquaintances, introduce

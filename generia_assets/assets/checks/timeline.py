@@ -15,16 +15,8 @@ from generia_assets.assets.checks.finding import Check, CheckFinding, World, aga
 from generia_assets.assets.checks.measures import frequent_words, prose, searchable, searchable_name
 from generia_assets.assets.jobs import RERUN_POST
 from generia_assets.content import social
-from generia_assets.content.documents import (
-    CharacterBrief,
-    Post,
-    PostBrief,
-    PostImage,
-    WorldDescription,
-    WorldRequest,
-    character_index,
-    character_key,
-)
+from generia_assets.content.documents import CharacterBrief, Post, PostBrief, PostImage, WorldDescription, WorldRequest
+from generia_assets.content.keys import character_index, character_key
 from generia_assets.content.timeline import LONGEST_CHAIN
 from generia_assets.durable.collections import PUBLICATIONS
 

@@ -21,7 +21,7 @@ from generia_assets.durable.tasks.runner import TaskContext
 from generia_assets.tasks.clients import StoredPicture
 from resources.gateway.api_gateway import CONTROL, Answer, Api, Call
 from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError
-from resources.images.provider import GeneratedImage, wrong_with
+from resources.images import GeneratedImage, wrong_with
 
 _CONTROL = "A plain grey wall in daylight"
 """What a control asks for: nobody refuses it."""

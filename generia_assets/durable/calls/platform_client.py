@@ -22,7 +22,7 @@ from generia_assets.durable.tasks.checkpoints import Checkpoints
 from generia_assets.durable.tasks.runner import TaskContext
 from generia_assets.tasks.clients import NewCharacter, NewPost, StoredPicture
 from resources.gateway.api_gateway import Answer, Api, Call
-from resources.images.provider import GeneratedImage
+from resources.images import GeneratedImage
 from resources.platform.protocol import StoredMedia
 
 ValueT = TypeVar("ValueT")

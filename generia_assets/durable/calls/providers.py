@@ -8,7 +8,7 @@ from generia_assets.durable.tasks.runner import TaskContext
 from resources.gateway.api_gateway import ApiGateway
 from resources.gemini.client import GeminiClient
 from resources.gemini.model_resolver import ModelResolver
-from resources.images.provider import ImageGenerator
+from resources.images import ImageGenerator
 from resources.platform.protocol import Platform
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 from generia_assets.catalog import TaskType, Unit
-from generia_assets.content.documents import WORLD_KEY
+from generia_assets.content.keys import WORLD_KEY
 
 KEY_PATTERN = rf"^({WORLD_KEY}|c[0-9]{{4,9}}(-p[0-9]{{4,9}})?)$"
 """Every key that some order may name, as documents.py makes them."""

@@ -11,13 +11,15 @@ from collections.abc import Collection, Iterable
 from math import ceil
 
 from generia_assets.catalog import ASSETS, CONTENT, TaskType, Unit
-from generia_assets.content.documents import (
+from generia_assets.content.documents import CharacterBrief, PostImage, WorldRequest
+from generia_assets.content.keys import (
     WORLD_KEY,
-    CharacterBrief,
-    PostImage,
-    WorldRequest,
+    author_of,
+    batch_key,
     character_index,
     character_key,
+    post_batch_key,
+    post_index,
     post_key,
 )
 from generia_assets.content.names import fold
@@ -25,14 +27,9 @@ from generia_assets.content.shares import BATCH, shares
 from generia_assets.durable.orders.parameters import OrderError, shortened
 
 
-def batch_key(first: int) -> str:
-    """The key of the batch of people that begins with this index."""
-    return f"b{first // BATCH:03d}"
-
-
 def task_keys(unit: Unit, item: str) -> list[str]:
     """The keys that the task of this unit may have which makes a person (``c0007``) or a post, or what they are made of."""
-    owner, _, number = item.partition("-")
+    owner = author_of(item)
     match unit:
         case Unit.WORLD:
             return [WORLD_KEY]
@@ -41,7 +38,7 @@ def task_keys(unit: Unit, item: str) -> list[str]:
         case Unit.PERSON:
             return [owner]
         case Unit.POST_BATCH:
-            return [f"{owner}-b{int(number[1:]) // BATCH:03d}"]
+            return [post_batch_key(owner, post_index(item))]
         case Unit.POST:
             return [item]
 

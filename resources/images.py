@@ -1,0 +1,126 @@
+"""The image API as the rest sees it: one protocol, what a call returns, and how a provider is loaded and checked.
+
+Here: ``ImageGenerator``, ``GeneratedImage``, ``open_provider``. Not here: the stub that draws without any API
+(emulators/image_stub), the limits of a call (resources/gateway) and where the picture is stored (resources/platform).
+
+A new provider is one class with this protocol, named by IMAGE_PROVIDER (docs/image_provider.py is an example). It turns its own
+errors into ``resources.gateway.outcomes`` and does no retries.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol
+
+from resources.gateway.outcomes import FatalCallError
+from resources.settings import ImageSettings
+
+STUB = "emulators.image_stub:StubImageGenerator"
+"""The provider where IMAGE_PROVIDER names none: it draws, needs no API, and takes its latency and price as arguments."""
+
+
+@dataclass(frozen=True)
+class GeneratedImage:
+    """A picture as the image API delivered it."""
+
+    data: bytes
+    mime: str
+    """Media type of ``data``, such as ``image/jpeg``."""
+    cost_usd: float
+    """What the provider charged for this picture, in US dollars."""
+    provider_id: str
+    """The provider's own id of the picture, for support questions and bills."""
+
+
+class ImageGenerator(Protocol):
+    """An image API."""
+
+    @property
+    def cost_per_image_usd(self) -> float:
+        """The most one picture can cost, in US dollars: what a budget reserves before the call."""
+        ...
+
+    async def generate(self, *, prompt: str, width: int, height: int, seed: int, idempotency_key: str) -> GeneratedImage:
+        """Make one picture of ``width`` x ``height`` pixels.
+
+        The same ``seed`` with the same prompt and size asks for the same picture; providers keep that more or less well.
+        ``idempotency_key`` is handed on where the provider knows such keys, so that a repeated order is not billed twice.
+        Raises ``RefusedError`` when moderation refuses the prompt, ``RateLimitedError``, ``TransientError`` or
+        ``FatalCallError`` as any other call.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give back connections and threads. The generator is not used afterwards."""
+        ...
+
+
+def provider_class(name: str) -> type[ImageGenerator]:
+    """The class that ``module:Class`` names. Raises ``ValueError`` saying what it lacks of the protocol, with the signature."""
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise ValueError("must be module:Class, such as my_images:Painter")
+    try:
+        found = getattr(import_module(module), attribute)
+    except Exception as error:  # a module of somebody else's may raise anything
+        raise ValueError(f"cannot be imported: {type(error).__name__}: {error}; the module must be on PYTHONPATH") from error
+    if not isinstance(found, type):
+        raise ValueError(f"is no class but {type(found).__name__}")  # noqa: TRY004  settings show ValueErrors
+    lacks = [] if hasattr(found, "cost_per_image_usd") else ["cost_per_image_usd: float, a class attribute or a property"]
+    for method in (ImageGenerator.generate, ImageGenerator.aclose):
+        own, wanted = getattr(found, method.__name__, None), inspect.signature(method)
+        if not inspect.iscoroutinefunction(own) or not _takes(own, wanted):
+            lacks.append(f"async def {method.__name__}{wanted}")
+    if lacks:
+        raise ValueError(f"has not, or not like this: {'; '.join(lacks)} (the protocol ImageGenerator in resources/images.py)")
+    return found
+
+
+def _takes(function: object, wanted: inspect.Signature) -> bool:
+    """Whether the function can be called with the protocol's arguments."""
+    names = [name for name in wanted.parameters if name != "self"]
+    try:
+        inspect.signature(function).bind(None, **dict.fromkeys(names))  # type: ignore[arg-type]  # seen to be a function
+    except TypeError:
+        return False
+    return True
+
+
+def open_provider(name: str, **options: object) -> ImageGenerator:
+    """A generator of the class that ``module:Class`` names. Raises ``FatalCallError`` where it cannot be made."""
+    try:
+        made = provider_class(name)(**options)
+        price = float(made.cost_per_image_usd)
+    except Exception as error:  # as above
+        raise FatalCallError(f"IMAGE_PROVIDER={name}: cannot be made: {type(error).__name__}: {error}") from error
+    if not 0 <= price < math.inf:
+        raise FatalCallError(f"IMAGE_PROVIDER={name}: cost_per_image_usd={price}: must be US dollars from 0 on")
+    return made
+
+
+def open_images(settings: ImageSettings) -> ImageGenerator:
+    """The generator that the settings choose. Raises ``FatalCallError`` where it cannot be made."""
+    if settings.image_provider:
+        return open_provider(settings.image_provider)
+    return open_provider(
+        STUB,
+        latency_seconds=settings.image_stub_latency_seconds,
+        cost_usd=settings.image_stub_cost_usd,
+        refused_words=[word.strip() for word in settings.image_stub_refused_words.split(",") if word.strip()],
+    )
+
+
+def wrong_with(image: object) -> str:
+    """What is wrong with what a provider returned, or ''."""
+    if not isinstance(image, GeneratedImage):
+        return f"generate() must return a GeneratedImage and returned {type(image).__name__}"
+    if not isinstance(image.data, bytes) or not image.data:
+        return "GeneratedImage.data must be the picture's bytes"
+    if not isinstance(image.mime, str) or not image.mime.startswith("image/"):
+        return f"GeneratedImage.mime={image.mime!r}: must be a media type such as image/jpeg"
+    if not isinstance(image.cost_usd, (int, float)) or not 0 <= image.cost_usd < math.inf:
+        return f"GeneratedImage.cost_usd={image.cost_usd!r}: must be US dollars from 0 on"
+    return ""

@@ -1,1 +1,0 @@
-"""The image API: the protocol, and picture files."""
