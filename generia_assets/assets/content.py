@@ -65,9 +65,9 @@ def world_content(
         for name in selected_assets(context):
             if name in selected:
                 yield _output(name, world_id, worker, store, generator)
-        if worker.taken.generation.keys:
+        if worker.acquired.generation.keys:
             recounted = store.patiently(lambda: _recounted(store, world_id))
-            worker.say(lambda session: session.commits.commit(recounted))
+            worker.record(lambda session: session.commits.commit(recounted))
     if context.run.job_name == RERUN_PART:
         made, world = set(selected_assets(context)), World(world_id, store.database, generator.settings.media_dir)
         for check in ALL:
@@ -90,7 +90,7 @@ def _recounted(store: DocumentStore, world_id: str) -> Change:
 def _output(
     name: str, world_id: str, worker: Worker, store: DocumentStore, generator: GeneratorResource
 ) -> dg.Output[DocumentStream[Document]]:
-    asset, generation, timeout = ASSETS[name], worker.taken.generation, generator.settings.patience_seconds
+    asset, generation, timeout = ASSETS[name], worker.acquired.generation, generator.settings.patience_seconds
     database, media = store.database, generator.settings.media_dir
 
     def made() -> Iterator[Document]:
@@ -104,5 +104,5 @@ def _output(
             **banned_terms_in(database, world_id, generation.id, asset),
         }
     )
-    stream = DocumentStream(made(), fence=worker.taken.commits.fence.epoch, staged=True)
+    stream = DocumentStream(made(), fence=worker.acquired.commits.fence.epoch, staged=True)
     return dg.Output(stream, output_name=name, metadata={**results_of(world_id, first, media), **counted})
