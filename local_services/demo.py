@@ -95,7 +95,7 @@ def demo(
     if warning := cap_warning(chosen, order.parameters):
         remarks().print(warning)
     console = remarks() if json else results()
-    with interruptible(), lock_data_dir(chosen.generia_data_dir, may_stand_beside=True) as data_dir:
+    with interruptible(), lock_data_dir(chosen.generia_data_dir, allow_beside=True) as data_dir:
         run = _Demo(ServiceCatalog(data_dir, chosen, ServiceChoice(latency)), data_dir, chosen, order, console)
         try:
             result = run.make_world(WatchOptions(log, images), full_texts=texts)
@@ -202,7 +202,7 @@ class _Demo:
 
 
 class _StartCheck:
-    """Checks that all services run, and that the world's run does not fail before it can begin: nobody else would report that."""
+    """Checks that all services run, and that the world's run does not fail before it can begin: nothing else would report that."""
 
     def __init__(self, database: MongoDatabase, catalog: ServiceCatalog, world_id: str) -> None:
         self._database = database

@@ -1,8 +1,8 @@
-"""What a world, or a part of one, will take, said before it is ordered (R13): calls, tokens, dollars, minutes.
+"""What a world, or a part of one, will take, before it is ordered (R13): calls, tokens, dollars, minutes.
 
-Here: how long calls take (as measured here lately, or else as the model's speed lets one expect), how long the calls of a
-generation take one beside another, and the quote at the price of the model that is asked now. Measuring keeps nobody waiting:
-where MongoDB does not answer at once, the assumptions stand. Not here: what is left of a world (watching.py).
+Here: how long single calls take (recently measured, or else assumed from the model's speed), how long a generation's calls take
+in parallel, and the quote at the present model's price. Where MongoDB does not answer at once, assumptions are used. Not here:
+the time left of a world (watching.py).
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ TOKENS_PER_SECOND = 180.0
 """Assumed of a fast model without thinking, until calls were measured."""
 IMAGE_S = 0.1
 EMULATOR_S = 0.1
-"""An answer of the emulator without latency, beside a world in the making on two cores."""
+"""An answer of the emulator without latency, while a world is made on two cores."""
 RUN_START_S = 3.0
 """Kafka, the sensor's tick, Dagster's queue, the run's start."""
 RECENT_CALLS = 3_000
-"""Calls that are looked at."""
+"""Calls that are measured."""
 MIN_SAMPLES = 3
-"""Calls of one kind that make a measurement."""
+"""Calls of one kind that a measurement needs."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def recent_latency_of(database: MongoDatabase, settings: Settings) -> CallLatenc
 
 
 def world_latency(database: MongoDatabase, world_id: str, since: datetime, expected: CallLatency) -> CallLatency:
-    """How long this world's calls take since then; of kinds not made yet as much longer or shorter as those that were."""
+    """How long this world's calls take since then; of types without a call yet: expected, scaled as the others."""
     texts, image = _measured(database, {"world_id": world_id, "created_at": {"$gte": since}}, 1)
     slower = median(seconds / expected.of(name) for name, seconds in texts.items()) if texts else 1.0
     every = {name: texts.get(name, slower * expected.of(name)) for name in LLM_CALLS}
@@ -125,11 +125,11 @@ def _assumed(settings: Settings) -> CallLatency:
 
 _NEEDED = [asset for asset in ASSETS.values() if asset.name in NEEDED_BY_POSTS]
 _ONE_BY_ONE = tuple(call.request_type for asset in _NEEDED if not asset.unit.of_item for call in asset.llm_calls)
-"""Made one after the other: nothing of a world begins before its description, and each ten people are told of all before them."""
+"""Made one after the other: everything needs the description, and each batch of ten people is told of all before it."""
 _STEPS = tuple(call.request_type for asset in _NEEDED if asset.unit.of_item for call in asset.llm_calls)
-"""What waits for each other, for each person and post."""
+"""Made in sequence for each person and post."""
 _BESIDE = tuple(name for name in LLM_CALLS if name not in (*_ONE_BY_ONE, *_STEPS))
-"""What no post waits for."""
+"""No post waits for these."""
 _ORDER = sorted(LLM_CALLS, key=lambda name: (name not in _ONE_BY_ONE, LLM_CALLS[name].high_quality_only))
 """The order in which most calls of these types are made."""
 
@@ -182,7 +182,7 @@ class Quote(BaseModel):
     """Calls are exact when every answer is usable; tokens, dollars and minutes are estimates. Limits include BUDGET_SPARE.
 
     ``model``: the one that is asked now, at its price of now. ``changes``: what ends or changes when, and what the fleet learned
-    of models. ``measured``: the minutes come from calls that were made here lately, and not from assumptions about the model.
+    of models. ``measured``: the minutes come from recent calls, and not from assumptions about the model.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -244,7 +244,7 @@ def quote_of(
 
 
 def cap_warning(settings: Settings, order: WorldParametersOrder) -> str | None:
-    """What is to be said of a cap that a world like this will reach; None where there is room, or no cap."""
+    """A warning of a cap that a world like this will reach; None where it will not, or where there is no cap."""
     if order.max_cost_usd is None:
         return None
     users, posts = order.users_count, order.posts_count

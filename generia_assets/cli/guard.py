@@ -1,6 +1,6 @@
 """How every command ends when something is wrong: one line, never a traceback, and an exit status that scripts can rely on.
 
-Here: 0 done, 1 failed, 2 bad input or settings, 130 interrupted. Not here: what the lines say (the errors say it).
+Here: 0 done, 1 failed, 2 bad input or settings, 130 interrupted. Not here: the messages (the errors have them).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
 
     @functools.wraps(command)
     def run(*args: Options.args, **kwargs: Options.kwargs) -> None:
-        # Not handed down: bytecode lets every process that is started here begin a second or two sooner.
+        # Not inherited: with bytecode every process that is started here begins a second or two sooner.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         restore_interrupts()
         try:
@@ -41,7 +41,7 @@ def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
             _exit(str(error), error.exit_code)
         except KeyboardInterrupt:
             raise typer.Exit(EXIT_STATUS) from None
-        except BrokenPipeError:  # whoever read our output has seen enough: `generia history WORLD | head`
+        except BrokenPipeError:  # the reader of our output has closed it: `generia history WORLD | head`
             _silence_stdout()
             raise typer.Exit(0) from None
         except Exception as error:

@@ -1,7 +1,7 @@
 """The options and arguments that several commands have, their checks, and what the shell completes.
 
 Here: meaning, units and limits. Not here: how a value is read (parsers.py), and the message to Kafka (order.py). A completion that
-fails says nothing: whoever presses Tab wants no error message in the middle of a line.
+fails prints nothing: an error message in the middle of the command line would help nobody.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
 DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_SEED = 5, 12, 3
 """The order that ``generia demo`` makes without options: the Gemini emulator has recorded answers for exactly this one."""
 ANY = 10**40
-"""The largest order that is accepted is a setting, which is told when the number is held against it (``check_order``)."""
+"""The largest order is a setting; ``check_order`` compares with it."""
 
 Users = Annotated[int, option("--users", "NUMBER", "How many people, at least 1; exactly so many are made.", whole(1, ANY))]
 Posts = Annotated[int, option("--posts", "NUMBER", "How many posts of all people together; exactly so many.", whole(0, ANY))]
@@ -59,14 +59,14 @@ Json = Annotated[bool, flag("--json", "One JSON object on standard output, every
 JsonLines = Annotated[bool, flag("--json", "One JSON object a line on standard output.")]
 
 LAST = "last"
-"""Means the world that was ordered last, unless a world is called so."""
+"""The newest world, unless a world has this name."""
 SECONDS = 0.4
 WORLDS = 50
 
 
 @contextmanager
 def quick_database(settings: Settings) -> Iterator[MongoDatabase]:
-    """The generator's database for what is only nice to know: every question has ``SECONDS``, then pymongo raises."""
+    """The generator's database for what is not essential: each query has ``SECONDS``, then pymongo raises."""
     from pymongo import MongoClient
 
     from generia_assets.cli.connections import addresses
@@ -110,19 +110,19 @@ def complete_world(incomplete: str) -> list[tuple[str, str]]:
 
 
 def complete_part(incomplete: str) -> list[tuple[str, str]]:
-    """The parts of this folder that begin like this and have a log."""
+    """The services of this folder that begin like this and have a log."""
     from generia_assets.cli.data_dir import service_logs
     from generia_assets.settings import SettingsError, settings
 
     try:
-        parts = service_logs(settings().generia_data_dir)
+        logs = service_logs(settings().generia_data_dir)
     except (SettingsError, OSError):
         return []
-    return [(name, f"log of a part: {path.name}") for name, path in parts.items() if name.startswith(incomplete)]
+    return [(name, f"log of a service: {path.name}") for name, path in logs.items() if name.startswith(incomplete)]
 
 
 def complete_world_or_part(incomplete: str) -> list[tuple[str, str]]:
-    """Parts, then worlds, that begin like this."""
+    """Services, then worlds, that begin like this."""
     return complete_part(incomplete) + complete_world(incomplete)
 
 
@@ -130,7 +130,7 @@ WORLD_HELP = "The world: its id, the beginning of its id, its partition's name i
 
 
 def world_word(given: str) -> str:
-    """A parser of what can name a world: whatever cannot is refused before a server is asked."""
+    """A parser of what can name a world: anything else is refused before a server is asked."""
     if not re.fullmatch(WORLD_ID_PATTERN, given):
         raise typer.BadParameter(f"{given[:60]!r} is no world's id, nor the beginning of one; `generia list` shows the worlds.")
     return given

@@ -158,9 +158,9 @@ def test_a_command_in_another_folder_finds_the_generator(tmp_path: Path, monkeyp
     assert "GENERIA_DATA_DIR" not in os.environ
     assert str(elsewhere / ".generia") in data_dir.explain_none_running(Path(".generia"))
     assert str(checkout / ".generia") in data_dir.explain_none_running(Path(".generia"))
-    with lock_data_dir(checkout / ".generia", may_stand_beside=False) as claimed:
+    with lock_data_dir(checkout / ".generia", allow_beside=False) as claimed:
         claimed.announce(a_generator())
-        with lock_data_dir(elsewhere / ".generia", may_stand_beside=False) as own:
+        with lock_data_dir(elsewhere / ".generia", allow_beside=False) as own:
             own.announce(a_generator())
             data_dir.use_running_data_dir()
             assert "GENERIA_DATA_DIR" not in os.environ

@@ -17,7 +17,7 @@ from generia_assets.queries.critical_path import CriticalPath, Link, critical_pa
 from generia_assets.queries.statistics import RequestFigures, TaskFigures, world_figures
 from generia_assets.settings import settings
 
-_SPENT_ON = {
+_PARTS = {
     "start": "until the run began",
     "model": "answers of the model",
     "waiting": "calls that waited for their turn",
@@ -43,7 +43,7 @@ def stats(world: World, json: Json = False) -> None:
     """Count what a world took: tasks, calls, times, tokens, dollars, and where its time went.
 
     Times are from a task's beginning to its end. `waiting` is what its calls waited for their turn (a slot, the budget, a pause
-    that the API demanded), `calling` what the answers took: sums over calls, many of which were in the air at once. `cached` is
+    that the API demanded), `calling` what the answers took: sums over calls, many of which were in flight at once. `cached` is
     the share of the prompts' tokens that the provider had cached. Numbers are of all the world's generations; the path at the end
     is of the present one: the chain of tasks that ended last, each waiting for the one before.
 
@@ -143,33 +143,33 @@ def _print_path(console: Console, path: CriticalPath) -> None:
     last = path.links[-1]
     console.print(Line("The path that decided how long it took", "bold"))
     console.print(
-        f"{_said(last)} ended last, {duration(1000 * (path.seconds - path.finishing))} after the beginning. What led there, each "
+        f"{_name(last)} ended last, {duration(1000 * (path.seconds - path.finishing))} after the beginning. What led there, each "
         "waiting for the one before:"
     )
     rows = [("the run began", path.run_after, "Kafka, the sensor, Dagster's queue, the run's start")]
-    rows += [(_said(link), link.seconds, _spent(link)) for link in path.links]
+    rows += [(_name(link), link.seconds, _spent(link)) for link in path.links]
     if path.finishing:
         rows.append(("documents written", path.finishing, ""))
     for what, seconds, spent in (row for row in rows if row[1] > 0):
         line = Line(f"  {duration(1000 * seconds):>9}  {what:36}  ")
         line.append(spent, "dim")
         console.print(line)
-    for sentence in told(path, settings().llm_concurrency):
+    for sentence in advice(path, settings().llm_concurrency):
         console.print(sentence)
 
 
-def told(path: CriticalPath, slots: int) -> list[str]:
+def advice(path: CriticalPath, slots: int) -> list[str]:
     """The path in words: what the time went to, and what would shorten it."""
     parts = {**path.sums(), "start": path.run_after, "end": path.finishing}
     spent = sorted(((part, seconds) for part, seconds in parts.items() if seconds >= 0.01), key=lambda one: -one[1])
     if not spent:
         return []
     whole = max(path.seconds, 0.001)
-    words = ", ".join(f"{duration(1000 * seconds)} {_SPENT_ON[part]} ({share(seconds / whole)})" for part, seconds in spent)
+    words = ", ".join(f"{duration(1000 * seconds)} {_PARTS[part]} ({share(seconds / whole)})" for part, seconds in spent)
     return [f"Of {duration(1000 * path.seconds)} in all: {words}.", _ADVICE[spent[0][0]].format(slots=slots)]
 
 
-def _said(link: Link) -> str:
+def _name(link: Link) -> str:
     kind = link.task_type.value.removeprefix("generate_").replace("_", " ")
     return f"{kind} {link.key}" if link.key != "world" else kind
 
