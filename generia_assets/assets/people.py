@@ -1,6 +1,6 @@
 """The people of a world as the posts need them: concepts, characters and plans of posts, each made on demand and once.
 
-Here: what each of these needs of the others, and loading what the run does not make. Not here: when somebody is needed
+Here: what each of these needs of the others, and loading what the run does not make. Not here: when each is needed
 (orchestrator.py), and how one of them is made (tasks/).
 
 A batch of concepts needs the batch before it, a character the batches of its acquaintances, a plan of ten posts the character and
@@ -145,34 +145,34 @@ class CharacterPool:
             key=batch_key(first), first=first, count=min(BATCH, self._run.request.users_count - first)
         )
         if not self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, parameters.key):
-            return await self._batch_there(number, again)
+            return await self._materialized_batch(number, again)
         if number and not again:
-            await self.batch(number - 1)  # one dialog: everybody before has a name, which nobody after may have
+            await self.batch(number - 1)  # one dialog: the names of earlier people are taken
         made = await self._run.runner.result_of(generate_character_batch, parameters) if again else None
         if made is None:
             made = await self._run.execute(self._after_briefs, generate_character_batch, parameters, self._roster)
             self._roster.add(*made.briefs)
         return made.briefs
 
-    async def _batch_there(self, number: int, again: bool) -> Sequence[CharacterBrief]:
-        """The concepts that are there, but for those people who become somebody else under the same name."""
+    async def _materialized_batch(self, number: int, again: bool) -> Sequence[CharacterBrief]:
+        """The materialized concepts, except of people who become somebody else under the same name."""
         first = number * BATCH
         briefs = await self._run.materialized.briefs(first, min(BATCH, self._run.request.users_count - first))
-        anew = [place for place, brief in enumerate(briefs) if self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, brief.key)]
-        if not anew:
+        regenerated = [place for place, brief in enumerate(briefs) if self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, brief.key)]
+        if not regenerated:
             return briefs
         known = [brief for earlier in range(max(0, number - 2), number) for brief in await self.batch(earlier)]
-        for place in anew:
+        for place in regenerated:
             there = {character_index(brief.key): brief for brief in (*known, *briefs)}
-            briefs[place] = await self._another_self(await self.before.concept_of(briefs[place], there), again)
+            briefs[place] = await self._regenerated_concept(await self.before.concept_of(briefs[place], there), again)
         return briefs
 
-    async def _another_self(self, former: PreviousCharacter, again: bool) -> CharacterBrief:
+    async def _regenerated_concept(self, previous: PreviousCharacter, again: bool) -> CharacterBrief:
         """Another concept under the same name."""
-        key = former.brief.key
+        key = previous.brief.key
         parameters = CharacterBatchParameters(key=key, first=character_index(key), count=1)
         made = await self._run.runner.result_of(generate_character_batch, parameters) if again else None
-        made = made or await self._run.execute(self._after_briefs, generate_character_batch, parameters, CharacterIndex(), former)
+        made = made or await self._run.execute(self._after_briefs, generate_character_batch, parameters, CharacterIndex(), previous)
         return made.briefs[0]
 
     async def _make_person(self, index: int, again: bool) -> CharacterRun | None:
@@ -193,16 +193,16 @@ class CharacterPool:
             return await self._run.materialized.one(Character, brief.key)
         if again:
             return await self._run.runner.result_of(generate_character, parameters)
-        former, character_id = await self.before.previous_self(brief)
-        told_by = await self.before.acquaintances_to_update(former, acquaintances) if former is not None else ()
+        previous, character_id = await self.before.previous_self(brief)
+        to_update = await self.before.acquaintances_to_update(previous, acquaintances) if previous is not None else ()
         return await self._run.execute(
             self._after_character,
             generate_character,
             parameters,
             brief,
             acquaintances,
-            former,
-            told_by,
+            previous,
+            to_update,
             character_id,
         )
 
