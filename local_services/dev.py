@@ -39,7 +39,7 @@ def dev(latency: Latency = 0.0, port: Port = 3000, pages_port: PagesPort = 3001)
     chosen = settings()
     require_good_content()
     console = results()
-    with interruptible(), lock_data_dir(chosen.generia_data_dir, may_stand_beside=False) as data_dir:
+    with interruptible(), lock_data_dir(chosen.generia_data_dir, allow_beside=False) as data_dir:
         catalog = ServiceCatalog(data_dir, chosen, ServiceChoice(latency, webserver_port=port, pages_port=pages_port))
         try:
             with display_on(console) as display:

@@ -28,12 +28,12 @@ from resources.kafka.address import KafkaAddress
 from resources.mongodb.connection import MongoDatabase, check_mongo, connect
 
 ANSWER_S = 1.0
-"""A server that does not answer a command within this is away: whoever typed it waits about two seconds in all."""
+"""A server that does not answer within this time is unavailable: a person waits about two seconds in all."""
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the generator's world is. ``dagster_home`` None, ``code_server`` '': neither set nor running here."""
+    """The servers of the generator. ``dagster_home`` None, ``code_server`` '': neither set nor running here."""
 
     mongodb_uri: str
     kafka: KafkaAddress
@@ -42,12 +42,12 @@ class Addresses:
 
 
 def is_set(settings: Settings, field: str) -> bool:
-    """Whether somebody set this field, in the environment or in .env; an empty value sets nothing."""
+    """Whether this field is set, in the environment or in .env; an empty value sets nothing."""
     return field in settings.model_fields_set
 
 
 def set_dagster_home() -> Path | None:
-    """The DAGSTER_HOME that somebody set, in the environment or in .env, or None. It is Dagster's setting, not one of ours."""
+    """DAGSTER_HOME as the environment or .env sets it, or None. It is Dagster's setting, not one of ours."""
     home = os.environ.get("DAGSTER_HOME") or dotenv_values(ENV_FILE).get("DAGSTER_HOME")
     return Path(home).absolute() if home else None
 
@@ -58,27 +58,27 @@ def addresses(settings: Settings) -> Addresses:
     mongodb_uri = settings.mongodb_uri.get_secret_value()
     kafka = KafkaAddress(settings.kafka_bootstrap_servers, settings.kafka_api_version, connect_s=ANSWER_S)
     code_server = settings.code_server
-    parts = running_generator(settings.generia_data_dir)
-    if parts is not None:
+    running = running_generator(settings.generia_data_dir)
+    if running is not None:
         if not is_set(settings, "mongodb_uri"):
-            mongodb_uri = parts.mongodb_uri
+            mongodb_uri = running.mongodb_uri
         if not is_set(settings, "kafka_bootstrap_servers"):
-            kafka = KafkaAddress(parts.kafka_bootstrap_servers, parts.kafka_api_version, connect_s=ANSWER_S)
-        dagster_home = dagster_home or Path(parts.dagster_home)
-        code_server = code_server or parts.code_server
+            kafka = KafkaAddress(running.kafka_bootstrap_servers, running.kafka_api_version, connect_s=ANSWER_S)
+        dagster_home = dagster_home or Path(running.dagster_home)
+        code_server = code_server or running.code_server
     return Addresses(mongodb_uri, kafka, dagster_home, code_server)
 
 
 @contextmanager
 def database_at(mongodb_uri: str, settings: Settings) -> Iterator[MongoDatabase]:
-    """The generator's database there. Raises ``MongoUnavailableError``, whose message says how to start one, soon."""
+    """The generator's database there. Raises ``MongoUnavailableError``, whose message says how to start one, after ``ANSWER_S``."""
     with connect(mongodb_uri) as client:
         check_mongo(client, mongodb_uri, seconds=ANSWER_S)
         yield client[settings.mongodb_database]
 
 
 CANDIDATES = 5
-"""Worlds that are named where more than one may be meant."""
+"""Worlds that are named where several match."""
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def get_world(database: MongoDatabase, world: str) -> WorldStatus:
 
 
 def get_world_or_order(database: MongoDatabase, world: str) -> WorldStatus | None:
-    """As ``get_world``; None for a UUID that nobody knows: its order may still be in Kafka."""
+    """As ``get_world``; None for a UUID that MongoDB does not know: its order may still be in Kafka."""
     found = _found(database, world)
     if found is None:
         try:

@@ -1,4 +1,4 @@
-"""Dagster's instance, as the command line needs it: is a daemon alive there, which run has a world, end that run.
+"""Dagster's instance for the command line: whether a daemon is alive, which run has a world, ending that run.
 
 Dagster is imported only when one of these is asked (it costs a second). Not here: what stopping means (commands/control.py).
 """
@@ -36,7 +36,7 @@ def instance_at(home: Path) -> Iterator[DagsterInstance]:
 def refuse_second_daemon(home: Path) -> None:
     """Raise ``CommandError`` if a daemon is alive on this instance: two would order every world twice."""
     if not any(home.glob("*")):
-        return  # a fresh one: nobody can be there
+        return  # a new one: no daemon can be there
     from generia_assets.dagster_internals import has_daemon
 
     with instance_at(home) as instance:
@@ -49,7 +49,7 @@ def refuse_second_daemon(home: Path) -> None:
 
 
 HEARTBEAT_S = 90.0
-"""A daemon that was silent for longer is taken for dead; it says twice a minute that it lives."""
+"""A daemon without a heartbeat for longer counts as dead; there are two a minute."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class WorldRuns:
         self._world_id = world_id
 
     def active(self) -> list[DagsterRun]:
-        """Those that wait or are at work, being ended or not."""
+        """Those that are queued or at work, being ended or not."""
         from dagster import RunsFilter
 
         from generia_assets.dagster_instance import ACTIVE
@@ -99,12 +99,12 @@ class WorldRuns:
         return len(asked)
 
     def give_up(self) -> None:
-        """Have those that were asked to end and did not taken for cancelled; their world must have been taken from them before."""
+        """Mark those that did not end as cancelled; their leases must have been revoked before."""
         for run in self.active():
             self._instance.report_run_canceled(run, "The run did not end when it was told to: its process stands still.")
 
     def failure(self) -> str | None:
-        """What the world's newest run says that failed; None while one is active, or has not failed."""
+        """Why the world's newest run failed; None while one is active, or has not failed."""
         from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
 
         newest = self._instance.get_runs(RunsFilter(tags={WORLD_TAG: self._world_id}), limit=1)

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from generia_assets.cli.console import CommandError
 
 DATA_DIR = ".generia"
-"""The folder's name, below the one that a command is called in, where GENERIA_DATA_DIR is not set."""
+"""The folder's name in the current folder, where GENERIA_DATA_DIR is not set."""
 CHECKOUT = Path(__file__).resolve().parents[2]
 ENV_FILE = Path(".env")
 LOCK = "lock"
@@ -47,7 +47,7 @@ class RunningGenerator(BaseModel):
 
 @dataclass(frozen=True)
 class DataDir:
-    """A claimed folder."""
+    """A data directory that is locked for this process, and what it holds."""
 
     root: Path
 
@@ -77,26 +77,26 @@ class DataDir:
 
     @property
     def gallery(self) -> Path:
-        """Finished worlds as files, a folder each."""
+        """The pages of finished worlds, a folder each."""
         return self.root / "gallery"
 
     @property
     def workspace(self) -> Path:
-        """Tells daemon and webserver where the code server is."""
+        """The address of the code server, for daemon and webserver."""
         return self.root / "workspace.yaml"
 
     def announce(self, running: RunningGenerator) -> None:
-        """Let other commands find the services."""
-        unfinished = self.root / f"{RUNNING}.new"
-        unfinished.touch(mode=0o600)  # a URI may hold a password
-        unfinished.write_text(running.model_dump_json())
-        unfinished.replace(self.root / RUNNING)
+        """Write down where the services are, for other commands."""
+        temporary = self.root / f"{RUNNING}.new"
+        temporary.touch(mode=0o600)  # a URI may hold a password
+        temporary.write_text(running.model_dump_json())
+        temporary.replace(self.root / RUNNING)
 
 
 @contextmanager
-def lock_data_dir(root: Path, *, may_stand_beside: bool) -> Iterator[DataDir]:
-    """Use the folder alone. If somebody uses it: the next one beside it, or ``CommandError`` saying who."""
-    for place in _places(root, beside=may_stand_beside):
+def lock_data_dir(root: Path, *, allow_beside: bool) -> Iterator[DataDir]:
+    """Lock the folder. If another process has locked it: the next one beside it, or ``CommandError``, which names that process."""
+    for place in _candidates(root, beside=allow_beside):
         place.mkdir(parents=True, exist_ok=True)
         with (place / LOCK).open("a+") as lock:
             if not _locked(lock, fcntl.LOCK_EX):
@@ -116,7 +116,7 @@ def running_generator(root: Path) -> RunningGenerator | None:
     """The services that run from this folder now, or None."""
     try:
         with (root / LOCK).open() as lock:
-            if _locked(lock, fcntl.LOCK_SH):  # nobody holds it: what the file says is left over
+            if _locked(lock, fcntl.LOCK_SH):  # nobody holds the lock: the file is left over
                 return None
         return RunningGenerator.model_validate_json((root / RUNNING).read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -124,9 +124,9 @@ def running_generator(root: Path) -> RunningGenerator | None:
 
 
 def use_running_data_dir() -> None:
-    """Let this command work with the folder of the generator that runs from this checkout, wherever it is called.
+    """Use the folder of the generator that runs from this checkout, whatever the current folder is.
 
-    Only where nobody has set GENERIA_DATA_DIR, and no generator runs from the folder that the command is called in.
+    Only where GENERIA_DATA_DIR is not set and no generator runs from the current folder.
     """
     if _folder_is_set() or running_generator(Path(DATA_DIR)) is not None or running_generator(CHECKOUT / DATA_DIR) is None:
         return
@@ -134,7 +134,7 @@ def use_running_data_dir() -> None:
 
 
 def explain_none_running(data_dir: Path) -> str:
-    """A sentence that says where a running generator was looked for, and was not found; '' if one runs there."""
+    """Where a running generator was looked for and not found, as a sentence; '' if one runs there."""
     if running_generator(data_dir) is not None:
         return ""
     folders = dict.fromkeys([data_dir.absolute()] if _folder_is_set() else [data_dir.absolute(), CHECKOUT / DATA_DIR])
@@ -150,7 +150,7 @@ def service_logs(root: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(DataDir(root.absolute()).logs.glob("*.log"))}
 
 
-def _places(root: Path, *, beside: bool) -> Iterator[Path]:
+def _candidates(root: Path, *, beside: bool) -> Iterator[Path]:
     absolute = root.absolute()
     yield absolute
     if beside:

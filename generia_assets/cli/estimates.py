@@ -1,12 +1,13 @@
-"""What a world, or a part of one, will take, said before it is ordered (R13): calls, tokens, dollars, minutes.
+"""What a world, or a part of one, will take, before it is ordered (R13): calls, tokens, dollars, minutes.
 
-Here: how long calls take (as measured here lately, or else as the model's speed lets one expect), how long the calls of a
-generation take one beside another, and the quote at the price of the model that is asked now. Measuring keeps nobody waiting:
-where MongoDB does not answer at once, the assumptions stand. Not here: what is left of a world (watching.py).
+Here: how long single calls take (recently measured, or else assumed from the model's speed), how long a generation's calls take
+in parallel, and the quote at the present model's price. Where MongoDB does not answer at once, assumptions are used. Not here:
+the time left of a world (watching.py).
 """
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,11 +18,11 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.catalog import ASSETS, LLM_CALLS, NEEDED_BY_POSTS, TaskType
-from generia_assets.cli.order import new_order
+from generia_assets.cli.order import world_parameters
 from generia_assets.cli.rendering.formats import dollars
 from generia_assets.content.documents import Quality
-from generia_assets.durable.orders.records import WorldParametersOrder
-from generia_assets.durable.tasks.workload import plan_of, workload
+from generia_assets.durable.orders.order import WorldParameters
+from generia_assets.durable.orders.workload import plan_of, workload
 from generia_assets.settings import Settings
 from resources.gateway.api_gateway import Api, TokenUsage
 from resources.gemini import models
@@ -36,13 +37,13 @@ TOKENS_PER_SECOND = 180.0
 """Assumed of a fast model without thinking, until calls were measured."""
 IMAGE_S = 0.1
 EMULATOR_S = 0.1
-"""An answer of the emulator without latency, beside a world in the making on two cores."""
+"""An answer of the emulator without latency, while a world is made on two cores."""
 RUN_START_S = 3.0
 """Kafka, the sensor's tick, Dagster's queue, the run's start."""
 RECENT_CALLS = 3_000
-"""Calls that are looked at."""
+"""Calls that are measured."""
 MIN_SAMPLES = 3
-"""Calls of one kind that make a measurement."""
+"""Calls of one kind that a measurement needs."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def recent_latency_of(database: MongoDatabase, settings: Settings) -> CallLatenc
 
 
 def world_latency(database: MongoDatabase, world_id: str, since: datetime, expected: CallLatency) -> CallLatency:
-    """How long this world's calls take since then; of kinds not made yet as much longer or shorter as those that were."""
+    """How long this world's calls take since then; of types without a call yet: expected, scaled as the others."""
     texts, image = _measured(database, {"world_id": world_id, "created_at": {"$gte": since}}, 1)
     slower = median(seconds / expected.of(name) for name, seconds in texts.items()) if texts else 1.0
     every = {name: texts.get(name, slower * expected.of(name)) for name in LLM_CALLS}
@@ -125,11 +126,11 @@ def _assumed(settings: Settings) -> CallLatency:
 
 _NEEDED = [asset for asset in ASSETS.values() if asset.name in NEEDED_BY_POSTS]
 _ONE_BY_ONE = tuple(call.request_type for asset in _NEEDED if not asset.unit.of_item for call in asset.llm_calls)
-"""Made one after the other: nothing of a world begins before its description, and each ten people are told of all before them."""
+"""Made one after the other: everything needs the description, and each batch of ten people is told of all before it."""
 _STEPS = tuple(call.request_type for asset in _NEEDED if asset.unit.of_item for call in asset.llm_calls)
-"""What waits for each other, for each person and post."""
+"""Made in sequence for each person and post."""
 _BESIDE = tuple(name for name in LLM_CALLS if name not in (*_ONE_BY_ONE, *_STEPS))
-"""What no post waits for."""
+"""No post waits for these."""
 _ORDER = sorted(LLM_CALLS, key=lambda name: (name not in _ONE_BY_ONE, LLM_CALLS[name].high_quality_only))
 """The order in which most calls of these types are made."""
 
@@ -172,7 +173,7 @@ class CallCounts:
         return max(texts, described + self.images * latency.image / images_at_once)
 
 
-def count_calls(world_id: str, order: WorldParametersOrder, makes: Collection[TaskType], keys: Collection[str] = ()) -> CallCounts:
+def count_calls(world_id: str, order: WorldParameters, makes: Collection[TaskType], keys: Collection[str] = ()) -> CallCounts:
     """The calls of these task types of a world, or of these items of them. Raises ``OrderError`` for a key of no item."""
     planned = plan_of(world_id, order, makes, keys)
     return CallCounts(planned.llm_calls, planned.images_total)
@@ -182,7 +183,7 @@ class Quote(BaseModel):
     """Calls are exact when every answer is usable; tokens, dollars and minutes are estimates. Limits include BUDGET_SPARE.
 
     ``model``: the one that is asked now, at its price of now. ``changes``: what ends or changes when, and what the fleet learned
-    of models. ``measured``: the minutes come from calls that were made here lately, and not from assumptions about the model.
+    of models. ``measured``: the minutes come from recent calls, and not from assumptions about the model.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -202,16 +203,15 @@ class Quote(BaseModel):
 
 def quote_for(settings: Settings, latency: CallLatency, *, users: int, posts: int, quality: Quality, now: datetime) -> Quote:
     """A new world's quote. How posts fall to people is drawn from the world's id, so an order's own may differ by a few calls."""
-    order = new_order(users=users, posts=posts, prompt="a quote", quality=quality)
-    parameters = order.parameters.model_copy(update={"created_at": now})
-    return quote_of(settings, latency, order.world_id, parameters, list(TaskType), now=now)
+    parameters = world_parameters(settings, users=users, posts=posts, prompt="a quote", quality=quality)
+    return quote_of(settings, latency, str(uuid.uuid4()), parameters, list(TaskType), now=now)
 
 
 def quote_of(
     settings: Settings,
     latency: CallLatency,
     world_id: str,
-    order: WorldParametersOrder,
+    order: WorldParameters,
     makes: Collection[TaskType],
     *,
     keys: Collection[str] = (),
@@ -243,8 +243,8 @@ def quote_of(
     )
 
 
-def cap_warning(settings: Settings, order: WorldParametersOrder) -> str | None:
-    """What is to be said of a cap that a world like this will reach; None where there is room, or no cap."""
+def cap_warning(settings: Settings, order: WorldParameters) -> str | None:
+    """A warning of a cap that a world like this will reach; None where it will not, or where there is no cap."""
     if order.max_cost_usd is None:
         return None
     users, posts = order.users_count, order.posts_count

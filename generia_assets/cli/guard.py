@@ -1,6 +1,6 @@
 """How every command ends when something is wrong: one line, never a traceback, and an exit status that scripts can rely on.
 
-Here: 0 done, 1 failed, 2 bad input or settings, 130 interrupted. Not here: what the lines say (the errors say it).
+Here: 0 done, 1 failed, 2 bad input or settings, 130 interrupted. Not here: the messages (the errors have them).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
 
     @functools.wraps(command)
     def run(*args: Options.args, **kwargs: Options.kwargs) -> None:
-        # Not handed down: bytecode lets every process that is started here begin a second or two sooner.
+        # Not inherited: with bytecode every process that is started here begins a second or two sooner.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         restore_interrupts()
         try:
@@ -41,7 +41,7 @@ def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
             _exit(str(error), error.exit_code)
         except KeyboardInterrupt:
             raise typer.Exit(EXIT_STATUS) from None
-        except BrokenPipeError:  # whoever read our output has seen enough: `generia history WORLD | head`
+        except BrokenPipeError:  # the reader of our output has closed it: `generia history WORLD | head`
             _silence_stdout()
             raise typer.Exit(0) from None
         except Exception as error:
@@ -60,7 +60,7 @@ def _use_running_data_dir() -> None:
 
 def _run_with_log_lines(command: Callable[Options, None], *args: Options.args, **kwargs: Options.kwargs) -> None:
     """Run the command; what our packages log meanwhile goes to standard error, from LOG_LEVEL on."""
-    from generia_assets.logging_setup import levelled_lines  # a tenth of a second that only a command pays for
+    from generia_assets.logging_setup import levelled_lines
     from resources.settings import spare_loopback
 
     spare_loopback()
@@ -78,11 +78,10 @@ def _message_and_status(error: Exception) -> tuple[str, int] | None:
     from generia_assets.cli.connections import is_set
     from generia_assets.cli.data_dir import explain_none_running
     from generia_assets.content.yaml_files import ContentError
-    from generia_assets.durable.orders.records import OrderError
+    from generia_assets.durable.orders.order import OrderError
     from generia_assets.durable.orders.removal import BeingMadeError
     from generia_assets.durable.status import HistoryWorldError
-    from generia_assets.durable.tasks.fallback import GiveUpError
-    from generia_assets.durable.tasks.resuming import ResumeError
+    from generia_assets.durable.tasks.control import GiveUpError, ResumeError
     from generia_assets.processes import ProcessError
     from generia_assets.queries.names import UnknownItemError
     from generia_assets.settings import SettingsError, settings

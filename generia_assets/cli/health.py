@@ -26,7 +26,7 @@ from resources.mongodb.connection import MongoDocument
 
 
 class Health(StrEnum):
-    """How something is. ``NOTE``: somebody may want to know; it needs no help now."""
+    """The state of something. ``NOTE``: worth knowing; nothing needs to be done now."""
 
     OK = "ok"
     NOTE = "note"
@@ -34,7 +34,7 @@ class Health(StrEnum):
 
 
 class HealthFinding(BaseModel):
-    """One thing that was looked at: what was found, and what to do about it ('' where nothing)."""
+    """One finding, and what to do about it ('' where nothing)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,7 +50,7 @@ def ok(part: str, found: str) -> HealthFinding:
 
 
 def note(part: str, found: str, advice: str) -> HealthFinding:
-    """It works, and somebody may want to know."""
+    """It works; this is worth knowing."""
     return HealthFinding(part=part, health=Health.NOTE, found=found, advice=advice)
 
 
@@ -175,7 +175,7 @@ def templates_found(settings: Settings, where: Addresses) -> Iterator[HealthFind
     del settings, where
     found = mistakes()
     for one in found:
-        yield wrong("templates", str(one), "mend it: until then no world begins")
+        yield wrong("templates", str(one), "correct it: until then no world begins")
     if not found:
         yield ok("templates", f"{len(files())} templates and data files have no mistake")
 
@@ -203,6 +203,6 @@ def models_by_date(settings: Settings, where: Addresses) -> Iterator[HealthFindi
 
 
 def models_learned(document: MongoDocument | None) -> Iterator[HealthFinding]:
-    """What the API's answers said of models, in the fleet's document ``models``."""
+    """What the API's answers revealed about models, from the fleet's document ``models``."""
     for sentence in fleet_notes(document).said():
         yield note("model", sentence, "set GEMINI_MODEL to one that exists, or correct resources/gemini/models.yaml")

@@ -50,13 +50,13 @@ def mongodb_found(settings: Settings, where: Addresses) -> Iterator[HealthFindin
             name = f"replica set {hello['setName']}" if "setName" in hello else "sharded"
             yield ok("MongoDB", f"{address}: {version}, {name}, answers in {milliseconds:.0f} ms")
             worlds = {state: database[STATUS].count_documents({"status": state.value}) for state in State}
-            told = ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in worlds.items() if count)
-            yield ok("worlds", told or "none yet")
+            counts = ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in worlds.items() if count)
+            yield ok("worlds", counts or "none yet")
             yield from _rights(database, settings)
             parked = {**OURS, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked": {"$ne": None}}
             for record in (bad := unreadable_worlds(database))[:MOST_NAMED]:
                 more = f" (and {len(bad) - MOST_NAMED} more)" if len(bad) > MOST_NAMED else ""
-                yield wrong("worlds", f"{record}{more}", f"mend the record, or {command_name()} delete {record.id}")
+                yield wrong("worlds", f"{record}{more}", f"correct the record, or {command_name()} delete {record.id}")
             if waiting := database[STATUS].count_documents(parked):
                 yield note(
                     "suspended worlds",
@@ -80,20 +80,20 @@ def mongodb_found(settings: Settings, where: Addresses) -> Iterator[HealthFindin
             if lacks_indexes(database) and any(worlds.values()):
                 yield note("MongoDB", "indexes are missing", "start the generator once: it makes them")
     except MongoUnavailableError as error:
-        said, _, advice = str(error).partition(". ")
-        yield wrong("MongoDB", said, advice)
+        found, _, advice = str(error).partition(". ")
+        yield wrong("MongoDB", found, advice)
     except PyMongoError as error:
         yield wrong("MongoDB", f"{address}: {type(error).__name__}", "see MongoDB's own log")
 
 
 def worlds_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
-    """Worlds whose status and documents disagree, and those with an unfinished rerun. A server that is away is said above."""
+    """Worlds whose status and documents disagree, or with an unfinished rerun. ``mongodb_found`` reports a missing server."""
     with suppress(MongoUnavailableError, PyMongoError), database_at(where.mongodb_uri, settings) as database:
         found = broken(database)
         for one in islice(found, MOST_NAMED):
             yield wrong(f"world {one.world_id}", one.wrong, one.mend)
         if more := sum(1 for _ in found):
-            yield wrong("worlds", f"{more} more are not what their status says", "mend these, then look again")
+            yield wrong("worlds", f"{more} more are not what their status says", "correct these, then look again")
         for world in database[STATUS].find({"unfinished": {"$type": "string"}}, {"message": 1}).limit(MOST_NAMED):
             yield note(f"world {world['_id']}", str(world["message"]), f"{command_name()} resume {world['_id']}")
 
@@ -137,8 +137,8 @@ def kafka_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]
         try:
             reader = TopicReader(where.kafka, topic, settings.kafka_group_id)
         except KafkaUnavailableError as error:
-            said, _, advice = str(error).partition(". ")
-            yield wrong("Kafka", said, advice)
+            found, _, advice = str(error).partition(". ")
+            yield wrong("Kafka", found, advice)
             return
         try:
             if number == 0:
@@ -184,7 +184,7 @@ def dagster_found(settings: Settings, where: Addresses) -> Iterator[HealthFindin
             "copy docker/dagster.yaml there: it holds the run launcher and the limits that survival needs",
         )
         return
-    whose = "DAGSTER_HOME" if set_dagster_home() else "the running generator's"  # before it is set for Dagster's own use
+    source = "DAGSTER_HOME" if set_dagster_home() else "the running generator's"  # before it is set for Dagster's own use
     try:
         pulses = daemon_pulses(home)
     except CommandError as error:
@@ -200,9 +200,9 @@ def dagster_found(settings: Settings, where: Addresses) -> Iterator[HealthFindin
         return
     if dead := [pulse.name for pulse in pulses if not pulse.alive]:
         advice = "start `dagster-daemon run` (or `make dev`): without it no order is read"
-        yield wrong("Dagster", f"{home} ({whose}): no heartbeat of {', '.join(dead)}", advice)
+        yield wrong("Dagster", f"{home} ({source}): no heartbeat of {', '.join(dead)}", advice)
     else:
-        yield ok("Dagster", f"{home} ({whose}): {plural(len(pulses), 'daemon')} alive")
+        yield ok("Dagster", f"{home} ({source}): {plural(len(pulses), 'daemon')} alive")
     for pulse in pulses:
         if pulse.error:
             first = pulse.error.splitlines()[0][:200]

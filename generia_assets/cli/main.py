@@ -84,7 +84,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "watch": Entry(
             "orders",
             "Show a world's progress until it is finished.",
-            "0 it is completed, 1 it failed or was stopped, or nobody read the order within --wait",
+            "0 it is completed, 1 it failed or was stopped, or no generator read the order within --wait",
         ),
     },
     "Control it": {
@@ -127,7 +127,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         ),
         "dead-letters": Entry(
             "dead_letters",
-            "Messages that were no orders: see them with their reasons, and send mended ones again.",
+            "Messages that were no orders: see them with their reasons, and send corrected ones again.",
             function="dead_letters",
         ),
     },
@@ -189,7 +189,7 @@ Where MongoDB, Kafka and Dagster are: from the environment or .env (MONGODB_URI,
 what is not set there is found where a running `generia dev` of this folder has it.
 
 WORLD is a world's id, as `send` prints it and `list` lists it. With --json a command's standard output is JSON alone, and
-whole unless you set a limit; everything said beside it goes to standard error. Piped output has no control codes.
+whole unless you set a limit; everything else goes to standard error. Piped output has no control codes.
 """
 
 app = typer.Typer(

@@ -1,26 +1,22 @@
-"""The options and arguments that several commands have, their checks, and what the shell completes.
+"""The options and arguments that several commands have, and what the shell completes.
 
-Here: meaning, units and limits. Not here: how a value is read (parsers.py), and the message to Kafka (order.py). A completion that
-fails says nothing: whoever presses Tab wants no error message in the middle of a line.
+Here: meaning, units and limits. Not here: how a value is read (parsers.py), and the order that they make (order.py). A completion
+that fails prints nothing: an error message in the middle of the command line would help nobody.
 """
 
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from generia_assets.cli.console import CommandError
 from generia_assets.cli.parsers import Completer, choice, dollars, flag, option, seconds, whole
 from generia_assets.content.documents import Quality
 from generia_assets.content.seeding import LARGEST_SEED
-from generia_assets.durable.orders.parameters import worded
-from generia_assets.durable.orders.records import WORLD_ID_PATTERN
-from generia_assets.settings import Settings
+from generia_assets.durable.orders.order import WORLD_ID_PATTERN
 
 if TYPE_CHECKING:
     from generia_assets.settings import Settings
@@ -30,7 +26,7 @@ DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
 DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_SEED = 5, 12, 3
 """The order that ``generia demo`` makes without options: the Gemini emulator has recorded answers for exactly this one."""
 ANY = 10**40
-"""The largest order that is accepted is a setting, which is told when the number is held against it (``check_order``)."""
+"""The largest order is a setting; ``order.world_parameters`` checks it."""
 
 Users = Annotated[int, option("--users", "NUMBER", "How many people, at least 1; exactly so many are made.", whole(1, ANY))]
 Posts = Annotated[int, option("--posts", "NUMBER", "How many posts of all people together; exactly so many.", whole(0, ANY))]
@@ -59,14 +55,14 @@ Json = Annotated[bool, flag("--json", "One JSON object on standard output, every
 JsonLines = Annotated[bool, flag("--json", "One JSON object a line on standard output.")]
 
 LAST = "last"
-"""Means the world that was ordered last, unless a world is called so."""
+"""The newest world, unless a world has this name."""
 SECONDS = 0.4
 WORLDS = 50
 
 
 @contextmanager
 def quick_database(settings: Settings) -> Iterator[MongoDatabase]:
-    """The generator's database for what is only nice to know: every question has ``SECONDS``, then pymongo raises."""
+    """The generator's database for what is not essential: each query has ``SECONDS``, then pymongo raises."""
     from pymongo import MongoClient
 
     from generia_assets.cli.connections import addresses
@@ -110,19 +106,19 @@ def complete_world(incomplete: str) -> list[tuple[str, str]]:
 
 
 def complete_part(incomplete: str) -> list[tuple[str, str]]:
-    """The parts of this folder that begin like this and have a log."""
+    """The services of this folder that begin like this and have a log."""
     from generia_assets.cli.data_dir import service_logs
     from generia_assets.settings import SettingsError, settings
 
     try:
-        parts = service_logs(settings().generia_data_dir)
+        logs = service_logs(settings().generia_data_dir)
     except (SettingsError, OSError):
         return []
-    return [(name, f"log of a part: {path.name}") for name, path in parts.items() if name.startswith(incomplete)]
+    return [(name, f"log of a service: {path.name}") for name, path in logs.items() if name.startswith(incomplete)]
 
 
 def complete_world_or_part(incomplete: str) -> list[tuple[str, str]]:
-    """Parts, then worlds, that begin like this."""
+    """Services, then worlds, that begin like this."""
     return complete_part(incomplete) + complete_world(incomplete)
 
 
@@ -130,7 +126,7 @@ WORLD_HELP = "The world: its id, the beginning of its id, its partition's name i
 
 
 def world_word(given: str) -> str:
-    """A parser of what can name a world: whatever cannot is refused before a server is asked."""
+    """A parser of what can name a world: anything else is refused before a server is asked."""
     if not re.fullmatch(WORLD_ID_PATTERN, given):
         raise typer.BadParameter(f"{given[:60]!r} is no world's id, nor the beginning of one; `generia list` shows the worlds.")
     return given
@@ -143,27 +139,3 @@ def world_argument(more: str = "", *, metavar: str = "WORLD", before: str = "", 
 
 
 World = Annotated[str, world_argument()]
-
-
-def check_order(settings: Settings, *, users: int, posts: int, prompt: str) -> None:
-    """Raise ``CommandError`` (exit status 2) for an order that the generator would refuse."""
-    for name, value, limit, setting in (
-        ("--users", users, settings.max_users, "MAX_USERS"),
-        ("--posts", posts, settings.max_posts, "MAX_POSTS"),
-    ):
-        if value > limit:
-            raise CommandError(f"{name} {value}: at most {limit} ({setting})", 2)
-    try:
-        worded(prompt)
-    except ValueError as error:
-        raise CommandError(f"--prompt {prompt[:60]!r}: {error}", 2) from None
-
-
-def check_world_id(world_id: str | None) -> str | None:
-    """The id in its usual form. Raises ``CommandError`` (exit status 2) for what is no UUID."""
-    if world_id is None:
-        return None
-    try:
-        return str(uuid.UUID(world_id))
-    except ValueError:
-        raise CommandError(f"--world-id {world_id[:60]!r}: must be a UUID, such as {uuid.uuid4()}", 2) from None

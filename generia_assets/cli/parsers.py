@@ -99,7 +99,7 @@ def choice(words: Iterable[ChoiceT]) -> Callable[[str], ChoiceT]:
 
 
 def moment(given: str) -> datetime:
-    """A parser of moments: ISO 8601 (UTC where it says no zone), or so long ago: 30s, 10min, 2h, 3d."""
+    """A parser of moments: ISO 8601 (UTC where it says no zone), or a time ago: 30s, 10min, 2h, 3d."""
     try:
         if found := AGO.fullmatch(given.strip()):
             return datetime.now(UTC) - timedelta(seconds=float(found[1]) * UNITS[found[2]])

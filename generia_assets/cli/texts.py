@@ -1,7 +1,7 @@
 """The texts and pictures of a world, as they are made: the description, the people, the posts.
 
 Here: reading them from completed tasks, so that they are seen before the world's assets are materialized at its end, and copying
-pictures into a folder of the host under names that tell what they show (R14). Not here: how they look (rendering/displays.py).
+pictures into a folder of the host under names that say what they show (R14). Not here: how they look (rendering/displays.py).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class PictureView:
 
 @dataclass(frozen=True)
 class Text:
-    """Something to read: ``kind`` is 'world', 'person', 'post' or 'picture'; all that is read is harmless for a terminal."""
+    """Something to read: ``kind`` is 'world', 'person', 'post' or 'picture'; title and body are safe for a terminal."""
 
     kind: str
     title: str

@@ -1,6 +1,6 @@
 """The clients of a task: its only ways to external APIs, as protocols.
 
-Here: what a task may call. Not here: the implementations; generia_assets/durable builds the real clients on resources/, and tests pass
+Here: what a task may call. Not here: the implementations; durable/ builds the real clients on resources/, and tests pass
 small fakes. Each call is one checkpoint of its task: when a task is resumed, calls that were already answered return their
 answers without being made again, in the same order. So the order of a task's calls must depend on nothing but its arguments and
 earlier answers (one after the other, never in parallel).

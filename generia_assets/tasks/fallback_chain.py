@@ -50,7 +50,7 @@ async def write_with_fallback(client: TextClient, draft: type[DraftT], steps: Se
             refused = refusal
         except LostCallAllowanceError as error:
             raise refused or error from None
-    raise refused or ValueError("a ladder without steps")
+    raise refused or ValueError("a fallback chain without steps")
 
 
 async def improve_or_keep(client: TextClient, prompt: Prompt, draft: type[DraftT], so_far: DraftT) -> tuple[DraftT, str]:

@@ -89,19 +89,19 @@ def test_a_folder_has_one_user_and_a_demo_stands_beside(tmp_path: Path) -> None:
     announced = RunningGenerator(
         command="dev", pid=1, mongodb_uri="m", kafka_bootstrap_servers="k", kafka_api_version="", dagster_home="/d"
     )
-    with lock_data_dir(tmp_path, may_stand_beside=True) as home:
+    with lock_data_dir(tmp_path, allow_beside=True) as home:
         assert home.root == tmp_path
         home.announce(announced)
         assert running_generator(tmp_path) == announced
-        with lock_data_dir(tmp_path, may_stand_beside=True) as other:
+        with lock_data_dir(tmp_path, allow_beside=True) as other:
             assert other.root == tmp_path / "beside-1"
         with (
             pytest.raises(CommandError, match=r"in use by `generia dev` \(process 1\)"),
-            lock_data_dir(tmp_path, may_stand_beside=False),
+            lock_data_dir(tmp_path, allow_beside=False),
         ):
             pass
     assert running_generator(tmp_path) is None
-    with lock_data_dir(tmp_path, may_stand_beside=False) as again:
+    with lock_data_dir(tmp_path, allow_beside=False) as again:
         assert again.root == tmp_path
 
 

@@ -16,8 +16,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._cli.workspace.cli_target import workspace_opts_to_load_target
-from dagster_shared.cli import WorkspaceOpts
 
 from emulators import lifecycle
 from emulators.lifecycle import accepts_connections, free_port
@@ -31,6 +29,7 @@ from generia_assets.processes import start
 from local_services import demo
 from tests.conftest import python_module
 from tests.support.command import Command
+from tests.support.dagster_internals import WorkspaceOpts, workspace_opts_to_load_target
 from tests.support.worlds_in_process import Worlds, worlds_in_process
 
 ROOT = Path(__file__).parents[2]
@@ -158,9 +157,9 @@ def test_a_command_in_another_folder_finds_the_generator(tmp_path: Path, monkeyp
     assert "GENERIA_DATA_DIR" not in os.environ
     assert str(elsewhere / ".generia") in data_dir.explain_none_running(Path(".generia"))
     assert str(checkout / ".generia") in data_dir.explain_none_running(Path(".generia"))
-    with lock_data_dir(checkout / ".generia", may_stand_beside=False) as claimed:
+    with lock_data_dir(checkout / ".generia", allow_beside=False) as claimed:
         claimed.announce(a_generator())
-        with lock_data_dir(elsewhere / ".generia", may_stand_beside=False) as own:
+        with lock_data_dir(elsewhere / ".generia", allow_beside=False) as own:
             own.announce(a_generator())
             data_dir.use_running_data_dir()
             assert "GENERIA_DATA_DIR" not in os.environ

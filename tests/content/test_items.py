@@ -28,8 +28,8 @@ from generia_assets.tasks.generate_character_batch import CharacterBatchParamete
 from generia_assets.tasks.generate_world_description import world_of
 from tests.content.test_drafts import all_schemas, nodes
 from tests.support.answers import character_answer, ideas_answer, people_answer, post_answer
+from tests.support.fake_clients import a_bench
 from tests.support.worlds import a_brief, a_post_brief, a_request, a_world, acquaintances_of, world_answer
-from tests.tasks.test_people import a_bench
 
 ANSWERS: Mapping[type[Draft], Mapping[str, Any]] = {
     WorldDraft: world_answer(),

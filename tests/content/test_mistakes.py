@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
-import runpy
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -143,7 +144,7 @@ def test_every_script_has_its_letters() -> None:
 
 
 @pytest.mark.case("P3")
-def test_check_tells_every_mistake_and_demo_begins_nothing(content: Path, tmp_path: Path) -> None:
+def test_check_tells_every_mistake_and_demo_begins_nothing(content: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`check` and `doctor` tell each mistake with exit status 1; `demo`, `dev` and the code location do not start with one."""
     generia = Command(tmp_path / "data", {"MONGODB_URI": "mongodb://127.0.0.1:9/", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"})
     exit_code, out, _ = generia.call("check")
@@ -162,8 +163,9 @@ def test_check_tells_every_mistake_and_demo_begins_nothing(content: Path, tmp_pa
     exit_code, out, _ = generia.call("doctor", "--json")
     assert exit_code == 1
     assert sum(one["part"] == "templates" for one in map(json.loads, out.splitlines())) == 2
+    monkeypatch.delitem(sys.modules, "generia_assets.definitions", raising=False)
     with pytest.raises(ContentError):
-        runpy.run_module("generia_assets.definitions")
+        importlib.import_module("generia_assets.definitions")
 
 
 @pytest.mark.case("P3")

@@ -1,7 +1,7 @@
-"""``generia dead-letters``: messages that were no orders, with the reason, and sending a mended one again.
+"""``generia dead-letters``: messages that were no orders, with the reason, and sending a corrected one again.
 
-Here: the list, and mending. A letter stays where it lies (a topic forgets nothing by itself); what is sent again is a new message.
-Not here: what is wrong with a message; the sensor judges the mended one as it judges every other.
+Here: the list, and correcting. A letter stays in its topic; what is sent again is a new message.
+Not here: what is wrong with a message; the sensor validates the corrected one like every other.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Limit = Annotated[int | None, limit_option(LETTERS, 10_000, what="The last so ma
 AsJson = Annotated[bool, flag("--json", "One JSON object a line, with the whole message.")]
 Place = Annotated[str, typer.Argument(metavar="OFFSET", help="Its offset, or its place, as the list shows it.")]
 Held = Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="Where the partition is held up, as the list shows it.")]
-Mended = Annotated[Path | None, option("--file", "FILE", "The mended message: a file that holds one JSON object.")]
+Corrected = Annotated[Path | None, option("--file", "FILE", "The corrected message: a file that holds one JSON object.")]
 Edit = Annotated[
     list[str] | None, option("--edit", "FIELD=VALUE", "Change a field: parameters.users_count=3. No value takes it out.")
 ]
@@ -48,11 +48,11 @@ dead_letters = typer.Typer(name="dead-letters", epilog=EXIT_STATUSES, subcommand
 @dead_letters.callback(invoke_without_command=True)
 @guarded
 def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = False) -> None:
-    """Messages that were no orders: see them with their reasons, and send mended ones again.
+    """Messages that were no orders: see them with their reasons, and send corrected ones again.
 
-    Without COMMAND they are listed, oldest first, each with its offset, its reason and its beginning; `resend` sends a mended one
-    again. A letter stays where it lies. Listed last: what MongoDB keeps until the letters' topic takes it, and record batches that
-    cannot be read and hold up their partition until they can, or until `skip` leaves them out.
+    Without COMMAND they are listed, oldest first, each with its offset, its reason and its beginning; `resend` sends a corrected
+    one again. A letter stays in its topic. Listed last: what MongoDB keeps until the letters' topic takes it, and record batches
+    that cannot be read and hold up their partition until they can, or until `skip` leaves them out.
 
     \b
     generia dead-letters --limit 100
@@ -83,7 +83,7 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
         (remarks() if in_json else console).print(f"The last {most}; --limit {most * 5} shows more.")
     if in_json:
         for one in (*letters, *held):
-            typer.echo(as_json(_told(one)))
+            typer.echo(as_json(_as_fields(one)))
         return
     if not letters and not held:
         console.print(f"There are no dead letters in topic {chosen.kafka_dead_letters_topic}.")
@@ -95,7 +95,9 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
         if isinstance(letter, StoredDeadLetter):
             console.print(f"        kept in MongoDB until its topic takes it: {safe_line(letter.why)}")
     if letters:
-        console.print(f"To send one again: {command_name()} dead-letters resend OFFSET --edit FIELD=VALUE (or --file MENDED.json)")
+        console.print(
+            f"To send one again: {command_name()} dead-letters resend OFFSET --edit FIELD=VALUE (or --file CORRECTED.json)"
+        )
     for batch in held:
         console.print(f"Held up since {batch.since:%Y-%m-%d %H:%M:%S} UTC: {batch.batch} cannot be read. {safe_line(batch.reason)}")
         console.print(f"        To leave it out: {command_name()} dead-letters skip {batch.partition}:{batch.offset}")
@@ -103,17 +105,19 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
 
 @dead_letters.command(cls=Documented, epilog=EXIT_STATUSES)
 @guarded
-def resend(offset: Place, file: Mended = None, edit: Edit = None, in_json: Json = False) -> None:
-    """Send a dead letter again, mended, to the orders' topic.
+def resend(offset: Place, file: Corrected = None, edit: Edit = None, in_json: Json = False) -> None:
+    """Send a dead letter again, corrected, to the orders' topic.
 
-    The sensor judges it like any other message: if it is still no order, it comes back with the reason.
+    The sensor validates it like any other message: if it is still no order, it comes back with the reason.
 
     \b
     generia dead-letters resend 7 --edit parameters.users_count=3 --edit parameters.quality=
-    generia dead-letters resend 2:7 --file mended.json --json
+    generia dead-letters resend 2:7 --file corrected.json --json
     """
     if (file is None) == (not edit):
-        raise CommandError("say how the letter is mended: either --file MENDED.json, or --edit FIELD=VALUE (as often as needed)", 2)
+        raise CommandError(
+            "say how the letter is corrected: either --file CORRECTED.json, or --edit FIELD=VALUE (as often as needed)", 2
+        )
     chosen = settings()
     kafka = addresses(chosen).kafka
     letter = _kept_at(offset, chosen) if "@" in offset else letter_at(kafka, chosen.kafka_dead_letters_topic, *_place(offset))
@@ -162,8 +166,12 @@ def _kept_at(place: str, chosen: Settings) -> StoredDeadLetter | None:
 def edited(letter: DeadLetter | StoredDeadLetter, changes: list[str]) -> dict[str, JsonValue]:
     """The letter's message with these fields changed. Raises ``CommandError`` when it cannot be changed like that."""
     if "cut" in letter.headers:
-        raise CommandError(f"only a part of this message is here ({letter.headers['cut']}): mend the whole, and give it by --file")
-    message = _object(letter.value, f"the letter at {letter.place}", "write the mended message into a file and give it by --file")
+        raise CommandError(
+            f"only a part of this message is here ({letter.headers['cut']}): correct the whole message, and give it by --file"
+        )
+    message = _object(
+        letter.value, f"the letter at {letter.place}", "write the corrected message into a file and give it by --file"
+    )
     for change in changes:
         path, equals, text = change.partition("=")
         if not equals or not all(path.split(".")):
@@ -197,7 +205,7 @@ def _value(text: str) -> JsonValue:
 
 def _read(file: Path) -> dict[str, JsonValue]:
     try:
-        return _object(file.read_bytes(), str(file), "mend it")
+        return _object(file.read_bytes(), str(file), "correct it")
     except OSError as error:
         raise CommandError(f"--file {file}: {error.strerror}", 2) from None
 
@@ -227,11 +235,11 @@ def _place(text: str) -> tuple[int, int]:
 
 
 def _origin(letter: DeadLetter | StoredDeadLetter) -> str:
-    told = letter.headers
-    return safe_line(f"{told.get('topic', '?')}[{told.get('partition', '?')}]@{told.get('offset', '?')}")
+    headers = letter.headers
+    return safe_line(f"{headers.get('topic', '?')}[{headers.get('partition', '?')}]@{headers.get('offset', '?')}")
 
 
-def _told(one: DeadLetter | StoredDeadLetter | HeldPartition) -> dict[str, JsonValue]:
+def _as_fields(one: DeadLetter | StoredDeadLetter | HeldPartition) -> dict[str, JsonValue]:
     if isinstance(one, HeldPartition):
         place = f"{one.partition}:{one.offset}"
         return {"offset": place, "state": "held", "at": one.since.isoformat(), "origin": one.place, "reason": one.reason}

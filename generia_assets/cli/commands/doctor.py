@@ -52,7 +52,7 @@ def doctor(json: JsonLines = False) -> None:
     try:
         chosen = settings()
     except SettingsError as error:
-        _print(wrong("settings", str(error), "mend them; nothing else was looked at"), json=json)
+        _print(wrong("settings", str(error), "correct them; nothing else was checked"), json=json)
         raise typer.Exit(2) from None
     _print(ok("settings", "all are allowed values"), json=json)
     count, where = 0, addresses(chosen)

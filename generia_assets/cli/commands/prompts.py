@@ -33,8 +33,8 @@ from generia_assets.cli.options import (
     QualityOption,
     Seed,
     Users,
-    check_order,
 )
+from generia_assets.cli.order import world_parameters
 from generia_assets.cli.parsers import flag, option
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.content import languages
@@ -98,14 +98,14 @@ def prompts(
     if only_missing and answers is None:
         raise CommandError("--only-missing needs --answers FOLDER: without it nothing is missing", 2)
     require_good_content()
-    check_order(settings(), users=users, posts=posts, prompt=prompt)
+    world_parameters(settings(), users=users, posts=posts, prompt=prompt)
     request = WorldRequest(
         user_prompt=prompt,
         users_count=users,
         posts_count=posts,
         quality=quality,
         seed=DEFAULT_SEED if seed is None else seed,
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),  # the same in every run; no request tells it
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),  # the same in every run; no request contains it
     )
     asked: list[DryRequest] = []
     source = _Samples(prompt) if answers is None else _Recorded(answers)
@@ -118,7 +118,7 @@ def prompts(
             as_page.write_text(written_page(request, asked), "utf-8")
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}") from None
-    _tell(asked, source.unread if isinstance(source, _Recorded) else [], PromptDelimiter.of(request.seed).code, json=json)
+    _print(asked, source.unread if isinstance(source, _Recorded) else [], PromptDelimiter.of(request.seed).code, json=json)
     if open_:
         raise typer.Exit(1)
 
@@ -174,7 +174,7 @@ def _as_text(one: DryRequest) -> str:
     return head + "".join(f"\n===== {title} =====\n{text}\n" for title, text in parts)
 
 
-def _tell(asked: list[DryRequest], unread: list[str], code: str, *, json: bool) -> None:
+def _print(asked: list[DryRequest], unread: list[str], code: str, *, json: bool) -> None:
     missing = [one.name for one in asked if one.answer is None and not one.wrong]
     wrong = {one.name: one.wrong for one in asked if one.wrong}
     if json:
@@ -227,10 +227,10 @@ def _new(first: str, item: str) -> str:
     return "\n".join(["[…]"] * bool(same) + lines[same:])
 
 
-def _cut(text: str, told: set[str]) -> str:
-    """The text, of whose long lines those that were told before keep their beginning only; ``told`` learns the others."""
-    kept = [f"{line[:_BEGINNING]}… [as above]" if line in told else line for line in text.splitlines()]
-    told.update(line for line in text.splitlines() if len(line) >= _LONG)
+def _cut(text: str, seen: set[str]) -> str:
+    """The text, of whose long lines those seen before keep only their beginning; the others are added to ``seen``."""
+    kept = [f"{line[:_BEGINNING]}… [as above]" if line in seen else line for line in text.splitlines()]
+    seen.update(line for line in text.splitlines() if len(line) >= _LONG)
     return "\n".join(kept)
 
 
@@ -253,7 +253,7 @@ def _block(text: str, language: str = "") -> str:
 def check(json: JsonLines = False) -> None:
     """Look for mistakes in the templates and data files, without a server.
 
-    Reads every data file and renders every template with sample data. Each mistake is told with its file, the
+    Reads every data file and renders every template with sample data. Each mistake comes with its file, the
     line, what is wrong and what is allowed. The generator does the same at its start, and begins no
     world while there is one.
 

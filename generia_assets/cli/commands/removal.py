@@ -147,7 +147,7 @@ def _old(database: MongoDatabase, instance: DagsterInstance, days: int) -> list[
 
 
 def _to_be_deleted(database: MongoDatabase, world: str) -> tuple[str, str]:
-    """The world's id, and the world in words. Raises ``CommandError`` for one that nobody ordered, or that is being made."""
+    """The world's id, and the world in words. Raises ``CommandError`` for one that was never ordered, or that is being made."""
     try:
         status = get_world(database, world)
     except UnreadableRecordError as error:
@@ -165,14 +165,14 @@ def _ask(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise CommandError(f"{question} Nobody can be asked here: give --yes", 2)
+        raise CommandError(f"{question} This is not a terminal: give --yes", 2)
     if not typer.confirm(question, err=True):
         raise CommandError("nothing was done")
 
 
 @contextmanager
 def _dagster(where: Addresses) -> Iterator[DagsterInstance | None]:
-    """Dagster's instance; None where nobody says which."""
+    """Dagster's instance; None where it is not known."""
     if where.dagster_home is None:
         yield None
         return
@@ -181,7 +181,7 @@ def _dagster(where: Addresses) -> Iterator[DagsterInstance | None]:
 
 
 def _inside(folder: Path, world: str) -> Path:
-    """The world's folder in this one. Raises ``CommandError`` for a name that leads elsewhere."""
+    """The world's folder in this one. Raises ``CommandError`` for a name that points elsewhere."""
     inside = (folder / world).resolve()
     if inside.parent != folder.resolve():
         raise CommandError(f"world {safe_line(world, 80)}: is no name of a folder", 2)

@@ -19,12 +19,12 @@ from generia_assets.cli.connections import addresses, get_world, open_database
 from generia_assets.cli.console import CommandError, command_name, remarks, results
 from generia_assets.cli.estimates import Quote, quote_of, recent_latency
 from generia_assets.cli.options import Json, World
-from generia_assets.cli.order import PartOrder, send
+from generia_assets.cli.order import send
 from generia_assets.cli.parsers import choice, flag, option
 from generia_assets.cli.rendering.formats import about, as_json, dollars
 from generia_assets.content.text import plural
 from generia_assets.durable.orders.decisions import unfinished
-from generia_assets.durable.orders.records import stored_parameters
+from generia_assets.durable.orders.order import Order, PartParameters, parse_stored
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.queries.names import item_named
 from generia_assets.settings import settings
@@ -35,7 +35,7 @@ OF_CHARACTER, OF_POST = (
     {asset.begin: asset.task_type for asset in ASSETS.values() if asset.begin and asset.unit in units}
     for units in ((Unit.PEOPLE_BATCH, Unit.PERSON, Unit.POST_BATCH), (Unit.POST,))
 )
-"""Where a person or a post can begin anew, by word; everything that hangs on it is made again, too."""
+"""Where making a person or a post again can begin, by word; everything downstream is made again, too."""
 
 Part = Annotated[
     str | None,
@@ -49,7 +49,9 @@ Part = Annotated[
 Character = Annotated[
     str | None,
     option(
-        "--character", "PERSON", "One person, by key (c0007) or @username: another self under the same name, with avatar and posts."
+        "--character",
+        "PERSON",
+        "One person, by key (c0007) or @username: another person under the same name, with avatar and posts.",
     ),
 ]
 Post = Annotated[
@@ -70,7 +72,7 @@ DryRun = Annotated[bool, flag("--dry-run", "Only say what it would make and cost
 
 
 @dataclass(frozen=True)
-class _Wish:
+class _RerunScope:
     """What is to be made again: ``follows`` are the task types that are made of the first, which the message names."""
 
     task_type: TaskType
@@ -98,7 +100,7 @@ def rerun(
 ) -> None:
     """Make a part of a world, one person or one post again, by Kafka message.
 
-    Says first what it will take. What is made of it follows: posts with their pictures are published anew. Everything else stays
+    Prints first what it will take. What is made of it follows: posts with their pictures are published again. Everything else stays
     as it is, byte for byte; relations that named somebody who is now another are repaired. Of the description everything is made.
     The former documents stay until the new ones are complete. A world that is not finished is finished first (`resume`).
     Needs Kafka, MongoDB and a running generator.
@@ -118,18 +120,19 @@ def rerun(
     with open_database() as database:
         status = get_world(database, world)
         _check_world(status)
-        wish = _wish(database, status, part, character, post, begin, alone=alone)
-        refuse_another_plan(database, status.world_id, wish.makes, wish.keys)
-        order = stored_parameters(status.parameters)
-        quote = quote_of(chosen, recent_latency(chosen), status.world_id, order, wish.makes, keys=wish.keys)
+        scope = _scope(database, status, part, character, post, begin, alone=alone)
+        refuse_another_plan(database, status.world_id, scope.makes, scope.keys)
+        order = parse_stored(status.parameters)
+        quote = quote_of(chosen, recent_latency(chosen), status.world_id, order, scope.makes, keys=scope.keys)
     task_id = None if dry_run else str(uuid.uuid4())
     if not json:
-        _say_what(results() if dry_run else remarks(), wish, quote)
+        _print_plan(results() if dry_run else remarks(), scope, quote)
     if task_id is not None:
         kafka = addresses(chosen).kafka
-        send(PartOrder(status.world_id, task_id, wish.task_type, wish.keys, wish.alone), kafka, chosen.kafka_tasks_topic)
+        parameters = PartParameters(keys=scope.keys, with_what_follows=not scope.alone)
+        send(Order(status.world_id, parameters, scope.task_type, task_id), kafka, chosen.kafka_tasks_topic)
     if json:
-        made = {"task_type": wish.task_type, "keys": wish.keys, "makes": wish.makes}
+        made = {"task_type": scope.task_type, "keys": scope.keys, "makes": scope.makes}
         typer.echo(as_json({"world_id": status.world_id, "task_id": task_id, **made, "quote": quote}))
     elif task_id is None:
         results().print("Nothing was ordered (--dry-run).")
@@ -145,7 +148,7 @@ def _check_world(status: WorldStatus) -> None:
         raise CommandError(unfinished(status))
 
 
-def _wish(
+def _scope(
     database: MongoDatabase,
     status: WorldStatus,
     part: str | None,
@@ -154,11 +157,11 @@ def _wish(
     begin: str | None,
     *,
     alone: bool,
-) -> _Wish:
+) -> _RerunScope:
     if part is not None:
         if begin is not None:
             raise CommandError("--from is for --character and --post; a part is made whole", 2)
-        return _Wish(PARTS_BY_WORD[part], alone=alone)
+        return _RerunScope(PARTS_BY_WORD[part], alone=alone)
     if alone:
         raise CommandError("--alone is for --part; where a person or a post begins anew says --from", 2)
     words = OF_CHARACTER if character is not None else OF_POST
@@ -168,14 +171,14 @@ def _wish(
     item = item_named(database, status.world_id, character or post or "")
     if item.is_post is not (post is not None) or item.character is None:
         raise CommandError(f"{item.key} is no {'post' if post is not None else 'person'}", 2)
-    return _Wish(words[first], (item.key,))
+    return _RerunScope(words[first], (item.key,))
 
 
-def _say_what(console: Console, wish: _Wish, quote: Quote) -> None:
-    of = f" of {', '.join(wish.keys)}" if wish.keys else " of the whole world"
-    console.print(f"Makes again{of}: {_in_words(wish.makes)}.")
-    if wish.alone and wish.follows:
-        console.print(f"What was made of it stays, here and on the platform, and may no longer fit: {_in_words(wish.follows)}.")
+def _print_plan(console: Console, scope: _RerunScope, quote: Quote) -> None:
+    of = f" of {', '.join(scope.keys)}" if scope.keys else " of the whole world"
+    console.print(f"Makes again{of}: {_names(scope.makes)}.")
+    if scope.alone and scope.follows:
+        console.print(f"What was made of it stays, here and on the platform, and may no longer fit: {_names(scope.follows)}.")
     console.print(
         f"Takes {plural(quote.llm_calls, 'call')} of {quote.model} and {plural(quote.image_calls, 'picture')}, about "
         f"{dollars(quote.cost_usd)} and {about(60 * quote.minutes)}; never more than {plural(quote.llm_call_limit, 'call')} and "
@@ -183,5 +186,5 @@ def _say_what(console: Console, wish: _Wish, quote: Quote) -> None:
     )
 
 
-def _in_words(task_types: Iterable[TaskType]) -> str:
+def _names(task_types: Iterable[TaskType]) -> str:
     return ", ".join(task_type.value.removeprefix("generate_").replace("_", " ") for task_type in task_types)

@@ -12,12 +12,12 @@ from rich.text import Text as Line
 from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import results, safe_line
 from generia_assets.cli.options import Json, World
-from generia_assets.cli.rendering.formats import FittedTable, as_json, compact, duration, progress_line, share
+from generia_assets.cli.rendering.formats import FittedTable, as_json, compact, duration, of_total, progress_line, share
 from generia_assets.queries.critical_path import CriticalPath, Link, critical_path
 from generia_assets.queries.statistics import RequestFigures, TaskFigures, world_figures
 from generia_assets.settings import settings
 
-_SPENT_ON = {
+_PARTS = {
     "start": "until the run began",
     "model": "answers of the model",
     "waiting": "calls that waited for their turn",
@@ -43,7 +43,7 @@ def stats(world: World, json: Json = False) -> None:
     """Count what a world took: tasks, calls, times, tokens, dollars, and where its time went.
 
     Times are from a task's beginning to its end. `waiting` is what its calls waited for their turn (a slot, the budget, a pause
-    that the API demanded), `calling` what the answers took: sums over calls, many of which were in the air at once. `cached` is
+    that the API demanded), `calling` what the answers took: sums over calls, many of which were in flight at once. `cached` is
     the share of the prompts' tokens that the provider had cached. Numbers are of all the world's generations; the path at the end
     is of the present one: the chain of tasks that ended last, each waiting for the one before.
 
@@ -56,17 +56,9 @@ def stats(world: World, json: Json = False) -> None:
         figures = world_figures(database, status.world_id)
         path = critical_path(database, status)
     if json:
-        typer.echo(
-            as_json(
-                {
-                    "world_id": status.world_id,
-                    "tasks": figures.tasks,
-                    "requests": figures.requests,
-                    "critical_path": path,
-                    "seconds": None if path is None else round(path.seconds, 3),
-                }
-            )
-        )
+        seconds = None if path is None else round(path.seconds, 3)
+        fields = {"tasks": figures.tasks, "requests": figures.requests, "critical_path": path, "seconds": seconds}
+        typer.echo(as_json({"world_id": status.world_id, **fields}))
         return
     console = results()
     console.print(Line(f"{safe_line(status.name) or '(no name)'}  {status.world_id}", "bold"))
@@ -92,7 +84,7 @@ def _tasks(figures: tuple[TaskFigures, ...]) -> FittedTable:
         table.rows.append(
             (
                 one.task_type.value.removeprefix("generate_"),
-                _of(one.completed, one.tasks),
+                of_total(one.completed, one.tasks),
                 str(one.failed or "-"),
                 str(one.attempts),
                 duration(one.p50_ms),
@@ -135,41 +127,37 @@ def _requests(figures: tuple[RequestFigures, ...]) -> FittedTable:
 _API_WORDS = {"llm": "model", "image_generation": "pictures", "platform": "platform"}
 
 
-def _of(part: int, whole: int) -> str:
-    return str(part) if part == whole else f"{part}/{whole}"
-
-
 def _print_path(console: Console, path: CriticalPath) -> None:
     last = path.links[-1]
     console.print(Line("The path that decided how long it took", "bold"))
     console.print(
-        f"{_said(last)} ended last, {duration(1000 * (path.seconds - path.finishing))} after the beginning. What led there, each "
+        f"{_name(last)} ended last, {duration(1000 * (path.seconds - path.finishing))} after the beginning. What led there, each "
         "waiting for the one before:"
     )
     rows = [("the run began", path.run_after, "Kafka, the sensor, Dagster's queue, the run's start")]
-    rows += [(_said(link), link.seconds, _spent(link)) for link in path.links]
+    rows += [(_name(link), link.seconds, _spent(link)) for link in path.links]
     if path.finishing:
         rows.append(("documents written", path.finishing, ""))
     for what, seconds, spent in (row for row in rows if row[1] > 0):
         line = Line(f"  {duration(1000 * seconds):>9}  {what:36}  ")
         line.append(spent, "dim")
         console.print(line)
-    for sentence in told(path, settings().llm_concurrency):
+    for sentence in advice(path, settings().llm_concurrency):
         console.print(sentence)
 
 
-def told(path: CriticalPath, slots: int) -> list[str]:
+def advice(path: CriticalPath, slots: int) -> list[str]:
     """The path in words: what the time went to, and what would shorten it."""
     parts = {**path.sums(), "start": path.run_after, "end": path.finishing}
     spent = sorted(((part, seconds) for part, seconds in parts.items() if seconds >= 0.01), key=lambda one: -one[1])
     if not spent:
         return []
     whole = max(path.seconds, 0.001)
-    words = ", ".join(f"{duration(1000 * seconds)} {_SPENT_ON[part]} ({share(seconds / whole)})" for part, seconds in spent)
+    words = ", ".join(f"{duration(1000 * seconds)} {_PARTS[part]} ({share(seconds / whole)})" for part, seconds in spent)
     return [f"Of {duration(1000 * path.seconds)} in all: {words}.", _ADVICE[spent[0][0]].format(slots=slots)]
 
 
-def _said(link: Link) -> str:
+def _name(link: Link) -> str:
     kind = link.task_type.value.removeprefix("generate_").replace("_", " ")
     return f"{kind} {link.key}" if link.key != "world" else kind
 

@@ -111,7 +111,7 @@ def _mongodb(chosen: Settings) -> Iterator[str]:
             pass
         yield uri
         return
-    with lock_data_dir(chosen.generia_data_dir, may_stand_beside=False) as home:
+    with lock_data_dir(chosen.generia_data_dir, allow_beside=False) as home:
         command: list[str | Path] = [sys.executable, "-m", "local_services.mongod", "--dbpath", home.mongodb]
         child = start("mongod", command, log_path=home.logs / "mongod.log")
         try:

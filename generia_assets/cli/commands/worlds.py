@@ -21,6 +21,7 @@ from generia_assets.cli.rendering.formats import (
     breaker_line,
     dollars,
     moment,
+    of_total,
     progress_line,
 )
 from generia_assets.content.text import plural
@@ -63,14 +64,14 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
         return
     with open_database() as database:
         found, chosen = get_world(database, world), settings()
-        air = in_flight(database, found.world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
-        _show(found, air, json=json)
+        calls = in_flight(database, found.world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
+        _show(found, calls, json=json)
 
 
 def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines = False) -> None:
     """List worlds, those that changed last first: state, people, posts, dollars.
 
-    Worlds of the former worker are listed as history: they can be read, and nobody works on them. A status record that cannot be
+    Worlds of the former worker are listed as history: they can be read, and no run works on them. A status record that cannot be
     read is listed after the others with the reason.
 
     \b
@@ -79,13 +80,13 @@ def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines 
     """
     most = limit if json else limit or SHOWN
     with open_database() as database:
-        # Read whole before anything is told: a world that changes while a slow reader holds us up would move, and be missed.
+        # Read whole before anything is printed: a world that changes while a slow reader blocks us would move, and be missed.
         records = list(database[STATUS].find(_query(state)).sort("updated_at", DESCENDING).limit(0 if most is None else most + 1))
     unreadable: list[UnreadableRecord] = []
     found = list(statuses(records[:most], unreadable.append))
     if json:
         for one in found:
-            typer.echo(as_json(_told(one)))
+            typer.echo(as_json(_as_fields(one)))
         for record in unreadable:
             typer.echo(as_json({"world_id": record.id, "unreadable": record.reason}))
     else:
@@ -96,8 +97,8 @@ def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines 
 
 def _list(found: list[WorldStatus], unreadable: list[UnreadableRecord], state: str | None) -> None:
     if not found and not unreadable:
-        say = "No world was ordered yet" if state is None else f"No world is {state}"
-        results().print(f'{say}. To order one: {command_name()} send --prompt "a harbour on the back of a whale"')
+        text = "No world was ordered yet" if state is None else f"No world is {state}"
+        results().print(f'{text}. To order one: {command_name()} send --prompt "a harbour on the back of a whale"')
         return
     if found:
         _table(found).print(results())
@@ -119,8 +120,8 @@ def _table(worlds: list[WorldStatus]) -> FittedTable:
             safe_line(one.world_id),
             safe_line(one.name, 18),
             Line(_state(one), _STYLES.get(one.status, "")),
-            _counted(one.users_created, one.users_predicted),
-            _counted(one.posts_created, one.posts_predicted),
+            of_total(one.users_created, one.users_predicted),
+            of_total(one.posts_created, one.posts_predicted),
             f"{one.cost_usd:.3f}",
             ago(one.updated_at),
         )
@@ -148,14 +149,10 @@ def _state(world: WorldStatus) -> str:
     return "in progress" if world.status is State.IN_PROGRESS else world.status.value
 
 
-def _counted(made: int, wanted: int) -> str:
-    return str(made) if made == wanted else f"{made}/{wanted}"
-
-
-def _show(world: WorldStatus, air: InFlightCalls, *, json: bool) -> None:
-    breakers = () if world.done else air.breakers
+def _show(world: WorldStatus, calls: InFlightCalls, *, json: bool) -> None:
+    breakers = () if world.done else calls.breakers
     if json:
-        typer.echo(as_json({**_told(world), "breakers": breakers}))
+        typer.echo(as_json({**_as_fields(world), "breakers": breakers}))
         return
     console = results()
     console.print(Line(f"{safe_line(world.name) or '(no name)'}  {world.world_id}", "bold"))
@@ -173,8 +170,8 @@ def _show(world: WorldStatus, air: InFlightCalls, *, json: bool) -> None:
     ]
     rows[6:6] = [("breaker", breaker_line(one)) for one in breakers]
     if world.owner.run_id:
-        flying = f"{air.llm} of {air.llm_ceiling} calls of the model, {air.images} of {air.image_ceiling} pictures"
-        rows.insert(6, ("in the air", flying))
+        flying = f"{calls.llm} of {calls.llm_ceiling} calls of the model, {calls.images} of {calls.image_ceiling} pictures"
+        rows.insert(6, ("in flight", flying))
     if world.waiting_for is not None:
         since = ago(world.waiting_for.since)
         rows.insert(2, ("waiting", safe_line(f"for {world.waiting_for.api}, begun {since}: {world.waiting_for.reason}", 300)))
@@ -202,7 +199,7 @@ def _owner(world: WorldStatus) -> str:
     return f"run {world.owner.run_id}" if world.owner.run_id else "nobody works on it now"
 
 
-def _told(world: WorldStatus) -> dict[str, object]:
+def _as_fields(world: WorldStatus) -> dict[str, object]:
     """The status record as JSON has it: the contract's fields, and what one would otherwise have to add up."""
     return {"world_id": world.world_id, **world.model_dump(mode="json", by_alias=True), "cost_usd": round(world.cost_usd, 6)}
 

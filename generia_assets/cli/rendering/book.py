@@ -30,18 +30,18 @@ _MARKDOWN = re.compile(
     re.IGNORECASE,
 )
 
-QUOTED = 240
+QUOTED = 120
 """Characters of a post that are quoted above its reply."""
 
 
 def escaped(text: object) -> str:
-    """The text on one line, meaning nothing to Markdown or HTML."""
+    """The text on one line, escaped for Markdown and HTML."""
     marked = _MARKDOWN.sub(lambda found: f"{found.group()[:-1]}\\{found.group()[-1]}", safe_line(str(text)))
     return html.escape(marked, quote=False).replace("\\&lt;", "&lt;").replace("\\&gt;", "&gt;")
 
 
 def paragraphs(text: object) -> str:
-    """The text with its paragraphs, meaning nothing to Markdown or HTML."""
+    """The text with its paragraphs, escaped for Markdown and HTML."""
     blocks = (escaped(block) for block in re.split(r"\n\s*\n", str(text)))
     return "\n\n".join(block for block in blocks if block)
 
@@ -52,7 +52,7 @@ class Book:
     def __init__(
         self, database: MongoDatabase, status: WorldStatus, folder: Path, data_dir: Path, pictures: PictureFolder | None
     ) -> None:
-        """``folder``: where the book will lie; ``pictures`` None: the book links to where this machine's platform has them."""
+        """``folder``: where the book is written; ``pictures`` None: the book links to where this machine's platform has them."""
         self._database = database
         self._status = status
         self._folder = folder

@@ -1,7 +1,7 @@
 """How a start and a world in the making are shown: live for people, in plain lines for everything else.
 
-Here: the two displays, both driven by the same calls, and the live picture, drawn with rich from plain values. Every text of users
-and models is harmless already, or is made so here. Not here: the summary at the end (summary.py).
+Here: the two displays, both driven by the same calls, and the live picture, drawn with rich from plain values. Texts of users
+and models are made safe for a terminal. Not here: the summary at the end (summary.py).
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _now(snapshot: Snapshot) -> str:
 
 
 def _print_text(console: Console, text: Text) -> None:
-    """A text as it is read: its title, then its body. A picture is where it lies."""
+    """A text as it is read: its title, then its body. Of a picture its place."""
     if text.pictures:
         console.print(Line(f"picture  {text.body}", "cyan"))
         return

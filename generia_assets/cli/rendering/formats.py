@@ -57,7 +57,7 @@ def duration(milliseconds: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """An estimated time, no more exact than it can be known."""
+    """An estimated time, no more exact than the estimate is."""
     if seconds < 90:
         return f"{max(1, round(seconds / 5)) * 5} s"
     return f"{round(seconds / 60)} min" if seconds < 5_400 else f"{seconds / 3600:.1f} h"
@@ -72,13 +72,18 @@ def compact(number: int) -> str:
 
 
 def dollars(amount: float) -> str:
-    """US dollars, as exact as small amounts need it."""
+    """US dollars, with more digits for small amounts."""
     return f"${amount:,.2f}" if amount >= 100 else f"${amount:.4f}"
 
 
 def share(part: float) -> str:
     """A share in percent."""
     return f"{100 * part:.0f} %"
+
+
+def of_total(part: int, whole: int) -> str:
+    """A number, and of how many, where those are more."""
+    return str(part) if part == whole else f"{part}/{whole}"
 
 
 def moment(at: datetime) -> str:
@@ -103,7 +108,7 @@ def ago(at: datetime) -> str:
 
 
 def time_left(seconds: float) -> str:
-    """A time left, no more exact than it is known."""
+    """A time left, no more exact than the estimate is."""
     return f"about {about(seconds)} left" if seconds >= 5 else "a few seconds left"
 
 

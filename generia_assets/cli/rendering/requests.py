@@ -54,7 +54,7 @@ def print_request(console: Console, request: RequestRecord, depth: Depth, *, tas
         return
     parts = request.request.get("parts")
     asked = str(parts[-1]) if isinstance(parts, list) and parts else request.prompt
-    # The end of a prompt is what is this request's own; of an answer one wants to see how it begins.
+    # A prompt ends with what is specific to this request; an answer is recognized by its beginning.
     if asked:
         short = len(asked) <= SHORT
         _titled(console, "asked" if short else "asked, in the end", asked if short else f"…{asked[-SHORT:].lstrip()}")
@@ -63,21 +63,21 @@ def print_request(console: Console, request: RequestRecord, depth: Depth, *, tas
 
 
 def _whole(console: Console, request: RequestRecord) -> None:
-    told: list[tuple[str, str]] = []
+    sections: list[tuple[str, str]] = []
     system, parts = request.request.get("system"), request.request.get("parts")
     if system:
-        told.append(("system instruction", str(system)))
+        sections.append(("system instruction", str(system)))
     if isinstance(parts, list):
-        told += [(f"part {number} of {len(parts)}", str(part)) for number, part in enumerate(parts, 1)]
+        sections += [(f"part {number} of {len(parts)}", str(part)) for number, part in enumerate(parts, 1)]
     others = {name: value for name, value in request.request.items() if name not in ("system", "parts")}
     if others:
-        told.append(("request", json.dumps(others, ensure_ascii=False, default=str, indent=2)))
+        sections.append(("request", json.dumps(others, ensure_ascii=False, default=str, indent=2)))
     if request.answer:
-        told.append(("answer", _pretty(request.answer)))
+        sections.append(("answer", _pretty(request.answer)))
     others = {name: value for name, value in request.response.items() if name not in ("text", "answer")}
     if others:
-        told.append(("response", json.dumps(others, ensure_ascii=False, default=str)))
-    for title, text in told:
+        sections.append(("response", json.dumps(others, ensure_ascii=False, default=str)))
+    for title, text in sections:
         _titled(console, title, text)
 
 
