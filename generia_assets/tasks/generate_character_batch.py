@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 MOST_ANSWERS = 6
 """Answers asked for one batch before it has failed."""
 STRICT_ANSWERS = 3
-"""Answers in which a worn-out name, one in another script than the world's, or a concept much like another is sent back. After them
-only copies and mixed alphabets are: a dull person is better than no world."""
+"""Answers in which a banned name, one in another script than the world's, or a similar concept is sent back. In later ones only
+copies and mixed alphabets are: a dull person is better than no world."""
 
 
 class CharacterBatchParameters(TaskParameters):
@@ -62,7 +62,7 @@ def _objection(
     *,
     strict: bool,
 ) -> str:
-    """Why this person cannot be taken as they are, or ''. ``wished``: the user's sentence, whose words are never worn out."""
+    """Why this person cannot be taken as they are, or ''. ``wished``: the user's sentence, whose words are allowed."""
     handle, language = username(draft.username), world.user_preferences.language
     if not handle:
         return complaint("nameless", number=number, name=draft.username)
@@ -74,8 +74,8 @@ def _objection(
     if any(roster.has(handle, draft.display_name) for roster in taken):
         return complaint("taken", number=number, name=f"{draft.display_name} (@{handle})")
     threshold = NEAR_DUPLICATE if strict else COPY
-    if told := next(filter(None, (roster.told_by(draft.concept, threshold) for roster in taken)), ""):
-        return complaint("same_person", number=number, name=told)
+    if similar := next(filter(None, (roster.name_of_similar(draft.concept, threshold) for roster in taken)), ""):
+        return complaint("same_person", number=number, name=similar)
     names = f"{draft.display_name} {draft.username.replace('_', ' ')}"
     if strict and (worn := banlist.find_banned_names(names, language, wished=wished)):
         return complaint("banned", number=number, name=draft.display_name, found=worn)
@@ -88,9 +88,9 @@ def _with_facts(made: Mapping[int, CharacterBrief], facts: Mapping[str, dict[str
 
 
 def _counted(briefs: Sequence[CharacterBrief], request: WorldRequest, language: str) -> CharacterBriefs:
-    """The batch, with what in it is worn out."""
-    told = "\n".join(f"{brief.display_name}. {brief.concept}" for brief in briefs)
-    return CharacterBriefs(briefs=tuple(briefs), worn=tuple(banlist.find_banned(told, language, wished=request.user_prompt)))
+    """The batch, with the entries of the ban list in it."""
+    text = "\n".join(f"{brief.display_name}. {brief.concept}" for brief in briefs)
+    return CharacterBriefs(briefs=tuple(briefs), worn=tuple(banlist.find_banned(text, language, wished=request.user_prompt)))
 
 
 @durable_task
@@ -102,12 +102,18 @@ async def generate_character_batch(
     roster: CharacterIndex,
     former: PreviousCharacter | None = None,
 ) -> CharacterBriefs:
-    """Invent exactly the people asked for; ``roster`` knows everybody of the earlier batches.
+    """Invent exactly the people asked for.
 
-    Too few are asked for again, too many cut, names that exist or are worn out and people who exist asked for again with the
-    reason. Refused: asked for other people, then without what may be the cause; who is refused ``MOST_REFUSALS`` times is who was
-    drawn. ``former``: the one person who becomes somebody else and keeps the name. Raises InvalidAnswerError when ``MOST_ANSWERS``
-    answers did not suffice.
+    Missing people are asked for again, surplus ones cut; taken or banned names and similar people are sent back with the reason.
+    After a refusal other people are asked for, then without what may be the cause; after ``MOST_REFUSALS`` refusals a person is
+    made of the program's draw (content/fallback_characters.py).
+
+    Args:
+        roster: everybody of the earlier batches.
+        former: the one person who becomes somebody else under the same name; None: a batch.
+
+    Raises:
+        InvalidAnswerError: ``MOST_ANSWERS`` answers did not suffice.
     """
     language = world.user_preferences.language
     if former is not None:
@@ -135,9 +141,9 @@ async def generate_character_batch(
         try:
             draft = await clients.text.write(prompt, in_language(ConceptsDraft, language))
         except RefusedError as refusal:
-            # Which of the people was refused is not told, so all that are missing become other people.
+            # The refusal does not say which person caused it, so all that are missing become other people.
             log.warning("concepts %s were refused (%s); asking for others", parameters.key, refusal.reason)
-            refusals += 1  # told, too: the very same request would be refused again
+            refusals += 1  # in the complaint, too: the very same request would be refused again
             if refusals == MOST_REFUSALS:
                 for number in missing:
                     index = parameters.first + number - 1
@@ -173,7 +179,7 @@ async def generate_character_batch(
             made_names.add(made[number])
         known |= ask_people.by_index(tuple(made.values()))
         for slot, tie in zip(ask_people.tie_slots(ties), ties, strict=True):
-            # Where one of the two was not taken the fact tells of the wrong one: it is asked for again, with whoever is.
+            # If one of the two was sent back, the fact is about the wrong person: it is asked for again.
             if slot in draft.ties and tie.elder in known and tie.newer in known:
                 elder = known[tie.elder]
                 facts[known[tie.newer].key][self_key(elder.key, elder.selves)] = draft.ties[slot]

@@ -1,7 +1,7 @@
-"""Another self: the concept of one person invented anew under the name that others know (part of ``generate_character_batch``).
+"""Regenerating a character: a new concept under the same name (part of ``generate_character_batch``).
 
-Here: asking until the new concept is not the former one. The name stays because it is the person's address: published posts of
-others mention it, and the platform has no way to rewrite them. What is drawn by the program is drawn anew, too.
+Here: asking until the new concept differs from the former one. The name stays because published posts of others mention it, and the
+platform cannot change them. The program's draw for the person is a new one, too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOST_ANSWERS = 4
 
 @dataclass(frozen=True)
 class PreviousCharacter:
-    """Who bore the name before, whom they know, and the people who stay as they are."""
+    """The person under this name before, whom they know, and the people who stay as they are."""
 
     brief: CharacterBrief
     others: Sequence[CharacterBrief]
@@ -42,8 +42,11 @@ async def regenerate_concept(
 ) -> CharacterBrief:
     """The concept of somebody else with the same key, name and share of the posts.
 
-    Refused: asked for a different one, then without what may be the cause; refused ``MOST_REFUSALS`` times, it is who was drawn.
-    Raises InvalidAnswerError when ``MOST_ANSWERS`` answers told the former person or another one again.
+    After a refusal a different one is asked for, then without what may be the cause; after ``MOST_REFUSALS`` refusals the person is
+    made of the program's draw.
+
+    Raises:
+        InvalidAnswerError: ``MOST_ANSWERS`` answers were similar to the former person or to another one.
     """
     brief = former.brief
     selves = brief.selves + 1
@@ -66,18 +69,15 @@ async def regenerate_concept(
         like = next((old for old in (brief, *former.others) if similarity(draft.concept, old.concept) >= NEAR_DUPLICATE), None)
         if like is None:
             slots = zip(ask_people.relation_slots(former.acquaintances), former.acquaintances, strict=True)
-            anew = {
-                "concept": draft.concept,
-                "one_line": draft.one_line,
-                "kind": draft.kind,
-                "age": draft.age,
-                "trade": draft.trade,
-                "look": draft.look,
+            new = {
+                **draft.model_dump(exclude={"obvious", "ties"}),
                 "facts": {self_key(other.key, other.selves): draft.ties[slot] for slot, other in slots if slot in draft.ties},
                 "axes": axes,
                 "selves": selves,
                 "moderation": "",
             }
-            return brief.model_copy(update=anew)
+            return brief.model_copy(update=new)
         complaints = [complaint("same_concept", name=f"{like.display_name} (@{like.username})")]
-    raise InvalidAnswerError(f"{MOST_ANSWERS} answers gave no other self for {brief.key}; the last problem: {' '.join(complaints)}")
+    raise InvalidAnswerError(
+        f"{MOST_ANSWERS} answers gave no new concept for {brief.key}; the last problem: {' '.join(complaints)}"
+    )

@@ -78,7 +78,7 @@ async def test_the_former_person_and_a_neighbour_are_not_taken_again():
     assert former.others[0].display_name in bench.text.prompts[2].complaints[0]
     assert "SAFETY" in bench.text.prompts[3].complaints[0]
     stubborn = a_bench(*[a_concept(former.brief.concept)] * 4)
-    with pytest.raises(InvalidAnswerError, match="no other self for c0003"):
+    with pytest.raises(InvalidAnswerError, match="no new concept for c0003"):
         await generate_character_batch(THIRD, stubborn.clients, a_request(), a_world(), CharacterIndex(), former)
 
 
