@@ -20,7 +20,7 @@ import yaml
 from markupsafe import Markup, escape
 
 from generia_assets.content import languages
-from generia_assets.content.mentions import by_fold, mentions_in
+from generia_assets.content.names import by_fold, mentions_in
 from generia_assets.content.text import words
 
 HUES = 12

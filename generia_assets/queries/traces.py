@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from generia_assets.catalog import ASSETS, TaskType, Unit, upstream_of
 from generia_assets.durable.collections import HISTORY, TASKS
+from generia_assets.durable.orders.workload import task_keys
 from generia_assets.durable.status import State
-from generia_assets.durable.tasks.items import task_keys
 from generia_assets.queries.names import ItemName, UnknownItemError, generations_of, item_named
 from generia_assets.queries.records import RequestRecord, TaskRecord, read_requests, read_tasks
 from generia_assets.queries.worlds import world_status
@@ -186,7 +186,7 @@ _HEARD = re.compile(r"^<heard-(\w+)>\n(.*?)\n</heard-\1>$", re.DOTALL | re.MULTI
 
 
 def _heard(calls: Sequence[RequestRecord]) -> tuple[str, ...]:
-    """The posts of others in the last call's prompt: the lines of the delimited block ``heard`` (content/delimiter.py)."""
+    """The posts of others in the last call's prompt: the lines of the delimited block ``heard`` (content/rendering.py)."""
     found = _HEARD.search(calls[-1].prompt) if calls else None
     return tuple(line for line in found[2].splitlines() if line) if found else ()
 

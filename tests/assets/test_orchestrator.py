@@ -13,14 +13,12 @@ import pytest
 
 from generia_assets.assets import orchestrator, people, publication
 from generia_assets.assets.orchestrator import WorldOrchestrator
-from generia_assets.assets.selection import Selection
+from generia_assets.assets.selection import Selection, WorldRun
 from generia_assets.catalog import TaskType, asset_of
 from generia_assets.content.documents import CharacterAvatar, Media, Post, PostBrief, PostImage, WorldImages, WorldRequest
-from generia_assets.content.heard import heard_before
 from generia_assets.content.keys import character_index, post_key
-from generia_assets.content.timeline import Timeline, timeline
-from generia_assets.durable.tasks.runner import TaskFailedError
-from generia_assets.durable.tasks.task_slots import TaskSlots
+from generia_assets.content.timeline import Timeline, heard_before, timeline
+from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
 from generia_assets.tasks.generate_character_batch import CharacterBriefs
 from generia_assets.tasks.generate_post_batch import PostBriefs
 from tests.support.worlds import a_brief, a_character, a_request, a_world
@@ -34,8 +32,12 @@ ITEMS = (TaskType.GENERATE_CHARACTER, TaskType.GENERATE_CHARACTER_AVATAR, TaskTy
 class NothingThere:
     """A world of which nothing was materialized."""
 
-    async def one_if_there(self, *asked: object) -> None:
+    async def one_if_there(self, model: Any, key: str) -> Any:
         """Nothing."""
+
+
+def world_run(runner: Any, materialized: Any, selection: Selection, request: WorldRequest) -> WorldRun:
+    return WorldRun(runner, materialized, selection, request, WORLD)
 
 
 @dataclass
@@ -44,7 +46,7 @@ class DicedJournal:
 
     request: WorldRequest
     dice: random.Random
-    room: TaskSlots
+    room: asyncio.Semaphore
     failing: set[str] = field(default_factory=set)
     results: dict[str, Any] = field(default_factory=dict)
     told: dict[str, Any] = field(default_factory=dict)
@@ -68,7 +70,7 @@ class DicedJournal:
     async def execute(self, brings: Any, task: Any, parameters: Any, *context: Any, **named: Any) -> Any:
         name = f"{task.task_type}:{parameters.key}"
         assert self.priority_of(task.task_type, parameters.key) >= 0
-        async with self.room.place():
+        async with TaskSlot(self.room):
             self.performed.append(name)
             await self.work()
             if name in self.failing:
@@ -177,10 +179,10 @@ async def made(
     request: WorldRequest, seed: int, failing: set[str], *, room: int = 100, selection: Selection | None = None
 ) -> DicedJournal:
     """The world, made by a conductor whose tasks take random times; it must end."""
-    journal = DicedJournal(request, random.Random(seed), TaskSlots(room), failing)
+    journal = DicedJournal(request, random.Random(seed), asyncio.Semaphore(room), failing)
     selection = selection or Selection(frozenset(TaskType))
     async with asyncio.timeout(20):
-        await WorldOrchestrator(journal, NothingThere(), selection, request, WORLD).run()  # type: ignore[arg-type]
+        await WorldOrchestrator(world_run(journal, NothingThere(), selection, request)).run()
     return journal
 
 
@@ -264,7 +266,7 @@ async def test_what_stops_the_world_stops_everybody_who_waits(monkeypatch: pytes
     """
     monkeypatch.setattr(orchestrator, "OPEN_POSTS", 4)
     request = a_request(users=12, posts=45)
-    journal = DicedJournal(request, random.Random(1), TaskSlots(100))
+    journal = DicedJournal(request, random.Random(1), asyncio.Semaphore(100))
     hold = asyncio.Event()
     original = journal.generate_post
 
@@ -275,7 +277,9 @@ async def test_what_stops_the_world_stops_everybody_who_waits(monkeypatch: pytes
         return await original(parameters, *context, **named)
 
     journal.generate_post = generate_post  # type: ignore[method-assign]
-    working = asyncio.create_task(WorldOrchestrator(journal, NothingThere(), Selection(frozenset(TaskType)), request, WORLD).run())  # type: ignore[arg-type]
+    working = asyncio.create_task(
+        WorldOrchestrator(world_run(journal, NothingThere(), Selection(frozenset(TaskType)), request)).run()
+    )
     async with asyncio.timeout(20):
         await journal.twenty_painted.wait()
         published = list(journal.published)
@@ -311,10 +315,10 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
             return list(whole.results[f"{TaskType.GENERATE_CHARACTER_BATCH}:b{first // 10:03d}"].briefs)
 
     key = f"c{person:04d}"
-    journal = DicedJournal(request, random.Random(2), TaskSlots(100))
+    journal = DicedJournal(request, random.Random(2), asyncio.Semaphore(100))
     posts = frozenset({TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskType.GENERATE_POST_IMAGE})
     async with asyncio.timeout(20):
-        await WorldOrchestrator(journal, There(), Selection(posts, frozenset({key})), request, WORLD).run()  # type: ignore[arg-type]
+        await WorldOrchestrator(world_run(journal, There(), Selection(posts, frozenset({key})), request)).run()
     assert journal.published == [whole.key(t) for t in range(45) if line.people[t] == person]
     replied = {whole.key(t): whole.key(line.replies[t]) for t in range(45) if line.people[t] == person and line.replies[t] >= 0}
     assert {post: journal.told[post][1] for post in replied} == replied

@@ -20,16 +20,16 @@ from generia_assets.content.drafts import (
     WorldDraft,
     WorldImagesDraft,
 )
-from generia_assets.content.ideas import Ideas
 from generia_assets.content.names import CharacterIndex, fold, mixes_alphabets, username
 from generia_assets.content.schemas import schema_of
+from generia_assets.content.similarity import Ideas
 from generia_assets.tasks.generate_character import character_of
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
 from generia_assets.tasks.generate_world_description import world_of
 from tests.content.test_drafts import all_schemas, nodes
 from tests.support.answers import character_answer, ideas_answer, people_answer, post_answer
+from tests.support.fake_tools import a_bench
 from tests.support.worlds import a_brief, a_post_brief, a_request, a_world, acquaintances_of, world_answer
-from tests.tasks.test_people import a_bench
 
 ANSWERS: Mapping[type[Draft], Mapping[str, Any]] = {
     WorldDraft: world_answer(),

@@ -402,6 +402,7 @@ def test_view_serves_says_where_and_ends_at_once(tmp_path: Path, mongodb_uri: st
         view.kill()
 
 
+@pytest.mark.servers
 def test_view_brings_its_own_mongodb_where_none_runs(tmp_path: Path) -> None:
     """After a demo nothing runs, and its worlds can be looked at all the same; nothing is left when the looking ends."""
     with socket.create_server(("127.0.0.1", 0)) as probe:

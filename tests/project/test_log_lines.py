@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from generia_assets.durable.calls.call_logging import log_attempt
+from generia_assets.durable.calls.history import log_attempt
 from generia_assets.logging_setup import LONGEST_LINE, levelled_lines, log_context
 from generia_assets.settings import settings
 from resources.gateway.api_gateway import Answer, Api, Call, CallOutcome, TokenUsage
@@ -117,6 +117,7 @@ def test_the_line_of_an_attempt_has_what_tracing_needs_and_no_text(capsys):
     )
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("level", ["DEBUG", "ERROR"])
 def test_the_code_server_logs_by_our_level(level):
     """A code server's process, where sensors tick, writes our lines from LOG_LEVEL on while it serves."""
