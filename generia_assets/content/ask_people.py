@@ -26,7 +26,7 @@ _OUTPUT_CHARACTER = 8_192
 
 
 @dataclass(frozen=True)
-class _ToldPerson:
+class _PersonToInvent:
     """One person to be invented, by number in the batch."""
 
     number: int
@@ -109,7 +109,7 @@ def character_batch(
         in_short=mild,
         happened=0 if mild else happened_when_joining(request, world, first),
         wanted=[
-            _ToldPerson(
+            _PersonToInvent(
                 number=number,
                 axes=axes.character_axes(request.seed, index),
                 posts=given[index],
@@ -148,9 +148,9 @@ def regenerated_concept(
     *,
     mild: bool = False,
 ) -> Prompt:
-    """Asks for another concept under the name of ``former``; ``others`` are told in full, so that it is like none of them.
+    """Asks for another concept under the name of ``former``, similar to none of the ``others``, who are in it in full.
 
-    ``mild`` tells all of them in one line, and the world in short, for when these are what is refused.
+    ``mild`` has one line of each, and the world in short, for when these are what is refused.
     """
     index = character_index(former.key)
     return ask(

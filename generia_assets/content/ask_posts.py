@@ -24,7 +24,7 @@ _OUTPUT_IDEA = 500
 _OUTPUT_POST = 4_096
 
 _STORY_BEFORE = 3
-"""This person's earlier ideas that are told with a post."""
+"""This person's earlier ideas that are in the request for a post."""
 
 
 def line_of(request: WorldRequest, world: WorldDescription, character_: Character) -> Storyline:
@@ -81,7 +81,7 @@ def post_batch(
 
 
 def _person(request: WorldRequest, character_: Character, acquaintances: Sequence[Acquaintance]) -> dict[str, Any]:
-    """What every request about somebody's posts is told of this person."""
+    """The values about this person for every request about their posts."""
     index = character_index(character_.key)
     return {
         "character": character_,

@@ -1,27 +1,31 @@
-"""Task type ``generate_character_batch``: the concepts and names of up to ten people, unlike all before them (R4). One call."""
+"""Task type ``generate_character_batch``: the concepts and names of up to ten people, unlike all before them (R4). One call.
+
+Or the new concept of one person under the same name: the name stays because published posts of others mention it, and the platform
+cannot change them. The program's draw for the person is a new one, too.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from generia_assets.content import ask_people, banlist, languages
 from generia_assets.content.axes import character_axes, years
-from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest
-from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, in_language
-from generia_assets.content.fallback_characters import fallback_character
+from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest
+from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, RegeneratedConceptDraft, in_language
+from generia_assets.content.fallback_characters import fallback_character, fallback_life
 from generia_assets.content.fields import by_number
-from generia_assets.content.keys import character_key, self_key
+from generia_assets.content.keys import character_index, character_key, self_key
 from generia_assets.content.names import CharacterIndex, mixes_alphabets, username
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH, shares
-from generia_assets.content.similarity import COPY, NEAR_DUPLICATE
+from generia_assets.content.similarity import COPY, NEAR_DUPLICATE, similarity
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.fallback_chain import MILD_AFTER, MOST_REFUSALS
-from generia_assets.tasks.regenerate_character import PreviousCharacter, regenerate_concept
 from generia_assets.tasks.task_definition import TaskParameters, durable_task
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 
@@ -32,6 +36,8 @@ MOST_ANSWERS = 6
 STRICT_ANSWERS = 3
 """Answers in which a banned name, one in another script than the world's, or a similar concept is sent back. In later ones only
 copies and mixed alphabets are: a dull person is better than no world."""
+MOST_REGENERATED = 4
+"""Answers asked for one person who becomes somebody else before the attempt has failed."""
 
 
 class CharacterBatchParameters(TaskParameters):
@@ -51,6 +57,15 @@ class CharacterBriefs(BaseModel):
 
     briefs: tuple[CharacterBrief, ...]
     worn: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PreviousCharacter:
+    """The person under this name before, whom they know, and the people who stay as they are."""
+
+    brief: CharacterBrief
+    others: Sequence[CharacterBrief]
+    acquaintances: Sequence[Acquaintance]
 
 
 def _objection(
@@ -91,6 +106,52 @@ def _counted(briefs: Sequence[CharacterBrief], request: WorldRequest, language: 
     """The batch, with the entries of the ban list in it."""
     text = "\n".join(f"{brief.display_name}. {brief.concept}" for brief in briefs)
     return CharacterBriefs(briefs=tuple(briefs), worn=tuple(banlist.find_banned(text, language, wished=request.user_prompt)))
+
+
+async def regenerate_concept(
+    clients: TaskClients, request: WorldRequest, world: WorldDescription, former: PreviousCharacter
+) -> CharacterBrief:
+    """The concept of somebody else with the same key, name and share of the posts.
+
+    After a refusal a different one is asked for, then without what may be the cause; after ``MOST_REFUSALS`` refusals the person is
+    made of the program's draw.
+
+    Raises:
+        InvalidAnswerError: ``MOST_REGENERATED`` answers were similar to the former person or to another one.
+    """
+    brief = former.brief
+    selves = brief.selves + 1
+    axes = character_axes(request.seed, character_index(brief.key), selves)
+    draft_class = in_language(RegeneratedConceptDraft, world.user_preferences.language)
+    complaints: list[str] = []
+    refusals = 0
+    for _ in range(MOST_REGENERATED):
+        mild = refusals >= MILD_AFTER
+        prompt = ask_people.regenerated_concept(request, world, brief, former.others, former.acquaintances, mild=mild)
+        try:
+            draft = await clients.text.write(prompt.with_complaints(*complaints), draft_class)
+        except RefusedError as refusal:
+            log.warning("another concept for %s was refused (%s); asking for a different one", brief.key, refusal.reason)
+            refusals += 1
+            if refusals == MOST_REFUSALS:
+                return fallback_life(brief, axes, refusal.reason).model_copy(update={"selves": selves})
+            complaints = [complaint("refused", reason=refusal.reason, times=refusals)]
+            continue
+        like = next((old for old in (brief, *former.others) if similarity(draft.concept, old.concept) >= NEAR_DUPLICATE), None)
+        if like is None:
+            slots = zip(ask_people.relation_slots(former.acquaintances), former.acquaintances, strict=True)
+            new = {
+                **draft.model_dump(exclude={"obvious", "ties"}),
+                "facts": {self_key(other.key, other.selves): draft.ties[slot] for slot, other in slots if slot in draft.ties},
+                "axes": axes,
+                "selves": selves,
+                "moderation": "",
+            }
+            return brief.model_copy(update=new)
+        complaints = [complaint("same_concept", name=f"{like.display_name} (@{like.username})")]
+    raise InvalidAnswerError(
+        f"{MOST_REGENERATED} answers gave no new concept for {brief.key}; the last problem: {' '.join(complaints)}"
+    )
 
 
 @durable_task

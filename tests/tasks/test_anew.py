@@ -9,8 +9,7 @@ from generia_assets.content.documents import Relationship
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.social import acquaintances, introduce
 from generia_assets.tasks.generate_character import generate_character
-from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
-from generia_assets.tasks.regenerate_character import PreviousCharacter
+from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, PreviousCharacter, generate_character_batch
 from generia_assets.tasks.task_definition import TaskParameters
 from resources.gateway.outcomes import InvalidAnswerError
 from tests.support.answers import character_answer
