@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.cli.test_worlds import lines, told
 from tests.support.command import Command
 
 
