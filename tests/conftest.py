@@ -18,7 +18,7 @@ import pytest
 import requests
 from pymongo import MongoClient
 
-from generia_assets.content import check, data_files, rendering
+from generia_assets.content import check, rendering, yaml_files
 from generia_assets.interrupts import restore_interrupts
 from generia_assets.processes import start
 from local_services import apache_kafka as apache
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.support.command import Command
     from tests.support.worlds_in_process import Worlds
 
-CONTENT = data_files.FOLDER.parent
+CONTENT = yaml_files.FOLDER.parent
 MEMORY_BYTES = 4 * 1024**3
 """So much must be free for a worker's database to be kept in memory; it takes a tenth of it."""
 BROKER_TOPICS = "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1"
@@ -150,7 +150,7 @@ def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("prompts", "data"):
         shutil.copytree(CONTENT / name, folder / name)
     monkeypatch.setattr(rendering, "FOLDER", folder / "prompts")
-    monkeypatch.setattr(data_files, "FOLDER", folder / "data")
+    monkeypatch.setattr(yaml_files, "FOLDER", folder / "data")
     monkeypatch.setattr(check, "_found_good", [])
     yield folder
     monkeypatch.undo()

@@ -28,13 +28,12 @@ from generia_assets.content.documents import (
     WorldDescription,
     WorldRequest,
 )
-from generia_assets.content.heard import heard_before
-from generia_assets.content.ideas import Ideas
 from generia_assets.content.keys import WORLD_KEY, batch_key, character_key, post_batch_key, post_key
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.shares import BATCH
-from generia_assets.content.timeline import timeline
+from generia_assets.content.similarity import Ideas
+from generia_assets.content.timeline import heard_before, timeline
 from generia_assets.tasks.clients import DraftT, NewCharacter, NewPost, StoredPicture, TaskClients
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch

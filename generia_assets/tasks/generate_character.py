@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from generia_assets.content import ask_people, languages, relationships
+from generia_assets.content import ask_people, languages
 from generia_assets.content.documents import (
     Acquaintance,
     Character,
@@ -180,7 +180,7 @@ async def generate_character(
     else:
         character_id = await tools.publisher.character(as_published(unknown))
     for other in told_by:
-        mended = relationships.with_updated_relationships(other, {unknown.username: unknown})
+        mended = other.with_updated_relationships({unknown.username: unknown})
         if mended is not other:
             await tools.publisher.character_changed(other.character_id, as_published(mended))
     return unknown.model_copy(update={"character_id": character_id})

@@ -13,9 +13,9 @@ from generia_assets.content.axes import character_axes, years
 from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, in_language
 from generia_assets.content.fallback_characters import fallback_character
+from generia_assets.content.fields import by_number
 from generia_assets.content.keys import character_key, self_key
 from generia_assets.content.names import CharacterIndex, mixes_alphabets, username
-from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH, shares
 from generia_assets.content.similarity import COPY, NEAR_DUPLICATE
@@ -73,12 +73,12 @@ def _objection(
         return complaint("script", number=number, name=draft.display_name, language=language)
     if any(roster.has(handle, draft.display_name) for roster in taken):
         return complaint("taken", number=number, name=f"{draft.display_name} (@{handle})")
-    likeness = NEAR_DUPLICATE if strict else COPY
-    if told := next(filter(None, (roster.told_by(draft.concept, likeness) for roster in taken)), ""):
+    threshold = NEAR_DUPLICATE if strict else COPY
+    if told := next(filter(None, (roster.told_by(draft.concept, threshold) for roster in taken)), ""):
         return complaint("same_person", number=number, name=told)
     names = f"{draft.display_name} {draft.username.replace('_', ' ')}"
     if strict and (worn := banlist.find_banned_names(names, language, wished=wished)):
-        return complaint("worn", number=number, name=draft.display_name, found=worn)
+        return complaint("banned", number=number, name=draft.display_name, found=worn)
     return ""
 
 
@@ -149,7 +149,7 @@ async def generate_character_batch(
             complaints = [complaint("refused", reason=refusal.reason, times=refusals)]
             continue
         complaints = []
-        settled = settle(draft.people, missing)
+        settled = by_number(draft.people, missing)
         for number, person in settled.items():
             taken, strict = (roster, made_names), answer < STRICT_ANSWERS
             if objection := _objection(number, person, taken, world, request.user_prompt, strict=strict):

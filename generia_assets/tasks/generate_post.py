@@ -10,7 +10,7 @@ from generia_assets.content import ask_posts, banlist, languages
 from generia_assets.content.data_files import PictureKind
 from generia_assets.content.documents import Acquaintance, Character, Post, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import PostDraft, in_language
-from generia_assets.content.mentions import settle_mentions
+from generia_assets.content.names import settle_mentions
 from generia_assets.content.pictures import neutral_prompt, scene_with_people
 from generia_assets.content.text import hashtags
 from generia_assets.tasks.clients import TaskClients

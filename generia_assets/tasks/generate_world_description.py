@@ -98,7 +98,7 @@ def _second_thoughts(draft: WorldDraft, request: WorldRequest) -> list[str]:
     worn = banlist.find_banned(names, language, wished=request.user_prompt, kinds=("names", "jobs", "words"))
     return [
         *([complaint("foreign", named=language, seems=seems)] if seems else []),
-        *([complaint("worn_world", found=worn)] if worn else []),
+        *([complaint("banned_world", found=worn)] if worn else []),
     ]
 
 

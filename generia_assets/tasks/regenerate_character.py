@@ -53,7 +53,7 @@ async def regenerate_concept(
     refusals = 0
     for _ in range(MOST_ANSWERS):
         mild = refusals >= MILD_AFTER
-        prompt = ask_people.another_self(request, world, brief, former.others, former.acquaintances, mild=mild)
+        prompt = ask_people.regenerated_concept(request, world, brief, former.others, former.acquaintances, mild=mild)
         try:
             draft = await tools.writer.write(prompt.with_complaints(*complaints), draft_class)
         except RefusedError as refusal:
@@ -79,5 +79,5 @@ async def regenerate_concept(
                 "moderation": "",
             }
             return brief.model_copy(update=anew)
-        complaints = [complaint("same_self", name=f"{like.display_name} (@{like.username})")]
+        complaints = [complaint("same_concept", name=f"{like.display_name} (@{like.username})")]
     raise InvalidAnswerError(f"{MOST_ANSWERS} answers gave no other self for {brief.key}; the last problem: {' '.join(complaints)}")

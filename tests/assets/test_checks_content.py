@@ -47,7 +47,7 @@ def test_a_world_made_before_these_fields_passes_and_says_so(restored: Worlds) -
         everywhere(restored, asset, {"t": 0, "after": 0, "wish": "", "in_reply_to": ""})
     everywhere(restored, "character_briefs", {"years": 0, "kind": "", "age": "", "facts": {}})
     world = World(WORLD, restored.database, restored.settings.media_dir)
-    said = {check.name: check.answer(world) for check in ALL if (check.asset, check.name) in {fault[:2] for fault in FAULTS}}
+    said = {check.name: check.evaluate(world) for check in ALL if (check.asset, check.name) in {fault[:2] for fault in FAULTS}}
     assert [name for name, answer in said.items() if not answer.passed] == []
     told_so = {name for name, answer in said.items() if "made before" in (answer.description or "")}
     assert told_so == {

@@ -14,10 +14,10 @@ from jinja2.meta import find_referenced_templates
 
 from generia_assets.assets.definition import code_version
 from generia_assets.catalog import ASSETS
-from generia_assets.content import data_files, rendering
+from generia_assets.content import rendering, yaml_files
 from generia_assets.content.documents import Post, Quality
-from generia_assets.content.ideas import Ideas
 from generia_assets.content.names import CharacterIndex
+from generia_assets.content.similarity import Ideas
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
@@ -34,7 +34,7 @@ from tests.support.fake_tools import a_bench, refused
 from tests.support.worlds import RUSSIAN, a_brief, a_character, a_post_brief, a_request, a_world, acquaintances_of, world_answer
 from tests.tasks.test_worlds import an_order
 
-CONTENT = data_files.FOLDER.parent
+CONTENT = yaml_files.FOLDER.parent
 REQUEST, HIGH, DESCRIBED = a_request(), a_request(quality=Quality.HIGH), a_world()
 BRIEF, PERSON, KNOWN = a_brief(3, REQUEST), a_character(3, REQUEST), acquaintances_of(3, REQUEST, DESCRIBED)
 IDEA = a_post_brief(0, PERSON)
@@ -127,7 +127,7 @@ def declared(asset: str, kind: str) -> set[Path]:
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[Path]]:
     """The templates and data files read from here on; nothing that was read before is remembered."""
-    found, load = set[Path](), data_files.read
+    found, load = set[Path](), yaml_files.read
 
     class Recording(jinja2.FileSystemLoader):
         def get_source(self, environment: jinja2.Environment, template: str) -> Any:
@@ -145,7 +145,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[Path]]:
                     getattr(remembered, "cache_clear", lambda: None)()
 
     forget()
-    monkeypatch.setattr(data_files, "read", recorded)
+    monkeypatch.setattr(yaml_files, "read", recorded)
     monkeypatch.setattr(rendering.environment(), "loader", Recording(rendering.FOLDER))
     yield found
     forget()

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.errors import DagsterInvalidConfigError
+from dagster import DagsterInvalidConfigError
 
 from generia_assets.assets.checks import ALL
 from generia_assets.catalog import ASSETS, TaskType

@@ -89,5 +89,5 @@ def test_a_second_signal_lets_the_last_word_be_said(worker: Worker, interrupted:
 
     worker.session = cast("Any", Session())
     with pytest.raises(KeyboardInterrupt):
-        worker.say(word)
+        worker.record(word)
     assert said == ["interrupted"]

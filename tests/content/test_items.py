@@ -11,10 +11,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from generia_assets.content import ask_people, ask_posts, ask_world, banlist, languages
-from generia_assets.content.drafts import CharacterDraft, ConceptsDraft, Draft, IdeasDraft, PostDraft, WorldDraft, WorldImagesDraft
-from generia_assets.content.ideas import Ideas
+from generia_assets.content.drafts import (
+    CharacterDraft,
+    ConceptsDraft,
+    Draft,
+    IdeasDraft,
+    PostDraft,
+    WorldDraft,
+    WorldImagesDraft,
+)
 from generia_assets.content.names import CharacterIndex, fold, mixes_alphabets, username
 from generia_assets.content.schemas import schema_of
+from generia_assets.content.similarity import Ideas
 from generia_assets.tasks.generate_character import character_of
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
 from generia_assets.tasks.generate_world_description import world_of

@@ -11,12 +11,12 @@ from typing import get_args
 
 import pytest
 
-from generia_assets.content import check, data_files, languages, prefix, rendering
-from generia_assets.content.mistakes import ContentError
+from generia_assets.content import check, data_files, languages, prompt, rendering, yaml_files
+from generia_assets.content.yaml_files import ContentError
 from tests.support.command import Command
 from tests.support.worlds_in_process import PROMPT, worlds_in_process
 
-CONTENT = data_files.FOLDER.parent
+CONTENT = yaml_files.FOLDER.parent
 AXIS = "  - {name: mood, values: [calm, cross]}\n"
 IN_TAGS = re.compile(r"{[{%].*?[%}]}", re.DOTALL)
 
@@ -110,7 +110,7 @@ def test_every_name_and_attribute_of_every_template_is_tried(content: Path, temp
     assert check.mistakes() == []
     compiled = rendering.environment().cache
     assert compiled is not None
-    beginnings = [value for value in vars(prefix).values() if hasattr(value, "cache_clear")]
+    beginnings = [value for value in vars(prompt).values() if hasattr(value, "cache_clear")]
     for place in places:
         file.write_text(f"{text[: place + 1]}nope_{text[place + 1 :]}")
         line = text[:place].count("\n") + 1

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
 
 from generia_assets.catalog import ASSETS
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
 from generia_assets.queries.completeness import missing
 from resources.mongodb.document_store import DocumentStore
+from tests.support.dagster_internals import ReexecutionStrategy
 from tests.support.scenes import STATES, WAYS, Scene, Scenes
 from tests.support.worlds_in_process import Worlds
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
@@ -18,6 +17,7 @@ from generia_assets.durable.tasks.control import ResumeError, ResumeOptions, mar
 from sensors.requests import run_request, run_requests
 from sensors.run_status import assets_of, order_again
 from tests.support import worlds_in_process as tools
+from tests.support.dagster_internals import ReexecutionStrategy
 from tests.support.durable_world import order_of
 from tests.support.worlds_in_process import PROMPT, Worlds
 

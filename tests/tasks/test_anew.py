@@ -7,7 +7,6 @@ import pytest
 from generia_assets.content.axes import character_axes
 from generia_assets.content.documents import Relationship
 from generia_assets.content.names import CharacterIndex
-from generia_assets.content.relationships import with_updated_relationships
 from generia_assets.content.social import acquaintances, introduce
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
@@ -138,8 +137,8 @@ def test_only_what_is_told_of_that_person_is_retold():
         Relationship(username=anew.username, relationship_type="rival", description="Who they were."),
     )
     teller = a_character(4, request).model_copy(update={"relationships": ties})
-    now = with_updated_relationships(teller, {anew.username: anew})
+    now = teller.with_updated_relationships({anew.username: anew})
     assert now.relationships == (ties[0], ties[1].model_copy(update={"description": "Sues the noon now."}))
     assert now.model_copy(update={"relationships": ties}) == teller
     other = a_character(5, request)
-    assert with_updated_relationships(other, {anew.username: anew}) is other
+    assert other.with_updated_relationships({anew.username: anew}) is other

@@ -4,8 +4,8 @@ import pytest
 
 from generia_assets.content import ask_posts, axes
 from generia_assets.content.documents import Quality
-from generia_assets.content.ideas import Ideas
 from generia_assets.content.pictures import neutral_prompt
+from generia_assets.content.similarity import Ideas
 from generia_assets.content.storyline import REPLY, storyline, wishes_of
 from generia_assets.tasks.clients import MediaType
 from generia_assets.tasks.generate_post import generate_post
