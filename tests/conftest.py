@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,23 +18,31 @@ import pytest
 import requests
 from pymongo import MongoClient
 
-from generia_assets.content import check, data_files, rendering
+from generia_assets.content import check, rendering, yaml_files
 from generia_assets.interrupts import restore_interrupts
 from generia_assets.processes import start
 from local_services import apache_kafka as apache
 
-CONTENT = data_files.FOLDER.parent
+CONTENT = yaml_files.FOLDER.parent
+MEMORY_BYTES = 4 * 1024**3
+"""So much must be free for a worker's database to be kept in memory; it takes a tenth of it."""
 BROKER_TOPICS = "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1"
 
 
 SERVERS = {"mongodb_uri", "broker", "apache_kafka", "gemini_process"}
-"""Fixtures that start a server: a test that uses one is marked ``servers``, and so is one that starts Dagster's processes."""
+"""Fixtures that start a server. A test that uses one is marked ``servers``, and so is one that starts Dagster's processes; one that
+starts another process that serves marks itself."""
+LONGEST = ("test_frozen.py", "test_demo.py", "test_ways_and_states.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs servers; and let the longest files begin, so that no worker is left alone with one at the end."""
     for item in items:
         if SERVERS & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("dagster_process"):
             item.add_marker("servers")
+    with_servers = {item.path for item in items if item.get_closest_marker("servers")}
+    with_processes = {item.path for item in items if item.get_closest_marker("dagster_process")}
+    items.sort(key=lambda item: (item.path.name not in LONGEST, item.path not in with_processes, item.path not in with_servers))
 
 
 restore_interrupts()  # `nohup make test &` has them ignored, and every process that is started here would ignore them too
@@ -45,13 +54,24 @@ def python_module(name: str, *arguments: str | Path) -> list[str | Path]:
 
 
 @pytest.fixture(scope="session")
-def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in memory where there is room for it: a database that waits for no disk."""
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shutil.disk_usage(shared).free < MEMORY_BYTES:
+        yield tmp_path_factory.mktemp("memory")
+        return
+    with tempfile.TemporaryDirectory(prefix="generia-tests-", dir=shared) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(memory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a real mongod, a replica set of one; every test takes a database of its own (``mongo_database_name``).
 
     Its own test commands are on, by which it can be made to refuse a command (``configureFailPoint``).
     """
     home = tmp_path_factory.mktemp("mongod")
-    command = python_module("local_services.mongod", "--dbpath", home / "data", "--set-parameter", "enableTestCommands=1")
+    command = python_module("local_services.mongod", "--dbpath", memory / "mongod", "--set-parameter", "enableTestCommands=1")
     with start("mongod", command, log_path=home / "server.log") as server:
         yield server.ready_value
 
@@ -126,7 +146,7 @@ def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("prompts", "data"):
         shutil.copytree(CONTENT / name, folder / name)
     monkeypatch.setattr(rendering, "FOLDER", folder / "prompts")
-    monkeypatch.setattr(data_files, "FOLDER", folder / "data")
+    monkeypatch.setattr(yaml_files, "FOLDER", folder / "data")
     monkeypatch.setattr(check, "_found_good", [])
     yield folder
     monkeypatch.undo()

@@ -1,7 +1,8 @@
-"""Where the command line writes: one console for results, one for everything that is said beside them.
+"""Where the command line writes: one console for results, one for remarks.
 
-Here: whether a person is watching (colours, a live display) or a program is reading (plain lines, no control codes), what becomes
-of text that the console's encoding has no signs for, and the error that ends a command with one line. Not here: what is said.
+Here: whether a person is watching (colours, a live display) or a program is reading (plain lines, no control codes), text of users
+and models made harmless for a terminal, what becomes of text that the console's encoding has no signs for, and the error that ends
+a command with one line. Consoles read no markup.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import codecs
 import io
 import json
 import os
+import re
 import shutil
 import sys
+import unicodedata
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -20,7 +23,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 WIDE = 200
-"""Columns where nobody's window limits them: tables need not cut ids."""
+"""Columns where no window limits them: tables need not cut ids."""
 
 
 class CommandError(Exception):
@@ -31,8 +34,8 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
-def escape_what_has_no_sign() -> None:
-    """From now on no text is too much for the console: what its encoding (latin-1, ascii) lacks is written as an escape."""
+def escape_unencodable() -> None:
+    """Write characters that the console's encoding (latin-1, ascii) lacks as escapes, instead of raising."""
     codecs.register_error(_ESCAPES, _escaped)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -49,14 +52,14 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
-def watched(stream: TextIO) -> bool:
-    """Whether a person looks at this stream: it is a terminal that can show what is drawn, and no CI says otherwise."""
+def is_interactive(stream: TextIO) -> bool:
+    """Whether a person looks at this stream: a terminal that can show drawings, outside of CI."""
     draws = os.environ.get("TERM") not in ("dumb", "unknown", "") and (stream.encoding or "").lower().startswith("utf")
     return stream.isatty() and os.environ.get("CI", "").lower() not in ("1", "true") and draws
 
 
 class _Console(Console):
-    """Leaves it to guard.py what a reader means that has seen enough: rich itself would end the process with 1."""
+    """Leaves a closed pipe to guard.py: rich itself would end the process with 1."""
 
     def on_broken_pipe(self) -> NoReturn:
         """The reader of our output is gone."""
@@ -64,8 +67,8 @@ class _Console(Console):
 
 
 def console_on(stream: TextIO) -> Console:
-    """A console that reads no markup, since it prints anybody's text. Unwatched, it writes no control codes, and cuts no line."""
-    people = watched(stream)
+    """A console without markup, since it prints texts of users and models. For programs: no control codes, no cut lines."""
+    people = is_interactive(stream)
     return _Console(
         file=stream,
         markup=False,
@@ -84,12 +87,12 @@ def results() -> Console:
 
 
 def remarks() -> Console:
-    """Standard error: what is said beside the result."""
+    """Standard error: everything beside the result."""
     return console_on(sys.stderr)
 
 
 def indented(console: Console, text: Text, by: int) -> None:
-    """Print the text with all its lines moved to the right, also those that the window's edge makes of one."""
+    """Print the text with all its lines moved to the right, also those that the window's edge wraps."""
     if console.is_terminal:
         console.print(Padding(text, (0, 0, 0, by)))
     else:
@@ -97,13 +100,44 @@ def indented(console: Console, text: Text, by: int) -> None:
             console.print(Text(" " * by).append_text(line))
 
 
-def own_name() -> str:
+def command_name() -> str:
     """How this command is called from here: by its name if that is found, else by its path."""
     if shutil.which("generia"):
         return "generia"
-    return str(short(Path(sys.argv[0]).absolute()))
+    return str(short_path(Path(sys.argv[0]).absolute()))
 
 
-def short(path: Path) -> Path:
-    """The path as people read it: from here, where it lies below."""
+def short_path(path: Path) -> Path:
+    """The path, relative to the current folder if it is below it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+_TEXT_DIRECTION = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_CONTROLS = re.compile(f"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{''.join(_TEXT_DIRECTION)}]")
+
+
+def safe_block(text: str) -> str:
+    """The text with its line breaks; tabs become spaces, everything else that controls a terminal is left out."""
+    return "".join(_safe_character(character) for character in text.replace("\r\n", "\n"))
+
+
+def safe_line(text: str, limit: int | None = None) -> str:
+    """The text on one line, cut with an ellipsis after ``limit`` characters."""
+    flat = " ".join(safe_block(text).split())
+    return flat if limit is None or len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
+
+
+def safe_json(text: str) -> str:
+    """The same JSON, with everything that controls a terminal written as an escape."""
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def _safe_character(character: str) -> str:
+    if character == "\n":
+        return character
+    if character == "\t":
+        return "    "
+    category = unicodedata.category(character)
+    if category == "Cs":  # half of a pair, which no terminal's encoding can take
+        return "\ufffd"
+    return "" if category in ("Cc", "Zl", "Zp") or character in _TEXT_DIRECTION else character

@@ -1,6 +1,6 @@
-"""Dagster's instance, as the command line needs it: is a daemon alive there, which run has a world, end that run.
+"""Dagster's instance for the command line: whether a daemon is alive, which run has a world, ending that run.
 
-Dagster is imported only when one of these is asked (it costs a second). Not here: what stopping means for the world (steer.py).
+Dagster is imported only when one of these is asked (it costs a second). Not here: what stopping means (commands/control.py).
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from generia_assets.cli.addresses import Addresses
-from generia_assets.cli.console import CommandError, own_name
-from generia_assets.cli.findings import HealthFinding, ok, wrong
-from generia_assets.settings import Settings
+from generia_assets.cli.console import CommandError, command_name
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
@@ -39,7 +36,7 @@ def instance_at(home: Path) -> Iterator[DagsterInstance]:
 def refuse_second_daemon(home: Path) -> None:
     """Raise ``CommandError`` if a daemon is alive on this instance: two would order every world twice."""
     if not any(home.glob("*")):
-        return  # a fresh one: nobody can be there
+        return  # a new one: no daemon can be there
     from generia_assets.dagster_internals import has_daemon
 
     with instance_at(home) as instance:
@@ -52,57 +49,29 @@ def refuse_second_daemon(home: Path) -> None:
 
 
 HEARTBEAT_S = 90.0
-"""A daemon that was silent for longer is taken for dead; it says twice a minute that it lives."""
+"""A daemon without a heartbeat for longer counts as dead; there are two a minute."""
 
 
 @dataclass(frozen=True)
 class DaemonPulse:
-    """One of Dagster's daemons: seconds since its last heartbeat (None: never heard of), and what it complained about last."""
+    """One of Dagster's daemons: whether it is at work, by its last heartbeat, and its last error."""
 
     name: str
-    silent_for: float | None
-    complaint: str = ""
-
-    @property
-    def alive(self) -> bool:
-        """Whether it is at work."""
-        return self.silent_for is not None and self.silent_for <= HEARTBEAT_S
+    alive: bool
+    error: str = ""
 
 
 def daemon_pulses(home: Path) -> list[DaemonPulse]:
-    """The daemons that this instance needs, as their heartbeats tell. Raises ``CommandError`` if there is no instance."""
+    """The daemons that this instance needs. Raises ``CommandError`` if there is no instance."""
     with instance_at(home) as instance:
         heartbeats = instance.get_daemon_heartbeats()
         pulses = []
         for name in sorted(instance.get_required_daemon_types()):
             heartbeat = heartbeats.get(name)
-            errors = heartbeat.errors if heartbeat is not None and heartbeat.errors else []
-            pulses.append(
-                DaemonPulse(
-                    name,
-                    None if heartbeat is None else max(0.0, time.time() - heartbeat.timestamp),
-                    str(errors[0].message).strip() if errors else "",
-                )
-            )
+            alive = heartbeat is not None and time.time() - heartbeat.timestamp <= HEARTBEAT_S
+            error = heartbeat.errors[0].message.strip() if heartbeat is not None and heartbeat.errors else ""
+            pulses.append(DaemonPulse(name, alive, error))
     return pulses
-
-
-def code_server_found(_settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
-    """What `generia doctor` says of the code server; nothing where its address is not known."""
-    if not where.code_server:
-        return
-    from generia_assets.code_server import ask
-
-    try:
-        ask(where.code_server)
-    except ConnectionError as error:
-        yield wrong(
-            "code server",
-            str(error),
-            "no run starts meanwhile; `generia dev` and the containers replace it within a minute or two, else restart it",
-        )
-    else:
-        yield ok("code server", f"{where.code_server} answers, and starts runs")
 
 
 class WorldRuns:
@@ -113,7 +82,7 @@ class WorldRuns:
         self._world_id = world_id
 
     def active(self) -> list[DagsterRun]:
-        """Those that wait or are at work, being ended or not."""
+        """Those that are queued or at work, being ended or not."""
         from dagster import RunsFilter
 
         from generia_assets.dagster_instance import ACTIVE
@@ -130,12 +99,12 @@ class WorldRuns:
         return len(asked)
 
     def give_up(self) -> None:
-        """Have those that were asked to end and did not taken for cancelled; their world must have been taken from them before."""
+        """Mark those that did not end as cancelled; their leases must have been revoked before."""
         for run in self.active():
             self._instance.report_run_canceled(run, "The run did not end when it was told to: its process stands still.")
 
     def failure(self) -> str | None:
-        """What the world's newest run says that failed; None while one is active, or has not failed."""
+        """Why the world's newest run failed; None while one is active, or has not failed."""
         from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
 
         newest = self._instance.get_runs(RunsFilter(tags={WORLD_TAG: self._world_id}), limit=1)
@@ -171,7 +140,7 @@ def refuse_active(instance: DagsterInstance, world_id: str) -> None:
     for run in instance.get_runs(RunsFilter(tags={WORLD_TAG: world_id})):
         if not run.is_finished:
             raise CommandError(
-                f"world {world_id}: run {run.run_id} is {run.status.value}; stop it first: {own_name()} stop {world_id}"
+                f"world {world_id}: run {run.run_id} is {run.status.value}; stop it first: {command_name()} stop {world_id}"
             )
 
 

@@ -28,14 +28,13 @@ from generia_assets.content.documents import (
     WorldDescription,
     WorldRequest,
 )
-from generia_assets.content.heard import heard_before
-from generia_assets.content.ideas import Ideas
 from generia_assets.content.keys import WORLD_KEY, batch_key, character_key, post_batch_key, post_key
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.shares import BATCH
-from generia_assets.content.timeline import timeline
-from generia_assets.tasks.clients import DraftT, NewCharacter, NewPost, StoredPicture, TaskClients
+from generia_assets.content.similarity import Ideas
+from generia_assets.content.timeline import heard_before, timeline
+from generia_assets.tasks.clients import DraftT, ImageRequest, NewCharacter, NewPost, TaskClients
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
 from generia_assets.tasks.generate_post import generate_post
@@ -56,7 +55,7 @@ ValueT = TypeVar("ValueT")
 class DryRequest:
     """One request. ``number``: the place of its task in the order of work, from 1; ``name``: its type and whom or what it is for.
 
-    ``answer`` is None where there is none, or none that can be used: then ``wrong`` says why, and ``prompt`` complains of it.
+    ``answer`` is None where there is none, or no usable one: then ``wrong`` says why, and ``prompt`` contains the complaint.
     """
 
     number: int
@@ -90,7 +89,7 @@ class _Made(dict[KeyT, ValueT]):
 
 
 class DryRun:
-    """Makes the requests of a world. ``run`` goes as far as there are answers, and tells ``found`` of each request."""
+    """Makes the requests of a world. ``run`` goes as far as there are answers, and calls ``found`` with each request."""
 
     def __init__(self, request: WorldRequest, answers: Answers, found: Callable[[DryRequest], None]) -> None:
         self._request = request
@@ -107,7 +106,7 @@ class DryRun:
         """All documents, by asset and key."""
 
     async def run(self) -> None:
-        """Do every task whose context is there."""
+        """Execute every task whose inputs exist."""
         for number, (task_type, index, order) in enumerate(order_of_work(self._request), 1):
             self._number = number
             with suppress(_UnansweredError):
@@ -186,10 +185,10 @@ class DryRun:
         self._posts[key] = await self._do(place, generate_post, parameters, self._request, world, character, *context)
 
     def _heard(self, index: int, order: int) -> list[PostBrief]:
-        """The ideas of acquaintances' earlier posts that a post is told."""
+        """The ideas of acquaintances' earlier posts that a post's prompt contains."""
         request, line = self._request, self._line
-        told = heard_before(request.seed, request.users_count, request.posts_count, line.t_of(index, order))
-        return [self._ideas[post_key(character_key(line.people[t]), line.orders[t])] for t in told]
+        earlier = heard_before(request.seed, request.users_count, request.posts_count, line.t_of(index, order))
+        return [self._ideas[post_key(character_key(line.people[t]), line.orders[t])] for t in earlier]
 
     async def _do(
         self,
@@ -200,8 +199,8 @@ class DryRun:
         **named: Context.kwargs,
     ) -> ResultT:
         """The task's result. ``place``: whom or what it is for, at the end of its requests' names."""
-        writer = _Writer(self._number, place, self._answers, self._found)
-        result = await task(parameters, TaskClients(writer, _Painter(), _Publisher()), *context, **named)
+        writer = _AnswerClient(self._number, place, self._answers, self._found)
+        result = await task(parameters, TaskClients(writer, _NoImages(), _NoPlatform()), *context, **named)
         for document in getattr(result, "briefs", [result]):
             self._documents[task.task_type.asset.name, document.key] = document
         return result
@@ -230,8 +229,8 @@ def order_of_work(request: WorldRequest) -> Iterator[tuple[TaskType, int, int]]:
         yield from ((task_type, index, order) for task_type in of(Unit.POST))
 
 
-class _Writer:
-    """See ``tasks.tools.Writer``. A task has one answer to each of its requests: to ask again is to find it unfit."""
+class _AnswerClient:
+    """A ``TextClient``. A task has one answer to each of its requests: to ask again is to find it unfit."""
 
     def __init__(self, number: int, place: str, answers: Answers, found: Callable[[DryRequest], None]) -> None:
         self._number = number
@@ -260,17 +259,17 @@ class _Writer:
         return answer
 
 
-class _Painter:
-    """See ``tasks.tools.Painter``. Paints nothing."""
+class _NoImages:
+    """An ``ImageClient`` that paints nothing."""
 
-    async def paint(self, picture: StoredPicture, *, character_id: str | None = None) -> Media:
-        """A picture that nobody keeps."""
+    async def paint(self, picture: ImageRequest, *, character_id: str | None = None) -> Media:
+        """A picture that is not stored."""
         del character_id
         return Media(media_id="", url="", prompt=picture.prompt, width=picture.width, height=picture.height)
 
 
-class _Publisher:
-    """See ``tasks.tools.Publisher``. Publishes nothing."""
+class _NoPlatform:
+    """A ``PlatformClient`` that publishes nothing."""
 
     async def world_params(self, name: str, params: dict[str, object], users_count: int, posts_count: int) -> None:
         """Nothing."""
@@ -279,7 +278,7 @@ class _Publisher:
         """Nothing."""
 
     async def character(self, character: NewCharacter) -> str:
-        """An id of nobody."""
+        """No id."""
         return ""
 
     async def character_changed(self, character_id: str, character: NewCharacter) -> None:
@@ -289,5 +288,5 @@ class _Publisher:
         """Nothing."""
 
     async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
-        """An id of nothing."""
+        """No id."""
         return ""

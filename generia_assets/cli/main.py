@@ -1,17 +1,187 @@
-"""The command ``generia``: its commands put together.
+"""The command ``generia``: its commands by name, each with what it is for in one line, and how help texts are laid out.
 
-Not here: which commands there are (commands.py), how each of them ends when something is wrong (guard.py), and what they do.
+A command's module is imported when the command is run or asked for its own help, so that ``generia --help`` and the shell's
+completion answer at once. Not here: what the commands do (commands/), and how each ends when something is wrong (guard.py).
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
-from generia_assets.cli.commands import COMMANDS, Commands, placeholder
-from generia_assets.cli.guard import EXIT_STATUSES
-from generia_assets.cli.helps import CONTEXT
+from generia_assets.cli.console import escape_unencodable
+from generia_assets.cli.guard import ENDS, EXIT_STATUSES, guarded
+
+if TYPE_CHECKING:
+    from typer._click.core import Command, Context
+    from typer._click.formatting import HelpFormatter
+
+CONTEXT = {"max_content_width": 100}
+"""Columns of help texts, where the window is as wide."""
+PLAIN: dict[str, Any] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+    "context_settings": CONTEXT,
+}
+
+
+class Documented(TyperCommand):
+    """A command whose arguments are called WORLD in its help, where typer writes {WORLD} in the usage and WORLD <str> below."""
+
+    def collect_usage_pieces(self, ctx: Context) -> list[str]:
+        """The usage line's words."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Arguments, then options: each with its meaning."""
+        arguments: list[tuple[str, str]] = []
+        options: list[tuple[str, str]] = []
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None:
+                continue
+            if isinstance(parameter, TyperArgument):
+                arguments.append((parameter.display_name_raw, record[1]))
+            else:
+                options.append(record)
+        for title, records in (("Arguments", arguments), ("Options", options)):
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command: its module (one without a dot is in commands/), its short help, its own exit statuses beside 2 and 130.
+
+    ``function``: its name there, if it is not the command's. ``about`` is the first line of the function's docstring.
+    """
+
+    module: str
+    about: str
+    ends: str = ENDS
+    function: str = ""
+
+    @property
+    def path(self) -> str:
+        """The module's full name."""
+        return self.module if "." in self.module else f"generia_assets.cli.commands.{self.module}"
+
+
+GROUPS: dict[str, dict[str, Entry]] = {
+    "Try it": {
+        "demo": Entry("local_services.demo", "Start a whole generator, make one world, show it, and end."),
+        "dev": Entry("local_services.dev", "Start the generator and Dagster's pages, and stay until Ctrl-C."),
+    },
+    "Order a world": {
+        "quote": Entry("orders", "Say what a world takes before it is ordered."),
+        "send": Entry("orders", "Order a world by Kafka message, and print the world's id."),
+        "watch": Entry(
+            "orders",
+            "Show a world's progress until it is finished.",
+            "0 it is completed, 1 it failed or was stopped, or no generator read the order within --wait",
+        ),
+    },
+    "Control it": {
+        "stop": Entry("control", "Stop a world; what exists stays."),
+        "resume": Entry("control", "Let a stopped or failed world go on where it stands."),
+        "rerun": Entry("rerun", "Make a part of a world, one person or one post again, by Kafka message."),
+    },
+    "Look at it": {
+        "list": Entry(
+            "worlds", "List worlds, those that changed last first: state, people, posts, dollars.", function="list_worlds"
+        ),
+        "status": Entry("worlds", "Show one world's state: stages, counters, costs, what it waits for, what failed."),
+        "view": Entry("view", "Serve the worlds' pages, those in the making too, until Ctrl-C."),
+        "show": Entry("show", "Show every object that MongoDB keeps of a world, by section, type and id."),
+        "trace": Entry("trace", "Follow a post, or a person, back to the prompts and answers that made it."),
+        "history": Entry("history", "List a world's requests and answers, filtered."),
+        "stats": Entry("stats", "Count what a world took: tasks, calls, times, tokens, dollars, and where its time went."),
+        "logs": Entry("logs", "Show a world's own log, or a log of the parts that demo and dev start."),
+        "export": Entry("export", "Write a whole world into a folder: JSON Lines by section, and a book in Markdown."),
+    },
+    "Change what it writes": {
+        "prompts": Entry(
+            "prompts",
+            "Write every request of a small world into files, without a call.",
+            "0 done, 1 an answer is missing or does not fit",
+        ),
+        "check": Entry(
+            "prompts",
+            "Look for mistakes in the templates and data files, without a server.",
+            "0 there is no mistake, 1 there is one",
+        ),
+    },
+    "Keep it running": {
+        "retire": Entry("removal", "Take worlds that are over out of Dagster; their documents and pictures stay."),
+        "delete": Entry("removal", "Delete a world: documents, pictures, pages, partition and runs in Dagster."),
+        "doctor": Entry(
+            "doctor",
+            "Say what is reachable, what is misconfigured, and what to do about it.",
+            "0 nothing is wrong (notes may be there), 1 something is",
+        ),
+        "dead-letters": Entry(
+            "dead_letters",
+            "Messages that were no orders: see them with their reasons, and send corrected ones again.",
+            function="dead_letters",
+        ),
+    },
+}
+COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}
+
+
+def load(name: str) -> Command:
+    """The command itself: a function, or a Typer with commands of its own."""
+    entry = COMMANDS[name]
+    try:
+        found = getattr(import_module(entry.path), entry.function or name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not entry.path.startswith(error.name):
+            raise
+        typer.echo(f"`generia {name}` needs the package {error.name}, which is not installed here: use a checkout", err=True)
+        raise typer.Exit(1) from None
+    if isinstance(found, typer.Typer):
+        return typer.main.get_command(found)
+    alone = typer.Typer(**PLAIN)
+    alone.command(name, cls=Documented, epilog=EXIT_STATUSES.replace(ENDS, entry.ends))(guarded(found))
+    return typer.main.get_command(alone)
+
+
+class Commands(TyperGroup):
+    """The group of all commands. Those that are only listed are placeholders; the one that is called is loaded."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  typer's own signature is handed on
+        """Everything begins here: a command, a help text, the shell's completion."""
+        escape_unencodable()
+        return super().main(*args, **kwargs)
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        """Their names."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """What stands for a command in lists."""
+        del ctx
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name].about) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        """Find the command that was called, and load it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(command.name) if command is not None and command.name else None, rest
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """The commands by what people come for."""
+        del ctx
+        for title, entries in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:12}", entry.about) for name, entry in entries.items()])
+
 
 EPILOG = f"""{EXIT_STATUSES}
 
@@ -19,7 +189,7 @@ Where MongoDB, Kafka and Dagster are: from the environment or .env (MONGODB_URI,
 what is not set there is found where a running `generia dev` of this folder has it.
 
 WORLD is a world's id, as `send` prints it and `list` lists it. With --json a command's standard output is JSON alone, and
-whole unless you set a limit; everything said beside it goes to standard error. Piped output has no control codes.
+whole unless you set a limit; everything else goes to standard error. Piped output has no control codes.
 """
 
 app = typer.Typer(
@@ -50,7 +220,3 @@ Version = Annotated[
 @app.callback(help=app.info.help, epilog=EPILOG)
 def _options(version: Version = False) -> None:
     del version
-
-
-for name, entry in COMMANDS.items():
-    app.command(name)(placeholder(entry.about))

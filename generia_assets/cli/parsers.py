@@ -1,4 +1,4 @@
-"""How options' values are read: each parser's message names what was given and what is allowed."""
+"""How options are declared, and how their values are read: each parser's message names what was given and what is allowed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from math import inf, nan
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import typer
 
 ChoiceT = TypeVar("ChoiceT", bound=str)
+Completer = Callable[[str], list[tuple[str, str]]]
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
 LARGEST = 10**9
@@ -19,6 +20,23 @@ LARGEST = 10**9
 AGO = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*(s|min|m|h|d)")
 UNITS = {"s": 1, "min": 60, "m": 60, "h": 3_600, "d": 86_400}
 LONGEST_LATENCY_S = 60.0
+
+
+def option(
+    name: str, metavar: str, about: str, parser: Callable[[str], Any] | None = None, *, complete: Completer | None = None
+) -> Any:  # noqa: ANN401  as typer.Option
+    """An option with a value, read by ``parser``; ``complete`` gives the shell's suggestions."""
+    return typer.Option(name, metavar=metavar, help=about, parser=parser, autocompletion=complete)
+
+
+def flag(name: str, about: str, *shorter: str) -> Any:  # noqa: ANN401  as typer.Option
+    """An option without a value."""
+    return typer.Option(name, *shorter, help=about)
+
+
+def limit_option(shown: int, maximum: int = LARGEST, *, what: str = "At most so many") -> Any:  # noqa: ANN401  as typer.Option
+    """``--limit``; without it people see ``shown``, and programs all."""
+    return option("--limit", "NUMBER", f"{what}; else {shown}, and with --json all.", whole(1, maximum))
 
 
 def whole(minimum: int, maximum: int = LARGEST) -> Callable[[str], int]:
@@ -81,7 +99,7 @@ def choice(words: Iterable[ChoiceT]) -> Callable[[str], ChoiceT]:
 
 
 def moment(given: str) -> datetime:
-    """A parser of moments: ISO 8601 (UTC where it says no zone), or so long ago: 30s, 10min, 2h, 3d."""
+    """A parser of moments: ISO 8601 (UTC where it says no zone), or a time ago: 30s, 10min, 2h, 3d."""
     try:
         if found := AGO.fullmatch(given.strip()):
             return datetime.now(UTC) - timedelta(seconds=float(found[1]) * UNITS[found[2]])

@@ -1,22 +1,24 @@
 """The texts and pictures of a world, as they are made: the description, the people, the posts.
 
-Here: reading them from the journal's completed tasks, so that they are seen before the world's assets are materialized at its end.
-Not here: how they look (displays.py), and where pictures are put (pictures.py).
+Here: reading them from completed tasks, so that they are seen before the world's assets are materialized at its end, and copying
+pictures into a folder of the host under names that say what they show (R14). Not here: how they look (rendering/displays.py).
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
+from pathlib import Path
 from typing import Self
 
 from pymongo import ASCENDING, DESCENDING
 from pymongo.change_stream import CollectionChangeStream
 
 from generia_assets.catalog import TaskType, pictures_of
-from generia_assets.cli import inert
+from generia_assets.cli.console import CommandError, safe_block, safe_line, short_path
 from generia_assets.content.documents import Character, Document, Post, WorldDescription
 from generia_assets.content.keys import WORLD_KEY, author_of
 from generia_assets.durable.collections import TASKS
@@ -28,7 +30,7 @@ from resources.mongodb.stored import readable
 logger = logging.getLogger(__name__)
 
 WAIT_MS = 250
-"""How long one look waits for something new; also the pace of those who watch."""
+"""How long one look waits for something new; also how often watchers look."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class PictureView:
 
 @dataclass(frozen=True)
 class Text:
-    """Something to read: ``kind`` is 'world', 'person', 'post' or 'picture'; all that is read is harmless for a terminal."""
+    """Something to read: ``kind`` is 'world', 'person', 'post' or 'picture'; title and body are safe for a terminal."""
 
     kind: str
     title: str
@@ -58,16 +60,16 @@ def text_of(database: MongoDatabase, task: MongoDocument) -> Text | None:
 def _text(made: Document, username: Callable[[str], str]) -> Text:
     match made:
         case WorldDescription():
-            return Text("world", inert.line(made.name), inert.block(made.description))
+            return Text("world", safe_line(made.name), safe_block(made.description))
         case Character():
-            return Text("person", inert.line(f"{made.display_name} @{made.username}"), inert.block(made.bio))
+            return Text("person", safe_line(f"{made.display_name} @{made.username}"), safe_block(made.bio))
         case Post():
             tags = " ".join(f"#{tag.lstrip('#')}" for tag in made.hashtags)
             answered = f" ↩ @{username(author_of(made.in_reply_to))}" if made.in_reply_to else ""
-            title = inert.line(f"@{made.username}{answered}, {made.moment}")
-            return Text("post", title, inert.block(f"{made.content}\n{tags}".rstrip()))
+            title = safe_line(f"@{made.username}{answered}, {made.moment}")
+            return Text("post", title, safe_block(f"{made.content}\n{tags}".rstrip()))
     pictures = _pictures(made)
-    return Text("picture", ", ".join(one.name for one in pictures), " ".join(inert.line(one.url) for one in pictures), pictures)
+    return Text("picture", ", ".join(one.name for one in pictures), " ".join(safe_line(one.url) for one in pictures), pictures)
 
 
 def _pictures(made: Document) -> tuple[PictureView, ...]:
@@ -81,29 +83,68 @@ KINDS = (TaskType.GENERATE_WORLD_DESCRIPTION, TaskType.GENERATE_CHARACTER, TaskT
 PICTURES = tuple(task_type for task_type in TaskType if task_type.asset.pictures)
 
 
-class TextStream:
-    """The texts of one world: first those that are there, then new ones as they come. Close it, or use it in a ``with`` block."""
+class PictureFolder:
+    """Copies pictures into ``folder/WORLD``. Local ones only; what is elsewhere stays there, and is named by its address."""
 
-    def __init__(self, database: MongoDatabase, world_id: str, *, earlier: int | None = None) -> None:
-        """``earlier``: how many of those that are there already are told, the newest ones; None: all."""
+    def __init__(self, folder: Path, world_id: str | None, data_dir: Path) -> None:
+        """``world_id`` None: the folder is this world's alone. ``data_dir``: where this machine's platform keeps its media.
+
+        Raises ``CommandError`` if nothing can be written.
+        """
+        self._folder = folder.absolute() / (world_id or "")
+        self.copied = 0
+        self._data_dir = data_dir.absolute()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"--images {folder}: {error.strerror}; give a folder that can be written", 2) from None
+
+    def copy(self, text: Text) -> Text:
+        """The text; the pictures of it are copied, and it says where they are now."""
+        paths = (self.path(picture) for picture in text.pictures)
+        return replace(text, body="  ".join(str(short_path(path)) for path in paths if path) or text.body)
+
+    def path(self, picture: PictureView) -> Path | None:
+        """The path of the picture's copy, which is made if need be; None if the picture is not on this machine."""
+        source = (self._data_dir / picture.url).resolve()
+        if not source.is_relative_to(self._data_dir.resolve()) or not source.is_file():
+            return None
+        target = self._folder / f"{picture.name}{source.suffix}"
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(source, target)
+        self.copied += 1
+        return target
+
+
+class TextStream:
+    """The texts of one world: first those that exist already, then new ones as they come. Close it, or use it as a context."""
+
+    def __init__(
+        self, database: MongoDatabase, world_id: str, *, earlier: int | None = None, folder: PictureFolder | None = None
+    ) -> None:
+        """``earlier``: how many of the texts that exist already are given, the newest ones; None: all.
+
+        ``folder``: pictures are given, too, and copied there.
+        """
         self._world_id = world_id
+        self._folder = folder
         self._tasks = database[TASKS]
-        types = [task_type.value for task_type in (*KINDS, *PICTURES)]
-        # Opened before the first reading: what is written in between is in both, and told once.
+        self._types = [task_type.value for task_type in (*KINDS, *(PICTURES if folder else ()))]
+        # Opened before the first query: what is written in between is in both, and given once.
         self._changes: CollectionChangeStream[MongoDocument] = self._tasks.watch(
             [
                 {"$match": {"operationType": "update", "updateDescription.updatedFields.status": State.COMPLETED.value}},
-                {"$match": {"fullDocument.world_id": world_id, "fullDocument.type": {"$in": types}}},
+                {"$match": {"fullDocument.world_id": world_id, "fullDocument.type": {"$in": self._types}}},
             ],
             full_document="updateLookup",
             max_await_time_ms=WAIT_MS,
         )
-        self._told: set[str] = set()
-        self._earlier: Iterator[MongoDocument] = self._written(types, earlier)
+        self._seen: set[str] = set()
+        self._earlier = self._find_earlier(earlier)
 
-    def _written(self, types: list[str], most: int | None) -> Iterator[MongoDocument]:
-        wanted = {"world_id": self._world_id, "type": {"$in": types}, "status": State.COMPLETED.value}
-        found = self._tasks.find(wanted, {"world_id": 1, "type": 1, "result": 1})
+    def _find_earlier(self, most: int | None) -> Iterator[MongoDocument]:
+        completed = {"world_id": self._world_id, "type": {"$in": self._types}, "status": State.COMPLETED.value}
+        found = self._tasks.find(completed, {"world_id": 1, "type": 1, "result": 1})
         if most is None:
             yield from found.sort("updated_at", ASCENDING)
         elif most:
@@ -111,18 +152,18 @@ class TextStream:
 
     def new(self) -> list[Text]:
         """What was written since the last time; waits up to ``WAIT_MS`` for the first."""
-        texts = [text for task in self._earlier if (text := self._tell(task))]
+        texts = [text for task in self._earlier if (text := self._text(task))]
         while (change := self._changes.try_next()) is not None:
-            text = self._tell(change["fullDocument"])
-            if text:
+            if text := self._text(change["fullDocument"]):
                 texts.append(text)
         return texts
 
-    def _tell(self, task: MongoDocument) -> Text | None:
-        if task["_id"] in self._told or not task.get("result"):
+    def _text(self, task: MongoDocument) -> Text | None:
+        if task["_id"] in self._seen or not task.get("result"):
             return None
-        self._told.add(task["_id"])
-        return text_of(self._tasks.database, task)
+        self._seen.add(task["_id"])
+        text = text_of(self._tasks.database, task)
+        return text if text is None or self._folder is None else self._folder.copy(text)
 
     def close(self) -> None:
         """End the subscription."""

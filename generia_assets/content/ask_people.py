@@ -13,8 +13,7 @@ from generia_assets.content.documents import Acquaintance, Character, CharacterB
 from generia_assets.content.drafts import CharacterDraft, ConceptsDraft, RegeneratedCharacterDraft, RegeneratedConceptDraft
 from generia_assets.content.keys import character_index
 from generia_assets.content.names import CharacterIndex
-from generia_assets.content.prefix import ask
-from generia_assets.content.prompt import Prompt
+from generia_assets.content.prompt import Prompt, ask
 from generia_assets.content.schemas import Shape
 from generia_assets.content.shares import shares
 from generia_assets.content.storyline import wishes_of
@@ -126,7 +125,7 @@ def character_batch(
         to_come=max(0, request.users_count - existing - len(numbers)),
         names=roster.names,
         latest=(*roster.latest, *made),
-        untold=roster.untold,
+        unnamed=roster.unnamed,
     )
 
 
@@ -140,7 +139,7 @@ def tie_slots(ties: Sequence[TieToTell]) -> tuple[str, ...]:
     return tuple(f"tie_{place}" for place in range(1, len(ties) + 1))
 
 
-def another_self(
+def regenerated_concept(
     request: WorldRequest,
     world: WorldDescription,
     former: CharacterBrief,
@@ -161,7 +160,7 @@ def another_self(
         RegeneratedConceptDraft,
         _ROOM_BATCH + _ROOM_PERSON,
         Shape(slots=(("ties", relation_slots(acquaintances)),)) if acquaintances else Shape(without=("ties",)),
-        template="another_self",
+        template="regenerate_character",
         in_short=mild,
         mild=mild,
         happened=0 if mild else happened_when_joining(request, world, index),

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from generia_assets.content import prefix
-from generia_assets.content.delimiter import PromptDelimiter
+from generia_assets.content import prompt
 from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.drafts import FEWEST_EVENTS, PicturePromptDraft, WorldDraft, WorldImagesDraft
-from generia_assets.content.prefix import ask
-from generia_assets.content.prompt import Prompt
-from generia_assets.content.rendering import render
+from generia_assets.content.prompt import Prompt, ask
+from generia_assets.content.rendering import PromptDelimiter, render
 from generia_assets.content.schemas import Shape, schema_of
 
 # Output tokens. Far above what is asked for: the limit is for a model that runs away, and its thinking counts too.
@@ -49,11 +47,11 @@ def world_description(request: WorldRequest, *, softened: str = "") -> Prompt:
     events = events_asked(request)
     return Prompt(
         request_type="world_description",
-        system=prefix.guessed_system(request),
+        system=prompt.guessed_system(request),
         world="",
         item=render(
             "world_description",
-            fence=PromptDelimiter.of(request.seed),
+            delimiter=PromptDelimiter.of(request.seed),
             user_prompt=request.user_prompt,
             users=request.users_count,
             posts=request.posts_count,

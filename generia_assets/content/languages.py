@@ -272,7 +272,7 @@ def deleted_post(language: str) -> str:
     return known.deleted
 
 
-def untold_person(language: str) -> str:
+def undescribed_person(language: str) -> str:
     """What readers are told of a person of whom moderation refused everything, in this language or in English."""
     known = find(language) or data_files.languages()[0]
     return known.untold

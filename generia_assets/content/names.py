@@ -1,7 +1,9 @@
-"""Names: one shape for usernames, one way to compare, one memory of who exists.
+"""Names: the form of usernames, their comparison, mentions in posts, and the index of the people of a world.
 
-Here: uniqueness inside a world (R4), of names and of concepts, and that a name is not written in letters that only look like those
-of its alphabet. Not here: which names are worn out (banlist.py), and what makes a name visible (fields.py).
+Here: uniqueness inside a world (R4), of names and of concepts; that a name is not written in letters that only look like those of
+its alphabet; and that an @ in a post always leads to somebody who exists (R4). A mention ends where a known username ends: in
+scripts without spaces, and before endings of another script, letters follow at once ("@mira_42さん"). Not here: banned names
+(banlist.py), and what makes a name visible (fields.py).
 """
 
 from __future__ import annotations
@@ -9,16 +11,24 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from generia_assets.content.documents import CharacterBrief
 from generia_assets.content.similarity import sequences, share
-from generia_assets.content.text import MARKS, clean, is_mark, joined, one_line, words
+from generia_assets.content.text import LETTERS, MARKS, clean, is_mark, joined, one_line, words
 
 USERNAME_LIMIT = 30
 """Characters of a username."""
+# Thai, Lao, Burmese, Khmer, kana, Chinese characters, and Hangul, whose particles follow a name without a space.
+_NO_SPACES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7a3\uff66-\uff9f"
+_SPACELESS = re.compile(f"[{_NO_SPACES}]")
+# An @ behind a letter is an address's, but in scripts that put no space before it either.
+_AT = re.compile(rf"(?:(?<![{LETTERS}@＠])|(?<=[{_NO_SPACES}]))[@＠]([{LETTERS}.\u200c\u200d]*[{LETTERS}])")
+_LONGEST = 2 * USERNAME_LIMIT
+"""Characters of a mention that are looked at: some signs in it may be too many."""
 
 
 _ALPHABETS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "COPTIC", "CHEROKEE")
@@ -84,6 +94,58 @@ def username(text: str) -> str:
     return name.strip("._")
 
 
+class Mention(NamedTuple):
+    """A mention in a text: where it begins (at the @) and ends, and the username it means; '' for nobody."""
+
+    start: int
+    end: int
+    username: str
+
+
+def by_fold(usernames: Iterable[str]) -> dict[str, str]:
+    """The usernames, by what they are compared by."""
+    return {fold(username): username for username in usernames}
+
+
+def mentions_in(text: str, known: Mapping[str, str]) -> Iterator[Mention]:
+    """The mentions in a text, in order, each with the longest username of ``known`` (``by_fold``) that it can mean."""
+    for found in _AT.finditer(text):
+        name = found[1]
+        ends = (end for end in range(min(len(name), _LONGEST), 0, -1) if _may_end(name, end) and fold(name[:end]) in known)
+        end = next(ends, 0)
+        yield Mention(found.start(), found.start(1) + (end or len(name)), known[fold(name[:end])] if end else "")
+
+
+def _may_end(name: str, end: int) -> bool:
+    """Whether a username may end there: before a dot, a letter of another script, or one of a script without spaces."""
+    if end == len(name):
+        return True
+    last, after = name[end - 1], name[end]
+    if last == "." or after == "_" or after.isdigit() or is_mark(after):
+        return False
+    letters = [letter for letter in name[:end] if letter.isalpha()]
+    return after == "." or bool(_SPACELESS.match(after)) or bool(letters and _script(letters[-1]) != _script(after))
+
+
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "").partition(" ")[0]
+
+
+def settle_mentions(text: str, usernames: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+    """The text whose every mention is one of these usernames in its exact spelling, and the usernames it mentions, in order.
+
+    The @ of a name that leads to nobody is taken away: the name stays as a word, for people outside the network have names too.
+    """
+    pieces: list[str] = []
+    end_of_last = 0
+    mentions = list(mentions_in(text, by_fold(usernames)))
+    for start, end, username in mentions:
+        pieces += [text[end_of_last:start], f"@{username}" if username else text[start + 1 : end]]
+        end_of_last = end
+    named = dict.fromkeys(mention.username for mention in mentions if mention.username)
+    return "".join([*pieces, text[end_of_last:]]), tuple(named)
+
+
 class CharacterIndex:
     """Who exists in a world so far: every name, and the latest people in one line each.
 
@@ -125,7 +187,7 @@ class CharacterIndex:
     def told_by(self, concept: str, threshold: float) -> str:
         """Who is told by this concept already: one of the latest whose own is so like it, or anybody whose own is the same.
 
-        '' for nobody; ``threshold`` as in likeness.py, 1 for copies only.
+        '' for nobody; ``threshold`` as in similarity.py, 1 for copies only.
         """
         mine = sequences(concept)
         like = (brief.display_name for brief, theirs in self._latest if share(mine, theirs) >= threshold)
@@ -142,6 +204,6 @@ class CharacterIndex:
         return tuple(brief for brief, _ in self._latest)
 
     @property
-    def untold(self) -> int:
+    def unnamed(self) -> int:
         """How many people are too long ago to be told by name."""
         return self.count - len(self._names) - len(self._latest)

@@ -1,14 +1,33 @@
-"""One request to the language model, as data: what is said, which shape the answer must have, how much room it gets."""
+"""A request to the language model: its parts as data, and what every request of a world begins with.
+
+Here: ``Prompt``, the system instruction, the world as requests contain it, and ``ask``, which builds a request about a described
+world. The beginning is the same bytes each time, so that the provider's cache can hit. Not here: single requests (ask_world.py,
+ask_people.py, ask_posts.py).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
-from generia_assets.content.delimiter import defused
+from pydantic import BaseModel
+
+from generia_assets.content import banlist, languages
+from generia_assets.content.documents import WorldDescription, WorldRequest
+from generia_assets.content.rendering import PromptDelimiter, escaped, render
+from generia_assets.content.schemas import AS_IT_IS, Shape, schema_of
+from generia_assets.content.storyline import wishes_of
 from generia_assets.content.text import cut
 
 LONGEST_COMPLAINT = 800
 """Characters; what is wrong about an answer may quote much of it."""
+_BAN_TITLES = {
+    "names": "names",
+    "jobs": "trades and figures",
+    "words": "words",
+    "phrases": "turns of phrase",
+    "openings": "beginnings of a text",
+}
 
 
 @dataclass(frozen=True)
@@ -41,9 +60,100 @@ class Prompt:
         A complaint quotes names and ideas of the model, and a refusal's reason: no tag in them opens or closes anything.
         """
         return replace(
-            self, complaints=(*self.complaints, *(cut(defused(complaint), LONGEST_COMPLAINT) for complaint in complaints))
+            self, complaints=(*self.complaints, *(cut(escaped(complaint), LONGEST_COMPLAINT) for complaint in complaints))
         )
 
     def with_more_room(self, *, ceiling: int) -> Prompt:
         """The same request with twice the output tokens, at most ``ceiling``, for an answer that was cut short."""
         return replace(self, max_output_tokens=min(ceiling, 2 * self.max_output_tokens))
+
+
+@lru_cache(maxsize=64)
+def system(seed: int, user_prompt: str, language: str, *, guessed: bool = False) -> str:
+    """The system instruction: the craft, the language, what is worn out in it.
+
+    ``language`` by its English name, '' when nothing is known; ``guessed`` says that the program only guesses it.
+    """
+    listed = banlist.ban_list(language, user_prompt)
+    banned = [(title, getattr(listed, kind)) for kind, title in _BAN_TITLES.items()]
+    return render(
+        "system",
+        language=language or "the language of the user's sentence",
+        guessed=guessed,
+        code=PromptDelimiter.of(seed).code,
+        banned=[(title, entries) for title, entries in banned if entries],
+    )
+
+
+def guessed_system(request: WorldRequest) -> str:
+    """The system instruction before the world is described: with the language ordered, or else a guess."""
+    if request.language:
+        return system(request.seed, request.user_prompt, languages.canonical(request.language))
+    guess = languages.guess(request.user_prompt)
+    return system(request.seed, request.user_prompt, guess.name if guess else "", guessed=guess is not None)
+
+
+def known_system(request: WorldRequest, world: WorldDescription) -> str:
+    """The system instruction of every request after the description."""
+    return system(request.seed, request.user_prompt, world.user_preferences.language)
+
+
+@lru_cache(maxsize=64)
+def world_text(request: WorldRequest, world: WorldDescription) -> str:
+    """The world as every request after its description is told of it, the user's sentence first.
+
+    Its calendar is not in it: each request is told as much of that as has happened by then.
+    """
+    more = world.additional_details
+    details = {
+        "Climate": more.climate,
+        "What there is and what is scarce": more.resources,
+        "Conflicts": more.conflicts,
+        "Traditions": more.traditions,
+        "Tools and machines": more.technology,
+        "Magic or what is in its place": more.magic_system,
+        "Time": more.time_period,
+        "Languages spoken": more.language,
+    }
+    return render(
+        "world",
+        delimiter=PromptDelimiter.of(request.seed),
+        user_prompt=request.user_prompt,
+        world=world,
+        wishes=wishes_of(request, world),
+        details=[(title, text) for title, text in details.items() if text],
+    )
+
+
+@lru_cache(maxsize=64)
+def world_in_short(request: WorldRequest, world: WorldDescription) -> str:
+    """The world without the user's sentence and without all that happens in it, for a request that moderation refused with them."""
+    return render("world_in_short", delimiter=PromptDelimiter.of(request.seed), world=world)
+
+
+def ask(
+    request: WorldRequest,
+    world: WorldDescription,
+    request_type: str,
+    draft: type[BaseModel],
+    room: int,
+    shape: Shape = AS_IT_IS,
+    *,
+    template: str = "",
+    in_short: bool = False,
+    **values: object,
+) -> Prompt:
+    """A request to the model about a described world.
+
+    ``room`` in output tokens; ``template`` where it is not named like the request type; ``in_short``: see ``world_in_short``;
+    ``values`` go into the template, beside the world and the world's fence. The item begins with its instructions, the same for all
+    requests of a type, and ends with its data.
+    """
+    return Prompt(
+        request_type=request_type,
+        system=known_system(request, world),
+        world=world_in_short(request, world) if in_short else world_text(request, world),
+        item=render(template or request_type, delimiter=PromptDelimiter.of(request.seed), world=world, **values),
+        schema=schema_of(draft, shape),
+        max_output_tokens=room,
+    )

@@ -13,9 +13,9 @@ from generia_assets.content.axes import character_axes, years
 from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, in_language
 from generia_assets.content.fallback_characters import fallback_character
+from generia_assets.content.fields import by_number
 from generia_assets.content.keys import character_key, self_key
 from generia_assets.content.names import CharacterIndex, mixes_alphabets, username
-from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH, shares
 from generia_assets.content.similarity import COPY, NEAR_DUPLICATE
@@ -73,12 +73,12 @@ def _objection(
         return complaint("script", number=number, name=draft.display_name, language=language)
     if any(roster.has(handle, draft.display_name) for roster in taken):
         return complaint("taken", number=number, name=f"{draft.display_name} (@{handle})")
-    likeness = NEAR_DUPLICATE if strict else COPY
-    if told := next(filter(None, (roster.told_by(draft.concept, likeness) for roster in taken)), ""):
+    threshold = NEAR_DUPLICATE if strict else COPY
+    if told := next(filter(None, (roster.told_by(draft.concept, threshold) for roster in taken)), ""):
         return complaint("same_person", number=number, name=told)
     names = f"{draft.display_name} {draft.username.replace('_', ' ')}"
     if strict and (worn := banlist.find_banned_names(names, language, wished=wished)):
-        return complaint("worn", number=number, name=draft.display_name, found=worn)
+        return complaint("banned", number=number, name=draft.display_name, found=worn)
     return ""
 
 
@@ -96,7 +96,7 @@ def _counted(briefs: Sequence[CharacterBrief], request: WorldRequest, language: 
 @durable_task
 async def generate_character_batch(
     parameters: CharacterBatchParameters,
-    tools: TaskClients,
+    clients: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
     roster: CharacterIndex,
@@ -111,7 +111,7 @@ async def generate_character_batch(
     """
     language = world.user_preferences.language
     if former is not None:
-        return _counted([await regenerate_concept(tools, request, world, former)], request, language)
+        return _counted([await regenerate_concept(clients, request, world, former)], request, language)
     posts = shares(request.seed, request.users_count, request.posts_count)
     made: dict[int, CharacterBrief] = {}
     facts: defaultdict[str, dict[str, str]] = defaultdict(dict)
@@ -133,7 +133,7 @@ async def generate_character_batch(
             mild=mild,
         ).with_complaints(*complaints)
         try:
-            draft = await tools.writer.write(prompt, in_language(ConceptsDraft, language))
+            draft = await clients.text.write(prompt, in_language(ConceptsDraft, language))
         except RefusedError as refusal:
             # Which of the people was refused is not told, so all that are missing become other people.
             log.warning("concepts %s were refused (%s); asking for others", parameters.key, refusal.reason)
@@ -149,7 +149,7 @@ async def generate_character_batch(
             complaints = [complaint("refused", reason=refusal.reason, times=refusals)]
             continue
         complaints = []
-        settled = settle(draft.people, missing)
+        settled = by_number(draft.people, missing)
         for number, person in settled.items():
             taken, strict = (roster, made_names), answer < STRICT_ANSWERS
             if objection := _objection(number, person, taken, world, request.user_prompt, strict=strict):

@@ -10,7 +10,7 @@ from generia_assets.content import ask_posts, banlist, languages
 from generia_assets.content.data_files import PictureKind
 from generia_assets.content.documents import Acquaintance, Character, Post, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import PostDraft, in_language
-from generia_assets.content.mentions import settle_mentions
+from generia_assets.content.names import settle_mentions
 from generia_assets.content.pictures import neutral_prompt, scene_with_people
 from generia_assets.content.text import hashtags
 from generia_assets.tasks.clients import TaskClients
@@ -96,7 +96,7 @@ def deleted_post(brief: PostBrief, character: Character, world: WorldDescription
 @durable_task
 async def generate_post(
     parameters: TaskParameters,
-    tools: TaskClients,
+    clients: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
     character: Character,
@@ -120,7 +120,7 @@ async def generate_post(
     )
     try:
         draft, softened = await write_with_fallback(
-            tools.writer,
+            clients.text,
             in_language(PostDraft, world.user_preferences.language),
             [
                 lambda _: ask(),

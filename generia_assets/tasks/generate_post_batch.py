@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from generia_assets.content import ask_posts
 from generia_assets.content.documents import Acquaintance, Character, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import IdeasDraft, in_language
-from generia_assets.content.ideas import COPY, LIKENESS, Ideas
+from generia_assets.content.fields import by_number
 from generia_assets.content.keys import post_key
-from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH
+from generia_assets.content.similarity import COPY, REPEATED_IDEA, Ideas
 from generia_assets.content.storyline import MADE_EARLIER, Slot, wishes_of
 from generia_assets.content.text import cut
 from generia_assets.tasks.clients import TaskClients
@@ -76,7 +76,7 @@ def brief_of(
 @durable_task
 async def generate_post_batch(
     parameters: PostBatchParameters,
-    tools: TaskClients,
+    clients: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
     character: Character,
@@ -103,7 +103,7 @@ async def generate_post_batch(
     softened = refused_for = ""
     refusals = 0
     for answer in range(MOST_ANSWERS):
-        likeness = LIKENESS if answer < STRICT_ANSWERS else COPY
+        threshold = REPEATED_IDEA if answer < STRICT_ANSWERS else COPY
         missing = [number for number in range(1, parameters.count + 1) if number not in made]
         prompt = ask_posts.post_batch(
             request,
@@ -117,7 +117,7 @@ async def generate_post_batch(
             softened=softened,
         ).with_complaints(*complaints)
         try:
-            draft = await tools.writer.write(prompt, in_language(IdeasDraft, world.user_preferences.language))
+            draft = await clients.text.write(prompt, in_language(IdeasDraft, world.user_preferences.language))
         except (RefusedError, LostCallAllowanceError) as error:
             if isinstance(error, RefusedError):
                 refusals, refused_for = refusals + 1, error.reason
@@ -132,9 +132,9 @@ async def generate_post_batch(
             softened, complaints = f"{refused_for}; {refusals} so far" if refusals > 1 else refused_for, []
             continue
         complaints = []
-        settled = settle(draft.ideas, missing)
+        settled = by_number(draft.ideas, missing)
         for number, idea in settled.items():
-            if earlier.repeats(idea.idea, likeness) or made_ideas.repeats(idea.idea, likeness):
+            if earlier.repeats(idea.idea, threshold) or made_ideas.repeats(idea.idea, threshold):
                 complaints.append(complaint("repeated", number=number, name=cut(idea.idea, 60)))
                 continue
             made[number] = brief(slots[parameters.first + number - 1], idea=idea.idea)

@@ -38,7 +38,7 @@ class PreviousCharacter:
 
 
 async def regenerate_concept(
-    tools: TaskClients, request: WorldRequest, world: WorldDescription, former: PreviousCharacter
+    clients: TaskClients, request: WorldRequest, world: WorldDescription, former: PreviousCharacter
 ) -> CharacterBrief:
     """The concept of somebody else with the same key, name and share of the posts.
 
@@ -53,9 +53,9 @@ async def regenerate_concept(
     refusals = 0
     for _ in range(MOST_ANSWERS):
         mild = refusals >= MILD_AFTER
-        prompt = ask_people.another_self(request, world, brief, former.others, former.acquaintances, mild=mild)
+        prompt = ask_people.regenerated_concept(request, world, brief, former.others, former.acquaintances, mild=mild)
         try:
-            draft = await tools.writer.write(prompt.with_complaints(*complaints), draft_class)
+            draft = await clients.text.write(prompt.with_complaints(*complaints), draft_class)
         except RefusedError as refusal:
             log.warning("another concept for %s was refused (%s); asking for a different one", brief.key, refusal.reason)
             refusals += 1
@@ -79,5 +79,5 @@ async def regenerate_concept(
                 "moderation": "",
             }
             return brief.model_copy(update=anew)
-        complaints = [complaint("same_self", name=f"{like.display_name} (@{like.username})")]
+        complaints = [complaint("same_concept", name=f"{like.display_name} (@{like.username})")]
     raise InvalidAnswerError(f"{MOST_ANSWERS} answers gave no other self for {brief.key}; the last problem: {' '.join(complaints)}")

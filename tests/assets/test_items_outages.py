@@ -11,7 +11,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from sqlalchemy.exc import OperationalError
 
 from generia_assets.durable.collections import FLEET, HISTORY
@@ -20,6 +19,7 @@ from generia_assets.durable.tasks import session
 from resources.gateway import waits
 from resources.mongodb import connection as mongo
 from tests.assets.test_outages import Seam
+from tests.support.dagster_internals import sqlite_event_log
 from tests.support.items_worlds import attempts, fails_alone, faults, one_post, undamaged
 from tests.support.worlds_in_process import POSTS, PROMPT, Worlds, worlds_in_process
 

@@ -22,7 +22,7 @@ from tests.support.items_worlds import faults, undamaged
 from tests.support.worlds_in_process import Worlds, wait_for, worlds_in_process
 
 PEOPLE, POSTS = 12, 30
-HANG_SECONDS = 2.0
+HANG_SECONDS = 5.0
 """The deadline of a call in these worlds."""
 
 

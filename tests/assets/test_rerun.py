@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.errors import DagsterInvalidConfigError
+from dagster import DagsterInvalidConfigError
 
 from generia_assets.assets.checks import ALL
 from generia_assets.catalog import ASSETS, TaskType
@@ -66,7 +66,7 @@ def somebody_known(worlds: Worlds, world_id: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def another_self(worlds: Worlds, world_id: str) -> tuple[Any, dict[str, Any], dict[str, Any], dict[str, Any], Made, int]:
+def regenerated_concept(worlds: Worlds, world_id: str) -> tuple[Any, dict[str, Any], dict[str, Any], dict[str, Any], Made, int]:
     """Who was made anew; the world and the platform's people before, the world after; the run and its LLM calls."""
     person = somebody_known(worlds, world_id)
     before, people, calls = stored(worlds, world_id), on_platform(worlds, world_id), worlds.calls

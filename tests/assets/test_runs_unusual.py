@@ -11,8 +11,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
-from dagster._core.storage.tags import TagType, get_tag_type
 
 from generia_assets.assets.checks import ALL as CHECKS
 from generia_assets.assets.checks.finding import World
@@ -28,6 +26,7 @@ from generia_assets.durable.tasks.generations import begin
 from generia_assets.partitions import worlds as partitions
 from sensors.requests import run_request
 from tests.support.command import Command
+from tests.support.dagster_internals import TagType, get_and_update_asset_status_cache_value, get_tag_type
 from tests.support.durable_world import order_of
 from tests.support.worlds_in_process import PROMPT, Worlds, worlds_in_process
 

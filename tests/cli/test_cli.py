@@ -20,20 +20,18 @@ from typer import BadParameter
 from typer.testing import CliRunner
 
 from generia_assets.catalog import TaskType
-from generia_assets.cli import inert
-from generia_assets.cli.book import escaped, paragraphs
-from generia_assets.cli.commands import COMMANDS, load
-from generia_assets.cli.displays import PlainDisplay
-from generia_assets.cli.follow import Moment
-from generia_assets.cli.formats import as_json, clock
+from generia_assets.cli.console import safe_block, safe_line
 from generia_assets.cli.guard import EXIT_STATUSES
-from generia_assets.cli.logs_shown import print_lines
-from generia_assets.cli.main import app
+from generia_assets.cli.main import COMMANDS, app, load
 from generia_assets.cli.order import new_order, world_parameters
-from generia_assets.cli.panel import world_panel
 from generia_assets.cli.parsers import moment as parsed
-from generia_assets.cli.result import WorldResult
+from generia_assets.cli.rendering.book import escaped, paragraphs
+from generia_assets.cli.rendering.displays import PlainDisplay, world_panel
+from generia_assets.cli.rendering.formats import as_json, clock
+from generia_assets.cli.rendering.requests import print_log
+from generia_assets.cli.rendering.summary import WorldResult
 from generia_assets.cli.texts import Text
+from generia_assets.cli.watching import Snapshot
 from generia_assets.content.documents import Quality
 from generia_assets.durable.orders.order import Order, PartParameters
 from generia_assets.durable.status import Stage, WorldStatus, new_status
@@ -53,10 +51,14 @@ def run(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def moment(**changes: Any) -> Moment:
+def moment(**changes: Any) -> Snapshot:
     """A world as ``watch`` sees it, with these values of its status record."""
-    return Moment(
-        a_status(**changes), [], seconds=12.3, air=InFlightCalls(llm=12, llm_ceiling=15, images=3, image_ceiling=10), left=42.0
+    return Snapshot(
+        a_status(**changes),
+        [],
+        seconds=12.3,
+        in_flight=InFlightCalls(llm=12, llm_ceiling=15, images=3, image_ceiling=10),
+        left=42.0,
     )
 
 
@@ -67,7 +69,7 @@ def a_status(**changes: Any) -> WorldStatus:
 
 def sub_commands() -> Sequence[tuple[str, ...]]:
     """Every command and every command within one, as it is typed."""
-    groups: list[tuple[str, Any]] = [(name, load(name)) for name, entry in COMMANDS.items() if entry.is_group]
+    groups: list[tuple[str, Any]] = [("dead-letters", load("dead-letters"))]
     return [*((name,) for name in COMMANDS), *((name, inner) for name, group in groups for inner in group.commands)]
 
 
@@ -193,9 +195,9 @@ def test_a_quote_is_the_plan_at_the_models_price() -> None:
 
 def test_a_terminal_obeys_no_text() -> None:
     """Of a hostile text only what can be read is left."""
-    assert inert.line(HOSTILE) == "[2J[bold]not bold[/bold] turned next31m"
-    assert inert.block("a\r\nb\tc\ud800") == "a\nb    c\ufffd"
-    assert inert.line("word " * 50, 20) == "word word word word…"
+    assert safe_line(HOSTILE) == "[2J[bold]not bold[/bold] turned next31m"
+    assert safe_block("a\r\nb\tc\ud800") == "a\nb    c\ufffd"
+    assert safe_line("word " * 50, 20) == "word word word word…"
 
 
 @pytest.mark.parametrize("watched", [True, False])
@@ -203,17 +205,17 @@ def test_what_is_shown_of_a_world_is_read_as_text(watched: bool) -> None:
     """Markup in names, prompts and messages is printed as it stands, and no escape sequence but our own comes out."""
     waiting = {"api": "llm", "reason": HOSTILE, "since": datetime.now(UTC)}
     seen = moment(name=HOSTILE, message=HOSTILE, waiting_for=waiting, generation="g")
-    text = Text("post", inert.line(HOSTILE), inert.block(HOSTILE))
+    text = Text("post", safe_line(HOSTILE), safe_block(HOSTILE))
     line = LogLine(id="1", at=datetime.now(UTC), level="error", kind="task", task_type="generate_post", key=HOSTILE, text=HOSTILE)
     out = io.StringIO()
     console = Console(file=out, width=100, markup=False, highlight=False, emoji=False, soft_wrap=not watched)
     if watched:
         console.print(world_panel(seen, [text], prompt=HOSTILE))
-        print_lines(console, [line])
+        print_log(console, [line])
     else:
         display = PlainDisplay(console)
-        display.began("ordered", HOSTILE)
-        display.moment(replace(seen, texts=[text], log=(line,)))
+        display.begin("ordered", HOSTILE)
+        display.show(replace(seen, texts=[text], log=(line,)))
     assert "[bold]not bold[/bold]" in out.getvalue()
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out.getvalue())
 

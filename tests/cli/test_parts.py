@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from generia_assets.cli.console import CommandError
-from generia_assets.cli.home import Running, claim, running
+from generia_assets.cli.data_dir import RunningGenerator, lock_data_dir, running_generator
 from generia_assets.processes import Child, ChildFailedError, spawn
 from local_services.services import Ownership, Service, ServiceSet
 
@@ -21,7 +21,7 @@ STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); 
 
 
 @pytest.fixture
-def part(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+def service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     made: list[Service] = []
 
     def make(name: str, code: str = WAITS, **options: Any) -> Service:
@@ -40,9 +40,9 @@ def part(tmp_path: Path) -> Iterator[Callable[..., Service]]:
             one.child.stop(0)
 
 
-def test_a_part_is_started_when_what_it_needs_is_ready(part: Callable[..., Service]) -> None:
-    """Independent parts start together, a dependent one after those it names."""
-    first, second, third = part("first"), part("second"), part("third", after=("first", "second"))
+def test_a_part_is_started_when_what_it_needs_is_ready(service: Callable[..., Service]) -> None:
+    """Independent services start together, a dependent one after those it names."""
+    first, second, third = service("first"), service("second"), service("third", after=("first", "second"))
     ServiceSet([third, first, second]).start(lambda: None)
     assert second.began < first.began + first.seconds
     assert first.began < second.began + second.seconds
@@ -50,24 +50,24 @@ def test_a_part_is_started_when_what_it_needs_is_ready(part: Callable[..., Servi
     assert [one.address for one in (first, second, third)] == ["here"] * 3
 
 
-def test_a_part_that_fails_is_named_with_its_last_words(part: Callable[..., Service]) -> None:
-    """Starting raises with the part's name and log; what ran is ended by `stop`."""
-    good, bad = part("good"), part("bad", FAILS)
-    parts = ServiceSet([good, bad])
+def test_a_part_that_fails_is_named_with_its_last_words(service: Callable[..., Service]) -> None:
+    """Starting raises with the service's name and log; what ran is ended by `stop`."""
+    good, bad = service("good"), service("bad", FAILS)
+    services = ServiceSet([good, bad])
     with pytest.raises(ChildFailedError, match=r"(?s)bad ended with exit code 1.*no licence"):
-        parts.start(lambda: None)
-    parts.stop()
+        services.start(lambda: None)
+    services.stop()
     assert good.child is not None
     assert good.child.exit_code() is not None
 
 
-def test_who_uses_others_is_ended_before_them(part: Callable[..., Service]) -> None:
-    """A part that ends first is gone before the others are told, and has its own grace and no more."""
-    server, user = part("server"), part("user", STUBBORN, ends_first=True, grace=0.3)
-    parts = ServiceSet([server, user])
-    parts.start(lambda: None)
+def test_who_uses_others_is_ended_before_them(service: Callable[..., Service]) -> None:
+    """A service that ends first is gone before the others are told, and has its own grace and no more."""
+    server, user = service("server"), service("user", STUBBORN, ends_first=True, grace=0.3)
+    services = ServiceSet([server, user])
+    services.start(lambda: None)
     began = time.monotonic()
-    parts.stop()
+    services.stop()
     assert 0.3 <= time.monotonic() - began < 5
     assert user.child is not None
     assert user.child.exit_code() == -9
@@ -76,33 +76,40 @@ def test_who_uses_others_is_ended_before_them(part: Callable[..., Service]) -> N
 
 
 def test_what_is_yours_is_neither_started_nor_ended() -> None:
-    """A part with an address from the start is ready at once and has no process."""
+    """A service with an address from the start is ready at once and has no process."""
     yours = Service("MongoDB", Ownership.YOURS, address="db.example:27017")
-    parts = ServiceSet([yours])
-    parts.start(lambda: None)
-    parts.stop()
-    assert parts.address("MongoDB") == "db.example:27017"
+    services = ServiceSet([yours])
+    services.start(lambda: None)
+    services.stop()
+    assert services.address("MongoDB") == "db.example:27017"
 
 
 def test_a_folder_has_one_user_and_a_demo_stands_beside(tmp_path: Path) -> None:
     """Who finds the folder taken is told by whom, or uses the next one; when its user is gone it is free again."""
-    announced = Running(command="dev", pid=1, mongodb_uri="m", kafka_bootstrap_servers="k", kafka_api_version="", dagster_home="/d")
-    with claim(tmp_path, may_stand_beside=True) as home:
+    announced = RunningGenerator(
+        command="dev", pid=1, mongodb_uri="m", kafka_bootstrap_servers="k", kafka_api_version="", dagster_home="/d"
+    )
+    with lock_data_dir(tmp_path, allow_beside=True) as home:
         assert home.root == tmp_path
         home.announce(announced)
-        assert running(tmp_path) == announced
-        with claim(tmp_path, may_stand_beside=True) as other:
+        assert running_generator(tmp_path) == announced
+        with lock_data_dir(tmp_path, allow_beside=True) as other:
             assert other.root == tmp_path / "beside-1"
-        with pytest.raises(CommandError, match=r"in use by `generia dev` \(process 1\)"), claim(tmp_path, may_stand_beside=False):
+        with (
+            pytest.raises(CommandError, match=r"in use by `generia dev` \(process 1\)"),
+            lock_data_dir(tmp_path, allow_beside=False),
+        ):
             pass
-    assert running(tmp_path) is None
-    with claim(tmp_path, may_stand_beside=False) as again:
+    assert running_generator(tmp_path) is None
+    with lock_data_dir(tmp_path, allow_beside=False) as again:
         assert again.root == tmp_path
 
 
 def test_what_a_dead_user_announced_is_not_believed(tmp_path: Path) -> None:
-    """Without its lock the file of running parts is left over, and nobody is sent to addresses that are gone."""
-    announced = Running(command="dev", pid=1, mongodb_uri="m", kafka_bootstrap_servers="k", kafka_api_version="", dagster_home="/d")
+    """Without its lock the file of running services is left over, and nobody is sent to addresses that are gone."""
+    announced = RunningGenerator(
+        command="dev", pid=1, mongodb_uri="m", kafka_bootstrap_servers="k", kafka_api_version="", dagster_home="/d"
+    )
     (tmp_path / "lock").touch()
     (tmp_path / "running.json").write_text(announced.model_dump_json())
-    assert running(tmp_path) is None
+    assert running_generator(tmp_path) is None

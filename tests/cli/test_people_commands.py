@@ -20,13 +20,12 @@ from rich.console import Console
 from rich.text import Text
 
 from emulators.lifecycle import free_port
-from generia_assets.cli.commands import COMMANDS, load
+from generia_assets.cli.commands.view import _listening
 from generia_assets.cli.console import results
-from generia_assets.cli.follow import Moment
-from generia_assets.cli.panel import world_panel
-from generia_assets.cli.tables import FittedTable
-from generia_assets.cli.view import _listening
-from generia_assets.cli.words import progress_line
+from generia_assets.cli.main import COMMANDS, load
+from generia_assets.cli.rendering.displays import world_panel
+from generia_assets.cli.rendering.formats import FittedTable, progress_line
+from generia_assets.cli.watching import Snapshot
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.orders.order import Order, parse_world
@@ -36,8 +35,7 @@ from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.render import WorldPages
 from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.queries.worlds import WorldView
-from local_services.services import Ownership, Service
-from local_services.start_display import services_panel
+from local_services.services import Ownership, Service, services_panel
 from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters
 from sensors.messages import read_message
@@ -231,12 +229,12 @@ def test_a_parts_log_on_a_terminal_has_no_colours_either(tmp_path: Path) -> None
     assert on_a_terminal(Command(tmp_path), "logs", "daemon", NO_COLOR="1").strip() == "green"
 
 
-def a_moment(**changes: Any) -> Moment:
+def a_moment(**changes: Any) -> Snapshot:
     stages = [{"name": stage.value, "status": "completed" if place < 3 else "in_progress"} for place, stage in enumerate(Stage)]
     growing = {"status": "in_progress", "stages": stages, "users_predicted": 1000, "users_created": 999, "posts_predicted": 10_000}
     made = {"api_calls_made_LLM": 79, "api_call_limits_LLM": 129}
     status = WorldStatus.model_validate(record(FIRST) | growing | made | changes)
-    return Moment(status, [], 12.3, InFlightCalls(llm=12, llm_ceiling=15, images=3, image_ceiling=10), 42.0)
+    return Snapshot(status, [], 12.3, InFlightCalls(llm=12, llm_ceiling=15, images=3, image_ceiling=10), 42.0)
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120], ids=lambda columns: f"P20 {columns} columns")

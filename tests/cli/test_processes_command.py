@@ -16,21 +16,20 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._cli.workspace.cli_target import workspace_opts_to_load_target
-from dagster_shared.cli import WorkspaceOpts
 
 from emulators import lifecycle
 from emulators.lifecycle import accepts_connections, free_port
 from generia_assets.assets import providers
-from generia_assets.cli import home
+from generia_assets.cli import data_dir
 from generia_assets.cli.console import CommandError
-from generia_assets.cli.home import Running, claim
+from generia_assets.cli.data_dir import RunningGenerator, lock_data_dir
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import new_status
 from generia_assets.processes import start
 from local_services import demo
 from tests.conftest import python_module
 from tests.support.command import Command
+from tests.support.dagster_internals import WorkspaceOpts, workspace_opts_to_load_target
 from tests.support.worlds_in_process import Worlds, worlds_in_process
 
 ROOT = Path(__file__).parents[2]
@@ -75,11 +74,11 @@ def test_demo_reports_a_run_that_failed_before_it_began(
         world.execute_in_process(instance=instance, tags={"dagster/partition": "w1"}, raise_on_error=False)
     monkeypatch.setattr(demo, "FIRST_LOOK_S", 0.0)
     monkeypatch.setattr(demo, "LOOK_S", 0.0)
-    parts: Any = SimpleNamespace(parts=SimpleNamespace(check=lambda: None), dagster_home=dagster_home)
-    beginning = demo._Beginning(worlds.database, parts, "w1")
-    beginning.check()
+    catalog: Any = SimpleNamespace(services=SimpleNamespace(check=lambda: None), dagster_home=dagster_home)
+    start = demo._StartCheck(worlds.database, catalog, "w1")
+    start.check()
     with pytest.raises(CommandError, match=r"World w1 cannot be made, its run failed: .*no licence"):
-        beginning.check()
+        start.check()
 
 
 def _no_licence() -> None:
@@ -151,29 +150,29 @@ def test_a_command_in_another_folder_finds_the_generator(tmp_path: Path, monkeyp
     checkout, elsewhere = tmp_path / "checkout", tmp_path / "elsewhere"
     for folder in (checkout, elsewhere):
         folder.mkdir()
-    monkeypatch.setattr(home, "CHECKOUT", checkout)
+    monkeypatch.setattr(data_dir, "CHECKOUT", checkout)
     monkeypatch.delenv("GENERIA_DATA_DIR", raising=False)
     monkeypatch.chdir(elsewhere)
-    home.use_folder_of_running()
+    data_dir.use_running_data_dir()
     assert "GENERIA_DATA_DIR" not in os.environ
-    assert str(elsewhere / ".generia") in home.where_none_runs(Path(".generia"))
-    assert str(checkout / ".generia") in home.where_none_runs(Path(".generia"))
-    with claim(checkout / ".generia", may_stand_beside=False) as claimed:
+    assert str(elsewhere / ".generia") in data_dir.explain_none_running(Path(".generia"))
+    assert str(checkout / ".generia") in data_dir.explain_none_running(Path(".generia"))
+    with lock_data_dir(checkout / ".generia", allow_beside=False) as claimed:
         claimed.announce(a_generator())
-        with claim(elsewhere / ".generia", may_stand_beside=False) as own:
+        with lock_data_dir(elsewhere / ".generia", allow_beside=False) as own:
             own.announce(a_generator())
-            home.use_folder_of_running()
+            data_dir.use_running_data_dir()
             assert "GENERIA_DATA_DIR" not in os.environ
-        home.use_folder_of_running()
+        data_dir.use_running_data_dir()
         assert os.environ.pop("GENERIA_DATA_DIR") == str(checkout / ".generia")
         monkeypatch.setenv("GENERIA_DATA_DIR", "mine")
-        home.use_folder_of_running()
+        data_dir.use_running_data_dir()
         assert os.environ["GENERIA_DATA_DIR"] == "mine"
-        assert home.where_none_runs(checkout / ".generia") == ""
+        assert data_dir.explain_none_running(checkout / ".generia") == ""
 
 
-def a_generator() -> Running:
-    return Running(
+def a_generator() -> RunningGenerator:
+    return RunningGenerator(
         command="dev",
         pid=1,
         mongodb_uri="mongodb://127.0.0.1:1/",

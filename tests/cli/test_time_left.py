@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from generia_assets.catalog import LLM_CALLS
-from generia_assets.cli.pace import Pace, emulated
-from generia_assets.cli.remaining import Remaining
-from generia_assets.cli.work import Work
+from generia_assets.cli.estimates import CallCounts, CallLatency, emulated_latency
+from generia_assets.cli.watching import TimeLeft
 from generia_assets.durable.status import WorldStatus, new_status
 from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.settings import Settings
@@ -26,7 +25,7 @@ STEPS = ("world_description", "character_batch", "character", "post_batch", "pos
 class Course:
     """A world that is made step by step, ``at_once`` calls at a time, each of ``seconds``, and its pictures beside them."""
 
-    work: Work
+    work: CallCounts
     seconds: float
     image_seconds: float = 0.05
     at_once: int = SETTINGS.llm_concurrency
@@ -57,15 +56,15 @@ class Course:
         )
 
 
-def work(users: int, batches: int, posts: int) -> Work:
+def work(users: int, batches: int, posts: int) -> CallCounts:
     calls = {"world_description": 1, "character_batch": batches, "character": users, "post_batch": users, "post": posts}
-    return Work({**calls, "world_images": 0}, images=2 + users + posts)
+    return CallCounts({**calls, "world_images": 0}, images=2 + users + posts)
 
 
-def estimates(course: Course, pace: Callable[[], Pace], first_look: float = 0.0) -> Mapping[float, float]:
+def estimates(course: Course, pace: Callable[[], CallLatency], first_look: float = 0.0) -> Mapping[float, float]:
     """What is told at each quarter of a second, by the moment."""
     now = [0.0]
-    remaining, told = Remaining(course.work, pace, clock=lambda: now[0]), dict[float, Any]()
+    remaining, told = TimeLeft(course.work, pace, clock=lambda: now[0]), dict[float, Any]()
     for tick in takewhile(lambda tick: first_look + tick / 4 < course.ends, count()):
         now[0] = first_look + tick / 4
         told[now[0]] = remaining.seconds(*course.at(now[0]))
@@ -76,21 +75,21 @@ def estimates(course: Course, pace: Callable[[], Pace], first_look: float = 0.0)
 @pytest.mark.parametrize(
     ("course", "pace"),
     [
-        pytest.param(Course(work(8, 1, 60), 1.6), emulated(1.5), id="P23 8 people, 60 posts, latency 1.5"),
-        pytest.param(Course(work(25, 3, 150), 1.6), emulated(1.5), id="P23 25 people, 150 posts"),
-        pytest.param(Course(work(100, 10, 1000), 1.6), emulated(1.5), id="P23 a large world"),
-        pytest.param(Course(work(8, 1, 60), 1.6, at_once=5), emulated(1.5), id="P23 a lowered ceiling"),
-        pytest.param(Course(work(8, 1, 60), 5.0), emulated(1.5), id="P23 calls are three times as slow as expected"),
-        pytest.param(Course(work(25, 3, 150), 0.75), emulated(1.5), id="P23 calls are twice as fast as expected"),
+        pytest.param(Course(work(8, 1, 60), 1.6), emulated_latency(1.5), id="P23 8 people, 60 posts, latency 1.5"),
+        pytest.param(Course(work(25, 3, 150), 1.6), emulated_latency(1.5), id="P23 25 people, 150 posts"),
+        pytest.param(Course(work(100, 10, 1000), 1.6), emulated_latency(1.5), id="P23 a large world"),
+        pytest.param(Course(work(8, 1, 60), 1.6, at_once=5), emulated_latency(1.5), id="P23 a lowered ceiling"),
+        pytest.param(Course(work(8, 1, 60), 5.0), emulated_latency(1.5), id="P23 calls are three times as slow as expected"),
+        pytest.param(Course(work(25, 3, 150), 0.75), emulated_latency(1.5), id="P23 calls are twice as fast as expected"),
         pytest.param(
             Course(work(8, 1, 60), 1.6, image_seconds=6.0),
-            Pace(dict.fromkeys(LLM_CALLS, 1.6), image=6.0),
+            CallLatency(dict.fromkeys(LLM_CALLS, 1.6), image=6.0),
             id="P23 pictures take longer than texts",
         ),
     ],
 )
 @pytest.mark.parametrize("share", [0.34, 0.5, 0.67, 0.8])
-def test_the_time_left_is_right_within_a_factor(course: Course, pace: Pace, share: float) -> None:
+def test_the_time_left_is_right_within_a_factor(course: Course, pace: CallLatency, share: float) -> None:
     """From a third of the time on what is told is at most half as long again as it takes, and not less than two thirds of it."""
     told = estimates(course, lambda: pace)
     moment = min(told, key=lambda at: abs(at - share * course.ends))
@@ -103,7 +102,10 @@ def test_whoever_looks_later_is_told_the_same() -> None:
     """A watcher who comes in the middle of a world, and knows how long its calls take, is told what the others are."""
     course = Course(work(8, 1, 60), 2.0)
     middle = course.ends / 2
-    early, late = estimates(course, lambda: emulated(1.9)), estimates(course, lambda: emulated(1.9), first_look=middle)
+    early, late = (
+        estimates(course, lambda: emulated_latency(1.9)),
+        estimates(course, lambda: emulated_latency(1.9), first_look=middle),
+    )
     assert late[middle] == pytest.approx(course.ends - middle, rel=0.5)
     assert late[middle] == pytest.approx(min(early.items(), key=lambda one: abs(one[0] - middle))[1], rel=0.5)
 
@@ -112,7 +114,7 @@ def test_whoever_looks_later_is_told_the_same() -> None:
 def test_nothing_is_told_while_nothing_can_be() -> None:
     """Of a world that waits, stands still or is over no time is told, and what it waited does not count as its pace."""
     course, now = Course(work(8, 1, 60), 1.6), [0.0]
-    remaining = Remaining(course.work, lambda: emulated(1.5), clock=lambda: now[0])
+    remaining = TimeLeft(course.work, lambda: emulated_latency(1.5), clock=lambda: now[0])
     status, air = course.at(0.0)
     before = remaining.seconds(status, air)
     now[0] = 500.0

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from generia_assets.catalog import TaskType
-from generia_assets.cli.follow import Watching, follow
-from generia_assets.cli.pace import Pace, emulated
+from generia_assets.cli.estimates import CallLatency, emulated_latency
+from generia_assets.cli.watching import WatchOptions, follow
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.orders.records import record_order
 from tests.support.command import Command
@@ -56,7 +56,7 @@ def an_order(worlds: Worlds, world: str, **values: Any) -> str:
 def test_an_order_for_a_part_is_watched_until_it_is_carried_out(worlds: Worlds, world: str) -> None:
     """Neither a world that was finished before nor another order's making of it is taken for the part that is still to be made."""
     order, another, before = an_order(worlds, world), str(uuid.uuid4()), worlds.status(world).generation
-    watched = follow(worlds.database, world, Watching(worlds.settings, earlier=0, task=order, patience_s=0))
+    watched = follow(worlds.database, world, worlds.settings, WatchOptions(earlier=0, task=order, wait_s=0))
     later = {"_id": another, "world_id": world, "started_at": datetime.now(UTC) + timedelta(seconds=1), "tasks": {}, "keys": []}
     try:
         assert [next(watched).status is not None for _ in range(2)] == [True, True]
@@ -77,7 +77,7 @@ def test_an_order_that_is_stopped_with_its_world_is_watched_no_longer(worlds: Wo
     stopped = {"status": "in_progress", "parked": {"kind": "stopped", "since": datetime.now(UTC)}}
     worlds.database[STATUS].update_one({"_id": world}, {"$set": stopped})
     try:
-        assert len(list(follow(worlds.database, world, Watching(worlds.settings, earlier=0, task=order)))) == 1
+        assert len(list(follow(worlds.database, world, worlds.settings, WatchOptions(earlier=0, task=order)))) == 1
     finally:
         worlds.database[STATUS].update_one({"_id": world}, {"$set": {"status": "completed", "parked": None}})
         worlds.database[TASKS].delete_one({"_id": order})
@@ -118,12 +118,12 @@ def test_the_time_left_is_that_of_what_was_ordered(worlds: Worlds, world: str) -
     one_post = {"tasks": {"generate_post": 1, "generate_post_image": 1}, "keys": ["c0000-p0000"]}
     try:
         statuses.update_one({"_id": world}, {"$set": growing})
-        standard, slower = time_left(worlds, world, emulated(20)), time_left(worlds, world, emulated(40))
+        standard, slower = time_left(worlds, world, emulated_latency(20)), time_left(worlds, world, emulated_latency(40))
         statuses.update_one({"_id": world}, {"$set": {"parameters.quality": "high"}})
-        high = time_left(worlds, world, emulated(20))
+        high = time_left(worlds, world, emulated_latency(20))
         statuses.update_one({"_id": world}, {"$set": {"parameters.quality": "standard"}})
         making = generations.find_one_and_update({"_id": status["generation"]}, {"$set": one_post})
-        again = time_left(worlds, world, emulated(20))
+        again = time_left(worlds, world, emulated_latency(20))
         assert making is not None
         generations.replace_one({"_id": status["generation"]}, making)
         assert 15 < again < standard - 15 < standard < high - 15
@@ -132,9 +132,9 @@ def test_the_time_left_is_that_of_what_was_ordered(worlds: Worlds, world: str) -
         statuses.replace_one({"_id": world}, status)
 
 
-def time_left(worlds: Worlds, world: str, pace: Pace) -> float:
+def time_left(worlds: Worlds, world: str, pace: CallLatency) -> float:
     """What is told at the first look."""
-    left = next(follow(worlds.database, world, Watching(worlds.settings, earlier=0, pace=pace))).left
+    left = next(follow(worlds.database, world, worlds.settings, WatchOptions(earlier=0, latency=pace))).left
     assert left is not None
     return left
 

@@ -3,7 +3,7 @@
 import random
 import time
 
-from generia_assets.content.ideas import COPY, LIKENESS, Ideas
+from generia_assets.content.similarity import COPY, REPEATED_IDEA, Ideas
 from tests.support.worlds import a_character, a_post_brief, a_request
 
 PERSON = a_character(3, a_request())
@@ -39,7 +39,7 @@ def test_the_short_cut_finds_exactly_what_comparing_with_all_finds():
         kept = lot.choice(earlier).split()
         lot.shuffle(kept)
         candidate = " ".join([*kept[lot.randint(0, 3) :], *lot.sample(vocabulary, lot.randint(0, 3))])
-        for threshold in (LIKENESS, COPY):
+        for threshold in (REPEATED_IDEA, COPY):
             expected = any(likeness(candidate, other) >= threshold for other in earlier)
             assert ideas.repeats(candidate, threshold) == expected
             seen.add((threshold, expected))

@@ -17,7 +17,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
 
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.durable.collections import HISTORY, STATUS, TASKS
@@ -29,6 +28,7 @@ from resources.mongodb.document_store import DocumentStore
 from sensors.requests import run_request, run_requests
 from sensors.run_status import assets_of, order_again
 from tests.support import worlds_in_process as tools
+from tests.support.dagster_internals import ReexecutionStrategy
 from tests.support.durable_world import order_of
 from tests.support.worlds_in_process import PROMPT, Worlds, worlds_in_process
 

@@ -356,9 +356,9 @@ def test_the_gallery_is_a_whole_site_of_relative_links(database: Any, media: Pat
     assert index == tmp_path / world.world_id / "index.html"
     posts: list[str] = []
     broken = []
-    oldest = ("index-oldest.html", "index-oldest-2.html", "index-oldest-3.html")
-    from_the_oldest = [key for name in oldest for key in Links((index.parent / name).read_text("utf-8")).posts]
-    assert from_the_oldest == [f"post-{world.post_key(number)}" for number in range(POSTS)]
+    newest = ("index-newest.html", "index-newest-2.html", "index-newest-3.html")
+    from_the_newest = [key for name in newest for key in Links((index.parent / name).read_text("utf-8")).posts]
+    assert from_the_newest == [f"post-{world.post_key(number)}" for number in reversed(range(POSTS))]
     for page in index.parent.rglob("*.html"):
         found = Links(page.read_text("utf-8"))
         for address in found.addresses - {"#main", "#posts"}:
@@ -366,9 +366,10 @@ def test_the_gallery_is_a_whole_site_of_relative_links(database: Any, media: Pat
             if not (target.is_relative_to(index.parent) and target.is_file()):
                 broken.append((page.name, address))
         if page.name.startswith("index"):
-            posts += found.posts if page.name not in oldest else []
+            posts += found.posts if page.name not in newest else []
     assert broken == []
     assert sorted(posts) == sorted(f"post-{world.post_key(number)}" for number in range(POSTS))
+    assert Links(index.read_text("utf-8")).posts[0] == f"post-{world.post_key(0)}"
     assert Links(index.read_text("utf-8")).people == {f"c{number:04d}" for number in range(6)}
     assert not (index.parent / "left-over.html").exists()
     assert [path.name for path in tmp_path.iterdir()] == [world.world_id]
@@ -401,6 +402,7 @@ def test_view_serves_says_where_and_ends_at_once(tmp_path: Path, mongodb_uri: st
         view.kill()
 
 
+@pytest.mark.servers
 def test_view_brings_its_own_mongodb_where_none_runs(tmp_path: Path) -> None:
     """After a demo nothing runs, and its worlds can be looked at all the same; nothing is left when the looking ends."""
     with socket.create_server(("127.0.0.1", 0)) as probe:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from generia_assets.cli.commands import COMMANDS
+from generia_assets.cli.main import COMMANDS
 from generia_assets.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from dagster._serdes import serialize_value
+from dagster import serialize_value
 from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure

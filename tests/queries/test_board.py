@@ -16,8 +16,8 @@ import pytest
 from pymongo import MongoClient
 from rich.console import Console
 
-from generia_assets.cli.follow import Moment
-from generia_assets.cli.panel import world_panel
+from generia_assets.cli.rendering.displays import world_panel
+from generia_assets.cli.watching import Snapshot
 from generia_assets.durable.calls.api_status import BreakerStatusStore
 from generia_assets.durable.collections import FLEET, STATUS
 from generia_assets.durable.status import WorldStatus, new_status
@@ -129,7 +129,7 @@ async def test_whoever_looks_is_told_which_breaker_is_open(
     assert told.match(finding["found"])
     air = in_flight(database, WORLD, llm_limit=15, image_limit=10)
     out = io.StringIO()
-    Console(file=out, width=120).print(world_panel(Moment(WorldStatus.model_validate(record), [], air=air), [], prompt=""))
+    Console(file=out, width=120).print(world_panel(Snapshot(WorldStatus.model_validate(record), [], in_flight=air), [], prompt=""))
     assert told.search(out.getvalue())
 
     database[STATUS].update_one({"_id": WORLD}, {"$set": {"status": "completed"}})

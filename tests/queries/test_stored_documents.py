@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from generia_assets.catalog import TaskType
-from generia_assets.cli.mongodb_checked import MOST_NAMED
+from generia_assets.cli.health_servers import MOST_NAMED
 from generia_assets.content.documents import Post
 from generia_assets.durable.collections import HISTORY, STATUS, TASKS
 from generia_assets.durable.orders.order import OrderError

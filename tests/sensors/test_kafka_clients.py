@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from generia_assets.durable.orders.order import Order
-from local_services.dev import for_clients
+from local_services.dev import client_address
 from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters
 from resources.kafka.producer import Event, EventProducer
@@ -51,4 +51,4 @@ def test_a_snippet_sends_an_order_and_reads_events(broker: str, client: str) -> 
 )
 def test_the_dev_screen_says_what_a_client_needs(version: str, said: str) -> None:
     """The version that kafka-python has to be told stands beside the broker's address."""
-    assert for_clients(KafkaAddress("b:1", version)) == said
+    assert client_address(KafkaAddress("b:1", version)) == said

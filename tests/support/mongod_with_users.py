@@ -13,8 +13,7 @@ from pymongo.errors import PyMongoError
 
 from emulators import lifecycle
 from generia_assets.processes import spawn
-from local_services.mongod import REPLICA_SET, _command
-from local_services.prerequisites import find_mongod
+from local_services.mongod import REPLICA_SET, _command, find_mongod
 
 PASSWORD = "a-word-of-the-tests"
 

@@ -18,13 +18,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.execution.api import execute_run
-from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
-from dagster._core.remote_origin import InProcessCodeLocationOrigin
-from dagster._core.remote_representation.code_location import InProcessCodeLocation
-from dagster._core.storage.tags import RETRY_NUMBER_TAG
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from pymongo import MongoClient
 
 from emulators.gemini.client import EmulatorControl
@@ -36,6 +29,15 @@ from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.durable.status import WorldStatus
 from generia_assets.settings import Settings
 from resources.mongodb.document_store import DocumentStore
+from tests.support.dagster_internals import (
+    RETRY_NUMBER_TAG,
+    InMemoryJob,
+    InProcessCodeLocation,
+    InProcessCodeLocationOrigin,
+    LoadableTargetOrigin,
+    ReexecutionStrategy,
+    execute_run,
+)
 
 USERS, POSTS = 3, 6
 PROMPT = "A town on the back of a tortoise that has just started walking again; trams, bees, no kings"

@@ -1,0 +1,119 @@
+"""``generia export``: a whole world as files: JSON Lines by section, and a book in Markdown.
+
+Here: the command, and the JSON Lines. Not here: the book (book.py). Everything is streamed: memory does not grow with the world.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from generia_assets.cli.connections import get_world, open_database
+from generia_assets.cli.console import CommandError, remarks, short_path
+from generia_assets.cli.options import Json, World
+from generia_assets.cli.parsers import choice, flag, option
+from generia_assets.cli.rendering.book import Book
+from generia_assets.cli.rendering.formats import as_json, json_default
+from generia_assets.cli.texts import PictureFolder
+from generia_assets.content.text import plural
+from generia_assets.queries.sections import SECTIONS, documents
+from generia_assets.settings import settings
+from resources.mongodb.connection import MongoDatabase
+
+BOOK = "world.md"
+PICTURES = "pictures"
+BOTH = "both"
+
+
+Folder = Annotated[
+    Path | None, option("--folder", "FOLDER", "Where to write; without it a folder here that is named like the world's id.")
+]
+Format = Annotated[str, option("--format", "jsonl|markdown|both", "Which files are written.", choice(("jsonl", "markdown", BOTH)))]
+Pictures = Annotated[
+    bool, flag("--pictures", "Copy the pictures into FOLDER/pictures; without it the book links to where they are.")
+]
+Force = Annotated[bool, flag("--force", "Write into a folder that has something in it, over files of these names.")]
+
+
+def export(
+    world: World,
+    folder: Folder = None,
+    to: Format = BOTH,
+    pictures: Pictures = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Write a whole world into a folder: JSON Lines by section, and a book in Markdown.
+
+    A file SECTION.jsonl for each section of `show`, one document a line, and world.md with description, people and feed. Posts are
+    in the order of the world. Texts of users and models are escaped in the book. A world in the making is written as far as it is.
+
+    \b
+    generia export WORLD --folder brinehold --pictures
+    generia export WORLD --format jsonl --json
+    """
+    chosen = settings()
+    with open_database() as database:
+        status = get_world(database, world)
+        target = _target(folder or Path(status.world_id), force=force)
+        copied = PictureFolder(target / PICTURES, None, chosen.generia_data_dir) if pictures else None
+        written: dict[str, int] = {}
+        try:
+            if to in ("jsonl", BOTH):
+                written |= _sections(database, status.world_id, target)
+            if to in ("markdown", BOTH):
+                book = Book(database, status, target, chosen.generia_data_dir, copied)
+                written[BOOK] = _write(target / BOOK, book.write)
+        except OSError as error:
+            raise CommandError(f"{short_path(target)}: {error.strerror or error}; what was written so far stays there") from None
+    if json:
+        typer.echo(as_json({"world_id": status.world_id, "folder": str(target), "files": written}))
+        return
+    console = remarks()
+    for name, count in written.items():
+        console.print(f"{short_path(target / name)}: {plural(count, 'line' if name == BOOK else 'document')}")
+    if copied is not None:
+        console.print(f"{short_path(target / PICTURES)}: {plural(copied.copied, 'picture')}")
+    typer.echo(str(short_path(target)))
+
+
+def _target(folder: Path, *, force: bool) -> Path:
+    target = folder.absolute()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        full = next(target.iterdir(), None) is not None
+    except OSError as error:
+        raise CommandError(f"--folder {folder}: {error.strerror}", 2) from None
+    if full and not force:
+        raise CommandError(f"--folder {folder}: has something in it already; give another one, or --force to write over it", 2)
+    return target
+
+
+def _sections(database: MongoDatabase, world_id: str, target: Path) -> dict[str, int]:
+    def lines(section: str) -> Callable[[TextIO], int]:
+        def write(file: TextIO) -> int:
+            count = 0
+            for document in documents(database, world_id, section):
+                file.write(json_module.dumps(document, ensure_ascii=False, default=json_default) + "\n")
+                count += 1
+            return count
+
+        return write
+
+    return {name: _write(target / name, lines(section)) for section in SECTIONS for name in (f"{section}.jsonl",)}
+
+
+def _write(path: Path, write: Callable[[TextIO], int]) -> int:
+    """Write the file so that it is there whole or not at all; return what ``write`` counted."""
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        with unfinished.open("w", encoding="utf-8", errors="replace") as file:
+            count = write(file)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return count

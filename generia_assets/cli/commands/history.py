@@ -1,0 +1,99 @@
+"""``generia history``: a world's requests and answers, filtered (R5, R14)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from generia_assets.cli.connections import get_world, open_database
+from generia_assets.cli.console import CommandError, remarks, results
+from generia_assets.cli.options import JsonLines, World
+from generia_assets.cli.parsers import choice, flag, limit_option, moment, option
+from generia_assets.cli.rendering.formats import as_json
+from generia_assets.cli.rendering.requests import print_request
+from generia_assets.queries.records import RequestFilter, count_requests, find_requests, request_types
+from resources.gateway.api_gateway import Api
+from resources.mongodb.connection import MongoDatabase
+
+OUTCOMES = (
+    *("ok", "invalid", "refused", "rate_limited", "transient", "model_missing", "rejected", "parameter_refused", "fatal", "error"),
+    "cut_off",
+)
+"""How an attempt ends (resources/gateway/outcomes.py)."""
+
+Type = Annotated[str | None, option("--type", "NAME", "Only this kind of request: world_description, post, avatar, …")]
+ApiOption = Annotated[str | None, option("--api", "API", "Only calls of llm, image_generation or platform.", choice(Api))]
+Outcome = Annotated[str | None, option("--outcome", "NAME", f"Only what ended so: {', '.join(OUTCOMES)}.", choice(OUTCOMES))]
+Failed = Annotated[bool, flag("--failed", "Only what did not end well.")]
+Task = Annotated[
+    str | None, option("--task", "TASK", "Only calls of this task: its id, its type (generate_post), or an item's key (c0007).")
+]
+Since = Annotated[
+    datetime | None, option("--since", "WHEN", "Only calls begun since then: 2026-11-23T14:30:00 (UTC), or 10min ago.", moment)
+]
+Until = Annotated[datetime | None, option("--until", "WHEN", "Only calls begun before then; as --since.", moment)]
+Texts = Annotated[bool, flag("--texts", "With the beginnings of what was asked and answered.")]
+Full = Annotated[bool, flag("--full", "With whole texts: system instruction, every part, schema, answer.")]
+SHOWN = 50
+"""Requests that people are shown where they set no limit."""
+Limit = Annotated[int | None, limit_option(SHOWN, what="The newest so many")]
+
+
+def history(
+    world: World,
+    of_type: Type = None,
+    api: ApiOption = None,
+    outcome: Outcome = None,
+    failed: Failed = False,
+    task: Task = None,
+    since: Since = None,
+    until: Until = None,
+    texts: Texts = False,
+    full: Full = False,
+    limit: Limit = None,
+    json: JsonLines = False,
+) -> None:
+    """List a world's requests and answers, filtered.
+
+    Every attempt of every call to the model, the image API and the platform is kept for HISTORY_TTL_DAYS days, whole. Shown are
+    its time (UTC), kind, task, model, outcome, milliseconds, waiting, tokens and dollars. With --json also all texts.
+
+    \b
+    generia history WORLD --failed --since 10min
+    generia history WORLD --task c0007-p0003 --full
+    generia history WORLD --type post --json > posts.jsonl
+    """
+    wanted = RequestFilter(
+        request_type=of_type or "",
+        api=api or "",
+        outcome=outcome or "",
+        failed=failed,
+        task=task or "",
+        since=since,
+        until=until,
+    )
+    with open_database() as database:
+        world = get_world(database, world).world_id
+        _check(database, world, wanted)
+        most = limit if json else limit or SHOWN
+        console, shown = results(), 0
+        for request in find_requests(database, world, wanted, last=most):
+            if json:
+                typer.echo(as_json(request))
+            else:
+                print_request(console, request, "all" if full else "texts" if texts else "figures", task=True)
+            shown += 1
+        cut = most is not None and shown == most and count_requests(database, world, wanted) > most
+    if cut and most is not None:
+        (remarks() if json else console).print(f"The newest {most}; --limit {most * 10} shows more.")
+    if not shown and not json:
+        console.print("No such requests.")
+
+
+def _check(database: MongoDatabase, world: str, wanted: RequestFilter) -> None:
+    """Raise ``CommandError`` for a type that occurs nowhere in this world: it is more likely misspelt than absent."""
+    if wanted.request_type and wanted.request_type not in (there := request_types(database, world)):
+        among = ", ".join(there) or "none"
+        raise CommandError(f"--type {wanted.request_type[:60]!r}: not among this world's requests; there are {among}", 2)

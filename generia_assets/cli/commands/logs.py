@@ -1,0 +1,148 @@
+"""``generia logs``: a world's own log, and the logs of the parts that demo and dev start."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text as Line
+
+from generia_assets.cli.connections import get_world, open_database
+from generia_assets.cli.console import CommandError, command_name, results, safe_block
+from generia_assets.cli.data_dir import service_logs
+from generia_assets.cli.options import JsonLines, complete_part, complete_world_or_part, world_argument
+from generia_assets.cli.parsers import flag, option, whole
+from generia_assets.cli.rendering.formats import as_json
+from generia_assets.cli.rendering.requests import print_log
+from generia_assets.interrupts import interruptible
+from generia_assets.processes import last_lines
+from generia_assets.queries.log import LogFollower, LogLine, newest
+from generia_assets.queries.worlds import over, world_status
+from generia_assets.settings import settings
+from resources.mongodb.connection import MongoDatabase, MongoSilentError
+
+POLL_S = 1.0
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""Dagster's processes write some into their logs, whoever reads them."""
+
+WorldOrPart = Annotated[
+    str | None,
+    world_argument(
+        before="A service of the generator, such as daemon; without it the services are listed. Or a world.",
+        metavar="WORLD|PART",
+        complete=complete_world_or_part,
+    ),
+]
+Part = Annotated[
+    str | None, option("--part", "PART", "The part with this name, even if a world is called so.", complete=complete_part)
+]
+MOST = 1_000_000
+SHOWN = 40
+"""Lines that people are shown where they set no limit."""
+Lines = Annotated[
+    int | None, option("--lines", "NUMBER", f"Lines from the end; else {SHOWN}, and with --json all.", whole(1, MOST))
+]
+Follow = Annotated[bool, flag("--follow", "Go on with what comes, until the world is over, or Ctrl-C.", "-f")]
+Calls = Annotated[bool, flag("--calls", "Also calls that went well: request, milliseconds, waiting, tokens, dollars.")]
+
+
+def logs(
+    world: WorldOrPart = None,
+    part: Part = None,
+    lines: Lines = None,
+    follow: Follow = False,
+    calls: Calls = False,
+    json: JsonLines = False,
+) -> None:
+    """Show a world's own log, or a log of the parts that demo and dev start.
+
+    A world's log is what MongoDB keeps of it: stages, people, posts, tasks with their times and attempts, calls that went wrong,
+    waiting and going on. Times are UTC. With --json each line has its level, kind, task type, key, task id and run id.
+
+    \b
+    generia logs WORLD --follow
+    generia logs WORLD --json | jq 'select(.level != "info")'
+    generia logs daemon --lines 100
+    """
+    console = results()
+    parts = service_logs(settings().generia_data_dir)
+    lines = lines or (MOST if json else SHOWN)
+    wanted = part or (world if world in parts else None)
+    with interruptible():
+        if wanted is not None:
+            _of_part(console, parts, wanted, lines, follow=follow, json=json)
+        elif world is None:
+            _list_parts(console, parts, json=json)
+        else:
+            try:
+                with open_database() as database:
+                    _of_world(console, database, world, lines, follow=follow, calls=calls, json=json)
+            except MongoSilentError as error:
+                raise CommandError(f"{_no_part(world, parts)}, and worlds cannot be looked up: {error}") from None
+
+
+def _of_world(console: Console, database: MongoDatabase, world: str, lines: int, *, follow: bool, calls: bool, json: bool) -> None:
+    def tell(told: list[LogLine]) -> None:
+        if json:
+            for line in told:
+                typer.echo(as_json(line))
+        else:
+            print_log(console, told)
+
+    status = get_world(database, world)
+    world = status.world_id
+    last = newest(database, world, lines, calls=calls)
+    tell(last)
+    if not follow:
+        return
+    follower = LogFollower(database, world, status.created_at, calls=calls)
+    follower.mark_shown(last)
+    while True:
+        now = world_status(database, world)
+        tell(follower.new())
+        if now is None or (over(now) and now.owner.run_id is None):
+            return
+        time.sleep(POLL_S)
+
+
+def _list_parts(console: Console, parts: dict[str, Path], *, json: bool) -> None:
+    for name, path in parts.items():
+        size = path.stat().st_size
+        if json:
+            typer.echo(as_json({"part": name, "bytes": size, "path": str(path)}))
+        else:
+            console.print(f"{name:14}{size:10} bytes  {path}")
+    if not json:
+        if not parts:
+            console.print("No logs of parts here: nothing was started from this folder yet.")
+        console.print(f"A world's log: {command_name()} logs WORLD [--follow]")
+
+
+def _no_part(name: str, parts: dict[str, Path]) -> str:
+    return f"{name[:60]!r}: no such part; there are logs of {', '.join(parts) or 'none'}"
+
+
+def _of_part(console: Console, parts: dict[str, Path], name: str, lines: int, *, follow: bool, json: bool) -> None:
+    def tell(line: str) -> None:
+        line = _COLOURS.sub("", line)
+        if json:
+            typer.echo(as_json({"part": name, "text": line}))
+        else:
+            console.print(Line(safe_block(line)))
+
+    if name not in parts:
+        raise CommandError(_no_part(name, parts), 2)
+    for line in last_lines(parts[name], lines).splitlines():
+        tell(line)
+    if not follow:
+        return
+    with parts[name].open("rb") as log:
+        log.seek(0, 2)
+        while True:
+            for raw in iter(log.readline, b""):
+                tell(raw.decode("utf-8", "replace").rstrip("\n"))
+            time.sleep(POLL_S)

@@ -1,0 +1,169 @@
+"""Ordering worlds: ``generia send``, ``generia watch`` and ``generia quote``.
+
+Here: the three commands. Not here: the message (order.py), how progress looks (displays.py).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from generia_assets.cli.connections import addresses, database_at, get_world_or_order
+from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
+from generia_assets.cli.estimates import cap_warning, quote_for, recent_latency
+from generia_assets.cli.options import (
+    DEFAULT_POSTS,
+    DEFAULT_USERS,
+    Json,
+    MaxCost,
+    Posts,
+    Prompt,
+    QualityOption,
+    Seed,
+    Users,
+    World,
+)
+from generia_assets.cli.order import new_order, world_parameters
+from generia_assets.cli.order import send as send_order
+from generia_assets.cli.parsers import option, task_id, whole
+from generia_assets.cli.rendering.displays import LINES, display_on
+from generia_assets.cli.rendering.formats import about, as_json, dollars, progress_line
+from generia_assets.cli.rendering.summary import page_of, world_result
+from generia_assets.cli.watching import Images, Log, Texts, WatchOptions, watch_world
+from generia_assets.content.documents import Quality
+from generia_assets.content.text import plural
+from generia_assets.durable.collections import TASKS
+from generia_assets.durable.status import State
+from generia_assets.interrupts import interruptible
+from generia_assets.settings import settings
+from resources.mongodb.connection import MongoDatabase
+
+WorldId = Annotated[str | None, option("--world-id", "UUID", "UUID for the world; without it a new one.")]
+Task = Annotated[
+    str | None, option("--task", "ID", "Until this order for a part of it is carried out, too: the id `rerun` prints.", task_id)
+]
+Wait = Annotated[
+    int, option("--wait", "SECONDS", "How long a new order may take to be read from Kafka before this ends.", whole(1, 86_400))
+]
+
+
+def send(
+    prompt: Prompt,
+    users: Users = DEFAULT_USERS,
+    posts: Posts = DEFAULT_POSTS,
+    quality: QualityOption = Quality.STANDARD,
+    world_id: WorldId = None,
+    max_cost_usd: MaxCost = None,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
+    """Order a world by Kafka message, and print the world's id.
+
+    The id alone goes to standard output. Needs Kafka; the order waits there until a generator reads it. `generia quote` tells the
+    price first; with --max-cost-usd the world is cancelled before it costs more.
+
+    \b
+    generia send --users 25 --posts 150 --prompt "a harbour on the back of a whale"
+    world=$(generia send --prompt "город, который чинит звёзды" --max-cost-usd 0.5) && generia watch $world
+    """
+    chosen = settings()
+    parameters = world_parameters(
+        chosen, users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd, seed=seed
+    )
+    order = new_order(parameters, world_id)
+    kafka = addresses(chosen).kafka
+    send_order(order, kafka, chosen.kafka_tasks_topic)
+    if json:
+        typer.echo(as_json({"world_id": order.world_id, "task_id": order.task_id, "topic": chosen.kafka_tasks_topic}))
+        return
+    if warning := cap_warning(chosen, parameters):
+        remarks().print(warning)
+    remarks().print(
+        f"Ordered in {chosen.kafka_tasks_topic} at {kafka.bootstrap_servers}. To watch it: {command_name()} watch {order.world_id}"
+    )
+    typer.echo(order.world_id)
+
+
+def watch(
+    world: World,
+    texts: Texts = False,
+    log: Log = False,
+    images: Images = None,
+    task: Task = None,
+    wait: Wait = 30,
+    json: Json = False,
+) -> None:
+    """Show a world's progress until it is finished.
+
+    A bar for each stage, the time left, calls in flight of those that may be, dollars so far, what is waited for, and the newest
+    texts. Piped, a line for every change, at most one in two seconds. With --json, at the end one object with the fields of
+    `demo --json`.
+
+    \b
+    generia watch WORLD --texts
+    generia watch WORLD --log --images pictures
+    """
+    chosen = settings()
+    console = remarks() if json else results()
+    with interruptible(), database_at(addresses(chosen).mongodb_uri, chosen) as database:
+        known = get_world_or_order(database, world)
+        world = known.world_id if known else world
+        with display_on(console, full_texts=texts) as display:
+            display.begin("watching", str(known.parameters.get("user_prompt", "")) if known else f"world {world}")
+            earlier = 0 if task is not None else None if texts or images is not None else LINES
+            options = WatchOptions(log, images, earlier, task, wait_s=wait)
+            status = watch_world(database, world, chosen, options, display.show, data_dir=chosen.generia_data_dir)
+        if json:
+            typer.echo(as_json(world_result(database, status, status.created_at, gallery=page_of(chosen, status.world_id))))
+        elif console.is_terminal:
+            console.print(progress_line(status))
+        refused = None if task is None else _refused(database, task)
+    if status.status is not State.COMPLETED:
+        raise typer.Exit(1)
+    if refused is not None:
+        raise CommandError(f"task {task} failed: {safe_line(refused, 300)}")
+
+
+def _refused(database: MongoDatabase, task: str) -> str | None:
+    """Why this order was not carried out, or None if it was."""
+    found = database[TASKS].find_one({"_id": task, "status": State.FAILED.value}, {"error": 1})
+    return None if found is None else str(found.get("error") or "no reason was recorded")
+
+
+def quote(
+    users: Users = DEFAULT_USERS, posts: Posts = DEFAULT_POSTS, quality: QualityOption = Quality.STANDARD, json: Json = False
+) -> None:
+    """Say what a world takes before it is ordered.
+
+    Calls and pictures are exact, if every answer is usable. Tokens, US dollars and minutes are estimates: dollars at today's price,
+    without a cache, of the model that is asked (GEMINI_MODEL or who took over from it), minutes by the pace of the calls that
+    were made here lately, or else by assumptions about a fast model. Says what ends or changes when. Needs no server and spends
+    nothing.
+
+    \b
+    generia quote --users 25 --posts 150
+    generia quote --users 1000 --posts 10000 --quality high --json | jq .cost_usd
+    """
+    chosen = settings()
+    quoted = quote_for(chosen, recent_latency(chosen), users=users, posts=posts, quality=quality, now=datetime.now(UTC))
+    if json:
+        typer.echo(as_json(quoted))
+        return
+    pace = "by the pace of calls made here lately" if quoted.measured else "assumed of a fast model; here nothing was measured yet"
+    console = results()
+    console.print(f"{plural(users, 'person')}, {plural(posts, 'post')}, quality {quality.value}, with {quoted.model}:")
+    for name, text in (
+        ("calls", f"{quoted.llm_calls} of the language model, {plural(quoted.image_calls, 'picture')}"),
+        ("tokens", f"about {quoted.input_tokens:,} in, {quoted.output_tokens:,} out (other scripts take more)"),
+        ("dollars", f"about {dollars(quoted.cost_usd)}, at the uncached price"),
+        ("time", f"about {about(60 * quoted.minutes)}, {pace}"),
+        (
+            "never more",
+            f"than {plural(quoted.llm_call_limit, 'call')}, {plural(quoted.image_call_limit, 'picture')} (BUDGET_SPARE)",
+        ),
+        *(("model", change) for change in quoted.changes),
+    ):
+        console.print(f"  {name:12}{text}")
+    console.print(f"To order it: {command_name()} send --users {users} --posts {posts} --prompt TEXT [--max-cost-usd DOLLARS]")

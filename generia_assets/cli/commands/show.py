@@ -1,0 +1,121 @@
+"""``generia show``: every object that MongoDB keeps of a world, by section, type and id (R14)."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Annotated
+
+import typer
+import yaml
+from rich.console import Console
+from rich.text import Text as Line
+
+from generia_assets.cli.connections import get_world, open_database
+from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_block, safe_line
+from generia_assets.cli.options import World
+from generia_assets.cli.parsers import choice, flag, limit_option, option
+from generia_assets.cli.rendering.formats import as_json, json_default
+from generia_assets.queries.sections import RECORDS, SECTIONS, counts, documents, types_of
+from resources.mongodb.connection import MongoDatabase, MongoDocument
+
+SHOWN = 20
+"""Objects that people are shown where they set no limit."""
+TYPED = [section for section, record in RECORDS.items() if record.type_field]
+
+AnySection = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="SECTION",
+        help=f"What to show: {', '.join(SECTIONS)}. Without it, how many objects each has.",
+        show_default=False,
+        autocompletion=lambda: list(SECTIONS),
+    ),
+]
+Type = Annotated[str | None, option("--type", "NAME", f"Only objects of this type ({', '.join(TYPED)}).")]
+Id = Annotated[
+    str | None, option("--id", "ID", "Only the object with this id: its own, a key such as c0007-p0003, or a @username.")
+]
+Limit = Annotated[int | None, limit_option(SHOWN)]
+Json = Annotated[bool, flag("--json", "One JSON array on standard output; without SECTION an object with the number of each.")]
+
+
+def show(
+    world: World, section: AnySection = None, of_type: Type = None, item: Id = None, limit: Limit = None, json: Json = False
+) -> None:
+    """Show every object that MongoDB keeps of a world, by section, type and id.
+
+    A finished world's objects are its materialized ones; of a world in the making, what is there so far. Of bytes only their number
+    is shown; pictures are files (`export --pictures`).
+
+    \b
+    generia show WORLD
+    generia show WORLD characters --id @mira
+    generia show WORLD tasks --type generate_post --json | jq '.[].attempt_count'
+    """
+    console = results()
+    wanted = None if section is None else choice(SECTIONS)(section)
+    with open_database() as database:
+        world = get_world(database, world).world_id
+        if wanted is None:
+            _overview(console, database, world, json=json)
+            return
+        _check_type(database, world, wanted, of_type)
+        found = documents(database, world, wanted, of_type=of_type, item=item)
+        first = next(found, None)
+        if first is None and item is not None:
+            listed = f"`{command_name()} show {world} {wanted}` lists them"
+            raise CommandError(f"--id {safe_line(item, 60)}: nothing of that id in {wanted}; {listed}", 2)
+        found = chain([] if first is None else [first], found)
+        most = limit if json else limit or SHOWN
+        if json:
+            _as_array(islice(found, most))
+        else:
+            _as_text(console, islice(found, most))
+        more = next(found, None) is not None
+    if first is None and not json:
+        console.print(f"Nothing in {wanted} yet.")
+    if more and most is not None:
+        (remarks() if json else console).print(f"… and more; --limit {most * 5} shows them.")
+
+
+def _as_array(found: Iterator[MongoDocument]) -> None:
+    """One JSON array, an object a line, written as they are read: a world's history can be larger than the memory."""
+    begin = "["
+    for document in found:
+        typer.echo(begin + as_json(document), nl=False)
+        begin = ",\n"
+    typer.echo("]" if begin != "[" else "[]")
+
+
+def _as_text(console: Console, found: Iterator[MongoDocument]) -> None:
+    for document in found:
+        console.print(Line("─" * 80, "dim"))
+        console.print(Line(_readable(document)))
+
+
+def _overview(console: Console, database: MongoDatabase, world: str, *, json: bool) -> None:
+    numbers = counts(database, world)
+    if json:
+        typer.echo(as_json(numbers))
+        return
+    for name, count in numbers.items():
+        kinds = ", ".join(types_of(database, world, name)) if count else ""
+        line = Line(f"{name:14}{count:8}")
+        line.append(f"  {safe_line(kinds)}", "dim")
+        console.print(line)
+
+
+def _check_type(database: MongoDatabase, world: str, section: str, of_type: str | None) -> None:
+    if of_type is None:
+        return
+    if section not in TYPED:
+        raise CommandError(f"--type {of_type}: {section} are all of one type; it is for {', '.join(TYPED)}", 2)
+    if of_type not in (there := types_of(database, world, section)):
+        raise CommandError(f"--type {of_type[:60]!r}: not among this world's {section}; there are {', '.join(there)}", 2)
+
+
+def _readable(document: MongoDocument) -> str:
+    simple = json_module.loads(json_module.dumps(document, default=json_default))
+    return safe_block(yaml.safe_dump(simple, allow_unicode=True, sort_keys=False, width=96).rstrip())

@@ -1,0 +1,209 @@
+"""The worlds themselves: ``generia list``, and ``generia status`` of one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from pymongo import DESCENDING
+from rich.text import Text as Line
+
+from generia_assets.cli.connections import get_world, open_database
+from generia_assets.cli.console import command_name, remarks, results, safe_line
+from generia_assets.cli.options import Json, JsonLines, world_argument
+from generia_assets.cli.parsers import choice, limit_option, option
+from generia_assets.cli.rendering.formats import (
+    STAGE_WORDS,
+    FittedTable,
+    ago,
+    as_json,
+    breaker_line,
+    dollars,
+    moment,
+    of_total,
+    progress_line,
+)
+from generia_assets.content.text import plural
+from generia_assets.durable.collections import STATUS
+from generia_assets.durable.status import OURS, State, WorldStatus, statuses
+from generia_assets.queries.in_flight import InFlightCalls, in_flight
+from generia_assets.settings import settings
+from resources.mongodb.connection import MongoDocument
+from resources.mongodb.stored import UnreadableRecord
+
+PARKED = "parked"
+"""Beside the contract's states: in progress, and nobody works on it."""
+AnyWorld = Annotated[str | None, world_argument("Without it the newest worlds are listed.")]
+StateOption = Annotated[
+    str | None,
+    option(
+        "--state",
+        "STATE",
+        "Only worlds that are pending, in_progress, completed, failed, or parked (waiting to be resumed).",
+        choice([*(state.value for state in State), PARKED]),
+    ),
+]
+SHORT_ID = 8
+SHOWN = 20
+"""Worlds that people are shown where they set no limit."""
+Limit = Annotated[int | None, limit_option(SHOWN, 10_000)]
+
+
+def status(world: AnyWorld = None, json: Json = False) -> None:
+    """Show one world's state: stages, counters, costs, what it waits for, what failed.
+
+    Without WORLD the newest worlds are listed, as by `list`.
+
+    \b
+    generia status WORLD
+    generia status WORLD --json | jq .cost_usd
+    """
+    if world is None:
+        list_worlds(json=json)
+        return
+    with open_database() as database:
+        found, chosen = get_world(database, world), settings()
+        calls = in_flight(database, found.world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
+        _show(found, calls, json=json)
+
+
+def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines = False) -> None:
+    """List worlds, those that changed last first: state, people, posts, dollars.
+
+    Worlds of the former worker are listed as history: they can be read, and no run works on them. A status record that cannot be
+    read is listed after the others with the reason.
+
+    \b
+    generia list --state in_progress
+    generia list --state parked --json | jq -r .world_id | xargs -n1 generia resume
+    """
+    most = limit if json else limit or SHOWN
+    with open_database() as database:
+        # Read whole before anything is printed: a world that changes while a slow reader blocks us would move, and be missed.
+        records = list(database[STATUS].find(_query(state)).sort("updated_at", DESCENDING).limit(0 if most is None else most + 1))
+    unreadable: list[UnreadableRecord] = []
+    found = list(statuses(records[:most], unreadable.append))
+    if json:
+        for one in found:
+            typer.echo(as_json(_as_fields(one)))
+        for record in unreadable:
+            typer.echo(as_json({"world_id": record.id, "unreadable": record.reason}))
+    else:
+        _list(found, unreadable, state)
+    if most is not None and len(records) > most:
+        (remarks() if json else results()).print(f"… and more, changed before these; --limit {most * 10} shows them.")
+
+
+def _list(found: list[WorldStatus], unreadable: list[UnreadableRecord], state: str | None) -> None:
+    if not found and not unreadable:
+        text = "No world was ordered yet" if state is None else f"No world is {state}"
+        results().print(f'{text}. To order one: {command_name()} send --prompt "a harbour on the back of a whale"')
+        return
+    if found:
+        _table(found).print(results())
+    for record in unreadable:
+        results().print(Line(safe_line(f"unreadable: {record.id}: {record.reason}", 400), "red"))
+
+
+def _query(state: str | None) -> MongoDocument:
+    if state is None:
+        return {}
+    if state == PARKED:
+        return {**OURS, "parked": {"$ne": None}, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}}
+    return {"status": state}
+
+
+def _table(worlds: list[WorldStatus]) -> FittedTable:
+    rows: list[Sequence[str | Line]] = [
+        (
+            safe_line(one.world_id),
+            safe_line(one.name, 18),
+            Line(_state(one), _STYLES.get(one.status, "")),
+            of_total(one.users_created, one.users_predicted),
+            of_total(one.posts_created, one.posts_predicted),
+            f"{one.cost_usd:.3f}",
+            ago(one.updated_at),
+        )
+        for one in worlds
+    ]
+    return FittedTable(
+        ("world", "name", "state", "people", "posts", "dollars", "changed"),
+        texts=3,
+        gives_way=("world", "changed", "name", "dollars"),
+        rows=rows,
+        short={"world": [safe_line(one.world_id)[:SHORT_ID] for one in worlds]},  # enough to name it by
+    )
+
+
+_STYLES = {State.COMPLETED: "green", State.FAILED: "red", State.IN_PROGRESS: "yellow"}
+
+
+def _state(world: WorldStatus) -> str:
+    if world.deleting_since:
+        return "being deleted"
+    if world.history:
+        return f"history: {world.status.value.replace('_', ' ')}"
+    if world.parked and not world.done:
+        return f"parked: {world.parked.kind}"
+    return "in progress" if world.status is State.IN_PROGRESS else world.status.value
+
+
+def _show(world: WorldStatus, calls: InFlightCalls, *, json: bool) -> None:
+    breakers = () if world.done else calls.breakers
+    if json:
+        typer.echo(as_json({**_as_fields(world), "breakers": breakers}))
+        return
+    console = results()
+    console.print(Line(f"{safe_line(world.name) or '(no name)'}  {world.world_id}", "bold"))
+    rows = [
+        ("prompt", safe_line(str(world.parameters.get("user_prompt", "")), 300)),
+        ("state", progress_line(world)),
+        ("stages", ", ".join(f"{STAGE_WORDS[stage.name]} {stage.status.value.replace('_', ' ')}" for stage in world.stages)),
+        ("tasks", f"{world.tasks_completed} completed, {world.tasks_failed} failed, {world.task_predicted} planned"),
+        ("calls", f"{world.api_calls_made_LLM} of at most {world.api_call_limits_LLM} of the model"),
+        ("pictures", f"{world.api_calls_made_images} of at most {world.api_call_limits_images}"),
+        ("cost", _cost(world)),
+        ("ordered", f"{moment(world.created_at)} UTC, changed {ago(world.updated_at)}"),
+        ("owner", _owner(world)),
+        ("generation", f"{world.generation or 'none yet'}, resumed {plural(world.takeovers, 'time')} after a death"),
+    ]
+    rows[6:6] = [("breaker", breaker_line(one)) for one in breakers]
+    if world.owner.run_id:
+        flying = f"{calls.llm} of {calls.llm_ceiling} calls of the model, {calls.images} of {calls.image_ceiling} pictures"
+        rows.insert(6, ("in flight", flying))
+    if world.waiting_for is not None:
+        since = ago(world.waiting_for.since)
+        rows.insert(2, ("waiting", safe_line(f"for {world.waiting_for.api}, begun {since}: {world.waiting_for.reason}", 300)))
+    if world.parked is not None:
+        rows.append(("parked", f"{world.parked.kind}, {ago(world.parked.since)}"))
+    if world.superseded:
+        counts = ", ".join(f"{kind}: {count}" for kind, count in world.superseded.items())
+        rows.append(("superseded", f"{counts}, on the platform only: {command_name()} show {world.world_id} superseded"))
+    rows += [("failed", safe_line(f"{one.type} {one.key}: {one.error}", 200)) for one in world.failures]
+    for name, text in rows:
+        line = Line(f"  {name:12}", "dim")
+        line.append(text, "not dim")
+        console.print(line)
+    if world.failures:
+        console.print(f"  To try again what failed: {command_name()} resume {world.world_id} --retry-failed")
+    elif world.parked is not None and not world.done:
+        console.print(f"  To let it go on: {command_name()} resume {world.world_id}")
+
+
+def _owner(world: WorldStatus) -> str:
+    if world.deleting_since:
+        return f"being deleted; to finish that: {command_name()} delete {world.world_id}"
+    if world.history:
+        return "made by the former worker: kept as history, nobody works on it"
+    return f"run {world.owner.run_id}" if world.owner.run_id else "nobody works on it now"
+
+
+def _as_fields(world: WorldStatus) -> dict[str, object]:
+    """The status record as JSON has it: the contract's fields, and what one would otherwise have to add up."""
+    return {"world_id": world.world_id, **world.model_dump(mode="json", by_alias=True), "cost_usd": round(world.cost_usd, 6)}
+
+
+def _cost(world: WorldStatus) -> str:
+    cap = "no cap" if world.cost_limit_usd is None else f"cap {dollars(world.cost_limit_usd)}"
+    return f"{dollars(world.llm_cost_total)} model + {dollars(world.image_cost_total)} pictures ({cap})"

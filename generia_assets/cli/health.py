@@ -1,0 +1,208 @@
+"""What `generia doctor` finds on this machine and of the language model, and how a finding looks.
+
+None of the checks spends anything, waits longer than a few seconds, or shows a secret. Not here: the servers (health_servers.py).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+
+import requests
+from pydantic import BaseModel, ConfigDict
+
+from generia_assets.cli.connections import Addresses
+from generia_assets.cli.data_dir import running_generator
+from generia_assets.content.check import files, mistakes
+from generia_assets.settings import Settings
+from resources.gemini import models
+from resources.gemini.model_resolver import fleet_notes
+from resources.gemini.models import asked_at, speaks_of
+from resources.mongodb.connection import MongoDocument
+
+
+class Health(StrEnum):
+    """The state of something. ``NOTE``: worth knowing; nothing needs to be done now."""
+
+    OK = "ok"
+    NOTE = "note"
+    WRONG = "wrong"
+
+
+class HealthFinding(BaseModel):
+    """One finding, and what to do about it ('' where nothing)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    part: str
+    health: Health
+    found: str
+    advice: str = ""
+
+
+def ok(part: str, found: str) -> HealthFinding:
+    """It is as it should be."""
+    return HealthFinding(part=part, health=Health.OK, found=found)
+
+
+def note(part: str, found: str, advice: str) -> HealthFinding:
+    """It works; this is worth knowing."""
+    return HealthFinding(part=part, health=Health.NOTE, found=found, advice=advice)
+
+
+def wrong(part: str, found: str, advice: str) -> HealthFinding:
+    """It does not work."""
+    return HealthFinding(part=part, health=Health.WRONG, found=found, advice=advice)
+
+
+GOOGLE = "https://generativelanguage.googleapis.com"
+TIMEOUT_S = 5.0
+LITTLE_SPACE = 1_000_000_000
+TOO_LITTLE_SPACE = 100_000_000
+"""Bytes on a disk that is written to."""
+
+
+def generator_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """The generator that runs from this folder."""
+    del where
+    running = running_generator(settings.generia_data_dir)
+    folder = settings.generia_data_dir.absolute()
+    if running is None:
+        yield ok("generator here", f"none runs from {folder}; addresses are those that are set")
+    else:
+        yield ok("generator here", f"`generia {running.command}`, process {running.pid}, in {folder}")
+
+
+def gemini_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """Whether Gemini knows the model and takes the key; the question costs nothing."""
+    del where
+    profile = asked_at(settings.gemini_model, models.now())
+    key, base = settings.gemini_api_key.get_secret_value(), settings.gemini_base_url
+    if not key and not base:
+        embedded = running_generator(settings.generia_data_dir) is not None
+        advice = "export GEMINI_API_KEY=… for the real API; `make dev` and `make demo` start an emulator"
+        yield (
+            ok("Gemini", "the emulator that `generia dev` started")
+            if embedded
+            else note("Gemini", "GEMINI_API_KEY is not set", advice)
+        )
+        return
+    address = (base or GOOGLE).rstrip("/")
+    try:
+        answer = requests.get(
+            f"{address}/v1beta/models/{profile.id}", headers={"x-goog-api-key": key or "emulator"}, timeout=TIMEOUT_S
+        )
+    except requests.RequestException as error:
+        yield wrong(
+            "Gemini",
+            f"{address} cannot be reached ({type(error).__name__})",
+            "check the network, and GEMINI_BASE_URL" if base else "check the network",
+        )
+        return
+    gone = "NOT_FOUND" in answer.text and speaks_of(answer.text, profile.id)
+    yield _answer_means(answer.status_code, address, profile.id, profile.successor, gone=gone)
+
+
+def _answer_means(status: int, address: str, model: str, successor: str | None, *, gone: bool) -> HealthFinding:
+    """What the answer to a question about the model means; such a question costs nothing."""
+    if status == 200:
+        return ok("Gemini", f"{address} knows {model}, and takes the key")
+    if status == 404 and not gone:
+        return wrong("Gemini", f"{address} answers 404, and not as Gemini does", "correct GEMINI_BASE_URL, or look for a proxy")
+    if status == 404:
+        advice = f"{successor} takes over by itself; set GEMINI_MODEL={successor}" if successor else "choose another GEMINI_MODEL"
+        return (note if successor else wrong)("Gemini", f"{address} does not know {model} (404)", advice)
+    if status in (400, 401, 403):
+        return wrong(
+            "Gemini",
+            f"{address} does not take the key ({status})",
+            "check GEMINI_API_KEY, what it may use, and the billing of its account",
+        )
+    if status == 429:
+        return note("Gemini", f"{address} says: slow down (429)", "worlds wait by themselves")
+    return wrong("Gemini", f"{address} answers {status}", "try again; outages are waited out")
+
+
+def media_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """Whether pictures can be written, and how much room there is."""
+    del where
+    folder = settings.media_dir.absolute()
+    there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        yield wrong(
+            "pictures",
+            f"{folder} cannot be written ({error.strerror})",
+            "give user and rights, or set GENERIA_DATA_DIR to another folder",
+        )
+        return
+    free = shutil.disk_usage(there).free
+    found = f"{folder} can be written, {free / 1e9:.1f} GB free"
+    if free >= LITTLE_SPACE:
+        yield ok("pictures", found)
+    else:
+        advice = "make room: a post's picture takes 30 to 300 KB, and MongoDB writes as well"
+        yield (wrong if free < TOO_LITTLE_SPACE else note)("pictures", found, advice)
+
+
+def environment_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """Settings of the environment that cost time or money."""
+    del where
+    if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        yield note(
+            "environment",
+            "PYTHONDONTWRITEBYTECODE is set: every process starts a second or two later",
+            "unset it where the generator runs",
+        )
+    if settings.max_cost_usd is None and settings.gemini_api_key.get_secret_value():
+        yield note(
+            "MAX_COST_USD",
+            "not set: worlds have a limit of calls, and no cap in dollars unless their order sets one",
+            "set MAX_COST_USD, or order with --max-cost-usd",
+        )
+    if not Path(".env").exists():
+        yield ok(".env", "none in this folder: settings have their defaults, or the environment's values")
+
+
+def templates_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """Every mistake in the templates and data files; no world begins while there is one."""
+    del settings, where
+    found = mistakes()
+    for one in found:
+        yield wrong("templates", str(one), "correct it: until then no world begins")
+    if not found:
+        yield ok("templates", f"{len(files())} templates and data files have no mistake")
+
+
+def fakes_in_use(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """Which image API and which platform a world is made with."""
+    del where
+    yield ok("image API", settings.image_provider or "the stub that draws; IMAGE_PROVIDER names a real provider")
+    yield ok("platform", f"the local fake: records in database {settings.platform_database}; nothing is published elsewhere")
+
+
+def models_by_date(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """The model that is asked today, and the days on which that or its price changes."""
+    del where
+    moment = models.now()
+    asked = models.asked_at(settings.gemini_model, moment)
+    yield ok("model", f"{asked.id} is asked today, at {asked.price(moment)}")
+    for change in models.changes(settings.gemini_model, moment):
+        if change.day > moment.date():
+            yield note(
+                "model", change.said, "it happens by itself; set GEMINI_MODEL to ask another model of resources/gemini/models.yaml"
+            )
+        else:
+            yield ok("model", change.said)
+
+
+def models_learned(document: MongoDocument | None) -> Iterator[HealthFinding]:
+    """What the API's answers revealed about models, from the fleet's document ``models``."""
+    for sentence in fleet_notes(document).said():
+        yield note("model", sentence, "set GEMINI_MODEL to one that exists, or correct resources/gemini/models.yaml")

@@ -1,0 +1,227 @@
+"""What `generia doctor` finds in MongoDB, Kafka and Dagster, with what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+
+from pymongo.errors import PyMongoError
+
+from generia_assets.cli.connections import Addresses, database_at, set_dagster_home
+from generia_assets.cli.console import CommandError, command_name
+from generia_assets.cli.dagster_link import daemon_pulses
+from generia_assets.cli.health import HealthFinding, models_learned, note, ok, wrong
+from generia_assets.cli.rendering.formats import breaker_line
+from generia_assets.content.text import plural
+from generia_assets.durable.collections import FLEET, KEPT_LETTERS, STATUS, lacks_indexes
+from generia_assets.durable.orders.intake import held_partitions, kept
+from generia_assets.durable.status import OURS, State
+from generia_assets.queries.completeness import broken
+from generia_assets.queries.in_flight import breakers_not_closed
+from generia_assets.queries.worlds import unreadable_worlds
+from generia_assets.settings import Settings
+from resources.kafka.address import KafkaUnavailableError
+from resources.kafka.reader import TopicReader
+from resources.mongodb.connection import (
+    INDEX_RIGHTS,
+    NEEDED_RIGHTS,
+    MongoDatabase,
+    MongoUnavailableError,
+    missing_rights,
+    mongo_address,
+)
+from resources.platform.local import lacks_indexes as platform_lacks_indexes
+
+MOST_NAMED = 5
+"""Worlds of one kind that are named."""
+
+
+def mongodb_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """The server, its user's rights, how the worlds stand, and what the fleet has noted there."""
+    address = mongo_address(where.mongodb_uri)
+    try:
+        with database_at(where.mongodb_uri, settings) as database:
+            began = time.monotonic()
+            hello = database.client.admin.command("hello")
+            milliseconds = 1000 * (time.monotonic() - began)
+            version = database.client.server_info()["version"]
+            name = f"replica set {hello['setName']}" if "setName" in hello else "sharded"
+            yield ok("MongoDB", f"{address}: {version}, {name}, answers in {milliseconds:.0f} ms")
+            worlds = {state: database[STATUS].count_documents({"status": state.value}) for state in State}
+            counts = ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in worlds.items() if count)
+            yield ok("worlds", counts or "none yet")
+            yield from _rights(database, settings)
+            parked = {**OURS, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked": {"$ne": None}}
+            for record in (bad := unreadable_worlds(database))[:MOST_NAMED]:
+                more = f" (and {len(bad) - MOST_NAMED} more)" if len(bad) > MOST_NAMED else ""
+                yield wrong("worlds", f"{record}{more}", f"correct the record, or {command_name()} delete {record.id}")
+            if waiting := database[STATUS].count_documents(parked):
+                yield note(
+                    "suspended worlds",
+                    f"{waiting} wait to be resumed, or for an outage to end",
+                    f"{command_name()} list --state parked, then {command_name()} resume WORLD",
+                )
+            for shares in database[FLEET].find({"ceiling": {"$ne": None, "$exists": True}}, {"ceiling": 1, "limit": 1}):
+                yield note(
+                    "pace",
+                    f"{shares['_id']}: {int(shares['ceiling'])} of {shares['limit']} at once, lowered after a 429",
+                    "it rises by itself with success; a larger quota of the API lets it rise further",
+                )
+            for breaker in breakers_not_closed(database):
+                yield note(
+                    f"breaker {breaker.api}",
+                    breaker_line(breaker).removeprefix(f"{breaker.api} "),
+                    "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers",
+                )
+            yield from models_learned(database[FLEET].find_one({"_id": "models"}))
+            yield from _intake(database)
+            if lacks_indexes(database) and any(worlds.values()):
+                yield note("MongoDB", "indexes are missing", "start the generator once: it makes them")
+    except MongoUnavailableError as error:
+        found, _, advice = str(error).partition(". ")
+        yield wrong("MongoDB", found, advice)
+    except PyMongoError as error:
+        yield wrong("MongoDB", f"{address}: {type(error).__name__}", "see MongoDB's own log")
+
+
+def worlds_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """Worlds whose status and documents disagree, or with an unfinished rerun. ``mongodb_found`` reports a missing server."""
+    with suppress(MongoUnavailableError, PyMongoError), database_at(where.mongodb_uri, settings) as database:
+        found = broken(database)
+        for one in islice(found, MOST_NAMED):
+            yield wrong(f"world {one.world_id}", one.wrong, one.mend)
+        if more := sum(1 for _ in found):
+            yield wrong("worlds", f"{more} more are not what their status says", "correct these, then look again")
+        for world in database[STATUS].find({"unfinished": {"$type": "string"}}, {"message": 1}).limit(MOST_NAMED):
+            yield note(f"world {world['_id']}", str(world["message"]), f"{command_name()} resume {world['_id']}")
+
+
+def _intake(database: MongoDatabase) -> Iterator[HealthFinding]:
+    """What of the orders' topic could not be read, and what of the dead letters could not be written."""
+    for held in held_partitions(database):
+        yield wrong(
+            f"{held.topic}[{held.partition}]",
+            f"held up since {held.since:%Y-%m-%d %H:%M} UTC: {held.batch} cannot be read ({held.reason})",
+            f"find out who sent it; to leave it out: {command_name()} dead-letters skip {held.partition}:{held.offset}",
+        )
+    for oldest in kept(database, 1):
+        count = database[KEPT_LETTERS].estimated_document_count()
+        yield wrong(
+            "dead letters",
+            f"{count} are kept in MongoDB since {oldest.at:%Y-%m-%d %H:%M} UTC: {oldest.why}",
+            "make the topic KAFKA_DEAD_LETTERS_TOPIC, or give the right to write it: they follow by themselves",
+        )
+
+
+def _rights(database: MongoDatabase, settings: Settings) -> Iterator[HealthFinding]:
+    """What MongoDB's user may not do in the generator's database, and in the local platform's."""
+    for name in (database.name, settings.platform_database):
+        grant = f'db.grantRolesToUser("the user", [{{role: "readWrite", db: "{name}"}}]), as MongoDB\'s administrator'
+        one = database.client[name]
+        if missing := missing_rights(one, NEEDED_RIGHTS):
+            yield wrong("MongoDB", f"its user has no right {' and '.join(missing)} on {name}: no world can be made", grant)
+        elif missing_rights(one, INDEX_RIGHTS) and (lacks_indexes if name == database.name else platform_lacks_indexes)(one):
+            yield wrong("MongoDB", f"its user has no right createIndex on {name}, where indexes are missing", grant)
+
+
+def kafka_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """The broker and the three topics."""
+    topics = (
+        (settings.kafka_tasks_topic, "orders", "KAFKA_TASKS_TOPIC"),
+        (settings.kafka_progress_topic, "live events", "KAFKA_PROGRESS_TOPIC"),
+        (settings.kafka_dead_letters_topic, "broken messages", "KAFKA_DEAD_LETTERS_TOPIC"),
+    )
+    for number, (topic, holds, setting) in enumerate(topics):
+        try:
+            reader = TopicReader(where.kafka, topic, settings.kafka_group_id)
+        except KafkaUnavailableError as error:
+            found, _, advice = str(error).partition(". ")
+            yield wrong("Kafka", found, advice)
+            return
+        try:
+            if number == 0:
+                yield ok("Kafka", f"{where.kafka.bootstrap_servers} answers")
+            log = reader.look()
+        except KafkaUnavailableError as error:
+            yield wrong(f"topic {topic}", str(error).partition(". ")[0], "try again")
+            continue
+        finally:
+            reader.close()
+        if log is None:
+            yield note(
+                f"topic {topic}",
+                f"does not exist yet (for {holds})",
+                f"make it, or let the broker make it with the first message; another name: {setting}",
+            )
+        elif log.leaderless:
+            yield wrong(
+                f"topic {topic}",
+                f"partitions without a leader: {', '.join(str(one) for one in log.leaderless)}",
+                "look at the brokers: what is in them waits",
+            )
+        else:
+            held = sum(bound.end - bound.earliest for bound in log.bounds.values())
+            yield ok(f"topic {topic}", f"{plural(len(log.bounds), 'partition')}, {plural(held, 'message')} ({holds})")
+
+
+def dagster_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """Dagster's instance, and its daemons by their heartbeats."""
+    del settings
+    home = where.dagster_home
+    if home is None:
+        yield note(
+            "Dagster",
+            "DAGSTER_HOME is not set, and no `generia dev` runs from this folder",
+            "set it where the generator runs; without it `stop` and this check cannot reach Dagster",
+        )
+        return
+    if not (home / "dagster.yaml").exists():
+        yield wrong(
+            "Dagster",
+            f"{home} has no dagster.yaml",
+            "copy docker/dagster.yaml there: it holds the run launcher and the limits that survival needs",
+        )
+        return
+    source = "DAGSTER_HOME" if set_dagster_home() else "the running generator's"  # before it is set for Dagster's own use
+    try:
+        pulses = daemon_pulses(home)
+    except CommandError as error:
+        yield wrong("Dagster", str(error), "check DAGSTER_HOME")
+        return
+    except Exception as error:  # noqa: BLE001  whatever Dagster raises about its own instance is the finding
+        first = (str(error).strip().splitlines() or [""])[0][:200]
+        yield wrong(
+            "Dagster",
+            f"{home} cannot be opened: {type(error).__name__}: {first}",
+            "compare its dagster.yaml with docker/dagster.yaml",
+        )
+        return
+    if dead := [pulse.name for pulse in pulses if not pulse.alive]:
+        advice = "start `dagster-daemon run` (or `make dev`): without it no order is read"
+        yield wrong("Dagster", f"{home} ({source}): no heartbeat of {', '.join(dead)}", advice)
+    else:
+        yield ok("Dagster", f"{home} ({source}): {plural(len(pulses), 'daemon')} alive")
+    for pulse in pulses:
+        if pulse.error:
+            first = pulse.error.splitlines()[0][:200]
+            yield note(f"daemon {pulse.name}", first, f"{command_name()} logs daemon")
+
+
+def code_server_found(_settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """What `generia doctor` says of the code server; nothing where its address is not known."""
+    if not where.code_server:
+        return
+    from generia_assets.code_server import ask  # with gRPC, for which `stop` must not wait
+
+    try:
+        ask(where.code_server)
+    except ConnectionError as error:
+        yield wrong(
+            "code server",
+            str(error),
+            "no run starts meanwhile; `generia dev` and the containers replace it within a minute or two, else restart it",
+        )
+    else:
+        yield ok("code server", f"{where.code_server} answers, and starts runs")

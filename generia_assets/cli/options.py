@@ -1,0 +1,141 @@
+"""The options and arguments that several commands have, and what the shell completes.
+
+Here: meaning, units and limits. Not here: how a value is read (parsers.py), and the order that they make (order.py). A completion
+that fails prints nothing: an error message in the middle of the command line would help nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from generia_assets.cli.parsers import Completer, choice, dollars, flag, option, seconds, whole
+from generia_assets.content.documents import Quality
+from generia_assets.content.seeding import LARGEST_SEED
+from generia_assets.durable.orders.order import WORLD_ID_PATTERN
+
+if TYPE_CHECKING:
+    from generia_assets.settings import Settings
+    from resources.mongodb.connection import MongoDatabase
+
+DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
+DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_SEED = 5, 12, 3
+"""The order that ``generia demo`` makes without options: the Gemini emulator has recorded answers for exactly this one."""
+ANY = 10**40
+"""The largest order is a setting; ``order.world_parameters`` checks it."""
+
+Users = Annotated[int, option("--users", "NUMBER", "How many people, at least 1; exactly so many are made.", whole(1, ANY))]
+Posts = Annotated[int, option("--posts", "NUMBER", "How many posts of all people together; exactly so many.", whole(0, ANY))]
+Prompt = Annotated[str, option("--prompt", "TEXT", "The world in a sentence or two. All content comes in its language.")]
+QualityOption = Annotated[
+    Quality,
+    option(
+        "--quality", "standard|high", "high: every picture's prompt is refined by a call of its own (more calls).", choice(Quality)
+    ),
+]
+MaxCost = Annotated[
+    float | None,
+    option("--max-cost-usd", "DOLLARS", "Cap for this world, US dollars; without it the installation's MAX_COST_USD.", dollars),
+]
+Seed = Annotated[
+    int | None,
+    option(
+        "--seed",
+        "NUMBER",
+        "The same seed, sentence and counts give the same random draws; without it the seed is drawn from the world's id.",
+        whole(0, LARGEST_SEED),
+    ),
+]
+Latency = Annotated[float, option("--latency", "SECONDS", "Seconds the Gemini emulator takes for an answer, 0 to 60.", seconds)]
+Json = Annotated[bool, flag("--json", "One JSON object on standard output, everything else on standard error.")]
+JsonLines = Annotated[bool, flag("--json", "One JSON object a line on standard output.")]
+
+LAST = "last"
+"""The newest world, unless a world has this name."""
+SECONDS = 0.4
+WORLDS = 50
+
+
+@contextmanager
+def quick_database(settings: Settings) -> Iterator[MongoDatabase]:
+    """The generator's database for what is not essential: each query has ``SECONDS``, then pymongo raises."""
+    from pymongo import MongoClient
+
+    from generia_assets.cli.connections import addresses
+    from resources.mongodb.connection import MongoDocument
+
+    milliseconds = int(SECONDS * 1000)
+    with MongoClient[MongoDocument](
+        addresses(settings).mongodb_uri,
+        serverSelectionTimeoutMS=milliseconds,
+        connectTimeoutMS=milliseconds,
+        timeoutMS=milliseconds,
+        tz_aware=True,
+    ) as client:
+        yield client[settings.mongodb_database]
+
+
+def complete_world(incomplete: str) -> list[tuple[str, str]]:
+    """The ids of the newest worlds that begin like this, each with its state and size."""
+    from pymongo import DESCENDING
+    from pymongo.errors import PyMongoError
+
+    from generia_assets.content.text import plural
+    from generia_assets.durable.collections import STATUS
+    from generia_assets.settings import SettingsError, settings
+
+    fields = dict.fromkeys(("status", "users_predicted", "posts_predicted"), 1)
+    try:
+        with quick_database(settings()) as database:
+            worlds = list(database[STATUS].find({}, fields).sort("updated_at", DESCENDING).limit(WORLDS))
+    except (PyMongoError, SettingsError, OSError):
+        return []
+    newest = [(LAST, "the world that was ordered last")] if worlds and LAST.startswith(incomplete) else []
+    return newest + [
+        (
+            str(world["_id"]),
+            f"{world['status']}, {plural(world['users_predicted'], 'person')}, {plural(world['posts_predicted'], 'post')}",
+        )
+        for world in worlds
+        if str(world["_id"]).startswith(incomplete)
+    ]
+
+
+def complete_part(incomplete: str) -> list[tuple[str, str]]:
+    """The services of this folder that begin like this and have a log."""
+    from generia_assets.cli.data_dir import service_logs
+    from generia_assets.settings import SettingsError, settings
+
+    try:
+        logs = service_logs(settings().generia_data_dir)
+    except (SettingsError, OSError):
+        return []
+    return [(name, f"log of a service: {path.name}") for name, path in logs.items() if name.startswith(incomplete)]
+
+
+def complete_world_or_part(incomplete: str) -> list[tuple[str, str]]:
+    """Services, then worlds, that begin like this."""
+    return complete_part(incomplete) + complete_world(incomplete)
+
+
+WORLD_HELP = "The world: its id, the beginning of its id, its partition's name in Dagster, or last for the newest."
+
+
+def world_word(given: str) -> str:
+    """A parser of what can name a world: anything else is refused before a server is asked."""
+    if not re.fullmatch(WORLD_ID_PATTERN, given):
+        raise typer.BadParameter(f"{given[:60]!r} is no world's id, nor the beginning of one; `generia list` shows the worlds.")
+    return given
+
+
+def world_argument(more: str = "", *, metavar: str = "WORLD", before: str = "", complete: Completer = complete_world) -> Any:  # noqa: ANN401  as typer.Argument
+    """An argument that names a world, or something else beside it: ``before`` and ``more`` say what."""
+    text = " ".join(filter(None, (before, WORLD_HELP, more)))
+    return typer.Argument(metavar=metavar, help=text, show_default=False, parser=world_word, autocompletion=complete)
+
+
+World = Annotated[str, world_argument()]

@@ -1,0 +1,107 @@
+"""How a request with its answer, and a line of a world's log, are shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Literal
+
+from rich.console import Console
+from rich.text import Text as Line
+
+from generia_assets.cli.console import indented, safe_block, safe_line
+from generia_assets.cli.rendering.formats import clock, compact, dollars, duration
+from generia_assets.queries.log import LogLine
+from generia_assets.queries.records import OK, RequestRecord
+
+Depth = Literal["figures", "texts", "all"]
+"""How much is shown: the line of figures; with texts cut short; with whole texts."""
+SHORT = 700
+"""Characters of a text that is cut."""
+
+
+def figures(request: RequestRecord) -> str:
+    """What a request took, in one line."""
+    parts = [duration(request.duration_ms)]
+    if request.waited_ms >= 1:
+        parts.append(f"waited {duration(request.waited_ms)}")
+    if request.prompt_tokens:
+        cached = f" ({compact(request.cached_tokens)} cached)" if request.cached_tokens else ""
+        thinking = f" ({compact(request.thinking_tokens)} thinking)" if request.thinking_tokens else ""
+        parts.append(f"{compact(request.prompt_tokens)}{cached} + {compact(request.output_tokens)}{thinking} tokens")
+    if request.cost_usd:
+        parts.append(dollars(request.cost_usd))
+    return ", ".join(parts)
+
+
+def print_request(console: Console, request: RequestRecord, depth: Depth, *, task: bool) -> None:
+    """Print it. ``task``: also whose call it was."""
+    line = Line(f"{clock(request.at)}  ", "dim")
+    line.append(safe_line(request.request_type), "bold")
+    if task:
+        line.append(f"  {safe_line(f'{request.task_type} {request.key}')}", "cyan")
+    if request.model:
+        line.append(f"  {safe_line(request.model)}")
+    line.append(f"  {safe_line(request.outcome)}", "green" if request.outcome == OK else "bold yellow")
+    line.append(f"  {figures(request)}")
+    console.print(line)
+    if request.error:
+        indented(console, Line(safe_line(f"error: {request.error}", None if depth == "all" else 400), "yellow"), 4)
+    if depth == "figures":
+        return
+    if depth == "all":
+        _whole(console, request)
+        return
+    parts = request.request.get("parts")
+    asked = str(parts[-1]) if isinstance(parts, list) and parts else request.prompt
+    # A prompt ends with what is specific to this request; an answer is recognized by its beginning.
+    if asked:
+        short = len(asked) <= SHORT
+        _titled(console, "asked" if short else "asked, in the end", asked if short else f"…{asked[-SHORT:].lstrip()}")
+    if request.answer:
+        _titled(console, "answered", request.answer if len(request.answer) <= SHORT else f"{request.answer[:SHORT].rstrip()}…")
+
+
+def _whole(console: Console, request: RequestRecord) -> None:
+    sections: list[tuple[str, str]] = []
+    system, parts = request.request.get("system"), request.request.get("parts")
+    if system:
+        sections.append(("system instruction", str(system)))
+    if isinstance(parts, list):
+        sections += [(f"part {number} of {len(parts)}", str(part)) for number, part in enumerate(parts, 1)]
+    others = {name: value for name, value in request.request.items() if name not in ("system", "parts")}
+    if others:
+        sections.append(("request", json.dumps(others, ensure_ascii=False, default=str, indent=2)))
+    if request.answer:
+        sections.append(("answer", _pretty(request.answer)))
+    others = {name: value for name, value in request.response.items() if name not in ("text", "answer")}
+    if others:
+        sections.append(("response", json.dumps(others, ensure_ascii=False, default=str)))
+    for title, text in sections:
+        _titled(console, title, text)
+
+
+def _pretty(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+    except ValueError:
+        return text
+
+
+def _titled(console: Console, title: str, text: str) -> None:
+    indented(console, Line(f"── {title} ──", "dim"), 4)
+    indented(console, Line(safe_block(text)), 4)
+
+
+STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
+
+
+def print_log(console: Console, lines: Iterable[LogLine]) -> None:
+    """The lines as people read them, one below the other."""
+    for line in lines:
+        text = Line(f"{clock(line.at)}  ", "dim")
+        what = f"{line.task_type.removeprefix('generate_')} {line.key}".strip() if line.task_type else ""
+        if what:
+            text.append(f"{safe_line(what, 40)}: ", "cyan")
+        text.append(safe_line(line.text, 240), STYLES[line.level])
+        console.print(text)
