@@ -61,7 +61,7 @@ _KEYS_OF = {
     Unit.POST_BATCH: (_PERSON,),
     Unit.POST: (_PERSON, _POST),
 }
-"""The keys that each part of a world takes. A key of something else would have the order make nothing and say that it is done."""
+"""The keys that each part of a world takes. A key of something else would make an order that does nothing and is completed."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 logger = logging.getLogger(__name__)
