@@ -19,7 +19,7 @@ from bench.moderation import refusals, words_in_a_tenth
 from bench.report import Options, Report, run
 from bench.trials import SETTINGS, Bench, Outcome, Trial
 from generia_assets.durable.status import SuspendReason
-from generia_assets.durable.tasks.resuming import ResumeOptions
+from generia_assets.durable.tasks.control import ResumeOptions
 
 FAMILIES = {
     "unreadable": ("truncated_json", "fenced_json", "broken_json"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from emulators.gemini.stats import RecordedRequest
-from generia_assets.durable.calls.text_client import CONTROL_REQUEST
+from generia_assets.durable.calls.clients import CONTROL_REQUEST
 
 COMPLAINT = "Your last answer could not be used."
 """How the part of a request begins that says what was wrong about the last answer (content/prompt.py)."""

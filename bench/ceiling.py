@@ -56,7 +56,7 @@ class _Free:
     async def reserve(self, call: Call[ValueT]) -> str:
         return call.task_id
 
-    async def settle(self, attempt_id: str, call: Call[ValueT], settlement: CallOutcome) -> None:
+    def finalize(self, attempt_id: str, call: Call[ValueT], outcome: CallOutcome) -> None:
         pass
 
     def waiting(self, api: Api, reason: str, since: datetime) -> None:

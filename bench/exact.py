@@ -16,9 +16,9 @@ from pymongo import ASCENDING
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.plan import plan
 from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS, WORLD_EVENTS
-from generia_assets.durable.orders.records import validated_parameters
+from generia_assets.durable.orders.order import parse_stored
+from generia_assets.durable.orders.workload import request_of
 from generia_assets.durable.status import Stage, State, WorldStatus
-from generia_assets.durable.tasks.workload import request_of
 from resources.gateway.api_gateway import CUT_OFF, Api
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -80,7 +80,7 @@ def exactness(database: MongoDatabase, media: Path, world_id: str) -> Findings:
     findings = Findings()
     raw: MongoDocument = database[STATUS].find_one({"_id": world_id}) or {}
     status = WorldStatus.model_validate(raw)
-    order = validated_parameters({name: value for name, value in status.parameters.items() if name != "task_id"})
+    order = parse_stored(status.parameters)
     planned = plan(request_of(world_id, order))
     users, posts = order.users_count, order.posts_count
     _status(findings, raw, status, tasks=sum(planned.tasks.values()), users=users, posts=posts)
@@ -99,7 +99,7 @@ def exactness(database: MongoDatabase, media: Path, world_id: str) -> Findings:
 def call_counts(database: MongoDatabase, world_id: str) -> CallCounts:
     """The world's calls as its account recorded them."""
     status = WorldStatus.model_validate(database[STATUS].find_one({"_id": world_id}))
-    order = validated_parameters({name: value for name, value in status.parameters.items() if name != "task_id"})
+    order = parse_stored(status.parameters)
     planned = plan(request_of(world_id, order))
     made, cut, unusable = Counter[str](), Counter[str](), Counter[str]()
     for row in database[HISTORY].find({"world_id": world_id}, {"api_type": 1, "outcome": 1}):

@@ -22,7 +22,7 @@ from bench.malformed import KINDS, Body, Kind, encoded, order
 from bench.message_house import DEAD_LETTERS, ORDERS, MessageHouse, apache_kafka_here
 from bench.report import Options, Report, run
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.orders.parameters import worded
+from generia_assets.durable.orders.order import parse_world
 from resources.mongodb.connection import MongoDocument
 
 SETTINGS = {"SENSOR_MAX_QUEUED_RUNS": "1000000", "SENSOR_MAX_RECORDS": "200"}
@@ -195,7 +195,7 @@ def _judge(house: MessageHouse, sent: Sent) -> tuple[list[str], Counter[Place]]:
 def _as_kept(message: Body) -> dict[str, object]:
     """An order's parameters as MongoDB has them."""
     parameters = _dict(message["parameters"])
-    return {**parameters, "user_prompt": worded(str(parameters["user_prompt"]))}
+    return {**parameters, "user_prompt": parse_world(parameters).user_prompt}
 
 
 def _dead_letters(house: MessageHouse, expected: int) -> tuple[Counter[Place], dict[Place, str]]:

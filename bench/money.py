@@ -29,7 +29,7 @@ from emulators.gemini.spoil import ILL_WRITTEN
 from emulators.gemini.stats import Stats
 from generia_assets.durable.collections import GENERATIONS, HISTORY
 from generia_assets.durable.status import WorldStatus
-from generia_assets.durable.tasks.resuming import ResumeOptions, resume_world
+from generia_assets.durable.tasks.control import ResumeOptions, resume_world
 from generia_assets.processes import Child, spawn
 from resources.gateway.api_gateway import Api, TokenUsage
 from resources.gemini.models import asked_at, now

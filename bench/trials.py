@@ -19,7 +19,7 @@ from bench.undamaged import damage
 from emulators.gemini.faults import FaultName, Faults
 from emulators.gemini.stats import RecordedRequest, Stats
 from generia_assets.durable.status import WorldStatus
-from generia_assets.durable.tasks.resuming import ResumeOptions, resume_world
+from generia_assets.durable.tasks.control import ResumeOptions, resume_world
 
 SETTINGS = {
     "WORLD_LEASE_SECONDS": "2",

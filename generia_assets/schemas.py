@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, JsonValue, TypeAdapter
 
 from generia_assets.catalog import PARTS, TaskType
 from generia_assets.durable.events.events import EVENTS
-from generia_assets.durable.orders.parameters import PartParameters, WorldParametersOrder
+from generia_assets.durable.orders.order import PartParameters, WorldParameters
 from sensors.dead_letters import DeadLetterHeaders
 from sensors.messages import Uuid, WorldId
 
@@ -33,7 +33,7 @@ class NewWorld(_Order):
     """A whole world. ``parameters`` absent or null: they are in MongoDB, collection ``tasks``, under ``task_id``."""
 
     task_type: Literal[TaskType.INIT_WORLD_CREATION]
-    parameters: WorldParametersOrder | None = None
+    parameters: WorldParameters | None = None
 
 
 class PartAgain(_Order):

@@ -19,6 +19,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from resources.explanation import reason_of
 from resources.settings import (
     GatewaySettings,
     GeminiSettings,
@@ -155,5 +156,5 @@ def _explain(error: ValidationError) -> str:
         value = "(hidden)" if name in SECRETS or name == "MONGODB_URI" else repr(problem["input"])
         field = Settings.model_fields.get(str(problem["loc"][0]))
         about = f" ({field.description})" if field and field.description else ""
-        lines.append(f"{name}={value}: {problem['msg'].removeprefix('Value error, ')}{about}")
+        lines.append(f"{name}={value}: {reason_of(problem)}{about}")
     return "Wrong settings, in the environment or .env:\n  " + "\n  ".join(lines)

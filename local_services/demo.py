@@ -32,9 +32,8 @@ from generia_assets.cli.options import (
     QualityOption,
     Seed,
     Users,
-    check_order,
 )
-from generia_assets.cli.order import WorldOrder, hand_over, new_order
+from generia_assets.cli.order import hand_over, new_order, world_parameters
 from generia_assets.cli.parsers import flag
 from generia_assets.cli.rendering.displays import display_on
 from generia_assets.cli.rendering.summary import WorldResult, print_summary, world_result
@@ -42,6 +41,7 @@ from generia_assets.cli.watching import Images, Log, Snapshot, Texts, WatchOptio
 from generia_assets.content.check import require_good_content
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
+from generia_assets.durable.orders.order import Order
 from generia_assets.durable.status import State
 from generia_assets.interrupts import interruptible, uninterrupted
 from generia_assets.pages.gallery import write_gallery
@@ -88,17 +88,19 @@ def demo(
     """
     chosen = settings()
     require_good_content()
-    check_order(chosen, users=users, posts=posts, prompt=prompt)
     if seed is None and (users, posts, prompt) == (DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_PROMPT):
         seed = DEFAULT_SEED
-    order = new_order(users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd, seed=seed)
-    if warning := cap_warning(chosen, order.parameters):
+    parameters = world_parameters(
+        chosen, users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd, seed=seed
+    )
+    order = new_order(parameters)
+    if warning := cap_warning(chosen, parameters):
         remarks().print(warning)
     console = remarks() if json else results()
     with interruptible(), lock_data_dir(chosen.generia_data_dir, allow_beside=True) as data_dir:
         run = _Demo(ServiceCatalog(data_dir, chosen, ServiceChoice(latency)), data_dir, chosen, order, console)
         try:
-            result = run.make_world(WatchOptions(log, images), full_texts=texts)
+            result = run.make_world(prompt, WatchOptions(log, images), full_texts=texts)
             if json:
                 typer.echo(result.model_dump_json())
             if keep:
@@ -118,7 +120,7 @@ def demo(
 class _Demo:
     """One demo: its services, its folder, its order."""
 
-    def __init__(self, catalog: ServiceCatalog, data_dir: DataDir, chosen: Settings, order: WorldOrder, console: Console) -> None:
+    def __init__(self, catalog: ServiceCatalog, data_dir: DataDir, chosen: Settings, order: Order, console: Console) -> None:
         self.catalog = catalog
         self._data_dir = data_dir
         self._settings = chosen
@@ -129,7 +131,7 @@ class _Demo:
         usual = data_dir.root == chosen.generia_data_dir.absolute()
         self._prefix = "" if usual else f"GENERIA_DATA_DIR={short_path(data_dir.root)} "
 
-    def make_world(self, options: WatchOptions, *, full_texts: bool) -> WorldResult:
+    def make_world(self, prompt: str, options: WatchOptions, *, full_texts: bool) -> WorldResult:
         """Start the services, order the world, show it until it is over, and print the summary."""
         catalog, data_dir = self.catalog, self._data_dir
         with ExitStack() as stack:
@@ -140,7 +142,7 @@ class _Demo:
                 database = stack.enter_context(database_at(catalog.mongodb_uri, self._settings))
                 sent = datetime.now(UTC)
                 hand_over(self._order, producer, self._settings.kafka_tasks_topic)
-                display.begin("ordered", self._order.parameters.user_prompt)
+                display.begin("ordered", prompt)
                 start = _StartCheck(database, catalog, self._world_id)
 
                 def show(snapshot: Snapshot) -> None:

@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict, Field
 from pymongo.errors import PyMongoError
 
-from generia_assets.durable.orders.intake import StoredDeadLetter, forget, keep, kept, place_of
-from generia_assets.durable.orders.refusals import LONGEST_REASON
+from generia_assets.durable.orders.intake import LONGEST_REASON, StoredDeadLetter, forget, keep, kept, place_of
 from resources.kafka.address import KafkaUnavailableError
 from resources.kafka.producer import Delivery, Event, EventProducer, EventTooLargeError
 from resources.kafka.reader import KafkaRecord
@@ -52,39 +51,27 @@ class DeadLetterHeaders(BaseModel):
     offset: str = Field(pattern="^[0-9]+$", description="where the original lies; with topic and partition it tells a repetition")
     cut: str | None = Field(None, description="only on a letter that holds no more than an original's first bytes: how many")
 
-    def pairs(self) -> tuple[tuple[str, str], ...]:
-        """As Kafka takes them."""
-        return tuple(self.model_dump(exclude_none=True).items())
 
-
-def dead_letter(broken: InvalidMessage, topic: str) -> Event:
+def dead_letter(broken: InvalidMessage, topic: str, *, cut: bool = False) -> Event:
     """The original bytes under the original key, with the reason and the place in headers.
 
-    It may arrive twice (a tick that died in between); its place tells.
+    It may arrive twice (a tick that died in between); its place tells. ``cut``: the first bytes only, for a topic that does not
+    take the whole; the original stays at its place.
     """
-    return Event(topic=topic, key=broken.message.key, value=broken.message.value or b"", headers=_headers(broken).pairs())
-
-
-def shortened_dead_letter(broken: InvalidMessage, topic: str) -> Event:
-    """The same with the first bytes only, for a topic that does not take the whole; the original stays at its place."""
-    whole = dead_letter(broken, topic)
-    cut = f"{CUT_AT_BYTES} of {len(whole.value)} bytes; the original is at topic, partition, offset"
-    key = whole.key if len(whole.key or b"") <= CUT_AT_BYTES else None
-    return Event(topic, key, whole.value[:CUT_AT_BYTES], _headers(broken, cut).pairs())
-
-
-def _headers(broken: InvalidMessage, cut: str | None = None) -> DeadLetterHeaders:
-    message = broken.message
-    return DeadLetterHeaders(
-        reason=one_line(broken.reason),
+    message, key, value = broken.message, broken.message.key, broken.message.value or b""
+    headers = DeadLetterHeaders(
+        reason=_one_line(broken.reason),
         topic=message.topic,
         partition=str(message.partition),
         offset=str(message.offset),
-        cut=cut,
+        cut=f"{CUT_AT_BYTES} of {len(value)} bytes; the original is at topic, partition, offset" if cut else None,
     )
+    if cut:
+        key, value = key if len(key or b"") <= CUT_AT_BYTES else None, value[:CUT_AT_BYTES]
+    return Event(topic=topic, key=key, value=value, headers=tuple(headers.model_dump(exclude_none=True).items()))
 
 
-def one_line(text: str) -> str:
+def _one_line(text: str) -> str:
     """The text as a header: one line, of bounded length, nothing that a terminal would obey or that UTF-8 has not."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return printable if len(printable) <= LONGEST_REASON else printable[: LONGEST_REASON - 1] + "…"
@@ -127,7 +114,7 @@ def send_to_dlq(kafka: KafkaResource, letters: Sequence[InvalidMessage], databas
             why = str(error)
     left = [broken for broken in letters if broken not in result.sent]
     try:
-        keep(database(), [_kept(broken, topic, why) for broken in left])
+        keep(database(), [_stored(broken, topic, why) for broken in left])
     except (MongoUnavailableError, PyMongoError) as error:
         result.problems.append(f"{len(left)} dead letters were taken neither by topic {topic} ({why}) nor by MongoDB ({error})")
     else:
@@ -152,18 +139,18 @@ def send_kept(database: MongoDatabase, kafka: KafkaResource, seconds: float) -> 
 def send_dead_letters(
     producer: EventProducer, letters: Sequence[InvalidMessage], topic: str
 ) -> tuple[list[InvalidMessage], list[str]]:
-    """Send them and wait. Gives those that the broker has acknowledged, and what is to be said; of others left, why, at the end."""
-    errors = _deliver(producer, [_letter(broken, topic) for broken in letters], DELIVERY_TIMEOUT_S)
-    said: list[str] = []
-    large = [number for number, error in enumerate(errors) if isinstance(error, EventTooLargeError)]
-    if large:
-        shortened = [shortened_dead_letter(letters[number], topic) for number in large]
+    """Send them and wait. Returns those that the broker has acknowledged, and the warnings; why others are left is the last one."""
+    events = [dead_letter(broken, topic, cut=len(broken.message.value or b"") > GIANT_BYTES) for broken in letters]
+    errors, warnings = _deliver(producer, events, DELIVERY_TIMEOUT_S), list[str]()
+    if large := [number for number, error in enumerate(errors) if isinstance(error, EventTooLargeError)]:
+        shortened = [dead_letter(letters[number], topic, cut=True) for number in large]
         for number, error in zip(large, _deliver(producer, shortened, SHORTENED_TIMEOUT_S), strict=True):
             if error is None:
-                said.append(f"dead letter of {place(letters[number].message)} was cut to {CUT_AT_BYTES} bytes: {errors[number]}")
+                cut = f"dead letter of {place(letters[number].message)} was cut to {CUT_AT_BYTES} bytes"
+                warnings.append(f"{cut}: {errors[number]}")
             errors[number] = error
     left = [str(error) for error in errors if error is not None]
-    return [broken for broken, error in zip(letters, errors, strict=True) if error is None], said + left[:1]
+    return [broken for broken, error in zip(letters, errors, strict=True) if error is None], warnings + left[:1]
 
 
 def _deliver(
@@ -192,14 +179,9 @@ def _outcome(delivery: Delivery, deadline: float) -> KafkaUnavailableError | Eve
     return None
 
 
-def _letter(broken: InvalidMessage, topic: str) -> Event:
-    giant = len(broken.message.value or b"") > GIANT_BYTES
-    return shortened_dead_letter(broken, topic) if giant else dead_letter(broken, topic)
-
-
-def _kept(broken: InvalidMessage, topic: str, why: str) -> StoredDeadLetter:
+def _stored(broken: InvalidMessage, topic: str, why: str) -> StoredDeadLetter:
     large = len(broken.message.value or b"") + len(broken.message.key or b"") > CUT_AT_BYTES
-    event = shortened_dead_letter(broken, topic) if large else dead_letter(broken, topic)
+    event = dead_letter(broken, topic, cut=large)
     return StoredDeadLetter(place(broken.message), datetime.now(UTC), event.key, event.value, dict(event.headers), why)
 
 

@@ -1,7 +1,8 @@
 """The sensor that turns orders in Kafka into runs: one tick reads, records, and asks Dagster for one run per order.
 
 Here: the tick's order of steps. Its parts are elsewhere: what a record means (messages.py), where to read on (offsets.py), what
-becomes of a broken one (dead_letters.py), a batch that cannot be read (unreadable.py), what is asked of Dagster (requests.py).
+becomes of a broken one (dead_letters.py), what is asked of Dagster (requests.py), how an unreadable batch is noticed
+(resources/kafka/batches.py).
 
 Nothing is lost, whatever dies when: the cursor moves only with Dagster's own record of the tick, past messages that are recorded
 in MongoDB, safe as dead letters, or not for us. All of it may happen twice; a repeated order makes no second world.
@@ -11,22 +12,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol
+from datetime import UTC, datetime
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 from pymongo.errors import PyMongoError
 
-from generia_assets.durable.orders.intake import installed_at
-from generia_assets.durable.orders.parameters import OrderError
-from generia_assets.durable.orders.records import Order, RecordedOrder, record_order
-from generia_assets.durable.orders.refusals import RefusedOrder, record_refusal
+from generia_assets.durable.orders.intake import HeldPartition, RefusedOrder, hold, installed_at, record_refusal, release
+from generia_assets.durable.orders.order import Order, OrderError
+from generia_assets.durable.orders.records import RecordedOrder, record_order
 from generia_assets.settings import Settings
 from resources.kafka.address import KafkaUnavailableError
+from resources.kafka.batches import UnreadableBatch
 from resources.kafka.reader import Fetched, KafkaRecord
 from resources.kafka.resource import KafkaResource, ReaderBusyError
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
@@ -34,7 +34,6 @@ from sensors.dead_letters import DlqResult, InvalidMessage, place, send_to_dlq
 from sensors.messages import read_message
 from sensors.offsets import Cursor, first_offsets, for_this_log, next_offsets, parse_cursor, starting_offsets
 from sensors.requests import partition_request, run_requests
-from sensors.unreadable import pass_skipped
 
 logger = logging.getLogger(__name__)
 
@@ -54,28 +53,15 @@ class Handled:
     """Why the rest was not reached, or ''."""
 
 
-class Records(Protocol):
-    """Where a tick's orders and refusals are recorded. Both raise ``MongoUnavailableError`` or ``PyMongoError`` for an outage."""
+class TickDatabase:
+    """The database, for one tick: connects with the first use, so that an idle tick costs MongoDB nothing."""
 
-    def order(self, order: Order) -> RecordedOrder:
-        """Raises ``OrderError`` for an order that does not fit."""
-        ...
-
-    def refusal(self, refusal: RefusedOrder) -> None:
-        """For those who wait for the world that the message names."""
-        ...
-
-
-class Recorder:
-    """``Records`` in MongoDB; connects with the first use, so that an idle tick costs MongoDB nothing."""
-
-    def __init__(self, mongo: MongoResource, settings: Settings, connections: ExitStack) -> None:
+    def __init__(self, mongo: MongoResource, connections: ExitStack) -> None:
         self._mongo = mongo
-        self._settings = settings
         self._connections = connections
         self._database: MongoDatabase | MongoUnavailableError | None = None
 
-    def database(self) -> MongoDatabase:
+    def __call__(self) -> MongoDatabase:
         """The database. Raises ``MongoUnavailableError``: within one tick it is waited for once."""
         if self._database is None:
             try:
@@ -86,48 +72,40 @@ class Recorder:
             raise self._database
         return self._database
 
-    def installed_at(self) -> datetime:
-        """Since when this installation exists."""
-        return installed_at(self.database())
 
-    def order(self, order: Order) -> RecordedOrder:
-        """As ``Records`` says."""
-        return record_order(self.database(), order, max_users=self._settings.max_users, max_posts=self._settings.max_posts)
+def handle(
+    messages: Sequence[KafkaRecord],
+    record: Callable[[Order], RecordedOrder],
+    refuse: Callable[[RefusedOrder], None],
+    *,
+    deadline: float,
+) -> Handled:
+    """Take the messages one by one. A broken one stops nobody; a database that is away stops here, and so does the clock.
 
-    def refusal(self, refusal: RefusedOrder) -> None:
-        """As ``Records`` says."""
-        record_refusal(self.database(), refusal)
-
-
-def handle(messages: Sequence[KafkaRecord], records: Records, *, deadline: float) -> Handled:
-    """Take the messages one by one. A broken one stops nobody; a database that is away stops here, and so does the clock."""
+    ``record`` raises ``OrderError`` for an order that does not fit; ``refuse`` is for those who wait for the world that a refused
+    message names. Both raise ``MongoUnavailableError`` or ``PyMongoError`` in an outage.
+    """
     handled = Handled()
     for number, message in enumerate(messages):
         if number and time.monotonic() > deadline:  # the first is always taken: else slow reading would stand still for ever
             handled.stopped = f"the tick's time is over; {place(message)} and what follows is read again"
             break
         try:
-            _handle(message, records, handled)
+            meaning = read_message(message.value)
+            if isinstance(meaning, Order):
+                try:
+                    handled.orders.append(record(meaning))
+                except OrderError as error:
+                    meaning = RefusedOrder(str(error), meaning.world_id, meaning.task_id, meaning.task_type)
+            if isinstance(meaning, RefusedOrder):
+                refuse(meaning)
+                handled.broken.append(InvalidMessage(message, meaning.reason))
+            else:
+                handled.done.append(message)
         except (MongoUnavailableError, PyMongoError) as error:
             handled.stopped = f"{error} {place(message)} and what follows is read again"
             break
     return handled
-
-
-def _handle(message: KafkaRecord, records: Records, handled: Handled) -> None:
-    meaning = read_message(message.value)
-    if isinstance(meaning, Order):
-        try:
-            handled.orders.append(records.order(meaning))
-        except OrderError as error:
-            order = meaning
-            meaning = RefusedOrder(str(error), order.world_id, order.task_id, order.task_type)
-    if isinstance(meaning, RefusedOrder):
-        if meaning.world_id is not None:
-            records.refusal(meaning)
-        handled.broken.append(InvalidMessage(message, meaning.reason))
-    else:
-        handled.done.append(message)
 
 
 def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, settings: Settings) -> dg.SensorDefinition:
@@ -155,35 +133,44 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         limit = settings.sensor_max_queued_runs
         return dg.SensorResult(skip_reason=f"{queued} runs are queued, more than {limit} (SENSOR_MAX_QUEUED_RUNS): nothing is read")
     with ExitStack() as connections:
-        recorder = Recorder(mongo, settings, connections)
+        database, limits = TickDatabase(mongo, connections), {"max_users": settings.max_users, "max_posts": settings.max_posts}
         try:
-            reading = _read(context, kafka, recorder, settings, deadline=started + settings.sensor_poll_seconds)
+            reading = _read(context, kafka, database, settings, deadline=started + settings.sensor_poll_seconds)
         except (KafkaUnavailableError, ReaderBusyError, MongoUnavailableError, PyMongoError) as error:
             return dg.SensorResult(skip_reason=str(error))
         if reading is None:
             return dg.SensorResult(skip_reason=f"topic {kafka.tasks_topic} does not exist yet")
-        handled = handle(reading.fetched.messages, recorder, deadline=started + HANDLING_S)
-        result = send_to_dlq(kafka, handled.broken, recorder.database)
+        handled = handle(
+            reading.fetched.messages,
+            lambda order: record_order(database(), order, **limits),
+            lambda refusal: record_refusal(database(), refusal) if refusal.world_id is not None else None,
+            deadline=started + HANDLING_S,
+        )
+        result = send_to_dlq(kafka, handled.broken, database)
         done = [*handled.done, *(broken.message for broken in result.done)]
         offsets = next_offsets(reading.fetched.reached, reading.fetched.messages, done)
-        waiting = pass_skipped(kafka, recorder.database, reading.fetched.unreadable, offsets)
+        waiting = pass_skipped(kafka, database, reading.fetched.unreadable, offsets)
     for warning in (*result.problems, *waiting, *filter(None, [handled.stopped])):
         context.log.warning(warning)
     for broken in result.done:
         context.log.warning(f"{place(broken.message)} is a dead letter: {broken.reason}")
         logger.warning("%s is a dead letter: %s", place(broken.message), broken.reason)
-    for order in handled.orders:
-        again = "" if order.new else ", a repetition"
+    for recorded in handled.orders:
+        order, again = recorded.order, "" if recorded.new else ", a repetition"
         logger.info("order %s (%s) of world %s is recorded%s", order.task_id, order.task_type, order.world_id, again)
-        if order.overruled:
-            context.log.warning(order.overruled)
+        if recorded.overruled:
+            context.log.warning(recorded.overruled)
     cursor = reading.cursor.moved(offsets).model_dump_json()
     requests = run_requests(handled.orders)
     if not requests:
         summary = "; ".join([_summary(reading, handled, result), *waiting])
         logger.debug("%s", summary)
         return dg.SensorResult(skip_reason=summary, cursor=cursor)
-    return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[partition_request(handled.orders)], cursor=cursor)
+    return dg.SensorResult(
+        run_requests=requests,
+        dynamic_partitions_requests=[partition_request(recorded.order.world_id for recorded in handled.orders)],
+        cursor=cursor,
+    )
 
 
 @dataclass(frozen=True)
@@ -196,7 +183,7 @@ class Reading:
 
 
 def _read(
-    context: dg.SensorEvaluationContext, kafka: KafkaResource, recorder: Recorder, settings: Settings, *, deadline: float
+    context: dg.SensorEvaluationContext, kafka: KafkaResource, database: TickDatabase, settings: Settings, *, deadline: float
 ) -> Reading | None:
     """Read on from the cursor; None: there is no such topic. Raises ``KafkaUnavailableError``, ``ReaderBusyError``, and what
     MongoDB raises at a first start."""
@@ -208,7 +195,7 @@ def _read(
         cursor, anew = for_this_log(cursor, log)
         reader.report({partition: at for partition, at in cursor.offsets.items() if partition in log.bounds})
         first, begun = first_offsets(
-            cursor, log, settings.kafka_start, installed_at=recorder.installed_at, since=reader.offsets_from
+            cursor, log, settings.kafka_start, installed_at=lambda: installed_at(database()), since=reader.offsets_from
         )
         starts, corrections = starting_offsets(cursor, log, first)
         for note in (*notes, *anew, *begun, *corrections):
@@ -229,3 +216,37 @@ def _summary(reading: Reading, handled: Handled, result: DlqResult) -> str:
     )
     said = "; ".join(f"{count} {what}" for count, what in counts if count)
     return f"{len(messages)} messages: {'; '.join(filter(None, (said, handled.stopped)))}"
+
+
+def pass_skipped(
+    kafka: KafkaResource, database: Callable[[], MongoDatabase], batches: Sequence[UnreadableBatch], offsets: dict[int, int]
+) -> list[str]:
+    """Move ``offsets`` past each batch that a person has let the sensor leave out; its bytes go to the dead letters.
+
+    A partition waits in front of a batch that cannot be read: it may hold good orders, and may become readable (another codec, a
+    replica with the right bytes). Returns the warnings.
+    """
+    return [_pass(kafka, database, batch, offsets) for batch in batches if offsets[batch.partition] == batch.offset]
+
+
+def _pass(kafka: KafkaResource, database: Callable[[], MongoDatabase], batch: UnreadableBatch, offsets: dict[int, int]) -> str:
+    topic = kafka.tasks_topic
+    held = HeldPartition(topic, batch.partition, batch.offset, batch.next_offset, batch.reason[:500], datetime.now(UTC))
+    try:
+        skipped = hold(database(), held)
+        if skipped:
+            letter = InvalidMessage(
+                KafkaRecord(topic, batch.partition, batch.offset, None, batch.data),
+                f"value: {held.batch}, which could not be read and was left out ({held.reason})",
+            )
+            skipped = bool(send_to_dlq(kafka, [letter], database).done)
+        if skipped:
+            offsets[batch.partition] = batch.next_offset
+            release(database(), held)
+            return f"{held.batch} is left out; its bytes are a dead letter"
+    except (MongoUnavailableError, PyMongoError) as error:
+        return f"{held.batch} cannot be read ({held.reason}); whether it is to be left out is in MongoDB: {error}"
+    return (
+        f"{held.batch} cannot be read ({held.reason}): this partition waits, the others go on. To leave it out: "
+        f"generia dead-letters skip {batch.partition}:{batch.offset}"
+    )

@@ -19,21 +19,22 @@ import pydantic_core
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
 from generia_assets.catalog import TaskType
-from generia_assets.durable.orders.parameters import (
+from generia_assets.durable.orders.intake import RefusedOrder
+from generia_assets.durable.orders.order import (
+    TASK_CREATED,
+    WORLD_ID_PATTERN,
+    Order,
     OrderError,
-    part_parameters,
-    read_fields,
-    shortened,
-    validated_parameters,
+    Parameters,
+    parse_fields,
+    parse_part,
+    parse_world,
 )
-from generia_assets.durable.orders.records import WORLD_ID_PATTERN, Order
-from generia_assets.durable.orders.refusals import RefusedOrder
+from resources.explanation import shortened
 from resources.mongodb.connection import MongoDocument
 
 LARGEST_MESSAGE_BYTES = 1024 * 1024
 """An order is a sentence and a few numbers. What is larger is not read at all."""
-
-TASK_CREATED = "task_created"
 
 T = TypeVar("T")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -112,13 +113,12 @@ def _meaning(content: MongoDocument) -> Order | Skipped:
         raise OrderError(f"event_type={shortened(event_type)}: must be a text, such as {TASK_CREATED!r}")
     if event_type != TASK_CREATED:
         return Skipped(f"event_type {shortened(event_type)} is not for the generator")
-    task = read_fields(TaskCreated, content)
-    if task.parameters is not None:  # nothing reaches MongoDB that a model has not looked at
-        if task.task_type is TaskType.INIT_WORLD_CREATION:
-            validated_parameters(task.parameters)
-        else:
-            part_parameters(task.task_type, task.parameters)
-    return Order(task.task_id, task.task_type, task.world_id, task.parameters)
+    task = parse_fields(TaskCreated, content)
+    parameters: Parameters | None = None
+    if task.parameters is not None:
+        new_world = task.task_type is TaskType.INIT_WORLD_CREATION
+        parameters = parse_world(task.parameters) if new_world else parse_part(task.task_type, task.parameters)
+    return Order(task.world_id, parameters, task.task_type, task.task_id)
 
 
 def _readable(read: Callable[[str], T], value: object) -> T | None:

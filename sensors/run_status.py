@@ -4,7 +4,7 @@ Here: the last line of liveness. A killed run is retried by Dagster itself; this
 whose run never came, a world whose owner fell silent with no run left, one whose owner lives on although Dagster gave it up and
 forgot to retry it, a world parked by an outage that may be over, a world that a person let go on. Worlds that a person stopped or
 whose budget is used up wait for ``generia resume``; so does one whose run was terminated in Dagster and could not say so itself.
-Not here: what is ordered of a finished world (lost_orders.py).
+Not here: what is ordered of a finished world (requests.py).
 """
 
 import logging
@@ -24,13 +24,12 @@ from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.events.relay import catch_up
 from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENERATION
 from generia_assets.durable.status import OURS, State, SuspendReason, WorldStatus, statuses
-from generia_assets.durable.tasks.resuming import note_stop
-from generia_assets.partitions import worlds
+from generia_assets.durable.tasks.control import mark_stopped
 from generia_assets.settings import Settings
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
 from sensors.dead_letters import send_kept
-from sensors.lost_orders import reordered
+from sensors.requests import partition_request, reordered
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +79,7 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
                 last_runs = [(world, _last_run(context.instance, world_id)) for world_id, world in found.items()]
                 stopped = [world.world_id for world, last in last_runs if was_stopped(context.instance, world, last)]
                 for world_id in stopped:
-                    note_stop(database, world_id)
+                    mark_stopped(database, world_id)
                 now = datetime.now(UTC)
                 again = [(world, last) for world, last in last_runs if world.world_id not in stopped and is_due(world, last, now)]
                 parts = list(reordered(database, context.instance, on_their_way))
@@ -95,9 +94,7 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
         requests = [*(order_again(world, last, assets[world.world_id]) for world, last in again), *parts]
         return dg.SensorResult(
             run_requests=requests,
-            dynamic_partitions_requests=[
-                worlds.build_add_request(list(dict.fromkeys(one.partition_key or "" for one in requests)))
-            ],
+            dynamic_partitions_requests=[partition_request(one.partition_key for one in requests)],
         )
 
     return watchdog

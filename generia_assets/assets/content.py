@@ -56,7 +56,7 @@ def world_content(
         async def make(session: WorldSession) -> None:
             selection = Selection(selected_types(context), frozenset(session.generation.keys))
             orchestrator = WorldOrchestrator(
-                session.journal, Materialized(WorldDocuments(store, world_id)), selection, world_request, world_description
+                session.runner, Materialized(WorldDocuments(store, world_id)), selection, world_request, world_description
             )
             await orchestrator.run()
             await session.finishing()
@@ -106,5 +106,5 @@ def _output(
             **banned_terms_in(database, world_id, generation.id, asset),
         }
     )
-    stream = DocumentStream(made(), fence=worker.taken.commits.fence.epoch, staged=True)
+    stream = DocumentStream(made(), fence=worker.taken.commits.token.epoch, staged=True)
     return dg.Output(stream, output_name=name, metadata={**results_of(world_id, first, media), **counted})

@@ -16,9 +16,9 @@ from generia_assets.assets.worker import Worker
 from generia_assets.content.mistakes import ContentError
 from generia_assets.durable.leases.ownership import LeaseHeldError
 from generia_assets.durable.orders.decisions import RefusedRunError
-from generia_assets.durable.orders.records import OrderError
+from generia_assets.durable.orders.order import OrderError
 from generia_assets.durable.status import SuspendReason
-from generia_assets.durable.tasks.resuming import STOPPED_MESSAGE
+from generia_assets.durable.tasks.control import STOPPED_MESSAGE
 from generia_assets.durable.tasks.runner import TaskFailedError
 from generia_assets.durable.tasks.session import TooManyRecoveriesError
 from generia_assets.queries.completeness import NotWholeError
@@ -50,9 +50,9 @@ def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
     cause = root_cause(error)
     if isinstance(cause, (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)):
         if stopped_by_person:
-            worker.say(lambda session: session.parked(STOPPED_MESSAGE, SuspendReason.STOPPED))
+            worker.say(lambda session: session.suspend(STOPPED_MESSAGE, SuspendReason.STOPPED))
         else:
-            worker.say(lambda session: session.let_go("interrupted; it is taken up again by itself"))
+            worker.say(lambda session: session.release("interrupted; it is taken up again by itself"))
         return
     message = str(cause) if isinstance(cause, (*_SPEAKS_FOR_ITSELF, BudgetExhaustedError)) else f"{type(cause).__name__}: {cause}"
     if isinstance(cause, TaskFailedError) and worker.session is not None:
@@ -63,7 +63,7 @@ def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
     storage = is_of_dagsters_storage(cause)
     if storage or (isinstance(cause, OutageTimeoutError) and cause.may_last):
         said = f"Dagster's own storage failed ({getattr(cause, 'orig', cause)})" if storage else str(cause)
-        said = worker.say(lambda session: session.suspended(" ".join(said.split()).rstrip("."))) or said
+        said = worker.say(lambda session: session.suspend_for_retry(" ".join(said.split()).rstrip("."))) or said
         raise dg.Failure(said, allow_retries=False) from cause
     if isinstance(cause, OutageTimeoutError) or (is_outage(cause) and worker.session is not None):
         # The driver's own words are about sockets and topologies.
@@ -71,12 +71,12 @@ def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
         said = str(cause).rstrip(".") if by_us else f"MongoDB does not answer ({type(cause).__name__})"
         until = over_at(cause)
         again = f". It is tried again at {until:%Y-%m-%d %H:%M} UTC" if until else ""
-        worker.say(lambda session: session.parked(f"{said}{again}", SuspendReason.OUTAGE, until=until))
+        worker.say(lambda session: session.suspend(f"{said}{again}", SuspendReason.OUTAGE, until=until))
         raise dg.Failure(f"{said}. The world is parked and can be resumed; nothing is lost{again}.", allow_retries=False) from cause
     if isinstance(cause, BudgetExhaustedError):
-        worker.say(lambda session: session.failed(message, parked=SuspendReason.BUDGET))
+        worker.say(lambda session: session.fail(message, SuspendReason.BUDGET))
     else:
-        worker.say(lambda session: session.failed(message))
+        worker.say(lambda session: session.fail(message))
     if isinstance(cause, (*_SPEAKS_FOR_ITSELF, BudgetExhaustedError)):
         raise dg.Failure(message, allow_retries=False) from cause
 

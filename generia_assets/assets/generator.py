@@ -33,8 +33,8 @@ from generia_assets.dagster_internals import PARTITION_NAME_TAG
 from generia_assets.durable.collections import STATUS, ensure_indexes
 from generia_assets.durable.orders.decisions import GENERATION_TAG, RefusedRunError
 from generia_assets.durable.status import State, status_of
-from generia_assets.durable.tasks.fallback import generation_is_lost, mark_start_failed
-from generia_assets.durable.tasks.session import Assignment, SessionOptions, WorldSession, log_waiting, open_session
+from generia_assets.durable.tasks.control import mark_generation_lost, mark_start_failed, mark_waiting
+from generia_assets.durable.tasks.session import Assignment, WorldSession, open_session
 from generia_assets.logging_setup import levelled_lines, log_context
 from generia_assets.queries.completeness import check_made
 from generia_assets.settings import Settings
@@ -120,7 +120,7 @@ class GeneratorResource:
                     DocumentStore(database).ensure_indexes(ASSETS.values())
             except MongoForbiddenError as error:  # the watchdog orders the world again: the right may be given meanwhile
                 with suppress(MongoForbiddenError), self.mongo.connection() as database:
-                    log_waiting(database, assignment.world_id, str(error))
+                    mark_waiting(database, assignment.world_id, str(error))
                 raise
         worker = self._worker = Worker(self._portal, lambda: self._opened(context.instance, assignment))
         worker.session = self._session  # opened by an earlier step
@@ -128,7 +128,7 @@ class GeneratorResource:
             yield worker
             if last:
                 superseded = self.read(partial(_finish, worker.taken))
-                worker.say(lambda session: session.completed(superseded))
+                worker.say(lambda session: session.complete(superseded))
         except GeneratorExit:  # Dagster could not store an output: the session says so when the run ends
             raise
         except BaseException as error:
@@ -174,20 +174,13 @@ class GeneratorResource:
                     why = str(error) if ours else f"{type(error).__name__}: {error}"
                     await to_thread.run_sync(self._asked, lambda there: mark_start_failed(there, world_id, why, run.order))
                 raise
-            options = SessionOptions(
-                lease_seconds=settings.world_lease_seconds,
-                patience_seconds=settings.patience_seconds,
-                task_concurrency=settings.task_concurrency,
-                max_takeovers=settings.max_takeovers,
-                budget_spare=settings.budget_spare,
-            )
             try:
                 self._session = await open_session(
                     client,
                     database,
                     providers,
                     assignment,
-                    options,
+                    settings,
                     run_is_over=lambda run_id: (found := instance.get_run_by_id(run_id)) is not None and found.is_finished,
                     connect_events=self._kafka.progress,
                     forget_staged=lambda: to_thread.run_sync(self._asked, partial(_forget_staged, settings, world_id)),
@@ -195,7 +188,7 @@ class GeneratorResource:
             except RefusedRunError as error:
                 if (generation := run.tags.get(GENERATION_TAG)) is not None:
                     why = str(error)
-                    await to_thread.run_sync(self._asked, lambda there: generation_is_lost(there, world_id, generation, why))
+                    await to_thread.run_sync(self._asked, lambda there: mark_generation_lost(there, world_id, generation, why))
                 raise
             stack.push_async_callback(self._session.aclose)
             self._closing = stack.pop_all()
@@ -214,5 +207,5 @@ def _finish(session: WorldSession, database: MongoDatabase) -> dict[str, int]:
     world_id, generation, store = session.assignment.world_id, session.generation, DocumentStore(database)
     world = status_of(database[STATUS].find_one({"_id": world_id}))
     check_made(database, world, generation.tasks, generation.keys)
-    store.publish(world_id, session.commits.fence.epoch)
+    store.publish(world_id, session.commits.token.epoch)
     return mark_superseded(store, world_id) if generation.before is not None else world.superseded

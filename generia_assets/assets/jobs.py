@@ -16,7 +16,7 @@ from pydantic import Field
 
 from generia_assets.catalog import ASSETS, CONTENT, with_downstream
 from generia_assets.dagster_internals import UnresolvedAssetJobDefinition
-from resources.mongodb.connection import MongoDocument
+from generia_assets.durable.orders.order import WorldParameters, parse_world
 
 NEW_WORLD = "new_world"
 RERUN_PART = "rerun_world_part"
@@ -73,19 +73,12 @@ class WorldRequestConfig(dg.Config):
         "Left out: drawn from the world's id.",
     )
 
-    def parameters(self) -> MongoDocument | None:
-        """The order as a message would have it, or None to take the earlier one."""
+    def parameters(self) -> WorldParameters | None:
+        """The order, or None to take the earlier one. Raises ``OrderError``."""
         if not self.prompt:
             return None
-        parameters: MongoDocument = {
-            "user_prompt": self.prompt,
-            "users_count": self.users,
-            "posts_count": self.posts,
-            "quality": self.quality.value,
-        }
-        if self.max_cost_usd:
-            parameters["max_cost_usd"] = self.max_cost_usd
-        return parameters if self.seed is None else parameters | {"seed": self.seed}
+        given = {"user_prompt": self.prompt, "users_count": self.users, "posts_count": self.posts, "quality": self.quality.value}
+        return parse_world({**given, "max_cost_usd": self.max_cost_usd or None, "seed": self.seed})
 
 
 class ContentConfig(dg.Config):

@@ -21,7 +21,7 @@ from generia_assets.content.keys import character_key
 from generia_assets.content.relationships import with_updated_relationships
 from generia_assets.content.storyline import MADE_EARLIER
 from generia_assets.durable.collections import PUBLICATIONS, TASKS
-from generia_assets.durable.orders.parameters import OrderError
+from generia_assets.durable.orders.order import OrderError
 from generia_assets.durable.status import State
 from resources.mongodb.connection import MongoDatabase, MongoDocument, retried_on_outage
 from resources.mongodb.document_store import DocumentStore, NotMaterializedError

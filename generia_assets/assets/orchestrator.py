@@ -33,9 +33,8 @@ from generia_assets.content.keys import WORLD_KEY, batch_key, character_index, c
 from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import timeline
 from generia_assets.durable.events.events import LiveEvent, post_published
-from generia_assets.durable.tasks.items import task_keys
-from generia_assets.durable.tasks.runner import TaskFailedError, TaskRunner, TaskSpec
-from generia_assets.durable.tasks.task_slots import wait_without_slot
+from generia_assets.durable.orders.workload import task_keys
+from generia_assets.durable.tasks.runner import TaskFailedError, TaskRunner, TaskSlot, TaskSpec
 from generia_assets.tasks.generate_post import generate_post
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.task_definition import TaskParameters, task_of
@@ -263,7 +262,7 @@ class WorldOrchestrator:
         async def turn() -> None:
             painted()
             if not self._order.has_come(t):
-                await wait_without_slot(partial(self._order.turn, t))
+                await TaskSlot.wait_without(partial(self._order.turn, t))
 
         def after(made: PostImage) -> Iterable[TaskSpec | LiveEvent]:
             self._order.settle(t)  # it is out: the next one need not wait until that is recorded

@@ -9,9 +9,8 @@ from contextlib import AsyncExitStack, suppress
 
 from pymongo.errors import PyMongoError
 
-from generia_assets.durable.calls import trust
-from generia_assets.durable.calls.breaker_status import BreakerStatusStore
-from generia_assets.durable.calls.providers import Providers, Timeouts
+from generia_assets.durable.calls.api_status import BreakerStatusStore, is_trusted, name_of, trust
+from generia_assets.durable.calls.task_calls import Providers
 from generia_assets.durable.collections import FLEET
 from generia_assets.settings import Settings
 from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy
@@ -55,21 +54,25 @@ async def open_providers(settings: Settings, database: AsyncMongoDatabase, run_i
         for api, limit in limits.items()
     }
     names = {
-        Api.LLM: trust.name_of(Api.LLM, settings.gemini_base_url, key),
-        Api.IMAGE: trust.name_of(Api.IMAGE, settings.image_provider),  # its address and key are its own matter
+        Api.LLM: name_of(Api.LLM, settings.gemini_base_url, key),
+        Api.IMAGE: name_of(Api.IMAGE, settings.image_provider),  # its address and key are its own matter
     }
     for api, name in names.items():
-        policies[api].tally.trusted = await trust.is_trusted(fleet, name)
+        policies[api].tally.trusted = await is_trusted(fleet, name)
 
     async def note_trust() -> None:
         with suppress(PyMongoError):  # a later run notes it
             for api, name in names.items():
                 if policies[api].tally.answered:  # also when it was trusted before: trust ends a month after the last answer
-                    await trust.trust(fleet, name)
+                    await trust(fleet, name)
 
     stack.push_async_callback(note_trust)
     gateway = ApiGateway(policies, patience_seconds=settings.patience_seconds)
     stack.push_async_callback(gateway.aclose)
-    timeouts = Timeouts(settings.gemini_timeout_seconds, settings.image_timeout_seconds, settings.platform_timeout_seconds)
+    timeouts = {
+        Api.LLM: settings.gemini_timeout_seconds,
+        Api.IMAGE: settings.image_timeout_seconds,
+        Api.PLATFORM: settings.platform_timeout_seconds,
+    }
     resolver = ModelResolver(settings.gemini_model, fleet)
     return Providers(gateway, gemini, resolver, images, platform, timeouts, settings.gemini_max_reasks, settings.patience_seconds)

@@ -20,14 +20,12 @@ from generia_assets.catalog import ASSETS, CONTENT, TaskType, with_downstream
 from generia_assets.content.documents import CharacterBrief, PostImage
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.orders.decisions import TASK_TAG, RunIdentity, RunScope
-from generia_assets.durable.orders.records import OrderError, PartParameters, stored_parameters
-from generia_assets.durable.tasks.generations import Workload
-from generia_assets.durable.tasks.items import character_named, post_named
+from generia_assets.durable.orders.order import OrderError, WorldParameters, parse_part
+from generia_assets.durable.orders.workload import Workload, character_named, post_named, workload
 from generia_assets.durable.tasks.session import Assignment
-from generia_assets.durable.tasks.workload import workload
 from generia_assets.partitions import worlds
 from generia_assets.settings import settings
-from resources.mongodb.connection import MongoDatabase, MongoDocument
+from resources.mongodb.connection import MongoDatabase
 from resources.mongodb.document_store import DocumentStore
 
 
@@ -84,7 +82,7 @@ def is_final_step(context: dg.AssetExecutionContext) -> bool:
 
 
 def assignment_of(
-    context: dg.AssetExecutionContext, generator: GeneratorResource, *, parameters: MongoDocument | None = None
+    context: dg.AssetExecutionContext, generator: GeneratorResource, *, parameters: WorldParameters | None = None
 ) -> Assignment:
     """What this run has to do with its world: the same for each of its steps, since the first one acquires the world.
 
@@ -108,11 +106,11 @@ def assignment_of(
         generator.report_unchanged(context, makes)
         raise dg.Failure(str(error), allow_retries=False) from None
 
-    def new_workload(order: MongoDocument) -> Workload:
+    def new_workload(order: WorldParameters) -> Workload:
         if refusal is not None:  # raised here, so that the order is refused, too
             raise refusal
         spare, cap = settings().budget_spare, settings().max_cost_usd
-        return workload(world_id, stored_parameters(order), makes, spare=spare, max_cost_usd=cap, keys=keys)
+        return workload(world_id, order, makes, spare=spare, max_cost_usd=cap, keys=keys)
 
     return Assignment(
         world_id=world_id,
@@ -146,8 +144,8 @@ def keys_of(context: dg.AssetExecutionContext, database: MongoDatabase) -> tuple
     task_id = context.run.tags.get(TASK_TAG)
     if task_id is None or len(selected_assets(context)) == len(ASSETS):
         return ()
-    task = database[TASKS].find_one({"_id": task_id}, {"parameters": 1}) or {}
-    return PartParameters.model_validate(task.get("parameters") or {}).keys
+    task = database[TASKS].find_one({"_id": task_id}, {"type": 1, "parameters": 1})
+    return parse_part(TaskType(task["type"]), task["parameters"] or {}).keys if task else ()
 
 
 def refuse_a_world_that_exists(context: dg.AssetExecutionContext, database: MongoDatabase, prompt: str) -> None:

@@ -14,35 +14,21 @@ from generia_assets.assets.definition import definition_of
 from generia_assets.assets.description import banned_terms, figures, results_of
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import WorldRequestConfig
-from generia_assets.assets.runs import (
-    assignment_of,
-    is_final_step,
-    keep_partition,
-    refuse_a_world_that_exists,
-    selected_assets,
-)
-from generia_assets.catalog import ASSETS, TaskType
+from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition, refuse_a_world_that_exists, selected_assets
+from generia_assets.catalog import ASSETS
 from generia_assets.content import banlist
-from generia_assets.content.documents import Quality, WorldDescription, WorldRequest
+from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.keys import WORLD_KEY
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.leases.commits import Change
-from generia_assets.durable.orders.records import (
-    WORLD_ID_PATTERN,
-    Order,
-    OrderError,
-    new_task_id,
-    record_order,
-    stored_parameters,
-    validated_parameters,
-)
+from generia_assets.durable.orders.order import WORLD_ID_PATTERN, Order, OrderError, WorldParameters
+from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.tasks.session import WorldSession
 from generia_assets.partitions import worlds
 from generia_assets.settings import settings
 from generia_assets.tasks.generate_world_description import generate_world_description
 from generia_assets.tasks.init_world_creation import InitWorldParameters, init_world_creation
 from generia_assets.tasks.task_definition import TaskParameters
-from resources.mongodb.connection import MongoDocument
 from resources.mongodb.document_store import DocumentStream
 
 
@@ -63,46 +49,36 @@ def world_request(
     with generator.world(context, assignment, last=is_final_step(context)) as worker:
 
         async def check(session: WorldSession) -> WorldRequest:
-            order = stored_parameters(session.parameters)
-            parameters = InitWorldParameters(
-                world_id=world_id,
-                user_prompt=order.user_prompt,
-                users_count=order.users_count,
-                posts_count=order.posts_count,
-                quality=Quality(order.quality),
-                max_cost_usd=order.max_cost_usd,
-                seed=order.seed,
-                created_at=order.created_at or datetime.now(UTC),
-            )
-            return await session.journal.execute(None, init_world_creation, parameters)
+            ordered = {"created_at": datetime.now(UTC), **session.parameters.model_dump(exclude_none=True)}
+            parameters = InitWorldParameters(world_id=world_id, **ordered)
+            return await session.runner.execute(None, init_world_creation, parameters)
 
         request = worker.run(check)
         keep_partition(context)
         asset, generation = ASSETS["world_request"], worker.taken.generation.id
         metadata = generator.read(lambda database: figures(database, world_id, generation, asset))
         yield dg.Output(
-            DocumentStream([request], fence=worker.taken.commits.fence.epoch, staged=True),
+            DocumentStream([request], fence=worker.taken.commits.token.epoch, staged=True),
             metadata={**results_of(world_id, [request]), **metadata, "users": request.users_count, "posts": request.posts_count},
         )
 
 
-def _order(world_id: str, config: WorldRequestConfig, generator: GeneratorResource) -> MongoDocument | None:
-    """The new parameters, if the launch form has any; a world nobody has ordered yet is recorded with them."""
+def _order(world_id: str, config: WorldRequestConfig, generator: GeneratorResource) -> WorldParameters | None:
+    """The new parameters, if the launch form has any; a world nobody has ordered yet is recorded with them. Raises
+    ``OrderError``."""
     if not re.fullmatch(WORLD_ID_PATTERN, world_id):
         raise OrderError(f"partition {world_id!r}: name a world by letters, digits, - and _, at most 64")
-    given = config.parameters()
+    given, limits = config.parameters(), {"max_users": settings().max_users, "max_posts": settings().max_posts}
     with generator.mongo.connection() as database:
-        known = database[STATUS].find_one({"_id": world_id}, {"parameters": 1, "refused": 1})
+        known = database[STATUS].find_one({"_id": world_id}, {"refused": 1})
         if known is None or known.get("refused"):  # then it stands for a message, and nobody ordered the world
             if given is None:
                 raise OrderError(f"world {world_id} was never ordered: give prompt, users and posts in the launch form")
-            order = Order(new_task_id(), TaskType.INIT_WORLD_CREATION, world_id, given)
-            record_order(database, order, max_users=settings().max_users, max_posts=settings().max_posts)
+            record_order(database, Order(world_id, given), **limits)
             return None
-    if given is None:
-        return None
-    validated = validated_parameters(given).within(max_users=settings().max_users, max_posts=settings().max_posts)
-    return validated.model_dump(mode="json", exclude_none=True) | {"task_id": known["parameters"].get("task_id")}
+    if given is not None:
+        given.require_within(**limits)
+    return given
 
 
 @dg.asset(name="world_description", partitions_def=worlds, **definition_of("world_description"))
@@ -114,7 +90,7 @@ def world_description(
 
         async def describe(session: WorldSession) -> WorldDescription:
             parameters = TaskParameters(key=WORLD_KEY)
-            world = await session.journal.execute(None, generate_world_description, parameters, world_request)
+            world = await session.runner.execute(None, generate_world_description, parameters, world_request)
             await session.commits.commit(Change(values={"name": world.name}))
             return world
 
@@ -126,7 +102,7 @@ def world_description(
         text = "\n\n".join((world.name, world.description_short, world.description, *(event.name for event in world.calendar)))
         banned = banlist.find_banned(text, world.user_preferences.language, wished=world_request.user_prompt)
         yield dg.Output(
-            DocumentStream([world], fence=worker.taken.commits.fence.epoch, staged=True),
+            DocumentStream([world], fence=worker.taken.commits.token.epoch, staged=True),
             metadata={
                 **results_of(world_id, [world]),
                 "name": world.name,

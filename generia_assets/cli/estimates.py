@@ -7,6 +7,7 @@ the time left of a world (watching.py).
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,11 +18,11 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.catalog import ASSETS, LLM_CALLS, NEEDED_BY_POSTS, TaskType
-from generia_assets.cli.order import new_order
+from generia_assets.cli.order import world_parameters
 from generia_assets.cli.rendering.formats import dollars
 from generia_assets.content.documents import Quality
-from generia_assets.durable.orders.records import WorldParametersOrder
-from generia_assets.durable.tasks.workload import plan_of, workload
+from generia_assets.durable.orders.order import WorldParameters
+from generia_assets.durable.orders.workload import plan_of, workload
 from generia_assets.settings import Settings
 from resources.gateway.api_gateway import Api, TokenUsage
 from resources.gemini import models
@@ -172,7 +173,7 @@ class CallCounts:
         return max(texts, described + self.images * latency.image / images_at_once)
 
 
-def count_calls(world_id: str, order: WorldParametersOrder, makes: Collection[TaskType], keys: Collection[str] = ()) -> CallCounts:
+def count_calls(world_id: str, order: WorldParameters, makes: Collection[TaskType], keys: Collection[str] = ()) -> CallCounts:
     """The calls of these task types of a world, or of these items of them. Raises ``OrderError`` for a key of no item."""
     planned = plan_of(world_id, order, makes, keys)
     return CallCounts(planned.llm_calls, planned.images_total)
@@ -202,16 +203,15 @@ class Quote(BaseModel):
 
 def quote_for(settings: Settings, latency: CallLatency, *, users: int, posts: int, quality: Quality, now: datetime) -> Quote:
     """A new world's quote. How posts fall to people is drawn from the world's id, so an order's own may differ by a few calls."""
-    order = new_order(users=users, posts=posts, prompt="a quote", quality=quality)
-    parameters = order.parameters.model_copy(update={"created_at": now})
-    return quote_of(settings, latency, order.world_id, parameters, list(TaskType), now=now)
+    parameters = world_parameters(settings, users=users, posts=posts, prompt="a quote", quality=quality)
+    return quote_of(settings, latency, str(uuid.uuid4()), parameters, list(TaskType), now=now)
 
 
 def quote_of(
     settings: Settings,
     latency: CallLatency,
     world_id: str,
-    order: WorldParametersOrder,
+    order: WorldParameters,
     makes: Collection[TaskType],
     *,
     keys: Collection[str] = (),
@@ -243,7 +243,7 @@ def quote_of(
     )
 
 
-def cap_warning(settings: Settings, order: WorldParametersOrder) -> str | None:
+def cap_warning(settings: Settings, order: WorldParameters) -> str | None:
     """A warning of a cap that a world like this will reach; None where it will not, or where there is no cap."""
     if order.max_cost_usd is None:
         return None

@@ -60,7 +60,7 @@ def _use_running_data_dir() -> None:
 
 def _run_with_log_lines(command: Callable[Options, None], *args: Options.args, **kwargs: Options.kwargs) -> None:
     """Run the command; what our packages log meanwhile goes to standard error, from LOG_LEVEL on."""
-    from generia_assets.logging_setup import levelled_lines  # a tenth of a second that only a command pays for
+    from generia_assets.logging_setup import levelled_lines
     from resources.settings import spare_loopback
 
     spare_loopback()
@@ -78,11 +78,10 @@ def _message_and_status(error: Exception) -> tuple[str, int] | None:
     from generia_assets.cli.connections import is_set
     from generia_assets.cli.data_dir import explain_none_running
     from generia_assets.content.mistakes import ContentError
-    from generia_assets.durable.orders.records import OrderError
+    from generia_assets.durable.orders.order import OrderError
     from generia_assets.durable.orders.removal import BeingMadeError
     from generia_assets.durable.status import HistoryWorldError
-    from generia_assets.durable.tasks.fallback import GiveUpError
-    from generia_assets.durable.tasks.resuming import ResumeError
+    from generia_assets.durable.tasks.control import GiveUpError, ResumeError
     from generia_assets.processes import ProcessError
     from generia_assets.queries.names import UnknownItemError
     from generia_assets.settings import SettingsError, settings

@@ -1,26 +1,22 @@
-"""The options and arguments that several commands have, their checks, and what the shell completes.
+"""The options and arguments that several commands have, and what the shell completes.
 
-Here: meaning, units and limits. Not here: how a value is read (parsers.py), and the message to Kafka (order.py). A completion that
-fails prints nothing: an error message in the middle of the command line would help nobody.
+Here: meaning, units and limits. Not here: how a value is read (parsers.py), and the order that they make (order.py). A completion
+that fails prints nothing: an error message in the middle of the command line would help nobody.
 """
 
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from generia_assets.cli.console import CommandError
 from generia_assets.cli.parsers import Completer, choice, dollars, flag, option, seconds, whole
 from generia_assets.content.documents import Quality
 from generia_assets.content.seeding import LARGEST_SEED
-from generia_assets.durable.orders.parameters import worded
-from generia_assets.durable.orders.records import WORLD_ID_PATTERN
-from generia_assets.settings import Settings
+from generia_assets.durable.orders.order import WORLD_ID_PATTERN
 
 if TYPE_CHECKING:
     from generia_assets.settings import Settings
@@ -30,7 +26,7 @@ DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
 DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_SEED = 5, 12, 3
 """The order that ``generia demo`` makes without options: the Gemini emulator has recorded answers for exactly this one."""
 ANY = 10**40
-"""The largest order is a setting; ``check_order`` compares with it."""
+"""The largest order is a setting; ``order.world_parameters`` checks it."""
 
 Users = Annotated[int, option("--users", "NUMBER", "How many people, at least 1; exactly so many are made.", whole(1, ANY))]
 Posts = Annotated[int, option("--posts", "NUMBER", "How many posts of all people together; exactly so many.", whole(0, ANY))]
@@ -143,27 +139,3 @@ def world_argument(more: str = "", *, metavar: str = "WORLD", before: str = "", 
 
 
 World = Annotated[str, world_argument()]
-
-
-def check_order(settings: Settings, *, users: int, posts: int, prompt: str) -> None:
-    """Raise ``CommandError`` (exit status 2) for an order that the generator would refuse."""
-    for name, value, limit, setting in (
-        ("--users", users, settings.max_users, "MAX_USERS"),
-        ("--posts", posts, settings.max_posts, "MAX_POSTS"),
-    ):
-        if value > limit:
-            raise CommandError(f"{name} {value}: at most {limit} ({setting})", 2)
-    try:
-        worded(prompt)
-    except ValueError as error:
-        raise CommandError(f"--prompt {prompt[:60]!r}: {error}", 2) from None
-
-
-def check_world_id(world_id: str | None) -> str | None:
-    """The id in its usual form. Raises ``CommandError`` (exit status 2) for what is no UUID."""
-    if world_id is None:
-        return None
-    try:
-        return str(uuid.UUID(world_id))
-    except ValueError:
-        raise CommandError(f"--world-id {world_id[:60]!r}: must be a UUID, such as {uuid.uuid4()}", 2) from None

@@ -21,7 +21,7 @@ from generia_assets.cli.estimates import CallCounts, CallLatency, count_calls, r
 from generia_assets.cli.parsers import flag, option
 from generia_assets.cli.texts import WAIT_MS, PictureFolder, Text, TextStream
 from generia_assets.durable.collections import GENERATIONS, TASKS
-from generia_assets.durable.orders.records import OrderError, stored_parameters
+from generia_assets.durable.orders.order import OrderError, parse_stored
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.queries.in_flight import in_flight as calls_in_flight
@@ -214,7 +214,7 @@ def calls_left(database: MongoDatabase, status: WorldStatus) -> CallCounts | Non
     if generation is None or status.done:
         return None
     try:
-        order = stored_parameters(status.parameters)
+        order = parse_stored(status.parameters)
         return count_calls(status.world_id, order, [TaskType(name) for name in generation["tasks"]], generation["keys"])
     except OrderError:  # what cannot be estimated is made all the same
         return None

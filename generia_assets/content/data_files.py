@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import ErrorDetails
 
 from generia_assets.content.mistakes import ContentError, Mistake
+from resources.explanation import place_of, reason_of
 
 FOLDER = Path(__file__).parent / "data"
 
@@ -274,12 +275,12 @@ def _mistake(file: str, root: yaml.Node | None, problem: ErrorDetails, shape: ty
         line = line if at is None else at.start_mark.line + 1
         if part in there.model_fields:
             there = _model_in(there.model_fields[str(part)].annotation) or there
-    where = ".".join(str(part) for part in problem["loc"]) or "the file"
+    where = place_of(problem) or "the file"
     if problem["type"] == "extra_forbidden":
         return Mistake(file, line, f"{where}: no such key; allowed: {', '.join(there.model_fields)}")
     whole = problem["type"] == "missing" or isinstance(problem["input"], (dict, list, tuple))
     value = "" if whole else f"={problem['input']!r:.80}"
-    return Mistake(file, line, f"{where}{value}: {problem['msg'].removeprefix('Value error, ')}")
+    return Mistake(file, line, f"{where}{value}: {reason_of(problem)}")
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:

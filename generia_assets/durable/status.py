@@ -101,6 +101,13 @@ HISTORY_LACKS = ("llm_cost_total", "image_cost_total", "owner", "generation")
 """Fields that the old worker's records do not have. A record that lacks one of them is history."""
 OURS: MongoDocument = {field: {"$exists": True} for field in HISTORY_LACKS}
 """Finds the records that a run of this generator may work on, by what history lacks."""
+UNFINISHED: MongoDocument = {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}
+"""Finds, as the value of ``status``, worlds and tasks that are not over."""
+
+
+def unowned(at: datetime) -> list[MongoDocument]:
+    """Finds, as the value of ``$or``, worlds that no run owns, or whose owner's lease was over at this moment."""
+    return [{"owner.run_id": None}, {"owner.expires_at": {"$lt": at}}]
 
 
 def _plain(parameters: MongoDocument) -> MongoDocument:
@@ -164,6 +171,17 @@ class WorldStatus(BaseModel):
         return not self.model_fields_set.issuperset(HISTORY_LACKS)
 
     @property
+    def order_task(self) -> str | None:
+        """The task that ordered the world."""
+        return self.parameters.get("task_id")
+
+    @property
+    def owned(self) -> bool:
+        """Whether a run holds the world's lease now."""
+        expires_at = self.owner.expires_at
+        return self.owner.run_id is not None and expires_at is not None and expires_at > datetime.now(UTC)
+
+    @property
     def done(self) -> bool:
         """True when the platform stops asking."""
         return self.status in (State.COMPLETED, State.FAILED)
@@ -200,7 +218,21 @@ def world_to_work_on(record: object) -> WorldStatus:
     return status
 
 
-def new_status(world_id: str, parameters: MongoDocument, *, users: int, posts: int) -> MongoDocument:
+def failed_values(message: str, *, resumable: bool) -> MongoDocument:
+    """The values of a status record that make a world failed."""
+    now = datetime.now(UTC)
+    return {
+        "status": State.FAILED.value,
+        "message": message,
+        "resumable": resumable,
+        "parked": None,
+        "waiting_for": None,
+        "updated_at": now,
+        "finished_at": now,
+    }
+
+
+def new_status(world_id: str, parameters: MongoDocument, order_task: str | None = None, *, users: int, posts: int) -> MongoDocument:
     """The record as it stands when the order has been seen and no run has begun: no blank page, never an empty ``stages``."""
     now = datetime.now(UTC)
     return {
@@ -222,7 +254,7 @@ def new_status(world_id: str, parameters: MongoDocument, *, users: int, posts: i
         "api_calls_made_images": 0,
         "llm_cost_total": 0.0,
         "image_cost_total": 0.0,
-        "parameters": parameters,
+        "parameters": {"task_id": order_task, **parameters},
         "created_at": now,
         "updated_at": now,
         "name": "",

@@ -19,8 +19,8 @@ from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import BATCH
 from generia_assets.content.social import ready_after
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS
+from generia_assets.durable.orders.workload import task_keys
 from generia_assets.durable.status import State, WorldStatus
-from generia_assets.durable.tasks.items import task_keys
 from generia_assets.queries.records import WITHOUT_TEXTS, TaskRecord, read_generations, read_requests, read_tasks
 from resources.gateway.api_gateway import Api
 from resources.mongodb.connection import MongoDatabase, MongoDocument

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from generia_assets.durable.calls.breaker_status import BREAKER
+from generia_assets.durable.calls.api_status import BREAKER
 from generia_assets.durable.collections import FLEET, STATUS
 from resources.gateway.api_gateway import Api
 from resources.gateway.breaker import BreakerState

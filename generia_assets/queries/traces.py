@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from generia_assets.catalog import ASSETS, TaskType, Unit, upstream_of
 from generia_assets.durable.collections import HISTORY, TASKS
+from generia_assets.durable.orders.workload import task_keys
 from generia_assets.durable.status import State
-from generia_assets.durable.tasks.items import task_keys
 from generia_assets.queries.names import ItemName, UnknownItemError, generations_of, item_named
 from generia_assets.queries.records import RequestRecord, TaskRecord, read_requests, read_tasks
 from generia_assets.queries.worlds import world_status

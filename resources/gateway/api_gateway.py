@@ -168,7 +168,7 @@ class CallLedger(Protocol):
         """
         ...
 
-    async def settle(self, attempt_id: str, call: Call[ValueT], settlement: CallOutcome) -> None:
+    def finalize(self, attempt_id: str, call: Call[ValueT], outcome: CallOutcome) -> None:
         """Record how the attempt ended and replace its worst case by its cost. Called once for each attempt, whatever happened."""
         ...
 
@@ -309,7 +309,7 @@ class ApiGateway:
             tally.in_flight -= 1
             tally.failed += outcome.outcome == TransientError.outcome
             tally.limited += outcome.outcome == RateLimitedError.outcome
-            await ledger.settle(attempt_id, call, replace(outcome, duration_ms=milliseconds_since(started), waited_ms=waited_ms))
+            ledger.finalize(attempt_id, call, replace(outcome, duration_ms=milliseconds_since(started), waited_ms=waited_ms))
             stopwatch.lap()
         return answer
 

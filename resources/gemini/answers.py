@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from resources.explanation import explain
 from resources.gateway.api_gateway import Answer, TokenUsage
 from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError, RefusedError, TransientError
 from resources.gemini import models
@@ -186,15 +187,7 @@ def repeats_itself(text: str) -> bool:
 
 def explain_invalid(error: ValidationError, limit: int = 8) -> str:
     """What is wrong with an answer, in words that the model and a person understand."""
-    problems = [
-        kept_line(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'the answer'}: {problem['msg'].removeprefix('Value error, ')}",
-            LONGEST_NAME,
-        )
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)[: limit + 1]
-    ]
-    more = f"; and {error.error_count() - limit} more" if error.error_count() > limit else ""
-    return "; ".join(problems[:limit]) + more
+    return kept_line(explain(error, root="the answer", most=limit, longest=LONGEST_NAME), (limit + 1) * LONGEST_NAME)
 
 
 def _json(page: str) -> object:

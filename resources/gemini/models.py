@@ -16,6 +16,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from resources.explanation import explain
 from resources.gateway.api_gateway import TokenUsage
 
 TABLE = Path(__file__).parent / "models.yaml"
@@ -136,8 +137,7 @@ def read_profiles(path: Path) -> Mapping[str, ModelProfile]:
         entries = {name: {"id": name, **body} for name, body in raw.items()}
         profiles = TypeAdapter(dict[str, ModelProfile]).validate_python(entries)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors(include_url=False)]
-        raise ModelTableError(f"{path}: {'; '.join(wrong)}") from None
+        raise ModelTableError(f"{path}: {explain(error)}") from None
     except (yaml.YAMLError, AttributeError, TypeError) as error:
         raise ModelTableError(f"{path} is no table of models by id: {' '.join(str(error).split())}") from None
     for profile in profiles.values():

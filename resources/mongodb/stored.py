@@ -13,6 +13,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from resources.explanation import explain
 from resources.mongodb.connection import MongoDocument
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -70,7 +71,7 @@ def read(
     try:
         return model.model_validate(at(dict(record)))
     except ValidationError as error:
-        reason = _explained(error)
+        reason = explain(error, most=_REASONS)
     except (LookupError, TypeError, AttributeError, ArithmeticError) as error:  # of ``at``: what it looks for is not there
         reason = f"nothing is where the document should be ({type(error).__name__}: {error})"
     return UnreadableRecord(collection=collection, id=named[:_ID_CHARACTERS], reason=reason[:_REASON_CHARACTERS])
@@ -101,12 +102,3 @@ def refuse(unreadable: UnreadableRecord) -> None:
 def required(model: type[ModelT], record: object, collection: str, *, at: Callable[[MongoDocument], object] = dict) -> ModelT:
     """The record as an object. Raises ``UnreadableRecordError``."""
     return next(readable(model, [record], collection, refuse, at=at))
-
-
-def _explained(error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    told = [
-        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg'].removeprefix('Value error, ')}" for one in problems[:_REASONS]
-    ]
-    more = f"; and {len(problems) - _REASONS} more" if len(problems) > _REASONS else ""
-    return "; ".join(told) + more

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from generia_assets.durable.calls.ledger import most_of_item
+from generia_assets.durable.calls.ledger import item_limits
 from generia_assets.durable.collections import HISTORY
 from generia_assets.durable.status import State
 from resources.gateway.api_gateway import Api
@@ -57,7 +57,7 @@ def test_an_item_that_fails_is_named_and_all_others_are_made(
     posts = worlds.documents("posts", there)
     assert (len(posts), {post.deleted_reason for post in posts}) == (POSTS - 1, {""})
     status = worlds.status(there)
-    most = most_of_item({Api.LLM: status.api_call_limits_LLM}, worlds.settings.budget_spare)
+    most = item_limits({Api.LLM: status.api_call_limits_LLM}, worlds.settings.budget_spare)
     assert status.api_calls_made_LLM <= POSTS - 1 + most[Api.LLM]
 
 

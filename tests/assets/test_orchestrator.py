@@ -19,8 +19,7 @@ from generia_assets.content.documents import CharacterAvatar, Media, Post, PostB
 from generia_assets.content.heard import heard_before
 from generia_assets.content.keys import character_index, post_key
 from generia_assets.content.timeline import Timeline, timeline
-from generia_assets.durable.tasks.runner import TaskFailedError
-from generia_assets.durable.tasks.task_slots import TaskSlots
+from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
 from generia_assets.tasks.generate_character_batch import CharacterBriefs
 from generia_assets.tasks.generate_post_batch import PostBriefs
 from tests.support.worlds import a_brief, a_character, a_request, a_world
@@ -44,7 +43,7 @@ class DicedJournal:
 
     request: WorldRequest
     dice: random.Random
-    room: TaskSlots
+    room: asyncio.Semaphore
     failing: set[str] = field(default_factory=set)
     results: dict[str, Any] = field(default_factory=dict)
     told: dict[str, Any] = field(default_factory=dict)
@@ -68,7 +67,7 @@ class DicedJournal:
     async def execute(self, brings: Any, task: Any, parameters: Any, *context: Any, **named: Any) -> Any:
         name = f"{task.task_type}:{parameters.key}"
         assert self.priority_of(task.task_type, parameters.key) >= 0
-        async with self.room.place():
+        async with TaskSlot(self.room):
             self.performed.append(name)
             await self.work()
             if name in self.failing:
@@ -177,7 +176,7 @@ async def made(
     request: WorldRequest, seed: int, failing: set[str], *, room: int = 100, selection: Selection | None = None
 ) -> DicedJournal:
     """The world, made by a conductor whose tasks take random times; it must end."""
-    journal = DicedJournal(request, random.Random(seed), TaskSlots(room), failing)
+    journal = DicedJournal(request, random.Random(seed), asyncio.Semaphore(room), failing)
     selection = selection or Selection(frozenset(TaskType))
     async with asyncio.timeout(20):
         await WorldOrchestrator(journal, NothingThere(), selection, request, WORLD).run()  # type: ignore[arg-type]
@@ -264,7 +263,7 @@ async def test_what_stops_the_world_stops_everybody_who_waits(monkeypatch: pytes
     """
     monkeypatch.setattr(orchestrator, "OPEN_POSTS", 4)
     request = a_request(users=12, posts=45)
-    journal = DicedJournal(request, random.Random(1), TaskSlots(100))
+    journal = DicedJournal(request, random.Random(1), asyncio.Semaphore(100))
     hold = asyncio.Event()
     original = journal.generate_post
 
@@ -311,7 +310,7 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
             return list(whole.results[f"{TaskType.GENERATE_CHARACTER_BATCH}:b{first // 10:03d}"].briefs)
 
     key = f"c{person:04d}"
-    journal = DicedJournal(request, random.Random(2), TaskSlots(100))
+    journal = DicedJournal(request, random.Random(2), asyncio.Semaphore(100))
     posts = frozenset({TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskType.GENERATE_POST_IMAGE})
     async with asyncio.timeout(20):
         await WorldOrchestrator(journal, There(), Selection(posts, frozenset({key})), request, WORLD).run()  # type: ignore[arg-type]

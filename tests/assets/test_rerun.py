@@ -14,10 +14,11 @@ from generia_assets.assets.checks import ALL
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.similarity import NEAR_DUPLICATE, similarity
 from generia_assets.durable.orders.decisions import TASK_TAG
-from generia_assets.durable.orders.records import Order, record_order
+from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import State
 from sensors.requests import run_request
 from sensors.run_status import assets_of, order_again
+from tests.support.durable_world import order_of
 from tests.support.worlds_in_process import PROMPT, Made, Worlds, worlds_in_process
 
 PEOPLE, POSTS = 4, 8
@@ -242,8 +243,8 @@ def test_a_message_for_one_person_or_one_post_does_what_the_jobs_do(worlds: Worl
         ),
     ):
         before = stored(worlds, world_id)
-        order = record_order(worlds.database, Order(task_id, kind, world_id, {"keys": [key]}), max_users=100, max_posts=100)
-        request = run_request(order)
+        order = record_order(worlds.database, order_of(task_id, kind, world_id, {"keys": [key]}), max_users=100, max_posts=100)
+        request = run_request(order.order)
         assert [asset.path[-1] for asset in request.asset_selection or []] == assets
         assert request.tags["generia/origin"] == "kafka"
         made = worlds.run(world_id, select=assets, tags=request.tags)
@@ -268,8 +269,8 @@ def test_texts_ordered_by_message_are_the_ones_the_platform_shows(worlds: Worlds
     """After an order of all posts without keys, every post's text, picture and id are one post of the platform, and a new one."""
     before = stored(worlds, world_id)
     task_id = "00000000-0000-4000-8000-000000000003"
-    order = Order(task_id, TaskType.GENERATE_POST, world_id, {})
-    request = run_request(record_order(worlds.database, order, max_users=100, max_posts=100))
+    order = order_of(task_id, TaskType.GENERATE_POST, world_id, {})
+    request = run_request(record_order(worlds.database, order, max_users=100, max_posts=100).order)
     made = worlds.run(world_id, select=[asset.path[-1] for asset in request.asset_selection or []], tags=request.tags)
     assert made.success, made.failure
     after = stored(worlds, world_id)
@@ -388,8 +389,8 @@ def test_what_an_earlier_version_made_is_made_again_as_a_whole_only(worlds: Worl
     before = stored(worlds, world_id)
     said = r"earlier version.*generia rerun WORLD --part description"
     task_id = "00000000-0000-4000-8000-000000000004"
-    order = Order(task_id, TaskType.GENERATE_POST, world_id, {"keys": ["c0000-p0000"]})
-    request = run_request(record_order(worlds.database, order, max_users=100, max_posts=100))
+    order = order_of(task_id, TaskType.GENERATE_POST, world_id, {"keys": ["c0000-p0000"]})
+    request = run_request(record_order(worlds.database, order, max_users=100, max_posts=100).order)
     by_message = worlds.run(world_id, select=[asset.path[-1] for asset in request.asset_selection or []], tags=request.tags)
     for made in (by_message, worlds.launch("rerun_character", world_id, character="c0000")):
         assert not made.success

@@ -18,15 +18,17 @@ from generia_assets.assets.checks import ALL as CHECKS
 from generia_assets.assets.checks.finding import World
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.orders.records import Order, OrderError, new_task_id, record_order
-from generia_assets.durable.orders.refusals import RefusedOrder, record_refusal
+from generia_assets.durable.orders.intake import RefusedOrder, record_refusal
+from generia_assets.durable.orders.order import OrderError
+from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import State
 from generia_assets.durable.tasks import session
+from generia_assets.durable.tasks.control import ResumeOptions, resume_world
 from generia_assets.durable.tasks.generations import begin
-from generia_assets.durable.tasks.resuming import ResumeOptions, resume_world
 from generia_assets.partitions import worlds as partitions
 from sensors.requests import run_request
 from tests.support.command import Command
+from tests.support.durable_world import order_of
 from tests.support.worlds_in_process import PROMPT, Worlds, worlds_in_process
 
 PEOPLE, POSTS = 2, 3
@@ -290,7 +292,7 @@ def test_a_world_whose_message_was_refused_can_be_made_by_a_person_and_is_then_a
     assert made.success, made.failure
     before = worlds.raw_status(world_id)
     assert (before["status"], before["refused"], before["llm_cost_total"] > 0) == ("completed", False, True)
-    mended = Order(task_id, TaskType.INIT_WORLD_CREATION, world_id, {"user_prompt": PROMPT, "users_count": 1, "posts_count": 0})
+    mended = order_of(task_id, TaskType.INIT_WORLD_CREATION, world_id, {"user_prompt": PROMPT, "users_count": 1, "posts_count": 0})
     with pytest.raises(OrderError, match="already ordered by task"):
         record_order(worlds.database, mended, max_users=9, max_posts=9)
     assert worlds.raw_status(world_id) == before
@@ -303,7 +305,7 @@ def test_a_refused_record_that_a_run_has_taken_is_not_overwritten(worlds: Worlds
     record_refusal(worlds.database, RefusedOrder("users_count=0", world_id, None, TaskType.INIT_WORLD_CREATION))
     taken = {"owner.run_id": "r", "owner.epoch": 1}
     worlds.database[STATUS].update_one({"_id": world_id}, {"$set": taken})
-    order = Order(
+    order = order_of(
         str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, world_id, {"user_prompt": PROMPT, "users_count": 1, "posts_count": 0}
     )
     before = worlds.raw_status(world_id)
@@ -428,8 +430,8 @@ def test_the_description_again_takes_everything_with_it_unless_it_is_wanted_alon
     assert told["makes"] == makes
     said = generia.call("rerun", world_id, "--part", "description", *alone, "--dry-run")[1]
     assert ("may no longer fit" in said) is bool(alone)
-    order = Order(new_task_id(), TaskType.GENERATE_WORLD_DESCRIPTION, world_id, {"with_what_follows": not alone})
-    request = run_request(record_order(worlds.database, order, max_users=9, max_posts=9))
+    order = order_of(str(uuid.uuid4()), TaskType.GENERATE_WORLD_DESCRIPTION, world_id, {"with_what_follows": not alone})
+    request = run_request(record_order(worlds.database, order, max_users=9, max_posts=9).order)
     assert [ASSETS[key.path[-1]].task_type.value for key in request.asset_selection or ()] == makes
     made = worlds.run(world_id, select=[key.path[-1] for key in request.asset_selection or ()], tags=request.tags)
     assert made.success, made.failure
@@ -451,8 +453,8 @@ def test_a_world_that_fails_is_failed_for_its_own_partition_and_no_other(worlds:
 @pytest.mark.case("P12")
 def test_a_run_has_three_tags_of_ours_with_the_worlds_name(worlds: Worlds, world_id: str) -> None:
     """However it came about; the tags by which a run finds its work are hidden in Dagster's pages."""
-    order = Order(new_task_id(), TaskType.GENERATE_WORLD_IMAGE, world_id, {})
-    request = run_request(record_order(worlds.database, order, max_users=9, max_posts=9))
+    order = order_of(str(uuid.uuid4()), TaskType.GENERATE_WORLD_IMAGE, world_id, {})
+    request = run_request(record_order(worlds.database, order, max_users=9, max_posts=9).order)
     runs = [worlds.run(world_id, select=["world_images"], tags=request.tags), worlds.run(world_id, select=["world_images"])]
     for made in runs:
         tags = {name: value for name, value in made.run.tags.items() if get_tag_type(name) is TagType.USER_PROVIDED}

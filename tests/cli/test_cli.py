@@ -23,7 +23,7 @@ from generia_assets.catalog import TaskType
 from generia_assets.cli.console import safe_block, safe_line
 from generia_assets.cli.guard import EXIT_STATUSES
 from generia_assets.cli.main import COMMANDS, app, load
-from generia_assets.cli.order import PartOrder, new_order
+from generia_assets.cli.order import new_order, world_parameters
 from generia_assets.cli.parsers import moment as parsed
 from generia_assets.cli.rendering.book import escaped, paragraphs
 from generia_assets.cli.rendering.displays import PlainDisplay, world_panel
@@ -33,11 +33,12 @@ from generia_assets.cli.rendering.summary import WorldResult
 from generia_assets.cli.texts import Text
 from generia_assets.cli.watching import Snapshot
 from generia_assets.content.documents import Quality
-from generia_assets.durable.orders.records import Order
+from generia_assets.durable.orders.order import Order, PartParameters
 from generia_assets.durable.status import Stage, WorldStatus, new_status
 from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.queries.log import LogLine
 from generia_assets.queries.statistics import percentile
+from generia_assets.settings import settings
 from sensors.messages import read_message
 
 WITH_DAGSTER = ("local_services.demo", "local_services.dev")
@@ -165,12 +166,12 @@ def test_nobody_orders_a_world_without_saying_which() -> None:
 
 def test_an_order_is_the_platforms_own_message() -> None:
     """What `send` puts into Kafka is read by the sensor as the order that was typed."""
-    order = new_order(users=3, posts=7, prompt="город", quality=Quality.HIGH, max_cost_usd=1.5, seed=0)
-    read = read_message(order.message())
-    assert isinstance(read, Order)
-    assert (read.world_id, read.task_id) == (order.world_id, order.task_id)
+    order = new_order(
+        world_parameters(settings(), users=3, posts=7, prompt="город", quality=Quality.HIGH, max_cost_usd=1.5, seed=0)
+    )
+    assert read_message(order.message()) == order
     expected = {"user_prompt": "город", "users_count": 3, "posts_count": 7, "quality": "high", "max_cost_usd": 1.5, "seed": 0}
-    assert read.parameters == expected
+    assert json.loads(order.message())["parameters"] == expected
 
 
 def test_the_result_has_exactly_the_promised_fields() -> None:
@@ -267,12 +268,13 @@ def test_moments_are_read_as_people_write_them() -> None:
 
 def test_a_part_is_ordered_by_the_platforms_own_message() -> None:
     """What `rerun` puts into Kafka is read by the sensor as the order of that part, with its keys, or alone."""
-    read = read_message(PartOrder(WORLD, WORLD, TaskType.GENERATE_POST, ("c0000-p0001",)).message())
-    assert isinstance(read, Order)
-    assert (read.task_type, read.parameters) == (TaskType.GENERATE_POST, {"keys": ["c0000-p0001"]})
-    read = read_message(PartOrder(WORLD, WORLD, TaskType.GENERATE_POST, alone=True).message())
-    assert isinstance(read, Order)
-    assert read.parameters == {"with_what_follows": False}
+    for parameters, sent in (
+        (PartParameters(keys=("c0000-p0001",)), {"keys": ["c0000-p0001"]}),
+        (PartParameters(with_what_follows=False), {"with_what_follows": False}),
+    ):
+        order = Order(WORLD, parameters, TaskType.GENERATE_POST, WORLD)
+        assert read_message(order.message()) == order
+        assert json.loads(order.message())["parameters"] == sent
 
 
 def test_percentiles_are_values_that_occurred() -> None:

@@ -23,14 +23,13 @@ from emulators.lifecycle import free_port
 from generia_assets.cli.commands.view import _listening
 from generia_assets.cli.console import results
 from generia_assets.cli.main import COMMANDS, load
-from generia_assets.cli.order import new_order
 from generia_assets.cli.rendering.displays import world_panel
 from generia_assets.cli.rendering.formats import FittedTable, progress_line
 from generia_assets.cli.watching import Snapshot
-from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.orders.records import Order, record_order
+from generia_assets.durable.orders.order import Order, parse_world
+from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import Stage, WorldStatus, new_status
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.render import WorldPages
@@ -448,13 +447,13 @@ def test_a_world_from_the_launch_form_is_made_again_by_message(
     order = read_message(letter.value)
     assert isinstance(order, Order)
     recorded = record_order(mongo_client[generia.settings["MONGODB_DATABASE"]], order, max_users=10, max_posts=10)
-    assert (recorded.world_id, recorded.task_id, recorded.new) == (NAMED, out.strip(), True)
+    assert (recorded.order.world_id, recorded.order.task_id, recorded.new) == (NAMED, out.strip(), True)
 
 
 @pytest.mark.case("P7")
 def test_a_new_world_has_a_uuid() -> None:
     """Only what exists may be named otherwise: a message that orders a new world under another name is no order."""
-    message = new_order(users=1, posts=1, prompt="a lake", quality=Quality.STANDARD, world_id=NAMED).message()
+    message = Order(NAMED, parse_world({"user_prompt": "a lake", "users_count": 1, "posts_count": 1})).message()
     try:
         said = str(read_message(message))
     except ValueError as error:

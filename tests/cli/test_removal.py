@@ -17,10 +17,12 @@ from generia_assets.catalog import TaskType
 from generia_assets.cli.dagster_link import PARTITIONS
 from generia_assets.durable.collections import GENERATIONS, PUBLICATIONS, STATUS
 from generia_assets.durable.orders import removal
-from generia_assets.durable.orders.records import Order, OrderError, record_order
+from generia_assets.durable.orders.order import OrderError
+from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import HistoryWorldError, world_to_work_on
 from generia_assets.partitions import worlds as partitions_definition
 from tests.support.command import Command
+from tests.support.durable_world import order_of
 from tests.support.pages_world import MadeUp
 from tests.support.worlds_in_process import Worlds, worlds_in_process
 
@@ -157,7 +159,7 @@ def test_dying_in_the_middle_is_finished_by_the_same_command(
         patch.setattr(removal, "_removed", dying)
         assert cli.call("delete", world_id, "--yes")[0] == 130
     assert "being deleted" in cli.call("list")[1]
-    order = Order(task_id="again", task_type=TaskType.GENERATE_POST, world_id=world_id, parameters={})
+    order = order_of(task_id="again", task_type=TaskType.GENERATE_POST, world_id=world_id, parameters={})
     with pytest.raises(OrderError, match="is being deleted"):
         record_order(worlds.database, order, max_users=9, max_posts=9)
     with pytest.raises(HistoryWorldError, match="is being deleted"):
@@ -176,7 +178,7 @@ def test_a_world_that_is_being_made_is_refused(worlds: Worlds, cli: Command) -> 
     ):
         record_order(
             worlds.database,
-            Order(
+            order_of(
                 task_id=f"t-{world_id}",
                 task_type=TaskType.INIT_WORLD_CREATION,
                 world_id=world_id,

@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS, WORLD_EVENTS
 from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.durable.status import WorldStatus
-from generia_assets.durable.tasks.resuming import ResumeError, ResumeOptions, note_stop, resume_world
+from generia_assets.durable.tasks.control import ResumeError, ResumeOptions, mark_stopped, resume_world
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from sensors.run_status import abandoned, is_due, order_again
 from tests.support.durable_world import an_order, record
@@ -60,8 +60,8 @@ def cancelled(database: MongoDatabase, world_id: str) -> int:
 def test_a_world_whose_run_died_can_be_stopped(database: MongoDatabase) -> None:
     """The dead run's name in the record keeps nobody from stopping the world; it is told once, however often it is asked for."""
     world_id = a_world(database, **owner("dead", timedelta(seconds=-1)))
-    assert note_stop(database, world_id)
-    assert not note_stop(database, world_id)
+    assert mark_stopped(database, world_id)
+    assert not mark_stopped(database, world_id)
     assert found_by_watchdog(database) == []
     assert status_of(database, world_id).owner.run_id is None
     assert cancelled(database, world_id) == 1
@@ -70,9 +70,9 @@ def test_a_world_whose_run_died_can_be_stopped(database: MongoDatabase) -> None:
 def test_a_run_that_cannot_be_reached_loses_the_world_that_is_stopped_and_no_other_run_does(database: MongoDatabase) -> None:
     """Only the run that was waited for in vain is fenced off; a later owner keeps the world, and the stop is not noted."""
     world_id = a_world(database, **owner("orphan", timedelta(hours=1)))
-    assert not note_stop(database, world_id)
-    assert not note_stop(database, world_id, taken_from="another")
-    assert note_stop(database, world_id, taken_from="orphan")
+    assert not mark_stopped(database, world_id)
+    assert not mark_stopped(database, world_id, taken_from="another")
+    assert mark_stopped(database, world_id, taken_from="orphan")
     status = status_of(database, world_id)
     assert (status.owner.run_id, status.parked.kind if status.parked else None) == (None, "stopped")
 
@@ -137,7 +137,7 @@ def test_a_world_that_cannot_go_on_says_why(database: MongoDatabase, changes: di
 def test_an_order_that_was_stopped_before_its_run_is_not_ordered_again(database: MongoDatabase) -> None:
     """A world that is stopped while its run is queued stays stopped, however old its order becomes."""
     world_id = a_world(database, status="pending", generation=None)
-    note_stop(database, world_id)
+    mark_stopped(database, world_id)
     database[STATUS].update_one({"_id": world_id}, {"$set": {"updated_at": datetime(2020, 1, 1, tzinfo=UTC)}})
     assert found_by_watchdog(database) == []
     resume_world(database, world_id, ResumeOptions())

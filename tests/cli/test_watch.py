@@ -15,8 +15,9 @@ from generia_assets.catalog import TaskType
 from generia_assets.cli.estimates import CallLatency, emulated_latency
 from generia_assets.cli.watching import WatchOptions, follow
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
-from generia_assets.durable.orders.records import Order, record_order
+from generia_assets.durable.orders.records import record_order
 from tests.support.command import Command
+from tests.support.durable_world import order_of
 from tests.support.worlds_in_process import Worlds, worlds_in_process
 
 PEOPLE, POSTS = 2, 4
@@ -47,7 +48,7 @@ def generia(worlds: Worlds, mongodb_uri: str) -> Command:
 def an_order(worlds: Worlds, world: str, **values: Any) -> str:
     """An order for a part of the world, as the sensor records it, in the state that ``values`` say."""
     task_id = str(uuid.uuid4())
-    record_order(worlds.database, Order(task_id, TaskType.GENERATE_POST, world, {}), max_users=100, max_posts=100)
+    record_order(worlds.database, order_of(task_id, TaskType.GENERATE_POST, world, {}), max_users=100, max_posts=100)
     worlds.database[TASKS].update_one({"_id": task_id}, {"$set": {"status": "pending", **values}})
     return task_id
 

@@ -11,15 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from generia_assets.content import ask_people, ask_posts, ask_world, banlist, languages
-from generia_assets.content.drafts import (
-    CharacterDraft,
-    ConceptsDraft,
-    Draft,
-    IdeasDraft,
-    PostDraft,
-    WorldDraft,
-    WorldImagesDraft,
-)
+from generia_assets.content.drafts import CharacterDraft, ConceptsDraft, Draft, IdeasDraft, PostDraft, WorldDraft, WorldImagesDraft
 from generia_assets.content.ideas import Ideas
 from generia_assets.content.names import CharacterIndex, fold, mixes_alphabets, username
 from generia_assets.content.schemas import schema_of
@@ -28,8 +20,8 @@ from generia_assets.tasks.generate_character_batch import CharacterBatchParamete
 from generia_assets.tasks.generate_world_description import world_of
 from tests.content.test_drafts import all_schemas, nodes
 from tests.support.answers import character_answer, ideas_answer, people_answer, post_answer
+from tests.support.fake_tools import a_bench
 from tests.support.worlds import a_brief, a_post_brief, a_request, a_world, acquaintances_of, world_answer
-from tests.tasks.test_people import a_bench
 
 ANSWERS: Mapping[type[Draft], Mapping[str, Any]] = {
     WorldDraft: world_answer(),

@@ -40,7 +40,7 @@ def limits(world: DurableWorld, **values: Any) -> None:
 
 
 def account(run: Run) -> BudgetLedger:
-    return BudgetLedger(run.database, run.commits, run.generation, patience=5)
+    return BudgetLedger(run.database, run.commits, run.generation)
 
 
 @pytest.mark.parametrize(("api", "field"), [(Api.LLM, "LLM"), (Api.IMAGE, "images")])
@@ -57,7 +57,7 @@ async def test_of_a_hundred_calls_at_once_exactly_as_many_are_let_through_as_the
     through = [one.result() for one in reserving if one.done()]
     assert len(through) == 40
     for attempt in through:
-        await account(run).settle(attempt, a_call(api), an_end())
+        account(run).finalize(attempt, a_call(api), an_end())
     answers = await asyncio.gather(*reserving, return_exceptions=True)
     refused = [answer for answer in answers if isinstance(answer, BaseException)]
     assert len(refused) == 60
@@ -74,7 +74,7 @@ async def test_a_full_limit_is_not_exhausted_while_a_call_in_the_air_may_be_give
     waiting = asyncio.create_task(mine.reserve(a_call()))
     await asyncio.sleep(0.1)
     assert not waiting.done()
-    await mine.settle(attempt, a_call(), CallOutcome("rate_limited", 0.0, TokenUsage(), {}, "429", 1, carried_out=False))
+    mine.finalize(attempt, a_call(), CallOutcome("rate_limited", 0.0, TokenUsage(), {}, "429", 1, carried_out=False))
     assert await waiting
     assert world.status["api_calls_made_LLM"] == 1
 
@@ -102,7 +102,7 @@ async def test_the_dollar_cap_is_never_passed_reservations_included(world: Durab
         nonlocal highest
         status = world.status
         highest = max(highest, status["llm_cost_total"] + status["cost_reserved_usd"])
-        await mine.settle(attempt, call, an_end(0.1))
+        mine.finalize(attempt, call, an_end(0.1))
 
     ends = await asyncio.gather(*(one() for _ in range(30)), return_exceptions=True)
     await run.commits.flush()
@@ -123,7 +123,7 @@ async def test_a_call_waits_while_only_reservations_fill_the_cap_and_goes_on_whe
     second = asyncio.create_task(mine.reserve(call))
     await asyncio.wait({second}, timeout=0.2)
     assert not second.done()
-    await mine.settle(first, call, an_end(0.1))
+    mine.finalize(first, call, an_end(0.1))
     await asyncio.wait_for(second, 5)
     assert world.status["api_calls_made_LLM"] == 2
 
@@ -135,7 +135,7 @@ async def test_a_call_that_waits_is_refused_when_the_one_in_the_air_was_dear(wor
     mine, call = account(run), a_call(worst_case_usd=0.6)
     first = await mine.reserve(call)
     second = asyncio.create_task(mine.reserve(call))
-    await mine.settle(first, call, an_end(0.6))
+    mine.finalize(first, call, an_end(0.6))
     with pytest.raises(BudgetExhaustedError, match="cap of") as refused:
         await asyncio.wait_for(second, 5)
     assert refused.value.limit == "cost_limit_usd"
@@ -158,13 +158,13 @@ async def test_attempts_that_a_dead_run_left_in_flight_are_closed_and_count_as_s
     dead = await world.run("dead")
     first = account(dead)
     settled = a_call(worst_case_usd=0.5)
-    await first.settle(await first.reserve(settled), settled, an_end(0.01))
+    first.finalize(await first.reserve(settled), settled, an_end(0.01))
     for api, worst in ((Api.LLM, 0.5), (Api.LLM, 0.25), (Api.IMAGE, 0.125)):
         await first.reserve(a_call(api, worst))
     await dead.commits.flush()
     later = await world.run("later")
     for _ in range(2):
-        await account(later).cut_off()
+        await account(later).close_cut_off()
     status = world.status
     assert (status["llm_cost_total"], status["image_cost_total"]) == pytest.approx((0.76, 0.125))
     assert status["cost_reserved_usd"] == 0.0
@@ -178,7 +178,7 @@ async def test_the_history_has_one_document_for_each_attempt_with_all_there_is_t
     limits(world)
     run = await world.run()
     mine, call = account(run), a_call(worst_case_usd=0.5)
-    await mine.settle(await mine.reserve(call), call, an_end(0.25))
+    mine.finalize(await mine.reserve(call), call, an_end(0.25))
     await run.commits.flush()
     (entry,) = world.see[HISTORY].find()
     expected = {
@@ -210,7 +210,7 @@ async def test_an_attempt_that_was_not_carried_out_is_given_back_to_the_limit(wo
     mine, call = account(run), a_call(worst_case_usd=0.5)
     for _ in range(3):
         attempt = await mine.reserve(call)
-        await mine.settle(attempt, call, CallOutcome("rate_limited", 0.0, TokenUsage(), {}, "slow down", 3, carried_out=False))
+        mine.finalize(attempt, call, CallOutcome("rate_limited", 0.0, TokenUsage(), {}, "slow down", 3, carried_out=False))
         await run.commits.flush()
     assert (world.status["api_calls_made_LLM"], world.status["llm_cost_total"]) == (0, 0.0)
     assert world.see[HISTORY].count_documents({"outcome": "rate_limited"}) == 3
@@ -237,10 +237,10 @@ async def test_calls_whose_answer_was_lost_do_not_use_up_the_spare_but_only_so_o
     """What was cut off or timed out stays counted and raises the limit by one, until a generation has had its share of that."""
     limits(world, api_call_limits_LLM=10)
     run = await world.run()
-    book = BudgetLedger(run.database, run.commits, run.generation, patience=5, excusable=3)
+    book = BudgetLedger(run.database, run.commits, run.generation, lost_call_allowance=3)
     for outcome in ("cut_off", "transient", "ok", "transient", "cut_off"):
         attempt = await book.reserve(a_call())
-        await book.settle(attempt, a_call(), CallOutcome(outcome, 0.0, TokenUsage(), {}, None, 1))
+        book.finalize(attempt, a_call(), CallOutcome(outcome, 0.0, TokenUsage(), {}, None, 1))
     await run.commits.flush()
     assert (world.status["api_calls_made_LLM"], world.status["api_call_limits_LLM"]) == (5, 13)
     assert world.status["calls_excused"] == 3
@@ -253,7 +253,7 @@ async def test_a_run_that_is_stopped_while_it_reserves_leaves_nothing_reserved(w
     mine, call = account(run), a_call(worst_case_usd=0.1)
 
     async def one() -> None:
-        await mine.settle(await mine.reserve(call), call, an_end(0.01))
+        mine.finalize(await mine.reserve(call), call, an_end(0.01))
 
     for turns in range(12):
         tasks = [asyncio.create_task(one()) for _ in range(10)]
@@ -286,7 +286,8 @@ async def test_a_cap_that_stays_filled_parks_the_world_instead_of_hanging(world:
     """Calls in the air that never end hold up the next one for as long as patience lasts, and not for ever."""
     limits(world, cost_limit_usd=0.1)
     run = await world.run()
-    impatient = BudgetLedger(run.database, run.commits, run.generation, patience=0.2)
+    run.commits.outage_timeout = 0.2
+    impatient = account(run)
     await impatient.reserve(a_call(worst_case_usd=0.1))
     with pytest.raises(OutageTimeoutError, match="PATIENCE_SECONDS"):
         await impatient.reserve(a_call(worst_case_usd=0.1))

@@ -145,7 +145,7 @@ async def test_a_commit_whose_answer_was_lost_is_not_applied_twice(world: Durabl
 async def test_closing_writes_what_is_waiting(world: DurableWorld) -> None:
     """Nothing that was enqueued is lost by closing the writer, and its task is over afterwards."""
     run = await world.run()
-    commits = Commits(world.client.start_session(), world.database, run.fence, patience=5)
+    commits = Commits(world.client.start_session(), world.database, run.fence, outage_timeout=5)
     for _ in range(20):
         commits.enqueue(Change(increments={"tasks_completed": 1}))
     await commits.aclose()
@@ -156,7 +156,7 @@ async def test_closing_writes_what_is_waiting(world: DurableWorld) -> None:
 async def test_a_writer_that_failed_is_over_after_closing(world: DurableWorld) -> None:
     """Closing raises what the last changes died of, and leaves no task running."""
     run = await world.run()
-    commits = Commits(world.client.start_session(), world.database, run.fence, patience=5)
+    commits = Commits(world.client.start_session(), world.database, run.fence, outage_timeout=5)
     commits.enqueue(Change(records={"written": [InsertOne({"_id": 1}), InsertOne({"_id": 1})]}))  # the same id twice
     with pytest.raises(Exception, match="duplicate key"):
         await commits.aclose()

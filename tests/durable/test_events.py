@@ -22,7 +22,7 @@ from generia_assets.durable.events.events import (
     character_created,
     post_published,
 )
-from generia_assets.durable.orders.records import Order
+from generia_assets.durable.orders.order import Order
 from generia_assets.schemas import DIRECTORY, schemas, text
 from sensors.messages import read_message
 from tests.support.worlds import a_character, a_request

@@ -21,8 +21,7 @@ from generia_assets.durable.events.events import Completed, Failed, StageStarted
 from generia_assets.durable.events.relay import Relay, Sender, catch_up
 from generia_assets.durable.leases.commits import Change, Commits
 from generia_assets.durable.status import Stage
-from generia_assets.durable.tasks.fallback import mark_start_failed
-from generia_assets.durable.tasks.resuming import note_stop
+from generia_assets.durable.tasks.control import mark_start_failed, mark_stopped
 from generia_assets.processes import start
 from resources.gateway.api_gateway import Api
 from resources.gateway.outcomes import LeaseLostError
@@ -99,7 +98,7 @@ async def relayed(world: DurableWorld, connect: Callable[[], Sender], run_id: st
     session = world.client.start_session()
     fence = await world.take(run_id, session=session)
     relay = Relay(world.database, world.world_id, connect)
-    return Commits(session, world.database, fence, patience=5, on_written=relay.changed), relay
+    return Commits(session, world.database, fence, outage_timeout=5, on_written=relay.changed), relay
 
 
 def test_an_order_is_told_with_its_record_once(mongo_client: Any, mongo_database_name: str) -> None:
@@ -121,9 +120,9 @@ def test_what_becomes_of_a_world_that_no_run_works_on_is_told_too(mongo_client: 
     """Stopped before its run came, or a run that could not even begin: told with the record's change, and only if it changed."""
     database = mongo_client[mongo_database_name]
     record(database, an_order("world-1"))
-    note_stop(database, "world-1")
+    mark_stopped(database, "world-1")
     mark_start_failed(database, "world-1", "no images today")
-    note_stop(database, "world-1")  # it has failed: nothing is left to stop
+    mark_stopped(database, "world-1")  # it has failed: nothing is left to stop
     assert [row["event"]["event_type"] for row in database[WORLD_EVENTS].find().sort("seq")] == [
         "world_created",
         "cancelled",
@@ -169,7 +168,7 @@ async def test_an_ending_tells_where_the_world_stands(world: DurableWorld) -> No
 async def test_waiting_and_going_on_come_in_pairs(world: DurableWorld) -> None:
     """However many calls wait for however many services, one waiting is told, and one going on when its service answers."""
     run = await world.run()
-    account = BudgetLedger(run.database, run.commits, run.generation, patience=5)
+    account = BudgetLedger(run.database, run.commits, run.generation)
     since = world.status["created_at"]
     for _ in range(2):
         for api in (Api.LLM, Api.LLM, Api.IMAGE):

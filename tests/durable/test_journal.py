@@ -10,8 +10,7 @@ import pytest
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STEPS, TASKS
-from generia_assets.durable.tasks.runner import TaskFailedError, TaskSpec
-from generia_assets.durable.tasks.task_slots import wait_without_slot
+from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot, TaskSpec
 from generia_assets.tasks.task_definition import Level, TaskParameters, UnfitTaskError
 from resources.cancellation import cancel_and_wait
 from resources.gateway.outcomes import FatalCallError, InvalidAnswerError, LeaseLostError, RefusedError
@@ -284,7 +283,7 @@ async def test_a_task_that_waits_outside_gives_its_place_to_another(world: Durab
     async def patient(parameters: TaskParameters, tools: Asker) -> Note:
         text = await tools.ask("first")
         await tools.ask("second")  # from here on the first is durable
-        await wait_without_slot(wait)
+        await TaskSlot.wait_without(wait)
         return Note(text=text)
 
     task = a_task(patient)

@@ -11,12 +11,13 @@ import pytest
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.orders.parameters import OrderError
-from generia_assets.durable.orders.records import Order, record_order
+from generia_assets.durable.orders.order import Order, OrderError
+from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import State
-from generia_assets.durable.tasks.resuming import ResumeOptions, resume_world
+from generia_assets.durable.tasks.control import ResumeOptions, resume_world
 from sensors.requests import run_request
 from sensors.run_status import assets_of, order_again
+from tests.support.durable_world import order_of
 from tests.support.worlds_in_process import Made, Worlds, worlds_in_process
 
 
@@ -37,7 +38,7 @@ def world_id(worlds: Worlds) -> str:
 def ordered(worlds: Worlds, world_id: str, task_type: TaskType, *keys: str) -> str:
     """The task of an order for this part, recorded as the sensor does."""
     task_id = str(uuid.uuid4())
-    order = Order(task_id, task_type, world_id, {"keys": list(keys)} if keys else {})
+    order = order_of(task_id, task_type, world_id, {"keys": list(keys)} if keys else {})
     record_order(worlds.database, order, max_users=100, max_posts=100)
     return task_id
 
@@ -45,8 +46,8 @@ def ordered(worlds: Worlds, world_id: str, task_type: TaskType, *keys: str) -> s
 def carry_out(worlds: Worlds, task_id: str) -> Made:
     """The run that the sensor asks for."""
     task = the_task(worlds, task_id)
-    order = Order(task_id, TaskType(task["type"]), task["world_id"], None)
-    request = run_request(record_order(worlds.database, order, max_users=100, max_posts=100))
+    order = order_of(task_id, TaskType(task["type"]), task["world_id"], None)
+    request = run_request(record_order(worlds.database, order, max_users=100, max_posts=100).order)
     return worlds.run(order.world_id, select=names(request.asset_selection), tags=request.tags)
 
 
@@ -119,9 +120,10 @@ def test_an_order_that_failed_says_why_until_somebody_lets_it_go_on(worlds: Worl
 
 
 def test_an_order_of_what_is_not_there_is_failed_and_its_world_left_as_it_is(worlds: Worlds, world_id: str) -> None:
-    """A key that names nobody is found out by the run, before it begins anything: nobody waits for this order."""
+    """A task that was accepted with a key that names nobody is failed by its run, which begins nothing: nobody waits for it."""
     before = worlds.status(world_id)
-    task_id = ordered(worlds, world_id, TaskType.GENERATE_CHARACTER, "c9999")
+    task_id = ordered(worlds, world_id, TaskType.GENERATE_CHARACTER)
+    worlds.database[TASKS].update_one({"_id": task_id}, {"$set": {"parameters": {"keys": ["c9999"]}}})
     made = carry_out(worlds, task_id)
     assert not made.success
     task = the_task(worlds, task_id)
@@ -161,8 +163,10 @@ def test_an_order_whose_run_has_no_gemini_is_failed(worlds: Worlds, world_id: st
 
 def test_an_order_that_can_never_be_a_world_is_not_recorded(worlds: Worlds) -> None:
     """Whoever records it is told what is wrong with it, and no run is started to fail."""
-    parameters = {"user_prompt": "!?", "users_count": 1, "posts_count": 1}
-    order = Order(str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, str(uuid.uuid4()), parameters)
+    task_id, kind, world_id = str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, str(uuid.uuid4())
+    stored = {"user_prompt": "!?", "users_count": 1, "posts_count": 1}
+    task = {"_id": task_id, "type": kind.value, "world_id": world_id, "status": "pending", "parameters": stored}
+    worlds.database[TASKS].insert_one(task)
     with pytest.raises(OrderError, match="has no words"):
-        record_order(worlds.database, order, max_users=100, max_posts=100)
-    assert worlds.database[TASKS].find_one({"_id": order.task_id}) is None
+        record_order(worlds.database, Order(world_id, None, kind, task_id), max_users=100, max_posts=100)
+    assert worlds.database[STATUS].find_one({"_id": world_id}) is None

@@ -14,8 +14,9 @@ from pymongo import MongoClient
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.orders.records import Order, OrderError, RecordedOrder
-from tests.support.durable_world import PARAMETERS, an_order, record
+from generia_assets.durable.orders.order import Order, OrderError
+from generia_assets.durable.orders.records import RecordedOrder
+from tests.support.durable_world import PARAMETERS, an_order, order_of, record
 
 THREADS = 8
 
@@ -49,7 +50,7 @@ def platform_task(order: Order, **changes: Any) -> dict[str, Any]:
         "world_id": order.world_id,
         "status": "pending",
         "worker_id": None,
-        "parameters": order.parameters,
+        "parameters": order.parameters and order.parameters.document(),
         "result": None,
         "created_at": now,
         "updated_at": now,
@@ -65,7 +66,7 @@ def test_an_order_raced_from_eight_threads_is_recorded_once_and_new_to_one_of_th
         order = an_order(str(uuid.uuid4()))
         recorded = at_once(database, [order] * THREADS)
         assert sum(entry.new for entry in recorded) == 1
-        assert {entry.task_id for entry in recorded} == {order.task_id}
+        assert {entry.order.task_id for entry in recorded} == {order.task_id}
         assert database[TASKS].count_documents({"world_id": order.world_id}) == 1
         assert database[STATUS].count_documents({"_id": order.world_id}) == 1
 
@@ -86,7 +87,7 @@ def test_parameters_absent_from_the_order_are_taken_from_mongodb(database: Any) 
     """The platform's own task gives the parameters of a message without any."""
     order = an_order(str(uuid.uuid4()))
     database[TASKS].insert_one(platform_task(order))
-    recorded = record(database, Order(order.task_id, order.task_type, order.world_id, None))
+    recorded = record(database, order_of(order.task_id, order.task_type, order.world_id, None))
     assert not recorded.new
     assert database[STATUS].find_one({"_id": order.world_id})["parameters"]["users_count"] == PARAMETERS["users_count"]
 
@@ -109,11 +110,11 @@ def test_a_message_that_mongodb_overruled_may_be_repeated_and_no_other_may_follo
     order = an_order(str(uuid.uuid4()))
     database[TASKS].insert_one(platform_task(order))
     message = an_order(order.world_id, order.task_id, users_count=7)
-    for repeated in (message, message, order, Order(order.task_id, order.task_type, order.world_id, None)):
-        assert record(database, repeated).task_id == order.task_id
+    for repeated in (message, message, order, order_of(order.task_id, order.task_type, order.world_id, None)):
+        assert record(database, repeated).order.task_id == order.task_id
     with pytest.raises(OrderError, match=r"parameters\.users_count=8.*ordered with users_count=3"):
         record(database, an_order(order.world_id, order.task_id, users_count=8))
-    assert database[TASKS].find_one({"_id": order.task_id})["parameters"] == PARAMETERS
+    assert database[TASKS].find_one({"_id": order.task_id})["parameters"] == {**PARAMETERS, "quality": "standard"}
 
 
 def test_parameters_as_the_platform_stores_them_are_taken(database: Any) -> None:
@@ -121,7 +122,7 @@ def test_parameters_as_the_platform_stores_them_are_taken(database: Any) -> None
     order = an_order(str(uuid.uuid4()))
     stored = {**PARAMETERS, "users_count": 3.0, "posts_count": Int64(6), "user_id": "u-17", "max_cost_usd": None, "quality": None}
     database[TASKS].insert_one(platform_task(order, parameters=stored))
-    record(database, Order(order.task_id, order.task_type, order.world_id, None))
+    record(database, order_of(order.task_id, order.task_type, order.world_id, None))
     kept = database[STATUS].find_one({"_id": order.world_id})["parameters"]
     assert (kept["users_count"], kept["posts_count"]) == (3, 6)
     assert type(kept["users_count"]) is int
@@ -156,18 +157,18 @@ def test_the_keys_of_a_part_stand_like_a_worlds_parameters(database: Any) -> Non
     """MongoDB's keys count against the first message's; under an id that a message has used, other keys are another order."""
     order = an_order(str(uuid.uuid4()))
     record(database, order)
-    part = Order(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001"]})
-    other = Order(part.task_id, part.task_type, part.world_id, {"keys": ["c0002"]})
+    part = order_of(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001"]})
+    other = order_of(part.task_id, part.task_type, part.world_id, {"keys": ["c0002"]})
     database[TASKS].insert_one(platform_task(part))
-    assert record(database, other).part.keys == ("c0001",)
+    assert record(database, other).order.parameters.keys == ("c0001",)
     assert "keys=['c0002']" in record(database, other).overruled
-    mine = Order(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001"]})
+    mine = order_of(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001"]})
     record(database, mine)
     with pytest.raises(OrderError, match=r"parameters\.keys=\['c0002'\]"):
-        record(database, Order(mine.task_id, mine.task_type, mine.world_id, {"keys": ["c0002"]}))
+        record(database, order_of(mine.task_id, mine.task_type, mine.world_id, {"keys": ["c0002"]}))
     alone = {"keys": ["c0001"], "with_what_follows": False}
     with pytest.raises(OrderError, match=r"parameters\.with_what_follows=False.* was already ordered with with_what_follows=True"):
-        record(database, Order(mine.task_id, mine.task_type, mine.world_id, alone))
+        record(database, order_of(mine.task_id, mine.task_type, mine.world_id, alone))
 
 
 @pytest.mark.parametrize("keys", [["c0001"], ["../c0001"], ["world", "c0001-p0000"]])
@@ -175,14 +176,35 @@ def test_keys_of_something_else_are_refused_wherever_they_stand(database: Any, k
     """An order that would make nothing is refused by the key, be it in the message or in the platform's task."""
     order = an_order(str(uuid.uuid4()))
     record(database, order)
-    part = Order(str(uuid.uuid4()), TaskType.GENERATE_WORLD_IMAGE, order.world_id, {"keys": keys})
+    part = order_of(str(uuid.uuid4()), TaskType.GENERATE_WORLD_IMAGE, order.world_id, None)
     said = rf"parameters\.keys\.{len(keys) - 1}='{keys[-1]}': a key of generate_world_image is world"
     with pytest.raises(OrderError, match=said):
-        record(database, part)
-    assert database[TASKS].count_documents({"_id": part.task_id}) == 0
-    database[TASKS].insert_one(platform_task(part))
+        order_of(part.task_id, part.task_type, part.world_id, {"keys": keys})
+    database[TASKS].insert_one(platform_task(part, parameters={"keys": keys}))
     with pytest.raises(OrderError, match=said):
-        record(database, Order(part.task_id, part.task_type, part.world_id, None))
+        record(database, part)
+
+
+@pytest.mark.parametrize(
+    ("task_type", "keys"),
+    [
+        (TaskType.GENERATE_CHARACTER, ["c0000", "c9999"]),
+        (TaskType.GENERATE_POST, ["c0000-p9999"]),
+    ],
+)
+@pytest.mark.parametrize("in_mongodb", [False, True], ids=["by message", "in MongoDB's task"])
+def test_keys_of_nothing_in_the_world_are_refused_at_the_door(
+    database: Any, task_type: TaskType, keys: list[str], in_mongodb: bool
+) -> None:
+    """An order of items that the world does not have becomes no run, whoever recorded its parameters."""
+    order = an_order(str(uuid.uuid4()))
+    record(database, order)
+    part = order_of(str(uuid.uuid4()), task_type, order.world_id, None if in_mongodb else {"keys": keys})
+    if in_mongodb:
+        database[TASKS].insert_one(platform_task(part, parameters={"keys": keys}))
+    with pytest.raises(OrderError, match=f"'{keys[-1]}' is nothing in this world"):
+        record(database, part)
+    assert "accepted_at" not in (database[TASKS].find_one({"_id": part.task_id}) or {})
 
 
 def test_a_task_id_means_one_world_and_one_type(database: Any) -> None:
@@ -192,7 +214,7 @@ def test_a_task_id_means_one_world_and_one_type(database: Any) -> None:
     with pytest.raises(OrderError, match="world_id="):
         record(database, an_order(str(uuid.uuid4()), order.task_id))
     with pytest.raises(OrderError, match="task_type="):
-        record(database, Order(order.task_id, TaskType.GENERATE_POST, order.world_id, {}))
+        record(database, order_of(order.task_id, TaskType.GENERATE_POST, order.world_id, {}))
 
 
 @pytest.mark.parametrize(
@@ -211,23 +233,23 @@ def test_a_task_id_means_one_world_and_one_type(database: Any) -> None:
 )
 def test_a_wrong_parameter_is_named_and_nothing_is_recorded(database: Any, changes: dict[str, Any], field: str) -> None:
     """An order that cannot be carried out leaves no trace in MongoDB."""
-    order = an_order(str(uuid.uuid4()), **changes)
+    world_id = str(uuid.uuid4())
     with pytest.raises(OrderError, match=f"parameters.{field}"):
-        record(database, order)
-    assert database[TASKS].count_documents({"world_id": order.world_id}) == 0
-    assert database[STATUS].count_documents({"_id": order.world_id}) == 0
+        record(database, an_order(world_id, **changes))
+    assert database[TASKS].count_documents({"world_id": world_id}) == 0
+    assert database[STATUS].count_documents({"_id": world_id}) == 0
 
 
 def test_a_part_of_a_world_needs_the_world(database: Any) -> None:
     """The other eight task types are refused for a world nobody ordered, and taken, with their keys, for one that exists."""
     order = an_order(str(uuid.uuid4()))
-    part = Order(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001-p0000"]})
+    part = order_of(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001-p0000"]})
     with pytest.raises(OrderError, match="no such world"):
         record(database, part)
     assert database[TASKS].count_documents({"_id": part.task_id}) == 0
     record(database, order)
     recorded = record(database, part)
-    assert (recorded.new, recorded.finished, recorded.part.keys) == (True, False, ("c0001-p0000",))
+    assert (recorded.new, recorded.finished, recorded.order.parameters.keys) == (True, False, ("c0001-p0000",))
     assert not record(database, part).new
 
 

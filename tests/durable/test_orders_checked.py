@@ -11,8 +11,8 @@ from pymongo import MongoClient
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.orders.records import Order, OrderError, stored_parameters, validated_parameters
-from tests.support.durable_world import PARAMETERS, record
+from generia_assets.durable.orders.order import OrderError, parse_stored, parse_world
+from tests.support.durable_world import PARAMETERS, order_of, record
 
 
 @pytest.fixture
@@ -42,20 +42,19 @@ def test_an_order_that_cannot_be_a_world_leaves_no_trace(
 ) -> None:
     """No task, no status record, and the message names the field and what to change, whoever recorded the parameters."""
     world_id, parameters = str(uuid.uuid4()), {**PARAMETERS, field: value}
-    order = Order(str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, world_id, None if in_mongodb else parameters)
+    task_id, kind = str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION
     if in_mongodb:
-        kind = TaskType.INIT_WORLD_CREATION.value
-        stored = {"_id": order.task_id, "type": kind, "world_id": world_id, "status": "pending", "parameters": parameters}
+        stored = {"_id": task_id, "type": kind.value, "world_id": world_id, "status": "pending", "parameters": parameters}
         database[TASKS].insert_one(stored)
     with pytest.raises(OrderError, match=rf"parameters\.{field}") as refused:
-        record(database, order)
+        record(database, order_of(task_id, kind, world_id, None if in_mongodb else parameters))
     assert said in str(refused.value)
     assert len(str(refused.value)) < 400
     assert database[STATUS].count_documents({}) == 0
     assert database[TASKS].count_documents({}) == int(in_mongodb)
 
 
-@pytest.mark.parametrize("read", [validated_parameters, stored_parameters])
+@pytest.mark.parametrize("read", [parse_world, parse_stored])
 def test_a_prompt_is_kept_as_it_can_be_stored_and_sent(read: Any) -> None:
     """Control and direction characters, lone surrogates and blanks at the ends are gone; the words are what they were."""
     assert read({**PARAMETERS, "user_prompt": "  A town\x00 on a \ud800tortoise\u202e "}).user_prompt == "A town on a tortoise"
@@ -65,8 +64,7 @@ def test_a_prompt_is_kept_as_it_can_be_stored_and_sent(read: Any) -> None:
 def test_a_moment_without_a_zone_is_utc() -> None:
     """The platform sends such moments now and then; zones come out as UTC, the same moment."""
     kept = [
-        validated_parameters({**PARAMETERS, "created_at": told}).created_at
-        for told in ("2026-11-23T14:30:00", "2026-11-23T16:30:00+02:00")
+        parse_world({**PARAMETERS, "created_at": told}).created_at for told in ("2026-11-23T14:30:00", "2026-11-23T16:30:00+02:00")
     ]
     assert kept == [datetime(2026, 11, 23, 14, 30, tzinfo=UTC)] * 2
     assert [moment.utcoffset() for moment in kept if moment] == [timedelta(0)] * 2

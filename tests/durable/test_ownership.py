@@ -14,11 +14,12 @@ from generia_assets.durable.collections import STATUS
 from generia_assets.durable.events.relay import Relay, Sender
 from generia_assets.durable.leases.ownership import LeaseHeldError, release_lease, renew_lease
 from generia_assets.durable.orders.decisions import RunIdentity, RunScope
+from generia_assets.durable.orders.order import parse_world
 from generia_assets.durable.tasks.generations import Generation
 from generia_assets.durable.tasks.session import Assignment, WorldSession
 from resources.cancellation import cancel_and_wait
 from resources.gateway.outcomes import LeaseLostError
-from tests.support.durable_world import DurableWorld, Outside, durable_world
+from tests.support.durable_world import PARAMETERS, DurableWorld, Outside, durable_world
 
 RACERS = 20
 
@@ -126,7 +127,9 @@ async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld) 
         world.world_id, RunIdentity("former"), RunScope(frozenset()), lambda parameters: pytest.fail("not asked")
     )
     journal = run.journal(Outside())
-    session = WorldSession(world.database, assignment, generation, {}, run.commits, journal, run.stages, relay, heart, None)
+    session = WorldSession(
+        world.database, assignment, generation, parse_world(PARAMETERS), run.commits, journal, run.stages, relay, heart, None
+    )
     at_work, stopped = asyncio.Event(), asyncio.Event()
 
     async def endless() -> None:

@@ -44,7 +44,7 @@ async def test_a_server_that_forbids_ending_sessions_keeps_no_world(
     world: DurableWorld, mongo_client: MongoClient[Any], code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A dead run's world is taken up where killSessions is not allowed, and that is logged once."""
-    ownership._say_once.cache_clear()
+    ownership._warn_once.cache_clear()
     await world.take("dead")
     with refusing(mongo_client, "killSessions", code), caplog.at_level(logging.WARNING):
         first = await world.take("heir")

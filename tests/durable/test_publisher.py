@@ -10,12 +10,9 @@ import pytest
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.ledger import BudgetLedger
-from generia_assets.durable.calls.platform_client import TaskPlatformClient
-from generia_assets.durable.calls.providers import Providers, Timeouts
-from generia_assets.durable.calls.publications import Publications
+from generia_assets.durable.calls.platform_client import Publications, TaskPlatformClient
+from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import HISTORY, PUBLICATIONS
-from generia_assets.durable.tasks.checkpoints import Checkpoints
-from generia_assets.durable.tasks.runner import TaskContext
 from generia_assets.tasks.clients import NewPost
 from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker
@@ -80,17 +77,17 @@ def publisher(run: Run, outside: ApiGateway, platform: Keyless, *, resumed: bool
     providers = Providers(
         outside,
         gemini=cast("Any", None),
-        roster=cast("Any", None),
+        models=cast("Any", None),
         images=cast("Any", None),
         platform=cast("Any", platform),
-        timeouts=Timeouts(1, 1, 0.2),
+        timeouts={Api.PLATFORM: 0.2},
         max_reasks=0,
-        patience=5,
+        outage_timeout=5,
     )
     task = TaskContext("task-1", TaskType.GENERATE_POST_IMAGE, "c0000-p0000", resumed)
     steps = Checkpoints(run.database, run.commits, "task-1", resumed=resumed)
-    account = BudgetLedger(run.database, run.commits, run.generation, patience=5)
-    return TaskPlatformClient("world-1", task, steps, providers, account, Publications(run.database, run.commits))
+    account = BudgetLedger(run.database, run.commits, run.generation)
+    return TaskPlatformClient("world-1", TaskCalls(task, steps, providers, account), Publications(run.database, run.commits))
 
 
 async def at_once() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from generia_assets.durable.calls.publications import Publications
+from generia_assets.durable.calls.platform_client import Publications
+from generia_assets.durable.calls.task_calls import Checkpoints
 from generia_assets.durable.collections import PUBLICATIONS, STEPS
-from generia_assets.durable.tasks.checkpoints import Checkpoints
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from tests.support.durable_world import DurableWorld, Outside, Run, durable_world
 

@@ -7,6 +7,7 @@ MongoDB is put back to it for each cell; Dagster's instance goes on, as it does 
 from __future__ import annotations
 
 import re
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -20,14 +21,15 @@ from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
 
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.durable.collections import HISTORY, STATUS, TASKS
-from generia_assets.durable.orders.records import Order, new_task_id, record_order
+from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import State
-from generia_assets.durable.tasks.resuming import ResumeError, ResumeOptions, note_stop, resume_world
+from generia_assets.durable.tasks.control import ResumeError, ResumeOptions, mark_stopped, resume_world
 from generia_assets.queries.completeness import missing
 from resources.mongodb.document_store import DocumentStore
 from sensors.requests import run_request, run_requests
 from sensors.run_status import assets_of, order_again
 from tests.support import worlds_in_process as tools
+from tests.support.durable_world import order_of
 from tests.support.worlds_in_process import PROMPT, Worlds, worlds_in_process
 
 USERS, POSTS = 1, 2
@@ -106,7 +108,7 @@ class Scenes(dict[str, Scene]):
 def never_begun(scenes: Scenes) -> Scene:
     worlds, world_id = scenes.worlds, "00000000-0000-4000-8000-000000000001"
     parameters = {"user_prompt": PROMPT, "users_count": USERS, "posts_count": POSTS, "max_cost_usd": CAP}
-    order = Order(new_task_id(), TaskType.INIT_WORLD_CREATION, world_id, parameters)
+    order = order_of(str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, world_id, parameters)
     record_order(worlds.database, order, max_users=9, max_posts=9)
     worlds.instance.add_dynamic_partitions("worlds", [world_id])
     died = worlds.instance.create_run_for_job(worlds.job, tags={"dagster/partition": world_id}, status=dg.DagsterRunStatus.FAILURE)
@@ -115,14 +117,14 @@ def never_begun(scenes: Scenes) -> Scene:
 
 def suspended(scenes: Scenes) -> Scene:
     scene = scenes.back_to("never begun")
-    made = with_faults(scene, lambda: as_requested(scene, run_request(recorded(scene))), requests_per_day=ANSWERED_FIRST)
+    made = with_faults(scene, lambda: as_requested(scene, run_request(recorded(scene).order)), requests_per_day=ANSWERED_FIRST)
     assert "parked and can be resumed" in made.failure
     return replace(scene, parent=made)
 
 
 def stopped(scenes: Scenes) -> Scene:
     scene = scenes.back_to("suspended")
-    assert note_stop(scene.worlds.database, scene.world_id)
+    assert mark_stopped(scene.worlds.database, scene.world_id)
     return scene
 
 
@@ -145,7 +147,7 @@ def failed_at_a_cap(scenes: Scenes) -> Scene:
 def failed(scenes: Scenes) -> Scene:
     scene = scenes.back_to("never begun")
     about_people = {"broken_json": 1.0, "only_matching": "of this world. It will have"}
-    made = with_faults(scene, lambda: as_requested(scene, run_request(recorded(scene))), **about_people)
+    made = with_faults(scene, lambda: as_requested(scene, run_request(recorded(scene).order)), **about_people)
     assert "generate_character_batch b000 failed after 4 attempts" in made.failure
     return replace(scene, parent=made)
 
@@ -202,7 +204,7 @@ STATES: dict[str, Callable[[Scenes], Scene]] = {
 
 
 def recorded(scene: Scene, task_type: TaskType = TaskType.INIT_WORLD_CREATION, task_id: str = "") -> Any:
-    order = Order(task_id or scene.order, task_type, scene.world_id, {} if task_id else None)
+    order = order_of(task_id or scene.order, task_type, scene.world_id, {} if task_id else None)
     return record_order(scene.worlds.database, order, max_users=9, max_posts=9)
 
 
@@ -224,7 +226,7 @@ def message(scene: Scene) -> Outcome:
 
 
 def rerun(scene: Scene) -> Outcome:
-    return Outcome(as_requested(scene, run_request(recorded(scene, TaskType.GENERATE_WORLD_IMAGE, new_task_id()))))
+    return Outcome(as_requested(scene, run_request(recorded(scene, TaskType.GENERATE_WORLD_IMAGE, str(uuid.uuid4())).order)))
 
 
 def resume(scene: Scene) -> Outcome:

@@ -9,13 +9,12 @@ import pytest
 from generia_assets.catalog import TaskType
 from generia_assets.content.plan import plan
 from generia_assets.content.shares import shares
-from generia_assets.durable.orders.records import OrderError, WorldParametersOrder
-from generia_assets.durable.tasks.items import tasks_of
-from generia_assets.durable.tasks.workload import request_of, workload
+from generia_assets.durable.orders.order import OrderError, WorldParameters
+from generia_assets.durable.orders.workload import request_of, tasks_of, workload
 from resources.gateway.api_gateway import Api
 
 WORLD = "a-world"
-ORDER = WorldParametersOrder(user_prompt="a town on a tortoise", users_count=25, posts_count=150)
+ORDER = WorldParameters(user_prompt="a town on a tortoise", users_count=25, posts_count=150)
 LLM = plan(request_of(WORLD, ORDER)).llm_total
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from emulators.image_stub import StubImageGenerator
+from emulators.image_stub.generator import StubImageGenerator
 from emulators.image_stub.lettering import letter, spelled
 from emulators.image_stub.painting import paint
 from emulators.image_stub.words import Vocabulary

@@ -26,7 +26,7 @@ from generia_assets.cli.health import Health
 from generia_assets.cli.health_servers import code_server_found
 from generia_assets.code_server import Watch, command, starts_runs
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.tasks.resuming import HOLD_SECONDS
+from generia_assets.durable.tasks.control import HOLD_SECONDS
 from generia_assets.pages import metrics
 from generia_assets.processes import Child, spawn
 from generia_assets.settings import settings

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from generia_assets.durable.calls.call_logging import log_attempt
+from generia_assets.durable.calls.history import log_attempt
 from generia_assets.logging_setup import LONGEST_LINE, levelled_lines, log_context
 from generia_assets.settings import settings
 from resources.gateway.api_gateway import Answer, Api, Call, CallOutcome, TokenUsage

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from generia_assets.cli.rendering.displays import world_panel
 from generia_assets.cli.watching import Snapshot
-from generia_assets.durable.calls.breaker_status import BreakerStatusStore
+from generia_assets.durable.calls.api_status import BreakerStatusStore
 from generia_assets.durable.collections import FLEET, STATUS
 from generia_assets.durable.status import WorldStatus, new_status
 from generia_assets.queries.in_flight import BreakerView, breakers_not_closed, in_flight

@@ -19,9 +19,10 @@ from generia_assets.catalog import TaskType
 from generia_assets.cli.health_servers import MOST_NAMED
 from generia_assets.content.documents import Post
 from generia_assets.durable.collections import HISTORY, STATUS, TASKS
-from generia_assets.durable.orders.records import Order, OrderError, record_order
+from generia_assets.durable.orders.order import OrderError
+from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import OURS, WorldStatus, new_status
-from generia_assets.durable.tasks.resuming import ResumeError, ResumeOptions, note_stop, resume_world
+from generia_assets.durable.tasks.control import ResumeError, ResumeOptions, mark_stopped, resume_world
 from generia_assets.pages.metrics import Metrics
 from generia_assets.queries.log import newest
 from generia_assets.queries.worlds import unreadable_worlds
@@ -29,6 +30,7 @@ from resources.mongodb.connection import connect
 from resources.mongodb.stored import UnreadableRecord, read
 from sensors.run_status import abandoned
 from tests.support.command import Command
+from tests.support.durable_world import order_of
 from tests.support.pages_site import Site, a_site
 
 AS_WE_READ = CodecOptions(
@@ -188,11 +190,11 @@ def test_history_is_shown_and_never_taken_up(site: Site, mongodb_uri: str, tmp_p
     before = database[STATUS].find_one({"_id": "old"})
 
     assert list(abandoned(database, 1.0, 1.0)) == []
-    assert note_stop(database, "old") is False
+    assert mark_stopped(database, "old") is False
     with pytest.raises(ResumeError, match="former worker"):
         resume_world(database, "old", ResumeOptions())
     for task_type in (TaskType.INIT_WORLD_CREATION, TaskType.GENERATE_POST):
-        order = Order(
+        order = order_of(
             task_id=f"new-{task_type}",
             task_type=task_type,
             world_id="old",

@@ -12,13 +12,7 @@ from emulators.gemini.client import EmulatorControl
 from emulators.gemini.damaged import ERRORS, SHAPES, SOMEBODY_ELSE, USAGES
 from emulators.gemini.faults import FaultName
 from resources.gateway.api_gateway import Answer
-from resources.gateway.outcomes import (
-    CallError,
-    FatalCallError,
-    InvalidAnswerError,
-    RefusedError,
-    TransientError,
-)
+from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError, RefusedError, TransientError
 from resources.gemini.answers import LONGEST_BODY, repeats_itself
 from resources.gemini.client import GeminiClient
 from tests.support.gemini_server import FLASH, GOOD, KEY, Village, meaning, outcome, provider, question, said

@@ -14,13 +14,11 @@ from pydantic import BaseModel
 from emulators.gemini.client import EmulatorControl
 from generia_assets.catalog import TaskType
 from generia_assets.content.prompt import Prompt
+from generia_assets.durable.calls.clients import TaskTextClient
 from generia_assets.durable.calls.ledger import BudgetLedger
-from generia_assets.durable.calls.providers import Providers, Timeouts
-from generia_assets.durable.calls.text_client import TaskTextClient
+from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS
 from generia_assets.durable.status import State
-from generia_assets.durable.tasks.checkpoints import Checkpoints
-from generia_assets.durable.tasks.runner import TaskContext
 from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy, TokenUsage
 from resources.gateway.breaker import Breaker
 from resources.gateway.concurrency import ConcurrencyLimiter
@@ -210,16 +208,16 @@ async def first_calls(model: str, uri: str, database: str, gemini: str) -> Async
             ModelResolver(model, world.database.fleet),
             images=cast("Any", None),
             platform=cast("Any", None),
-            timeouts=Timeouts(10, 1, 1),
+            timeouts={Api.LLM: 10},
             max_reasks=0,
-            patience=5,
+            outage_timeout=5,
         )
-        account = BudgetLedger(run.database, run.commits, run.generation, patience=5)
+        account = BudgetLedger(run.database, run.commits, run.generation)
         tasks = [
             TaskContext(f"task-{number}", TaskType.GENERATE_POST, f"c0000-p{number:04d}", resumed=False) for number in range(15)
         ]
         yield [
-            TaskTextClient(task, Checkpoints(run.database, run.commits, task.task_id, resumed=False), providers, account)
+            TaskTextClient(TaskCalls(task, Checkpoints(run.database, run.commits, task.task_id, resumed=False), providers, account))
             for task in tasks
         ]
         await outside.aclose()

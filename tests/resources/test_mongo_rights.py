@@ -11,7 +11,8 @@ import pytest
 
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.durable.collections import ensure_indexes, lacks_indexes
-from generia_assets.durable.orders.records import Order, record_order
+from generia_assets.durable.orders.order import Order
+from generia_assets.durable.orders.records import record_order
 from resources.mongodb.connection import (
     MongoForbiddenError,
     MongoResource,
@@ -23,6 +24,7 @@ from resources.mongodb.connection import (
 from resources.mongodb.document_store import DocumentStore
 from resources.platform.local import LocalPlatform
 from tests.support.command import Command
+from tests.support.durable_world import order_of
 from tests.support.mongod_with_users import ServerWithUsers, mongod_with_users
 from tests.support.worlds_in_process import worlds_in_process
 
@@ -51,7 +53,7 @@ def clean(server: ServerWithUsers) -> None:
 
 
 def order(world_id: str) -> Order:
-    return Order(task_id=f"t-{world_id}", task_type=TaskType.INIT_WORLD_CREATION, world_id=world_id, parameters=ORDER)
+    return order_of(task_id=f"t-{world_id}", task_type=TaskType.INIT_WORLD_CREATION, world_id=world_id, parameters=ORDER)
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,9 @@ class RecordingAccount:
             raise self.refuses
         return f"attempt {self.events.count('reserve')}"
 
-    async def settle(self, attempt_id, call, settlement):
+    def finalize(self, attempt_id, call, settlement):
         assert attempt_id == f"attempt {len(self.settlements) + 1}"
-        self.events.append("settle")
+        self.events.append("finalize")
         self.settlements.append(settlement)
 
     def waiting(self, api, reason, since):
@@ -133,13 +133,13 @@ async def test_the_steps_come_in_their_order(outside, slots, breaker, account):
         in_use.append(slots.view.in_use)
         return await reserve(call)
 
-    async def settle(attempt_id, call, settlement, settle=account.settle):
+    def finalize(attempt_id, call, settlement, finalize=account.finalize):
         in_use.append(slots.view.in_use)
-        await settle(attempt_id, call, settlement)
+        finalize(attempt_id, call, settlement)
 
-    account.reserve, account.settle = reserve, settle
+    account.reserve, account.finalize = reserve, finalize
     assert await outside.call(call(OK, events=account.events), account) == "value"
-    assert account.events == ["reserve", "send", "settle", "answered"]
+    assert account.events == ["reserve", "send", "finalize", "answered"]
     assert in_use == [1, 1]
     assert slots.view.in_use == 0
 
@@ -147,7 +147,7 @@ async def test_the_steps_come_in_their_order(outside, slots, breaker, account):
 async def test_every_attempt_is_reserved_and_settled(outside, account):
     """Each attempt of a call is reserved before it and settled after it; what the provider declined costs nothing."""
     await outside.call(call(TransientError("503"), TransientError("503"), OK, events=account.events), account)
-    once = ["reserve", "send", "settle"]
+    once = ["reserve", "send", "finalize"]
     assert account.events == [*once, "waiting: 503", *once, "waiting: 503", *once, "answered"]
     assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("transient", 0), ("transient", 0), ("ok", 0.01)]
     assert account.settlements[-1].tokens == OK.tokens
@@ -157,7 +157,7 @@ async def test_a_provider_that_answers_is_not_waited_for_even_if_it_refuses(outs
     """A refusal that is raised ends what people are told of an outage, as an answer does."""
     with pytest.raises(RefusedError):
         await outside.call(call(TransientError("503"), RefusedError("no", reason="SAFETY"), events=account.events), account)
-    assert account.events == ["reserve", "send", "settle", "waiting: 503", "reserve", "send", "settle", "answered"]
+    assert account.events == ["reserve", "send", "finalize", "waiting: 503", "reserve", "send", "finalize", "answered"]
 
 
 async def test_an_answer_that_does_not_say_what_it_took_costs_its_worst_case(outside, account):
@@ -211,7 +211,7 @@ async def test_an_answer_that_cannot_be_used_is_paid_for_and_raised_at_once(outs
     assert raised.value is error
     last = account.settlements[-1]
     assert (last.outcome, last.cost_usd, last.tokens.prompt, last.error) == (error.outcome, 0.02, 7, str(error))
-    assert account.events[-2:] == ["settle", "answered"]
+    assert account.events[-2:] == ["finalize", "answered"]
     assert len(account.settlements) == 2
 
 

@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from generia_assets.durable.calls.ledger import most_of_item
+from generia_assets.durable.calls.ledger import item_limits
 from resources.gateway import waits
 from resources.gateway.api_gateway import CONTROL, Answer, Api, ApiGateway, ApiPolicy, Call
 from resources.gateway.breaker import Breaker, BreakerState
@@ -194,4 +194,4 @@ async def test_what_refuses_after_it_has_answered_is_an_outage_and_what_never_ha
 )
 def test_an_item_may_take_half_of_the_spare(limit: int, spare: float, most: int) -> None:
     """Beside the call it is planned with; or two calls, if there are as many."""
-    assert most_of_item({Api.LLM: limit}, spare) == {Api.LLM: most}
+    assert item_limits({Api.LLM: limit}, spare) == {Api.LLM: most}

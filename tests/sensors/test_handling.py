@@ -12,11 +12,12 @@ from pymongo.errors import AutoReconnect
 
 from generia_assets.catalog import PARTS, TaskType
 from generia_assets.durable.orders.decisions import TASK_TAG
-from generia_assets.durable.orders.records import Order, OrderError, PartParameters, RecordedOrder
-from generia_assets.durable.orders.refusals import LONGEST_REASON, RefusedOrder
+from generia_assets.durable.orders.intake import LONGEST_REASON, RefusedOrder
+from generia_assets.durable.orders.order import Order, OrderError, PartParameters
+from generia_assets.durable.orders.records import RecordedOrder
 from resources.kafka.reader import KafkaRecord
-from sensors.dead_letters import CUT_AT_BYTES, InvalidMessage, dead_letter, shortened_dead_letter
-from sensors.kafka import handle
+from sensors.dead_letters import CUT_AT_BYTES, InvalidMessage, dead_letter
+from sensors.kafka import Handled, handle
 from sensors.requests import run_request, run_requests
 
 
@@ -37,33 +38,31 @@ class Recorder:
         self._calls += 1
         if self._error is not None and self._calls == self._failing:
             raise self._error
-        return recorded(task_id=order.task_id, world_id=order.world_id)
+        return RecordedOrder(order, new=True, finished=False)
 
     def refusal(self, refusal: RefusedOrder) -> None:
         self.refused.append(refusal)
 
 
-def recorded(
+def an_order(
     task_type: TaskType = TaskType.INIT_WORLD_CREATION,
     *,
     task_id: str = "task",
     world_id: str = "world",
-    finished: bool = False,
     keys: tuple[str, ...] = (),
     with_what_follows: bool = True,
-) -> RecordedOrder:
-    part = PartParameters(keys=keys, with_what_follows=with_what_follows)
-    return RecordedOrder(task_id, task_type, world_id, new=True, finished=finished, part=part)
+) -> Order:
+    return Order(world_id, PartParameters(keys=keys, with_what_follows=with_what_follows), task_type, task_id)
 
 
-def soon() -> float:
-    return time.monotonic() + 60
+def handled_by(recorder: Recorder, messages: list[KafkaRecord], seconds: float = 60) -> Handled:
+    return handle(messages, recorder.order, recorder.refusal, deadline=time.monotonic() + seconds)
 
 
 def test_a_database_that_goes_away_stops_the_tick_where_it_is() -> None:
     """What was recorded before MongoDB went away proceeds; the message it went away at, and the rest, are not done."""
     messages = [order_message(offset) for offset in range(4)]
-    handled = handle(messages, Recorder(3, AutoReconnect("gone")), deadline=soon())
+    handled = handled_by(Recorder(3, AutoReconnect("gone")), messages)
     assert (len(handled.orders), handled.done, handled.broken) == (2, messages[:2], [])
     assert "gone" in handled.stopped
     assert "orders[0]@2" in handled.stopped
@@ -73,7 +72,7 @@ def test_an_order_that_does_not_fit_stops_nobody() -> None:
     """An order that MongoDB refuses is broken, with the reason; the next one is recorded."""
     messages = [order_message(offset) for offset in range(3)]
     recorder = Recorder(2, OrderError("world_id: no such world"))
-    handled = handle(messages, recorder, deadline=soon())
+    handled = handled_by(recorder, messages)
     assert [one.reason for one in recorder.refused] == ["world_id: no such world"]
     assert handled.broken == [InvalidMessage(messages[1], "world_id: no such world")]
     assert handled.done == [messages[0], messages[2]]
@@ -82,7 +81,7 @@ def test_an_order_that_does_not_fit_stops_nobody() -> None:
 def test_a_tick_ends_in_time() -> None:
     """When the tick's time is over no further message is begun; the first is, or slow reading would stand still for ever."""
     messages = [order_message(0), order_message(1)]
-    handled = handle(messages, Recorder(), deadline=time.monotonic() - 1)
+    handled = handled_by(Recorder(), messages, seconds=-1)
     assert handled.done == messages[:1]
     assert "time is over" in handled.stopped
 
@@ -109,16 +108,16 @@ def test_a_dead_letter_without_a_value_can_be_sent() -> None:
 def test_a_dead_letter_that_is_cut_says_so() -> None:
     """What the dead letters' topic does not take whole is cut to its beginning, and a header tells where the original is."""
     message = KafkaRecord("orders", 0, 0, b"k" * 1_000_000, b"v" * 1_000_000)
-    letter = shortened_dead_letter(InvalidMessage(message, "value: too large"), "orders-dlq")
+    letter = dead_letter(InvalidMessage(message, "value: too large"), "orders-dlq", cut=True)
     assert (letter.key, len(letter.value)) == (None, CUT_AT_BYTES)
     assert "1000000 bytes" in dict(letter.headers)["cut"]
 
 
 def test_every_task_type_has_its_run() -> None:
     """The whole world is requested by ``init_world_creation``, an asset of its own by each of the other eight."""
-    assert run_request(recorded()).asset_selection is None
+    assert run_request(an_order()).asset_selection is None
     for task_type in PARTS:
-        requested = run_request(recorded(task_type)).asset_selection
+        requested = run_request(an_order(task_type)).asset_selection
         assert requested is not None
         assert requested[0].path[-1] == task_type.asset.name
 
@@ -141,14 +140,14 @@ def test_a_part_takes_what_is_made_of_it_with_it_unless_it_is_wanted_alone(
     task_type: TaskType, assets: list[str], keys: tuple[str, ...]
 ) -> None:
     """All of a part or one item of it: texts without new pictures would never be published. Alone where the order says so."""
-    assert run_request(recorded(task_type, keys=keys)).asset_selection == [dg.AssetKey(name) for name in assets]
-    alone = recorded(task_type, keys=keys, with_what_follows=False)
+    assert run_request(an_order(task_type, keys=keys)).asset_selection == [dg.AssetKey(name) for name in assets]
+    alone = an_order(task_type, keys=keys, with_what_follows=False)
     assert run_request(alone).asset_selection == [dg.AssetKey(assets[0])]
 
 
 def test_a_run_says_where_it_comes_from_and_who_ordered_it() -> None:
     """Origin and order can be filtered by in Dagster's list of runs; the world is its partition, the task's id is hidden there."""
-    tags = run_request(recorded()).tags
+    tags = run_request(an_order()).tags
     assert (tags["generia/origin"], tags["generia/ordered_by"]) == ("kafka", "task task")
     assert tags[TASK_TAG] == "task"
     assert len(tags) == 3
@@ -156,5 +155,6 @@ def test_a_run_says_where_it_comes_from_and_who_ordered_it() -> None:
 
 def test_a_repetition_within_a_tick_is_one_run() -> None:
     """Two messages of one order ask for one run, and a finished order for none."""
-    orders = [recorded(), recorded(), recorded(task_id="other"), recorded(task_id="old", finished=True)]
+    unfinished = [RecordedOrder(order, new=True, finished=False) for order in (an_order(), an_order(), an_order(task_id="other"))]
+    orders = [*unfinished, RecordedOrder(an_order(task_id="old"), new=True, finished=True)]
     assert [request.run_key for request in run_requests(orders)] == ["task", "other"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from generia_assets.durable.orders.records import Order
+from generia_assets.durable.orders.order import Order
 from local_services.dev import client_address
 from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generia_assets.durable.orders.parameters import validated_parameters
-from generia_assets.durable.orders.records import WORLD_ID_PATTERN, Order, stored_parameters
-from generia_assets.durable.orders.refusals import LONGEST_REASON, RefusedOrder
+from generia_assets.durable.orders.intake import LONGEST_REASON, RefusedOrder
+from generia_assets.durable.orders.order import WORLD_ID_PATTERN, Order, parse_stored, parse_world
 from resources.kafka.reader import KafkaRecord
 from sensors.dead_letters import InvalidMessage, dead_letter
 from sensors.messages import LARGEST_MESSAGE_BYTES, Skipped, read_message
@@ -73,9 +72,9 @@ def test_an_unknown_field_is_logged_once(caplog: pytest.LogCaptureFixture) -> No
 def test_parameters_of_mongodb_are_read_as_tolerantly() -> None:
     """What the platform keeps in its task has the same rules: unknown fields, doubles, nulls, and times without a zone."""
     at = datetime(2026, 3, 1, 12)  # noqa: DTZ001  as MongoDB gives it
-    stored = stored_parameters({**PARAMETERS, "users_count": 3.0, "test_mode": True, "quality": None, "created_at": at})
+    stored = parse_stored({**PARAMETERS, "users_count": 3.0, "test_mode": True, "quality": None, "created_at": at})
     assert (stored.users_count, stored.created_at) == (3, at.replace(tzinfo=UTC))
-    assert validated_parameters({**PARAMETERS, "created_at": "2026-03-01T12:00:00"}).created_at == at.replace(tzinfo=UTC)
+    assert parse_world({**PARAMETERS, "created_at": "2026-03-01T12:00:00"}).created_at == at.replace(tzinfo=UTC)
 
 
 WRONG = [
@@ -191,9 +190,9 @@ def test_what_is_an_order_can_be_carried_out(content: dict[str, Any]) -> None:
     """The parameters of an accepted order are what their model says: stored, compared and priced without a further error."""
     meaning = read_message(json.dumps(content).encode())
     if isinstance(meaning, Order) and meaning.task_type == "init_world_creation" and meaning.parameters is not None:
-        order = validated_parameters(meaning.parameters)
-        assert validated_parameters(order.model_dump(mode="json")) == order
-        assert order.created_at is None or order.created_at.tzinfo is not None
+        parameters = meaning.parameters
+        assert parse_world(parameters.document()) == parameters
+        assert parameters.created_at is None or parameters.created_at.tzinfo is not None
 
 
 def test_the_largest_message_is_read_quickly() -> None:

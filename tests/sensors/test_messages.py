@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from generia_assets.catalog import TaskType
-from generia_assets.durable.orders.refusals import LONGEST_REASON, RefusedOrder
+from generia_assets.durable.orders.intake import LONGEST_REASON, RefusedOrder
+from generia_assets.durable.orders.order import parse_world
 from sensors.messages import LARGEST_MESSAGE_BYTES, Skipped, read_message
 
 TASK, WORLD = str(uuid.uuid4()), str(uuid.uuid4())
@@ -42,7 +43,7 @@ def test_an_order_is_read_as_it_stands() -> None:
     """A right message gives its ids, its type and its parameters."""
     order = read_message(message())
     assert (order.task_id, order.task_type, order.world_id) == (TASK, TaskType.INIT_WORLD_CREATION, WORLD)
-    assert order.parameters == PARAMETERS
+    assert order.parameters == parse_world(PARAMETERS)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_a_part_is_ordered_by_the_keys_of_its_items_and_no_others(task_type: Tas
     for key in ("world", "c0001", "c0001-p0003"):
         ordered = message(task_type=task_type.value, parameters={"keys": [*taken, key]})
         if key in taken:
-            assert read_message(ordered).parameters == {"keys": [*taken, key]}
+            assert read_message(ordered).parameters.keys == (*taken, key)
             continue
         refused = read_message(ordered)
         assert isinstance(refused, RefusedOrder)

@@ -16,12 +16,13 @@ from generia_assets.assets.jobs import world_job
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS, ensure_indexes
 from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENERATION, TASK_TAG
-from generia_assets.durable.orders.records import Order, record_order
+from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import new_status
-from generia_assets.durable.tasks.resuming import ResumeOptions, resume_world
+from generia_assets.durable.tasks.control import ResumeOptions, resume_world
 from resources.mongodb.connection import MongoResource
-from sensors.lost_orders import MOST_RUNS, waiting_orders
+from sensors.requests import MOST_RUNS, waiting_orders
 from sensors.run_status import FUTILE_RETRY_SECONDS, build_watchdog
+from tests.support.durable_world import order_of
 from tests.support.kafka_stand_in import kafka_resource
 from tests.support.worlds_in_process import Worlds, worlds_in_process
 
@@ -51,7 +52,7 @@ def a_run(worlds: Worlds, world_id: str, status: dg.DagsterRunStatus, *, order: 
 
 def a_part_order(worlds: Worlds, world_id: str, *keys: str, ago: timedelta = LONG_AGO) -> str:
     """An order for posts of this world, accepted so long ago."""
-    order = Order(str(uuid.uuid4()), TaskType.GENERATE_POST, world_id, {"keys": list(keys)})
+    order = order_of(str(uuid.uuid4()), TaskType.GENERATE_POST, world_id, {"keys": list(keys)})
     record_order(worlds.database, order, max_users=100, max_posts=100)
     worlds.database[TASKS].update_one({"_id": order.task_id}, {"$set": {"accepted_at": datetime.now(UTC) - ago}})
     return order.task_id
@@ -282,7 +283,7 @@ def test_an_order_whose_runs_fail_before_they_begin_gets_a_few_more_and_then_an_
     worlds: Worlds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An outage at the wrong moment loses no order; what fails every time is given up, and its task says after which run."""
-    monkeypatch.setattr("sensors.lost_orders.GRACE_SECONDS", -60.0)
+    monkeypatch.setattr("sensors.requests.GRACE_SECONDS", -60.0)
     a_world(worlds, "w1", status="completed", generation="g1")
     order, keys, run_id = a_part_order(worlds, "w1"), [], ""
     for _ in range(MOST_RUNS):
@@ -297,7 +298,7 @@ def test_an_order_whose_runs_fail_before_they_begin_gets_a_few_more_and_then_an_
 
 def test_an_order_whose_run_a_person_cancelled_is_not_asked_for_again(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody thought better of it: the order is failed with that reason."""
-    monkeypatch.setattr("sensors.lost_orders.GRACE_SECONDS", -60.0)
+    monkeypatch.setattr("sensors.requests.GRACE_SECONDS", -60.0)
     a_world(worlds, "w1", status="completed", generation="g1")
     order = a_part_order(worlds, "w1")
     ended(worlds, "w1", order, status=dg.DagsterRunStatus.CANCELED)

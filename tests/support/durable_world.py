@@ -13,13 +13,14 @@ from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from generia_assets.catalog import TaskType
+from generia_assets.durable.calls.task_calls import Checkpoints, TaskContext
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events.progress import StageTracker
 from generia_assets.durable.leases.commits import Commits, FencingToken
 from generia_assets.durable.leases.ownership import acquire_lease
-from generia_assets.durable.orders.records import Order, RecordedOrder, record_order
-from generia_assets.durable.tasks.checkpoints import Checkpoints
-from generia_assets.durable.tasks.runner import TaskContext, TaskRunner
+from generia_assets.durable.orders.order import Order, parse_part, parse_world
+from generia_assets.durable.orders.records import RecordedOrder, record_order
+from generia_assets.durable.tasks.runner import TaskRunner
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters
 from resources.mongodb.connection import connect_async
@@ -28,9 +29,17 @@ USERS, POSTS = 3, 6
 PARAMETERS = {"user_prompt": "a town on a tortoise", "users_count": USERS, "posts_count": POSTS}
 
 
+def order_of(task_id: str, task_type: TaskType, world_id: str, parameters: dict[str, Any] | None) -> Order:
+    """An order with these parameters, parsed as at the door. Raises ``OrderError``."""
+    if parameters is None:
+        return Order(world_id, None, task_type, task_id)
+    parsed = parse_world(parameters) if task_type is TaskType.INIT_WORLD_CREATION else parse_part(task_type, parameters)
+    return Order(world_id, parsed, task_type, task_id)
+
+
 def an_order(world_id: str, task_id: str = "", **changes: Any) -> Order:
     """An order of a whole world; ``changes`` are its parameters."""
-    return Order(task_id or str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, world_id, {**PARAMETERS, **changes})
+    return order_of(task_id or str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, world_id, {**PARAMETERS, **changes})
 
 
 def record(database: Any, order: Order) -> RecordedOrder:
@@ -109,7 +118,6 @@ class Run:
             self.stages,
             adopted={},
             task_concurrency=concurrency,
-            patience=5,
         )
 
 
@@ -143,14 +151,14 @@ class DurableWorld:
             session or self.client.start_session(),
             lease_seconds=lease_seconds,
             run_is_over=lambda former: over,
-            patience_seconds=5,
+            outage_timeout=5,
         )
 
     async def run(self, run_id: str = "run-1") -> Run:
         """A run that takes the world at once, whoever has it."""
         session = self.client.start_session()
         fence = await self.take(run_id, session=session)
-        commits = Commits(session, self.database, fence, patience=5)
+        commits = Commits(session, self.database, fence, outage_timeout=5)
         self._stack.push_async_callback(commits.aclose)
         return Run(fence, commits, self.database)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from emulators.image_stub import StubImageGenerator
+from emulators.image_stub.generator import StubImageGenerator
 from generia_assets.content.pictures import POST_SIZE
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from generia_assets.catalog import ASSETS, TaskType
-from generia_assets.durable.orders.records import stored_parameters
-from generia_assets.durable.tasks.workload import plan_of
+from generia_assets.durable.orders.order import parse_stored
+from generia_assets.durable.orders.workload import plan_of
 from tests.support.command import Command
 from tests.support.worlds_in_process import worlds_in_process
 
@@ -44,7 +44,7 @@ def main(home: Path, mongodb_uri: str, broker: str, gemini: str) -> dict[str, ob
             return out
 
         report: dict[str, object] = {
-            "planned": dict(plan_of(world_id, stored_parameters(status.parameters), list(TaskType)).tasks),
+            "planned": dict(plan_of(world_id, parse_stored(status.parameters), list(TaskType)).tasks),
             "tasks": worlds.tasks(world_id),
             "predicted": status.task_predicted,
             "completed": status.tasks_completed,

@@ -18,8 +18,8 @@ from generia_assets.cli.parsers import dollars, flag, option, whole
 from generia_assets.cli.rendering.formats import print_result
 from generia_assets.content.text import plural
 from generia_assets.durable.status import WorldStatus
-from generia_assets.durable.tasks.fallback import give_up as give_up_unfinished
-from generia_assets.durable.tasks.resuming import ResumeOptions, hold_calls, note_stop, resume_world
+from generia_assets.durable.tasks.control import ResumeOptions, hold_calls, mark_stopped, resume_world
+from generia_assets.durable.tasks.control import give_up as give_up_unfinished
 from generia_assets.queries.worlds import over, world_status
 from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDatabase
@@ -84,7 +84,7 @@ def stop(world: World, give_up: GiveUp = False, json: Json = False) -> None:
                     f"DAGSTER_HOME={where.dagster_home} knows no run of world {world}; run {found.owner.run_id} has it"
                 )
             holder = _await_end(database, world, runs)
-            note_stop(database, world, taken_from=holder)
+            mark_stopped(database, world, taken_from=holder)
             runs.give_up()
         now = world_status(database, world)
         if now is None or not over(now):

@@ -15,7 +15,6 @@ from generia_assets.cli.console import CommandError, command_name, remarks, resu
 from generia_assets.cli.estimates import cap_warning, quote_for, recent_latency
 from generia_assets.cli.options import (
     DEFAULT_POSTS,
-    DEFAULT_PROMPT,
     DEFAULT_USERS,
     Json,
     MaxCost,
@@ -25,10 +24,8 @@ from generia_assets.cli.options import (
     Seed,
     Users,
     World,
-    check_order,
-    check_world_id,
 )
-from generia_assets.cli.order import new_order
+from generia_assets.cli.order import new_order, world_parameters
 from generia_assets.cli.order import send as send_order
 from generia_assets.cli.parsers import option, task_id, whole
 from generia_assets.cli.rendering.displays import LINES, display_on
@@ -72,22 +69,16 @@ def send(
     world=$(generia send --prompt "город, который чинит звёзды" --max-cost-usd 0.5) && generia watch $world
     """
     chosen = settings()
-    check_order(chosen, users=users, posts=posts, prompt=prompt)
-    order = new_order(
-        users=users,
-        posts=posts,
-        prompt=prompt,
-        quality=quality,
-        max_cost_usd=max_cost_usd,
-        seed=seed,
-        world_id=check_world_id(world_id),
+    parameters = world_parameters(
+        chosen, users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd, seed=seed
     )
+    order = new_order(parameters, world_id)
     kafka = addresses(chosen).kafka
     send_order(order, kafka, chosen.kafka_tasks_topic)
     if json:
         typer.echo(as_json({"world_id": order.world_id, "task_id": order.task_id, "topic": chosen.kafka_tasks_topic}))
         return
-    if warning := cap_warning(chosen, order.parameters):
+    if warning := cap_warning(chosen, parameters):
         remarks().print(warning)
     remarks().print(
         f"Ordered in {chosen.kafka_tasks_topic} at {kafka.bootstrap_servers}. To watch it: {command_name()} watch {order.world_id}"
@@ -156,7 +147,6 @@ def quote(
     generia quote --users 1000 --posts 10000 --quality high --json | jq .cost_usd
     """
     chosen = settings()
-    check_order(chosen, users=users, posts=posts, prompt=DEFAULT_PROMPT)
     quoted = quote_for(chosen, recent_latency(chosen), users=users, posts=posts, quality=quality, now=datetime.now(UTC))
     if json:
         typer.echo(as_json(quoted))

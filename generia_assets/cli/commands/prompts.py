@@ -33,8 +33,8 @@ from generia_assets.cli.options import (
     QualityOption,
     Seed,
     Users,
-    check_order,
 )
+from generia_assets.cli.order import world_parameters
 from generia_assets.cli.parsers import flag, option
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.content import languages
@@ -98,7 +98,7 @@ def prompts(
     if only_missing and answers is None:
         raise CommandError("--only-missing needs --answers FOLDER: without it nothing is missing", 2)
     require_good_content()
-    check_order(settings(), users=users, posts=posts, prompt=prompt)
+    world_parameters(settings(), users=users, posts=posts, prompt=prompt)
     request = WorldRequest(
         user_prompt=prompt,
         users_count=users,

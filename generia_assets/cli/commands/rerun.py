@@ -19,12 +19,12 @@ from generia_assets.cli.connections import addresses, get_world, open_database
 from generia_assets.cli.console import CommandError, command_name, remarks, results
 from generia_assets.cli.estimates import Quote, quote_of, recent_latency
 from generia_assets.cli.options import Json, World
-from generia_assets.cli.order import PartOrder, send
+from generia_assets.cli.order import send
 from generia_assets.cli.parsers import choice, flag, option
 from generia_assets.cli.rendering.formats import about, as_json, dollars
 from generia_assets.content.text import plural
 from generia_assets.durable.orders.decisions import unfinished
-from generia_assets.durable.orders.records import stored_parameters
+from generia_assets.durable.orders.order import Order, PartParameters, parse_stored
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.queries.names import item_named
 from generia_assets.settings import settings
@@ -122,14 +122,15 @@ def rerun(
         _check_world(status)
         scope = _scope(database, status, part, character, post, begin, alone=alone)
         refuse_another_plan(database, status.world_id, scope.makes, scope.keys)
-        order = stored_parameters(status.parameters)
+        order = parse_stored(status.parameters)
         quote = quote_of(chosen, recent_latency(chosen), status.world_id, order, scope.makes, keys=scope.keys)
     task_id = None if dry_run else str(uuid.uuid4())
     if not json:
         _print_plan(results() if dry_run else remarks(), scope, quote)
     if task_id is not None:
         kafka = addresses(chosen).kafka
-        send(PartOrder(status.world_id, task_id, scope.task_type, scope.keys, scope.alone), kafka, chosen.kafka_tasks_topic)
+        parameters = PartParameters(keys=scope.keys, with_what_follows=not scope.alone)
+        send(Order(status.world_id, parameters, scope.task_type, task_id), kafka, chosen.kafka_tasks_topic)
     if json:
         made = {"task_type": scope.task_type, "keys": scope.keys, "makes": scope.makes}
         typer.echo(as_json({"world_id": status.world_id, "task_id": task_id, **made, "quote": quote}))

@@ -1,36 +1,183 @@
-"""The real tools of a task: language model, painter and publisher, each call a remembered step on the one path to the outside.
+"""A task's language model and image API, each call of them a checkpoint and made through the gateway.
 
-Here: what ties tasks/clients.py (what a task may ask for) to resources/ (how it is done). Not here: order, attempts and results of
-tasks (journal.py).
+Here: asking again after an answer that cannot be used, and asking another way when a model turned out to be gone or changed; a
+picture as two checkpoints, the making (its bytes are kept until the upload is recorded) and the upload. Not here: the protocols of
+Gemini and of image providers (resources/gemini/, resources/images/), and what is wrong with an answer
+(resources/gemini/answers.py).
 """
 
 from __future__ import annotations
 
-from generia_assets.durable.calls.image_client import TaskImageClient
-from generia_assets.durable.calls.ledger import BudgetLedger
+import hashlib
+import json
+import logging
+import uuid
+from functools import partial
+
+from pydantic import BaseModel
+
+from generia_assets.content.documents import Media
+from generia_assets.content.prompt import Prompt
+from generia_assets.content.schemas import schema_of
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
-from generia_assets.durable.calls.providers import Providers
-from generia_assets.durable.calls.publications import Publications
-from generia_assets.durable.calls.text_client import TaskTextClient
-from generia_assets.durable.tasks.checkpoints import Checkpoints
-from generia_assets.durable.tasks.runner import TaskContext
-from generia_assets.tasks.clients import TaskClients
+from generia_assets.durable.calls.task_calls import TaskCalls
+from generia_assets.durable.leases.commits import retry_on_outage
+from generia_assets.tasks.clients import DraftT, StoredPicture
+from resources.gateway.api_gateway import CONTROL, Answer, Api, Call
+from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError, ModelMissingError, ParameterRefusedError
+from resources.gemini.answers import AnswerT
+from resources.gemini.client import TextRequest
+from resources.gemini.model_resolver import ModelReplacedError
+from resources.gemini.models import ModelProfile
+from resources.images import GeneratedImage, wrong_with
+
+logger = logging.getLogger(__name__)
+
+MOST_OUTPUT = 4
+"""A cut answer is asked again with twice the output tokens, up to so many times what its task was given: a task is given more than
+it usually needs, and what does not end within four times that does not end."""
 
 
-class GatewayClientFactory:
-    """Makes the tools of a world's tasks. See ``journal.Toolmaker``."""
+class _Word(BaseModel):
+    """The answer to a control: whatever it says, the model has answered."""
 
-    def __init__(self, world_id: str, providers: Providers, account: BudgetLedger, publications: Publications) -> None:
-        self._world_id = world_id
-        self._providers = providers
-        self._account = account
-        self._publications = publications
+    word: str
 
-    def __call__(self, task: TaskContext, steps: Checkpoints) -> TaskClients:
-        """The tools of one task."""
-        publisher = TaskPlatformClient(self._world_id, task, steps, self._providers, self._account, self._publications)
-        return TaskClients(
-            writer=TaskTextClient(task, steps, self._providers, self._account),
-            painter=TaskImageClient(task, steps, self._providers, self._account, publisher),
-            publisher=publisher,
+
+CONTROL_REQUEST = TextRequest("You answer in one word.", ("What is the colour of grass?",), schema_of(_Word), _Word, 256)
+CONTROL_PICTURE = "A plain grey wall in daylight"
+"""What a control of the image API asks for: nobody refuses it."""
+
+
+class TaskTextClient:
+    """See ``tasks.clients.TextClient``."""
+
+    def __init__(self, calls: TaskCalls) -> None:
+        self._calls = calls
+        self._providers = calls.providers
+
+    async def write(self, prompt: Prompt, draft: type[DraftT], *, once: bool = False) -> DraftT:
+        """Ask for a draft. An invalid answer is asked again: with the error; with more output tokens if it was cut; if it was
+        invalid by chance as before."""
+        most = MOST_OUTPUT * prompt.max_output_tokens
+        reasks = 0 if once else self._providers.max_reasks
+        while True:
+            try:
+                return await self._calls.checkpoints.run(
+                    partial(self._ask, prompt, draft), dump=lambda value: value.model_dump_json(), load=draft.model_validate_json
+                )
+            except InvalidAnswerError as error:
+                if reasks == 0 or (error.cut and prompt.max_output_tokens >= most):
+                    raise
+                reasks -= 1
+                logger.info("%s: asked again: %s", prompt.request_type, error)
+                if error.cut:
+                    prompt = prompt.with_more_room(ceiling=most)
+                elif not error.chance:
+                    prompt = prompt.with_complaints(str(error))
+
+    async def _ask(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
+        models, outage_timeout = self._providers.models, self._providers.outage_timeout
+        while True:
+            profile = await retry_on_outage(models.current, timeout_seconds=outage_timeout)
+            max_output_tokens = min(prompt.max_output_tokens, profile.max_output_tokens)
+            request = TextRequest(prompt.system, prompt.parts, prompt.schema, draft, max_output_tokens)
+            try:
+                return await self._providers.gateway.call(self._call(prompt.request_type, request, profile), self._calls.ledger)
+            except (ModelMissingError, ParameterRefusedError, ModelReplacedError) as error:
+                if not isinstance(error, ModelReplacedError) and await models.current() == profile:
+                    raise FatalCallError(
+                        f"model {profile.id} cannot be asked, and is what takes over from its successor: set GEMINI_MODEL to a "
+                        f"model that exists ({error})"
+                    ) from error
+                logger.info("%s: asked again: %s", prompt.request_type, error)
+            finally:
+                await retry_on_outage(models.write_down, timeout_seconds=outage_timeout)
+
+    def _call(self, request_type: str, request: TextRequest[AnswerT], profile: ModelProfile) -> Call[AnswerT]:
+        models = self._providers.models
+
+        async def send() -> Answer[AnswerT]:
+            answer = await self._providers.gemini.ask(request, profile)
+            if version := answer.data.get("model"):
+                models.answered(profile, str(version))
+            return answer
+
+        data = {
+            "model": profile.id,
+            "system": request.system,
+            "parts": list(request.parts),
+            "schema": json.dumps(request.schema, ensure_ascii=False),
+            "max_output_tokens": request.max_output_tokens,
+        }
+        worst_case_usd = models.worst_price(profile).worst_case_usd(
+            prompt_bytes=request.prompt_bytes, max_output_tokens=request.max_output_tokens
         )
+        control = None if request_type == CONTROL else self._call(CONTROL, CONTROL_REQUEST, profile)
+        attempt = partial(models.attempt, profile)
+        return self._calls.new(Api.LLM, request_type, data, send, worst_case_usd=worst_case_usd, attempt=attempt, control=control)
+
+
+class TaskImageClient:
+    """See ``tasks.clients.ImageClient``."""
+
+    def __init__(self, calls: TaskCalls, platform: TaskPlatformClient) -> None:
+        self._calls = calls
+        self._platform = platform
+
+    async def paint(self, picture: StoredPicture, *, character_id: str | None = None) -> Media:
+        """Make the picture, upload it, and return where it is kept."""
+        image = await self._calls.checkpoints.run(partial(self._generate, picture), dump=_dump_image, load=_load_image)
+        stored = await self._platform.media(picture, image, character_id)
+        return Media(media_id=stored.media_id, url=stored.url, prompt=picture.prompt, width=picture.width, height=picture.height)
+
+    async def _generate(self, picture: StoredPicture) -> GeneratedImage:
+        control = self._call(CONTROL, picture.model_copy(update={"prompt": CONTROL_PICTURE}), uuid.uuid4().hex)
+        named = f"{self._calls.task.task_id}/{picture.model_dump_json()}".encode()
+        key = hashlib.sha256(named).hexdigest()[:32]
+        call = self._call(picture.media_type.name.lower(), picture, key, control)
+        return await self._calls.providers.gateway.call(call, self._calls.ledger)
+
+    def _call(
+        self, request_type: str, picture: StoredPicture, key: str, control: Call[object] | None = None
+    ) -> Call[GeneratedImage]:
+        images, gateway = self._calls.providers.images, self._calls.providers.gateway
+
+        async def send() -> Answer[GeneratedImage]:
+            try:
+                image = await images.generate(
+                    prompt=picture.prompt, width=picture.width, height=picture.height, seed=picture.seed, idempotency_key=key
+                )
+                wrong = wrong_with(image)
+            except (CallError, TimeoutError):
+                raise
+            except Exception as error:  # noqa: BLE001  a provider's own error, which it should have turned into an outcome
+                wrong = f"generate() raised {type(error).__name__}: {error}; it must raise a class of resources/gateway/outcomes.py"
+            if wrong:  # it may have been carried out: the worst case counts
+                kind = InvalidAnswerError if gateway.has_answered(Api.IMAGE) else FatalCallError
+                return Answer(None, {}, None, error=kind(f"{type(images).__name__}: {wrong}"))
+            data = {"mime": image.mime, "bytes": len(image.data), "provider_id": image.provider_id}
+            return Answer(image, data, image.cost_usd)
+
+        data, cost_usd = picture.model_dump(mode="json"), images.cost_per_image_usd
+        return self._calls.new(Api.IMAGE, request_type, data, send, worst_case_usd=cost_usd, control=control)
+
+
+class _ImageHeader(BaseModel):
+    """What is remembered of a picture beside its bytes."""
+
+    mime: str
+    cost_usd: float
+    provider_id: str
+
+
+def _dump_image(image: GeneratedImage) -> bytes:
+    header = _ImageHeader(mime=image.mime, cost_usd=image.cost_usd, provider_id=image.provider_id).model_dump_json().encode()
+    return len(header).to_bytes(4, "big") + header + image.data
+
+
+def _load_image(stored: str | bytes) -> GeneratedImage:
+    data = bytes(stored) if isinstance(stored, bytes) else stored.encode()
+    end = 4 + int.from_bytes(data[:4], "big")
+    header = _ImageHeader.model_validate_json(data[4:end])
+    return GeneratedImage(data=data[end:], mime=header.mime, cost_usd=header.cost_usd, provider_id=header.provider_id)

@@ -1,28 +1,29 @@
-"""The publisher: a task's way to the platform, every creation a publication that is made once.
+"""A task's calls of the platform: what is created there is created once, although the platform knows no idempotency keys.
 
-Here: what each word of ``tasks.tools.Publisher`` means in calls of the platform, and that a create whose answer was lost is
-looked for before it is sent again. Not here: how a publication survives a death (publications.py), and the platform itself
-(resources/platform/protocol.py).
+A creation is a publication: its intent is written (fenced, durable) before the call, its answer with the task's next commit. Where
+an intent has no answer after a death, the platform is asked for it, where it can be asked, before anything is sent again; so is a
+create whose answer was lost while its run lived on. Not here: the platform itself (resources/platform/protocol.py).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
 from pydantic import TypeAdapter
+from pymongo import UpdateOne
 
 from generia_assets.content.documents import Media
-from generia_assets.durable.calls.ledger import BudgetLedger
-from generia_assets.durable.calls.providers import Providers, labels_of
-from generia_assets.durable.calls.publications import Publications
-from generia_assets.durable.tasks.checkpoints import Checkpoints
-from generia_assets.durable.tasks.runner import TaskContext
+from generia_assets.durable.calls.task_calls import Checkpoints, TaskCalls
+from generia_assets.durable.collections import PUBLICATIONS
+from generia_assets.durable.leases.commits import Change, Commits, WriteOperation
 from generia_assets.tasks.clients import NewCharacter, NewPost, StoredPicture
-from resources.gateway.api_gateway import Answer, Api, Call
+from resources.gateway.api_gateway import Answer, Api
 from resources.images import GeneratedImage
+from resources.mongodb.connection import AsyncMongoDatabase
 from resources.platform.protocol import StoredMedia
 
 ValueT = TypeVar("ValueT")
@@ -31,28 +32,75 @@ _STORED = TypeAdapter(StoredMedia)
 _IMAGE_SUFFIX = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
 
 
-class TaskPlatformClient:
-    """See ``tasks.tools.Publisher``."""
+class Publications:
+    """The publications of one world for the run that owns it."""
 
-    def __init__(
+    def __init__(self, database: AsyncMongoDatabase, commits: Commits) -> None:
+        self._database = database
+        self._commits = commits
+
+    async def once(
         self,
-        world_id: str,
-        task: TaskContext,
-        steps: Checkpoints,
-        providers: Providers,
-        account: BudgetLedger,
-        publications: Publications,
-    ) -> None:
+        key: str,
+        kind: str,
+        task_id: str,
+        checkpoints: Checkpoints,
+        *,
+        resumed: bool,
+        find: Callable[[str], Awaitable[str | None]] | None,
+        send: Callable[[str], Awaitable[str]],
+        turn: Callable[[], Awaitable[None]] | None = None,
+    ) -> str:
+        """The platform's answer for ``key``: as recorded, by asking the platform, or by sending now. ``send`` is given the key.
+
+        What ``checkpoints`` has not written yet becomes durable with the intent, before anything is sent. ``find`` asks the
+        platform; None: what is in doubt is sent again, since a second copy harms nobody (an upload that nothing refers to).
+        ``turn`` is awaited between the intent and the sending, so that nothing but the sending takes time then.
+        """
+        if resumed:
+            known = await self._commits.retry(lambda: self._database[PUBLICATIONS].find_one({"_id": key}))
+            if known is not None:
+                answer = known.get("answer")
+                if answer is None and find is not None:
+                    answer = await find(key)
+                if answer is not None:
+                    self._answered(key, answer)
+                    return str(answer)
+        intent: dict[str, list[WriteOperation]] = {PUBLICATIONS: [self._intent(key, kind, task_id)]}
+        await self._commits.commit(Change(records=checkpoints.unwritten() | intent, releases=task_id))
+        if turn is not None:
+            await turn()
+        answer = await send(key)
+        self._answered(key, answer)
+        return answer
+
+    def _intent(self, key: str, kind: str, task_id: str) -> UpdateOne:
+        token = self._commits.token
+        return UpdateOne(
+            {"_id": key},
+            {
+                "$setOnInsert": {"kind": kind, "task_id": task_id, "world_id": token.world_id, "created_at": datetime.now(UTC)},
+                "$set": {"status": "sent", "run_id": token.run_id, "epoch": token.epoch},
+            },
+            upsert=True,
+        )
+
+    def _answered(self, key: str, answer: str) -> None:
+        update = UpdateOne({"_id": key}, {"$set": {"status": "answered", "answer": answer, "answered_at": datetime.now(UTC)}})
+        self._commits.enqueue(Change(records={PUBLICATIONS: [update]}))
+
+
+class TaskPlatformClient:
+    """See ``tasks.clients.PlatformClient``."""
+
+    def __init__(self, world_id: str, calls: TaskCalls, publications: Publications) -> None:
         self._world_id = world_id
-        self._task = task
-        self._steps = steps
-        self._platform = providers.platform
-        self._providers = providers
-        self._account = account
+        self._calls = calls
+        self._platform = calls.providers.platform
         self._publications = publications
 
     async def world_params(self, name: str, params: dict[str, object], users_count: int, posts_count: int) -> None:
-        """Tell the platform about the world; telling it twice changes nothing."""
+        """Describe the world to the platform; repeating it changes nothing."""
         send = partial(
             self._platform.update_world_params,
             world_id=self._world_id,
@@ -64,7 +112,7 @@ class TaskPlatformClient:
         await self._call("update_world_params", {"name": name}, send)
 
     async def world_images(self, header_media_id: str, icon_media_id: str) -> None:
-        """Give the world its pictures; giving them twice changes nothing."""
+        """Give the world its pictures; repeating it changes nothing."""
         send = partial(
             self._platform.update_world_image, world_id=self._world_id, image_uuid=header_media_id, icon_uuid=icon_media_id
         )
@@ -86,14 +134,14 @@ class TaskPlatformClient:
         return await self._once("character", send)
 
     async def character_changed(self, character_id: str, character: NewCharacter) -> None:
-        """Tell what the character has become; telling it twice changes nothing."""
+        """Update the character; repeating it changes nothing."""
         send = partial(
             self._platform.update_character, character_id=character_id, display_name=character.display_name, meta=character.meta
         )
         await self._call("update_character", {"character_id": character_id, "display_name": character.display_name}, send)
 
     async def avatar(self, character_id: str, media: Media) -> None:
-        """Give the character its avatar; giving it twice changes nothing."""
+        """Give the character its avatar; repeating it changes nothing."""
         send = partial(
             self._platform.update_character, character_id=character_id, avatar_media_id=media.media_id, avatar_url=media.url
         )
@@ -117,7 +165,7 @@ class TaskPlatformClient:
         return await self._once("post", send, turn=turn)
 
     async def media(self, picture: StoredPicture, image: GeneratedImage, character_id: str | None) -> StoredMedia:
-        """Upload a picture; the answer remembered is the stored media as JSON."""
+        """Upload a picture; the recorded answer is the stored media as JSON."""
         kind = picture.media_type.name.lower()
 
         async def send(key: str) -> str:
@@ -145,17 +193,18 @@ class TaskPlatformClient:
         readable: bool = True,
         turn: Callable[[], Awaitable[None]] | None = None,
     ) -> str:
-        key, task, find = f"{self._task.task_id}:{kind}", self._task, self._find if readable else None
+        task, find = self._calls.task, self._find if readable else None
+        key, checkpoints = f"{task.task_id}:{kind}", self._calls.checkpoints
         return await self._publications.once(
-            key, kind, task.task_id, self._steps, resumed=task.resumed, find=find, send=send, turn=turn
+            key, kind, task.task_id, checkpoints, resumed=task.resumed, find=find, send=send, turn=turn
         )
 
     async def _find(self, key: str) -> str | None:
-        """What the platform made under this key, if it did: asked on the one path to the outside, like everything."""
+        """The id of what the platform made under this key, if it did."""
         return await self._call("find", {"key": key}, partial(self._platform.find, key=key))
 
     async def _create(self, request_type: str, data: dict[str, object], key: str, create: Callable[[], Awaitable[str]]) -> str:
-        """Create; where an attempt was sent and its answer never came, the next one first looks whether it did its work."""
+        """Create; where an attempt was sent and its answer never came, the next one first asks whether it was carried out."""
         sent = False
 
         async def once() -> str:
@@ -172,14 +221,5 @@ class TaskPlatformClient:
             value = await send()
             return Answer(value, {"answer": str(value) if value is not None else "ok"})
 
-        call = Call(
-            api=Api.PLATFORM,
-            request_type=request_type,
-            task_id=self._task.task_id,
-            priority=self._task.priority,
-            labels=labels_of(self._task),
-            request_data=data,
-            send=answer,
-            timeout_seconds=self._providers.timeouts.platform,
-        )
-        return await self._providers.outside.call(call, self._account)
+        call = self._calls.new(Api.PLATFORM, request_type, data, answer)
+        return await self._calls.providers.gateway.call(call, self._calls.ledger)

@@ -16,8 +16,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure
 
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.leases.commits import FencingToken
-from generia_assets.durable.retries import retry_on_outage
+from generia_assets.durable.leases.commits import FencingToken, retry_on_outage
 from generia_assets.durable.status import world_to_work_on
 from resources.gateway.outcomes import LeaseLostError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument, is_outage
@@ -43,18 +42,32 @@ async def acquire_lease(
     *,
     lease_seconds: float,
     run_is_over: Callable[[str], bool],
-    patience_seconds: float,
+    outage_timeout: float,
 ) -> FencingToken:
-    """Own the world: at once if nobody does, or its owner is over or silent; else wait one lease, then ``LeaseHeldError``.
+    """Own the world: at once if no run does, or its owner is over or silent; else wait one lease at most.
 
-    Raises ``HistoryWorldError`` or ``UnreadableRecordError`` for a record that is not to be worked on.
-    ``run_is_over`` asks Dagster about the present owner. Time is the server's. Every taking raises the epoch. ``session`` is the
-    one in which the new owner will write; the former owner's is ended, since a transaction that a killed process left open
-    would hold the status record for a minute.
+    Args:
+        database: The generator's database.
+        world_id: The world.
+        run_id: The run that is to own it.
+        session: The session in which the new owner will write. The former owner's is ended, since a transaction that a killed
+            process left open would block the status record for a minute.
+        lease_seconds: Seconds of silence after which an owner has lost its world, by the server's clock.
+        run_is_over: Asks Dagster whether this run, the present owner, has ended.
+        outage_timeout: Seconds that an outage of MongoDB is waited out.
+
+    Returns:
+        The token that fences each write of the new owner; each acquisition raises its epoch.
+
+    Raises:
+        LeaseHeldError: Another run owns the world and lives.
+        LookupError: Nobody ordered the world.
+        HistoryWorldError, UnreadableRecordError: No run may work on this record.
+        OutageTimeoutError: MongoDB does not answer.
     """
     deadline = asyncio.get_running_loop().time() + lease_seconds + 2.0
     while True:
-        found = await retry_on_outage(partial(_owner, database, world_id), patience_seconds=patience_seconds)
+        found = await retry_on_outage(partial(_owner, database, world_id), timeout_seconds=outage_timeout)
         if found is None:
             raise LookupError(f"world {world_id} has no status record; it was never ordered")
         world_to_work_on(found)
@@ -62,7 +75,7 @@ async def acquire_lease(
         free = owner["run_id"] in (None, run_id) or found["silent"] or await asyncio.to_thread(run_is_over, owner["run_id"])
         if free:
             taken = await retry_on_outage(
-                partial(_take, database, world_id, run_id, owner, session, lease_seconds), patience_seconds=patience_seconds
+                partial(_acquire, database, world_id, run_id, owner, session, lease_seconds), timeout_seconds=outage_timeout
             )
             if taken is not None:
                 return FencingToken(world_id, run_id, int(taken["owner"]["epoch"]))
@@ -81,7 +94,7 @@ async def _owner(database: AsyncMongoDatabase, world_id: str) -> MongoDocument |
     return await found.try_next()
 
 
-async def _take(
+async def _acquire(
     database: AsyncMongoDatabase,
     world_id: str,
     run_id: str,
@@ -92,10 +105,10 @@ async def _take(
     """Become the owner after this one, if it still is; None if somebody else became it."""
     if former.get("session") is not None:
         await _end_session(database, former["session"])
-    fence = await _highest_fence(database, world_id) if former["epoch"] == 0 else 0
+    highest = await _highest_epoch(database, world_id) if former["epoch"] == 0 else 0
     owner = {
         "run_id": run_id,
-        "epoch": {"$add": [{"$max": ["$owner.epoch", fence]}, 1]},
+        "epoch": {"$add": [{"$max": ["$owner.epoch", highest]}, 1]},
         "expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]},
         "session": session.session_id["id"],
     }
@@ -106,7 +119,7 @@ async def _take(
     )
 
 
-async def _highest_fence(database: AsyncMongoDatabase, world_id: str) -> int:
+async def _highest_epoch(database: AsyncMongoDatabase, world_id: str) -> int:
     """The highest epoch that has written documents of the world: they may be older than its status record, which was lost."""
     found = await database[POINTERS].find_one({"world_id": world_id}, {"fence": 1}, sort=[("fence", DESCENDING)])
     return int(found["fence"]) if found is not None else 0
@@ -119,36 +132,40 @@ async def _end_session(database: AsyncMongoDatabase, session_id: object) -> None
     except OperationFailure as error:
         if error.code not in NOT_ALLOWED:
             raise
-        _say_once(f"MongoDB does not let this user end sessions ({error.code}): a world whose run was killed may wait a minute")
+        _warn_once(f"MongoDB does not let this user end sessions ({error.code}): a world whose run was killed may wait a minute")
 
 
 @cache
-def _say_once(line: str) -> None:
+def _warn_once(line: str) -> None:
     logger.warning(line)
 
 
-async def renew_lease(database: AsyncMongoDatabase, fence: FencingToken, *, lease_seconds: float) -> None:
-    """Renew the lease until cancelled. Raises ``LeaseLostError`` as soon as another run is seen to own the world."""
+async def renew_lease(database: AsyncMongoDatabase, token: FencingToken, *, lease_seconds: float) -> None:
+    """Renew the lease, three times in each ``lease_seconds``, until cancelled.
+
+    Raises:
+        LeaseLostError: Another run owns the world.
+    """
     pause = lease_seconds / 3
     while True:
         await asyncio.sleep(pause)
         pause = lease_seconds / 3
         try:
             renewed = await database[STATUS].update_one(
-                fence.filter, [{"$set": {"owner.expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]}}}]
+                token.filter, [{"$set": {"owner.expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]}}}]
             )
         except Exception as error:
             if not is_outage(error):
                 raise
-            logger.warning("heartbeat of world %s: MongoDB does not answer; the fence keeps us honest", fence.world_id)
+            logger.warning("heartbeat of world %s: MongoDB does not answer; writes are fenced meanwhile", token.world_id)
             pause = min(AGAIN_SECONDS, pause)  # when it is back, the lease may be over already
             continue
         if renewed.matched_count == 0:
-            raise LeaseLostError(f"run {fence.run_id} lost world {fence.world_id}: another run owns it; this one stops")
+            raise LeaseLostError(f"run {token.run_id} lost world {token.world_id}: another run owns it; this one stops")
 
 
-async def release_lease(database: AsyncMongoDatabase, fence: FencingToken) -> None:
-    """Give the world back, if it is still ours."""
+async def release_lease(database: AsyncMongoDatabase, token: FencingToken) -> None:
+    """Release the world, if the run of this token still owns it."""
     await database[STATUS].update_one(
-        fence.filter, {"$set": {"owner.run_id": None, "owner.expires_at": None, "owner.session": None}}
+        token.filter, {"$set": {"owner.run_id": None, "owner.expires_at": None, "owner.session": None}}
     )

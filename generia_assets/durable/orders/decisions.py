@@ -18,6 +18,7 @@ from pymongo import DESCENDING
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import GENERATIONS, STATUS
+from generia_assets.durable.orders.order import WorldParameters
 from generia_assets.durable.status import State, SuspendReason, WorldStatus, status_of, world_to_work_on
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
@@ -115,7 +116,7 @@ class RunScope:
 
     makes: frozenset[TaskType]
     keys: tuple[str, ...] = ()
-    parameters: MongoDocument | None = None
+    parameters: WorldParameters | None = None
 
 
 @dataclass(frozen=True)
@@ -191,13 +192,10 @@ def _new(wanted: RunScope, status: WorldStatus, current: MongoDocument | None) -
     """What a run asks for that took part in nothing yet."""
     if current is not None and current["status"] != State.COMPLETED.value:
         makes = {TaskType(name) for name in current["tasks"]}
-        told = {**status.parameters, **(current.get("left") or {}).get("parameters", {})}
-        given = {
-            name: value
-            for name, value in (wanted.parameters or {}).items()
-            if name not in ("task_id", "created_at", "max_cost_usd")
-        }
-        if makes == wanted.makes and set(current["keys"]) == set(wanted.keys) and given.items() <= told.items():
+        ordered = status.parameters | (current.get("left") or {}).get("parameters", {})
+        given = wanted.parameters.document() if wanted.parameters else {}
+        same_order = all(ordered.get(name) == given[name] for name in given.keys() - {"created_at", "max_cost_usd"})
+        if makes == wanted.makes and set(current["keys"]) == set(wanted.keys) and same_order:
             return Asks.SAME
     return Asks.WHOLE if wanted.makes == WHOLE_WORLD and not wanted.keys else Asks.PART
 

@@ -1,7 +1,9 @@
-"""What the intake of orders keeps in MongoDB: dead letters that their topic has not taken, batches that hold up a partition, and
-since when this installation exists.
+"""What the intake of orders keeps in MongoDB: refused messages, dead letters that their topic has not taken, batches that hold up a
+partition, and since when this installation exists.
 
-Here: those documents. Not here: reading and writing Kafka (resources/kafka*.py), and when either happens (sensors/).
+Here: those documents. A message that was refused and names a world has a task and a status record that say failed (``refused:
+true``), so that nobody waits for it. They touch nothing that exists: no world, and no task that was accepted before. A right order
+takes their place (records.py). Not here: reading and writing Kafka (resources/kafka/), and when either happens (sensors/).
 """
 
 from __future__ import annotations
@@ -12,9 +14,16 @@ from datetime import UTC, datetime, timedelta
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
 
-from generia_assets.durable.collections import FLEET, KEPT_LETTERS, UNREADABLE_BATCHES
+from generia_assets.catalog import TaskType
+from generia_assets.durable.collections import FLEET, KEPT_LETTERS, STATUS, TASKS, UNREADABLE_BATCHES
+from generia_assets.durable.events.events import Failed
+from generia_assets.durable.events.outbox import begin_with_event
+from generia_assets.durable.orders.records import new_task
+from generia_assets.durable.status import State, new_status
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
+LONGEST_REASON = 1_000
+"""Characters of the reason for which a message is refused."""
 SEEN_FOR = timedelta(minutes=10)
 """A batch that no tick has met for so long does not hold up anything any more."""
 
@@ -133,3 +142,51 @@ def let_skip(database: MongoDatabase, topic: str, partition: int, offset: int) -
 
 def _held(found: MongoDocument) -> HeldPartition:
     return HeldPartition(*(found[name] for name in ("topic", "partition", "offset", "next_offset", "reason", "since")))
+
+
+@dataclass(frozen=True)
+class RefusedOrder:
+    """A message that is no order. ``reason``: field, value, what is allowed; cut at ``LONGEST_REASON`` characters.
+
+    The others are what it names all the same, so that those who wait for it can be told; None where that cannot be read.
+    """
+
+    reason: str
+    world_id: str | None = None
+    task_id: str | None = None
+    task_type: TaskType | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.reason) > LONGEST_REASON:
+            object.__setattr__(self, "reason", self.reason[: LONGEST_REASON - 1] + "…")
+
+
+def record_refusal(database: MongoDatabase, refusal: RefusedOrder) -> None:
+    """Say that this message's task failed, and its world too where it was to be a new one. Saying it again changes nothing.
+
+    Where the message names no task type, the browser may be waiting for a new world, too.
+    """
+    task_type, reason, world_id = refusal.task_type or TaskType.INIT_WORLD_CREATION, refusal.reason, refusal.world_id
+    if world_id is None:
+        return
+    if refusal.task_id is not None:
+        _fail_task(database, reason, world_id, refusal.task_id, task_type)
+    if task_type is TaskType.INIT_WORLD_CREATION and database[STATUS].find_one({"_id": world_id}, {"_id": 1}) is None:
+        failed = {
+            "status": State.FAILED.value,
+            "message": reason,
+            "tasks_failed": 1,
+            "refused": True,
+            "finished_at": datetime.now(UTC),
+        }
+        record = new_status(world_id, {"user_prompt": ""}, refusal.task_id, users=0, posts=0) | failed
+        begin_with_event(database, record, Failed(message=reason))
+
+
+def _fail_task(database: MongoDatabase, reason: str, world_id: str, task_id: str, task_type: TaskType) -> None:
+    failed = {"status": State.FAILED.value, "error": reason, "updated_at": datetime.now(UTC)}
+    task = {**new_task(task_type, world_id, {}), **failed, "refused": True}
+    if database[TASKS].update_one({"_id": task_id}, {"$setOnInsert": task}, upsert=True).matched_count:
+        inserted_by_the_platform = {"status": State.PENDING.value, "accepted_at": {"$exists": False}}
+        mine = {"_id": task_id, "world_id": world_id, "$or": [{"refused": True}, inserted_by_the_platform]}
+        database[TASKS].update_one(mine, {"$set": failed})

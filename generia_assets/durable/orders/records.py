@@ -1,83 +1,73 @@
-"""Orders: what somebody wants made, recorded in MongoDB before any run exists, exactly once whoever asks and however often.
+"""Recording orders in MongoDB before any run exists, exactly once whoever asks and however often; and what their tasks say then.
 
-Here: an order's recording (task document and status record). Not here: what it may say (order_parameters.py), and how it arrives
-(sensors/kafka.py, the launch form of the asset ``world_request``, the command line).
+Here: an order's task document, the status record of a new world, and the states of the task of an order that makes a part again.
+The task of a part stands beside those that its run makes: it has no generation, and no counter counts it. Not here: what an order
+may say (order.py), how it arrives (sensors/kafka.py, the asset ``world_request``, the command line), and the task of a whole world,
+which is its generation's first one (tasks/runner.py).
 """
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import cast
 
+from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events.events import WorldCreated
 from generia_assets.durable.events.outbox import begin_with_event, change_with_event
-from generia_assets.durable.orders.parameters import (
+from generia_assets.durable.orders.order import (
+    Order,
     OrderError,
+    Parameters,
     PartParameters,
-    WorldParametersOrder,
-    part_parameters,
-    shortened,
-    stored_parameters,
-    validated_parameters,
+    WorldParameters,
+    parse_part,
+    parse_stored,
 )
-from generia_assets.durable.status import HistoryWorldError, State, WorldStatus, new_status, world_to_work_on
+from generia_assets.durable.orders.workload import request_of, tasks_of
+from generia_assets.durable.status import UNFINISHED, HistoryWorldError, State, WorldStatus, new_status, world_to_work_on
+from resources.explanation import shortened
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.stored import UnreadableRecordError
 
-__all__ = [
-    "Order",
-    "OrderError",
-    "PartParameters",
-    "RecordedOrder",
-    "WorldParametersOrder",
-    "new_task_id",
-    "record_order",
-    "stored_parameters",
-    "validated_parameters",
-]
-
-WORLD_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-"""What may name a world: the platform's UUIDs, and short names a person types in the UI. Safe as partition key and folder name."""
-
-
-_WHOLE = PartParameters()
-
-
-@dataclass(frozen=True)
-class Order:
-    """An order, well-formed in itself. ``parameters`` None: they are in MongoDB under ``task_id``."""
-
-    task_id: str
-    task_type: TaskType
-    world_id: str
-    parameters: MongoDocument | None
+_OF_PART = {"type": {"$ne": TaskType.INIT_WORLD_CREATION.value}}
 
 
 @dataclass(frozen=True)
 class RecordedOrder:
-    """An order as MongoDB has it. ``new`` is False for a repetition; ``finished`` is True when its work is already done.
+    """An order as MongoDB has it: ``order.parameters`` are those that stand.
 
-    ``overruled`` says which of the message's parameters do not count, because MongoDB had others.
+    Attributes:
+        new: False for a repetition.
+        finished: True when its work is already done.
+        overruled: Which of the message's parameters do not count, because MongoDB had others; or ''.
     """
 
-    task_id: str
-    task_type: TaskType
-    world_id: str
+    order: Order
     new: bool
     finished: bool
-    part: PartParameters = _WHOLE
     overruled: str = ""
 
 
 def record_order(database: MongoDatabase, order: Order, *, max_users: int, max_posts: int) -> RecordedOrder:
-    """Record the order's task and the world's status record, once; a repetition finds what the first one wrote.
+    """Record the order's task and a new world's status record, once; a repetition finds what the first one wrote.
 
-    Raises ``OrderError`` when MongoDB and the order do not fit together. Parameters in MongoDB stand against the order's own.
+    Args:
+        database: The generator's database.
+        order: The order; where it has no parameters, those of its task in MongoDB count.
+        max_users: Users of a world that this installation accepts at most (MAX_USERS).
+        max_posts: Posts, likewise (MAX_POSTS).
+
+    Returns:
+        The order as it stands: parameters in MongoDB count against the order's own.
+
+    Raises:
+        OrderError: MongoDB and the order do not fit together; nothing has been recorded. The message names the field.
     """
     if order.task_type is TaskType.INIT_WORLD_CREATION:
         return _record_world(database, order, max_users=max_users, max_posts=max_posts)
@@ -85,19 +75,23 @@ def record_order(database: MongoDatabase, order: Order, *, max_users: int, max_p
 
 
 def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_posts: int) -> RecordedOrder:
-    offered = None if order.parameters is None else validated_parameters(order.parameters)
+    offered = cast("WorldParameters | None", order.parameters)
     task, new = _task(database, order), False
     if task is None:
         if offered is None:
             raise OrderError(
                 f"parameters: absent from the message, and MongoDB has no task {order.task_id}; send them with the message"
             )
-        offered.within(max_users=max_users, max_posts=max_posts)
+        offered.require_within(max_users=max_users, max_posts=max_posts)
         _status(database, order)  # history is refused before anything is written
-        task, new = _insert_task(database, order, offered.model_dump(mode="json", exclude_none=True))
-    _same(order, task)
-    stored = stored_parameters(task["parameters"]).within(max_users=max_users, max_posts=max_posts)
-    overruled = _accepted(database, task, _differing(offered, stored), stored.model_dump(mode="json"))
+        task, new = _insert_task(database, order, offered.document())
+    _require_same(order, task)
+    stored = parse_stored(task["parameters"])
+    stored.require_within(max_users=max_users, max_posts=max_posts)
+    named = (
+        offered.model_fields_set - {"created_at"} if offered else set()
+    )  # when it was ordered may differ: both sides took the time
+    overruled = _accept(database, task, offered or stored, stored, named)
     finished = task["status"] == State.COMPLETED.value
     ordered_by = order.task_id if finished else _ordered_by(database, order, stored)
     if ordered_by != order.task_id:
@@ -106,11 +100,42 @@ def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_
         raise OrderError(
             f"world_id={order.world_id}: this world was already ordered by task {ordered_by}; use a new world_id for a new world"
         )
-    return RecordedOrder(order.task_id, order.task_type, order.world_id, new, finished, overruled=overruled)
+    return RecordedOrder(replace(order, parameters=stored), new, finished, overruled)
+
+
+def _record_part(database: MongoDatabase, order: Order) -> RecordedOrder:
+    status = _status(database, order)
+    if status is None:
+        raise OrderError(f"world_id={order.world_id}: no such world; order it first by an init_world_creation task")
+    offered = cast("PartParameters | None", order.parameters)
+    task, new = _task(database, order), False
+    if task is None:
+        offered = offered or PartParameters()
+        _require_items(status, order.task_type, offered.keys)
+        task, new = _insert_task(database, order, offered.document())
+    _require_same(order, task)
+    stored = parse_part(order.task_type, task["parameters"] or {})
+    if "accepted_at" not in task:
+        _require_items(status, order.task_type, stored.keys)
+    overruled = _accept(database, task, offered or stored, stored, PartParameters.model_fields)
+    return RecordedOrder(replace(order, parameters=stored), new, task["status"] == State.COMPLETED.value, overruled)
+
+
+def _require_items(status: WorldStatus, task_type: TaskType, keys: Collection[str]) -> None:
+    """Raise ``OrderError`` for keys of nothing in this world: an order that makes nothing must not become a run."""
+    if not keys:
+        return
+    request = request_of(status.world_id, parse_stored(status.parameters))
+    try:
+        tasks = tasks_of(request, keys)
+    except OrderError as error:
+        raise OrderError(f"parameters.{error}") from None
+    if not tasks[task_type]:
+        raise OrderError(f"parameters.keys={shortened(list(keys))}: {task_type} makes nothing of these; leave keys out for all")
 
 
 def _task(database: MongoDatabase, order: Order) -> MongoDocument | None:
-    """The order's task. One that stands only for a refused message (refusals.py) gives way to this order."""
+    """The order's task. One that stands only for a refused message (intake.py) gives way to this order."""
     found = database[TASKS].find_one({"_id": order.task_id})
     if found is not None and found.get("refused"):
         database[TASKS].delete_one({"_id": order.task_id, "refused": True})
@@ -118,22 +143,14 @@ def _task(database: MongoDatabase, order: Order) -> MongoDocument | None:
     return found
 
 
-def _differing(offered: WorldParametersOrder | None, stored: WorldParametersOrder) -> MongoDocument:
-    """What the message says otherwise than MongoDB. When it was ordered may differ: both sides took the time."""
-    if offered is None:
-        return {}
-    said, kept = offered.model_dump(mode="json"), stored.model_dump(mode="json")
-    return {name: said[name] for name in sorted(offered.model_fields_set - {"created_at"}) if said[name] != kept[name]}
-
-
-def _ordered_by(database: MongoDatabase, order: Order, parameters: WorldParametersOrder) -> str:
+def _ordered_by(database: MongoDatabase, order: Order, parameters: WorldParameters) -> str:
     """The task that ordered the world: this one, which makes its status record, or the one that made it before."""
     status = _status(database, order)
     if status is None:
-        if _begun(database, order, parameters):
+        if _begin_world(database, order, parameters):
             return order.task_id
         status = _status(database, order)
-    return order.task_id if status is None else str(status.parameters.get("task_id", order.task_id))
+    return order.task_id if status is None else status.order_task or order.task_id
 
 
 def _status(database: MongoDatabase, order: Order) -> WorldStatus | None:
@@ -150,11 +167,10 @@ def _status(database: MongoDatabase, order: Order) -> WorldStatus | None:
         raise OrderError(f"world_id={order.world_id}: {error}") from None
 
 
-def _begun(database: MongoDatabase, order: Order, parameters: WorldParametersOrder) -> bool:
-    """Make the world's status record and tell that it was created; False where somebody else did at the same moment."""
+def _begin_world(database: MongoDatabase, order: Order, parameters: WorldParameters) -> bool:
+    """Make the world's status record with its first event; False where somebody else did at the same moment."""
     users, posts = parameters.users_count, parameters.posts_count
-    kept = parameters.model_dump(mode="json", exclude_none=True) | {"task_id": order.task_id}
-    record = new_status(order.world_id, kept, users=users, posts=posts)
+    record = new_status(order.world_id, parameters.document(), order.task_id, users=users, posts=posts)
     created = WorldCreated(
         task_id=order.task_id, user_prompt=parameters.user_prompt, users_count=users, posts_count=posts, quality=parameters.quality
     )
@@ -165,27 +181,14 @@ def _begun(database: MongoDatabase, order: Order, parameters: WorldParametersOrd
     return change_with_event(database, unbegun, anew | {"refused": False}, created)
 
 
-def _record_part(database: MongoDatabase, order: Order) -> RecordedOrder:
-    if _status(database, order) is None:
-        raise OrderError(f"world_id={order.world_id}: no such world; order it first by an init_world_creation task")
-    offered = None if order.parameters is None else part_parameters(order.task_type, order.parameters)
-    task, new = _task(database, order), False
-    if task is None:
-        task, new = _insert_task(database, order, (offered or _WHOLE).model_dump(mode="json", exclude_defaults=True))
-    _same(order, task)
-    part = part_parameters(order.task_type, task["parameters"] or {})
-    said, kept = (offered or part).model_dump(mode="json"), part.model_dump(mode="json")
-    overruled = _accepted(database, task, {name: value for name, value in said.items() if value != kept[name]}, kept)
-    finished = task["status"] == State.COMPLETED.value
-    return RecordedOrder(order.task_id, order.task_type, order.world_id, new, finished, part, overruled)
-
-
-def _accepted(database: MongoDatabase, task: MongoDocument, differing: MongoDocument, standing: MongoDocument) -> str:
+def _accept(database: MongoDatabase, task: MongoDocument, offered: Parameters, stored: Parameters, named: Collection[str]) -> str:
     """Accept the message for this task; returns what of it does not count. Raises ``OrderError`` for the id of another order.
 
     A task that the platform has inserted stands against the first message that names it, which is remembered with it: so a
-    repetition of that message is told from another order under the same id.
+    repetition of that message is told from another order under the same id. ``named``: the fields that the message may differ in.
     """
+    said, kept = offered.model_dump(mode="json"), stored.model_dump(mode="json")
+    differing = {name: said[name] for name in sorted(named) if said[name] != kept[name]}
     if "accepted_at" not in task:
         first = {"_id": task["_id"], "accepted_at": {"$exists": False}}
         # Another message for this task may have been refused before: then it says failed, and is worked on now.
@@ -195,17 +198,18 @@ def _accepted(database: MongoDatabase, task: MongoDocument, differing: MongoDocu
             task = {**task, "overruled": differing}
         else:
             task = database[TASKS].find_one({"_id": task["_id"]}) or task
-    sentences = [f"parameters.{name}={shortened(value)}" for name, value in differing.items()]
-    kept = ", ".join(f"{name}={shortened(standing[name])}" for name in differing)
-    if differing and differing != task.get("overruled"):
+    if not differing:
+        return ""
+    message = ", ".join(f"parameters.{name}={shortened(value)}" for name, value in differing.items())
+    standing = ", ".join(f"{name}={shortened(kept[name])}" for name in differing)
+    if differing != task.get("overruled"):
         raise OrderError(
-            f"{', '.join(sentences)}: task {task['_id']} was already ordered with {kept}, which stands; use a new task_id for a "
-            "new order"
+            f"{message}: task {task['_id']} was already ordered with {standing}, which stands; use a new task_id for a new order"
         )
-    return f"{', '.join(sentences)}: MongoDB's task {task['_id']} has {kept}, which stands" if differing else ""
+    return f"{message}: MongoDB's task {task['_id']} has {standing}, which stands"
 
 
-def _same(order: Order, task: MongoDocument) -> None:
+def _require_same(order: Order, task: MongoDocument) -> None:
     missing = {"type", "world_id", "status", "parameters"} - task.keys()  # the platform inserts tasks, too
     if missing:
         raise OrderError(f"{', '.join(sorted(missing))}: missing in MongoDB's task {order.task_id}")
@@ -217,13 +221,12 @@ def _same(order: Order, task: MongoDocument) -> None:
             raise OrderError(f"{field}={shortened(given)}: task {order.task_id} exists with {field}={shortened(stored)}")
 
 
-def _insert_task(database: MongoDatabase, order: Order, parameters: MongoDocument) -> tuple[MongoDocument, bool]:
-    """The task as it is recorded now, and whether it is this call that recorded it."""
+def new_task(task_type: TaskType, world_id: str, parameters: MongoDocument) -> MongoDocument:
+    """The document of a pending task, without its id."""
     now = datetime.now(UTC)
-    task: MongoDocument = {
-        "_id": order.task_id,
-        "type": order.task_type.value,
-        "world_id": order.world_id,
+    return {
+        "type": task_type.value,
+        "world_id": world_id,
         "status": State.PENDING.value,
         "worker_id": None,
         "parameters": parameters,
@@ -232,9 +235,13 @@ def _insert_task(database: MongoDatabase, order: Order, parameters: MongoDocumen
         "updated_at": now,
         "attempt_count": 0,
         "error": None,
-        "accepted_at": now,
-        "overruled": {},
     }
+
+
+def _insert_task(database: MongoDatabase, order: Order, parameters: MongoDocument) -> tuple[MongoDocument, bool]:
+    """The task as it is recorded now, and whether it is this call that recorded it."""
+    task = {"_id": order.task_id, **new_task(order.task_type, order.world_id, parameters), "overruled": {}}
+    task["accepted_at"] = task["created_at"]
     try:
         database[TASKS].insert_one(task)
     except DuplicateKeyError:  # the same order, recorded by somebody else at the same moment: theirs stands
@@ -245,6 +252,28 @@ def _insert_task(database: MongoDatabase, order: Order, parameters: MongoDocumen
     return task, True
 
 
-def new_task_id() -> str:
-    """The id of an order that comes from a person and not from a message."""
-    return str(uuid.uuid4())
+def mark_started(task_id: str, run_id: str) -> UpdateOne:
+    """A run carries the order out; after one that failed, too, which a person let go on."""
+    doing = _values(State.IN_PROGRESS, error=None, worker_id=run_id)
+    return UpdateOne(
+        {"_id": task_id, **_OF_PART, "status": {"$ne": State.COMPLETED.value}}, {**doing, "$inc": {"attempt_count": 1}}
+    )
+
+
+def mark_completed(task_id: str) -> UpdateOne:
+    """Everything that the order asked for is made and materialized."""
+    return UpdateOne({"_id": task_id, **_OF_PART}, _values(State.COMPLETED, error=None))
+
+
+def mark_given_up(task_id: str, error: str) -> UpdateOne:
+    """The order's run failed, or refused it. ``error`` says why and what to do."""
+    return UpdateOne({"_id": task_id, **_OF_PART, "status": UNFINISHED}, _values(State.FAILED, error=error[:2000]))
+
+
+def give_up(database: MongoDatabase, task_id: str, error: str) -> None:
+    """The same where no run is there to record it."""
+    database[TASKS].bulk_write([mark_given_up(task_id, error)])
+
+
+def _values(state: State, **values: object) -> MongoDocument:
+    return {"$set": {"status": state.value, "updated_at": datetime.now(UTC), **values}}

@@ -1,7 +1,9 @@
-"""Generations: one making of a world or of parts of it, over all the runs that work on it.
+"""Generations: one making of a world or of parts of it, over all the runs that work on it. It is named by the run that started it.
 
-Here: how a generation begins, goes on and ends. It is named by the run that started it. Not here: which one a run belongs to, and
-whether it may begin one (decisions.py); what a completed world goes back to when a rerun of it fails (fallback.py).
+Here: how a generation begins, continues and ends; and the fields of the status record that belong to one generation. Of a world
+that was completed before, the generation's record keeps two such sets: ``before``, the world as it was completed, and ``left``, the
+generation where it stopped, while the status record says ``before`` again. Not here: which generation a run belongs to, and whether
+it may begin one (decisions.py); what changes a world that no run works on (control.py).
 """
 
 from __future__ import annotations
@@ -17,24 +19,20 @@ from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events.events import Cancelled, Completed, Failed, GoingOn, LiveEvent, ParkedByOutage, StoodStill
 from generia_assets.durable.events.progress import STAGE_OF, StageTracker
 from generia_assets.durable.leases.commits import Change, Commits, WriteOperation
-from generia_assets.durable.orders import tasks as order_tasks
 from generia_assets.durable.orders.decisions import Choice, Decision, Made, RunIdentity
-from generia_assets.durable.retries import retry_on_outage
-from generia_assets.durable.status import Failure, Stage, State, SuspendReason, WorldStatus
-from generia_assets.durable.tasks.fallback import as_before, left_unfinished, orders_of, standing
+from generia_assets.durable.orders.records import mark_completed, mark_given_up, mark_started
+from generia_assets.durable.orders.workload import Workload
+from generia_assets.durable.status import Failure, Stage, State, SuspendReason, Suspension, WorldStatus
 from resources.gateway.api_gateway import Api
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
-
-@dataclass(frozen=True)
-class Workload:
-    """What a new generation will do: tasks by type, limits of calls (spare included) and dollars, people and posts."""
-
-    tasks: Mapping[TaskType, int]
-    call_limits: Mapping[Api, int]
-    cost_limit_usd: float | None
-    users: int
-    posts: int
+OF_GENERATION = (
+    *("generation", "name", "parameters", "stages", "current_stage", "failures", "first_post_at", "finished_at", "takeovers"),
+    *("tasks_total", "tasks_completed", "tasks_failed", "task_predicted", "calls_excused"),
+    *("users_created", "posts_created", "users_predicted", "posts_predicted"),
+    *("api_call_limits_LLM", "api_call_limits_images", "api_calls_made_LLM", "api_calls_made_images"),
+)
+"""Fields of the status record that belong to one generation. Costs, the cap and the numbers of events are the world's own."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +85,12 @@ async def new_generation(
 ) -> Generation:
     """A generation that this run starts. The order's own pending task becomes its first one."""
     world_id, adopted = choice.status.world_id, dict[TaskType, str]()
-    order_task = run.order or choice.status.parameters.get("task_id")
+    order_task = run.order or choice.status.order_task
     if TaskType.INIT_WORLD_CREATION in workload.tasks and order_task is not None:
         pending = {"_id": order_task, "world_id": world_id, "status": State.PENDING.value}
         if await database[TASKS].find_one(pending, {"_id": 1}) is not None:
             adopted[TaskType.INIT_WORLD_CREATION] = order_task
-    before = standing(choice.document) if choice.made is Made.COMPLETED else None
+    before = fields_of_generation(choice.document) if choice.made is Made.COMPLETED else None
     orders = () if run.order is None else (run.order,)
     return Generation(run.run_id, world_id, False, workload.tasks, keys, adopted, orders, before=before)
 
@@ -120,7 +118,7 @@ async def begin(
         "refused": False,
     }
     transitions: list[UpdateOne] = []
-    orders: list[WriteOperation] = [order_tasks.mark_started(order, run.run_id) for order in generation.orders]
+    orders: list[WriteOperation] = [mark_started(order, run.run_id) for order in generation.orders]
     if generation.continued or workload is None:
         record["$unset"] = {"left": ""}
         values = (generation.left or {}) | values | stages.resume({entry.name: entry.status for entry in status.stages})
@@ -195,52 +193,71 @@ async def end(
     state: State,
     *,
     message: str = "",
-    parked: SuspendReason | None = None,
-    until: datetime | None = None,
-    counted: Mapping[str, int] | None = None,
+    suspension: Suspension | None = None,
 ) -> None:
-    """The world's last word in this run, after everything else has been written.
+    """Record the world's last state in this run, after everything else has been written.
 
-    ``state`` IN_PROGRESS with ``parked`` leaves the world resumable; COMPLETED and FAILED are final for those who watch.
-    ``counted``: the numbers of ``status.Park``.
+    ``state`` IN_PROGRESS with a ``suspension`` leaves the world resumable; COMPLETED and FAILED are final for those who watch.
     """
     if generation.finished:
         if state is State.COMPLETED and generation.orders:
-            await commits.commit(Change(records={TASKS: [order_tasks.mark_completed(order) for order in generation.orders]}))
-        return  # who watches has heard the last word, and it stays, whatever became of the storing
+            await commits.commit(Change(records={TASKS: [mark_completed(order) for order in generation.orders]}))
+        return  # its last event has been sent, and it stays, whatever became of the storing
     now = datetime.now(UTC)
     values: dict[str, object] = {
         "status": state.value,
         "message": message,
         "resumable": state is not State.COMPLETED,
-        "parked": None if parked is None else {"kind": parked.value, "since": now, "until": until, **(counted or {})},
+        "parked": suspension and suspension.model_dump(exclude_unset=True),
     }
     record: MongoDocument = {"$set": {"status": state.value, "updated_at": now, "message": message}}
     orders: list[WriteOperation] = []
     if state is State.COMPLETED:
         values |= stages.finished() | {"finished_at": now, "waiting_for": None, "cost_reserved_usd": 0.0}
-        orders = [order_tasks.mark_completed(order) for order in generation.orders]
+        orders = [mark_completed(order) for order in generation.orders]
         record["$unset"] = {"before": ""}
     elif state is State.FAILED:
         values |= stages.failed() | {"finished_at": now, "waiting_for": None}
-        orders = [order_tasks.mark_given_up(order, message) for order in generation.orders]
-    told = [*stages.news(), _last_word(state, message, parked)]
+        orders = [mark_given_up(order, message) for order in generation.orders]
+    events = [*stages.news(), _last_event(state, message, suspension)]
     if state is State.FAILED and generation.before is not None:
-        await commits.commit(Change(events=told))  # of this generation; then the world is shown as it was before it
-        found = await retry_on_outage(
-            lambda: database[STATUS].find_one({"_id": generation.world_id}), patience_seconds=commits.patience
-        )
-        record["$set"]["left"] = standing(found or {})
-        values, told = as_before(generation.before, generation.id, left_unfinished(generation.world_id, message)), []
+        await commits.commit(Change(events=events))  # of this generation; then the world is shown as it was before it
+        found = await commits.retry(lambda: database[STATUS].find_one({"_id": generation.world_id}))
+        record["$set"]["left"] = fields_of_generation(found or {})
+        values, events = as_before(generation.before, generation.id, unfinished_message(generation.world_id, message)), []
     records: dict[str, list[WriteOperation]] = {GENERATIONS: [UpdateOne({"_id": generation.id}, record)]}
-    await commits.commit(Change(records=records | ({TASKS: orders} if orders else {}), values=values, events=told))
+    await commits.commit(Change(records=records | ({TASKS: orders} if orders else {}), values=values, events=events))
 
 
-def _last_word(state: State, message: str, parked: SuspendReason | None) -> LiveEvent:
+def _last_event(state: State, message: str, suspension: Suspension | None) -> LiveEvent:
     if state is State.COMPLETED:
         return Completed()
-    if parked is SuspendReason.OUTAGE:
+    if suspension is None:
+        return Failed(message=message)
+    if suspension.kind == SuspendReason.OUTAGE:
         return ParkedByOutage(reason=message)
-    if parked is not None:
-        return Cancelled(reason="budget" if parked is SuspendReason.BUDGET else "stopped", message=message)
-    return Failed(message=message)
+    return Cancelled(reason="budget" if suspension.kind == SuspendReason.BUDGET else "stopped", message=message)
+
+
+def fields_of_generation(status: MongoDocument) -> MongoDocument:
+    """The fields of this status record that belong to its present generation."""
+    return {name: status.get(name) for name in OF_GENERATION}
+
+
+def as_before(before: MongoDocument, unfinished: str | None, message: str) -> MongoDocument:
+    """The values of the status record that make the world completed as it was; ``unfinished``: the generation that was left."""
+    back = {"status": State.COMPLETED.value, "message": message, "unfinished": unfinished, "resumable": unfinished is not None}
+    return {**before, **back, "parked": None, "waiting_for": None, "updated_at": datetime.now(UTC)}
+
+
+def unfinished_message(world_id: str, reason: str) -> str:
+    """The status record's message of a completed world whose rerun did not succeed."""
+    return (
+        f"completed as before; what was to be made again is not finished: {reason.rstrip('.')}. To go on with it: generia resume "
+        f"{world_id}; to give it up: generia stop {world_id} --give-up"
+    )
+
+
+def orders_of(record: MongoDocument, also: str | None = None) -> tuple[str, ...]:
+    """The orders that a generation carries out: the one it began with, those that asked for the same meanwhile, and ``also``."""
+    return tuple(dict.fromkeys(filter(None, (record.get("order"), *record.get("orders", ()), also))))

@@ -1,14 +1,19 @@
-"""The board: which breakers are not closed, where people can see it (collection ``fleet``, a document for each process and API).
+"""What one run records about the APIs in collection ``fleet``: which of its breakers are not closed, and that an API has answered.
 
-Here: one process's pen. Its documents ``breaker:llm:RUN`` are there while its breaker of that API is OPEN or HALF-OPEN: they are
-renewed while it lasts, taken away when it closes or the run ends, and lapse when the process is silent (``expires_at``, by the
-server's clock). So processes do not speak over each other, and nobody who died leaves a breaker open for ever. A board that cannot
-be written is no reason to stop anything; it is logged, and written later. Not here: how it is read (queries/in_flight.py).
+Documents ``breaker:llm:RUN`` are there while the run's breaker of that API is OPEN or HALF-OPEN: they are renewed while it lasts,
+deleted when it closes or the run ends, and expire when the process is silent (``expires_at``, by the server's clock). So processes
+do not overwrite each other, and a process that died leaves no breaker open for ever. A record that cannot be written stops nothing;
+that is logged, and it is written later. Not here: how they are read (queries/).
+
+A document ``answered:llm:DIGEST`` says that an API has answered under the name that this process calls it by (the model's address
+and key, the class of an image provider). What has answered before and refuses now may heal (``FatalCallError.may_heal``); what
+never has is set up wrong, and fails at once. It is written at the end of each run that was answered, and kept for a month.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,9 +31,10 @@ from resources.mongodb.connection import MongoDocument
 logger = logging.getLogger(__name__)
 
 BREAKER = "breaker"
-"""What ids of these documents begin with."""
+"""What ids of the breakers' documents begin with."""
 OUTAGE_SECONDS = 0.5
-"""How soon the board is tried again while it cannot be written."""
+"""How soon writing is tried again while MongoDB does not answer."""
+TRUSTED_FOR = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class _Entry:
 
 
 class BreakerStatusStore:
-    """One process's pen on the board. Make it on the event loop; ``aclose`` takes away what this process wrote."""
+    """Records the breakers of one process. Make it on the event loop; ``aclose`` deletes what this process wrote."""
 
     def __init__(self, fleet: AsyncCollection[MongoDocument], run_id: str, *, lease_seconds: float) -> None:
         self._fleet = fleet
@@ -53,7 +59,7 @@ class BreakerStatusStore:
         self._writer: asyncio.Task[None] | None = None
 
     def breaker(self, api: Api) -> Callable[[BreakerState, float], None]:
-        """What to tell this API's breaker changes to: the state, and the seconds until the next probe."""
+        """The callback for this API's breaker: takes its new state, and the seconds until the next probe."""
 
         def changed(state: BreakerState, probe_in: float) -> None:
             now, before = datetime.now(UTC), self._entries.pop(api, None)
@@ -63,16 +69,16 @@ class BreakerStatusStore:
             self._to_write.add(api)
             self._changed.set()
             if self._writer is None:
-                self._writer = asyncio.create_task(self._write_on(), name="board")
+                self._writer = asyncio.create_task(self._write_on(), name="breaker status")
 
         return changed
 
     async def aclose(self) -> None:
-        """Take this process's entries away: who ends has no breaker."""
+        """Delete this process's documents."""
         if self._writer is not None:
             await cancel_and_wait(self._writer)
         if self._written:
-            with suppress(PyMongoError):  # they lapse by themselves
+            with suppress(PyMongoError):  # they expire by themselves
                 await self._fleet.delete_many({"_id": {"$in": [self._id(api) for api in self._written]}})
 
     def _id(self, api: Api) -> str:
@@ -88,8 +94,8 @@ class BreakerStatusStore:
                 for api in self._to_write | set(self._entries):
                     await self._write(api)
             except PyMongoError as error:
-                told = ", ".join(f"{api.value} {entry.state.value}" for api, entry in self._entries.items()) or "all closed"
-                logger.warning("breakers: %s, but the board cannot be written (%s)", told, type(error).__name__)
+                states = ", ".join(f"{api.value} {entry.state.value}" for api, entry in self._entries.items()) or "all closed"
+                logger.warning("breakers: %s, but that cannot be recorded (%s)", states, type(error).__name__)
                 rest = OUTAGE_SECONDS
             with suppress(TimeoutError):
                 async with asyncio.timeout(rest):
@@ -112,3 +118,18 @@ class BreakerStatusStore:
             await self._fleet.update_one({"_id": self._id(api)}, [{"$set": values}], upsert=True)
         if self._entries.get(api) is entry:
             self._to_write.discard(api)
+
+
+def name_of(api: Api, *identity: str) -> str:
+    """The name under which an API is called: nobody can read the key out of it."""
+    return f"answered:{api.value}:{hashlib.sha256('|'.join(identity).encode()).hexdigest()[:16]}"
+
+
+async def is_trusted(fleet: AsyncCollection[MongoDocument], name: str) -> bool:
+    """Whether an API has answered under this name."""
+    return await fleet.find_one({"_id": name}, {"_id": 1}) is not None
+
+
+async def trust(fleet: AsyncCollection[MongoDocument], name: str) -> None:
+    """Record that it has."""
+    await fleet.update_one({"_id": name}, {"$set": {"expires_at": datetime.now(UTC) + TRUSTED_FOR}}, upsert=True)

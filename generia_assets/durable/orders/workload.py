@@ -1,16 +1,19 @@
-"""Items: what a key names in a world, and how many tasks of each type it takes to make it again.
+"""The workload of an order: what its keys name in a world, how many tasks and calls it takes, and the limits that follow (R13).
 
-Here: the keys people and messages may give (``ContentConfig.keys``, ``PartParameters.keys``), checked against the world's order.
-Not here: which of them a run makes (assets/orchestrator.py, ``Selection``), by the same rules.
+Here: what can be computed from the world's parameters, before any call is made. Not here: which of the items a run makes
+(assets/selection.py), by the same rules.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import ceil
 
 from generia_assets.catalog import ASSETS, CONTENT, TaskType, Unit
+from generia_assets.content import seeding
 from generia_assets.content.documents import CharacterBrief, PostImage, WorldRequest
 from generia_assets.content.keys import (
     WORLD_KEY,
@@ -23,8 +26,66 @@ from generia_assets.content.keys import (
     post_key,
 )
 from generia_assets.content.names import fold
+from generia_assets.content.plan import Plan, plan, tasks_of_world
 from generia_assets.content.shares import BATCH, shares
-from generia_assets.durable.orders.parameters import OrderError, shortened
+from generia_assets.durable.orders.order import OrderError, WorldParameters
+from resources.explanation import shortened
+from resources.gateway.api_gateway import Api
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a new generation will do: tasks by type, limits of calls (spare included) and dollars, people and posts."""
+
+    tasks: Mapping[TaskType, int]
+    call_limits: Mapping[Api, int]
+    cost_limit_usd: float | None
+    users: int
+    posts: int
+
+
+def workload(
+    world_id: str,
+    order: WorldParameters,
+    makes: Collection[TaskType],
+    *,
+    spare: float,
+    max_cost_usd: float | None,
+    keys: Collection[str] = (),
+) -> Workload:
+    """What making these task types of this order takes, or of these items only. Raises ``OrderError`` for a key of no item, and for
+    keys that name nothing of it.
+
+    ``spare``: share added to the computed calls, rounded up.
+    """
+    planned = plan_of(world_id, order, makes, keys)
+    return Workload(
+        tasks=planned.tasks,
+        call_limits={
+            Api.LLM: ceil(planned.llm_total * (1 + spare)),
+            Api.IMAGE: ceil(planned.images_total * (1 + spare)),
+        },
+        cost_limit_usd=order.max_cost_usd or max_cost_usd,
+        users=order.users_count,
+        posts=order.posts_count,
+    )
+
+
+def plan_of(world_id: str, order: WorldParameters, makes: Collection[TaskType], keys: Collection[str] = ()) -> Plan:
+    """The tasks and calls of these task types of this order, or of these items only. Raises ``OrderError`` as ``workload`` does."""
+    request = request_of(world_id, order)
+    numbers = tasks_of(request, keys) if keys else tasks_of_world(request)
+    tasks = {task_type: numbers[task_type] for task_type in TaskType if task_type in makes}
+    if keys and not any(tasks.values()):
+        named, made = ", ".join(list(keys)[:5]), ", ".join(tasks)
+        raise OrderError(f"keys: {named} name nothing of what is made here ({made}); name other items, or leave keys out for all")
+    return plan(request, tasks, keys)
+
+
+def request_of(world_id: str, order: WorldParameters) -> WorldRequest:
+    """The order as a request, before its task has checked it: enough for planning and for a quote."""
+    computed = {"seed": seeding.world_seed(world_id, order.seed), "created_at": order.created_at or datetime.now(UTC)}
+    return WorldRequest(**dict(order) | computed)
 
 
 def task_keys(unit: Unit, item: str) -> list[str]:

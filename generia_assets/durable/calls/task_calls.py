@@ -1,0 +1,191 @@
+"""The calls of one task: who is called, in whose name, and the checkpoints that keep the outcomes.
+
+A task that is resumed after a death repeats only the call that was in flight. Not here: what is asked of each API (clients.py,
+platform_client.py), and how a call passes limits and outages (resources/gateway/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from bson import Binary
+from pymongo import DeleteMany, UpdateOne
+
+from generia_assets.catalog import TaskType
+from generia_assets.durable.calls.ledger import BudgetLedger
+from generia_assets.durable.collections import STEPS
+from generia_assets.durable.leases.commits import Change, Commits, WriteOperation
+from resources.gateway.api_gateway import Answer, Api, ApiGateway, Call, ItemCalls
+from resources.gateway.outcomes import InvalidAnswerError, RefusedError
+from resources.gemini.client import GeminiClient
+from resources.gemini.model_resolver import ModelResolver
+from resources.images import ImageGenerator
+from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
+from resources.platform.protocol import Platform
+
+ValueT = TypeVar("ValueT")
+
+
+@dataclass(frozen=True)
+class Providers:
+    """Who is called: one object each for the whole process.
+
+    Attributes:
+        timeouts: Seconds that one call of each API may take.
+        max_reasks: How often an answer of the model that cannot be used is asked for again.
+        outage_timeout: Seconds that an outage is waited out.
+    """
+
+    gateway: ApiGateway
+    gemini: GeminiClient
+    models: ModelResolver
+    images: ImageGenerator
+    platform: Platform
+    timeouts: Mapping[Api, float]
+    max_reasks: int
+    outage_timeout: float
+
+
+@dataclass(frozen=True)
+class TaskContext:
+    """A claimed task as its calls carry it.
+
+    Attributes:
+        resumed: An earlier run or attempt may have made some of the calls.
+        item_calls: Of an item's task, over its attempts; None for a world's own task, which has no bound.
+        priority: Lower goes first when calls of this process wait for slots.
+    """
+
+    task_id: str
+    task_type: TaskType
+    key: str
+    resumed: bool
+    item_calls: ItemCalls | None = None
+    priority: int = 0
+
+
+class Checkpoints:
+    """The outcomes of one task's calls in one run, numbered in the order in which the task makes them, one after the other.
+
+    An outcome (value, refusal or invalid answer) is written before the task's next call begins, never after its last one, since
+    then the task's own result is written: a task of one call costs no extra write.
+    """
+
+    def __init__(self, database: AsyncMongoDatabase, commits: Commits, task_id: str, *, resumed: bool) -> None:
+        self._database = database
+        self._commits = commits
+        self._task_id = task_id
+        self._known: dict[int, MongoDocument] | None = None if resumed else {}
+        self._number = 0
+        self._unwritten: UpdateOne | None = None
+        self._written = resumed
+
+    async def run(
+        self, call: Callable[[], Awaitable[ValueT]], *, dump: Callable[[ValueT], str | bytes], load: Callable[[str | bytes], ValueT]
+    ) -> ValueT:
+        """The outcome of the task's next call: as it was recorded, or by making the call now.
+
+        Args:
+            call: Makes the call.
+            dump: The value as it is stored.
+            load: The value of what was stored.
+
+        Returns:
+            The value, made now or by an earlier run.
+
+        Raises:
+            RefusedError, InvalidAnswerError: Recorded outcomes, too; they are raised again by a resumed task.
+            CallError: Any other failure of ``call``; nothing is recorded then.
+        """
+        number, self._number = self._number, self._number + 1
+        if self._known is None:
+            self._known = await self._commits.retry(self._read)
+        if (known := self._known.get(number)) is not None:
+            return _outcome(known, load)
+        if records := self.unwritten():
+            await self._commits.commit(Change(records=records, releases=self._task_id))
+        try:
+            value = await call()
+        except RefusedError as error:
+            self._remember(number, {"refused": str(error), "reason": error.reason})
+            raise
+        except InvalidAnswerError as error:
+            self._remember(number, {"invalid": str(error), "cut": error.cut, "chance": error.chance})
+            raise
+        dumped = dump(value)
+        self._remember(number, {"value": Binary(dumped) if isinstance(dumped, bytes) else dumped})
+        return value
+
+    def unwritten(self) -> dict[str, list[WriteOperation]]:
+        """The last outcome as records for a commit that is made anyway before the task's next call begins."""
+        if self._unwritten is None:
+            return {}
+        operation, self._unwritten, self._written = self._unwritten, None, True
+        return {STEPS: [operation]}
+
+    def forget(self) -> dict[str, list[WriteOperation]]:
+        """The records that remove this task's outcomes, for the commit that finishes the task."""
+        return {STEPS: [DeleteMany({"task_id": self._task_id})]} if self._written else {}
+
+    async def _read(self) -> dict[int, MongoDocument]:
+        return {row["number"]: row async for row in self._database[STEPS].find({"task_id": self._task_id})}
+
+    def _remember(self, number: int, outcome: MongoDocument) -> None:
+        document = {
+            "task_id": self._task_id,
+            "world_id": self._commits.token.world_id,
+            "number": number,
+            "created_at": datetime.now(UTC),
+            **outcome,
+        }
+        self._unwritten = UpdateOne({"_id": f"{self._task_id}:{number}"}, {"$setOnInsert": document}, upsert=True)
+
+
+def _outcome(step: MongoDocument, load: Callable[[str | bytes], ValueT]) -> ValueT:
+    if "refused" in step:
+        raise RefusedError(step["refused"], reason=step["reason"])
+    if "invalid" in step:
+        raise InvalidAnswerError(step["invalid"], cut=step["cut"], chance=step.get("chance", False))
+    value: str | bytes = step["value"]
+    return load(value)
+
+
+@dataclass(frozen=True)
+class TaskCalls:
+    """What a task's clients share: the task, its checkpoints, who is called, and the ledger of its world."""
+
+    task: TaskContext
+    checkpoints: Checkpoints
+    providers: Providers
+    ledger: BudgetLedger
+
+    def new(
+        self,
+        api: Api,
+        request_type: str,
+        request_data: Mapping[str, object],
+        send: Callable[[], Awaitable[Answer[ValueT]]],
+        *,
+        worst_case_usd: float = 0.0,
+        attempt: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        control: Call[object] | None = None,
+    ) -> Call[ValueT]:
+        """A call in the task's name."""
+        return Call(
+            api=api,
+            request_type=request_type,
+            task_id=self.task.task_id,
+            priority=self.task.priority,
+            labels={"task_type": self.task.task_type.value, "key": self.task.key},
+            request_data=request_data,
+            send=send,
+            worst_case_usd=worst_case_usd,
+            timeout_seconds=self.providers.timeouts[api],
+            attempt=attempt,
+            control=control,
+            item_calls=self.task.item_calls,
+        )

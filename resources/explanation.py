@@ -1,0 +1,52 @@
+"""What pydantic finds wrong, in sentences for a person or a model: the only place that words a ``ValidationError``."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+MISSING = "missing"
+
+
+def explain(
+    error: ValidationError, *, prefix: str = "", root: str = "", values: bool = False, most: int | None = None, longest: int = 1_000
+) -> str:
+    """One sentence for each problem: field, value (of those that are there, if ``values``), what is allowed.
+
+    Args:
+        error: What was found.
+        prefix: Stands before each field.
+        root: Stands for the object itself, where no field of it is wrong.
+        values: Whether the values are named, shortened.
+        most: Problems that are named; the others are counted. None: all.
+        longest: Characters of a sentence at most.
+
+    Returns:
+        The sentences, separated by semicolons.
+    """
+    sentences = [
+        f"{prefix}{place_of(problem) or root}{_value(problem) if values else ''}: {reason_of(problem)}"[:longest]
+        for problem in error.errors(include_url=False, include_context=False)[:most]
+    ]
+    more = error.error_count() - len(sentences)
+    return "; ".join(sentences) + (f"; and {more} more" if more else "")
+
+
+def place_of(problem: ErrorDetails) -> str:
+    """The field, with those that it lies in; '' for the object itself."""
+    return ".".join(str(part) for part in problem["loc"])
+
+
+def reason_of(problem: ErrorDetails) -> str:
+    """What is wrong, without pydantic's own words."""
+    return problem["msg"].removeprefix("Value error, ")
+
+
+def shortened(value: object, limit: int = 80) -> str:
+    """A value for a message: its repr, without control characters, cut."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _value(problem: ErrorDetails) -> str:
+    return "" if problem["type"] == MISSING else f"={shortened(problem['input'])}"
