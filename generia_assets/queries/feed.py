@@ -25,6 +25,11 @@ class FeedOrder(StrEnum):
     NEWEST = "newest"
     OLDEST = "oldest"
 
+    @classmethod
+    def usual(cls, *, growing: bool) -> FeedOrder:
+        """The order for a reader who chose none: a finished world is read from its beginning, a growing one shows its news."""
+        return cls.NEWEST if growing else cls.OLDEST
+
     @property
     def direction(self) -> int:
         """As MongoDB sorts."""

@@ -12,7 +12,7 @@ from rich.text import Text as Line
 from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import results, safe_line
 from generia_assets.cli.options import Json, World
-from generia_assets.cli.rendering.formats import FittedTable, as_json, compact, duration, progress_line, share
+from generia_assets.cli.rendering.formats import FittedTable, as_json, compact, duration, of_total, progress_line, share
 from generia_assets.queries.critical_path import CriticalPath, Link, critical_path
 from generia_assets.queries.statistics import RequestFigures, TaskFigures, world_figures
 from generia_assets.settings import settings
@@ -56,17 +56,9 @@ def stats(world: World, json: Json = False) -> None:
         figures = world_figures(database, status.world_id)
         path = critical_path(database, status)
     if json:
-        typer.echo(
-            as_json(
-                {
-                    "world_id": status.world_id,
-                    "tasks": figures.tasks,
-                    "requests": figures.requests,
-                    "critical_path": path,
-                    "seconds": None if path is None else round(path.seconds, 3),
-                }
-            )
-        )
+        seconds = None if path is None else round(path.seconds, 3)
+        fields = {"tasks": figures.tasks, "requests": figures.requests, "critical_path": path, "seconds": seconds}
+        typer.echo(as_json({"world_id": status.world_id, **fields}))
         return
     console = results()
     console.print(Line(f"{safe_line(status.name) or '(no name)'}  {status.world_id}", "bold"))
@@ -92,7 +84,7 @@ def _tasks(figures: tuple[TaskFigures, ...]) -> FittedTable:
         table.rows.append(
             (
                 one.task_type.value.removeprefix("generate_"),
-                _of(one.completed, one.tasks),
+                of_total(one.completed, one.tasks),
                 str(one.failed or "-"),
                 str(one.attempts),
                 duration(one.p50_ms),
@@ -133,10 +125,6 @@ def _requests(figures: tuple[RequestFigures, ...]) -> FittedTable:
 
 
 _API_WORDS = {"llm": "model", "image_generation": "pictures", "platform": "platform"}
-
-
-def _of(part: int, whole: int) -> str:
-    return str(part) if part == whole else f"{part}/{whole}"
 
 
 def _print_path(console: Console, path: CriticalPath) -> None:

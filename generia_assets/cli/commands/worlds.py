@@ -21,6 +21,7 @@ from generia_assets.cli.rendering.formats import (
     breaker_line,
     dollars,
     moment,
+    of_total,
     progress_line,
 )
 from generia_assets.content.text import plural
@@ -119,8 +120,8 @@ def _table(worlds: list[WorldStatus]) -> FittedTable:
             safe_line(one.world_id),
             safe_line(one.name, 18),
             Line(_state(one), _STYLES.get(one.status, "")),
-            _counted(one.users_created, one.users_predicted),
-            _counted(one.posts_created, one.posts_predicted),
+            of_total(one.users_created, one.users_predicted),
+            of_total(one.posts_created, one.posts_predicted),
             f"{one.cost_usd:.3f}",
             ago(one.updated_at),
         )
@@ -146,10 +147,6 @@ def _state(world: WorldStatus) -> str:
     if world.parked and not world.done:
         return f"parked: {world.parked.kind}"
     return "in progress" if world.status is State.IN_PROGRESS else world.status.value
-
-
-def _counted(made: int, wanted: int) -> str:
-    return str(made) if made == wanted else f"{made}/{wanted}"
 
 
 def _show(world: WorldStatus, calls: InFlightCalls, *, json: bool) -> None:

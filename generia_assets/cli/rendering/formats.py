@@ -81,6 +81,11 @@ def share(part: float) -> str:
     return f"{100 * part:.0f} %"
 
 
+def of_total(part: int, whole: int) -> str:
+    """A number, and of how many, where those are more."""
+    return str(part) if part == whole else f"{part}/{whole}"
+
+
 def moment(at: datetime) -> str:
     """A moment in UTC, to the second."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
