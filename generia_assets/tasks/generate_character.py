@@ -33,7 +33,7 @@ PLATFORM_FIELDS = frozenset(
         "common_topics", "avatar_description", "avatar_style", "relationships", "secret", "daily_routine",
     }
 )  # fmt: skip
-"""The fields of a character that the platform's pages show (contracts.md)."""
+"""The fields of a character that the platform's pages show (docs/requirements.md)."""
 
 
 def character_of(

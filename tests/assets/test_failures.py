@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,24 +10,11 @@ from pydantic import SecretStr
 
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.status import Stage, State
-from tests.support.worlds_in_process import POSTS, USERS, Made, Worlds, worlds_in_process
+from tests.support.worlds_in_process import POSTS, USERS, Made, Worlds
 
-
-@pytest.fixture(scope="module")
-def the_worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("failures")
-    few = {"gemini_max_reasks": 0}  # a damaged answer is a failed attempt at once: the spare calls of a small world are few
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, **few) as worlds:
-        yield worlds
-
-
-@pytest.fixture
-def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
-    """The worlds, with an emulator that does nothing wrong but what the test asks for."""
-    assert the_worlds.gemini is not None
-    the_worlds.gemini.reset()
-    yield the_worlds
-    the_worlds.gemini.reset()
+SETTINGS: dict[str, Any] = {
+    "gemini_max_reasks": 0
+}  # a damaged answer is a failed attempt at once: the spare calls of a small world are few
 
 
 def faults(worlds: Worlds, **changes: Any) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 import pytest
@@ -241,6 +241,16 @@ class Worlds:
         """LLM calls made since the emulator was last reset, and forget them."""
         assert self.gemini is not None
         return self.gemini.stats().calls
+
+    @contextmanager
+    def undamaged(self) -> Iterator[Self]:
+        """These worlds, with an emulator that does nothing wrong but what is asked for meanwhile."""
+        assert self.gemini is not None
+        self.gemini.reset()
+        try:
+            yield self
+        finally:
+            self.gemini.reset()
 
     def close(self) -> None:
         _IN_USE.remove(self)

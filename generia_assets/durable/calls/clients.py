@@ -39,7 +39,7 @@ it usually needs, and what does not end within four times that does not end."""
 
 
 class _Word(BaseModel):
-    """The answer to a control: whatever it says, the model has answered."""
+    """The answer to a control: whatever its content, the model has answered."""
 
     word: str
 
