@@ -2,6 +2,10 @@
 
 Here: what the program knows without a model. Which language a name means ("zh-CN", "Português (Brasil)", "Hebrew (עברית)") and
 which script it has is the library langcodes' business. Not here: the languages that we know more of (data/languages.yaml).
+
+Why no detector from a library: of 33 short sentences in 18 languages lingua and py3langid guess 33 and this module 28, but they
+are sure of a language for "Cyberpunk Tokyo 2077" and for languages outside the list, where ``plainly`` must say nothing. They cost
+96 MB (lingua) or 78 MB (py3langid with numpy), and up to 4 s and 320 MB at the first call.
 """
 
 from __future__ import annotations
