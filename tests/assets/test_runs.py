@@ -117,6 +117,7 @@ def test_a_generation_that_is_completed_or_unknown_cannot_be_resumed(worlds: Wor
 MAKES_A_WORLD = """
 import json, os, pathlib, signal, sys, threading
 from generia_assets.settings import Settings
+from tests.support.worlds_in_process import Worlds
 values = json.loads(pathlib.Path(sys.argv[1]).read_text())
 settings = Settings.model_validate(values | {"mongodb_uri": sys.argv[2]})  # secrets are not written into files
 worlds = Worlds(settings, sys.argv[2], "")
