@@ -7,6 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 OURS := generia_assets resources sensors emulators local_services
 ARGS ?=
+# Half of the time of most tests is waiting: two for a core. A file's tests run in one process, which shares their servers.
+WORKERS ?= 4
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # A developer's environment has all that the generator needs, and more: it is never taken down to less.
 LOCK := $(if $(wildcard $(BIN)/pytest),requirements-dev.lock,requirements.lock)
@@ -19,10 +22,10 @@ unexport PYTHONDONTWRITEBYTECODE
 # Not another environment's: what is installed is installed here.
 unexport VIRTUAL_ENV
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint schemas world-page format clean
+.PHONY: help demo dev test test-fast coverage lint schemas world-page format clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.installed  ## a whole generator from nothing, one world, and an orderly end (ARGS="--help" lists options)
 	@exec $(BIN)/generia demo $(ARGS)
@@ -30,8 +33,14 @@ demo: $(VENV)/.installed  ## a whole generator from nothing, one world, and an o
 dev: $(VENV)/.installed  ## the generator with Dagster's pages, until Ctrl-C
 	@exec $(BIN)/generia dev $(ARGS)
 
-test: lint  ## lint, then all tests (ARGS="-k name" chooses)
-	@exec $(BIN)/python -m pytest $(ARGS)
+test: lint  ## lint, then all tests, WORKERS=4 files at a time (ARGS="-k name" chooses)
+	@exec $(PYTEST) $(ARGS)
+
+test-fast: $(VENV)/.installed-dev  ## the tests that start no server; half a minute
+	@exec $(PYTEST) -m "not servers" $(ARGS)
+
+coverage: $(VENV)/.installed-dev  ## all tests, and how much of the product they run through
+	@exec $(PYTEST) $(ARGS) --cov
 
 lint: $(VENV)/.installed-dev  ## style, types, imports between packages, and that the code location loads
 	$(BIN)/ruff check

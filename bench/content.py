@@ -30,7 +30,7 @@ from generia_assets.content import seeding, social
 from generia_assets.content.documents import WorldRequest
 from generia_assets.content.drafts import Draft, WorldDraft
 from generia_assets.content.prompt import Prompt
-from generia_assets.content.sample_answers import sample_answer
+from generia_assets.content.samples import sample_answer
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.storyline import storyline
@@ -202,7 +202,7 @@ def of_world(world: World, console: Console) -> dict[str, Any]:
     """What a made world is like: the checks' own figures, and the tokens of the requests that are kept; shown and returned."""
     table, found, requests = Table("check", "", "what it says", title=world.id), dict[str, object](), _Requests()
     for check in (*plan.CHECKS, *timeline.CHECKS, *people.CHECKS, *words.CHECKS):
-        answer = check.answer(world)
+        answer = check.evaluate(world)
         table.add_row(check.name, "" if answer.passed else answer.severity.value, answer.description)
         found[check.name] = {name: figure.value for name, figure in answer.metadata.items()}
     query = {"world_id": world.id, "api_type": Api.LLM.value, "outcome": OK}

@@ -70,7 +70,7 @@ class MessageStack(TestStack):
     def spawn_code_server(self) -> Child:
         """A code server with the stand-in."""
         port = self.env["CODE_SERVER_PORT"]
-        argv = [sys.executable, "-m", "dagster", "api", "grpc", "-m", "bench.stand_in", "-h", "127.0.0.1", "-p", port]
+        argv = [sys.executable, "-m", "generia_assets.warm_start", "-m", "bench.stand_in", "-h", "127.0.0.1", "-p", port]
         return self._spawn("code server", argv)
 
     def spawn_daemon(self) -> Child:

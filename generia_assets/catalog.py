@@ -250,7 +250,7 @@ class TaskType(StrEnum):
         rerun="One person as somebody else under the same name: job `rerun_character`.",
         content_files=(
             *_OF_PEOPLE,
-            *(f"prompts/{name}.j2" for name in ("character_batch", "another_self", "complaints", "world_in_short")),
+            *(f"prompts/{name}.j2" for name in ("character_batch", "regenerate_character", "complaints", "world_in_short")),
         ),
         section="briefs",
         step="concept",

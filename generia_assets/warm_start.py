@@ -35,7 +35,7 @@ from grpc_health.v1 import health, health_pb2
 
 from generia_assets.code_server import SERVICE
 from generia_assets.content.check import require_good_content
-from generia_assets.content.mistakes import ContentError
+from generia_assets.content.yaml_files import ContentError
 from generia_assets.dagster_internals import PRELOADED, code_server_classes
 from generia_assets.logging_setup import levelled_lines
 from generia_assets.settings import settings

@@ -8,32 +8,45 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 from pymongo import MongoClient
 
-from generia_assets.content import check, data_files, rendering
+from generia_assets.content import check, rendering, yaml_files
 from generia_assets.interrupts import restore_interrupts
 from generia_assets.processes import start
 from local_services import apache_kafka as apache
 
-CONTENT = data_files.FOLDER.parent
+if TYPE_CHECKING:
+    from tests.support.command import Command
+    from tests.support.worlds_in_process import Worlds
+
+CONTENT = yaml_files.FOLDER.parent
+MEMORY_BYTES = 4 * 1024**3
+"""So much must be free for a worker's database to be kept in memory; it takes a tenth of it."""
 BROKER_TOPICS = "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1"
 
 
 SERVERS = {"mongodb_uri", "broker", "apache_kafka", "gemini_process"}
-"""Fixtures that start a server: a test that uses one is marked ``servers``, and so is one that starts Dagster's processes."""
+"""Fixtures that start a server. A test that uses one is marked ``servers``, and so is one that starts Dagster's processes; one that
+starts another process that serves marks itself."""
+LONGEST = ("test_frozen.py", "test_demo.py", "test_ways_and_states.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs servers; and let the longest files begin, so that no worker is left alone with one at the end."""
     for item in items:
         if SERVERS & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("dagster_process"):
             item.add_marker("servers")
+    with_servers = {item.path for item in items if item.get_closest_marker("servers")}
+    with_processes = {item.path for item in items if item.get_closest_marker("dagster_process")}
+    items.sort(key=lambda item: (item.path.name not in LONGEST, item.path not in with_processes, item.path not in with_servers))
 
 
 restore_interrupts()  # `nohup make test &` has them ignored, and every process that is started here would ignore them too
@@ -45,13 +58,24 @@ def python_module(name: str, *arguments: str | Path) -> list[str | Path]:
 
 
 @pytest.fixture(scope="session")
-def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in memory where there is room for it: a database that waits for no disk."""
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shutil.disk_usage(shared).free < MEMORY_BYTES:
+        yield tmp_path_factory.mktemp("memory")
+        return
+    with tempfile.TemporaryDirectory(prefix="generia-tests-", dir=shared) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(memory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a real mongod, a replica set of one; every test takes a database of its own (``mongo_database_name``).
 
     Its own test commands are on, by which it can be made to refuse a command (``configureFailPoint``).
     """
     home = tmp_path_factory.mktemp("mongod")
-    command = python_module("local_services.mongod", "--dbpath", home / "data", "--set-parameter", "enableTestCommands=1")
+    command = python_module("local_services.mongod", "--dbpath", memory / "mongod", "--set-parameter", "enableTestCommands=1")
     with start("mongod", command, log_path=home / "server.log") as server:
         yield server.ready_value
 
@@ -126,8 +150,37 @@ def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("prompts", "data"):
         shutil.copytree(CONTENT / name, folder / name)
     monkeypatch.setattr(rendering, "FOLDER", folder / "prompts")
-    monkeypatch.setattr(data_files, "FOLDER", folder / "data")
+    monkeypatch.setattr(yaml_files, "FOLDER", folder / "data")
     monkeypatch.setattr(check, "_found_good", [])
     yield folder
     monkeypatch.undo()
     check._forget()
+
+
+@pytest.fixture(scope="module")
+def the_worlds(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str
+) -> Iterator[Worlds]:
+    """The worlds that a module's tests share, with the settings that the module calls SETTINGS, if it does."""
+    from tests.support.worlds_in_process import worlds_in_process  # seconds, which a test without a world does not wait
+
+    servers = {"mongodb_uri": mongodb_uri, "broker": broker, "gemini": gemini_process}
+    with worlds_in_process(tmp_path_factory.mktemp("worlds"), **servers, **getattr(request.module, "SETTINGS", {})) as worlds:
+        yield worlds
+
+
+@pytest.fixture
+def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
+    """The module's worlds, with an emulator that has counted nothing yet, and does nothing wrong but what the test asks for."""
+    with the_worlds.undamaged():
+        yield the_worlds
+
+
+@pytest.fixture(scope="module")
+def generia(the_worlds: Worlds, mongodb_uri: str, broker: str) -> Command:
+    """The command with the addresses of the module's worlds, on a terminal of 100 columns."""
+    from tests.support.command import Command
+
+    addresses = {"MONGODB_URI": mongodb_uri, "KAFKA_BOOTSTRAP_SERVERS": broker, "KAFKA_API_VERSION": "2.3", "COLUMNS": "100"}
+    own = {"MONGODB_DATABASE": the_worlds.settings.mongodb_database, "KAFKA_TASKS_TOPIC": f"orders-{uuid.uuid4().hex[:8]}"}
+    return Command(the_worlds.settings.generia_data_dir, addresses | own)

@@ -1,22 +1,70 @@
-"""The stub image generator: the ``ImageGenerator`` protocol around a drawing.
+"""The stub image generator: the ``ImageGenerator`` protocol around a drawing, and one picture from one order.
 
-Here: threads, latency, price. Not here: how a picture is drawn (painting.py).
+Here: threads, latency, price; which kind a picture is, the sketch, the enlargement, the words, the file. Not here: what is drawn
+(scenery.py, portrait.py, emblem.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
+import random
 import re
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
-from emulators.image_stub.painting import MIME, paint
+from PIL import Image
+
+from emulators.image_stub.emblem import paint_emblem
+from emulators.image_stub.lettering import letter
+from emulators.image_stub.palette import palette_for
+from emulators.image_stub.portrait import paint_people, paint_portrait, people_in
+from emulators.image_stub.scenery import paint_scene
+from emulators.image_stub.words import Vocabulary
 from resources.gateway.outcomes import FatalCallError, RefusedError
 from resources.images import GeneratedImage
 
+MIME = "image/jpeg"
 MAX_SIDE = 4096
 """Largest side in pixels. A larger order is a mistake and would only fill the memory."""
+
+SQUARE_SIDE = 512
+"""Side of a square sketch in pixels at most; larger squares are enlarged from it."""
+
+JPEG_QUALITY = 82
+
+SQUARES = Vocabulary(
+    emblem="icon emblem logo symbol crest badge sigil seal иконк эмблем герб знач символ печать",
+    portrait="portrait avatar face headshot person character портрет аватар лицо персонаж",
+)
+
+
+def paint(prompt: str, width: int, height: int, seed: int) -> bytes:
+    """A picture of ``width`` x ``height`` pixels as a JPEG file; the same arguments always give the same bytes.
+
+    A prompt of several lines begins with the style that many pictures share: what is drawn and lettered comes from the rest.
+    Words are set on landscapes alone: squares are avatars and icons, shown so small that nobody could read them.
+    """
+    subject = prompt.partition("\n")[2].strip() or prompt
+    digest = hashlib.sha256(f"{seed}|{width}x{height}|{prompt}".encode()).digest()
+    rng = random.Random(int.from_bytes(digest[:8], "big"))
+    palette = palette_for(prompt, rng)
+    square = 0.8 <= width / height <= 1.25
+    if square:
+        side = min(max(width, height), SQUARE_SIDE)
+        paint_square = paint_emblem if SQUARES.suggest(subject, "portrait") == "emblem" else paint_portrait
+        image = paint_square((side, side), palette, subject, rng).image
+        if image.size != (width, height):
+            image = image.resize((width, height), Image.Resampling.BICUBIC)
+    else:
+        sketch = paint_scene((width, height), palette, subject, rng)
+        paint_people(sketch, palette, people_in(subject, rng))
+        image = sketch.image
+        letter(image, subject)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=JPEG_QUALITY)
+    return file.getvalue()
 
 
 class StubImageGenerator:
@@ -28,12 +76,7 @@ class StubImageGenerator:
     """
 
     def __init__(
-        self,
-        *,
-        latency_seconds: float = 0.0,
-        cost_usd: float = 0.0,
-        refused_words: Collection[str] = (),
-        threads: int = 2,
+        self, *, latency_seconds: float = 0.0, cost_usd: float = 0.0, refused_words: Collection[str] = (), threads: int = 2
     ) -> None:
         self._latency_seconds = latency_seconds
         self._cost_usd = cost_usd

@@ -25,11 +25,7 @@ _LOOKS = re.compile(r"\bThe (?:person|author|friend)(?:, face visible)?: ([^.]+)
 """How a prompt tells the looks of somebody who is seen."""
 HUMANS = Vocabulary(human="woman man. men. girl boy женщин мужчин девоч мальчик")
 HAIR_STYLES = Vocabulary(
-    bald="bald shaved лыс бритоголов",
-    bun="bun. scarf",
-    curls="curls curly кудр",
-    long="braid plait waves косы",
-    short="cropped",
+    bald="bald shaved лыс бритоголов", bun="bun. scarf", curls="curls curly кудр", long="braid plait waves косы", short="cropped"
 )
 HAIR_COLORS = Vocabulary(
     grey="silver grey gray white сед",

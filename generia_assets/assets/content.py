@@ -20,7 +20,7 @@ from generia_assets.assets.materialized import Materialized, WorldDocuments, mer
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.run_log import log_people
 from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition, selected_assets, selected_types
-from generia_assets.assets.selection import Selection
+from generia_assets.assets.selection import Selection, WorldRun
 from generia_assets.assets.worker import Worker
 from generia_assets.catalog import ASSETS, CONTENT
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
@@ -55,10 +55,8 @@ def world_content(
 
         async def make(session: WorldSession) -> None:
             selection = Selection(selected_types(context), frozenset(session.generation.keys))
-            orchestrator = WorldOrchestrator(
-                session.runner, Materialized(WorldDocuments(store, world_id)), selection, world_request, world_description
-            )
-            await orchestrator.run()
+            materialized = Materialized(WorldDocuments(store, world_id))
+            await WorldOrchestrator(WorldRun(session.runner, materialized, selection, world_request, world_description)).run()
             await session.finishing()
 
         worker.run(make)
@@ -67,9 +65,9 @@ def world_content(
         for name in selected_assets(context):
             if name in selected:
                 yield _output(name, world_id, worker, store, generator)
-        if worker.taken.generation.keys:
-            recounted = store.patiently(lambda: _recounted(store, world_id))
-            worker.say(lambda session: session.commits.commit(recounted))
+        if worker.acquired.generation.keys:
+            recounted = store.retry_on_outage(lambda: _recounted(store, world_id))
+            worker.record(lambda session: session.commits.commit(recounted))
     if context.run.job_name == RERUN_PART:
         made, world = set(selected_assets(context)), World(world_id, store.database, generator.settings.media_dir)
         for check in ALL:
@@ -92,7 +90,7 @@ def _recounted(store: DocumentStore, world_id: str) -> Change:
 def _output(
     name: str, world_id: str, worker: Worker, store: DocumentStore, generator: GeneratorResource
 ) -> dg.Output[DocumentStream[Document]]:
-    asset, generation, timeout = ASSETS[name], worker.taken.generation, generator.settings.patience_seconds
+    asset, generation, timeout = ASSETS[name], worker.acquired.generation, generator.settings.patience_seconds
     database, media = store.database, generator.settings.media_dir
 
     def made() -> Iterator[Document]:
@@ -100,11 +98,11 @@ def _output(
         return merged_with_present(store, world_id, asset, documents) if generation.keys else documents
 
     first = list(islice(results(database, world_id, generation.id, asset, patience_seconds=timeout), ROWS))
-    counted = store.patiently(
+    counted = store.retry_on_outage(
         lambda: {
             **figures(database, world_id, generation.id, asset),
             **banned_terms_in(database, world_id, generation.id, asset),
         }
     )
-    stream = DocumentStream(made(), fence=worker.taken.commits.token.epoch, staged=True)
+    stream = DocumentStream(made(), fence=worker.acquired.commits.token.epoch, staged=True)
     return dg.Output(stream, output_name=name, metadata={**results_of(world_id, first, media), **counted})

@@ -21,13 +21,12 @@ from anyio import to_thread
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pymongo.errors import PyMongoError
 
-from generia_assets.assets.failures import is_of_dagsters_storage, settle_failure
 from generia_assets.assets.materialized import mark_superseded
 from generia_assets.assets.providers import open_providers
-from generia_assets.assets.worker import Worker
+from generia_assets.assets.worker import Worker, is_of_dagsters_storage, settle_failure
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.check import require_good_content
-from generia_assets.content.mistakes import ContentError
+from generia_assets.content.yaml_files import ContentError
 from generia_assets.dagster_instance import ended_by_dagster, is_being_stopped
 from generia_assets.dagster_internals import PARTITION_NAME_TAG
 from generia_assets.durable.collections import STATUS, ensure_indexes
@@ -127,8 +126,8 @@ class GeneratorResource:
         try:
             yield worker
             if last:
-                superseded = self.read(partial(_finish, worker.taken))
-                worker.say(lambda session: session.complete(superseded))
+                superseded = self.read(partial(_finish, worker.acquired))
+                worker.record(lambda session: session.complete(superseded))
         except GeneratorExit:  # Dagster could not store an output: the session says so when the run ends
             raise
         except BaseException as error:

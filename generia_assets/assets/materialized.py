@@ -18,7 +18,6 @@ from pymongo import ASCENDING, UpdateMany
 from generia_assets.catalog import ASSETS, NEEDED_BY_POSTS, AssetSpec, TaskType, Unit, asset_of, pictures_of
 from generia_assets.content.documents import Character, CharacterBrief, Document, PostImage
 from generia_assets.content.keys import character_key
-from generia_assets.content.relationships import with_updated_relationships
 from generia_assets.content.storyline import MADE_EARLIER
 from generia_assets.durable.collections import PUBLICATIONS, TASKS
 from generia_assets.durable.orders.order import OrderError
@@ -138,7 +137,7 @@ def _page(database: MongoDatabase, query: MongoDocument) -> list[MongoDocument]:
 def merged_with_present(store: DocumentStore, world_id: str, asset: AssetSpec, made: Iterable[Document]) -> Iterator[Document]:
     """What was made, then those documents of the present materialization that were not: for a run over some items only.
 
-    The others stay the same, except for their relationships to people who were made again (content/relationships.py).
+    The others stay the same, except for their relationships to people who were made again (content/documents.py).
     """
     keys, again = set[str](), dict[str, Character]()
     for document in made:
@@ -148,7 +147,7 @@ def merged_with_present(store: DocumentStore, world_id: str, asset: AssetSpec, m
         yield document
     for document in store.stream(asset, world_id, asset.document):
         if document.key not in keys:
-            yield with_updated_relationships(document, again) if isinstance(document, Character) else document
+            yield document.with_updated_relationships(again) if isinstance(document, Character) else document
 
 
 MARKED_AT_ONCE = 1_000

@@ -1,10 +1,10 @@
 """The order of work inside a world, along its timeline.
 
-Here: which posts are open at once, what each of them waits for, whose calls go first, and the gate between painting and
-publishing, on one event loop. Posts are opened in the order of the timeline and published in it; between the two each is made as
-fast as what it needs. What a run does not make is loaded from what was materialized before. What the catalogue says is made once
-for each document of an asset (``AssetSpec.per``) is executed after that document's task. Not here: people and their plans
-(people.py), how one task is executed (tasks/), how it survives (durable/), and what Dagster sees (content.py).
+Here: which posts are open at once, what each of them waits for, and the gate between painting and publishing, on one event loop.
+Posts are opened in the order of the timeline and published in it; between the two each is made as fast as what it needs. What a
+run does not make is loaded from what was materialized before. What the catalogue says is made once for each document of an asset
+(``AssetSpec.per``) is executed after that document's task. Not here: people and their plans (people.py), how one task is executed
+(tasks/), how it survives (durable/), and what Dagster sees (content.py).
 
 No deadlock: a post needs, beside calls, only what belongs to its own or an earlier place: its person and plan, ideas and one text
 of earlier posts, and the publication of every earlier post. An earlier place has been opened before, has a coroutine of its own,
@@ -21,20 +21,19 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 
-from generia_assets.assets.materialized import ItemMissingError, Materialized
+from generia_assets.assets.materialized import ItemMissingError
 from generia_assets.assets.people import CharacterPool
-from generia_assets.assets.publication import PostponedError, PublicationOrder
-from generia_assets.assets.selection import Selection
-from generia_assets.catalog import ASSETS, NEEDED_BY_POSTS, AssetSpec, TaskType, Unit, followers_of
+from generia_assets.assets.publication import PostponedError, Priorities, PublicationOrder
+from generia_assets.assets.selection import WorldRun
+from generia_assets.catalog import ASSETS, AssetSpec, TaskType, followers_of
 from generia_assets.content import social
-from generia_assets.content.documents import CharacterAvatar, Document, Post, PostImage, WorldDescription, WorldRequest
-from generia_assets.content.heard import heard_before
-from generia_assets.content.keys import WORLD_KEY, batch_key, character_index, character_key, post_key
+from generia_assets.content.documents import CharacterAvatar, Document, Post, PostImage
+from generia_assets.content.keys import batch_key, character_key, post_key
 from generia_assets.content.shares import BATCH
-from generia_assets.content.timeline import timeline
+from generia_assets.content.timeline import heard_before
 from generia_assets.durable.events.events import LiveEvent, post_published
 from generia_assets.durable.orders.workload import task_keys
-from generia_assets.durable.tasks.runner import TaskFailedError, TaskRunner, TaskSlot, TaskSpec
+from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot, TaskSpec
 from generia_assets.tasks.generate_post import generate_post
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.task_definition import TaskParameters, task_of
@@ -47,56 +46,14 @@ OPEN_PEOPLE = 40
 """People who join at once, until their picture is painted."""
 FIRST_PEOPLE = 8
 """The same until the first post is out: half of the calls stay free for what it needs."""
-NOT_NEEDED_AFTER = 20
-"""Posts of the timeline that go before a task that no post needs, such as a picture: counted from the world's beginning, or from
-when the person joins. So these tasks neither hold up the first posts nor wait for the last ones."""
-_STAGES = tuple(reversed(TaskType))
-
-
-class Priorities:
-    """The priority of each task of a world, from its type and key alone; lower goes first (``TaskRunner.priority_of``)."""
-
-    def __init__(self, request: WorldRequest) -> None:
-        self._seed, self._people = request.seed, request.users_count
-        self._line = timeline(request.seed, request.users_count, request.posts_count)
-
-    def __call__(self, task_type: TaskType, key: str) -> int:
-        """The place of the earliest post that needs the task, then how near the task is to the post's end."""
-        later = 0 if task_type.asset.name in NEEDED_BY_POSTS else NOT_NEEDED_AFTER
-        return (self._place(task_type.asset.unit, key) + later) * len(_STAGES) + _STAGES.index(task_type)
-
-    def _place(self, unit: Unit, key: str) -> int:
-        if key == WORLD_KEY:
-            return 0
-        if key.startswith("b"):
-            return self._place_of_batch(int(key[1:]))
-        person, _, item = key.partition("-")
-        index = character_index(person)
-        if not item:
-            return self._line.joined(index)
-        number = int(item[1:])
-        return self._line.t_of(index, number * BATCH if unit is Unit.POST_BATCH else number)
-
-    def _place_of_batch(self, batch: int) -> int:
-        """When the first person joins who is invented in this batch, or knows somebody who is."""
-        near = range(max(0, batch - 1) * BATCH, min(self._people, (batch + 1) * BATCH))
-        needing = (index for index in near if social.ready_after(self._seed, self._people, index) >= batch)
-        return min(map(self._line.joined, needing))
 
 
 class WorldOrchestrator:
     """Makes a world's content. ``run`` returns when all of it has been made, or has failed for good and is counted."""
 
-    def __init__(
-        self, runner: TaskRunner, materialized: Materialized, selection: Selection, request: WorldRequest, world: WorldDescription
-    ) -> None:
-        self._runner = runner
-        self._materialized = materialized
-        self._selection = selection
-        self._request = request
-        self._world = world
-        self._line = timeline(request.seed, request.users_count, request.posts_count)
-        self._order = PublicationOrder(len(self._line))
+    def __init__(self, run: WorldRun) -> None:
+        self._run = run
+        self._order = PublicationOrder(len(run.line))
         self._open_posts = asyncio.Semaphore(OPEN_POSTS)
         self._open_people = asyncio.Semaphore(FIRST_PEOPLE)
         self._texts: dict[int, asyncio.Future[Post | None]] = {}
@@ -104,19 +61,19 @@ class WorldOrchestrator:
 
     async def run(self) -> None:
         """Make everything selected. Raises what stops a whole world (as an exception group)."""
-        self._runner.priority_of = Priorities(self._request)
+        self._run.runner.priority_of = Priorities(self._run.request)
         async with asyncio.TaskGroup() as group:
-            self._people = CharacterPool(group, self._runner, self._materialized, self._selection, self._request, self._world)
-            group.create_task(self._follow_all("world_description", self._world), name="world")
+            self._people = CharacterPool(group, self._run)
+            group.create_task(self._follow_all("world_description", self._run.world), name="world")
             group.create_task(self._open(group), name="timeline")
             group.create_task(self._open_more_people(), name="first_post")
             group.create_task(self._publish_postponed(), name="postponed")
 
     async def _open(self, group: asyncio.TaskGroup) -> None:
         """Open people and posts in the order of the timeline, as there is room."""
-        joining = deque(sorted(range(self._request.users_count), key=self._line.joined))
-        for t in range(len(self._line)):
-            while joining and self._line.joined(joining[0]) <= t:
+        joining = deque(sorted(range(self._run.request.users_count), key=self._run.line.joined))
+        for t in range(len(self._run.line)):
+            while joining and self._run.line.joined(joining[0]) <= t:
                 await self._open_person(group, joining.popleft())
             if not self._makes_of(t):
                 self._order.settle(t)
@@ -133,10 +90,10 @@ class WorldOrchestrator:
             self._open_people.release()
 
     async def _open_person(self, group: asyncio.TaskGroup, index: int) -> None:
-        key, makes = character_key(index), self._selection.makes
-        makes_person = makes(TaskType.GENERATE_CHARACTER, key) or self._selection.follows("characters", key)
+        key, makes = character_key(index), self._run.selection.makes
+        makes_person = makes(TaskType.GENERATE_CHARACTER, key) or self._run.selection.follows("characters", key)
         makes_concept = any(makes(TaskType.GENERATE_CHARACTER_BATCH, made) for made in (batch_key(index), key))
-        if makes_person or makes_concept or self._selection.follows("character_briefs", key):
+        if makes_person or makes_concept or self._run.selection.follows("character_briefs", key):
             await self._open_people.acquire()
             group.create_task(self._join(index, makes_person=makes_person), name=key)
 
@@ -157,19 +114,19 @@ class WorldOrchestrator:
         """Execute what is made once for each document of this asset, and what follows that; yield what is made."""
         for asset in followers_of(name):
             made: Document | None = None
-            if self._selection.makes(asset.task_type, document.key):
+            if self._run.makes(asset.task_type, document.key):
                 task = task_of(asset.task_type)
-                context = (self._request, self._world, *([] if document is self._world else [document]))
+                context = [] if document is self._run.world else [document]
                 after = partial(self._follow_ups, asset.name)
                 try:
-                    made = await self._runner.execute(after, task, TaskParameters(key=document.key), *context)
+                    made = await self._run.execute(after, task, TaskParameters(key=document.key), *context)
                 except TaskFailedError as error:
                     if not asset.unit.of_item:
                         raise
                     logger.warning("%s; what depends on it is not made", error)
                     continue
                 yield made
-            elif self._selection.follows(asset.name, document.key):
+            elif self._run.selection.follows(asset.name, document.key):
                 made = await self._document(asset, document.key)
             if made is not None:
                 async for further in self._follow(asset.name, made):
@@ -178,17 +135,17 @@ class WorldOrchestrator:
     async def _follow_all(self, name: str, of: Document | str) -> None:
         """``_follow`` for a document, or for the one with this key, which this run or an earlier one has made."""
         key = of if isinstance(of, str) else of.key
-        if self._selection.follows(name, key):
+        if self._run.selection.follows(name, key):
             document = await self._document(ASSETS[name], key) if isinstance(of, str) else of
             if document is not None:
                 async for _ in self._follow(name, document):
                     pass
 
     async def _document(self, asset: AssetSpec, key: str) -> Document | None:
-        if not self._selection.makes(asset.task_type, key):
-            return await self._materialized.one_if_there(asset.document, key)
+        if not self._run.makes(asset.task_type, key):
+            return await self._run.materialized.one_if_there(asset.document, key)
         for task_key in task_keys(asset.unit, key):
-            result = await self._runner.result_of(task_of(asset.task_type), TaskParameters(key=task_key))
+            result = await self._run.runner.result_of(task_of(asset.task_type), TaskParameters(key=task_key))
             made = getattr(result, "briefs", ()) if asset.unit.batched else (result,)
             if found := next((one for one in made if one is not None and one.key == key), None):
                 return asset.document.model_validate(found.model_dump())
@@ -204,7 +161,7 @@ class WorldOrchestrator:
                 logger.warning("%s", error)
                 post = None
             self._texts.pop(t).set_result(post)
-            if post is None or not self._makes(TaskType.GENERATE_POST_IMAGE, post.key):
+            if post is None or not self._run.makes(TaskType.GENERATE_POST_IMAGE, post.key):
                 self._order.settle(t)
                 await self._follow_all("post_images", self._key(t))
             else:
@@ -214,32 +171,30 @@ class WorldOrchestrator:
 
     async def _written(self, t: int) -> Post | None:
         """The post at this place; None where nothing more is to be made of it."""
-        index, order, key = self._line.people[t], self._line.orders[t], self._key(t)
-        person, makes_post = await self._people.person(index), self._makes(TaskType.GENERATE_POST, key)
+        index, order, key = self._run.line.people[t], self._run.line.orders[t], self._key(t)
+        person, makes_post = await self._people.person(index), self._run.makes(TaskType.GENERATE_POST, key)
         if person is None:
             return None
-        if not makes_post and self._makes(TaskType.GENERATE_POST_IMAGE, key):
-            return await self._materialized.one(Post, key)
-        if not makes_post and not self._makes(TaskType.GENERATE_POST_BATCH, character_key(index)):
+        if not makes_post and self._run.makes(TaskType.GENERATE_POST_IMAGE, key):
+            return await self._run.materialized.one(Post, key)
+        if not makes_post and not self._run.makes(TaskType.GENERATE_POST_BATCH, character_key(index)):
             return None
         number = order // BATCH
         story = [*(await self._people.plan(index, number - 1) if number else ()), *await self._people.plan(index, number)]
         idea = next((idea for idea in story if idea.order == order), None)
         if not makes_post or idea is None:
             return None
-        earlier = heard_before(self._request.seed, self._request.users_count, self._request.posts_count, t)
+        earlier = heard_before(self._run.request.seed, self._run.request.users_count, self._run.request.posts_count, t)
         heard = [await self._people.idea(other) for other in earlier]
-        return await self._runner.execute(
+        return await self._run.execute(
             self._after_post,
             generate_post,
             TaskParameters(key=key),
-            self._request,
-            self._world,
             person.character,
             idea,
             person.acquaintances,
             story,
-            replied_to=await self._text(self._line.replies[t]) if idea.in_reply_to else None,
+            replied_to=await self._text(self._run.line.replies[t]) if idea.in_reply_to else None,
             heard=[idea for idea in heard if idea is not None],
             former=await self._people.before.text_to_replace(idea),
         )
@@ -249,13 +204,13 @@ class WorldOrchestrator:
         if t in self._texts:
             return await self._texts[t]
         key = self._key(t)
-        if self._makes(TaskType.GENERATE_POST, key):
-            return await self._runner.result_of(generate_post, TaskParameters(key=key))
-        return await self._materialized.one_if_there(Post, key)
+        if self._run.makes(TaskType.GENERATE_POST, key):
+            return await self._run.runner.result_of(generate_post, TaskParameters(key=key))
+        return await self._run.materialized.one_if_there(Post, key)
 
     async def _publish(self, t: int, post: Post, painted: Callable[[], object] = lambda: None) -> None:
         """Paint the post, call ``painted``, and publish it when it is its turn."""
-        person = await self._people.person(self._line.people[t])
+        person = await self._people.person(self._run.line.people[t])
         if person is None:
             raise AssertionError(f"{post.key} is written without a person")
 
@@ -267,13 +222,11 @@ class WorldOrchestrator:
         def after(made: PostImage) -> Iterable[TaskSpec | LiveEvent]:
             self._order.settle(t)  # it is out: the next one need not wait until that is recorded
             yield post_published(person.character, post, made, person.avatar_url)
-            yield from self._selection.follow_ups("post_images", [made.key])
+            yield from self._run.selection.follow_ups("post_images", [made.key])
 
         parameters, made = TaskParameters(key=post.key), None
         try:
-            made = await self._runner.execute(
-                after, generate_post_image, parameters, self._request, self._world, person.character, post, turn
-            )
+            made = await self._run.execute(after, generate_post_image, parameters, person.character, post, turn)
         except PostponedError:
             return
         except TaskFailedError as error:
@@ -290,23 +243,20 @@ class WorldOrchestrator:
                 raise AssertionError(f"{self._key(t)} is painted and not written")
             await self._publish(t, post)
 
-    def _makes(self, task_type: TaskType, key: str) -> bool:
-        return self._selection.makes(task_type, key)
-
     def _makes_of(self, t: int) -> bool:
         """Whether this run makes anything of the post at this place, its idea included."""
-        key, person = self._key(t), character_key(self._line.people[t])
-        if self._makes(TaskType.GENERATE_POST_BATCH, person):
+        key, person = self._key(t), character_key(self._run.line.people[t])
+        if self._run.makes(TaskType.GENERATE_POST_BATCH, person):
             return True
         posts = ("post_briefs", "posts", "post_images")
-        return any(self._makes(ASSETS[name].task_type, key) or self._selection.follows(name, key) for name in posts)
+        return any(self._run.makes(ASSETS[name].task_type, key) or self._run.selection.follows(name, key) for name in posts)
 
     def _key(self, t: int) -> str:
-        return post_key(character_key(self._line.people[t]), self._line.orders[t])
+        return post_key(character_key(self._run.line.people[t]), self._run.line.orders[t])
 
     def _follow_ups(self, name: str, made: Document) -> Iterable[TaskSpec]:
-        return self._selection.follow_ups(name, [made.key])
+        return self._run.selection.follow_ups(name, [made.key])
 
     def _after_post(self, made: Post) -> Iterable[TaskSpec]:
-        yield from self._selection.tasks(TaskType.GENERATE_POST_IMAGE, [made.key])
-        yield from self._selection.follow_ups("posts", [made.key])
+        yield from self._run.selection.tasks(TaskType.GENERATE_POST_IMAGE, [made.key])
+        yield from self._run.selection.follow_ups("posts", [made.key])

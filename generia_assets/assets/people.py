@@ -1,6 +1,6 @@
 """The people of a world as the posts need them: concepts, characters and plans of posts, each made on demand and once.
 
-Here: what each of these needs of the others, and loading what the run does not make. Not here: when somebody is needed
+Here: what each of these needs of the others, and loading what the run does not make. Not here: when each is needed
 (orchestrator.py), and how one of them is made (tasks/).
 
 A batch of concepts needs the batch before it, a character the batches of its acquaintances, a plan of ten posts the character and
@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from generia_assets.assets.materialized import ItemMissingError, Materialized
-from generia_assets.assets.selection import PreviousState, Selection
+from generia_assets.assets.materialized import ItemMissingError
+from generia_assets.assets.selection import PreviousState, WorldRun
 from generia_assets.catalog import TaskType
 from generia_assets.content import social
 from generia_assets.content.documents import (
@@ -26,21 +26,22 @@ from generia_assets.content.documents import (
     CharacterAvatar,
     CharacterBrief,
     PostBrief,
-    WorldDescription,
-    WorldRequest,
 )
-from generia_assets.content.ideas import Ideas
 from generia_assets.content.keys import batch_key, character_index, character_key, post_batch_key, post_key
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.shares import BATCH
-from generia_assets.content.timeline import timeline
+from generia_assets.content.similarity import Ideas
 from generia_assets.durable.events.events import LiveEvent, character_created
-from generia_assets.durable.tasks.runner import TaskFailedError, TaskRunner, TaskSpec
+from generia_assets.durable.tasks.runner import TaskFailedError, TaskSpec
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
-from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, CharacterBriefs, generate_character_batch
+from generia_assets.tasks.generate_character_batch import (
+    CharacterBatchParameters,
+    CharacterBriefs,
+    PreviousCharacter,
+    generate_character_batch,
+)
 from generia_assets.tasks.generate_post_batch import PostBatchParameters, PostBriefs, generate_post_batch
-from generia_assets.tasks.regenerate_character import PreviousCharacter
 from generia_assets.tasks.task_definition import TaskParameters
 
 logger = logging.getLogger(__name__)
@@ -105,29 +106,16 @@ class CharacterRun:
 class CharacterPool:
     """Makes concepts, characters and plans, or loads them. What failed for good is None, or a plan without posts."""
 
-    def __init__(
-        self,
-        group: asyncio.TaskGroup,
-        runner: TaskRunner,
-        materialized: Materialized,
-        selection: Selection,
-        request: WorldRequest,
-        world: WorldDescription,
-    ) -> None:
-        self._runner = runner
-        self._materialized = materialized
-        self._selection = selection
-        self._request = request
-        self._world = world
-        self.before = PreviousState(materialized, selection, request, world)
-        self._line = timeline(request.seed, request.users_count, request.posts_count)
+    def __init__(self, group: asyncio.TaskGroup, run: WorldRun) -> None:
+        self._run = run
+        self.before = PreviousState(run)
         self._roster = CharacterIndex()
         self._ideas: OrderedDict[int, tuple[int, Ideas]] = OrderedDict()
         """By person: how many plans their ideas are of, and the ideas."""
-        people = request.users_count
+        people = run.request.users_count
         self._batches = Memo(group, self._make_batch, numbers=people // BATCH + 1, kept=KEPT_PEOPLE // BATCH)
         self._persons = Memo(group, self._make_person, numbers=people, kept=KEPT_PEOPLE)
-        self._plans = Memo(group, self._make_plan, numbers=request.posts_count, kept=KEPT_PEOPLE)
+        self._plans = Memo(group, self._make_plan, numbers=run.request.posts_count, kept=KEPT_PEOPLE)
         """By the place of a plan's first post."""
 
     async def batch(self, number: int) -> Sequence[CharacterBrief]:
@@ -140,14 +128,14 @@ class CharacterPool:
 
     async def plan(self, index: int, number: int) -> Sequence[PostBrief]:
         """Ten ideas of this person; those of a plan that failed are missing."""
-        return await self._plans.get(self._line.t_of(index, number * BATCH))
+        return await self._plans.get(self._run.line.t_of(index, number * BATCH))
 
     async def idea(self, t: int) -> PostBrief | None:
         """The idea of the post at this place."""
-        index, order = self._line.people[t], self._line.orders[t]
+        index, order = self._run.line.people[t], self._run.line.orders[t]
         key = character_key(index)
-        if not self._selection.makes(TaskType.GENERATE_POST_BATCH, key):
-            return await self._materialized.one_if_there(PostBrief, post_key(key, order))
+        if not self._run.makes(TaskType.GENERATE_POST_BATCH, key):
+            return await self._run.materialized.one_if_there(PostBrief, post_key(key, order))
         return next((brief for brief in await self.plan(index, order // BATCH) if brief.order == order), None)
 
     def show_avatar(self, index: int, avatar: CharacterAvatar) -> None:
@@ -158,48 +146,44 @@ class CharacterPool:
     async def _make_batch(self, number: int, again: bool) -> Sequence[CharacterBrief]:
         first = number * BATCH
         parameters = CharacterBatchParameters(
-            key=batch_key(first), first=first, count=min(BATCH, self._request.users_count - first)
+            key=batch_key(first), first=first, count=min(BATCH, self._run.request.users_count - first)
         )
-        if not self._selection.makes(TaskType.GENERATE_CHARACTER_BATCH, parameters.key):
-            return await self._batch_there(number, again)
+        if not self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, parameters.key):
+            return await self._materialized_batch(number, again)
         if number and not again:
-            await self.batch(number - 1)  # one dialog: everybody before has a name, which nobody after may have
-        made = await self._runner.result_of(generate_character_batch, parameters) if again else None
+            await self.batch(number - 1)  # one dialog: the names of earlier people are taken
+        made = await self._run.runner.result_of(generate_character_batch, parameters) if again else None
         if made is None:
-            made = await self._runner.execute(
-                self._after_briefs, generate_character_batch, parameters, self._request, self._world, self._roster
-            )
+            made = await self._run.execute(self._after_briefs, generate_character_batch, parameters, self._roster)
             self._roster.add(*made.briefs)
         return made.briefs
 
-    async def _batch_there(self, number: int, again: bool) -> Sequence[CharacterBrief]:
-        """The concepts that are there, but for those people who become somebody else under the same name."""
+    async def _materialized_batch(self, number: int, again: bool) -> Sequence[CharacterBrief]:
+        """The materialized concepts, except of people who become somebody else under the same name."""
         first = number * BATCH
-        briefs = await self._materialized.briefs(first, min(BATCH, self._request.users_count - first))
-        anew = [place for place, brief in enumerate(briefs) if self._selection.makes(TaskType.GENERATE_CHARACTER_BATCH, brief.key)]
-        if not anew:
+        briefs = await self._run.materialized.briefs(first, min(BATCH, self._run.request.users_count - first))
+        regenerated = [place for place, brief in enumerate(briefs) if self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, brief.key)]
+        if not regenerated:
             return briefs
         known = [brief for earlier in range(max(0, number - 2), number) for brief in await self.batch(earlier)]
-        for place in anew:
+        for place in regenerated:
             there = {character_index(brief.key): brief for brief in (*known, *briefs)}
-            briefs[place] = await self._another_self(await self.before.concept_of(briefs[place], there), again)
+            briefs[place] = await self._regenerated_concept(await self.before.concept_of(briefs[place], there), again)
         return briefs
 
-    async def _another_self(self, former: PreviousCharacter, again: bool) -> CharacterBrief:
+    async def _regenerated_concept(self, previous: PreviousCharacter, again: bool) -> CharacterBrief:
         """Another concept under the same name."""
-        key = former.brief.key
+        key = previous.brief.key
         parameters = CharacterBatchParameters(key=key, first=character_index(key), count=1)
-        made = await self._runner.result_of(generate_character_batch, parameters) if again else None
-        made = made or await self._runner.execute(
-            self._after_briefs, generate_character_batch, parameters, self._request, self._world, CharacterIndex(), former
-        )
+        made = await self._run.runner.result_of(generate_character_batch, parameters) if again else None
+        made = made or await self._run.execute(self._after_briefs, generate_character_batch, parameters, CharacterIndex(), previous)
         return made.briefs[0]
 
     async def _make_person(self, index: int, again: bool) -> CharacterRun | None:
-        ties = social.acquaintances(self._request.seed, self._request.users_count, index)
+        ties = social.acquaintances(self._run.request.seed, self._run.request.users_count, index)
         numbers = sorted({social.batch_of(other) for other in (index, *(tie.index for tie in ties))})
         known = {character_index(brief.key): brief for number in numbers for brief in await self.batch(number)}
-        acquaintances = social.introduce(self._request, self._world, index, known)
+        acquaintances = social.introduce(self._run.request, self._run.world, index, known)
         try:
             character = await self._character(known[index], acquaintances, again)
         except (TaskFailedError, ItemMissingError) as error:
@@ -209,55 +193,51 @@ class CharacterPool:
 
     async def _character(self, brief: CharacterBrief, acquaintances: Sequence[Acquaintance], again: bool) -> Character | None:
         parameters = TaskParameters(key=brief.key)
-        if not self._selection.makes(TaskType.GENERATE_CHARACTER, brief.key):
-            return await self._materialized.one(Character, brief.key)
+        if not self._run.makes(TaskType.GENERATE_CHARACTER, brief.key):
+            return await self._run.materialized.one(Character, brief.key)
         if again:
-            return await self._runner.result_of(generate_character, parameters)
-        former, character_id = await self.before.previous_self(brief)
-        told_by = await self.before.acquaintances_to_update(former, acquaintances) if former is not None else ()
-        return await self._runner.execute(
+            return await self._run.runner.result_of(generate_character, parameters)
+        previous, character_id = await self.before.previous_self(brief)
+        to_update = await self.before.acquaintances_to_update(previous, acquaintances) if previous is not None else ()
+        return await self._run.execute(
             self._after_character,
             generate_character,
             parameters,
-            self._request,
-            self._world,
             brief,
             acquaintances,
-            former,
-            told_by,
+            previous,
+            to_update,
             character_id,
         )
 
     async def _avatar_url(self, key: str, again: bool) -> str | None:
         found: CharacterAvatar | None = None
-        if not self._selection.makes(TaskType.GENERATE_CHARACTER_AVATAR, key):
-            found = await self._materialized.one_if_there(CharacterAvatar, key)
+        if not self._run.makes(TaskType.GENERATE_CHARACTER_AVATAR, key):
+            found = await self._run.materialized.one_if_there(CharacterAvatar, key)
         elif again:
-            found = await self._runner.result_of(generate_character_avatar, TaskParameters(key=key))
+            found = await self._run.runner.result_of(generate_character_avatar, TaskParameters(key=key))
         return None if found is None else found.avatar.url
 
     async def _make_plan(self, t: int, again: bool) -> Sequence[PostBrief]:
-        index, first = self._line.people[t], self._line.orders[t]
-        key, count = character_key(index), min(BATCH, self._line.count_of(index) - first)
-        if not self._selection.makes(TaskType.GENERATE_POST_BATCH, key):
+        index, first = self._run.line.people[t], self._run.line.orders[t]
+        key, count = character_key(index), min(BATCH, self._run.line.count_of(index) - first)
+        if not self._run.makes(TaskType.GENERATE_POST_BATCH, key):
             keys = [post_key(key, first + place) for place in range(count)]
-            there = [await self._materialized.one_if_there(PostBrief, post) for post in keys]
+            there = [await self._run.materialized.one_if_there(PostBrief, post) for post in keys]
             return [brief for brief in there if brief is not None]
         parameters = _plan_parameters(key, first, count)
         if again:
-            made = await self._runner.result_of(generate_post_batch, parameters)
+            made = await self._run.runner.result_of(generate_post_batch, parameters)
             return () if made is None else made.briefs
         person, ideas = await self.person(index), await self._ideas_before(index, first // BATCH)
         if person is None:
             return ()
         briefs: Sequence[PostBrief] = ()
         try:
-            made = await self._runner.execute(
+            made = await self._run.execute(
                 self._after_ideas,
                 generate_post_batch,
                 parameters,
-                self._request,
-                self._world,
                 person.character,
                 person.acquaintances,
                 ideas,
@@ -266,7 +246,7 @@ class CharacterPool:
         except TaskFailedError as error:
             logger.warning("%s; these posts are not made", error)
         ideas.add(*briefs)
-        if first + count < self._line.count_of(index):
+        if first + count < self._run.line.count_of(index):
             self._ideas[index] = (first // BATCH + 1, ideas)
             if len(self._ideas) > KEPT_PEOPLE:
                 self._ideas.popitem(last=False)
@@ -282,20 +262,20 @@ class CharacterPool:
         return ideas
 
     def _after_briefs(self, made: CharacterBriefs) -> Iterable[TaskSpec]:
-        yield from self._selection.tasks(TaskType.GENERATE_CHARACTER, [brief.key for brief in made.briefs])
-        yield from self._selection.follow_ups("character_briefs", [brief.key for brief in made.briefs])
+        yield from self._run.selection.tasks(TaskType.GENERATE_CHARACTER, [brief.key for brief in made.briefs])
+        yield from self._run.selection.follow_ups("character_briefs", [brief.key for brief in made.briefs])
 
     def _after_character(self, made: Character) -> Iterable[TaskSpec | LiveEvent]:
         yield character_created(made)
-        yield from self._selection.follow_ups("characters", [made.key])
-        if self._selection.makes(TaskType.GENERATE_POST_BATCH, made.key):
+        yield from self._run.selection.follow_ups("characters", [made.key])
+        if self._run.makes(TaskType.GENERATE_POST_BATCH, made.key):
             for first in range(0, made.posts_count, BATCH):
                 parameters = _plan_parameters(made.key, first, min(BATCH, made.posts_count - first))
                 yield TaskSpec(TaskType.GENERATE_POST_BATCH, parameters)
 
     def _after_ideas(self, made: PostBriefs) -> Iterable[TaskSpec]:
-        yield from self._selection.tasks(TaskType.GENERATE_POST, [brief.key for brief in made.briefs])
-        yield from self._selection.follow_ups("post_briefs", [brief.key for brief in made.briefs])
+        yield from self._run.selection.tasks(TaskType.GENERATE_POST, [brief.key for brief in made.briefs])
+        yield from self._run.selection.follow_ups("post_briefs", [brief.key for brief in made.briefs])
 
 
 def _plan_parameters(character: str, first: int, count: int) -> PostBatchParameters:

@@ -1,19 +1,62 @@
-"""The order of publication: posts go out in the order of the timeline, one at a time, whatever order they are made in.
+"""The two orders that follow the timeline: whose calls go first, and which post is published next.
 
-Here: a reorder buffer over the places ``t`` of the timeline. It holds numbers, not texts: who waits, waits in a coroutine of its
-own, and of those only so many do. Not here: what is published, and how once (durable/calls/publications.py).
+Posts are published in the order of the timeline, one at a time, whatever order they are made in: a reorder buffer over the places
+``t`` of the timeline. It holds numbers, not texts; each post waits in a coroutine of its own, and only so many wait at once. Not
+here: how something is published once (durable/calls/publications.py), and slots (resources/gateway/concurrency.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 
+from generia_assets.catalog import NEEDED_BY_POSTS, TaskType, Unit
+from generia_assets.content import social
+from generia_assets.content.documents import WorldRequest
+from generia_assets.content.keys import WORLD_KEY, character_index
+from generia_assets.content.shares import BATCH
+from generia_assets.content.timeline import timeline
+
+NOT_NEEDED_AFTER = 20
+"""Posts of the timeline that go before a task that no post needs, such as a picture: counted from the world's beginning, or from
+when the person joins. So these tasks neither hold up the first posts nor wait for the last ones."""
+_STAGES = tuple(reversed(TaskType))
 WAITING = 100
-"""Painted posts that wait for their turn in memory. What is painted beyond them is let go, and done again when its turn comes."""
+"""Painted posts that wait for their turn in memory. Those painted beyond them are released, and resumed when their turn comes."""
+
+
+class Priorities:
+    """The priority of each task of a world, from its type and key alone; lower goes first (``TaskRunner.priority_of``)."""
+
+    def __init__(self, request: WorldRequest) -> None:
+        self._seed, self._people = request.seed, request.users_count
+        self._line = timeline(request.seed, request.users_count, request.posts_count)
+
+    def __call__(self, task_type: TaskType, key: str) -> int:
+        """The place of the earliest post that needs the task, then how near the task is to the post's end."""
+        later = 0 if task_type.asset.name in NEEDED_BY_POSTS else NOT_NEEDED_AFTER
+        return (self._place(task_type.asset.unit, key) + later) * len(_STAGES) + _STAGES.index(task_type)
+
+    def _place(self, unit: Unit, key: str) -> int:
+        if key == WORLD_KEY:
+            return 0
+        if key.startswith("b"):
+            return self._place_of_batch(int(key[1:]))
+        person, _, item = key.partition("-")
+        index = character_index(person)
+        if not item:
+            return self._line.joined(index)
+        number = int(item[1:])
+        return self._line.t_of(index, number * BATCH if unit is Unit.POST_BATCH else number)
+
+    def _place_of_batch(self, batch: int) -> int:
+        """When the first person joins who is invented in this batch, or knows somebody who is."""
+        near = range(max(0, batch - 1) * BATCH, min(self._people, (batch + 1) * BATCH))
+        needing = (index for index in near if social.ready_after(self._seed, self._people, index) >= batch)
+        return min(map(self._line.joined, needing))
 
 
 class PostponedError(Exception):
-    """Too many posts wait for their turn already: the task must end, and is done again when its turn has come."""
+    """Too many posts wait for their turn already: the task ends, and is executed again when its turn has come."""
 
 
 class PublicationOrder:
@@ -50,7 +93,7 @@ class PublicationOrder:
             del self._waiting[t]
 
     def settle(self, t: int) -> None:
-        """This place is published or will not be: who waits for it need not wait longer. Settling it twice changes nothing."""
+        """This place is published or will not be: the next one has its turn. Settling it twice changes nothing."""
         self._settled[t] = 1
         if t != self._next:
             return

@@ -1,13 +1,17 @@
 """What a run makes and what it replaces: the items it was asked for, and the documents that had the same keys before.
 
-Here: ``Selection`` (which items), ``PreviousState`` (what a regenerated person or post has to know of the previous one). Not here:
-the order of the work (orchestrator.py), and how an item is made (tasks/).
+Here: ``Selection`` (which items), ``WorldRun`` (with what), ``PreviousState`` (what a regenerated person or post has to know of the
+previous one). Not here: the order of the work (orchestrator.py), and how an item is made (tasks/).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Concatenate, ParamSpec, TypeVar
+
+from pydantic import BaseModel
 
 from generia_assets.assets.materialized import Materialized
 from generia_assets.catalog import TaskType, followers_of
@@ -22,9 +26,15 @@ from generia_assets.content.documents import (
     WorldRequest,
 )
 from generia_assets.content.keys import batch_key, character_index, character_key
-from generia_assets.durable.tasks.runner import TaskSpec
-from generia_assets.tasks.regenerate_character import PreviousCharacter
-from generia_assets.tasks.task_definition import TaskParameters
+from generia_assets.content.timeline import Timeline, timeline
+from generia_assets.durable.events.events import LiveEvent
+from generia_assets.durable.tasks.runner import TaskRunner, TaskSpec
+from generia_assets.tasks.generate_character_batch import PreviousCharacter
+from generia_assets.tasks.task_definition import DurableTask, TaskParameters
+
+ParametersT = TypeVar("ParametersT", bound=TaskParameters)
+ResultT = TypeVar("ResultT", bound=BaseModel)
+Context = ParamSpec("Context")
 
 NEIGHBOURS = 20
 """People on either side, by index, in the prompt that regenerates a person: all acquaintances of that person are among them."""
@@ -58,26 +68,54 @@ class Selection:
         return any(self.makes(asset.task_type, key) or self.follows(asset.name, key) for asset in followers_of(name))
 
 
+@dataclass(frozen=True)
+class WorldRun:
+    """A run's work on one world: what executes its tasks, what it makes, and what every task is given."""
+
+    runner: TaskRunner
+    materialized: Materialized
+    selection: Selection
+    request: WorldRequest
+    world: WorldDescription
+
+    @cached_property
+    def line(self) -> Timeline:
+        """The world's timeline."""
+        return timeline(self.request.seed, self.request.users_count, self.request.posts_count)
+
+    def makes(self, task_type: TaskType, key: str) -> bool:
+        """Whether this run makes this item."""
+        return self.selection.makes(task_type, key)
+
+    async def execute(
+        self,
+        after: Callable[[ResultT], Iterable[TaskSpec | LiveEvent]] | None,
+        task: DurableTask[ParametersT, Concatenate[WorldRequest, WorldDescription, Context], ResultT],
+        parameters: ParametersT,
+        *context: Context.args,
+        **named: Context.kwargs,
+    ) -> ResultT:
+        """``TaskRunner.execute`` of a task that is given the request and the world first."""
+        return await self.runner.execute(after, task, parameters, self.request, self.world, *context, **named)
+
+
 class PreviousState:
     """The documents that the items of this run had before."""
 
-    def __init__(self, materialized: Materialized, selection: Selection, request: WorldRequest, world: WorldDescription) -> None:
-        self._materialized = materialized
-        self._selection = selection
-        self._request = request
-        self._world = world
+    def __init__(self, run: WorldRun) -> None:
+        self._run = run
 
     async def concept_of(self, brief: CharacterBrief, known: Mapping[int, CharacterBrief]) -> PreviousCharacter:
         """Who has the name, and who else there is. ``known``: concepts as this run has them; the others are loaded."""
-        index, count = character_index(brief.key), self._request.users_count
+        index, count = character_index(brief.key), self._run.request.users_count
         others: dict[int, CharacterBrief] = {}
         for other in range(max(0, index - NEIGHBOURS), min(count, index + NEIGHBOURS + 1)):
             if other in known:
                 others[other] = known[other]
             else:
-                others[other] = await self._materialized.one(CharacterBrief, character_key(other))
+                others[other] = await self._run.materialized.one(CharacterBrief, character_key(other))
         del others[index]
-        acquaintances = social.introduce(self._request, self._world, index, others)
+        acquaintances = social.introduce(self._run.request, self._run.world, index, others)
         return PreviousCharacter(brief, tuple(others.values()), acquaintances)
 
     async def previous_self(self, brief: CharacterBrief) -> tuple[Character | None, str]:
@@ -85,21 +123,21 @@ class PreviousState:
 
         A batch invents other people under the keys of the previous ones: no call of the platform deletes a character.
         """
-        previous = await self._materialized.one_if_there(Character, brief.key)
+        previous = await self._run.materialized.one_if_there(Character, brief.key)
         if previous is None:
             return None, ""
-        invented = self._selection.makes(TaskType.GENERATE_CHARACTER_BATCH, batch_key(character_index(brief.key)))
+        invented = self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, batch_key(character_index(brief.key)))
         return None if invented or previous.username != brief.username else previous, previous.character_id
 
     async def acquaintances_to_update(self, previous: Character, acquaintances: Sequence[Acquaintance]) -> list[Character]:
         """The people who stay as they are and have a relationship to this person."""
-        stay = [other.key for other in acquaintances if not self._selection.makes(TaskType.GENERATE_CHARACTER, other.key)]
-        found = [await self._materialized.one_if_there(Character, key) for key in stay]
+        stay = [other.key for other in acquaintances if not self._run.makes(TaskType.GENERATE_CHARACTER, other.key)]
+        found = [await self._run.materialized.one_if_there(Character, key) for key in stay]
         return [one for one in found if one is not None and any(tie.username == previous.username for tie in one.relationships)]
 
     async def text_to_replace(self, idea: PostBrief) -> str:
         """The text that the run's keys ask to replace, while the idea stays; '' where they do not."""
-        if not self._selection.keys or self._selection.makes(TaskType.GENERATE_POST_BATCH, idea.character):
+        if not self._run.selection.keys or self._run.makes(TaskType.GENERATE_POST_BATCH, idea.character):
             return ""
-        previous = await self._materialized.one_if_there(Post, idea.key)
+        previous = await self._run.materialized.one_if_there(Post, idea.key)
         return previous.content if previous is not None and not previous.deleted_reason else ""

@@ -1,29 +1,44 @@
-"""A step's hands: what runs coroutines of the world's session on the run's event loop, and waits for them on Dagster's thread.
+"""A step's work on the world, from Dagster's thread: waiting for the run's event loop, and what a failure means for the world.
 
-Here: the crossing from one thread to the other, and what an interruption of Dagster's thread does to the work.
+Here: the crossing from one thread to the other, what an interruption of Dagster's thread does to the work, and the translation of
+exceptions into the world's state and into Dagster's ``Failure``, whose description says what to do.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+import dagster as dg
 from anyio.from_thread import BlockingPortal
+from sqlalchemy.exc import SQLAlchemyError
 
-from generia_assets.durable.tasks.session import WorldSession
+from generia_assets.content.yaml_files import ContentError
+from generia_assets.durable.leases.ownership import LeaseHeldError
+from generia_assets.durable.orders.decisions import RefusedRunError
+from generia_assets.durable.orders.order import OrderError
+from generia_assets.durable.status import SuspendReason
+from generia_assets.durable.tasks.control import STOPPED_MESSAGE
+from generia_assets.durable.tasks.runner import TaskFailedError
+from generia_assets.durable.tasks.session import TooManyRecoveriesError, WorldSession
+from generia_assets.queries.completeness import NotWholeError
+from generia_assets.tasks.task_definition import UnfitTaskError
+from resources.gateway.outcomes import BudgetExhaustedError, FatalCallError, LeaseLostError, OutageTimeoutError
+from resources.mongodb.connection import MongoUnavailableError, is_outage
 
 ResultT = TypeVar("ResultT")
 ArgumentT = TypeVar("ArgumentT")
 
-
 LONGEST_STOP_SECONDS = 20.0
-"""For work that is told to stop. What takes longer is left behind: whatever it still writes is fenced."""
+"""How long cancelled work is waited for. Work that takes longer is abandoned: its writes are fenced."""
 
 
 class Worker:
-    """A step's hands: runs coroutines of the world's session on the run's event loop and waits for them."""
+    """Runs coroutines of the world's session on the run's event loop and waits for them on Dagster's thread."""
 
     def __init__(self, portal: BlockingPortal, opened: Callable[[], Awaitable[WorldSession]]) -> None:
         self._portal = portal
@@ -31,25 +46,25 @@ class Worker:
         self.session: WorldSession | None = None
 
     @property
-    def taken(self) -> WorldSession:
-        """The session of the world this step has taken."""
+    def acquired(self) -> WorldSession:
+        """The session of the world, whose lease this run holds."""
         if self.session is None:
-            raise RuntimeError("this step has not taken its world yet")
+            raise RuntimeError("this step has not acquired its world's lease yet")
         return self.session
 
     def run(self, work: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT:
-        """Take the world if this run has not yet, and do this work, watched: it stops when the world is lost.
+        """Acquire the world's lease if this run has not yet, and do this work: it stops when the lease is lost.
 
         An interruption of Dagster's thread cancels the work and waits until it has stopped.
         """
         return self._wait(self._work, work)
 
-    def say(self, word: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT | None:
-        """Record something about the world, if this run holds it.
+    def record(self, change: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT | None:
+        """Record a change of the world's state, if this run holds its lease.
 
         A second signal does not cancel this: the caller would otherwise record the end of the world twice.
         """
-        return None if self.session is None else self._wait(word, self.session, stop=False)
+        return None if self.session is None else self._wait(change, self.session, stop=False)
 
     async def _work(self, work: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT:
         self.session = session = await self._opened()
@@ -73,3 +88,88 @@ class Worker:
                     future.cancel()  # its result is there at once; the work itself still has to stop
                 ended.wait(LONGEST_STOP_SECONDS)
             raise
+
+
+_EXPLAINS_ITSELF = (
+    TaskFailedError,
+    UnfitTaskError,
+    FatalCallError,
+    MongoUnavailableError,
+    LeaseHeldError,
+    TooManyRecoveriesError,
+    OrderError,
+    LookupError,
+    RefusedRunError,
+    NotWholeError,
+    ContentError,
+)
+"""Errors whose message says what happened and what to do; others are bugs and keep their traceback."""
+
+
+def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: bool) -> None:
+    """Record the failure as the world's state, and raise ``dg.Failure`` where its message is all a person needs.
+
+    An interruption suspends the world when a person asked for it; after a deploy the watchdog resumes it.
+    """
+    cause = root_cause(error)
+    if isinstance(cause, (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)):
+        if stopped_by_person:
+            worker.record(lambda session: session.suspend(STOPPED_MESSAGE, SuspendReason.STOPPED))
+        else:
+            worker.record(lambda session: session.release("interrupted; it is taken up again by itself"))
+        return
+    message = str(cause) if isinstance(cause, (*_EXPLAINS_ITSELF, BudgetExhaustedError)) else f"{type(cause).__name__}: {cause}"
+    if isinstance(cause, TaskFailedError) and worker.session is not None:
+        world_id = worker.session.assignment.world_id
+        message = f"{message.rstrip('.')}. To try again what failed: generia resume {world_id} --retry-failed"
+    if isinstance(cause, LeaseLostError):
+        raise dg.Failure(str(cause), allow_retries=False) from cause
+    storage = is_of_dagsters_storage(cause)
+    if storage or (isinstance(cause, OutageTimeoutError) and cause.may_last):
+        message = f"Dagster's own storage failed ({getattr(cause, 'orig', cause)})" if storage else str(cause)
+        message = worker.record(lambda session: session.suspend_for_retry(" ".join(message.split()).rstrip("."))) or message
+        raise dg.Failure(message, allow_retries=False) from cause
+    if isinstance(cause, OutageTimeoutError) or (is_outage(cause) and worker.session is not None):
+        # The driver's own message is about sockets and topologies.
+        ours = isinstance(cause, (OutageTimeoutError, MongoUnavailableError))
+        message = str(cause).rstrip(".") if ours else f"MongoDB does not answer ({type(cause).__name__})"
+        until = end_of_outage(cause)
+        again = f". It is tried again at {until:%Y-%m-%d %H:%M} UTC" if until else ""
+        worker.record(lambda session: session.suspend(f"{message}{again}", SuspendReason.OUTAGE, until=until))
+        raise dg.Failure(
+            f"{message}. The world is parked and can be resumed; nothing is lost{again}.", allow_retries=False
+        ) from cause
+    if isinstance(cause, BudgetExhaustedError):
+        worker.record(lambda session: session.fail(message, SuspendReason.BUDGET))
+    else:
+        worker.record(lambda session: session.fail(message))
+    if isinstance(cause, (*_EXPLAINS_ITSELF, BudgetExhaustedError)):
+        raise dg.Failure(message, allow_retries=False) from cause
+
+
+def is_of_dagsters_storage(error: BaseException) -> bool:
+    """Whether Dagster could not read or write its own records (a locked SQLite, a PostgreSQL that is away)."""
+    return isinstance(error, (sqlite3.OperationalError, SQLAlchemyError))
+
+
+def end_of_outage(outage: BaseException) -> datetime | None:
+    """When the provider said that the outage would be over, if it did."""
+    wait = outage.retry_after if isinstance(outage, OutageTimeoutError) else None
+    return None if wait is None else datetime.now(UTC) + timedelta(seconds=wait)
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The error that matters out of a task group's: what stops a whole world comes before what one item did."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = list(_leaves(error))
+    order = (LeaseLostError, BudgetExhaustedError, FatalCallError, OutageTimeoutError)
+    return next((leaf for kind in order for leaf in leaves if isinstance(leaf, kind)), leaves[0])
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -55,10 +55,10 @@ def world_request(
 
         request = worker.run(check)
         keep_partition(context)
-        asset, generation = ASSETS["world_request"], worker.taken.generation.id
+        asset, generation = ASSETS["world_request"], worker.acquired.generation.id
         metadata = generator.read(lambda database: figures(database, world_id, generation, asset))
         yield dg.Output(
-            DocumentStream([request], fence=worker.taken.commits.token.epoch, staged=True),
+            DocumentStream([request], fence=worker.acquired.commits.token.epoch, staged=True),
             metadata={**results_of(world_id, [request]), **metadata, "users": request.users_count, "posts": request.posts_count},
         )
 
@@ -97,12 +97,12 @@ def world_description(
         world = worker.run(describe)
         keep_partition(context)
         context.instance.add_run_tags(context.run.run_id, run_tags.named(world.name))
-        world_id, generation, asset = context.partition_key, worker.taken.generation.id, ASSETS["world_description"]
+        world_id, generation, asset = context.partition_key, worker.acquired.generation.id, ASSETS["world_description"]
         metadata = generator.read(lambda database: figures(database, world_id, generation, asset))
         text = "\n\n".join((world.name, world.description_short, world.description, *(event.name for event in world.calendar)))
         banned = banlist.find_banned(text, world.user_preferences.language, wished=world_request.user_prompt)
         yield dg.Output(
-            DocumentStream([world], fence=worker.taken.commits.token.epoch, staged=True),
+            DocumentStream([world], fence=worker.acquired.commits.token.epoch, staged=True),
             metadata={
                 **results_of(world_id, [world]),
                 "name": world.name,

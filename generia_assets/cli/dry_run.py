@@ -28,14 +28,13 @@ from generia_assets.content.documents import (
     WorldDescription,
     WorldRequest,
 )
-from generia_assets.content.heard import heard_before
-from generia_assets.content.ideas import Ideas
 from generia_assets.content.keys import WORLD_KEY, batch_key, character_key, post_batch_key, post_key
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.shares import BATCH
-from generia_assets.content.timeline import timeline
-from generia_assets.tasks.clients import DraftT, NewCharacter, NewPost, StoredPicture, TaskClients
+from generia_assets.content.similarity import Ideas
+from generia_assets.content.timeline import heard_before, timeline
+from generia_assets.tasks.clients import DraftT, ImageRequest, NewCharacter, NewPost, TaskClients
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
 from generia_assets.tasks.generate_post import generate_post
@@ -263,7 +262,7 @@ class _AnswerClient:
 class _NoImages:
     """An ``ImageClient`` that paints nothing."""
 
-    async def paint(self, picture: StoredPicture, *, character_id: str | None = None) -> Media:
+    async def paint(self, picture: ImageRequest, *, character_id: str | None = None) -> Media:
         """A picture that is not stored."""
         del character_id
         return Media(media_id="", url="", prompt=picture.prompt, width=picture.width, height=picture.height)

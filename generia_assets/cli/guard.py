@@ -77,7 +77,7 @@ def _message_and_status(error: Exception) -> tuple[str, int] | None:
 
     from generia_assets.cli.connections import is_set
     from generia_assets.cli.data_dir import explain_none_running
-    from generia_assets.content.mistakes import ContentError
+    from generia_assets.content.yaml_files import ContentError
     from generia_assets.durable.orders.order import OrderError
     from generia_assets.durable.orders.removal import BeingMadeError
     from generia_assets.durable.status import HistoryWorldError

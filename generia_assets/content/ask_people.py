@@ -13,21 +13,20 @@ from generia_assets.content.documents import Acquaintance, Character, CharacterB
 from generia_assets.content.drafts import CharacterDraft, ConceptsDraft, RegeneratedCharacterDraft, RegeneratedConceptDraft
 from generia_assets.content.keys import character_index
 from generia_assets.content.names import CharacterIndex
-from generia_assets.content.prefix import ask
-from generia_assets.content.prompt import Prompt
+from generia_assets.content.prompt import Prompt, ask
 from generia_assets.content.schemas import Shape
 from generia_assets.content.shares import shares
 from generia_assets.content.storyline import wishes_of
 from generia_assets.content.timeline import events_before, timeline
 
 # Output tokens: of a batch, for each person in it, of one person in full.
-_ROOM_BATCH = 2_048
-_ROOM_PERSON = 700
-_ROOM_CHARACTER = 8_192
+_OUTPUT_BATCH = 2_048
+_OUTPUT_PERSON = 700
+_OUTPUT_CHARACTER = 8_192
 
 
 @dataclass(frozen=True)
-class _ToldPerson:
+class _PersonToInvent:
     """One person to be invented, by number in the batch."""
 
     number: int
@@ -100,7 +99,7 @@ def character_batch(
         world,
         "character_batch",
         ConceptsDraft,
-        _ROOM_BATCH + _ROOM_PERSON * len(numbers),
+        _OUTPUT_BATCH + _OUTPUT_PERSON * len(numbers),
         Shape(
             items=(("people", len(numbers), len(numbers)),),
             ranges=(("people.number", min(numbers), max(numbers)),),
@@ -110,7 +109,7 @@ def character_batch(
         in_short=mild,
         happened=0 if mild else happened_when_joining(request, world, first),
         wanted=[
-            _ToldPerson(
+            _PersonToInvent(
                 number=number,
                 axes=axes.character_axes(request.seed, index),
                 posts=given[index],
@@ -126,7 +125,7 @@ def character_batch(
         to_come=max(0, request.users_count - existing - len(numbers)),
         names=roster.names,
         latest=(*roster.latest, *made),
-        untold=roster.untold,
+        unnamed=roster.unnamed,
     )
 
 
@@ -140,7 +139,7 @@ def tie_slots(ties: Sequence[TieToTell]) -> tuple[str, ...]:
     return tuple(f"tie_{place}" for place in range(1, len(ties) + 1))
 
 
-def another_self(
+def regenerated_concept(
     request: WorldRequest,
     world: WorldDescription,
     former: CharacterBrief,
@@ -149,9 +148,9 @@ def another_self(
     *,
     mild: bool = False,
 ) -> Prompt:
-    """Asks for another concept under the name of ``former``; ``others`` are told in full, so that it is like none of them.
+    """Asks for another concept under the name of ``former``, similar to none of the ``others``, who are in it in full.
 
-    ``mild`` tells all of them in one line, and the world in short, for when these are what is refused.
+    ``mild`` has one line of each, and the world in short, for when these are what is refused.
     """
     index = character_index(former.key)
     return ask(
@@ -159,9 +158,9 @@ def another_self(
         world,
         "character_batch",
         RegeneratedConceptDraft,
-        _ROOM_BATCH + _ROOM_PERSON,
+        _OUTPUT_BATCH + _OUTPUT_PERSON,
         Shape(slots=(("ties", relation_slots(acquaintances)),)) if acquaintances else Shape(without=("ties",)),
-        template="another_self",
+        template="regenerate_character",
         in_short=mild,
         mild=mild,
         happened=0 if mild else happened_when_joining(request, world, index),
@@ -185,14 +184,14 @@ def character(
     brief: CharacterBrief,
     acquaintances: Sequence[Acquaintance],
     *,
-    told_by: Sequence[Character] = (),
+    described_by: Sequence[Character] = (),
     softened: str = "",
     mild: bool = False,
 ) -> Prompt:
     """Asks for a person in full. ``mild`` leaves out the concept, the draw, what happened and all but one line of others, for when
     these are what is refused.
 
-    ``told_by`` are people who stay as they are and tell of this one already: their side of the relation is asked for, too.
+    ``described_by`` are people who stay as they are and tell of this one already: their side of the relation is asked for, too.
     """
     # Slots instead of an array: complete and without repeats by construction, and one schema for all with as many.
     slots = relation_slots(acquaintances)
@@ -205,8 +204,8 @@ def character(
         request,
         world,
         "character",
-        RegeneratedCharacterDraft if told_by else CharacterDraft,
-        _ROOM_CHARACTER,
+        RegeneratedCharacterDraft if described_by else CharacterDraft,
+        _OUTPUT_CHARACTER,
         shape,
         happened=0 if mild else happened_when_joining(request, world, character_index(brief.key)),
         brief=brief,
@@ -214,7 +213,7 @@ def character(
         profile=axes.profile(request.seed, character_index(brief.key), brief.selves),
         wishes=wishes_of(request, world),
         acquaintances=[other.model_copy(update={"concept": "", "fact": ""}) for other in acquaintances] if mild else acquaintances,
-        told={other.username: other.speaking_style for other in told_by},
+        described_by={other.username: other.speaking_style for other in described_by},
         relations={},
         label="person_",
         softened=softened,

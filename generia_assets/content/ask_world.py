@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from generia_assets.content import prefix
-from generia_assets.content.delimiter import PromptDelimiter
+from generia_assets.content import prompt
 from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.drafts import FEWEST_EVENTS, PicturePromptDraft, WorldDraft, WorldImagesDraft
-from generia_assets.content.prefix import ask
-from generia_assets.content.prompt import Prompt
-from generia_assets.content.rendering import render
+from generia_assets.content.prompt import Prompt, ask
+from generia_assets.content.rendering import PromptDelimiter, render
 from generia_assets.content.schemas import Shape, schema_of
 
 # Output tokens. Far above what is asked for: the limit is for a model that runs away, and its thinking counts too.
-_ROOM_WORLD = 16_384
-_ROOM_IMAGES = 2_048
+_OUTPUT_WORLD = 16_384
+_OUTPUT_IMAGES = 2_048
 
 _SMALL = 30
 """Posts below which a world has the fewest events."""
@@ -49,11 +47,11 @@ def world_description(request: WorldRequest, *, softened: str = "") -> Prompt:
     events = events_asked(request)
     return Prompt(
         request_type="world_description",
-        system=prefix.guessed_system(request),
+        system=prompt.guessed_system(request),
         world="",
         item=render(
             "world_description",
-            fence=PromptDelimiter.of(request.seed),
+            delimiter=PromptDelimiter.of(request.seed),
             user_prompt=request.user_prompt,
             users=request.users_count,
             posts=request.posts_count,
@@ -63,13 +61,13 @@ def world_description(request: WorldRequest, *, softened: str = "") -> Prompt:
         schema=schema_of(
             WorldDraft, replace(_WORLD_SHAPE, items=(*_WORLD_SHAPE.items, ("calendar", FEWEST_EVENTS, events_asked(request))))
         ),
-        max_output_tokens=_ROOM_WORLD,
+        max_output_tokens=_OUTPUT_WORLD,
     )
 
 
 def world_images(request: WorldRequest, world: WorldDescription) -> Prompt:
     """Asks for the prompts of header and icon."""
-    return ask(request, world, "world_images", WorldImagesDraft, _ROOM_IMAGES)
+    return ask(request, world, "world_images", WorldImagesDraft, _OUTPUT_IMAGES)
 
 
 def refine_picture(request: WorldRequest, world: WorldDescription, kind: str, scene: str, text: str = "") -> Prompt:
@@ -79,7 +77,7 @@ def refine_picture(request: WorldRequest, world: WorldDescription, kind: str, sc
         world,
         "refine_avatar" if kind == "avatar" else "refine_post_image",
         PicturePromptDraft,
-        _ROOM_IMAGES,
+        _OUTPUT_IMAGES,
         template="refine_picture",
         kind=kind,
         scene=scene,

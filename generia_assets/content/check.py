@@ -14,9 +14,9 @@ from pathlib import Path
 import jinja2
 from jinja2 import meta, nodes
 
-from generia_assets.content import data_files, rendering, samples
-from generia_assets.content.mistakes import ContentError, Mistake
+from generia_assets.content import data_files, rendering, samples, yaml_files
 from generia_assets.content.rendering import environment, listed
+from generia_assets.content.yaml_files import ContentError, Mistake
 
 _State = frozenset[tuple[Path, int, int]]
 _found_good: list[_State] = []
@@ -41,7 +41,7 @@ def mistakes() -> list[Mistake]:
 
 def files() -> list[Path]:
     """The templates and data files that are checked."""
-    return sorted((*rendering.FOLDER.glob("*.j2"), *data_files.FOLDER.rglob("*.yaml")))
+    return sorted((*rendering.FOLDER.glob("*.j2"), *yaml_files.FOLDER.rglob("*.yaml")))
 
 
 def _state() -> _State:
@@ -59,7 +59,7 @@ def _forget() -> None:
 def _in_data() -> Iterator[Mistake]:
     reads: list[Callable[[], object]] = [data_files.axes, data_files.relations, data_files.post_kinds, data_files.person_deals]
     reads.append(data_files.languages)
-    reads += [partial(data_files.ban_file, path.stem) for path in (data_files.FOLDER / "banlist").glob("*.yaml")]
+    reads += [partial(data_files.ban_file, path.stem) for path in (yaml_files.FOLDER / "banlist").glob("*.yaml")]
     for read in reads:
         try:
             read()

@@ -1,28 +1,20 @@
 """The data files beside the prompts: read once, validated, typed.
 
-Here: what ``content/data/*.yaml`` may hold, and where in a file a mistake is. Not here: what is drawn from them, and when all are
-validated (check.py).
+Here: what ``content/data/*.yaml`` may hold. Not here: reading YAML (yaml_files.py), what is drawn from the data, and when all files
+are validated (check.py).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias, TypeVar, get_args
+from typing import Annotated, Literal, Self, TypeAlias, TypeVar
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from generia_assets.content.mistakes import ContentError, Mistake
-from resources.explanation import place_of, reason_of
-
-FOLDER = Path(__file__).parent / "data"
+from generia_assets.content import yaml_files
 
 FileT = TypeVar("FileT", bound=BaseModel)
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
 
 Words: TypeAlias = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Entry: TypeAlias = Annotated[Words, StringConstraints(pattern=r"\w")]
@@ -85,7 +77,7 @@ class Language(_File):
     letters: str = ""
     words: tuple[Words, ...] = ()
     deleted: Words = Field(description="text of a post that was refused by moderation twice")
-    untold: Words = Field(description="what readers are told of a person of whom moderation refused everything")
+    untold: Words = Field(description="text in place of a person of whom moderation refused everything")
 
 
 NamedT = TypeVar("NamedT", Axis, Language)
@@ -151,7 +143,7 @@ class PostForm(_File):
 
 
 class Length(_File):
-    """How long a post is: ``words`` as the model is told, ``most`` as a number."""
+    """How long a post is: ``words`` as the prompt says it, ``most`` as a number."""
 
     words: Words
     most: int = Field(ge=1)
@@ -230,104 +222,49 @@ class BanFile(_File):
     openings: tuple[Entry, ...] = ()
 
 
-def read(path: Path, shape: type[FileT]) -> FileT:
-    """Read one data file. Raises ``ContentError`` with each mistake's line when it is missing, not YAML, or of another shape."""
-    file = f"content/{path.relative_to(FOLDER.parent).as_posix()}" if path.is_relative_to(FOLDER) else path.name
-    try:
-        loader = _LOADER(path.read_text(encoding="utf-8"))
-        root = loader.get_single_node()
-        twice = [Mistake(file, line, f"{key!r} is there already: a key can be given once") for key, line in _repeated(root)]
-        if twice:
-            raise ContentError(*twice)
-        return shape.model_validate(None if root is None else loader.construct_document(root))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ContentError(Mistake(file, None, f"cannot be read: {error}")) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        wrong = f"is not YAML: {getattr(error, 'problem', None) or error}"
-        raise ContentError(Mistake(file, None if mark is None else mark.line + 1, wrong)) from error
-    except ValidationError as error:
-        raise ContentError(*(_mistake(file, root, problem, shape) for problem in error.errors())) from error
-
-
-def _repeated(node: yaml.Node | None) -> Iterator[tuple[str, int]]:
-    """The keys that come twice in one mapping, with their lines: YAML forbids them, and its readers take the last one."""
-    if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value]
-        yield from ((key.value, key.start_mark.line + 1) for n, (key, _) in enumerate(node.value) if key.value in keys[:n])
-        for _, value in node.value:
-            yield from _repeated(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from _repeated(value)
-
-
-def _mistake(file: str, root: yaml.Node | None, problem: ErrorDetails, shape: type[BaseModel]) -> Mistake:
-    """What pydantic found, with the line of the nearest place that the file has, and the keys that are allowed there."""
-    node, line, there = root, None, shape
-    for part in problem["loc"]:
-        if isinstance(node, yaml.MappingNode):
-            at, node = next((pair for pair in node.value if pair[0].value == part), (None, None))
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            at = node = node.value[part]
-        else:
-            break
-        line = line if at is None else at.start_mark.line + 1
-        if part in there.model_fields:
-            there = _model_in(there.model_fields[str(part)].annotation) or there
-    where = place_of(problem) or "the file"
-    if problem["type"] == "extra_forbidden":
-        return Mistake(file, line, f"{where}: no such key; allowed: {', '.join(there.model_fields)}")
-    whole = problem["type"] == "missing" or isinstance(problem["input"], (dict, list, tuple))
-    value = "" if whole else f"={problem['input']!r:.80}"
-    return Mistake(file, line, f"{where}{value}: {reason_of(problem)}")
-
-
-def _model_in(annotation: object) -> type[BaseModel] | None:
-    """The model of which an annotation says that it, or a tuple of it, stands there."""
-    kinds = (annotation, *get_args(annotation))
-    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+def _data(name: str, shape: type[FileT]) -> FileT:
+    return yaml_files.read(yaml_files.FOLDER / name, shape)
 
 
 @cache
 def axes() -> Axes:
     """The axes of axes.yaml."""
-    return read(FOLDER / "axes.yaml", Axes)
+    return _data("axes.yaml", Axes)
 
 
 @cache
 def relations() -> Relations:
     """The relations of relations.yaml."""
-    return read(FOLDER / "relations.yaml", Relations)
+    return _data("relations.yaml", Relations)
 
 
 @cache
 def post_kinds() -> PostKinds:
     """Forms, lengths and stories of posts.yaml."""
-    return read(FOLDER / "posts.yaml", PostKinds)
+    return _data("posts.yaml", PostKinds)
 
 
 @cache
 def person_deals() -> PersonDeals:
     """The deals of people.yaml."""
-    return read(FOLDER / "people.yaml", PersonDeals)
+    return _data("people.yaml", PersonDeals)
 
 
 @cache
 def languages() -> tuple[Language, ...]:
     """The languages of languages.yaml, in its order."""
-    return read(FOLDER / "languages.yaml", Languages).languages
+    return _data("languages.yaml", Languages).languages
 
 
 @cache
 def inflecting() -> frozenset[str]:
     """The tags of the languages whose names change by case."""
-    return frozenset(read(FOLDER / "languages.yaml", Languages).inflecting)
+    return frozenset(_data("languages.yaml", Languages).inflecting)
 
 
 @cache
 def ban_file(name: str) -> BanFile:
     """The ban list of a language by its English name, or ``any``; empty where there is no file."""
-    path = FOLDER / "banlist" / f"{name.casefold()}.yaml"
+    path = yaml_files.FOLDER / "banlist" / f"{name.casefold()}.yaml"
     known = {file.name for file in path.parent.glob("*.yaml")}
-    return read(path, BanFile) if path.name in known else BanFile()
+    return yaml_files.read(path, BanFile) if path.name in known else BanFile()

@@ -1,6 +1,6 @@
 """The documents of a world: what each of the nine assets holds, one pydantic class an asset.
 
-Here: the shape of what is stored and published, with the platform's own field names (contracts.md, "Content fields").
+Here: the shape of what is stored and published, with the platform's own field names (docs/requirements.md).
 Not here: what the model is asked to answer (drafts.py) and how a document reaches MongoDB (resources/mongodb/document_store.py).
 
 Every document has a ``key`` (keys.py): its name inside the world, the same in every generation.
@@ -8,6 +8,7 @@ Every document has a ``key`` (keys.py): its name inside the world, the same in e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
@@ -230,6 +231,21 @@ class Character(Document):
         description="after this person was written anew while others stayed: how those (by username) tell their relation now; "
         "it stands in their documents",
     )
+
+    def with_updated_relationships(self, regenerated: Mapping[str, Character]) -> Character:
+        """This person with their relations to people who were made again (by username) as those tell them now (``seen_by``).
+
+        Usernames stay, so relations and mentions lead to somebody who exists. The very same object where nothing changes.
+        """
+
+        def now(username: str, before: str) -> str:
+            other = regenerated.get(username)
+            return before if other is None else other.seen_by.get(self.username, before)
+
+        relationships = tuple(
+            one.model_copy(update={"description": now(one.username, one.description)}) for one in self.relationships
+        )
+        return self if relationships == self.relationships else self.model_copy(update={"relationships": relationships})
 
 
 class CharacterAvatar(Document):

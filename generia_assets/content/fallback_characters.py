@@ -1,9 +1,9 @@
-"""Stand-ins: people made of the program's own draw, for those whose concepts moderation refuses to have invented.
+"""Fallback characters: people made of the program's own draw, where moderation refuses to let the model invent them.
 
-Here: a name nobody has, and the draw in place of a concept. Not here: when it comes to that (the tasks), the axes (axes.py).
+Here: a free name, and the draw in place of a concept. Not here: when this happens (the tasks), the axes (axes.py).
 
-The draw is English, like all that the model is told, and readers meet it only where they look at prompts: the person is written
-of it, in the world's language; where that is refused, too, a sentence says that there is nothing (``languages.untold_person``).
+The draw is English, like everything in prompts, and readers see it only in traces: the person is written from it, in the world's
+language; if that is refused too, a sentence says that there is nothing (``languages.undescribed_person``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 
-from generia_assets.content import seeding as seeding
+from generia_assets.content import seeding
 from generia_assets.content.axes import character_axes, years
 from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest
 from generia_assets.content.keys import character_key
@@ -20,7 +20,7 @@ from generia_assets.content.text import sentence
 
 _CONCEPT_AXES = 4
 _LINE_AXES = 2
-"""Axes, in the file's order, that make a concept and the line by which others are told who that is."""
+"""Axes, in the file's order, that make a concept and its one line."""
 
 
 def fallback_character(

@@ -16,8 +16,8 @@ not one that wrote a line too many. The provider ignores maxLength, so that all 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping
-from typing import Annotated, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Protocol, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
@@ -147,3 +147,32 @@ Entries: TypeAlias = Annotated[
     Field(json_schema_extra=_most(_MOST_OBJECTS)),
 ]
 Ties: TypeAlias = Annotated[Mapping[str, Annotated[EntryT, WrapValidator(_or_its_error)]], AfterValidator(_right_of)]
+
+
+class Numbered(Protocol):
+    """An entry that says which number it is for."""
+
+    @property
+    def number(self) -> int:
+        """The number this entry claims."""
+        ...
+
+
+NumberedT = TypeVar("NumberedT", bound=Numbered)
+
+
+def by_number(entries: Iterable[NumberedT], wanted: Sequence[int]) -> dict[int, NumberedT]:
+    """One entry for each wanted number, as far as there are enough; what is too much is cut.
+
+    An entry gets the number it claims if that is wanted and free; the others fill what is left, in order.
+    """
+    matched: dict[int, NumberedT] = {}
+    others: list[NumberedT] = []
+    for entry in entries:
+        if entry.number in wanted and entry.number not in matched:
+            matched[entry.number] = entry
+        else:
+            others.append(entry)
+    free = [number for number in wanted if number not in matched]
+    matched.update(zip(free, others, strict=False))
+    return {number: matched[number] for number in wanted if number in matched}

@@ -1,7 +1,9 @@
-"""Names: one shape for usernames, one way to compare, one memory of who exists.
+"""Names: the form of usernames, their comparison, mentions in posts, and the index of the people of a world.
 
-Here: uniqueness inside a world (R4), of names and of concepts, and that a name is not written in letters that only look like those
-of its alphabet. Not here: which names are worn out (banlist.py), and what makes a name visible (fields.py).
+Here: uniqueness inside a world (R4), of names and of concepts; that a name is not written in letters that only look like those of
+its alphabet; and that an @ in a post always leads to somebody who exists (R4). A mention ends where a known username ends: in
+scripts without spaces, and before endings of another script, letters follow at once ("@mira_42さん"). Not here: banned names
+(banlist.py), and what makes a name visible (fields.py).
 """
 
 from __future__ import annotations
@@ -9,16 +11,24 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from generia_assets.content.documents import CharacterBrief
 from generia_assets.content.similarity import sequences, share
-from generia_assets.content.text import MARKS, clean, is_mark, joined, one_line, words
+from generia_assets.content.text import LETTERS, MARKS, clean, is_mark, joined, one_line, words
 
 USERNAME_LIMIT = 30
 """Characters of a username."""
+# Thai, Lao, Burmese, Khmer, kana, Chinese characters, and Hangul, whose particles follow a name without a space.
+_NO_SPACES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7a3\uff66-\uff9f"
+_SPACELESS = re.compile(f"[{_NO_SPACES}]")
+# An @ behind a letter is an address's, but in scripts that put no space before it either.
+_AT = re.compile(rf"(?:(?<![{LETTERS}@＠])|(?<=[{_NO_SPACES}]))[@＠]([{LETTERS}.\u200c\u200d]*[{LETTERS}])")
+_LONGEST = 2 * USERNAME_LIMIT
+"""Characters of a mention that are looked at: some signs in it may be too many."""
 
 
 _ALPHABETS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "COPTIC", "CHEROKEE")
@@ -84,24 +94,75 @@ def username(text: str) -> str:
     return name.strip("._")
 
 
-class CharacterIndex:
-    """Who exists in a world so far: every name, and the latest people in one line each.
+class Mention(NamedTuple):
+    """A mention in a text: where it begins (at the @) and ends, and the username it means; '' for nobody."""
 
-    Grows batch by batch, so that the check of a name costs the same in a world of ten and of a hundred thousand. Keeps
-    whole briefs only of the latest people (some 30 kB each, with what they are compared by), and of everybody else two short
-    strings and a number.
+    start: int
+    end: int
+    username: str
+
+
+def by_fold(usernames: Iterable[str]) -> dict[str, str]:
+    """The usernames, by what they are compared by."""
+    return {fold(username): username for username in usernames}
+
+
+def mentions_in(text: str, known: Mapping[str, str]) -> Iterator[Mention]:
+    """The mentions in a text, in order, each with the longest username of ``known`` (``by_fold``) that it can mean."""
+    for found in _AT.finditer(text):
+        name = found[1]
+        ends = (end for end in range(min(len(name), _LONGEST), 0, -1) if _may_end(name, end) and fold(name[:end]) in known)
+        end = next(ends, 0)
+        yield Mention(found.start(), found.start(1) + (end or len(name)), known[fold(name[:end])] if end else "")
+
+
+def _may_end(name: str, end: int) -> bool:
+    """Whether a username may end there: before a dot, a letter of another script, or one of a script without spaces."""
+    if end == len(name):
+        return True
+    last, after = name[end - 1], name[end]
+    if last == "." or after == "_" or after.isdigit() or is_mark(after):
+        return False
+    letters = [letter for letter in name[:end] if letter.isalpha()]
+    return after == "." or bool(_SPACELESS.match(after)) or bool(letters and _script(letters[-1]) != _script(after))
+
+
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "").partition(" ")[0]
+
+
+def settle_mentions(text: str, usernames: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+    """The text whose every mention is one of these usernames in its exact spelling, and the usernames it mentions, in order.
+
+    The @ of a name that leads to nobody is taken away: the name stays as a word, for people outside the network have names too.
+    """
+    pieces: list[str] = []
+    end_of_last = 0
+    mentions = list(mentions_in(text, by_fold(usernames)))
+    for start, end, username in mentions:
+        pieces += [text[end_of_last:start], f"@{username}" if username else text[start + 1 : end]]
+        end_of_last = end
+    named = dict.fromkeys(mention.username for mention in mentions if mention.username)
+    return "".join([*pieces, text[end_of_last:]]), tuple(named)
+
+
+class CharacterIndex:
+    """The people of a world so far: every name, and the latest people's briefs.
+
+    Grows batch by batch; the check of a name costs the same in a world of ten and of a hundred thousand. Keeps whole briefs only of
+    the latest people (some 30 kB each, with their sequences), and of everybody else two short strings and a number.
     """
 
-    TOLD_LINES = 300
-    """People told with their one line at most, the latest ones: about 25 tokens each, so at most 7,500 for ten people, as much
-    again as the rest of the request. Most worlds are smaller and told in full; beyond, models overlook what is amid a list."""
-    TOLD_NAMES = 300
-    """People before these who are told by name alone (about 1,500 tokens)."""
+    MOST_LINES = 300
+    """Most people who are in a request with their one line, the latest ones: about 25 tokens each, so at most 7,500, as much as the
+    rest of the request. Most worlds are smaller; in a longer list models overlook the middle."""
+    MOST_NAMES = 300
+    """Most people before these who are in a request by name alone (about 1,500 tokens)."""
 
     def __init__(self, briefs: Iterable[CharacterBrief] = ()) -> None:
         self._usernames: set[str] = set()
         self._display_names: set[str] = set()
-        self._names: deque[str] = deque(maxlen=self.TOLD_NAMES)
+        self._names: deque[str] = deque(maxlen=self.MOST_NAMES)
         self._latest: deque[tuple[CharacterBrief, set[int]]] = deque()
         self._concepts: set[int] = set()
         self.count = 0
@@ -114,7 +175,7 @@ class CharacterIndex:
             self._display_names.add(fold(brief.display_name))
             self._concepts.add(hash(fold(brief.concept)))
             self._latest.append((brief, sequences(brief.concept)))
-            if len(self._latest) > self.TOLD_LINES:
+            if len(self._latest) > self.MOST_LINES:
                 self._names.append(self._latest.popleft()[0].display_name)
             self.count += 1
 
@@ -122,10 +183,10 @@ class CharacterIndex:
         """Whether somebody has this username or this display name already, whatever case and accents."""
         return fold(username_) in self._usernames or fold(display_name) in self._display_names
 
-    def told_by(self, concept: str, threshold: float) -> str:
-        """Who is told by this concept already: one of the latest whose own is so like it, or anybody whose own is the same.
+    def name_of_similar(self, concept: str, threshold: float) -> str:
+        """The name of somebody with a similar concept: one of the latest people, or anybody with the very same concept.
 
-        '' for nobody; ``threshold`` as in likeness.py, 1 for copies only.
+        '' for nobody; ``threshold`` as in similarity.py, 1 for copies only.
         """
         mine = sequences(concept)
         like = (brief.display_name for brief, theirs in self._latest if share(mine, theirs) >= threshold)
@@ -133,15 +194,15 @@ class CharacterIndex:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The display names of those before the latest, oldest first; at most ``TOLD_NAMES``."""
+        """The display names of those before the latest, oldest first; at most ``MOST_NAMES``."""
         return tuple(self._names)
 
     @property
     def latest(self) -> tuple[CharacterBrief, ...]:
-        """The latest people, oldest first; at most ``TOLD_LINES``."""
+        """The latest people, oldest first; at most ``MOST_LINES``."""
         return tuple(brief for brief, _ in self._latest)
 
     @property
-    def untold(self) -> int:
-        """How many people are too long ago to be told by name."""
+    def unnamed(self) -> int:
+        """How many people are in no request any more, not even by name."""
         return self.count - len(self._names) - len(self._latest)

@@ -1,14 +1,33 @@
-"""One request to the language model, as data: what is said, which shape the answer must have, how much room it gets."""
+"""A request to the language model: its parts as data, and what every request of a world begins with.
+
+Here: ``Prompt``, the system instruction, the world as requests contain it, and ``ask``, which builds a request about a described
+world. The beginning is the same bytes each time, so that the provider's cache can hit. Not here: single requests (ask_world.py,
+ask_people.py, ask_posts.py).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
-from generia_assets.content.delimiter import defused
+from pydantic import BaseModel
+
+from generia_assets.content import banlist, languages
+from generia_assets.content.documents import WorldDescription, WorldRequest
+from generia_assets.content.rendering import PromptDelimiter, escaped, render
+from generia_assets.content.schemas import AS_IT_IS, Shape, schema_of
+from generia_assets.content.storyline import wishes_of
 from generia_assets.content.text import cut
 
 LONGEST_COMPLAINT = 800
-"""Characters; what is wrong about an answer may quote much of it."""
+"""Characters of a complaint; it may quote much of an answer."""
+_BAN_TITLES = {
+    "names": "names",
+    "jobs": "trades and figures",
+    "words": "words",
+    "phrases": "turns of phrase",
+    "openings": "beginnings of a text",
+}
 
 
 @dataclass(frozen=True)
@@ -16,7 +35,7 @@ class Prompt:
     """A request for one draft.
 
     ``system`` and ``world`` are byte-identical for all requests of a world, so that the provider's implicit cache can hit;
-    ``item`` comes last and is the only part that differs. ``complaints`` are told after it when an earlier answer was wrong.
+    ``item`` comes last and is the only part that differs. ``complaints`` follow it when an earlier answer was wrong.
     ``schema`` is the JSON schema of the answer, without ``$ref``.
     """
 
@@ -41,9 +60,100 @@ class Prompt:
         A complaint quotes names and ideas of the model, and a refusal's reason: no tag in them opens or closes anything.
         """
         return replace(
-            self, complaints=(*self.complaints, *(cut(defused(complaint), LONGEST_COMPLAINT) for complaint in complaints))
+            self, complaints=(*self.complaints, *(cut(escaped(complaint), LONGEST_COMPLAINT) for complaint in complaints))
         )
 
-    def with_more_room(self, *, ceiling: int) -> Prompt:
+    def with_more_output(self, *, ceiling: int) -> Prompt:
         """The same request with twice the output tokens, at most ``ceiling``, for an answer that was cut short."""
         return replace(self, max_output_tokens=min(ceiling, 2 * self.max_output_tokens))
+
+
+@lru_cache(maxsize=64)
+def system(seed: int, user_prompt: str, language: str, *, guessed: bool = False) -> str:
+    """The system instruction: the craft, the language, the ban list.
+
+    ``language`` by its English name, '' when nothing is known; ``guessed`` says that the program only guesses it.
+    """
+    listed = banlist.ban_list(language, user_prompt)
+    banned = [(title, getattr(listed, kind)) for kind, title in _BAN_TITLES.items()]
+    return render(
+        "system",
+        language=language or "the language of the user's sentence",
+        guessed=guessed,
+        code=PromptDelimiter.of(seed).code,
+        banned=[(title, entries) for title, entries in banned if entries],
+    )
+
+
+def guessed_system(request: WorldRequest) -> str:
+    """The system instruction before the world is described: with the language ordered, or else a guess."""
+    if request.language:
+        return system(request.seed, request.user_prompt, languages.canonical(request.language))
+    guess = languages.guess(request.user_prompt)
+    return system(request.seed, request.user_prompt, guess.name if guess else "", guessed=guess is not None)
+
+
+def known_system(request: WorldRequest, world: WorldDescription) -> str:
+    """The system instruction of every request after the description."""
+    return system(request.seed, request.user_prompt, world.user_preferences.language)
+
+
+@lru_cache(maxsize=64)
+def world_text(request: WorldRequest, world: WorldDescription) -> str:
+    """The world as it is in every request after its description, the user's sentence first.
+
+    Without its calendar: each request has as much of that as has happened by then.
+    """
+    more = world.additional_details
+    details = {
+        "Climate": more.climate,
+        "What there is and what is scarce": more.resources,
+        "Conflicts": more.conflicts,
+        "Traditions": more.traditions,
+        "Tools and machines": more.technology,
+        "Magic or what is in its place": more.magic_system,
+        "Time": more.time_period,
+        "Languages spoken": more.language,
+    }
+    return render(
+        "world",
+        delimiter=PromptDelimiter.of(request.seed),
+        user_prompt=request.user_prompt,
+        world=world,
+        wishes=wishes_of(request, world),
+        details=[(title, text) for title, text in details.items() if text],
+    )
+
+
+@lru_cache(maxsize=64)
+def world_in_short(request: WorldRequest, world: WorldDescription) -> str:
+    """The world without the user's sentence and without its events, for a request that moderation refused with them."""
+    return render("world_in_short", delimiter=PromptDelimiter.of(request.seed), world=world)
+
+
+def ask(
+    request: WorldRequest,
+    world: WorldDescription,
+    request_type: str,
+    draft: type[BaseModel],
+    max_output_tokens: int,
+    shape: Shape = AS_IT_IS,
+    *,
+    template: str = "",
+    in_short: bool = False,
+    **values: object,
+) -> Prompt:
+    """A request to the model about a described world.
+
+    ``template`` where it is not named like the request type; ``in_short``: see ``world_in_short``;
+    ``values`` go into the template, beside the world and its delimiter. The item begins with its instructions, the same for all
+    requests of a type, and ends with its data.
+    """
+    return Prompt(
+        request_type=request_type,
+        system=known_system(request, world),
+        world=world_in_short(request, world) if in_short else world_text(request, world),
+        item=render(template or request_type, delimiter=PromptDelimiter.of(request.seed), world=world, **values),
+        schema=schema_of(draft, shape),
+        max_output_tokens=max_output_tokens,
+    )

@@ -1,15 +1,17 @@
 """Rendering: the one place where templates become text.
 
-Here: the Jinja environment and its filters. Not here: what is put into the templates (ask_*.py), and the templates (prompts/).
-A template that asks for something it was not given fails at once, with its line, instead of sending a hole to a model.
+Here: the Jinja environment and its filters, and ``PromptDelimiter``, the tags that separate material (a user's sentence, a world, a
+person) from instructions. Not here: what is put into the templates (ask_*.py), and the templates (prompts/).
+A template that uses a name it was not given fails at once, with its line.
 """
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -17,9 +19,9 @@ from types import MappingProxyType
 import jinja2
 from pydantic import BaseModel
 
-from generia_assets.content.delimiter import PromptDelimiter
-from generia_assets.content.mistakes import ContentError, Mistake
-from generia_assets.content.text import cut, first_sentences, one_line, sentence
+from generia_assets.content import seeding
+from generia_assets.content.text import clean, cut, first_sentences, one_line, sentence
+from generia_assets.content.yaml_files import ContentError, Mistake
 
 FOLDER = Path(__file__).parent / "prompts"
 
@@ -32,7 +34,7 @@ given: ContextVar[dict[str, set[str]] | None] = ContextVar("given", default=None
 
 
 class _Missing(jinja2.StrictUndefined):
-    """What a template asked for and was not given; says what is there instead."""
+    """A name that a template uses and was not given; its message lists the names that exist."""
 
     @property
     def _undefined_message(self) -> str:
@@ -55,19 +57,49 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(found[:40]) + (", …" if len(found) > 40 else "") if found else "nothing"
 
 
+# What may look like an angle bracket to a reader that normalises: ASCII, full-width, small, single quotes, mathematical.
+_TAG_START = re.compile(r"(?:[<＜﹤‹⟨〈]|&lt;?)+(?=[\s/\\]*[^\W\d])")
+
+
+def escaped(text: str) -> str:
+    """The text with everything that looks like the start of a tag made harmless: for what is quoted amid instructions."""
+    # A bracket that starts no tag ("<3", "a < 5") stays as it is.
+    return _TAG_START.sub("(", clean(text))
+
+
+@dataclass(frozen=True)
+class PromptDelimiter:
+    """Tags of one world. Their code is drawn from the world's seed, so nobody who writes a sentence can know it."""
+
+    code: str
+
+    @classmethod
+    def of(cls, seed: int) -> PromptDelimiter:
+        """The delimiter of the world with this seed."""
+        return cls(seeding.code(seed, "fence"))
+
+    def neutral(self, text: str) -> str:
+        """The text with everything that looks like the start of a tag defused, and without the code should it occur."""
+        return escaped(re.sub(re.escape(self.code), "", clean(text), flags=re.IGNORECASE))
+
+    def around(self, name: str, text: str) -> str:
+        """The text between an opening and a closing tag with this name."""
+        return f"<{name}-{self.code}>\n{self.neutral(text)}\n</{name}-{self.code}>"
+
+
 @jinja2.pass_context
-def _fenced(context: jinja2.runtime.Context, text: str, name: str) -> str:
-    """Put the text between tags of this render's fence, on lines of their own."""
-    fence = context["fence"]
-    if not isinstance(fence, PromptDelimiter):
-        raise TypeError("a template that fences text must be given a fence")
-    return f"{fence.around(name, cut(text, MOST_MATERIAL.get(name, MOST_OF_OTHERS)))}\n"
+def _delimited(context: jinja2.runtime.Context, text: str, name: str) -> str:
+    """Put the text between tags of this render's delimiter, on lines of their own."""
+    delimiter = context["delimiter"]
+    if not isinstance(delimiter, PromptDelimiter):
+        raise TypeError("a template that delimits text must be given a delimiter")
+    return f"{delimiter.around(name, cut(text, MOST_MATERIAL.get(name, MOST_OF_OTHERS)))}\n"
 
 
 @cache
 def environment() -> jinja2.Environment:
     """The environment of all templates."""
-    # Plain text for a model: HTML escaping would change what it reads. Material is made harmless by fences.
+    # Plain text for a model: HTML escaping would change what it reads. Material is escaped and delimited.
     result = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         undefined=_Missing,
@@ -76,7 +108,7 @@ def environment() -> jinja2.Environment:
         autoescape=False,  # noqa: S701
         auto_reload=False,  # a run asks with the words that were checked at its start
     )
-    result.filters["fenced"] = _fenced
+    result.filters["delimited"] = _delimited
     result.filters["sentence"] = sentence
     result.filters["one_line"] = one_line
     result.filters["cut"] = cut

@@ -1,19 +1,22 @@
-"""Sample requests: each one that the generator can make, of an invented world, so that every template is rendered before one is.
+"""Samples: each request that the generator can make, of an invented world, and answers where requests are only looked at.
 
-Here: the requests, with all that may be there and with as little as can be. Not here: what is done with them (check.py).
+Here: the requests, with every optional part and with none, so that every template is rendered before a world is paid for
+(check.py). And answers that fit a request's schema, for ``generia prompts``: they depend on the schema and on the request's place
+in the world alone, never on the words of a template, so that a changed template changes no other request.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from enum import EnumType
 from functools import partial
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeAlias, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
-from generia_assets.content import ask_people, ask_posts, ask_world, axes, pictures, social
+from generia_assets.content import ask_people, ask_posts, ask_world, axes, languages, pictures, seeding, social
 from generia_assets.content.documents import (
     Acquaintance,
     Character,
@@ -24,45 +27,49 @@ from generia_assets.content.documents import (
     WorldDescription,
     WorldRequest,
 )
-from generia_assets.content.ideas import Ideas
+from generia_assets.content.drafts import Draft, in_language
 from generia_assets.content.keys import character_key
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.rendering import complaint
+from generia_assets.content.schemas import Schema
 from generia_assets.content.shares import shares
+from generia_assets.content.similarity import Ideas
 from generia_assets.content.storyline import storyline
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+DraftT = TypeVar("DraftT", bound=Draft)
+_Node: TypeAlias = dict[str, Any]
 
 COMPLAINTS: dict[str, dict[str, object]] = {
     "missing": {"numbers": [1, 2]},
     "taken": {"number": 1, "name": "a name"},
-    "worn": {"number": 1, "name": "a name", "found": ["a word"]},
+    "banned": {"number": 1, "name": "a name", "found": ["a word"]},
     "nameless": {"number": 1, "name": "a name"},
     "mixed": {"number": 1, "name": "a name"},
     "script": {"number": 1, "name": "a name", "language": "Russian"},
     "same_person": {"number": 1, "name": "a name"},
     "repeated": {"number": 1, "name": "an idea"},
-    "same_self": {"name": "a name"},
+    "same_concept": {"name": "a name"},
     "refused": {"reason": "SAFETY", "times": 2},
     "language": {"named": "English", "seems": "Russian"},
     "foreign": {"named": "English", "seems": "Russian"},
-    "worn_world": {"found": ["a word"]},
+    "banned_world": {"found": ["a word"]},
     "relations": {"names": ["person_1"]},
 }
 """Each kind of complaints.j2, with what the tasks give it."""
 
 
-class _ShortRoster(CharacterIndex):
-    """Tells two people in a line and one by name, so that three more are untold: in a real one they are hundreds."""
+class _ShortIndex(CharacterIndex):
+    """Two people with a line, one by name, and three more without: in a real index they are hundreds."""
 
-    TOLD_LINES = 2
-    TOLD_NAMES = 1
+    MOST_LINES = 2
+    MOST_NAMES = 1
 
 
 class _ShortIdeas(Ideas):
-    """Tells one idea in full and the others in short."""
+    """One idea in full, the others in short."""
 
-    TOLD_IN_FULL = 1
+    MOST_IN_FULL = 1
 
 
 def requests() -> Iterator[Callable[[], object]]:
@@ -93,7 +100,7 @@ def _of_people(full: bool) -> Iterator[Callable[[], object]]:
     request, world, known = _request(full), _world(full), _known(full, index)
     briefs = [_brief(index) for index in range(6)] if full else []
     numbers = range(1, 11) if full else [1]
-    told_by = [sample(Character, username=known[0].username)] if full else []
+    described_by = [sample(Character, username=known[0].username)] if full else []
     for mild in (False, True):
         yield partial(
             ask_people.character_batch,
@@ -101,18 +108,18 @@ def _of_people(full: bool) -> Iterator[Callable[[], object]]:
             world,
             first=10 if full else 0,
             numbers=numbers,
-            roster=_ShortRoster(briefs),
+            roster=_ShortIndex(briefs),
             made=briefs[:1],
             mild=mild,
         )
-        yield partial(ask_people.another_self, request, world, _brief(index), briefs, known, mild=mild)
+        yield partial(ask_people.regenerated_concept, request, world, _brief(index), briefs, known, mild=mild)
         yield partial(
             ask_people.character,
             request,
             world,
             _brief(index),
             known,
-            told_by=told_by,
+            described_by=described_by,
             softened="SAFETY" if full else "",
             mild=mild,
         )
@@ -210,3 +217,53 @@ def _value(kind: Any, name: str) -> object:  # noqa: ANN401  an annotation
     if issubclass(kind, BaseModel):
         return sample(kind)
     return {int: 1, float: 1.0, bool: True, datetime: datetime(2026, 1, 1, tzinfo=UTC)}.get(kind, f"the {name}")
+
+
+_NO_LANGUAGE = "-"
+"""A language's name that names none: sample answers are English in every world, and no script is asked for."""
+_ENTRIES = 2
+"""Entries of a list whose length is open."""
+
+
+def sample_answer(draft: type[DraftT], schema: Schema, name: str, language: str) -> DraftT:
+    """The answer to the request of this ``name`` (``post.@mira.3``), in a world of this ``language``."""
+    free: type[DraftT] = in_language(draft, _NO_LANGUAGE)
+    return free.model_validate(_answer_value(schema, name, "", language))
+
+
+def _answer_value(schema: _Node, name: str, path: str, language: str) -> object:
+    if options := schema.get("enum"):
+        return options[0]
+    if either := schema.get("anyOf"):
+        return _answer_value(either[0], name, path, language)
+    match schema.get("type"):
+        case "object":
+            parts = schema.get("properties", {})
+            return {part: _answer_value(of, name, f"{path} {part}".strip(), language) for part, of in parts.items()}
+        case "array":
+            least, most = schema.get("minItems", 0), schema.get("maxItems", _ENTRIES)
+            entries = range(1, max(least, min(_ENTRIES, most)) + 1)
+            return [_answer_value(_numbered(schema["items"], number), name, f"{path} {number}", language) for number in entries]
+        case "integer" | "number":
+            return schema.get("minimum", 1)
+        case "boolean":
+            return False
+        case _:
+            return language if path == "content_language" else _text(name, path, language)
+
+
+def _numbered(schema: _Node, number: int) -> _Node:
+    """The schema of an entry of a list: the numbers in it count from their minimum on, entry by entry."""
+    own = {**schema, "minimum": min(schema["minimum"] + number - 1, schema["maximum"])} if "minimum" in schema else schema
+    parts = own.get("properties", {})
+    return {**own, "properties": {part: _numbered(of, number) if "minimum" in of else of for part, of in parts.items()}}
+
+
+def _text(name: str, path: str, language: str) -> str:
+    digits = "_".join(re.findall(r"\d+", f"{name} {path}"))
+    if path.endswith("username"):
+        return f"person_{digits}"
+    if path.endswith("display_name"):  # the tasks ask for the world's script; digits are of any
+        return f"Person {digits}" if languages.checked_script(language) in ("Latin", None) else digits
+    # The codes make any two samples unlike each other for every measure of likeness.
+    return f"Sample of {path} in {name} ({' '.join(seeding.code(0, name, path, place) for place in range(3))})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from generia_assets.content import seeding as seeding
+from generia_assets.content import seeding
 
 BATCH = 10
 """Ideas, and concepts, in one answer of the model at most."""

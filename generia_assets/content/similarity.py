@@ -1,31 +1,38 @@
-"""Likeness: which of many texts are nearly the same, in one pass, in seconds and bounded memory for ten thousand of them.
+"""Similarity: which texts are nearly the same, and which ideas of posts repeat one another.
 
-Here: the measure and the search. The measure is the Jaccard index of two texts' four-letter sequences: it needs no words, so it
-holds for scripts without spaces, and a few exchanged names hardly change it. The search compares only texts that share some of
-their sixteen smallest hashes (min-wise sampling: as large a part of these as of all). Not here: what is done about it
-(assets/checks, tasks); ideas are compared by their words (ideas.py).
+Here: two measures with their searches. Whole texts: the Jaccard index of their four-letter sequences, which holds for scripts
+without spaces and hardly changes with a few exchanged names; the search of ten thousand texts takes seconds, because it compares
+only texts that share some of their sixteen smallest hashes (min-wise sampling). Ideas are short: the share of words in common, in
+``Ideas``, the memory of one person's ideas (R4). Not here: what is done about it (assets/checks, tasks).
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from array import array
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import nsmallest
 from zlib import crc32
 
-from generia_assets.content.text import words
+from generia_assets.content.documents import PostBrief
+from generia_assets.content.text import cut, words
 
 NEAR_DUPLICATE = 0.6
-"""Likeness from which two texts are one text with changes.
+"""Similarity from which two texts are one text with changes.
 
-Tried on written posts (tests/content/test_likeness.py): two about the same thing, of one person, are below 0.1; one whose names or
+Measured on written posts (tests/content/test_similarity.py): two about one thing, of one person, are below 0.1; one whose names or
 whose one sentence of three were exchanged is between 0.6 and 0.85, in English, Russian and Japanese alike. The emulator, which
 writes from few templates, repeats itself: of 150 of its posts two thirds lie between 0.3 and 0.6 from their nearest, one in six
 above, and five are the very same; its concepts stay below 0.5.
 """
 COPY = 1.0
-"""Likeness of two texts that differ in case and punctuation at most."""
+"""Similarity of two texts that differ in case and punctuation at most, or of two ideas with the same words."""
+REPEATED_IDEA = 0.85
+"""Share of words two ideas have in common (Jaccard index) from which they say the same."""
+
+_LINE = 90
+"""Characters of an idea in a line."""
 MOST_COMPARED = 20_000
 """Texts looked at, the first ones; about 40 MB of posts."""
 
@@ -41,7 +48,7 @@ _NEAREST = 3
 
 @dataclass(frozen=True)
 class Pair:
-    """Two texts by their keys, and how like they are (0 to 1)."""
+    """Two texts by their keys, and their similarity (0 to 1)."""
 
     one: str
     other: str
@@ -56,12 +63,12 @@ def sequences(text: str) -> set[int]:
 
 
 def similarity(one: str, other: str) -> float:
-    """How like two texts are, from 0 (no sequence in common) to 1 (the same but for case and punctuation)."""
+    """The similarity of two texts, from 0 (no sequence in common) to 1 (the same but for case and punctuation)."""
     return share(sequences(one), sequences(other))
 
 
 def share(left: set[int], right: set[int]) -> float:
-    """The likeness of two texts by their ``sequences``."""
+    """The similarity of two texts by their ``sequences``."""
     return len(left & right) / len(left | right)
 
 
@@ -94,3 +101,73 @@ def near_duplicates(texts: Iterable[tuple[str, str]], threshold: float = NEAR_DU
                 holders[number].append(len(known))
         known.append((key, text))
     return found
+
+
+def _shared_prefix(size: int) -> int:
+    """Of two texts of which one has ``size`` words and that are alike, one of so many of its rarest words is in both."""
+    return size - int(size * REPEATED_IDEA) + 1
+
+
+class Ideas:
+    """The ideas of one person's posts so far: the latest in full, the others as words.
+
+    Grows batch by batch; a new idea is compared only with those that share one of its longest words (the rarest, without
+    counting them), so the check costs about the same for the tenth and the ten thousandth. About 2 kB are kept of an idea.
+    """
+
+    MOST_IN_FULL = 30
+    """Most ideas that are in a request in full, the latest ones (about 2,000 tokens)."""
+    MOST_LINES = 20
+    """Most older ones that are in a request as a line each, evenly spread from the first on (about 500 tokens)."""
+
+    def __init__(self, briefs: Iterable[PostBrief] = ()) -> None:
+        self._latest: deque[PostBrief] = deque(maxlen=self.MOST_IN_FULL)
+        self._lines: list[str] = []
+        self._words: list[array[int]] = []
+        self._holders: defaultdict[int, array[int]] = defaultdict(lambda: array("I"))
+        self.add(*briefs)
+
+    def add(self, *briefs: PostBrief) -> None:
+        """Remember these ideas."""
+        for brief in briefs:
+            rare_first = _rare_first(brief.idea)
+            for word in rare_first[: _shared_prefix(len(rare_first))]:
+                self._holders[word].append(len(self._words))
+            self._words.append(array("I", rare_first))
+            self._lines.append(f"{brief.order + 1}. {cut(' '.join(brief.idea.split()), _LINE)}")
+            self._latest.append(brief)
+
+    def repeats(self, idea: str, threshold: float = REPEATED_IDEA) -> bool:
+        """Whether one of the ideas says the same with nearly the same words; ``threshold`` from ``REPEATED_IDEA`` to 1."""
+        rare_first = _rare_first(idea)
+        theirs = {place for word in rare_first[: _shared_prefix(len(rare_first))] for place in self._holders.get(word, ())}
+        mine = set(rare_first)
+        for place in theirs:
+            both = len(mine.intersection(self._words[place]))
+            if both >= threshold * (len(mine) + len(self._words[place]) - both):
+                return True
+        return False
+
+    @property
+    def count(self) -> int:
+        """How many ideas there are."""
+        return len(self._words)
+
+    @property
+    def latest(self) -> tuple[PostBrief, ...]:
+        """The latest ideas, oldest first; at most ``MOST_IN_FULL``."""
+        return tuple(self._latest)
+
+    @property
+    def spread(self) -> tuple[str, ...]:
+        """A line each of some of those before the latest, from the first on; at most ``MOST_LINES``."""
+        before = self.count - len(self._latest)
+        lines = min(before, self.MOST_LINES)
+        return tuple(self._lines[place * before // lines] for place in range(lines))
+
+
+def _rare_first(idea: str) -> list[int]:
+    """The idea's words as numbers, each once, long ones first: in every language the frequent words are short."""
+    # A text without words is compared as it is.
+    found = set(words(idea.casefold())) or {idea.strip()}
+    return list(dict.fromkeys(crc32(word.encode("utf-8", "ignore")) for word in sorted(found, key=lambda word: (-len(word), word))))

@@ -11,12 +11,12 @@ are in the order of their life.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from math import ceil
 
 from generia_assets.content import axes, seeding, social
@@ -181,3 +181,28 @@ def stretch(seed: int, posts: int, events: int, t: int) -> float:
     after = events_before(seed, posts, events, t)
     begin, end = places[after - 1], places[after]
     return (t - begin) / (end - begin)
+
+
+MOST_HEARD = 4
+"""Most ideas of others in one request."""
+
+
+def heard_before(seed: int, people: int, posts: int, t: int) -> tuple[int, ...]:
+    """The places ``t`` of the posts whose ideas are in the request for the post at ``t``, in their order: the latest one of each
+    acquaintance before a second one of anybody.
+
+    The request for a reply has the post that it replies to, and nothing else. Replies are never among them, because they say what
+    their post says; nor are the posts of people with one post, who have no idea apart from the post itself.
+    """
+    line = timeline(seed, people, posts)
+    if line.replies[t] >= 0:
+        return ()
+    ranked: list[tuple[int, int]] = []
+    for tie in social.acquaintances(seed, people, line.people[t]):
+        if line.count_of(tie.index) < 2:
+            continue
+        begin, end = line.starts[tie.index], line.starts[tie.index + 1]
+        before = bisect_left(line.places, t, begin, end)
+        latest = (line.places[place] for place in range(before - 1, begin - 1, -1) if line.replies[line.places[place]] < 0)
+        ranked += ((rank, -earlier) for rank, earlier in enumerate(islice(latest, MOST_HEARD)))
+    return tuple(sorted(-earlier for _, earlier in sorted(ranked)[:MOST_HEARD]))

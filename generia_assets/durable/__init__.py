@@ -1,4 +1,4 @@
-"""How work survives: journal, ownership of worlds, generations, status and progress, budgets, publications.
+"""How work survives crashes: leases, tasks, calls, orders, events.
 
 Belongs here: everything that must still be true after a kill -9. Not here: what a task does, and how a provider is called.
 """

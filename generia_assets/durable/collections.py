@@ -1,6 +1,6 @@
 """The collections of the generator's database, by name, with the indexes that the project's own queries need.
 
-Here: names and indexes, in one place, so that a query without an index shows. The shapes are in contracts.md, documents.py
+Here: names and indexes, in one place, so that a query without an index shows. The shapes are in docs/requirements.md, documents.py
 and in the module that writes each collection.
 """
 
@@ -42,7 +42,7 @@ INDEXES: dict[str, list[IndexModel]] = {
             [("world_id", ASCENDING), ("generation", ASCENDING), ("result.in_reply_to", ASCENDING)],
             partialFilterExpression={"result.in_reply_to": {"$gt": ""}},
         ),
-        # the watchdog asks for the few orders that no run has taken up
+        # the watchdog asks for the few orders that no run has started
         IndexModel(
             [("type", ASCENDING), ("accepted_at", ASCENDING)],
             partialFilterExpression={"status": "pending", "accepted_at": {"$exists": True}},
@@ -124,7 +124,7 @@ def lacks_indexes(database: MongoDatabase) -> bool:
 def ensure_indexes(database: MongoDatabase, *, history_ttl_days: int) -> None:
     """Create what is missing; calling it again changes nothing, and needs no right to make indexes.
 
-    Another HISTORY_TTL_DAYS than before needs the right collMod; without it the former one stays, and the log says so.
+    Another HISTORY_TTL_DAYS than before needs the right collMod; without it the former one stays, and that is logged.
     """
     seconds = history_ttl_days * 86_400
     for collection, indexes in INDEXES.items():

@@ -1,11 +1,11 @@
 """The status record of a world (R2, R11): the one collection that the platform reads, twice a second, for its progress bar.
 
 Here: its shape, how it begins, which stages it goes through, and reading it (``status_of``, ``statuses``: the only ways). Not here:
-who moves it (commits.py, ownership.py, account.py), always by one atomic update, so that its counters agree with the tasks
+who moves it (leases/, calls/ledger.py), always by one atomic update, so that its counters agree with the tasks
 collection at every moment.
 
-The old worker's records are *history*: they lack ``HISTORY_LACKS``, can be read, and are never taken up. Queries that look for work
-add ``OURS``.
+The old worker's records are *history*: they lack ``HISTORY_LACKS``, can be read, and are never worked on. Queries that look for
+work add ``OURS``.
 """
 
 from __future__ import annotations
@@ -110,6 +110,13 @@ def unowned(at: datetime) -> list[MongoDocument]:
     return [{"owner.run_id": None}, {"owner.expires_at": {"$lt": at}}]
 
 
+_COUNTERS = (
+    *("tasks_completed", "tasks_failed", "users_created", "posts_created"),
+    *("api_call_limits_LLM", "api_call_limits_images", "api_calls_made_LLM", "api_calls_made_images"),
+    *("takeovers", "calls_excused", "events_seq", "events_sent"),
+)
+
+
 def _plain(parameters: MongoDocument) -> MongoDocument:
     to_jsonable_python(parameters)  # raises a ValueError for what no JSON has: everybody who is shown a world is shown these
     return parameters
@@ -167,7 +174,7 @@ class WorldStatus(BaseModel):
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
     @property
     def history(self) -> bool:
-        """True for a record of the old worker: it can be read, and nobody works on it any more, whatever it says."""
+        """True for a record of the old worker: it can be read, and nobody works on it any more, whatever its state."""
         return not self.model_fields_set.issuperset(HISTORY_LACKS)
 
     @property
@@ -193,7 +200,7 @@ class WorldStatus(BaseModel):
 
 
 class HistoryWorldError(LookupError):
-    """Somebody wants to work on a world that the old worker made. The message says what can be done instead."""
+    """Somebody wants to work on a world that the old worker made. The message names what can be done instead."""
 
 
 def status_of(record: object) -> WorldStatus:
@@ -202,7 +209,7 @@ def status_of(record: object) -> WorldStatus:
 
 
 def statuses(records: Iterable[object], unreadable: Callable[[UnreadableRecord], object]) -> Iterator[WorldStatus]:
-    """The status records that can be read, in their order; ``unreadable`` is told of the others."""
+    """The status records that can be read, in their order; ``unreadable`` is called with the others."""
     return readable(WorldStatus, records, STATUS, unreadable)
 
 
@@ -241,37 +248,19 @@ def new_status(world_id: str, parameters: MongoDocument, order_task: str | None 
         "current_stage": Stage.INITIALIZING.value,
         "stages": [{"name": stage.value, "status": State.PENDING.value} for stage in Stage],
         "tasks_total": 1,
-        "tasks_completed": 0,
-        "tasks_failed": 0,
         "task_predicted": 1,
-        "users_created": 0,
-        "posts_created": 0,
         "users_predicted": users,
         "posts_predicted": posts,
-        "api_call_limits_LLM": 0,
-        "api_call_limits_images": 0,
-        "api_calls_made_LLM": 0,
-        "api_calls_made_images": 0,
-        "llm_cost_total": 0.0,
-        "image_cost_total": 0.0,
         "parameters": {"task_id": order_task, **parameters},
         "created_at": now,
         "updated_at": now,
         "name": "",
         "message": "",
         "resumable": False,
-        "parked": None,
-        "waiting_for": None,
         "failures": [],
-        "generation": None,
-        "unfinished": None,
         "owner": {"run_id": None, "epoch": 0, "expires_at": None},
         "in_flight": {},
-        "cost_reserved_usd": 0.0,
-        "cost_limit_usd": None,
-        "takeovers": 0,
-        "calls_excused": 0,
-        "events_seq": 0,
-        "events_sent": 0,
-        "finished_at": None,
+        **dict.fromkeys(_COUNTERS, 0),
+        **dict.fromkeys(("llm_cost_total", "image_cost_total", "cost_reserved_usd"), 0.0),
+        **dict.fromkeys(("parked", "waiting_for", "generation", "unfinished", "cost_limit_usd", "finished_at"), None),
     }

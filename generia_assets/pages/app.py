@@ -171,7 +171,7 @@ def _worlds(request: Request) -> Response:
 
 
 def _feed(request: Request, found: _World) -> str:
-    order, after = _order_and_after(request)
+    order, after = _order_and_after(request, found)
     last = last_number(found.views.database, found.views.world_id)  # before the documents: later events are sent as news
     page = feed_page(found.views, order, after=after)
     address = found.links.feed()
@@ -191,7 +191,7 @@ def _about(request: Request, found: _World) -> str:
 
 def _person(request: Request, found: _World) -> str | None:
     key = request.path_params["key"]
-    order, after = _order_and_after(request)
+    order, after = _order_and_after(request, found)
     shown = person(found.views, key)
     if shown is None:
         return None
@@ -272,10 +272,11 @@ def _problem(status: int, title: str, advice: str) -> Response:
     return _html(render.problem(ServedLinks(""), status=status, title=title, advice=advice), status)
 
 
-def _order_and_after(request: Request) -> tuple[FeedOrder, str]:
-    """The order of the posts that the reader asks for (NEWEST for any other word), and the key of the post to go on after."""
+def _order_and_after(request: Request, found: _World) -> tuple[FeedOrder, str]:
+    """The order of the posts that the reader asks for (the usual one for any other word), and the key of the post to go after."""
     wanted = request.query_params.get("order", "")
-    return FeedOrder(wanted) if wanted in set(FeedOrder) else FeedOrder.NEWEST, request.query_params.get("after", "")
+    order = FeedOrder(wanted) if wanted in set(FeedOrder) else FeedOrder.usual(growing=found.view.growing)
+    return order, request.query_params.get("after", "")
 
 
 def _onward(address: str, order: FeedOrder, page: FeedPage) -> str | None:

@@ -10,11 +10,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
-from generia_assets.pages.links import FileLinks, is_elsewhere, media_file, numbered
+from generia_assets.pages.links import FileLinks, is_elsewhere, media_file
 from generia_assets.pages.render import WorldPages
 from generia_assets.queries.asset_views import AssetViews
 from generia_assets.queries.feed import FeedOrder, FeedPage, FeedPost, feed_page, posts_of, threads
@@ -39,8 +39,13 @@ class _Writer:
     folder: Path
     media: Path
 
+    @cached_property
+    def files(self) -> FileLinks:
+        """The names of the files."""
+        return FileLinks(usual=FeedOrder.usual(growing=self.view.growing))
+
     def pages(self, up: int = 0) -> WorldPages:
-        return WorldPages(self.view, FileLinks(up))
+        return WorldPages(self.view, FileLinks(up, self.files.usual))
 
     def write(self, path: str, html: str) -> None:
         file = self.folder / path
@@ -88,9 +93,9 @@ def _write_feed(writer: _Writer) -> None:
     people = people_page(writer.views)
     for order in FeedOrder:
         for number, page in enumerate(_all_pages(partial(feed_page, writer.views, order)), start=1):
-            onward = numbered("index", order, number + 1) if page.after else None
+            onward = writer.files.numbered("index", order, number + 1) if page.after else None
             html = writer.pages().feed(page, people, order=order, first=number == 1, onward=onward, live=None)
-            writer.write(numbered("index", order, number), html)
+            writer.write(writer.files.numbered("index", order, number), html)
             if order is FeedOrder.NEWEST:
                 _write_posts(writer, page.posts)
 
@@ -114,8 +119,8 @@ def _trace(writer: _Writer, post: FeedPost) -> Trace | None:
 
 def _write_people(writer: _Writer) -> None:
     for number, page in enumerate(_all_pages(partial(people_page, writer.views)), start=1):
-        onward = numbered("people", number=number + 1) if page.after else None
-        writer.write(numbered("people", number=number), writer.pages().people(page, onward=onward))
+        onward = writer.files.numbered("people", number=number + 1) if page.after else None
+        writer.write(writer.files.numbered("people", number=number), writer.pages().people(page, onward=onward))
         for card in page.people:
             _write_person(writer, card.key)
             if card.avatar is not None:
@@ -128,9 +133,9 @@ def _write_person(writer: _Writer, key: str) -> None:
         return
     for order in FeedOrder:
         for number, page in enumerate(_all_pages(partial(posts_of, writer.views, key, order)), start=1):
-            onward = numbered(key, order, number + 1) if page.after else None
+            onward = writer.files.numbered(key, order, number + 1) if page.after else None
             html = writer.pages(1).person(found, page, order=order, onward=onward)
-            writer.write(f"characters/{numbered(key, order, number)}", html)
+            writer.write(f"characters/{writer.files.numbered(key, order, number)}", html)
 
 
 def _all_pages(read: Callable[..., PageT]) -> Iterator[PageT]:

@@ -28,11 +28,11 @@ class Links(ABC):
         """The list of all worlds, or None where there is none."""
 
     @abstractmethod
-    def _page(self, name: str, order: FeedOrder = FeedOrder.NEWEST) -> str:
+    def _page(self, name: str, order: FeedOrder | None = None) -> str:
         """A page of the world; '' is its first."""
 
-    def feed(self, order: FeedOrder = FeedOrder.NEWEST) -> str:
-        """The world's first page, its posts in this order."""
+    def feed(self, order: FeedOrder | None = None) -> str:
+        """The world's first page, its posts in this order; None: in the usual one."""
         return self._page("", order)
 
     def people(self) -> str:
@@ -43,8 +43,8 @@ class Links(ABC):
         """The world's description."""
         return self._page("about")
 
-    def person(self, key: str, order: FeedOrder = FeedOrder.NEWEST) -> str:
-        """A person's page, their posts in this order."""
+    def person(self, key: str, order: FeedOrder | None = None) -> str:
+        """A person's page, their posts in this order; None: in the usual one."""
         return self._page(f"characters/{key}", order)
 
     def post(self, key: str) -> str:
@@ -75,16 +75,20 @@ class ServedLinks(Links):
         """See ``Links``."""
         return "/"
 
-    def _page(self, name: str, order: FeedOrder = FeedOrder.NEWEST) -> str:
-        query = "" if order is FeedOrder.NEWEST else f"?order={order.value}"
+    def _page(self, name: str, order: FeedOrder | None = None) -> str:
+        query = f"?order={order.value}" if order else ""
         return f"/worlds/{quote(self.world_id, safe='')}{f'/{name}' if name else ''}{query}"
 
 
 @dataclass(frozen=True)
 class FileLinks(Links):
-    """Addresses in a folder of files, as a page writes them that is ``up`` folders below the world's own."""
+    """Addresses in a folder of files, as a page writes them that is ``up`` folders below the world's own.
+
+    ``usual``: the order of the posts in the files whose names say none.
+    """
 
     up: int = 0
+    usual: FeedOrder = FeedOrder.OLDEST
 
     def static(self, name: str) -> str:
         """See ``Links``."""
@@ -98,17 +102,16 @@ class FileLinks(Links):
         """See ``Links``."""
         return None
 
-    def _page(self, name: str, order: FeedOrder = FeedOrder.NEWEST) -> str:
-        return self._file(numbered(name or "index", order))
+    def _page(self, name: str, order: FeedOrder | None = None) -> str:
+        return self._file(self.numbered(name or "index", order))
+
+    def numbered(self, name: str, order: FeedOrder | None = None, number: int = 1) -> str:
+        """The file of a page of a list: ``index.html``, ``index-2.html``, and in the other order ``index-newest.html``."""
+        ordered = name if order in (None, self.usual) else f"{name}-{order}"
+        return f"{ordered}.html" if number == 1 else f"{ordered}-{number}.html"
 
     def _file(self, path: str) -> str:
         return "../" * self.up + quote(path)
-
-
-def numbered(name: str, order: FeedOrder = FeedOrder.NEWEST, number: int = 1) -> str:
-    """The file of a page of a list: ``index.html``, ``index-2.html``, and in the other order ``index-oldest.html``."""
-    ordered = name if order is FeedOrder.NEWEST else f"{name}-{order.value}"
-    return f"{ordered}.html" if number == 1 else f"{ordered}-{number}.html"
 
 
 def media_file(url: str) -> str:

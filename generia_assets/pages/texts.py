@@ -20,7 +20,7 @@ import yaml
 from markupsafe import Markup, escape
 
 from generia_assets.content import languages
-from generia_assets.content.mentions import by_fold, mentions_in
+from generia_assets.content.names import by_fold, mentions_in
 from generia_assets.content.text import words
 
 HUES = 12
@@ -87,9 +87,12 @@ def instant(moment: datetime) -> str:
 
 
 def shortened(text: str, limit: int) -> str:
-    """The text on one line, cut with an ellipsis after ``limit`` characters."""
+    """The text on one line, cut with an ellipsis after ``limit`` characters, at a word where there is one near."""
     flat = " ".join(text.split())
-    return flat if len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
+    if len(flat) <= limit:
+        return flat
+    word = flat.rfind(" ", limit // 2, limit)
+    return flat[: word if word > 0 else limit - 1].rstrip(" ,:;—–") + "…"
 
 
 MESSAGES = Path(__file__).with_name("messages.yaml")

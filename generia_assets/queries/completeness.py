@@ -13,7 +13,7 @@ from math import ceil
 from pymongo import DESCENDING
 
 from generia_assets.catalog import ASSETS, TaskType, Unit, upstream_of
-from generia_assets.content import seeding as seeding
+from generia_assets.content import seeding
 from generia_assets.content.keys import character_key
 from generia_assets.content.shares import BATCH, shares
 from generia_assets.durable.collections import STATUS, TASKS

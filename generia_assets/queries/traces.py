@@ -186,7 +186,7 @@ _HEARD = re.compile(r"^<heard-(\w+)>\n(.*?)\n</heard-\1>$", re.DOTALL | re.MULTI
 
 
 def _heard(calls: Sequence[RequestRecord]) -> tuple[str, ...]:
-    """The posts of others in the last call's prompt: the lines of the delimited block ``heard`` (content/delimiter.py)."""
+    """The posts of others in the last call's prompt: the lines of the delimited block ``heard`` (content/rendering.py)."""
     found = _HEARD.search(calls[-1].prompt) if calls else None
     return tuple(line for line in found[2].splitlines() if line) if found else ()
 

@@ -1,9 +1,9 @@
-"""The tools of a task: its only ways to the outside, as protocols.
+"""The clients of a task: its only ways to external APIs, as protocols.
 
-Here: what a task may ask for. Not here: how it is done; generia_assets/durable builds the real tools on resources/, and
-tests hand in small fakes. Each call below is one step of its task: when a task is taken up again after a death, calls
-that were already answered return their answers without being made again, in the same order. So a task must make its calls
-in an order that depends on nothing but its arguments and earlier answers (one after the other, never in parallel).
+Here: what a task may call. Not here: the implementations; durable/ builds the real clients on resources/, and tests pass
+small fakes. Each call is one checkpoint of its task: when a task is resumed, calls that were already answered return their
+answers without being made again, in the same order. So the order of a task's calls must depend on nothing but its arguments and
+earlier answers (one after the other, never in parallel).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DraftT = TypeVar("DraftT", bound=BaseModel)
 
 
 class MediaType(IntEnum):
-    """What a picture is for, by the platform's numbers (contracts.md, MediaService)."""
+    """What an image is for, by the platform's numbers (docs/requirements.md, "Platform services")."""
 
     WORLD_HEADER = 1
     WORLD_ICON = 2
@@ -30,8 +30,8 @@ class MediaType(IntEnum):
     POST_IMAGE = 4
 
 
-class StoredPicture(BaseModel):
-    """An order for a picture: sizes in pixels, ``seed`` makes the same prompt give the same picture again."""
+class ImageRequest(BaseModel):
+    """A request for an image. Sizes in pixels; the same prompt and ``seed`` give the same image."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -46,29 +46,48 @@ class TextClient(Protocol):
     """The language model."""
 
     async def write(self, prompt: Prompt, draft: type[DraftT], *, once: bool = False) -> DraftT:
-        """Ask for a draft and return it, valid against its class.
+        """Ask for a draft.
 
-        Damaged answers (cut, not JSON, against the schema) are asked again inside, with the error, a bounded number of times; with
-        ``once`` never. Raises ``resources.gateway.outcomes.RefusedError`` when moderation refuses, ``InvalidAnswerError`` when
-        asking again did not help, another ``RequestFailedError`` for what is wrong about this one request.
+        Damaged answers (cut, not JSON, against the schema) are asked again inside, with the error, a bounded number of times.
+
+        Args:
+            prompt: the request.
+            draft: the class of the answer.
+            once: never ask again.
+
+        Returns:
+            The answer, valid against its class.
+
+        Raises:
+            RefusedError: moderation refuses.
+            InvalidAnswerError: asking again did not help.
+            RequestFailedError: anything else that is wrong with this request.
         """
         ...
 
 
 class ImageClient(Protocol):
-    """The image API, and the media service that keeps what it painted."""
+    """The image API, and the media service that keeps its images."""
 
-    async def paint(self, picture: StoredPicture, *, character_id: str | None = None) -> Media:
-        """Make the picture, upload it for this character (None: for the world), and return where it is kept.
+    async def paint(self, picture: ImageRequest, *, character_id: str | None = None) -> Media:
+        """Generate the image and upload it.
 
-        Raises ``RefusedError`` when the image API refuses the prompt.
+        Args:
+            picture: the request.
+            character_id: the platform's id of the owner; None: the world.
+
+        Returns:
+            Where the image is kept.
+
+        Raises:
+            RefusedError: the image API refuses the prompt.
         """
         ...
 
 
 @dataclass(frozen=True)
 class NewCharacter:
-    """A character as the platform is told of it; ``meta`` are the contract's character fields."""
+    """A character as it is published; ``meta`` are the contract's character fields."""
 
     display_name: str
     meta: dict[str, object]
@@ -76,7 +95,7 @@ class NewCharacter:
 
 @dataclass(frozen=True)
 class NewPost:
-    """A post as the platform is told of it. The media belongs to the character (a post without media is refused)."""
+    """A post as it is published. The media belongs to the character (a post without media is rejected)."""
 
     character_id: str
     caption: str
@@ -85,14 +104,14 @@ class NewPost:
 
 
 class PlatformClient(Protocol):
-    """The platform's services. Every publication is made once, whatever dies in between."""
+    """The platform's services. Every publication is made exactly once, also after a crash."""
 
     async def world_params(self, name: str, params: dict[str, object], users_count: int, posts_count: int) -> None:
-        """Tell the platform about the world; called as soon as the description exists."""
+        """Publish the world's parameters; called as soon as the description exists."""
         ...
 
     async def world_images(self, header_media_id: str, icon_media_id: str) -> None:
-        """Give the world its header and icon."""
+        """Set the world's header and icon."""
         ...
 
     async def character(self, character: NewCharacter) -> str:
@@ -100,25 +119,31 @@ class PlatformClient(Protocol):
         ...
 
     async def character_changed(self, character_id: str, character: NewCharacter) -> None:
-        """Tell the platform what a character it knows has become; the same character, not a second one."""
+        """Update a character that the platform knows; it creates no second one."""
         ...
 
     async def avatar(self, character_id: str, media: Media) -> None:
-        """Give the character its avatar."""
+        """Set the character's avatar."""
         ...
 
     async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
-        """Publish the post as soon as ``turn`` has returned, and return the platform's id of it.
+        """Publish the post when ``turn`` returns, and return the platform's id of it.
 
-        What the task has done before is durable while it waits for its turn.
+        The task's earlier steps are durable while it waits for its turn.
         """
         ...
 
 
 @dataclass(frozen=True)
 class TaskClients:
-    """What a task is handed."""
+    """The clients that a task gets.
 
-    writer: TextClient
-    painter: ImageClient
-    publisher: PlatformClient
+    Attributes:
+        text: the language model.
+        images: the image API with the media service.
+        platform: the platform's other services.
+    """
+
+    text: TextClient
+    images: ImageClient
+    platform: PlatformClient

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from generia_assets.content import ask_people, languages, relationships
+from generia_assets.content import ask_people, languages
 from generia_assets.content.documents import (
     Acquaintance,
     Character,
@@ -29,103 +29,75 @@ log = logging.getLogger(__name__)
 
 PLATFORM_FIELDS = frozenset(
     {
-        "username",
-        "display_name",
-        "bio",
-        "background_story",
-        "personality",
-        "appearance",
-        "interests",
-        "speaking_style",
-        "common_topics",
-        "avatar_description",
-        "avatar_style",
-        "relationships",
-        "secret",
-        "daily_routine",
+        "username", "display_name", "bio", "background_story", "personality", "appearance", "interests", "speaking_style",
+        "common_topics", "avatar_description", "avatar_style", "relationships", "secret", "daily_routine",
     }
-)
-"""The fields of a character that the platform's pages know (contracts.md)."""
+)  # fmt: skip
+"""The fields of a character that the platform's pages show (docs/requirements.md)."""
 
 
 def character_of(
     draft: CharacterDraft, brief: CharacterBrief, acquaintances: Sequence[Acquaintance], character_id: str = ""
 ) -> Character:
     """The document of a draft. Names, key and share of the posts are the brief's; relations are with these people only."""
-    named = zip(ask_people.relation_slots(acquaintances), acquaintances, strict=True)
-    told = [(other, draft.relations[slot]) for slot, other in named if slot in draft.relations]
-    return Character(
-        key=brief.key,
-        username=brief.username,
-        display_name=brief.display_name,
-        bio=draft.bio,
-        background_story="\n\n".join(draft.story),
-        personality=draft.personality,
-        appearance=draft.appearance,
-        interests=tuple(draft.interests),
-        speaking_style=draft.speaking_style,
-        common_topics=tuple(draft.common_topics),
-        avatar_description=draft.avatar_description or UNSEEN_SCENE,
-        avatar_style=draft.avatar_style,
-        relationships=tuple(
-            Relationship(username=other.username, relationship_type=tie.relationship_type, description=tie.description)
-            for other, tie in told
-        ),
-        secret=draft.secret,
-        daily_routine=draft.daily_routine,
-        look=draft.look or UNSEEN_LOOK,
-        posts_count=brief.posts_count,
-        character_id=character_id,
-        selves=brief.selves,
-        seen_by={other.username: tie.their_description for other, tie in told if isinstance(tie, BothSidesDraft)},
+    slots = zip(ask_people.relation_slots(acquaintances), acquaintances, strict=True)
+    relations = [(other, draft.relations[slot]) for slot, other in slots if slot in draft.relations]
+    return Character.model_validate(
+        {
+            **draft.model_dump(exclude={"story", "relations"}),
+            **brief.model_dump(include=set(_FROM_BRIEF)),
+            "background_story": "\n\n".join(draft.story),
+            "avatar_description": draft.avatar_description or UNSEEN_SCENE,
+            "look": draft.look or UNSEEN_LOOK,
+            "relationships": [
+                Relationship(username=other.username, relationship_type=one.relationship_type, description=one.description)
+                for other, one in relations
+            ],
+            "character_id": character_id,
+            "seen_by": {other.username: one.their_description for other, one in relations if isinstance(one, BothSidesDraft)},
+        }
     )
 
 
-def _line(brief: CharacterBrief, world: WorldDescription) -> str:
-    """By which readers are told who that is; of a person who was drawn by lot there are only notes for the model."""
-    return languages.untold_person(world.user_preferences.language) if brief.moderation else brief.one_line
+_FROM_BRIEF = ("key", "username", "display_name", "posts_count", "selves")
+
+
+def _one_line(brief: CharacterBrief, world: WorldDescription) -> str:
+    """The line that tells readers who this is; for a person of the program's draw, which is English, a general one."""
+    return languages.undescribed_person(world.user_preferences.language) if brief.moderation else brief.one_line
 
 
 def character_of_concept(brief: CharacterBrief, world: WorldDescription, reason: str) -> Character:
-    """Who stands in for a person that moderation refuses to have written: the concept, which it let through, and no more."""
-    line = _line(brief, world)
-    return Character(
-        key=brief.key,
-        username=brief.username,
-        display_name=brief.display_name,
-        bio=cut(line, BIO_LIMIT),
-        background_story=line if brief.moderation else brief.concept,
-        personality="",
-        appearance="",
-        interests=(),
-        speaking_style="",
-        common_topics=(),
-        avatar_description=UNSEEN_SCENE,
-        avatar_style="",
-        relationships=(),
-        secret="",
-        daily_routine="",
-        look=UNSEEN_LOOK,
-        posts_count=brief.posts_count,
-        character_id="",
-        selves=brief.selves,
-        moderation=f"told by the concept alone, the rest was refused by moderation: {reason}",
+    """The person when moderation refuses the full profile: the concept, which it accepted, and nothing else."""
+    line = _one_line(brief, world)
+    empty = ("personality", "appearance", "speaking_style", "avatar_style", "secret", "daily_routine", "character_id")
+    return Character.model_validate(
+        {
+            **brief.model_dump(include=set(_FROM_BRIEF)),
+            **dict.fromkeys(empty, ""),
+            **dict.fromkeys(("interests", "common_topics", "relationships"), ()),
+            "bio": cut(line, BIO_LIMIT),
+            "background_story": line if brief.moderation else brief.concept,
+            "avatar_description": UNSEEN_SCENE,
+            "look": UNSEEN_LOOK,
+            "moderation": f"told by the concept alone, the rest was refused by moderation: {reason}",
+        }
     )
 
 
 async def _written(
-    tools: TaskClients,
+    clients: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
     brief: CharacterBrief,
     acquaintances: Sequence[Acquaintance],
-    told_by: Sequence[Character],
+    described_by: Sequence[Character],
 ) -> Character:
-    """The person as the model writes them. Raises RefusedError when moderation refuses every rung."""
-    draft_class = in_language(RegeneratedCharacterDraft if told_by else CharacterDraft, world.user_preferences.language)
-    ask = partial(ask_people.character, request, world, brief, acquaintances, told_by=told_by)
+    """The person as the model writes them. Raises RefusedError when moderation refuses every step of the fallback chain."""
+    draft_class = in_language(RegeneratedCharacterDraft if described_by else CharacterDraft, world.user_preferences.language)
+    ask = partial(ask_people.character, request, world, brief, acquaintances, described_by=described_by)
     draft, reason = await write_with_fallback(
-        tools.writer,
+        clients.text,
         draft_class,
         [
             lambda _: ask(),
@@ -137,56 +109,58 @@ async def _written(
     moderation = f"asked for again in softer words, refused by moderation: {reason}" if reason else ""
     if missing and not reason:
         again = ask().with_complaints(complaint("relations", names=missing))
-        draft, refusal = await improve_or_keep(tools.writer, again, draft_class, draft)
+        draft, refusal = await improve_or_keep(clients.text, again, draft_class, draft)
         moderation = f"the relations that are missing were refused by moderation: {refusal}" if refusal else ""
     written = character_of(draft, brief, acquaintances)
     if len(written.relationships) < len(acquaintances):
-        log.warning("%s tells %d of %d relations", brief.key, len(written.relationships), len(acquaintances))
+        log.warning("%s has %d of %d relations", brief.key, len(written.relationships), len(acquaintances))
     return written.model_copy(update={"moderation": moderation})
 
 
 @durable_task
 async def generate_character(
     parameters: TaskParameters,
-    tools: TaskClients,
+    clients: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
     brief: CharacterBrief,
     acquaintances: Sequence[Acquaintance],
     former: Character | None = None,
-    told_by: Sequence[Character] = (),
+    described_by: Sequence[Character] = (),
     character_id: str = "",
 ) -> Character:
     """Write the person and create them on the platform.
 
-    Relations are with ``acquaintances`` only, one each; a missing one is asked for once more, and stays missing when that is
-    refused or answered badly. Refused: asked more softly, then with nothing but the name and one line; when that is refused too,
-    the person is what their concept says.
+    A missing relation is asked for once more, and stays missing when that is refused or answered badly. A refused request is made
+    again in softer words, then with only the name and one line; if that is refused too, the person is what their concept says.
 
-    ``former``: who they were under the same name; the platform's character stays the same and is changed. So is ``character_id``,
-    the platform's character of somebody else whose place they take. ``told_by``: people who stay as they are and tell of the former
-    one; how they tell it now comes with the same answer (``seen_by``).
+    Args:
+        acquaintances: the people whom this one knows; one relation each.
+        former: who they were under the same name; the platform's character stays and is changed.
+        described_by: people who stay as they are and have a relation to the former person; how they describe it now comes with the
+            same answer (``seen_by``).
+        character_id: the platform's character of a failed person whose place this one takes.
     """
     try:
-        unknown = await _written(tools, request, world, brief, acquaintances, told_by)
+        person = await _written(clients, request, world, brief, acquaintances, described_by)
     except RefusedError as refusal:
-        log.warning("%s was refused on every rung (%s); the profile tells the concept alone", brief.key, refusal.reason)
-        unknown = character_of_concept(brief, world, refusal.reason)
-    # Where the answer says nothing of it: the one line by which others tell who that is, which fits by its nature.
-    seen_by = {other.username: unknown.seen_by.get(other.username, _line(brief, world)) for other in told_by}
-    unknown = unknown.model_copy(update={"seen_by": seen_by})
+        log.warning("%s was refused in every form (%s); the profile is the concept alone", brief.key, refusal.reason)
+        person = character_of_concept(brief, world, refusal.reason)
+    # Where the answer lacks it: the one line about the person.
+    seen_by = {other.username: person.seen_by.get(other.username, _one_line(brief, world)) for other in described_by}
+    person = person.model_copy(update={"seen_by": seen_by})
     if character_id := former.character_id if former is not None else character_id:
-        await tools.publisher.character_changed(character_id, as_published(unknown))
+        await clients.platform.character_changed(character_id, as_published(person))
     else:
-        character_id = await tools.publisher.character(as_published(unknown))
-    for other in told_by:
-        mended = relationships.with_updated_relationships(other, {unknown.username: unknown})
-        if mended is not other:
-            await tools.publisher.character_changed(other.character_id, as_published(mended))
-    return unknown.model_copy(update={"character_id": character_id})
+        character_id = await clients.platform.character(as_published(person))
+    for other in described_by:
+        changed = other.with_updated_relationships({person.username: person})
+        if changed is not other:
+            await clients.platform.character_changed(other.character_id, as_published(changed))
+    return person.model_copy(update={"character_id": character_id})
 
 
 def as_published(character: Character) -> NewCharacter:
-    """The person as the platform is told of them."""
+    """The person as the platform gets them."""
     meta = character.model_dump(mode="json", include=set(PLATFORM_FIELDS))
     return NewCharacter(display_name=character.display_name, meta=meta)

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from generia_assets.content import ask_posts
 from generia_assets.content.documents import Acquaintance, Character, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import IdeasDraft, in_language
-from generia_assets.content.ideas import COPY, LIKENESS, Ideas
+from generia_assets.content.fields import by_number
 from generia_assets.content.keys import post_key
-from generia_assets.content.numbered import settle
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH
+from generia_assets.content.similarity import COPY, REPEATED_IDEA, Ideas
 from generia_assets.content.storyline import MADE_EARLIER, Slot, wishes_of
 from generia_assets.content.text import cut
 from generia_assets.tasks.clients import TaskClients
@@ -25,7 +25,7 @@ from resources.gateway.outcomes import InvalidAnswerError, LostCallAllowanceErro
 MOST_ANSWERS = 6
 """Answers asked for one batch before it has failed."""
 STRICT_ANSWERS = 3
-"""Answers in which an idea much like another is sent back. After them only a copy is: a dull post is better than a missing one."""
+"""Answers in which a similar idea is sent back. In later ones only a copy is: a dull post is better than a missing one."""
 
 
 class PostBatchParameters(TaskParameters):
@@ -76,18 +76,25 @@ def brief_of(
 @durable_task
 async def generate_post_batch(
     parameters: PostBatchParameters,
-    tools: TaskClients,
+    clients: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
     character: Character,
     acquaintances: Sequence[Acquaintance],
     earlier: Ideas,
 ) -> PostBriefs:
-    """Plan exactly the posts asked for; ``earlier`` are all ideas of this character's former batches.
+    """Plan exactly the posts asked for.
 
-    A person with one post has no story to plan: the slot itself is the brief, without a call. Too few are asked for again, too many
-    cut, repeats asked for again with the reason, refused ones more softly; what is refused ``MOST_REFUSALS`` times, or until there
-    are no spare calls, is planned without the model. Raises InvalidAnswerError when ``MOST_ANSWERS`` answers did not suffice.
+    A person with one post has no story to plan: the slot itself is the brief, without a call. Missing ideas are asked for again,
+    surplus ones cut, repeats sent back with the reason, refused requests made in softer words. After ``MOST_REFUSALS`` refusals, or
+    without lost-call allowance, the rest is planned without the model.
+
+    Args:
+        earlier: all ideas of this character's former batches.
+
+    Raises:
+        InvalidAnswerError: ``MOST_ANSWERS`` answers did not suffice.
+        UnfitTaskError: the stored person has another number of posts than the plan of this version.
     """
     slots = ask_posts.line_of(request, world, character).slots
     brief = partial(brief_of, character=character, world=world, acquaintances=acquaintances, wishes=wishes_of(request, world))
@@ -103,7 +110,7 @@ async def generate_post_batch(
     softened = refused_for = ""
     refusals = 0
     for answer in range(MOST_ANSWERS):
-        likeness = LIKENESS if answer < STRICT_ANSWERS else COPY
+        threshold = REPEATED_IDEA if answer < STRICT_ANSWERS else COPY
         missing = [number for number in range(1, parameters.count + 1) if number not in made]
         prompt = ask_posts.post_batch(
             request,
@@ -117,7 +124,7 @@ async def generate_post_batch(
             softened=softened,
         ).with_complaints(*complaints)
         try:
-            draft = await tools.writer.write(prompt, in_language(IdeasDraft, world.user_preferences.language))
+            draft = await clients.text.write(prompt, in_language(IdeasDraft, world.user_preferences.language))
         except (RefusedError, LostCallAllowanceError) as error:
             if isinstance(error, RefusedError):
                 refusals, refused_for = refusals + 1, error.reason
@@ -128,13 +135,13 @@ async def generate_post_batch(
                     refused = f"the model's ideas were refused by moderation: {refused_for}"
                     made[number] = brief(slots[parameters.first + number - 1], moderation=refused)
                 return PostBriefs(briefs=tuple(made[number] for number in sorted(made)))
-            # The number is told, too: the very same request would be refused again.
+            # The number is in the request, too: the very same request would be refused again.
             softened, complaints = f"{refused_for}; {refusals} so far" if refusals > 1 else refused_for, []
             continue
         complaints = []
-        settled = settle(draft.ideas, missing)
+        settled = by_number(draft.ideas, missing)
         for number, idea in settled.items():
-            if earlier.repeats(idea.idea, likeness) or made_ideas.repeats(idea.idea, likeness):
+            if earlier.repeats(idea.idea, threshold) or made_ideas.repeats(idea.idea, threshold):
                 complaints.append(complaint("repeated", number=number, name=cut(idea.idea, 60)))
                 continue
             made[number] = brief(slots[parameters.first + number - 1], idea=idea.idea)

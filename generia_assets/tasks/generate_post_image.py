@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from generia_assets.content import ask_world, seeding
 from generia_assets.content.documents import Character, Post, PostImage, Quality, WorldDescription, WorldRequest
 from generia_assets.content.pictures import POST_SIZE, milder_prompts, picture_prompt
-from generia_assets.tasks.clients import MediaType, NewPost, StoredPicture, TaskClients
+from generia_assets.tasks.clients import ImageRequest, MediaType, NewPost, TaskClients
 from generia_assets.tasks.fallback_chain import paint_with_fallback, refined_scene
 from generia_assets.tasks.task_definition import TaskParameters, durable_task
 
@@ -19,7 +19,7 @@ from generia_assets.tasks.task_definition import TaskParameters, durable_task
 @durable_task
 async def generate_post_image(
     parameters: TaskParameters,
-    tools: TaskClients,
+    clients: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
     character: Character,
@@ -37,18 +37,18 @@ async def generate_post_image(
         scene = post.image_prompt
         if request.quality is Quality.HIGH:
             asked = ask_world.refine_picture(request, world, "post", scene, text=post.content)
-            scene = await refined_scene(tools.writer, asked, scene)
+            scene = await refined_scene(clients.text, asked, scene)
         prompt = picture_prompt(world, "post", scene, manner=post.image_style)
     width, height = POST_SIZE
-    picture = StoredPicture(
+    picture = ImageRequest(
         media_type=MediaType.POST_IMAGE,
         prompt=prompt,
         width=width,
         height=height,
         seed=seeding.number(request.seed, "picture", "post", post.key),
     )
-    media = await paint_with_fallback(tools.painter, picture, milder, character_id=character.character_id)
-    post_id = await tools.publisher.post(
+    media = await paint_with_fallback(clients.images, picture, milder, character_id=character.character_id)
+    post_id = await clients.platform.post(
         NewPost(character_id=character.character_id, caption=post.content, media_id=media.media_id, tags=post.hashtags), turn
     )
     return PostImage(

@@ -29,9 +29,9 @@ class InitWorldParameters(TaskParameters):
 
 
 @durable_task
-async def init_world_creation(parameters: InitWorldParameters, tools: TaskClients) -> WorldRequest:
+async def init_world_creation(parameters: InitWorldParameters, clients: TaskClients) -> WorldRequest:
     """Settle the world's seed and language."""
-    del tools  # nothing outside is asked
+    del clients  # nothing outside is asked
     return WorldRequest(
         user_prompt=parameters.user_prompt,
         users_count=parameters.users_count,

@@ -61,10 +61,10 @@ class DurableTask(Generic[ParametersT, Context, ResultT]):
     function: Callable[Concatenate[ParametersT, TaskClients, Context], Awaitable[ResultT]]
 
     def __call__(
-        self, parameters: ParametersT, tools: TaskClients, *context: Context.args, **named: Context.kwargs
+        self, parameters: ParametersT, clients: TaskClients, *context: Context.args, **named: Context.kwargs
     ) -> Awaitable[ResultT]:
         """Execute it once, without a task runner: for tests, and to try a prompt."""
-        return self.function(parameters, tools, *context, **named)
+        return self.function(parameters, clients, *context, **named)
 
 
 def durable_task(

@@ -87,31 +87,41 @@ class DocumentStore:
         self.database = database
         self._patience = patience_seconds
 
-    def ensure_indexes(self, places: Iterable[CollectionLike]) -> None:
+    def ensure_indexes(self, specs: Iterable[CollectionLike]) -> None:
         """The index that every reading uses: a world's documents of one materialization in order of their keys."""
-        for place in places:
-            if not place.one_per_world:
+        for spec in specs:
+            if not spec.one_per_world:
                 index = IndexModel([("world_id", ASCENDING), ("materialization", ASCENDING), ("key", ASCENDING)])
-                collection = self.database[place.collection]
+                collection = self.database[spec.collection]
                 if missing := missing_indexes(collection.index_information(), [index]):
                     collection.create_indexes(missing)
 
-    def replace(self, place: CollectionLike, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
-        """Replace the world's documents by these, visible all at once, or later if they are ``staged``; return how many there are.
+    def replace(self, spec: CollectionLike, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
+        """Replace the world's documents by these, visible all at once, or later if they are ``staged``.
 
-        Raises ``FencedOffError`` when a later owner was faster; then nothing visible has changed.
+        Args:
+            spec: Where the asset's documents are.
+            world_id: The world.
+            materialization: Names this set of documents: the run's id.
+            stream: The documents, written in batches; memory does not grow with their number.
+
+        Returns:
+            The number of documents.
+
+        Raises:
+            FencedOffError: A later owner was faster; nothing visible has changed.
         """
-        collection = self.database[place.collection]
+        collection = self.database[spec.collection]
         now = datetime.now(UTC)
-        pointer = self._pointer(place, world_id)
+        pointer = self._pointer(spec, world_id)
         staged = stream.staged and pointer is not None
-        if place.one_per_world:
-            return self._replace_one(place, world_id, materialization, stream, staged=staged)
+        if spec.one_per_world:
+            return self._replace_one(spec, world_id, materialization, stream, staged=staged)
         if pointer is not None and pointer["materialization"] == materialization:
             materialization += "+"  # the same run again: what is visible stays until this is whole
         mine = {"world_id": world_id, "materialization": materialization}
         common = {**mine, "fence": stream.fence, "created_at": now}
-        self.patiently(lambda: collection.delete_many(mine))  # left over by a death in the middle of an earlier try
+        self.retry_on_outage(lambda: collection.delete_many(mine))  # left over by a death in the middle of an earlier try
         count = 0
         for batch in _batches(stream.documents):
             writes = [
@@ -122,13 +132,13 @@ class DocumentStore:
                 )
                 for document in (model.model_dump() for model in batch)
             ]
-            self.patiently(partial(collection.bulk_write, writes, ordered=False))
+            self.retry_on_outage(partial(collection.bulk_write, writes, ordered=False))
             count += len(batch)
-        if not self._switch(place, world_id, materialization, count, stream.fence, staged=staged):
-            self.patiently(lambda: collection.delete_many(mine))
-            raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it")
+        if not self._switch(spec, world_id, materialization, count, stream.fence, staged=staged):
+            self.retry_on_outage(lambda: collection.delete_many(mine))
+            raise FencedOffError(f"{spec.collection} of world {world_id}: a later owner has materialized it")
         if not staged:
-            self._delete_former(place.collection, world_id, materialization, stream.fence)
+            self._delete_former(spec.collection, world_id, materialization, stream.fence)
         return count
 
     def publish(self, world_id: str, fence: int) -> None:
@@ -136,12 +146,12 @@ class DocumentStore:
 
         Raises ``FencedOffError`` when a later owner was faster; then nothing visible has changed.
         """
-        staged = self.patiently(lambda: list(self.database[POINTERS].find(_staged(world_id))))
+        staged = self.retry_on_outage(lambda: list(self.database[POINTERS].find(_staged(world_id))))
         if not staged:
             return
         try:
             with self.database.client.start_session() as session:
-                self.patiently(lambda: session.with_transaction(partial(self._show, staged, fence)))
+                self.retry_on_outage(lambda: session.with_transaction(partial(self._show, staged, fence)))
         except DuplicateKeyError:
             raise FencedOffError(f"world {world_id}: a later owner has materialized what was staged here") from None
         for pointer in staged:
@@ -161,32 +171,32 @@ class DocumentStore:
 
     def forget_staged(self, world_id: str, session: ClientSession | None = None) -> None:
         """Delete what is staged of the world, and was never visible."""
-        for pointer in self.patiently(lambda: list(self.database[POINTERS].find(_staged(world_id), session=session))):
+        for pointer in self.retry_on_outage(lambda: list(self.database[POINTERS].find(_staged(world_id), session=session))):
             if "document" not in pointer:
                 mine = {"world_id": world_id, "materialization": pointer["materialization"]}
                 self.database[pointer["collection"]].delete_many(mine, session=session)
             self.database[POINTERS].delete_one({"_id": pointer["_id"]}, session=session)
 
     def _delete_former(self, collection: str, world_id: str, materialization: str, fence: int) -> None:
-        """Not what a later owner is writing at this moment: he switches after us."""
+        """Except what a later owner is writing at this moment, who switches the pointer after us."""
         former = {"world_id": world_id, "materialization": {"$ne": materialization}, "fence": {"$lte": fence}}
-        self.patiently(lambda: self.database[collection].delete_many(former))
+        self.retry_on_outage(lambda: self.database[collection].delete_many(former))
 
-    def read(self, place: CollectionLike, world_id: str, model: type[DocumentT], *, staged: bool = False) -> list[DocumentT]:
+    def read(self, spec: CollectionLike, world_id: str, model: type[DocumentT], *, staged: bool = False) -> list[DocumentT]:
         """All documents of the world, in order of their keys; ``staged``: those that are staged, where there are any.
 
         Raises ``NotMaterializedError``.
         """
         for _ in range(TRIES):
             try:
-                return self.patiently(lambda: list(self.stream(place, world_id, model, staged=staged)))
+                return self.retry_on_outage(lambda: list(self.stream(spec, world_id, model, staged=staged)))
             except MaterializationReplacedError:
                 continue
-        return self.patiently(lambda: list(self.stream(place, world_id, model, staged=staged)))
+        return self.retry_on_outage(lambda: list(self.stream(spec, world_id, model, staged=staged)))
 
     def stream(
         self,
-        place: CollectionLike,
+        spec: CollectionLike,
         world_id: str,
         model: type[DocumentT],
         *,
@@ -195,73 +205,84 @@ class DocumentStore:
         order: Sequence[str] = ("key",),
         unreadable: Callable[[UnreadableRecord], object] = refuse,
     ) -> Iterator[DocumentT]:
-        """The documents of the world whose keys begin with ``prefix``, in order of these fields, one at a time.
+        """The documents of the world, one at a time.
 
-        Raises ``NotMaterializedError`` at the first, ``MaterializationReplacedError`` when they were replaced meanwhile, and
-        ``UnreadableRecordError``, unless ``unreadable`` takes it.
+        Args:
+            spec: Where the asset's documents are.
+            world_id: The world.
+            model: Their class.
+            prefix: Only those whose keys begin with it.
+            staged: Those that are staged, where there are any.
+            order: The fields to sort by.
+            unreadable: Gets each record that cannot be read; without it the first one is an error.
+
+        Raises:
+            NotMaterializedError: At the first document: there are none.
+            MaterializationReplacedError: They were replaced meanwhile; begin again.
+            UnreadableRecordError: See ``unreadable``.
         """
-        pointer = self._pointer(place, world_id, staged=staged)
+        pointer = self._pointer(spec, world_id, staged=staged)
         if pointer is None:
-            raise NotMaterializedError(f"world {world_id} has no {place.collection} yet: materialize that asset first")
-        if place.one_per_world:
-            document = pointer.get("document") or self.database[place.collection].find_one({"_id": world_id})
+            raise NotMaterializedError(f"world {world_id} has no {spec.collection} yet: materialize that asset first")
+        if spec.one_per_world:
+            document = pointer.get("document") or self.database[spec.collection].find_one({"_id": world_id})
             if document is None:
-                raise NotMaterializedError(f"world {world_id} has no {place.collection}: materialize that asset again")
-            yield from readable(model, [document], place.collection, unreadable, at=_with_key)
+                raise NotMaterializedError(f"world {world_id} has no {spec.collection}: materialize that asset again")
+            yield from readable(model, [document], spec.collection, unreadable, at=_with_key)
             return
         wanted: MongoDocument = {"world_id": world_id, "materialization": pointer["materialization"]}
         if prefix:
             wanted["key"] = {"$gte": prefix, "$lt": prefix + "\uffff"}
         seen = 0
-        for document in self.database[place.collection].find(wanted, batch_size=BATCH).sort([(name, ASCENDING) for name in order]):
+        for document in self.database[spec.collection].find(wanted, batch_size=BATCH).sort([(name, ASCENDING) for name in order]):
             seen += 1
-            yield from readable(model, [document], place.collection, unreadable)
-        now = self._pointer(place, world_id, staged=staged)
+            yield from readable(model, [document], spec.collection, unreadable)
+        now = self._pointer(spec, world_id, staged=staged)
         replaced = now is None or now["materialization"] != pointer["materialization"]
         if replaced or (not prefix and seen != pointer["count"]):
-            raise MaterializationReplacedError(f"{place.collection} of world {world_id} was replaced while it was read")
+            raise MaterializationReplacedError(f"{spec.collection} of world {world_id} was replaced while it was read")
 
-    def one(self, place: CollectionLike, world_id: str, model: type[DocumentT], key: str) -> DocumentT | None:
+    def one(self, spec: CollectionLike, world_id: str, model: type[DocumentT], key: str) -> DocumentT | None:
         """The document with this key, or None."""
         for _ in range(TRIES):
-            pointer = self._pointer(place, world_id)
+            pointer = self._pointer(spec, world_id)
             if pointer is None:
                 return None
             wanted = {"_id": f"{world_id}:{pointer['materialization']}:{key}"}
-            found = self.patiently(partial(self.database[place.collection].find_one, wanted))
+            found = self.retry_on_outage(partial(self.database[spec.collection].find_one, wanted))
             if found is not None:
-                return required(model, found, place.collection)
-            if self._pointer(place, world_id) == pointer:
+                return required(model, found, spec.collection)
+            if self._pointer(spec, world_id) == pointer:
                 return None
         return None
 
-    def count(self, place: CollectionLike, world_id: str, *, staged: bool = False) -> int | None:
+    def count(self, spec: CollectionLike, world_id: str, *, staged: bool = False) -> int | None:
         """How many documents the present materialization has, or the staged one where there is any; None without one."""
-        pointer = self._pointer(place, world_id, staged=staged)
+        pointer = self._pointer(spec, world_id, staged=staged)
         return None if pointer is None else int(pointer["count"])
 
-    def found(self, place: CollectionLike, world_id: str, *, staged: bool = False) -> int:
+    def found(self, spec: CollectionLike, world_id: str, *, staged: bool = False) -> int:
         """How many documents that materialization has in its collection, whatever its pointer says."""
-        pointer = self._pointer(place, world_id, staged=staged)
+        pointer = self._pointer(spec, world_id, staged=staged)
         if pointer is None or "document" in pointer:
             return 0 if pointer is None else 1
         mine = {"world_id": world_id, "materialization": pointer["materialization"]}
-        wanted = {"_id": world_id} if place.one_per_world else mine
-        return self.patiently(lambda: self.database[place.collection].count_documents(wanted))
+        wanted = {"_id": world_id} if spec.one_per_world else mine
+        return self.retry_on_outage(lambda: self.database[spec.collection].count_documents(wanted))
 
-    def _pointer(self, place: CollectionLike, world_id: str, *, staged: bool = False) -> MongoDocument | None:
-        pointer = f"{world_id}:{place.collection}"
+    def _pointer(self, spec: CollectionLike, world_id: str, *, staged: bool = False) -> MongoDocument | None:
+        pointer = f"{world_id}:{spec.collection}"
         ids = [f"{pointer}:staged", pointer] if staged else [pointer]
-        found = {one["_id"]: one for one in self.patiently(lambda: list(self.database[POINTERS].find({"_id": {"$in": ids}})))}
+        found = {one["_id"]: one for one in self.retry_on_outage(lambda: list(self.database[POINTERS].find({"_id": {"$in": ids}})))}
         return next((found[one] for one in ids if one in found), None)
 
-    def patiently(self, operation: Callable[[], ResultT]) -> ResultT:
+    def retry_on_outage(self, operation: Callable[[], ResultT]) -> ResultT:
         """The operation's result; one that can be repeated is repeated through an outage."""
         return retried_on_outage(self._patience)(operation)
 
     def _switch(
         self,
-        place: CollectionLike,
+        spec: CollectionLike,
         world_id: str,
         materialization: str,
         count: int,
@@ -270,41 +291,41 @@ class DocumentStore:
         staged: bool = False,
         **more: object,
     ) -> bool:
-        pointer_id = f"{world_id}:{place.collection}"
+        pointer_id = f"{world_id}:{spec.collection}"
         values = {
             "world_id": world_id,
             "materialization": materialization,
             "count": count,
             "fence": fence,
             "at": datetime.now(UTC),
-            **({"collection": place.collection, "staged": True} if staged else {}),
+            **({"collection": spec.collection, "staged": True} if staged else {}),
             **more,
         }
         try:
             pointer = {"_id": f"{pointer_id}:staged" if staged else pointer_id, "fence": {"$lte": fence}}
-            self.patiently(lambda: self.database[POINTERS].update_one(pointer, {"$set": values}, upsert=True))
+            self.retry_on_outage(lambda: self.database[POINTERS].update_one(pointer, {"$set": values}, upsert=True))
         except DuplicateKeyError:  # the pointer exists with a higher fence
             return False
         return True
 
     def _replace_one(
-        self, place: CollectionLike, world_id: str, materialization: str, stream: DocumentStream[DocumentT], *, staged: bool
+        self, spec: CollectionLike, world_id: str, materialization: str, stream: DocumentStream[DocumentT], *, staged: bool
     ) -> int:
         documents = list(stream.documents)
         if len(documents) != 1:
-            raise ValueError(f"{place.collection}: a world has exactly one document here, not {len(documents)}")
+            raise ValueError(f"{spec.collection}: a world has exactly one document here, not {len(documents)}")
         now = datetime.now(UTC)
         values = {**documents[0].model_dump(), "fence": stream.fence, "updated_at": now}
         if staged:
-            self._switch(place, world_id, materialization, 1, stream.fence, staged=True, document=values)
+            self._switch(spec, world_id, materialization, 1, stream.fence, staged=True, document=values)
             return 1
         try:
             document = {"_id": world_id, "fence": {"$lte": stream.fence}}
             update = {"$set": values, "$setOnInsert": {"created_at": now}}
-            self.patiently(lambda: self.database[place.collection].update_one(document, update, upsert=True))
+            self.retry_on_outage(lambda: self.database[spec.collection].update_one(document, update, upsert=True))
         except DuplicateKeyError:  # the document exists with a higher fence
-            raise FencedOffError(f"{place.collection} of world {world_id}: a later owner has materialized it") from None
-        self._switch(place, world_id, materialization, 1, stream.fence)
+            raise FencedOffError(f"{spec.collection} of world {world_id}: a later owner has materialized it") from None
+        self._switch(spec, world_id, materialization, 1, stream.fence)
         return 1
 
 

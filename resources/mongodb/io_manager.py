@@ -30,16 +30,16 @@ class MongoIOManager(dg.IOManager):
     def handle_output(self, context: dg.OutputContext, obj: BaseModel | list[BaseModel] | DocumentStream[BaseModel]) -> None:
         """Replace the partition's documents and add their number to the materialization's metadata."""
         stream = obj if isinstance(obj, DocumentStream) else DocumentStream(obj if isinstance(obj, list) else [obj])
-        place = place_of(context.asset_key, context.definition_metadata)
-        count = self.store.replace(place, _world(context), context.run_id, stream)
-        context.add_output_metadata({"documents": count, "collection": place.collection})
+        spec = spec_of(context.asset_key, context.definition_metadata)
+        count = self.store.replace(spec, _world(context), context.run_id, stream)
+        context.add_output_metadata({"documents": count, "collection": spec.collection})
 
     def load_input(self, context: dg.InputContext) -> object:
         """``Model`` loads the world's one document, ``list[Model]`` all of them."""
         annotation = context.dagster_type.typing_type
         upstream = context.upstream_output
         metadata = upstream.definition_metadata if upstream is not None else {}
-        place = place_of(context.asset_key, metadata)
+        spec = spec_of(context.asset_key, metadata)
         many = get_origin(annotation) is list
         model: Any = get_args(annotation)[0] if many else annotation
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
@@ -47,10 +47,10 @@ class MongoIOManager(dg.IOManager):
                 f"input {context.name} of {context.asset_key.to_user_string()}: annotate it with a document class or a list "
                 f"of one, not {annotation!r}"
             )
-        found = self.store.read(place, _world(context), model, staged=True)  # by the run that goes on with what is staged
+        found = self.store.read(spec, _world(context), model, staged=True)  # by the run that goes on with what is staged
         if not many and len(found) != 1:
             raise TypeError(
-                f"input {context.name}: {place.collection} of world {_world(context)} has {len(found)} documents, not one; "
+                f"input {context.name}: {spec.collection} of world {_world(context)} has {len(found)} documents, not one; "
                 f"annotate the input with list[{model.__name__}]"
             )
         return found if many else found[0]
@@ -73,7 +73,7 @@ def mongo_io_manager(mongo: MongoResource, *, patience_seconds: float = 0.0) -> 
     return dg.IOManagerDefinition(resource_fn=connected)  # type: ignore[arg-type]  # a context manager is taken, too
 
 
-def place_of(asset_key: dg.AssetKey, metadata: Mapping[str, Any] | None) -> CollectionSpec:
+def spec_of(asset_key: dg.AssetKey, metadata: Mapping[str, Any] | None) -> CollectionSpec:
     """Where this asset's documents are, by its name and its definition's metadata."""
     metadata = metadata or {}
     return CollectionSpec(str(metadata.get("collection", asset_key.path[-1])), bool(metadata.get("one_per_world", False)))

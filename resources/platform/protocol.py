@@ -1,8 +1,7 @@
-"""The platform as the rest sees it: its four services as one protocol, a method for each call, and what it has of a world.
+"""The platform as the rest sees it: its four services as one protocol, a method for each call.
 
-Here: ``Platform``, ``StoredMedia``, and the records that tests, commands and pages read back. Not here: the local fake
-(local.py), the real services, and what makes a publication happen once (generia_assets/durable): the real platform has no
-idempotency keys.
+Here: ``Platform`` and ``StoredMedia``. Not here: the local fake (local.py), the real services, and what makes a publication happen
+once (generia_assets/durable): the real platform has no idempotency keys.
 
 The order of a world's calls: world params as soon as the description exists, a character before its media, media before
 what shows it, a post last and never without its image.
@@ -12,10 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
-
-from pydantic import BaseModel, ConfigDict, Field
 
 
 @dataclass(frozen=True)
@@ -62,15 +58,7 @@ class Platform(Protocol):
         ...
 
     async def upload_media(
-        self,
-        *,
-        key: str,
-        world_id: str,
-        character_id: str | None,
-        filename: str,
-        content_type: str,
-        media_type: int,
-        data: bytes,
+        self, *, key: str, world_id: str, character_id: str | None, filename: str, content_type: str, media_type: int, data: bytes
     ) -> StoredMedia:
         """Keep a picture for a character, or for the world itself (``character_id`` None).
 
@@ -92,79 +80,3 @@ class Platform(Protocol):
     async def aclose(self) -> None:
         """Give back connections. The platform is not used afterwards."""
         ...
-
-
-class _PlatformRecord(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
-
-    id: str = Field(alias="_id")
-
-
-class PlatformWorld(_PlatformRecord):
-    """A world as the platform knows it; fields that it has not received yet are empty."""
-
-    name: str = ""
-    params: dict[str, object] = Field(default_factory=dict)
-    users_count: int = 0
-    posts_count: int = 0
-    image_uuid: str | None = None
-    icon_uuid: str | None = None
-
-
-class PlatformCharacter(_PlatformRecord):
-    """A character. ``is_ai`` is false for those that real users play."""
-
-    key: str
-    world_id: str
-    display_name: str
-    meta: dict[str, object]
-    is_ai: bool
-    avatar_media_id: str | None = None
-    avatar_url: str | None = None
-    created_at: datetime
-
-
-class PlatformMedia(_PlatformRecord):
-    """A picture; its file lies at ``path`` below the media root."""
-
-    key: str
-    world_id: str
-    character_id: str | None
-    media_type: int
-    content_type: str
-    filename: str
-    path: str
-    created_at: datetime
-
-
-class PlatformPost(_PlatformRecord):
-    """A published post."""
-
-    key: str
-    world_id: str
-    character_id: str
-    caption: str
-    media_id: str
-    tags: tuple[str, ...]
-    created_at: datetime
-
-
-class PlatformCounts(BaseModel):
-    """How much of a world the platform has."""
-
-    model_config = ConfigDict(frozen=True)
-
-    characters: int
-    media: int
-    posts: int
-
-
-class WorldOnPlatform(BaseModel):
-    """Everything the platform has of a world, in the order of creation."""
-
-    model_config = ConfigDict(frozen=True)
-
-    world: PlatformWorld | None
-    characters: tuple[PlatformCharacter, ...]
-    media: tuple[PlatformMedia, ...]
-    posts: tuple[PlatformPost, ...]

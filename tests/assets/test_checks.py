@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from generia_assets.catalog import ASSETS
-from tests.support.checked_world import WORLD, asked, change, first, restored_after
+from tests.support.checked_world import WORLD, asked, change, first
 from tests.support.content_faults import FAULTS as CONTENT_FAULTS
-from tests.support.worlds_in_process import Worlds, worlds_in_process
+from tests.support.worlds_in_process import Worlds
 
 PEOPLE, POSTS = 4, 6
-
-
-@pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("checks")
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
-        _, made = worlds.make(WORLD, users=PEOPLE, posts=POSTS)
-        assert made.success, made.failure
-        yield worlds
-
-
-@pytest.fixture
-def restored(worlds: Worlds) -> Iterator[Worlds]:
-    with restored_after(worlds) as damaged:
-        yield damaged
 
 
 def copy(worlds: Worlds, asset: str, field: str) -> str:
@@ -196,9 +181,9 @@ def test_a_planted_fault_is_found_named_and_told_how_to_be_mended(
     assert again in found.description
 
 
-def test_every_check_has_a_planted_fault(worlds: Worlds) -> None:
+def test_every_check_has_a_planted_fault(checked: Worlds) -> None:
     """None of them is there for show."""
-    checks = {(key.asset_key.path[-1], key.name) for key in worlds.defs.resolve_asset_graph().asset_check_keys}
+    checks = {(key.asset_key.path[-1], key.name) for key in checked.defs.resolve_asset_graph().asset_check_keys}
     assert {(asset, name) for asset, name, *_ in (*FAULTS, *CONTENT_FAULTS)} == checks
 
 

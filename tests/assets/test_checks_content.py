@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from rich.console import Console
@@ -11,24 +11,9 @@ from rich.console import Console
 from bench.content import of_world
 from generia_assets.assets.checks import ALL
 from generia_assets.assets.checks.finding import World
-from tests.support.checked_world import WORLD, asked, restored_after
+from tests.support.checked_world import WORLD, asked
 from tests.support.content_faults import FAULTS, PEOPLE, POSTS, everywhere, in_order
-from tests.support.worlds_in_process import Worlds, worlds_in_process
-
-
-@pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("checks")
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
-        _, made = worlds.make(WORLD, users=PEOPLE, posts=POSTS)
-        assert made.success, made.failure
-        yield worlds
-
-
-@pytest.fixture
-def restored(worlds: Worlds) -> Iterator[Worlds]:
-    with restored_after(worlds) as damaged:
-        yield damaged
+from tests.support.worlds_in_process import Worlds
 
 
 @pytest.mark.parametrize(
@@ -62,7 +47,7 @@ def test_a_world_made_before_these_fields_passes_and_says_so(restored: Worlds) -
         everywhere(restored, asset, {"t": 0, "after": 0, "wish": "", "in_reply_to": ""})
     everywhere(restored, "character_briefs", {"years": 0, "kind": "", "age": "", "facts": {}})
     world = World(WORLD, restored.database, restored.settings.media_dir)
-    said = {check.name: check.answer(world) for check in ALL if (check.asset, check.name) in {fault[:2] for fault in FAULTS}}
+    said = {check.name: check.evaluate(world) for check in ALL if (check.asset, check.name) in {fault[:2] for fault in FAULTS}}
     assert [name for name, answer in said.items() if not answer.passed] == []
     told_so = {name for name, answer in said.items() if "made before" in (answer.description or "")}
     assert told_so == {
@@ -77,9 +62,9 @@ def test_a_world_made_before_these_fields_passes_and_says_so(restored: Worlds) -
     }
 
 
-def test_a_made_world_is_measured_from_its_documents_and_requests(worlds: Worlds) -> None:
+def test_a_made_world_is_measured_from_its_documents_and_requests(checked: Worlds) -> None:
     """``bench.content --world``: the checks' figures, and of each type of request the prefix, the own part and the answer."""
-    figures = of_world(World(WORLD, worlds.database, worlds.settings.media_dir), Console(file=io.StringIO()))
+    figures = of_world(World(WORLD, checked.database, checked.settings.media_dir), Console(file=io.StringIO()))
     assert {check.name for check in ALL if (check.asset, check.name) in {fault[:2] for fault in FAULTS}} <= set(figures)
     calls, prefix, own, answer = figures["post"]
     assert calls >= POSTS
@@ -99,14 +84,14 @@ WRITTEN_BADLY = [
 
 
 @pytest.mark.parametrize(("fault", "checks"), WRITTEN_BADLY, ids=[fault for fault, _ in WRITTEN_BADLY])
-def test_a_world_written_badly_on_purpose_is_told_by_its_own_checks(worlds: Worlds, fault: str, checks: set[str]) -> None:
+def test_a_world_written_badly_on_purpose_is_told_by_its_own_checks(checked: Worlds, fault: str, checks: set[str]) -> None:
     """The model's fault makes its checks warn, and no check that is not about it an error."""
-    assert worlds.gemini is not None
-    worlds.gemini.set_faults(**{fault: 1.0})
+    assert checked.gemini is not None
+    checked.gemini.set_faults(**{fault: 1.0})
     try:
-        _, made = worlds.make(f"written-{fault}", users=PEOPLE, posts=POSTS)
+        _, made = checked.make(f"written-{fault}", users=PEOPLE, posts=POSTS)
     finally:
-        worlds.gemini.reset()
+        checked.gemini.reset()
     assert made.success, made.failure
     failed = {name: answer.severity.value for name, answer in made.checks.items() if not answer.passed}
     assert checks <= set(failed)

@@ -14,27 +14,26 @@ from jinja2.meta import find_referenced_templates
 
 from generia_assets.assets.definition import code_version
 from generia_assets.catalog import ASSETS
-from generia_assets.content import data_files, rendering
+from generia_assets.content import rendering, yaml_files
 from generia_assets.content.documents import Post, Quality
-from generia_assets.content.ideas import Ideas
 from generia_assets.content.names import CharacterIndex
+from generia_assets.content.similarity import Ideas
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
-from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
+from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, PreviousCharacter, generate_character_batch
 from generia_assets.tasks.generate_post import generate_post
 from generia_assets.tasks.generate_post_batch import PostBatchParameters, generate_post_batch
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.generate_world_description import generate_world_description
 from generia_assets.tasks.generate_world_image import generate_world_image
 from generia_assets.tasks.init_world_creation import init_world_creation
-from generia_assets.tasks.regenerate_character import PreviousCharacter
 from generia_assets.tasks.task_definition import TaskParameters
 from tests.support.answers import character_answer, ideas_answer, people_answer, post_answer
-from tests.support.fake_tools import a_bench, refused
+from tests.support.fake_clients import a_bench, refused
 from tests.support.worlds import RUSSIAN, a_brief, a_character, a_post_brief, a_request, a_world, acquaintances_of, world_answer
 from tests.tasks.test_worlds import an_order
 
-CONTENT = data_files.FOLDER.parent
+CONTENT = yaml_files.FOLDER.parent
 REQUEST, HIGH, DESCRIBED = a_request(), a_request(quality=Quality.HIGH), a_world()
 BRIEF, PERSON, KNOWN = a_brief(3, REQUEST), a_character(3, REQUEST), acquaintances_of(3, REQUEST, DESCRIBED)
 IDEA = a_post_brief(0, PERSON)
@@ -43,56 +42,56 @@ WORLD, THIRD, POST = TaskParameters(key="world"), TaskParameters(key="c0003"), T
 
 
 async def the_request() -> None:
-    await init_world_creation(an_order(), a_bench().tools)
+    await init_world_creation(an_order(), a_bench().clients)
 
 
 async def the_description() -> None:
     """Refused, in the wrong language, then right."""
     bench = a_bench(refused(), world_answer("English"), world_answer("Russian"))
-    await generate_world_description(WORLD, bench.tools, a_request(RUSSIAN))
+    await generate_world_description(WORLD, bench.clients, a_request(RUSSIAN))
 
 
 async def its_pictures() -> None:
     bench = a_bench({"header_prompt": "A market", "icon_prompt": "A wedge"}, refused_pictures=1)
-    await generate_world_image(WORLD, bench.tools, HIGH, DESCRIBED)
+    await generate_world_image(WORLD, bench.clients, HIGH, DESCRIBED)
 
 
 async def concepts() -> None:
     """A batch that was short, one that was refused twice, and somebody made anew who came out alike."""
     ten = CharacterBatchParameters(key="b001", first=10, count=10)
     bench = a_bench(people_answer(range(1, 9)), people_answer([9, 10], name="Stair"))
-    await generate_character_batch(ten, bench.tools, REQUEST, DESCRIBED, CharacterIndex())
+    await generate_character_batch(ten, bench.clients, REQUEST, DESCRIBED, CharacterIndex())
     bench = a_bench(refused(), refused(), people_answer(range(1, 11)))
-    await generate_character_batch(ten, bench.tools, REQUEST, DESCRIBED, CharacterIndex())
+    await generate_character_batch(ten, bench.clients, REQUEST, DESCRIBED, CharacterIndex())
     former = PreviousCharacter(BRIEF, (), KNOWN)
     said: dict[str, Any] = {"obvious": "a keeper", "one_line": "sells shade"}
     bench = a_bench(said | {"concept": former.brief.concept}, said | {"concept": "Sells shade by the hour and sues the noon."})
     one = CharacterBatchParameters(key="c0003", first=3, count=1)
-    await generate_character_batch(one, bench.tools, REQUEST, DESCRIBED, CharacterIndex(), former)
+    await generate_character_batch(one, bench.clients, REQUEST, DESCRIBED, CharacterIndex(), former)
 
 
 async def a_person() -> None:
     """Refused; then short of relations."""
     for bench in (a_bench(refused(), character_answer(len(KNOWN))), a_bench(character_answer(1), character_answer(len(KNOWN)))):
-        await generate_character(THIRD, bench.tools, REQUEST, DESCRIBED, BRIEF, KNOWN)
+        await generate_character(THIRD, bench.clients, REQUEST, DESCRIBED, BRIEF, KNOWN)
 
 
 async def an_avatar() -> None:
     bench = a_bench({"image_prompt": "Low"}, refused_pictures=1)
-    await generate_character_avatar(THIRD, bench.tools, HIGH, DESCRIBED, PERSON)
+    await generate_character_avatar(THIRD, bench.clients, HIGH, DESCRIBED, PERSON)
 
 
 async def ideas() -> None:
     """A batch that was short."""
     bench = a_bench(ideas_answer([1, 2, 4]), ideas_answer([3, 5, 6]))
     six = PostBatchParameters(key="c0003-b000", first=0, count=6)
-    await generate_post_batch(six, bench.tools, REQUEST, DESCRIBED, PERSON, KNOWN, Ideas())
+    await generate_post_batch(six, bench.clients, REQUEST, DESCRIBED, PERSON, KNOWN, Ideas())
 
 
 async def posts() -> None:
     """One written, one that is a placeholder."""
     for bench in (a_bench(post_answer()), a_bench(refused(), refused())):
-        await generate_post(POST, bench.tools, REQUEST, DESCRIBED, PERSON, IDEA, KNOWN, ())
+        await generate_post(POST, bench.clients, REQUEST, DESCRIBED, PERSON, IDEA, KNOWN, ())
 
 
 async def at_once() -> None:
@@ -104,7 +103,7 @@ async def a_post_s_picture() -> None:
     idea = IDEA.model_dump(include={"key", "character", "username", "order", "moment"})
     post = Post.model_validate({**idea, **words, "character_id": PERSON.character_id, "hashtags": (), "mentions": ()})
     bench = a_bench({"image_prompt": "Low"}, refused_pictures=1)
-    await generate_post_image(POST, bench.tools, HIGH, DESCRIBED, PERSON, post, at_once)
+    await generate_post_image(POST, bench.clients, HIGH, DESCRIBED, PERSON, post, at_once)
 
 
 MAKE: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
@@ -127,7 +126,7 @@ def declared(asset: str, kind: str) -> set[Path]:
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[Path]]:
     """The templates and data files read from here on; nothing that was read before is remembered."""
-    found, load = set[Path](), data_files.read
+    found, load = set[Path](), yaml_files.read
 
     class Recording(jinja2.FileSystemLoader):
         def get_source(self, environment: jinja2.Environment, template: str) -> Any:
@@ -145,7 +144,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[Path]]:
                     getattr(remembered, "cache_clear", lambda: None)()
 
     forget()
-    monkeypatch.setattr(data_files, "read", recorded)
+    monkeypatch.setattr(yaml_files, "read", recorded)
     monkeypatch.setattr(rendering.environment(), "loader", Recording(rendering.FOLDER))
     yield found
     forget()

@@ -13,12 +13,11 @@ import pytest
 
 from generia_assets.assets import orchestrator, people, publication
 from generia_assets.assets.orchestrator import WorldOrchestrator
-from generia_assets.assets.selection import Selection
+from generia_assets.assets.selection import Selection, WorldRun
 from generia_assets.catalog import TaskType, asset_of
 from generia_assets.content.documents import CharacterAvatar, Media, Post, PostBrief, PostImage, WorldImages, WorldRequest
-from generia_assets.content.heard import heard_before
 from generia_assets.content.keys import character_index, post_key
-from generia_assets.content.timeline import Timeline, timeline
+from generia_assets.content.timeline import Timeline, heard_before, timeline
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
 from generia_assets.tasks.generate_character_batch import CharacterBriefs
 from generia_assets.tasks.generate_post_batch import PostBriefs
@@ -33,8 +32,12 @@ ITEMS = (TaskType.GENERATE_CHARACTER, TaskType.GENERATE_CHARACTER_AVATAR, TaskTy
 class NothingThere:
     """A world of which nothing was materialized."""
 
-    async def one_if_there(self, *asked: object) -> None:
+    async def one_if_there(self, model: Any, key: str) -> Any:
         """Nothing."""
+
+
+def world_run(runner: Any, materialized: Any, selection: Selection, request: WorldRequest) -> WorldRun:
+    return WorldRun(runner, materialized, selection, request, WORLD)
 
 
 @dataclass
@@ -179,7 +182,7 @@ async def made(
     journal = DicedJournal(request, random.Random(seed), asyncio.Semaphore(room), failing)
     selection = selection or Selection(frozenset(TaskType))
     async with asyncio.timeout(20):
-        await WorldOrchestrator(journal, NothingThere(), selection, request, WORLD).run()  # type: ignore[arg-type]
+        await WorldOrchestrator(world_run(journal, NothingThere(), selection, request)).run()
     return journal
 
 
@@ -274,7 +277,9 @@ async def test_what_stops_the_world_stops_everybody_who_waits(monkeypatch: pytes
         return await original(parameters, *context, **named)
 
     journal.generate_post = generate_post  # type: ignore[method-assign]
-    working = asyncio.create_task(WorldOrchestrator(journal, NothingThere(), Selection(frozenset(TaskType)), request, WORLD).run())  # type: ignore[arg-type]
+    working = asyncio.create_task(
+        WorldOrchestrator(world_run(journal, NothingThere(), Selection(frozenset(TaskType)), request)).run()
+    )
     async with asyncio.timeout(20):
         await journal.twenty_painted.wait()
         published = list(journal.published)
@@ -313,7 +318,7 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
     journal = DicedJournal(request, random.Random(2), asyncio.Semaphore(100))
     posts = frozenset({TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskType.GENERATE_POST_IMAGE})
     async with asyncio.timeout(20):
-        await WorldOrchestrator(journal, There(), Selection(posts, frozenset({key})), request, WORLD).run()  # type: ignore[arg-type]
+        await WorldOrchestrator(world_run(journal, There(), Selection(posts, frozenset({key})), request)).run()
     assert journal.published == [whole.key(t) for t in range(45) if line.people[t] == person]
     replied = {whole.key(t): whole.key(line.replies[t]) for t in range(45) if line.people[t] == person and line.replies[t] >= 0}
     assert {post: journal.told[post][1] for post in replied} == replied

@@ -16,8 +16,8 @@ from resources.mongodb import connection as mongo
 from tests.support.slots_tools import MongoWay
 from tests.support.worlds_in_process import POSTS, USERS, Worlds, worlds_in_process
 
-OUTAGE_SECONDS = 1.0
-PATIENCE_OF_THE_DRIVER_MS = 200
+OUTAGE_SECONDS = 2.5
+PATIENCE_OF_THE_DRIVER_MS = 1_000
 """So short that the outage is longer than any operation of the driver, which would otherwise be repeated by it for 20 s."""
 
 
@@ -47,7 +47,7 @@ class Seam(CommandListener):
 
 @contextmanager
 def a_way(uri: str) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Another address of this MongoDB, and what makes it go away for a second."""
+    """Another address of this MongoDB, and what makes it go away for a while."""
     timers = []
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(MongoWay(uri)) as way:
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from generia_assets.assets.orchestrator import NOT_NEEDED_AFTER, Priorities
+from generia_assets.assets.publication import NOT_NEEDED_AFTER, Priorities
 from generia_assets.catalog import TaskType
 from generia_assets.content.keys import character_key, post_key
 from generia_assets.content.social import ready_after

@@ -35,15 +35,14 @@ ROW = """
 TASK = '''
     """Task type ``{task}``: a song. One call."""
 
-    from pydantic import BaseModel
-
     from generia_assets.content.documents import Document, WorldDescription, WorldRequest
-    from generia_assets.content.prefix import ask
+    from generia_assets.content.drafts import Draft
+    from generia_assets.content.prompt import ask
     from generia_assets.tasks.clients import TaskClients
     from generia_assets.tasks.task_definition import TaskParameters, durable_task
 
 
-    class SongDraft(BaseModel):
+    class SongDraft(Draft):
         title: str
         refrain: str
 
@@ -56,10 +55,10 @@ TASK = '''
 
     @durable_task
     async def {task}(
-        parameters: TaskParameters, tools: TaskClients, request: WorldRequest, world: WorldDescription{argument}
+        parameters: TaskParameters, clients: TaskClients, request: WorldRequest, world: WorldDescription{argument}
     ) -> Song:
         """Ask for a song."""
-        draft = await tools.writer.write(ask(request, world, "{name}", SongDraft, 1_000, of={of}), SongDraft)
+        draft = await clients.text.write(ask(request, world, "{name}", SongDraft, 1_000, of={of}), SongDraft)
         return Song(key=parameters.key, of={of}, **draft.model_dump())
 '''
 TEMPLATE = "Write a song for {{ of }} of {{ world.name }}: a title, and a refrain of one line.\n"
@@ -140,6 +139,7 @@ def test_a_tenth_task_type_is_planned_quoted_run_and_shown_everywhere(tmp_path: 
     assert (figures[task]["tasks"], figures[task]["completed"], figures[task]["calls"]) == (3, 3, 3)
     assert found["show"]["songs-of-characters"] == 3
     assert [song["key"] for song in found["shown"][name]] == ["c0000", "c0001", "c0002"]
+    assert sum(f".{name}." in file for file in found["prompts"]) == 3
     step = found["trace"]["steps"][-1]
     assert (step["name"], step["task_type"], step["made"]["of"]) == ("songs of characters", task, "c0000")
     assert found["again"] == {task: 3}, "materialized again, it alone is made"

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 
+@pytest.mark.servers
 @pytest.mark.timeout(450)
 def test_bad_answers_leave_worlds_exact():
     """Every world of the quick harness is exact and undamaged, and both damage and refusals happened."""

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 
+@pytest.mark.servers
 @pytest.mark.timeout(450)
 def test_no_world_costs_more_than_it_may():
     """At no look of the quick harness was a limit passed, and its counts agree with the emulator's."""

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 
+@pytest.mark.servers
 @pytest.mark.timeout(450)
 def test_worlds_wait_out_whatever_goes_away():
     """Through every outage and every demand to slow down no attempt is used up, and each world ends exact."""

@@ -16,8 +16,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._cli.workspace.cli_target import workspace_opts_to_load_target
-from dagster_shared.cli import WorkspaceOpts
 
 from emulators import lifecycle
 from emulators.lifecycle import accepts_connections, free_port
@@ -31,6 +29,7 @@ from generia_assets.processes import start
 from local_services import demo
 from tests.conftest import python_module
 from tests.support.command import Command
+from tests.support.dagster_internals import WorkspaceOpts, workspace_opts_to_load_target
 from tests.support.worlds_in_process import Worlds, worlds_in_process
 
 ROOT = Path(__file__).parents[2]

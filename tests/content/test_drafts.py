@@ -20,10 +20,10 @@ from generia_assets.content.drafts import (
     WorldImagesDraft,
     in_language,
 )
-from generia_assets.content.ideas import Ideas
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.rendering import FOLDER
 from generia_assets.content.schemas import schema_of
+from generia_assets.content.similarity import Ideas
 from generia_assets.content.social import acquaintances
 from tests.support.answers import character_answer, ideas_answer, people_answer, post_answer
 from tests.support.worlds import a_brief, a_character, a_post_brief, a_request, a_world, acquaintances_of, world_answer

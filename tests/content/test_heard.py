@@ -2,10 +2,9 @@
 
 import pytest
 
-from generia_assets.content.heard import MOST_HEARD, heard_before
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.social import acquaintances
-from generia_assets.content.timeline import timeline
+from generia_assets.content.timeline import MOST_HEARD, heard_before, timeline
 
 
 @pytest.mark.parametrize(("people", "posts"), [(1, 5), (3, 6), (5, 12), (25, 150), (40, 60)])

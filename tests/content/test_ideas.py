@@ -3,7 +3,7 @@
 import random
 import time
 
-from generia_assets.content.ideas import COPY, LIKENESS, Ideas
+from generia_assets.content.similarity import COPY, REPEATED_IDEA, Ideas
 from tests.support.worlds import a_character, a_post_brief, a_request
 
 PERSON = a_character(3, a_request())
@@ -39,7 +39,7 @@ def test_the_short_cut_finds_exactly_what_comparing_with_all_finds():
         kept = lot.choice(earlier).split()
         lot.shuffle(kept)
         candidate = " ".join([*kept[lot.randint(0, 3) :], *lot.sample(vocabulary, lot.randint(0, 3))])
-        for threshold in (LIKENESS, COPY):
+        for threshold in (REPEATED_IDEA, COPY):
             expected = any(likeness(candidate, other) >= threshold for other in earlier)
             assert ideas.repeats(candidate, threshold) == expected
             seen.add((threshold, expected))
@@ -68,7 +68,7 @@ def test_the_latest_are_told_in_full_and_older_ones_in_a_line():
     assert few.spread == ()
     many = Ideas(an_idea(order, f"Thing {order}\nwith a very long tail " + "of words " * 90) for order in range(990))
     assert [brief.order for brief in many.latest] == list(range(960, 990))
-    assert len(many.spread) == Ideas.TOLD_LINES
+    assert len(many.spread) == Ideas.MOST_LINES
     assert many.spread[0].startswith("1. Thing 0 with")
     assert many.spread[-1].startswith("913. Thing 912 ")
     assert all(len(line) < 100 and "\n" not in line for line in many.spread)

@@ -11,16 +11,24 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from generia_assets.content import ask_people, ask_posts, ask_world, banlist, languages
-from generia_assets.content.drafts import CharacterDraft, ConceptsDraft, Draft, IdeasDraft, PostDraft, WorldDraft, WorldImagesDraft
-from generia_assets.content.ideas import Ideas
+from generia_assets.content.drafts import (
+    CharacterDraft,
+    ConceptsDraft,
+    Draft,
+    IdeasDraft,
+    PostDraft,
+    WorldDraft,
+    WorldImagesDraft,
+)
 from generia_assets.content.names import CharacterIndex, fold, mixes_alphabets, username
 from generia_assets.content.schemas import schema_of
+from generia_assets.content.similarity import Ideas
 from generia_assets.tasks.generate_character import character_of
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
 from generia_assets.tasks.generate_world_description import world_of
 from tests.content.test_drafts import all_schemas, nodes
 from tests.support.answers import character_answer, ideas_answer, people_answer, post_answer
-from tests.support.fake_tools import a_bench
+from tests.support.fake_clients import a_bench
 from tests.support.worlds import a_brief, a_post_brief, a_request, a_world, acquaintances_of, world_answer
 
 ANSWERS: Mapping[type[Draft], Mapping[str, Any]] = {
@@ -309,8 +317,8 @@ async def test_a_name_is_visible_and_in_the_worlds_script(language: str, name: s
     bench = a_bench(
         {"people": [person(1, name, handle), person(2, other, "other")]}, {"people": [person(1, f"{other} 7", "again")]}
     )
-    made = await generate_character_batch(PAIR, bench.tools, a_request(), world, CharacterIndex())
-    assert len(bench.writer.prompts) == (1 if taken else 2)
+    made = await generate_character_batch(PAIR, bench.clients, a_request(), world, CharacterIndex())
+    assert len(bench.text.prompts) == (1 if taken else 2)
     assert [brief.display_name for brief in made.briefs] == [name if taken else f"{other} 7", other]
 
 

@@ -8,10 +8,8 @@ from pydantic import ValidationError
 from generia_assets.content import banlist, languages
 from generia_assets.content.data_files import BanFile
 from generia_assets.content.drafts import PostDraft, in_language
-from generia_assets.content.ideas import Ideas
-from generia_assets.content.mentions import by_fold, mentions_in, settle_mentions
-from generia_assets.content.names import USERNAME_LIMIT, fold, mixes_alphabets, username
-from generia_assets.content.similarity import NEAR_DUPLICATE, similarity
+from generia_assets.content.names import USERNAME_LIMIT, by_fold, fold, mentions_in, mixes_alphabets, settle_mentions, username
+from generia_assets.content.similarity import NEAR_DUPLICATE, Ideas, similarity
 from generia_assets.content.text import hashtags, joined, words
 from generia_assets.pages.texts import initials, linked
 from resources.gemini.answers import explain_invalid

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
-import runpy
+import sys
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from generia_assets.content import check, data_files, languages, prefix, rendering
-from generia_assets.content.mistakes import ContentError
+from generia_assets.content import check, data_files, languages, prompt, rendering, yaml_files
+from generia_assets.content.yaml_files import ContentError
 from tests.support.command import Command
 from tests.support.worlds_in_process import PROMPT, worlds_in_process
 
-CONTENT = data_files.FOLDER.parent
+CONTENT = yaml_files.FOLDER.parent
 AXIS = "  - {name: mood, values: [calm, cross]}\n"
 IN_TAGS = re.compile(r"{[{%].*?[%}]}", re.DOTALL)
 
@@ -109,7 +110,7 @@ def test_every_name_and_attribute_of_every_template_is_tried(content: Path, temp
     assert check.mistakes() == []
     compiled = rendering.environment().cache
     assert compiled is not None
-    beginnings = [value for value in vars(prefix).values() if hasattr(value, "cache_clear")]
+    beginnings = [value for value in vars(prompt).values() if hasattr(value, "cache_clear")]
     for place in places:
         file.write_text(f"{text[: place + 1]}nope_{text[place + 1 :]}")
         line = text[:place].count("\n") + 1
@@ -143,7 +144,7 @@ def test_every_script_has_its_letters() -> None:
 
 
 @pytest.mark.case("P3")
-def test_check_tells_every_mistake_and_demo_begins_nothing(content: Path, tmp_path: Path) -> None:
+def test_check_tells_every_mistake_and_demo_begins_nothing(content: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`check` and `doctor` tell each mistake with exit status 1; `demo`, `dev` and the code location do not start with one."""
     generia = Command(tmp_path / "data", {"MONGODB_URI": "mongodb://127.0.0.1:9/", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"})
     exit_code, out, _ = generia.call("check")
@@ -162,8 +163,9 @@ def test_check_tells_every_mistake_and_demo_begins_nothing(content: Path, tmp_pa
     exit_code, out, _ = generia.call("doctor", "--json")
     assert exit_code == 1
     assert sum(one["part"] == "templates" for one in map(json.loads, out.splitlines())) == 2
+    monkeypatch.delitem(sys.modules, "generia_assets.definitions", raising=False)
     with pytest.raises(ContentError):
-        runpy.run_module("generia_assets.definitions")
+        importlib.import_module("generia_assets.definitions")
 
 
 @pytest.mark.case("P3")

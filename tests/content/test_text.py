@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from generia_assets.content import banlist, data_files, languages, seeding
-from generia_assets.content.delimiter import PromptDelimiter
-from generia_assets.content.mentions import settle_mentions
-from generia_assets.content.mistakes import ContentError
-from generia_assets.content.names import CharacterIndex, fold, username
-from generia_assets.content.numbered import settle
+from generia_assets.content import banlist, data_files, languages, seeding, yaml_files
+from generia_assets.content.fields import by_number
+from generia_assets.content.names import CharacterIndex, fold, settle_mentions, username
+from generia_assets.content.rendering import PromptDelimiter
 from generia_assets.content.similarity import COPY, NEAR_DUPLICATE
 from generia_assets.content.text import clean, cut, paragraphs
+from generia_assets.content.yaml_files import ContentError
 from tests.support.worlds import a_brief, a_request
 
 
@@ -109,11 +108,11 @@ def test_a_roster_knows_everybody_and_tells_the_latest():
     assert roster.has("WICKET_0", "nobody")
     assert roster.has("nobody", "wicket 0 hall")
     assert not roster.has("nobody", "Nobody")
-    assert len(roster.latest) == CharacterIndex.TOLD_LINES
+    assert len(roster.latest) == CharacterIndex.MOST_LINES
     assert roster.latest[-1].display_name == "Wicket 699 Hall"
-    assert len(roster.names) == CharacterIndex.TOLD_NAMES
-    assert roster.names[-1] == f"Wicket {699 - CharacterIndex.TOLD_LINES} Hall"
-    assert roster.untold == 700 - CharacterIndex.TOLD_NAMES - CharacterIndex.TOLD_LINES
+    assert len(roster.names) == CharacterIndex.MOST_NAMES
+    assert roster.names[-1] == f"Wicket {699 - CharacterIndex.MOST_LINES} Hall"
+    assert roster.unnamed == 700 - CharacterIndex.MOST_NAMES - CharacterIndex.MOST_LINES
 
 
 def test_a_roster_knows_a_concept_again():
@@ -122,10 +121,12 @@ def test_a_roster_knows_a_concept_again():
     concepts = [" ".join(seeding.code(index, word) for word in range(8)) for index in range(400)]
     roster = CharacterIndex(a_brief(index, request).model_copy(update={"concept": text}) for index, text in enumerate(concepts))
     nearly = f"{concepts[399][:-9]} whistles"
-    assert roster.told_by(nearly, NEAR_DUPLICATE) == "Wicket 399 Hall"
-    assert roster.told_by(nearly, COPY) == ""
-    assert roster.told_by(concepts[0].upper(), COPY) == roster.told_by(concepts[0], NEAR_DUPLICATE) == "somebody else"
-    assert roster.told_by("Counts the bees at dusk and is one short.", NEAR_DUPLICATE) == ""
+    assert roster.name_of_similar(nearly, NEAR_DUPLICATE) == "Wicket 399 Hall"
+    assert roster.name_of_similar(nearly, COPY) == ""
+    assert (
+        roster.name_of_similar(concepts[0].upper(), COPY) == roster.name_of_similar(concepts[0], NEAR_DUPLICATE) == "somebody else"
+    )
+    assert roster.name_of_similar("Counts the bees at dusk and is one short.", NEAR_DUPLICATE) == ""
 
 
 @pytest.mark.parametrize(
@@ -298,10 +299,10 @@ def test_what_the_user_asks_for_is_never_banned():
 def test_a_list_can_be_changed_without_python(tmp_path: Path):
     """A data file is read as it stands, and a mistake in it is told with the file's name and the place."""
     (tmp_path / "klingon.yaml").write_text("names: [Worf]\n")
-    assert data_files.read(tmp_path / "klingon.yaml", data_files.BanFile).names == ("Worf",)
+    assert yaml_files.read(tmp_path / "klingon.yaml", data_files.BanFile).names == ("Worf",)
     (tmp_path / "bad.yaml").write_text("nmaes: [Worf]\n")
     with pytest.raises(ContentError, match=r"bad\.yaml.*\n?.*nmaes"):
-        data_files.read(tmp_path / "bad.yaml", data_files.BanFile)
+        yaml_files.read(tmp_path / "bad.yaml", data_files.BanFile)
 
 
 def test_all_data_files_are_as_they_should_be():
@@ -310,7 +311,7 @@ def test_all_data_files_are_as_they_should_be():
     assert data_files.relations()
     assert data_files.post_kinds()
     names = {language.name.casefold() for language in data_files.languages()} | {"any"}
-    for file in (data_files.FOLDER / "banlist").glob("*.yaml"):
+    for file in (yaml_files.FOLDER / "banlist").glob("*.yaml"):
         assert file.stem in names
         assert data_files.ban_file(file.stem)
 
@@ -330,5 +331,5 @@ class Entry:
 def test_numbered_entries_are_settled():
     """Claimed numbers win, repeated and foreign numbers fill what is free, and what is too much is cut."""
     entries = [Entry(3, "c"), Entry(3, "x"), Entry(99, "y"), Entry(1, "a"), Entry(0, "z")]
-    assert {number: entry.text for number, entry in settle(entries, [1, 2, 3]).items()} == {1: "a", 2: "x", 3: "c"}
-    assert list(settle(entries[:1], [1, 3])) == [3]
+    assert {number: entry.text for number, entry in by_number(entries, [1, 2, 3]).items()} == {1: "a", 2: "x", 3: "c"}
+    assert list(by_number(entries[:1], [1, 3])) == [3]

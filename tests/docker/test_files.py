@@ -16,13 +16,13 @@ import pytest
 import yaml
 from check_jsonschema import builtin_schemas
 from dagster import DagsterInstance, DefaultRunLauncher
-from dagster._core.instance.ref import InstanceRef
 from jsonschema import Draft7Validator
 from yamllint import linter
 from yamllint.config import YamlLintConfig
 
 from generia_assets import code_server
 from generia_assets.settings import SECRETS, Settings
+from tests.support.dagster_internals import InstanceRef
 
 TOP = Path(__file__).parents[2]
 DOCKER = TOP / "docker"

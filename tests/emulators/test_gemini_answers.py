@@ -121,6 +121,7 @@ def run_once(*options: str) -> tuple[str, subprocess.Popen[str]]:
     return process.stdout.readline().strip(), process
 
 
+@pytest.mark.servers
 async def test_a_restarted_emulator_with_the_same_seed_says_the_same(tmp_path: Path):
     """The command line's seed decides the answers, the ready line and the ready file name the URL, SIGTERM ends it with 0."""
     texts = []

@@ -12,8 +12,8 @@ import pytest
 from emulators.gemini import recordings as recorded
 from emulators.gemini.api.schema import Schema, fits
 from emulators.gemini.recordings import RecordingError, check, main, position_of, recorded_answer, recordings
-from generia_assets.content.delimiter import PromptDelimiter
 from generia_assets.content.prompt import Prompt
+from generia_assets.content.rendering import PromptDelimiter
 from tests.emulators.test_gemini_worlds import Made, scene_of, schema_of, world
 
 

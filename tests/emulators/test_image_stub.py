@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from emulators.image_stub.generator import StubImageGenerator
+from emulators.image_stub import StubImageGenerator, paint
 from emulators.image_stub.lettering import letter, spelled
-from emulators.image_stub.painting import paint
 from emulators.image_stub.words import Vocabulary
 from resources.gateway.outcomes import FatalCallError, RefusedError
 from resources.images import GeneratedImage, ImageGenerator
@@ -67,9 +66,7 @@ def test_the_same_order_gives_the_same_bytes(prompt):
 
 def test_another_process_draws_the_same_bytes():
     """Nothing of a process (hash seed, what it drew before) is in a picture."""
-    script = (
-        "import sys; from emulators.image_stub.painting import paint; sys.stdout.buffer.write(paint('a lighthouse', 320, 240, 3))"
-    )
+    script = "import sys; from emulators.image_stub import paint; sys.stdout.buffer.write(paint('a lighthouse', 320, 240, 3))"
     other = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, env={"PYTHONHASHSEED": "4711"})
     assert other.stdout == paint("a lighthouse", 320, 240, 3)
 

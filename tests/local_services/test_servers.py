@@ -18,6 +18,8 @@ from pymongo import MongoClient
 from generia_assets.processes import ChildFailedError, start
 from tests.conftest import python_module
 
+pytestmark = pytest.mark.servers
+
 MOCK_API = (2, 3)
 
 

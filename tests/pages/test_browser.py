@@ -69,7 +69,7 @@ def test_what_anybody_wrote_is_text(browser: Browser, site: str, world: MadeUp) 
 def test_the_feed_shows_posts_and_leads_everywhere(browser: Browser, site: str, world: MadeUp) -> None:
     """Posts with their pictures and authors; a mention leads to the person, and from there a post to how it came about."""
     with a_page(browser) as page:
-        page.goto(f"{site}/worlds/{world.world_id}")
+        page.goto(f"{site}/worlds/{world.world_id}?order=newest")
         newest = page.locator("[data-post-id]").first
         expect(newest).to_have_attribute("data-post-id", f"post-{world.post_key(59)}")
         assert newest.locator(".picture img").evaluate("image => image.complete ? image.naturalWidth : -1") in (1024, -1)
@@ -94,11 +94,14 @@ def test_older_posts_follow_by_themselves(browser: Browser, site: str, world: Ma
 
 
 def test_the_reader_chooses_the_end_to_begin_with(browser: Browser, site: str, world: MadeUp) -> None:
-    """A plain link turns the feed round, without a script too; what follows by itself comes in the same order, and a link back is
-    there. A reply leads to what it answers, and that to who answered."""
+    """A finished world begins with its first post. A plain link turns the feed round, without a script too; what follows by itself
+    comes in the same order, and a link back is there. A reply leads to what it answers, and that to who answered."""
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{site}/worlds/{world.world_id}")
+    expect(page.locator("[data-key]").first).to_have_attribute("data-key", world.post_key(0))
+    page.get_by_role("link", name="Newest first").click()
+    expect(page.locator("[data-key]").first).to_have_attribute("data-key", world.post_key(world.posts - 1))
     page.get_by_role("link", name="Oldest first").click()
     expect(page.locator("[data-key]").first).to_have_attribute("data-key", world.post_key(0))
     expect(page.get_by_role("link", name="Oldest first")).to_have_attribute("aria-current", "true")

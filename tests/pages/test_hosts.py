@@ -26,6 +26,9 @@ JSON = {"content-type": "application/json"}
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
+pytestmark = pytest.mark.servers
+
+
 @pytest.fixture(scope="module")
 def webserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Dagster's own webserver as `generia dev` starts it: its host and port. One more name than usual is allowed."""

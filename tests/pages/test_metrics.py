@@ -149,7 +149,7 @@ def test_many_monitors_ask_mongodb_once(database, monkeypatch):
 
 def test_what_cannot_be_read_is_missing_and_said_to_be(monkeypatch):
     """Without MongoDB a monitor gets no zeros: figures are left out, and `generia_measured` is 0 for each part, in bounded time."""
-    monkeypatch.setattr(metrics, "PART_S", 0.2)
+    monkeypatch.setattr(metrics, "SECTION_S", 0.2)
     with connect("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200") as client:
         began = time.monotonic()
         told = figures(Metrics(client.nowhere).text().decode())

@@ -18,7 +18,8 @@ from dagster_webserver.webserver import DagsterWebserver
 from generia_assets import dagster_internals
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("generia_assets", "resources", "sensors", "emulators", "local_services", "bench")
+PRIVATE = ("generia_assets/dagster_internals.py", "tests/support/dagster_internals.py", "tests/sensors/test_kafka_sensor_daemon.py")
+"""The product's module, the tests', and the test that is a daemon itself."""
 
 SMOKE = """
 import logging, os, signal, sys, threading
@@ -56,11 +57,14 @@ def test_loading_the_code_location_changes_nothing_in_its_process() -> None:
     assert done.stdout.split("\n")[:2] == ["[]", "9 2"]
 
 
-def test_one_module_imports_what_is_private() -> None:
-    """No other file of the product names a module of Dagster's that begins with an underscore."""
-    named = re.compile(r"\bdagster\._\w")
-    files = [file for folder in PRODUCT for file in (ROOT / folder).rglob("*.py") if named.search(file.read_text(encoding="utf-8"))]
-    assert [file.relative_to(ROOT) for file in files] == [Path("generia_assets/dagster_internals.py")]
+def test_what_is_private_is_imported_in_one_place() -> None:
+    """No other file imports a module of Dagster's that begins with an underscore."""
+    folders = ("generia_assets", "resources", "sensors", "emulators", "local_services", "bench", "tests")
+    imported = re.compile(r"^\s*(?:from|import) dagster\._\w", re.MULTILINE)
+    found = [
+        path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*.py") if imported.search(path.read_text())
+    ]
+    assert {str(path) for path in found} == set(PRIVATE)
 
 
 def parameters(function: object) -> list[str]:

@@ -117,6 +117,7 @@ def test_the_line_of_an_attempt_has_what_tracing_needs_and_no_text(capsys):
     )
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("level", ["DEBUG", "ERROR"])
 def test_the_code_server_logs_by_our_level(level):
     """A code server's process, where sensors tick, writes our lines from LOG_LEVEL on while it serves."""

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.servers  # one asks the package index; both take seconds
+
 ROOT = Path(__file__).parents[2]
 GOOGLE_KEY = re.compile(r"AIza[0-9A-Za-z_\-]{35}")
 LOUD = ("HexHighEntropyString", "Base64HighEntropyString", "KeywordDetector")

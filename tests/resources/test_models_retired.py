@@ -250,7 +250,7 @@ async def test_of_the_first_calls_of_a_process_one_at_most_is_wasted(
     """However many calls a process begins with, one of them finds out that the model is another, and the rest ask that."""
     today(monkeypatch, BEFORE)
     with EmulatorControl(gemini) as control:
-        control.set_faults(latency=0.1, retired={model: retirement})
+        control.set_faults(latency=0.5, retired={model: retirement})  # long beside what it takes to send them
         async with first_calls(model, mongodb_uri, mongo_database_name, gemini) as writers:
             await asyncio.gather(*(writer.write(_PROMPT, _Line) for writer in writers))
         stats = control.stats()

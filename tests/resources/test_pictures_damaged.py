@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from emulators.image_stub.painting import paint
+from emulators.image_stub import paint
 from generia_assets.assets.checks.counts import _problem
 from generia_assets.assets.description import previews
 from generia_assets.content.documents import CharacterAvatar, Media

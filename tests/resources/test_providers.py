@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from emulators.image_stub.painting import MIME, paint
+from emulators.image_stub import MIME, paint
 from generia_assets.durable.collections import HISTORY
 from generia_assets.settings import SettingsError, load_settings
 from tests.support.command import Command

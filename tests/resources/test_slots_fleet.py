@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,11 +18,14 @@ LIMIT = 6
 PROCESS = """
 import asyncio, sys, time
 from resources.mongodb.connection import connect_async
-from resources.gateway.concurrency import Slots
+from resources.gateway.concurrency import ConcurrencyLimiter
 
-async def main(uri, database, holder, until):
+print("ready", flush=True)
+until = float(input())
+
+async def main(uri, database, holder):
     async with connect_async(uri) as client:
-        slots = Slots(client[database].fleet, "llm", limit=3, lease_seconds=10, holder=holder)
+        slots = ConcurrencyLimiter(client[database].fleet, "llm", limit=3, lease_seconds=10, holder=holder)
         async def caller():
             while time.time() < until:
                 async with slots.slot(0):
@@ -31,7 +35,7 @@ async def main(uri, database, holder, until):
         await asyncio.gather(*(caller() for _ in range(5)))
         await slots.aclose()
 
-asyncio.run(main(*sys.argv[1:4], float(sys.argv[4])))
+asyncio.run(main(*sys.argv[1:4]))
 """
 
 
@@ -64,12 +68,12 @@ def test_real_processes_share_the_limit_and_none_starves(mongodb_uri, mongo_data
     script = tmp_path / "caller.py"
     script.write_text(PROCESS)
     command = [sys.executable, "-P", script, mongodb_uri, mongo_database_name]
-    root, until = Path(__file__).parents[2], str(time.time() + 6)
-    running = [
-        subprocess.Popen([*command, f"p{n}", until], stdout=subprocess.PIPE, text=True, cwd=root, env={"PYTHONPATH": str(root)})
-        for n in range(4)
-    ]
-    outputs = [process.communicate(timeout=60)[0] for process in running]
+    root = Path(__file__).parents[2]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    running = [subprocess.Popen([*command, f"p{n}"], **pipes, cwd=root, env={"PYTHONPATH": str(root)}) for n in range(4)]
+    assert {process.stdout.readline() for process in running} == {"ready\n"}
+    until = f"{time.time() + 4}\n"
+    outputs = [process.communicate(until, timeout=60)[0] for process in running]
     calls = [[tuple(map(float, line.split())) for line in output.splitlines()] for output in outputs]
     assert min(map(len, calls)) >= 3
     edges = sorted([(began, 1) for each in calls for began, _ in each] + [(ended, -1) for each in calls for _, ended in each])

@@ -14,12 +14,12 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from pymongo import MongoClient
 
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.processes import Child, start
 from resources.mongodb.connection import MongoResource
+from tests.support.dagster_internals import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send, sensor_settings
 
 NOBODY = "mongodb://127.0.0.1:1/?directConnection=true&serverSelectionTimeoutMS=200"

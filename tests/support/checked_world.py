@@ -32,7 +32,7 @@ def restored_after(worlds: Worlds) -> Iterator[Worlds]:
 def asked(worlds: Worlds, asset: str, name: str) -> Any:
     """What this check says of the world, asked by itself as by the button on the asset's page."""
     key = dg.AssetCheckKey(dg.AssetKey(asset), name)
-    job = worlds.defs.get_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection={key})
+    job = worlds.defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection={key})
     made = job.execute_in_process(instance=worlds.instance, partition_key=WORLD, raise_on_error=True)
     (evaluation,) = made.get_asset_check_evaluations()
     return evaluation

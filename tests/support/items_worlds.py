@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from emulators.image_stub.generator import StubImageGenerator
+from emulators.image_stub import StubImageGenerator
 from generia_assets.content.pictures import POST_SIZE
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from resources.gateway.outcomes import TransientError
 from resources.images import GeneratedImage
 from tests.support.worlds_in_process import Made, Worlds
-
-
-@contextmanager
-def undamaged(worlds: Worlds) -> Iterator[Worlds]:
-    """The worlds, with an emulator that does nothing wrong but what the test asks for meanwhile."""
-    assert worlds.gemini is not None
-    worlds.gemini.reset()
-    try:
-        yield worlds
-    finally:
-        worlds.gemini.reset()
 
 
 def faults(worlds: Worlds, **changes: Any) -> None:

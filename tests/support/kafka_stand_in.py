@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.sensor_definition import SensorExecutionData
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.record.default_records import DefaultRecordBatch
@@ -31,6 +30,7 @@ from resources.kafka.producer import Event
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoResource
 from sensors.kafka import build_kafka_sensor
+from tests.support.dagster_internals import SensorExecutionData
 
 
 def stand_in(kafka: KafkaResource, mongo: MongoResource, settings: Settings) -> dg.Definitions:

@@ -225,6 +225,8 @@ class MadeUp:
         index, answered = self.index_of(key), self.replied_to(key)
         quote = self.post(answered).content if answered else ""
         content = f"{self.word} {key}, with @person{other} and @nobody. {SCRIPT}\n\nAnd {self.word} again."
+        if index % 10 == 4:  # short enough to be quoted whole
+            content = f"{self.word} {key}\n\n{SCRIPT}"
         return d.Post(
             key=key,
             character=character_key(author),

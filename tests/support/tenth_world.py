@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from generia_assets.catalog import ASSETS, TaskType
@@ -60,6 +61,7 @@ def main(home: Path, mongodb_uri: str, broker: str, gemini: str) -> dict[str, ob
             "stats": json.loads(cli("stats", world_id, "--json")),
             "show": json.loads(cli("show", world_id, "--json")),
             "shown": {asset.name: json.loads(cli("show", world_id, asset.section, "--json")) for asset in added},
+            "prompts": _prompts(home / "prompts", cli),
             "trace": json.loads(cli("trace", world_id, "c0000", "--json")),
         }
         again = worlds.run(world_id, select=[asset.name for asset in added])
@@ -67,6 +69,12 @@ def main(home: Path, mongodb_uri: str, broker: str, gemini: str) -> dict[str, ob
             raise SystemExit(again.failure)
         report["again"] = worlds.tasks(world_id)
         return report
+
+
+def _prompts(folder: Path, cli: Callable[..., str]) -> list[str]:
+    """The requests of a dry run, by file name."""
+    cli("prompts", "--out", str(folder), "--users", str(USERS), "--posts", str(POSTS))
+    return sorted(path.name for path in folder.iterdir())
 
 
 if __name__ == "__main__":

@@ -14,17 +14,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.execution.api import execute_run
-from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
-from dagster._core.remote_origin import InProcessCodeLocationOrigin
-from dagster._core.remote_representation.code_location import InProcessCodeLocation
-from dagster._core.storage.tags import RETRY_NUMBER_TAG
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from pymongo import MongoClient
 
 from emulators.gemini.client import EmulatorControl
@@ -36,6 +29,15 @@ from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.durable.status import WorldStatus
 from generia_assets.settings import Settings
 from resources.mongodb.document_store import DocumentStore
+from tests.support.dagster_internals import (
+    RETRY_NUMBER_TAG,
+    InMemoryJob,
+    InProcessCodeLocation,
+    InProcessCodeLocationOrigin,
+    LoadableTargetOrigin,
+    ReexecutionStrategy,
+    execute_run,
+)
 
 USERS, POSTS = 3, 6
 PROMPT = "A town on the back of a tortoise that has just started walking again; trams, bees, no kings"
@@ -104,9 +106,18 @@ class Worlds:
         self._numbers = itertools.count()
         _IN_USE.append(self)
 
-    def change_settings(self, **changes: object) -> None:
-        """Other settings from the next run on."""
-        self.settings = self.settings.model_copy(update=changes)
+    @contextmanager
+    def changed_settings(self, **changes: object) -> Iterator[None]:
+        """Within this block runs have other settings."""
+        before = self.settings
+        try:
+            self._set(before.model_copy(update=changes))
+            yield
+        finally:
+            self._set(before)
+
+    def _set(self, settings: Settings) -> None:
+        self.settings = settings
         for name in ("defs", "job"):
             self.__dict__.pop(name, None)
 
@@ -239,6 +250,16 @@ class Worlds:
         """LLM calls made since the emulator was last reset, and forget them."""
         assert self.gemini is not None
         return self.gemini.stats().calls
+
+    @contextmanager
+    def undamaged(self) -> Iterator[Self]:
+        """These worlds, with an emulator that does nothing wrong but what is asked for meanwhile."""
+        assert self.gemini is not None
+        self.gemini.reset()
+        try:
+            yield self
+        finally:
+            self.gemini.reset()
 
     def close(self) -> None:
         _IN_USE.remove(self)

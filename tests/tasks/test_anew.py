@@ -7,15 +7,13 @@ import pytest
 from generia_assets.content.axes import character_axes
 from generia_assets.content.documents import Relationship
 from generia_assets.content.names import CharacterIndex
-from generia_assets.content.relationships import with_updated_relationships
 from generia_assets.content.social import acquaintances, introduce
 from generia_assets.tasks.generate_character import generate_character
-from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
-from generia_assets.tasks.regenerate_character import PreviousCharacter
+from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, PreviousCharacter, generate_character_batch
 from generia_assets.tasks.task_definition import TaskParameters
 from resources.gateway.outcomes import InvalidAnswerError
 from tests.support.answers import character_answer
-from tests.support.fake_tools import a_bench, refused
+from tests.support.fake_clients import a_bench, refused
 from tests.support.worlds import a_brief, a_character, a_request, a_world, acquaintances_of
 
 THIRD = CharacterBatchParameters(key="c0003", first=3, count=1)
@@ -37,12 +35,12 @@ async def test_another_self_keeps_the_address_and_is_drawn_anew():
     """Key, names and share of the posts stay; concept and draw are others; the request tells what is not to be repeated."""
     request, former = a_request(), formerly()
     bench = a_bench(a_concept())
-    (brief,) = (await generate_character_batch(THIRD, bench.tools, request, a_world(), CharacterIndex(), former)).briefs
+    (brief,) = (await generate_character_batch(THIRD, bench.clients, request, a_world(), CharacterIndex(), former)).briefs
     kept = ("key", "username", "display_name", "posts_count")
     assert [getattr(brief, name) for name in kept] == [getattr(former.brief, name) for name in kept]
     assert (brief.concept, brief.selves) == (NEW, 1)
     assert brief.axes == character_axes(request.seed, 3, 1) != former.brief.axes
-    (prompt,) = bench.writer.prompts
+    (prompt,) = bench.text.prompts
     assert former.brief.concept in prompt.item
     assert all(other.concept in prompt.item for other in former.others)
     assert prompt.request_type == "character_batch", "planned, priced and counted as what it is"
@@ -60,7 +58,7 @@ async def test_what_happened_with_the_former_one_is_not_told_of_the_other_self()
         concept = a_concept() if index == 3 else a_concept("Rents out the echo of the cistern by the quarter hour.")
         one = CharacterBatchParameters(key=there[index].key, first=index, count=1)
         made = await generate_character_batch(
-            one, a_bench(concept | {"ties": ties}).tools, request, world, CharacterIndex(), former
+            one, a_bench(concept | {"ties": ties}).clients, request, world, CharacterIndex(), former
         )
         there[index] = made.briefs[0]
         for other in introduce(request, world, index, there):
@@ -73,31 +71,31 @@ async def test_the_former_person_and_a_neighbour_are_not_taken_again():
     """An answer that tells the former one, or somebody else who exists, is sent back with the name; then it has failed."""
     former = formerly()
     bench = a_bench(a_concept(former.brief.concept), a_concept(former.others[0].concept), refused("SAFETY"), a_concept())
-    made = await generate_character_batch(THIRD, bench.tools, a_request(), a_world(), CharacterIndex(), former)
+    made = await generate_character_batch(THIRD, bench.clients, a_request(), a_world(), CharacterIndex(), former)
     assert made.briefs[0].concept == NEW
-    assert former.brief.display_name in bench.writer.prompts[1].complaints[0]
-    assert former.others[0].display_name in bench.writer.prompts[2].complaints[0]
-    assert "SAFETY" in bench.writer.prompts[3].complaints[0]
+    assert former.brief.display_name in bench.text.prompts[1].complaints[0]
+    assert former.others[0].display_name in bench.text.prompts[2].complaints[0]
+    assert "SAFETY" in bench.text.prompts[3].complaints[0]
     stubborn = a_bench(*[a_concept(former.brief.concept)] * 4)
-    with pytest.raises(InvalidAnswerError, match="no other self for c0003"):
-        await generate_character_batch(THIRD, stubborn.tools, a_request(), a_world(), CharacterIndex(), former)
+    with pytest.raises(InvalidAnswerError, match="no new concept for c0003"):
+        await generate_character_batch(THIRD, stubborn.clients, a_request(), a_world(), CharacterIndex(), former)
 
 
 async def test_another_self_who_is_always_refused_is_who_was_drawn_anew():
     """The third request leaves out the former concept and the user's sentence; after it, the draw itself is the other self."""
     request, former = a_request(), formerly()
     bench = a_bench(refused(), refused(), refused("SPII"))
-    (brief,) = (await generate_character_batch(THIRD, bench.tools, request, a_world(), CharacterIndex(), former)).briefs
+    (brief,) = (await generate_character_batch(THIRD, bench.clients, request, a_world(), CharacterIndex(), former)).briefs
     assert (brief.username, brief.display_name, brief.selves) == (former.brief.username, former.brief.display_name, 1)
     assert brief.axes == character_axes(request.seed, 3, 1)
     assert brief.axes["work"].casefold() in brief.concept.casefold()
     assert brief.moderation.endswith("SPII")
     assert (brief.kind, brief.age, brief.trade, brief.look, brief.facts) == ("", "", "", "", {}), "all of that was the former one"
-    last = "\n".join(bench.writer.prompts[2].parts)
+    last = "\n".join(bench.text.prompts[2].parts)
     assert not [text for text in (former.brief.concept, former.others[0].concept, request.user_prompt) if text in last]
     again = PreviousCharacter(brief, former.others, ())
     (mended,) = (
-        await generate_character_batch(THIRD, a_bench(a_concept()).tools, request, a_world(), CharacterIndex(), again)
+        await generate_character_batch(THIRD, a_bench(a_concept()).clients, request, a_world(), CharacterIndex(), again)
     ).briefs
     assert (mended.concept, mended.moderation) == (NEW, "")
 
@@ -110,13 +108,13 @@ async def test_who_tells_of_a_refused_person_tells_their_one_line():
     teller = a_character(int(known[0].key[1:]), request).model_copy(update={"relationships": (tie,), "character_id": "id-teller"})
     bench = a_bench(refused(), refused(), refused())
     former = a_character(3, request)
-    person = await generate_character(TaskParameters(key="c0003"), bench.tools, request, world, brief, known, former, [teller])
+    person = await generate_character(TaskParameters(key="c0003"), bench.clients, request, world, brief, known, former, [teller])
     assert person.character_id == former.character_id
     assert person.seen_by == {teller.username: brief.one_line}
-    assert [kind for kind, _ in bench.publisher.published] == ["character_changed", "character_changed"]
-    assert bench.publisher.published[1][1][0] == "id-teller"
-    assert bench.publisher.published[1][1][1].meta["relationships"][0]["description"] == brief.one_line
-    assert "speaks like this" in bench.writer.prompts[0].item.casefold()
+    assert [kind for kind, _ in bench.platform.published] == ["character_changed", "character_changed"]
+    assert bench.platform.published[1][1][0] == "id-teller"
+    assert bench.platform.published[1][1][1].meta["relationships"][0]["description"] == brief.one_line
+    assert "speaks like this" in bench.text.prompts[0].item.casefold()
 
 
 async def test_with_nobody_who_stays_a_person_is_asked_for_as_ever():
@@ -124,9 +122,9 @@ async def test_with_nobody_who_stays_a_person_is_asked_for_as_ever():
     request, world = a_request(), a_world()
     known = acquaintances_of(3, request, world)
     bench = a_bench(character_answer(len(known)))
-    person = await generate_character(TaskParameters(key="c0003"), bench.tools, request, world, a_brief(3, request), known)
+    person = await generate_character(TaskParameters(key="c0003"), bench.clients, request, world, a_brief(3, request), known)
     assert person.seen_by == {}
-    assert "their_description" not in str(bench.writer.prompts[0].schema)
+    assert "their_description" not in str(bench.text.prompts[0].schema)
 
 
 def test_only_what_is_told_of_that_person_is_retold():
@@ -138,8 +136,8 @@ def test_only_what_is_told_of_that_person_is_retold():
         Relationship(username=anew.username, relationship_type="rival", description="Who they were."),
     )
     teller = a_character(4, request).model_copy(update={"relationships": ties})
-    now = with_updated_relationships(teller, {anew.username: anew})
+    now = teller.with_updated_relationships({anew.username: anew})
     assert now.relationships == (ties[0], ties[1].model_copy(update={"description": "Sues the noon now."}))
     assert now.model_copy(update={"relationships": ties}) == teller
     other = a_character(5, request)
-    assert with_updated_relationships(other, {anew.username: anew}) is other
+    assert other.with_updated_relationships({anew.username: anew}) is other

@@ -18,7 +18,7 @@ from generia_assets.tasks.generate_character_batch import CharacterBatchParamete
 from generia_assets.tasks.task_definition import TaskParameters
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from tests.support.answers import character_answer, people_answer
-from tests.support.fake_tools import a_bench, refused
+from tests.support.fake_clients import a_bench, refused
 from tests.support.worlds import RUSSIAN, a_brief, a_character, a_request, a_world, acquaintances_of
 
 TEN = CharacterBatchParameters(key="b001", first=10, count=10)
@@ -34,11 +34,11 @@ def renamed(answer, number, **fields):
 async def test_a_batch_is_made_in_one_call():
     """Ten concepts come with the keys, axes and shares of their indices, which the program decides."""
     request, bench = a_request(), a_bench(people_answer(range(1, 11)))
-    made = await generate_character_batch(TEN, bench.tools, request, a_world(), CharacterIndex())
+    made = await generate_character_batch(TEN, bench.clients, request, a_world(), CharacterIndex())
     assert [brief.key for brief in made.briefs] == [f"c{index:04d}" for index in range(10, 20)]
     assert [brief.posts_count for brief in made.briefs] == list(shares(request.seed, 25, 150)[10:20])
     assert made.briefs[4].axes == character_axes(request.seed, 14)
-    assert len(bench.writer.prompts) == 1
+    assert len(bench.text.prompts) == 1
 
 
 def facts_of(briefs, request=None):
@@ -58,8 +58,8 @@ async def test_what_happened_between_two_people_is_invented_once_and_told_to_bot
             person["concept"] = " ".join(seeding.code(first + person["number"], word) for word in range(8))
         bench = a_bench(answer)
         parameters = CharacterBatchParameters(key=f"b{first}", first=first, count=count)
-        roster.add(*(await generate_character_batch(parameters, bench.tools, request, a_world(), roster)).briefs)
-        asked += [slot for prompt in bench.writer.prompts for slot in prompt.schema["properties"]["ties"]["properties"]]
+        roster.add(*(await generate_character_batch(parameters, bench.clients, request, a_world(), roster)).briefs)
+        asked += [slot for prompt in bench.text.prompts for slot in prompt.schema["properties"]["ties"]["properties"]]
     told = facts_of(roster.latest)
     assert len(told) == sum(len(acquaintances(request.seed, 25, index)) for index in range(25)) == 2 * len(asked)
     assert all(fact and told[other, index] == fact for (index, other), fact in told.items())
@@ -77,20 +77,20 @@ async def test_a_fact_about_somebody_who_was_not_taken_is_asked_for_again():
     second = people_answer([other + 1], name="Bell") | {"ties": {f"tie_{place}": f"second {place}" for place in range(1, 41)}}
     bench = a_bench(first, second)
     parameters = CharacterBatchParameters(key="b000", first=0, count=10)
-    told = facts_of((await generate_character_batch(parameters, bench.tools, request, a_world(), CharacterIndex())).briefs)
+    told = facts_of((await generate_character_batch(parameters, bench.clients, request, a_world(), CharacterIndex())).briefs)
     for (index, whom), fact in told.items():
         assert fact.startswith("second" if other in (index, whom) else "first")
         assert fact == told[whom, index]
-    assert f"Chock {one + 1} Lane (@Chock_{one + 1})" in bench.writer.prompts[1].item
+    assert f"Chock {one + 1} Lane (@Chock_{one + 1})" in bench.text.prompts[1].item
 
 
 async def test_too_few_are_asked_for_again_by_number():
     """What is missing is asked for again, told who exists by then, and nobody is asked for twice."""
     bench = a_bench(people_answer([1, 2, 3, 4, 6, 7]), people_answer([5, 8], name="Bell"), people_answer([9, 10], name="Stair"))
-    made = await generate_character_batch(TEN, bench.tools, a_request(), a_world(), CharacterIndex())
+    made = await generate_character_batch(TEN, bench.clients, a_request(), a_world(), CharacterIndex())
     assert len(made.briefs) == 10
     assert made.briefs[4].display_name == "Bell 5 Lane"
-    second = bench.writer.prompts[1]
+    second = bench.text.prompts[1]
     assert second.complaints == ("The last answer was short. Still missing: 5, 8, 9, 10. Give exactly these 4.",)
     assert "Chock 7 Lane" in second.item
     assert second.schema["properties"]["people"]["maxItems"] == 4
@@ -99,7 +99,7 @@ async def test_too_few_are_asked_for_again_by_number():
 async def test_too_many_are_cut():
     """An answer of twelve gives the ten that were asked for."""
     bench = a_bench(people_answer(range(1, 13)))
-    made = await generate_character_batch(TEN, bench.tools, a_request(), a_world(), CharacterIndex())
+    made = await generate_character_batch(TEN, bench.clients, a_request(), a_world(), CharacterIndex())
     assert [brief.display_name for brief in made.briefs] == [f"Chock {number} Lane" for number in range(1, 11)]
 
 
@@ -117,10 +117,10 @@ async def test_names_that_cannot_be_are_asked_for_again(fields, reason):
     """A name of the world, of the same answer, or of the ban list is sent back with the reason; the others stay."""
     roster = CharacterIndex(a_brief(index, a_request()) for index in range(10))
     bench = a_bench(renamed(people_answer(range(1, 11)), 5, **fields), people_answer([5], name="Bell"))
-    made = await generate_character_batch(TEN, bench.tools, a_request(), a_world(), roster)
+    made = await generate_character_batch(TEN, bench.clients, a_request(), a_world(), roster)
     assert made.briefs[4].display_name == "Bell 5 Lane"
     assert len({brief.username for brief in made.briefs}) == 10
-    (complaint,) = bench.writer.prompts[1].complaints
+    (complaint,) = bench.text.prompts[1].complaints
     assert complaint.startswith("Number 5: ")
     assert reason in complaint
 
@@ -132,23 +132,23 @@ async def test_a_person_who_exists_is_asked_for_again():
     nearly = there.concept.replace("every", "each and every")
     like = [renamed(people_answer([1, 2]), 2, concept=nearly), *[renamed(people_answer([2]), 2, concept=nearly)] * 3]
     bench = a_bench(*like)
-    made = await generate_character_batch(parameters, bench.tools, request, a_world(), CharacterIndex([there]))
+    made = await generate_character_batch(parameters, bench.clients, request, a_world(), CharacterIndex([there]))
     assert made.briefs[1].concept == nearly
-    assert all("much the same person as" in prompt.complaints[0] for prompt in bench.writer.prompts[1:])
-    assert there.display_name in bench.writer.prompts[1].complaints[0]
+    assert all("much the same person as" in prompt.complaints[0] for prompt in bench.text.prompts[1:])
+    assert there.display_name in bench.text.prompts[1].complaints[0]
     bench = a_bench(*[renamed(answer, 2, concept=there.concept) for answer in like], people_answer([2]))
-    made = await generate_character_batch(parameters, bench.tools, request, a_world(), CharacterIndex([there]))
+    made = await generate_character_batch(parameters, bench.clients, request, a_world(), CharacterIndex([there]))
     assert made.briefs[1].concept != there.concept
     itself = people_answer([1])["people"][0]["concept"]
     bench = a_bench(renamed(people_answer([1, 2]), 2, concept=itself), people_answer([2]))
-    await generate_character_batch(parameters, bench.tools, request, a_world(), CharacterIndex())
-    assert "Chock 1 Lane" in bench.writer.prompts[1].complaints[0]
+    await generate_character_batch(parameters, bench.clients, request, a_world(), CharacterIndex())
+    assert "Chock 1 Lane" in bench.text.prompts[1].complaints[0]
 
 
 async def test_a_name_the_user_wants_is_not_worn_out():
     """A banned name in the user's own sentence is taken at once."""
     bench = a_bench(renamed(people_answer(range(1, 11)), 5, display_name="Elara"))
-    made = await generate_character_batch(TEN, bench.tools, a_request("A town where Elara lives"), a_world(), CharacterIndex())
+    made = await generate_character_batch(TEN, bench.clients, a_request("A town where Elara lives"), a_world(), CharacterIndex())
     assert made.briefs[4].display_name == "Elara"
 
 
@@ -160,10 +160,10 @@ async def test_a_dull_name_is_better_than_no_world():
             *[renamed(people_answer([5]), 5, display_name="Elara")] * 3,
         ]
     )
-    made = await generate_character_batch(TEN, bench.tools, a_request(), a_world(), CharacterIndex())
+    made = await generate_character_batch(TEN, bench.clients, a_request(), a_world(), CharacterIndex())
     assert made.briefs[4].display_name == "Elara"
     assert made.worn == ("Elara",)
-    assert len(bench.writer.prompts) == 4
+    assert len(bench.text.prompts) == 4
 
 
 async def test_a_model_that_repeats_itself_ends():
@@ -172,21 +172,21 @@ async def test_a_model_that_repeats_itself_ends():
     parameters = CharacterBatchParameters(key="b001", first=10, count=1)
     bench = a_bench(*[people_answer([1])] * 6)
     with pytest.raises(InvalidAnswerError, match=r"0 of the 1 people.*exists already"):
-        await generate_character_batch(parameters, bench.tools, a_request(), a_world(), taken)
-    assert len(bench.writer.prompts) == 6
+        await generate_character_batch(parameters, bench.clients, a_request(), a_world(), taken)
+    assert len(bench.text.prompts) == 6
 
 
 async def test_a_refused_batch_becomes_other_people():
     """After a refusal the same numbers are asked for as other people, with the reason."""
     bench = a_bench(refused("SAFETY"), people_answer(range(1, 11)))
-    assert len((await generate_character_batch(TEN, bench.tools, a_request(), a_world(), CharacterIndex())).briefs) == 10
-    assert "refused by moderation (SAFETY)" in bench.writer.prompts[1].complaints[0]
+    assert len((await generate_character_batch(TEN, bench.clients, a_request(), a_world(), CharacterIndex())).briefs) == 10
+    assert "refused by moderation (SAFETY)" in bench.text.prompts[1].complaints[0]
 
 
 async def test_a_russian_world_has_russian_concepts():
     """Concepts in the world's language are taken; the draft class the writer gets refuses others (test_content_drafts)."""
     bench = a_bench(people_answer(range(1, 11), russian=True))
-    made = await generate_character_batch(TEN, bench.tools, a_request(RUSSIAN), a_world("Russian"), CharacterIndex())
+    made = await generate_character_batch(TEN, bench.clients, a_request(RUSSIAN), a_world("Russian"), CharacterIndex())
     assert made.briefs[0].concept.startswith("Продаёт")
 
 
@@ -195,11 +195,11 @@ async def test_a_person_is_written_and_created():
     request, world = a_request(), a_world()
     known, brief = acquaintances_of(3, request, world), a_brief(3, request)
     bench = a_bench(character_answer(len(known)))
-    person = await generate_character(THIRD, bench.tools, request, world, brief, known)
+    person = await generate_character(THIRD, bench.clients, request, world, brief, known)
     assert len(known) > 1
     assert [tie.username for tie in person.relationships] == [other.username for other in known]
     assert (person.character_id, person.username, person.posts_count) == ("character-1", brief.username, brief.posts_count)
-    ((kind, created),) = bench.publisher.published
+    ((kind, created),) = bench.platform.published
     assert kind == "character"
     assert set(created.meta) == {
         *("username", "display_name", "bio", "background_story", "personality", "appearance", "interests", "speaking_style"),
@@ -213,9 +213,9 @@ async def test_relations_with_nobody_are_dropped_and_missing_ones_asked_once():
     request, world = a_request(), a_world()
     known = acquaintances_of(3, request, world)
     bench = a_bench(character_answer(1), character_answer(len(known) + 3))
-    person = await generate_character(THIRD, bench.tools, request, world, a_brief(3, request), known)
+    person = await generate_character(THIRD, bench.clients, request, world, a_brief(3, request), known)
     assert [tie.username for tie in person.relationships] == [other.username for other in known]
-    assert "person_2" in bench.writer.prompts[1].complaints[0]
+    assert "person_2" in bench.text.prompts[1].complaints[0]
 
 
 @pytest.mark.parametrize(("problem", "marked"), [(refused("SPII"), True), (InvalidAnswerError("not JSON"), False)], ids=type)
@@ -224,7 +224,7 @@ async def test_a_person_who_was_let_through_outlives_the_refusal_of_a_relation(p
     request, world = a_request(), a_world()
     known = acquaintances_of(3, request, world)
     bench = a_bench(character_answer(1), problem)
-    person = await generate_character(THIRD, bench.tools, request, world, a_brief(3, request), known)
+    person = await generate_character(THIRD, bench.clients, request, world, a_brief(3, request), known)
     assert person.personality
     assert [tie.username for tie in person.relationships] == [known[0].username]
     assert person.moderation == ("the relations that are missing were refused by moderation: SPII" if marked else "")
@@ -234,9 +234,9 @@ async def test_a_refused_person_is_told_more_softly_then_mildly():
     """First refusal: the same concept for a general audience; second: only the name and one line; it is marked."""
     request, world, brief = a_request(), a_world(), a_brief(3, a_request())
     bench = a_bench(refused(), refused(), character_answer(0))
-    person = await generate_character(THIRD, bench.tools, request, world, brief, ())
+    person = await generate_character(THIRD, bench.clients, request, world, brief, ())
     assert "softer words" in person.moderation
-    first, second, third = (prompt.item for prompt in bench.writer.prompts)
+    first, second, third = (prompt.item for prompt in bench.text.prompts)
     assert brief.concept in first
     assert brief.concept in second
     assert "general audience" in second
@@ -247,7 +247,7 @@ async def test_a_person_refused_on_every_rung_is_what_the_concept_says():
     """Nobody is missing: the profile tells the concept that moderation let through, and is marked with the reason."""
     request, world, brief = a_request(), a_world(), a_brief(3, a_request())
     bench = a_bench(refused(), refused(), refused("SPII"))
-    person = await generate_character(THIRD, bench.tools, request, world, brief, ())
+    person = await generate_character(THIRD, bench.clients, request, world, brief, ())
     assert (person.username, person.background_story) == (brief.username, brief.concept)
     assert person.moderation.endswith("SPII")
     assert person.character_id == "character-1"
@@ -257,9 +257,9 @@ async def test_a_batch_refused_twice_is_asked_for_without_what_may_be_refused():
     """Moderation judges the request: the last one has neither the user's sentence nor an event, and still the customs of naming."""
     request, world = a_request(), a_world()
     bench = a_bench(refused(), refused(), people_answer(range(1, 11)))
-    made = await generate_character_batch(TEN, bench.tools, request, world, CharacterIndex())
+    made = await generate_character_batch(TEN, bench.clients, request, world, CharacterIndex())
     assert not any(brief.moderation for brief in made.briefs)
-    first, second, third = ("\n".join(prompt.parts) for prompt in bench.writer.prompts)
+    first, second, third = ("\n".join(prompt.parts) for prompt in bench.text.prompts)
     assert len({first, second, third}) == 3
     happened = world.calendar[: happened_when_joining(request, world, 10)]
     for told in (request.user_prompt, world.history, *(event.name for event in happened)):
@@ -277,8 +277,8 @@ async def test_whom_moderation_refuses_every_time_is_who_was_drawn(language):
     taken = CharacterIndex([a_brief(0, request).model_copy(update={"display_name": world.naming.examples[0]})])
     first = people_answer([2, 5, 9], russian=language == "Russian")
     bench = a_bench(first, refused(), refused(), refused("SPII"))
-    made = await generate_character_batch(TEN, bench.tools, request, world, taken)
-    assert len(bench.writer.prompts) == 4
+    made = await generate_character_batch(TEN, bench.clients, request, world, taken)
+    assert len(bench.text.prompts) == 4
     assert [brief.key for brief in made.briefs] == [f"c{index:04d}" for index in range(10, 20)]
     assert [brief.posts_count for brief in made.briefs] == list(shares(request.seed, 25, 150)[10:20])
     drawn = [brief for brief in made.briefs if brief.moderation]
@@ -296,37 +296,37 @@ async def test_readers_never_see_what_was_drawn():
     request, world = a_request(RUSSIAN), a_world("Russian")
     brief = fallback_character(request, world, 3, 6, "SAFETY", lambda *_: False)
     bench = a_bench(refused(), refused(), refused())
-    person = await generate_character(THIRD, bench.tools, request, world, brief, ())
+    person = await generate_character(THIRD, bench.clients, request, world, brief, ())
     assert person.bio == person.background_story == "Об этом человеке пока ничего не рассказано."
-    assert brief.concept in bench.writer.prompts[0].item
+    assert brief.concept in bench.text.prompts[0].item
 
 
 async def test_an_avatar_needs_no_call_of_the_model():
     """The picture is the world's style, the person's looks and their own description; it is uploaded for them and set."""
     request, world = a_request(), a_world()
     person, bench = a_character(3, request), a_bench()
-    avatar = await generate_character_avatar(THIRD, bench.tools, request, world, person)
-    (picture,) = bench.painter.pictures
+    avatar = await generate_character_avatar(THIRD, bench.clients, request, world, person)
+    (picture,) = bench.images.pictures
     assert (picture.media_type, picture.width, picture.height) == (MediaType.AVATAR, 512, 512)
     assert picture.prompt.startswith(world.visual_style)
     assert person.look in picture.prompt
     assert person.avatar_description in picture.prompt
-    assert bench.painter.owners == ["id-3"]
-    assert bench.publisher.published == [("avatar", ("id-3", avatar.avatar.media_id))]
-    assert not bench.writer.prompts
+    assert bench.images.owners == ["id-3"]
+    assert bench.platform.published == [("avatar", ("id-3", avatar.avatar.media_id))]
+    assert not bench.text.prompts
 
 
 async def test_a_refused_avatar_becomes_a_neutral_one():
     """A refused portrait is painted neutrally, then without a word of the world; the picture says why."""
     request, world = a_request(), a_world()
     bench = a_bench(refused_pictures=1)
-    avatar = await generate_character_avatar(THIRD, bench.tools, request, world, a_character(3, request))
+    avatar = await generate_character_avatar(THIRD, bench.clients, request, world, a_character(3, request))
     assert avatar.avatar.prompt == neutral_prompt(world, "avatar")
     assert avatar.avatar.moderation == "refused by moderation: SAFETY"
-    avatar = await generate_character_avatar(THIRD, a_bench(refused_pictures=2).tools, request, world, a_character(3, request))
+    avatar = await generate_character_avatar(THIRD, a_bench(refused_pictures=2).clients, request, world, a_character(3, request))
     assert world.visual_style not in avatar.avatar.prompt
     with pytest.raises(RefusedError):
-        await generate_character_avatar(THIRD, a_bench(refused_pictures=3).tools, request, world, a_character(3, request))
+        await generate_character_avatar(THIRD, a_bench(refused_pictures=3).clients, request, world, a_character(3, request))
 
 
 @pytest.mark.parametrize(
@@ -335,6 +335,6 @@ async def test_a_refused_avatar_becomes_a_neutral_one():
 async def test_high_quality_refines_the_avatar(answer, seen):
     """Quality high makes one call for a better prompt, and paints the first one when that is refused."""
     request, bench = a_request(quality=Quality.HIGH), a_bench(answer)
-    await generate_character_avatar(THIRD, bench.tools, request, a_world(), a_character(3, request))
-    assert [prompt.request_type for prompt in bench.writer.prompts] == ["refine_avatar"]
-    assert seen in bench.painter.pictures[0].prompt
+    await generate_character_avatar(THIRD, bench.clients, request, a_world(), a_character(3, request))
+    assert [prompt.request_type for prompt in bench.text.prompts] == ["refine_avatar"]
+    assert seen in bench.images.pictures[0].prompt

@@ -4,8 +4,8 @@ import pytest
 
 from generia_assets.content import ask_posts, axes
 from generia_assets.content.documents import Quality
-from generia_assets.content.ideas import Ideas
 from generia_assets.content.pictures import neutral_prompt
+from generia_assets.content.similarity import Ideas
 from generia_assets.content.storyline import REPLY, storyline, wishes_of
 from generia_assets.tasks.clients import MediaType
 from generia_assets.tasks.generate_post import generate_post
@@ -14,7 +14,7 @@ from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.task_definition import TaskParameters, UnfitTaskError
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from tests.support.answers import ideas_answer, post_answer
-from tests.support.fake_tools import a_bench, refused
+from tests.support.fake_clients import a_bench, refused
 from tests.support.worlds import RUSSIAN, a_character, a_post_brief, a_request, a_world, acquaintances_of
 
 SIX = PostBatchParameters(key="c0003-b000", first=0, count=6)
@@ -30,12 +30,12 @@ async def at_once():
 
 
 async def ideas(bench, parameters=SIX, character=PERSON, earlier=(), request=REQUEST, known=KNOWN):
-    return await generate_post_batch(parameters, bench.tools, request, WORLD, character, known, Ideas(earlier))
+    return await generate_post_batch(parameters, bench.clients, request, WORLD, character, known, Ideas(earlier))
 
 
 async def a_post(bench, brief=None, world=WORLD, request=REQUEST, character=PERSON, known=KNOWN, **more):
     brief = brief or a_post_brief(0, character)
-    return await generate_post(POST, bench.tools, request, world, character, brief, known, (), **more)
+    return await generate_post(POST, bench.clients, request, world, character, brief, known, (), **more)
 
 
 def planned(wanted):
@@ -60,7 +60,7 @@ async def test_ideas_come_in_one_call_and_in_order():
         assert (brief.form, brief.in_reply_to, brief.wish) == (slot.form.name, slot.reply_to, wishes[slot.wish - 1])
         assert brief.event == (WORLD.calendar[slot.event - 1].name if slot.event else "")
         assert brief.mentions == ((KNOWN[slot.partner - 1].username,) if slot.partner else ())
-    assert len(bench.writer.prompts) == 1
+    assert len(bench.text.prompts) == 1
 
 
 async def test_a_later_batch_goes_on_where_the_earlier_ended():
@@ -71,7 +71,7 @@ async def test_a_later_batch_goes_on_where_the_earlier_ended():
     bench = a_bench(ideas_answer(range(1, 5)))
     made = await ideas(bench, PostBatchParameters(key="c0000-b001", first=10, count=4), person, earlier, request, ())
     assert [brief.order for brief in made.briefs] == [10, 11, 12, 13]
-    assert all(brief.idea in bench.writer.prompts[0].item for brief in earlier)
+    assert all(brief.idea in bench.text.prompts[0].item for brief in earlier)
 
 
 async def test_one_post_is_not_planned():
@@ -80,12 +80,12 @@ async def test_one_post_is_not_planned():
     person, known = a_character(2, request), acquaintances_of(2, request, WORLD)
     bench = a_bench(post_answer())
     (brief,) = (await ideas(bench, PostBatchParameters(key="c0002-b000", first=0, count=1), person, (), request, known)).briefs
-    assert not bench.writer.prompts
+    assert not bench.text.prompts
     (slot,) = storyline(request, WORLD, 2).slots
     assert (brief.key, brief.t, brief.form, brief.moderation) == ("c0002-p0000", slot.t, slot.form.name, "")
     assert brief.wish in brief.idea, "what others hear of it says something"
     await a_post(bench, brief, request=request, character=person, known=known)
-    (prompt,) = bench.writer.prompts
+    (prompt,) = bench.text.prompts
     assert f"Wish: {brief.wish}" in prompt.item
     assert brief.idea not in prompt.item
 
@@ -101,7 +101,7 @@ async def test_too_few_and_too_many_ideas_become_exactly_enough():
     """What is missing is asked for again with its numbers; what is too much is cut."""
     bench = a_bench(ideas_answer([1, 2, 4]), ideas_answer([3, 5, 6, 7, 8]))
     assert len((await ideas(bench)).briefs) == 6
-    assert "Still missing: 3, 5, 6" in bench.writer.prompts[1].complaints[0]
+    assert "Still missing: 3, 5, 6" in bench.text.prompts[1].complaints[0]
 
 
 async def test_repeated_ideas_are_asked_for_again():
@@ -109,8 +109,8 @@ async def test_repeated_ideas_are_asked_for_again():
     bench = a_bench(ideas_answer(range(1, 7), words="the cart rolled away at lunch"), ideas_answer(range(2, 7)))
     made = (await ideas(bench)).briefs
     assert len({brief.idea for brief in made}) == 6
-    assert len(bench.writer.prompts[1].complaints) == 5
-    assert "repeats another one" in bench.writer.prompts[1].complaints[0]
+    assert len(bench.text.prompts[1].complaints) == 5
+    assert "repeats another one" in bench.text.prompts[1].complaints[0]
 
 
 async def test_a_model_without_ideas_ends():
@@ -124,10 +124,10 @@ async def test_refused_ideas_are_asked_for_more_softly():
     """After a refusal the batch is asked for a general audience, each time in another request; then the plan gives the ideas."""
     bench = a_bench(refused("SAFETY"), ideas_answer(range(1, 7)))
     assert len((await ideas(bench)).briefs) == 6
-    assert "refused by moderation (SAFETY)" in bench.writer.prompts[1].item
+    assert "refused by moderation (SAFETY)" in bench.text.prompts[1].item
     bench = a_bench(refused(), refused(), refused())
     planned = (await ideas(bench)).briefs
-    assert len({prompt.parts for prompt in bench.writer.prompts}) == 3
+    assert len({prompt.parts for prompt in bench.text.prompts}) == 3
     assert [brief.order for brief in planned] == list(range(6))
     assert all(brief.moderation.endswith("SAFETY") for brief in planned)
 
@@ -153,7 +153,7 @@ async def test_a_post_mentions_whom_its_text_names(with_at):
     post = await a_post(bench, brief, character=author, known=known)
     assert post.mentions == brief.mentions
     asked = f"Names: @{partner.username}" if with_at else f"Names without @: {partner.display_name}"
-    assert asked in bench.writer.prompts[0].item.splitlines()
+    assert asked in bench.text.prompts[0].item.splitlines()
     silent = a_bench(post_answer(content="nobody listens"))
     assert (await a_post(silent, brief, character=author, known=known)).mentions == ()
 
@@ -166,7 +166,7 @@ async def test_a_reply_is_told_what_it_answers_and_keeps_it():
     bench = a_bench(post_answer())
     post = await a_post(bench, brief, character=author, known=known, replied_to=answered)
     assert (post.in_reply_to, post.quote) == (slot.reply_to, "the hill is closed")
-    item = bench.writer.prompts[0].item
+    item = bench.text.prompts[0].item
     assert f"Replies to @{other.username}:\n<answered-" in item
     assert f"Names: @{other.username}" in item
     assert "the hill is closed" in item
@@ -181,7 +181,7 @@ async def test_a_reply_to_nothing_is_an_ordinary_post(deleted):
     bench = a_bench(post_answer())
     post = await a_post(bench, brief, character=author, known=known, replied_to=answered)
     assert (post.in_reply_to, post.quote, post.t, post.wish) == ("", "", brief.t, brief.wish)
-    item = bench.writer.prompts[0].item
+    item = bench.text.prompts[0].item
     assert "Replies to" not in item
     assert f"Form: {REPLY}" not in item
     assert not deleted or answered.content not in item
@@ -193,7 +193,7 @@ async def test_what_others_posted_is_told():
     bench = a_bench(post_answer())
     await a_post(bench, heard=heard)
     for idea in heard:
-        assert f"@{idea.username}: {idea.idea}" in bench.writer.prompts[0].item.splitlines()
+        assert f"@{idea.username}: {idea.idea}" in bench.text.prompts[0].item.splitlines()
 
 
 async def test_a_post_made_again_keeps_its_place():
@@ -202,14 +202,14 @@ async def test_a_post_made_again_keeps_its_place():
     bench = a_bench(post_answer())
     post = await a_post(bench, brief, character=author, known=known, former="The cart is gone for good.")
     assert (post.t, post.after, post.moment, post.wish) == (slot.t, slot.after, slot.moment, brief.wish)
-    assert "The cart is gone for good." in bench.writer.prompts[0].item
+    assert "The cart is gone for good." in bench.text.prompts[0].item
 
 
 async def test_what_a_post_trips_over_is_written_down():
     """Worn-out words in a post are counted with it and not asked for again; those of the user's sentence are none."""
     bench = a_bench(post_answer(content="And yet the lighthouse whispers to the bees"))
     assert (await a_post(bench)).worn == ("and yet", "lighthouse", "whisper*")
-    assert len(bench.writer.prompts) == 1
+    assert len(bench.text.prompts) == 1
     wished = a_bench(post_answer(content="The lighthouse whispers"))
     assert (await a_post(wished, request=a_request("A lighthouse town"))).worn == ("whisper*",)
 
@@ -229,7 +229,7 @@ async def test_a_refused_post_is_asked_for_in_softer_words():
     """First refusal (R10): the same idea with a modified prompt, and the context says so."""
     bench = a_bench(refused("SAFETY"), post_answer())
     post = await a_post(bench)
-    first, second = (prompt.item for prompt in bench.writer.prompts)
+    first, second = (prompt.item for prompt in bench.text.prompts)
     assert first != second
     assert a_post_brief(0, PERSON).idea in second
     assert "SAFETY" in post.context
@@ -244,20 +244,20 @@ async def test_a_post_refused_twice_is_a_placeholder_in_the_world_s_language():
     assert post.content == "Запись удалена."
     assert post.image_prompt == neutral_prompt(world, "post")
     assert "PROHIBITED_CONTENT" in post.deleted_reason
-    assert len(bench.writer.prompts) == 2
+    assert len(bench.text.prompts) == 2
 
 
 async def test_the_last_act_publishes_the_post():
     """The picture is painted first, for the character; then the post is published once with its text, picture and tags."""
     post = await a_post(a_bench(post_answer()))
     bench = a_bench()
-    published = await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post, at_once)
-    (picture,) = bench.painter.pictures
+    published = await generate_post_image(POST, bench.clients, REQUEST, WORLD, PERSON, post, at_once)
+    (picture,) = bench.images.pictures
     assert (picture.media_type, picture.width, picture.height) == (MediaType.POST_IMAGE, 1024, 768)
     assert picture.prompt.startswith(WORLD.visual_style)
     assert post.image_prompt in picture.prompt
-    assert bench.painter.owners == ["id-3"]
-    ((kind, sent),) = bench.publisher.published
+    assert bench.images.owners == ["id-3"]
+    ((kind, sent),) = bench.platform.published
     assert (kind, sent.character_id, sent.caption) == ("post", "id-3", post.content)
     assert (sent.media_id, sent.tags) == (published.image.media_id, post.hashtags)
     assert published.post_id == "post-1"
@@ -267,12 +267,12 @@ async def test_a_refused_picture_becomes_a_neutral_one():
     """The post is published all the same; when the mildest picture is refused too nothing is published."""
     post = await a_post(a_bench(post_answer()))
     bench = a_bench(refused_pictures=1)
-    published = await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post, at_once)
+    published = await generate_post_image(POST, bench.clients, REQUEST, WORLD, PERSON, post, at_once)
     assert published.image.prompt == neutral_prompt(WORLD, "post")
     bench = a_bench(refused_pictures=3)
     with pytest.raises(RefusedError):
-        await generate_post_image(POST, bench.tools, REQUEST, WORLD, PERSON, post, at_once)
-    assert not bench.publisher.published
+        await generate_post_image(POST, bench.clients, REQUEST, WORLD, PERSON, post, at_once)
+    assert not bench.platform.published
 
 
 @pytest.mark.parametrize("quality", list(Quality))
@@ -281,14 +281,14 @@ async def test_a_placeholder_is_published_with_a_neutral_picture(quality):
     request = a_request(quality=quality)
     post = await a_post(a_bench(refused(), refused()))
     bench = a_bench()
-    await generate_post_image(POST, bench.tools, request, WORLD, PERSON, post, at_once)
-    assert bench.painter.pictures[0].prompt == neutral_prompt(WORLD, "post")
+    await generate_post_image(POST, bench.clients, request, WORLD, PERSON, post, at_once)
+    assert bench.images.pictures[0].prompt == neutral_prompt(WORLD, "post")
 
 
 async def test_high_quality_refines_the_picture():
     """Quality high makes one call, told the post's text, and paints what it answers."""
     post = await a_post(a_bench(post_answer()))
     bench = a_bench({"image_prompt": "Low, close, one wedge"})
-    await generate_post_image(POST, bench.tools, a_request(quality=Quality.HIGH), WORLD, PERSON, post, at_once)
-    assert post.content in bench.writer.prompts[0].item
-    assert "Low, close, one wedge." in bench.painter.pictures[0].prompt
+    await generate_post_image(POST, bench.clients, a_request(quality=Quality.HIGH), WORLD, PERSON, post, at_once)
+    assert post.content in bench.text.prompts[0].item
+    assert "Low, close, one wedge." in bench.images.pictures[0].prompt

@@ -1,4 +1,4 @@
-"""Asset checks: what must be true of a finished world, looked up in MongoDB and on the disk, world by world.
+"""Asset checks: what must be true of a finished world, read from MongoDB and the disk, one world at a time.
 
 Here: one module a subject, and how a check is made of a question (finding.py). A check that fails
 names what is wrong, at most five of it, and how to ask for it again. It is an error where the world is not what was ordered; a
@@ -34,7 +34,7 @@ def world_checks(
         world = World(context.partition_key, database, generator.settings.media_dir)
         for one in ALL:
             if one.key in selected:
-                yield one.answer(world)
+                yield one.evaluate(world)
 
 
 CHECKS = [world_checks]

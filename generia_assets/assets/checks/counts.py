@@ -70,8 +70,8 @@ def _twice(world: World, asset: str, field: str) -> list[str]:
 
 def _names_once(world: World) -> dg.AssetCheckResult:
     twice = [name for field in ("username", "display_name") for name in _twice(world, "character_briefs", field)]
-    says = f"twice: {', '.join(twice)}. Materialize character_briefs and what follows again" if twice else "every name once"
-    return dg.AssetCheckResult(passed=not twice, description=says, metadata={"twice": len(twice)})
+    description = f"twice: {', '.join(twice)}. Materialize character_briefs and what follows again" if twice else "every name once"
+    return dg.AssetCheckResult(passed=not twice, description=description, metadata={"twice": len(twice)})
 
 
 def _published(world: World) -> CheckFinding:
@@ -110,8 +110,10 @@ def _whole(world: World) -> dg.AssetCheckResult:
     counts = {one.asset: f"{one.found} of {one.needed}" for one in lacking}
     if not lacking:
         return dg.AssetCheckResult(passed=True, description="every document is there, or its failure is counted")
-    says = f"there are {', '.join(map(str, lacking))}, and no failure is counted for what is missing. {mend(status, lacking)}"
-    return dg.AssetCheckResult(passed=False, description=says, metadata=counts)
+    description = (
+        f"there are {', '.join(map(str, lacking))}, and no failure is counted for what is missing. {mend(status, lacking)}"
+    )
+    return dg.AssetCheckResult(passed=False, description=description, metadata=counts)
 
 
 def _within_budget(world: World) -> dg.AssetCheckResult:
@@ -123,10 +125,12 @@ def _within_budget(world: World) -> dg.AssetCheckResult:
         "US dollars": (round(status.cost_usd, 6), status.cost_limit_usd),
     }
     over = [name for name, (made, limit) in made_and_limit.items() if limit is not None and made > limit]
-    says = "; ".join(f"{made} of {'no cap' if limit is None else limit} {name}" for name, (made, limit) in made_and_limit.items())
-    advice = f". Over: {', '.join(over)}; what was in the air when the limit was met is recorded in generia history {world.id}"
+    description = "; ".join(
+        f"{made} of {'no cap' if limit is None else limit} {name}" for name, (made, limit) in made_and_limit.items()
+    )
+    advice = f". Over: {', '.join(over)}; what was in flight when the limit was met is recorded in generia history {world.id}"
     figures = {name.lower().replace(" ", "_"): made for name, (made, _) in made_and_limit.items()}
-    return dg.AssetCheckResult(passed=not over, description=says + (advice if over else ""), metadata=figures)
+    return dg.AssetCheckResult(passed=not over, description=description + (advice if over else ""), metadata=figures)
 
 
 def _pictures(asset: AssetSpec, world: World) -> CheckFinding:

@@ -1,4 +1,4 @@
-"""A check's question and its answer: what is looked at, what is found, and what a person is told.
+"""A check and its result: what it reads, what it finds, and what Dagster shows.
 
 Here: ``World`` (a world's documents as a check reads them), ``CheckFinding``, and ``Check``, which makes a Dagster check of a
 question.
@@ -20,9 +20,9 @@ from resources.mongodb.document_store import DocumentStore, MaterializationRepla
 DocumentT = TypeVar("DocumentT", bound=Document)
 
 SHOWN = 5
-"""Problems that a check names; their number is told in full."""
+"""Problems that a check names; it counts all of them."""
 TRIES = 5
-"""Times a check begins anew when the asset is replaced while it is read."""
+"""Times a check starts again when the asset is replaced while it is read."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +112,13 @@ class Check:
         """The check as Dagster shows it."""
         return dg.AssetCheckSpec(self.name, asset=self.asset, description=self.description, partitions_def=worlds)
 
-    def answer(self, world: World) -> dg.AssetCheckResult:
-        """What there is to say about this world, under the check's own name."""
-        return _settled(self.ask, world)._replace(asset_key=dg.AssetKey(self.asset), check_name=self.name)
+    def evaluate(self, world: World) -> dg.AssetCheckResult:
+        """The check's result for this world, under its own name."""
+        return _consistent(self.ask, world)._replace(asset_key=dg.AssetKey(self.asset), check_name=self.name)
 
     def report(self, context: dg.AssetExecutionContext, world: World) -> None:
-        """Ask it now, as an event of this run: for one that could not plan its checks, since its form says what it makes."""
-        answer = self.answer(world)
+        """Evaluate it now, as an event of this run: for a run that cannot plan its checks, since its form says what it makes."""
+        answer = self.evaluate(world)
         evaluation = dg.AssetCheckEvaluation(
             asset_key=dg.AssetKey(self.asset),
             check_name=self.name,
@@ -139,25 +139,25 @@ class Check:
 def asking(
     question: Question, advice: Advice, *, good: str, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 ) -> Callable[[World], dg.AssetCheckResult]:
-    """The question with its answer in words; ``good`` is what is said of what was looked at when nothing is wrong."""
-    return lambda world: told(question(world), advice, good=good, severity=severity)
+    """The question, with its finding as Dagster shows it; ``good`` describes what was looked at when nothing is wrong."""
+    return lambda world: shown(question(world), advice, good=good, severity=severity)
 
 
-def told(found: CheckFinding, advice: Advice, *, good: str, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
-    """The answer as Dagster shows it."""
+def shown(found: CheckFinding, advice: Advice, *, good: str, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+    """The finding as Dagster shows it."""
     figures = {"looked_at": found.looked_at, "wrong": found.wrong, **found.figures}
     if not found.wrong:
-        said = "; ".join(part for part in (f"{found.looked_at} {good}", found.remark) if part)
-        return dg.AssetCheckResult(passed=True, description=said, metadata=figures)
+        description = "; ".join(part for part in (f"{found.looked_at} {good}", found.remark) if part)
+        return dg.AssetCheckResult(passed=True, description=description, metadata=figures)
     more = f" and {found.wrong - len(found.named)} more" if found.wrong > len(found.named) else ""
-    said = f"{found.wrong} wrong: {'; '.join(found.named)}{more}."
-    asked_again = f" {advice(found.keys)}." if found.keys else ""
-    weighs = found.severity or severity
-    return dg.AssetCheckResult(passed=False, severity=weighs, description=f"{said}{asked_again}", metadata=figures)
+    description = f"{found.wrong} wrong: {'; '.join(found.named)}{more}."
+    again = f" {advice(found.keys)}." if found.keys else ""
+    severity = found.severity or severity
+    return dg.AssetCheckResult(passed=False, severity=severity, description=f"{description}{again}", metadata=figures)
 
 
-def _settled(ask: Callable[[World], dg.AssetCheckResult], world: World) -> dg.AssetCheckResult:
-    """The answer over documents that stayed where they are while it was found."""
+def _consistent(ask: Callable[[World], dg.AssetCheckResult], world: World) -> dg.AssetCheckResult:
+    """The result over documents that were not replaced while they were read."""
     for _ in range(TRIES - 1):
         try:
             return ask(world)

@@ -17,7 +17,7 @@ PHRASE_WORDS = 4
 STEM = 5
 """Letters at the beginning of a word that stay the same through most of its forms."""
 _LEAST_LETTERS = 4
-"""Letters of a word that tells something of its text; shorter ones stand everywhere."""
+"""Letters of a word that is specific to its text; shorter ones are in every text."""
 _NAME_LETTERS = 3
 """As above for a name, whose words stand side by side."""
 _CONTINUOUS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -41,13 +41,13 @@ def frequent_words(language: str) -> frozenset[str]:
 
 
 def stems(text: str, frequent: frozenset[str]) -> tuple[str, ...]:
-    """The beginnings of the words that tell something of the text."""
-    telling = (
+    """The beginnings of the words that are specific to the text."""
+    specific = (
         word
         for word in words(text)
         if word not in frequent and (len(word) >= _LEAST_LETTERS or (len(word) == 2 and _LETTER.match(word)))
     )
-    return tuple({word[:STEM] for word in telling})
+    return tuple({word[:STEM] for word in specific})
 
 
 def shows(text: str, wanted: tuple[str, ...]) -> bool:
@@ -85,7 +85,7 @@ class Openings:
                     self._keys[opening].append(key)
 
     def repeated(self) -> Iterator[tuple[str, int, str]]:
-        """Openings that come too often: the words, how often, and the key of a text to be written anew."""
+        """Openings that come too often: the words, how often, and the key of a text to be written again."""
         for opening, count in self._counts.most_common():
             share, least = (100, 2) if " " in opening else (2 if opening in self._frequent else 5, 3)
             if count > max(least, self.texts // share):
@@ -96,24 +96,24 @@ def repeated_phrases(texts: Mapping[str, str], own: frozenset[str], frequent: fr
     """Phrases in more than a fifth of the texts, and in four at least: the phrase, in how many, and the key of the last.
 
     Phrases among ``own`` are the world's, those of frequent words alone are the language's: neither counts. Of a sentence that
-    repeats, phrases that overlap are told once.
+    repeats, phrases that overlap are reported once.
     """
     counts, last = Counter[str](), dict[str, str]()
     for key, text in texts.items():
         found = [phrase for phrase in phrases(text) if phrase not in own]
         counts.update(found)
         last |= dict.fromkeys(found, key)
-    told: set[str] = set()
+    reported: set[str] = set()
     for phrase, count in counts.most_common():
         if count > max(3, len(texts) / 5) and not frequent.issuperset(phrase.split()):
             parts = {phrase.partition(" ")[2], phrase.rpartition(" ")[0]}
-            if not parts & told:
+            if not parts & reported:
                 yield phrase, count, last[phrase]
-            told |= parts
+            reported |= parts
 
 
 def prose(document: Document) -> str:
-    """All that the document says, its fields' names included."""
+    """All text of the document, its fields' names included."""
     return document.model_dump_json(indent=1).replace("\\n", " ")
 
 
@@ -129,5 +129,5 @@ def searchable_name(name: str, frequent: frozenset[str]) -> str:
     letters of a script without spaces.
     """
     found = words(name, 1)
-    telling = [word for word in found if len(word) >= _NAME_LETTERS and word not in frequent]
-    return searchable(name) if len(telling) > 1 or len(_LETTER.findall(name)) >= _LEAST_LETTERS else ""
+    specific = [word for word in found if len(word) >= _NAME_LETTERS and word not in frequent]
+    return searchable(name) if len(specific) > 1 or len(_LETTER.findall(name)) >= _LEAST_LETTERS else ""

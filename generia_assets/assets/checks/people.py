@@ -1,4 +1,4 @@
-"""Checks of people: whoever is related or mentioned exists, both sides tell of a relation, ages fit it, and who names whom."""
+"""Checks of people: whom relations and mentions name exists, both sides have a relation, ages fit it, and who names whom."""
 
 import re
 from collections import Counter
@@ -10,12 +10,12 @@ from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, acquaintances
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.content import social
 from generia_assets.content.documents import Character, CharacterBrief, Post
-from generia_assets.content.mentions import by_fold, mentions_in
+from generia_assets.content.names import by_fold, mentions_in
 
 _RETURNED = (0.1, 0.35)
-"""Share of the mentions that are returned. Aimed at are 15 to 30 %; ten drawn worlds of 100 people, 1,000 posts have 14 to 25 %."""
+"""Share of the mentions that are returned. Aimed at are 15 to 30 %; ten worlds of 100 people, 1,000 posts have 14 to 25 %."""
 _PAIRS_FROM = 100
-"""Pairs from which on that share is judged. Of fewer it says little: ten worlds of 25 people, 25 pairs each, have 9 to 37 %."""
+"""Pairs from which on that share is judged. It means little for fewer: ten worlds of 25 people, 25 pairs each, have 9 to 37 %."""
 _ANY_AGE = 1_000
 _ALIKE_FROM = 5
 """Relations that may have the same name in any world."""
@@ -51,24 +51,24 @@ def _mentions_exist(world: World) -> CheckFinding:
 
 
 def _ties(world: World) -> CheckFinding:
-    """Relations are those of the graph; of a pair that are both there, both tell of it."""
+    """Relations are those of the graph; of a pair who both exist, both have the relation."""
     found, request = CheckFinding(), world.request
     keys = {brief.username: brief.key for brief in world.all(CharacterBrief)}
-    told = dict[str, dict[str, str]]()
+    named = dict[str, dict[str, str]]()
     for person in world.all(Character):
         found.looked_at += 1
-        told[person.key] = {
+        named[person.key] = {
             keys[tie.username]: tie.relationship_type.casefold() for tie in person.relationships if tie.username in keys
         }
     one_sided, alike = list[tuple[str, str]](), list[tuple[str, str]]()
-    for key, others in told.items():
+    for key, others in named.items():
         known = acquaintances(request, key)
         for other in sorted(others):
             if (tie := known.get(other)) is None:
                 found.add(f"{key} tells of {other}, whom they do not know", key)
-            elif other in told and key not in told[other]:
+            elif other in named and key not in named[other]:
                 one_sided.append((other, key))
-            elif other in told and tie.is_first and _elder(tie) and others[other] == told[other][key]:
+            elif other in named and tie.is_first and _elder(tie) and others[other] == named[other][key]:
                 alike.append((key, other))
     if not found.wrong:
         found.severity = _WARN
@@ -76,8 +76,8 @@ def _ties(world: World) -> CheckFinding:
             found.add(f"{silent} does not tell of {other}, who tells of them", silent)
         for key, other in alike:
             tie = acquaintances(request, key)[other]
-            found.add(f"{key} and {other} both call the other “{told[key][other]}”: {tie.sentence(key, other)}", key)
-        words = Counter(word for others in told.values() for word in others.values())
+            found.add(f"{key} and {other} both call the other “{named[key][other]}”: {tie.sentence(key, other)}", key)
+        words = Counter(word for others in named.values() for word in others.values())
         for word, count in words.most_common(1):
             if count > max(_ALIKE_FROM, words.total() / 2):
                 found.add(f"{count} of {words.total()} relations are called “{word}”")
@@ -91,7 +91,7 @@ def _elder(tie: social.DealtRelation) -> bool:
 
 
 def _ages(world: World) -> CheckFinding:
-    """The years that were drawn; then, as far as figures tell them, the ages that were written, and what everybody is."""
+    """The years of the plan; then, where they are written in figures, the ages that the model wrote, and what kind people are."""
     found, request, unknown, young = CheckFinding(), world.request, 0, list[tuple[str, str]]()
     years, figures, kinds = dict[str, int](), dict[str, int](), Counter[str]()
     for brief in world.all(CharacterBrief):

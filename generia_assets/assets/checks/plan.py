@@ -1,4 +1,4 @@
-"""Checks of what the program deals and tells before a model writes: wishes, shares of the posts, what a post's request says.
+"""Checks of what the program decides before a model writes: wishes, shares of the posts, what a post's request contains.
 
 Here: the world's documents and the requests that are still kept. Not here: what the model made of it (words.py, timeline.py).
 """
@@ -24,30 +24,30 @@ _REQUESTS = 300
 """Requests looked at, the latest ones."""
 WISH = re.compile(r"^Wish: (.+)$", re.MULTILINE)
 _BY_THE_MODEL = re.compile(r"<(?!calendar-)(\w+)-[0-9a-f]{8}>.*?</\1-[0-9a-f]{8}>", re.DOTALL)
-"""Blocks of a request with what the model wrote before (content/delimiter.py): what it tells too early is not the
+"""Blocks of a request with what the model wrote before (content/rendering.py): what it tells too early is not the
 program's doing."""
 _CHANGED_AT = re.compile(r"it changed at “([^”]+)”")
 
 
 def _wishes_dealt(world: World) -> CheckFinding:
-    """Each wish about as often as every other; documents that are missing may have taken theirs with them."""
+    """Each wish about as often as every other, as far as documents are not missing."""
     found, listed = CheckFinding(), Counter(wishes_of(world.request, world.description))
-    dealt = Counter(dict.fromkeys(listed, 0))
+    counts = Counter(dict.fromkeys(listed, 0))
     for brief in filter(dated, world.all(PostBrief)):
         found.looked_at += 1
-        if brief.wish in dealt:
-            dealt[brief.wish] += 1
+        if brief.wish in counts:
+            counts[brief.wish] += 1
         else:
             found.add(f"{brief.key} has the wish “{brief.wish}”, which is none of the world's", brief.key)
     if not found.looked_at:
         found.remark = BEFORE_TIMELINE
         return found
-    missing = world.request.posts_count - sum(dealt.values())
-    by_use = sorted(dealt, key=lambda wish: dealt[wish] / listed[wish])  # an idea may be listed twice
+    missing = world.request.posts_count - sum(counts.values())
+    by_use = sorted(counts, key=lambda wish: counts[wish] / listed[wish])  # an idea may be listed twice
     least, most = by_use[0], by_use[-1]
-    if dealt[most] / listed[most] - dealt[least] / listed[least] > 1 + missing:
-        found.add(f"the wish “{most}” is dealt to {dealt[most]} posts and “{least}” to {dealt[least]}")
-    found.figures |= {"wishes": len(dealt), "fewest_posts": dealt[least], "most_posts": dealt[most]}
+    if counts[most] / listed[most] - counts[least] / listed[least] > 1 + missing:
+        found.add(f"the wish “{most}” is dealt to {counts[most]} posts and “{least}” to {counts[least]}")
+    found.figures |= {"wishes": len(counts), "fewest_posts": counts[least], "most_posts": counts[most]}
     return found
 
 
@@ -67,7 +67,7 @@ def _one_post(world: World) -> CheckFinding:
 
 
 def _requests(world: World) -> CheckFinding:
-    """The latest request of each post: its wish is in it, and the program tells no event that had not happened then."""
+    """The latest request of each post: its wish is in it, and the program names no event that had not happened then."""
     found, later = CheckFinding(), LaterEvents(world.description)
     asked = _latest_requests(world)
     for brief in filter(dated, world.all(PostBrief)):
@@ -75,11 +75,11 @@ def _requests(world: World) -> CheckFinding:
         if item is None:
             continue
         found.looked_at += 1
-        said = WISH.search(item)
-        if brief.wish and (said is None or searchable(brief.wish) not in searchable(said[1])):
+        wish = WISH.search(item)
+        if brief.wish and (wish is None or searchable(brief.wish) not in searchable(wish[1])):
             found.add(f"the request of {brief.key} does not say its wish “{brief.wish}”", brief.key)
-        told = "\n".join((_BY_THE_MODEL.sub(" ", item), *_CHANGED_AT.findall(item)))
-        for name in later.named_in(told, brief.after):
+        text = "\n".join((_BY_THE_MODEL.sub(" ", item), *_CHANGED_AT.findall(item)))
+        for name in later.named_in(text, brief.after):
             found.add(f"the request of {brief.key} tells of “{name}”, which has not happened then", brief.key)
     if not found.looked_at:
         found.remark = "none is kept any more, or the world was made before there was a timeline"

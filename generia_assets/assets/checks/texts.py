@@ -1,4 +1,4 @@
-"""Checks of texts: nothing told twice, everything in the language asked for, nothing that only stands in for something."""
+"""Checks of texts: no near duplicates, everything in the language that was asked for, no placeholders."""
 
 from collections.abc import Iterable
 
@@ -34,9 +34,9 @@ def _concepts(world: World) -> CheckFinding:
 
 
 def _posts(world: World) -> CheckFinding:
-    """Placeholders are all the same on purpose, and are another check's business; of a few words nothing can be told."""
-    told = (post for post in world.all(Post) if not post.deleted_reason and len(post.content) > SHORT_POST)
-    return _distinct(((post.key, post.content) for post in told), world.count(Post))
+    """Without placeholders, which another check counts, and posts of a few words, which say nothing about likeness."""
+    compared = (post for post in world.all(Post) if not post.deleted_reason and len(post.content) > SHORT_POST)
+    return _distinct(((post.key, post.content) for post in compared), world.count(Post))
 
 
 def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> CheckFinding:
@@ -79,8 +79,8 @@ def _description_again(_: list[str]) -> str:
 
 
 def _people_language(world: World) -> CheckFinding:
-    told = ((person.key, f"{person.bio}\n{person.background_story}") for person in world.all(Character))
-    return _in_language(world, told)
+    texts = ((person.key, f"{person.bio}\n{person.background_story}") for person in world.all(Character))
+    return _in_language(world, texts)
 
 
 def _posts_language(world: World) -> CheckFinding:
@@ -89,11 +89,11 @@ def _posts_language(world: World) -> CheckFinding:
 
 def _in_full(world: World) -> CheckFinding:
     found = CheckFinding()
-    drawn = {brief.key: brief.moderation for brief in world.all(CharacterBrief) if brief.moderation}
+    from_plan = {brief.key: brief.moderation for brief in world.all(CharacterBrief) if brief.moderation}
     for person in world.all(Character):
         found.looked_at += 1
-        if person.key in drawn:
-            found.add(f"{person.key} @{person.username}: {drawn[person.key]}", person.key)
+        if person.key in from_plan:
+            found.add(f"{person.key} @{person.username}: {from_plan[person.key]}", person.key)
         elif not person.personality:
             found.add(f"{person.key} @{person.username}: {person.moderation or 'nothing but the concept'}", person.key)
     return found

@@ -1,4 +1,4 @@
-"""Checks of time: one place for each post, published in that order, replies after what they answer, nothing told too early.
+"""Checks of time: one place for each post, published in that order, replies after what they answer, no event too early.
 
 What was made before worlds had a timeline has no place in it (``dated``) and is left out.
 """
@@ -39,20 +39,20 @@ class LaterEvents:
 
     def __init__(self, world: WorldDescription) -> None:
         frequent = frequent_words(world.user_preferences.language)
-        told = [searchable(prose(world.model_copy(update={"calendar": ()})))]
-        told += [searchable(f"{event.what_happens} {event.who_cares}") for event in world.calendar]
+        texts = [searchable(prose(world.model_copy(update={"calendar": ()})))]
+        texts += [searchable(f"{event.what_happens} {event.who_cares}") for event in world.calendar]
         self._names = list[tuple[str, str, int]]()
         for place, event in enumerate(world.calendar):
             name = searchable_name(event.name, frequent)
-            # What the world's description, or an earlier event, tells of it already may be known before it happens: a yearly feast.
-            known = next((after for after, text in enumerate(told) if after <= place and name in text), place + 1)
+            # An event that the description or an earlier event mentions may be known before it happens: a yearly feast.
+            known = next((after for after, text in enumerate(texts) if after <= place and name in text), place + 1)
             if name:
                 self._names.append((event.name, name, known))
 
     def named_in(self, text: str, after: int) -> list[str]:
         """Their names in a text of the time when ``after`` events had happened."""
-        said = searchable(text)
-        return [name for name, wanted, known in self._names if after < known and wanted in said]
+        searched = searchable(text)
+        return [name for name, wanted, known in self._names if after < known and wanted in searched]
 
 
 class _Published(NamedTuple):

@@ -30,9 +30,9 @@ _SHORT, _LONG = 20, 80
 """Words of a short and of a long post."""
 _LEAST_SHORT = 0.12
 _LENGTHS_FROM, _LONG_FROM = 20, 50
-"""Posts from which on their lengths are judged, and whether there are long ones: by the draw about one post in eight is."""
+"""Posts from which on their lengths are judged, and whether there are long ones: by the plan about one post in eight is."""
 _PROFILES = 300
-"""People whose profiles are compared, the first ones: a fifth of them tells as much as a fifth of all."""
+"""People whose profiles are compared, the first ones: a fifth of them means as much as a fifth of all."""
 _PROFILES_FROM = 5
 PROFILE_FIELDS = ("personality", "background_story", "bio", "secret")
 
@@ -41,8 +41,8 @@ def _language(world: World) -> frozenset[str]:
     return frequent_words(world.description.user_preferences.language)
 
 
-def _told(world: World) -> Iterator[Post]:
-    """The posts that somebody wrote; placeholders are another check's business."""
+def _written(world: World) -> Iterator[Post]:
+    """The posts without placeholders, which another check counts."""
     return (post for post in world.all(Post) if not post.deleted_reason)
 
 
@@ -50,7 +50,7 @@ def _wishes_show(world: World) -> CheckFinding:
     """A post shows its wish when a word of it begins like a word of the wish; what stands in brackets behind it is an example."""
     found, silent, frequent = CheckFinding(), list[str](), _language(world)
     wanted = dict[str, tuple[str, ...]]()
-    for post in _told(world):
+    for post in _written(world):
         if stem := wanted.setdefault(post.wish, stems(post.wish.partition(" (")[0], frequent)):
             found.looked_at += 1
             if not shows(f"{post.content} {' '.join(post.hashtags)}", stem):
@@ -67,7 +67,7 @@ def _wishes_show(world: World) -> CheckFinding:
 def _lengths(world: World) -> CheckFinding:
     found, total, short, long_ = CheckFinding(), 0, 0, 0
     longest = (0, "")
-    for post in _told(world):
+    for post in _written(world):
         count = len(words(post.content))
         found.looked_at += 1
         total, short, long_ = total + count, short + (count < _SHORT), long_ + (count > _LONG)
@@ -87,14 +87,14 @@ def _lengths(world: World) -> CheckFinding:
 
 def _post_openings(world: World) -> CheckFinding:
     found, openings = CheckFinding(), Openings(_language(world))
-    for post in _told(world):
+    for post in _written(world):
         openings.add(post.key, post.content)
     found.looked_at = openings.texts
-    _tell_openings(found, openings, "posts")
+    _add_openings(found, openings, "posts")
     return found
 
 
-def _tell_openings(found: CheckFinding, openings: Openings, what: str) -> None:
+def _add_openings(found: CheckFinding, openings: Openings, what: str) -> None:
     for opening, count, key in openings.repeated():
         found.add(f"{count} of {openings.texts} {what} begin with “{opening}”", key)
 
@@ -115,7 +115,7 @@ def _profiles(world: World) -> CheckFinding:
         openings = Openings(frequent)
         for key, text in of.items():
             openings.add(key, text)
-        _tell_openings(found, openings, f"texts in {field}")
+        _add_openings(found, openings, f"texts in {field}")
         for phrase, count, key in repeated_phrases(of, own, frequent):
             found.add(f"“{phrase}” stands in {count} of {found.looked_at} texts in {field}", key)
     return found

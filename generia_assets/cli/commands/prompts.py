@@ -1,7 +1,7 @@
 """``generia prompts`` and ``generia check``: what the templates make, and their mistakes, without a call and without a server.
 
 Here: the command, its files, answers read from files, and the page in Markdown, on which what repeats stands once. Not here: the
-order of work (dry_run.py), and sample answers (content/sample_answers.py).
+order of work (dry_run.py), and sample answers (content/samples.py).
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from generia_assets.cli.parsers import flag, option
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.content import languages
 from generia_assets.content.check import files, mistakes, require_good_content
-from generia_assets.content.delimiter import PromptDelimiter
 from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.content.drafts import Draft
 from generia_assets.content.prompt import Prompt as Request
-from generia_assets.content.sample_answers import sample_answer
+from generia_assets.content.rendering import PromptDelimiter
+from generia_assets.content.samples import sample_answer
 from generia_assets.content.text import plural
 from generia_assets.settings import settings
 from generia_assets.tasks.clients import DraftT

@@ -30,7 +30,7 @@ _MARKDOWN = re.compile(
     re.IGNORECASE,
 )
 
-QUOTED = 240
+QUOTED = 120
 """Characters of a post that are quoted above its reply."""
 
 

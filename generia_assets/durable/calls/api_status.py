@@ -5,9 +5,9 @@ deleted when it closes or the run ends, and expire when the process is silent (`
 do not overwrite each other, and a process that died leaves no breaker open for ever. A record that cannot be written stops nothing;
 that is logged, and it is written later. Not here: how they are read (queries/).
 
-A document ``answered:llm:DIGEST`` says that an API has answered under the name that this process calls it by (the model's address
-and key, the class of an image provider). What has answered before and refuses now may heal (``FatalCallError.may_heal``); what
-never has is set up wrong, and fails at once. It is written at the end of each run that was answered, and kept for a month.
+A document ``answered:llm:DIGEST`` records that an API has answered under the name that this process calls it by (the model's
+address and key, the class of an image provider). What has answered before and refuses now may heal (``FatalCallError.may_heal``);
+what never has is set up wrong, and fails at once. It is written at the end of each run that was answered, and kept for a month.
 """
 
 from __future__ import annotations

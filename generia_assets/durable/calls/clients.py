@@ -22,7 +22,7 @@ from generia_assets.content.schemas import schema_of
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.task_calls import TaskCalls
 from generia_assets.durable.leases.commits import retry_on_outage
-from generia_assets.tasks.clients import DraftT, StoredPicture
+from generia_assets.tasks.clients import DraftT, ImageRequest
 from resources.gateway.api_gateway import CONTROL, Answer, Api, Call
 from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError, ModelMissingError, ParameterRefusedError
 from resources.gemini.answers import AnswerT
@@ -39,7 +39,7 @@ it usually needs, and what does not end within four times that does not end."""
 
 
 class _Word(BaseModel):
-    """The answer to a control: whatever it says, the model has answered."""
+    """The answer to a control: whatever its content, the model has answered."""
 
     word: str
 
@@ -72,7 +72,7 @@ class TaskTextClient:
                 reasks -= 1
                 logger.info("%s: asked again: %s", prompt.request_type, error)
                 if error.cut:
-                    prompt = prompt.with_more_room(ceiling=most)
+                    prompt = prompt.with_more_output(ceiling=most)
                 elif not error.chance:
                     prompt = prompt.with_complaints(str(error))
 
@@ -125,13 +125,13 @@ class TaskImageClient:
         self._calls = calls
         self._platform = platform
 
-    async def paint(self, picture: StoredPicture, *, character_id: str | None = None) -> Media:
+    async def paint(self, picture: ImageRequest, *, character_id: str | None = None) -> Media:
         """Make the picture, upload it, and return where it is kept."""
         image = await self._calls.checkpoints.run(partial(self._generate, picture), dump=_dump_image, load=_load_image)
         stored = await self._platform.media(picture, image, character_id)
         return Media(media_id=stored.media_id, url=stored.url, prompt=picture.prompt, width=picture.width, height=picture.height)
 
-    async def _generate(self, picture: StoredPicture) -> GeneratedImage:
+    async def _generate(self, picture: ImageRequest) -> GeneratedImage:
         control = self._call(CONTROL, picture.model_copy(update={"prompt": CONTROL_PICTURE}), uuid.uuid4().hex)
         named = f"{self._calls.task.task_id}/{picture.model_dump_json()}".encode()
         key = hashlib.sha256(named).hexdigest()[:32]
@@ -139,7 +139,7 @@ class TaskImageClient:
         return await self._calls.providers.gateway.call(call, self._calls.ledger)
 
     def _call(
-        self, request_type: str, picture: StoredPicture, key: str, control: Call[object] | None = None
+        self, request_type: str, picture: ImageRequest, key: str, control: Call[object] | None = None
     ) -> Call[GeneratedImage]:
         images, gateway = self._calls.providers.images, self._calls.providers.gateway
 

@@ -13,7 +13,7 @@ outage with all calls in flight does not use up a small world's spare. The cap i
 No item uses up what the whole world has to spare. A task is planned with one call of each API that it needs; what it asks beyond
 that, over all its attempts, comes out of the spare (``BUDGET_SPARE``), of which an item may take half, rounded up, or two calls if
 there are as many: three answers bring it to its own fallback after refusals. Then it fails (``LostCallAllowanceError``) and is
-named, unless moderation refused before: then its fallback is used; the world goes on. A world's own tasks may take all of it:
+named, unless moderation refused before: then its fallback is used; the world continues. A world's own tasks may take all of it:
 without them there is no world. When many items together have used up the spare, the limit is reached and the generation is
 cancelled.
 """

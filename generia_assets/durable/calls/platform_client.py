@@ -20,7 +20,7 @@ from generia_assets.content.documents import Media
 from generia_assets.durable.calls.task_calls import Checkpoints, TaskCalls
 from generia_assets.durable.collections import PUBLICATIONS
 from generia_assets.durable.leases.commits import Change, Commits, WriteOperation
-from generia_assets.tasks.clients import NewCharacter, NewPost, StoredPicture
+from generia_assets.tasks.clients import ImageRequest, NewCharacter, NewPost
 from resources.gateway.api_gateway import Answer, Api
 from resources.images import GeneratedImage
 from resources.mongodb.connection import AsyncMongoDatabase
@@ -164,7 +164,7 @@ class TaskPlatformClient:
 
         return await self._once("post", send, turn=turn)
 
-    async def media(self, picture: StoredPicture, image: GeneratedImage, character_id: str | None) -> StoredMedia:
+    async def media(self, picture: ImageRequest, image: GeneratedImage, character_id: str | None) -> StoredMedia:
         """Upload a picture; the recorded answer is the stored media as JSON."""
         kind = picture.media_type.name.lower()
 

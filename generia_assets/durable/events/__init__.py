@@ -1,1 +1,1 @@
-"""Live events: what they say, the outbox, the relay to Kafka."""
+"""Live events: their shapes, the outbox, the relay to Kafka."""

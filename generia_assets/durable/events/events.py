@@ -1,7 +1,7 @@
-"""Live events (R12): what is told about a world in the topic ``generia-progress``, one pydantic class an event.
+"""Live events (R12): the messages of the topic ``generia-progress``, one pydantic class an event.
 
 Here: the shape of every event, version 1 (``docs/events.md`` explains them, ``docs/schemas/`` holds their JSON Schemas). Not here:
-how an event becomes durable together with the change that it tells about (commits.py, outbox.py) and how it is sent (relay.py).
+how an event becomes durable together with the change that it describes (commits.py, outbox.py) and how it is sent (relay.py).
 Fields may be added within a version, and a reader ignores what it does not know; anything else is a new version.
 
 Texts of users and models are data: cleaned of control characters, and cut with an ellipsis at a generous length, so that every

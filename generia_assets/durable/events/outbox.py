@@ -1,7 +1,7 @@
-"""The outbox: live events become durable in the same transaction as the change that they tell about.
+"""The outbox: live events become durable in the same transaction as the change that they describe.
 
 Here: an event's place in its world's order, and how the status record remembers what is still to be sent. Not here: what events
-say (events.py), the writer of a run (commits.py), and their sending (relay.py).
+contain (events.py), the writer of a run (commits.py), and their sending (relay.py).
 
 Three fields of the status record: ``events_seq`` (the last number given), ``events_sent`` (the last one that arrived), and
 ``events_pending``, there while the two differ, so that an index finds the few worlds that owe something. A number is given by
@@ -64,7 +64,7 @@ def document(event: LiveEvent) -> MongoDocument:
 
 
 def change_with_event(database: MongoDatabase, matching: MongoDocument, values: MongoDocument, event: LiveEvent) -> bool:
-    """Change the status record of a world that no run owns and tell it, in one transaction; False where nothing matches."""
+    """Change the status record of a world that no run owns, with its event, in one transaction; False where nothing matches."""
     number = numbering(1)
     update = {"$inc": number["$inc"], "$set": {**values, **number["$set"]}}
 
@@ -94,8 +94,8 @@ def begin_with_event(database: MongoDatabase, record: MongoDocument, event: Live
         first |= {"events_seq": sent + 1, "events_sent": sent, "events_pending": True}
         made = database[STATUS].update_one({"_id": world_id}, {"$setOnInsert": first}, upsert=True, session=session)
         if made.upserted_id is not None:
-            told = event.numbered(world_id, None, sent + 1, standing_of(record))
-            database[WORLD_EVENTS].insert_one(document(told), session=session)
+            first_event = event.numbered(world_id, None, sent + 1, standing_of(record))
+            database[WORLD_EVENTS].insert_one(document(first_event), session=session)
         return made.upserted_id is not None
 
     with database.client.start_session() as session:

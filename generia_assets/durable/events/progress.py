@@ -32,7 +32,7 @@ class StageTracker:
     _news: list[LiveEvent] = field(default_factory=list)
 
     def news(self) -> list[LiveEvent]:
-        """Which stages started and finished since this was asked last: to be told with the change that moved them."""
+        """The events of stages that started and finished since the last call: to be committed with the change that moved them."""
         news, self._news = self._news, []
         return news
 

@@ -1,11 +1,11 @@
-"""The relay: takes a world's live events from the outbox to Kafka, in order, at least once, in nobody's way.
+"""The relay: takes a world's live events from the outbox to Kafka, in order, at least once, without holding up a run.
 
 Here: the relay of a run, and ``catch_up``, by which the watchdog sensor sends what ended runs had to leave behind. Not here: what
-events say (events.py) and how they get into the outbox (outbox.py).
+events contain (events.py) and how they get into the outbox (outbox.py).
 
 Whoever sends begins at or before the first event that is not marked as sent, and sends the next one when the one before it has
 arrived. So two at once (a run that lost its world, the watchdog) do no harm: whoever reads and skips the numbers they have seen
-sees every event, in order. ``progress`` is made on the spot from the status record; it is told between two events, never stored.
+sees every event, in order. ``progress`` is made on the spot from the status record; it is sent between two events, never stored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
 from generia_assets.durable.events.events import LiveEvent, Progress, Standing
 from generia_assets.durable.events.outbox import RECORD, run_of, standing_of
-from generia_assets.durable.status import State
+from generia_assets.durable.status import State, unowned
 from resources.cancellation import cancel_and_wait
 from resources.kafka.producer import EventTooLargeError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, MongoDocument
@@ -49,7 +49,7 @@ MOST_WORLDS = 200
 """Worlds caught up by one ``catch_up`` at most."""
 
 _MAJORITY = ReadConcern("majority")
-"""What could still be rolled back is not told."""
+"""What could still be rolled back is not sent."""
 _PROGRESS = set(Progress.model_fields) - set(Standing.model_fields) - set(LiveEvent.model_fields)
 _RECORD = RECORD | dict.fromkeys(_PROGRESS | {"events_sent", "parked"}, 1)
 
@@ -98,7 +98,11 @@ class Wire:
 
 
 class Relay:
-    """The relay of one world for the run that works on it. Make it on the event loop; ``aclose`` sends the rest."""
+    """Sends the live events of one world, for the run that works on it, without holding it up.
+
+    Make it on the event loop; call ``changed`` after each transaction; ``aclose`` sends the rest for ``CLOSING_SECONDS`` at most.
+    An outage of Kafka is waited out; a defect ends the sending for this run, never the run.
+    """
 
     def __init__(self, database: AsyncMongoDatabase, world_id: str, connect: Callable[[], Sender]) -> None:
         self._status = database.get_collection(STATUS, read_concern=_MAJORITY)
@@ -110,8 +114,8 @@ class Relay:
         self._sent = self._marked = 0
         self._marked_at = self._progress_at = 0.0
         self._progress: Progress | None = None
-        self._kafka_is_away = self._told_all = False
-        self._teller = asyncio.create_task(self._tell_always(), name=f"relay:{world_id}")
+        self._outage = self._sent_all = False
+        self._sending = asyncio.create_task(self._send_always(), name=f"relay:{world_id}")
 
     def changed(self) -> None:
         """Something about the world became durable."""
@@ -122,52 +126,52 @@ class Relay:
         self._closing.set()
         self._changed.set()
         try:
-            await asyncio.wait({self._teller}, timeout=0 if self._kafka_is_away else CLOSING_SECONDS)
-            if not self._told_all:
+            await asyncio.wait({self._sending}, timeout=0 if self._outage else CLOSING_SECONDS)
+            if not self._sent_all:
                 logger.warning("world %s: its last events are left to the watchdog sensor", self._world_id)
         finally:
-            await cancel_and_wait(self._teller)
+            await cancel_and_wait(self._sending)
             closing = asyncio.get_running_loop().run_in_executor(self._thread, self._wire.close)
             self._thread.shutdown(wait=False)
             await asyncio.wait({closing}, timeout=CLOSING_SECONDS / 2)
 
-    async def _tell_always(self) -> None:
+    async def _send_always(self) -> None:
         try:
             while not self._closing.is_set():
                 await self._changed.wait()
                 self._changed.clear()
                 try:
-                    await self._tell_patiently()
-                except PyMongoError as error:  # an outage of MongoDB: the next change tells the news
+                    await self._send_through_outages()
+                except PyMongoError as error:  # an outage of MongoDB: the next change sends them
                     logger.warning("live events wait: MongoDB does not answer (%s)", type(error).__name__)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._closing.wait(), INTERVAL_SECONDS)
-            with suppress(ConnectionError, PyMongoError):  # an outage in the last moment: aclose says what is left
-                await self._tell(last=True)
-                self._told_all = True
+            with suppress(ConnectionError, PyMongoError):  # an outage in the last moment: aclose logs what is left
+                await self._send_pending(last=True)
+                self._sent_all = True
         except Exception:  # a defect of ours must not cost a world
             logger.exception("world %s: live events stop for this run", self._world_id)
 
-    async def _tell_patiently(self) -> None:
-        """Tell the news, through an outage of Kafka if need be."""
+    async def _send_through_outages(self) -> None:
+        """Send what is pending, through an outage of Kafka if need be."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(ConnectionError),
             wait=wait_exponential_jitter(initial=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
-            before_sleep=self._away,
+            before_sleep=self._log_outage,
         ):
             with attempt:
-                await self._tell()
-        if self._kafka_is_away:
-            self._kafka_is_away = False
+                await self._send_pending()
+        if self._outage:
+            self._outage = False
             logger.warning("Kafka answers again; the live events of world %s are caught up", self._world_id)
 
-    def _away(self, state: RetryCallState) -> None:
-        if not self._kafka_is_away:
-            self._kafka_is_away = True
+    def _log_outage(self, state: RetryCallState) -> None:
+        if not self._outage:
+            self._outage = True
             error = state.outcome.exception() if state.outcome else None
             logger.warning("live events of world %s wait in the outbox, the generation goes on: %s", self._world_id, error)
 
-    async def _tell(self, *, last: bool = False) -> None:
+    async def _send_pending(self, *, last: bool = False) -> None:
         """Send all events that are durable by now, then where the world stands."""
         record = await self._status.find_one({"_id": self._world_id}, _RECORD)
         if record is None:
@@ -181,14 +185,14 @@ class Relay:
         if last or time.monotonic() - self._marked_at > MARK_SECONDS:
             await self._mark(last=last)
         if not last and durable == self._sent:
-            await self._tell_progress(record)
+            await self._send_progress(record)
 
-    async def _tell_progress(self, record: MongoDocument) -> None:
+    async def _send_progress(self, record: MongoDocument) -> None:
         progress = progress_of(record)
         if progress is None or (self._progress is not None and progress == self._progress.model_copy(update={"at": progress.at})):
             return
         if time.monotonic() - self._progress_at < PROGRESS_SECONDS:
-            self._changed.set()  # told next time
+            self._changed.set()  # sent next time
             return
         self._progress, self._progress_at = progress, time.monotonic()
         await self._send([progress.model_dump(mode="json")])
@@ -220,9 +224,9 @@ def catch_up(database: MongoDatabase, connect: Callable[[], Sender], *, silence_
     ``silence_seconds``: how long an owner's lease must be over. Raises ``ConnectionError`` while Kafka is away.
     """
     deadline, silent = time.monotonic() + seconds, datetime.now(UTC) - timedelta(seconds=silence_seconds)
-    nobodys = {"events_pending": True, "$or": [{"owner.run_id": None}, {"owner.expires_at": {"$lt": silent}}]}
+    unsent = {"events_pending": True, "$or": unowned(silent)}
     status = database.get_collection(STATUS, read_concern=_MAJORITY)
-    worlds = status.find(nobodys, {"events_sent": 1, "events_seq": 1}).sort("updated_at", ASCENDING).limit(MOST_WORLDS).to_list()
+    worlds = status.find(unsent, {"events_sent": 1, "events_seq": 1}).sort("updated_at", ASCENDING).limit(MOST_WORLDS).to_list()
     wire, count = Wire(connect), 0
     try:
         for world in worlds:
@@ -256,5 +260,5 @@ def _sent_up_to(sent: int) -> MongoDocument:
 
 
 def _all_sent(world_id: str, sent: int) -> tuple[MongoDocument, MongoDocument]:
-    """The world owes nothing more, unless something was told meanwhile."""
+    """The world owes nothing more, unless another event came meanwhile."""
     return {"_id": world_id, "events_seq": {"$lte": sent}}, {"$unset": {"events_pending": ""}}

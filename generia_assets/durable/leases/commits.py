@@ -91,7 +91,7 @@ class Change:
 
     ``transitions`` move tasks this run holds, each matching exactly one; ``enlist`` are upserts of pending tasks; ``records``
     go to other collections; ``increments``, ``values``, ``minima`` (keep the earlier moment), ``failures`` and ``unset`` to the
-    status record; ``events`` are told about it (events.py). ``releases`` names a task: what is held for it goes along.
+    status record; ``events`` describe it (events.py). ``releases`` names a task: what is held for it goes along.
     """
 
     transitions: Sequence[UpdateOne] = ()

@@ -1,7 +1,8 @@
-"""Ownership: a world has one owner, a run with an epoch, held as a lease in its status record and renewed by heartbeat.
+"""Leases: a world has one owner, a run with an epoch, held as a lease in its status record and renewed by heartbeat.
 
-Here: taking a world, keeping it, noticing that it was lost, giving it back. Dagster may be wrong about which run lives (a run whose
-code server died lives on), so the epoch fences every write (commits.py, account.py), and a run that lost its world stops itself.
+Here: acquiring, renewing and releasing the lease, and noticing that it was lost. Dagster may be wrong about which run lives (a run
+whose code server died lives on), so the epoch fences every write (commits.py, calls/ledger.py), and a run that lost its world stops
+itself.
 """
 
 from __future__ import annotations

@@ -23,13 +23,13 @@ from generia_assets.durable.status import State, SuspendReason, WorldStatus, sta
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
 GENERATION_TAG = ".dagster/generia_generation"
-"""Run tag, hidden in Dagster's pages: the generation this run goes on with."""
+"""Run tag, hidden in Dagster's pages: the generation this run continues."""
 PRESENT_GENERATION = "present"
 """Value of that tag: the one the world has when the run begins, or its first."""
 TASK_TAG = ".dagster/generia_task_id"
 """Run tag, hidden in Dagster's pages: the order (a task's id) this run carries out."""
 GIVEN_UP = "given_up"
-"""State of a generation that a person gave up unfinished: nobody goes on with it."""
+"""State of a generation that a person gave up unfinished: no run continues it."""
 
 WHOLE_WORLD = frozenset(TaskType)
 
@@ -68,7 +68,7 @@ class Decision(StrEnum):
     START = "start"
     """A new generation: everything that the run selects is made, and paid for."""
     CONTINUE = "continue"
-    """The unfinished generation goes on: only what it has not got is paid for."""
+    """The unfinished generation continues: only what it has not got is paid for."""
     STORE = "store"
     """The completed generation's results are stored again, without any call."""
     REFUSE = "refuse"
@@ -92,7 +92,7 @@ RULES: Mapping[Asks, Mapping[Made, Decision]] = {
 
 
 class RefusedRunError(RuntimeError):
-    """This run must not do what it was started for. Nothing has been changed; the message says what can be done instead."""
+    """This run must not do what it was started for. Nothing has been changed; the message names what can be done instead."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Choice:
     decision: Decision
     made: Made
     document: MongoDocument
-    """The world's status record; of a generation that goes on, as it stood where that was left."""
+    """The world's status record; of a generation that continues, as it stood where that was left."""
     generation: MongoDocument | None = None
 
     @property
@@ -157,7 +157,7 @@ async def choose(database: AsyncMongoDatabase, world_id: str, run: RunIdentity, 
     if decision is Decision.START or current is None:
         return Choice(decision, made, found)
     if status.unfinished is None or decision is not Decision.CONTINUE:
-        current["left"] = None  # it is what the status record says
+        current["left"] = None  # the status record has it
     return Choice(decision, made, found | (current.get("left") or {}), current)
 
 
@@ -204,10 +204,10 @@ def _reason(asks: Asks, made: Made, status: WorldStatus, run: RunIdentity) -> st
     world = status.world_id
     if asks is Asks.FORMER or asks is Asks.GO_ON:
         named = run.tags.get(GENERATION_TAG)
-        told = f"generation {named}" if named and not run.ancestors else "the generation of the run that is re-executed"
+        ended = f"generation {named}" if named and not run.ancestors else "the generation of the run that is re-executed"
         return (
-            f"world {world}: {told} is over, there is no unfinished generation of this id: to go on with it would replace what was "
-            "made since, or be paid for twice. To make all of the world again, launch job world for it; to make a part of it: "
+            f"world {world}: {ended} is over, there is no unfinished generation of this id: to go on with it would replace what "
+            "was made since, or be paid for twice. To make all of the world again, launch job world for it; to make a part of it: "
             f"generia rerun {world} --part PART"
         )
     if made is Made.NOTHING:
@@ -239,6 +239,6 @@ def unfinished(status: WorldStatus) -> str:
 
 
 def goes_on_by_itself(status: WorldStatus) -> bool:
-    """Whether an unfinished world needs nobody: it is at work, waits for an outage to end, or was told to go on."""
+    """Whether an unfinished world needs no person: it is at work, waits for an outage to end, or was resumed."""
     waits = status.parked is not None and status.parked.kind in (SuspendReason.STOPPED.value, SuspendReason.BUDGET.value)
     return not status.done and not waits

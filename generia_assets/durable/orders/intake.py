@@ -1,7 +1,7 @@
 """What the intake of orders keeps in MongoDB: refused messages, dead letters that their topic has not taken, batches that hold up a
 partition, and since when this installation exists.
 
-Here: those documents. A message that was refused and names a world has a task and a status record that say failed (``refused:
+Here: those documents. A message that was refused and names a world has a failed task and status record (``refused:
 true``), so that nobody waits for it. They touch nothing that exists: no world, and no task that was accepted before. A right order
 takes their place (records.py). Not here: reading and writing Kafka (resources/kafka/), and when either happens (sensors/).
 """
@@ -30,7 +30,7 @@ SEEN_FOR = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class StoredDeadLetter:
-    """A dead letter that its topic has not taken. ``place``: where the original lies; ``why``: what the topic's broker said."""
+    """A dead letter that its topic has not taken. ``place``: where the original lies; ``why``: the error of the topic's broker."""
 
     place: str
     at: datetime
@@ -114,7 +114,7 @@ def forget(database: MongoDatabase, letters: Sequence[StoredDeadLetter]) -> None
 
 
 def hold(database: MongoDatabase, held: HeldPartition) -> bool:
-    """Note that the partition waits here. True: a person has said that the batch is to be left out (``let_skip``)."""
+    """Record that the partition waits here. True: a person has let the sensor leave the batch out (``let_skip``)."""
     seen = {"next_offset": held.next_offset, "reason": held.reason, "expires_at": datetime.now(UTC) + SEEN_FOR}
     first = {"topic": held.topic, "partition": held.partition, "offset": held.offset, "since": held.since}
     found = database[UNREADABLE_BATCHES].find_one_and_update(
@@ -124,7 +124,7 @@ def hold(database: MongoDatabase, held: HeldPartition) -> bool:
 
 
 def release(database: MongoDatabase, held: HeldPartition) -> None:
-    """The partition goes on behind the batch."""
+    """The partition is read on behind the batch."""
     database[UNREADABLE_BATCHES].delete_one({"_id": held.place})
 
 
@@ -148,7 +148,7 @@ def _held(found: MongoDocument) -> HeldPartition:
 class RefusedOrder:
     """A message that is no order. ``reason``: field, value, what is allowed; cut at ``LONGEST_REASON`` characters.
 
-    The others are what it names all the same, so that those who wait for it can be told; None where that cannot be read.
+    The others are what it names all the same, so that those who wait for it see the failure; None where that cannot be read.
     """
 
     reason: str

@@ -1,4 +1,4 @@
-"""Recording orders in MongoDB before any run exists, exactly once whoever asks and however often; and what their tasks say then.
+"""Recording orders in MongoDB before any run exists, exactly once whoever asks and however often; and the states of their tasks.
 
 Here: an order's task document, the status record of a new world, and the states of the task of an order that makes a part again.
 The task of a part stands beside those that its run makes: it has no generation, and no counter counts it. Not here: what an order
@@ -185,13 +185,14 @@ def _accept(database: MongoDatabase, task: MongoDocument, offered: Parameters, s
     """Accept the message for this task; returns what of it does not count. Raises ``OrderError`` for the id of another order.
 
     A task that the platform has inserted stands against the first message that names it, which is remembered with it: so a
-    repetition of that message is told from another order under the same id. ``named``: the fields that the message may differ in.
+    repetition of that message is distinguished from another order under the same id. ``named``: the fields that the message may
+    differ in.
     """
-    said, kept = offered.model_dump(mode="json"), stored.model_dump(mode="json")
-    differing = {name: said[name] for name in sorted(named) if said[name] != kept[name]}
+    sent, kept = offered.model_dump(mode="json"), stored.model_dump(mode="json")
+    differing = {name: sent[name] for name in sorted(named) if sent[name] != kept[name]}
     if "accepted_at" not in task:
         first = {"_id": task["_id"], "accepted_at": {"$exists": False}}
-        # Another message for this task may have been refused before: then it says failed, and is worked on now.
+        # Another message for this task may have been refused before: then it is failed, and is pending again now.
         pending = {"status": State.PENDING.value, "error": None} if task["status"] == State.FAILED.value else {}
         accepted = {"$set": {"accepted_at": datetime.now(UTC), "overruled": differing, **pending}}
         if database[TASKS].update_one(first, accepted).matched_count:
@@ -253,7 +254,7 @@ def _insert_task(database: MongoDatabase, order: Order, parameters: MongoDocumen
 
 
 def mark_started(task_id: str, run_id: str) -> UpdateOne:
-    """A run carries the order out; after one that failed, too, which a person let go on."""
+    """A run carries the order out; also after a failure, when a person resumed it."""
     doing = _values(State.IN_PROGRESS, error=None, worker_id=run_id)
     return UpdateOne(
         {"_id": task_id, **_OF_PART, "status": {"$ne": State.COMPLETED.value}}, {**doing, "$inc": {"attempt_count": 1}}
@@ -266,7 +267,7 @@ def mark_completed(task_id: str) -> UpdateOne:
 
 
 def mark_given_up(task_id: str, error: str) -> UpdateOne:
-    """The order's run failed, or refused it. ``error`` says why and what to do."""
+    """The order's run failed, or refused it. ``error`` names the reason and what to do."""
     return UpdateOne({"_id": task_id, **_OF_PART, "status": UNFINISHED}, _values(State.FAILED, error=error[:2000]))
 
 

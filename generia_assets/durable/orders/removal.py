@@ -1,4 +1,4 @@
-"""Taking a world away: every document that MongoDB keeps of it, and its files.
+"""Deleting a world: every document that MongoDB keeps of it, and its files.
 
 Here: the order of the work, which makes it safe to die in the middle. The world's status record is marked first, so that no run and
 no order works on the world any more, and goes last, so that the same command finds what is left and finishes it. Not here:
@@ -23,13 +23,13 @@ REMOVAL_S = 600.0
 
 
 class BeingMadeError(RuntimeError):
-    """A run works on the world. The message says how to stop it."""
+    """A run works on the world. The message names the command that stops it."""
 
 
 def mark(database: MongoDatabase, world_id: str) -> None:
     """From now on the world is history that is being deleted: no run, no order and no watchdog works on it.
 
-    A run that still believes it owns the world writes nothing any more, since its fence is gone. Raises ``BeingMadeError`` while a
+    A run that still believes it owns the world writes nothing any more, since its token is gone. Raises ``BeingMadeError`` while a
     run owns it, ``LookupError`` without a status record.
     """
     unowned = {"_id": world_id, "owner.expires_at": {"$not": {"$gt": datetime.now(UTC)}}}

@@ -43,11 +43,11 @@ HOLD_SECONDS = 60.0
 
 
 class ResumeError(RuntimeError):
-    """The world cannot go on like this. The message says why, and what can be done."""
+    """The world cannot be resumed like this. The message names the reason and what can be done."""
 
 
 class GiveUpError(RuntimeError):
-    """There is nothing to give up, or a run works on it. The message says which."""
+    """There is nothing to give up, or a run works on it. The message names which."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 Here: how a generation begins, continues and ends; and the fields of the status record that belong to one generation. Of a world
 that was completed before, the generation's record keeps two such sets: ``before``, the world as it was completed, and ``left``, the
-generation where it stopped, while the status record says ``before`` again. Not here: which generation a run belongs to, and whether
-it may begin one (decisions.py); what changes a world that no run works on (control.py).
+generation where it stopped, while the status record shows ``before`` again. Not here: which generation a run belongs to, and
+whether it may begin one (decisions.py); what changes a world that no run works on (control.py).
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class Generation:
     adopted: Mapping[TaskType, str]
     """Tasks that existed before the generation (the order's own), by type."""
     orders: tuple[str, ...] = ()
-    """The orders that it carries out, whichever run goes on with it, by their tasks; none where a person asked in the UI."""
+    """The orders that it carries out, whichever run continues it, by their tasks; none where a person asked in the UI."""
     finished: bool = False
     """The world is completed already, and what it has is stored again: nothing that happens meanwhile changes its state."""
     before: MongoDocument | None = None
     """The world was completed before this began: what its status record goes back to when this ends without success."""
     left: MongoDocument | None = None
-    """What the status record said of this where it was left, while the record says ``before`` again."""
+    """The fields of the status record where this was left, while the record shows ``before`` again."""
 
     @property
     def stages(self) -> dict[Stage, int]:
@@ -65,7 +65,7 @@ class Generation:
 
 
 def generation_of(choice: Choice, record: MongoDocument, run: RunIdentity) -> Generation:
-    """The generation that this run goes on with, or whose results it stores again."""
+    """The generation that this run continues, or whose results it stores again."""
     return Generation(
         id=record["_id"],
         world_id=choice.status.world_id,
@@ -148,7 +148,7 @@ async def begin(
 
 
 def _stood_still(status: WorldStatus) -> StoodStill:
-    """Why nobody worked on a world that now goes on."""
+    """Why no run worked on a world that continues now."""
     if status.parked is not None and status.parked.kind == SuspendReason.OUTAGE:
         return "parked"
     return "resume" if status.parked is not None or status.done else "interruption"

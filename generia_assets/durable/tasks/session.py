@@ -272,7 +272,7 @@ async def _choose(database: AsyncMongoDatabase, assignment: Assignment, settings
 
 
 async def _workload(commits: Commits, assignment: Assignment, status: WorldStatus) -> Workload:
-    """What there is to do. The task of an order of what is not in the world says so; the world stays as it is.
+    """What there is to do. The task of an order of what is not in the world is failed; the world stays as it is.
 
     The world's cap stays as a person has set it, higher or lower, unless the new order names its own.
     """
@@ -316,7 +316,7 @@ async def _count_recovery(
     run: RunIdentity,
     most: int,
 ) -> None:
-    """Count a generation that goes on because its run died; end it when that happened too often. A run that released it lives."""
+    """Count a generation that continues because its run died; end it when that happened too often. A run that released it lives."""
     died = generation.continued and status.status is State.IN_PROGRESS and status.parked is None and not status.resumable
     if not died:
         return
@@ -329,5 +329,5 @@ async def _count_recovery(
         await commits.commit(Change(values={"takeovers": 0}))
         await end(database, commits, generation, stages, State.FAILED, message=message)
         raise TooManyRecoveriesError(message)
-    logger.warning("world %s: run %s takes up what run %s left", status.world_id, run.run_id, status.owner.run_id)
+    logger.warning("world %s: run %s resumes what run %s left", status.world_id, run.run_id, status.owner.run_id)
     await commits.commit(Change(increments={"takeovers": 1}))

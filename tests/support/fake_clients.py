@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from generia_assets.content.documents import Media
 from generia_assets.content.prompt import Prompt
-from generia_assets.tasks.clients import NewCharacter, NewPost, StoredPicture, TaskClients
+from generia_assets.tasks.clients import ImageRequest, NewCharacter, NewPost, TaskClients
 from resources.gateway.outcomes import RefusedError
 
 DraftT = TypeVar("DraftT", bound=BaseModel)
@@ -23,7 +23,7 @@ def refused(reason: str = "SAFETY") -> RefusedError:
 
 
 @dataclass
-class FakeWriter:
+class FakeTextClient:
     """Gives the prepared answers in turn and remembers the prompts."""
 
     answers: Sequence[Answer]
@@ -38,14 +38,14 @@ class FakeWriter:
 
 
 @dataclass
-class FakePainter:
+class FakeImageClient:
     """Refuses the first ``refusals`` pictures, paints the others, and remembers all orders."""
 
     refusals: int = 0
-    pictures: list[StoredPicture] = field(default_factory=list)
+    pictures: list[ImageRequest] = field(default_factory=list)
     owners: list[str | None] = field(default_factory=list)
 
-    async def paint(self, picture: StoredPicture, *, character_id: str | None = None) -> Media:
+    async def paint(self, picture: ImageRequest, *, character_id: str | None = None) -> Media:
         self.pictures.append(picture)
         self.owners.append(character_id)
         if len(self.pictures) <= self.refusals:
@@ -55,7 +55,7 @@ class FakePainter:
 
 
 @dataclass
-class FakePublisher:
+class FakePlatformClient:
     """Remembers everything that was published, in order."""
 
     published: list[tuple[str, Any]] = field(default_factory=list)
@@ -86,15 +86,15 @@ class FakePublisher:
 class Bench:
     """A task's tools, with the fakes at hand."""
 
-    writer: FakeWriter
-    painter: FakePainter
-    publisher: FakePublisher
+    text: FakeTextClient
+    images: FakeImageClient
+    platform: FakePlatformClient
 
     @property
-    def tools(self) -> TaskClients:
-        return TaskClients(self.writer, self.painter, self.publisher)
+    def clients(self) -> TaskClients:
+        return TaskClients(self.text, self.images, self.platform)
 
 
 def a_bench(*answers: Answer, refused_pictures: int = 0) -> Bench:
     """Tools whose writer gives these answers."""
-    return Bench(FakeWriter(answers), FakePainter(refused_pictures), FakePublisher())
+    return Bench(FakeTextClient(answers), FakeImageClient(refused_pictures), FakePlatformClient())

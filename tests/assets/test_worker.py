@@ -1,0 +1,93 @@
+"""A step's hands when signals interrupt Dagster's thread: work is cancelled, what is said of the world is said once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Iterator
+from concurrent.futures import Future
+from typing import Any, cast
+
+import anyio
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from generia_assets.assets.worker import Worker
+
+
+class Session:
+    """Of a world's session only that it does the work."""
+
+    async def work(self, work: Awaitable[str]) -> str:
+        return await work
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    async def opened() -> Any:
+        return Session()
+
+    with start_blocking_portal() as portal:
+        yield Worker(portal, opened)
+
+
+@pytest.fixture
+def interrupted() -> Iterator[threading.Event]:
+    """Set when SIGINT has interrupted the main thread."""
+    event = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        event.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    yield event
+    signal.signal(signal.SIGINT, before)
+
+
+def waits_for_the_result() -> bool:
+    """Whether the main thread waits for what the worker does (and no longer for its beginning)."""
+    frame, inner = sys._current_frames().get(threading.main_thread().ident or 0), None
+    while frame is not None and frame.f_code is not Worker._wait.__code__:
+        frame, inner = frame.f_back, frame
+    return inner is not None and inner.f_code is Future.result.__code__
+
+
+async def until_interrupted(interrupted: threading.Event) -> None:
+    """Send the signal to the thread that waits, and outlast it by what the thread takes to see it."""
+    while not waits_for_the_result():  # noqa: ASYNC110  nobody tells of it
+        await anyio.sleep(0.01)
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    await anyio.to_thread.run_sync(interrupted.wait, 20)
+    await anyio.sleep(0.2)
+
+
+def test_a_signal_cancels_the_work_and_waits_until_it_has_stopped(worker: Worker, interrupted: threading.Event) -> None:
+    """When the interruption is passed on, nothing of the work goes on."""
+    ended: list[str] = []
+
+    async def work(_: object) -> None:
+        try:
+            await until_interrupted(interrupted)
+            ended.append("done")
+        finally:
+            ended.append("stopped")
+
+    with pytest.raises(KeyboardInterrupt):
+        worker.run(work)
+    assert ended == ["stopped"]
+
+
+def test_a_second_signal_lets_the_last_word_be_said(worker: Worker, interrupted: threading.Event) -> None:
+    """Whoever catches the interruption finds the word recorded, and need not say it again."""
+    said: list[str] = []
+
+    async def word(_: object) -> None:
+        await until_interrupted(interrupted)
+        said.append("interrupted")
+
+    worker.session = cast("Any", Session())
+    with pytest.raises(KeyboardInterrupt):
+        worker.record(word)
+    assert said == ["interrupted"]

@@ -1,0 +1,24 @@
+"""What the tests use of Dagster's private API, beside what the product uses (generia_assets/dagster_internals.py)."""
+
+from __future__ import annotations
+
+from dagster._cli.workspace.cli_target import workspace_opts_to_load_target as workspace_opts_to_load_target
+from dagster._core.definitions.job_base import InMemoryJob as InMemoryJob
+from dagster._core.definitions.sensor_definition import SensorExecutionData as SensorExecutionData
+from dagster._core.execution.api import execute_run as execute_run
+from dagster._core.execution.plan.resume_retry import ReexecutionStrategy as ReexecutionStrategy
+from dagster._core.instance.ref import InstanceRef as InstanceRef
+from dagster._core.remote_origin import InProcessCodeLocationOrigin as InProcessCodeLocationOrigin
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin as RegisteredCodeLocationOrigin
+from dagster._core.remote_origin import RemoteJobOrigin as RemoteJobOrigin
+from dagster._core.remote_origin import RemoteRepositoryOrigin as RemoteRepositoryOrigin
+from dagster._core.remote_representation.code_location import InProcessCodeLocation as InProcessCodeLocation
+from dagster._core.storage.event_log.sqlite import sqlite_event_log as sqlite_event_log
+from dagster._core.storage.partition_status_cache import (
+    get_and_update_asset_status_cache_value as get_and_update_asset_status_cache_value,
+)
+from dagster._core.storage.tags import RETRY_NUMBER_TAG as RETRY_NUMBER_TAG
+from dagster._core.storage.tags import TagType as TagType
+from dagster._core.storage.tags import get_tag_type as get_tag_type
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin as LoadableTargetOrigin
+from dagster_shared.cli import WorkspaceOpts as WorkspaceOpts
