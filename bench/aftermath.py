@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bench.exact import call_counts, exactness
-from bench.house import TestStack
 from bench.killing import Kill, alive
+from bench.stack import TestStack
 from generia_assets.durable.collections import PUBLICATIONS, STATUS, TASKS
 from generia_assets.durable.status import Owner, State, WorldStatus
 from resources.mongodb.connection import MongoDatabase
@@ -101,7 +101,7 @@ def _takeovers(database: MongoDatabase, world_id: str) -> int:
 
 
 def judge(
-    house: TestStack,
+    stack: TestStack,
     database: MongoDatabase,
     death: Death,
     moment: Moment,
@@ -110,8 +110,8 @@ def judge(
     complaints: Sequence[str],
 ) -> Outcome:
     """The verdict, once the world has had its last word."""
-    findings = exactness(database, house.folder / "media", moment.world_id)
-    calls, asked = call_counts(database, moment.world_id), house.gemini.stats()
+    findings = exactness(database, stack.folder / "media", moment.world_id)
+    calls, asked = call_counts(database, moment.world_id), stack.gemini.stats()
     repeated = asked.calls - calls.planned_llm - calls.asked_again + calls.images - calls.planned_images
     # What the account closed as cut off was in the air when its run ended. A run that stood still before it was killed noted
     # the same at that moment; one that lived on, or ended in order, made more calls after it.

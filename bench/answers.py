@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from bench.asked_again import not_asked_again
-from bench.house import TestStack
 from bench.moderation import refusals, words_in_a_tenth
 from bench.report import Options, Report, run
+from bench.stack import TestStack
 from bench.trials import SETTINGS, Bench, Outcome, Trial
 from generia_assets.durable.status import SuspendReason
 from generia_assets.durable.tasks.control import ResumeOptions
@@ -72,13 +72,13 @@ def harness(options: Options, console: Console) -> Report:
         figures["damaged"] += damaged
         figures["refused"] += refused
 
-    with TestStack(settings=SETTINGS, seed=options.seed) as house:
-        bench = Bench(house, options.seed)
+    with TestStack(settings=SETTINGS, seed=options.seed) as stack:
+        bench = Bench(stack, options.seed)
         for trial in trials(options):
             outcome = bench.run(trial)
             never = [] if outcome.hits or trial.name == "split_text" else ["no call was met by the fault"]
             note(outcome, [*not_asked_again(outcome.requests), *never])
-        with house.database() as database:
+        with stack.database() as database:
             words = words_in_a_tenth(database, outcome.world_id, number=8)
             moderated = bench.run(_moderated(options, words))
             refused = refusals(database, moderated.world_id, language=moderated.trial.language)

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from bench.house import TestStack
+from bench.stack import TestStack
 from resources.gateway.api_gateway import Answer, Api, ApiGateway, ApiPolicy, Call, CallOutcome
 from resources.gateway.breaker import Breaker
 from resources.gateway.concurrency import ConcurrencyLimiter
@@ -66,18 +66,18 @@ class _Free:
         pass
 
 
-def measure(house: TestStack, calls: int) -> Pace:
+def measure(stack: TestStack, calls: int) -> Pace:
     """Make so many calls as fast as the provider lets us."""
-    house.gemini.reset()
-    house.gemini.set_faults(latency=CALL_SECONDS, max_in_flight=CEILING)
-    seconds = asyncio.run(_make(house, calls))
-    stats = house.gemini.stats()
-    house.gemini.reset()
+    stack.gemini.reset()
+    stack.gemini.set_faults(latency=CALL_SECONDS, max_in_flight=CEILING)
+    seconds = asyncio.run(_make(stack, calls))
+    stats = stack.gemini.stats()
+    stack.gemini.reset()
     return Pace(calls, seconds, calls * CALL_SECONDS / CEILING, stats.by_outcome.get("ceiling", 0))
 
 
-async def _make(house: TestStack, calls: int) -> float:
-    async with connect_async(house.env["MONGODB_URI"]) as client:
+async def _make(stack: TestStack, calls: int) -> float:
+    async with connect_async(stack.env["MONGODB_URI"]) as client:
         slots = ConcurrencyLimiter(
             client["generia_bench"]["fleet"], f"ceiling-{time.time():.0f}", limit=CONFIGURED, lease_seconds=LEASE_SECONDS
         )
@@ -85,7 +85,7 @@ async def _make(house: TestStack, calls: int) -> float:
         outside = ApiGateway(
             {Api.LLM: ApiPolicy(slots, Breaker("llm", config, lambda state, probe_in: None))}, patience_seconds=900.0
         )
-        gemini = GeminiClient(api_key="", base_url=house.env["GEMINI_BASE_URL"], timeout_seconds=60.0)
+        gemini = GeminiClient(api_key="", base_url=stack.env["GEMINI_BASE_URL"], timeout_seconds=60.0)
         profile = next(iter(model_profiles().values()))
         try:
             began = time.monotonic()

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import dagster as dg
 from rich.console import Console
 
-from bench.house import TestStack, status_of, wait_for
 from bench.report import Options, Report, run
+from bench.stack import TestStack, status_of, wait_for
 from generia_assets.durable.collections import HISTORY
 
 MOST_TIMES_THE_BOUND = 2.5
@@ -41,11 +41,11 @@ class Way:
             before = station
 
 
-def way_of(house: TestStack) -> Way:
+def way_of(stack: TestStack) -> Way:
     """Order the smallest world and follow it to its first call."""
     sent = time.time()
-    world_id = house.order(users=1, posts=0)
-    with house.database() as database, house.instance() as instance:
+    world_id = stack.order(users=1, posts=0)
+    with stack.database() as database, stack.instance() as instance:
         call = wait_for("the first call", lambda: database[HISTORY].find_one({"world_id": world_id, "api_type": "llm"}), seconds=60)
         status = status_of(database, world_id)
         (record,) = instance.get_run_records(dg.RunsFilter(tags={"dagster/partition": world_id}), limit=1)
@@ -71,14 +71,14 @@ def harness(options: Options, console: Console) -> Report:
     figures: dict[str, object] = {"orders": orders}
     wrong: list[str] = []
     for start in ("warm",) if options.quick else ("warm", "cold"):
-        with TestStack(seed=options.seed, settings={"GENERIA_COLD_START": "1" if start == "cold" else ""}) as house:
-            house.start_servers()
-            house.start_dagster()
-            way_of(house)  # the first one finds caches that are empty
+        with TestStack(seed=options.seed, settings={"GENERIA_COLD_START": "1" if start == "cold" else ""}) as stack:
+            stack.start_servers()
+            stack.start_dagster()
+            way_of(stack)  # the first one finds caches that are empty
             ways = []
             for _ in range(orders):
                 time.sleep(dice.uniform(0, GRID_SECONDS))
-                ways.append(way_of(house))
+                ways.append(way_of(stack))
         for name, seconds in zip(LEGS, zip(*(way.legs for way in ways), strict=True), strict=True):
             rows.append((start, name, *_spread(seconds)))
         totals = [way.stations[-1] for way in ways]

@@ -24,9 +24,9 @@ from statistics import median
 import dagster as dg
 from rich.console import Console
 
-from bench.house import TestStack, TooLateError, status_of, wait_for
 from bench.killing import CODE_SERVER, alive, run_processes
 from bench.report import Options, Report, run
+from bench.stack import TestStack, TooLateError, status_of, wait_for
 from generia_assets.code_server import starts_runs
 from generia_assets.dagster_instance import ACTIVE
 from generia_assets.durable.status import State
@@ -59,14 +59,14 @@ class Try:
         return self.started is not None and self.started <= BOUND_SECONDS and self.healthy
 
 
-def freeze(pid: int, house: TestStack) -> None:
+def freeze(pid: int, stack: TestStack) -> None:
     """Stop a process (SIGSTOP), but never while it holds a lock of Dagster's SQLite files, which would hold up every other process.
 
     That is SQLite's limit (docs/operating.md, More machines), and no matter of what is tried here.
     """
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGSTOP)
-        while any(_is_locked(file) for file in Path(house.env["DAGSTER_HOME"]).rglob("*.db")):
+        while any(_is_locked(file) for file in Path(stack.env["DAGSTER_HOME"]).rglob("*.db")):
             os.kill(pid, signal.SIGCONT)
             time.sleep(0.05)
             os.kill(pid, signal.SIGSTOP)
@@ -97,21 +97,21 @@ class Nap:
 
 
 class Tries:
-    """Tries, one after the other, in one house."""
+    """Tries, one after the other, in one stack."""
 
-    def __init__(self, house: TestStack, database: MongoDatabase, console: Console) -> None:
-        self._house = house
+    def __init__(self, stack: TestStack, database: MongoDatabase, console: Console) -> None:
+        self._stack = stack
         self._database = database
         self._console = console
 
     def once(self, kind: str) -> Try:
         """One try, and afterwards nothing of it is left."""
-        world = self._house.order(users=2, posts=3)
+        world = self._stack.order(users=2, posts=3)
         wait_for(f"work on world {world}", partial(self._works, world), seconds=LIFE_SECONDS)
-        processes = run_processes(self._house)
+        processes = run_processes(self._stack)
         began, accepted = self._terminate_while(world, partial(self._end if kind == "killed" else self._freeze, processes))
         terminated = time.monotonic() - began
-        other = self._house.order(users=2, posts=3)
+        other = self._stack.order(users=2, posts=3)
         try:
             wait_for("another run", partial(self._has_run, other, dg.DagsterRunStatus.STARTED), seconds=LIFE_SECONDS)
             started: float | None = time.monotonic() - began
@@ -124,9 +124,9 @@ class Tries:
 
     def nap(self) -> Nap:
         """One world whose process stands still, until another run has it."""
-        world = self._house.order(users=2, posts=3)
+        world = self._stack.order(users=2, posts=3)
         wait_for(f"work on world {world}", partial(self._works, world), seconds=LIFE_SECONDS)
-        (pid,) = run_processes(self._house)
+        (pid,) = run_processes(self._stack)
         self._freeze([pid])
         began = time.monotonic()
         epoch = self._epoch(world)
@@ -141,7 +141,7 @@ class Tries:
         status = status_of(self._database, world)
         outcome = Nap(taken, ended, status is not None and status.status is State.COMPLETED and status.posts_created == 3)
         self._console.print(f"asleep: another run after {taken:.1f} s, the old one ended {ended:.1f} s after waking")
-        self._until("quiet", lambda: not run_processes(self._house) and not self._active())
+        self._until("quiet", lambda: not run_processes(self._stack) and not self._active())
         return outcome
 
     def _epoch(self, world: str) -> int:
@@ -150,16 +150,16 @@ class Tries:
 
     def _works(self, world: str) -> bool | None:
         status = status_of(self._database, world)
-        return (status is not None and status.api_calls_made_LLM > 1 and len(run_processes(self._house)) == 1) or None
+        return (status is not None and status.api_calls_made_LLM > 1 and len(run_processes(self._stack)) == 1) or None
 
     def _has_run(self, world: str, *statuses: dg.DagsterRunStatus) -> bool | None:
-        with self._house.instance() as instance:
+        with self._stack.instance() as instance:
             tags = {"dagster/partition": world}
             return bool(instance.get_runs(dg.RunsFilter(statuses=list(statuses), tags=tags), limit=1)) or None
 
     def _terminate_while(self, world: str, happens: Callable[[], None]) -> tuple[float, bool]:
         """Terminate the world's run right after this; when that was, and whether Dagster took it."""
-        with self._house.instance() as instance:
+        with self._stack.instance() as instance:
             (one,) = instance.get_runs(dg.RunsFilter(statuses=ACTIVE, tags={"dagster/partition": world}))
             happens()
             began, accepted = time.monotonic(), False
@@ -169,7 +169,7 @@ class Tries:
 
     def _freeze(self, pids: Sequence[int]) -> None:
         for pid in pids:
-            freeze(pid, self._house)
+            freeze(pid, self._stack)
 
     def _end(self, pids: Sequence[int]) -> None:
         for pid in pids:
@@ -177,20 +177,20 @@ class Tries:
                 os.kill(pid, signal.SIGKILL)
 
     def _healthy(self) -> bool:
-        return starts_runs(f"127.0.0.1:{self._house.env['CODE_SERVER_PORT']}")
+        return starts_runs(f"127.0.0.1:{self._stack.env['CODE_SERVER_PORT']}")
 
     def _clean_up(self, frozen: Sequence[int], other: str) -> None:
         self._end(frozen)
         if not self._healthy():
-            self._house.forget(CODE_SERVER)
-            self._house.start_code_server()
+            self._stack.forget(CODE_SERVER)
+            self._stack.start_code_server()
         with suppress(ValueError):  # it is over already
             self._terminate_while(other, lambda: None)
-        self._until("quiet", lambda: not run_processes(self._house))
+        self._until("quiet", lambda: not run_processes(self._stack))
         self._until("an empty queue", lambda: not self._active())
 
     def _active(self) -> bool:
-        with self._house.instance() as instance:
+        with self._stack.instance() as instance:
             return bool(instance.get_run_records(dg.RunsFilter(statuses=ACTIVE), limit=1))
 
     def _until(self, what: str, probe: Callable[[], bool]) -> None:
@@ -200,11 +200,11 @@ class Tries:
 def harness(options: Options, console: Console) -> Report:
     """Freeze and kill, terminate, and see."""
     tries = options.tries or (QUICK_TRIES if options.quick else TRIES)
-    with TestStack(settings=SETTINGS, seed=options.seed) as house:
-        house.start_servers(latency=LATENCY_SECONDS)
-        house.start_dagster()
-        with house.database() as database:
-            trying = Tries(house, database, console)
+    with TestStack(settings=SETTINGS, seed=options.seed) as stack:
+        stack.start_servers(latency=LATENCY_SECONDS)
+        stack.start_dagster()
+        with stack.database() as database:
+            trying = Tries(stack, database, console)
             outcomes = [trying.once(kind) for _ in range(tries) for kind in KINDS]
             naps = [trying.nap() for _ in range(-(-tries // 5))]
     rows = [

@@ -1,4 +1,4 @@
-"""Killing parts of a house, and what a supervisor does about it: start again what ended, and nothing else.
+"""Killing parts of a stack, and what a supervisor does about it: start again what ended, and nothing else.
 
 Here: which processes there are to kill (the run's own process too), freezing them so that what is in the air can be counted at the
 very moment of death, and the supervisor. Not here: worlds, and when to kill (kills.py).
@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 
-from bench.house import TestStack
+from bench.stack import TestStack
 from generia_assets.processes import Child, last_lines
 
 CODE_SERVER, DAEMON = "code server", "daemon"
@@ -41,7 +41,7 @@ class Kill(StrEnum):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts of the house that get it."""
+        """The parts of the stack that get it."""
         return {
             Kill.CODE_SERVER: (CODE_SERVER,),
             Kill.STOP_CODE_SERVER: (CODE_SERVER,),
@@ -53,25 +53,25 @@ class Kill(StrEnum):
 class Supervisor:
     """Starts code server and daemon again when they have ended, as a container's restart policy does.
 
-    What a killed code server leaves running (its runs) goes on; it is ended with the house.
+    What a killed code server leaves running (its runs) goes on; it is ended with the stack.
     """
 
-    def __init__(self, house: TestStack) -> None:
-        self._house = house
-        self._starts: dict[str, Callable[[], Child]] = {CODE_SERVER: house.spawn_code_server, DAEMON: house.spawn_daemon}
+    def __init__(self, stack: TestStack) -> None:
+        self._stack = stack
+        self._starts: dict[str, Callable[[], Child]] = {CODE_SERVER: stack.spawn_code_server, DAEMON: stack.spawn_daemon}
         self._ended: list[Child] = []
 
     def look(self) -> None:
         """Start again what has ended since the last look; return at once."""
         for name, begin in self._starts.items():
-            part = self._house.parts[name]
+            part = self._stack.parts[name]
             if part.exit_code() is not None:
                 self._ended.append(part)
-                self._house.parts[name] = begin()
+                self._stack.parts[name] = begin()
 
     def last_words(self) -> str:
         """The end of what the supervised parts have logged, for somebody who wants to know why nothing happens."""
-        return "\n".join(f"{name}:\n{last_lines(self._house.parts[name].log_path)}" for name in self._starts)
+        return "\n".join(f"{name}:\n{last_lines(self._stack.parts[name].log_path)}" for name in self._starts)
 
     def clean_up(self) -> None:
         """End what killed parts left behind."""
@@ -80,10 +80,10 @@ class Supervisor:
         self._ended.clear()
 
 
-def run_processes(house: TestStack) -> list[int]:
+def run_processes(stack: TestStack) -> list[int]:
     """The processes of runs: children of the process from which the code server forks them."""
     parents = dict(_processes())
-    server = house.parts[CODE_SERVER].pid
+    server = stack.parts[CODE_SERVER].pid
     forkers = {pid for pid, parent in parents.items() if parent == server}
     return [pid for pid, parent in parents.items() if parent in forkers]
 
@@ -107,9 +107,9 @@ def frozen(pids: Sequence[int]) -> Iterator[None]:
         _send(pids, signal.SIGCONT)
 
 
-def send(kill: Kill, house: TestStack, runs: Sequence[int]) -> None:
+def send(kill: Kill, stack: TestStack, runs: Sequence[int]) -> None:
     """Send the signal to everybody who is to get it."""
-    pids = [house.parts[name].pid for name in kill.parts]
+    pids = [stack.parts[name].pid for name in kill.parts]
     _send([*pids, *(runs if kill.hits_run else ())], kill.signal)
 
 

@@ -16,9 +16,9 @@ import dagster as dg
 from rich.console import Console
 
 from bench.aftermath import Death, Moment, Outcome, Stale, judge
-from bench.house import TestStack, TooLateError, status_of, wait_for
 from bench.killing import Kill, Supervisor, frozen, run_processes, send
 from bench.report import Options, Report, run
+from bench.stack import TestStack, TooLateError, status_of, wait_for
 from generia_assets.dagster_instance import ACTIVE
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import WorldStatus
@@ -55,14 +55,14 @@ ROUNDS = 50
 
 
 class Harness:
-    """Worlds and deaths in one house."""
+    """Worlds and deaths in one stack."""
 
-    def __init__(self, house: TestStack, database: MongoDatabase, console: Console, recovery_seconds: float) -> None:
+    def __init__(self, stack: TestStack, database: MongoDatabase, console: Console, recovery_seconds: float) -> None:
         self._recovery_seconds = recovery_seconds
-        self._house = house
+        self._stack = stack
         self._database = database
         self._console = console
-        self._supervisor = Supervisor(house)
+        self._supervisor = Supervisor(stack)
 
     def meet(self, death: Death) -> Outcome:
         """Make a world and let it meet this death."""
@@ -83,7 +83,7 @@ class Harness:
             complaints.append(f"{error}. {self._supervisor.last_words()}")
         complete = time.monotonic() - moment.died
         complaints += stale.complaints(self._database)
-        outcome = judge(self._house, self._database, death, moment, again, complete, complaints)
+        outcome = judge(self._stack, self._database, death, moment, again, complete, complaints)
         self._tell(outcome)
         return outcome
 
@@ -94,13 +94,13 @@ class Harness:
     def _kill(self, death: Death, world_id: str, began: float) -> tuple[Moment, Stale]:
         if death.call is None and death.kill.hits_run and not death.kill.parts:  # its run may still be on its way
             self._until_running()
-        runs = run_processes(self._house)
+        runs = run_processes(self._stack)
         with frozen(runs):
             time.sleep(STILL_SECONDS)
             record = self._database[STATUS].find_one({"_id": world_id})
-            send(death.kill, self._house, runs)
+            send(death.kill, self._stack, runs)
             if death.kill is Kill.CODE_SERVER:
-                self._house.gemini.set_faults(latency=HELD_SECONDS)
+                self._stack.gemini.set_faults(latency=HELD_SECONDS)
         died = time.monotonic()
         status = None if record is None else WorldStatus.model_validate(record)
         in_air = 0 if record is None else len(record["in_flight"])
@@ -120,20 +120,20 @@ class Harness:
             if again is None and status.owner.epoch > epoch:
                 again = time.monotonic() - moment.died
                 stale.lost()
-                self._house.gemini.set_faults(latency=LATENCY_SECONDS)
+                self._stack.gemini.set_faults(latency=LATENCY_SECONDS)
             return status.done or None
 
         wait_for(f"the end of world {world_id}", finished, seconds=self._recovery_seconds, every=0.02)
         return again
 
     def _order(self) -> str:
-        self._house.gemini.reset()
-        return self._house.order(users=USERS, posts=POSTS)
+        self._stack.gemini.reset()
+        return self._stack.order(users=USERS, posts=POSTS)
 
     def _until_running(self) -> None:
         def running() -> bool | None:
             self._supervisor.look()
-            return bool(run_processes(self._house)) or None
+            return bool(run_processes(self._stack)) or None
 
         wait_for("a run's process", running, seconds=LIFE_SECONDS, every=0.01)
 
@@ -150,9 +150,9 @@ class Harness:
 
         def quiet() -> bool | None:
             self._supervisor.look()
-            if run_processes(self._house):
+            if run_processes(self._stack):
                 return None
-            with self._house.instance() as instance:
+            with self._stack.instance() as instance:
                 return not instance.get_run_records(dg.RunsFilter(statuses=ACTIVE), limit=1) or None
 
         wait_for("quiet", quiet, seconds=QUIET_SECONDS, every=0.1)
@@ -160,7 +160,7 @@ class Harness:
     def _until_asked(self, calls: int) -> None:
         def asked() -> bool | None:
             self._supervisor.look()
-            return self._house.gemini.stats().calls >= calls or None
+            return self._stack.gemini.stats().calls >= calls or None
 
         wait_for(f"call {calls} of the world", asked, seconds=LIFE_SECONDS, every=0.005)
 
@@ -196,11 +196,11 @@ def _death(dice: random.Random, kill: Kill) -> Death:
 def harness(options: Options, console: Console) -> Report:
     """Kill, and see."""
     outcomes: list[Outcome] = []
-    with TestStack(settings=SETTINGS, seed=options.seed) as house:
-        house.start_servers(latency=LATENCY_SECONDS)
-        house.start_dagster()
-        with house.database() as database:
-            kills = Harness(house, database, console, BESIDE_TESTS_SECONDS if options.quick else RECOVERY_SECONDS)
+    with TestStack(settings=SETTINGS, seed=options.seed) as stack:
+        stack.start_servers(latency=LATENCY_SECONDS)
+        stack.start_dagster()
+        with stack.database() as database:
+            kills = Harness(stack, database, console, BESIDE_TESTS_SECONDS if options.quick else RECOVERY_SECONDS)
             try:
                 outcomes.extend(kills.meet(death) for death in deaths(options))
             finally:

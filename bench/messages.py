@@ -17,10 +17,10 @@ from random import Random
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from rich.console import Console
 
-from bench.house import TooLateError, wait_for
 from bench.malformed import KINDS, Body, Kind, encoded, order
-from bench.message_house import DEAD_LETTERS, ORDERS, MessageHouse, apache_kafka_here
+from bench.message_stack import DEAD_LETTERS, ORDERS, MessageStack, apache_kafka_here
 from bench.report import Options, Report, run
+from bench.stack import TooLateError, wait_for
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.orders.order import parse_world
 from resources.mongodb.connection import MongoDocument
@@ -55,11 +55,11 @@ class Sent:
 class Sender:
     """Sends messages as the platform does, keyed by their world, and remembers where they lie."""
 
-    def __init__(self, house: MessageHouse, random: Random) -> None:
+    def __init__(self, stack: MessageStack, random: Random) -> None:
         self._random = random
-        version = house.env["KAFKA_API_VERSION"]
+        version = stack.env["KAFKA_API_VERSION"]
         self._producer = KafkaProducer(
-            bootstrap_servers=house.env["KAFKA_BOOTSTRAP_SERVERS"],
+            bootstrap_servers=stack.env["KAFKA_BOOTSTRAP_SERVERS"],
             api_version=tuple(int(part) for part in version.split(".")) if version else None,
             acks="all",
             max_request_size=LARGEST_REQUEST,
@@ -104,15 +104,15 @@ def harness(options: Options, console: Console) -> Report:
     # Dagster takes up to a second to make a run, so it is the repetitions that a quick round has many of.
     good, repeated, broken = (15, 150, len(KINDS)) if options.quick else (1_000, 1_000, 200)
     deaths = Counter[str]()
-    with MessageHouse(settings=SETTINGS, apache=apache) as house:
-        house.start_all()
-        with closing(Sender(house, Random(options.seed))) as sender:
+    with MessageStack(settings=SETTINGS, apache=apache) as stack:
+        stack.start_all()
+        with closing(Sender(stack, Random(options.seed))) as sender:
             sender.send(good=good, repeated=repeated, broken=broken)
             began = time.monotonic()
-            _break(house, good, quick=options.quick, deaths=deaths)
-            wait_for("the last message's turn", lambda: _all_read(house, sender.sent) or None, seconds=PATIENCE_S, every=2.0)
+            _break(stack, good, quick=options.quick, deaths=deaths)
+            wait_for("the last message's turn", lambda: _all_read(stack, sender.sent) or None, seconds=PATIENCE_S, every=2.0)
             seconds = time.monotonic() - began
-            wrong, letters = _judge(house, sender.sent)
+            wrong, letters = _judge(stack, sender.sent)
     console.print(f"{'Apache Kafka' if apache else 'the small broker'}; killed meanwhile: {dict(deaths)}")
     doubled = sum(count - 1 for count in letters.values())
     rows = [
@@ -136,32 +136,32 @@ def harness(options: Options, console: Console) -> Report:
     return Report(not wrong, figures, ("what", "how many", "found"), rows, wrong[:20])
 
 
-def _break(house: MessageHouse, good: int, *, quick: bool, deaths: Counter[str]) -> None:
+def _break(stack: MessageStack, good: int, *, quick: bool, deaths: Counter[str]) -> None:
     """Kill the parts while the sensor reads: each when another share of the orders is recorded."""
     plan = ["daemon"] if quick else ["daemon", "kafka", "code server", "daemon", "kafka", "code server", "daemon"]
     for number, part in enumerate(plan):
-        if part == "kafka" and not house.apache:
+        if part == "kafka" and not stack.apache:
             continue
         share = good * (number + 1) // (len(plan) + 2)
-        with house.database() as database:
+        with stack.database() as database:
             wait_for("orders to be recorded", lambda: database[TASKS].count_documents({}) >= share or None, seconds=PATIENCE_S)  # noqa: B023
-        {"daemon": house.restart_daemon, "kafka": house.restart_kafka, "code server": house.restart_code_server}[part]()
+        {"daemon": stack.restart_daemon, "kafka": stack.restart_kafka, "code server": stack.restart_code_server}[part]()
         deaths[part] += 1
 
 
-def _all_read(house: MessageHouse, sent: Sent) -> bool:
+def _all_read(stack: MessageStack, sent: Sent) -> bool:
     """Whether the sensor's cursor has passed every message."""
-    with house.instance() as instance:
+    with stack.instance() as instance:
         states = [state.instigator_data for state in instance.all_instigator_state()]
     cursors = [json.loads(cursor) for data in states if (cursor := getattr(data, "cursor", None))]
     offsets = {int(name): at for cursor in cursors for name, at in cursor.get("offsets", {}).items()}
     return all(offsets.get(partition, 0) >= end for partition, end in sent.ends.items())
 
 
-def _judge(house: MessageHouse, sent: Sent) -> tuple[list[str], Counter[Place]]:
+def _judge(stack: MessageStack, sent: Sent) -> tuple[list[str], Counter[Place]]:
     """Everything that is not as it must be, and the dead letters by their place."""
     wrong: list[str] = []
-    with house.database() as database:
+    with stack.database() as database:
         right: MongoDocument = {"refused": {"$ne": True}}  # a refused message has a failed task, and a failed world if it is new
         tasks = {row["_id"]: row for row in database[TASKS].find(right)}
         worlds = {row["_id"] for row in database[STATUS].find(right, {"_id": 1})}
@@ -175,13 +175,13 @@ def _judge(house: MessageHouse, sent: Sent) -> tuple[list[str], Counter[Place]]:
     ordered = {str(message["world_id"]) for message in sent.good.values()}
     wrong += [f"world {world_id} has a status record and no right order" for world_id in worlds - ordered]
     wrong += [f"world {world_id} has no status record" for world_id in ordered - worlds]
-    with house.instance() as instance:
+    with stack.instance() as instance:
         runs = Counter(run.tags["dagster/partition"] for run in instance.get_runs())
         partitions = set(instance.get_dynamic_partitions("worlds"))
     wrong += [f"world {world_id} has {runs[world_id]} runs" for world_id in ordered | set(runs) if runs[world_id] != 1]
     if partitions != ordered:
         wrong.append(f"{len(partitions)} partitions for {len(ordered)} worlds")
-    letters, reasons = _dead_letters(house, len(sent.broken))
+    letters, reasons = _dead_letters(stack, len(sent.broken))
     for place, kind in sent.broken.items():
         if place not in letters:
             wrong.append(f"{kind.name} at {place} is no dead letter")
@@ -198,11 +198,11 @@ def _as_kept(message: Body) -> dict[str, object]:
     return {**parameters, "user_prompt": parse_world(parameters).user_prompt}
 
 
-def _dead_letters(house: MessageHouse, expected: int) -> tuple[Counter[Place], dict[Place, str]]:
+def _dead_letters(stack: MessageStack, expected: int) -> tuple[Counter[Place], dict[Place, str]]:
     """The dead letters' original places, and the reasons."""
-    version = house.env["KAFKA_API_VERSION"]
+    version = stack.env["KAFKA_API_VERSION"]
     consumer = KafkaConsumer(
-        bootstrap_servers=house.env["KAFKA_BOOTSTRAP_SERVERS"],
+        bootstrap_servers=stack.env["KAFKA_BOOTSTRAP_SERVERS"],
         api_version=tuple(int(part) for part in version.split(".")) if version else None,
         max_partition_fetch_bytes=LARGEST_REQUEST,
     )

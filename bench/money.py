@@ -20,9 +20,9 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.exact import exactness
-from bench.house import ROOT, TestStack, status_of, wait_for
 from bench.in_process import Made, Order, change_settings, make
 from bench.report import Options, Report, run
+from bench.stack import ROOT, TestStack, status_of, wait_for
 from bench.watching import CENT_FRACTION, Watch
 from emulators.gemini.faults import FaultName, Faults
 from emulators.gemini.spoil import ILL_WRITTEN
@@ -80,10 +80,10 @@ class Scenario:
 
 
 class Money:
-    """The scenarios, in one house."""
+    """The scenarios, in one stack."""
 
-    def __init__(self, house: TestStack, options: Options) -> None:
-        self._house = house
+    def __init__(self, stack: TestStack, options: Options) -> None:
+        self._stack = stack
         self._quick = options.quick
         self._seed = options.seed
         self._random = random.Random(options.seed)
@@ -115,7 +115,7 @@ class Money:
         self._counted(first)
         yield first
         higher = first.status.cost_usd + (0.1 if self._quick else 0.4)
-        with self._house.database() as database:
+        with self._stack.database() as database:
             resume_world(database, order.world_id, ResumeOptions(max_cost_usd=higher))
         second, made = self._made("a higher cap", order, {}, {}, generation=first.status.generation, reset=False)
         self._finished(second, made.failure)
@@ -137,8 +137,8 @@ class Money:
         """One world whose run is killed again and again, and beside it several runs of one world that begin at one moment."""
         killed = self._order(users=4, posts=10) if self._quick else self._order(users=15, posts=90)
         mistaken = self._order(users=2, posts=5)
-        go = self._house.folder / "go"
-        with self._house.gemini as gemini:
+        go = self._stack.folder / "go"
+        with self._stack.gemini as gemini:
             gemini.reset()
             gemini.replace_faults(Faults(seed=self._seed, latency=1.0))
             with Watch(self._uri, killed.world_id, mistaken.world_id) as watch:
@@ -147,7 +147,7 @@ class Money:
                 deaths = self._kill_again_and_again(killed, go)
                 ends = [wait_for("the end of a run", child.exit_code, seconds=120) for child in runs]
             stats = gemini.stats()
-        with self._house.database() as database:
+        with self._stack.database() as database:
             generations = database[GENERATIONS].count_documents({"world_id": mistaken.world_id})
         carried_out = _carried_out(stats)
         dead = Scenario(f"{deaths} x kill -9", killed, self._status(killed), watch.looks, carried_out, 0, list(watch.wrong))
@@ -184,14 +184,14 @@ class Money:
         return lambda: self._calls(order) >= enough or child.exit_code() is not None or None
 
     def _calls(self, order: Order) -> int:
-        with self._house.database() as database:
+        with self._stack.database() as database:
             status = status_of(database, order.world_id)
         return 0 if status is None else status.api_calls_made_LLM
 
     def _child(self, name: str, order: Order, *more: str) -> Child:
         argv = [sys.executable, "-m", "bench.one_world", order.world_id, "--users", str(order.users), "--posts", str(order.posts)]
-        log = self._house.folder / "logs" / f"{name}.log"
-        env = {**self._house.env, "BUDGET_SPARE": "4"}  # a death costs the calls in the air
+        log = self._stack.folder / "logs" / f"{name}.log"
+        env = {**self._stack.env, "BUDGET_SPARE": "4"}  # a death costs the calls in the air
         return spawn(name, [*argv, "--prompt", order.prompt, *more], log_path=log, env=env, cwd=ROOT)
 
     def _made(
@@ -205,7 +205,7 @@ class Money:
         reset: bool = True,
     ) -> tuple[Scenario, Made]:
         change_settings({"LLM_CONCURRENCY": "15", "IMAGE_CONCURRENCY": "10", "BUDGET_SPARE": "0.25", **settings})
-        with self._house.gemini as gemini:
+        with self._stack.gemini as gemini:
             if reset:
                 gemini.reset()
             gemini.replace_faults(Faults.model_validate({"seed": self._seed, **faults}))
@@ -219,7 +219,7 @@ class Money:
     def _counted(self, scenario: Scenario) -> None:
         """Our count of calls is the emulator's; only a call that the world's end cut off may be counted and never have arrived."""
         status, carried_out = scenario.status, scenario.carried_out
-        with self._house.database() as database:
+        with self._stack.database() as database:
             cut_off = database[HISTORY].count_documents(
                 {"world_id": status.world_id, "api_type": Api.LLM.value, "outcome": "cut_off"}
             )
@@ -231,7 +231,7 @@ class Money:
         """What the world says it paid is what the emulator's tokens cost, perhaps with the worst case of calls without answer."""
         price = asked_at("gemini-2.5-flash", now()).price(now())
         tokens = TokenUsage(stats.prompt_tokens, stats.cached_tokens, stats.candidates_tokens + stats.thoughts_tokens)
-        with self._house.database() as database:
+        with self._stack.database() as database:
             rows = list(database[HISTORY].find({"world_id": scenario.order.world_id, "api_type": "llm"}))
         doubtful = ("transient", "cut_off", "error")
         # An answer whose usage cannot be, or is missing, counts as its worst case.
@@ -249,13 +249,13 @@ class Money:
         self._expect(scenario, len(dearer) <= odd, f"{len(dearer)} calls cost more than their worst case, {odd} had an odd usage")
 
     def _finished(self, scenario: Scenario, failure: str) -> None:
-        with self._house.database() as database:
-            exact = exactness(database, self._house.folder / "media", scenario.order.world_id)
+        with self._stack.database() as database:
+            exact = exactness(database, self._stack.folder / "media", scenario.order.world_id)
         found = [complaint for complaint in exact.complaints if not complaint.startswith("attempts of tasks")]
         scenario.wrong += [f"{failure} {complaint}".strip() for complaint in found]
 
     def _status(self, order: Order) -> WorldStatus:
-        with self._house.database() as database:
+        with self._stack.database() as database:
             status = status_of(database, order.world_id)
         if status is None:
             raise RuntimeError(f"world {order.world_id} has no status record")
@@ -266,7 +266,7 @@ class Money:
 
     @property
     def _uri(self) -> str:
-        return self._house.env["MONGODB_URI"]
+        return self._stack.env["MONGODB_URI"]
 
     @staticmethod
     def _expect(scenario: Scenario, right: bool, otherwise: str) -> None:
@@ -286,10 +286,10 @@ def harness(options: Options, console: Console) -> Report:
     """Run every scenario."""
     logging.disable(logging.WARNING)
     rows, wrong, looks = [], [], 0
-    with TestStack(settings=SETTINGS, seed=options.seed) as house:
-        house.start_servers()
-        change_settings(house.env)
-        for scenario in Money(house, options).scenarios():
+    with TestStack(settings=SETTINGS, seed=options.seed) as stack:
+        stack.start_servers()
+        change_settings(stack.env)
+        for scenario in Money(stack, options).scenarios():
             rows.append(scenario.row())
             console.print(*rows[-1])
             wrong += [f"{scenario.name}: {sentence}" for sentence in scenario.wrong]

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 from pymongo.errors import AutoReconnect
 
 from bench.ceiling import CEILING, measure
-from bench.house import ROOT, TestStack, wait_for
 from bench.in_process import change_settings
 from bench.outage_world import World
+from bench.stack import ROOT, TestStack, wait_for
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.durable.status import State, SuspendReason, WorldStatus
@@ -53,15 +53,15 @@ class Verdict:
 
 
 class Cases:
-    """All cases, in one house. Worlds are made in this process, with the house's settings."""
+    """All cases, in one stack. Worlds are made in this process, with the stack's settings."""
 
-    def __init__(self, house: TestStack, database: MongoDatabase, *, users: int, posts: int, seed: int) -> None:
-        self._house = house
+    def __init__(self, stack: TestStack, database: MongoDatabase, *, users: int, posts: int, seed: int) -> None:
+        self._stack = stack
         self._database = database
         self._users, self._posts = users, posts
         self._seed = seed
         self._worlds = 0
-        change_settings(house.env)
+        change_settings(stack.env)
 
     def undisturbed(self) -> Verdict:
         """Nothing is taken away: what the other cases are compared with."""
@@ -76,10 +76,10 @@ class Cases:
         world = self._world()
         began = time.monotonic()
         world.start(calls=CALLS_BEFORE)
-        self._house.gemini.set_faults(**faults)
+        self._stack.gemini.set_faults(**faults)
         taken = datetime.now(UTC)
         world.watch(seconds)
-        self._house.gemini.set_faults(**dict.fromkeys(faults, 0.0))
+        self._stack.gemini.set_faults(**dict.fromkeys(faults, 0.0))
         return self._waited(f"Gemini: {', '.join(faults)} for {seconds:.0f} s", world, began, taken)
 
     def gemini_hangs(self, seconds: float) -> Verdict:
@@ -87,10 +87,10 @@ class Cases:
         world = self._world()
         began = time.monotonic()
         world.start(calls=CALLS_BEFORE)
-        self._house.gemini.set_faults(hang=1.0)
+        self._stack.gemini.set_faults(hang=1.0)
         taken = datetime.now(UTC)
-        world.watch(seconds, timeout=float(self._house.settings["GEMINI_TIMEOUT_SECONDS"]))
-        self._house.gemini.set_faults(hang=0.0)
+        world.watch(seconds, timeout=float(self._stack.settings["GEMINI_TIMEOUT_SECONDS"]))
+        self._stack.gemini.set_faults(hang=0.0)
         verdict = self._waited(f"Gemini: hangs for {seconds:.0f} s", world, began, taken)
         verdict.seen += f", {world.seen.probes} probe at a time"
         if world.seen.probes != 1:
@@ -104,17 +104,17 @@ class Cases:
         complaints = []
         for away in (0.0, seconds):
             world = self._world(users=10, posts=60)
-            self._house.gemini.set_faults(latency=0.5)
+            self._stack.gemini.set_faults(latency=0.5)
             began = time.monotonic()
             world.start(calls=50)
             if away:
-                self._house.gemini.set_faults(unavailable=1.0)
+                self._stack.gemini.set_faults(unavailable=1.0)
                 world.watch(away)
-                self._house.gemini.set_faults(unavailable=0.0)
+                self._stack.gemini.set_faults(unavailable=0.0)
             world.end(seconds=END_SECONDS * 3)
             times.append(time.monotonic() - began)
             complaints += world.complaints()
-        change_settings(self._house.env)
+        change_settings(self._stack.env)
         without, with_outage = times
         figures = {"world_s": round(without, 1), "world_with_outage_s": round(with_outage, 1), "outage_s": seconds}
         return Verdict(
@@ -126,10 +126,10 @@ class Cases:
         world = self._world()
         began = time.monotonic()
         world.start(calls=CALLS_BEFORE)
-        port = urlsplit(self._house.env["MONGODB_URI"]).port
-        self._house.forget("mongod")
+        port = urlsplit(self._stack.env["MONGODB_URI"]).port
+        self._stack.forget("mongod")
         time.sleep(seconds)
-        self._house.start_mongod(port=port or 0)
+        self._stack.start_mongod(port=port or 0)
         world.end(seconds=END_SECONDS)
         return Verdict(f"MongoDB: stopped for {seconds:.0f} s", time.monotonic() - began, "", world.complaints())
 
@@ -149,29 +149,29 @@ class Cases:
         world = self._world()
         began = time.monotonic()
         world.start(calls=CALLS_BEFORE)
-        self._house.gemini.set_faults(unavailable=1.0)
+        self._stack.gemini.set_faults(unavailable=1.0)
         made = world.end(seconds=END_SECONDS)
         complaints = self._parked(world, made.success, "PATIENCE_SECONDS")
-        change_settings(self._house.env)
-        self._house.gemini.set_faults(unavailable=0.0)
+        change_settings(self._stack.env)
+        self._stack.gemini.set_faults(unavailable=0.0)
         complaints += self._taken_up(world)
         return Verdict("an outage longer than the patience", time.monotonic() - began, "parked, then taken up", complaints)
 
     def day_quota(self) -> Verdict:
         """A used-up day's quota parks the world until the reset, when it is taken up and not before, and burns no attempt."""
         world = self._world()
-        self._house.gemini.set_faults(requests_per_day=6, day=4.0)
+        self._stack.gemini.set_faults(requests_per_day=6, day=4.0)
         began = time.monotonic()
         world.start(calls=CALLS_BEFORE)
         made = world.end(seconds=END_SECONDS)
         complaints = self._parked(world, made.success, "429")
-        refused = self._house.gemini.stats().by_outcome.get("quota_day", 0)
+        refused = self._stack.gemini.stats().by_outcome.get("quota_day", 0)
         until = world.status.parked.until if world.status.parked else None
         if until is None or not timedelta(0) < until - datetime.now(UTC) <= timedelta(days=1):
             complaints.append(f"it is parked until {until}")
         elif self._abandoned(world) is not None:
             complaints.append("the watchdog would take it up before the reset")
-        self._house.gemini.set_faults(requests_per_day=None)  # the reset, and its hour
+        self._stack.gemini.set_faults(requests_per_day=None)  # the reset, and its hour
         self._database[STATUS].update_one({"_id": world.order.world_id}, {"$set": {"parked.until": datetime.now(UTC)}})
         complaints += self._taken_up(world)
         return Verdict("429: the day's quota", time.monotonic() - began, f"parked after {refused} refusals", complaints)
@@ -187,7 +187,7 @@ class Cases:
 
     def ceiling(self, calls: int) -> Verdict:
         """A hard ceiling below the configured limit is found and kept."""
-        pace = measure(self._house, calls)
+        pace = measure(self._stack, calls)
         complaints = [] if pace.share < SLOW_PACE else [f"{pace.seconds:.1f} s for a bound of {pace.bound:.1f} s"]
         seen = f"{calls} calls of 0.5 s, ceiling {CEILING}: bound {pace.bound:.1f} s, {pace.refused} refused"
         figures = {"ceiling_s": round(pace.seconds, 1), "ceiling_bound_s": pace.bound, "ceiling_refused": pace.refused}
@@ -195,14 +195,14 @@ class Cases:
 
     def dead_process_held_slots(self) -> Verdict:
         """A process dies with all slots in use: they come back when its lease ends, and another world uses them."""
-        self._house.gemini.reset()
-        self._house.gemini.set_faults(latency=HELD_SECONDS)
+        self._stack.gemini.reset()
+        self._stack.gemini.set_faults(latency=HELD_SECONDS)
         narrow = {"LLM_CONCURRENCY": "1"}
         command = [sys.executable, "-m", "bench.one_world", "the-dead-one", "--users", "1", "--posts", "1"]
         began = time.monotonic()
         holder = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **narrow}, stdout=subprocess.DEVNULL)
         try:
-            self._house.gemini.wait_until(lambda stats: stats.in_flight == 1, timeout=END_SECONDS)
+            self._stack.gemini.wait_until(lambda stats: stats.in_flight == 1, timeout=END_SECONDS)
         finally:
             holder.send_signal(signal.SIGKILL)
             holder.wait()
@@ -212,7 +212,7 @@ class Cases:
         world.start(calls=1)
         back = time.monotonic() - died
         world.end(seconds=END_SECONDS)
-        change_settings(self._house.env | {"LLM_CONCURRENCY": ""})
+        change_settings(self._stack.env | {"LLM_CONCURRENCY": ""})
         return Verdict("slots of a dead process", time.monotonic() - began, f"used again after {back:.1f} s", world.complaints())
 
     def kafka_is_away(self) -> Verdict:
@@ -220,18 +220,18 @@ class Cases:
         world = self._world()
         began = time.monotonic()
         world.start(calls=CALLS_BEFORE)
-        os.kill(self._house.parts["broker"].pid, signal.SIGKILL)
-        self._house.forget("broker")
+        os.kill(self._stack.parts["broker"].pid, signal.SIGKILL)
+        self._stack.forget("broker")
         world.end(seconds=END_SECONDS)
         return Verdict("Kafka: gone", time.monotonic() - began, "", world.complaints())
 
     def _world(self, *, users: int | None = None, posts: int | None = None) -> World:
         """The next world; its id comes from the seed, and so its people, its prompts and which of its calls meet a fault."""
-        self._house.gemini.reset()
-        self._house.gemini.set_faults(seed=self._seed)
+        self._stack.gemini.reset()
+        self._stack.gemini.set_faults(seed=self._seed)
         self._worlds += 1
         world_id = str(uuid.uuid5(_WORLDS, f"{self._seed}/{self._worlds}"))
-        return World(self._house, self._database, world_id, users=users or self._users, posts=posts or self._posts)
+        return World(self._stack, self._database, world_id, users=users or self._users, posts=posts or self._posts)
 
     def _waited(self, name: str, world: World, began: float, taken: datetime) -> Verdict:
         """The verdict on a world that was to wait for the language model since ``taken``."""
@@ -283,11 +283,11 @@ class Cases:
 
     def _paced(self, name: str, faults: Mapping[str, float], *outcomes: str) -> Verdict:
         world = self._world()
-        self._house.gemini.set_faults(**faults)
+        self._stack.gemini.set_faults(**faults)
         began = time.monotonic()
         world.start()
         world.end(seconds=END_SECONDS)
-        counted = self._house.gemini.stats().by_outcome
+        counted = self._stack.gemini.stats().by_outcome
         refused = sum(counted.get(outcome, 0) for outcome in outcomes)
         complaints = world.complaints() + ([] if refused else ["no call was refused, so nothing was tried"])
         return Verdict(name, time.monotonic() - began, f"{refused} refused", complaints)

@@ -14,8 +14,8 @@ from datetime import datetime
 from pymongo.errors import PyMongoError
 
 from bench.exact import exactness
-from bench.house import TestStack, status_of, wait_for
 from bench.in_process import Made, Order, make
+from bench.stack import TestStack, status_of, wait_for
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import WorldStatus
 from generia_assets.queries.in_flight import breakers_not_closed
@@ -43,10 +43,10 @@ class Seen:
 class World:
     """A world, and the run that makes it in a thread of this process."""
 
-    def __init__(self, house: TestStack, database: MongoDatabase, world_id: str, *, users: int, posts: int) -> None:
+    def __init__(self, stack: TestStack, database: MongoDatabase, world_id: str, *, users: int, posts: int) -> None:
         self.order = Order(world_id, users, posts, PROMPT)
         self.seen = Seen()
-        self._house = house
+        self._stack = stack
         self._database = database
         self._thread: threading.Thread | None = None
         self._made: Made | None = None
@@ -71,7 +71,7 @@ class World:
         self._thread.start()
         wait_for(
             f"call {calls} of the world",
-            lambda: self._house.gemini.stats().calls >= calls or not self.running or None,
+            lambda: self._stack.gemini.stats().calls >= calls or not self.running or None,
             seconds=START_SECONDS,
             every=SAMPLE_SECONDS,
         )
@@ -104,7 +104,7 @@ class World:
             self.seen.waited_for.setdefault(status.waiting_for.api, status.waiting_for.since)
         self.seen.breaker |= states
         if probing:
-            self.seen.probes = max(self.seen.probes, self._house.gemini.stats().in_flight)
+            self.seen.probes = max(self.seen.probes, self._stack.gemini.stats().in_flight)
 
     def attempts(self) -> set[int]:
         """All attempt counts that its tasks have, and whether one failed shows in the status record."""
@@ -112,7 +112,7 @@ class World:
 
     def complaints(self) -> list[str]:
         """What is not as it must be in a completed world (no attempt but the first is allowed there)."""
-        findings = exactness(self._database, self._house.folder / "media", self.order.world_id)
+        findings = exactness(self._database, self._stack.folder / "media", self.order.world_id)
         return findings.complaints
 
     def closed(self) -> bool | None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from bench.house import TestStack, TooLateError
 from bench.outage_cases import Cases, Verdict
 from bench.report import Options, Report, run
+from bench.stack import TestStack, TooLateError
 
 SETTINGS = {
     "WORLD_LEASE_SECONDS": "2",
@@ -47,10 +47,10 @@ def harness(options: Options, console: Console) -> Report:
     """Take away, give back, and see."""
     lengths = QUICK if options.quick else FULL
     verdicts: list[Verdict] = []
-    with TestStack(settings=SETTINGS, seed=options.seed) as house:
-        house.start_servers(latency=LATENCY_SECONDS)
-        with house.database() as database:
-            all_cases = Cases(house, database, users=lengths.users, posts=lengths.posts, seed=options.seed)
+    with TestStack(settings=SETTINGS, seed=options.seed) as stack:
+        stack.start_servers(latency=LATENCY_SECONDS)
+        with stack.database() as database:
+            all_cases = Cases(stack, database, users=lengths.users, posts=lengths.posts, seed=options.seed)
             for case in cases(all_cases, lengths, quick=options.quick):
                 verdicts.append(verdict := _judged(case))
                 console.print(f"{verdict.name}: {'; '.join(verdict.complaints) or 'as it must be'}", markup=False)

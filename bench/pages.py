@@ -19,8 +19,8 @@ from statistics import median
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 from rich.console import Console
 
-from bench.house import TestStack
 from bench.report import Options, Report, run
+from bench.stack import TestStack
 from generia_assets.durable.events.events import post_published
 from generia_assets.pages.live import LOOK_S
 from generia_assets.queries.feed import POSTS_PAGE
@@ -135,12 +135,12 @@ def harness(options: Options, console: Console) -> Report:
     random.seed(options.seed)
     loads, published = (5, 8) if options.quick else (15, 40)
     try:
-        with TestStack() as house, chromium() as browser:
-            house.start_mongod()
-            site = house.start_pages()
-            with house.database() as database:
+        with TestStack() as stack, chromium() as browser:
+            stack.start_mongod()
+            site = stack.start_pages()
+            with stack.database() as database:
                 small, large = (
-                    [MadeUp(database, house.folder / "media", users=users, posts=posts) for _ in range(2)]
+                    [MadeUp(database, stack.folder / "media", users=users, posts=posts) for _ in range(2)]
                     for users, posts in ((PEOPLE_PAGE, POSTS_PAGE + published), (MANY, MANY))
                 )
                 worlds = {

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.exact import exactness
-from bench.house import TestStack, status_of
 from bench.in_process import Made, Order, change_settings, make
+from bench.stack import TestStack, status_of
 from bench.undamaged import damage
 from emulators.gemini.faults import FaultName, Faults
 from emulators.gemini.stats import RecordedRequest, Stats
@@ -75,19 +75,19 @@ class Outcome:
 
 
 class Bench:
-    """Trials, one after the other, in one house."""
+    """Trials, one after the other, in one stack."""
 
-    def __init__(self, house: TestStack, seed: int) -> None:
+    def __init__(self, stack: TestStack, seed: int) -> None:
         logging.disable(logging.WARNING)  # a thousand warnings about faults that were ordered
-        house.start_servers()
-        change_settings({**house.env, **GENEROUS})
-        self._house = house
+        stack.start_servers()
+        change_settings({**stack.env, **GENEROUS})
+        self._stack = stack
         self._seed = seed
 
     def run(self, trial: Trial) -> Outcome:
         """Make the trial's world and look at it; ``wrong`` says whether it is exact and undamaged."""
         change_settings({**GENEROUS, **trial.settings})
-        with self._house.gemini as gemini:
+        with self._stack.gemini as gemini:
             gemini.reset()
             gemini.replace_faults(Faults.model_validate({"seed": self._seed, **trial.faults}))
             order = trial.order(self._seed)
@@ -96,21 +96,21 @@ class Bench:
 
     def go_on(self, before: Outcome, wishes: ResumeOptions, faults: Mapping[str, float]) -> Outcome:
         """Let the trial's world go on under these wishes and faults."""
-        with self._house.database() as database:
+        with self._stack.database() as database:
             resume_world(database, before.world_id, wishes)
-        with self._house.gemini as gemini:
+        with self._stack.gemini as gemini:
             gemini.replace_faults(Faults.model_validate({"seed": self._seed, **faults}))
             order = before.trial.order(self._seed)
             made = make(order, generation=before.status.generation)
             return self._outcome(before.trial, order, made, gemini.stats(), gemini.requests(500))
 
     def _outcome(self, trial: Trial, order: Order, made: Made, stats: Stats, requests: Sequence[RecordedRequest]) -> Outcome:
-        with self._house.database() as database:
+        with self._stack.database() as database:
             status = status_of(database, order.world_id)
             if status is None:
                 raise RuntimeError(f"{trial.name}: the world has no status record: {made.failure}")
             wrong = [] if made.success else [f"the run failed: {made.failure or status.message}"]
-            exact = exactness(database, Path(self._house.folder) / "media", order.world_id)
+            exact = exactness(database, Path(self._stack.folder) / "media", order.world_id)
             # A task may have needed its second attempt: that is what attempts are for.
             wrong += [complaint for complaint in exact.complaints if not complaint.startswith("attempts of tasks")]
             wrong += damage(database, order.world_id, language=trial.language)

@@ -102,7 +102,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "trace": Entry("trace", "Follow a post, or a person, back to the prompts and answers that made it."),
         "history": Entry("history", "List a world's requests and answers, filtered."),
         "stats": Entry("stats", "Count what a world took: tasks, calls, times, tokens, dollars, and where its time went."),
-        "logs": Entry("logs", "Show a world's own log, or a log of the parts that demo and dev start."),
+        "logs": Entry("logs", "Show a world's own log, or a log of the services that demo and dev start."),
         "export": Entry("export", "Write a whole world into a folder: JSON Lines by section, and a book in Markdown."),
     },
     "Change what it writes": {

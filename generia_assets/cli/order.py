@@ -1,6 +1,6 @@
 """An order as the command line makes it: checked, and sent to Kafka as the platform's own message (docs/events.md).
 
-Here: the order of the options, and its sending. Not here: the options (order_options.py), and who reads the message
+Here: the order of the options, and its sending. Not here: the options (options.py), and who reads the message
 (sensors/kafka.py).
 """
 

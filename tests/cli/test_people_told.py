@@ -57,7 +57,7 @@ def test_a_kafka_that_is_away_is_named_soon(tmp_path: Path, command: list[str]) 
     [
         pytest.param(["watch", "last", "--task", "nope"], "'nope' is no task's id", id="P19 a task that is none"),
         pytest.param(["logs", "no such thing"], "'no such thing' is no world's id", id="P19 neither world nor part"),
-        pytest.param(["logs", "--part", "nonsense"], "'nonsense': no such part", id="P19 no part"),
+        pytest.param(["logs", "--part", "nonsense"], "'nonsense': no such service", id="P19 no part"),
         pytest.param(["show", "last", "people"], "'people' is not request,", id="P19 no section"),
     ],
 )
@@ -75,7 +75,7 @@ def test_a_part_without_a_log_is_told_with_mongodbs_silence(tmp_path: Path) -> N
     """`logs nonsense` without MongoDB: there is no such part, and worlds cannot be looked up."""
     exit_code, out, err = Command(tmp_path, {"MONGODB_URI": NOWHERE}).call("logs", "nonsense")
     assert (exit_code, out) == (1, "")
-    assert "'nonsense': no such part" in err and "MongoDB at 127.0.0.1:9 did not answer" in err
+    assert "'nonsense': no such service" in err and "MongoDB at 127.0.0.1:9 did not answer" in err
 
 
 @pytest.mark.parametrize("how", [[], ["--json"]], ids=["P17 text", "P17 json"])

@@ -18,8 +18,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
 
 from bench.frozen import Tries, freeze
-from bench.house import TestStack, status_of, wait_for
 from bench.killing import CODE_SERVER, alive, run_processes
+from bench.stack import TestStack, status_of, wait_for
 from emulators.lifecycle import free_port
 from generia_assets.cli.connections import Addresses
 from generia_assets.cli.health import Health

@@ -1,4 +1,4 @@
-"""``generia logs``: a world's own log, and the logs of the parts that demo and dev start."""
+"""``generia logs``: a world's own log, and the logs of the services that demo and dev start."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WorldOrPart = Annotated[
     ),
 ]
 Part = Annotated[
-    str | None, option("--part", "PART", "The part with this name, even if a world is called so.", complete=complete_part)
+    str | None, option("--part", "PART", "The service with this name, even if a world is called so.", complete=complete_part)
 ]
 MOST = 1_000_000
 SHOWN = 40
@@ -58,7 +58,7 @@ def logs(
     calls: Calls = False,
     json: JsonLines = False,
 ) -> None:
-    """Show a world's own log, or a log of the parts that demo and dev start.
+    """Show a world's own log, or a log of the services that demo and dev start.
 
     A world's log is what MongoDB keeps of it: stages, people, posts, tasks with their times and attempts, calls that went wrong,
     waiting and going on. Times are UTC. With --json each line has its level, kind, task type, key, task id and run id.
@@ -69,80 +69,82 @@ def logs(
     generia logs daemon --lines 100
     """
     console = results()
-    parts = service_logs(settings().generia_data_dir)
+    logs = service_logs(settings().generia_data_dir)
     lines = lines or (MOST if json else SHOWN)
-    wanted = part or (world if world in parts else None)
+    wanted = part or (world if world in logs else None)
     with interruptible():
         if wanted is not None:
-            _of_part(console, parts, wanted, lines, follow=follow, json=json)
+            _print_service_log(console, logs, wanted, lines, follow=follow, json=json)
         elif world is None:
-            _list_parts(console, parts, json=json)
+            _list_services(console, logs, json=json)
         else:
             try:
                 with open_database() as database:
-                    _of_world(console, database, world, lines, follow=follow, calls=calls, json=json)
+                    _print_world_log(console, database, world, lines, follow=follow, calls=calls, json=json)
             except MongoSilentError as error:
-                raise CommandError(f"{_no_part(world, parts)}, and worlds cannot be looked up: {error}") from None
+                raise CommandError(f"{_unknown_service(world, logs)}, and worlds cannot be looked up: {error}") from None
 
 
-def _of_world(console: Console, database: MongoDatabase, world: str, lines: int, *, follow: bool, calls: bool, json: bool) -> None:
-    def tell(told: list[LogLine]) -> None:
+def _print_world_log(
+    console: Console, database: MongoDatabase, world: str, lines: int, *, follow: bool, calls: bool, json: bool
+) -> None:
+    def show(shown: list[LogLine]) -> None:
         if json:
-            for line in told:
+            for line in shown:
                 typer.echo(as_json(line))
         else:
-            print_log(console, told)
+            print_log(console, shown)
 
     status = get_world(database, world)
     world = status.world_id
     last = newest(database, world, lines, calls=calls)
-    tell(last)
+    show(last)
     if not follow:
         return
     follower = LogFollower(database, world, status.created_at, calls=calls)
     follower.mark_shown(last)
     while True:
         now = world_status(database, world)
-        tell(follower.new())
+        show(follower.new())
         if now is None or (over(now) and now.owner.run_id is None):
             return
         time.sleep(POLL_S)
 
 
-def _list_parts(console: Console, parts: dict[str, Path], *, json: bool) -> None:
-    for name, path in parts.items():
+def _list_services(console: Console, logs: dict[str, Path], *, json: bool) -> None:
+    for name, path in logs.items():
         size = path.stat().st_size
         if json:
             typer.echo(as_json({"part": name, "bytes": size, "path": str(path)}))
         else:
             console.print(f"{name:14}{size:10} bytes  {path}")
     if not json:
-        if not parts:
-            console.print("No logs of parts here: nothing was started from this folder yet.")
+        if not logs:
+            console.print("No logs of services here: nothing was started from this folder yet.")
         console.print(f"A world's log: {command_name()} logs WORLD [--follow]")
 
 
-def _no_part(name: str, parts: dict[str, Path]) -> str:
-    return f"{name[:60]!r}: no such part; there are logs of {', '.join(parts) or 'none'}"
+def _unknown_service(name: str, logs: dict[str, Path]) -> str:
+    return f"{name[:60]!r}: no such service; there are logs of {', '.join(logs) or 'none'}"
 
 
-def _of_part(console: Console, parts: dict[str, Path], name: str, lines: int, *, follow: bool, json: bool) -> None:
-    def tell(line: str) -> None:
+def _print_service_log(console: Console, logs: dict[str, Path], name: str, lines: int, *, follow: bool, json: bool) -> None:
+    def show(line: str) -> None:
         line = _COLOURS.sub("", line)
         if json:
             typer.echo(as_json({"part": name, "text": line}))
         else:
             console.print(Line(safe_block(line)))
 
-    if name not in parts:
-        raise CommandError(_no_part(name, parts), 2)
-    for line in last_lines(parts[name], lines).splitlines():
-        tell(line)
+    if name not in logs:
+        raise CommandError(_unknown_service(name, logs), 2)
+    for line in last_lines(logs[name], lines).splitlines():
+        show(line)
     if not follow:
         return
-    with parts[name].open("rb") as log:
+    with logs[name].open("rb") as log:
         log.seek(0, 2)
         while True:
             for raw in iter(log.readline, b""):
-                tell(raw.decode("utf-8", "replace").rstrip("\n"))
+                show(raw.decode("utf-8", "replace").rstrip("\n"))
             time.sleep(POLL_S)

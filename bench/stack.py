@@ -1,4 +1,4 @@
-"""The house: what a harness starts, every part a process of its own that can be killed and started again.
+"""The stack: what a harness starts, every part a process of its own that can be killed and started again.
 
 Here: MongoDB, broker (or Apache Kafka), Gemini emulator, code server and daemon on free ports in a folder of the harness's own; and
 orders, sent as the platform sends them. Not here: what a harness does to them.

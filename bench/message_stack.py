@@ -1,4 +1,4 @@
-"""A house for messages: MongoDB, a broker that can be ended and started again with its data, and Dagster around the stand-in.
+"""A stack for messages: MongoDB, a broker that can be ended and started again with its data, and Dagster around the stand-in.
 
 Here: the parts, and killing them. Not here: the messages (malformed.py, messages.py).
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from bench.house import ROOT, TestStack
+from bench.stack import ROOT, TestStack
 from generia_assets.processes import Child, start
 from local_services import apache_kafka
 
@@ -24,7 +24,7 @@ GIANTS = {"max.message.bytes": str(32 * 1024 * 1024)}
 
 
 @dataclass
-class MessageHouse(TestStack):
+class MessageStack(TestStack):
     """See ``TestStack``. ``apache``: Apache Kafka itself; else the small broker, which forgets everything when it ends."""
 
     apache: bool = True
