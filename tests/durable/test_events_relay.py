@@ -255,7 +255,7 @@ async def test_what_a_run_sent_and_had_not_noted_when_it_died_is_sent_again(worl
     await until(lambda: world.status["events_sent"] > 0)
     await tell(commits, 10)
     await asyncio.to_thread(read_topic, kafka, up_to(21))
-    killed._teller.cancel()  # between sending and noting
+    killed._sending.cancel()  # between sending and noting
     assert world.status["events_sent"] < 21
     later, relay = await relayed(world, kafka.progress, "run-2")
     await later.commit(Change(events=[Completed()]))
