@@ -40,7 +40,7 @@ test-fast: $(VENV)/.installed-dev  ## the tests that start no server; half a min
 	@exec $(PYTEST) -m "not servers" $(ARGS)
 
 coverage: $(VENV)/.installed-dev  ## all tests, and how much of the product they run through
-	@exec $(PYTEST) --cov $(ARGS)
+	@exec $(PYTEST) $(ARGS) --cov
 
 lint: $(VENV)/.installed-dev  ## style, types, imports between packages, and that the code location loads
 	$(BIN)/ruff check

@@ -111,7 +111,7 @@ class MongoSettings(_Settings):
     mongodb_uri: Annotated[SecretStr, AfterValidator(_mongodb_uri)] = Field(
         SecretStr(DEFAULT_MONGODB_URI), description="MongoDB, a replica set (transactions)"
     )
-    mongodb_database: str = Field("generia_ai_worker", description="database of tasks, status and worlds (contracts.md)")
+    mongodb_database: str = Field("generia_ai_worker", description="database of tasks, status and worlds (docs/requirements.md)")
 
 
 class KafkaSettings(_Settings):

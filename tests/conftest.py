@@ -12,7 +12,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -22,6 +22,10 @@ from generia_assets.content import check, rendering, yaml_files
 from generia_assets.interrupts import restore_interrupts
 from generia_assets.processes import start
 from local_services import apache_kafka as apache
+
+if TYPE_CHECKING:
+    from tests.support.command import Command
+    from tests.support.worlds_in_process import Worlds
 
 CONTENT = yaml_files.FOLDER.parent
 MEMORY_BYTES = 4 * 1024**3
@@ -151,3 +155,32 @@ def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield folder
     monkeypatch.undo()
     check._forget()
+
+
+@pytest.fixture(scope="module")
+def the_worlds(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str
+) -> Iterator[Worlds]:
+    """The worlds that a module's tests share, with the settings that the module calls SETTINGS, if it does."""
+    from tests.support.worlds_in_process import worlds_in_process  # seconds, which a test without a world does not wait
+
+    servers = {"mongodb_uri": mongodb_uri, "broker": broker, "gemini": gemini_process}
+    with worlds_in_process(tmp_path_factory.mktemp("worlds"), **servers, **getattr(request.module, "SETTINGS", {})) as worlds:
+        yield worlds
+
+
+@pytest.fixture
+def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
+    """The module's worlds, with an emulator that has counted nothing yet, and does nothing wrong but what the test asks for."""
+    with the_worlds.undamaged():
+        yield the_worlds
+
+
+@pytest.fixture(scope="module")
+def generia(the_worlds: Worlds, mongodb_uri: str, broker: str) -> Command:
+    """The command with the addresses of the module's worlds, on a terminal of 100 columns."""
+    from tests.support.command import Command
+
+    addresses = {"MONGODB_URI": mongodb_uri, "KAFKA_BOOTSTRAP_SERVERS": broker, "KAFKA_API_VERSION": "2.3", "COLUMNS": "100"}
+    own = {"MONGODB_DATABASE": the_worlds.settings.mongodb_database, "KAFKA_TASKS_TOPIC": f"orders-{uuid.uuid4().hex[:8]}"}
+    return Command(the_worlds.settings.generia_data_dir, addresses | own)

@@ -35,9 +35,13 @@ from generia_assets.durable.events.events import LiveEvent, character_created
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskSpec
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
-from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, CharacterBriefs, generate_character_batch
+from generia_assets.tasks.generate_character_batch import (
+    CharacterBatchParameters,
+    CharacterBriefs,
+    PreviousCharacter,
+    generate_character_batch,
+)
 from generia_assets.tasks.generate_post_batch import PostBatchParameters, PostBriefs, generate_post_batch
-from generia_assets.tasks.regenerate_character import PreviousCharacter
 from generia_assets.tasks.task_definition import TaskParameters
 
 logger = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ from generia_assets.content.keys import batch_key, character_index, character_ke
 from generia_assets.content.timeline import Timeline, timeline
 from generia_assets.durable.events.events import LiveEvent
 from generia_assets.durable.tasks.runner import TaskRunner, TaskSpec
-from generia_assets.tasks.regenerate_character import PreviousCharacter
+from generia_assets.tasks.generate_character_batch import PreviousCharacter
 from generia_assets.tasks.task_definition import DurableTask, TaskParameters
 
 ParametersT = TypeVar("ParametersT", bound=TaskParameters)

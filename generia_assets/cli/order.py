@@ -1,4 +1,4 @@
-"""An order as the command line makes it: checked, and sent to Kafka as the platform's own message (contracts.md).
+"""An order as the command line makes it: checked, and sent to Kafka as the platform's own message (docs/events.md).
 
 Here: the order of the options, and its sending. Not here: the options (order_options.py), and who reads the message
 (sensors/kafka.py).

@@ -20,13 +20,13 @@ from generia_assets.content.storyline import wishes_of
 from generia_assets.content.timeline import events_before, timeline
 
 # Output tokens: of a batch, for each person in it, of one person in full.
-_ROOM_BATCH = 2_048
-_ROOM_PERSON = 700
-_ROOM_CHARACTER = 8_192
+_OUTPUT_BATCH = 2_048
+_OUTPUT_PERSON = 700
+_OUTPUT_CHARACTER = 8_192
 
 
 @dataclass(frozen=True)
-class _ToldPerson:
+class _PersonToInvent:
     """One person to be invented, by number in the batch."""
 
     number: int
@@ -99,7 +99,7 @@ def character_batch(
         world,
         "character_batch",
         ConceptsDraft,
-        _ROOM_BATCH + _ROOM_PERSON * len(numbers),
+        _OUTPUT_BATCH + _OUTPUT_PERSON * len(numbers),
         Shape(
             items=(("people", len(numbers), len(numbers)),),
             ranges=(("people.number", min(numbers), max(numbers)),),
@@ -109,7 +109,7 @@ def character_batch(
         in_short=mild,
         happened=0 if mild else happened_when_joining(request, world, first),
         wanted=[
-            _ToldPerson(
+            _PersonToInvent(
                 number=number,
                 axes=axes.character_axes(request.seed, index),
                 posts=given[index],
@@ -148,9 +148,9 @@ def regenerated_concept(
     *,
     mild: bool = False,
 ) -> Prompt:
-    """Asks for another concept under the name of ``former``; ``others`` are told in full, so that it is like none of them.
+    """Asks for another concept under the name of ``former``, similar to none of the ``others``, who are in it in full.
 
-    ``mild`` tells all of them in one line, and the world in short, for when these are what is refused.
+    ``mild`` has one line of each, and the world in short, for when these are what is refused.
     """
     index = character_index(former.key)
     return ask(
@@ -158,7 +158,7 @@ def regenerated_concept(
         world,
         "character_batch",
         RegeneratedConceptDraft,
-        _ROOM_BATCH + _ROOM_PERSON,
+        _OUTPUT_BATCH + _OUTPUT_PERSON,
         Shape(slots=(("ties", relation_slots(acquaintances)),)) if acquaintances else Shape(without=("ties",)),
         template="regenerate_character",
         in_short=mild,
@@ -184,14 +184,14 @@ def character(
     brief: CharacterBrief,
     acquaintances: Sequence[Acquaintance],
     *,
-    told_by: Sequence[Character] = (),
+    described_by: Sequence[Character] = (),
     softened: str = "",
     mild: bool = False,
 ) -> Prompt:
     """Asks for a person in full. ``mild`` leaves out the concept, the draw, what happened and all but one line of others, for when
     these are what is refused.
 
-    ``told_by`` are people who stay as they are and tell of this one already: their side of the relation is asked for, too.
+    ``described_by`` are people who stay as they are and tell of this one already: their side of the relation is asked for, too.
     """
     # Slots instead of an array: complete and without repeats by construction, and one schema for all with as many.
     slots = relation_slots(acquaintances)
@@ -204,8 +204,8 @@ def character(
         request,
         world,
         "character",
-        RegeneratedCharacterDraft if told_by else CharacterDraft,
-        _ROOM_CHARACTER,
+        RegeneratedCharacterDraft if described_by else CharacterDraft,
+        _OUTPUT_CHARACTER,
         shape,
         happened=0 if mild else happened_when_joining(request, world, character_index(brief.key)),
         brief=brief,
@@ -213,7 +213,7 @@ def character(
         profile=axes.profile(request.seed, character_index(brief.key), brief.selves),
         wishes=wishes_of(request, world),
         acquaintances=[other.model_copy(update={"concept": "", "fact": ""}) for other in acquaintances] if mild else acquaintances,
-        told={other.username: other.speaking_style for other in told_by},
+        described_by={other.username: other.speaking_style for other in described_by},
         relations={},
         label="person_",
         softened=softened,

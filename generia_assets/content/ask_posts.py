@@ -19,12 +19,12 @@ from generia_assets.content.similarity import Ideas
 from generia_assets.content.storyline import Storyline, storyline, wishes_of
 
 # Output tokens: of a batch, for each idea in it, of one post.
-_ROOM_BATCH = 2_048
-_ROOM_IDEA = 500
-_ROOM_POST = 4_096
+_OUTPUT_BATCH = 2_048
+_OUTPUT_IDEA = 500
+_OUTPUT_POST = 4_096
 
 _STORY_BEFORE = 3
-"""This person's earlier ideas that are told with a post."""
+"""This person's earlier ideas that are in the request for a post."""
 
 
 def line_of(request: WorldRequest, world: WorldDescription, character_: Character) -> Storyline:
@@ -32,7 +32,7 @@ def line_of(request: WorldRequest, world: WorldDescription, character_: Characte
     return storyline(request, world, character_index(character_.key), character_.selves)
 
 
-def _told_relations(character_: Character) -> dict[str, str]:
+def _relations(character_: Character) -> dict[str, str]:
     """What this person says of those they know, by username: with the one thing that really happened between the two."""
     return {tie.username: tie.description for tie in character_.relationships}
 
@@ -61,7 +61,7 @@ def post_batch(
         world,
         "post_batch",
         IdeasDraft,
-        _ROOM_BATCH + _ROOM_IDEA * len(numbers),
+        _OUTPUT_BATCH + _OUTPUT_IDEA * len(numbers),
         Shape(
             items=(("ideas", len(numbers), len(numbers)),),
             ranges=(("ideas.number", min(numbers), max(numbers)),),
@@ -81,15 +81,15 @@ def post_batch(
 
 
 def _person(request: WorldRequest, character_: Character, acquaintances: Sequence[Acquaintance]) -> dict[str, Any]:
-    """What every request about somebody's posts is told of this person."""
+    """The values about this person for every request about their posts."""
     index = character_index(character_.key)
     return {
         "character": character_,
         "axes": axes.posting_axes(request.seed, index, character_.selves),
         "profile": axes.profile(request.seed, index, character_.selves),
         "acquaintances": acquaintances,
-        "relations": _told_relations(character_),
-        "told": {},
+        "relations": _relations(character_),
+        "described_by": {},
         "label": "",
     }
 
@@ -119,7 +119,7 @@ def post(
         world,
         "post",
         PostDraft,
-        _ROOM_POST,
+        _OUTPUT_POST,
         Shape(items=(("hashtags", 0, 3),)),
         brief=brief,
         slot=slot,

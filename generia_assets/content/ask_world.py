@@ -15,8 +15,8 @@ from generia_assets.content.rendering import PromptDelimiter, render
 from generia_assets.content.schemas import Shape, schema_of
 
 # Output tokens. Far above what is asked for: the limit is for a model that runs away, and its thinking counts too.
-_ROOM_WORLD = 16_384
-_ROOM_IMAGES = 2_048
+_OUTPUT_WORLD = 16_384
+_OUTPUT_IMAGES = 2_048
 
 _SMALL = 30
 """Posts below which a world has the fewest events."""
@@ -61,13 +61,13 @@ def world_description(request: WorldRequest, *, softened: str = "") -> Prompt:
         schema=schema_of(
             WorldDraft, replace(_WORLD_SHAPE, items=(*_WORLD_SHAPE.items, ("calendar", FEWEST_EVENTS, events_asked(request))))
         ),
-        max_output_tokens=_ROOM_WORLD,
+        max_output_tokens=_OUTPUT_WORLD,
     )
 
 
 def world_images(request: WorldRequest, world: WorldDescription) -> Prompt:
     """Asks for the prompts of header and icon."""
-    return ask(request, world, "world_images", WorldImagesDraft, _ROOM_IMAGES)
+    return ask(request, world, "world_images", WorldImagesDraft, _OUTPUT_IMAGES)
 
 
 def refine_picture(request: WorldRequest, world: WorldDescription, kind: str, scene: str, text: str = "") -> Prompt:
@@ -77,7 +77,7 @@ def refine_picture(request: WorldRequest, world: WorldDescription, kind: str, sc
         world,
         "refine_avatar" if kind == "avatar" else "refine_post_image",
         PicturePromptDraft,
-        _ROOM_IMAGES,
+        _OUTPUT_IMAGES,
         template="refine_picture",
         kind=kind,
         scene=scene,

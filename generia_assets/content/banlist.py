@@ -1,7 +1,7 @@
-"""The ban list: worn-out names, trades, words and turns of phrase, told to the model and looked for in its answers.
+"""The ban list: overused names, trades, words and phrases, given to the model and searched for in its answers.
 
-Here: reading the lists for a language and finding what a text trips over. Not here: the lists (data/banlist/*.yaml), and
-what is done about a find (the tasks: names are asked for again, everything else is counted).
+Here: the lists for a language, and finding their entries in a text. Not here: the lists (data/banlist/*.yaml), and the consequences
+(the tasks ask for names again and count everything else).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _KINDS = ("names", "jobs", "words", "phrases", "openings")
 
 
 def _pattern(entry: str) -> str:
-    """An entry of a list as a regular expression, to stand between ``_START`` and ``_END``; its syntax is told in any.yaml."""
+    """An entry of a list as a regular expression, to stand between ``_START`` and ``_END``; any.yaml explains its syntax."""
     escaped = re.escape(entry.replace("’", "'").casefold()).replace(r"\ ", r"\s+").replace("'", "['’]")
     gap = f"(?:{_BETWEEN}+{_LETTER}+){{0,6}}?{_BETWEEN}+"
     return re.sub(r"(?:\\s\+)?…(?:\\s\+)?", lambda _: gap, escaped).replace(r"\*", f"{_LETTER}*")

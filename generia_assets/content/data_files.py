@@ -77,7 +77,7 @@ class Language(_File):
     letters: str = ""
     words: tuple[Words, ...] = ()
     deleted: Words = Field(description="text of a post that was refused by moderation twice")
-    untold: Words = Field(description="what readers are told of a person of whom moderation refused everything")
+    untold: Words = Field(description="text in place of a person of whom moderation refused everything")
 
 
 NamedT = TypeVar("NamedT", Axis, Language)
@@ -143,7 +143,7 @@ class PostForm(_File):
 
 
 class Length(_File):
-    """How long a post is: ``words`` as the model is told, ``most`` as a number."""
+    """How long a post is: ``words`` as the prompt says it, ``most`` as a number."""
 
     words: Words
     most: int = Field(ge=1)

@@ -1,6 +1,6 @@
 """The documents of a world: what each of the nine assets holds, one pydantic class an asset.
 
-Here: the shape of what is stored and published, with the platform's own field names (contracts.md, "Content fields").
+Here: the shape of what is stored and published, with the platform's own field names (docs/requirements.md).
 Not here: what the model is asked to answer (drafts.py) and how a document reaches MongoDB (resources/mongodb/document_store.py).
 
 Every document has a ``key`` (keys.py): its name inside the world, the same in every generation.

@@ -1,7 +1,7 @@
 """Drafts: what the model is asked to answer, one class a request.
 
 Here: the shape of answers, and that they are in their world's language. Not here: what refuses an answer and what is repaired
-(fields.py), what stands in the fields (prompts/*.j2 tell it), JSON schemas (schemas.py), documents made of drafts (the tasks).
+(fields.py), what stands in the fields (prompts/*.j2), JSON schemas (schemas.py), documents made of drafts (the tasks).
 
 Where the count of an array matters (people, ideas) a draft takes what comes: too few and too many are the task's business.
 Fields of a draft are in the order in which the model writes them: what it must think about first stands first.
@@ -195,14 +195,14 @@ class RegeneratedConceptDraft(Draft):
 
 
 class TieDraft(Draft):
-    """A relation as one of the two tells it."""
+    """A relation as one of the two describes it."""
 
     relationship_type: Label
     description: Passage
 
 
 class BothSidesDraft(TieDraft):
-    """A relation as both tell it: the other one's document exists, and has to fit this person again."""
+    """A relation as both describe it: the other one's document exists, and has to fit this person again."""
 
     their_description: Passage
 
@@ -238,7 +238,7 @@ class CharacterDraft(Draft):
 
 
 class RegeneratedCharacterDraft(CharacterDraft):
-    """Answer to ``character`` for a person whom others tell of already."""
+    """Answer to ``character`` for a person whom others describe already."""
 
     relations: Ties[BothSidesDraft] = {}
 

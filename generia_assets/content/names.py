@@ -147,23 +147,22 @@ def settle_mentions(text: str, usernames: Iterable[str]) -> tuple[str, tuple[str
 
 
 class CharacterIndex:
-    """Who exists in a world so far: every name, and the latest people in one line each.
+    """The people of a world so far: every name, and the latest people's briefs.
 
-    Grows batch by batch, so that the check of a name costs the same in a world of ten and of a hundred thousand. Keeps
-    whole briefs only of the latest people (some 30 kB each, with what they are compared by), and of everybody else two short
-    strings and a number.
+    Grows batch by batch; the check of a name costs the same in a world of ten and of a hundred thousand. Keeps whole briefs only of
+    the latest people (some 30 kB each, with their sequences), and of everybody else two short strings and a number.
     """
 
-    TOLD_LINES = 300
-    """People told with their one line at most, the latest ones: about 25 tokens each, so at most 7,500 for ten people, as much
-    again as the rest of the request. Most worlds are smaller and told in full; beyond, models overlook what is amid a list."""
-    TOLD_NAMES = 300
-    """People before these who are told by name alone (about 1,500 tokens)."""
+    MOST_LINES = 300
+    """Most people who are in a request with their one line, the latest ones: about 25 tokens each, so at most 7,500, as much as the
+    rest of the request. Most worlds are smaller; in a longer list models overlook the middle."""
+    MOST_NAMES = 300
+    """Most people before these who are in a request by name alone (about 1,500 tokens)."""
 
     def __init__(self, briefs: Iterable[CharacterBrief] = ()) -> None:
         self._usernames: set[str] = set()
         self._display_names: set[str] = set()
-        self._names: deque[str] = deque(maxlen=self.TOLD_NAMES)
+        self._names: deque[str] = deque(maxlen=self.MOST_NAMES)
         self._latest: deque[tuple[CharacterBrief, set[int]]] = deque()
         self._concepts: set[int] = set()
         self.count = 0
@@ -176,7 +175,7 @@ class CharacterIndex:
             self._display_names.add(fold(brief.display_name))
             self._concepts.add(hash(fold(brief.concept)))
             self._latest.append((brief, sequences(brief.concept)))
-            if len(self._latest) > self.TOLD_LINES:
+            if len(self._latest) > self.MOST_LINES:
                 self._names.append(self._latest.popleft()[0].display_name)
             self.count += 1
 
@@ -184,8 +183,8 @@ class CharacterIndex:
         """Whether somebody has this username or this display name already, whatever case and accents."""
         return fold(username_) in self._usernames or fold(display_name) in self._display_names
 
-    def told_by(self, concept: str, threshold: float) -> str:
-        """Who is told by this concept already: one of the latest whose own is so like it, or anybody whose own is the same.
+    def name_of_similar(self, concept: str, threshold: float) -> str:
+        """The name of somebody with a similar concept: one of the latest people, or anybody with the very same concept.
 
         '' for nobody; ``threshold`` as in similarity.py, 1 for copies only.
         """
@@ -195,15 +194,15 @@ class CharacterIndex:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The display names of those before the latest, oldest first; at most ``TOLD_NAMES``."""
+        """The display names of those before the latest, oldest first; at most ``MOST_NAMES``."""
         return tuple(self._names)
 
     @property
     def latest(self) -> tuple[CharacterBrief, ...]:
-        """The latest people, oldest first; at most ``TOLD_LINES``."""
+        """The latest people, oldest first; at most ``MOST_LINES``."""
         return tuple(brief for brief, _ in self._latest)
 
     @property
     def unnamed(self) -> int:
-        """How many people are too long ago to be told by name."""
+        """How many people are in no request any more, not even by name."""
         return self.count - len(self._names) - len(self._latest)

@@ -1,7 +1,7 @@
-"""Pictures: what a painter is told, made of the world's visual style and the drafts' prompts, without any model's help.
+"""Image prompts: made of the world's visual style and the drafts' prompts, without a model.
 
-Here: the final prompts and the sizes. Not here: their words (prompts/picture.j2), painting (the tasks).
-The style comes first in every picture of a world, and the same words for a person's looks in every picture of them.
+Here: the final prompts and the sizes. Not here: their words (prompts/picture.j2), the calls (the tasks). The style comes first in
+every image of a world, and a person's looks have the same words in every image of them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ POST_SIZE = (1024, 768)
 """Width and height in pixels; multiples of 64, which every image model takes."""
 
 PLAIN_STYLE = "Plain colour photograph in soft daylight."
-"""Stands in for a world's own style, when that is what an image API refuses."""
+"""Replaces a world's own style when an image API refuses that."""
 UNSEEN_SCENE = "Somebody seen from behind at a window, the face turned away, one hand on the sill."
 UNSEEN_LOOK = "a figure in a plain grey coat, seen from behind"
-"""A person of whose looks nothing may be told, or nothing is."""
+"""A person whose looks are refused or not described."""
 
 
 def picture_prompt(world: WorldDescription, kind: str, scene: str, *, look: str = "", manner: str = "") -> str:
@@ -47,7 +47,7 @@ def neutral_prompt(world: WorldDescription, kind: str) -> str:
 
 
 def _two_lines(rendered: str) -> str:
-    """Style and scene apart, so that a painter (and a reader) can tell what all pictures share from what this one shows."""
+    """Style and scene on two lines: what all images share, and what this one shows."""
     style, _, scene = rendered.strip().partition("\n")
     return f"{one_line(style)}\n{one_line(scene)}"
 

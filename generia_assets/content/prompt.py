@@ -20,7 +20,7 @@ from generia_assets.content.storyline import wishes_of
 from generia_assets.content.text import cut
 
 LONGEST_COMPLAINT = 800
-"""Characters; what is wrong about an answer may quote much of it."""
+"""Characters of a complaint; it may quote much of an answer."""
 _BAN_TITLES = {
     "names": "names",
     "jobs": "trades and figures",
@@ -35,7 +35,7 @@ class Prompt:
     """A request for one draft.
 
     ``system`` and ``world`` are byte-identical for all requests of a world, so that the provider's implicit cache can hit;
-    ``item`` comes last and is the only part that differs. ``complaints`` are told after it when an earlier answer was wrong.
+    ``item`` comes last and is the only part that differs. ``complaints`` follow it when an earlier answer was wrong.
     ``schema`` is the JSON schema of the answer, without ``$ref``.
     """
 
@@ -63,14 +63,14 @@ class Prompt:
             self, complaints=(*self.complaints, *(cut(escaped(complaint), LONGEST_COMPLAINT) for complaint in complaints))
         )
 
-    def with_more_room(self, *, ceiling: int) -> Prompt:
+    def with_more_output(self, *, ceiling: int) -> Prompt:
         """The same request with twice the output tokens, at most ``ceiling``, for an answer that was cut short."""
         return replace(self, max_output_tokens=min(ceiling, 2 * self.max_output_tokens))
 
 
 @lru_cache(maxsize=64)
 def system(seed: int, user_prompt: str, language: str, *, guessed: bool = False) -> str:
-    """The system instruction: the craft, the language, what is worn out in it.
+    """The system instruction: the craft, the language, the ban list.
 
     ``language`` by its English name, '' when nothing is known; ``guessed`` says that the program only guesses it.
     """
@@ -100,9 +100,9 @@ def known_system(request: WorldRequest, world: WorldDescription) -> str:
 
 @lru_cache(maxsize=64)
 def world_text(request: WorldRequest, world: WorldDescription) -> str:
-    """The world as every request after its description is told of it, the user's sentence first.
+    """The world as it is in every request after its description, the user's sentence first.
 
-    Its calendar is not in it: each request is told as much of that as has happened by then.
+    Without its calendar: each request has as much of that as has happened by then.
     """
     more = world.additional_details
     details = {
@@ -127,7 +127,7 @@ def world_text(request: WorldRequest, world: WorldDescription) -> str:
 
 @lru_cache(maxsize=64)
 def world_in_short(request: WorldRequest, world: WorldDescription) -> str:
-    """The world without the user's sentence and without all that happens in it, for a request that moderation refused with them."""
+    """The world without the user's sentence and without its events, for a request that moderation refused with them."""
     return render("world_in_short", delimiter=PromptDelimiter.of(request.seed), world=world)
 
 
@@ -136,7 +136,7 @@ def ask(
     world: WorldDescription,
     request_type: str,
     draft: type[BaseModel],
-    room: int,
+    max_output_tokens: int,
     shape: Shape = AS_IT_IS,
     *,
     template: str = "",
@@ -145,8 +145,8 @@ def ask(
 ) -> Prompt:
     """A request to the model about a described world.
 
-    ``room`` in output tokens; ``template`` where it is not named like the request type; ``in_short``: see ``world_in_short``;
-    ``values`` go into the template, beside the world and the world's fence. The item begins with its instructions, the same for all
+    ``template`` where it is not named like the request type; ``in_short``: see ``world_in_short``;
+    ``values`` go into the template, beside the world and its delimiter. The item begins with its instructions, the same for all
     requests of a type, and ends with its data.
     """
     return Prompt(
@@ -155,5 +155,5 @@ def ask(
         world=world_in_short(request, world) if in_short else world_text(request, world),
         item=render(template or request_type, delimiter=PromptDelimiter.of(request.seed), world=world, **values),
         schema=schema_of(draft, shape),
-        max_output_tokens=room,
+        max_output_tokens=max_output_tokens,
     )

@@ -34,7 +34,7 @@ given: ContextVar[dict[str, set[str]] | None] = ContextVar("given", default=None
 
 
 class _Missing(jinja2.StrictUndefined):
-    """What a template asked for and was not given; says what is there instead."""
+    """A name that a template uses and was not given; its message lists the names that exist."""
 
     @property
     def _undefined_message(self) -> str:

@@ -59,17 +59,17 @@ COMPLAINTS: dict[str, dict[str, object]] = {
 """Each kind of complaints.j2, with what the tasks give it."""
 
 
-class _ShortRoster(CharacterIndex):
-    """Tells two people in a line and one by name, so that three more are untold: in a real one they are hundreds."""
+class _ShortIndex(CharacterIndex):
+    """Two people with a line, one by name, and three more without: in a real index they are hundreds."""
 
-    TOLD_LINES = 2
-    TOLD_NAMES = 1
+    MOST_LINES = 2
+    MOST_NAMES = 1
 
 
 class _ShortIdeas(Ideas):
-    """Tells one idea in full and the others in short."""
+    """One idea in full, the others in short."""
 
-    TOLD_IN_FULL = 1
+    MOST_IN_FULL = 1
 
 
 def requests() -> Iterator[Callable[[], object]]:
@@ -100,7 +100,7 @@ def _of_people(full: bool) -> Iterator[Callable[[], object]]:
     request, world, known = _request(full), _world(full), _known(full, index)
     briefs = [_brief(index) for index in range(6)] if full else []
     numbers = range(1, 11) if full else [1]
-    told_by = [sample(Character, username=known[0].username)] if full else []
+    described_by = [sample(Character, username=known[0].username)] if full else []
     for mild in (False, True):
         yield partial(
             ask_people.character_batch,
@@ -108,7 +108,7 @@ def _of_people(full: bool) -> Iterator[Callable[[], object]]:
             world,
             first=10 if full else 0,
             numbers=numbers,
-            roster=_ShortRoster(briefs),
+            roster=_ShortIndex(briefs),
             made=briefs[:1],
             mild=mild,
         )
@@ -119,7 +119,7 @@ def _of_people(full: bool) -> Iterator[Callable[[], object]]:
             world,
             _brief(index),
             known,
-            told_by=told_by,
+            described_by=described_by,
             softened="SAFETY" if full else "",
             mild=mild,
         )

@@ -1,4 +1,4 @@
-"""Draws: everything the program decides by lot for a world is drawn here from the world's seed, and is the same in every run.
+"""Seeding: every random choice of the program for a world comes from the world's seed, and is the same in every run.
 
 Here: the seed of a world, and generators for one named purpose. Not here: what is drawn (axes.py, social.py, shares.py,
 storyline.py).
@@ -20,7 +20,7 @@ def _digest(*parts: object) -> int:
 
 
 def world_seed(world_id: str, ordered: int | None = None) -> int:
-    """The seed that was ordered, or else the one of this id: stable over processes and versions of Python, unlike ``hash``."""
+    """The ordered seed, or else one from the world's id: stable over processes and versions of Python, unlike ``hash``."""
     return _digest("generia-world", world_id) >> (64 - SEED_BITS) if ordered is None else ordered
 
 

@@ -32,7 +32,7 @@ REPEATED_IDEA = 0.85
 """Share of words two ideas have in common (Jaccard index) from which they say the same."""
 
 _LINE = 90
-"""Characters of an idea that is told as a line."""
+"""Characters of an idea in a line."""
 MOST_COMPARED = 20_000
 """Texts looked at, the first ones; about 40 MB of posts."""
 
@@ -115,13 +115,13 @@ class Ideas:
     counting them), so the check costs about the same for the tenth and the ten thousandth. About 2 kB are kept of an idea.
     """
 
-    TOLD_IN_FULL = 30
-    """Ideas told in full at most, the latest ones (about 2,000 tokens)."""
-    TOLD_LINES = 20
-    """Older ones told as a line each, evenly spread from the first on (about 500 tokens)."""
+    MOST_IN_FULL = 30
+    """Most ideas that are in a request in full, the latest ones (about 2,000 tokens)."""
+    MOST_LINES = 20
+    """Most older ones that are in a request as a line each, evenly spread from the first on (about 500 tokens)."""
 
     def __init__(self, briefs: Iterable[PostBrief] = ()) -> None:
-        self._latest: deque[PostBrief] = deque(maxlen=self.TOLD_IN_FULL)
+        self._latest: deque[PostBrief] = deque(maxlen=self.MOST_IN_FULL)
         self._lines: list[str] = []
         self._words: list[array[int]] = []
         self._holders: defaultdict[int, array[int]] = defaultdict(lambda: array("I"))
@@ -155,15 +155,15 @@ class Ideas:
 
     @property
     def latest(self) -> tuple[PostBrief, ...]:
-        """The latest ideas, oldest first; at most ``TOLD_IN_FULL``."""
+        """The latest ideas, oldest first; at most ``MOST_IN_FULL``."""
         return tuple(self._latest)
 
     @property
     def spread(self) -> tuple[str, ...]:
-        """A line each of some of those before the latest, from the first on; at most ``TOLD_LINES``."""
+        """A line each of some of those before the latest, from the first on; at most ``MOST_LINES``."""
         before = self.count - len(self._latest)
-        told = min(before, self.TOLD_LINES)
-        return tuple(self._lines[place * before // told] for place in range(told))
+        lines = min(before, self.MOST_LINES)
+        return tuple(self._lines[place * before // lines] for place in range(lines))
 
 
 def _rare_first(idea: str) -> list[int]:

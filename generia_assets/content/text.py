@@ -1,7 +1,7 @@
 """Text as it may be stored, published and shown: cleaned, cut at a word, counted; what a letter and a word are in any script.
 
 Here: what is done to strings from users and models. Not here: languages (languages.py), names (names.py), which texts
-are alike (similarity.py).
+are similar (similarity.py).
 """
 
 from __future__ import annotations

@@ -184,15 +184,15 @@ def stretch(seed: int, posts: int, events: int, t: int) -> float:
 
 
 MOST_HEARD = 4
-"""Ideas of others that one request tells at most."""
+"""Most ideas of others in one request."""
 
 
 def heard_before(seed: int, people: int, posts: int, t: int) -> tuple[int, ...]:
-    """The places ``t`` of the posts whose ideas the post at ``t`` is told, in their order: the latest one of each acquaintance
-    before a second one of anybody.
+    """The places ``t`` of the posts whose ideas are in the request for the post at ``t``, in their order: the latest one of each
+    acquaintance before a second one of anybody.
 
-    A reply is told the post that it replies to, and nothing else. Replies are not told, because they say what their post says; nor
-    are the posts of people with one post, who have no idea apart from the post itself.
+    The request for a reply has the post that it replies to, and nothing else. Replies are never among them, because they say what
+    their post says; nor are the posts of people with one post, who have no idea apart from the post itself.
     """
     line = timeline(seed, people, posts)
     if line.replies[t] >= 0:

@@ -55,7 +55,7 @@ class AssetView:
         """A moment as it is stored here, to compare with."""
         return _MOMENT.dump_python(value, mode="json") if self.prefix else value
 
-    def stream(
+    def find(
         self,
         model: type[DocumentT],
         wanted: Mapping[str, object] | None = None,
@@ -63,7 +63,7 @@ class AssetView:
         sort: Sequence[tuple[str, int]] = (("key", 1),),
         limit: int = 0,
     ) -> Iterator[DocumentT]:
-        """The documents whose fields are as ``wanted`` (operators and ``$or`` as MongoDB has them), in order; 0 = all."""
+        """The documents whose fields are as ``wanted`` (operators and ``$or`` as in MongoDB), in order, one at a time; 0 = all."""
         query = {**self.filter, **self._with_paths(wanted or {})}
         order = [(self.field(name), direction) for name, direction in sort]
         found: Iterable[MongoDocument] = (
@@ -73,22 +73,11 @@ class AssetView:
             found = ({**record, "result": brief} for record in found for brief in record["result"]["briefs"])
         return readable(model, found, self.collection, self.on_unreadable, at=self._document)
 
-    def find(
-        self,
-        model: type[DocumentT],
-        wanted: Mapping[str, object] | None = None,
-        *,
-        sort: Sequence[tuple[str, int]] = (("key", 1),),
-        limit: int = 0,
-    ) -> list[DocumentT]:
-        """As ``stream``, all at once."""
-        return list(self.stream(model, wanted, sort=sort, limit=limit))
-
     def by_key(self, model: type[DocumentT], keys: Collection[str]) -> dict[str, DocumentT]:
         """The documents with these keys, by key; those that do not exist are left out."""
         if not keys:
             return {}
-        found = self.stream(model, {"key": {"$in": sorted(set(keys))}})
+        found = self.find(model, {"key": {"$in": sorted(set(keys))}})
         return {document.key: document for document in found if document.key in keys}
 
     def one(self, model: type[DocumentT], key: str) -> DocumentT | None:
@@ -158,7 +147,7 @@ class AssetViews:
             store = DocumentStore(self.database)
             yield from store.stream(spec, self.world_id, spec.document, prefix=prefix, order=order, unreadable=logger.warning)
         except NotMaterializedError:
-            yield from self._being_made(spec, logger.warning).stream(spec.document, sort=[(name, 1) for name in order])
+            yield from self._being_made(spec, logger.warning).find(spec.document, sort=[(name, 1) for name in order])
 
     def count(self, asset: str) -> int:
         """How many documents the asset has; of a materialized one as its pointer says."""

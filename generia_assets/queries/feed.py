@@ -106,7 +106,7 @@ def feed_page(views: AssetViews, order: FeedOrder = FeedOrder.NEWEST, *, after: 
     """
     view, direction = views["post_images"], order.direction
     sort = (("t", direction), ("published_at", direction), ("key", direction))
-    found = view.find(PostImage, _beyond(view, after, order), sort=sort, limit=limit + 1)
+    found = list(view.find(PostImage, _beyond(view, after, order), sort=sort, limit=limit + 1))
     page = _page(views, found, limit)
     return page.model_copy(update={"posts": _by_author_in_order(page.posts, order)})
 
@@ -118,7 +118,7 @@ def posts_of(
     keys = {"$gt": f"{character}-", "$lt": f"{character}-\uffff"}
     if after:
         keys["$lt" if order is FeedOrder.NEWEST else "$gt"] = after
-    found = views["post_images"].find(PostImage, {"key": keys}, sort=(("key", order.direction),), limit=limit + 1)
+    found = list(views["post_images"].find(PostImage, {"key": keys}, sort=(("key", order.direction),), limit=limit + 1))
     return _page(views, found, limit)
 
 
@@ -159,7 +159,7 @@ def quotes(views: AssetViews, asked: Mapping[str, tuple[str, str]]) -> dict[str,
 
 def replies(views: AssetViews, keys: Collection[str]) -> dict[str, tuple[Excerpt, ...]]:
     """The published posts that reply to each of these, by its key, in the order of the world."""
-    texts = views["posts"].find(Post, {"in_reply_to": {"$in": sorted(set(keys))}}) if keys else []
+    texts = list(views["posts"].find(Post, {"in_reply_to": {"$in": sorted(set(keys))}})) if keys else []
     published = views["post_images"].by_key(PostImage, [text.key for text in texts])
     authors = cards_by_key(views, {text.character for text in texts})
     found: dict[str, tuple[Excerpt, ...]] = {}

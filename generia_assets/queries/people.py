@@ -76,7 +76,7 @@ NOBODY = PeoplePage(people=(), relations=(), after=None)
 
 def people_page(views: AssetViews, *, after: str = "", limit: int = PEOPLE_PAGE) -> PeoplePage:
     """The people whose keys come after this one."""
-    found = views["characters"].find(Character, {"key": {"$gt": after}}, limit=limit + 1)
+    found = list(views["characters"].find(Character, {"key": {"$gt": after}}, limit=limit + 1))
     shown = found[:limit]
     cards = _cards(views, shown)
     return PeoplePage(
@@ -120,8 +120,8 @@ def keys_by_username(views: AssetViews, usernames: Collection[str]) -> dict[str,
     return {one.username: one.key for one in _by_username(views, usernames)}
 
 
-def _by_username(views: AssetViews, usernames: Collection[str]) -> list[Character]:
-    return views["characters"].find(Character, {"username": {"$in": sorted(set(usernames))}}) if usernames else []
+def _by_username(views: AssetViews, usernames: Collection[str]) -> Iterable[Character]:
+    return views["characters"].find(Character, {"username": {"$in": sorted(set(usernames))}}) if usernames else ()
 
 
 def _cards(views: AssetViews, characters: Iterable[Character]) -> dict[str, PersonCard]:

@@ -118,6 +118,6 @@ def view_of(views: AssetViews, status: WorldStatus) -> WorldView:
     """The world with this status record and these views of its documents."""
     return WorldView(
         status=status,
-        description=next(iter(views["world_description"].find(WorldDescription, limit=1)), None),
-        images=next(iter(views["world_images"].find(WorldImages, limit=1)), None),
+        description=next(views["world_description"].find(WorldDescription, limit=1), None),
+        images=next(views["world_images"].find(WorldImages, limit=1), None),
     )

@@ -22,7 +22,7 @@ DraftT = TypeVar("DraftT", bound=BaseModel)
 
 
 class MediaType(IntEnum):
-    """What an image is for, by the platform's numbers (contracts.md, MediaService)."""
+    """What an image is for, by the platform's numbers (docs/requirements.md, "Platform services")."""
 
     WORLD_HEADER = 1
     WORLD_ICON = 2

@@ -33,7 +33,7 @@ PLATFORM_FIELDS = frozenset(
         "common_topics", "avatar_description", "avatar_style", "relationships", "secret", "daily_routine",
     }
 )  # fmt: skip
-"""The fields of a character that the platform's pages show (contracts.md)."""
+"""The fields of a character that the platform's pages show (docs/requirements.md)."""
 
 
 def character_of(
@@ -91,11 +91,11 @@ async def _written(
     world: WorldDescription,
     brief: CharacterBrief,
     acquaintances: Sequence[Acquaintance],
-    told_by: Sequence[Character],
+    described_by: Sequence[Character],
 ) -> Character:
     """The person as the model writes them. Raises RefusedError when moderation refuses every step of the fallback chain."""
-    draft_class = in_language(RegeneratedCharacterDraft if told_by else CharacterDraft, world.user_preferences.language)
-    ask = partial(ask_people.character, request, world, brief, acquaintances, told_by=told_by)
+    draft_class = in_language(RegeneratedCharacterDraft if described_by else CharacterDraft, world.user_preferences.language)
+    ask = partial(ask_people.character, request, world, brief, acquaintances, described_by=described_by)
     draft, reason = await write_with_fallback(
         clients.text,
         draft_class,
@@ -126,7 +126,7 @@ async def generate_character(
     brief: CharacterBrief,
     acquaintances: Sequence[Acquaintance],
     former: Character | None = None,
-    told_by: Sequence[Character] = (),
+    described_by: Sequence[Character] = (),
     character_id: str = "",
 ) -> Character:
     """Write the person and create them on the platform.
@@ -137,23 +137,23 @@ async def generate_character(
     Args:
         acquaintances: the people whom this one knows; one relation each.
         former: who they were under the same name; the platform's character stays and is changed.
-        told_by: people who stay as they are and have a relation to the former person; how they describe it now comes with the
+        described_by: people who stay as they are and have a relation to the former person; how they describe it now comes with the
             same answer (``seen_by``).
         character_id: the platform's character of a failed person whose place this one takes.
     """
     try:
-        person = await _written(clients, request, world, brief, acquaintances, told_by)
+        person = await _written(clients, request, world, brief, acquaintances, described_by)
     except RefusedError as refusal:
         log.warning("%s was refused in every form (%s); the profile is the concept alone", brief.key, refusal.reason)
         person = character_of_concept(brief, world, refusal.reason)
     # Where the answer lacks it: the one line about the person.
-    seen_by = {other.username: person.seen_by.get(other.username, _one_line(brief, world)) for other in told_by}
+    seen_by = {other.username: person.seen_by.get(other.username, _one_line(brief, world)) for other in described_by}
     person = person.model_copy(update={"seen_by": seen_by})
     if character_id := former.character_id if former is not None else character_id:
         await clients.platform.character_changed(character_id, as_published(person))
     else:
         character_id = await clients.platform.character(as_published(person))
-    for other in told_by:
+    for other in described_by:
         changed = other.with_updated_relationships({person.username: person})
         if changed is not other:
             await clients.platform.character_changed(other.character_id, as_published(changed))

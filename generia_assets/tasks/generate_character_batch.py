@@ -1,27 +1,31 @@
-"""Task type ``generate_character_batch``: the concepts and names of up to ten people, unlike all before them (R4). One call."""
+"""Task type ``generate_character_batch``: the concepts and names of up to ten people, unlike all before them (R4). One call.
+
+Or the new concept of one person under the same name: the name stays because published posts of others mention it, and the platform
+cannot change them. The program's draw for the person is a new one, too.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from generia_assets.content import ask_people, banlist, languages
 from generia_assets.content.axes import character_axes, years
-from generia_assets.content.documents import CharacterBrief, WorldDescription, WorldRequest
-from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, in_language
-from generia_assets.content.fallback_characters import fallback_character
+from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest
+from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, RegeneratedConceptDraft, in_language
+from generia_assets.content.fallback_characters import fallback_character, fallback_life
 from generia_assets.content.fields import by_number
-from generia_assets.content.keys import character_key, self_key
+from generia_assets.content.keys import character_index, character_key, self_key
 from generia_assets.content.names import CharacterIndex, mixes_alphabets, username
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH, shares
-from generia_assets.content.similarity import COPY, NEAR_DUPLICATE
+from generia_assets.content.similarity import COPY, NEAR_DUPLICATE, similarity
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.fallback_chain import MILD_AFTER, MOST_REFUSALS
-from generia_assets.tasks.regenerate_character import PreviousCharacter, regenerate_concept
 from generia_assets.tasks.task_definition import TaskParameters, durable_task
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 
@@ -30,8 +34,10 @@ log = logging.getLogger(__name__)
 MOST_ANSWERS = 6
 """Answers asked for one batch before it has failed."""
 STRICT_ANSWERS = 3
-"""Answers in which a worn-out name, one in another script than the world's, or a concept much like another is sent back. After them
-only copies and mixed alphabets are: a dull person is better than no world."""
+"""Answers in which a banned name, one in another script than the world's, or a similar concept is sent back. In later ones only
+copies and mixed alphabets are: a dull person is better than no world."""
+MOST_REGENERATED = 4
+"""Answers asked for one person who becomes somebody else before the attempt has failed."""
 
 
 class CharacterBatchParameters(TaskParameters):
@@ -53,6 +59,15 @@ class CharacterBriefs(BaseModel):
     worn: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class PreviousCharacter:
+    """The person under this name before, whom they know, and the people who stay as they are."""
+
+    brief: CharacterBrief
+    others: Sequence[CharacterBrief]
+    acquaintances: Sequence[Acquaintance]
+
+
 def _objection(
     number: int,
     draft: ConceptDraft,
@@ -62,7 +77,7 @@ def _objection(
     *,
     strict: bool,
 ) -> str:
-    """Why this person cannot be taken as they are, or ''. ``wished``: the user's sentence, whose words are never worn out."""
+    """Why this person cannot be taken as they are, or ''. ``wished``: the user's sentence, whose words are allowed."""
     handle, language = username(draft.username), world.user_preferences.language
     if not handle:
         return complaint("nameless", number=number, name=draft.username)
@@ -74,8 +89,8 @@ def _objection(
     if any(roster.has(handle, draft.display_name) for roster in taken):
         return complaint("taken", number=number, name=f"{draft.display_name} (@{handle})")
     threshold = NEAR_DUPLICATE if strict else COPY
-    if told := next(filter(None, (roster.told_by(draft.concept, threshold) for roster in taken)), ""):
-        return complaint("same_person", number=number, name=told)
+    if similar := next(filter(None, (roster.name_of_similar(draft.concept, threshold) for roster in taken)), ""):
+        return complaint("same_person", number=number, name=similar)
     names = f"{draft.display_name} {draft.username.replace('_', ' ')}"
     if strict and (worn := banlist.find_banned_names(names, language, wished=wished)):
         return complaint("banned", number=number, name=draft.display_name, found=worn)
@@ -88,9 +103,55 @@ def _with_facts(made: Mapping[int, CharacterBrief], facts: Mapping[str, dict[str
 
 
 def _counted(briefs: Sequence[CharacterBrief], request: WorldRequest, language: str) -> CharacterBriefs:
-    """The batch, with what in it is worn out."""
-    told = "\n".join(f"{brief.display_name}. {brief.concept}" for brief in briefs)
-    return CharacterBriefs(briefs=tuple(briefs), worn=tuple(banlist.find_banned(told, language, wished=request.user_prompt)))
+    """The batch, with the entries of the ban list in it."""
+    text = "\n".join(f"{brief.display_name}. {brief.concept}" for brief in briefs)
+    return CharacterBriefs(briefs=tuple(briefs), worn=tuple(banlist.find_banned(text, language, wished=request.user_prompt)))
+
+
+async def regenerate_concept(
+    clients: TaskClients, request: WorldRequest, world: WorldDescription, former: PreviousCharacter
+) -> CharacterBrief:
+    """The concept of somebody else with the same key, name and share of the posts.
+
+    After a refusal a different one is asked for, then without what may be the cause; after ``MOST_REFUSALS`` refusals the person is
+    made of the program's draw.
+
+    Raises:
+        InvalidAnswerError: ``MOST_REGENERATED`` answers were similar to the former person or to another one.
+    """
+    brief = former.brief
+    selves = brief.selves + 1
+    axes = character_axes(request.seed, character_index(brief.key), selves)
+    draft_class = in_language(RegeneratedConceptDraft, world.user_preferences.language)
+    complaints: list[str] = []
+    refusals = 0
+    for _ in range(MOST_REGENERATED):
+        mild = refusals >= MILD_AFTER
+        prompt = ask_people.regenerated_concept(request, world, brief, former.others, former.acquaintances, mild=mild)
+        try:
+            draft = await clients.text.write(prompt.with_complaints(*complaints), draft_class)
+        except RefusedError as refusal:
+            log.warning("another concept for %s was refused (%s); asking for a different one", brief.key, refusal.reason)
+            refusals += 1
+            if refusals == MOST_REFUSALS:
+                return fallback_life(brief, axes, refusal.reason).model_copy(update={"selves": selves})
+            complaints = [complaint("refused", reason=refusal.reason, times=refusals)]
+            continue
+        like = next((old for old in (brief, *former.others) if similarity(draft.concept, old.concept) >= NEAR_DUPLICATE), None)
+        if like is None:
+            slots = zip(ask_people.relation_slots(former.acquaintances), former.acquaintances, strict=True)
+            new = {
+                **draft.model_dump(exclude={"obvious", "ties"}),
+                "facts": {self_key(other.key, other.selves): draft.ties[slot] for slot, other in slots if slot in draft.ties},
+                "axes": axes,
+                "selves": selves,
+                "moderation": "",
+            }
+            return brief.model_copy(update=new)
+        complaints = [complaint("same_concept", name=f"{like.display_name} (@{like.username})")]
+    raise InvalidAnswerError(
+        f"{MOST_REGENERATED} answers gave no new concept for {brief.key}; the last problem: {' '.join(complaints)}"
+    )
 
 
 @durable_task
@@ -102,12 +163,18 @@ async def generate_character_batch(
     roster: CharacterIndex,
     former: PreviousCharacter | None = None,
 ) -> CharacterBriefs:
-    """Invent exactly the people asked for; ``roster`` knows everybody of the earlier batches.
+    """Invent exactly the people asked for.
 
-    Too few are asked for again, too many cut, names that exist or are worn out and people who exist asked for again with the
-    reason. Refused: asked for other people, then without what may be the cause; who is refused ``MOST_REFUSALS`` times is who was
-    drawn. ``former``: the one person who becomes somebody else and keeps the name. Raises InvalidAnswerError when ``MOST_ANSWERS``
-    answers did not suffice.
+    Missing people are asked for again, surplus ones cut; taken or banned names and similar people are sent back with the reason.
+    After a refusal other people are asked for, then without what may be the cause; after ``MOST_REFUSALS`` refusals a person is
+    made of the program's draw (content/fallback_characters.py).
+
+    Args:
+        roster: everybody of the earlier batches.
+        former: the one person who becomes somebody else under the same name; None: a batch.
+
+    Raises:
+        InvalidAnswerError: ``MOST_ANSWERS`` answers did not suffice.
     """
     language = world.user_preferences.language
     if former is not None:
@@ -135,9 +202,9 @@ async def generate_character_batch(
         try:
             draft = await clients.text.write(prompt, in_language(ConceptsDraft, language))
         except RefusedError as refusal:
-            # Which of the people was refused is not told, so all that are missing become other people.
+            # The refusal does not say which person caused it, so all that are missing become other people.
             log.warning("concepts %s were refused (%s); asking for others", parameters.key, refusal.reason)
-            refusals += 1  # told, too: the very same request would be refused again
+            refusals += 1  # in the complaint, too: the very same request would be refused again
             if refusals == MOST_REFUSALS:
                 for number in missing:
                     index = parameters.first + number - 1
@@ -173,7 +240,7 @@ async def generate_character_batch(
             made_names.add(made[number])
         known |= ask_people.by_index(tuple(made.values()))
         for slot, tie in zip(ask_people.tie_slots(ties), ties, strict=True):
-            # Where one of the two was not taken the fact tells of the wrong one: it is asked for again, with whoever is.
+            # If one of the two was sent back, the fact is about the wrong person: it is asked for again.
             if slot in draft.ties and tie.elder in known and tie.newer in known:
                 elder = known[tie.elder]
                 facts[known[tie.newer].key][self_key(elder.key, elder.selves)] = draft.ties[slot]

@@ -76,7 +76,7 @@ def post_of(
 
 
 def deleted_post(brief: PostBrief, character: Character, world: WorldDescription, reason: str) -> Post:
-    """What stands in place of a post that moderation refused twice (R10), in the world's language."""
+    """The placeholder for a post that moderation refused twice (R10), in the world's language."""
     return _written(
         brief,
         character,
@@ -107,12 +107,13 @@ async def generate_post(
     heard: Sequence[PostBrief] = (),
     former: str = "",
 ) -> Post:
-    """Write the post of this idea; ``story`` are the character's ideas, so that this one goes on from those before it.
+    """Write the post of this idea. A refused request is made again in softer words; after two refusals it is a placeholder.
 
-    ``replied_to``: the post that the brief replies to; None makes an ordinary post of it. ``heard``: earlier ideas of
-    acquaintances. ``former``: the text that somebody did not want any more, so that it is not written once again.
-
-    Refused by moderation: asked again in softer words that keep what the user wants; refused twice: a placeholder.
+    Args:
+        story: the character's ideas, so that this post continues from those before it.
+        replied_to: the post that the brief replies to; None makes an ordinary post of it.
+        heard: earlier ideas of acquaintances.
+        former: the rejected text that this one replaces, so that it is not written again.
     """
     replied_to = replied_to if replied_to is not None and not replied_to.deleted_reason else None
     ask = partial(
@@ -128,12 +129,12 @@ async def generate_post(
             ],
         )
     except RefusedError as refusal:
-        log.warning("%s was refused twice (%s); a placeholder stands in for it", brief.key, refusal.reason)
+        log.warning("%s was refused twice (%s); a placeholder replaces it", brief.key, refusal.reason)
         return deleted_post(brief, character, world, refusal.reason)
     picture = ask_posts.line_of(request, world, character).slots[brief.order].picture
     post = post_of(draft, brief, character, acquaintances, picture, replied_to, softened)
     worn = banlist.find_banned(post.content, world.user_preferences.language, wished=request.user_prompt)
     if worn:
-        # Counted, not asked for again: a worn-out word in one post of many is not worth a call.
-        log.info("%s uses what is worn out: %s", post.key, ", ".join(worn))
+        # Counted, not asked for again: a banned word in one post of many is not worth a call.
+        log.info("%s contains entries of the ban list: %s", post.key, ", ".join(worn))
     return post.model_copy(update={"worn": tuple(worn)})

@@ -25,7 +25,7 @@ from resources.gateway.outcomes import InvalidAnswerError, LostCallAllowanceErro
 MOST_ANSWERS = 6
 """Answers asked for one batch before it has failed."""
 STRICT_ANSWERS = 3
-"""Answers in which an idea much like another is sent back. After them only a copy is: a dull post is better than a missing one."""
+"""Answers in which a similar idea is sent back. In later ones only a copy is: a dull post is better than a missing one."""
 
 
 class PostBatchParameters(TaskParameters):
@@ -83,11 +83,18 @@ async def generate_post_batch(
     acquaintances: Sequence[Acquaintance],
     earlier: Ideas,
 ) -> PostBriefs:
-    """Plan exactly the posts asked for; ``earlier`` are all ideas of this character's former batches.
+    """Plan exactly the posts asked for.
 
-    A person with one post has no story to plan: the slot itself is the brief, without a call. Too few are asked for again, too many
-    cut, repeats asked for again with the reason, refused ones more softly; what is refused ``MOST_REFUSALS`` times, or until there
-    are no spare calls, is planned without the model. Raises InvalidAnswerError when ``MOST_ANSWERS`` answers did not suffice.
+    A person with one post has no story to plan: the slot itself is the brief, without a call. Missing ideas are asked for again,
+    surplus ones cut, repeats sent back with the reason, refused requests made in softer words. After ``MOST_REFUSALS`` refusals, or
+    without lost-call allowance, the rest is planned without the model.
+
+    Args:
+        earlier: all ideas of this character's former batches.
+
+    Raises:
+        InvalidAnswerError: ``MOST_ANSWERS`` answers did not suffice.
+        UnfitTaskError: the stored person has another number of posts than the plan of this version.
     """
     slots = ask_posts.line_of(request, world, character).slots
     brief = partial(brief_of, character=character, world=world, acquaintances=acquaintances, wishes=wishes_of(request, world))
@@ -128,7 +135,7 @@ async def generate_post_batch(
                     refused = f"the model's ideas were refused by moderation: {refused_for}"
                     made[number] = brief(slots[parameters.first + number - 1], moderation=refused)
                 return PostBriefs(briefs=tuple(made[number] for number in sorted(made)))
-            # The number is told, too: the very same request would be refused again.
+            # The number is in the request, too: the very same request would be refused again.
             softened, complaints = f"{refused_for}; {refusals} so far" if refusals > 1 else refused_for, []
             continue
         complaints = []

@@ -24,7 +24,7 @@ PLATFORM_FIELDS = frozenset(
         "visual_style", "history", "common_activities", "typical_stories", "user_preferences", "additional_details",
     }
 )  # fmt: skip
-"""The fields of a world that the platform's pages show (contracts.md); the others are for later requests to the model."""
+"""The fields of a world that the platform's pages show (docs/requirements.md); the others are for later requests to the model."""
 NO_RULES = "by no rule that anybody here could name"
 MOST_DOUBTS = 2
 """Times the model is asked about a world in another script than its sentence's. (The user may want it so.)"""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from generia_assets.content.ask_world import _ROOM_WORLD
+from generia_assets.content.ask_world import _OUTPUT_WORLD
 from generia_assets.durable.calls.clients import MOST_OUTPUT
 from generia_assets.durable.collections import HISTORY
 from generia_assets.tasks.task_definition import Level
@@ -60,7 +60,7 @@ def test_a_cut_answer_gets_more_room_and_not_without_end(worlds: Worlds) -> None
     worlds.gemini.set_faults(truncated_json=1)
     _, made = worlds.make()
     assert not made.success
-    attempt = [_ROOM_WORLD, 2 * _ROOM_WORLD, MOST_OUTPUT * _ROOM_WORLD]
+    attempt = [_OUTPUT_WORLD, 2 * _OUTPUT_WORLD, MOST_OUTPUT * _OUTPUT_WORLD]
     assert [room(request) for request in asked(worlds)] == attempt * Level.WORLD.attempts
 
 

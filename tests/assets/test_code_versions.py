@@ -20,14 +20,13 @@ from generia_assets.content.names import CharacterIndex
 from generia_assets.content.similarity import Ideas
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
-from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
+from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, PreviousCharacter, generate_character_batch
 from generia_assets.tasks.generate_post import generate_post
 from generia_assets.tasks.generate_post_batch import PostBatchParameters, generate_post_batch
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.generate_world_description import generate_world_description
 from generia_assets.tasks.generate_world_image import generate_world_image
 from generia_assets.tasks.init_world_creation import init_world_creation
-from generia_assets.tasks.regenerate_character import PreviousCharacter
 from generia_assets.tasks.task_definition import TaskParameters
 from tests.support.answers import character_answer, ideas_answer, people_answer, post_answer
 from tests.support.fake_clients import a_bench, refused

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,24 +10,11 @@ from pydantic import SecretStr
 
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.status import Stage, State
-from tests.support.worlds_in_process import POSTS, USERS, Made, Worlds, worlds_in_process
+from tests.support.worlds_in_process import POSTS, USERS, Made, Worlds
 
-
-@pytest.fixture(scope="module")
-def the_worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("failures")
-    few = {"gemini_max_reasks": 0}  # a damaged answer is a failed attempt at once: the spare calls of a small world are few
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, **few) as worlds:
-        yield worlds
-
-
-@pytest.fixture
-def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
-    """The worlds, with an emulator that does nothing wrong but what the test asks for."""
-    assert the_worlds.gemini is not None
-    the_worlds.gemini.reset()
-    yield the_worlds
-    the_worlds.gemini.reset()
+SETTINGS: dict[str, Any] = {
+    "gemini_max_reasks": 0
+}  # a damaged answer is a failed attempt at once: the spare calls of a small world are few
 
 
 def faults(worlds: Worlds, **changes: Any) -> None:
@@ -142,14 +128,13 @@ def test_people_whose_concepts_are_all_refused_are_drawn_and_the_world_is_exact(
 
 def test_a_wrong_key_stops_the_world_at_once_and_its_re_execution_goes_on(worlds: Worlds) -> None:
     """A fatal answer is no task's fault: the run says what to do, and after mending it the same generation is finished."""
-    worlds.change_settings(gemini_api_key=SecretStr("bad-key"))
-    world_id, made = worlds.make("wrong-key")
+    with worlds.changed_settings(gemini_api_key=SecretStr("bad-key")):
+        world_id, made = worlds.make("wrong-key")
     assert not made.success
     assert "GEMINI_API_KEY" in made.failure
     assert "bad-key" not in made.failure
     assert worlds.status(world_id).status is State.FAILED
     assert worlds.calls == 1
-    worlds.change_settings(gemini_api_key=SecretStr(""))
     again = worlds.run(world_id, parent=made, form=None)
     assert again.success, again.failure
     status = worlds.status(world_id)
@@ -172,8 +157,8 @@ def test_without_any_gemini_the_run_says_what_to_set_and_the_world_that_it_faile
 def test_without_mongodb_the_run_names_the_address_and_how_to_start_one(worlds: Worlds) -> None:
     """The failure is a sentence, with the hosts, without the password."""
     nowhere = "mongodb://somebody:secret@127.0.0.1:1/?directConnection=true"  # pragma: allowlist secret
-    worlds.change_settings(mongodb_uri=SecretStr(nowhere))
-    _, made = worlds.make("no-mongodb")
+    with worlds.changed_settings(mongodb_uri=SecretStr(nowhere)):
+        _, made = worlds.make("no-mongodb")
     assert not made.success
     assert re.search(r"MongoDB at 127\.0\.0\.1:1 did not answer.*make dev", made.failure)
     assert "secret" not in made.failure

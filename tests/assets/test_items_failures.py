@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,27 +11,14 @@ from generia_assets.durable.calls.ledger import item_limits
 from generia_assets.durable.collections import HISTORY
 from generia_assets.durable.status import State
 from resources.gateway.api_gateway import Api
-from tests.support.items_worlds import attempts, fails_alone, faults, one_post, undamaged
-from tests.support.worlds_in_process import POSTS, Worlds, worlds_in_process
-
-
-@pytest.fixture(scope="module")
-def the_worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("failures")
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
-        yield worlds
-
-
-@pytest.fixture
-def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
-    with undamaged(the_worlds):
-        yield the_worlds
+from tests.support.items_worlds import attempts, fails_alone, faults, one_post
+from tests.support.worlds_in_process import POSTS, Worlds
 
 
 @pytest.fixture(scope="module")
 def there(the_worlds: Worlds) -> str:
     """A world that is complete."""
-    with undamaged(the_worlds):
+    with the_worlds.undamaged():
         world_id, made = the_worlds.make("there")
     assert made.success, made.failure
     return world_id

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -20,30 +21,24 @@ from resources.gateway import waits
 from resources.mongodb import connection as mongo
 from tests.assets.test_outages import Seam
 from tests.support.dagster_internals import sqlite_event_log
-from tests.support.items_worlds import attempts, fails_alone, faults, one_post, undamaged
+from tests.support.items_worlds import attempts, fails_alone, faults, one_post
 from tests.support.worlds_in_process import POSTS, PROMPT, Worlds, worlds_in_process
 
-
-@pytest.fixture(scope="module")
-def the_worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("outages")
-    quick = {"patience_seconds": 8, "breaker_open_seconds": 0.1, "breaker_open_max_seconds": 0.1}
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, **quick) as worlds:
-        yield worlds
+SETTINGS: dict[str, Any] = {"patience_seconds": 8, "breaker_open_seconds": 0.1, "breaker_open_max_seconds": 0.1}
 
 
 @pytest.fixture
 def worlds(the_worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worlds]:
     """The worlds, with an emulator that does nothing wrong but what the test asks for, and with short waits between attempts."""
     monkeypatch.setattr(waits, "FIRST_WAIT_SECONDS", 0.02)
-    with undamaged(the_worlds):
+    with the_worlds.undamaged():
         yield the_worlds
 
 
 @pytest.fixture(scope="module")
 def there(the_worlds: Worlds) -> str:
     """A world that is complete."""
-    with undamaged(the_worlds):
+    with the_worlds.undamaged():
         world_id, made = the_worlds.make("there")
     assert made.success, made.failure
     return world_id

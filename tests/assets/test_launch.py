@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import State
-from tests.support.worlds_in_process import PROMPT, Worlds, worlds_in_process
-
-
-@pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("launch")
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
-        yield worlds
+from tests.support.worlds_in_process import PROMPT, Worlds
 
 
 def test_a_world_needs_no_kafka(worlds: Worlds) -> None:

@@ -27,7 +27,7 @@ LINEAGE = {
     "posts": BASE | {"characters", "post_briefs"},
     "post_images": BASE | {"characters", "posts"},
 }
-"""design.md, "The way of the data"; every content asset reads request and description, too."""
+"""docs/architecture.md, "Data flow"; every content asset reads request and description, too."""
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -18,27 +17,15 @@ from generia_assets.content.timeline import Timeline, timeline
 from generia_assets.durable.collections import HISTORY, STEPS, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
 from resources.gateway.api_gateway import CUT_OFF
-from tests.support.items_worlds import faults, undamaged
-from tests.support.worlds_in_process import Worlds, wait_for, worlds_in_process
+from tests.support.items_worlds import faults
+from tests.support.worlds_in_process import Worlds, wait_for
 
 PEOPLE, POSTS = 12, 30
 HANG_SECONDS = 5.0
 """The deadline of a call in these worlds."""
 
 
-@pytest.fixture(scope="module")
-def the_worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("order")
-    quick = {"gemini_timeout_seconds": HANG_SECONDS, "gemini_max_reasks": 0}
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, **quick) as worlds:
-        yield worlds
-
-
-@pytest.fixture
-def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
-    """The worlds, with an emulator that does nothing wrong but what the test asks for."""
-    with undamaged(the_worlds):
-        yield the_worlds
+SETTINGS: dict[str, Any] = {"gemini_timeout_seconds": HANG_SECONDS, "gemini_max_reasks": 0}
 
 
 def line_of(world_id: str) -> Timeline:

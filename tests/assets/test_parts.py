@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from generia_assets.catalog import ASSETS
 from generia_assets.durable.status import State
-from tests.support.worlds_in_process import POSTS, USERS, Made, Worlds, worlds_in_process
+from tests.support.worlds_in_process import POSTS, USERS, Made, Worlds
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("parts")
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
-        yield worlds
-
-
-@pytest.fixture(scope="module")
-def world_id(worlds: Worlds) -> str:
+def world_id(the_worlds: Worlds) -> str:
     """One world of which every test below makes some part again: what a test assumes of it holds after all of them."""
-    world_id, made = worlds.make()
+    world_id, made = the_worlds.make()
     assert made.success, made.failure
     return world_id
 

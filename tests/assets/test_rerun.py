@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -19,7 +18,7 @@ from generia_assets.durable.status import State
 from sensors.requests import run_request
 from sensors.run_status import assets_of, order_again
 from tests.support.durable_world import order_of
-from tests.support.worlds_in_process import PROMPT, Made, Worlds, worlds_in_process
+from tests.support.worlds_in_process import PROMPT, Made, Worlds
 
 PEOPLE, POSTS = 4, 8
 KEPT = ("t", "after", "moment", "in_reply_to", "wish", "order")
@@ -29,16 +28,9 @@ BOOKKEEPING = ("_id", "materialization", "fence", "created_at")
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("rerun")
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
-        yield worlds
-
-
-@pytest.fixture(scope="module")
-def world_id(worlds: Worlds) -> str:
+def world_id(the_worlds: Worlds) -> str:
     """One world that every test below makes something of again; what is assumed of it holds after all of them."""
-    world_id, made = worlds.make("made-again", users=PEOPLE, posts=POSTS)
+    world_id, made = the_worlds.make("made-again", users=PEOPLE, posts=POSTS)
     assert made.success, made.failure
     return world_id
 
@@ -66,13 +58,13 @@ def somebody_known(worlds: Worlds, world_id: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def regenerated_concept(worlds: Worlds, world_id: str) -> tuple[Any, dict[str, Any], dict[str, Any], dict[str, Any], Made, int]:
+def another_self(the_worlds: Worlds, world_id: str) -> tuple[Any, dict[str, Any], dict[str, Any], dict[str, Any], Made, int]:
     """Who was made anew; the world and the platform's people before, the world after; the run and its LLM calls."""
-    person = somebody_known(worlds, world_id)
-    before, people, calls = stored(worlds, world_id), on_platform(worlds, world_id), worlds.calls
-    made = worlds.launch("rerun_character", world_id, character=f"@{person.username.upper()}")
+    person = somebody_known(the_worlds, world_id)
+    before, people, calls = stored(the_worlds, world_id), on_platform(the_worlds, world_id), the_worlds.calls
+    made = the_worlds.launch("rerun_character", world_id, character=f"@{person.username.upper()}")
     assert made.success, made.failure
-    return person, before, people, stored(worlds, world_id), made, worlds.calls - calls
+    return person, before, people, stored(the_worlds, world_id), made, the_worlds.calls - calls
 
 
 def test_a_person_made_anew_is_somebody_else_under_the_same_name(worlds: Worlds, another_self: Any) -> None:

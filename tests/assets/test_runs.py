@@ -8,7 +8,6 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,23 +15,7 @@ import pytest
 from generia_assets.durable.collections import HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.durable.status import Stage, State
-from tests.support.worlds_in_process import CONTENT_ASSETS, POSTS, USERS, Worlds, wait_for, worlds_in_process
-
-
-@pytest.fixture(scope="module")
-def the_worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("runs")
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
-        yield worlds
-
-
-@pytest.fixture
-def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
-    """The worlds, with an emulator that has counted nothing yet and does nothing wrong."""
-    assert the_worlds.gemini is not None
-    the_worlds.gemini.reset()
-    yield the_worlds
-    the_worlds.gemini.reset()
+from tests.support.worlds_in_process import CONTENT_ASSETS, POSTS, USERS, Worlds, wait_for
 
 
 def answered(worlds: Worlds, world_id: str) -> Counter[tuple[str, str]]:
@@ -134,6 +117,7 @@ def test_a_generation_that_is_completed_or_unknown_cannot_be_resumed(worlds: Wor
 MAKES_A_WORLD = """
 import json, os, pathlib, signal, sys, threading
 from generia_assets.settings import Settings
+from tests.support.worlds_in_process import Worlds
 values = json.loads(pathlib.Path(sys.argv[1]).read_text())
 settings = Settings.model_validate(values | {"mongodb_uri": sys.argv[2]})  # secrets are not written into files
 worlds = Worlds(settings, sys.argv[2], "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,39 +14,20 @@ import pytest
 from generia_assets.assets.checks import ALL as CHECKS
 from generia_assets.assets.checks.finding import World
 from generia_assets.catalog import ASSETS, TaskType
-from generia_assets.durable.collections import STATUS
-from generia_assets.durable.orders.intake import RefusedOrder, record_refusal
-from generia_assets.durable.orders.order import OrderError
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import State
-from generia_assets.durable.tasks import session
 from generia_assets.durable.tasks.control import ResumeOptions, resume_world
-from generia_assets.durable.tasks.generations import begin
 from generia_assets.partitions import worlds as partitions
 from sensors.requests import run_request
 from tests.support.command import Command
 from tests.support.dagster_internals import TagType, get_and_update_asset_status_cache_value, get_tag_type
 from tests.support.durable_world import order_of
-from tests.support.worlds_in_process import PROMPT, Worlds, worlds_in_process
+from tests.support.worlds_in_process import PROMPT, Worlds
 
 PEOPLE, POSTS = 2, 3
 
 
-@pytest.fixture(scope="module")
-def the_worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("cases")
-    few = {"gemini_max_reasks": 0}
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, **few) as worlds:
-        yield worlds
-
-
-@pytest.fixture
-def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
-    """The worlds, with an emulator that does nothing wrong but what the test asks for."""
-    assert the_worlds.gemini is not None
-    the_worlds.gemini.reset()
-    yield the_worlds
-    the_worlds.gemini.reset()
+SETTINGS: dict[str, Any] = {"gemini_max_reasks": 0}
 
 
 @pytest.mark.case("S10")
@@ -82,14 +62,6 @@ def world_id(the_worlds: Worlds) -> str:
     world_id, made = the_worlds.make("00000000-0000-4000-8000-0000000000aa", users=PEOPLE, posts=POSTS)
     assert made.success, made.failure
     return world_id
-
-
-@pytest.fixture(scope="module")
-def generia(the_worlds: Worlds, mongodb_uri: str, broker: str) -> Command:
-    """The command with these worlds' addresses."""
-    addresses = {"MONGODB_URI": mongodb_uri, "KAFKA_BOOTSTRAP_SERVERS": broker, "KAFKA_API_VERSION": "2.3"}
-    named = {"MONGODB_DATABASE": the_worlds.settings.mongodb_database, "KAFKA_TASKS_TOPIC": f"orders-{uuid.uuid4().hex[:8]}"}
-    return Command(the_worlds.settings.generia_data_dir, addresses | named)
 
 
 def look(worlds: Worlds, world_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -257,108 +229,6 @@ def test_a_form_that_is_no_order_changes_nothing_of_a_completed_world(
     assert said in made.failure
     assert (worlds.snapshot(world_id), worlds.raw_status(world_id)) == (before, status)
     assert failed_partitions(worlds, world_id) == []
-
-
-@pytest.mark.case("P2")
-@pytest.mark.parametrize(
-    ("ordered", "named", "cap"),
-    [
-        pytest.param(0.5, None, 2.0, id="raised"),
-        pytest.param(5.0, None, 2.0, id="lowered"),
-        pytest.param(None, None, 2.0, id="set where the order has none"),
-        pytest.param(0.5, 0.75, 0.75, id="as the new order names it"),
-    ],
-)
-def test_a_worlds_cap_stays_as_a_person_has_set_it(worlds: Worlds, ordered: float | None, named: float | None, cap: float) -> None:
-    """A new generation keeps the world's cap, over all that the world has cost, unless its own form names one."""
-    first = {} if ordered is None else {"max_cost_usd": ordered}
-    world_id, made = worlds.make(f"capped-{ordered}-{named}".replace(".", "-"), users=1, posts=0, **first)
-    assert made.success, made.failure
-    worlds.database[STATUS].update_one({"_id": world_id}, {"$set": {"cost_limit_usd": 2.0}})  # generia resume --max-cost-usd 2
-    form = None if named is None else {"prompt": PROMPT, "users": 1, "posts": 0, "max_cost_usd": named}
-    assert worlds.run(world_id, form=form).success
-    assert worlds.status(world_id).cost_limit_usd == cap
-
-
-@pytest.mark.case("P1")
-@pytest.mark.parametrize("job", ["world", "new_world"])
-def test_a_world_whose_message_was_refused_can_be_made_by_a_person_and_is_then_a_world(worlds: Worlds, job: str) -> None:
-    """The record of the refusal gives way to the world; the mended message finds a world that exists, and changes nothing of it."""
-    world_id, task_id = f"refused-{job}", str(uuid.uuid4())
-    record_refusal(worlds.database, RefusedOrder("users_count=0", world_id, task_id, TaskType.INIT_WORLD_CREATION))
-    form: dict[str, Any] = {"prompt": PROMPT, "users": 1, "posts": 0}
-    made = worlds.run(world_id, form=form) if job == "world" else worlds.launch(job, world_id, **form)
-    assert made.success, made.failure
-    before = worlds.raw_status(world_id)
-    assert (before["status"], before["refused"], before["llm_cost_total"] > 0) == ("completed", False, True)
-    mended = order_of(task_id, TaskType.INIT_WORLD_CREATION, world_id, {"user_prompt": PROMPT, "users_count": 1, "posts_count": 0})
-    with pytest.raises(OrderError, match="already ordered by task"):
-        record_order(worlds.database, mended, max_users=9, max_posts=9)
-    assert worlds.raw_status(world_id) == before
-
-
-@pytest.mark.case("P1")
-def test_a_refused_record_that_a_run_has_taken_is_not_overwritten(worlds: Worlds) -> None:
-    """While a run owns the world, or has begun it, a message does not make its record anew."""
-    world_id = "refused-and-taken"
-    record_refusal(worlds.database, RefusedOrder("users_count=0", world_id, None, TaskType.INIT_WORLD_CREATION))
-    taken = {"owner.run_id": "r", "owner.epoch": 1}
-    worlds.database[STATUS].update_one({"_id": world_id}, {"$set": taken})
-    order = order_of(
-        str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, world_id, {"user_prompt": PROMPT, "users_count": 1, "posts_count": 0}
-    )
-    before = worlds.raw_status(world_id)
-    record_order(worlds.database, order, max_users=9, max_posts=9)
-    assert worlds.raw_status(world_id) == before
-
-
-@pytest.mark.case("P1")
-def test_a_world_whose_status_record_was_lost_is_ordered_anew_and_replaces_its_documents(worlds: Worlds) -> None:
-    """The first owner by the new record comes after all who wrote the documents that are there: none of its work is fenced off."""
-    world_id, made = worlds.make("without-a-record", users=1, posts=0)
-    assert made.success, made.failure
-    assert worlds.run(world_id, select=["world_images"]).success  # fences that the new record's first epochs do not reach
-    fences = [pointer["fence"] for pointer in worlds.database["materializations"].find({"world_id": world_id})]
-    worlds.database[STATUS].delete_one({"_id": world_id})
-    worlds.database["generations"].delete_many({"world_id": world_id})
-    again = worlds.make(world_id, users=1, posts=0)[1]
-    assert again.success, again.failure
-    assert worlds.raw_status(world_id)["owner"]["epoch"] > max(fences)
-
-
-@pytest.mark.case("P1")
-def test_a_world_whose_generations_record_was_lost_fails_and_can_be_made_anew(worlds: Worlds) -> None:
-    """The run that was to go on with it is refused, and the world says so; else it would be ordered again every minute."""
-    assert worlds.gemini is not None
-    worlds.gemini.set_faults(requests_per_day=3)
-    world_id, made = worlds.make("without-a-generation", users=1, posts=0)
-    worlds.gemini.reset()
-    assert not made.success
-    resume_world(worlds.database, world_id, ResumeOptions(more_calls=9))
-    worlds.database["generations"].delete_many({"world_id": world_id})
-    assert not worlds.resume(world_id).success
-    world = worlds.status(world_id)
-    assert (world.status, world.resumable, "launch job world" in world.message) == (State.FAILED, False, True)
-    assert worlds.run(world_id, form={"prompt": PROMPT, "users": 1, "posts": 0}).success
-
-
-@pytest.mark.case("P1")
-def test_what_another_generation_has_staged_is_deleted_before_one_begins(worlds: Worlds) -> None:
-    """A run that dies as soon as its generation has begun leaves nothing to it that somebody else has staged."""
-    world_id, made = worlds.make("staged-and-left", users=1, posts=0)
-    assert made.success, made.failure
-    pointers, mine = worlds.database["materializations"], {"world_id": world_id, "staged": True}
-    pointers.insert_one({"_id": f"{world_id}:posts:staged", **mine, "collection": "posts", "materialization": "x", "count": 0})
-
-    async def dying(*begun: Any) -> None:
-        await begin(*begun)
-        raise RuntimeError("killed")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "begin", dying)
-        assert "killed" in worlds.run(world_id, select=["world_images"]).failure
-    assert pointers.count_documents(mine) == 0
-    assert worlds.resume(world_id, select=["world_images"]).success
 
 
 @pytest.mark.case("S11")

@@ -55,10 +55,10 @@ TASK = '''
 
     @durable_task
     async def {task}(
-        parameters: TaskParameters, tools: TaskClients, request: WorldRequest, world: WorldDescription{argument}
+        parameters: TaskParameters, clients: TaskClients, request: WorldRequest, world: WorldDescription{argument}
     ) -> Song:
         """Ask for a song."""
-        draft = await tools.writer.write(ask(request, world, "{name}", SongDraft, 1_000, of={of}), SongDraft)
+        draft = await clients.text.write(ask(request, world, "{name}", SongDraft, 1_000, of={of}), SongDraft)
         return Song(key=parameters.key, of={of}, **draft.model_dump())
 '''
 TEMPLATE = "Write a song for {{ of }} of {{ world.name }}: a title, and a refrain of one line.\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from generia_assets.assets.run_log import log_people, people_lines
 from generia_assets.catalog import ASSETS
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.settings import settings
-from tests.support.worlds_in_process import Made, Worlds, worlds_in_process
+from tests.support.worlds_in_process import Made, Worlds
 
 PEOPLE = 2
 OF_PEOPLE = [
@@ -28,16 +27,9 @@ OF_PEOPLE = [
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("told")
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
-        yield worlds
-
-
-@pytest.fixture(scope="module")
-def large(worlds: Worlds) -> Made:
+def large(the_worlds: Worlds) -> Made:
     """A run with forty posts of two people."""
-    _, made = worlds.make("many-posts", users=PEOPLE, posts=40)
+    _, made = the_worlds.make("many-posts", users=PEOPLE, posts=40)
     assert made.success, made.failure
     return made
 

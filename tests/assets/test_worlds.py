@@ -19,23 +19,16 @@ from generia_assets.assets.description import banned_terms_in
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
-from tests.support.worlds_in_process import PROMPT, Made, Worlds, wait_for, worlds_in_process
+from tests.support.worlds_in_process import PROMPT, Made, Worlds, wait_for
 
 PEOPLE, LARGER_POSTS = 12, 30
 """More than one batch of people; more than one call of everything."""
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("worlds")
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
-        yield worlds
-
-
-@pytest.fixture(scope="module")
-def made(worlds: Worlds) -> tuple[str, Made]:
+def made(the_worlds: Worlds) -> tuple[str, Made]:
     """One world that all looks below share; none of them changes it."""
-    world_id, made = worlds.make(users=PEOPLE, posts=LARGER_POSTS)
+    world_id, made = the_worlds.make(users=PEOPLE, posts=LARGER_POSTS)
     assert made.success, made.failure
     return world_id, made
 

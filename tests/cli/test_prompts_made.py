@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,14 +11,7 @@ from generia_assets.content.documents import WorldRequest
 from generia_assets.content.prompt import Prompt
 from generia_assets.durable.collections import HISTORY
 from generia_assets.tasks.clients import DraftT
-from tests.support.worlds_in_process import Worlds, worlds_in_process
-
-
-@pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("prompts")
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
-        yield worlds
+from tests.support.worlds_in_process import Worlds
 
 
 class Answered:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,31 +17,17 @@ from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.orders.records import record_order
 from tests.support.command import Command
 from tests.support.durable_world import order_of
-from tests.support.worlds_in_process import Worlds, worlds_in_process
+from tests.support.worlds_in_process import Worlds
 
 PEOPLE, POSTS = 2, 4
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("worlds")
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
-        yield worlds
-
-
-@pytest.fixture(scope="module")
-def world(worlds: Worlds) -> str:
+def world(the_worlds: Worlds) -> str:
     """A finished world; what changes it puts it back."""
-    world_id, made = worlds.make(users=PEOPLE, posts=POSTS)
+    world_id, made = the_worlds.make(users=PEOPLE, posts=POSTS)
     assert made.success, made.failure
     return world_id
-
-
-@pytest.fixture(scope="module")
-def generia(worlds: Worlds, mongodb_uri: str) -> Command:
-    """The command with these worlds' addresses."""
-    settings = {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": worlds.settings.mongodb_database, "COLUMNS": "100"}
-    return Command(worlds.settings.generia_data_dir, settings)
 
 
 def an_order(worlds: Worlds, world: str, **values: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +22,7 @@ from resources.kafka.dead_letters import last_letters
 from resources.mongodb.document_store import POINTERS
 from sensors.messages import read_message
 from tests.support.command import Command
-from tests.support.worlds_in_process import Worlds, worlds_in_process
+from tests.support.worlds_in_process import Worlds
 
 PEOPLE, POSTS = 3, 6
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
@@ -31,34 +30,11 @@ HOSTILE = "\x1b[2J\x9b31m[bold]Mira[/bold]\u202e <script>alert(1)</script> [x](j
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("worlds")
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
-        yield worlds
-
-
-@pytest.fixture(scope="module")
-def world(worlds: Worlds) -> str:
+def world(the_worlds: Worlds) -> str:
     """A finished world; what changes it puts it back."""
-    world_id, made = worlds.make(users=PEOPLE, posts=POSTS)
+    world_id, made = the_worlds.make(users=PEOPLE, posts=POSTS)
     assert made.success, made.failure
     return world_id
-
-
-@pytest.fixture(scope="module")
-def generia(worlds: Worlds, mongodb_uri: str, broker: str) -> Command:
-    """The command with these worlds' addresses."""
-    return Command(
-        worlds.settings.generia_data_dir,
-        {
-            "MONGODB_URI": mongodb_uri,
-            "MONGODB_DATABASE": worlds.settings.mongodb_database,
-            "KAFKA_BOOTSTRAP_SERVERS": broker,
-            "KAFKA_API_VERSION": "2.3",
-            "KAFKA_TASKS_TOPIC": f"orders-{uuid.uuid4().hex[:8]}",
-            "COLUMNS": "100",
-        },
-    )
 
 
 def told(generia: Command, *arguments: str) -> str:
@@ -393,30 +369,6 @@ def test_a_part_is_ordered_and_nothing_without_need(generia: Command, world: str
         "parameters": {"keys": ["c0001"]},
     }
     assert f"watch {world} --task {out.strip()}" in err
-
-
-def test_a_doctor_finds_what_is_wrong_and_shows_no_secret(generia: Command, tmp_path: Path) -> None:
-    """Reachable servers are fine; one that is not is named with what to do, exit status 1; passwords and keys stay hidden."""
-    healthy = lines(generia, "doctor")
-    assert {one["part"]: one["health"] for one in healthy if one["part"] in ("MongoDB", "Kafka", "pictures")} == {
-        "MongoDB": "ok",
-        "Kafka": "ok",
-        "pictures": "ok",
-    }
-    ill = {
-        "MONGODB_URI": f"mongodb://{':'.join(('me', 's3cret-word'))}@127.0.0.1:9/",
-        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
-        "GEMINI_API_KEY": "s3cret-key",
-        "GEMINI_BASE_URL": "http://127.0.0.1:9",
-        "DAGSTER_HOME": str(tmp_path / "nowhere"),
-    }
-    assert "ok     MongoDB: " in told(generia, "doctor")
-    exit_code, out, err = Command(tmp_path, ill).call("doctor", "--json")
-    assert exit_code == 1
-    assert "s3cret" not in out + err
-    wrong = {one["part"] for one in map(json.loads, out.splitlines()) if one["health"] == "wrong"}
-    assert wrong == {"MongoDB", "Kafka", "Gemini", "Dagster"}
-    assert all(one["advice"] for one in map(json.loads, out.splitlines()) if one["health"] == "wrong")
 
 
 def test_a_shell_completes_worlds_and_says_nothing_when_it_cannot(generia: Command, world: str, tmp_path: Path) -> None:

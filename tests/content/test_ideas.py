@@ -68,7 +68,7 @@ def test_the_latest_are_told_in_full_and_older_ones_in_a_line():
     assert few.spread == ()
     many = Ideas(an_idea(order, f"Thing {order}\nwith a very long tail " + "of words " * 90) for order in range(990))
     assert [brief.order for brief in many.latest] == list(range(960, 990))
-    assert len(many.spread) == Ideas.TOLD_LINES
+    assert len(many.spread) == Ideas.MOST_LINES
     assert many.spread[0].startswith("1. Thing 0 with")
     assert many.spread[-1].startswith("913. Thing 912 ")
     assert all(len(line) < 100 and "\n" not in line for line in many.spread)

@@ -108,11 +108,11 @@ def test_a_roster_knows_everybody_and_tells_the_latest():
     assert roster.has("WICKET_0", "nobody")
     assert roster.has("nobody", "wicket 0 hall")
     assert not roster.has("nobody", "Nobody")
-    assert len(roster.latest) == CharacterIndex.TOLD_LINES
+    assert len(roster.latest) == CharacterIndex.MOST_LINES
     assert roster.latest[-1].display_name == "Wicket 699 Hall"
-    assert len(roster.names) == CharacterIndex.TOLD_NAMES
-    assert roster.names[-1] == f"Wicket {699 - CharacterIndex.TOLD_LINES} Hall"
-    assert roster.unnamed == 700 - CharacterIndex.TOLD_NAMES - CharacterIndex.TOLD_LINES
+    assert len(roster.names) == CharacterIndex.MOST_NAMES
+    assert roster.names[-1] == f"Wicket {699 - CharacterIndex.MOST_LINES} Hall"
+    assert roster.unnamed == 700 - CharacterIndex.MOST_NAMES - CharacterIndex.MOST_LINES
 
 
 def test_a_roster_knows_a_concept_again():
@@ -121,10 +121,12 @@ def test_a_roster_knows_a_concept_again():
     concepts = [" ".join(seeding.code(index, word) for word in range(8)) for index in range(400)]
     roster = CharacterIndex(a_brief(index, request).model_copy(update={"concept": text}) for index, text in enumerate(concepts))
     nearly = f"{concepts[399][:-9]} whistles"
-    assert roster.told_by(nearly, NEAR_DUPLICATE) == "Wicket 399 Hall"
-    assert roster.told_by(nearly, COPY) == ""
-    assert roster.told_by(concepts[0].upper(), COPY) == roster.told_by(concepts[0], NEAR_DUPLICATE) == "somebody else"
-    assert roster.told_by("Counts the bees at dusk and is one short.", NEAR_DUPLICATE) == ""
+    assert roster.name_of_similar(nearly, NEAR_DUPLICATE) == "Wicket 399 Hall"
+    assert roster.name_of_similar(nearly, COPY) == ""
+    assert (
+        roster.name_of_similar(concepts[0].upper(), COPY) == roster.name_of_similar(concepts[0], NEAR_DUPLICATE) == "somebody else"
+    )
+    assert roster.name_of_similar("Counts the bees at dusk and is one short.", NEAR_DUPLICATE) == ""
 
 
 @pytest.mark.parametrize(

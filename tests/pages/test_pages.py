@@ -4,7 +4,6 @@ test_pages_browser.py.)"""
 from __future__ import annotations
 
 import re
-import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -25,8 +24,7 @@ from generia_assets.pages.gallery import write_gallery
 from generia_assets.queries.asset_views import AssetViews, consistent_read
 from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, post, posts_by_key, threads
 from resources.mongodb.document_store import DocumentStream
-from tests.support.command import Command
-from tests.support.pages_site import serving
+from tests.support.pages_site import get, serving
 from tests.support.pages_world import MadeUp
 
 POSTS = 120
@@ -53,12 +51,6 @@ def world(database: Any, media: Path) -> MadeUp:
 def site(mongodb_uri: str, database: Any, media: Path) -> Iterator[str]:
     with serving(mongodb_uri, database.name, media) as address:
         yield address
-
-
-def get(address: str, status: int = 200) -> requests.Response:
-    answer = requests.get(address, timeout=10)
-    assert answer.status_code == status, address
-    return answer
 
 
 def keys_in(html: str) -> list[str]:
@@ -373,51 +365,3 @@ def test_the_gallery_is_a_whole_site_of_relative_links(database: Any, media: Pat
     assert Links(index.read_text("utf-8")).people == {f"c{number:04d}" for number in range(6)}
     assert not (index.parent / "left-over.html").exists()
     assert [path.name for path in tmp_path.iterdir()] == [world.world_id]
-
-
-def test_view_serves_says_where_and_ends_at_once(tmp_path: Path, mongodb_uri: str, database: Any, world: MadeUp) -> None:
-    """`generia view` prints its address, refuses a taken port with status 2, and ends on Ctrl-C, open live feeds too."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
-        generia = Command(tmp_path / "data", {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": database.name})
-        exit_code, _, err = generia.run("view", "--port", port)
-        assert exit_code == 2 and f"--port {port}" in err
-    growing = MadeUp(database, tmp_path / "data" / "media")
-    growing.say(State.IN_PROGRESS)
-    view = generia.start("view", growing.world_id, "--port", port)
-    try:
-        assert view.stdout is not None
-        line = view.stdout.readline()
-        assert f"http://127.0.0.1:{port}/worlds/{growing.world_id}" in line
-        address = re.search(r"http://\S+", line)[0]
-        assert "Finished" not in get(address).text
-        with requests.get(f"{address}/live", stream=True, timeout=10) as live:
-            assert next(live.iter_lines(chunk_size=1)) == b"retry: 1000"
-            began = time.monotonic()
-            view.send_signal(signal.SIGINT)
-            assert view.wait(10) == 130
-            assert time.monotonic() - began < 5
-        assert view.stderr is not None and view.stderr.read() == ""
-    finally:
-        view.kill()
-
-
-@pytest.mark.servers
-def test_view_brings_its_own_mongodb_where_none_runs(tmp_path: Path) -> None:
-    """After a demo nothing runs, and its worlds can be looked at all the same; nothing is left when the looking ends."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
-    generia = Command(tmp_path / "data")
-    view = generia.start("view", "--port", port)
-    try:
-        assert view.stdout is not None
-        assert f":{port}/" in view.stdout.readline()
-        assert "No world was ordered yet" in get(f"http://127.0.0.1:{port}/").text
-        exit_code, out, err = generia.call("status")
-        assert exit_code == 0 and out.startswith("No world was ordered yet"), err
-        view.send_signal(signal.SIGINT)
-        assert view.wait(20) == 130
-    finally:
-        view.kill()
-    assert generia.processes() == []
-    assert not (tmp_path / "data" / "running.json").exists()

@@ -120,6 +120,13 @@ def test_followers_are_bounded_and_pages_stay_fast(site: Site, monkeypatch: pyte
         assert again.status_code == 200
 
 
+def test_a_head_request_of_a_live_feed_ends_at_once(site: Site) -> None:
+    """HEAD gets the headers of the stream and no stream, which would never end."""
+    growing = site.world(users=2, posts=2).begin()
+    answer = requests.head(site.page_of(growing, "/live?after=0"), timeout=5)
+    assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+
+
 def change(world: MadeUp, stop: threading.Event) -> None:
     while not stop.wait(0.1):
         update = {"$inc": {"api_calls_made_LLM": 1}, "$set": {"updated_at": datetime.now(UTC)}}

@@ -13,28 +13,21 @@ import requests
 from resources.gemini.models import asked_at, now
 from tests.support.pages_site import serving
 from tests.support.pages_world import SCRIPT
-from tests.support.worlds_in_process import Worlds, worlds_in_process
+from tests.support.worlds_in_process import Worlds
 
 USERS, POSTS = 2, 3
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("worlds")
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
-        yield worlds
-
-
-@pytest.fixture(scope="module")
-def world(worlds: Worlds) -> str:
-    world_id, made = worlds.make(users=USERS, posts=POSTS, prompt=f"A town that reads {SCRIPT} aloud every evening")
+def world(the_worlds: Worlds) -> str:
+    world_id, made = the_worlds.make(users=USERS, posts=POSTS, prompt=f"A town that reads {SCRIPT} aloud every evening")
     assert made.success, made.failure
     return world_id
 
 
 @pytest.fixture(scope="module")
-def site(worlds: Worlds, mongodb_uri: str) -> Iterator[str]:
-    with serving(mongodb_uri, worlds.settings.mongodb_database, worlds.settings.media_dir) as address:
+def site(the_worlds: Worlds, mongodb_uri: str) -> Iterator[str]:
+    with serving(mongodb_uri, the_worlds.settings.mongodb_database, the_worlds.settings.media_dir) as address:
         yield f"{address}/worlds"
 
 

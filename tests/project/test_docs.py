@@ -110,6 +110,13 @@ def names_in(path: Path) -> Iterator[str]:
             yield from (f"{node.name}.{member.name}" for member in members)
 
 
+def test_every_page_that_code_refers_to_exists() -> None:
+    """A page of docs/ that code, templates or settings name is there."""
+    named = {(path, page) for path in WRITTEN for page in re.findall(r"(?<![\w/])docs/[\w/-]+\.\w+", path.read_text("utf-8"))}
+    assert len(named) > 10
+    assert [(str(path.relative_to(ROOT)), page) for path, page in sorted(named) if not (ROOT / page).exists()] == []
+
+
 def test_every_command_is_documented_and_every_setting_named_exists() -> None:
     """docs/commands.md has a row for each command; what docs/settings.md calls a setting is one."""
     documented = set(re.findall(r"`([a-z-]+)", (ROOT / "docs/commands.md").read_text("utf-8")))

@@ -60,10 +60,10 @@ def left_behind(worlds: Worlds, *runs: Made) -> Iterator[tuple[str, str]]:
 def test_no_secret_is_left_behind(worlds: Worlds, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]):
     """Key and password are in no event, document, log, exception or launch form of a good world and of one that Google refuses."""
     caplog.set_level(logging.DEBUG)
-    worlds.change_settings(gemini_api_key=SecretStr(KEY))
-    _, good = worlds.make(users=1, posts=1)
-    worlds.change_settings(gemini_api_key=SecretStr(f"bad-{KEY}"))
-    refused, failed = worlds.make(users=1, posts=1)
+    with worlds.changed_settings(gemini_api_key=SecretStr(KEY)):
+        _, good = worlds.make(users=1, posts=1)
+    with worlds.changed_settings(gemini_api_key=SecretStr(f"bad-{KEY}")):
+        refused, failed = worlds.make(users=1, posts=1)
     assert good.success
     assert not failed.success
     assert "GEMINI_API_KEY" in worlds.status(refused).message
@@ -76,16 +76,16 @@ def test_no_secret_is_left_behind(worlds: Worlds, caplog: pytest.LogCaptureFixtu
 def test_a_wrong_password_is_not_told(worlds: Worlds, capfd: pytest.CaptureFixture[str]):
     """MongoDB's refusal names the address and not the password that was tried."""
     wrong = worlds.settings.mongodb_uri.get_secret_value().replace(PASSWORD, f"wrong-{PASSWORD}")
-    worlds.change_settings(mongodb_uri=SecretStr(wrong))
-    _, failed = worlds.make(users=1, posts=1)
+    with worlds.changed_settings(mongodb_uri=SecretStr(wrong)):
+        _, failed = worlds.make(users=1, posts=1)
     assert not failed.success
     assert "does not take the user and password" in failed.failure
     printed = capfd.readouterr()
     told = [printed.out, printed.err, failed.failure]
     told += [serialize_value(entry) for entry in worlds.instance.all_logs(failed.run_id)]
     assert not [text for text in told if PASSWORD in text]
-    with pytest.raises(OperationFailure):  # the password was tried, and wrong
-        MongoClient(wrong).admin.command("ping")
+    with MongoClient(wrong) as client, pytest.raises(OperationFailure):  # the password was tried, and wrong
+        client.admin.command("ping")
 
 
 def test_a_users_sentence_is_nobodys_order(worlds: Worlds):

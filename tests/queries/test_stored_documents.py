@@ -45,7 +45,7 @@ def ours(world_id: str, **changes: Any) -> dict[str, Any]:
 
 
 def of_the_old_worker(world_id: str, **changes: Any) -> dict[str, Any]:
-    """By contracts.md: without costs, owner and generation, and nothing of ours."""
+    """A record of the former worker: without costs, owner and generation, and nothing of ours."""
     contract = set(list(WorldStatus.model_fields)[1:21]) - {"llm_cost_total", "image_cost_total"}
     record = {name: value for name, value in ours(world_id).items() if name in contract}
     return {"_id": world_id, **record, **changes}

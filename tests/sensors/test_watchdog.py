@@ -228,10 +228,8 @@ def test_a_run_that_failed_before_it_could_begin_is_followed_by_another_after_a_
     """A broken installation starts one run a minute for a world, not one a tick, and goes on when it is mended."""
     a_world(worlds, "w1", status="pending")
     first = tick(worlds)["w1"].run_key
-    whole = worlds.settings
-    worlds.change_settings(mongodb_uri=SecretStr("mongodb://127.0.0.1:1/?directConnection=true"))
-    failed = worlds.run("w1")
-    worlds.change_settings(mongodb_uri=whole.mongodb_uri)
+    with worlds.changed_settings(mongodb_uri=SecretStr("mongodb://127.0.0.1:1/?directConnection=true")):
+        failed = worlds.run("w1")
     assert not failed.success
     assert tick(worlds) == {}
     monkeypatch.setattr("sensors.run_status.FUTILE_RETRY_SECONDS", -1.0)

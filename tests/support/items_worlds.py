@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from emulators.image_stub import StubImageGenerator
@@ -13,17 +11,6 @@ from generia_assets.durable.status import State
 from resources.gateway.outcomes import TransientError
 from resources.images import GeneratedImage
 from tests.support.worlds_in_process import Made, Worlds
-
-
-@contextmanager
-def undamaged(worlds: Worlds) -> Iterator[Worlds]:
-    """The worlds, with an emulator that does nothing wrong but what the test asks for meanwhile."""
-    assert worlds.gemini is not None
-    worlds.gemini.reset()
-    try:
-        yield worlds
-    finally:
-        worlds.gemini.reset()
 
 
 def faults(worlds: Worlds, **changes: Any) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import requests
 import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -107,3 +108,10 @@ def a_page(browser: Browser, *, width: int = 1280, scheme: Scheme = "light") -> 
         assert complaints == []
     finally:
         context.close()
+
+
+def get(address: str, status: int = 200) -> requests.Response:
+    """What the pages answer there, with this status."""
+    answer = requests.get(address, timeout=10)
+    assert answer.status_code == status, address
+    return answer

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 import pytest
@@ -106,9 +106,18 @@ class Worlds:
         self._numbers = itertools.count()
         _IN_USE.append(self)
 
-    def change_settings(self, **changes: object) -> None:
-        """Other settings from the next run on."""
-        self.settings = self.settings.model_copy(update=changes)
+    @contextmanager
+    def changed_settings(self, **changes: object) -> Iterator[None]:
+        """Within this block runs have other settings."""
+        before = self.settings
+        try:
+            self._set(before.model_copy(update=changes))
+            yield
+        finally:
+            self._set(before)
+
+    def _set(self, settings: Settings) -> None:
+        self.settings = settings
         for name in ("defs", "job"):
             self.__dict__.pop(name, None)
 
@@ -241,6 +250,16 @@ class Worlds:
         """LLM calls made since the emulator was last reset, and forget them."""
         assert self.gemini is not None
         return self.gemini.stats().calls
+
+    @contextmanager
+    def undamaged(self) -> Iterator[Self]:
+        """These worlds, with an emulator that does nothing wrong but what is asked for meanwhile."""
+        assert self.gemini is not None
+        self.gemini.reset()
+        try:
+            yield self
+        finally:
+            self.gemini.reset()
 
     def close(self) -> None:
         _IN_USE.remove(self)

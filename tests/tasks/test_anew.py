@@ -9,8 +9,7 @@ from generia_assets.content.documents import Relationship
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.social import acquaintances, introduce
 from generia_assets.tasks.generate_character import generate_character
-from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
-from generia_assets.tasks.regenerate_character import PreviousCharacter
+from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, PreviousCharacter, generate_character_batch
 from generia_assets.tasks.task_definition import TaskParameters
 from resources.gateway.outcomes import InvalidAnswerError
 from tests.support.answers import character_answer
@@ -78,7 +77,7 @@ async def test_the_former_person_and_a_neighbour_are_not_taken_again():
     assert former.others[0].display_name in bench.text.prompts[2].complaints[0]
     assert "SAFETY" in bench.text.prompts[3].complaints[0]
     stubborn = a_bench(*[a_concept(former.brief.concept)] * 4)
-    with pytest.raises(InvalidAnswerError, match="no other self for c0003"):
+    with pytest.raises(InvalidAnswerError, match="no new concept for c0003"):
         await generate_character_batch(THIRD, stubborn.clients, a_request(), a_world(), CharacterIndex(), former)
 
 

@@ -51,8 +51,8 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
     """Messages that were no orders: see them with their reasons, and send corrected ones again.
 
     Without COMMAND they are listed, oldest first, each with its offset, its reason and its beginning; `resend` sends a corrected
-    one again. A letter stays in its topic. Listed last: what MongoDB keeps until the letters' topic takes it, and record batches
-    that cannot be read and hold up their partition until they can, or until `skip` leaves them out.
+    one again. A letter stays in its topic. Listed last: what MongoDB keeps until the topic takes it, and record batches that
+    cannot be read and hold up their partition until they can, or until `skip` leaves them out.
 
     \b
     generia dead-letters --limit 100

@@ -72,7 +72,7 @@ class TaskTextClient:
                 reasks -= 1
                 logger.info("%s: asked again: %s", prompt.request_type, error)
                 if error.cut:
-                    prompt = prompt.with_more_room(ceiling=most)
+                    prompt = prompt.with_more_output(ceiling=most)
                 elif not error.chance:
                     prompt = prompt.with_complaints(str(error))
 

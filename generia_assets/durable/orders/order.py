@@ -177,7 +177,7 @@ class Order:
     task_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def message(self) -> bytes:
-        """The order as the platform sends it to Kafka (contracts.md)."""
+        """The order as the platform sends it to Kafka (docs/events.md)."""
         named = {"event_type": TASK_CREATED, "task_id": self.task_id, "task_type": self.task_type.value, "world_id": self.world_id}
         parameters = {} if self.parameters is None else {"parameters": self.parameters.document()}
         return json.dumps(named | parameters, ensure_ascii=False).encode()

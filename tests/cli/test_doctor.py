@@ -1,0 +1,33 @@
+"""``generia doctor`` beside servers that answer and one that does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.test_worlds import lines, told
+from tests.support.command import Command
+
+
+def test_a_doctor_finds_what_is_wrong_and_shows_no_secret(generia: Command, tmp_path: Path) -> None:
+    """Reachable servers are fine; one that is not is named with what to do, exit status 1; passwords and keys stay hidden."""
+    healthy = lines(generia, "doctor")
+    assert {one["part"]: one["health"] for one in healthy if one["part"] in ("MongoDB", "Kafka", "pictures")} == {
+        "MongoDB": "ok",
+        "Kafka": "ok",
+        "pictures": "ok",
+    }
+    ill = {
+        "MONGODB_URI": f"mongodb://{':'.join(('me', 's3cret-word'))}@127.0.0.1:9/",
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
+        "GEMINI_API_KEY": "s3cret-key",
+        "GEMINI_BASE_URL": "http://127.0.0.1:9",
+        "DAGSTER_HOME": str(tmp_path / "nowhere"),
+    }
+    assert "ok     MongoDB: " in told(generia, "doctor")
+    exit_code, out, err = Command(tmp_path, ill).call("doctor", "--json")
+    assert exit_code == 1
+    assert "s3cret" not in out + err
+    wrong = {one["part"] for one in map(json.loads, out.splitlines()) if one["health"] == "wrong"}
+    assert wrong == {"MongoDB", "Kafka", "Gemini", "Dagster"}
+    assert all(one["advice"] for one in map(json.loads, out.splitlines()) if one["health"] == "wrong")
