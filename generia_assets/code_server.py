@@ -64,7 +64,7 @@ def command(host: str, port: int) -> list[str]:
 
 
 class Watch:
-    """Asks a code server every two seconds, on a thread of its own, from ``begin`` on. ``begin`` may be called for each new server."""
+    """Asks a code server every two seconds, on a thread of its own. ``begin`` is called at the start of each server."""
 
     def __init__(self, address: str, stuck_seconds: float) -> None:
         """``stuck_seconds``: a server that has not answered for so long is stuck."""
@@ -139,9 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             with uninterrupted():
                 for place, server in enumerate(reversed(servers)):
-                    server.stop(
-                        options.grace if place == 0 else 0.0
-                    )  # the other servers' processes hold only runs that ended long ago
+                    # The other servers' processes hold only runs that ended long ago.
+                    server.stop(options.grace if place == 0 else 0.0)
 
 
 def replaced(exit_code: int | None) -> str:

@@ -40,7 +40,8 @@ logger = logging.getLogger(__name__)
 UNREACHABLE_CHECKS = 30
 """Checks in a row (``run_monitoring.poll_interval_seconds`` apart: a minute) that a code server may be silent.
 
-While it is, no retry could be started, and Dagster forgets a retry that it cannot start. When it is back its answer is definite.
+Meanwhile no retry could be started, and Dagster forgets a retry that it cannot start. When the server is back its answer is
+certain.
 """
 CHECK_TIMEOUT_SECONDS = 5.0
 LOOK_SECONDS = 0.5
@@ -72,7 +73,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """RUNNING while the code server that started the run still has its process; FAILED when the process or the server is gone."""
+        """RUNNING while the code server that started the run has its process; FAILED when the process or the server is gone."""
         if not hasattr(self, "_silent"):
             self._silent = defaultdict(int)
         client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]  # Dagster's own

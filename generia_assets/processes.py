@@ -165,7 +165,7 @@ def spawn(
     cwd: Path | None = None,
 ) -> Child:
     """Start any program and return at once. Its output goes to ``log_path`` (the log of its former run is kept as ``.1``); without
-    it, where this process's own goes.
+    it, to this process's output.
 
     ``env`` is added to this process's environment. On Linux the kernel sends the program SIGTERM when the calling thread
     is gone, however it died; elsewhere a killed process leaves it behind. Raises ``FileNotFoundError`` if there is no such program.

@@ -1,5 +1,5 @@
-"""What exists: the nine assets, their checks and jobs, as Dagster sees them.
+"""The nine assets, their checks and jobs, as Dagster definitions.
 
-Belongs here: asset definitions, the order of work inside a run. Not here: prompts (content), single tasks (tasks), survival
+Here: asset definitions, the order of work inside a run. Not here: prompts (content), single tasks (tasks), durable execution
 (durable).
 """

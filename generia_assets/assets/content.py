@@ -1,6 +1,6 @@
-"""The streaming multi-asset: a world's pictures, people and posts, made without barriers, shown asset by asset.
+"""The streaming multi-asset: a world's pictures, people and posts, made concurrently in one step.
 
-Here: these assets in one step, any subset of which can be materialized again (what is not selected is loaded from MongoDB).
+Here: the step. Any subset of its assets can be materialized again; assets that are not selected are loaded from MongoDB.
 Not here: the order of the work (orchestrator.py).
 """
 
@@ -16,7 +16,7 @@ from generia_assets.assets.definition import definition_of
 from generia_assets.assets.description import ROWS, banned_terms_in, figures, results_of
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import RERUN_PART, ContentConfig
-from generia_assets.assets.materialized import Materialized, WorldDocuments, merged_with_present, results
+from generia_assets.assets.materialized import Materialized, WorldDocuments, merged_with_present, task_results
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.run_log import log_people
 from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition, selected_assets, selected_types
@@ -76,13 +76,13 @@ def world_content(
 
 
 def _log_people(context: dg.AssetExecutionContext, store: DocumentStore, worker: Worker) -> None:
-    """Whether the step ends well or not, after the world has its state: nobody waits for this."""
+    """Log the people's lines after a success and after a failure; the world's state is recorded before, nothing waits for this."""
     if worker.session is not None:
         log_people(context.log, store.database, context.partition_key, worker.session.generation.id)
 
 
 def _recounted(store: DocumentStore, world_id: str) -> Change:
-    """After some items only: an item that had failed before adds to what the world has, one made again does not."""
+    """The world's counters after a run over some items: an item that had failed before raises them, one made again does not."""
     counted = [asset for asset in ASSETS.values() if asset.counter]
     return Change(values={asset.counter: store.count(asset, world_id, staged=True) or 0 for asset in counted})
 
@@ -94,10 +94,10 @@ def _output(
     database, media = store.database, generator.settings.media_dir
 
     def made() -> Iterator[Document]:
-        documents = results(database, world_id, generation.id, asset, patience_seconds=timeout)
+        documents = task_results(database, world_id, generation.id, asset, patience_seconds=timeout)
         return merged_with_present(store, world_id, asset, documents) if generation.keys else documents
 
-    first = list(islice(results(database, world_id, generation.id, asset, patience_seconds=timeout), ROWS))
+    first = list(islice(task_results(database, world_id, generation.id, asset, patience_seconds=timeout), ROWS))
     counted = store.retry_on_outage(
         lambda: {
             **figures(database, world_id, generation.id, asset),

@@ -1,7 +1,7 @@
-"""What all assets have in common in Dagster, from their rows of the catalogue: group, owner, kinds, code version, storage.
+"""The arguments that all asset definitions share, from the catalogue: group, owner, kinds, code version, storage.
 
-A code version is the fingerprint of what decides an asset's content: its task's code, and the templates and data it is asked with
-(``AssetSpec.content_files``). A changed prompt shows in the UI as a changed code version of the assets that are asked with it.
+A code version is the fingerprint of what decides an asset's content: its task's code, and its templates and data files
+(``AssetSpec.content_files``). A changed prompt shows in the UI as a changed code version of the assets that use it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Definition(TypedDict):
 
 
 def definition_of(name: str) -> Definition:
-    """The arguments of an asset's definition in Dagster. The metadata says where the io manager keeps it."""
+    """The arguments of an asset's definition in Dagster. The metadata names the collection for the io manager."""
     asset = ASSETS[name]
     gemini = any(not call.high_quality_only for call in asset.llm_calls)
     return {

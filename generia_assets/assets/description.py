@@ -1,6 +1,6 @@
-"""What a materialization shows people: counts, cost, tokens, failures, a sample that reads well, previews of pictures.
+"""The metadata of a materialization: counts, cost, tokens, failures, a sample as Markdown, previews of pictures.
 
-Here: the metadata of an asset's output, from the tasks' and calls' records; numbers are plotted over the asset's materializations.
+Here: the metadata of an asset's output, from the tasks' and calls' records; Dagster plots numbers over the materializations.
 User and model text is escaped before it becomes Markdown.
 """
 
@@ -84,14 +84,14 @@ def figures(database: MongoDatabase, world_id: str, generation: str, asset: Asse
 
 
 def banned_terms(found: Mapping[str, int]) -> dict[str, dg.MetadataValue]:
-    """How often what was made contains a banned term, and which most: for whoever tunes prompts and lists."""
+    """How often the texts contain banned terms, and which ones most often: for people who tune prompts and lists."""
     most = sorted(found, key=lambda entry: (-found[entry], entry))[:BANNED_TERMS_SHOWN]
     listed = ", ".join(f"{entry} ({found[entry]})" for entry in most) or "(nothing)"
     return {"worn_out": dg.MetadataValue.int(sum(found.values())), "worn_out_most": dg.MetadataValue.text(listed)}
 
 
 def banned_terms_in(database: MongoDatabase, world_id: str, generation: str, asset: AssetSpec) -> dict[str, dg.MetadataValue]:
-    """The same of an asset whose tasks count it themselves (``worn`` of their results); nothing for the others."""
+    """``banned_terms`` of an asset whose tasks' results count them (``worn``); empty for the others."""
     if not asset.counts_banned_terms:
         return {}
     match = {"world_id": world_id, "generation": generation, "type": asset.task_name, "status": State.COMPLETED.value}
@@ -101,7 +101,7 @@ def banned_terms_in(database: MongoDatabase, world_id: str, generation: str, ass
 
 
 def results_of(world_id: str, documents: Sequence[Document], media_dir: Path | None = None) -> dict[str, dg.MetadataValue]:
-    """What there is to look at, as Dagster lists it: the world's page, pictures, something to read; last, being long, the table."""
+    """The results in Dagster's order: the world's page, previews, a sample; last the table, which is long."""
     page = f"{settings().pages_url.rstrip('/')}/worlds/{world_id}"
     pictures = previews(documents, media_dir) if media_dir else None
     return {
@@ -113,7 +113,7 @@ def results_of(world_id: str, documents: Sequence[Document], media_dir: Path | N
 
 
 def sample(documents: Iterable[Document]) -> dg.MetadataValue:
-    """The first documents as Markdown that reads well."""
+    """The first documents as Markdown."""
     parts = [text for document in documents if (text := _sample_of(document))]
     return dg.MetadataValue.md("\n\n---\n\n".join(parts[:SAMPLES]) or "(nothing)")
 
@@ -126,7 +126,7 @@ def previews(documents: Iterable[Document], media_dir: Path) -> dg.MetadataValue
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown and HTML show as it is and never act upon."""
+    """The text escaped, so that Markdown and HTML show it literally."""
     return _MARKDOWN.sub(r"\\\1", html.escape(text, quote=False)).replace("\n", "  \n")
 
 
@@ -159,7 +159,7 @@ def _sample_of(document: Document) -> str:
 
 
 def _shown(document: Document) -> dict[str, object]:
-    """The fields that a trace shows, too: for documents that have no form of their own here."""
+    """The fields that a trace shows: for documents without columns of their own here."""
     return {name: getattr(document, name) for name in asset_of(type(document)).shown}
 
 

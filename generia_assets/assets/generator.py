@@ -1,9 +1,9 @@
 """The generator as a Dagster resource: one event loop beside Dagster's thread, on which a run works on its world.
 
-Here: the bridge. Assets are ordinary functions on Dagster's thread; their calls go through a blocking portal to one event loop that
-lives for the whole run, so that heartbeats and calls go on while Dagster writes its events and the io manager its documents, and
-nothing blocks the loop. Not here: the API gateway and the providers behind it (providers.py), the work
-(orchestrator.py) and how it survives (durable/).
+Here: the bridge between the two. Assets are ordinary functions on Dagster's thread; their calls go through a blocking portal to one
+event loop that lives for the whole run, so that heartbeats and calls continue while Dagster writes its events and the io manager
+its documents. Not here: the API gateway and the providers behind it (providers.py), the work (orchestrator.py) and durable
+execution (durable/).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pymongo.errors import PyMongoError
 
 from generia_assets.assets.materialized import mark_superseded
 from generia_assets.assets.providers import open_providers
-from generia_assets.assets.worker import Worker, is_of_dagsters_storage, settle_failure
+from generia_assets.assets.worker import Worker, is_of_dagsters_storage, record_failure
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.check import require_good_content
 from generia_assets.content.yaml_files import ContentError
@@ -60,9 +60,9 @@ def generator_resource(settings: Settings, mongo: MongoResource, kafka: KafkaRes
     @contextmanager
     def running(context: dg.InitResourceContext) -> Iterator[GeneratorResource]:
         spare_loopback()
-        import_module("google.genai")  # half a second of importing that must not block the event loop
+        import_module("google.genai")  # takes half a second, which must not block the event loop
         gc.collect()
-        gc.freeze()  # what is imported stays; collecting around it costs a tenth of a world's CPU
+        gc.freeze()  # imported modules stay; collecting over them costs a tenth of a world's CPU
         run = context.run
         about = {"world": run.tags.get(PARTITION_NAME_TAG, ""), "run": run.run_id} if run else {}
         ended = ended_by_dagster(context.instance, run.run_id) if run and context.instance else nullcontext()
@@ -71,14 +71,14 @@ def generator_resource(settings: Settings, mongo: MongoResource, kafka: KafkaRes
             try:
                 yield generator
             finally:
-                # This runs in a finally clause of Dagster's: what ends the run, if anything does, is the exception of the moment.
+                # This runs in a finally clause of Dagster's: sys.exception() is the error that ends the run, if any.
                 generator.close(sys.exception(), context)
 
     return dg.ResourceDefinition(resource_fn=running)
 
 
 class GeneratorResource:
-    """What makes worlds, for one run: settings, the event loop, and the session of the run's world."""
+    """The generator of one run: settings, the event loop, and the session of the run's world."""
 
     def __init__(self, settings: Settings, mongo: MongoResource, kafka: KafkaResource, portal: BlockingPortal) -> None:
         self.settings = settings
@@ -90,13 +90,16 @@ class GeneratorResource:
         self._worker: Worker | None = None
 
     def close(self, error: BaseException | None, context: dg.InitResourceContext) -> None:
-        """Close the session and every client. ``error`` ends the run outside of our steps: between two, or in Dagster's storage."""
+        """Close the session and every client.
+
+        ``error``: the one that ends the run outside of our steps, between two or in Dagster's storage.
+        """
         if self._worker is not None and self._session is not None and not self._session.ended and context.instance is not None:
             ours = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
             if error is not None and (isinstance(error, ours) or is_of_dagsters_storage(error)):
                 stopped = is_being_stopped(context.instance, str(context.run_id))
-                with suppress(dg.Failure):  # whoever ends the run says so already
-                    settle_failure(self._worker, error, stopped_by_person=stopped)
+                with suppress(dg.Failure):  # the error that ends the run is reported already
+                    record_failure(self._worker, error, stopped_by_person=stopped)
         if self._closing is not None:
             self._portal.call(self._closing.aclose)
 
@@ -108,16 +111,17 @@ class GeneratorResource:
 
         Args:
             context: The step's.
-            assignment: What the run is to do with its world.
-            last: No later step of this run works on the world, so that when this one has ended (all its outputs stored) the world
-                is ``completed``.
+            assignment: The run's work on its world.
+            last: No later step of this run works on the world: when this one has ended (all its outputs stored) the world is
+                ``completed``.
         """
         if self._session is None:
             try:
                 with self.mongo.connection() as database:
                     ensure_indexes(database, history_ttl_days=self.settings.history_ttl_days)
                     DocumentStore(database).ensure_indexes(ASSETS.values())
-            except MongoForbiddenError as error:  # the watchdog orders the world again: the right may be given meanwhile
+            # the watchdog orders the world again, because the missing right may be granted meanwhile
+            except MongoForbiddenError as error:
                 with suppress(MongoForbiddenError), self.mongo.connection() as database:
                     mark_waiting(database, assignment.world_id, str(error))
                 raise
@@ -128,17 +132,17 @@ class GeneratorResource:
             if last:
                 superseded = self.read(partial(_finish, worker.acquired))
                 worker.record(lambda session: session.complete(superseded))
-        except GeneratorExit:  # Dagster could not store an output: the session says so when the run ends
+        except GeneratorExit:  # Dagster could not store an output: the session records that when the run ends
             raise
         except BaseException as error:
             try:
-                settle_failure(worker, error, stopped_by_person=is_being_stopped(context.instance, context.run.run_id))
+                record_failure(worker, error, stopped_by_person=is_being_stopped(context.instance, context.run.run_id))
             finally:
                 self.report_unchanged(context, assignment.wanted.makes)
             raise
 
     def report_unchanged(self, context: dg.AssetExecutionContext, makes: Iterable[TaskType]) -> None:
-        """Tell Dagster that a completed world has what this run did not replace: else its partition would be called failed."""
+        """Report the assets that this run did not replace as materialized: else Dagster would show the partition as failed."""
         with suppress(PyMongoError, MongoUnavailableError), self.mongo.connection() as database:
             if database[STATUS].count_documents({"_id": context.partition_key, "status": State.COMPLETED.value}):
                 for name in (kind.name for kind in ASSETS.values() if kind.task_type in makes):
@@ -147,9 +151,9 @@ class GeneratorResource:
                     context.log_event(dg.AssetMaterialization(name, described, unchanged, context.partition_key))
 
     def read(self, question: Callable[[MongoDatabase], ResultT]) -> ResultT:
-        """The answer to a question that can be asked again. Once the world is open an outage is waited out, as on the loop."""
-        patience = self.settings.patience_seconds if self._session is not None else 0.0
-        answer: ResultT = retried_on_outage(patience)(self._asked, question)
+        """The result of a query that can be repeated. Once the world's lease is held an outage is retried, as on the event loop."""
+        timeout = self.settings.patience_seconds if self._session is not None else 0.0
+        answer: ResultT = retried_on_outage(timeout)(self._asked, question)
         return answer
 
     def _asked(self, question: Callable[[MongoDatabase], ResultT]) -> ResultT:
@@ -168,7 +172,8 @@ class GeneratorResource:
                 require_good_content()  # the files may have been edited since this process's parent looked at them
                 providers = await open_providers(settings, database, run.run_id, stack)
             except Exception as error:
-                if not isinstance(error, TransientError) and not is_outage(error):  # of those the watchdog orders the world again
+                # the watchdog orders the world again after these errors
+                if not isinstance(error, TransientError) and not is_outage(error):
                     ours = isinstance(error, (CallError, ContentError))
                     why = str(error) if ours else f"{type(error).__name__}: {error}"
                     await to_thread.run_sync(self._asked, lambda there: mark_start_failed(there, world_id, why, run.order))
@@ -199,7 +204,7 @@ def _forget_staged(settings: Settings, world_id: str, database: MongoDatabase) -
 
 
 def _finish(session: WorldSession, database: MongoDatabase) -> dict[str, int]:
-    """Make what the generation has made visible, if it is whole; what the platform has too much of, by kind.
+    """Publish the generation's staged documents, if they are complete. Returns the number of superseded publications by kind.
 
     Raises ``NotWholeError``; nothing has changed then.
     """

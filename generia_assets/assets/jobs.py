@@ -2,10 +2,10 @@
 
 Here: which assets a job selects, the form it opens with, and the forms' fields, which are the ops' config. All are asset jobs over
 the same assets: a run of any of them shows in the lineage, has its checks, is retried and limited like every other. (A job with a
-config of its own, ``character: c0007`` alone, would have to be an op job that starts another run: two runs for one wish, and none
-of them in the asset's history until the second ends.) The description is not among the parts: it is a step of its own, and of a run
-that skipped it Dagster would skip everything else. Not here: what a form comes to and what is refused (runs.py), since an earlier
-step than the one that has the form may be the first to acquire the world.
+config of its own, ``character: c0007`` alone, would have to be an op job that starts another run: two runs for one request, and
+none of them in the asset's history until the second ends.) The description is not among the parts: it is a step of its own, and in
+a run that skipped it Dagster would skip everything else. Not here: reading and refusing forms (runs.py), because the first step
+acquires the world, and the form may belong to a later one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ MADE_BY: Mapping[str, Sequence[str]] = {
 }
 """The assets that each job makes."""
 _FORM = "The form: ▾ beside *Materialize all…*, *Open launchpad*"
-"""Only there does a job's form open as it is given here; the dialog of *Materialize all…* begins with none."""
+"""Only the launchpad opens with the form that is given here; the dialog of *Materialize all…* has none."""
 
 
 class QualityOption(Enum):
@@ -47,7 +47,7 @@ PartOption = Enum("PartOption", {name: name for name in CONTENT})  # type: ignor
 
 
 class WorldRequestConfig(dg.Config):
-    """What is ordered. Leave ``prompt`` empty to take what was ordered before (by a message, or by an earlier run)."""
+    """The order. Leave ``prompt`` empty to use the earlier order (of a message, or of an earlier run)."""
 
     prompt: str = Field(
         "",
@@ -82,7 +82,7 @@ class WorldRequestConfig(dg.Config):
 
 
 class ContentConfig(dg.Config):
-    """What of the world's content is made again. With nothing filled in: all of what is selected, for everybody.
+    """The part of the world's content that is made again. With nothing filled in: all selected assets, for all people.
 
     No field has a default that a launchpad would write down: each job opens with the fields that are its own (jobs.py).
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TypeVar
@@ -24,15 +24,15 @@ from generia_assets.durable.orders.order import OrderError
 from generia_assets.durable.status import State
 from resources.mongodb.connection import MongoDatabase, MongoDocument, retried_on_outage
 from resources.mongodb.document_store import DocumentStore, NotMaterializedError
-from resources.mongodb.stored import UnreadableRecord, readable, refuse
+from resources.mongodb.stored import readable, refuse
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
 
 def refuse_another_plan(database: MongoDatabase, world_id: str, makes: Collection[TaskType], keys: Collection[str]) -> None:
-    """Raise ``OrderError`` where what is to be made again depends on people of an earlier version.
+    """Raise ``OrderError`` where the items to be made again depend on people of an earlier version.
 
-    That version drew no ages, shared out other numbers of posts and had no timeline.
+    That version chose no ages, gave people other numbers of posts and had no timeline.
     """
     planned = [one for one in makes if one.asset.unit is not Unit.WORLD and one.asset.name in NEEDED_BY_POSTS]
     if not planned or (TaskType.GENERATE_CHARACTER_BATCH in makes and not keys):
@@ -43,7 +43,7 @@ def refuse_another_plan(database: MongoDatabase, world_id: str, makes: Collectio
 
 
 class ItemMissingError(NotMaterializedError):
-    """The asset is there, this item of it is not: it failed for good when the asset was made. What depends on it is not made."""
+    """The asset exists without this item, which failed for good when the asset was made. Dependent items are not made."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ class WorldDocuments:
 
 
 class Materialized:
-    """The same, read off the event loop, for tasks that need what this run does not make."""
+    """``WorldDocuments``, read in a thread beside the event loop, for tasks that need documents this run does not make."""
 
     def __init__(self, documents: WorldDocuments) -> None:
         self._documents = documents
         self._missing: set[type[Document]] = set()
-        """Of assets that were never materialized. The run's own are visible at its end only."""
+        """Classes of assets that were never materialized. (Those that this run makes become visible at its end only.)"""
 
     async def one(self, model: type[DocumentT], key: str) -> DocumentT:
         """One document by its key. Raises ``NotMaterializedError`` naming what to make first, or ``ItemMissingError``."""
@@ -101,18 +101,17 @@ PAGE = 200
 """Tasks read at once."""
 
 
-def results(
+def task_results(
     database: MongoDatabase,
     world_id: str,
     generation: str,
     asset: AssetSpec,
     *,
     patience_seconds: float,
-    unreadable: Callable[[UnreadableRecord], object] = refuse,
 ) -> Iterator[Document]:
     """The documents this generation's completed tasks made for an asset, in order of their keys, one at a time.
 
-    Raises ``UnreadableRecordError``, unless ``unreadable`` takes the record.
+    Raises ``UnreadableRecordError`` for a record that cannot be read.
     """
     query: MongoDocument = {
         "world_id": world_id,
@@ -125,7 +124,7 @@ def results(
         for task in page:
             results = task["result"]["briefs"] if asset.unit.batched else (task["result"],)
             made = ({"_id": task["_id"], "result": result} for result in results)
-            yield from readable(asset.document, made, TASKS, unreadable, at=itemgetter("result"))
+            yield from readable(asset.document, made, TASKS, refuse, at=itemgetter("result"))
         last = page[-1]["key"]
 
 
@@ -135,7 +134,7 @@ def _page(database: MongoDatabase, query: MongoDocument) -> list[MongoDocument]:
 
 
 def merged_with_present(store: DocumentStore, world_id: str, asset: AssetSpec, made: Iterable[Document]) -> Iterator[Document]:
-    """What was made, then those documents of the present materialization that were not: for a run over some items only.
+    """The new documents, then the present materialization's other documents: for a run over some items only.
 
     The others stay the same, except for their relationships to people who were made again (content/documents.py).
     """

@@ -1,15 +1,15 @@
 """The order of work inside a world, along its timeline.
 
-Here: which posts are open at once, what each of them waits for, and the gate between painting and publishing, on one event loop.
-Posts are opened in the order of the timeline and published in it; between the two each is made as fast as what it needs. What a
-run does not make is loaded from what was materialized before. What the catalogue says is made once for each document of an asset
-(``AssetSpec.per``) is executed after that document's task. Not here: people and their plans (people.py), how one task is executed
-(tasks/), how it survives (durable/), and what Dagster sees (content.py).
+Here: which posts are open at once, what each of them waits for, and the order of publication, on one event loop. Posts are opened
+and published in the order of the timeline; in between each is made as soon as its inputs exist. Inputs that a run does not make are
+loaded from earlier materializations. A task type that the catalogue executes for each document of an asset (``AssetSpec.per``) runs
+after that document's task. Not here: people and their plans (people.py), how one task is executed (tasks/), durable execution
+(durable/), and Dagster's assets (content.py).
 
-No deadlock: a post needs, beside calls, only what belongs to its own or an earlier place: its person and plan, ideas and one text
-of earlier posts, and the publication of every earlier post. An earlier place has been opened before, has a coroutine of its own,
-and is settled even when it fails. A post that waits for the order of publication holds neither a place among the open posts nor a
-task slot. So the earliest place that is not settled always has all it needs.
+No deadlock: beside calls, a post needs only things of its own or an earlier place: its person and plan, ideas and one text of
+earlier posts, and the publication of every earlier post. An earlier place was opened before, has a coroutine of its own, and is
+settled (published, or given up) even when it fails. A post that waits for its turn to publish holds neither a place among the open
+posts nor a task slot. So the earliest place that is not settled can always proceed.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class WorldOrchestrator:
         """The texts of the open posts, for their replies."""
 
     async def run(self) -> None:
-        """Make everything selected. Raises what stops a whole world (as an exception group)."""
+        """Make everything selected. Raises the errors that stop a whole world (as an exception group)."""
         self._run.runner.priority_of = Priorities(self._run.request)
         async with asyncio.TaskGroup() as group:
             self._people = CharacterPool(group, self._run)
@@ -70,7 +70,7 @@ class WorldOrchestrator:
             group.create_task(self._publish_postponed(), name="postponed")
 
     async def _open(self, group: asyncio.TaskGroup) -> None:
-        """Open people and posts in the order of the timeline, as there is room."""
+        """Open people and posts in the order of the timeline, within the limits of open ones."""
         joining = deque(sorted(range(self._run.request.users_count), key=self._run.line.joined))
         for t in range(len(self._run.line)):
             while joining and self._run.line.joined(joining[0]) <= t:
@@ -98,7 +98,7 @@ class WorldOrchestrator:
             group.create_task(self._join(index, makes_person=makes_person), name=key)
 
     async def _join(self, index: int, *, makes_person: bool) -> None:
-        """Make the person, whether they post or not, and what is made for each person; or no more than the concept."""
+        """Make the person, also one without posts, and each person's dependent items; or only the concept."""
         try:
             if not makes_person:
                 await self._people.batch(social.batch_of(index))
@@ -111,7 +111,7 @@ class WorldOrchestrator:
             self._open_people.release()
 
     async def _follow(self, name: str, document: Document) -> AsyncIterator[Document]:
-        """Execute what is made once for each document of this asset, and what follows that; yield what is made."""
+        """Execute the task types that follow each document of this asset, and theirs in turn; yield the results."""
         for asset in followers_of(name):
             made: Document | None = None
             if self._run.makes(asset.task_type, document.key):
@@ -152,7 +152,7 @@ class WorldOrchestrator:
         return None
 
     async def _post(self, t: int) -> None:
-        """Write, paint and publish the post at this place, or settle that it will not come."""
+        """Write, paint and publish the post at this place; a post that fails settles its place, too."""
         with ExitStack() as making:
             making.callback(self._open_posts.release)
             try:
@@ -220,7 +220,7 @@ class WorldOrchestrator:
                 await TaskSlot.wait_without(partial(self._order.turn, t))
 
         def after(made: PostImage) -> Iterable[TaskSpec | LiveEvent]:
-            self._order.settle(t)  # it is out: the next one need not wait until that is recorded
+            self._order.settle(t)  # the post is published: the next one need not wait until that is recorded
             yield post_published(person.character, post, made, person.avatar_url)
             yield from self._run.selection.follow_ups("post_images", [made.key])
 

@@ -1,10 +1,10 @@
-"""The people of a world as the posts need them: concepts, characters and plans of posts, each made on demand and once.
+"""The people of a world, made on demand and once: concepts, characters and plans of posts.
 
-Here: what each of these needs of the others, and loading what the run does not make. Not here: when each is needed
+Here: the dependencies between these, and loading those that the run does not make. Not here: when each is needed
 (orchestrator.py), and how one of them is made (tasks/).
 
 A batch of concepts needs the batch before it, a character the batches of its acquaintances, a plan of ten posts the character and
-that person's plan before it. So everything waits only for what an earlier place of the timeline needs, too.
+that person's plan before it. So each of them waits only for documents that an earlier place of the timeline needs, too.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ KEPT_PEOPLE = 300
 class Memo(Generic[ValueT]):
     """Values by number (from 0 to below ``numbers``) that many wait for: each is made once at a time, and the latest ones stay.
 
-    ``make(number, again)`` makes one; ``again``: this memo made it before and has dropped it, so that it only has to be loaded. An
-    error ends the task group. Memory does not grow with the world.
+    ``make(number, again)`` makes one; ``again``: this memo made it before and has dropped it, so that it only has to be loaded.
+    An error ends the task group. Memory does not grow with the world.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Memo(Generic[ValueT]):
         return await task
 
     def there(self, number: int) -> ValueT | None:
-        """The value, if it is there."""
+        """The value if it is in memory, else None."""
         task = self._tasks.get(number)
         return task.result() if task is not None and task.done() else None
 
@@ -88,7 +88,7 @@ class Memo(Generic[ValueT]):
         return value
 
     def _drop(self) -> None:
-        """Drop the least recently used ones. What is being made stays, so that nothing is made twice at once."""
+        """Drop the least recently used values. Those being made stay, so that nothing is made twice at once."""
         surplus = len(self._tasks) + 1 - self._kept
         for number in [number for number, task in self._tasks.items() if task.done()][: max(0, surplus)]:
             del self._tasks[number]
@@ -96,7 +96,7 @@ class Memo(Generic[ValueT]):
 
 @dataclass
 class CharacterRun:
-    """A character with whom they know. ``avatar_url``: of their picture, once it is there, for the events of their posts."""
+    """A character and their acquaintances. ``avatar_url``: of their picture, once it exists, for the events of their posts."""
 
     character: Character
     acquaintances: tuple[Acquaintance, ...]
@@ -104,14 +104,14 @@ class CharacterRun:
 
 
 class CharacterPool:
-    """Makes concepts, characters and plans, or loads them. What failed for good is None, or a plan without posts."""
+    """Makes concepts, characters and plans, or loads them. An item that failed for good is None, or a plan without posts."""
 
     def __init__(self, group: asyncio.TaskGroup, run: WorldRun) -> None:
         self._run = run
         self.before = PreviousState(run)
-        self._roster = CharacterIndex()
+        self._characters = CharacterIndex()
         self._ideas: OrderedDict[int, tuple[int, Ideas]] = OrderedDict()
-        """By person: how many plans their ideas are of, and the ideas."""
+        """By person: the number of plans that are made, and their ideas."""
         people = run.request.users_count
         self._batches = Memo(group, self._make_batch, numbers=people // BATCH + 1, kept=KEPT_PEOPLE // BATCH)
         self._persons = Memo(group, self._make_person, numbers=people, kept=KEPT_PEOPLE)
@@ -139,7 +139,7 @@ class CharacterPool:
         return next((brief for brief in await self.plan(index, order // BATCH) if brief.order == order), None)
 
     def show_avatar(self, index: int, avatar: CharacterAvatar) -> None:
-        """The picture of this person is there."""
+        """Record that this person's picture exists."""
         if (person := self._persons.there(index)) is not None:
             person.avatar_url = avatar.avatar.url
 
@@ -151,15 +151,15 @@ class CharacterPool:
         if not self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, parameters.key):
             return await self._materialized_batch(number, again)
         if number and not again:
-            await self.batch(number - 1)  # one dialog: the names of earlier people are taken
+            await self.batch(number - 1)  # one batch after the other: the names of earlier people are taken
         made = await self._run.runner.result_of(generate_character_batch, parameters) if again else None
         if made is None:
-            made = await self._run.execute(self._after_briefs, generate_character_batch, parameters, self._roster)
-            self._roster.add(*made.briefs)
+            made = await self._run.execute(self._after_briefs, generate_character_batch, parameters, self._characters)
+            self._characters.add(*made.briefs)
         return made.briefs
 
     async def _materialized_batch(self, number: int, again: bool) -> Sequence[CharacterBrief]:
-        """The materialized concepts, except of people who become somebody else under the same name."""
+        """The materialized concepts, except of people who are regenerated under the same name."""
         first = number * BATCH
         briefs = await self._run.materialized.briefs(first, min(BATCH, self._run.request.users_count - first))
         regenerated = [place for place, brief in enumerate(briefs) if self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, brief.key)]
@@ -197,7 +197,7 @@ class CharacterPool:
             return await self._run.materialized.one(Character, brief.key)
         if again:
             return await self._run.runner.result_of(generate_character, parameters)
-        previous, character_id = await self.before.previous_self(brief)
+        previous, character_id = await self.before.previous_character(brief)
         to_update = await self.before.acquaintances_to_update(previous, acquaintances) if previous is not None else ()
         return await self._run.execute(
             self._after_character,

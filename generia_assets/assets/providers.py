@@ -1,6 +1,6 @@
-"""Who is called, and the one path to them: the API gateway with its limiters and breakers, the model, the image API, the platform.
+"""The external APIs of a run: the API gateway with its limiters and breakers, the model, the image API, the platform.
 
-Here: how a run makes them from the settings. Not here: what they do (resources/) and how a task calls them (durable/calls).
+Here: how a run builds them from the settings. Not here: the clients (resources/) and how a task calls them (durable/calls).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ async def open_providers(settings: Settings, database: AsyncMongoDatabase, run_i
     Args:
         settings: Addresses, keys, limits, time-outs.
         database: The generator's database: leases, breakers, models (collection ``fleet``).
-        run_id: The run under whose name the state of its breakers is shown.
+        run_id: The run that reports the state of its breakers.
         stack: Closes what is opened here, in the reverse order.
 
     Raises:
@@ -55,7 +55,7 @@ async def open_providers(settings: Settings, database: AsyncMongoDatabase, run_i
     }
     names = {
         Api.LLM: name_of(Api.LLM, settings.gemini_base_url, key),
-        Api.IMAGE: name_of(Api.IMAGE, settings.image_provider),  # its address and key are its own matter
+        Api.IMAGE: name_of(Api.IMAGE, settings.image_provider),  # it reads its own address and key
     }
     for api, name in names.items():
         policies[api].tally.trusted = await is_trusted(fleet, name)

@@ -1,8 +1,8 @@
-"""The two orders that follow the timeline: whose calls go first, and which post is published next.
+"""Two orders that follow the timeline: the priority of tasks, and which post is published next.
 
 Posts are published in the order of the timeline, one at a time, whatever order they are made in: a reorder buffer over the places
 ``t`` of the timeline. It holds numbers, not texts; each post waits in a coroutine of its own, and only so many wait at once. Not
-here: how something is published once (durable/calls/publications.py), and slots (resources/gateway/concurrency.py).
+here: how something is published once (durable/calls/platform_client.py), and slots (resources/gateway/concurrency.py).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import timeline
 
 NOT_NEEDED_AFTER = 20
-"""Posts of the timeline that go before a task that no post needs, such as a picture: counted from the world's beginning, or from
-when the person joins. So these tasks neither hold up the first posts nor wait for the last ones."""
+"""Priority of a task that no post needs, such as a picture: so many posts of the timeline go before it, counted from the world's
+beginning or from when the person joins. So these tasks neither delay the first posts nor wait for the last ones."""
 _STAGES = tuple(reversed(TaskType))
 WAITING = 100
 """Painted posts that wait for their turn in memory. Those painted beyond them are released, and resumed when their turn comes."""
@@ -49,7 +49,7 @@ class Priorities:
         return self._line.t_of(index, number * BATCH if unit is Unit.POST_BATCH else number)
 
     def _place_of_batch(self, batch: int) -> int:
-        """When the first person joins who is invented in this batch, or knows somebody who is."""
+        """When the first person of this batch, or an acquaintance of one, joins."""
         near = range(max(0, batch - 1) * BATCH, min(self._people, (batch + 1) * BATCH))
         needing = (index for index in near if social.ready_after(self._seed, self._people, index) >= batch)
         return min(map(self._line.joined, needing))

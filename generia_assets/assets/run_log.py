@@ -1,8 +1,8 @@
-"""A run's log in Dagster: one line a person, bounded, so that a filter finds one character and events do not grow with posts.
+"""A run's log in Dagster: one line for each person, at most ``MOST_LINES``, so that the events do not grow with posts.
 
-Here: the lines. Dagster stores each line of ``context.log`` as an event for ever, so there is one for each person (attempts, calls,
-tokens, cost, what failed) up to ``MOST_LINES``, those first for whom something failed. Each single task's line goes to the run's
-compute log (stdout and stderr on the run's page) and not here: durable/tasks/runner.py. A run that fails has its lines, too.
+Here: the lines. Dagster keeps each line of ``context.log`` as an event for ever, so each person has one (attempts, calls, tokens,
+cost, failures), people with failures first. The lines of single tasks go to the run's compute log (stdout and stderr on the run's
+page) and not here: durable/tasks/runner.py. A failed run has its lines, too.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def people_lines(database: MongoDatabase, world_id: str, generation: str) -> Ite
 def log_people(log: logging.Logger, database: MongoDatabase, world_id: str, generation: str) -> None:
     """Write a line for each person, as far as the run came; a warning where MongoDB cannot be read.
 
-    Never raises: a line in the log must not decide how a run ends, nor hide how it ended.
+    Never raises: logging must neither change nor hide the result of a run.
     """
     try:
         for line in people_lines(database, world_id, generation):

@@ -1,8 +1,8 @@
-"""Run tags: what a run's world is called, where the run comes from and who ordered it.
+"""Run tags: the name of a run's world, the run's origin and who ordered it. People filter the list of runs by them.
 
 The world's id is Dagster's own partition tag. Here: the tags' names, and their completion when a run begins: a sensor's run has
-them already, one that a person launched has not. Filter the list of runs by any of them. Not here: the hidden tags by which
-a run finds its work (durable/orders/decisions.py).
+them already, one that a person launched has not. Not here: the hidden tags by which a run finds its work
+(durable/orders/decisions.py).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _origin(has: Mapping[str, str]) -> Origin:
 
 
 def _ordered_by(run: dg.DagsterRun) -> str:
-    """A person, by what they used: one of the jobs, or the button that materializes assets."""
+    """Who ordered the run: for a person, the job or the button that they used."""
     if TASK_TAG in run.tags:
         return f"task {run.tags[TASK_TAG]}"
     return "materialize" if run.job_name.startswith("__") else f"job {run.job_name}"

@@ -1,8 +1,8 @@
-"""What a Dagster run means for a world: which assets and items it makes, which generation it belongs to, which step is its last.
+"""A Dagster run's work on its world: the assets and items it makes, its generation, and its final step.
 
-Here: reading a run's selection, form and tags; what does not fit the world is refused before the world is touched (``dg.Failure``
-with the field, the value and what to do). Not here: the forms' fields and jobs (jobs.py), the tags that people see (run_tags.py),
-and what a key names (durable/tasks/items.py).
+Here: reading a run's selection, form and tags. Values that do not fit the world are refused before the world is changed
+(``dg.Failure`` with the field, the value and what to do). Not here: the forms' fields and jobs (jobs.py), the tags that people see
+(run_tags.py), and the items that a key selects (durable/tasks/items.py).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Steps(BaseModel):
 
 
 class _RunConfig(BaseModel):
-    """What of a run's configuration concerns all of its steps."""
+    """The part of a run's configuration that concerns all of its steps."""
 
     ops: _Steps = _Steps()
 
@@ -59,7 +59,7 @@ def form_of(run_config: Mapping[str, object]) -> _Form:
 
 
 def selected_assets(context: dg.AssetExecutionContext) -> list[str]:
-    """The assets this run makes, in the order of the work: those it targets, or of these the part that its form names."""
+    """The assets this run makes, in the order of the work: those it targets, restricted to the part that its form names."""
     selection = context.run.asset_selection
     targeted = {key.path[-1] for key in selection} if selection else set(MADE_BY.get(context.run.job_name, ASSETS))
     part = form_of(context.run.run_config).part
@@ -71,7 +71,7 @@ def selected_assets(context: dg.AssetExecutionContext) -> list[str]:
 
 
 def keep_partition(context: dg.AssetExecutionContext) -> None:
-    """Add the world's partition again, if somebody deleted it meanwhile: Dagster stores no output of one that is not there."""
+    """Add the world's partition again if it was deleted meanwhile: Dagster stores no output of a missing partition."""
     context.instance.add_dynamic_partitions(worlds.name or "", [context.partition_key])
 
 
@@ -84,9 +84,9 @@ def is_final_step(context: dg.AssetExecutionContext) -> bool:
 def assignment_of(
     context: dg.AssetExecutionContext, generator: GeneratorResource, *, parameters: WorldParameters | None = None
 ) -> Assignment:
-    """What this run has to do with its world: the same for each of its steps, since the first one acquires the world.
+    """This run's work on its world: the same for each of its steps, because the first one acquires the world.
 
-    Raises ``dg.Failure`` for a form that names what is not there; nothing has changed then.
+    Raises ``dg.Failure`` for a form that names something missing; nothing has changed then.
     """
     world_id, run = context.partition_key, context.run
     makes = [ASSETS[name].task_type for name in selected_assets(context)]
@@ -121,9 +121,9 @@ def assignment_of(
 
 
 def keys_of(context: dg.AssetExecutionContext, database: MongoDatabase) -> tuple[str, ...]:
-    """The items this run is restricted to: by its launch form, or by the order it carries out, whose keys lie in MongoDB.
+    """The items this run is restricted to: by its launch form, or by its order, whose keys are in MongoDB.
 
-    Raises ``OrderError`` for a form that its job cannot carry out.
+    Raises ``OrderError`` for a form that its job cannot execute.
     """
     form, world_id, job = form_of(context.run.run_config), context.partition_key, context.run.job_name
     if job == RERUN_CHARACTER and not form.character:
@@ -149,7 +149,7 @@ def keys_of(context: dg.AssetExecutionContext, database: MongoDatabase) -> tuple
 
 
 def refuse_a_world_that_exists(context: dg.AssetExecutionContext, database: MongoDatabase, prompt: str) -> None:
-    """Job ``new_world`` makes new worlds only; a repetition of its own run goes on. Raises ``OrderError``."""
+    """Raise ``OrderError`` where job ``new_world`` gets an existing world; a retry of its own run continues."""
     if context.run.job_name != NEW_WORLD or context.run.parent_run_id is not None:
         return
     if not prompt:

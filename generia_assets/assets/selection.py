@@ -1,7 +1,7 @@
-"""What a run makes and what it replaces: the items it was asked for, and the documents that had the same keys before.
+"""The items of a run, and the documents that they replace.
 
-Here: ``Selection`` (which items), ``WorldRun`` (with what), ``PreviousState`` (what a regenerated person or post has to know of the
-previous one). Not here: the order of the work (orchestrator.py), and how an item is made (tasks/).
+Here: ``Selection`` (which items), ``WorldRun`` (the run's work on its world), ``PreviousState`` (the previous documents of
+regenerated people and posts). Not here: the order of the work (orchestrator.py), and how an item is made (tasks/).
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ NEIGHBOURS = 20
 
 @dataclass(frozen=True)
 class Selection:
-    """What a run makes: task types, and of these only the items named in ``keys`` (none named: all).
+    """The selected task types, and of these only the items named in ``keys`` (none named: all).
 
-    A character's key names everything of that character. Concepts are made ten at a time by their batch's key, or one alone by the
-    person's, who then becomes somebody else under the same name (items.py).
+    A character's key selects everything of that character. Concepts are made ten at a time by their batch's key, or one by the
+    person's key, who is then regenerated under the same name (durable/tasks/items.py).
     """
 
     types: frozenset[TaskType]
@@ -60,17 +60,17 @@ class Selection:
         return [TaskSpec(task_type, TaskParameters(key=key)) for key in keys if self.makes(task_type, key)]
 
     def follow_ups(self, name: str, keys: Iterable[str]) -> list[TaskSpec]:
-        """The tasks that follow these documents of an asset (``AssetSpec.per``), as far as this run makes them."""
+        """The selected tasks that follow these documents of an asset (``AssetSpec.per``)."""
         return [spec for asset in followers_of(name) for spec in self.tasks(asset.task_type, keys)]
 
     def follows(self, name: str, key: str) -> bool:
-        """Whether this run makes what follows this document, directly or not."""
+        """Whether a selected task follows this document, directly or not."""
         return any(self.makes(asset.task_type, key) or self.follows(asset.name, key) for asset in followers_of(name))
 
 
 @dataclass(frozen=True)
 class WorldRun:
-    """A run's work on one world: what executes its tasks, what it makes, and what every task is given."""
+    """A run's work on one world: the task runner, the selection, and the arguments of every task."""
 
     runner: TaskRunner
     materialized: Materialized
@@ -95,7 +95,7 @@ class WorldRun:
         *context: Context.args,
         **named: Context.kwargs,
     ) -> ResultT:
-        """``TaskRunner.execute`` of a task that is given the request and the world first."""
+        """``TaskRunner.execute`` with the request and the world as first arguments of the task."""
         return await self.runner.execute(after, task, parameters, self.request, self.world, *context, **named)
 
 
@@ -106,7 +106,7 @@ class PreviousState:
         self._run = run
 
     async def concept_of(self, brief: CharacterBrief, known: Mapping[int, CharacterBrief]) -> PreviousCharacter:
-        """Who has the name, and who else there is. ``known``: concepts as this run has them; the others are loaded."""
+        """The person who has the name, and the other people. ``known``: this run's concepts; the others are loaded."""
         index, count = character_index(brief.key), self._run.request.users_count
         others: dict[int, CharacterBrief] = {}
         for other in range(max(0, index - NEIGHBOURS), min(count, index + NEIGHBOURS + 1)):
@@ -118,7 +118,7 @@ class PreviousState:
         acquaintances = social.introduce(self._run.request, self._run.world, index, others)
         return PreviousCharacter(brief, tuple(others.values()), acquaintances)
 
-    async def previous_self(self, brief: CharacterBrief) -> tuple[Character | None, str]:
+    async def previous_character(self, brief: CharacterBrief) -> tuple[Character | None, str]:
         """The previous document of a person who keeps the name; and the id of the platform's character that had this key, or ''.
 
         A batch invents other people under the keys of the previous ones: no call of the platform deletes a character.
@@ -136,7 +136,7 @@ class PreviousState:
         return [one for one in found if one is not None and any(tie.username == previous.username for tie in one.relationships)]
 
     async def text_to_replace(self, idea: PostBrief) -> str:
-        """The text that the run's keys ask to replace, while the idea stays; '' where they do not."""
+        """The present text of a post that this run writes again from the same idea; '' for other posts."""
         if not self._run.selection.keys or self._run.makes(TaskType.GENERATE_POST_BATCH, idea.character):
             return ""
         previous = await self._run.materialized.one_if_there(Post, idea.key)

@@ -1,7 +1,7 @@
-"""A step's work on the world, from Dagster's thread: waiting for the run's event loop, and what a failure means for the world.
+"""A step's work on the world, from Dagster's thread: it waits for the run's event loop, and records failures.
 
-Here: the crossing from one thread to the other, what an interruption of Dagster's thread does to the work, and the translation of
-exceptions into the world's state and into Dagster's ``Failure``, whose description says what to do.
+Here: the call from one thread to the other, cancelling the work when Dagster's thread is interrupted, and the translation of
+exceptions into the world's state and into Dagster's ``Failure``, whose description names what to do.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ResultT = TypeVar("ResultT")
 ArgumentT = TypeVar("ArgumentT")
 
 LONGEST_STOP_SECONDS = 20.0
-"""How long cancelled work is waited for. Work that takes longer is abandoned: its writes are fenced."""
+"""Seconds to wait for cancelled work. Work that takes longer is abandoned: the fencing token rejects its writes."""
 
 
 class Worker:
@@ -85,7 +85,7 @@ class Worker:
         except BaseException:
             if not future.done():
                 if stop:
-                    future.cancel()  # its result is there at once; the work itself still has to stop
+                    future.cancel()  # the future is cancelled at once; the work itself still has to stop
                 ended.wait(LONGEST_STOP_SECONDS)
             raise
 
@@ -103,11 +103,11 @@ _EXPLAINS_ITSELF = (
     NotWholeError,
     ContentError,
 )
-"""Errors whose message says what happened and what to do; others are bugs and keep their traceback."""
+"""Errors whose message explains what happened and what to do; others are bugs and keep their traceback."""
 
 
-def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: bool) -> None:
-    """Record the failure as the world's state, and raise ``dg.Failure`` where its message is all a person needs.
+def record_failure(worker: Worker, error: BaseException, *, stopped_by_person: bool) -> None:
+    """Record the failure as the world's state, and raise ``dg.Failure`` for an error whose message is enough.
 
     An interruption suspends the world when a person asked for it; after a deploy the watchdog resumes it.
     """
@@ -130,7 +130,7 @@ def settle_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
         message = worker.record(lambda session: session.suspend_for_retry(" ".join(message.split()).rstrip("."))) or message
         raise dg.Failure(message, allow_retries=False) from cause
     if isinstance(cause, OutageTimeoutError) or (is_outage(cause) and worker.session is not None):
-        # The driver's own message is about sockets and topologies.
+        # The driver's own message lists sockets and topologies.
         ours = isinstance(cause, (OutageTimeoutError, MongoUnavailableError))
         message = str(cause).rstrip(".") if ours else f"MongoDB does not answer ({type(cause).__name__})"
         until = end_of_outage(cause)
@@ -153,13 +153,13 @@ def is_of_dagsters_storage(error: BaseException) -> bool:
 
 
 def end_of_outage(outage: BaseException) -> datetime | None:
-    """When the provider said that the outage would be over, if it did."""
+    """The end of the outage, if the provider announced one."""
     wait = outage.retry_after if isinstance(outage, OutageTimeoutError) else None
     return None if wait is None else datetime.now(UTC) + timedelta(seconds=wait)
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The error that matters out of a task group's: what stops a whole world comes before what one item did."""
+    """The most important error of a task group: one that stops the whole world comes before one of an item."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     leaves = list(_leaves(error))

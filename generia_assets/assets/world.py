@@ -1,6 +1,6 @@
-"""Assets ``world_request`` and ``world_description``: the order, checked, and the world itself.
+"""Assets ``world_request`` (the checked order) and ``world_description`` (the world itself).
 
-A person can give a new order in the launch form; a message has recorded it before.
+A person gives a new order in the launch form; the order of a message was recorded before the run.
 """
 
 import re
@@ -36,7 +36,7 @@ from resources.mongodb.document_store import DocumentStream
 def world_request(
     context: dg.AssetExecutionContext, config: WorldRequestConfig, generator: dg.ResourceParam[GeneratorResource]
 ) -> Iterator[dg.Output[DocumentStream[WorldRequest]]]:
-    """Check the order and record it; what a message ordered is taken from MongoDB."""
+    """Check the order and record it; a message's order is read from MongoDB."""
     world_id = context.partition_key
     try:
         with generator.mongo.connection() as database:
@@ -64,14 +64,14 @@ def world_request(
 
 
 def _order(world_id: str, config: WorldRequestConfig, generator: GeneratorResource) -> WorldParameters | None:
-    """The new parameters, if the launch form has any; a world nobody has ordered yet is recorded with them. Raises
+    """The new parameters, if the launch form has any; a world without an order is recorded with them. Raises
     ``OrderError``."""
     if not re.fullmatch(WORLD_ID_PATTERN, world_id):
         raise OrderError(f"partition {world_id!r}: name a world by letters, digits, - and _, at most 64")
     given, limits = config.parameters(), {"max_users": settings().max_users, "max_posts": settings().max_posts}
     with generator.mongo.connection() as database:
         known = database[STATUS].find_one({"_id": world_id}, {"refused": 1})
-        if known is None or known.get("refused"):  # then it stands for a message, and nobody ordered the world
+        if known is None or known.get("refused"):  # then the run belongs to a message, and the world was never ordered
             if given is None:
                 raise OrderError(f"world {world_id} was never ordered: give prompt, users and posts in the launch form")
             record_order(database, Order(world_id, given), **limits)
@@ -85,7 +85,7 @@ def _order(world_id: str, config: WorldRequestConfig, generator: GeneratorResour
 def world_description(
     context: dg.AssetExecutionContext, generator: dg.ResourceParam[GeneratorResource], world_request: WorldRequest
 ) -> Iterator[dg.Output[DocumentStream[WorldDescription]]]:
-    """Ask for the description, send it to the platform, store it as WorldParameters."""
+    """Generate the description, publish it on the platform, store it as WorldParameters."""
     with generator.world(context, assignment_of(context, generator), last=is_final_step(context)) as worker:
 
         async def describe(session: WorldSession) -> WorldDescription:

@@ -142,11 +142,11 @@ class DryRun:
 
     async def _batch(self, batch: int) -> None:
         first = batch * BATCH
-        roster = CharacterIndex(self._briefs[index] for index in range(first))
+        characters = CharacterIndex(self._briefs[index] for index in range(first))
         count = min(BATCH, self._request.users_count - first)
         parameters = CharacterBatchParameters(key=batch_key(first), first=first, count=count)
         world = self._worlds[WORLD_KEY]
-        made = await self._do(f".{batch}", generate_character_batch, parameters, self._request, world, roster)
+        made = await self._do(f".{batch}", generate_character_batch, parameters, self._request, world, characters)
         self._briefs |= dict(enumerate(made.briefs, first))
 
     async def _person(self, index: int) -> None:

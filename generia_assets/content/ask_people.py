@@ -1,6 +1,7 @@
-"""What the model is asked about people: the concepts of a batch, and one person in full.
+"""Requests to the model about people: the concepts of a batch, and one person in full.
 
-Here: which data goes into which template, and the shape of the answer. Not here: the words (prompts/*.j2), the checks (drafts.py).
+Here: which data goes into which template, and the shape of the answer. Not here: the templates (prompts/*.j2), the checks
+    (drafts.py).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class _PersonToInvent:
 
 
 @dataclass(frozen=True)
-class TieToTell:
+class TieToDescribe:
     """A tie whose fact is asked for: the two indices, the lower one ``elder``, and the tie in whole sentences."""
 
     elder: int
@@ -44,17 +45,17 @@ class TieToTell:
     says: str
 
 
-def ties_to_tell(
+def ties_to_describe(
     request: WorldRequest, numbers: Sequence[int], first: int, known: Mapping[int, CharacterBrief]
-) -> tuple[TieToTell, ...]:
-    """The ties of the people asked for with each other and with those who exist (``known``, by index); each once."""
+) -> tuple[TieToDescribe, ...]:
+    """The ties between the people asked for, and with those who exist (``known``, by index); each once."""
     asked = {first + number - 1: f"number {number}" for number in numbers}
 
     def whom(index: int) -> str:
         return asked.get(index) or f"{known[index].display_name} (@{known[index].username})"
 
     return tuple(
-        TieToTell(
+        TieToDescribe(
             elder=min(index, tie.index),
             newer=max(index, tie.index),
             says=f"{tie.sentence(whom(index), whom(tie.index))}. Between them: {tie.between}.",
@@ -71,7 +72,7 @@ def happened(request: WorldRequest, world: WorldDescription, t: int) -> int:
 
 
 def happened_when_joining(request: WorldRequest, world: WorldDescription, index: int) -> int:
-    """How many events have happened when the character with this index joins: what comes later does not exist for them yet."""
+    """How many events have happened when the character with this index joins; they do not know later ones."""
     joined = timeline(request.seed, request.users_count, request.posts_count).joined(index)
     return happened(request, world, joined)
 
@@ -82,18 +83,18 @@ def character_batch(
     *,
     first: int,
     numbers: Sequence[int],
-    roster: CharacterIndex,
+    characters: CharacterIndex,
     made: Sequence[CharacterBrief] = (),
     mild: bool = False,
 ) -> Prompt:
     """Asks for the concepts of these ``numbers`` of a batch, counted from 1; number 1 is the character with index ``first``.
 
-    ``roster`` are the people of earlier batches, ``made`` those of this batch that an earlier answer gave. ``mild`` leaves out the
-    user's sentence and what happened in the world and between people, for when these are what is refused.
+    ``characters`` are the people of earlier batches, ``made`` those of this batch that an earlier answer gave. ``mild`` leaves out
+    the user's sentence and what happened in the world and between people, for use after refusals.
     """
-    existing = roster.count + len(made)
+    existing = characters.count + len(made)
     given = shares(request.seed, request.users_count, request.posts_count)
-    ties = () if mild else ties_to_tell(request, numbers, first, by_index((*roster.latest, *made)))
+    ties = () if mild else ties_to_describe(request, numbers, first, by_index((*characters.latest, *made)))
     return ask(
         request,
         world,
@@ -123,9 +124,9 @@ def character_batch(
         total=request.users_count,
         existing=existing,
         to_come=max(0, request.users_count - existing - len(numbers)),
-        names=roster.names,
-        latest=(*roster.latest, *made),
-        unnamed=roster.unnamed,
+        names=characters.names,
+        latest=(*characters.latest, *made),
+        unnamed=characters.unnamed,
     )
 
 
@@ -134,7 +135,7 @@ def by_index(briefs: Sequence[CharacterBrief]) -> dict[int, CharacterBrief]:
     return {character_index(brief.key): brief for brief in briefs}
 
 
-def tie_slots(ties: Sequence[TieToTell]) -> tuple[str, ...]:
+def tie_slots(ties: Sequence[TieToDescribe]) -> tuple[str, ...]:
     """The names under which the facts of ties are asked for: ``tie_1`` is the first."""
     return tuple(f"tie_{place}" for place in range(1, len(ties) + 1))
 
@@ -148,9 +149,10 @@ def regenerated_concept(
     *,
     mild: bool = False,
 ) -> Prompt:
-    """Asks for another concept under the name of ``former``, similar to none of the ``others``, who are in it in full.
+    """Asks for another concept under the name of ``former``, similar to none of the ``others``, whose concepts are in the request
+    in full.
 
-    ``mild`` has one line of each, and the world in short, for when these are what is refused.
+    ``mild`` has one line of each, and the world in short, for use after refusals.
     """
     index = character_index(former.key)
     return ask(
@@ -191,7 +193,7 @@ def character(
     """Asks for a person in full. ``mild`` leaves out the concept, the draw, what happened and all but one line of others, for when
     these are what is refused.
 
-    ``described_by`` are people who stay as they are and tell of this one already: their side of the relation is asked for, too.
+    ``described_by``: people who stay as they are and describe this one already; their side of the relation is asked for, too.
     """
     # Slots instead of an array: complete and without repeats by construction, and one schema for all with as many.
     slots = relation_slots(acquaintances)

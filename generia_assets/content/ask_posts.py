@@ -1,6 +1,7 @@
-"""What the model is asked about posts: the ideas of a batch, and one post in full.
+"""Requests to the model about posts: the ideas of a batch, and one post in full.
 
-Here: which data goes into which template, and the shape of the answer. Not here: the words (prompts/*.j2), the checks (drafts.py).
+Here: which data goes into which template, and the shape of the answer. Not here: the templates (prompts/*.j2), the checks
+    (drafts.py).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def line_of(request: WorldRequest, world: WorldDescription, character_: Characte
 
 
 def _relations(character_: Character) -> dict[str, str]:
-    """What this person says of those they know, by username: with the one thing that really happened between the two."""
+    """This person's descriptions of their acquaintances, by username, with the one event that happened between the two."""
     return {tie.username: tie.description for tie in character_.relationships}
 
 

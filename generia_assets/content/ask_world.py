@@ -1,6 +1,7 @@
-"""What the model is asked about a world: its description, its pictures, and (quality ``high``) better picture prompts.
+"""Requests to the model about a world: its description, its pictures, and (quality ``high``) better picture prompts.
 
-Here: which data goes into which template, and the shape of the answer. Not here: the words (prompts/*.j2), the checks (drafts.py).
+Here: which data goes into which template, and the shape of the answer. Not here: the templates (prompts/*.j2), the checks
+    (drafts.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from generia_assets.content.prompt import Prompt, ask
 from generia_assets.content.rendering import PromptDelimiter, render
 from generia_assets.content.schemas import Shape, schema_of
 
-# Output tokens. Far above what is asked for: the limit is for a model that runs away, and its thinking counts too.
+# Output tokens. Far above the length that is asked for: the limit stops a runaway answer, and thinking counts, too.
 _OUTPUT_WORLD = 16_384
 _OUTPUT_IMAGES = 2_048
 
@@ -38,7 +39,7 @@ _WORLD_SHAPE = Shape(
 
 
 def events_asked(request: WorldRequest) -> int:
-    """Events of the calendar: few enough that posts come to each of them."""
+    """Number of events of the calendar: few enough that each of them has posts."""
     return FEWEST_EVENTS if request.posts_count < _SMALL else MOST_ASKED
 
 

@@ -1,7 +1,7 @@
-"""Axes: in which ways each person of a world is different, drawn by the program and spread evenly.
+"""Axes: the properties in which the people of a world differ, chosen by seeded balanced samples.
 
-Here: the draw. Not here: the axes (data/axes.yaml). A model asked plainly gives every world the same people;
-a plain random draw repeats itself too (among ten people and ten ages, four ages are missing on average).
+Here: the samples. Not here: the axes (data/axes.yaml). Without them a model invents the same people for every world; independent
+random choices repeat themselves, too (among ten people and ten ages, four ages are missing on average).
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ def _order(seed: int, axis: str, size: int, block: int) -> tuple[int, ...]:
 
 
 def balanced_sample(seed: int, axis: str, values: Sequence[ValueT], index: int) -> ValueT:
-    """What is dealt to the character with this index of the ``values`` of what is called ``axis``.
+    """The one of these ``values`` of the ``axis`` that the character with this index gets.
 
-    Latin-square-like: every block of ``len(values)`` characters gets each value exactly once, in an order of its own,
-    drawn apart for each axis so that values of two axes do not travel together. Needs no other character's draw.
+    Latin-square-like: every block of ``len(values)`` characters gets each value exactly once, in a random order that is independent
+    for each block and axis, so that values of two axes are not correlated. Needs no other character's values.
     """
     size = len(values)
     return values[_order(seed, axis, size, index // size)[index % size]]
 
 
 def value(seed: int, axis: Axis, index: int) -> str:
-    """What the axis gives the character with this index."""
+    """The axis' value of the character with this index."""
     return balanced_sample(seed, axis.name, axis.values, index)
 
 
 def self_seed(seed: int, index: int, selves: int) -> int:
-    """What is drawn from for this person: the world's seed, and another one for each time they are made anew."""
+    """The seed of this person's random choices: the world's seed, or another one for each time they are regenerated."""
     return seeding.number(seed, "self", index, selves) if selves else seed
 
 
@@ -48,7 +48,7 @@ _FIFTHS = 5
 
 
 def _age(seed: int, index: int) -> Age:
-    """Of every five people one is of the youngest fifth of the ages, one of each next fifth, one of the oldest."""
+    """Every five people have one age from each fifth of the ages."""
     ages = sorted(data_files.axes().ages, key=lambda age: sum(age.years))
     fifth = balanced_sample(seed, "fifth of the ages", range(_FIFTHS), index)
     here = ages[len(ages) * fifth // _FIFTHS : len(ages) * (fifth + 1) // _FIFTHS]
@@ -57,27 +57,27 @@ def _age(seed: int, index: int) -> Age:
 
 @lru_cache(maxsize=4096)
 def years(seed: int, index: int) -> int:
-    """The age of the character with this index, in human years. It stays when the person is made anew: ties are drawn to fit it."""
+    """The age of the character with this index, in human years. A regenerated person keeps it: ties are chosen to fit it."""
     least, most = _age(seed, index).years
     return seeding.seeded_rng(seed, "years", index).randint(least, most)
 
 
 def character_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
-    """The draw of the character with this index, counted from 0: axis name to value, in the file's order, age first."""
+    """The values of the character with this index, counted from 0: axis name to value, in the file's order, age first."""
     drawn_from = self_seed(seed, index, selves)
     age = f"{_age(seed, index).words} (as grown up as a human of {years(seed, index)})"
     return {"age": age} | {axis.name: value(drawn_from, axis, index) for axis in data_files.axes().axes}
 
 
 def posting_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
-    """The part of the draw that is told again with every post: how this person writes, what drives them."""
+    """The values that every request for a post repeats: how this person writes, what drives them."""
     drawn_from = self_seed(seed, index, selves)
     return {axis.name: value(drawn_from, axis, index) for axis in data_files.axes().axes if axis.in_posts}
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What one person's profile is made of, and how they post. ``tags``: uses hashtags; ``names_with_at``: names others with @."""
+    """The parts of a person's profile, and habits of posting. ``tags``: uses hashtags; ``names_with_at``: names others with @."""
 
     situations: tuple[str, ...]
     entrance: str
@@ -96,7 +96,7 @@ SITUATIONS = 3
 @lru_cache(maxsize=512)
 def profile(seed: int, index: int, selves: int = 0) -> Profile:
     """The profile of the character with this index: each entry of a list once before any comes twice."""
-    drawn_from, deals = self_seed(seed, index, selves), data_files.person_deals()
+    drawn_from, deals = self_seed(seed, index, selves), data_files.profile_options()
 
     def one(name: str, values: Sequence[str], place: int = index) -> str:
         return balanced_sample(drawn_from, name, values, place)

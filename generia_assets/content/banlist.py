@@ -35,9 +35,9 @@ def _occurs(entry: str, folded: str) -> bool:
 
 @lru_cache(maxsize=64)
 def ban_list(language: str, wished: str = "") -> BanFile:
-    """What worlds in this language avoid: the list for all languages and its own, without what the user's sentence asks for.
+    """The ban list of a language: the list for all languages and its own, without the terms of the user's sentence.
 
-    ``wished`` is that sentence: someone who asks for a lighthouse gets one.
+    ``wished`` is that sentence: a user who asks for a lighthouse gets one.
     """
     known = languages.find(language)
     common, own = data_files.ban_file("any"), data_files.ban_file(known.name if known else language)

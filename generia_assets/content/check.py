@@ -1,7 +1,7 @@
-"""Whether templates and data files are as they should be, found before anything is paid for.
+"""Checks templates and data files before any call is paid for.
 
-Here: every data file is read, every template is rendered with sample data, and names are looked up in the branches, too, that no
-sample takes. Not here: the samples (samples.py), and what a file may hold (data_files.py).
+Here: every data file is read, every template is rendered with sample data, and undefined names are found also in branches that
+no sample takes. Not here: the samples (samples.py), and what a file may hold (data_files.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from generia_assets.content.yaml_files import ContentError, Mistake
 
 _State = frozenset[tuple[Path, int, int]]
 _found_good: list[_State] = []
-"""The files as they were when they were found to be good, last; processes that are forked from this one inherit it."""
+"""The state of the files at the last check without mistakes; forked processes inherit it."""
 
 
 def require_good_content() -> None:
@@ -49,7 +49,7 @@ def _state() -> _State:
 
 
 def _forget() -> None:
-    """Let everything be read again: what the modules of content/ remember was made of the files as they were."""
+    """Clear the caches of content/, so that all files are read again."""
     for name, module in list(sys.modules.items()):
         if name.startswith(f"{__package__}."):
             for remembered in vars(module).values():
@@ -57,7 +57,7 @@ def _forget() -> None:
 
 
 def _in_data() -> Iterator[Mistake]:
-    reads: list[Callable[[], object]] = [data_files.axes, data_files.relations, data_files.post_kinds, data_files.person_deals]
+    reads: list[Callable[[], object]] = [data_files.axes, data_files.relations, data_files.post_kinds, data_files.profile_options]
     reads.append(data_files.languages)
     reads += [partial(data_files.ban_file, path.stem) for path in (yaml_files.FOLDER / "banlist").glob("*.yaml")]
     for read in reads:
@@ -84,7 +84,7 @@ def _in_templates() -> Iterator[Mistake]:
 
 
 def _in_template(path: Path, noted: dict[str, set[str]]) -> Iterator[Mistake]:
-    """Names that the template reads and is never given, also where no sample comes by."""
+    """Names that the template reads and is never given, also in branches that no sample takes."""
     try:
         tree = environment().parse(path.read_text(encoding="utf-8"), name=path.name)
         unbound = meta.find_undeclared_variables(tree)

@@ -1,7 +1,7 @@
 """The data files beside the prompts: read once, validated, typed.
 
-Here: what ``content/data/*.yaml`` may hold. Not here: reading YAML (yaml_files.py), what is drawn from the data, and when all files
-are validated (check.py).
+Here: what ``content/data/*.yaml`` may hold. Not here: reading YAML (yaml_files.py), the random choices from the data, and when all
+files are validated (check.py).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ Years: TypeAlias = Annotated[tuple[int, int], AfterValidator(_in_order)]
 
 
 class Age(_File):
-    """An age that a person of a world can be drawn with. ``years``: least and most, in human years."""
+    """An age that a person of a world can have. ``years``: least and most, in human years."""
 
     words: Words
     years: Years
@@ -165,7 +165,7 @@ class PictureKind(_File):
 
 
 class Beats(_File):
-    """What a post can do in a character's story, by its place in it."""
+    """Functions of a post in a character's story, by its place in it."""
 
     first: tuple[Words, ...] = Field(min_length=1)
     early: tuple[Words, ...] = Field(min_length=1)
@@ -202,8 +202,8 @@ class PostKinds(_File):
         return self
 
 
-class PersonDeals(_File):
-    """people.yaml: what one person's profile is made of, so that not all answer the same list of parts."""
+class ProfileOptions(_File):
+    """people.yaml: the parts of which a profile has a selection, so that profiles differ in their parts."""
 
     situations: tuple[Words, ...] = Field(min_length=3)
     entrances: tuple[Words, ...] = Field(min_length=2)
@@ -245,9 +245,9 @@ def post_kinds() -> PostKinds:
 
 
 @cache
-def person_deals() -> PersonDeals:
-    """The deals of people.yaml."""
-    return _data("people.yaml", PersonDeals)
+def profile_options() -> ProfileOptions:
+    """The profile options of people.yaml."""
+    return _data("people.yaml", ProfileOptions)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The documents of a world: what each of the nine assets holds, one pydantic class an asset.
+"""The documents of a world: one pydantic class for each of the nine assets.
 
 Here: the shape of what is stored and published, with the platform's own field names (docs/requirements.md).
 Not here: what the model is asked to answer (drafts.py) and how a document reaches MongoDB (resources/mongodb/document_store.py).
@@ -25,7 +25,7 @@ class Quality(StrEnum):
 
 
 class Document(BaseModel):
-    """What every stored document has. Immutable: a change is a new document of a new generation."""
+    """Base of every stored document. Immutable: a change is a new document of a new generation."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -33,7 +33,7 @@ class Document(BaseModel):
 
 
 class WorldRequest(Document):
-    """What was ordered (asset ``world_request``, R4 init). Counts are exact: so many are delivered, no more, no fewer."""
+    """The order (asset ``world_request``, R4 init). The counts are exact."""
 
     key: str = WORLD_KEY
     user_prompt: str
@@ -88,7 +88,7 @@ class UserPreferences(BaseModel):
 
 
 class AdditionalDetails(BaseModel):
-    """The platform's drawer of further details."""
+    """The platform's group of further details."""
 
     model_config = ConfigDict(frozen=True)
 

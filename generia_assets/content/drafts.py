@@ -1,10 +1,10 @@
-"""Drafts: what the model is asked to answer, one class a request.
+"""Drafts: the classes of the model's answers, one for each request.
 
-Here: the shape of answers, and that they are in their world's language. Not here: what refuses an answer and what is repaired
-(fields.py), what stands in the fields (prompts/*.j2), JSON schemas (schemas.py), documents made of drafts (the tasks).
+Here: the shape of answers, and the check of their language. Not here: which fields refuse an answer and which are repaired
+(fields.py), instructions for the fields (prompts/*.j2), JSON schemas (schemas.py), documents made of drafts (the tasks).
 
-Where the count of an array matters (people, ideas) a draft takes what comes: too few and too many are the task's business.
-Fields of a draft are in the order in which the model writes them: what it must think about first stands first.
+Where the count of an array matters (people, ideas) a draft accepts any count: the task handles too few and too many. Fields of a
+draft are in the order in which the model writes them: those it must think about first stand first.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ DraftT = TypeVar("DraftT", bound="Draft")
 
 
 class Draft(BaseModel):
-    """What every draft has: fields by name, unknown ones ignored, and a check of the language where it is known."""
+    """Base of every draft: fields by name, unknown ones ignored, and a check of the language where it is known."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -53,7 +53,7 @@ class Draft(BaseModel):
         return type(self).language
 
     def readable(self) -> dict[str, str]:
-        """What readers will see, by a name that a complaint can use; each must be in the expected language."""
+        """The texts for readers, by a name that a complaint can use; each must be in the expected language."""
         return {}
 
     @model_validator(mode="after")
@@ -73,9 +73,9 @@ class Draft(BaseModel):
 
 @cache
 def in_language(draft: type[DraftT], language: str) -> type[DraftT]:
-    """The same draft, whose validation asks for this language's script in everything readers see.
+    """A subclass of the draft whose validation requires this language's script in all texts for readers.
 
-    The class keeps its name, so that logs and errors name the draft that is known.
+    The class keeps its name for logs and errors.
     """
     return type(draft.__name__, (draft,), {"language": language, "__module__": draft.__module__, "__doc__": draft.__doc__})
 
@@ -152,7 +152,7 @@ class WorldImagesDraft(Draft):
 
 
 class ConceptDraft(Draft):
-    """One person in the answer to ``character_batch``. ``number`` is the number the request gave this person."""
+    """One person in the answer to ``character_batch``. ``number``: the person's number in the request."""
 
     number: Number = 0
     obvious: Note = ""
@@ -178,7 +178,7 @@ class ConceptsDraft(Draft):
 
 
 class RegeneratedConceptDraft(Draft):
-    """Answer to ``character_batch`` for one person who keeps the name and becomes somebody else."""
+    """Answer to ``character_batch`` for one person who is regenerated under the same name."""
 
     obvious: Note = ""
     kind: ShortNote = ""
@@ -202,7 +202,7 @@ class TieDraft(Draft):
 
 
 class BothSidesDraft(TieDraft):
-    """A relation as both describe it: the other one's document exists, and has to fit this person again."""
+    """A relation as both describe it: the other person's document exists, and has to fit the regenerated person."""
 
     their_description: Passage
 
@@ -243,7 +243,7 @@ class RegeneratedCharacterDraft(CharacterDraft):
     relations: Ties[BothSidesDraft] = {}
 
     def readable(self) -> dict[str, str]:
-        """As of any person, and what the others say."""
+        """The texts of a character, and the others' descriptions."""
         others = {f"relations.{name}.their_description": tie.their_description for name, tie in self.relations.items()}
         return super().readable() | others
 
@@ -280,7 +280,7 @@ class PostDraft(Draft):
     image_style: ShortNote = ""
 
     def readable(self) -> dict[str, str]:
-        """The post itself, when there is enough of it to tell: a post may be one foreign word or a number."""
+        """The post itself, if it is long enough to check: a post may be one foreign word or a number."""
         return {"content": self.content} if len(languages.own_words(self.content)) > SHORT_POST else {}
 
 

@@ -1,9 +1,9 @@
-"""Fallback characters: people made of the program's own draw, where moderation refuses to let the model invent them.
+"""Fallback characters: people made of the program's random choices, where moderation refuses the model's.
 
-Here: a free name, and the draw in place of a concept. Not here: when this happens (the tasks), the axes (axes.py).
+Here: a free name, and values of the axes as the concept. Not here: when this happens (the tasks), the axes (axes.py).
 
-The draw is English, like everything in prompts, and readers see it only in traces: the person is written from it, in the world's
-language; if that is refused too, a sentence says that there is nothing (``languages.undescribed_person``).
+The values are English, like everything in prompts, and readers see them only in traces: the person is written from them, in the
+world's language; if that is refused, too, a fixed sentence replaces the text (``languages.undescribed_person``).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def fallback_character(
     reason: str,
     taken: Callable[[str, str], bool],
 ) -> CharacterBrief:
-    """The person with this index as they were drawn. ``taken``: whether somebody has this username or this display name."""
+    """The fallback character with this index. ``taken``: whether a person has this username or this display name."""
     handle, name = next(names for names in _names(world, request.seed, index) if not taken(*names))
     drawn = character_axes(request.seed, index)
     return fallback_life(
@@ -51,7 +51,7 @@ def fallback_character(
 
 
 def fallback_life(brief: CharacterBrief, drawn: Mapping[str, str], reason: str) -> CharacterBrief:
-    """The same person with this draw for a concept, marked with the ``reason`` of the refusal."""
+    """The same person with these values as the concept, marked with the ``reason`` of the refusal."""
     values = list(drawn.values())
     return brief.model_copy(
         update={
@@ -66,7 +66,7 @@ def fallback_life(brief: CharacterBrief, drawn: Mapping[str, str], reason: str) 
 
 
 def _names(world: WorldDescription, seed: int, index: int) -> Iterator[tuple[str, str]]:
-    """Usernames and display names without end: the world's examples of names, their parts put together anew, then with numbers."""
+    """Endless usernames and display names: the world's examples of names, their parts recombined, then with numbers."""
     examples = [name for name in world.naming.examples if name.strip()] or [world.name]
     seeding.seeded_rng(seed, "stand-in", index).shuffle(examples)
     mixed = [f"{one.split()[0]} {' '.join(other.split()[1:]) or other}" for one in examples for other in examples if one != other]

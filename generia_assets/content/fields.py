@@ -1,16 +1,16 @@
-"""Fields of drafts, by how much must be right about them. One rule for each type of field:
+"""Types of the drafts' fields, by how strictly they are validated. One rule for each type:
 
-- What readers see, and what later requests stand on, must be there and of bounded length, else the answer is refused: ``Name``,
-  ``Label``, ``Line``, ``Passage``, ``Description``, ``Story``, ``Labels``. A bio that is too long is cut.
-- What nobody publishes, or nobody misses, never refuses an answer. What is wrong becomes a default, what is long is cut: ``Note``
-  and ``ShortNote`` '', ``Words`` and ``Notes`` none, ``Number`` 0.
-- Of ``Entries`` (people, ideas, events) and ``Ties``, one that is wrong is left out and costs the others nothing: the task asks for
-  what is missing. An answer is refused when no entry is right.
+- Required texts (readers see them, or later requests need them) must be present and of bounded length, else the answer is refused:
+  ``Name``, ``Label``, ``Line``, ``Passage``, ``Description``, ``Story``, ``Labels``. A bio that is too long is cut.
+- Optional fields never refuse an answer. A wrong value becomes a default, a long one is cut: ``Note`` and ``ShortNote`` '',
+  ``Words`` and ``Notes`` none, ``Number`` 0.
+- A wrong entry of ``Entries`` (people, ideas, events) and ``Ties`` is left out and the others stay: the task asks for the missing
+  ones. An answer without any right entry is refused.
 - Every list has a maximum, in the schema (``maxItems``) and here, where the rest is cut, and every string has one. So no answer can
   make the documents, or the requests that quote them, grow without bound.
 
-Not here: which draft has which fields (drafts.py). Lengths are several times what is asked for: they stop a model that ran away,
-not one that wrote a line too many. The provider ignores maxLength, so that all of it is checked here.
+Not here: which draft has which fields (drafts.py). Maximum lengths are several times those that are asked for: they stop a runaway
+answer, not one with a line too many. The provider ignores maxLength, so all lengths are checked here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DESCRIPTION_LIMIT = 24_000
 STORY_LIMIT = 16_000
 MOST_WORDS = 20
 MOST_ENTRIES = 20
-"""Entries that are read, twice as many as are asked for at once: which of them are taken is the task's business."""
+"""Entries that are read, twice as many as are asked for at once: the task chooses among them."""
 _MOST_OBJECTS = 10
 """Of an array of objects, as the provider takes it."""
 _MOST_NOTES = 40
@@ -50,7 +50,7 @@ def _on_one_line(value: object) -> object:
 
 
 def _name(value: object) -> object:
-    """Letters that are written in another way only (full width, mathematical) become themselves."""
+    """Normalize letters that are only written differently (full width, mathematical)."""
     return one_line(unicodedata.normalize("NFKC", value)) if isinstance(value, str) else value
 
 
@@ -122,7 +122,7 @@ def _right_of(ties: Mapping[str, EntryT | ValidationError]) -> Mapping[str, Entr
 
 
 def _most(items: int, least: int = 0) -> Mapping[str, object]:
-    """What the schema says of a list; more or fewer is this module's business."""
+    """The list's limits for the schema; this module's validators handle more or fewer."""
     return {"minItems": least, "maxItems": items} if least else {"maxItems": items}
 
 
@@ -150,7 +150,7 @@ Ties: TypeAlias = Annotated[Mapping[str, Annotated[EntryT, WrapValidator(_or_its
 
 
 class Numbered(Protocol):
-    """An entry that says which number it is for."""
+    """An entry with the number of the requested item."""
 
     @property
     def number(self) -> int:
@@ -162,7 +162,7 @@ NumberedT = TypeVar("NumberedT", bound=Numbered)
 
 
 def by_number(entries: Iterable[NumberedT], wanted: Sequence[int]) -> dict[int, NumberedT]:
-    """One entry for each wanted number, as far as there are enough; what is too much is cut.
+    """One entry for each wanted number, as far as there are enough; surplus entries are cut.
 
     An entry gets the number it claims if that is wanted and free; the others fill what is left, in order.
     """

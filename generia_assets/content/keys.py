@@ -36,7 +36,7 @@ def is_character_key(text: str) -> bool:
 
 
 def self_key(character: str, selves: int) -> str:
-    """The key of a person as who they are now: facts about who they were before they were made again do not apply to them."""
+    """The key of a person and regeneration: facts about the person before a regeneration do not apply afterwards."""
     return f"{character}#{selves}" if selves else character
 
 

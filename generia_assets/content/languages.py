@@ -1,10 +1,10 @@
 """Languages: a guess from the user's sentence, one name for each, and whether a text is written in its script.
 
 Here: what the program knows without a model. Which language a name means ("zh-CN", "Português (Brasil)", "Hebrew (עברית)") and
-which script it has is the library langcodes' business. Not here: the languages that we know more of (data/languages.yaml).
+which script it has are left to the library langcodes. Not here: the languages that we know more of (data/languages.yaml).
 
 Why no detector from a library: of 33 short sentences in 18 languages lingua and py3langid guess 33 and this module 28, but they
-are sure of a language for "Cyberpunk Tokyo 2077" and for languages outside the list, where ``plainly`` must say nothing. They cost
+are sure of a language for "Cyberpunk Tokyo 2077" and for languages outside the list, where ``plainly`` must return None. They cost
 96 MB (lingua) or 78 MB (py3langid with numpy), and up to 4 s and 320 MB at the first call.
 """
 
@@ -58,7 +58,7 @@ NATIVE_SHARE = 0.5
 """Least share of a text's letters that must be of its language's script; the rest may be brand names, usernames, quotations."""
 
 PROSE = 50
-"""Words from which on a text tells its language by its frequent words."""
+"""Words from which on the frequent words of a text identify its language."""
 _FREQUENT_SHARE = 0.1
 _PLAIN_WORDS = 3
 _QUOTE = 40
@@ -70,7 +70,7 @@ _NOT_ITS_OWN = re.compile(
 
 
 def own_words(text: str) -> str:
-    """The text without @usernames, #tags, links and addresses, whose letters tell nothing of the language it is written in."""
+    """The text without @usernames, #tags, links and addresses, whose letters are no evidence of its language."""
     return _NOT_ITS_OWN.sub(" ", text).strip()
 
 
@@ -109,7 +109,7 @@ def letters_of(script: str) -> str:
 
 @dataclass(frozen=True)
 class _Clues:
-    """How much in a sentence speaks for a language: its frequent words and its telling letters, each counted once."""
+    """The evidence in a sentence for a language: its frequent words and its characteristic letters, each counted once."""
 
     language: Language
     words: int
@@ -121,7 +121,7 @@ class _Clues:
 
 
 def _clues(text: str) -> list[_Clues]:
-    """What speaks for each language of the text's script, in the file's order; nothing for a text without letters."""
+    """The evidence for each language of the text's script, in the file's order; none for a text without letters."""
     text = own_words(text) or text
     counts = _counted(text)
     if not any(counts.values()):
@@ -140,9 +140,9 @@ def _clues(text: str) -> list[_Clues]:
 def guess(text: str) -> Language | None:
     """The language a sentence is probably in, by script, telling letters and frequent words; None when its script is unknown.
 
-    Only a guess for the prompt; the model's own word counts (``WorldDraft.language``).
+    Only a guess for the prompt; the language in the model's answer decides (``WorldDraft.content_language``).
     """
-    # max keeps the first of equals: the file's order decides when nothing tells.
+    # max keeps the first of equals: the file's order decides without evidence.
     likely = max(_clues(text), key=lambda clues: clues.evidence, default=None)
     return likely.language if likely else None
 
@@ -162,7 +162,7 @@ def plainly(text: str) -> Language | None:
 
 @dataclass(frozen=True)
 class _Named:
-    """A language as somebody named it: its English name (with region or script, if given), BCP 47 tag, and script ('' unknown)."""
+    """A language as it was named: its English name (with region or script, if given), BCP 47 tag, and script ('' unknown)."""
 
     name: str
     tag: str
@@ -217,7 +217,7 @@ def tag(name: str) -> str:
 def canonical(name: str) -> str:
     """The English name of a language, with the region or script that was named; the name of no language reduced to letters, 40."""
     named = _named(name)
-    # What is no language comes from a model and goes into the system instruction: nothing but a name may.
+    # An unknown name comes from a model and goes into the system instruction: it is reduced to letters.
     return named.name if named else re.sub(rf"[^{LETTERS} ()\-]", "", one_line(name))[:40].strip()
 
 
@@ -271,7 +271,7 @@ def inflects(language: str) -> bool:
 
 
 def deleted_post(language: str) -> str:
-    """What stands in place of a post that moderation refused twice, in this language or in English."""
+    """The placeholder for a post that moderation refused twice, in this language or in English."""
     known = find(language) or data_files.languages()[0]
     return known.deleted
 

@@ -1,7 +1,7 @@
 """Names: the form of usernames, their comparison, mentions in posts, and the index of the people of a world.
 
 Here: uniqueness inside a world (R4), of names and of concepts; that a name is not written in letters that only look like those of
-its alphabet; and that an @ in a post always leads to somebody who exists (R4). A mention ends where a known username ends: in
+its alphabet; and that an @ in a post always mentions a person of the world (R4). A mention ends where a known username ends: in
 scripts without spaces, and before endings of another script, letters follow at once ("@mira_42さん"). Not here: banned names
 (banlist.py), and what makes a name visible (fields.py).
 """
@@ -103,7 +103,7 @@ class Mention(NamedTuple):
 
 
 def by_fold(usernames: Iterable[str]) -> dict[str, str]:
-    """The usernames, by what they are compared by."""
+    """The usernames by their folded form, by which they are compared."""
     return {fold(username): username for username in usernames}
 
 
@@ -131,10 +131,10 @@ def _script(letter: str) -> str:
     return unicodedata.name(letter, "").partition(" ")[0]
 
 
-def settle_mentions(text: str, usernames: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+def resolve_mentions(text: str, usernames: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     """The text whose every mention is one of these usernames in its exact spelling, and the usernames it mentions, in order.
 
-    The @ of a name that leads to nobody is taken away: the name stays as a word, for people outside the network have names too.
+    The @ of an unknown name is removed and the name stays, because people outside the network have names, too.
     """
     pieces: list[str] = []
     end_of_last = 0
@@ -150,7 +150,7 @@ class CharacterIndex:
     """The people of a world so far: every name, and the latest people's briefs.
 
     Grows batch by batch; the check of a name costs the same in a world of ten and of a hundred thousand. Keeps whole briefs only of
-    the latest people (some 30 kB each, with their sequences), and of everybody else two short strings and a number.
+    the latest people (some 30 kB each, with their sequences), and of all others two short strings and a number.
     """
 
     MOST_LINES = 300
@@ -180,13 +180,13 @@ class CharacterIndex:
             self.count += 1
 
     def has(self, username_: str, display_name: str) -> bool:
-        """Whether somebody has this username or this display name already, whatever case and accents."""
+        """Whether a person has this username or this display name already, ignoring case and accents."""
         return fold(username_) in self._usernames or fold(display_name) in self._display_names
 
     def name_of_similar(self, concept: str, threshold: float) -> str:
-        """The name of somebody with a similar concept: one of the latest people, or anybody with the very same concept.
+        """The name of a person with a similar concept among the latest people, or with the same concept among all.
 
-        '' for nobody; ``threshold`` as in similarity.py, 1 for copies only.
+        '' if there is none; ``threshold`` as in similarity.py, 1 for copies only.
         """
         mine = sequences(concept)
         like = (brief.display_name for brief, theirs in self._latest if share(mine, theirs) >= threshold)
@@ -204,5 +204,5 @@ class CharacterIndex:
 
     @property
     def unnamed(self) -> int:
-        """How many people are in no request any more, not even by name."""
+        """The number of people that requests no longer contain, not even by name."""
         return self.count - len(self._names) - len(self._latest)

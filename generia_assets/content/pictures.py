@@ -1,6 +1,6 @@
 """Image prompts: made of the world's visual style and the drafts' prompts, without a model.
 
-Here: the final prompts and the sizes. Not here: their words (prompts/picture.j2), the calls (the tasks). The style comes first in
+Here: the final prompts and the sizes. Not here: the template (prompts/picture.j2), the calls (the tasks). The style comes first in
 every image of a world, and a person's looks have the same words in every image of them.
 """
 
@@ -35,13 +35,13 @@ def picture_prompt(world: WorldDescription, kind: str, scene: str, *, look: str 
 
 
 def milder_prompts(world: WorldDescription, kind: str) -> tuple[str, str]:
-    """What is painted instead of a refused picture: the world's own neutral one, then one with no word of the world."""
+    """The prompts that replace a refused one: a neutral one in the world's style, then one without anything of the world."""
     plain = render("picture", style=PLAIN_STYLE, kind=kind, scene="", look="", manner="", neutral=True)
     return neutral_prompt(world, kind), one_line(plain)
 
 
 def neutral_prompt(world: WorldDescription, kind: str) -> str:
-    """A prompt for the same place: the world's style and nothing else of it, nothing that could offend."""
+    """A prompt of the same kind that cannot offend: the world's style and a neutral scene."""
     style = sentence(world.visual_style)
     return _two_lines(render("picture", style=style, kind=kind, scene="", look="", manner="", neutral=True))
 
@@ -53,6 +53,6 @@ def _two_lines(rendered: str) -> str:
 
 
 def scene_with_people(image_prompt: str, looks: Sequence[str]) -> str:
-    """A post's image prompt with the looks of those who are seen in it: the author, then somebody they know."""
+    """A post's image prompt with the looks of the people in it: the author, then an acquaintance."""
     titles = ("The author, face visible:", "The friend, face visible:")
     return " ".join((sentence(image_prompt), *(f"{title} {sentence(look)}" for title, look in zip(titles, looks, strict=False))))

@@ -1,7 +1,7 @@
-"""The plan: how many tasks and calls a world takes, and about how many tokens, before any of them is made.
+"""The plan: the numbers of tasks, calls and (estimated) tokens that a world takes, computed before its work begins.
 
-Here: exact numbers of tasks and calls, estimates of tokens. Not here: what each type takes (catalog.py), prices (model profiles),
-spare for repeats (the budget adds its 25 %, R13). The numbers hold when every answer is usable at once.
+Here: exact numbers of tasks and calls, estimates of tokens. Not here: the calls of each task type (catalog.py), prices (model
+profiles), the spare for repeats (the budget adds its 25 %, R13). The numbers hold when every answer is usable at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A request to the language model: its parts as data, and what every request of a world begins with.
+"""A request to the language model: its parts as data, and the common beginning of all requests of a world.
 
 Here: ``Prompt``, the system instruction, the world as requests contain it, and ``ask``, which builds a request about a described
 world. The beginning is the same bytes each time, so that the provider's cache can hit. Not here: single requests (ask_world.py,
@@ -49,15 +49,15 @@ class Prompt:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What is sent, in order: the part that repeats first, then the item, then what was wrong about earlier answers."""
+        """The parts in the order of sending: the common beginning, the item, then complaints about earlier answers."""
         wrong = "\n".join(f"- {complaint}" for complaint in self.complaints)
         again = f"Your last answer could not be used. Answer again in full, and mend this:\n{wrong}" if wrong else ""
         return tuple(part for part in (self.world, self.item, again) if part)
 
     def with_complaints(self, *complaints: str) -> Prompt:
-        """The same request, with what was wrong about the last answer.
+        """The same request, with complaints about the last answer.
 
-        A complaint quotes names and ideas of the model, and a refusal's reason: no tag in them opens or closes anything.
+        Complaints quote names and ideas of the model, and a refusal's reason; tags in them are escaped.
         """
         return replace(
             self, complaints=(*self.complaints, *(cut(escaped(complaint), LONGEST_COMPLAINT) for complaint in complaints))
@@ -70,9 +70,9 @@ class Prompt:
 
 @lru_cache(maxsize=64)
 def system(seed: int, user_prompt: str, language: str, *, guessed: bool = False) -> str:
-    """The system instruction: the craft, the language, the ban list.
+    """The system instruction: the writing rules, the language, the ban list.
 
-    ``language`` by its English name, '' when nothing is known; ``guessed`` says that the program only guesses it.
+    ``language`` by its English name, '' when it is unknown; ``guessed``: the program only guesses it.
     """
     listed = banlist.ban_list(language, user_prompt)
     banned = [(title, getattr(listed, kind)) for kind, title in _BAN_TITLES.items()]

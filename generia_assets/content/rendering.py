@@ -1,4 +1,4 @@
-"""Rendering: the one place where templates become text.
+"""Rendering of templates.
 
 Here: the Jinja environment and its filters, and ``PromptDelimiter``, the tags that separate material (a user's sentence, a world, a
 person) from instructions. Not here: what is put into the templates (ask_*.py), and the templates (prompts/).
@@ -28,9 +28,9 @@ FOLDER = Path(__file__).parent / "prompts"
 MOST_MATERIAL: Mapping[str, int] = MappingProxyType({"world": 28_000, "people": 64_000, "planned": 24_000, "names": 16_000})
 MOST_OF_OTHERS = 12_000
 """Characters of material between two tags, by the tags' name: about twice what a large world has. With the lengths of fields
-(fields.py) they are a ceiling for every request, so that no answer makes the requests after it dear."""
+(fields.py) they bound every request, so that no answer makes later requests expensive."""
 given: ContextVar[dict[str, set[str]] | None] = ContextVar("given", default=None)
-"""Where it is noted which names each template is given, for as long as somebody wants to know (check.py)."""
+"""Collects the names that each template is given, while check.py sets it."""
 
 
 class _Missing(jinja2.StrictUndefined):
@@ -62,14 +62,14 @@ _TAG_START = re.compile(r"(?:[<＜﹤‹⟨〈]|&lt;?)+(?=[\s/\\]*[^\W\d])")
 
 
 def escaped(text: str) -> str:
-    """The text with everything that looks like the start of a tag made harmless: for what is quoted amid instructions."""
+    """The text with everything that looks like the start of a tag escaped: for quotations within instructions."""
     # A bracket that starts no tag ("<3", "a < 5") stays as it is.
     return _TAG_START.sub("(", clean(text))
 
 
 @dataclass(frozen=True)
 class PromptDelimiter:
-    """Tags of one world. Their code is drawn from the world's seed, so nobody who writes a sentence can know it."""
+    """Tags of one world. Their code is derived from the world's seed, so the author of a sentence cannot know it."""
 
     code: str
 
@@ -79,7 +79,7 @@ class PromptDelimiter:
         return cls(seeding.code(seed, "fence"))
 
     def neutral(self, text: str) -> str:
-        """The text with everything that looks like the start of a tag defused, and without the code should it occur."""
+        """The text with everything that looks like the start of a tag escaped, and without the code."""
         return escaped(re.sub(re.escape(self.code), "", clean(text), flags=re.IGNORECASE))
 
     def around(self, name: str, text: str) -> str:
@@ -106,7 +106,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701
-        auto_reload=False,  # a run asks with the words that were checked at its start
+        auto_reload=False,  # a run uses the templates that were checked at its start
     )
     result.filters["delimited"] = _delimited
     result.filters["sentence"] = sentence
@@ -128,7 +128,7 @@ def render(template: str, **values: object) -> str:
 
 
 def mistake(template: str, error: Exception, values: Iterable[str] = ()) -> Mistake:
-    """What this error says of the template that was parsed or rendered; ``values`` are the names it was given."""
+    """The mistake behind an error of parsing or rendering; ``values`` are the names that the template was given."""
     said = str(error) or type(error).__name__
     if isinstance(error, jinja2.TemplateSyntaxError):
         return Mistake(f"content/prompts/{error.name or template}", error.lineno, said)

@@ -1,4 +1,4 @@
-"""Samples: each request that the generator can make, of an invented world, and answers where requests are only looked at.
+"""Samples: each request that the generator can make, for a sample world, and sample answers for ``generia prompts``.
 
 Here: the requests, with every optional part and with none, so that every template is rendered before a world is paid for
 (check.py). And answers that fit a request's schema, for ``generia prompts``: they depend on the schema and on the request's place
@@ -108,7 +108,7 @@ def _of_people(full: bool) -> Iterator[Callable[[], object]]:
             world,
             first=10 if full else 0,
             numbers=numbers,
-            roster=_ShortIndex(briefs),
+            characters=_ShortIndex(briefs),
             made=briefs[:1],
             mild=mild,
         )
@@ -149,7 +149,7 @@ def _of_posts_by(index: int, full: bool) -> Iterator[Callable[[], object]]:
     request, world, known = _request(full), _world(full), _known(full, index)
     posts = shares(request.seed, request.users_count, request.posts_count)[index]
     ties = [sample(Relationship, username=other.username) for other in known]
-    # Of a person whom moderation let nobody describe there is no personality (generate_character.py).
+    # A person whose description moderation refused has no personality (generate_character.py).
     described = {"relationships": ties} | ({} if full else {"personality": ""})
     person = sample(Character, full=full, key=character_key(index), posts_count=posts, selves=0, **described)
     ideas = [sample(PostBrief, full=full, key="c0007-p0000", order=order, moderation="") for order in range(posts)]
@@ -191,7 +191,7 @@ def _brief(index: int) -> CharacterBrief:
 def _known(full: bool, index: int) -> list[Acquaintance]:
     request = _request(full)
     ties = social.acquaintances(request.seed, request.users_count, index)
-    # Of the second one nothing is known but the one line, as of people of older worlds.
+    # The second one has nothing but the one line, like people of older worlds.
     return [
         sample(Acquaintance, key=character_key(tie.index), username=f"person_{tie.index}", concept="" if place else "a concept")
         for place, tie in enumerate(ties)

@@ -1,4 +1,4 @@
-"""JSON schemas of drafts, as the provider takes them: inlined, without what it does not honour, with counts per request.
+"""JSON schemas of drafts for the provider: inlined, without keywords that it ignores, with counts per request.
 
 Here: how a pydantic class becomes such a schema. Not here: the classes (drafts.py). Measured limits of the provider: nothing
 but ``$`` keys beside a ``$ref``; minLength, maxLength, pattern and default ignored; arrays of objects above ten items and long
@@ -93,7 +93,7 @@ def _fill(node: Schema, names: tuple[str, ...]) -> None:
 
 @lru_cache(maxsize=256)
 def schema_of(draft: type[BaseModel], shape: Shape = AS_IT_IS) -> Schema:
-    """The schema of this draft with this shape. Cached: the same shape gives the same object, which nobody may change."""
+    """The schema of this draft with this shape. Cached: the same shape gives the same object, which must not be changed."""
     raw = draft.model_json_schema()
     schema = _object(_inlined(raw, raw.get("$defs", {})))
     for path in shape.without:

@@ -1,7 +1,7 @@
 """Seeding: every random choice of the program for a world comes from the world's seed, and is the same in every run.
 
-Here: the seed of a world, and generators for one named purpose. Not here: what is drawn (axes.py, social.py, shares.py,
-storyline.py).
+Here: the seed of a world, and generators for one named purpose. Not here: the choices themselves (axes.py, social.py,
+shares.py, storyline.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def world_seed(world_id: str, ordered: int | None = None) -> int:
 
 
 def seeded_rng(seed: int, *purpose: object) -> random.Random:
-    """A generator for one purpose, independent of all others: drawing more for one changes nothing elsewhere."""
+    """A random generator for one purpose, independent of all others: more choices for one change nothing elsewhere."""
     return random.Random(_digest(seed, *purpose))  # noqa: S311  # variety, not secrecy
 
 

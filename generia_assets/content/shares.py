@@ -19,7 +19,7 @@ _ONE_DIALOG_UP_TO = 8
 
 
 def ceiling(people: int, posts: int) -> int:
-    """Most posts one person gets: one answer's worth (10) while that leaves room to be uneven, then three times the average.
+    """Most posts one person gets: as many as one answer holds (10) while that allows uneven shares, then three times the average.
 
     One request for ideas a person is what keeps 25 people with 150 posts at 205 calls.
     """
@@ -34,12 +34,12 @@ def shares(seed: int, people: int, posts: int) -> tuple[int, ...]:
 
     With enough posts everybody has one. Uneven wherever the numbers leave a choice. About 1 µs a person.
     """
-    lot = seeding.seeded_rng(seed, "shares")
+    rng = seeding.seeded_rng(seed, "shares")
     if posts <= people:
-        chosen = set(lot.sample(range(people), posts))
+        chosen = set(rng.sample(range(people), posts))
         return tuple(int(index in chosen) for index in range(people))
     top = ceiling(people, posts)
-    weights = [math.exp(lot.gauss(0.0, _UNEVENNESS)) for _ in range(people)]
+    weights = [math.exp(rng.gauss(0.0, _UNEVENNESS)) for _ in range(people)]
     result = [1] * people
     left = posts - people
     # Largest remainders: whole posts by weight, cut at the ceiling; what was cut goes to those below it. Then the posts that are
@@ -65,8 +65,8 @@ def shares(seed: int, people: int, posts: int) -> tuple[int, ...]:
             result[index] += portion
         left -= sum(given.values())
     if people > 1 and min(result) == max(result) > 1:
-        # The lot came out even, which small worlds do: make it visibly not so.
-        busier, quieter = lot.sample(range(people), 2)
+        # All shares are equal by chance, as in small worlds: make them uneven.
+        busier, quieter = rng.sample(range(people), 2)
         result[quieter] -= 1
         result[busier] += 1
     return tuple(result)

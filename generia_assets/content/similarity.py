@@ -3,7 +3,7 @@
 Here: two measures with their searches. Whole texts: the Jaccard index of their four-letter sequences, which holds for scripts
 without spaces and hardly changes with a few exchanged names; the search of ten thousand texts takes seconds, because it compares
 only texts that share some of their sixteen smallest hashes (min-wise sampling). Ideas are short: the share of words in common, in
-``Ideas``, the memory of one person's ideas (R4). Not here: what is done about it (assets/checks, tasks).
+``Ideas``, the memory of one person's ideas (R4). Not here: the consequences (assets/checks, tasks).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SAMPLE = 16
 _FEWEST_SHARED = 6
 """Hashes of the sample that two texts must share to be compared; near duplicates share ten on average, five once in 50 times."""
 _CROWD = 30
-"""Texts remembered under one hash: a sequence that everybody uses tells nothing."""
+"""Texts remembered under one hash: a sequence that is in many texts identifies none."""
 _NEAREST = 3
 """Texts that each text is compared with at most, those it shares most with."""
 
@@ -56,7 +56,7 @@ class Pair:
 
 
 def sequences(text: str) -> set[int]:
-    """The text's four-letter sequences as numbers, for whoever compares one text with many."""
+    """The text's four-letter sequences as numbers, for comparing one text with many."""
     letters = " ".join(words(text.casefold().replace("_", " "))).encode("utf-16-le", "ignore")
     width = 2 * _LENGTH
     return {crc32(letters[place : place + width]) for place in range(0, max(2, len(letters) - width + 2), 2)}
@@ -104,7 +104,7 @@ def near_duplicates(texts: Iterable[tuple[str, str]], threshold: float = NEAR_DU
 
 
 def _shared_prefix(size: int) -> int:
-    """Of two texts of which one has ``size`` words and that are alike, one of so many of its rarest words is in both."""
+    """Number of an idea's rarest words of which a similar idea has at least one; ``size``: the idea's number of words."""
     return size - int(size * REPEATED_IDEA) + 1
 
 
@@ -138,7 +138,7 @@ class Ideas:
             self._latest.append(brief)
 
     def repeats(self, idea: str, threshold: float = REPEATED_IDEA) -> bool:
-        """Whether one of the ideas says the same with nearly the same words; ``threshold`` from ``REPEATED_IDEA`` to 1."""
+        """Whether one of the ideas has nearly the same words; ``threshold`` from ``REPEATED_IDEA`` to 1."""
         rare_first = _rare_first(idea)
         theirs = {place for word in rare_first[: _shared_prefix(len(rare_first))] for place in self._holders.get(word, ())}
         mine = set(rare_first)

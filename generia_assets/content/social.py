@@ -1,10 +1,10 @@
-"""The social graph: who knows whom in a world, and how, decided by the program from the seed.
+"""The social graph: who knows whom in a world, and how, derived from the seed.
 
-Here: ties between indices, and ``introduce``, which puts names to them. Not here: kinds of relation (data/relations.yaml).
+Here: ties between indices, and ``introduce``, which returns them with names. Not here: kinds of relation (data/relations.yaml).
 
 Shape: people come in batches of ten, as they are invented. Inside a batch there are two or three circles (rings with a few
-chords), joined by one tie between neighbouring circles; now and then, and always in the first full batch, someone is a
-loner who knows nobody. One or two bridges join every batch with the one before it, so a world is one chain of small
+chords), joined by one tie between neighbouring circles; sometimes, and always in the first full batch, one person
+is a loner without acquaintances. One or two bridges join every batch with the one before it, so a world is one chain of small
 circles, any two neighbouring batches are friends of friends, and nobody has more than eight acquaintances.
 
 Why so local: both sides must know of a relation, and nothing may wait for the whole world. A character can be written when
@@ -36,7 +36,7 @@ _LONER_FROM = 6
 _CHORD_CHANCE = 0.3
 _BOTH_NAME, _BOTH_NAME_WHERE_FEW = 0.15, 0.6
 """Share of the ties in which both name each other in posts: gives 15 to 30 % of mentions that are returned. Where few people write
-a few posts each, most of what is drawn is never written, so more is drawn."""
+a few posts each, most of the chosen mentions are never written, so the share is higher."""
 _FEW = 15
 """People up to which a world has few."""
 _TURN_CHANCE = 0.6
@@ -44,9 +44,9 @@ _TURN_CHANCE = 0.6
 
 
 _CONCEPT_SENTENCES = 2
-"""Sentences of an acquaintance's concept that are told."""
+"""Sentences of an acquaintance's concept that requests contain."""
 
-CardT = TypeVar("CardT")
+ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class _Edge:
 
 
 @dataclass(frozen=True)
-class DealtRelation:
+class SeededRelation:
     """One side of a relation.
 
-    ``relation`` is what the other is to this one; ``between`` is the same on both sides; ``turn`` draws the event of the
-    calendar that changed it (take it modulo the calendar's length), None for no event. ``names``: whether this one names the
+    ``relation`` is what the other is to this one; ``between`` is the same on both sides; ``turn`` chooses the event of the
+    calendar that changed it (modulo the calendar's length), None for no event. ``names``: whether this one names the
     other in posts; of most pairs only one does. ``kind`` with ``is_first`` gives the whole sentence.
     """
 
@@ -80,13 +80,13 @@ class DealtRelation:
     is_first: bool
 
     def sentence(self, this: str, other: str) -> str:
-        """The relation as one sentence that reads one way, the same from both sides."""
+        """The relation as one unambiguous sentence, the same from both sides."""
         first, second = (this, other) if self.is_first else (other, this)
         return self.kind.says.format(first=first, second=second)
 
 
-def _side(edge: _Edge, *, left: bool) -> DealtRelation:
-    return DealtRelation(
+def _side(edge: _Edge, *, left: bool) -> SeededRelation:
+    return SeededRelation(
         index=edge.right if left else edge.left,
         relation=edge.kind.one if left else edge.kind.other,
         between=edge.between,
@@ -108,19 +108,19 @@ def _members(count: int, batch: int) -> range:
 
 @lru_cache(maxsize=256)
 def _circles(seed: int, count: int, batch: int) -> tuple[tuple[int, ...], ...]:
-    """The circles of a batch; whoever is in none of them is a loner."""
-    lot = seeding.seeded_rng(seed, "circles", batch)
+    """The circles of a batch; a person in none of them is a loner."""
+    rng = seeding.seeded_rng(seed, "circles", batch)
     people = list(_members(count, batch))
-    lot.shuffle(people)
-    if len(people) >= _LONER_FROM and (batch == 0 or lot.random() < _LONER_CHANCE):
+    rng.shuffle(people)
+    if len(people) >= _LONER_FROM and (batch == 0 or rng.random() < _LONER_CHANCE):
         people.pop()
     if len(people) <= 4:
         return (tuple(people),)
-    parts = 2 if len(people) <= 7 else lot.choice((2, 3))
+    parts = 2 if len(people) <= 7 else rng.choice((2, 3))
     return tuple(tuple(people[part::parts]) for part in range(parts))
 
 
-def _pairs_inside(circle: Sequence[int], lot: random.Random) -> list[tuple[int, int]]:
+def _pairs_inside(circle: Sequence[int], rng: random.Random) -> list[tuple[int, int]]:
     """A ring through the circle and a few chords."""
     size = len(circle)
     if size < 2:
@@ -128,16 +128,16 @@ def _pairs_inside(circle: Sequence[int], lot: random.Random) -> list[tuple[int, 
     if size == 2:
         return [(circle[0], circle[1])]
     ring = [(circle[place], circle[(place + 1) % size]) for place in range(size)]
-    chords = [(circle[place], circle[(place + 2) % size]) for place in range(size // 2) if lot.random() < _CHORD_CHANCE]
+    chords = [(circle[place], circle[(place + 2) % size]) for place in range(size // 2) if rng.random() < _CHORD_CHANCE]
     return ring + (chords if size > 3 else [])
 
 
-def _dealt(cards: Sequence[CardT], count: int, lot: random.Random) -> list[CardT]:
-    """So many of these, each once before any comes twice: nobody gets three siblings by accident."""
-    dealt: list[CardT] = []
-    while len(dealt) < count:
-        dealt += lot.sample(cards, len(cards))
-    return dealt[:count]
+def _balanced_choices(values: Sequence[ValueT], count: int, rng: random.Random) -> list[ValueT]:
+    """So many random values, each once before any comes twice: no person gets three siblings by accident."""
+    chosen: list[ValueT] = []
+    while len(chosen) < count:
+        chosen += rng.sample(values, len(values))
+    return chosen[:count]
 
 
 @lru_cache(maxsize=256)
@@ -146,33 +146,33 @@ def _edges(seed: int, count: int, batch: int) -> tuple[_Edge, ...]:
     if batch < 0 or not _members(count, batch):
         return ()
     relations = data_files.relations()
-    lot = seeding.seeded_rng(seed, "ties", batch)
+    rng = seeding.seeded_rng(seed, "ties", batch)
     circles = _circles(seed, count, batch)
-    near = [pair for circle in circles for pair in _pairs_inside(circle, lot)]
-    far = [(lot.choice(one), lot.choice(other)) for one, other in pairwise(circles)]
+    near = [pair for circle in circles for pair in _pairs_inside(circle, rng)]
+    far = [(rng.choice(one), rng.choice(other)) for one, other in pairwise(circles)]
     if batch > 0:
-        here = lot.sample([person for circle in circles for person in circle], k=min(2, sum(map(len, circles))))
-        there = lot.sample([person for circle in _circles(seed, count, batch - 1) for person in circle], k=2)
-        bridges = 1 + (lot.random() < 0.5)
+        here = rng.sample([person for circle in circles for person in circle], k=min(2, sum(map(len, circles))))
+        there = rng.sample([person for circle in _circles(seed, count, batch - 1) for person in circle], k=2)
+        bridges = 1 + (rng.random() < 0.5)
         far += list(zip(there, here, strict=False))[:bridges]
 
-    between = _dealt(relations.between, len(near) + len(far), lot)
+    between = _balanced_choices(relations.between, len(near) + len(far), rng)
     held: defaultdict[int, set[str]] = defaultdict(set)
     edges: list[_Edge] = []
     for pairs, kinds in ((near, relations.near), (far, relations.far)):
         deck: list[RelationKind] = []
         for pair in pairs:
-            # Who is teacher and who is pupil is a matter of chance, where their ages allow both.
-            sides = [pair, (pair[1], pair[0])] if lot.random() < 0.5 else [(pair[1], pair[0]), pair]
+            # Which of the two is the teacher and which the pupil is random, where their ages allow both.
+            sides = [pair, (pair[1], pair[0])] if rng.random() < 0.5 else [(pair[1], pair[0]), pair]
             if not _first_fitting(seed, deck, sides, held):
-                deck += lot.sample(kinds, len(kinds))
+                deck += rng.sample(kinds, len(kinds))
             kind, (left, right) = _first_fitting(seed, deck, sides, held) or (deck[0], sides[0])
             deck.remove(kind)
             for person in pair:
                 held[person].add(kind.once)
-            turn = lot.randrange(2**16) if lot.random() < _TURN_CHANCE else None
-            # Drawn apart: in a network most people are named by others than those whom they name themselves.
-            both, one = lot.random() < (_BOTH_NAME if count > _FEW else _BOTH_NAME_WHERE_FEW), lot.random() < 0.5
+            turn = rng.randrange(2**16) if rng.random() < _TURN_CHANCE else None
+            # Chosen independently: in a network most people are named by others than those whom they name themselves.
+            both, one = rng.random() < (_BOTH_NAME if count > _FEW else _BOTH_NAME_WHERE_FEW), rng.random() < 0.5
             edges.append(_Edge(left, right, kind, between[len(edges)], turn, left_names=both or one, right_names=both or not one))
     return tuple(edges)
 
@@ -180,12 +180,12 @@ def _edges(seed: int, count: int, batch: int) -> tuple[_Edge, ...]:
 def _first_fitting(
     seed: int, deck: Sequence[RelationKind], sides: Sequence[tuple[int, int]], held: Mapping[int, set[str]]
 ) -> tuple[RelationKind, tuple[int, int]] | None:
-    """The first kind of the deck that fits the ages of these two, with who is who in it."""
+    """The first of these kinds that fits the ages of the two people, with their sides in it."""
     for kind in deck:
         for left, right in sides:
             one, other = axes.years(seed, left), axes.years(seed, right)
             least, most = kind.older_by or (-200, 200)
-            # A bridge holds no tie that excludes others: what the person of the batch before holds is not known here.
+            # A bridge has no tie that excludes others: the ties of the person of the batch before are not known here.
             bridge = batch_of(left) != batch_of(right)
             alone = not kind.once or not (bridge or kind.once in held[left] or kind.once in held[right])
             if alone and least <= other - one <= most and min(one, other) >= kind.both_from:
@@ -194,13 +194,13 @@ def _first_fitting(
 
 
 @lru_cache(maxsize=4096)
-def acquaintances(seed: int, count: int, index: int) -> tuple[DealtRelation, ...]:
+def acquaintances(seed: int, count: int, index: int) -> tuple[SeededRelation, ...]:
     """Whom the character with this index knows in a world of ``count`` people, by index, in order.
 
-    Symmetric: whoever is in the answer has this character in theirs, with the other word for the same relation.
+    Symmetric: each of these people has this character among their acquaintances, with the other side of the same relation.
     """
     batch = batch_of(index)
-    ties: dict[int, DealtRelation] = {}
+    ties: dict[int, SeededRelation] = {}
     for edge in (*_edges(seed, count, batch), *_edges(seed, count, batch + 1)):
         if edge.left == index:
             ties.setdefault(edge.right, _side(edge, left=True))
@@ -210,17 +210,17 @@ def acquaintances(seed: int, count: int, index: int) -> tuple[DealtRelation, ...
 
 
 def ready_after(seed: int, count: int, index: int) -> int:
-    """The batch after whose concepts this character can be written: its own, or the next when it holds a bridge there."""
+    """The batch after whose concepts this character can be written: its own, or the next one if it has a bridge there."""
     return max((batch_of(tie.index) for tie in acquaintances(seed, count, index)), default=batch_of(index))
 
 
-def changed_by(tie: DealtRelation, world: WorldDescription) -> int:
+def changed_by(tie: SeededRelation, world: WorldDescription) -> int:
     """The event of the calendar, counted from 1, that changed what is between the two; 0 for none."""
     return 0 if tie.turn is None or not world.calendar else tie.turn % len(world.calendar) + 1
 
 
 def fact_between(one: CharacterBrief, other: CharacterBrief) -> str:
-    """What happened between these two, the same from both sides; '' where nothing is told. It stands in one of the two briefs."""
+    """What happened between these two, the same from both sides; '' if unknown. One of the two briefs has it."""
     return one.facts.get(self_key(other.key, other.selves), "") or other.facts.get(self_key(one.key, one.selves), "")
 
 

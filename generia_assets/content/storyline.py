@@ -1,8 +1,8 @@
-"""Storylines: what a character's posts are, one after another, before anyone thinks of an idea.
+"""Storylines: the plan of a character's posts, in their order, before the model invents ideas.
 
-Here: the seeded draw of form, length, event, partner, picture and place in the story for each post of one person. Not here: the
-order of all posts of the world (timeline.py), the forms themselves (data/posts.yaml) and the ideas, which are the model's. Like the
-axes, a plan is a suggestion that the world's logic may bend.
+Here: the seeded choice of form, length, event, partner, picture and place in the story for each post of one person. Not here: the
+order of all posts of the world (timeline.py), the forms themselves (data/posts.yaml) and the ideas, which the model writes. As with
+the axes, the model may change parts of a plan that do not fit the world.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ MADE_EARLIER = (
     "this world was made by an earlier version, which drew its plan otherwise; `generia rerun WORLD --part description` makes it "
     "again as ordered"
 )
-"""What is said where a stored world and the draws of this version disagree."""
+"""The message where a stored world does not fit the plan of this version."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One post to be.
+    """One planned post.
 
     ``event`` counts the calendar's events, ``partner`` the acquaintances and ``wish`` the world's wishes, all from 1; 0 is none.
     ``t``, ``after``: as in PostBrief. ``reply_to``: key of the post it replies to, or ''.
@@ -64,7 +64,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Storyline:
-    """All posts of one character in the order of their life, and what changes on the way ('' where there are too few posts)."""
+    """All planned posts of one character in the order of their life, and their arc ('' where there are too few posts)."""
 
     arc: str
     slots: tuple[Slot, ...]
@@ -83,7 +83,7 @@ def _stage(order: int, total: int) -> tuple[str, ...]:
 
 
 def moment_of(world: WorldDescription, after: int, gone: float) -> str:
-    """The label of time of a post: of the days that follow the latest event, the one that so much of the time has reached."""
+    """The label of time of a post: the one of the latest event's labels that fits the elapsed share (``gone``) of its time."""
     if not after:
         return ""
     event = world.calendar[after - 1]
@@ -91,8 +91,8 @@ def moment_of(world: WorldDescription, after: int, gone: float) -> str:
     return days[min(int(gone * len(days)), len(days) - 1)]
 
 
-def _events_of(lot: random.Random, afters: Sequence[int], others: Sequence[bool], hot: Sequence[int]) -> list[int]:
-    """The event each post hangs on, 0 for none and for ``others``: replies and vignettes.
+def _events_of(rng: random.Random, afters: Sequence[int], others: Sequence[bool], hot: Sequence[int]) -> list[int]:
+    """The event each post refers to, 0 for none and for ``others``: replies and vignettes.
 
     A person posts about a hot event once, in their first free post after it, the latest event first.
     """
@@ -102,21 +102,21 @@ def _events_of(lot: random.Random, afters: Sequence[int], others: Sequence[bool]
         free = next(
             (place for place, (after, taken, other) in enumerate(places) if after >= event and not taken and not other), None
         )
-        if free is not None and lot.random() < _HOT_SHARE:
+        if free is not None and rng.random() < _HOT_SHARE:
             hanging[free] = event
-    latest = [after if lot.random() < _EVENT_SHARE else 0 for after in afters]
+    latest = [after if rng.random() < _EVENT_SHARE else 0 for after in afters]
     return [0 if other else event or late for event, late, other in zip(hanging, latest, others, strict=True)]
 
 
 class _Forms:
-    """The forms, shuffled: none comes twice before every other that fits came once. Those that did not fit stay on top."""
+    """The forms, shuffled: none comes twice before every other that fits came once. Those that did not fit come first next time."""
 
-    def __init__(self, lot: random.Random) -> None:
-        self._lot = lot
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
         self._deck: list[PostForm] = []
 
     def next(self, length: Length, *, someone: bool) -> PostForm:
-        """The next form that fits this length, and the company."""
+        """The next form that fits this length, and whether the post names a person."""
         for _ in range(2):
             for form in self._deck:
                 if form.least <= length.most and (someone or not form.needs_someone):
@@ -124,8 +124,8 @@ class _Forms:
                     return form
             forms = data_files.post_kinds().forms
             waiting = {form.name for form in self._deck}
-            self._deck += [form for form in self._lot.sample(forms, len(forms)) if form.name not in waiting]
-        raise ValueError(f"posts.yaml: no form fits {length.words}")  # data_files.py lets no such file through
+            self._deck += [form for form in self._rng.sample(forms, len(forms)) if form.name not in waiting]
+        raise ValueError(f"posts.yaml: no form fits {length.words}")  # data_files.py refuses such a file
 
 
 @lru_cache(maxsize=512)
@@ -133,33 +133,33 @@ def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wish
     kinds, line, ties = data_files.post_kinds(), timeline(seed, people, posts), social.acquaintances(seed, people, index)
     total, events = line.count_of(index), len(world.calendar)
     own = axes.self_seed(seed, index, selves)
-    lot = seeding.seeded_rng(own, "storyline", index)
+    rng = seeding.seeded_rng(own, "storyline", index)
     talker = axes.profile(seed, index, selves).talker
     lengths = {length.words: length for length in kinds.lengths}
     places = [line.t_of(index, order) for order in range(total)]
     afters = [events_before(seed, posts, events, t) for t in places]
     vignettes = [is_vignette(seed, posts, t) for t in places]
-    # Events are drawn from the world's seed: a person made anew posts about the same ones.
+    # Events come from the world's seed: a regenerated person posts about the same ones.
     hanging = _events_of(
         seeding.seeded_rng(seed, "events", index),
         afters,
         [vignette or line.replies[t] >= 0 for t, vignette in zip(places, vignettes, strict=True)],
         hot_events(seed, posts, events),
     )
-    forms, beats = _Forms(lot), dict[tuple[str, ...], list[str]]()
+    forms, beats = _Forms(rng), dict[tuple[str, ...], list[str]]()
     slots: list[Slot] = []
     drawn_lengths: list[str] = []
     for order, t in enumerate(places):
-        partner, reply_to = (0, "") if vignettes[order] else _company(lot, line, ties, t)
+        partner, reply_to = (0, "") if vignettes[order] else _company(rng, line, ties, t)
         if not drawn_lengths:
-            drawn_lengths = lot.sample(talker.lengths, len(talker.lengths))
+            drawn_lengths = rng.sample(talker.lengths, len(talker.lengths))
         length = lengths[drawn_lengths.pop()]
         if vignettes[order] and length.most > _LONGEST_VIGNETTE:
             length = max((other for other in kinds.lengths if other.most <= _LONGEST_VIGNETTE), key=lambda other: other.most)
         stage = _stage(order, total)
         if not beats.get(stage):
             # Not the one that the post before has.
-            beats[stage] = sorted(lot.sample(stage, len(stage)), key=lambda beat: bool(slots) and beat != slots[-1].beat)
+            beats[stage] = sorted(rng.sample(stage, len(stage)), key=lambda beat: bool(slots) and beat != slots[-1].beat)
         drawn, kinds_of_picture = ("wonders", kinds.wonders) if vignettes[order] else ("pictures", kinds.pictures)
         picture = axes.balanced_sample(seed, drawn, kinds_of_picture, t)
         if picture.shows == "both" and not partner:
@@ -188,10 +188,10 @@ def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wish
     return Storyline(axes.balanced_sample(own, "arc", kinds.arcs, index) if total >= ARC_FROM else "", tuple(slots))
 
 
-def _company(lot: random.Random, line: Timeline, ties: Sequence[social.DealtRelation], t: int) -> tuple[int, str]:
-    """Whom the post names (place among the acquaintances, from 1; 0 for nobody), and the key of the post it replies to.
+def _company(rng: random.Random, line: Timeline, ties: Sequence[social.SeededRelation], t: int) -> tuple[int, str]:
+    """The person that the post names (place among the acquaintances, from 1; 0 for none), and the key of the post it replies to.
 
-    A post names nobody who joins later.
+    A post names no person who joins later.
     """
     replied = line.replies[t]
     if replied >= 0:
@@ -199,19 +199,19 @@ def _company(lot: random.Random, line: Timeline, ties: Sequence[social.DealtRela
         partner = next(place for place, tie in enumerate(ties, start=1) if tie.index == author)
         return partner, post_key(character_key(author), line.orders[replied])
     named = [place for place, tie in enumerate(ties, start=1) if tie.names and line.joined(tie.index) <= t]
-    return (lot.choice(named) if named and lot.random() < _PARTNER_SHARE else 0), ""
+    return (rng.choice(named) if named and rng.random() < _PARTNER_SHARE else 0), ""
 
 
 def storyline(request: WorldRequest, world: WorldDescription, index: int, selves: int = 0) -> Storyline:
     """The plan of the posts of the character with this index.
 
     No form comes twice before every form came once, no arc before so many people had every other. ``selves``: as in the brief; a
-    person made anew keeps ``t``, the events, the wishes and the replies.
+    regenerated person keeps ``t``, the events, the wishes and the replies.
     """
     return _storyline(request.seed, request.users_count, request.posts_count, index, selves, len(wishes_of(request, world)), world)
 
 
 def wishes_of(request: WorldRequest, world: WorldDescription) -> tuple[str, ...]:
-    """What posts are dealt of the user's sentence, each idea with what it does to daily life; the sentence where none is listed."""
+    """The wishes that posts get: each idea of the user's sentence with its effect on daily life; the sentence if none is listed."""
     listed = [f"{wish.idea} ({wish.daily})" if wish.daily else wish.idea for wish in world.wishes]
     return tuple(listed or world.user_preferences.other_preferences) or (request.user_prompt,)

@@ -1,6 +1,6 @@
-"""Text as it may be stored, published and shown: cleaned, cut at a word, counted; what a letter and a word are in any script.
+"""Text functions: cleaning, cutting at a word, counting; letters and words in any script.
 
-Here: what is done to strings from users and models. Not here: languages (languages.py), names (names.py), which texts
+Here: functions of strings from users and models. Not here: languages (languages.py), names (names.py), which texts
 are similar (similarity.py).
 """
 
@@ -34,7 +34,7 @@ def _marks() -> Iterator[str]:
 MARKS = "".join(_marks())
 """Combining marks, for a class of a regular expression."""
 LETTERS = rf"\w{MARKS}"
-r"""What words consist of in any script, for a class of a regular expression. ``\w`` alone breaks "हिन्दी" at its vowel signs."""
+r"""The characters of words in any script, for a class of a regular expression. ``\w`` alone breaks "हिन्दी" at its vowel signs."""
 _WORD = re.compile(rf"\w[{LETTERS}]*")
 _SPACE = re.compile(r"[\s\-]+")
 _JOINERS = "\u200c\u200d"

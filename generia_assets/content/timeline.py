@@ -1,4 +1,4 @@
-"""The timeline: one order for all posts of a world, drawn from the seed before anything is written.
+"""The timeline: one order for all posts of a world, derived from the seed before any post is written.
 
 Here: the place ``t`` of every post slot, when people join, which earlier post a slot replies to, which posts are vignettes, and
 when the events of the calendar happen. Not here: what a slot is about (storyline.py). The same seed and counts give the same
@@ -25,7 +25,7 @@ from generia_assets.content.shares import BATCH, shares
 JOINING = 0.6
 """Share of the timeline over which people join."""
 REPLY_SHARE, REPLY_SHARE_WHERE_FEW = 0.22, 0.34
-"""Share of the posts that reply to another one, where the graph has somebody to reply to: two of six posts."""
+"""Share of the posts that reply to another one, where the graph has an acquaintance to reply to: two of six posts."""
 _FEW_POSTS = 8
 """Posts up to which a world has few."""
 _OPENING = 12
@@ -35,9 +35,9 @@ LONGEST_CHAIN = 3
 MOST_REPLIES = 2
 """Replies to one post."""
 _FIRST_WITHIN = 5
-"""People who join, at most, between somebody's joining and their first post."""
+"""People who join, at most, between a person's joining and their first post."""
 _SOON, _LATEST = 4, 15
-"""Posts within which a reply comes after its post (and the gap), at least and at most; later nobody remembers."""
+"""Posts within which a reply comes after its post (and the gap), at least and at most."""
 _RECENT = 2
 """Latest posts of acquaintances of which a reply answers one."""
 _HOT_STRETCH = 4.0
@@ -79,7 +79,7 @@ class Timeline:
 
 
 def opening(posts: int) -> int:
-    """How many posts a stranger reads first, each of them clear without another one."""
+    """Number of opening posts, each of which a new reader understands without another one."""
     return min(_OPENING, ceil(posts / 3))
 
 
@@ -97,13 +97,13 @@ def timeline(seed: int, people: int, posts: int) -> Timeline:
     given = shares(seed, people, posts)
     drawn: list[tuple[float, int, int]] = []
     for index, count in enumerate(given):
-        # Who knows somebody of the next batch can be written only when those people have names, so joins with them.
+        # A person with an acquaintance in the next batch can be written only after that batch, so they join with it.
         beside = max(index, social.ready_after(seed, people, index) * BATCH)
-        lot, joined = seeding.seeded_rng(seed, "timeline", index), JOINING * beside / people
+        rng, joined = seeding.seeded_rng(seed, "timeline", index), JOINING * beside / people
         # The first soon after they joined, so that the first posts are of the people invented first. Then one in each of so many
         # equal parts of the time that is left: nobody writes everything in one night.
         soon = min(1.0, _FIRST_WITHIN * JOINING * count / people)
-        shares_of_time = (lot.random() * (1.0 if order else soon) for order in range(count))
+        shares_of_time = (rng.random() * (1.0 if order else soon) for order in range(count))
         drawn += ((joined + (1 - joined) * (order + share) / count, index, order) for order, share in enumerate(shares_of_time))
     drawn.sort()
     starts = (0, *accumulate(given))
@@ -115,12 +115,12 @@ def timeline(seed: int, people: int, posts: int) -> Timeline:
 
 
 def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
-    """For each slot the slot it replies to. The share is kept all along the timeline, wherever somebody is there to reply to."""
+    """For each slot the slot it replies to. The share is kept along the whole timeline, wherever there is a post to reply to."""
     # A reply waits for the text of its post: in a large world that post is far enough before it to be written already.
     gap = min(15, len(authors) // 20)
     latest_ago = gap + max(_SOON, min(_LATEST, len(authors) // 10))
     replies, depth, answered = array("l"), array("b"), array("b", bytes(len(authors)))
-    # In the order of their indices: ties are drawn batch by batch.
+    # In the order of their indices: ties are chosen batch by batch.
     named = {
         author: [tie.index for tie in social.acquaintances(seed, people, author) if tie.names] for author in sorted(set(authors))
     }
@@ -153,7 +153,7 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
 
 
 def hot_events(seed: int, posts: int, events: int) -> tuple[int, ...]:
-    """The events, counted from 1, about which nearly everybody posts: one to four, by the size of the world.
+    """The events, counted from 1, about which nearly all people post: one to four, by the size of the world.
 
     None is among the last third: there would be too few posts after it.
     """
@@ -189,7 +189,7 @@ MOST_HEARD = 4
 
 def heard_before(seed: int, people: int, posts: int, t: int) -> tuple[int, ...]:
     """The places ``t`` of the posts whose ideas are in the request for the post at ``t``, in their order: the latest one of each
-    acquaintance before a second one of anybody.
+    acquaintance before a second one of any.
 
     The request for a reply has the post that it replies to, and nothing else. Replies are never among them, because they say what
     their post says; nor are the posts of people with one post, who have no idea apart from the post itself.

@@ -1,7 +1,7 @@
 """Reading the YAML files that people edit, with the line of each mistake.
 
-Here: ``read``, and what a mistake in a template or data file is. Not here: what the files may hold (data_files.py), and checking
-all of them (check.py).
+Here: ``read``, and ``Mistake``, a mistake in a template or data file. Not here: what the files may hold (data_files.py), and
+    checking all of them (check.py).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Mistake:
 
 
 class ContentError(ValueError):
-    """Templates or data files are not as they should be. The message has a line for each mistake."""
+    """Templates or data files have mistakes. The message has a line for each."""
 
     def __init__(self, *mistakes: Mistake) -> None:
         super().__init__("\n".join(map(str, mistakes)))

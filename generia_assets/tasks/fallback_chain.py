@@ -1,4 +1,4 @@
-"""Fallback chains: what is tried after moderation refuses a request, step by step (R10).
+"""Fallback chains: the requests that are tried, step by step, after moderation refuses one (R10).
 
 Here: following a chain, and keeping an accepted answer when a request for a better one is refused. Not here: the steps (each task),
 the wording of softer requests (content/prompts).
@@ -21,13 +21,13 @@ from resources.gateway.outcomes import LostCallAllowanceError, RefusedError, Req
 log = logging.getLogger(__name__)
 
 MILD_AFTER = 2
-"""Refusals by moderation after which a request leaves out what may be the cause."""
+"""Refusals by moderation after which a request leaves out the parts that may be the cause."""
 MOST_REFUSALS = 3
 """Refusals after which the program's own plan replaces what is still missing."""
 
 DraftT = TypeVar("DraftT", bound=BaseModel)
 Step = Callable[[str], Prompt]
-"""Makes a request from the reason for which the one before was refused ('' at the first step)."""
+"""Makes a request from the reason of the previous refusal ('' at the first step)."""
 
 
 async def write_with_fallback(client: TextClient, draft: type[DraftT], steps: Sequence[Step]) -> tuple[DraftT, str]:
@@ -57,7 +57,7 @@ async def improve_or_keep(client: TextClient, prompt: Prompt, draft: type[DraftT
     """Ask once for a better draft.
 
     Returns:
-        The answer and ''; when that fails the draft so far, which was accepted and is valid, and moderation's reason if any.
+        The answer and ''; when that fails, the draft so far (accepted and valid) and moderation's reason, if any.
     """
     try:
         return await client.write(prompt, draft, once=True), ""

@@ -63,7 +63,7 @@ _FROM_BRIEF = ("key", "username", "display_name", "posts_count", "selves")
 
 
 def _one_line(brief: CharacterBrief, world: WorldDescription) -> str:
-    """The line that tells readers who this is; for a person of the program's draw, which is English, a general one."""
+    """The one line about a person for readers; for a fallback character, whose line is English, a general one."""
     return languages.undescribed_person(world.user_preferences.language) if brief.moderation else brief.one_line
 
 
@@ -136,7 +136,7 @@ async def generate_character(
 
     Args:
         acquaintances: the people whom this one knows; one relation each.
-        former: who they were under the same name; the platform's character stays and is changed.
+        former: the previous person of this name; the platform's character stays and is changed.
         described_by: people who stay as they are and have a relation to the former person; how they describe it now comes with the
             same answer (``seen_by``).
         character_id: the platform's character of a failed person whose place this one takes.
@@ -161,6 +161,6 @@ async def generate_character(
 
 
 def as_published(character: Character) -> NewCharacter:
-    """The person as the platform gets them."""
+    """The character's fields for the platform."""
     meta = character.model_dump(mode="json", include=set(PLATFORM_FIELDS))
     return NewCharacter(display_name=character.display_name, meta=meta)

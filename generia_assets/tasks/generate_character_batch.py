@@ -1,7 +1,7 @@
 """Task type ``generate_character_batch``: the concepts and names of up to ten people, unlike all before them (R4). One call.
 
 Or the new concept of one person under the same name: the name stays because published posts of others mention it, and the platform
-cannot change them. The program's draw for the person is a new one, too.
+cannot change them. The program's random choices for the person are new ones, too.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ STRICT_ANSWERS = 3
 """Answers in which a banned name, one in another script than the world's, or a similar concept is sent back. In later ones only
 copies and mixed alphabets are: a dull person is better than no world."""
 MOST_REGENERATED = 4
-"""Answers asked for one person who becomes somebody else before the attempt has failed."""
+"""Answers asked for one regenerated person before the attempt has failed."""
 
 
 class CharacterBatchParameters(TaskParameters):
     """Which people: ``count`` (1 to 10) from index ``first``.
 
-    ``key`` is ``b000`` for the first batch, and ``c0007`` when the eighth person alone is invented again.
+    ``key`` is ``b000`` for the first batch, and ``c0007`` when only the eighth person is regenerated.
     """
 
     first: int = Field(ge=0)
@@ -51,7 +51,7 @@ class CharacterBatchParameters(TaskParameters):
 
 
 class CharacterBriefs(BaseModel):
-    """The concepts of one batch, in the order of their indices. ``worn``: what in them trips the ban list, for counting."""
+    """The concepts of one batch, in the order of their indices. ``worn``: the banned terms in them, for counting."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -61,7 +61,7 @@ class CharacterBriefs(BaseModel):
 
 @dataclass(frozen=True)
 class PreviousCharacter:
-    """The person under this name before, whom they know, and the people who stay as they are."""
+    """The previous person of this name, their acquaintances, and the people who stay as they are."""
 
     brief: CharacterBrief
     others: Sequence[CharacterBrief]
@@ -77,7 +77,7 @@ def _objection(
     *,
     strict: bool,
 ) -> str:
-    """Why this person cannot be taken as they are, or ''. ``wished``: the user's sentence, whose words are allowed."""
+    """Why this person is not accepted, or ''. ``wished``: the user's sentence, whose words are allowed."""
     handle, language = username(draft.username), world.user_preferences.language
     if not handle:
         return complaint("nameless", number=number, name=draft.username)
@@ -86,10 +86,10 @@ def _objection(
     script = languages.checked_script(language)
     if strict and script and not languages.is_native(draft.display_name, script):
         return complaint("script", number=number, name=draft.display_name, language=language)
-    if any(roster.has(handle, draft.display_name) for roster in taken):
+    if any(characters.has(handle, draft.display_name) for characters in taken):
         return complaint("taken", number=number, name=f"{draft.display_name} (@{handle})")
     threshold = NEAR_DUPLICATE if strict else COPY
-    if similar := next(filter(None, (roster.name_of_similar(draft.concept, threshold) for roster in taken)), ""):
+    if similar := next(filter(None, (characters.name_of_similar(draft.concept, threshold) for characters in taken)), ""):
         return complaint("same_person", number=number, name=similar)
     names = f"{draft.display_name} {draft.username.replace('_', ' ')}"
     if strict and (worn := banlist.find_banned_names(names, language, wished=wished)):
@@ -103,7 +103,7 @@ def _with_facts(made: Mapping[int, CharacterBrief], facts: Mapping[str, dict[str
 
 
 def _counted(briefs: Sequence[CharacterBrief], request: WorldRequest, language: str) -> CharacterBriefs:
-    """The batch, with the entries of the ban list in it."""
+    """The batch, with the banned terms that it contains."""
     text = "\n".join(f"{brief.display_name}. {brief.concept}" for brief in briefs)
     return CharacterBriefs(briefs=tuple(briefs), worn=tuple(banlist.find_banned(text, language, wished=request.user_prompt)))
 
@@ -111,10 +111,10 @@ def _counted(briefs: Sequence[CharacterBrief], request: WorldRequest, language: 
 async def regenerate_concept(
     clients: TaskClients, request: WorldRequest, world: WorldDescription, former: PreviousCharacter
 ) -> CharacterBrief:
-    """The concept of somebody else with the same key, name and share of the posts.
+    """A new concept for the same key, name and share of the posts.
 
-    After a refusal a different one is asked for, then without what may be the cause; after ``MOST_REFUSALS`` refusals the person is
-    made of the program's draw.
+    After a refusal a different concept is asked for, then without the parts that may be the cause; after ``MOST_REFUSALS`` refusals
+    the concept consists of the program's random choices.
 
     Raises:
         InvalidAnswerError: ``MOST_REGENERATED`` answers were similar to the former person or to another one.
@@ -160,18 +160,18 @@ async def generate_character_batch(
     clients: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
-    roster: CharacterIndex,
+    characters: CharacterIndex,
     former: PreviousCharacter | None = None,
 ) -> CharacterBriefs:
     """Invent exactly the people asked for.
 
     Missing people are asked for again, surplus ones cut; taken or banned names and similar people are sent back with the reason.
-    After a refusal other people are asked for, then without what may be the cause; after ``MOST_REFUSALS`` refusals a person is
-    made of the program's draw (content/fallback_characters.py).
+    After a refusal other people are asked for, then without the parts that may be the cause; after ``MOST_REFUSALS`` refusals
+    fallback characters replace those that are missing (content/fallback_characters.py).
 
     Args:
-        roster: everybody of the earlier batches.
-        former: the one person who becomes somebody else under the same name; None: a batch.
+        characters: all people of the earlier batches.
+        former: the one person to regenerate under the same name; None: a batch.
 
     Raises:
         InvalidAnswerError: ``MOST_ANSWERS`` answers did not suffice.
@@ -185,17 +185,21 @@ async def generate_character_batch(
     made_names = CharacterIndex()
     complaints: list[str] = []
     refusals = 0
+
+    def taken(handle: str, display_name: str) -> bool:
+        return characters.has(handle, display_name) or made_names.has(handle, display_name)
+
     for answer in range(MOST_ANSWERS):
         missing = [number for number in range(1, parameters.count + 1) if number not in made]
         mild = refusals >= MILD_AFTER
-        known = ask_people.by_index((*roster.latest, *made.values()))
-        ties = () if mild else ask_people.ties_to_tell(request, missing, parameters.first, known)
+        known = ask_people.by_index((*characters.latest, *made.values()))
+        ties = () if mild else ask_people.ties_to_describe(request, missing, parameters.first, known)
         prompt = ask_people.character_batch(
             request,
             world,
             first=parameters.first,
             numbers=missing,
-            roster=roster,
+            characters=characters,
             made=tuple(made.values()),
             mild=mild,
         ).with_complaints(*complaints)
@@ -208,18 +212,16 @@ async def generate_character_batch(
             if refusals == MOST_REFUSALS:
                 for number in missing:
                     index = parameters.first + number - 1
-                    made[number] = fallback_character(
-                        request, world, index, posts[index], refusal.reason, lambda *who: roster.has(*who) or made_names.has(*who)
-                    )
+                    made[number] = fallback_character(request, world, index, posts[index], refusal.reason, taken)
                     made_names.add(made[number])
                 return _counted(_with_facts(made, facts), request, language)
             complaints = [complaint("refused", reason=refusal.reason, times=refusals)]
             continue
         complaints = []
-        settled = by_number(draft.people, missing)
-        for number, person in settled.items():
-            taken, strict = (roster, made_names), answer < STRICT_ANSWERS
-            if objection := _objection(number, person, taken, world, request.user_prompt, strict=strict):
+        answered = by_number(draft.people, missing)
+        for number, person in answered.items():
+            indexes, strict = (characters, made_names), answer < STRICT_ANSWERS
+            if objection := _objection(number, person, indexes, world, request.user_prompt, strict=strict):
                 complaints.append(objection)
                 continue
             index = parameters.first + number - 1
@@ -246,7 +248,7 @@ async def generate_character_batch(
                 facts[known[tie.newer].key][self_key(elder.key, elder.selves)] = draft.ties[slot]
         if len(made) == parameters.count:
             return _counted(_with_facts(made, facts), request, language)
-        unanswered = [number for number in missing if number not in settled]
+        unanswered = [number for number in missing if number not in answered]
         if unanswered:
             complaints.append(complaint("missing", numbers=unanswered))
     raise InvalidAnswerError(

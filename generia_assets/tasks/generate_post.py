@@ -10,7 +10,7 @@ from generia_assets.content import ask_posts, banlist, languages
 from generia_assets.content.data_files import PictureKind
 from generia_assets.content.documents import Acquaintance, Character, Post, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import PostDraft, in_language
-from generia_assets.content.names import settle_mentions
+from generia_assets.content.names import resolve_mentions
 from generia_assets.content.pictures import neutral_prompt, scene_with_people
 from generia_assets.content.text import hashtags
 from generia_assets.tasks.clients import TaskClients
@@ -50,9 +50,13 @@ def post_of(
     replied_to: Post | None,
     softened: str,
 ) -> Post:
-    """The document of a draft. Every mention in it exists; ``softened`` says for which refusal it was asked for again."""
-    content, found = settle_mentions(draft.content, (other.username for other in acquaintances))
-    # Whom the idea names is asked for with @; some texts name them as friends do. Whom the text leaves out is not mentioned.
+    """The document of a draft.
+
+    Every mention in it exists; ``softened``: the reason of the refusal after which it was asked for again.
+    """
+    content, found = resolve_mentions(draft.content, (other.username for other in acquaintances))
+    # The request asks to name people of the idea with @; some texts use the display name. People that the text leaves out are not
+    # mentioned.
     folded = content.casefold()
     by_name = [other.username for other in acquaintances if other.display_name.casefold() in folded]
     note = f" [asked for again in softer words: moderation had refused it ({softened})]" if softened else ""

@@ -53,7 +53,7 @@ def brief_of(
     *,
     moderation: str = "",
 ) -> PostBrief:
-    """The brief of a slot with this idea; without one, with what the plan itself holds: a form, an event and a wish."""
+    """The brief of a slot with this idea; without one the idea is the plan's: a form, an event and a wish."""
     event = world.calendar[slot.event - 1].name if slot.event else ""
     return PostBrief(
         key=post_key(character.key, slot.order),
@@ -139,8 +139,8 @@ async def generate_post_batch(
             softened, complaints = f"{refused_for}; {refusals} so far" if refusals > 1 else refused_for, []
             continue
         complaints = []
-        settled = by_number(draft.ideas, missing)
-        for number, idea in settled.items():
+        answered = by_number(draft.ideas, missing)
+        for number, idea in answered.items():
             if earlier.repeats(idea.idea, threshold) or made_ideas.repeats(idea.idea, threshold):
                 complaints.append(complaint("repeated", number=number, name=cut(idea.idea, 60)))
                 continue
@@ -148,7 +148,7 @@ async def generate_post_batch(
             made_ideas.add(made[number])
         if len(made) == parameters.count:
             return PostBriefs(briefs=tuple(made[number] for number in sorted(made)))
-        unanswered = [number for number in missing if number not in settled]
+        unanswered = [number for number in missing if number not in answered]
         if unanswered:
             complaints.append(complaint("missing", numbers=unanswered))
     raise InvalidAnswerError(

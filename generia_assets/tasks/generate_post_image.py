@@ -1,4 +1,4 @@
-"""Task type ``generate_post_image``: a post's picture, and as the last act, in its turn, the post itself (R4).
+"""Task type ``generate_post_image``: a post's picture; then, in its turn, it publishes the post (R4).
 
 No call of the language model; one at quality ``high``.
 """

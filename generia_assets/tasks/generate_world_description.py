@@ -56,7 +56,7 @@ def world_of(draft: WorldDraft, request: WorldRequest) -> WorldDescription:
 
 
 def _second_thoughts(draft: WorldDraft, request: WorldRequest) -> list[str]:
-    """Complaints that are sent back once: everything else will be in this language and after these names."""
+    """Complaints that are sent back once, because the rest of the world follows this language and these names."""
     language = request.language or languages.canonical(draft.content_language)
     seems = languages.foreign("\n".join(draft.paragraphs), language)
     # Names of events are not checked: the whole world would be asked for again because of one of them.

@@ -1,4 +1,4 @@
-"""Task type ``init_world_creation``: an order becomes a world's request (R4). No call to the outside."""
+"""Task type ``init_world_creation``: an order becomes a world's request (R4). It calls no external API."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class InitWorldParameters(TaskParameters):
 
 @durable_task
 async def init_world_creation(parameters: InitWorldParameters, clients: TaskClients) -> WorldRequest:
-    """Settle the world's seed and language."""
-    del clients  # nothing outside is asked
+    """Choose the world's seed and language."""
+    del clients  # no external API is called
     return WorldRequest(
         user_prompt=parameters.user_prompt,
         users_count=parameters.users_count,

@@ -1,6 +1,6 @@
-"""What a durable task is: its type, its level, its typed function. Each task type has a file of its name beside this one.
+"""The declaration of a durable task: its type, its level, its typed function. Each task type has a file of its name here.
 
-Here: the declaration (``@durable_task``). Not here: what is known about each type (catalog.py) and how a task survives (durable/).
+Here: ``@durable_task``. Not here: the catalogue of types (catalog.py) and durable execution (durable/).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class UnfitTaskError(ValueError):
 
 
 class Level(Enum):
-    """Whether the whole world depends on a task, or one item. So many attempts it has (R10)."""
+    """Whether the whole world depends on a task, or one item. It decides the number of attempts (R10)."""
 
     WORLD = 4
     ITEM = 2
@@ -34,7 +34,7 @@ class Level(Enum):
 
 
 class TaskParameters(BaseModel):
-    """What is stored with a task so that it can be executed again: small, never a copy of the world's description."""
+    """The parameters stored with a task, so that it can be executed again: small, never a copy of the world's description."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,8 +50,8 @@ Context = ParamSpec("Context")
 class DurableTask(Generic[ParametersT, Context, ResultT]):
     """A task type: ``function(parameters, clients, *context)`` gives the typed result that the task runner stores.
 
-    ``parameters`` are stored with the task; ``context`` (the world, the character, …) is what the caller has at hand and is
-    not stored; ``clients`` make the task's calls.
+    ``parameters`` are stored with the task; ``context`` (the world, the character, …) comes from the caller and is not
+    stored; ``clients`` make the task's calls.
     """
 
     task_type: TaskType

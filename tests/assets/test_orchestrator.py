@@ -91,8 +91,8 @@ class DicedJournal:
     async def generate_world_image(self, *_: object) -> WorldImages:
         return WorldImages(header=MEDIA, icon=MEDIA)
 
-    async def generate_character_batch(self, parameters: Any, _request: object, _world: object, roster: Any) -> CharacterBriefs:
-        self.told[parameters.key] = roster.count
+    async def generate_character_batch(self, parameters: Any, _request: object, _world: object, characters: Any) -> CharacterBriefs:
+        self.told[parameters.key] = characters.count
         return CharacterBriefs(briefs=tuple(a_brief(parameters.first + place, self.request) for place in range(parameters.count)))
 
     async def generate_character(self, parameters: Any, _r: object, _w: object, brief: Any, acquaintances: Any, *_: object) -> Any:

@@ -57,12 +57,12 @@ async def test_what_the_fleet_has_learned_is_quoted_and_said(
     """A model that is gone before its time is quoted by its successor, and the doctor names it, as it does an unknown version."""
     monkeypatch.setattr("resources.gemini.models.now", lambda: BEFORE)
     async with connect_async(mongodb_uri) as client:
-        roster = ModelResolver(OLD, client[mongo_database_name].fleet)
+        resolver = ModelResolver(OLD, client[mongo_database_name].fleet)
         with pytest.raises(ModelMissingError):
-            async with roster.attempt(await roster.current()):
+            async with resolver.attempt(await resolver.current()):
                 raise ModelMissingError("404")
-        roster.answered(await roster.current(), "$gemini-9-ultra")
-        await roster.write_down()
+        resolver.answered(await resolver.current(), "$gemini-9-ultra")
+        await resolver.write_down()
     with connect(mongodb_uri) as client:
         database = client[mongo_database_name]
         quote = quoted(OLD, BEFORE, recent_latency_of(database, Settings(_env_file=None)))

@@ -19,7 +19,7 @@ from generia_assets.content.storyline import storyline
 AXES = {axis.name: axis for axis in data_files.axes().axes}
 POSTS = data_files.post_kinds()
 TIES = data_files.relations()
-PEOPLE = data_files.person_deals()
+PEOPLE = data_files.profile_options()
 CONCRETE = 80
 """Values from which on an axis may hold things that one knows again."""
 

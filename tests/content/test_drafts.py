@@ -46,7 +46,7 @@ def all_schemas():
     """The schema of each request type as it is sent, for a person with and without acquaintances."""
     request, world = a_request(), a_world()
     schemas = [ask_world.world_description(request).schema, ask_world.world_images(request, world).schema]
-    schemas.append(ask_people.character_batch(request, world, first=0, numbers=range(1, 11), roster=CharacterIndex()).schema)
+    schemas.append(ask_people.character_batch(request, world, first=0, numbers=range(1, 11), characters=CharacterIndex()).schema)
     for index in (3, next(index for index in range(25) if not acquaintances(request.seed, 25, index))):
         character, known = a_character(index, request), acquaintances_of(index, request, world)
         schemas.append(ask_people.character(request, world, a_brief(index, request), known).schema)
@@ -75,23 +75,23 @@ def test_schemas_are_what_the_provider_takes(schema):
 def test_schemas_say_how_many():
     """Counts and numbers of a request are in its schema, and the same shape is the same object."""
     request, world = a_request(), a_world()
-    schema = ask_people.character_batch(request, world, first=10, numbers=[2, 7], roster=CharacterIndex(), mild=True).schema
+    schema = ask_people.character_batch(request, world, first=10, numbers=[2, 7], characters=CharacterIndex(), mild=True).schema
     people = schema["properties"]["people"]
     assert (people["minItems"], people["maxItems"]) == (2, 2)
     number = people["items"]["properties"]["number"]
     assert (number["minimum"], number["maximum"]) == (2, 7)
-    again = ask_people.character_batch(request, world, first=0, numbers=[2, 7], roster=CharacterIndex(), mild=True).schema
+    again = ask_people.character_batch(request, world, first=0, numbers=[2, 7], characters=CharacterIndex(), mild=True).schema
     assert again is schema
 
 
 def test_a_tie_has_a_slot_and_without_ties_none_are_asked_for():
     """Each tie between people who are asked for or exist is asked for once, by its name; without one the field is left out."""
     request, world = a_request(), a_world()
-    prompt = ask_people.character_batch(request, world, first=0, numbers=range(1, 11), roster=CharacterIndex())
-    told = ask_people.ties_to_tell(request, range(1, 11), 0, {})
+    prompt = ask_people.character_batch(request, world, first=0, numbers=range(1, 11), characters=CharacterIndex())
+    told = ask_people.ties_to_describe(request, range(1, 11), 0, {})
     assert list(prompt.schema["properties"]["ties"]["properties"]) == [f"tie_{place}" for place in range(1, len(told) + 1)]
     loner = next(index for index in range(10) if not acquaintances(request.seed, 25, index))
-    alone = ask_people.character_batch(request, world, first=0, numbers=[loner + 1], roster=CharacterIndex())
+    alone = ask_people.character_batch(request, world, first=0, numbers=[loner + 1], characters=CharacterIndex())
     assert "ties" not in cast("Any", alone.schema)["properties"]
 
 

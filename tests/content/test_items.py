@@ -155,7 +155,7 @@ def test_no_answer_makes_later_requests_grow_without_bound() -> None:
         story = [idea.model_copy(update={"idea": text, "order": order}) for order in range(40)]
         prompts = [
             ask_world.world_images(request, world),
-            ask_people.character_batch(request, world, first=0, numbers=range(1, 11), roster=CharacterIndex()),
+            ask_people.character_batch(request, world, first=0, numbers=range(1, 11), characters=CharacterIndex()),
             ask_people.character(request, world, brief, known),
             ask_posts.post_batch(request, world, person, known, first=0, numbers=[1, 2], earlier=Ideas(story)),
             ask_posts.post(request, world, person, idea.model_copy(update={"idea": text}), known, story),
@@ -270,8 +270,8 @@ def test_a_word_is_written_in_one_alphabet(name: str, mixed: bool) -> None:
 )
 def test_names_that_look_alike_are_the_same_name(one: str, other: str, same: bool) -> None:
     """Confusable letters are folded, so that nobody can bear a name that somebody has."""
-    roster = CharacterIndex([a_brief(0, a_request()).model_copy(update={"display_name": one})])
-    assert roster.has("somebody_else", other) is same
+    characters = CharacterIndex([a_brief(0, a_request()).model_copy(update={"display_name": one})])
+    assert characters.has("somebody_else", other) is same
     assert (fold(one.replace("\u3164", "").replace("\u00ad", "")) == fold(other)) is same
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from generia_assets.content import banlist, languages
 from generia_assets.content.data_files import BanFile
 from generia_assets.content.drafts import PostDraft, in_language
-from generia_assets.content.names import USERNAME_LIMIT, by_fold, fold, mentions_in, mixes_alphabets, settle_mentions, username
+from generia_assets.content.names import USERNAME_LIMIT, by_fold, fold, mentions_in, mixes_alphabets, resolve_mentions, username
 from generia_assets.content.similarity import NEAR_DUPLICATE, Ideas, similarity
 from generia_assets.content.text import hashtags, joined, words
 from generia_assets.pages.texts import initials, linked
@@ -148,7 +148,7 @@ def test_the_ban_list_finds_whole_words_with_vowel_signs(monkeypatch: pytest.Mon
 )
 def test_a_mention_ends_where_a_known_username_ends(text: str, settled: str, named: tuple[str, ...]) -> None:
     """The longest username counts; letters of another script, or of one without spaces, may follow it at once."""
-    assert settle_mentions(text, PEOPLE) == (settled, named)
+    assert resolve_mentions(text, PEOPLE) == (settled, named)
     assert [mention.username for mention in mentions_in(settled, by_fold(PEOPLE))] == list(named)
 
 

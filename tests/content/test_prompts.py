@@ -28,7 +28,7 @@ def prompts_of(language: str, sentence: str) -> dict[str, Prompt]:
     character, known = a_character(3, request), acquaintances_of(3, request, world)
     ideas = [a_post_brief(order, character) for order in range(6)]
     batch = ask_people.character_batch(
-        request, world, first=10, numbers=range(1, 11), roster=CharacterIndex(a_brief(index, request) for index in range(10))
+        request, world, first=10, numbers=range(1, 11), characters=CharacterIndex(a_brief(index, request) for index in range(10))
     )
     return {
         "images": ask_world.world_images(request, world),
@@ -51,7 +51,7 @@ def test_all_requests_of_a_world_begin_with_the_same_bytes(language, sentence):
 
 def all_requests(request, world):
     """Every request of a world that is not about pictures, each with how many events have happened by then."""
-    people, roster, seed = range(request.users_count), CharacterIndex(), request.seed
+    people, characters, seed = range(request.users_count), CharacterIndex(), request.seed
     line, events = timeline(seed, request.users_count, request.posts_count), len(world.calendar)
 
     def happened(t):
@@ -59,8 +59,11 @@ def all_requests(request, world):
 
     for first in range(0, request.users_count, 10):
         numbers = range(1, min(10, request.users_count - first) + 1)
-        yield happened(line.joined(first)), ask_people.character_batch(request, world, first=first, numbers=numbers, roster=roster)
-        roster.add(*(a_brief(index, request) for index in people[first : first + 10]))
+        yield (
+            happened(line.joined(first)),
+            ask_people.character_batch(request, world, first=first, numbers=numbers, characters=characters),
+        )
+        characters.add(*(a_brief(index, request) for index in people[first : first + 10]))
     wishes = wishes_of(request, world)
     for index in people:
         character, known = a_character(index, request), acquaintances_of(index, request, world)
@@ -174,7 +177,7 @@ def test_a_second_request_of_a_batch_knows_the_first_answer():
     """What an answer gave already is told with its names, and only the missing numbers are asked for."""
     request, world = a_request(), a_world()
     prompt = ask_people.character_batch(
-        request, world, first=0, numbers=[2, 9], roster=CharacterIndex(), made=[a_brief(0, request), a_brief(4, request)]
+        request, world, first=0, numbers=[2, 9], characters=CharacterIndex(), made=[a_brief(0, request), a_brief(4, request)]
     )
     assert "Invent 2 people" in prompt.item
     assert "2 exist already" in prompt.item
@@ -186,8 +189,8 @@ def test_a_second_request_of_a_batch_knows_the_first_answer():
 def test_a_huge_world_keeps_its_requests_short():
     """However many people exist, a batch's request stays below 40,000 characters: 300 have a line each, 300 a name."""
     request, world = a_request(users=3000, posts=9000), a_world()
-    roster = CharacterIndex(a_brief(index, request) for index in range(2000))
-    prompt = ask_people.character_batch(request, world, first=2000, numbers=range(1, 11), roster=roster)
+    characters = CharacterIndex(a_brief(index, request) for index in range(2000))
+    prompt = ask_people.character_batch(request, world, first=2000, numbers=range(1, 11), characters=characters)
     assert len(prompt.item) < 40_000
     assert "(1400 more before these)" in prompt.item
     assert "Wicket 1400 Hall, " in prompt.item
@@ -317,7 +320,7 @@ def test_a_mild_request_tells_of_nobody_what_may_have_been_refused():
     )
     assert not [text for text in told if text in mild]
     assert all(text in mild for text in (brief.display_name, brief.one_line, *(other.summary for other in known)))
-    batch = ask_people.character_batch(request, world, first=0, numbers=range(1, 11), roster=CharacterIndex(), mild=True)
+    batch = ask_people.character_batch(request, world, first=0, numbers=range(1, 11), characters=CharacterIndex(), mild=True)
     assert not [tie.between for index in range(10) for tie in acquaintances(request.seed, 25, index) if tie.between in batch.item]
     assert not [event.name for event in world.calendar if event.name in batch.item]
 

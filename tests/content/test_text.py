@@ -7,7 +7,7 @@ import pytest
 
 from generia_assets.content import banlist, data_files, languages, seeding, yaml_files
 from generia_assets.content.fields import by_number
-from generia_assets.content.names import CharacterIndex, fold, settle_mentions, username
+from generia_assets.content.names import CharacterIndex, fold, resolve_mentions, username
 from generia_assets.content.rendering import PromptDelimiter
 from generia_assets.content.similarity import COPY, NEAR_DUPLICATE
 from generia_assets.content.text import clean, cut, paragraphs
@@ -103,30 +103,32 @@ def test_usernames_have_one_shape(raw, stored):
 def test_a_roster_knows_everybody_and_tells_the_latest():
     """Uniqueness holds against everyone who ever came, while what is told stays bounded."""
     request = a_request(users=700, posts=700)
-    roster = CharacterIndex(a_brief(index, request) for index in range(700))
-    assert roster.count == 700
-    assert roster.has("WICKET_0", "nobody")
-    assert roster.has("nobody", "wicket 0 hall")
-    assert not roster.has("nobody", "Nobody")
-    assert len(roster.latest) == CharacterIndex.MOST_LINES
-    assert roster.latest[-1].display_name == "Wicket 699 Hall"
-    assert len(roster.names) == CharacterIndex.MOST_NAMES
-    assert roster.names[-1] == f"Wicket {699 - CharacterIndex.MOST_LINES} Hall"
-    assert roster.unnamed == 700 - CharacterIndex.MOST_NAMES - CharacterIndex.MOST_LINES
+    characters = CharacterIndex(a_brief(index, request) for index in range(700))
+    assert characters.count == 700
+    assert characters.has("WICKET_0", "nobody")
+    assert characters.has("nobody", "wicket 0 hall")
+    assert not characters.has("nobody", "Nobody")
+    assert len(characters.latest) == CharacterIndex.MOST_LINES
+    assert characters.latest[-1].display_name == "Wicket 699 Hall"
+    assert len(characters.names) == CharacterIndex.MOST_NAMES
+    assert characters.names[-1] == f"Wicket {699 - CharacterIndex.MOST_LINES} Hall"
+    assert characters.unnamed == 700 - CharacterIndex.MOST_NAMES - CharacterIndex.MOST_LINES
 
 
 def test_a_roster_knows_a_concept_again():
     """A concept with changes is one of the latest people's, a copy is anybody's however long ago, another concept is nobody's."""
     request = a_request(users=700, posts=700)
     concepts = [" ".join(seeding.code(index, word) for word in range(8)) for index in range(400)]
-    roster = CharacterIndex(a_brief(index, request).model_copy(update={"concept": text}) for index, text in enumerate(concepts))
+    characters = CharacterIndex(a_brief(index, request).model_copy(update={"concept": text}) for index, text in enumerate(concepts))
     nearly = f"{concepts[399][:-9]} whistles"
-    assert roster.name_of_similar(nearly, NEAR_DUPLICATE) == "Wicket 399 Hall"
-    assert roster.name_of_similar(nearly, COPY) == ""
+    assert characters.name_of_similar(nearly, NEAR_DUPLICATE) == "Wicket 399 Hall"
+    assert characters.name_of_similar(nearly, COPY) == ""
     assert (
-        roster.name_of_similar(concepts[0].upper(), COPY) == roster.name_of_similar(concepts[0], NEAR_DUPLICATE) == "somebody else"
+        characters.name_of_similar(concepts[0].upper(), COPY)
+        == characters.name_of_similar(concepts[0], NEAR_DUPLICATE)
+        == "somebody else"
     )
-    assert roster.name_of_similar("Counts the bees at dusk and is one short.", NEAR_DUPLICATE) == ""
+    assert characters.name_of_similar("Counts the bees at dusk and is one short.", NEAR_DUPLICATE) == ""
 
 
 @pytest.mark.parametrize(
@@ -319,7 +321,7 @@ def test_all_data_files_are_as_they_should_be():
 def test_mentions_lead_to_somebody():
     """A known username is spelled exactly, an unknown one loses its @, and addresses are left alone."""
     text = "Thanks @MIRA_k. @nobody knows, @mira_k! mail a@b.c"
-    assert settle_mentions(text, ["mira_k", "petya"]) == ("Thanks @mira_k. nobody knows, @mira_k! mail a@b.c", ("mira_k",))
+    assert resolve_mentions(text, ["mira_k", "petya"]) == ("Thanks @mira_k. nobody knows, @mira_k! mail a@b.c", ("mira_k",))
 
 
 @dataclass(frozen=True)

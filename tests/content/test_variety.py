@@ -112,7 +112,7 @@ def test_few_people_write_one_post_only():
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_profile_is_dealt_each_part_once_before_any_comes_twice(seed):
     """So many people as there are openings, secrets or portraits have different ones, and each has three different situations."""
-    deals = data_files.person_deals()
+    deals = data_files.profile_options()
     for part, values in (("entrance", deals.entrances), ("profile_line", deals.profile_lines), ("secret", deals.secrets)):
         assert {getattr(profile(seed, index), part) for index in range(len(values))} == set(values)
     told = [profile(seed, index).situations for index in range(len(deals.situations) // SITUATIONS)]

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from pydantic import BaseModel
 
-from generia_assets.assets.materialized import results
+from generia_assets.assets.materialized import task_results
 from generia_assets.catalog import ASSETS
 from generia_assets.content.documents import Document
 from generia_assets.content.keys import character_key
@@ -168,5 +168,5 @@ def test_results_beyond_ten_thousand_people_are_all_read_once(database, monkeypa
     keys = [character_key(index) for index in (0, 999, 1_000, 1_001, 9_999, 10_000, 10_001, 99_999)]
     made = {"world_id": "w1", "generation": "g1", "type": kind.task_type.value, "status": "completed"}
     database["tasks"].insert_many([{**made, "key": key, "result": {"key": key, "name": "Ada"}} for key in keys])
-    found = [person.key for person in results(database, "w1", "g1", kind, patience_seconds=1)]
+    found = [person.key for person in task_results(database, "w1", "g1", kind, patience_seconds=1)]
     assert sorted(found) == sorted(keys)

@@ -1,4 +1,4 @@
-"""The roster of models on a real MongoDB: who takes over from a model that is gone, who hears of it, and for how long."""
+"""The resolver of models on a real MongoDB: who takes over from a model that is gone, who hears of it, and for how long."""
 
 import logging
 from contextlib import suppress
@@ -25,12 +25,12 @@ async def fleet(mongodb_uri, mongo_database_name):
         yield client[mongo_database_name].fleet
 
 
-async def gone(roster, model):
+async def gone(resolver, model):
     """What a process does whose call is answered with a 404."""
     with suppress(ModelMissingError, ModelReplacedError):
-        async with roster.attempt(model_profiles()[model]):
+        async with resolver.attempt(model_profiles()[model]):
             raise ModelMissingError("404 NOT_FOUND")
-    await roster.write_down()
+    await resolver.write_down()
 
 
 async def noted(fleet):
@@ -39,18 +39,18 @@ async def noted(fleet):
 
 
 async def test_a_successor_takes_over_once_for_the_whole_fleet(fleet, caplog):
-    """The first to see the 404 warns once and notes it; a roster made later begins with the successor."""
+    """The first to see the 404 warns once and notes it; a resolver made later begins with the successor."""
     first, second = ModelResolver("gemini-2.5-flash", fleet), ModelResolver("gemini-2.5-flash", fleet)
     assert (await first.current()).id == (await second.current()).id == "gemini-2.5-flash"
     with caplog.at_level(logging.WARNING):
-        for roster in (first, first, second):
-            await gone(roster, "gemini-2.5-flash")
+        for resolver in (first, first, second):
+            await gone(resolver, "gemini-2.5-flash")
     assert [record.getMessage() for record in caplog.records] == [
         "model gemini-2.5-flash is gone (404): gemini-3.5-flash-lite takes over for a day, for the whole fleet (404 NOT_FOUND)"
     ]
     later = ModelResolver("gemini-2.5-flash", fleet)
-    for roster in (first, second, later):
-        assert (await roster.current()).id == "gemini-3.5-flash-lite"
+    for resolver in (first, second, later):
+        assert (await resolver.current()).id == "gemini-3.5-flash-lite"
 
 
 async def test_successors_that_are_gone_are_passed_over(fleet):
@@ -81,23 +81,23 @@ async def test_a_model_that_was_gone_is_tried_again(fleet, monkeypatch, caplog):
 async def test_a_note_that_cannot_be_written_is_written_when_it_is_tried_again(fleet, mongodb_uri, mongo_database_name, caplog):
     """Where MongoDB fails between the 404 and the note, the process knows; writing again notes it for the fleet, and warns."""
     async with connect_async(mongodb_uri) as closed:
-        roster = ModelResolver("gemini-2.5-flash", closed[mongo_database_name].fleet)
-        await roster.current()
+        resolver = ModelResolver("gemini-2.5-flash", closed[mongo_database_name].fleet)
+        await resolver.current()
     with pytest.raises((PyMongoError, RuntimeError)):
-        await gone(roster, "gemini-2.5-flash")
-    assert (await roster.current()).id == "gemini-3.5-flash-lite"
+        await gone(resolver, "gemini-2.5-flash")
+    assert (await resolver.current()).id == "gemini-3.5-flash-lite"
     assert await noted(fleet) == []
-    roster._fleet = fleet  # MongoDB is there again
-    await roster.write_down()
+    resolver._fleet = fleet  # MongoDB is there again
+    await resolver.write_down()
     assert await noted(fleet) == ["gemini-2.5-flash"]
     assert "takes over for a day" in caplog.text
 
 
 async def test_without_a_successor_the_error_says_what_to_do(fleet):
     """The last model's end is fatal, names the model and the setting, and is not noted as a hand-over."""
-    roster = ModelResolver("gemini-3.1-flash-lite", fleet)
+    resolver = ModelResolver("gemini-3.1-flash-lite", fleet)
     with pytest.raises(FatalCallError, match=r"gemini-3\.1-flash-lite is gone .*set GEMINI_MODEL.*models\.yaml"):
-        await gone(roster, "gemini-3.1-flash-lite")
+        await gone(resolver, "gemini-3.1-flash-lite")
     assert await fleet.find_one({"_id": "models"}) is None
 
 

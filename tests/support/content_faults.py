@@ -25,7 +25,7 @@ def in_order(worlds: Worlds, asset: str = "posts") -> list[Any]:
     return sorted(worlds.documents(asset, WORLD), key=lambda document: document.t)
 
 
-def ties(worlds: Worlds) -> list[tuple[str, str, social.DealtRelation]]:
+def ties(worlds: Worlds) -> list[tuple[str, str, social.SeededRelation]]:
     """Both sides of every relation of the world: whose it is, with whom, and the relation."""
     request = first(worlds, "world_request")
     return [

@@ -49,7 +49,7 @@ def facts_of(briefs, request=None):
 
 async def test_what_happened_between_two_people_is_invented_once_and_told_to_both():
     """Each tie of a batch, and each bridge to the batch before, has one fact from one question, which both sides are told."""
-    request, roster, asked = a_request(), CharacterIndex(), []
+    request, characters, asked = a_request(), CharacterIndex(), []
     for first in (0, 10, 20):
         count = min(10, 25 - first)
         answer = people_answer(range(1, count + 1), name=f"Lane{first}")
@@ -58,13 +58,13 @@ async def test_what_happened_between_two_people_is_invented_once_and_told_to_bot
             person["concept"] = " ".join(seeding.code(first + person["number"], word) for word in range(8))
         bench = a_bench(answer)
         parameters = CharacterBatchParameters(key=f"b{first}", first=first, count=count)
-        roster.add(*(await generate_character_batch(parameters, bench.clients, request, a_world(), roster)).briefs)
+        characters.add(*(await generate_character_batch(parameters, bench.clients, request, a_world(), characters)).briefs)
         asked += [slot for prompt in bench.text.prompts for slot in prompt.schema["properties"]["ties"]["properties"]]
-    told = facts_of(roster.latest)
+    told = facts_of(characters.latest)
     assert len(told) == sum(len(acquaintances(request.seed, 25, index)) for index in range(25)) == 2 * len(asked)
     assert all(fact and told[other, index] == fact for (index, other), fact in told.items())
     assert len(set(told.values())) == len(asked)
-    assert all(other < brief.key for brief in roster.latest for other in brief.facts)
+    assert all(other < brief.key for brief in characters.latest for other in brief.facts)
 
 
 async def test_a_fact_about_somebody_who_was_not_taken_is_asked_for_again():
@@ -115,9 +115,9 @@ async def test_too_many_are_cut():
 )
 async def test_names_that_cannot_be_are_asked_for_again(fields, reason):
     """A name of the world, of the same answer, or of the ban list is sent back with the reason; the others stay."""
-    roster = CharacterIndex(a_brief(index, a_request()) for index in range(10))
+    characters = CharacterIndex(a_brief(index, a_request()) for index in range(10))
     bench = a_bench(renamed(people_answer(range(1, 11)), 5, **fields), people_answer([5], name="Bell"))
-    made = await generate_character_batch(TEN, bench.clients, a_request(), a_world(), roster)
+    made = await generate_character_batch(TEN, bench.clients, a_request(), a_world(), characters)
     assert made.briefs[4].display_name == "Bell 5 Lane"
     assert len({brief.username for brief in made.briefs}) == 10
     (complaint,) = bench.text.prompts[1].complaints

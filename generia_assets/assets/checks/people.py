@@ -84,7 +84,7 @@ def _ties(world: World) -> CheckFinding:
     return found
 
 
-def _elder(tie: social.DealtRelation) -> bool:
+def _elder(tie: social.SeededRelation) -> bool:
     """Whether one of the two must be older than the other."""
     least, most = tie.kind.older_by or (0, 0)
     return least > 0 or most < 0

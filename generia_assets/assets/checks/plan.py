@@ -29,7 +29,7 @@ program's doing."""
 _CHANGED_AT = re.compile(r"it changed at “([^”]+)”")
 
 
-def _wishes_dealt(world: World) -> CheckFinding:
+def _wishes_balanced(world: World) -> CheckFinding:
     """Each wish about as often as every other, as far as documents are not missing."""
     found, listed = CheckFinding(), Counter(wishes_of(world.request, world.description))
     counts = Counter(dict.fromkeys(listed, 0))
@@ -103,7 +103,7 @@ CHECKS = [
         "post_briefs",
         "wishes_dealt",
         "Every post is dealt one idea of the user's sentence, and none comes twice before each came once.",
-        asking(_wishes_dealt, again_by_keys("post_briefs", "posts", "post_images"), good="posts with a wish, dealt evenly"),
+        asking(_wishes_balanced, again_by_keys("post_briefs", "posts", "post_images"), good="posts with a wish, dealt evenly"),
     ),
     Check(
         "posts",

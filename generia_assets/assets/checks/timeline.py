@@ -157,7 +157,7 @@ def _author(post: str) -> str:
     return post.partition("-")[0]
 
 
-def acquaintances(request: WorldRequest, person: str) -> dict[str, social.DealtRelation]:
+def acquaintances(request: WorldRequest, person: str) -> dict[str, social.SeededRelation]:
     """Whom a person knows, by key."""
     ties = social.acquaintances(request.seed, request.users_count, character_index(person))
     return {character_key(tie.index): tie for tie in ties}
