@@ -210,7 +210,7 @@ def test_a_world_that_was_given_up_before_it_was_complete_can_be_ordered_anew(wo
     assert f"generia watch {world_id}" in worlds.run(world_id, form={"prompt": "Elsewhere", "users": 1, "posts": 2}).failure
     assert worlds.status(world_id).parameters["posts_count"] == 1
     exit_code, out, _ = generia.call("stop", world_id, "--give-up")
-    assert (exit_code, "can be ordered anew" in " ".join(out.split())) == (0, True)
+    assert (exit_code, "can be ordered again" in " ".join(out.split())) == (0, True)
     assert worlds.status(world_id).status is State.FAILED
     assert not worlds.run(world_id, select=["posts"]).success
     assert worlds.run(world_id, form={"prompt": "Elsewhere", "users": 1, "posts": 2}).success
