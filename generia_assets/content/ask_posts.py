@@ -109,7 +109,7 @@ def post(
 ) -> Prompt:
     """Asks for a post in full.
 
-    ``story``: this character's ideas, of which the latest before it are told; ``replied_to``: the post it answers; ``heard``:
+    ``story``: this character's ideas, the latest before it are in the request; ``replied_to``: the post it answers; ``heard``:
     earlier ideas of acquaintances; ``former``: the text it replaces.
     """
     slot = line_of(request, world, character_).slots[brief.order]

@@ -49,7 +49,7 @@ def _state() -> _State:
 
 
 def _forget() -> None:
-    """Let everything be read anew: what the modules of content/ remember was made of the files as they were."""
+    """Let everything be read again: what the modules of content/ remember was made of the files as they were."""
     for name, module in list(sys.modules.items()):
         if name.startswith(f"{__package__}."):
             for remembered in vars(module).values():

@@ -158,17 +158,17 @@ class Acquaintance(BaseModel):
     display_name: str
     relationship_type: str
     summary: str = Field(default="", description="who that is, in one line")
-    between: str = Field(default="", description="what lies between the two, told to both in the same words")
+    between: str = Field(default="", description="what lies between the two, the same words for both")
     kind: str = Field(default="", description="what they are (a woman, a man, or what this world has), with the pronoun")
     age: str = Field(default="", description="how old, as this world counts it")
     trade: str = ""
     look: str = Field(default="", description="appearance in a few English words, for a painter")
     concept: str = Field(default="", description="the first two sentences of their concept")
     tie: str = Field(default="", description="the relation as one whole sentence that reads one way")
-    fact: str = Field(default="", description="the one thing that happened between the two, told to both in the same words")
+    fact: str = Field(default="", description="the one thing that happened between the two, the same words for both")
     changed_by: int = Field(default=0, ge=0, description="the event, counted from 1, that changed what is between them; 0 = none")
     change: str = Field(default="", description="how it is between them since that event")
-    selves: int = Field(default=0, ge=0, description="how often they were made anew")
+    selves: int = Field(default=0, ge=0, description="how often they were made again")
     names: bool = Field(default=True, description="whether this character names the other in posts")
 
 
@@ -178,7 +178,7 @@ class CharacterBrief(Document):
     username: str = Field(description="unique in the world, without @")
     display_name: str = Field(description="unique in the world")
     concept: str = Field(description="2-4 sentences")
-    one_line: str = Field(description="how others are told who this is")
+    one_line: str = Field(description="who this is, in a line for others")
     kind: str = Field(default="", description="as in Acquaintance")
     age: str = Field(default="", description="as in Acquaintance")
     years: int = Field(default=0, ge=0, description="age as drawn by the program, in human years; 0 = not drawn")
@@ -190,7 +190,7 @@ class CharacterBrief(Document):
     )
     axes: dict[str, str] = Field(default_factory=dict, description="what the program drew for this character")
     posts_count: int = Field(ge=0)
-    selves: int = Field(default=0, ge=0, description="how often this person was made anew, as somebody else under the same name")
+    selves: int = Field(default=0, ge=0, description="how often this person was made again, as somebody else under the same name")
     moderation: str = Field(default="", description="why the program and not the model invented this person, or ''")
 
 
@@ -228,7 +228,7 @@ class Character(Document):
     selves: int = Field(default=0, ge=0, description="as in the brief")
     seen_by: dict[str, str] = Field(
         default_factory=dict,
-        description="after this person was written anew while others stayed: how those (by username) tell their relation now; "
+        description="after this person was made again while others stayed: how those (by username) describe their relation now; "
         "it stands in their documents",
     )
 

@@ -69,8 +69,8 @@ def _names(world: WorldDescription, seed: int, index: int) -> Iterator[tuple[str
     """Usernames and display names without end: the world's examples of names, their parts put together anew, then with numbers."""
     examples = [name for name in world.naming.examples if name.strip()] or [world.name]
     seeding.seeded_rng(seed, "stand-in", index).shuffle(examples)
-    anew = [f"{one.split()[0]} {' '.join(other.split()[1:]) or other}" for one in examples for other in examples if one != other]
-    for name in (*examples, *anew):
+    mixed = [f"{one.split()[0]} {' '.join(other.split()[1:]) or other}" for one in examples for other in examples if one != other]
+    for name in (*examples, *mixed):
         # Usernames are Latin; a name in another script is not transcribed, which would take knowing the language.
         yield username(name) if name.isascii() and username(name) else f"someone_{index + 1}", name
     for number in count(2):

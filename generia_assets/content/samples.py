@@ -73,7 +73,7 @@ class _ShortIdeas(Ideas):
 
 
 def requests() -> Iterator[Callable[[], object]]:
-    """What makes each request: first with everything that may be told, then with as little as can be."""
+    """What makes each request: first with every optional part, then with none."""
     for full in (True, False):
         yield from _of_a_world(full)
         yield from _of_people(full)
@@ -169,8 +169,8 @@ def _of_posts_by(index: int, full: bool) -> Iterator[Callable[[], object]]:
         )
         for slot in slots:
             heard = ideas[:2] if full else ()
-            told: dict[str, Any] = {"replied_to": replied_to, "heard": heard, "softened": softened, "former": former}
-            yield partial(ask_posts.post, request, world, person, ideas[slot.order], known, ideas, **told)
+            optional: dict[str, Any] = {"replied_to": replied_to, "heard": heard, "softened": softened, "former": former}
+            yield partial(ask_posts.post, request, world, person, ideas[slot.order], known, ideas, **optional)
             # A reply whose post is missing.
             yield partial(ask_posts.post, request, world, person, ideas[slot.order], known, ideas)
 
@@ -265,5 +265,5 @@ def _text(name: str, path: str, language: str) -> str:
         return f"person_{digits}"
     if path.endswith("display_name"):  # the tasks ask for the world's script; digits are of any
         return f"Person {digits}" if languages.checked_script(language) in ("Latin", None) else digits
-    # The codes make any two samples unlike each other for every measure of likeness.
+    # The codes make any two samples dissimilar by every measure.
     return f"Sample of {path} in {name} ({' '.join(seeding.code(0, name, path, place) for place in range(3))})"

@@ -83,7 +83,7 @@ class WorldPages:
         return self._page("person.html", person=person, page=page, graph=graph, order=order, onward=onward)
 
     def post(self, post: FeedPost, thread: Thread, trace: Trace | None) -> str:
-        """A post in its thread, and where it came from (None: not told here)."""
+        """A post in its thread, and where it came from (None: without a trace)."""
         return self._page("post.html", post=post, thread=thread, trace=trace)
 
     def about(self) -> str:

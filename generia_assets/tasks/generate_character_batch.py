@@ -43,7 +43,7 @@ MOST_REGENERATED = 4
 class CharacterBatchParameters(TaskParameters):
     """Which people: ``count`` (1 to 10) from index ``first``.
 
-    ``key`` is ``b000`` for the first batch, and ``c0007`` when the eighth person alone is invented anew.
+    ``key`` is ``b000`` for the first batch, and ``c0007`` when the eighth person alone is invented again.
     """
 
     first: int = Field(ge=0)
