@@ -51,7 +51,7 @@ class Unit(Enum):
 
     @property
     def of_item(self) -> bool:
-        """Whether one person's or one post's documents depend on such a task, and not the whole world."""
+        """Whether one person or one post depends on such a task, and not the whole world."""
         return self not in (Unit.WORLD, Unit.PEOPLE_BATCH)
 
     @property
@@ -65,9 +65,9 @@ class LlmCall:
     """A call of the language model that each task of a type makes.
 
     Tokens are estimates, measured by ``python -m bench.content`` on rendered prompts of English worlds of 25 people and 150 posts
-    (four characters a token, the prefix of system and world at 3,200; a person told to a post is cached like the prefix from
-    their second post on): ``input`` with the prefix, ``output`` without thinking. Languages in other scripts take up to twice as
-    many output tokens; inputs are mostly English and hardly change.
+    (four characters a token, the prefix of system and world at 3,200; the description of a post's author is cached like the
+    prefix from the author's second post on): ``input`` with the prefix, ``output`` without thinking. Languages in other scripts
+    take up to twice as many output tokens; inputs are mostly English and hardly change.
     """
 
     request_type: str
@@ -102,20 +102,20 @@ class AssetSpec:
         unit: what one task works on.
         upstream: assets whose documents its tasks read; the one that a task waits for is the last.
         per: the upstream asset for each of whose documents a task is executed by itself, with the arguments
-            ``(parameters, clients, request, world, document)``, for a world's own without ``document``; '': the orchestrator has a
-            method for it.
+            ``(parameters, clients, request, world, document)``, for the world's document without ``document``; '': a method of
+            the orchestrator executes it.
         stage: stage of the status record (``durable.status.Stage``).
         counter: counter of the status record that a completed task raises, or ''.
         llm_calls: calls of the model that each task makes when every answer is usable at once.
         pictures: pictures of each document.
         content_files: templates and data below content/ that decide what the asset holds (its code version).
-        description: what people read about it; ``rerun``: how to make it again.
-        section: word for it in the CLI (``show``, ``rerun --part``).
-        step: word for its task in a trace; ``shown``: fields of its document that a trace shows, none: all.
-        begin: word for it in ``rerun --from``, or ''.
+        description: its description in Dagster's UI; ``rerun``: how to make it again.
+        section: its name in the CLI (``show``, ``rerun --part``).
+        step: its task's name in a trace; ``shown``: fields of its document that a trace shows, none: all.
+        begin: its name in ``rerun --from``, or ''.
         collection: collection of its documents; ``one_per_world``: under the world's id.
-        in_order_of_world: whether its documents have a place in the world's time (field ``t``) that lists follow.
-        counts_banned_terms: whether its tasks' results count what trips over the ban list (``worn``).
+        in_order_of_world: whether lists sort its documents by their place in the timeline (field ``t``).
+        counts_banned_terms: whether its tasks' results count the banned terms that were found (``worn``).
     """
 
     task_name: str
@@ -141,7 +141,7 @@ class AssetSpec:
     counts_banned_terms: bool = False
 
     def __post_init__(self) -> None:
-        """What is not said is named as the asset is."""
+        """Fill the fields that were left out with the asset's name."""
         for field, default in (
             ("collection", self.name),
             ("section", self.name.replace("_", "-")),
@@ -156,7 +156,7 @@ class AssetSpec:
 
     @property
     def document(self) -> type[Document]:
-        """The class of its documents; a task's result is one, or holds many (``unit.batched``)."""
+        """The class of its documents; a task's result is one of them, or holds many (``unit.batched``)."""
         if self.holds is not None:
             return self.holds
         document: type[Document] = getattr(import_module(f"generia_assets.tasks.{self.task_name}"), self.task_name).result

@@ -1,8 +1,9 @@
-"""Watching the code server: whether it starts runs, and another one in the place of one that does not.
+"""Watches the code server and replaces one that no longer starts runs.
 
-Here: ``ask``, two questions that a stuck server does not answer, for health checks, ``generia doctor`` and the metrics; ``Watch``,
-which asks every two seconds, for whoever runs one; and ``python -m generia_assets.code_server``, a container's code server with
-such a watch. Nothing of Dagster is imported: health checks come every few seconds. Not here: the server itself (warm_start.py).
+Here: ``ask``, two requests that a stuck server does not answer, for health checks, ``generia doctor`` and the metrics; ``Watch``,
+which sends them every two seconds, for the parent process of a code server; and ``python -m generia_assets.code_server``, a
+container's code server with such a watch. Nothing of Dagster is imported, because health checks start a process every few seconds.
+Not here: the server itself (warm_start.py).
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 SERVICE = "DagsterApi"
 CURRENT_RUNS = "/api.DagsterApi/GetCurrentRuns"
-"""Dagster's question that needs what a start of a run needs: a free thread, and the table of runs."""
+"""A request that needs the same as the start of a run: a free thread of the server, and its table of runs."""
 ASK_SECONDS = 5.0
 EVERY_SECONDS = 2.0
 BEGIN_SECONDS = 120.0
-"""A server that has just been started need not answer for so long: it imports the definitions."""
+"""Seconds in which a server that was just started need not answer, because it imports the definitions."""
 
 
 def ask(address: str, *, timeout: float = ASK_SECONDS) -> bytes:
     """Ask the code server at ``host:port`` (or ``unix:path``) whether it starts runs. Returns the ids of its runs, unparsed.
 
-    Raises ``ConnectionError`` unless it answers each question within ``timeout`` seconds and says that it serves: it is gone,
-    stuck, or a start of a run has not returned for too long (warm_start.py).
+    Raises ``ConnectionError`` unless it answers each request within ``timeout`` seconds with status SERVING: else it is gone or
+    stuck, or the start of a run has not returned for too long (warm_start.py).
     """
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
@@ -63,7 +64,7 @@ def command(host: str, port: int) -> list[str]:
 
 
 class Watch:
-    """Asks a code server every two seconds, on a thread of its own, from ``begin`` on. A server may be begun again and again."""
+    """Asks a code server every two seconds, on a thread of its own, from ``begin`` on. ``begin`` may be called for each new server."""
 
     def __init__(self, address: str, stuck_seconds: float) -> None:
         """``stuck_seconds``: a server that has not answered for so long is stuck."""
@@ -75,7 +76,7 @@ class Watch:
         self._stuck_after = 0.0
 
     def begin(self) -> None:
-        """A server begins now."""
+        """Note that a server starts now."""
         with self._lock:
             self._begun += 1
             self._answered = False
@@ -86,7 +87,7 @@ class Watch:
 
     @property
     def answered(self) -> bool:
-        """Whether the present server has ever answered: one that ends before cannot be had."""
+        """Whether the present server has ever answered. One that ends before that cannot start at all."""
         return self._answered
 
     @property
@@ -106,9 +107,9 @@ class Watch:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT, with another server in the place of one that has ended or is stuck. Returns the exit code.
+    """Serve until SIGTERM or SIGINT, and replace a server that has ended or is stuck. Returns the exit code.
 
-    1 if a server ends before it has answered: its definitions cannot be loaded, and it has said why.
+    1 if a server ends before it has answered: its definitions cannot be loaded, and its log names the reason.
     """
     from generia_assets.interrupts import interruptible, uninterrupted
     from generia_assets.processes import spawn
@@ -138,11 +139,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             with uninterrupted():
                 for place, server in enumerate(reversed(servers)):
-                    server.stop(options.grace if place == 0 else 0.0)  # of the others only runs are left that ended long ago
+                    server.stop(
+                        options.grace if place == 0 else 0.0
+                    )  # the other servers' processes hold only runs that ended long ago
 
 
 def replaced(exit_code: int | None) -> str:
-    """The line for a log when a server is replaced. Its runs, which it no longer knows, go on in new ones."""
+    """The log line about a replaced server. Its runs are lost with it and continue as new runs."""
     how = "is stuck: no run starts there" if exit_code is None else f"ended with exit code {exit_code}"
     return f"the code server {how}. Another one takes its place; Dagster repeats the runs that it had, each from where it stands"
 

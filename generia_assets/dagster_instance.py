@@ -1,12 +1,13 @@
-"""Our part of Dagster's instance: how a run is terminated, and how Dagster knows whether a run's process is alive.
+"""The run launcher: how a run is terminated, and how Dagster learns whether a run's process is alive.
 
-Here: ``WatchedRunLauncher`` for dagster.yaml, and ``ended_by_dagster``, the run's side of it. Dagster's default launcher ends a run
-through the code server, which waits for the run's process under the lock that every start needs: a process that is frozen or
-just killed then blocks all worlds. Here nothing waits: terminating writes ``CANCELING`` into Dagster's storage, and the run, which
-reads its own status twice a second, interrupts itself. So does a run that Dagster has given up while it lived on.
+Here: ``WatchedRunLauncher`` for dagster.yaml, and ``ended_by_dagster``, the run's side of it. Dagster's default launcher terminates
+a run through the code server, which waits for the run's process under the lock that every start needs: a process that is frozen or
+just killed then blocks all worlds. This launcher does not wait: ``terminate`` writes ``CANCELING`` into Dagster's storage, and the
+run, which reads its own status twice a second, interrupts itself. A run that Dagster has marked failed while its process still
+lives interrupts itself in the same way.
 
-The default launcher has no health check either, so that a run whose code server died with it would stay STARTED. This
-one asks the code server which runs it has; the daemon's run monitoring fails what is dead, and a retry continues the generation.
+The default launcher has no health check either: a run that died together with its code server would stay STARTED. This launcher
+asks the code server which runs it has; the daemon's run monitoring fails the dead ones, and a retry continues the generation.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ ACTIVE = [
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 ]
-"""Statuses of a run that waits or is at work, being ended or not."""
+"""Statuses of a run that has not ended."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,19 +44,19 @@ While it is, no retry could be started, and Dagster forgets a retry that it cann
 """
 CHECK_TIMEOUT_SECONDS = 5.0
 LOOK_SECONDS = 0.5
-"""How often a run reads its own status: a termination is noticed so soon."""
+"""How often a run reads its own status, and so how soon it notices a termination."""
 OVER = (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE)
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
-    """Starts runs in the code server, as the default does; ends them without it, and knows which of them live."""
+    """Starts runs in the code server, as the default does; terminates them without it, and checks which of them are alive."""
 
     _silent: defaultdict[str, int]
 
     def terminate(self, run_id: str) -> bool:
         """Note that the run is to end, and return at once; the run interrupts itself. False if it has ended already.
 
-        What cannot (a frozen process) is taken for cancelled after ``run_monitoring.cancel_timeout_seconds``.
+        If it cannot (a frozen process), Dagster marks it cancelled after ``run_monitoring.cancel_timeout_seconds``.
         """
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
@@ -71,7 +72,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """RUNNING while the code server that started the run still has its process; FAILED once it has not, or is gone."""
+        """RUNNING while the code server that started the run still has its process; FAILED when the process or the server is gone."""
         if not hasattr(self, "_silent"):
             self._silent = defaultdict(int)
         client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]  # Dagster's own
@@ -92,24 +93,26 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
 
 def was_terminated(instance: DagsterInstance, run: DagsterRun) -> bool:
-    """Whether somebody terminated this run. Dagster calls it failed where its process was dead, or had not begun, by then."""
+    """Whether a user terminated this run. Dagster marks it failed where its process was dead, or had not begun, by then."""
     if run.status is DagsterRunStatus.FAILURE:
         return bool(instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_CANCELING))
     return run.status in (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
 
 
 def is_being_stopped(instance: DagsterInstance, run_id: str) -> bool:
-    """Whether somebody asked Dagster to terminate this run; an interruption without that is a deploy or a shutdown."""
+    """Whether a user asked Dagster to terminate this run; an interruption without that is a deploy or a shutdown."""
     try:
         run = instance.get_run_by_id(run_id)
-    except SQLAlchemyError:  # then nobody can have asked through it; what failed before this question is what counts
+    except (
+        SQLAlchemyError
+    ):  # no user can have terminated the run through this storage; the failure before this question is the one to report
         return False
     return run is not None and run.status in (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
 
 
 @contextmanager
 def ended_by_dagster(instance: DagsterInstance, run_id: str) -> Iterator[None]:
-    """Within this block the process gets SIGINT, once, as soon as Dagster has the run terminated or given up."""
+    """Within this block the process gets SIGINT, once, when Dagster's storage has the run as canceling or ended."""
     left = threading.Event()
     watch = threading.Thread(target=_interrupt_when_over, args=(instance, run_id, left), name="run-status", daemon=True)
     watch.start()

@@ -1,7 +1,8 @@
-"""What this project uses of Dagster's private API, all of it. ``tests/project/test_dagster_internals.py`` fails when a release
+"""All uses of Dagster's private API. ``tests/project/test_dagster_internals.py`` fails when a release
 changes one of these things, and when another module imports a private one.
 
-What ``import dagster`` has loaded anyway is imported here; what costs seconds is imported by the function that needs it.
+Modules that ``import dagster`` loads anyway are imported at the top; those that cost seconds are imported by the function that
+needs them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PRELOADED = "dagster._grpc.impl"
 
 
 class CodeServerClasses(NamedTuple):
-    """What a code server is made of: who answers requests, who serves that, and the answer to a request to reload."""
+    """Dagster's classes of a code server: the servicer, the gRPC server, and the reply to a request to reload."""
 
     api: type[DagsterApiServer]
     server: type[DagsterGrpcServer]

@@ -1,7 +1,7 @@
-"""The code location: the composition root, where settings become resources and everything is put together.
+"""The code location: the composition root, which builds resources from settings and joins assets, jobs and sensors.
 
-Here: ``build_defs``, one factory that tests call with their own settings. It is the only module that knows assets, resources and
-sensors alike. Loading it needs no server and changes nothing in its process: no environment, no logging, no part of Dagster.
+Here: ``build_defs``, one factory that tests call with their own settings. It is the only module that imports assets, resources and
+sensors together. Loading it needs no server and changes nothing in its process: no environment, no logging, no part of Dagster.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from sensors.run_status import build_watchdog
 def build_resources(settings: Settings) -> dict[str, object]:
     """The resources by name: plain objects that take the settings whole.
 
-    None has a config schema. What is set is set by the environment and ``.env`` (settings.py), the same for every run of an
-    installation: in launch forms it would hide the one field that a person has to fill in. And a secret that is no config is in no
-    launch form, event or document.
+    None has a config schema. The environment and ``.env`` (settings.py) set them for every run of an installation; in launch forms
+    they would hide the one field that a person has to fill in. A secret that is not config appears in no launch form, event or
+    document.
     """
     mongo = MongoResource(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
     kafka = KafkaResource(
@@ -55,5 +55,5 @@ def build_defs(settings: Settings) -> dg.Definitions:
     )
 
 
-require_good_content()  # a broken template stops the code location, and not a world that is half paid for
+require_good_content()  # so that a broken template fails the code location, not a world in the middle of its work
 defs = build_defs(settings())

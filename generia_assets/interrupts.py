@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM: the same wish, to end now and in order.
+"""Ctrl-C and SIGTERM: both ask the process to shut down in order.
 
-Here: both become ``KeyboardInterrupt`` once, and are ignored while things are being ended. Not here: what is ended.
+Here: both raise ``KeyboardInterrupt`` once, and are ignored during the shutdown. Not here: the shutdown itself.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from types import FrameType
 from typing import NoReturn
 
 EXIT_STATUS = 130
-"""What a shell expects of a command that was interrupted."""
+"""The exit code that a shell expects of an interrupted command."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def restore_interrupts() -> None:
     """React to Ctrl-C even if the parent process ignored it (``nohup make test &``), and let child processes react, too.
 
-    Dagster treats SIGTERM like SIGINT: one that ignores the latter can only be killed.
+    Dagster treats SIGTERM like SIGINT: a Dagster process that ignores SIGINT can only be killed.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -38,7 +38,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Within this block the signals do nothing: what ends others must not be cut short itself."""
+    """Within this block the signals are ignored, so that a shutdown is not interrupted itself."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
     try:
         yield

@@ -1,9 +1,9 @@
-"""Which requests a web server answers that asks for no password: those of the people who have it open, and of no other page.
+"""Host and origin checks for web servers without a password: protection against DNS rebinding and cross-site requests.
 
-A page of a stranger, open in the same browser, can send requests to this machine: with a name of its own that leads here (DNS
-rebinding), or by a form, a picture or a script whose answer it cannot read, but whose effect would stay. So a request has to name a
-host that is known, and what can change something has to come from the same place. Both kinds of pages are served behind this: the
-worlds' (pages/app.py) and Dagster's (webserver.py). It is no password: docs/security.md says how to put one in front.
+A foreign page, open in the same browser, can send requests to this machine: with a host name of its own that resolves to this
+machine (DNS rebinding), or by a form, an image or a script whose answer it cannot read but whose effect remains. So a request has
+to name a known host, and a request that can change something has to come from the same origin. Both web servers use these checks:
+the worlds' pages (pages/app.py) and Dagster's (webserver.py). They replace no password: docs/security.md describes how to add one.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class KnownHosts:
     """ASGI middleware that refuses requests for unknown hosts, and other pages' requests that could change something.
 
     Known hosts are this machine's own names, the address at which the request came in, and those of ``allowed``.
-    A request names its page in ``Origin`` (all but plain reading does, web sockets too). That page is known if it is at the same
-    host and port as what it asks for, or if its host is allowed by name: where a proxy stands before the server the two differ.
-    ``queries_by_get``: paths at which even reading is refused with a ``query``, since it could be an order.
+    A browser names the requesting page in ``Origin``, except for plain reads (web sockets have it, too). That page is allowed if it
+    has the same host and port as the request, or if ``allowed`` has its host: behind a proxy the two differ.
+    ``queries_by_get``: paths at which a GET with a ``query`` is refused, because the query could be a mutation.
     """
 
     def __init__(self, app: ASGIApp, allowed: Iterable[str], queries_by_get: Iterable[str] = ()) -> None:

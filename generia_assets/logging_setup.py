@@ -1,16 +1,16 @@
-"""The log lines of our own packages, in every process: one form, one level (LOG_LEVEL), to stderr.
+"""Logging of our own packages, in every process: one format, one level (LOG_LEVEL), to stderr.
 
-Here: ``levelled_lines``, which a run, the code server (and with it the sensors), each command and the pages' server enter for as
-long as they last, and ``log_context``, which gives all lines below it the world, run or task that they are about:
+Here: ``levelled_lines``, the context in which a run, the code server (with the sensors), each command and the pages' server work,
+and ``log_context``, which adds the world, run or task to all lines that are logged within it:
 
     2026-11-28 15:12:00,123 INFO world=… run=… task=generate_post:c0007-p0003 generate_post c0007-p0003: done, attempt 1 of 2
 
-DEBUG adds every call's attempt, every claim, every message and page. A world of 10,000 posts has tens of thousands of such lines:
-few for a run's compute log (stderr on its page), and far too many for the events that Dagster keeps (assets/run_log.py has one line
-a character for those). Not here: a world's own log, which is read from MongoDB (queries/log.py).
+DEBUG adds every attempt of a call, every lock, every message and page. A world of 10,000 posts has tens of thousands of such lines:
+few for a run's compute log (stderr on its page), and far too many for the events that Dagster keeps (assets/run_log.py logs one
+line a character there). Not here: a world's log, which is read from MongoDB (queries/log.py).
 
-Lines may quote what users and models wrote: each record is one line without control characters, and lines of a traceback are
-indented, so that no text can pass for a line of ours. Secrets are masked in every message.
+Lines may quote texts of users and models: each record is one line without control characters, and lines of a traceback are
+indented, so that a quoted text cannot imitate a log line. Secrets are masked in every message.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def log_context(**names: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _about.set(before)  # no token: Dagster may close a resource in another context than it opened it in
+        _about.set(before)  # no reset by token: Dagster may close a resource in another context than the one in which it opened it
 
 
 @contextmanager
 def levelled_lines() -> Iterator[None]:
-    """Write our log lines to stderr, from LOG_LEVEL on. Inside another such block nothing changes."""
+    """Write our log lines of LOG_LEVEL and above to stderr. Inside another such block nothing changes."""
     loggers = [logging.getLogger(name) for name in OURS]
     if any(isinstance(handler.formatter, LineFormatter) for logger in loggers for handler in logger.handlers):
         yield
@@ -58,7 +58,7 @@ def levelled_lines() -> Iterator[None]:
     for logger in loggers:
         logger.addHandler(handler)
         logger.setLevel(settings().log_level)
-        logger.propagate = False  # else a handler of the root logger (Dagster's code server has one) writes it a second time
+        logger.propagate = False  # else a handler of the root logger (Dagster's code server has one) writes each line a second time
     try:
         yield
     finally:

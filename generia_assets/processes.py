@@ -1,8 +1,8 @@
-"""Processes that someone starts beside himself: the ``generia`` command, the embedded servers and the tests.
+"""Child processes: of the ``generia`` command, of the embedded servers and of the tests.
 
-Here: starting one, knowing when it is ready, keeping its log, and ending it so that nothing is left behind.
-Not here: which processes make up a command (the other files of this package), and what the embedded servers do when they
-are started (emulators/lifecycle.py is the other end of the ready file and of the parent's pid).
+Here: starting one, waiting until it is ready, keeping its log, and stopping it together with its own children.
+Not here: which processes a command starts (cli, local_services), and what the embedded servers do when they are started
+(emulators/lifecycle.py reads the options ``--ready-file`` and ``--parent-pid``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 POLL_S = 0.01
-# One of ours ends its own child first, so it needs longer than that child may take.
+# A program of ours stops its own child first, so it needs longer than that child may take.
 _GRACE_S = 10.0
 _GRACE_OF_OURS_S = 15.0
 _LAST_LINES = 20
@@ -34,13 +34,13 @@ ProbeT = TypeVar("ProbeT")
 
 
 class ProcessError(RuntimeError):
-    """A process that is needed cannot be started, or has ended. The message says what to do."""
+    """A required process cannot be started, or has ended. The message says what to do."""
 
 
 class ChildFailedError(ProcessError):
     """A process ended by itself, or was not ready in time.
 
-    ``last_lines`` is the end of its log; ``exit_code`` is None if it still lived (negative: ended by that signal).
+    ``last_lines`` is the end of its log; ``exit_code`` is None while the process lives (negative: ended by that signal).
     """
 
     def __init__(self, name: str, what: str, *, log_path: Path, last_lines: str, exit_code: int | None) -> None:
@@ -51,7 +51,7 @@ class ChildFailedError(ProcessError):
 
 
 class Child:
-    """A process in a session of its own: a Ctrl-C in the terminal reaches only the one who started it, who ends it in order.
+    """A process in a session of its own: a Ctrl-C in the terminal reaches only its parent, which then stops it in order.
 
     As a context manager it is stopped at the end of the block.
     """
@@ -70,7 +70,7 @@ class Child:
 
     @property
     def log_path(self) -> Path:
-        """Where its output goes. Raises ``ValueError`` if that is where this process's own goes."""
+        """The file of its output. Raises ``ValueError`` if it shares this process's output."""
         if self._log_path is None:
             raise ValueError(f"{self.name} has no log of its own")
         return self._log_path
@@ -85,7 +85,7 @@ class Child:
         return self._process.poll()
 
     def ready(self) -> bool:
-        """Whether a program of ours (``launch``) has said that it can be used."""
+        """Whether a program of ours (``launch``) has reported that it can be used."""
         if not self.ready_value and self._ready_file is not None and self._ready_file.exists():
             self.ready_value = self._ready_file.read_text().strip()  # empty: not written to yet
         return bool(self.ready_value)
@@ -118,20 +118,20 @@ class Child:
         Without ``grace`` it has 10 seconds, or 15 if it is one of ours (``start``). May be called after the process has ended by
         itself, for what that left behind, and again, which does nothing.
         """
-        if self._stopped:  # the number of its group may by now be another's
+        if self._stopped:  # another group may have the number by now
             return self._process.wait()
         self._stopped = True
         self._signal_group(signal.SIGTERM)
         try:
             self._process.wait(self._grace if grace is None else grace)
         except subprocess.TimeoutExpired:
-            pass  # it had its time; what is left of the group ends below
+            pass  # the rest of the group is killed below
         finally:
             self._signal_group(signal.SIGKILL)
         return self._process.wait()
 
     def kill(self) -> None:
-        """End the process at once, and it alone: what it has started lives on until ``stop``."""
+        """Kill the process alone: its own children live on until ``stop``."""
         self._process.kill()
         self._process.wait()
 
@@ -139,12 +139,12 @@ class Child:
         try:
             os.killpg(self.pid, number)
         except ProcessLookupError:
-            return  # nobody of the group is left
+            return  # the group is empty
         except PermissionError:
-            return  # macOS says this of a group of which only the dead are left
+            return  # macOS raises this for a group that has only dead processes
 
     def failure(self, what: str) -> ChildFailedError:
-        """The error that says ``what`` happened to it (``was not ready``), with the end of its log."""
+        """The error for ``what`` happened to it (``was not ready``), with the end of its log."""
         return ChildFailedError(
             self.name, what, log_path=self.log_path, last_lines=last_lines(self.log_path), exit_code=self.exit_code()
         )
@@ -184,7 +184,7 @@ def launch(
     ready_file = log_path.with_suffix(".ready").absolute()
     ready_file.unlink(missing_ok=True)
     arguments = [*argv, "--ready-file", ready_file, "--parent-pid", str(os.getpid())]
-    # It watches this process by itself, so it needs no help of the kernel's, which asks for a fork without other threads.
+    # The program watches this process itself, so it needs no signal from the kernel, which would require a fork without threads.
     return Child(name, _popen(arguments, log_path, env, cwd, before_exec=None), log_path, _GRACE_OF_OURS_S, ready_file)
 
 
@@ -197,7 +197,7 @@ def start(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Child:
-    """Launch a program of ours and return when it is ready; ``ready_value`` is what it then says of itself.
+    """Launch a program of ours and return when it is ready; ``ready_value`` is then the content of its ready file.
 
     Raises ``ChildFailedError``, with nothing left running, if it ends or is not ready within ``timeout`` seconds.
     """
@@ -211,7 +211,7 @@ def start(
 
 
 def last_lines(log_path: Path, count: int = _LAST_LINES) -> str:
-    """Give the last lines of a log (at most the last 16 KiB for each twenty), or nothing if there is none."""
+    """The last lines of a log (at most the last 16 KiB for each twenty), or '' if there is none."""
     if not log_path.exists():
         return ""
     with log_path.open("rb") as log:
@@ -252,7 +252,7 @@ def _ask_to_die_with(parent_pid: int) -> Callable[[], None] | None:
 
     def ask() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent_pid:  # it died before it could be asked
+        if os.getppid() != parent_pid:  # the parent died before the kernel was asked to watch it
             os._exit(1)
 
     return ask

@@ -1,7 +1,7 @@
 """JSON Schemas of all messages, in and out, one file a topic, written into ``docs/schemas/``: ``make schemas``.
 
-Here: which models make up a topic. They are the very models by which messages are read and written; only an order's two kinds,
-which the sensor checks one after the other, are put together here. Not here: what the messages mean (docs/events.md).
+Here: which models a topic has. They are the same models that read and write the messages; only an order's two kinds, which the
+sensor checks one after the other, are joined here. Not here: what the messages mean (docs/events.md).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def schemas() -> Mapping[str, dict[str, JsonValue]]:
 
 
 def text(schema: Mapping[str, JsonValue]) -> str:
-    """A schema as its file holds it."""
+    """The text of a schema's file."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -69,7 +69,7 @@ def _schema(model: TypeAdapter[Any], title: str, *, sent: bool = False) -> dict[
 
 
 def _readable(schema: dict[str, JsonValue], *, sent: bool) -> dict[str, JsonValue]:
-    """Without what says nothing: titles made of names, and defaults of fields that are always ``sent``."""
+    """The schema without redundant entries: titles made of names, and defaults of fields that are always ``sent``."""
     kept = {name: value for name, value in schema.items() if name != "title" and not (sent and name == "default")}
     if isinstance(described := kept.get("description"), str):
         kept["description"] = described.replace("``", "`")

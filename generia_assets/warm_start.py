@@ -1,18 +1,19 @@
-"""``python -m generia_assets.warm_start …``: Dagster's code server (``dagster api grpc``) with its options, which does more.
+"""``python -m generia_assets.warm_start …``: Dagster's code server (``dagster api grpc``, with its options), extended.
 
-It starts runs warm, says when a start does not return, and logs in our form.
+It starts runs warm, reports a start that does not return, and logs in our format.
 
-Warm starts: runs begin in a process which has already imported everything (1.3 s sooner, a third of the memory). Dagster's code
-server starts every run by ``spawn``, hard-coded. Here the server is given a ``forkserver`` context instead, preloaded with the
-definitions, and that is imported when the server begins to serve, so that the first run finds it ready.
+Warm starts: runs begin in a process that has already imported everything (1.3 s sooner, a third of the memory). Dagster's code
+server starts every run by ``spawn``, hard-coded. This server uses a ``forkserver`` context instead, preloaded with the definitions,
+which are imported when the server begins to serve, so that the first run starts warm.
 
 A start that does not return (the new process is frozen before it answers, the forkserver hangs) blocks a thread of the server. The
-server then says in gRPC's health protocol that it does not serve, and is replaced (code_server.py).
+server then reports NOT_SERVING in gRPC's health protocol, and is replaced (code_server.py).
 
-*Reload definitions* on Dagster's pages does nothing in such a server by itself. Here the server ends once it executes no run, and
-its parent (code_server.py, `generia dev`) starts another, which reads code, prompts and data again; unless those have mistakes.
+*Reload definitions* in Dagster's UI does nothing in a plain code server with preloaded modules. This server ends once it executes
+no run, and its parent (code_server.py, `generia dev`) starts another, which reads code, prompts and data again; if those have
+mistakes the server stays.
 
-Nothing is installed by importing this or the definitions: another code server (a plain `dagster dev`) is Dagster's own.
+Importing this module or the definitions changes nothing: a plain `dagster dev` has Dagster's own code server.
 
 """
 
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NEEDED_BY_RUNS = ["generia_assets.definitions", "google.genai", "resources.gemini.client", "emulators.image_stub", PRELOADED]
-"""Imported once. None of it starts a thread or opens a connection when imported."""
+"""Modules that the forkserver imports once. None of them starts a thread or opens a connection when imported."""
 LOOK_SECONDS = 1.0
 
 
@@ -59,7 +60,7 @@ class Starts:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """A start, for as long as it takes."""
+        """Count a start as not returned for as long as this block lasts."""
         self._began[threading.get_ident()] = time.monotonic()
         try:
             yield
@@ -72,7 +73,7 @@ class Starts:
 
 
 def extend_code_server() -> None:
-    """Let code servers of this process do all of that. ``GENERIA_COLD_START=1`` leaves it to Dagster how a run is started."""
+    """Extend the code servers of this process. With ``GENERIA_COLD_START=1`` runs are started as Dagster starts them."""
     api, server, reload_reply = code_server_classes()
     start_run, serve = api.StartRun, server.serve
     warm = sys.platform.startswith("linux") and not settings().generia_cold_start
@@ -87,7 +88,7 @@ def extend_code_server() -> None:
     def extended_serve(self: DagsterGrpcServer) -> object:
         if warm:
             forkserver.ensure_running()  # returns at once; the imports go on in the new process
-        watch = threading.Thread(target=_tell_overdue, args=(starts, self._health_servicer), name="overdue-starts", daemon=True)
+        watch = threading.Thread(target=_report_overdue, args=(starts, self._health_servicer), name="overdue-starts", daemon=True)
         watch.start()
         with levelled_lines():
             return serve(self)  # type: ignore[no-untyped-call]  # Dagster's own
@@ -95,7 +96,7 @@ def extend_code_server() -> None:
     def extended_reload(self: DagsterApiServer, request: object, context: grpc.ServicerContext) -> object:
         try:
             require_good_content()
-        except ContentError as error:  # another server would not begin with it
+        except ContentError as error:  # a new server could not load them
             logger.error("nothing is read anew: %s", error)  # noqa: TRY400  the message says it all
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         threading.Thread(target=_end_when_idle, args=(self,), name="reload", daemon=True).start()
@@ -109,13 +110,13 @@ def extend_code_server() -> None:
 
 def _end_when_idle(server: DagsterApiServer) -> None:
     logger.info("definitions are read anew by another code server, as soon as no run is at work in this one")
-    time.sleep(LOOK_SECONDS)  # the answer to the one who asked goes out first
+    time.sleep(LOOK_SECONDS)  # the reply to the request is sent first
     while server._executions:
         time.sleep(LOOK_SECONDS)
     os._exit(0)
 
 
-def _tell_overdue(starts: Starts, servicer: health.HealthServicer) -> None:
+def _report_overdue(starts: Starts, servicer: health.HealthServicer) -> None:
     reported = False
     while True:
         time.sleep(LOOK_SECONDS)
@@ -127,7 +128,7 @@ def _tell_overdue(starts: Starts, servicer: health.HealthServicer) -> None:
 
 
 def main() -> None:
-    """Be Dagster's code server."""
+    """Run Dagster's code server."""
     spare_loopback()
     extend_code_server()
     sys.argv = ["dagster", "api", "grpc", *sys.argv[1:]]

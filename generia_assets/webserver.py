@@ -1,8 +1,8 @@
 """``python -m generia_assets.webserver …``: Dagster's own webserver, with its options, behind ``KnownHosts``.
 
 Dagster's pages can order worlds, ask for no password, and take orders (GraphQL mutations) from any page that the same browser has
-open, even by GET. Here: the one place where they are served from, by `generia dev` and in containers. A plain `dagster dev` or
-`dagster-webserver` is served without.
+open, even by GET. Here: the webserver that `generia dev` and the containers start. A plain `dagster dev` or `dagster-webserver` has
+no such checks.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from generia_assets.known_hosts import KnownHosts
 
 
 class GuardedWebserver(DagsterWebserver):  # type: ignore[type-arg]  # generic only for its own base
-    """Dagster's webserver, which answers those who have its pages open, and no other page."""
+    """Dagster's webserver behind ``KnownHosts``: it refuses requests of foreign pages."""
 
     def build_middleware(self) -> list[Middleware]:
-        """The check comes before everything of Dagster's own."""
-        allowed = os.environ.get("ALLOWED_HOSTS", "").split(",")  # a container's webserver has none of our other settings
+        """Dagster's middleware, with the check before it."""
+        allowed = os.environ.get("ALLOWED_HOSTS", "").split(
+            ","
+        )  # not by settings(): a container's webserver has none of our other settings
         guard = Middleware(KnownHosts, allowed=allowed, queries_by_get=[f"{self._app_path_prefix}/graphql"])
         return [guard, *super().build_middleware()]
 
 
 def main() -> None:
-    """Be Dagster's webserver."""
+    """Run Dagster's webserver."""
     restore_interrupts()
     dagster_webserver.app.DagsterWebserver = GuardedWebserver  # type: ignore[attr-defined]  # what its command makes
     webserver_main()  # type: ignore[no-untyped-call]
