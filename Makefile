@@ -36,6 +36,7 @@ dev: $(VENV)/.installed  ## the generator with Dagster's pages, until Ctrl-C
 test: lint  ## lint, then all tests, WORKERS=4 files at a time (ARGS="-k name" chooses)
 	@exec $(PYTEST) $(ARGS)
 
+test-fast: WORKERS = 2
 test-fast: $(VENV)/.installed-dev  ## the tests that start no server; half a minute
 	@exec $(PYTEST) -m "not servers" $(ARGS)
 

@@ -62,7 +62,7 @@ class Try:
 def freeze(pid: int, stack: TestStack) -> None:
     """Stop a process (SIGSTOP), but never while it holds a lock of Dagster's SQLite files, which would hold up every other process.
 
-    That is SQLite's limit (docs/operating.md, More machines), and no matter of what is tried here.
+    That is SQLite's limit (docs/operating.md, More machines). It is not what this bench measures.
     """
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGSTOP)

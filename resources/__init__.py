@@ -1,4 +1,4 @@
-"""External systems: MongoDB, Kafka, and Gemini, the image API and the platform behind the one path that every call takes.
+"""External systems: MongoDB and Kafka; and, behind the API gateway, Gemini, the image API and the platform.
 
-Imports nothing of ours: a resource takes a pydantic class or a protocol as an argument and knows no draft, task or journal.
+Imports nothing of generia_assets: a resource takes a pydantic class or a protocol as an argument and knows no draft or task.
 """

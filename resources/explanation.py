@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in sentences for a person or a model: the only place that words a ``ValidationError``."""
+"""Formats a pydantic ``ValidationError`` as sentences for a person or a model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def place_of(problem: ErrorDetails) -> str:
 
 
 def reason_of(problem: ErrorDetails) -> str:
-    """What is wrong, without pydantic's own words."""
+    """The reason, without pydantic's prefixes."""
     return problem["msg"].removeprefix("Value error, ")
 
 

@@ -1,4 +1,4 @@
-"""The image API as the rest sees it: one protocol, what a call returns, and how a provider is loaded and checked.
+"""The image API: its protocol, the result of a call, and how a provider is loaded and checked.
 
 Here: ``ImageGenerator``, ``GeneratedImage``, ``open_provider``. Not here: the stub that draws without any API
 (emulators/image_stub), the limits of a call (resources/gateway) and where the picture is stored (resources/platform).
@@ -47,14 +47,14 @@ class ImageGenerator(Protocol):
         """Make one picture of ``width`` x ``height`` pixels.
 
         The same ``seed`` with the same prompt and size asks for the same picture; providers keep that more or less well.
-        ``idempotency_key`` is handed on where the provider knows such keys, so that a repeated order is not billed twice.
+        ``idempotency_key`` is passed to providers that support such keys, so that a repeated request is not billed twice.
         Raises ``RefusedError`` when moderation refuses the prompt, ``RateLimitedError``, ``TransientError`` or
         ``FatalCallError`` as any other call.
         """
         ...
 
     async def aclose(self) -> None:
-        """Give back connections and threads. The generator is not used afterwards."""
+        """Close connections and threads. The generator is not used afterwards."""
         ...
 
 
@@ -65,7 +65,7 @@ def provider_class(name: str) -> type[ImageGenerator]:
         raise ValueError("must be module:Class, such as my_images:Painter")
     try:
         found = getattr(import_module(module), attribute)
-    except Exception as error:  # a module of somebody else's may raise anything
+    except Exception as error:  # a foreign module may raise anything
         raise ValueError(f"cannot be imported: {type(error).__name__}: {error}; the module must be on PYTHONPATH") from error
     if not isinstance(found, type):
         raise ValueError(f"is no class but {type(found).__name__}")  # noqa: TRY004  settings show ValueErrors
@@ -114,7 +114,7 @@ def open_images(settings: ImageSettings) -> ImageGenerator:
 
 
 def wrong_with(image: object) -> str:
-    """What is wrong with what a provider returned, or ''."""
+    """What is wrong with a provider's result, or ''."""
     if not isinstance(image, GeneratedImage):
         return f"generate() must return a GeneratedImage and returned {type(image).__name__}"
     if not isinstance(image.data, bytes) or not image.data:

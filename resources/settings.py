@@ -1,8 +1,8 @@
-"""The settings of external systems: addresses, secrets, limits and time-outs, one model for each resource that takes it whole.
+"""The settings of external systems: addresses, secrets, limits and time-outs, one model for each resource.
 
 Here: names, units, defaults and rules of these settings. Field names in capitals are the names of the environment's variables. Not
 here: where values come from, and the settings of the generator itself (generia_assets/settings.py, which inherits these models, so
-that the one ``Settings`` object can be handed to each resource).
+that the one ``Settings`` object can be passed to each resource).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _gemini_key(key: SecretStr) -> SecretStr:
 
 
 def _gemini_model(model: str) -> str:
-    from resources.gemini.models import model_profiles  # with pymongo and all: only where settings are read
+    from resources.gemini.models import model_profiles  # imports pymongo, which is slow: only where settings are read
 
     if model not in model_profiles():
         raise ValueError(f"must be one of {', '.join(model_profiles())}, or be given a profile in resources/gemini/models.yaml")
@@ -167,7 +167,7 @@ class PlatformSettings(_Settings):
 
 
 class GatewaySettings(_Settings):
-    """The limits of every call (R17), the breakers, one for each API (R9), and how long an outage is waited out."""
+    """The limits of every call (R17), the breakers, one for each API (R9), and how long calls are retried through an outage."""
 
     llm_concurrency: Concurrency = 15
     image_concurrency: Concurrency = 10

@@ -97,7 +97,7 @@ class GeneratorResource:
         if self._worker is not None and self._session is not None and not self._session.ended and context.instance is not None:
             ours = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
             if error is not None and (isinstance(error, ours) or is_of_dagsters_storage(error)):
-                stopped = is_being_stopped(context.instance, str(context.run_id))
+                stopped = context.run is not None and is_being_stopped(context.instance, context.run.run_id)
                 with suppress(dg.Failure):  # the error that ends the run is reported already
                     record_failure(self._worker, error, stopped_by_person=stopped)
         if self._closing is not None:

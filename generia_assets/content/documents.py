@@ -233,9 +233,9 @@ class Character(Document):
     )
 
     def with_updated_relationships(self, regenerated: Mapping[str, Character]) -> Character:
-        """This person with their relations to people who were made again (by username) as those tell them now (``seen_by``).
+        """This person with updated relations to regenerated people (by username), as those describe them (``seen_by``).
 
-        Usernames stay, so relations and mentions lead to somebody who exists. The very same object where nothing changes.
+        Usernames stay, so relations and mentions remain valid. Returns the same object where nothing changes.
         """
 
         def now(username: str, before: str) -> str:

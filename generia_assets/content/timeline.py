@@ -100,8 +100,8 @@ def timeline(seed: int, people: int, posts: int) -> Timeline:
         # A person with an acquaintance in the next batch can be written only after that batch, so they join with it.
         beside = max(index, social.ready_after(seed, people, index) * BATCH)
         rng, joined = seeding.seeded_rng(seed, "timeline", index), JOINING * beside / people
-        # The first soon after they joined, so that the first posts are of the people invented first. Then one in each of so many
-        # equal parts of the time that is left: nobody writes everything in one night.
+        # The first post comes soon after joining, so that the first posts are of the people invented first. Then one comes in each of
+        # equal parts of the remaining time, so that no person posts everything at once.
         soon = min(1.0, _FIRST_WITHIN * JOINING * count / people)
         shares_of_time = (rng.random() * (1.0 if order else soon) for order in range(count))
         drawn += ((joined + (1 - joined) * (order + share) / count, index, order) for order, share in enumerate(shares_of_time))

@@ -1,1 +1,1 @@
-"""The one path of every call to an external API: limiter, breaker, budget, call, classification, record."""
+"""The API gateway, through which every call to an external API goes: limiter, breaker, budget, call, record."""

@@ -1,11 +1,11 @@
-"""The one path to every external API: slot → breaker → budget → call → classify → record, for LLM, images and platform alike.
+"""The API gateway: slot → breaker → budget → call → classify → record, for every call of LLM, images and platform.
 
-Here: the order of these steps, and what is done about each outcome. The budget is asked last, at the moment of sending, so
-that a death while waiting costs nothing, and a waiting call has reserved nothing. Every attempt is reserved before it is
-made and recorded after it; an attempt that dies in between stays counted as spent.
+Here: the order of these steps, and the handling of each outcome. The budget is reserved last, at the moment of sending, so that a
+crash while waiting costs nothing, and a waiting call has reserved nothing. Every attempt is reserved before it is made and recorded
+after it; an attempt that a crash interrupts stays counted as spent.
 
-Not here: which call fails because of itself and which for an outage (poison.py), how a provider is called (a ``Call`` says it), and
-where money and records are stored (the world's ``CallLedger``, generia_assets/durable/calls/ledger.py).
+Not here: the rule for poisonous calls and outages (poison.py), how a provider is called (``Call.send``), and where money and
+records are stored (the world's ``CallLedger``, generia_assets/durable/calls/ledger.py).
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ ValueT_co = TypeVar("ValueT_co", covariant=True)
 logger = logging.getLogger(__name__)
 
 CONTROL = "control"
-"""Request type of the calls that only find out whether an API answers at all."""
+"""Request type of the control calls, which only find out whether an API answers."""
 CUT_OFF = "cut_off"
 """Outcome of an attempt that was stopped, or died with its run, before its answer was recorded."""
 
 
 class Api(StrEnum):
-    """What is called, by the contract's words for ``api_type``."""
+    """The external APIs, by the contract's values of ``api_type``."""
 
     LLM = "llm"
     IMAGE = "image_generation"
@@ -66,12 +66,12 @@ class TokenUsage:
 
 @dataclass(frozen=True)
 class Answer(Generic[ValueT_co]):
-    """What a call returned: a value, or an ``error`` that was paid for all the same.
+    """The result of an answered call: a value, or an ``error`` that was paid for, too.
 
     Attributes:
         value: None where there is an error.
         data: What the record keeps of the answer.
-        cost_usd: US dollars; None: the provider did not say what it charged, so the call's worst case counts.
+        cost_usd: US dollars; None: the provider named no price, so the call's worst case counts.
         tokens: As the provider billed them.
         error: What is wrong with the answer.
     """
@@ -96,7 +96,7 @@ class Call(Generic[ValueT_co]):
     """One call to make.
 
     Attributes:
-        api: Who is called; ``request_type``, ``task_id``, ``request_data`` and ``labels`` are recorded: no secret in them.
+        api: The API; ``request_type``, ``task_id``, ``request_data`` and ``labels`` are recorded: no secret in them.
         priority: The lowest comes first.
         send: Makes the call once; raises a ``CallError`` where it is not answered.
         worst_case_usd: US dollars that are reserved before each attempt.
@@ -131,7 +131,7 @@ class CallOutcome:
 
     Attributes:
         outcome: ``ok``, ``cut_off``, or the ``outcome`` of a ``CallError``.
-        cost_usd: US dollars; the worst case where nobody knows.
+        cost_usd: US dollars; the worst case where it is unknown.
         tokens: As the provider billed them.
         data: What the record keeps of the answer.
         error: Why it failed, redacted.
@@ -177,13 +177,13 @@ class CallLedger(Protocol):
         ...
 
     def answered(self, api: Api) -> None:
-        """The API answers, be it with a refusal: no outage, or its end."""
+        """The API answers, possibly with a refusal: there is no outage, or it has ended."""
         ...
 
 
 @dataclass(frozen=True)
 class ApiPolicy:
-    """What one API's calls pass: the limit of calls at once, the breaker, and what is known of their ends."""
+    """The gateway's parts for one API: the concurrency limiter, the breaker, and the tally of outcomes."""
 
     limiter: ConcurrencyLimiter
     breaker: Breaker
@@ -191,18 +191,18 @@ class ApiPolicy:
 
 
 class ApiGateway:
-    """The path, one object for each process."""
+    """The gateway, one object for each process."""
 
     def __init__(self, policies: Mapping[Api, ApiPolicy], *, patience_seconds: float) -> None:
-        """``patience_seconds``: how long an outage is waited out (PATIENCE_SECONDS)."""
+        """``patience_seconds``: how long a call is retried through an outage (PATIENCE_SECONDS)."""
         self._policies = policies
-        self._patience = patience_seconds
+        self._outage_timeout = patience_seconds
 
     async def call(self, call: Call[ValueT], ledger: CallLedger) -> ValueT:
-        """Make the call, as often as outages and pace demand. Outages never use up a task's attempts.
+        """Make the call, and repeat it through outages and rate limits, which never use up a task's attempts.
 
         Args:
-            call: What is asked, of whom, and its worst case.
+            call: The call, its API and its worst case.
             ledger: The budget and record of the world that pays for it.
 
         Returns:
@@ -210,11 +210,11 @@ class ApiGateway:
 
         Raises:
             RequestFailedError: This request fails while others do not; ``RefusedError`` and the others say how.
-            FatalCallError: Asking again cannot help anybody.
+            FatalCallError: Asking again cannot help.
             OutageTimeoutError: An outage lasted longer than ``patience_seconds``, or the provider named an end beyond that.
             CallError: Whatever ``CallLedger.reserve`` raises.
         """
-        policy, outage, stopwatch = self._policies[call.api], Outage(self._patience), Stopwatch()
+        policy, outage, stopwatch = self._policies[call.api], Outage(self._outage_timeout), Stopwatch()
         suspicion, too_large = Suspicion(policy.tally), Suspicion(policy.tally, limited=True)
         while True:
             try:
@@ -239,14 +239,14 @@ class ApiGateway:
                     if suspicion.is_proven(at_the_end=True) or (limited and too_large.is_proven(at_the_end=True)):
                         raise _poisonous(call, error) from error
                     raise OutageTimeoutError(
-                        f"{call.api} did not recover within {self._patience:.0f} s (PATIENCE_SECONDS): {error}",
+                        f"{call.api} did not recover within {self._outage_timeout:.0f} s (PATIENCE_SECONDS): {error}",
                         may_last=suspicion.exists or too_large.exists or policy.tally.refuses,
                     ) from error
                 pause = outage.pause_after(error)
             await asyncio.sleep(pause)
 
     async def _ask_control(self, control: Call[object], ledger: CallLedger, policy: ApiPolicy) -> None:
-        """Make one attempt at this call. How it ends is in the tally, and all that matters; one at a time in this process."""
+        """Make one attempt at this control call, one at a time in this process. The tally records its outcome."""
         if policy.tally.control_under_way:
             return
         policy.tally.control_under_way = True
@@ -282,7 +282,7 @@ class ApiGateway:
         attempt_id = await ledger.reserve(call)
         started, waited_ms, tally = time.monotonic(), stopwatch.lap(), policy.tally
         tally.in_flight += 1
-        # Who does not know whether the call was carried out and billed counts its worst case.
+        # While it is unknown whether the call was carried out and billed, its worst case counts.
         outcome = CallOutcome(CUT_OFF, call.worst_case_usd, error="the run stopped before the answer came")
         try:
             async with asyncio.timeout(call.timeout_seconds):
@@ -293,7 +293,9 @@ class ApiGateway:
         except CallError as raised:
             error = _outage_after_answers(raised, tally)
             outcome = _failed(error, call)
-            if isinstance(error, RateLimitedError) and not self._too_far_away(error):  # else nobody is to wait with a slot
+            if isinstance(error, RateLimitedError) and not self._too_far_away(
+                error
+            ):  # other calls must not keep a slot while they wait
                 policy.limiter.limited(started_at=started, retry_after=error.retry_after)
             if error is not raised:
                 raise error from raised
@@ -305,7 +307,7 @@ class ApiGateway:
         except Exception as error:
             outcome = CallOutcome("error", call.worst_case_usd, error=f"{type(error).__name__}: {error}")
             raise
-        finally:  # also when this run is stopped: nothing reserved stays without its end
+        finally:  # also when this run is stopped: every reservation is finalized
             tally.in_flight -= 1
             tally.failed += outcome.outcome == TransientError.outcome
             tally.limited += outcome.outcome == RateLimitedError.outcome
@@ -314,11 +316,11 @@ class ApiGateway:
         return answer
 
     def _too_far_away(self, error: CallError) -> bool:
-        """Whether the provider named an end (a day's quota, an hour's pause) that is not waited for."""
-        return isinstance(error, RateLimitedError) and (error.daily or (error.retry_after or 0.0) > self._patience)
+        """Whether the end that the provider named (a day's quota, an hour's pause) is beyond the outage timeout."""
+        return isinstance(error, RateLimitedError) and (error.daily or (error.retry_after or 0.0) > self._outage_timeout)
 
     def has_answered(self, api: Api) -> bool:
-        """Whether this API has answered before, so that it is known to be set up right."""
+        """Whether this API has answered before, so that its configuration was right."""
         return self._policies[api].tally.has_answered
 
     async def aclose(self) -> None:
@@ -334,7 +336,7 @@ def _failed(error: CallError, call: Call[ValueT]) -> CallOutcome:
 
 
 def _outage_after_answers(error: CallError, tally: Tally) -> CallError:
-    """What was set up right and is refused now may be put right again: until then it is an outage like any other."""
+    """The error as an outage, if the API has answered before: its refusal may then be corrected without a change here."""
     if isinstance(error, FatalCallError) and error.may_heal and tally.has_answered:
         tally.refuses = True
         return TransientError(str(error))

@@ -1,8 +1,7 @@
 """The circuit breaker (R9), one for each API: CLOSED, OPEN, HALF-OPEN with one probe at a time, exponential open time.
 
-Only ``TransientError`` counts as a failure: a refusal or a 429 is an answer, not an outage. What is neither (no budget left, a lost
-lease, a mistake of ours) proves nothing either way and leaves the state as it is. So does a call that ends in another state than it
-began in.
+Only ``TransientError`` counts as a failure: a refusal or a 429 is an answer, not an outage. Other errors (no budget left, a lost
+lease, a bug) are no evidence and leave the state as it is. So does a call that ends in another state than it began in.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from resources.settings import GatewaySettings
 logger = logging.getLogger(__name__)
 
 BACKOFF = 2.0
-"""By which the open time grows with every probe that failed."""
+"""Factor by which the open time grows with every probe that failed."""
 SHORTEST_WAIT_SECONDS = 0.25
 """A call that is not let through asks again after this, or after the open time if that is shorter."""
 
 
 class BreakerState(StrEnum):
-    """The three states people know."""
+    """The usual three states."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -71,10 +70,10 @@ class Breaker:
 
     @contextmanager
     def attempt(self, *, counts: bool = True) -> Iterator[None]:
-        """Around one call: what it raises is its verdict.
+        """The context of one call: the error that it raises, or none, is the evidence.
 
         Args:
-            counts: False if a failure may be the call's own fault, and says nothing about the provider.
+            counts: False if the call itself may be the cause of a failure.
 
         Raises:
             BreakerOpenError: The call must not be made.
@@ -105,7 +104,7 @@ class Breaker:
             self._change(BreakerState.HALF_OPEN)
 
     def _learn(self, era: int, failure: TransientError | None) -> None:
-        """One call's verdict; it counts in the state that the call began in."""
+        """Count one call's outcome, if the state is still the one in which the call began."""
         if era != self._era:
             return
         self._last_failure = failure or self._last_failure

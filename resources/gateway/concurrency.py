@@ -4,7 +4,7 @@ Here: the local queue, which gives this process's slots out by priority, and the
 renews the lease and gives slots back. It makes one small update a second, so that the number of database calls does not grow with
 the number of slots; it asks more often only while processes compete.
 
-Not here: what is fair between processes (slot_shares.py), what is called (api_gateway.py). Invariant: the shares in the document
+Not here: fairness between processes (slot_shares.py), the calls themselves (api_gateway.py). Invariant: the shares in the document
 never add up to more than the limit, except for calls in flight when the limit falls, or when a process was silent for longer than
 its lease. A dead process's share comes back when its lease ends, by the server's clock.
 """
@@ -32,7 +32,7 @@ from resources.mongodb.connection import MongoDocument
 logger = logging.getLogger(__name__)
 
 CONTENDED_SECONDS = 0.1
-"""How often the processes that wait for slots ask again, all together: each of n asks every n-th time."""
+"""Interval between requests of all waiting processes together: each of n processes asks every n-th time."""
 TOGETHER_SECONDS = 0.025
 """Calls that start to wait within this time are one request."""
 OUTAGE_SECONDS = 0.5
@@ -54,7 +54,7 @@ class _Waiter:
 
 @dataclass(frozen=True)
 class LimiterView:
-    """What a process knows: slots it may use, slots in use, calls that wait here, and the fleet's ceiling now."""
+    """The state of one process: slots it may use, slots in use, calls that wait here, and the fleet's present ceiling."""
 
     share: int
     in_use: int
@@ -100,7 +100,7 @@ class ConcurrencyLimiter:
         self._in_use = 0
         self._most_in_use = 0  # since the last request
         self._may_use = 0
-        self._held = 0  # counted as ours by the fleet: more than we may use while calls above that end
+        self._held = 0  # counted as ours in the fleet's document: more than we may use until the calls above that end
         self._requested = 0
         self._ceiling = limit
         self._short = 0  # processes that want more than they have
@@ -136,7 +136,7 @@ class ConcurrencyLimiter:
             started_at: When the call was sent (``time.monotonic``).
             retry_after: Seconds in which no process of the fleet calls; None: the provider named none.
         """
-        # Until the fleet has answered: the other calls in flight here were let through, and one more would get a 429, too.
+        # Until the fleet's document is read again: one more call than those in flight here would get a 429, too.
         self._may_use = max(1, min(self._may_use, self._in_use - 1))
         until = time.monotonic() + (retry_after or 0.0)
         self._paused_until = max(self._paused_until, until)
@@ -171,7 +171,7 @@ class ConcurrencyLimiter:
         if self._renewer is None or self._renewer.done():
             self._renewer = asyncio.create_task(self._renew(), name=self._id)
             self._renewer.add_done_callback(self._renewer_ended)
-        self._hand_out()
+        self._give_out_slots()
         if not waiter.turn.done() and self._wanted > self._requested:
             self._changed.set()
         try:
@@ -180,17 +180,17 @@ class ConcurrencyLimiter:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
                 heapq.heapify(self._waiters)
-            elif not waiter.turn.cancelled():  # the turn had come: pass it on
+            elif not waiter.turn.cancelled():  # the cancelled waiter had a slot already: give it to the next one
                 self._leave()
             raise
 
     def _leave(self) -> None:
         self._in_use -= 1
-        self._hand_out()
+        self._give_out_slots()
         if self._others_short and max(self._in_use, min(self._may_use, self._wanted)) < self._held:
             self._changed.set()
 
-    def _hand_out(self) -> None:
+    def _give_out_slots(self) -> None:
         now = time.monotonic()
         if now < self._paused_until or now >= self._leased_until:
             return
@@ -208,11 +208,11 @@ class ConcurrencyLimiter:
             self._changed.clear()
             try:
                 await self._ask()
-            except PyMongoError as error:  # an outage: what is held runs out by itself, what is wanted is asked for again
+            except PyMongoError as error:  # an outage: the lease expires by itself, and the request is repeated
                 logger.warning("%s: cannot reach MongoDB (%s); waiting", self._id, type(error).__name__)
                 await asyncio.sleep(OUTAGE_SECONDS)
                 continue
-            self._hand_out()
+            self._give_out_slots()
             asked_at = time.monotonic()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._rest()):
@@ -233,10 +233,10 @@ class ConcurrencyLimiter:
         asked_at = time.monotonic()
         refused_call, pause_to_report = self._refused_call, self._pause_to_report
         succeeded, self._successes = self._successes, 0
-        # What was used a moment ago is kept for the next call, unless somebody else needs it.
+        # Slots that were used a moment ago are kept for the next call, unless another process needs them.
         wants = self._wanted if self._others_short else max(self._wanted, min(self._may_use, self._most_in_use))
         self._most_in_use = self._in_use
-        # While the fleet counts us by these figures no slot beyond them is handed out: it may be somebody else's by then.
+        # Until the update returns no slot beyond these figures is given out: another process may get it meanwhile.
         self._may_use = min(self._may_use, self._in_use)
         request = SlotRequest(
             holder=self._holder,

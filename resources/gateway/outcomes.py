@@ -1,7 +1,7 @@
 """How a call to an external API can end, as exceptions, the same for the language model, the image API and the platform.
 
-Here: the outcome classes, so that a task may catch a refusal without knowing who was called or how. Not here: how an error of a
-provider becomes one of them (each provider's module), and what is done about it (api_gateway.py).
+Here: the outcome classes, so that a task may catch a refusal without knowing the provider. Not here: the classification of a
+provider's errors (each provider's module), and their handling (api_gateway.py).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ LONGEST_RETRY_AFTER = 86_400.0
 
 
 class CallError(Exception):
-    """A call that did not bring what was asked. The message says what to do; what it quotes is redacted and cut.
+    """A call without a usable result. The message names what to do; its quotations are redacted and cut.
 
     Attributes:
         outcome: The name in the record of requests.
-        is_answer: Whether the provider answered, if not what was hoped for: it is not down.
+        is_answer: Whether the provider answered at all, so that it is not down.
         carried_out: Whether the provider may have done the work. If not, the call is given back to the limit of calls.
     """
 
@@ -35,8 +35,8 @@ class RateLimitedError(CallError):
     """The provider asked us to slow down (429).
 
     ``retry_after`` is the wait it asked for in seconds, or None; ``daily`` says that a day's quota is used up, which is an
-    outage until the reset (then ``retry_after`` ends there) and not a matter of pace. A wait that is no number is None, a longer
-    one than ``LONGEST_RETRY_AFTER`` is that.
+    outage until the reset (then ``retry_after`` ends there). A wait that is not a number becomes None; longer ones are cut to
+    ``LONGEST_RETRY_AFTER``.
     """
 
     outcome, is_answer, carried_out = "rate_limited", True, False
@@ -62,16 +62,16 @@ class TransientError(CallError):
 
 
 class RequestFailedError(CallError):
-    """It is this one request that fails, whatever its reason; other requests go on. It uses up an attempt of its task.
+    """This one request fails, for whatever reason; other requests continue. It uses up an attempt of its task.
 
-    Raised itself for a poisonous call: every attempt failed while other calls of the API were answered (poison.py).
+    Raised as this class for a poisonous call: every attempt failed while other calls of the API were answered (poison.py).
     """
 
     outcome = "poisonous"
 
 
 class RefusedError(RequestFailedError):
-    """Moderation refused the request or its answer. ``reason`` is the provider's word for it (SAFETY, SPII, …)."""
+    """Moderation refused the request or its answer. ``reason`` is the provider's code (SAFETY, SPII, …)."""
 
     outcome, is_answer = "refused", True
 
@@ -81,11 +81,11 @@ class RefusedError(RequestFailedError):
 
 
 class InvalidAnswerError(RequestFailedError):
-    """The call was answered, but not with what was asked: not JSON, cut short, or against the schema.
+    """The call's answer is unusable: not JSON, cut short, or against the schema.
 
-    ``cut`` says that the answer ended at the output limit, so that asking again needs more tokens. ``chance`` says that nothing in
-    the request was the cause (an answer that cannot be read, that repeats itself, that stopped by itself): the same is asked again
-    as it was. Otherwise the message says to the model what to correct.
+    ``cut``: the answer ended at the output limit, so that asking again needs more tokens. ``chance``: nothing in the request was
+    the cause (an answer that cannot be read, that repeats itself, that stopped by itself), so the same request is sent again.
+    Otherwise the message tells the model what to correct.
     """
 
     outcome, is_answer = "invalid", True
@@ -130,9 +130,9 @@ class ParameterRefusedError(CallError):
 class FatalCallError(CallError):
     """Asking again cannot help: a bad key, a missing right, an account without billing. Stop at once.
 
-    ``may_heal``: it is not this request that is wrong, and somebody may put it right without a change on our side (a key that is
-    refused, a proxy's page, a status code that nobody expects). From an API that has answered before it is an outage
-    (api_gateway.py): the world waits, and fails only when it has been resumed in vain for a while.
+    ``may_heal``: the request is right, and the cause may be corrected without a change on our side (a refused key, a proxy's page,
+    an unknown status code). From an API that has answered before it counts as an outage (api_gateway.py): the world waits, and
+    fails only after it was resumed in vain for a while.
     """
 
     outcome, is_answer = "fatal", True
@@ -145,8 +145,8 @@ class FatalCallError(CallError):
 class OutageTimeoutError(CallError):
     """An outage lasted longer than PATIENCE_SECONDS. The world is suspended and can be resumed; nothing is lost.
 
-    ``retry_after`` seconds: when the provider itself said it would be over (a day's quota), else None. ``may_last``: the
-    provider is not away, it refuses, so that nobody knows whether it ever ends: the world is resumed a bounded number of times.
+    ``retry_after``: seconds until the end that the provider announced (a day's quota), else None. ``may_last``: the provider
+    answers and refuses, so that the outage may never end: the world is resumed a bounded number of times.
     """
 
     outcome = "outage"

@@ -9,17 +9,17 @@ it ends with ``RequestFailedError``, which uses up an attempt of its task.
   failure, it fails n counted times in a row with a chance of s to the power of n. The call is poisonous when that chance is below
   ``CHANCE`` and n is at least ``LEAST``; after PATIENCE_SECONDS ``CHANCE_AT_THE_END`` is enough. So a call in a quiet world ends
   after five failures, and one amid an API that fails four times in five is waited for.
-* Who is alone has nobody to be compared with: the last item of a world, a world's description. When nobody else was answered
-  between two failures of a call, its ``control`` is made, a small request of the same API that is known to be right. In an outage
-  it fails, too.
+* A call that is alone has no others to compare with: the last item of a world, a world's description. When no other call was
+  answered between two failures of a call, its ``control`` is made, a small request of the same API that is known to be right. In an
+  outage it fails, too.
 * The breaker does not count a failure of a call that has one counted against it, and such a call is no probe: its control is.
-* A demand for a slower pace (429) is no failure of this kind. But a call that gets nothing else until the end, while
+* A rate limit (429) is no failure of this kind. But a call that gets nothing else until the end, while
   others are answered, asks for more than its quota ever holds: the same rule with ``CHANCE_AT_THE_END`` holds for its 429s,
   compared with those of the others. Controls prove nothing here, since they ask for little.
 
-The others are the calls of this process. Calls of the platform have no control, since reading there says nothing about writing:
-alone, they wait. The rule is the same for items (2 attempts, then the world goes on without) and for a world's own tasks (4, then
-the world fails).
+"The others" are the other calls of this process. Calls of the platform have no control, since reading there says nothing about
+writing: alone, they wait. The rule is the same for items (2 attempts, then the world goes on without) and for a world's own tasks
+(4, then the world fails).
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ class Tally:
     in_flight: int = 0
     control_under_way: bool = False
     refuses: bool = False
-    """Whether it refused lately what it had answered before (``FatalCallError.may_heal``)."""
+    """Whether it now refuses requests of a kind that it answered before (``FatalCallError.may_heal``)."""
 
     def answer(self, *, control: bool) -> None:
-        """A call was answered, if not with what was hoped for."""
+        """Count an answered call, also one with an unusable answer."""
         self.refuses = False
         self.answered += 1
         self.others_answered += not control
 
     @property
     def has_answered(self) -> bool:
-        """Whether this API has answered before, so that it is known to be set up right."""
+        """Whether this API has answered before, so that its configuration was right."""
         return self.trusted or self.answered > 0
 
 
 class Suspicion:
-    """What speaks against one call, from its first failed attempt on; ``limited``: from its first 429 on."""
+    """The evidence that one call is poisonous, from its first failed attempt on; ``limited``: from its first 429 on."""
 
     def __init__(self, tally: Tally, *, limited: bool = False) -> None:
         self._tally = tally
@@ -77,7 +77,7 @@ class Suspicion:
 
     @property
     def needs_control(self) -> bool:
-        """Whether nobody else could be compared with when its latest attempt failed."""
+        """Whether there was no other call to compare with when its latest attempt failed."""
         return self._alone
 
     def failed(self) -> None:
@@ -92,7 +92,7 @@ class Suspicion:
         self._last = now
 
     def is_proven(self, *, at_the_end: bool = False) -> bool:
-        """Whether this call is poisonous, and in no outage; ``at_the_end`` of what an outage may last less is enough."""
+        """Whether this call is poisonous and not in an outage; ``at_the_end`` (after PATIENCE_SECONDS) less evidence is enough."""
         answered, _, failed = (now - then for now, then in zip(self._now(), self._first, strict=True))
         others_failed = failed - (self._attempts - 1)
         share = (others_failed + 1) / (others_failed + answered + 2)

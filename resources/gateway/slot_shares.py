@@ -1,8 +1,8 @@
-"""How many slots each process of the fleet has: one document for each API, changed by one atomic update.
+"""The slots of each process of the fleet: one document for each API, changed by one atomic update.
 
-Here: that update, as an aggregation pipeline on the server's clock. It drops leases that ended, lowers or raises the ceiling, and
-gives the process that asks what it wants, as far as that is free and fair. Not here: when a process asks, and which of its own
-calls comes first (concurrency.py).
+Here: that update, as an aggregation pipeline on the server's clock. It drops expired leases, lowers or raises the ceiling, and
+    gives the requesting process the slots that are free and fair. Not here: when a process asks, and which of its own calls comes
+    first (concurrency.py).
 
 Fair: while another process is short of slots, no process has more than the slots divided by the number of processes that want some.
 Where there are fewer slots than processes they rotate: a process lets its calls end, gives the slot back, and waits behind those
@@ -33,7 +33,7 @@ class SlotRequest:
         rise: In so long a lowered ceiling rises by one, while calls are made and none is answered 429.
         hold: For so long a ceiling that was found (one call more was answered 429) stays before one more is tried.
         refused_ago: Since the last call that was answered 429 began; None: there was none since the last request.
-        pause: The wait that the provider demanded of everybody.
+        pause: The wait that the provider demanded, for the whole fleet.
         succeeded: Number of calls that succeeded since the last request.
     """
 
@@ -59,7 +59,7 @@ class Holder(BaseModel):
 
 
 class SlotShares(BaseModel):
-    """The document after the update. ``ceiling`` is None while the provider has refused nothing; ``pause_ms`` is still to wait."""
+    """The document after the update. ``ceiling`` is None before the first 429; ``pause_ms``: the remaining wait."""
 
     limit: int
     ceiling: float | None
@@ -133,7 +133,7 @@ def _lowered(request: SlotRequest, refused_ago: int) -> MongoDocument:
 
 
 def _lifted(request: SlotRequest) -> MongoDocument:
-    """Time raises it while calls are made: an hour without any says nothing about what the provider would let through."""
+    """Time raises it only while calls are made: an idle hour is no evidence of what the provider would accept."""
     held = {"$lt": ["$$NOW", {"$ifNull": ["$held_until", None]}]}
     successes = {"$cond": [held, 0, {"$add": [{"$ifNull": ["$successes", 0]}, request.succeeded]}]}
     rested = {"$gte": [{"$subtract": ["$$NOW", {"$max": ["$lowered_at", "$lifted_at"]}]}, request.rise]}
@@ -172,7 +172,7 @@ def _cap(request: SlotRequest) -> MongoDocument:
     anybody_short = {"$gt": [_size("$holders", short), 0]}
     anybody_below = {"$gt": [_size("$holders", {"$and": [short, below]}), 0]}
     cap: MongoDocument = {"$cond": [anybody_below, {"$floor": "$fair"}, {"$ceil": "$fair"}]}
-    if request.in_use == 0:  # fewer slots than processes: whoever has been without for longest comes first
+    if request.in_use == 0:  # fewer slots than processes: the process that has been without a slot for longest comes first
         without = {"$and": [{"$eq": ["$$this.share", 0]}, {"$lt": ["$$this.without_since", "$without_since"]}]}
         my_turn = {"$cond": [{"$lt": [_size("$holders", without), "$free"]}, 1, 0]}
         cap = {"$cond": [{"$lt": ["$fair", 1]}, my_turn, cap]}

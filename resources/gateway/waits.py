@@ -1,6 +1,6 @@
-"""How long one call waits, between its attempts and in an outage.
+"""The waiting times of one call, between its attempts and in an outage.
 
-Here: the clocks of one call. Not here: its path (api_gateway.py), and what the whole fleet waits for (concurrency.py, breaker.py).
+Here: the clocks of one call. Not here: its path (api_gateway.py), and waits of the whole fleet (concurrency.py, breaker.py).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from resources.gateway.outcomes import CallError, RateLimitedError
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 8.0
-"""Between two attempts of one call; while the API is down it is the breaker that keeps calls back for longer."""
+"""Between two attempts of one call; while the API is down the breaker delays calls for longer."""
 PACE_SECONDS = 5.0
-"""A call that a provider's pace holds up for less is not reported."""
+"""A call that a rate limit delays for less is not reported."""
 
 
 def milliseconds_since(started: float) -> int:
@@ -46,7 +46,7 @@ class Outage:
         self._failures = 0
 
     def worth_reporting(self, error: CallError) -> datetime | None:
-        """An attempt failed; return when the first one did. None while a demand for a slower pace is just that."""
+        """Record a failed attempt; return when the first one failed. None for a rate limit that delays the call only briefly."""
         if self._since is None:
             self._since, self._began = datetime.now(UTC), time.monotonic()
         if isinstance(error, RateLimitedError):
@@ -60,11 +60,11 @@ class Outage:
         return self._since is not None and time.monotonic() - self._began >= self._longest
 
     def pause_after(self, error: CallError) -> float:
-        """Seconds until the next attempt: what the provider or the breaker said, else exponential with jitter."""
+        """Seconds until the next attempt: as the provider or the breaker demands, else exponential with jitter."""
         if isinstance(error, BreakerOpenError):
             return error.retry_in
         if isinstance(error, RateLimitedError) and error.retry_after:
-            return 0.0  # the limiter holds everybody back for that long
-        self._failures += 1  # of this call's own attempts: having asked an open breaker is none
+            return 0.0  # the limiter delays all calls for that long
+        self._failures += 1  # counts this call's own attempts: a call refused by an open breaker is none
         longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (self._failures - 1))
         return random.uniform(longest / 2, longest)  # noqa: S311  spreads calls, hides nothing

@@ -1,21 +1,20 @@
-"""What an HTTP answer of the API means: exactly one outcome, with a price. The one door for it.
+"""Judges an HTTP response of the Gemini API: exactly one outcome, with a price.
 
 The SDK sends a request and its parsing of the answer is not trusted: it fails in its own ways (a number of 5,000 digits, deep
 nesting, a number for a finish reason, bytes that are no UTF-8), it follows CONTINUATION by itself, and it keeps a page of any size.
-So its HTTP client hands each response over as it comes (client.py) and all reading is done here, by models that ignore what is not
-needed.
+So the HTTP client intercepts each response (client.py), and this module parses it with models that ignore unknown fields.
 
 How each answer is judged:
 
 - an error, by its status code or carried in the body of a 200: errors.py;
-- a 200 that is no JSON at all: somebody's page in Gemini's place (a proxy, a log-in), an outage, in doubt;
+- a 200 that is no JSON at all: another server's page (a proxy, a log-in), an outage, in doubt;
 - JSON that cannot be read: an invalid answer, asked again as it was, a bounded number of times;
-- moderation, by the reason: refused. A model that stopped for another reason (``STOPPED``) is asked again as it was. A reason that
-  nobody knows yet says nothing: the text is judged as if the model had stopped by itself;
+- moderation, by the reason: refused. A model that stopped for another reason (``STOPPED``) is asked again as it was. An unknown
+  reason is ignored: the text is judged as if the model had stopped by itself;
 - an answer cut at the output limit: asked again with more output tokens, unless it repeats itself, since a loop fills any limit;
 - text against the draft's schema. A Markdown fence around it is taken off; nothing else is repaired.
 
-Not here: how the API is spoken to (client.py), and what is done about each outcome (resources/gateway).
+Not here: sending requests (client.py), and the handling of each outcome (resources/gateway).
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ if TYPE_CHECKING:
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 LONGEST_BODY = 4_000_000
-"""Bytes of a body that are read; no answer to any of our questions is longer."""
+"""Bytes of a body that are read; no answer to any of our requests is longer."""
 LONGEST_ANSWER = 1_000_000
-"""Characters; what is longer is not an answer to any of our questions."""
+"""Characters; a longer text is not an answer to any of our requests."""
 LONGEST_NAME = 300
 """Characters kept of a model's version, an id, a reason."""
 MOST_PROMPT_TOKENS = 1_048_576
@@ -118,7 +117,7 @@ def read_answer(
 ) -> Answer[AnswerT]:
     """Judge an answer, and price it by who gave it, between when the request was ``sent`` (None: now) and now.
 
-    Raises what was not answered; what was and is paid for comes back with its ``error`` or value.
+    Raises the ``CallError`` of a response that is no answer; returns a paid answer with its value or ``error``.
     """
     page = http.body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     body = _json(page)
@@ -131,8 +130,8 @@ def read_answer(
             outcome.carried_out = outcome.in_doubt = True  # the status was sent when the work had begun
         raise outcome
     if page and page[0] not in "{[":
-        said = kept_line(page, LONGEST_NAME)
-        raise TransientError(f"a page came with status 200 that is no answer of Gemini: {said}", in_doubt=True)
+        begin = kept_line(page, LONGEST_NAME)
+        raise TransientError(f"a page came with status 200 that is no answer of Gemini: {begin}", in_doubt=True)
     value: AnswerT | None = None
     failure: CallError | None
     try:
@@ -147,7 +146,7 @@ def read_answer(
     version = _name(fields.get("modelVersion"))
     price = price_of(version, profile, sent or models.now(), models.now())
     data = {"text": text[:LONGEST_ANSWER], "finish_reason": finish, "model": version or profile.id}
-    if response_id := _name(fields.get("responseId")):  # what Google's support asks for
+    if response_id := _name(fields.get("responseId")):  # Google's support asks for this id
         data["response_id"] = response_id
     return Answer(value, data, price.cost_usd(tokens) if tokens else None, tokens or TokenUsage(), failure)
 
@@ -186,12 +185,12 @@ def repeats_itself(text: str) -> bool:
 
 
 def explain_invalid(error: ValidationError, limit: int = 8) -> str:
-    """What is wrong with an answer, in words that the model and a person understand."""
+    """The reason why an answer is invalid, as a sentence for the model and for people."""
     return kept_line(explain(error, root="the answer", most=limit, longest=LONGEST_NAME), (limit + 1) * LONGEST_NAME)
 
 
 def _json(page: str) -> object:
-    """The page as JSON, or None. Whole numbers of any length are taken, as floats; nesting too deep to be meant is none."""
+    """The page as JSON, or None. Whole numbers of any length become floats; too deep nesting gives None."""
     try:
         return json.loads(page, parse_int=float)
     except (ValueError, RecursionError):

@@ -1,12 +1,11 @@
-"""Gemini through google-genai: how a request is made of a question, and sent (facts measured 2026-11 with google-genai 3.4.0).
+"""Gemini through google-genai: building a request and sending it (facts measured 2026-11 with google-genai 3.4.0).
 
-Not here: what an answer means (answers.py), when a call may be made and how often (resources/gateway), which model (models.py),
-what is said (the caller's prompt).
+Not here: judging the answer (answers.py), limits and retries (resources/gateway), which model (models.py), the prompt (the caller).
 
 The SDK makes the request and sends it, once: its retries are off, since they ignore RetryInfo and Retry-After; its transport is
-httpx2, chosen here by handing in the client, so that an installed aiohttp changes nothing; and that client hands each response over
-before the SDK reads it, so that there is one HTTP call for each reservation whatever the SDK would do with the answer. What the SDK
-would take from the environment (another address, another key, Vertex AI) is hidden from it: only our own settings count.
+httpx2, chosen by passing our own client, so that an installed aiohttp changes nothing; and that client intercepts each response
+before the SDK reads it, so that there is one HTTP call for each reservation whatever the SDK would do with the answer. Variables of
+the environment that the SDK would read (another address, another key, Vertex AI) are hidden from it: only our own settings count.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class TextRequest(Generic[AnswerT]):
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What the model reads."""
+        """The texts that the model reads."""
         return (self.system, *self.parts)
 
     @property
@@ -58,7 +57,7 @@ class TextRequest(Generic[AnswerT]):
 
 
 class AnswerArrived(Exception):  # noqa: N818  no error: it carries an answer past the SDK, which would parse it
-    """An answer of HTTP, whatever its status."""
+    """Carries an HTTP response of any status past the SDK."""
 
     def __init__(self, http: HttpAnswer) -> None:
         super().__init__(http.status)
@@ -84,8 +83,8 @@ class GeminiClient:
             self._http = httpx2.AsyncClient(
                 timeout=httpx2.Timeout(timeout_seconds, connect=min(10.0, timeout_seconds)),
                 limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),  # the slots decide, never the pool
-                trust_env=not is_loopback(base_url),  # proxies as the environment says, but never before this machine
-                event_hooks={"response": [_hand_over]},
+                trust_env=not is_loopback(base_url),  # proxies of the environment, except for this machine
+                event_hooks={"response": [_intercept]},
             )
         except (ValueError, ImportError) as error:
             raise FatalCallError(f"HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used ({error}): correct or unset it") from None
@@ -96,14 +95,17 @@ class GeminiClient:
                     base_url=base_url or None,
                     api_version=API_VERSION,
                     timeout=int(timeout_seconds * 1000),
-                    client_args={"trust_env": False},  # the SDK's other client, which nobody uses
+                    client_args={"trust_env": False},  # the SDK's other client, which is not used
                     httpx_async_client=self._http,
                     retry_options=types.HttpRetryOptions(attempts=1),
                 ),
             )
 
     async def ask(self, request: TextRequest[AnswerT], profile: ModelProfile) -> Answer[AnswerT]:
-        """One call. Raises what was not answered; an answer that cannot be used comes back with its ``error`` and its cost."""
+        """One call.
+
+        Raises the ``CallError`` of a call without an answer; returns an unusable answer with its ``error`` and its cost.
+        """
         types, sent = self._types, models.now()
         config = types.GenerateContentConfig(
             system_instruction=request.system,
@@ -145,8 +147,8 @@ def _thinking(profile: ModelProfile) -> types.ThinkingConfig | None:
     return types.ThinkingConfig(thinking_level=types.ThinkingLevel(str(thinking.value).upper()))
 
 
-async def _hand_over(response: httpx2.Response) -> NoReturn:
-    """Read a response, as far as an answer of ours can go, and hand it over before the SDK sees it."""
+async def _intercept(response: httpx2.Response) -> NoReturn:
+    """Read a response, up to ``LONGEST_BODY``, and raise it as ``AnswerArrived`` before the SDK sees it."""
     body = bytearray()
     try:
         async for chunk in response.aiter_bytes():
@@ -154,7 +156,7 @@ async def _hand_over(response: httpx2.Response) -> NoReturn:
             if len(body) > LONGEST_BODY:
                 break
     except httpx2.DecodingError:
-        pass  # what could be unpacked is judged
+        pass  # the part that could be unpacked is judged
     headers = {name.lower(): value for name, value in response.headers.items()}
     raise AnswerArrived(HttpAnswer(response.status_code, headers, bytes(body[: LONGEST_BODY + 1])))
 

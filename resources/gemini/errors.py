@@ -1,6 +1,6 @@
-"""What an error of the API means, and a call that brought no answer at all. The message is Google's, the advice ours.
+"""Classifies errors of the Gemini API, and calls without an answer. Messages quote Google's and add advice.
 
-Here: errors. Not here: answers (answers.py, the door that asks this module).
+Here: errors. Not here: answers (answers.py, which calls this module).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from resources.redaction import kept_line
 
 QUOTA_RESET_HOUR_UTC = 8
 LONGEST_MESSAGE = 1_000
-"""Characters kept of what Google says."""
+"""Characters kept of Google's message."""
 LONGEST_PAGE = 300
-"""Characters kept of what may be anybody's page."""
+"""Characters kept of a page that may be another server's."""
 
 NOT_BILLED = frozenset({409, 425, 500, 503})
 """Failures that Google does not bill. After any other (a gateway's 502, a 504) the work may have been done."""
@@ -47,11 +47,11 @@ _PARAMETERS = {
     "top_k": re.compile(r"\btop_?k\b", re.IGNORECASE),
     "penalty": re.compile("penalt(?:y|ies)", re.IGNORECASE),
 }
-"""By our name of a parameter, what the refusal of it says: the first that fits is the one."""
+"""The refusal's text by our name of a parameter: the first match counts."""
 
 
 def failed_call(error: Exception) -> CallError:
-    """What it means that a call ended with this exception instead of an answer of HTTP."""
+    """The outcome of a call that ended with this exception instead of an HTTP response."""
     if isinstance(error, CallError):
         return error
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -65,7 +65,7 @@ def failed_call(error: Exception) -> CallError:
 
 
 def error_of(body: object) -> Mapping[str, object] | None:
-    """The error that a body of Google's carries, if it does."""
+    """The error in a body of Google's, if it has one."""
     inner = body[0] if isinstance(body, list) and body else body
     error = inner.get("error") if isinstance(inner, dict) else None
     return error if isinstance(error, dict) else None
@@ -74,7 +74,7 @@ def error_of(body: object) -> Mapping[str, object] | None:
 def classify_error(
     status: int, error: Mapping[str, object] | None, page: str, headers: Mapping[str, str], *, model: str, base_url: str = ""
 ) -> CallError:
-    """What an error answer means. ``error`` is Google's own, if the body held one; ``page`` is the body's text."""
+    """The outcome of an error response. ``error`` is Google's own, if the body has one; ``page`` is the body's text."""
     word = kept_line(_text(error.get("status")), LONGEST_PAGE) if error else ""
     said = kept_line(_text(error.get("message")), LONGEST_MESSAGE) if error else kept_line(page, LONGEST_PAGE)
     message = f"Gemini answered {status} {word}".strip() + f": {said}"
@@ -97,7 +97,7 @@ def classify_error(
     if status == 404 and word == "NOT_FOUND" and speaks_of(said, model):
         return ModelMissingError(f"model {model}: {message}")
     if status not in WRONG_REQUEST:
-        return FatalCallError(_somebody_else(message, base_url), may_heal=True)
+        return FatalCallError(_another_server(message, base_url), may_heal=True)
     if "deadline" in said and "too short" in said:
         return FatalCallError(f"{message}. Raise GEMINI_TIMEOUT_SECONDS")
     for parameter, refusal in _PARAMETERS.items():
@@ -106,8 +106,8 @@ def classify_error(
     return RequestRejectedError(f"{message}. The request itself is wrong; asking the same again cannot help")
 
 
-def _somebody_else(message: str, base_url: str) -> str:
-    """An answer that Gemini does not give, or a 404 that is not about the model: another server's page, or a path it has not."""
+def _another_server(message: str, base_url: str) -> str:
+    """The message about a response that Gemini never gives, or a 404 not about the model: another server, or a wrong path."""
     where = urlsplit(base_url)
     asked = f"{where.netloc.rpartition('@')[2]}{where.path}" if base_url else "Google"
     advice = (

@@ -1,8 +1,8 @@
-"""Which model is asked now: the configured one, or whoever takes over from a model that ended, is gone, or became another.
+"""The model to ask now: the configured one, or the successor of a model that ended or is gone.
 
-Here: what the fleet learned of models from the API's answers. It is noted once in MongoDB, for everybody, with one warning, and
-holds for a day: then the model is tried again, so that a mistake of the provider's (or of whoever stood in its place) mends
-itself. Not here: what is known without asking (models.py), and what an answer of the API means (answers.py).
+Here: the fleet's notes about models, from the API's answers. Each is written once to MongoDB, for all processes, with one warning,
+and holds for a day: then the model is tried again, so that a temporary mistake of the provider (or of a proxy) has no lasting
+effect. Not here: the table of models (models.py), and judging answers (answers.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from resources.mongodb.connection import MongoDocument
 logger = logging.getLogger(__name__)
 
 RETIRED_FOR = timedelta(days=1)
-"""How long what was learned of a model holds; afterwards one call finds out whether it still does."""
+"""How long a note about a model holds; afterwards one call finds out whether it still applies."""
 RESERVED_AHEAD = timedelta(days=1)
 """A call is reserved at the dearest price until then: it may wait, and be answered after a change."""
 
@@ -35,17 +35,17 @@ Sending = Literal["thinking", "sampling"]
 _FIELD_OF: dict[str, Sending] = {"thinking": "thinking", "temperature": "sampling"}
 """The field by a part of the parameter's name."""
 _LEFT_OUT: dict[Sending, bool | None] = {"thinking": None, "sampling": False}
-"""What the field says when nothing of it is to be sent."""
+"""The field's value when the parameter is not sent."""
 
 
 class ModelReplacedError(CallError):
-    """The call was not made: while it waited, another model or other parameters took the place of what it was to ask."""
+    """The call was not made: while it waited, the model to ask or its parameters changed."""
 
     outcome = "model_replaced"
 
 
 class Note(BaseModel):
-    """One thing that was learned of a model."""
+    """One observation about a model."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -59,20 +59,20 @@ class Note(BaseModel):
 
 
 class Retired(Note):
-    """The model is asked nothing; its ``successor`` (None: that of its profile) is asked in its place. ``reason``: a few words."""
+    """The model is not asked; its ``successor`` (None: that of its profile) is asked instead. ``reason``: a short text."""
 
     successor: str | None = None
     reason: str = "is gone (404)"
 
 
 class RefusedParameter(Note):
-    """The model is asked without what this field of its profile says."""
+    """The model is asked without the parameter of this field of its profile."""
 
     field: Sending
 
 
 class Unknown(Note):
-    """``version`` answered for the model, and we do not know it: its calls are priced as the dearest there are."""
+    """``version`` answered for the model and has no profile: its calls cost as much as the most expensive model's."""
 
     version: str
 
@@ -81,7 +81,7 @@ NoteT = TypeVar("NoteT", bound=Note)
 
 
 class FleetNotes(BaseModel):
-    """What the fleet has learned, in the document ``models`` of the collection ``fleet``."""
+    """The fleet's notes, in the document ``models`` of the collection ``fleet``."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -90,11 +90,11 @@ class FleetNotes(BaseModel):
     unknown: list[Unknown] = []
 
     def holding(self) -> FleetNotes:
-        """What holds at this moment."""
+        """The notes that hold at this moment."""
         return FleetNotes(retired=_holding(self.retired), refused=_holding(self.refused), unknown=_holding(self.unknown))
 
     def said(self) -> list[str]:
-        """What holds, one sentence each."""
+        """The notes that hold, one sentence each."""
         sentences: list[tuple[Note, str]] = [
             *((note, f"{note.model} {note.reason}; {note.successor or 'its successor'} is asked") for note in self.retired),
             *((note, f"{note.model} is asked without what its profile says of {note.field}") for note in self.refused),
@@ -118,12 +118,12 @@ class FleetNotes(BaseModel):
 
 
 def fleet_notes(document: MongoDocument | None) -> FleetNotes:
-    """What holds of the document ``models``."""
+    """The notes of the document ``models`` that hold."""
     return FleetNotes.model_validate(document or {}).holding()
 
 
 class ModelResolver:
-    """Which model is asked by this process, and what its answers say about it."""
+    """Chooses the model that this process asks, and learns from its answers."""
 
     def __init__(self, configured: str, fleet: AsyncCollection[MongoDocument]) -> None:
         if configured not in model_profiles():
@@ -143,7 +143,7 @@ class ModelResolver:
         return self._notes.asked(self._configured, models.now())
 
     def worst_price(self, asked: ModelProfile) -> Price:
-        """What a call may cost at the most, whoever of those we expect answers it: the model asked, or a successor of it."""
+        """The highest possible price of a call, whether the model asked or a successor answers it."""
         moment = models.now()
         unknown = self._notes is not None and any(note.model == asked.id for note in self._notes.holding().unknown)
         able = model_profiles().values() if unknown else with_successors(asked)
@@ -151,10 +151,10 @@ class ModelResolver:
 
     @asynccontextmanager
     async def attempt(self, asked: ModelProfile) -> AsyncIterator[None]:
-        """Around one attempt to ask. The first call of a process to a model goes alone: what became of it costs one call.
+        """The context of one attempt. The first call of a process to a model is made alone, so that a missing model costs one call.
 
-        Raises ``ModelReplacedError`` if this is no longer what is to be asked; a model that is gone or refuses a parameter is
-        learned (``FatalCallError`` if nothing can take its place).
+        Raises ``ModelReplacedError`` if another model is to be asked by now; a model that is gone or refuses a parameter is noted
+        (``FatalCallError`` if it has no replacement).
         """
         async with AsyncExitStack() as alone:
             if asked.id not in self._answered:
@@ -170,7 +170,7 @@ class ModelResolver:
                 raise
 
     def answered(self, asked: ModelProfile, version: str) -> None:
-        """The model answered, and named ``version`` as who did."""
+        """The model answered, and named ``version``."""
         self._answered.add(asked.id)
         known = profile_of(version)
         if known is None:
@@ -184,7 +184,7 @@ class ModelResolver:
             self._replace(asked, known.id, f"is answered by {known.id}", "")
 
     async def write_down(self) -> None:
-        """Note for the fleet what was learned here; who is the first to note it warns. Can be repeated when MongoDB failed."""
+        """Write this process's notes for the fleet; the first process to write one warns. Can be repeated when MongoDB failed."""
         while self._unwritten:
             entry = field, note, warning = self._unwritten[0]
             noted = await self._fleet.update_one({"_id": _ID}, _update(field, note), upsert=True)
@@ -207,18 +207,18 @@ class ModelResolver:
         else:
             self._replace(asked, None, f"refuses {error.parameter} (400)", str(error))
 
-    def _replace(self, asked: ModelProfile, successor: str | None, reason: str, said: str) -> None:
+    def _replace(self, asked: ModelProfile, successor: str | None, reason: str, detail: str) -> None:
         if successor is None:
             raise FatalCallError(
                 f"model {asked.id} {reason} and has no successor: set GEMINI_MODEL to a model that exists, or give it a successor "
-                f"in resources/gemini/models.yaml ({said})"
+                f"in resources/gemini/models.yaml ({detail})"
             )
-        because = f" ({said})" if said else ""
+        because = f" ({detail})" if detail else ""
         warning = f"model {asked.id} {reason}: {successor} takes over for a day, for the whole fleet{because}"
         self._note("retired", Retired(model=asked.id, at=datetime.now(UTC), successor=successor, reason=reason), warning)
 
     def _note(self, field: str, note: Note, warning: str) -> None:
-        """Know it at once, and keep it for the fleet."""
+        """Apply the note in this process at once, and keep it for the fleet."""
         if field != "unknown":
             self._answered.discard(note.model)  # whenever it is tried again, one call finds out
         self._notes = notes = self._notes or FleetNotes()
@@ -234,7 +234,7 @@ def _holding(notes: Sequence[NoteT]) -> list[NoteT]:
 
 
 def _key(note: Note) -> dict[str, str]:
-    """What a note is about: of the same thing one is kept, whoever else learns it."""
+    """The subject of a note: one note is kept for each."""
     return note.model_dump(include={"model", "field", "version"})
 
 

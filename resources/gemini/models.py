@@ -1,7 +1,7 @@
-"""The models we know (models.yaml): how each is asked, what a call costs on which day, when it ends and who takes over.
+"""The profiles of known models (models.yaml): parameters, prices by day, the end of a model and its successor.
 
-Here: the table, checked when it is read, and what follows from it and the date alone. Not here: what the fleet learned about a
-model from the API's answers (model_resolver.py), and how it is spoken to (client.py).
+Here: the table, validated when it is read, and functions of the table and the date. Not here: the fleet's notes about models from
+the API's answers (model_resolver.py), and sending requests (client.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _VERSION = re.compile(r"(-(\d[\w.-]*|preview[\w.-]*|exp[\w.-]*|latest))?")
 
 
 class ModelTableError(ValueError):
-    """The table of models says something that cannot be meant. The message names the model and the entry."""
+    """The table of models is inconsistent. The message names the model and the entry."""
 
 
 def now() -> datetime:
@@ -37,7 +37,7 @@ def now() -> datetime:
 
 
 class Thinking(BaseModel):
-    """How thinking is steered: by a token budget (2.5) or by a level (3.x); the other way is a 400."""
+    """How thinking is controlled: by a token budget (2.5) or by a level (3.x); the wrong one gives a 400."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -89,7 +89,7 @@ def dearest(prices: Iterable[Price]) -> Price:
 
 
 class ModelProfile(BaseModel):
-    """What the generator must know of a model. ``thinking`` None: nothing is said about thinking when it is asked."""
+    """The profile of a model. ``thinking`` None: requests have no thinking parameter."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -173,7 +173,7 @@ def profile_of(version: str) -> ModelProfile | None:
 def price_of(version: str, asked: ModelProfile, first: datetime, last: datetime) -> Price:
     """What a call costs that this ``modelVersion`` answered; the dearest there is for one that we do not know.
 
-    An answer that does not say who gave it may be of whoever was asked, or of a successor.
+    An answer without a version may be of the model asked, or of a successor.
     """
     answered = profile_of(version) if version else None
     if answered is not None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 CONNECT_TIMEOUT_S = 3.0
 REQUEST_TIMEOUT_S = 5.0
-"""Nothing waits for Kafka longer than this, except for a message that has not been written yet."""
+"""No operation waits for Kafka longer than this, except for a message that has not been written yet."""
 
 ClientT = TypeVar("ClientT")
 
@@ -25,7 +25,7 @@ class KafkaUnavailableError(ConnectionError):
 
 @dataclass(frozen=True)
 class KafkaAddress:
-    """Where Kafka is. ``api_version`` such as '2.3' is needed where the broker cannot say it; '' asks the broker.
+    """Where Kafka is. ``api_version`` such as '2.3' is needed where the broker cannot report it; '' asks the broker.
 
     ``connect_s``: seconds after which a broker that does not answer is away.
     """

@@ -1,7 +1,7 @@
-"""Reading the dead letters' topic: what lies there now, without a group and without moving anything.
+"""Reading the dead-letter topic: its present messages, without a group and without committing offsets.
 
-Here: a letter, all of them, one by its place. Not here: how a message becomes one (sensors/dead_letters.py), and what a person does
-with it (generia_assets/cli/dead_letters.py).
+Here: a letter, all of them, one by its place. Not here: how a message becomes one (sensors/dead_letters.py), and the commands for
+people (generia_assets/cli/commands/dead_letters.py).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from resources.kafka.batches import UnreadableBatch, keep_unreadable
 from resources.kafka.producer import LARGEST_EVENT_BYTES
 
 SILENCE_S = 10.0
-"""A broker that has said there is more and sends nothing for so long does not answer."""
+"""A broker that reported more messages and sends none for so long counts as not answering."""
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A dead letter where it lies. ``headers``: reason, and topic, partition and offset of the original."""
+    """A dead letter and its place. ``headers``: reason, and topic, partition and offset of the original."""
 
     partition: int
     offset: int
@@ -37,7 +37,7 @@ class DeadLetter:
 
     @property
     def place(self) -> str:
-        """How a person names it: its offset, with its partition where that is not the first."""
+        """Its name in the CLI: its offset, with its partition where that is not the first."""
         return f"{self.partition}:{self.offset}" if self.partition else str(self.offset)
 
 
@@ -45,7 +45,7 @@ def last_letters(address: KafkaAddress, topic: str, limit: int | None) -> list[D
     """The last letters of the topic (None: all), oldest first; none if it does not exist. Raises ``KafkaUnavailableError``."""
     with _reading(address) as consumer:
         found: list[DeadLetter] = []
-        # The last of each partition are enough to find the last of all.
+        # The last ones of each partition contain the last ones of the topic.
         for partition, (earliest, end) in _bounds(consumer, topic).items():
             found += _from(consumer, topic, partition, earliest if limit is None else max(earliest, end - limit), end)
     found.sort(key=lambda letter: letter.at)  # those of one partition, which may be of one moment, stay in order

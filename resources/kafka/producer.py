@@ -1,6 +1,6 @@
 """Sending events to Kafka, so that the sender knows whether they arrived.
 
-Here: an event, its delivery, the producer. Not here: what the events say (dead letters: sensors/dead_letters.py).
+Here: an event, its delivery, the producer. Not here: the content of events (dead letters: sensors/dead_letters.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kafka.producer.future import FutureRecordMetadata
 from resources.kafka.address import REQUEST_TIMEOUT_S, KafkaAddress
 
 LARGEST_EVENT_BYTES = 64 * 1024 * 1024
-"""What we are ready to send; what a topic takes is the broker's decision (``EventTooLargeError``)."""
+"""Bytes of the largest request that is sent; the broker limits the size of a topic's events (``EventTooLargeError``)."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class EventTooLargeError(ValueError):
 
 @dataclass(frozen=True)
 class Event:
-    """What is sent. ``headers`` are text; ``key`` decides the partition, so that events of one key stay in order."""
+    """An event to send. ``headers`` are text; ``key`` decides the partition, so that events of one key stay in order."""
 
     topic: str
     key: bytes | None
@@ -80,7 +80,7 @@ class EventProducer:
         )
 
     def send(self, event: Event) -> Delivery:
-        """Hand the event over and go on; ask the ``Delivery`` if it matters that it arrived. May wait for the topic's metadata."""
+        """Send the event without waiting; the ``Delivery`` confirms its arrival. May wait for the topic's metadata."""
         headers = [(name, text.encode()) for name, text in event.headers]
         try:
             sent = self._producer.send(event.topic, key=event.key, value=event.value, headers=headers)
@@ -96,7 +96,7 @@ class EventProducer:
             raise self._address.unavailable(error) from None
 
     def close(self) -> None:
-        """Give what is on its way the time it has left, then end the connection. Says in the log when that was not enough."""
+        """Wait for events on their way until their time-out, then end the connection. Logs events that remain unsent."""
         try:
             self._producer.close(timeout=REQUEST_TIMEOUT_S + 1)
         except KafkaError as error:
@@ -119,7 +119,7 @@ class InOrder:
 
     def __call__(self, key: str, value: bytes) -> None:
         """Return when it has arrived. Raises ``KafkaUnavailableError`` or ``EventTooLargeError``."""
-        # Longer than the producer tries: what it gave up cannot arrive later.
+        # Longer than the producer tries, so that an event it has given up cannot arrive later.
         self._producer.send(Event(self._topic, key.encode(), value)).wait(REQUEST_TIMEOUT_S + 1)
 
     def close(self) -> None:

@@ -23,14 +23,14 @@ from resources.kafka.batches import UnreadableBatch, keep_unreadable
 
 _LOOK_AGAIN_S = 0.25
 _BACKLOG_S = 1.0
-"""How long is waited for a message that the broker has already said is there."""
+"""Seconds to wait for a message that the broker has reported already."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class KafkaRecord:
-    """A message as it lies in the topic."""
+    """A message of the topic."""
 
     topic: str
     partition: int
@@ -41,10 +41,10 @@ class KafkaRecord:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a read brought. ``reached``: the offset to read next in each partition, when all of ``messages`` are done.
+    """The result of a read. ``reached``: the offset to read next in each partition, when all of ``messages`` are done.
 
-    It passes what nobody gets to see: records of aborted transactions, transaction markers, compacted records. It stays in front
-    of a batch that cannot be read.
+    It is beyond invisible records: those of aborted transactions, transaction markers, compacted records. It stays in front of a
+    batch that cannot be read.
     """
 
     messages: list[KafkaRecord] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class TopicLog:
-    """A topic as it stands now. The two ids tell a topic that was made anew from the one that had its name before; '' = unknown.
+    """The present state of a topic. The two ids distinguish a recreated topic from the previous one of its name; '' = unknown.
 
     ``leaderless`` partitions exist and cannot be read at the moment; they are not in ``bounds``.
     """
@@ -100,7 +100,7 @@ class TopicReader:
         keep_unreadable(self._consumer)
 
     def look(self) -> TopicLog | None:
-        """The topic as it stands now, or None while it does not exist. Never creates it. Raises ``KafkaUnavailableError``."""
+        """The present state of the topic, or None while it does not exist. Never creates it. Raises ``KafkaUnavailableError``."""
         try:
             self.log = self._describe()
         except KafkaError as error:
@@ -136,7 +136,7 @@ class TopicReader:
         try:
             earliest = self._consumer.beginning_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
             end = self._consumer.end_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
-        except KeyError as partition:  # what kafka-python says of one that is younger than the connection
+        except KeyError as partition:  # kafka-python raises it for a partition that is younger than the connection
             raise UnknownTopicOrPartitionError(f"{partition} is new, a new connection knows it") from None
         return {name.partition: Bounds(earliest[name], end[name]) for name in names}
 
@@ -177,7 +177,7 @@ class TopicReader:
             for partition, name in names.items():
                 self._consumer.seek(name, starts[partition])
             backlog = any(starts[partition] < ends[partition] for partition in names)
-            # A slow connection that has used up the time must not starve a tick of what lies there.
+            # A slow connection may have used up the time: messages that are there are read all the same.
             until = max(deadline, time.monotonic() + _BACKLOG_S) if backlog else deadline
             going_on = True
             while going_on:
@@ -211,7 +211,7 @@ class TopicReader:
                 into.messages.append(KafkaRecord(self._topic, name.partition, one.offset, one.key, one.value))
 
     def report(self, offsets: Mapping[int, int]) -> None:
-        """Tell Kafka's group how far the caller is, for tools that show the lag. Does not wait; a failure is only logged."""
+        """Commit the caller's offsets to Kafka's group, for tools that show the lag. Does not wait; a failure is only logged."""
         if offsets and offsets != self._reported:
             self._reported = dict(offsets)
             self._consumer.commit_async(

@@ -1,7 +1,7 @@
 """Kafka as a Dagster resource: a reader that stays connected between two ticks, and a producer for events.
 
-Here: the resource and the one kept connection. Not here: how Kafka is reached (address.py), read (reader.py) and
-written to (producer.py), what stands in a message (sensors/messages.py) and when one is read (sensors/kafka.py).
+Here: the resource and the one kept connection. Not here: connecting to Kafka (address.py), reading (reader.py) and writing
+(producer.py), the content of messages (sensors/messages.py) and when they are read (sensors/kafka.py).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from resources.kafka.reader import TopicReader
 
 
 class ReaderBusyError(RuntimeError):
-    """Another thread of this process is reading the topic; it has been given up on, but has not ended yet."""
+    """Another thread of this process still reads the topic: an abandoned tick that has not ended yet."""
 
 
 class _KeptReader:
-    """One connected reader for the whole process: connecting anew would cost every tick 0.1-0.2 s.
+    """One connected reader for the whole process: a new connection would cost every tick 0.1-0.2 s.
 
     Made on first use, never at import, and never used in a process that was forked after it was made (the sockets would be shared).
     """
@@ -39,7 +39,7 @@ class _KeptReader:
             raise ReaderBusyError(f"topic {topic} is still being read by an earlier tick")
         try:
             yield self._answering(address, topic, group_id)
-        except BaseException:  # whatever happened, its state is unknown now: the next caller gets a new one
+        except BaseException:  # after any error its state is unknown: the next caller gets a new one
             self._drop()
             raise
         finally:

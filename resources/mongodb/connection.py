@@ -1,7 +1,7 @@
 """MongoDB: how this project connects to it.
 
-Here: clients with time-outs, ``MongoResource``, and the messages for a server that does not answer or forbids what is needed. Not
-here: what is kept in which collection (generia_assets/durable/collections.py).
+Here: clients with time-outs, ``MongoResource``, and the messages for a server that does not answer or refuses a right. Not here:
+    the collections (generia_assets/durable/collections.py).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MongoDatabase: TypeAlias = Database[MongoDocument]
 
 CONNECT_TIMEOUT_MS = 5_000
 OPERATION_TIMEOUT_MS = 20_000
-"""Nothing waits for MongoDB longer than this; an outage is waited out by those who know how (resources/gateway/api_gateway.py)."""
+"""No operation waits for MongoDB longer than this; callers retry through an outage (``retried_on_outage``)."""
 
 
 class MongoUnavailableError(ConnectionError):
@@ -42,7 +42,7 @@ class MongoUnavailableError(ConnectionError):
 
 
 class MongoForbiddenError(MongoUnavailableError):
-    """MongoDB answers, and does not let this user do what is needed. The message names the right and how to give it."""
+    """MongoDB answers and refuses this user a needed right. The message names the right and how to grant it."""
 
 
 class MongoSilentError(MongoUnavailableError):
@@ -60,7 +60,7 @@ def _options() -> Mapping[str, Any]:
         "connectTimeoutMS": CONNECT_TIMEOUT_MS,
         "timeoutMS": OPERATION_TIMEOUT_MS,
         "tz_aware": True,
-        # Records that others wrote: what Python has no value for must not end the reading of all the others (stored.py names it).
+        # Records of other writers: a value that Python cannot represent must not fail the other records (stored.py reports it).
         "datetime_conversion": "DATETIME_AUTO",
         "unicode_decode_error_handler": "replace",
         "appname": "generia",
@@ -99,9 +99,9 @@ def check_mongo(client: MongoClient[MongoDocument], uri: str, *, seconds: float 
 
 
 NEEDED_RIGHTS = ("find", "insert", "update", "remove")
-"""What the generator does to its database all the time, by MongoDB's names of actions."""
+"""The rights that the generator always needs on its database, by MongoDB's names of actions."""
 INDEX_RIGHTS = ("createIndex",)
-"""What it needs once, to make its indexes; without it somebody else has to make them."""
+"""The right to make its indexes, needed once; without it an administrator has to make them."""
 _UNAUTHORIZED, _AUTHENTICATION_FAILED = 13, 18
 _REFUSED = re.compile(r"not authorized on (\S+) to execute command \{ (\w+)")
 _RIGHT_OF = {"createIndexes": "createIndex", "delete": "remove", "findAndModify": "update", "aggregate": "find"}
@@ -109,15 +109,15 @@ _RIGHT_OF = {"createIndexes": "createIndex", "delete": "remove", "findAndModify"
 
 
 def as_forbidden(error: BaseException, uri: str = "") -> MongoForbiddenError | None:
-    """The error in words that name the missing right, if it says that this user may not do something; else None."""
+    """The error with the missing right and advice, if MongoDB refused this user a right; else None."""
     where = f"MongoDB at {mongo_address(uri)}" if uri else "MongoDB"
     if not isinstance(error, OperationFailure):
         return None
     if error.code == _AUTHENTICATION_FAILED:
         return MongoForbiddenError(f"{where} does not take the user and password. Correct MONGODB_URI (and its authSource).")
-    said = _REFUSED.search(str((error.details or {}).get("errmsg") or error))
-    if said is not None:
-        return _forbidden(where, said[1], [_RIGHT_OF.get(said[2], said[2])])
+    refused = _REFUSED.search(str((error.details or {}).get("errmsg") or error))
+    if refused is not None:
+        return _forbidden(where, refused[1], [_RIGHT_OF.get(refused[2], refused[2])])
     if error.code == _UNAUTHORIZED:
         return MongoForbiddenError(f"{where} asks for a user. Put user and password into MONGODB_URI.")
     return None
@@ -152,7 +152,7 @@ def check_rights(database: Database[MongoDocument], uri: str) -> None:
 
 
 def missing_indexes(existing: Mapping[str, Any], wanted: Iterable[IndexModel]) -> list[IndexModel]:
-    """Those that are not among ``existing`` (``index_information``): a user who may make none needs none where all are there."""
+    """Those that are not among ``existing`` (``index_information``): where all exist the user needs no right to make them."""
     return [one for one in wanted if existing.get(one.document["name"], {}).get("key") != list(one.document["key"].items())]
 
 
@@ -179,7 +179,7 @@ def retried_on_outage(patience_seconds: float) -> Retrying:
 
 @dataclass(frozen=True)
 class MongoResource:
-    """MongoDB as a Dagster resource: hands connections out.
+    """MongoDB as a Dagster resource, which opens connections.
 
     Attributes:
         uri: The address, with user and password where it has them; not shown by ``repr``.
@@ -191,7 +191,7 @@ class MongoResource:
 
     @contextmanager
     def client(self) -> Iterator[MongoClient[MongoDocument]]:
-        """A checked blocking client, closed afterwards. Raises ``MongoUnavailableError``; its kinds say what is wrong."""
+        """A checked blocking client, closed afterwards. Raises ``MongoUnavailableError`` or one of its subclasses."""
         with connect(self.uri) as client:
             check_mongo(client, self.uri)
             try:

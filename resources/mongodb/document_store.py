@@ -1,13 +1,13 @@
 """The document store: an asset's documents in MongoDB, one collection an asset, the world's id as the partition.
 
 Here: ``DocumentStore``, a plain object that replaces and reads a world's documents in a stream; it knows no Dagster, so that the
-command line and the pages start at once. Not here: the Dagster io manager over it (io_manager.py), which documents there
-are (the asset's annotation says), and how they came to be.
+command line and the pages start at once. Not here: the Dagster io manager over it (io_manager.py), the documents' classes
+(the asset's annotation), and how they are made.
 
 Readers never see half of an old and half of a new materialization: new documents are written beside the old ones, one pointer
-(collection ``materializations``) is switched, then the old ones go. A reader follows the pointer and checks the count, so that a
-switch in the middle of reading is noticed and the reading begun anew. Memory does not grow with the number of documents. What is
-staged stays beside what is visible until ``publish`` makes all that is staged of a world visible in one transaction.
+(collection ``materializations``) is switched, then the old ones are deleted. A reader follows the pointer and checks the count, so
+that it notices a switch in the middle of reading and starts again. Memory does not grow with the number of documents. Staged
+documents stay invisible until ``publish`` makes all staged documents of a world visible in one transaction.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ POINTERS = "materializations"
 BATCH = 500
 """Documents written at once."""
 TRIES = 5
-"""Times a list is read anew when its materialization is replaced meanwhile."""
+"""Times a list is read again when its materialization is replaced meanwhile."""
 
 
 class MaterializationReplacedError(RuntimeError):
@@ -42,14 +42,15 @@ class MaterializationReplacedError(RuntimeError):
 
 
 class NotMaterializedError(LookupError):
-    """The world has no materialization of this asset. The message says which to make first."""
+    """The world has no materialization of this asset. The message names the one to make first."""
 
 
 @dataclass(frozen=True)
 class DocumentStream(Generic[DocumentT]):
-    """An asset's value as a stream. ``fence``: a number that grows with every owner of the world; a lower one writes nothing.
+    """An asset's value as a stream. ``fence``: the fencing token, which grows with every owner of the world; a lower one writes
+    nothing.
 
-    ``staged``: what the world has of this asset stays visible until ``DocumentStore.publish``; its first is visible at once.
+    ``staged``: the present documents stay visible until ``DocumentStore.publish``; a first materialization is visible at once.
     """
 
     documents: Iterable[DocumentT]
@@ -58,7 +59,7 @@ class DocumentStream(Generic[DocumentT]):
 
 
 class FencedOffError(RuntimeError):
-    """A later owner of the world has already materialized this asset; this run's documents are not wanted."""
+    """A later owner of the world has already materialized this asset; this run's documents are discarded."""
 
 
 class CollectionLike(Protocol):
@@ -83,7 +84,7 @@ class DocumentStore:
     """Documents of worlds, by asset."""
 
     def __init__(self, database: MongoDatabase, *, patience_seconds: float = 0.0) -> None:
-        """``patience_seconds``: how long an outage of MongoDB is waited out before an operation gives up."""
+        """``patience_seconds``: how long an operation is retried through an outage of MongoDB."""
         self.database = database
         self._patience = patience_seconds
 
@@ -118,10 +119,10 @@ class DocumentStore:
         if spec.one_per_world:
             return self._replace_one(spec, world_id, materialization, stream, staged=staged)
         if pointer is not None and pointer["materialization"] == materialization:
-            materialization += "+"  # the same run again: what is visible stays until this is whole
+            materialization += "+"  # the same run again: the visible documents stay until the new ones are complete
         mine = {"world_id": world_id, "materialization": materialization}
         common = {**mine, "fence": stream.fence, "created_at": now}
-        self.retry_on_outage(lambda: collection.delete_many(mine))  # left over by a death in the middle of an earlier try
+        self.retry_on_outage(lambda: collection.delete_many(mine))  # left over by a crash of an earlier try
         count = 0
         for batch in _batches(stream.documents):
             writes = [
@@ -142,7 +143,7 @@ class DocumentStore:
         return count
 
     def publish(self, world_id: str, fence: int) -> None:
-        """Make all that is staged of the world visible, in one transaction; what it replaces is deleted.
+        """Make all staged documents of the world visible, in one transaction; the replaced ones are deleted.
 
         Raises ``FencedOffError`` when a later owner was faster; then nothing visible has changed.
         """
@@ -170,7 +171,7 @@ class DocumentStore:
             self.database[POINTERS].delete_one({"_id": pointer["_id"]}, session=session)
 
     def forget_staged(self, world_id: str, session: ClientSession | None = None) -> None:
-        """Delete what is staged of the world, and was never visible."""
+        """Delete the staged documents of the world, which were never visible."""
         for pointer in self.retry_on_outage(lambda: list(self.database[POINTERS].find(_staged(world_id), session=session))):
             if "document" not in pointer:
                 mine = {"world_id": world_id, "materialization": pointer["materialization"]}
@@ -178,7 +179,7 @@ class DocumentStore:
             self.database[POINTERS].delete_one({"_id": pointer["_id"]}, session=session)
 
     def _delete_former(self, collection: str, world_id: str, materialization: str, fence: int) -> None:
-        """Except what a later owner is writing at this moment, who switches the pointer after us."""
+        """Delete the documents of earlier materializations, except those that a later owner is writing at this moment."""
         former = {"world_id": world_id, "materialization": {"$ne": materialization}, "fence": {"$lte": fence}}
         self.retry_on_outage(lambda: self.database[collection].delete_many(former))
 
@@ -277,7 +278,7 @@ class DocumentStore:
         return next((found[one] for one in ids if one in found), None)
 
     def retry_on_outage(self, operation: Callable[[], ResultT]) -> ResultT:
-        """The operation's result; one that can be repeated is repeated through an outage."""
+        """The result of a repeatable operation, which is retried through an outage."""
         return retried_on_outage(self._patience)(operation)
 
     def _switch(

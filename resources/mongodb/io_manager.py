@@ -1,7 +1,7 @@
-"""The io manager: stores what an asset returns in MongoDB, and loads it as the input's annotation says.
+"""The io manager: stores an asset's output in MongoDB, and loads it by the input's annotation.
 
-Here: the Dagster io manager. Not here: how a world's documents are replaced and read (document_store.py), which documents there are
-(the asset's annotation says), and how they came to be.
+Here: the Dagster io manager. Not here: how a world's documents are replaced and read (document_store.py), the documents' classes
+(the asset's annotation), and how they are made.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from resources.mongodb.document_store import CollectionSpec, DocumentStore, Docu
 
 
 class MongoIOManager(dg.IOManager):
-    """Stores what an asset returns (a document, a list, or a ``DocumentStream``) and loads it as the input's annotation says.
+    """Stores an asset's output (a document, a list, or a ``DocumentStream``) and loads it by the input's annotation.
 
-    The collection is the asset's name, or what its metadata ``collection`` says; ``one_per_world: true`` keeps the world's single
+    The collection is named like the asset, or by its metadata ``collection``; ``one_per_world: true`` keeps the world's single
     document under the world's id.
     """
 
@@ -47,7 +47,7 @@ class MongoIOManager(dg.IOManager):
                 f"input {context.name} of {context.asset_key.to_user_string()}: annotate it with a document class or a list "
                 f"of one, not {annotation!r}"
             )
-        found = self.store.read(spec, _world(context), model, staged=True)  # by the run that goes on with what is staged
+        found = self.store.read(spec, _world(context), model, staged=True)  # a run that continues reads its staged documents
         if not many and len(found) != 1:
             raise TypeError(
                 f"input {context.name}: {spec.collection} of world {_world(context)} has {len(found)} documents, not one; "
@@ -61,7 +61,7 @@ def mongo_io_manager(mongo: MongoResource, *, patience_seconds: float = 0.0) -> 
 
     Args:
         mongo: Where the documents are.
-        patience_seconds: How long an outage of MongoDB is waited out.
+        patience_seconds: How long an operation is retried through an outage of MongoDB.
     """
 
     @contextmanager

@@ -1,8 +1,8 @@
-"""What a stored document means: the one place where a record of MongoDB becomes an object.
+"""Parsing of stored documents: a record of MongoDB becomes an object.
 
-Here: reading one record, or many of which some cannot be read. A record that lacks a field, or has one of another type, is named
-with its id and the reason, and never hides the others. Not here: the models (durable/status.py, content/documents.py, queries/),
-which give a default to what former versions did not write.
+Here: reading one record, or many of which some cannot be read. A record that lacks a field, or has one of another type, is reported
+with its id and the reason, and the others are read. Not here: the models (durable/status.py, content/documents.py, queries/), which
+have defaults for fields that former versions did not write.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def _bson(moment: object) -> object:
-    """MongoDB's dates are UTC, also where a client gives them without saying so."""
+    """MongoDB's dates are UTC, also where a client returns them without a time zone."""
     return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) and moment.tzinfo is None else moment
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_bson), AfterValidator(_in_utc)]
-"""A moment with its time zone, in UTC: what cannot be written in UTC is refused here, and not where it is shown."""
+"""A moment with its time zone, in UTC: a moment that UTC cannot represent is refused here, not where it is shown."""
 
 
 class UnreadableRecord(BaseModel):
@@ -54,7 +54,7 @@ class UnreadableRecord(BaseModel):
 
 
 class UnreadableRecordError(LookupError):
-    """A record that somebody asked for cannot be read. The message says which, and why."""
+    """A requested record cannot be read. The message names it and the reason."""
 
     def __init__(self, unreadable: UnreadableRecord) -> None:
         super().__init__(f"{unreadable}. Mend it in MongoDB, or take it away.")
@@ -64,7 +64,7 @@ class UnreadableRecordError(LookupError):
 def read(
     model: type[ModelT], record: object, collection: str, *, at: Callable[[MongoDocument], object] = dict
 ) -> ModelT | UnreadableRecord:
-    """The record as an object, or why it cannot be one. ``at``: where in the record the object is. Never raises."""
+    """The record as an object, or why it cannot be read. ``at`` finds the object in the record. Never raises."""
     if not isinstance(record, Mapping):
         return UnreadableRecord(collection=collection, id="(none)", reason=f"it is no document but {type(record).__name__}")
     named = repr(record["_id"]) if "_id" in record and not isinstance(record["_id"], str) else str(record.get("_id", "(none)"))
@@ -72,7 +72,7 @@ def read(
         return model.model_validate(at(dict(record)))
     except ValidationError as error:
         reason = explain(error, most=_REASONS)
-    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:  # of ``at``: what it looks for is not there
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:  # of ``at``: the record lacks the object
         reason = f"nothing is where the document should be ({type(error).__name__}: {error})"
     return UnreadableRecord(collection=collection, id=named[:_ID_CHARACTERS], reason=reason[:_REASON_CHARACTERS])
 
@@ -95,7 +95,7 @@ def readable(
 
 
 def refuse(unreadable: UnreadableRecord) -> None:
-    """For whoever cannot do without any record. Raises ``UnreadableRecordError``."""
+    """Raise ``UnreadableRecordError``: for callers that need every record."""
     raise UnreadableRecordError(unreadable)
 
 

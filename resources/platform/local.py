@@ -2,8 +2,8 @@
 
 Here: the ``Platform`` protocol with the real platform's rules. Not here: files (media_files.py), and the real services.
 
-Unlike the real platform it keeps its keys: every id follows from its key, so the same key twice is the same thing, even when
-two calls race or one died half-way.
+Unlike the real platform it has idempotency keys: every id is derived from its key, so the same key twice is the same thing, even
+when two calls race or one was interrupted.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ def lacks_indexes(database: MongoDatabase) -> bool:
 
 @contextmanager
 def _database_errors() -> Iterator[None]:
-    """MongoDB's errors as outcomes: a server that does not answer is transient, anything else cannot be helped by asking again."""
+    """MongoDB's errors as outcomes: a server that does not answer is transient, any other error is fatal."""
     try:
         yield
     except (PyMongoError, BSONError) as error:
         gone = isinstance(error, ConnectionFailure) or (isinstance(error, PyMongoError) and error.timeout)
         if gone:
             raise TransientError(f"The local platform's MongoDB did not answer ({type(error).__name__}).") from error
-        said = as_forbidden(error) or error
-        raise FatalCallError(f"The local platform's MongoDB refused the call: {said}") from error
+        reason = as_forbidden(error) or error
+        raise FatalCallError(f"The local platform's MongoDB refused the call: {reason}") from error
 
 
 class LocalPlatform:
@@ -68,7 +68,7 @@ class LocalPlatform:
         self._media_root = media_root
 
     async def ensure_indexes(self) -> None:
-        """Make what reading a world's records in order needs. (Ids follow from keys, so ``_id`` keeps keys unique.)"""
+        """Create the indexes for reading a world's records in order. (Ids are derived from keys, so ``_id`` keeps keys unique.)"""
         with _database_errors():
             for collection in (self._characters, self._media, self._posts):
                 if missing := missing_indexes(await collection.index_information(), [_INDEX]):
@@ -173,7 +173,7 @@ class LocalPlatform:
     async def _create(
         self, collection: AsyncCollection[MongoDocument], key: str, world_id: str, values: MongoDocument
     ) -> MongoDocument:
-        """Insert a record, or give the one that its key already made."""
+        """Insert a record, or return the existing one of its key."""
         created = {"_id": id_of(key), "key": key, "world_id": world_id, **values, "created_at": _now()}
         with _database_errors():
             try:
@@ -203,7 +203,7 @@ class LocalPlatform:
 
 
 def _check_world(stored: MongoDocument, world_id: str) -> None:
-    """What a key already made must be of this world: else two publications share a key, which is a mistake."""
+    """Refuse an existing record of another world: two publications share a key, which is a bug."""
     if stored["world_id"] != world_id:
         raise FatalCallError(f"Key {stored['key']!r} was used in world {stored['world_id']!r}: keys must differ between worlds.")
 

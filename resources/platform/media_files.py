@@ -1,7 +1,7 @@
-"""Pictures as files: where a picture lies below the media root, how it gets there whole, and opening one that may be damaged.
+"""Pictures as files: their paths below the media root, atomic writing, and opening one that may be damaged.
 
-Here: paths that cannot leave the root, atomic writing, and every way in which reading fails as one error. Not here: what the
-platform knows about a picture (local.py).
+Here: paths that cannot leave the root, atomic writing, and every way in which reading fails as one error. Not here: the
+platform's records of pictures (local.py).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def media_path(*, world_id: str, media_type: int, media_id: str, content_type: s
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all. Blocks; raises ``FatalCallError`` when the disk refuses."""
+    """Write a file atomically. Blocks; raises ``FatalCallError`` when the disk refuses."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
@@ -68,7 +68,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 class PictureError(ValueError):
-    """The file cannot be shown as a picture. The message says why, in words that follow the file's name."""
+    """The file cannot be shown as a picture. The message is the predicate of a sentence that begins with the file's name."""
 
 
 @contextmanager

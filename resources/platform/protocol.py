@@ -1,7 +1,7 @@
-"""The platform as the rest sees it: its four services as one protocol, a method for each call.
+"""The platform: its four services as one protocol, a method for each call.
 
-Here: ``Platform`` and ``StoredMedia``. Not here: the local fake (local.py), the real services, and what makes a publication happen
-once (generia_assets/durable): the real platform has no idempotency keys.
+Here: ``Platform`` and ``StoredMedia``. Not here: the local fake (local.py), the real services, and publishing exactly once
+(generia_assets/durable): the real platform has no idempotency keys.
 
 The order of a world's calls: world params as soon as the description exists, a character before its media, media before
 what shows it, a post last and never without its image.
@@ -34,11 +34,11 @@ class Platform(Protocol):
     async def update_world_params(
         self, *, world_id: str, params: Mapping[str, object], name: str, users_count: int, posts_count: int
     ) -> None:
-        """Tell the world's description (``params``, JSON) and how many users and posts there will be; repeatable."""
+        """Send the world's description (``params``, JSON) and the numbers of users and posts; repeatable."""
         ...
 
     async def update_world_image(self, *, world_id: str, image_uuid: str, icon_uuid: str) -> None:
-        """Give the world its header and its icon, by media id; repeatable."""
+        """Set the world's header and icon, by media id; repeatable."""
         ...
 
     async def create_character(self, *, key: str, world_id: str, display_name: str, meta: Mapping[str, object]) -> str:
@@ -54,7 +54,7 @@ class Platform(Protocol):
         avatar_media_id: str | None = None,
         avatar_url: str | None = None,
     ) -> None:
-        """Change what is given of a character and leave the rest; repeatable. An avatar must be that character's media."""
+        """Change the given fields of a character; repeatable. An avatar must be that character's media."""
         ...
 
     async def upload_media(
@@ -74,9 +74,9 @@ class Platform(Protocol):
         ...
 
     async def find(self, *, key: str) -> str | None:
-        """The id of what an earlier create or upload under this key made, or None: settles a call in doubt after a death."""
+        """The id that an earlier create or upload under this key returned, or None: decides a call in doubt after a crash."""
         ...
 
     async def aclose(self) -> None:
-        """Give back connections. The platform is not used afterwards."""
+        """Close connections. The platform is not used afterwards."""
         ...

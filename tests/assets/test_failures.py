@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +16,12 @@ from tests.support.worlds_in_process import POSTS, USERS, Made, Worlds
 SETTINGS: dict[str, Any] = {
     "gemini_max_reasks": 0
 }  # a damaged answer is a failed attempt at once: the spare calls of a small world are few
+
+
+@pytest.fixture
+def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
+    with the_worlds.undamaged():
+        yield the_worlds
 
 
 def faults(worlds: Worlds, **changes: Any) -> None:

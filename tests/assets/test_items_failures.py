@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +14,12 @@ from generia_assets.durable.status import State
 from resources.gateway.api_gateway import Api
 from tests.support.items_worlds import attempts, fails_alone, faults, one_post
 from tests.support.worlds_in_process import POSTS, Worlds
+
+
+@pytest.fixture
+def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
+    with the_worlds.undamaged():
+        yield the_worlds
 
 
 @pytest.fixture(scope="module")

@@ -88,6 +88,7 @@ def test_the_checks_the_jobs_and_the_two_sensors_are_there(defs: dg.Definitions)
     assert repository.has_sensor_def("watchdog")
 
 
+@pytest.mark.servers  # another interpreter loads the code location
 def test_the_code_location_loads_in_a_fresh_interpreter_without_servers_and_environment(tmp_path: Path) -> None:
     """Looking at the lineage needs neither MongoDB nor Kafka nor Gemini nor a single variable."""
     says = "from generia_assets.definitions import defs; print(len(defs.resolve_asset_graph().get_all_asset_keys()))"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -26,6 +27,12 @@ HANG_SECONDS = 5.0
 
 
 SETTINGS: dict[str, Any] = {"gemini_timeout_seconds": HANG_SECONDS, "gemini_max_reasks": 0}
+
+
+@pytest.fixture
+def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
+    with the_worlds.undamaged():
+        yield the_worlds
 
 
 def line_of(world_id: str) -> Timeline:

@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,12 @@ from generia_assets.durable.collections import HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.durable.status import Stage, State
 from tests.support.worlds_in_process import CONTENT_ASSETS, POSTS, USERS, Worlds, wait_for
+
+
+@pytest.fixture
+def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
+    with the_worlds.undamaged():
+        yield the_worlds
 
 
 def answered(worlds: Worlds, world_id: str) -> Counter[tuple[str, str]]:

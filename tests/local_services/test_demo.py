@@ -73,7 +73,7 @@ def test_what_is_set_is_used_and_an_interruption_ends_in_order(
         deadline = time.monotonic() + 90
         while not statuses.find_one({"tasks_completed": {"$gt": 3}}) and demo.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert not [line for line in generia.processes() if re.search(r"-m (emulators|local_services)\b", line)]
+        assert not [line for line in generia.processes() if re.search(r"-m (emulators|local_services\.(mongod|broker))", line)]
         assert [world["cost_limit_usd"] for world in statuses.find()] == [50]
         exit_code, out, err, seconds = interrupt(demo, signal.SIGTERM, timeout=30)
     finally:

@@ -149,6 +149,7 @@ def test_killed_parent_takes_its_servers_along(tmp_path: Path) -> None:
     program = f"""
 import sys, time
 from pathlib import Path
+from generia_assets.processes import start
 here = Path({str(tmp_path)!r})
 for name, arguments in (("mongod", ["--dbpath", here / "data"]), ("broker", [])):
     start(name, [sys.executable, "-m", f"local_services.{{name}}", *arguments], log_path=here / f"{{name}}.log")

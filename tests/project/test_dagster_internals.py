@@ -49,6 +49,7 @@ print(len(location.resolve_asset_graph().get_all_asset_keys()), len(list(locatio
 """
 
 
+@pytest.mark.servers  # another interpreter loads the code location
 def test_loading_the_code_location_changes_nothing_in_its_process() -> None:
     """In a fresh interpreter the definitions load: environment, logging, signals, threads and Dagster are as before."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}

@@ -139,6 +139,7 @@ def test_every_form_of_kafkas_address_is_taken(monkeypatch, servers):
     assert load_settings(ENV_FILE).kafka_bootstrap_servers == servers
 
 
+@pytest.mark.servers  # another interpreter loads the code location
 def test_a_wrong_model_is_refused_before_any_run_begins(tmp_path):
     """The code location does not load with it: whoever starts Dagster is told, and not each world."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "GEMINI_MODEL": "gemini-9"}
@@ -215,6 +216,7 @@ def test_secrets_and_passwords_are_in_no_text_of_the_settings(monkeypatch):
         ("resources.gateway.api_gateway", {"dagster", "google.genai"}),
     ],
 )
+@pytest.mark.servers  # another interpreter loads the code location
 def test_importing_costs_no_more_than_it_must(module, absent):
     """A fresh interpreter that imports this does not pay for what only a working process needs."""
     code = f"import sys, {module}; print(sorted({absent!r} & set(sys.modules)))"

@@ -4,7 +4,6 @@ import asyncio
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,18 @@ from tests.support.slots_tools import Callers, Gauge
 
 LIMIT = 6
 PROCESS = """
-import asyncio, sys, time
+import asyncio, sys, threading, time
 from resources.mongodb.connection import connect_async
 from resources.gateway.concurrency import ConcurrencyLimiter
 
-print("ready", flush=True)
-until = float(input())
+stopped = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), stopped.set()), daemon=True).start()
 
 async def main(uri, database, holder):
     async with connect_async(uri) as client:
         slots = ConcurrencyLimiter(client[database].fleet, "llm", limit=3, lease_seconds=10, holder=holder)
         async def caller():
-            while time.time() < until:
+            while not stopped.is_set():
                 async with slots.slot(0):
                     began = time.time()
                     await asyncio.sleep(0.02)
@@ -71,9 +70,8 @@ def test_real_processes_share_the_limit_and_none_starves(mongodb_uri, mongo_data
     root = Path(__file__).parents[2]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     running = [subprocess.Popen([*command, f"p{n}"], **pipes, cwd=root, env={"PYTHONPATH": str(root)}) for n in range(4)]
-    assert {process.stdout.readline() for process in running} == {"ready\n"}
-    until = f"{time.time() + 4}\n"
-    outputs = [process.communicate(until, timeout=60)[0] for process in running]
+    first = [[process.stdout.readline() for _ in range(3)] for process in running]  # of every one of them
+    outputs = ["".join(lines) + process.communicate(timeout=60)[0] for process, lines in zip(running, first, strict=True)]
     calls = [[tuple(map(float, line.split())) for line in output.splitlines()] for output in outputs]
     assert min(map(len, calls)) >= 3
     edges = sorted([(began, 1) for each in calls for began, _ in each] + [(ended, -1) for each in calls for _, ended in each])

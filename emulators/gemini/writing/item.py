@@ -93,8 +93,8 @@ class RequestedItem:
 
     @cached_property
     def is_anew(self) -> bool:
-        """Whether this asks for a person of whom others tell already: somebody else under the same name."""
-        return " Speaks like this: " in self.block("acquaintances")
+        """Whether this asks for another person under the same name, or for a post in other words."""
+        return " Speaks like this: " in self.block("acquaintances") or bool(self.block("former"))
 
     @cached_property
     def happened(self) -> tuple[str, ...]:
