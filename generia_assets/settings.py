@@ -87,8 +87,8 @@ class Settings(MongoSettings, KafkaSettings, GeminiSettings, ImageSettings, Plat
 
     # Survival
     world_lease_seconds: Seconds = Field(15.0, description="a run that is silent for so long has lost its world")
-    max_takeovers: int = Field(10, ge=0, description="times a world is taken up after a death before it is failed")
-    outage_retry_seconds: Seconds = Field(60.0, description="a world that an outage has parked is tried again so often")
+    max_takeovers: int = Field(10, ge=0, description="recoveries of a world after a crash before it is failed")
+    outage_retry_seconds: Seconds = Field(60.0, description="interval at which a world suspended by an outage is tried again")
     history_ttl_days: int = Field(30, ge=1, description="days api_requests_history is kept")
 
     # Sensor (R3)

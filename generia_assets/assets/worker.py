@@ -116,7 +116,7 @@ def record_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
         if stopped_by_person:
             worker.record(lambda session: session.suspend(STOPPED_MESSAGE, SuspendReason.STOPPED))
         else:
-            worker.record(lambda session: session.release("interrupted; it is taken up again by itself"))
+            worker.record(lambda session: session.release("interrupted; it resumes automatically"))
         return
     message = str(cause) if isinstance(cause, (*_EXPLAINS_ITSELF, BudgetExhaustedError)) else f"{type(cause).__name__}: {cause}"
     if isinstance(cause, TaskFailedError) and worker.session is not None:
@@ -137,7 +137,7 @@ def record_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
         again = f". It is tried again at {until:%Y-%m-%d %H:%M} UTC" if until else ""
         worker.record(lambda session: session.suspend(f"{message}{again}", SuspendReason.OUTAGE, until=until))
         raise dg.Failure(
-            f"{message}. The world is parked and can be resumed; nothing is lost{again}.", allow_retries=False
+            f"{message}. The world is suspended and can be resumed; nothing is lost{again}.", allow_retries=False
         ) from cause
     if isinstance(cause, BudgetExhaustedError):
         worker.record(lambda session: session.fail(message, SuspendReason.BUDGET))

@@ -97,5 +97,5 @@ def _in_template(path: Path, noted: dict[str, set[str]]) -> Iterator[Mistake]:
         noted.setdefault(included, set()).update(noted[path.name])
     for name in tree.find_all(nodes.Name):
         if name.ctx == "load" and name.name in unbound - noted[path.name]:
-            said = f"{name.name!r} is undefined; given are {listed(noted[path.name])}"
-            yield Mistake(f"content/prompts/{path.name}", name.lineno, said)
+            reason = f"{name.name!r} is undefined; given are {listed(noted[path.name])}"
+            yield Mistake(f"content/prompts/{path.name}", name.lineno, reason)

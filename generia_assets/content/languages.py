@@ -186,8 +186,8 @@ def _named(name: str) -> _Named | None:
         return None
     for part in ("script", "territory"):
         with suppress(LookupError):
-            said = langcodes.find_name(part, wanted.partition("(")[2].strip(") "))
-            found = langcodes.Language.make(found.language, script=said.script or found.script, territory=said.territory)
+            named = langcodes.find_name(part, wanted.partition("(")[2].strip(") "))
+            found = langcodes.Language.make(found.language, script=named.script or found.script, territory=named.territory)
     tag = found.prefer_macrolanguage().language or ""
     either = tag in _TWO_SCRIPTS and not found.script
     return _Named(found.display_name(), tag, "" if either else _SCRIPTS.get(found.maximize().script or "", ""))

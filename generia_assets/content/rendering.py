@@ -129,19 +129,19 @@ def render(template: str, **values: object) -> str:
 
 def mistake(template: str, error: Exception, values: Iterable[str] = ()) -> Mistake:
     """The mistake behind an error of parsing or rendering; ``values`` are the names that the template was given."""
-    said = str(error) or type(error).__name__
+    reason = str(error) or type(error).__name__
     if isinstance(error, jinja2.TemplateSyntaxError):
-        return Mistake(f"content/prompts/{error.name or template}", error.lineno, said)
+        return Mistake(f"content/prompts/{error.name or template}", error.lineno, reason)
     if isinstance(error, jinja2.TemplateNotFound):
-        said = f"{said}: no such template; there are {listed(path.name for path in FOLDER.glob('*.j2'))}"
-    elif isinstance(error, jinja2.UndefinedError) and said.endswith(" is undefined"):
-        said = f"{said}; given are {listed(values)}"
+        reason = f"{reason}: no such template; there are {listed(path.name for path in FOLDER.glob('*.j2'))}"
+    elif isinstance(error, jinja2.UndefinedError) and reason.endswith(" is undefined"):
+        reason = f"{reason}; given are {listed(values)}"
     elif not isinstance(error, jinja2.TemplateError):
-        said = f"{type(error).__name__}: {said}"
+        reason = f"{type(error).__name__}: {reason}"
     # Jinja puts the template's own lines into the traceback; the last one is where it went wrong, in an included file, too.
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent == FOLDER]
     file, line = (Path(lines[-1].filename).name, lines[-1].lineno) if lines else (template, None)
-    return Mistake(f"content/prompts/{file}", line, said)
+    return Mistake(f"content/prompts/{file}", line, reason)
 
 
 def complaint(kind: str, **values: object) -> str:

@@ -100,8 +100,8 @@ def timeline(seed: int, people: int, posts: int) -> Timeline:
         # A person with an acquaintance in the next batch can be written only after that batch, so they join with it.
         beside = max(index, social.ready_after(seed, people, index) * BATCH)
         rng, joined = seeding.seeded_rng(seed, "timeline", index), JOINING * beside / people
-        # The first post comes soon after joining, so that the first posts are of the people invented first. Then one comes in each of
-        # equal parts of the remaining time, so that no person posts everything at once.
+        # The first post comes soon after joining, so that the first posts are of the people invented first. Then one comes in
+        # each of equal parts of the remaining time, so that no person posts everything at once.
         soon = min(1.0, _FIRST_WITHIN * JOINING * count / people)
         shares_of_time = (rng.random() * (1.0 if order else soon) for order in range(count))
         drawn += ((joined + (1 - joined) * (order + share) / count, index, order) for order, share in enumerate(shares_of_time))
@@ -125,7 +125,7 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
         author: [tie.index for tie in social.acquaintances(seed, people, author) if tie.names] for author in sorted(set(authors))
     }
     latest: dict[int, deque[int]] = {}
-    said: set[tuple[int, int]] = set()
+    answered_by: set[tuple[int, int]] = set()
     given, first = 0, opening(len(authors))
     share = REPLY_SHARE if len(authors) > _FEW_POSTS else REPLY_SHARE_WHERE_FEW
     for t, author in enumerate(authors):
@@ -138,13 +138,13 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
                 if depth[earlier] < LONGEST_CHAIN - 1
                 and answered[earlier] < MOST_REPLIES
                 and t - earlier <= latest_ago
-                and (earlier, author) not in said
+                and (earlier, author) not in answered_by
             ]
             possible = [earlier for earlier in possible if earlier < t - gap] or possible
             if possible:
                 target = seeding.seeded_rng(seed, "reply", t).choice(sorted(possible)[-_RECENT:])
                 answered[target] += 1
-                said.add((target, author))
+                answered_by.add((target, author))
                 given += 1
         replies.append(target)
         depth.append(0 if target < 0 else depth[target] + 1)

@@ -1,7 +1,7 @@
-"""The server of the worlds' pages: its routes, what each reads, and the headers of every answer.
+"""The server of the worlds' pages: its routes, the queries of each, and the headers of every answer.
 
 Here: requests to pages. They are plain functions that Starlette runs on its threads, since reading and rendering block; only the
-live feed (live.py) runs on the event loop. Not here: starting the server (cli/view.py).
+live feed (live.py) runs on the event loop. Not here: starting the server (cli/commands/view.py).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg
 PICTURE_TYPES = {f".{extension}": mime for mime, extension in EXTENSIONS.items()}
 
 HEADERS = {
-    # Pictures may lie on the real platform's servers; nothing else comes from elsewhere, and no script or style stands in a page.
+    # Pictures may come from the real platform's servers, everything else from this one; pages contain no inline script or style.
     "content-security-policy": "default-src 'none'; img-src 'self' https: http:; style-src 'self'; script-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -65,7 +65,7 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Source:
-    """What the pages read: a database, by its address, and the folder of the local platform's pictures.
+    """The source of the pages: a database, by its address, and the folder of the local platform's pictures.
 
     ``hosts``: the names, beside those of loopback, by which browsers may ask for the pages. Any other name is refused: it may be a
     foreign page's own that resolves to this server (DNS rebinding).
@@ -78,7 +78,7 @@ class Source:
 
 
 def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) -> Starlette:
-    """The application. ``closing``: whether the server wants to end; open live feeds then end too."""
+    """The application. ``closing``: whether the server shuts down; open live feeds then end, too."""
 
     @asynccontextmanager
     async def connected(app: Starlette) -> AsyncIterator[None]:
@@ -124,7 +124,7 @@ class _Headers:
 
 
 def _bounded(page: Callable[[Request], Response]) -> Callable[[Request], Response]:
-    """The page, which gives up after ``ANSWER_S`` and then says what is wrong."""
+    """The page with a time limit, ``ANSWER_S``, after which it answers with an error."""
 
     @functools.wraps(page)
     def answer(request: Request) -> Response:
@@ -176,7 +176,7 @@ def _feed(request: Request, found: _World) -> str:
     page = feed_page(found.views, order, after=after)
     address = found.links.feed()
     live = f"{address}/live?after={last}" if found.view.growing and not after else None
-    people = NOBODY if after else people_page(found.views)  # they stand above the first posts only
+    people = NOBODY if after else people_page(found.views)  # new posts are inserted above the first posts only
     return found.pages.feed(page, people, order=order, first=not after, onward=_onward(address, order, page), live=live)
 
 
@@ -206,7 +206,7 @@ def _post(request: Request, found: _World) -> str | None:
         return None
     try:
         origin = trace(found.views.database, found.views.world_id, key)
-    except UnknownItemError:  # its tasks are gone, the post is not
+    except UnknownItemError:  # the post exists, its tasks are deleted
         origin = None
     return found.pages.post(shown, threads(found.views, [shown])[key], origin)
 
@@ -280,7 +280,7 @@ def _order_and_after(request: Request, found: _World) -> tuple[FeedOrder, str]:
 
 
 def _onward(address: str, order: FeedOrder, page: FeedPage) -> str | None:
-    """Where the list at this address goes on, in the same order."""
+    """The address of the list's next page, in the same order."""
     return f"{address}?{urlencode({'order': order.value, 'after': page.after})}" if page.after else None
 
 

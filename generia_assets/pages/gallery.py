@@ -31,7 +31,7 @@ MOST_TRACES = 200
 
 
 @dataclass(frozen=True)
-class _Writer:
+class _Site:
     """Writes the pages of one world into a folder."""
 
     views: AssetViews
@@ -53,7 +53,7 @@ class _Writer:
         file.write_text(html, "utf-8")
 
     def picture(self, url: str) -> None:
-        """Put an image beside the pages. One that is gone is missing in its page, and the others are written."""
+        """Put an image beside the pages. A missing one is missing in its page, and the others are written."""
         source, target = self.media.parent / url, self.folder / media_file(url)
         if is_elsewhere(url) or target.exists() or not source.is_file():
             return
@@ -67,8 +67,8 @@ class _Writer:
 def write_gallery(database: MongoDatabase, world_id: str, *, galleries: Path, media: Path) -> Path:
     """Write the world's pages into a folder of its own and return its index page.
 
-    ``media`` is the folder of the local platform's pictures. Raises ``LookupError`` for a world that nobody ordered, ``OSError``
-    when the disk refuses.
+    ``media`` is the folder of the local platform's pictures. Raises ``LookupError`` for a world that was never ordered,
+    ``OSError`` when the disk refuses.
     """
     views = AssetViews.of(database, world_id)
     view = world(views)
@@ -77,65 +77,65 @@ def write_gallery(database: MongoDatabase, world_id: str, *, galleries: Path, me
     place, unfinished = galleries / world_id, galleries / f".{world_id}.new"
     shutil.rmtree(unfinished, ignore_errors=True)
     shutil.copytree(STATIC, unfinished / "static")
-    writer = _Writer(views, view, unfinished, media)
-    _write_feed(writer)
-    _write_people(writer)
-    writer.write("about.html", writer.pages().about())
+    site = _Site(views, view, unfinished, media)
+    _write_feed(site)
+    _write_people(site)
+    site.write("about.html", site.pages().about())
     if view.images is not None:
-        writer.picture(view.images.header.url)
-        writer.picture(view.images.icon.url)
+        site.picture(view.images.header.url)
+        site.picture(view.images.icon.url)
     shutil.rmtree(place, ignore_errors=True)
     unfinished.rename(place)
     return place / "index.html"
 
 
-def _write_feed(writer: _Writer) -> None:
-    people = people_page(writer.views)
+def _write_feed(site: _Site) -> None:
+    people = people_page(site.views)
     for order in FeedOrder:
-        for number, page in enumerate(_all_pages(partial(feed_page, writer.views, order)), start=1):
-            onward = writer.files.numbered("index", order, number + 1) if page.after else None
-            html = writer.pages().feed(page, people, order=order, first=number == 1, onward=onward, live=None)
-            writer.write(writer.files.numbered("index", order, number), html)
+        for number, page in enumerate(_all_pages(partial(feed_page, site.views, order)), start=1):
+            onward = site.files.numbered("index", order, number + 1) if page.after else None
+            html = site.pages().feed(page, people, order=order, first=number == 1, onward=onward, live=None)
+            site.write(site.files.numbered("index", order, number), html)
             if order is FeedOrder.NEWEST:
-                _write_posts(writer, page.posts)
+                _write_posts(site, page.posts)
 
 
-def _write_posts(writer: _Writer, posts: Sequence[FeedPost]) -> None:
-    traced = writer.view.status.posts_created <= MOST_TRACES
-    around = threads(writer.views, posts)
+def _write_posts(site: _Site, posts: Sequence[FeedPost]) -> None:
+    traced = site.view.status.posts_created <= MOST_TRACES
+    around = threads(site.views, posts)
     for post in posts:
-        origin = _trace(writer, post) if traced else None
-        writer.write(f"posts/{post.key}.html", writer.pages(1).post(post, around[post.key], origin))
+        origin = _trace(site, post) if traced else None
+        site.write(f"posts/{post.key}.html", site.pages(1).post(post, around[post.key], origin))
         if post.image is not None:
-            writer.picture(post.image.url)
+            site.picture(post.image.url)
 
 
-def _trace(writer: _Writer, post: FeedPost) -> Trace | None:
+def _trace(site: _Site, post: FeedPost) -> Trace | None:
     try:
-        return trace(writer.views.database, writer.views.world_id, post.key)
-    except LookupError:  # its tasks are gone, the post is not
+        return trace(site.views.database, site.views.world_id, post.key)
+    except LookupError:  # the post exists, its tasks are deleted
         return None
 
 
-def _write_people(writer: _Writer) -> None:
-    for number, page in enumerate(_all_pages(partial(people_page, writer.views)), start=1):
-        onward = writer.files.numbered("people", number=number + 1) if page.after else None
-        writer.write(writer.files.numbered("people", number=number), writer.pages().people(page, onward=onward))
+def _write_people(site: _Site) -> None:
+    for number, page in enumerate(_all_pages(partial(people_page, site.views)), start=1):
+        onward = site.files.numbered("people", number=number + 1) if page.after else None
+        site.write(site.files.numbered("people", number=number), site.pages().people(page, onward=onward))
         for card in page.people:
-            _write_person(writer, card.key)
+            _write_person(site, card.key)
             if card.avatar is not None:
-                writer.picture(card.avatar.url)
+                site.picture(card.avatar.url)
 
 
-def _write_person(writer: _Writer, key: str) -> None:
-    found = person(writer.views, key)
+def _write_person(site: _Site, key: str) -> None:
+    found = person(site.views, key)
     if found is None:
         return
     for order in FeedOrder:
-        for number, page in enumerate(_all_pages(partial(posts_of, writer.views, key, order)), start=1):
-            onward = writer.files.numbered(key, order, number + 1) if page.after else None
-            html = writer.pages(1).person(found, page, order=order, onward=onward)
-            writer.write(f"characters/{writer.files.numbered(key, order, number)}", html)
+        for number, page in enumerate(_all_pages(partial(posts_of, site.views, key, order)), start=1):
+            onward = site.files.numbered(key, order, number + 1) if page.after else None
+            html = site.pages(1).person(found, page, order=order, onward=onward)
+            site.write(f"characters/{site.files.numbered(key, order, number)}", html)
 
 
 def _all_pages(read: Callable[..., PageT]) -> Iterator[PageT]:

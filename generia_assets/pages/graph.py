@@ -1,8 +1,7 @@
-"""The picture of who knows whom: people as points in a plane, drawn by the program, the same for the same people.
+"""The layout of the graph of acquaintances: people as points in a plane, the same for the same people.
 
-Here: where everyone stands, and where the words of a relation do. Springs pull together who know each other and everybody pushes
-everybody away (Fruchterman and Reingold, 1991); then who still overlaps is moved apart. Not here: how it is drawn
-(templates/_graph.html).
+Here: the positions of people and of the relations' labels. Acquaintances attract each other and all people repel each other
+(Fruchterman and Reingold, 1991); then overlapping people are moved apart. Not here: the SVG (templates/_graph.html).
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ ACROSS, DOWN = 158.0, 128.0
 """Pixels from one person to the next beside and below them: there is a name under every portrait."""
 MARGIN = 80.0
 LABELLED = 14
-"""Up to so many relations, each has its kind written on it; beyond, only when one of its people is pointed at."""
+"""Up to so many relations, each shows its label; beyond, only when the pointer is on one of its people."""
 _ROUNDS = 70
 CROWD = 40
-"""Beyond so many people everybody is drawn smaller, and closer to each other."""
+"""Beyond so many people the portraits are smaller and closer to each other."""
 FEW, SPACING = 10, (1.3, 1.15)
-"""Up to so many people stand so much farther apart, beside and below each other: the words of their relations need space."""
+"""Up to so many people are so much farther apart, beside and below each other, for the labels of their relations."""
 NAME, KINDS = 16, 34
 """Letters that are shown of a name and of a relation's kinds."""
 _LETTER = 7.2
@@ -46,17 +45,17 @@ class Node:
     x: float
     y: float
     knows: str = ""
-    """Whom, and how, in words: for those who do not see the lines."""
+    """The person's relations as a text, for screen readers."""
 
     @property
     def name(self) -> str:
-        """What stands under the portrait."""
+        """The name under the portrait."""
         return shortened(self.person.display_name, NAME)
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A relation in the picture, from ``one`` to ``other``; its kinds are written around ``words_at``."""
+    """A relation in the picture, from ``one`` to ``other``; its label is centred at ``words_at``."""
 
     one: Node
     other: Node
@@ -65,7 +64,7 @@ class Edge:
 
     @property
     def words(self) -> str:
-        """Its kinds as they are written."""
+        """Its label."""
         return shortened(" / ".join(self.kinds), KINDS)
 
 
@@ -86,7 +85,7 @@ class Graph:
 
     @property
     def labelled(self) -> bool:
-        """Whether relations can always show their kinds."""
+        """Whether relations always show their labels."""
         return len(self.edges) <= LABELLED
 
 
@@ -108,7 +107,7 @@ def _between(one: Node, other: Node, share: float = 0.5, below: float = 0.0) -> 
 
 
 def _with_labels_placed(edges: Sequence[Edge], nodes: Sequence[Node], width: float) -> Iterator[Edge]:
-    """The relations, with the words of each where they cover least of portraits, names and other words, and within the picture."""
+    """The relations, each label within the picture where it covers least of portraits, names and other labels."""
     taken = [box for node in nodes for box in _boxes(node)]
     for edge in edges:
         half = len(edge.words) * _LETTER / 2
@@ -151,7 +150,7 @@ def _size(count: int, columns: int) -> tuple[float, float]:
 
 @lru_cache(maxsize=64)
 def _layout(count: int, relations: Pairs, columns: int) -> tuple[tuple[tuple[float, float], ...], float, float]:
-    """Where everybody stands, and the width and height of the picture, which ends where nobody stands any more."""
+    """The positions of all people, and the width and height of the picture around them."""
     width, height = _size(count, columns)
     points = _start(count, width, height)
     ideal = 0.75 * math.sqrt(width * height / max(1, count))
@@ -170,20 +169,20 @@ def _layout(count: int, relations: Pairs, columns: int) -> tuple[tuple[tuple[flo
 
 
 def _start(count: int, width: float, height: float) -> list[list[float]]:
-    """On a serpentine through the plane: neighbours by number are neighbours in the world more often than not."""
+    """Start positions on a serpentine through the plane: neighbours by number are mostly acquaintances."""
     columns = max(1, round(math.sqrt(count * width / height)))
     rows = math.ceil(count / columns)
     points = []
     for index in range(count):
         row, column = divmod(index, columns)
         column = column if row % 2 == 0 else columns - 1 - column
-        sway = 7.0 * math.sin(index * 2.4)  # nobody exactly beside or above another, where forces would cancel out
+        sway = 7.0 * math.sin(index * 2.4)  # no person exactly beside or above another, where forces would cancel out
         points.append([(column + 0.5) * width / columns + sway, (row + 0.5) * height / rows - sway])
     return points
 
 
 def _push_and_pull(points: list[list[float]], relations: Pairs, ideal: float, frame: tuple[float, float], *, limit: float) -> None:
-    """Move everybody once, by ``limit`` at most. The frame pushes too, or circles of people would lie flat along it."""
+    """Move all people once, by ``limit`` at most. The frame repels, too, or circles of people would lie flat along it."""
     square = ideal * ideal
     moves = [
         [square * (1 / max(value, 9.0) - 1 / max(size - value, 9.0)) for value, size in zip(point, frame, strict=True)]
@@ -216,7 +215,7 @@ def _push_and_pull(points: list[list[float]], relations: Pairs, ideal: float, fr
 
 
 def _spread(points: list[list[float]], width: float, height: float) -> None:
-    """Let the picture fill its frame."""
+    """Scale the positions so that they fill the frame."""
     for axis, size in ((0, width), (1, height)):
         least, most = min((point[axis] for point in points), default=0.0), max((point[axis] for point in points), default=0.0)
         if most - least > 1.0:
@@ -225,7 +224,7 @@ def _spread(points: list[list[float]], width: float, height: float) -> None:
 
 
 def _separate(points: list[list[float]]) -> bool:
-    """Move apart whoever overlaps, the shorter way: beside each other or above. Returns whether somebody did."""
+    """Move overlapping people apart, the shorter way: horizontally or vertically. Returns whether any overlapped."""
     moved = False
     for first, one in enumerate(points):
         for other in points[first + 1 :]:

@@ -1,6 +1,6 @@
-"""Where each page, image and style is: under a server's paths, or as files beside each other.
+"""Addresses of pages, images and styles: a server's paths, or files beside each other.
 
-Here: both kinds of addresses, behind one base class, so that every page is written once. Not here: what is at them.
+Here: both kinds of addresses, behind one base class, so that every template exists once. Not here: the content (render.py).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Links(ABC):
         return self._page("", order)
 
     def people(self) -> str:
-        """Who is who."""
+        """The list of people."""
         return self._page("people")
 
     def about(self) -> str:
@@ -84,7 +84,7 @@ class ServedLinks(Links):
 class FileLinks(Links):
     """Addresses in a folder of files, as a page writes them that is ``up`` folders below the world's own.
 
-    ``usual``: the order of the posts in the files whose names say none.
+    ``usual``: the order of the posts in the files whose names contain none.
     """
 
     up: int = 0

@@ -2,7 +2,7 @@
 
 Here: following the world's events (durable/events/events.py) and its status record for one browser until the world is finished, the
 browser is gone or the server ends. An event's number is the message's id: a browser that was cut off resumes after the last one it
-got. Nothing blocks the event loop: what reads much or renders runs on a thread. The library sse-starlette sends heartbeats, notices
+got. Nothing blocks the event loop: long queries and rendering run on a thread. The library sse-starlette sends heartbeats, notices
 that a browser left, and gives up on one that does not read. Not here: the content of messages (news.py), and the page that shows
 them (static/pages.js).
 """
@@ -37,9 +37,9 @@ from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.2
-"""Seconds between two looks at a world; the longest until a published post is sent."""
+"""Seconds between two reads of a world, and so the longest delay until a published post is sent."""
 SHARED_S = 0.1
-"""Seconds for which the result of a look is shared."""
+"""Seconds for which the result of a read is shared."""
 MOST_FOLLOWERS = 300
 """Browsers that follow worlds at once, in one process; more get a 503 with RETRY_AFTER_S."""
 RETRY_AFTER_S = 30
@@ -47,7 +47,7 @@ PORTRAITS_S = 1.0
 ANSWER_S = 8.0
 """Time limit of MongoDB for an answer, and of a browser for reading a message."""
 MOST_EVENTS = 200
-"""Events taken at once, so that a browser that comes late does not hold up the others."""
+"""Events read at once, so that a browser that connects late does not delay the others."""
 HEARTBEAT_S = 10.0
 RECONNECT_MS = 1000
 AFTER_OUTAGE_MS = 5000
@@ -64,7 +64,7 @@ def last_number(database: MongoDatabase, world_id: str) -> int:
 
 @dataclass
 class FeedFollower:
-    """What was sent to one browser: the last event's number, what its page shows, whose portrait is still to come."""
+    """The state of one browser: the last event's number, the parts that its page shows, the people without a portrait."""
 
     world_id: str
     after: int
@@ -113,14 +113,14 @@ class LiveFeed:
         self._shown: dict[str, _Shown] = {}
 
     async def answer(self, request: Request) -> Response:
-        """The stream. 204, which tells a browser not to come again: the world is finished, or there is none. 503: come later."""
+        """The stream. 204, after which a browser does not reconnect: the world is finished or unknown. 503: too many browsers."""
         world_id = str(request.path_params["world_id"])
         asked = request.headers.get("last-event-id") or request.query_params.get("after", "")
         after = int(asked) if asked.isdecimal() and len(asked) < 16 else 0
         try:
             with pymongo.timeout(ANSWER_S):
                 news = await self._news(world_id, after)
-        except PyMongoError:  # an outage: after an error a browser would never come again
+        except PyMongoError:  # an outage: after an error status a browser would never reconnect
             return Response(f"retry: {AFTER_OUTAGE_MS}\n\n", media_type="text/event-stream", headers={"cache-control": "no-store"})
         if news is None or (news.over and not news.messages):
             self._shown.pop(world_id, None)
@@ -143,7 +143,7 @@ class LiveFeed:
                 with pymongo.timeout(ANSWER_S):
                     news = await self._news(follower.world_id, follower.after)
                     messages = [] if news is None else _new_to(follower, news) + await self._portraits(follower)
-            except PyMongoError:  # an outage: the browser comes again, and goes on where it was
+            except PyMongoError:  # an outage: the browser reconnects and resumes
                 return
             for message in messages:
                 yield message
@@ -158,7 +158,7 @@ class LiveFeed:
         return await self._shared((world_id, after), lambda: self._look(world_id, after))
 
     async def _shared(self, what: Hashable, look: Callable[[], Coroutine[Any, Any, ResultT]]) -> ResultT:
-        """The result of a look that began a moment ago, else of one now."""
+        """The result of a read that began a moment ago, else of a new one."""
         now = time.monotonic()
         self._looks = {key: value for key, value in self._looks.items() if value[0] > now or not value[1].done()}
         if what not in self._looks:
@@ -182,7 +182,7 @@ class LiveFeed:
         return news
 
     async def _portraits(self, follower: FeedFollower) -> list[bytes]:
-        """The portraits that were painted since: there are no events of them."""
+        """The portraits that were painted since, which have no events."""
         if not follower.unpainted or time.monotonic() - follower.portraits_at < PORTRAITS_S:
             return []
         follower.portraits_at = time.monotonic()
@@ -196,7 +196,7 @@ class LiveFeed:
 
 
 def _new_to(follower: FeedFollower, news: News) -> list[bytes]:
-    """The news that this browser does not have yet; notes that it has them now."""
+    """The news that this browser does not have yet; marks them as sent."""
     follower.after = news.last
     follower.unpainted |= news.unpainted
     changed = {place: html for place, html in news.places.items() if follower.shown.get(place) != html}

@@ -1,7 +1,7 @@
 """``/metrics``: the fleet's figures in Prometheus' text format.
 
-Here: names, help texts and labels, and how often the figures are read. Not here: the reading (queries/fleet.py). What MongoDB does
-not answer in time is left out, and ``generia_measured`` says so: a missing figure is never shown as zero.
+Here: names, help texts and labels, and how often the figures are read. Not here: the queries (queries/fleet.py). A section that
+MongoDB does not answer in time is left out, and ``generia_measured`` is 0 for it: a missing figure is never shown as zero.
 """
 
 from __future__ import annotations

@@ -28,10 +28,10 @@ from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 @dataclass(frozen=True)
 class News:
-    """What follows an event of a world, the same for every browser that has the events up to it.
+    """The news after an event of a world, the same for every browser that has the events up to it.
 
-    ``messages``: those about events. ``last``: the number of the newest of them. ``places``: the parts of a page that stand
-    beside the posts, as they are now. ``unpainted``: people of these events whose portraits are still to come.
+    ``messages``: those about events. ``last``: the number of the newest of them. ``places``: the present parts of a page beside
+    the posts. ``unpainted``: people of these events who have no portrait yet.
     """
 
     over: bool
@@ -80,13 +80,13 @@ def as_message(kind: str, data: dict[str, str], *, number: int | None = None) ->
 def _event(body: MongoDocument) -> AnyEvent | None:
     try:
         return EVENTS.validate_python(body)
-    except ValidationError:  # of a later version than these pages: a reader ignores what it does not know
+    except ValidationError:  # an event of a later version than these pages is ignored
         return None
 
 
 @dataclass(frozen=True)
 class _Beside:
-    """What stands beside the posts of some events: by username whom they can link to, by key what they reply to and who replied.
+    """The context of the posts of some events: linkable people by username, and by key the post they reply to and the replies.
 
     ``replied``: the keys of the posts that these reply to.
     """
@@ -98,7 +98,7 @@ class _Beside:
 
     @classmethod
     def of(cls, views: AssetViews, posts: Sequence[PostPublished]) -> _Beside:
-        """Look for it."""
+        """Read it from the views."""
         asked = {post.key: (post.in_reply_to, post.quote) for post in posts if post.in_reply_to}
         replied = sorted({key for key, _ in asked.values()})
         return cls(
@@ -112,7 +112,10 @@ class _Beside:
 def _message_about(
     number: int, event: AnyEvent | None, pages: WorldPages, beside: _Beside, unpainted: dict[str, PersonCard]
 ) -> bytes:
-    """The message about an event; without content if a page shows nothing of it. Adds to those who are not painted yet."""
+    """The message about an event; without content if a page shows nothing of it.
+
+    Adds people without a portrait to the unpainted ones.
+    """
     match event:
         case CharacterCreated():
             person = _person(event.key, event, bio=event.bio)

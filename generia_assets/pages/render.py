@@ -1,6 +1,6 @@
-"""The pages: each a function from what was read to HTML, the same for the server and for files.
+"""The pages: functions from read models to HTML, the same for the server and for files.
 
-Here: what a template is given. Not here: reading it (queries/), and where a page is to be found (links.py).
+Here: the values of each template. Not here: reading them (queries/), and the pages' addresses (links.py).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _environment() -> Environment:
 
 
 class WorldPages:
-    """The pages of one world, as it stands in ``view``, with these addresses."""
+    """The pages of the world of ``view``, with these addresses."""
 
     def __init__(self, view: WorldView, links: Links, unreadable: Sequence[UnreadableRecord] = ()) -> None:
         """``unreadable``: documents of the world that were found and cannot be shown; the page names them."""
@@ -64,15 +64,18 @@ class WorldPages:
     def feed(
         self, page: FeedPage, people: PeoplePage, *, order: FeedOrder, first: bool, onward: str | None, live: str | None
     ) -> str:
-        """The feed; ``first``: its first page. ``onward`` goes on, ``live`` is where a growing world tells its news."""
+        """The feed; ``first``: its first page.
+
+        ``onward``: address of the next page; ``live``: address of a growing world's live feed.
+        """
         return self._page("feed.html", page=page, people=people, order=order, first=first, onward=onward, live=live)
 
     def people(self, people: PeoplePage, *, onward: str | None) -> str:
-        """Who is who: the picture of their relations, and everybody's card."""
+        """The people: the graph of their relations, and all cards."""
         return self._page("people.html", people=people, graph=graph_of(people.people, people.relations), onward=onward)
 
     def person(self, person: PersonView, page: FeedPage, *, order: FeedOrder, onward: str | None) -> str:
-        """A person: who they are, whom they know, what they posted, and who replied."""
+        """A person: profile, acquaintances, posts and their replies."""
         known = [relation.person for relation in person.known if relation.person is not None]
         relations = [
             RelationView(one=person.card.key, other=relation.person.key, kinds=(relation.relationship_type,))
@@ -83,7 +86,7 @@ class WorldPages:
         return self._page("person.html", person=person, page=page, graph=graph, order=order, onward=onward)
 
     def post(self, post: FeedPost, thread: Thread, trace: Trace | None) -> str:
-        """A post in its thread, and where it came from (None: without a trace)."""
+        """A post in its thread, and its trace, if any."""
         return self._page("post.html", post=post, thread=thread, trace=trace)
 
     def about(self) -> str:
@@ -91,19 +94,19 @@ class WorldPages:
         return self._page("about.html")
 
     def missing(self, what: str) -> str:
-        """A page of this world that is not there; ``what`` is a key of messages.yaml."""
+        """The page for something missing in this world; ``what`` is a key of messages.yaml."""
         return self._page("missing.html", what=what)
 
     def post_card(self, post: FeedPost) -> str:
-        """One post of the feed, to be put into a page that is open."""
+        """One post of the feed, as a fragment for an open page."""
         return self._fragment("card.html", post=post)
 
     def replied(self, key: str, replies: Sequence[Excerpt]) -> str:
-        """Who replied to the post with this key, to be put into a page that is open."""
+        """Who replied to the post with this key, as a fragment for an open page."""
         return self._fragment("replied.html", key=key, replies=replies)
 
     def person_chip(self, person: PersonCard) -> str:
-        """One person of the row above the feed, to be put into a page that is open."""
+        """One person of the row above the feed, as a fragment for an open page."""
         return self._fragment("chip.html", person=person)
 
     def portrait(self, person: PersonCard) -> str:
@@ -111,7 +114,7 @@ class WorldPages:
         return self._fragment("portrait.html", person=person)
 
     def progress(self) -> str:
-        """How far the world is, to be put into a page that is open."""
+        """How far the world is, as a fragment for an open page."""
         return self._fragment("progress.html")
 
     @property
@@ -120,11 +123,11 @@ class WorldPages:
         return self._view.name or self._locale.messages["unnamed"]
 
     def masthead(self) -> str:
-        """The world's name and pictures, to be put into a page that is open."""
+        """The world's name and pictures, as a fragment for an open page."""
         return self._fragment("masthead.html")
 
     def side(self) -> str:
-        """What stands beside the feed, to be put into a page that is open."""
+        """The column beside the feed, as a fragment for an open page."""
         return self._fragment("side.html")
 
     def _fragment(self, template: str, **values: object) -> str:
@@ -143,7 +146,7 @@ def worlds(page: WorldsPage, links: Links, *, older: str | None) -> str:
 
 
 def problem(links: Links, *, status: int, title: str, advice: str) -> str:
-    """A page that says what is wrong and what to do."""
+    """An error page with the problem and advice."""
     return _render("problem.html", links, locale_of(""), {"status": status, "title": title, "advice": advice})
 
 

@@ -1,8 +1,8 @@
 """Texts of a page: its own messages by language, and how values become text (paragraphs, mentions as links, prices, times).
 
 Here: the locale (messages.yaml, and the ``lang`` and ``dir`` of page and content) and the filters of the templates. A page is
-in its world's language if there are messages in it, else in English, and its content is marked with its own language. What a filter
-gets is escaped here or by the template; markup comes from templates alone. Not here: what people of the world say.
+in its world's language if there are messages in it, else in English, and its content is marked with its own language. Values
+are escaped by the filters or by the template; markup comes from templates only. Not here: texts of the world's people.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def linked(text: str, addresses: Mapping[str, str]) -> Markup:
 
 
 def direction(text: str) -> str:
-    """Which way a text of an unknown language is read: as most of its letters are, and not as its first one is."""
+    """The writing direction of a text of an unknown language, by most of its letters, not by the first one."""
     letters = [unicodedata.bidirectional(letter) for letter in text]
     return "rtl" if 2 * sum(kind in ("R", "AL") for kind in letters) > sum(kind in ("L", "R", "AL") for kind in letters) else "ltr"
 

@@ -1,8 +1,8 @@
-"""Where the documents of a world's assets are now, and reading them in order: the one reader for the pages and the command line.
+"""Views of a world's documents, wherever they are stored now: the one reader for the pages and the command line.
 
 Here: an asset that is materialized is read from its collection; one that is still being made, from its completed tasks of the
-present generation. Queries are written once for both (``AssetView.field``). Not here: storing (document_store.py), and what
-documents mean to people (worlds.py, people.py, feed.py).
+present generation. Queries are written once for both (``AssetView.field``). Not here: storing (document_store.py), and the
+read models (worlds.py, people.py, feed.py).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MOMENT = TypeAdapter(datetime)
 
 @dataclass(frozen=True)
 class AssetView:
-    """The documents of one asset of a world. ``prefix`` is what stands before a document's fields in the stored record.
+    """The documents of one asset of a world. ``prefix``: the path of the document in the stored record.
 
     ``batched``: a record holds many documents, and is found by each of them (``by_key`` and ``one`` pick theirs). A document that
     cannot be read is left out, and ``on_unreadable`` is called with it.
@@ -52,7 +52,7 @@ class AssetView:
         return name if name == "key" and not self.batched else self.prefix + name
 
     def moment(self, value: datetime) -> object:
-        """A moment as it is stored here, to compare with."""
+        """A moment in the form in which it is stored here, for comparisons."""
         return _MOMENT.dump_python(value, mode="json") if self.prefix else value
 
     def find(
@@ -115,7 +115,7 @@ class AssetViews:
     materializations: Mapping[str, str]
     """The present materialization by collection."""
     unreadable: list[UnreadableRecord] = field(default_factory=list, compare=False)
-    """What could not be read so far."""
+    """Records that could not be read so far."""
 
     @classmethod
     def of(cls, database: MongoDatabase, world_id: str) -> AssetViews:
@@ -140,7 +140,7 @@ class AssetViews:
     def stream(self, asset: str, *, prefix: str = "", order: Sequence[str] = ("key",)) -> Iterator[Document]:
         """All documents of the asset, one at a time; of a materialized one those whose keys begin with ``prefix``.
 
-        Raises ``MaterializationReplacedError`` when they are replaced meanwhile. What cannot be read is logged.
+        Raises ``MaterializationReplacedError`` when they are replaced meanwhile. Unreadable records are logged.
         """
         spec = ASSETS[asset]
         try:
@@ -171,7 +171,7 @@ class AssetViews:
 
 
 def consistent_read(database: MongoDatabase, world_id: str, read: Callable[[AssetViews], ResultT]) -> ResultT:
-    """What ``read`` finds in views that do not change meanwhile: never half of an old materialization and half of a new one."""
+    """The result of ``read`` with views that do not change meanwhile: never half of an old and half of a new materialization."""
     before = AssetViews.of(database, world_id)
     for _ in range(TRIES):
         result = read(before)

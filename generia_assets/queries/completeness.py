@@ -1,7 +1,7 @@
-"""Whether a world is whole: as many documents as were ordered, but for what hangs on a task that failed for good and is counted.
+"""Whether a world is complete: it has all ordered documents, except those that depend on tasks that failed for good.
 
-Here: the count, for a run about to say ``completed``, for the check ``world_is_whole`` and for ``generia doctor``. Not here:
-what is wrong with single documents (assets/checks).
+Here: the count, for a run before it records ``completed``, for the check ``world_is_whole`` and for ``generia doctor``. Not here:
+checks of single documents (assets/checks).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ MOST_LOOKED_AT = 2_000
 
 
 class NotWholeError(RuntimeError):
-    """Documents are missing that nobody counted as failed: the world must not be called completed."""
+    """Documents are missing that are not counted as failed: the world must not become ``completed``."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """An asset that has fewer documents than the world needs of it: ``needed`` leaves out what failed and is counted."""
+    """An asset that has fewer documents than the world needs of it: ``needed`` excludes documents that are counted as failed."""
 
     asset: str
     found: int
@@ -42,7 +42,7 @@ class Missing:
 
 
 def missing(database: MongoDatabase, world: WorldStatus, *, staged: bool = False) -> list[Missing]:
-    """What the world lacks, in the order of the work. ``staged``: what is staged counts instead of what it will replace."""
+    """The incomplete assets, in the order of the work. ``staged``: staged documents count instead of those they will replace."""
     store = DocumentStore(database)
     found = {name: store.found(kind, world.world_id, staged=staged) for name, kind in ASSETS.items()}
     return _lacking(database, world, found)
@@ -63,7 +63,7 @@ def _ordered(world: WorldStatus) -> dict[str, int]:
 
 
 def _failed(database: MongoDatabase, world: WorldStatus) -> dict[str, int]:
-    """How many documents of each asset hang on tasks that failed for good, whichever generation they failed in."""
+    """How many documents of each asset depend on tasks that failed for good, in any generation."""
     keys: dict[str, set[str]] = {task_type.value: set() for task_type in TaskType}
     items = {"type": {"$in": list(keys)}, "key": {"$type": "string"}}  # and no orders of parts, which have none
     for task in database[TASKS].find({"world_id": world.world_id, "status": State.FAILED.value, **items}, {"type": 1, "key": 1}):
@@ -91,9 +91,9 @@ def _failed(database: MongoDatabase, world: WorldStatus) -> dict[str, int]:
 
 
 def check_made(database: MongoDatabase, world: WorldStatus, makes: Collection[TaskType], keys: Collection[str]) -> None:
-    """Raise ``NotWholeError`` if a generation that made these has not made them whole, counting what it has staged.
+    """Raise ``NotWholeError`` if a generation of these task types is incomplete, counting its staged documents.
 
-    Of a generation of some items: if an asset would have fewer documents than before.
+    For a generation of some items: if an asset would have fewer documents than before.
     """
     store, mine = DocumentStore(database), [kind for kind in ASSETS.values() if kind.task_type in makes]
     if keys:
@@ -111,7 +111,7 @@ def check_made(database: MongoDatabase, world: WorldStatus, makes: Collection[Ta
 
 @dataclass(frozen=True)
 class BrokenDocuments:
-    """A world whose status and documents disagree: what is wrong, and the command that mends it."""
+    """A world whose status and documents disagree: the problem, and the command that repairs it."""
 
     world_id: str
     wrong: str
@@ -119,7 +119,7 @@ class BrokenDocuments:
 
 
 def broken(database: MongoDatabase) -> Iterator[BrokenDocuments]:
-    """Worlds that are called completed and lack documents, and worlds with documents and no status record.
+    """Completed worlds that lack documents, and worlds with documents and no status record.
 
     By the numbers that the materializations' pointers have: the check ``world_is_whole`` counts the documents of one world itself.
     """
@@ -132,7 +132,7 @@ def broken(database: MongoDatabase) -> Iterator[BrokenDocuments]:
     ]
     for document in database[STATUS].aggregate(pipeline):
         counts = {one["_id"]: int(one["count"]) for one in document["pointers"]}
-        for world in statuses([document], unreadable=lambda _: None):  # doctor names those by themselves
+        for world in statuses([document], unreadable=lambda _: None):  # doctor reports unreadable records separately
             found = {name: counts.get(f"{world.world_id}:{kind.collection}", 0) for name, kind in ASSETS.items()}
             if lacking := _lacking(database, world, found):
                 yield BrokenDocuments(
@@ -150,7 +150,7 @@ def broken(database: MongoDatabase) -> Iterator[BrokenDocuments]:
 
 
 def mend(world: WorldStatus, lacking: Collection[Missing]) -> str:
-    """The command that makes what is missing, with what hangs on it."""
+    """The command that makes the missing documents and those that depend on them."""
     first = next(iter(lacking)).asset
     if world.unfinished is not None:
         return f"generia resume {world.world_id}"

@@ -69,20 +69,20 @@ class CriticalPath(BaseModel):
         return self.run_after + sum(link.seconds for link in self.links) + self.finishing
 
     def sums(self) -> Mapping[str, float]:
-        """Where the time went, by what it was spent on."""
+        """The sums of time by kind."""
         parts = ("before", "waiting", "model", "pictures", "platform", "rest")
         return {part: sum(getattr(link, part) for link in self.links) for part in parts}
 
 
 @dataclass(frozen=True)
 class _World:
-    """What parents depend on."""
+    """The world's figures that determine each task's parent."""
 
     seed: int
     people: int
 
     def parents(self, place: Place) -> list[Place]:
-        """What this task waits for, the nearest first; the first that the generation has made is its parent."""
+        """The tasks that this task may wait for, the nearest first; the first one of this generation is its parent."""
         task_type, key = place
         asset = task_type.asset
         if asset.unit is Unit.PEOPLE_BATCH and key.startswith("b") and key != batch_key(0):

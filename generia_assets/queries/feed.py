@@ -1,7 +1,7 @@
 """The feed of a world: its published posts in the order of the world, in pages; one person's posts; the thread around a post.
 
-Here: posts joined with their images, their authors, what they reply to and who replied. A page is requested by the key of the post
-before it, so that new posts do not shift pages. Not here: where a post came from (traces.py).
+Here: posts joined with their images, their authors, the posts they reply to and their replies. A page is requested by the key of
+    the post before it, so that new posts do not shift pages. Not here: the origin of a post (traces.py).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class FeedOrder(StrEnum):
 
     @property
     def direction(self) -> int:
-        """As MongoDB sorts."""
+        """MongoDB's sort direction."""
         return -1 if self is FeedOrder.NEWEST else 1
 
     @property
@@ -90,7 +90,7 @@ class FeedPage(BaseModel):
 
 
 class Thread(BaseModel):
-    """What a post belongs to: the posts above it, of which each replies to the one before it, and all that was replied below it."""
+    """The thread of a post: the posts above it, of which each replies to the one before it, and all replies below it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -146,7 +146,7 @@ def threads(views: AssetViews, posts: Iterable[FeedPost]) -> dict[str, Thread]:
 
 
 def quotes(views: AssetViews, asked: Mapping[str, tuple[str, str]]) -> dict[str, Excerpt]:
-    """What each of these posts replies to, by key; ``asked``: by key the post it replies to, and its text as it was then."""
+    """The post that each of these posts replies to, by key; ``asked``: by key the post it replies to, and its text then."""
     present = views["posts"].by_key(Post, {key for key, _ in asked.values()})
     authors = cards_by_key(views, {author_of(key) for key, _ in asked.values()})
     found = {}
@@ -172,7 +172,7 @@ def replies(views: AssetViews, keys: Collection[str]) -> dict[str, tuple[Excerpt
 
 
 def _beyond(view: AssetView, key: str, order: FeedOrder) -> dict[str, object]:
-    """What comes after the post with this key. MongoDB puts posts without ``t`` before all that have one."""
+    """The condition for posts after the one with this key. MongoDB puts posts without ``t`` before all that have one."""
     last = view.one(PostImage, key) if key else None
     if last is None:
         return {}

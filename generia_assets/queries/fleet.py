@@ -1,6 +1,6 @@
 """Figures of the whole fleet, for a monitor that asks every few seconds (R16): worlds, tasks, calls, slots, breakers.
 
-Here: the reading, section by section, each from an index or from few documents, so that its cost does not grow with the number of
+Here: the queries by section, each answered by an index or from few documents, so that the cost does not grow with the number of
 worlds. Tasks are those of the worlds that changed last, calls those begun in the last minutes. Not here: figures of one world
 (statistics.py), and the format (pages/metrics.py).
 """
@@ -101,7 +101,7 @@ class SlotFigures(BaseModel):
 
 
 class ApiStatus(BaseModel):
-    """What the processes share about the external APIs. ``breakers``: state by API."""
+    """The fleet's shared state about the external APIs. ``breakers``: state by API."""
 
     model_config = _FIGURE
 

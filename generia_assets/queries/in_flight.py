@@ -1,7 +1,7 @@
 """The calls that a world has in flight, how many the whole fleet may have (R17), and the breakers that are not closed.
 
-A call counts from its reservation until its answer is durable, a fraction of a second longer than it is really under way. The
-breakers' states are those that all processes report (durable/calls/breaker_status.py writes them), one view for each API.
+A call counts from its reservation until its answer is durable, a fraction of a second longer than the request itself. The
+breakers' states are those that all processes report (durable/calls/api_status.py writes them), one view for each API.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 
 class BreakerView(BaseModel):
-    """An API that calls are held back from: OPEN where no process probes it now, else HALF-OPEN.
+    """An API whose breaker is not closed: OPEN where no process probes it now, else HALF-OPEN.
 
-    ``since``: of the process that holds back longest. ``probe_at``: when the first of them asks again. ``runs`` hold back.
+    ``since``: when the first process opened its breaker. ``probe_at``: the time of the next probe. ``runs``: the affected runs.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,7 +34,7 @@ class BreakerView(BaseModel):
 
 
 def breakers_not_closed(database: MongoDatabase) -> tuple[BreakerView, ...]:
-    """One view for each API; none while all is well. Processes that died or have ended do not count."""
+    """One view for each API; empty while all breakers are closed. Processes that have ended do not count."""
     alive = {"_id": {"$regex": f"^{BREAKER}:"}, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
     entries: defaultdict[str, list[MongoDocument]] = defaultdict(list)
     for entry in database[FLEET].find(alive).sort("_id", 1):
@@ -54,7 +54,7 @@ def _view(api: str, entries: list[MongoDocument]) -> BreakerView:
 
 
 class InFlightCalls(BaseModel):
-    """Calls of one world in the air, and what the fleet may have at once: the configured limit, or less after a 429.
+    """Calls of one world in flight, and the fleet's limit of calls at once: the configured one, or less after a 429.
 
     ``breakers``: those that are not closed; calls of that API wait for a probe.
     """
@@ -69,7 +69,7 @@ class InFlightCalls(BaseModel):
 
 
 def in_flight(database: MongoDatabase, world_id: str, *, llm_limit: int, image_limit: int) -> InFlightCalls:
-    """The calls of this world that are in the air now. The limits are the configured ones, for a fleet that has not called yet."""
+    """The calls of this world that are in flight now. The limits are the configured ones, for a fleet that has not called yet."""
     status = database[STATUS].find_one({"_id": world_id}, {"in_flight": 1}) or {}
     calls = Counter(str(note.get("api_type")) for note in (status.get("in_flight") or {}).values())
     slots = {f"slots:{api.value}": limit for api, limit in ((Api.LLM, llm_limit), (Api.IMAGE, image_limit))}

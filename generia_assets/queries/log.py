@@ -1,7 +1,7 @@
-"""A world's log: what happened to it, in order of time, from MongoDB's records (R14, R16).
+"""A world's log: its events, tasks and calls in order of time, from MongoDB's records (R14, R16).
 
 Here: events (stages, people, posts, waiting), tasks that ended, failed calls (or all), and starts of generations, as lines of one
-shape. Dagster's log of a run is in Dagster's pages, and the processes' logs are files. Not here: how a line looks.
+shape. Dagster's log of a run is in Dagster's pages, and the processes' logs are files. Not here: rendering.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Level = Literal["info", "warning", "error"]
 
 
 class LogLine(BaseModel):
-    """A line. ``id`` is the same whenever it is read; ``task_type`` and ``key`` are '' for what is no task's."""
+    """A line. ``id`` is the same whenever it is read; ``task_type`` and ``key`` are '' for lines without a task."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -72,7 +72,7 @@ class LogFollower:
             self._begin = line.at if self._begin is None else max(self._begin, line.at)
 
     def new(self) -> list[LogLine]:
-        """What came since the last time, in order."""
+        """The lines since the last call, in order."""
         look_from = None if self._begin is None else self._begin - LATE
         lines = [line for line in since(self._database, self._world_id, look_from, calls=self._calls) if line.id not in self._seen]
         self.mark_shown(lines)

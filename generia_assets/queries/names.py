@@ -16,7 +16,7 @@ from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 
 class UnknownItemError(LookupError):
-    """Nothing in this world has that name. The message says what names look like."""
+    """Nothing in this world has that name. The message describes the forms of names."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def generations_of(database: MongoDatabase, world_id: str) -> list[str]:
 
 
 def item_named(database: MongoDatabase, world_id: str, name: str) -> ItemName:
-    """The item that ``name`` means in this world. Raises ``UnknownItemError``; a key is not looked up, and may name nothing."""
+    """The item that ``name`` means in this world. Raises ``UnknownItemError``; a key is not looked up."""
     if name == WORLD_KEY or is_character_key(name) or is_post_key(name):
         return ItemName(world_id, name)
     found = published(database, name, world_id=world_id) or _by_username(database, world_id, name.removeprefix("@"))

@@ -52,7 +52,7 @@ class PersonView(BaseModel):
 
 
 class RelationView(BaseModel):
-    """A relation between two people of one page, by their keys; ``kinds``: what each is to the other."""
+    """A relation between two people of one page, by their keys; ``kinds``: the relation as seen from each side."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,8 +1,8 @@
-"""Records of the machinery as people read them: tasks, requests, events, generations; and finding some of a world's requests.
+"""Read models of execution records: tasks, requests, events, generations; and finding some of a world's requests.
 
-Here: the models over MongoDB's records (resources/mongodb/stored.py parses them). What the former worker did not write has a
-default. A record that cannot be read is left out and logged. Requests older than HISTORY_TTL_DAYS are gone. Not here: which tasks
-led to a post (traces.py), sums over requests (statistics.py).
+Here: the models over MongoDB's records (resources/mongodb/stored.py parses them). Fields that the former worker did not write have
+a default. An unreadable record is left out and logged. Requests older than HISTORY_TTL_DAYS are gone. Not here: the tasks behind a
+post (traces.py), sums over requests (statistics.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from resources.mongodb.stored import Moment, UnreadableRecord, readable
 logger = logging.getLogger(__name__)
 
 OK = "ok"
-"""Outcome of an attempt that brought a usable answer."""
+"""Outcome of an attempt with a usable answer."""
 WITHOUT_TEXTS = {"request_data": 0, "response_data": 0}
 """Projection of requests whose figures alone are read."""
 _FROZEN = ConfigDict(frozen=True)
@@ -40,7 +40,10 @@ Milliseconds = Annotated[int, BeforeValidator(lambda value: int(value or 0) if i
 
 
 class TaskRecord(BaseModel):
-    """A task. What a projection leaves out has its default; ``generation`` and ``key`` are '' for an order that has not started."""
+    """A task.
+
+    Fields that a projection leaves out have their defaults; ``generation`` and ``key`` are '' for an order that has not started.
+    """
 
     model_config = _FROZEN
 
@@ -66,9 +69,9 @@ class TaskRecord(BaseModel):
 class RequestRecord(BaseModel):
     """One recorded attempt of a call to an external API.
 
-    Times in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``. ``model`` is '' for what is no language model;
-    ``waited_ms`` is from the call, or from the end of the attempt before, to the sending. A call that a death cut off has neither
-    request nor response.
+    Times in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``. ``model`` is '' for other APIs than the language
+    model; ``waited_ms`` is from the call, or from the end of the attempt before, to the sending. A call that a crash cut off has
+    neither request nor response.
     """
 
     model_config = _FROZEN
@@ -108,14 +111,14 @@ class RequestRecord(BaseModel):
 
     @property
     def prompt(self) -> str:
-        """What was sent, as one text: of the language model system and parts, of an image its prompt, else nothing."""
+        """The request as one text: system instruction and parts for the language model, the prompt for an image, else ''."""
         parts = self.request.get("parts")
         texts = [self.request.get("system"), *(parts if isinstance(parts, list) else []), self.request.get("prompt")]
         return "\n\n".join(str(part) for part in texts if part)
 
     @property
     def answer(self) -> str:
-        """What came back, as one text; of an image its media type and size."""
+        """The response as one text; of an image its media type and size."""
         text = self.response.get("text", self.response.get("answer"))
         if text is None and "mime" in self.response:
             size = self.response.get("bytes")

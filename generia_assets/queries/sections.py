@@ -1,7 +1,7 @@
 """Every object that MongoDB keeps of a world, by section and type (R14).
 
-Here: which sections there are and how their documents are read: an asset's through its view (asset_views.py), posts and their
-pictures in the order of the world. Not here: how they look (cli).
+Here: the sections and reading their documents: an asset's through its view (asset_views.py), posts and their pictures in the order
+of the world. Not here: rendering (cli).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ASSET_OF: Mapping[str, AssetSpec] = {asset.section: asset for asset in ASSETS.va
 
 @dataclass(frozen=True)
 class RecordSection:
-    """A section of a collection of the machinery.
+    """A section of a collection of execution records.
 
     ``type_field``: the field that holds a document's type ('': none); ``order``: the field to sort by; ``ids``: the fields that
     identify a document; ``only``: further conditions.
@@ -46,25 +46,25 @@ RECORDS: Mapping[str, RecordSection] = {
     "tasks": RecordSection(TASKS, "type", "created_at", ("_id", "key")),
     "history": RecordSection(HISTORY, "request_type", "created_at", ("_id", "task_id", "labels.key")),
     "publications": RecordSection(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer")),
-    # What the platform still has although the world no longer has it, by the platform's ids (``answer``).
+    # Publications that the platform still has and the world no longer refers to, by the platform's ids (``answer``).
     "superseded": RecordSection(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer"), {"status": "superseded"}),
     "events": RecordSection(WORLD_EVENTS, "event.event_type", "seq", ("_id", "event.key", "event.post_id", "event.character_id")),
     "generations": RecordSection(GENERATIONS, "status", "started_at", ("_id", "runs", "order")),
-    # What unfinished tasks have got so far (gone when a task is completed), and which documents of an asset are the visible ones.
+    # The checkpoints of unfinished tasks (deleted when a task is completed), and the pointers to the visible documents.
     "steps": RecordSection(STEPS, "", "created_at", ("_id", "task_id")),
     "materializations": RecordSection(POINTERS, "", "_id", ("_id", "materialization")),
     "status": RecordSection(STATUS, "", "_id", (), world_field="_id"),
 }
 SECTIONS = (*ASSET_OF, *RECORDS)
-"""The parts of what is kept of a world."""
+"""The sections of a world's records."""
 
 
 def documents(
     database: MongoDatabase, world_id: str, section: str, *, of_type: str | None = None, item: str | None = None
 ) -> Iterator[MongoDocument]:
-    """The section's documents, one at a time. ``of_type`` is for what has a ``type_field``, and ignored elsewhere.
+    """The section's documents, one at a time. ``of_type`` is for sections with a ``type_field``, and ignored elsewhere.
 
-    ``item``: only what has this id: a document's own, an item's key, a username, a task's or the platform's id.
+    ``item``: only documents with this id: their own, an item's key, a username, a task's or the platform's id.
     """
     if section in ASSET_OF:
         yield from _of_asset(AssetViews.of(database, world_id), ASSET_OF[section], item)

@@ -40,8 +40,9 @@ class RequestFigures(BaseModel):
 class TaskFigures(BaseModel):
     """Tasks of one type and all their calls. Times in milliseconds.
 
-    ``p50_ms`` and ``p95_ms`` are of finished tasks, from beginning to end. ``waiting_ms`` is what their calls waited before they
-    were sent (mostly for a slot), ``calling_ms`` what the answers took: sums over calls, many of which were in flight at once.
+    ``p50_ms`` and ``p95_ms`` are of finished tasks, from beginning to end. ``waiting_ms`` is the time before their calls were
+    sent (mostly waiting for a slot), ``calling_ms`` the time until the answers: sums over calls, many of which were in flight at
+    once.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -168,6 +169,6 @@ def _request_figures(kind: tuple[str, str, str], calls: _Calls) -> RequestFigure
 
 
 def percentile(values: list[int], share: float) -> int:
-    """The smallest of the values that this share of them does not exceed."""
+    """The nearest-rank percentile: the smallest value that at least this share (0 to 1) of the values does not exceed."""
     ordered = sorted(values)
     return ordered[max(0, ceil(share * len(ordered)) - 1)] if ordered else 0

@@ -2,7 +2,7 @@
 
 Here: the chain description → concept → character → (avatar | idea → post → picture), each step with its document and the exact
 requests and responses, model, tokens, price and time of its calls. Where a part was made again, the newest step counts. Not here:
-which item a name means (names.py), and how a trace looks (cli, pages).
+finding an item by a name (names.py), and rendering (cli, pages).
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from resources.mongodb.connection import MongoDatabase, MongoDocument
 class Step(BaseModel):
     """A task of the chain. ``made`` is the item's own document (of a batch: its one brief), None while there is none.
 
-    ``items`` is how many items the same calls made; ``own`` is False for what others share in full (the world's description).
-    ``heard``: the posts of others in the prompt of its last call, a line each; ``without_call``: the program made it by itself.
+    ``items`` is how many items the same calls made; ``own`` is False for steps that all items share (the world's description).
+    ``heard``: the posts of others in the prompt of its last call, a line each; ``without_call``: the program made it without the
+        model.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,7 +61,7 @@ class Step(BaseModel):
 
 
 class Trace(BaseModel):
-    """Where an item came from. ``post_id`` and ``character_id`` are the platform's, '' until they exist."""
+    """The origin of an item. ``post_id`` and ``character_id`` are the platform's, '' until they exist."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -87,9 +88,9 @@ class Trace(BaseModel):
 
 
 def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
-    """The trace of what ``name`` means in this world (see names.py), or of the world itself by ``world``.
+    """The trace of the item with this ``name`` in this world (see names.py), or of the world itself by ``world``.
 
-    Raises ``UnknownItemError`` for what is nothing in this world, or is not begun yet.
+    Raises ``UnknownItemError`` for an item that does not exist, or is not begun yet.
     """
     item = item_named(database, world_id, name)
     status = world_status(database, world_id)
@@ -130,7 +131,7 @@ def _chain(item: ItemName) -> dict[TaskType, list[str]]:
 
 
 def _newest(database: MongoDatabase, world_id: str, chain: Mapping[TaskType, list[str]]) -> list[TaskRecord]:
-    """Of each link the newest completed task, or the newest one if none is completed; what is not listed yet is left out."""
+    """Of each link the newest completed task, or the newest one if none is completed; links without a task are left out."""
     generations = generations_of(database, world_id)
     places = {generation: place for place, generation in enumerate(generations)}
 

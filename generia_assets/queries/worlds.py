@@ -1,6 +1,6 @@
-"""Worlds, for those who look at them: a list of all, and one with its description, pictures and progress.
+"""Read models of worlds: the list of all, and one with its description, pictures and progress.
 
-Here: finished worlds and worlds in the making alike (views.py finds the documents). Not here: their people (people.py) and posts
+Here: finished and growing worlds (asset_views.py finds the documents). Not here: their people (people.py) and posts
 (feed.py).
 """
 
@@ -23,7 +23,7 @@ WORLDS_PAGE = 24
 
 
 class WorldView(BaseModel):
-    """A world as it stands. ``description`` and ``images`` are None until they are made."""
+    """The present state of a world. ``description`` and ``images`` are None until they are made."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -80,13 +80,13 @@ def over(status: WorldStatus) -> bool:
 
 
 def world_status(database: MongoDatabase, world_id: str) -> WorldStatus | None:
-    """The world's status record, or None if nobody ordered such a world. Raises ``UnreadableRecordError``."""
+    """The world's status record, or None if such a world was never ordered. Raises ``UnreadableRecordError``."""
     found = database[STATUS].find_one({"_id": world_id})
     return None if found is None else status_of(found)
 
 
 def world(views: AssetViews) -> WorldView | None:
-    """The world of these views, or None if nobody ordered it. Raises ``UnreadableRecordError``."""
+    """The world of these views, or None if it was never ordered. Raises ``UnreadableRecordError``."""
     status = world_status(views.database, views.world_id)
     return None if status is None else view_of(views, status)
 

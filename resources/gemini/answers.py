@@ -140,7 +140,7 @@ def read_answer(
         text, finish = page, "UNREADABLE"
         failure = _unreadable(unreadable, http)
     else:
-        text, finish = _said(read)
+        text, finish = _text_and_finish(read)
         value, failure = _judged(read, text, finish, request.answer)
     tokens = read_usage(fields.get("usageMetadata"), text, request, profile)
     version = _name(fields.get("modelVersion"))
@@ -209,7 +209,7 @@ def _unreadable(error: ValidationError, http: HttpAnswer) -> InvalidAnswerError:
     return InvalidAnswerError(f"the answer cannot be read: {explain_invalid(error)}", chance=True)
 
 
-def _said(body: _Body) -> tuple[str, str]:
+def _text_and_finish(body: _Body) -> tuple[str, str]:
     """The first candidate's text, all parts but thoughts, and why it stopped."""
     candidate = body.candidates[0] if body.candidates else _Candidate()
     parts = (candidate.content.parts if candidate.content else None) or []

@@ -76,10 +76,10 @@ def classify_error(
 ) -> CallError:
     """The outcome of an error response. ``error`` is Google's own, if the body has one; ``page`` is the body's text."""
     word = kept_line(_text(error.get("status")), LONGEST_PAGE) if error else ""
-    said = kept_line(_text(error.get("message")), LONGEST_MESSAGE) if error else kept_line(page, LONGEST_PAGE)
-    message = f"Gemini answered {status} {word}".strip() + f": {said}"
+    reported = kept_line(_text(error.get("message")), LONGEST_MESSAGE) if error else kept_line(page, LONGEST_PAGE)
+    message = f"Gemini answered {status} {word}".strip() + f": {reported}"
     details = list(_details(error))
-    if status == 402 or (status == 429 and (_NO_CREDIT.search(said) or _has_no_quota(details))):
+    if status == 402 or (status == 429 and (_NO_CREDIT.search(reported) or _has_no_quota(details))):
         return FatalCallError(
             f"{message}. Waiting cures nothing: see to the billing of the account behind GEMINI_API_KEY (credit, spending cap, "
             "plan) at https://aistudio.google.com, then resume the world"
@@ -90,18 +90,18 @@ def classify_error(
         return RateLimitedError(message, retry_after=max(wait or 0.0, reset) if daily else wait, daily=daily)
     if status in (408, 409, 425, 499) or status >= 500:
         return TransientError(message, in_doubt=status not in NOT_BILLED)
-    if any(detail.get("reason") == "API_KEY_INVALID" for detail in details) or _BAD_KEY.search(said) or status in (401, 403):
+    if any(detail.get("reason") == "API_KEY_INVALID" for detail in details) or _BAD_KEY.search(reported) or status in (401, 403):
         return FatalCallError(f"{message}. Check GEMINI_API_KEY and what it may use", may_heal=True)
     if word == "FAILED_PRECONDITION":
         return FatalCallError(f"{message}. Check the billing and the region of the account behind GEMINI_API_KEY")
-    if status == 404 and word == "NOT_FOUND" and speaks_of(said, model):
+    if status == 404 and word == "NOT_FOUND" and speaks_of(reported, model):
         return ModelMissingError(f"model {model}: {message}")
     if status not in WRONG_REQUEST:
         return FatalCallError(_another_server(message, base_url), may_heal=True)
-    if "deadline" in said and "too short" in said:
+    if "deadline" in reported and "too short" in reported:
         return FatalCallError(f"{message}. Raise GEMINI_TIMEOUT_SECONDS")
     for parameter, refusal in _PARAMETERS.items():
-        if error and refusal.search(said):
+        if error and refusal.search(reported):
             return ParameterRefusedError(f"model {model}: {message}", parameter=parameter)
     return RequestRejectedError(f"{message}. The request itself is wrong; asking the same again cannot help")
 

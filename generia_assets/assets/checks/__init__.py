@@ -1,10 +1,10 @@
-"""Asset checks: what must be true of a finished world, read from MongoDB and the disk, one world at a time.
+"""Asset checks: conditions of a finished world, read from MongoDB and the disk, one world at a time.
 
-Here: one module a subject, and how a check is made of a question (finding.py). A check that fails
-names what is wrong, at most five of it, and how to ask for it again. It is an error where the world is not what was ordered; a
-warning where what is missing failed for good, is counted and named, or where it is a matter of taste (likeness, placeholders).
-Everything is read in a stream: a check of 10,000 posts takes seconds and holds names and hashes, not documents. Not here: what is
-wrong with a single answer of a model; that is asked again at once (content/drafts.py, tasks/).
+Here: one module for each subject, and how a check is made of a question (finding.py). A failed check names the problems, at most
+five, and how to make the items again. It is an error where the world is not what was ordered; a warning where missing documents
+failed for good and are counted, or for a matter of taste (similarity, placeholders). Documents are read as a stream: a check of
+10,000 posts takes seconds and holds names and hashes, not documents. Not here: validation of a single answer of the model, which is
+asked for again at once (content/drafts.py, tasks/).
 """
 
 from collections.abc import Iterator

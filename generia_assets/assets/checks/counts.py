@@ -25,7 +25,7 @@ def _way_to(asset: str) -> list[TaskType]:
 
 
 def _exact(asset: str, world: World) -> dg.AssetCheckResult:
-    """Exactly as many documents as were ordered; what failed for good is named, wherever on the way it did."""
+    """Exactly as many documents as were ordered; items that failed for good are named, at whichever step they failed."""
     ordered = world.request.users_count if asset == "characters" else world.request.posts_count
     found = world.count(ASSETS[asset].document)
     status = status_of(world.database[STATUS].find_one({"_id": world.id}))
@@ -40,13 +40,14 @@ def _exact(asset: str, world: World) -> dg.AssetCheckResult:
     elif found != ordered:
         parts.append(f"Materialize {asset} again")
     figures = {"ordered": ordered, "found": found, "failed_for_good": len(failed)}
-    severity = dg.AssetCheckSeverity.WARN if failed and not twice else dg.AssetCheckSeverity.ERROR  # counted and named, or lost
+    # A warning for counted failures, an error for lost documents.
+    severity = dg.AssetCheckSeverity.WARN if failed and not twice else dg.AssetCheckSeverity.ERROR
     passed = found == ordered and not twice
     return dg.AssetCheckResult(passed=passed, severity=severity, description="; ".join(parts), metadata=figures)
 
 
 def _again(asset: str, failed: Iterable[Failure]) -> list[str]:
-    """The assets from the first that lacks something to this one."""
+    """The assets from the first incomplete one to this one."""
     way = _way_to(asset)
     first = min(way.index(TaskType(failure.type)) for failure in failed)
     return [name for name, kind in ASSETS.items() if kind.task_type in way[first:]]
@@ -96,7 +97,7 @@ def _published(world: World) -> CheckFinding:
 
 
 def _answered(world: World, wanted: Mapping[str, str], found: CheckFinding) -> None:
-    """Look these post ids up among what the platform answered."""
+    """Look these post ids up among the platform's answers."""
     query = {"world_id": world.id, "status": "answered", "kind": "post", "answer": {"$in": list(wanted)}}
     known = {row["answer"] for row in world.database[PUBLICATIONS].find(query, {"answer": 1})}
     for post_id, key in wanted.items():
@@ -139,7 +140,7 @@ def _pictures(asset: AssetSpec, world: World) -> CheckFinding:
     for document in world.all(asset.document):
         for slot, media in pictures_of(document):
             found.looked_at += 1
-            if "://" in media.url:  # kept by the media service, which has checked it when it was uploaded
+            if "://" in media.url:  # stored by the media service, which checked it at the upload
                 elsewhere += 1
             elif problem := _problem(world, media, slot.size):
                 found.add(f"{document.key}: {problem}", document.key)

@@ -1,4 +1,4 @@
-"""A check and its result: what it reads, what it finds, and what Dagster shows.
+"""A check and its result: reading the documents, the finding, and the result in Dagster.
 
 Here: ``World`` (a world's documents as a check reads them), ``CheckFinding``, and ``Check``, which makes a Dagster check of a
 question.
@@ -58,7 +58,7 @@ class World:
 
 @dataclass
 class CheckFinding:
-    """What a look at a world found. ``advice``: how to ask for it again, of the keys that are named first."""
+    """The finding of a check in a world. ``advice``: how to make items again, from the keys that are named first."""
 
     looked_at: int = 0
     wrong: int = 0
@@ -68,10 +68,10 @@ class CheckFinding:
     severity: dg.AssetCheckSeverity | None = None
     """Of what was found, where it is not the check's own."""
     remark: str = ""
-    """What is said beside the number looked at when nothing is wrong: why there was nothing to look at, or what was measured."""
+    """Text beside the number of checked items when nothing is wrong: why there were none, or what was measured."""
 
     def add(self, what: str, key: str = "") -> None:
-        """One thing that is wrong; ``key``: the item to be made again."""
+        """Add a problem; ``key``: the item to be made again."""
         self.wrong += 1
         if len(self.named) < SHOWN:
             self.named.append(what)
@@ -104,7 +104,7 @@ class Check:
 
     @property
     def key(self) -> dg.AssetCheckKey:
-        """What Dagster knows it by."""
+        """Its key in Dagster."""
         return dg.AssetCheckKey(dg.AssetKey(self.asset), self.name)
 
     @property
@@ -117,7 +117,9 @@ class Check:
         return _consistent(self.ask, world)._replace(asset_key=dg.AssetKey(self.asset), check_name=self.name)
 
     def report(self, context: dg.AssetExecutionContext, world: World) -> None:
-        """Evaluate it now, as an event of this run: for a run that cannot plan its checks, since its form says what it makes."""
+        """Evaluate it now, as an event of this run: for a run whose form decides its assets, so that Dagster cannot plan its
+        checks.
+        """
         answer = self.evaluate(world)
         evaluation = dg.AssetCheckEvaluation(
             asset_key=dg.AssetKey(self.asset),

@@ -1,6 +1,6 @@
 """Measures of texts: words, openings, phrases and names, in any script, without a model.
 
-Here: functions of strings. Not here: which texts of a world are measured and what is too much (words.py, timeline.py).
+Here: functions of strings. Not here: the texts and thresholds (words.py, timeline.py).
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def repeated_phrases(texts: Mapping[str, str], own: frozenset[str], frequent: fr
 
 
 def prose(document: Document) -> str:
-    """All text of the document, its fields' names included."""
+    """All text of the document, including its fields' names."""
     return document.model_dump_json(indent=1).replace("\\n", " ")
 
 

@@ -45,8 +45,8 @@ def _mentions_exist(world: World) -> CheckFinding:
         found.looked_at += 1
         written = (post.content[start + 1 : end] for start, end, _ in mentions_in(post.content, known))
         named = dict.fromkeys((*post.mentions, *written))
-        for nobody in [name for name in named if name not in people]:
-            found.add(f"{post.key} mentions @{nobody}, who does not exist", post.key)
+        for unknown in [name for name in named if name not in people]:
+            found.add(f"{post.key} mentions @{unknown}, who does not exist", post.key)
     return found
 
 
@@ -102,7 +102,7 @@ def _ages(world: World) -> CheckFinding:
     for key in years:
         for other, tie in acquaintances(request, key).items():
             if not tie.is_first or other not in years:
-                continue  # looked at from one side
+                continue  # checked from one side
             if not years[key] or not years[other]:
                 unknown += 1
                 continue

@@ -1,6 +1,6 @@
-"""Checks of what the program decides before a model writes: wishes, shares of the posts, what a post's request contains.
+"""Checks of the program's plan: wishes, shares of the posts, the content of a post's request.
 
-Here: the world's documents and the requests that are still kept. Not here: what the model made of it (words.py, timeline.py).
+Here: checks of the world's documents and of requests that are still stored. Not here: the model's texts (words.py, timeline.py).
 """
 
 import re
@@ -24,8 +24,7 @@ _REQUESTS = 300
 """Requests looked at, the latest ones."""
 WISH = re.compile(r"^Wish: (.+)$", re.MULTILINE)
 _BY_THE_MODEL = re.compile(r"<(?!calendar-)(\w+)-[0-9a-f]{8}>.*?</\1-[0-9a-f]{8}>", re.DOTALL)
-"""Blocks of a request with what the model wrote before (content/rendering.py): what it tells too early is not the
-program's doing."""
+"""Blocks of a request with earlier texts of the model (content/rendering.py), which may name later events."""
 _CHANGED_AT = re.compile(r"it changed at “([^”]+)”")
 
 
@@ -60,7 +59,7 @@ def _one_post(world: World) -> CheckFinding:
     share = len(alone) / max(1, found.looked_at)
     found.figures["share_of_one_post_people"] = round(share, 3)
     found.remark = f"{len(alone)} with one post"
-    # One person of three or four may always: that is how small worlds come out.
+    # One such person of three or four is normal in a small world.
     if world.request.posts_count >= 2 * world.request.users_count and len(alone) > 1 and share > _ONE_POST_SHARE:
         found.add(f"{len(alone)} of {found.looked_at} people have one post only: {', '.join(alone[:3])}")
     return found
@@ -87,7 +86,7 @@ def _requests(world: World) -> CheckFinding:
 
 
 def _latest_requests(world: World) -> Mapping[str, str]:
-    """What was asked last for each post, by its key: the part of the request that is the post's own."""
+    """The latest request of each post, by its key, without the part that all posts share."""
     query: MongoDocument = {"world_id": world.id, "request_type": "post", "outcome": OK}
     wanted = {"labels.key": 1, "request_data.parts": 1}
     items: dict[str, str] = {}

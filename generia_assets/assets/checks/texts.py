@@ -34,7 +34,7 @@ def _concepts(world: World) -> CheckFinding:
 
 
 def _posts(world: World) -> CheckFinding:
-    """Without placeholders, which another check counts, and posts of a few words, which say nothing about likeness."""
+    """Without placeholders, which another check counts, and posts of a few words, which are too short to compare."""
     compared = (post for post in world.all(Post) if not post.deleted_reason and len(post.content) > SHORT_POST)
     return _distinct(((post.key, post.content) for post in compared), world.count(Post))
 
@@ -60,7 +60,7 @@ def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> CheckFinding
 
 
 def _description_language(world: World) -> CheckFinding:
-    """The description's words, by the language it says it is in; and that, by the sentence it was ordered with."""
+    """The description's text must be in the language it names; that language must fit the user's sentence."""
     description, request = world.description, world.request
     found = _in_language(world, [(description.key, description.description)])
     language = description.user_preferences.language

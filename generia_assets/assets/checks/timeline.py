@@ -1,6 +1,6 @@
 """Checks of time: one place for each post, published in that order, replies after what they answer, no event too early.
 
-What was made before worlds had a timeline has no place in it (``dated``) and is left out.
+Documents of versions without a timeline have no place in it (``dated``) and are left out.
 """
 
 from collections.abc import Container, Iterable, Iterator
@@ -106,7 +106,7 @@ def _timeline(world: World) -> CheckFinding:
 
 
 def _with_their_runs(world: World, published: Iterable[_Published]) -> Iterator[tuple[str, _Published]]:
-    """Each publication with the run that made it; '' where nothing is known of it."""
+    """Each publication with the run that made it; '' where that is unknown."""
     rest = iter(published)
     while page := list(islice(rest, _PAGE)):
         query = {"world_id": world.id, "kind": "post", "answer": {"$in": [one.post_id for one in page]}}

@@ -24,7 +24,7 @@ from generia_assets.content.documents import Character, Post
 
 _MOST_SILENT = 2 / 3
 _SILENT_FROM = 5
-"""Posts from which on the share of those that show nothing of their wish is judged."""
+"""Posts from which on the share of those without a word of their wish is judged."""
 _LONGEST_MEAN = 56
 _SHORT, _LONG = 20, 80
 """Words of a short and of a long post."""
@@ -100,10 +100,10 @@ def _add_openings(found: CheckFinding, openings: Openings, what: str) -> None:
 
 
 def _profiles(world: World) -> CheckFinding:
-    """Each field by itself: what stands in the same place of many profiles."""
+    """Each field by itself: openings and phrases that many profiles share."""
     found, frequent, texts = CheckFinding(), _language(world), defaultdict[str, dict[str, str]](dict)
     for person in islice(world.all(Character), _PROFILES):
-        if person.personality:  # else moderation left no more than the concept
+        if person.personality:  # else moderation refused all but the concept
             found.looked_at += 1
             for field in PROFILE_FIELDS:
                 texts[field][person.key] = getattr(person, field)
