@@ -97,7 +97,7 @@ def extend_code_server() -> None:
         try:
             require_good_content()
         except ContentError as error:  # a new server could not load them
-            logger.error("nothing is read anew: %s", error)  # noqa: TRY400  the message says it all
+            logger.error("nothing is reloaded: %s", error)  # noqa: TRY400  the message says it all
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         threading.Thread(target=_end_when_idle, args=(self,), name="reload", daemon=True).start()
         return reload_reply()
@@ -109,7 +109,7 @@ def extend_code_server() -> None:
 
 
 def _end_when_idle(server: DagsterApiServer) -> None:
-    logger.info("definitions are read anew by another code server, as soon as no run is at work in this one")
+    logger.info("another code server will read the definitions again, as soon as this one executes no run")
     time.sleep(LOOK_SECONDS)  # the reply to the request is sent first
     while server._executions:
         time.sleep(LOOK_SECONDS)

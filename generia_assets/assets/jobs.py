@@ -69,8 +69,8 @@ class WorldRequestConfig(dg.Config):
     )
     seed: int | None = Field(
         None,
-        description="The same seed, prompt and counts draw the same people, ties and posts. 0 to 9223372036854775807. "
-        "Left out: drawn from the world's id.",
+        description="The same seed, prompt and counts give the same random choices of people, ties and posts. 0 to
+        9223372036854775807. " "Left out: derived from the world's id.",
     )
 
     def parameters(self) -> WorldParameters | None:
@@ -103,7 +103,7 @@ class ContentConfig(dg.Config):
     )
     with_what_follows: bool | None = Field(
         None,
-        description="With part: also everything that is made of it (posts: their pictures, too, and they are published anew); "
+        description="With part: also everything that is made of it (posts: their pictures, too, and they are published again); "
         "that is so when it is left out. False: that asset alone; what was made of it stays and may no longer fit.",
     )
     keys: list[str] | None = Field(
@@ -140,7 +140,7 @@ JOBS = [
     _job(
         NEW_WORLD,
         f"A new world by hand, without Kafka. {_FORM}: *Add new partition* (a short name or a UUID), *Save*, fill in `prompt`, "
-        "`users` and `posts`, *Materialize*. `generia quote` tells the price.",
+        "`users` and `posts`, *Materialize*. `generia quote` shows the price.",
         {"world_request": {"prompt": "", "users": 10, "posts": 30, "quality": "standard", "max_cost_usd": 0.0}},
     ),
     _job(
@@ -160,7 +160,7 @@ JOBS = [
     ),
     _job(
         RERUN_POST,
-        f"One post in other words, with another picture, published anew. {_FORM}: choose the world's partition, fill in `post` "
+        f"One post in other words, with another picture, published again. {_FORM}: choose the world's partition, fill in `post` "
         "(c0007-p0003, or the platform's id of it), *Materialize*.",
         {"world_content": {"post": ""}},
     ),

@@ -239,7 +239,7 @@ def quote_of(
         cost_usd=round(profile.price(moment).cost_usd(tokens) + calls.images * open_images(settings).cost_per_image_usd, 6),
         minutes=round((latency.start + seconds) / 60, 2),
         measured=latency.measured,
-        changes=[change.said for change in models.changes(settings.gemini_model, moment)] + latency.notes.said(),
+        changes=[change.sentence for change in models.changes(settings.gemini_model, moment)] + latency.notes.sentences(),
     )
 
 

@@ -21,7 +21,7 @@ from generia_assets.content.check import files, mistakes
 from generia_assets.settings import Settings
 from resources.gemini import models
 from resources.gemini.model_resolver import fleet_notes
-from resources.gemini.models import asked_at, speaks_of
+from resources.gemini.models import asked_at, names_model
 from resources.mongodb.connection import MongoDocument
 
 
@@ -103,7 +103,7 @@ def gemini_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding
             "check the network, and GEMINI_BASE_URL" if base else "check the network",
         )
         return
-    gone = "NOT_FOUND" in answer.text and speaks_of(answer.text, profile.id)
+    gone = "NOT_FOUND" in answer.text and names_model(answer.text, profile.id)
     yield _answer_means(answer.status_code, address, profile.id, profile.successor, gone=gone)
 
 
@@ -196,13 +196,15 @@ def models_by_date(settings: Settings, where: Addresses) -> Iterator[HealthFindi
     for change in models.changes(settings.gemini_model, moment):
         if change.day > moment.date():
             yield note(
-                "model", change.said, "it happens by itself; set GEMINI_MODEL to ask another model of resources/gemini/models.yaml"
+                "model",
+                change.sentence,
+                "it happens by itself; set GEMINI_MODEL to ask another model of resources/gemini/models.yaml",
             )
         else:
-            yield ok("model", change.said)
+            yield ok("model", change.sentence)
 
 
 def models_learned(document: MongoDocument | None) -> Iterator[HealthFinding]:
     """What the API's answers revealed about models, from the fleet's document ``models``."""
-    for sentence in fleet_notes(document).said():
+    for sentence in fleet_notes(document).sentences():
         yield note("model", sentence, "set GEMINI_MODEL to one that exists, or correct resources/gemini/models.yaml")

@@ -59,7 +59,7 @@ def _search(language: str, wished: str, kinds: tuple[str, ...]) -> tuple[re.Patt
             patterns.append((entry, start + _pattern(entry)))
     if not patterns:
         return None
-    # One pass over the text's words however long the lists are; the group's number tells which entry it was.
+    # One pass over the text's words however long the lists are; the group's number identifies the entry.
     joined = "|".join(f"({pattern})" for _, pattern in patterns)
     return re.compile(rf"{_START}(?=\w)(?:{joined}){_END}"), tuple(entry for entry, _ in patterns)
 

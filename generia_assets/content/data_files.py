@@ -37,7 +37,7 @@ Script: TypeAlias = Literal[
     "Bengali",
     "Tamil",
 ]
-"""The scripts that the program can tell apart (languages.py has their letters)."""
+"""The scripts that the program can distinguish (languages.py has their letters)."""
 
 
 class _File(BaseModel):
@@ -157,7 +157,7 @@ class Talker(_File):
 
 
 class PictureKind(_File):
-    """What a post's picture shows. ``shows``: whether the author, or the author with somebody they know, is seen in it."""
+    """A subject of a post's picture. ``shows``: whether the author, or the author with an acquaintance, is in it."""
 
     name: Words
     how: Words
@@ -190,7 +190,7 @@ class PostKinds(_File):
     pictures: tuple[PictureKind, ...] = Field(min_length=2)
     vignettes: tuple[Words, ...] = Field(min_length=2, description="what a post can be that is no part of any story")
     wonders: tuple[PictureKind, ...] = Field(min_length=2, description="pictures of vignettes")
-    replies: tuple[Words, ...] = Field(min_length=2, description="ways to answer somebody's post")
+    replies: tuple[Words, ...] = Field(min_length=2, description="ways to answer another person's post")
     arcs: tuple[Words, ...] = Field(min_length=1)
     beats: Beats
 

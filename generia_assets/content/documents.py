@@ -41,7 +41,7 @@ class WorldRequest(Document):
     posts_count: int = Field(ge=0)
     quality: Quality = Quality.STANDARD
     language: str = Field(default="", description="language the user wrote in, as an English name; '' = let the model tell")
-    seed: int = Field(description="everything drawn by the program for this world is drawn from it")
+    seed: int = Field(description="source of all random choices of the program for this world")
     max_cost_usd: float | None = Field(default=None, gt=0, description="cap in US dollars; None = no cap")
     created_at: datetime
 
@@ -124,7 +124,7 @@ class WorldDescription(Document):
     naming: NamingCustoms
     calendar: tuple[WorldEvent, ...] = Field(description="5-12 events, in order; the timeline says when each has happened")
     hashtags: tuple[str, ...] = Field(default=(), description="tags that people here use, without #")
-    wishes: tuple[Wish, ...] = Field(default=(), description="the ideas of the user's sentence; every post is dealt one")
+    wishes: tuple[Wish, ...] = Field(default=(), description="the ideas of the user's sentence; every post gets one")
 
 
 class Media(BaseModel):
@@ -181,14 +181,14 @@ class CharacterBrief(Document):
     one_line: str = Field(description="who this is, in a line for others")
     kind: str = Field(default="", description="as in Acquaintance")
     age: str = Field(default="", description="as in Acquaintance")
-    years: int = Field(default=0, ge=0, description="age as drawn by the program, in human years; 0 = not drawn")
+    years: int = Field(default=0, ge=0, description="age chosen by the program, in human years; 0 = none")
     trade: str = ""
     look: str = Field(default="", description="appearance in a few English words, for a painter")
     facts: dict[str, str] = Field(
         default_factory=dict,
         description="by the key of another person (self_key): what happened between the two, invented with this concept",
     )
-    axes: dict[str, str] = Field(default_factory=dict, description="what the program drew for this character")
+    axes: dict[str, str] = Field(default_factory=dict, description="the axes' values of this character")
     posts_count: int = Field(ge=0)
     selves: int = Field(default=0, ge=0, description="how often this person was made again, as somebody else under the same name")
     moderation: str = Field(default="", description="why the program and not the model invented this person, or ''")

@@ -33,7 +33,7 @@ MOST_WORDS = 20
 MOST_ENTRIES = 20
 """Entries that are read, twice as many as are asked for at once: the task chooses among them."""
 _MOST_OBJECTS = 10
-"""Of an array of objects, as the provider takes it."""
+"""Items of an array of objects at most, by the provider's limit."""
 _MOST_NOTES = 40
 _NOTE_LIMIT = 2_000
 _WORD_LIMIT = 200

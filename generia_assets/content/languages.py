@@ -138,7 +138,8 @@ def _clues(text: str) -> list[_Clues]:
 
 
 def guess(text: str) -> Language | None:
-    """The language a sentence is probably in, by script, telling letters and frequent words; None when its script is unknown.
+    """The language a sentence is probably in, by script, characteristic letters and frequent words; None when its script is
+    unknown.
 
     Only a guess for the prompt; the language in the model's answer decides (``WorldDraft.content_language``).
     """
@@ -148,7 +149,8 @@ def guess(text: str) -> Language | None:
 
 
 def plainly(text: str) -> Language | None:
-    """The language a sentence is plainly in: three of its frequent words (two and a telling letter), twice any other's evidence.
+    """The language a sentence is plainly in: three of its frequent words (two and a characteristic letter), twice any other's
+    evidence.
 
     None in doubt. A language the program does not know may be taken for a neighbour of it.
     """

@@ -95,7 +95,7 @@ def username(text: str) -> str:
 
 
 class Mention(NamedTuple):
-    """A mention in a text: where it begins (at the @) and ends, and the username it means; '' for nobody."""
+    """A mention in a text: where it begins (at the @) and ends, and the username it means; '' if unknown."""
 
     start: int
     end: int

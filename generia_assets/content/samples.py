@@ -132,15 +132,15 @@ def _of_posts(full: bool) -> Iterator[Callable[[], object]]:
 
 
 def _posters() -> Iterator[int]:
-    """People of the sample world whose posts reach each branch: one replies with hashtags, one names somebody without @."""
+    """People of the sample world whose posts reach each branch: one replies with hashtags, one names a person without @."""
     request, world = _request(full=True), _world(full=True)
-    everybody = [
+    posters = [
         (index, axes.profile(request.seed, index), storyline(request, world, index).slots) for index in range(request.users_count)
     ]
-    yield next(index for index, profile, slots in everybody if profile.tags and any(slot.reply_to for slot in slots))
+    yield next(index for index, profile, slots in posters if profile.tags and any(slot.reply_to for slot in slots))
     yield next(
         index
-        for index, profile, slots in everybody
+        for index, profile, slots in posters
         if not profile.names_with_at and any(slot.partner and not slot.reply_to for slot in slots)
     )
 

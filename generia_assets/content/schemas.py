@@ -13,8 +13,6 @@ from functools import lru_cache
 
 from pydantic import BaseModel
 
-MOST_OBJECTS = 10
-"""Items of an array of objects at most."""
 
 Schema = dict[str, object]
 

@@ -15,7 +15,7 @@ BATCH = 10
 _UNEVENNESS = 0.7
 """Standard deviation of the logarithm of how much people post; in a crowd the busiest tenth writes about a third."""
 _ONE_DIALOG_UP_TO = 8
-"""Posts a person on average up to which nobody gets more than one answer can hold."""
+"""Average of posts a person up to which no person gets more than one answer can hold."""
 
 
 def ceiling(people: int, posts: int) -> int:
@@ -32,7 +32,7 @@ def ceiling(people: int, posts: int) -> int:
 def shares(seed: int, people: int, posts: int) -> tuple[int, ...]:
     """How many posts each of ``people`` (at least 1) gets; the sum is exactly ``posts`` (at least 0).
 
-    With enough posts everybody has one. Uneven wherever the numbers leave a choice. About 1 µs a person.
+    With enough posts each person has one. Uneven wherever the numbers leave a choice. About 1 µs a person.
     """
     rng = seeding.seeded_rng(seed, "shares")
     if posts <= people:

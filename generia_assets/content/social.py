@@ -5,7 +5,7 @@ Here: ties between indices, and ``introduce``, which returns them with names. No
 Shape: people come in batches of ten, as they are invented. Inside a batch there are two or three circles (rings with a few
 chords), joined by one tie between neighbouring circles; sometimes, and always in the first full batch, one person
 is a loner without acquaintances. One or two bridges join every batch with the one before it, so a world is one chain of small
-circles, any two neighbouring batches are friends of friends, and nobody has more than eight acquaintances.
+circles, any two neighbouring batches are friends of friends, and no person has more than eight acquaintances.
 
 Why so local: both sides must know of a relation, and nothing may wait for the whole world. A character can be written when
 the batches of all acquaintances exist (``ready_after``): at once for nearly all, one batch later for the one or two who hold a

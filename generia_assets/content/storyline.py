@@ -23,7 +23,7 @@ _HOT_SHARE = 0.95
 _EVENT_SHARE = 0.35
 """Share of the other posts that hang on the latest event."""
 _PARTNER_SHARE = 0.45
-"""Share of the posts that name somebody, beside the replies."""
+"""Share of the posts that name a person, beside the replies."""
 ARC_FROM = 3
 """Posts from which on a person has an arc."""
 _SAID_PLAINLY = 2 / 3

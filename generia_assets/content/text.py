@@ -16,7 +16,7 @@ _NEVER = re.compile(
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and newline
     "\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff"  # invisible, and what turns the writing direction round
     "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"  # invisible, too: hyphens, fillers, a blank of Braille
-    "\ufff9-\ufffb\U000e0000-\U000e007f"  # interlinear marks and tag characters: text nobody sees
+    "\ufff9-\ufffb\U000e0000-\U000e007f"  # interlinear marks and tag characters: invisible text
     "\ud800-\udfff"  # lone surrogates: cannot be written as UTF-8, so neither stored nor sent
     "]"
 )

@@ -84,7 +84,7 @@ def opening(posts: int) -> int:
 
 
 def is_vignette(seed: int, posts: int, t: int) -> bool:
-    """Whether the post at ``t`` is a vignette: it has no event, names nobody and replies to nothing. One post in three is."""
+    """Whether the post at ``t`` is a vignette: it has no event, names no person and replies to no post. One post in three is."""
     first = opening(posts)
     if t < first:
         return axes.balanced_sample(seed, "moments of the opening", (True, False), t)

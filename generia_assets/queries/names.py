@@ -66,7 +66,7 @@ def published(database: MongoDatabase, platform_id: str, *, world_id: str | None
 
 
 def username_of(database: MongoDatabase, world_id: str, character: str) -> str:
-    """The username of the person with this key, as the newest completed task has it; the key itself while nobody is written."""
+    """The username of the person with this key, as the newest completed task has it; the key itself until the person is written."""
     task = database[TASKS].find_one({**_written(database, world_id), "key": character}, {"result.username": 1}, sort=_NEWEST)
     return character if task is None else str(task["result"]["username"])
 

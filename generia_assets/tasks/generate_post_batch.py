@@ -100,7 +100,7 @@ async def generate_post_batch(
     brief = partial(brief_of, character=character, world=world, acquaintances=acquaintances, wishes=wishes_of(request, world))
     if character.posts_count != len(slots):
         raise UnfitTaskError(
-            f"{character.key} has {character.posts_count} posts, and {len(slots)} are dealt to them now: {MADE_EARLIER}"
+            f"{character.key} has {character.posts_count} posts, and this version plans {len(slots)}: {MADE_EARLIER}"
         )
     if character.posts_count == 1:
         return PostBriefs(briefs=(brief(slots[0]),))

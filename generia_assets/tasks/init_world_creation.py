@@ -24,7 +24,7 @@ class InitWorldParameters(TaskParameters):
     quality: Quality = Quality.STANDARD
     language: str = Field(default="", description="English or own name of a language; '' = the language of the prompt")
     max_cost_usd: float | None = None
-    seed: int | None = Field(default=None, description="None: drawn from the world's id")
+    seed: int | None = Field(default=None, description="None: derived from the world's id")
     created_at: datetime
 
 

@@ -12,7 +12,7 @@ How each answer is judged:
 - moderation, by the reason: refused. A model that stopped for another reason (``STOPPED``) is asked again as it was. An unknown
   reason is ignored: the text is judged as if the model had stopped by itself;
 - an answer cut at the output limit: asked again with more output tokens, unless it repeats itself, since a loop fills any limit;
-- text against the draft's schema. A Markdown fence around it is taken off; nothing else is repaired.
+- text against the draft's schema. A Markdown code fence around it is removed; nothing else is repaired.
 
 Not here: sending requests (client.py), and the handling of each outcome (resources/gateway).
 """
@@ -242,13 +242,13 @@ def _judged(body: _Body, text: str, finish: str, answer: type[AnswerT]) -> tuple
     if len(text) > LONGEST_ANSWER:
         return None, InvalidAnswerError(f"the answer was {len(text)} characters long; at most {LONGEST_ANSWER} can be meant")
     try:
-        return answer.model_validate_json(_without_fence(text)), None
+        return answer.model_validate_json(_without_code_fence(text)), None
     except ValidationError as invalid:
         return None, InvalidAnswerError(explain_invalid(invalid))
 
 
-def _without_fence(text: str) -> str:
-    """The text inside a Markdown fence that stands around all of it."""
+def _without_code_fence(text: str) -> str:
+    """The text without a Markdown code fence around all of it."""
     bare = text.strip()
     opening = _LANGUAGE.match(bare)
     return bare[opening.end() : -len(_FENCE)] if opening and bare.endswith(_FENCE) else text

@@ -23,7 +23,7 @@ from resources.gateway.outcomes import (
     RequestRejectedError,
     TransientError,
 )
-from resources.gemini.models import speaks_of
+from resources.gemini.models import names_model
 from resources.redaction import kept_line
 
 QUOTA_RESET_HOUR_UTC = 8
@@ -94,7 +94,7 @@ def classify_error(
         return FatalCallError(f"{message}. Check GEMINI_API_KEY and what it may use", may_heal=True)
     if word == "FAILED_PRECONDITION":
         return FatalCallError(f"{message}. Check the billing and the region of the account behind GEMINI_API_KEY")
-    if status == 404 and word == "NOT_FOUND" and speaks_of(reported, model):
+    if status == 404 and word == "NOT_FOUND" and names_model(reported, model):
         return ModelMissingError(f"model {model}: {message}")
     if status not in WRONG_REQUEST:
         return FatalCallError(_another_server(message, base_url), may_heal=True)

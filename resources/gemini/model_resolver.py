@@ -93,7 +93,7 @@ class FleetNotes(BaseModel):
         """The notes that hold at this moment."""
         return FleetNotes(retired=_holding(self.retired), refused=_holding(self.refused), unknown=_holding(self.unknown))
 
-    def said(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """The notes that hold, one sentence each."""
         sentences: list[tuple[Note, str]] = [
             *((note, f"{note.model} {note.reason}; {note.successor or 'its successor'} is asked") for note in self.retired),

@@ -185,7 +185,7 @@ class PriceChange(NamedTuple):
     """What ends or changes on a day, in one sentence."""
 
     day: date
-    said: str
+    sentence: str
 
 
 def changes(model: str, moment: datetime) -> list[PriceChange]:
@@ -204,6 +204,6 @@ def changes(model: str, moment: datetime) -> list[PriceChange]:
     return found
 
 
-def speaks_of(message: str, model: str) -> bool:
+def names_model(message: str, model: str) -> bool:
     """Whether an error's message names this model, and not one whose id only begins or ends like it."""
     return re.search(rf"(?<![\w.-]){re.escape(model)}(?![\w-]|\.\w)", message) is not None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from resources.gateway.api_gateway import TokenUsage
-from resources.gemini.models import model_profiles, speaks_of
+from resources.gemini.models import model_profiles, names_model
 
 PROFILES = pytest.mark.parametrize("profile", model_profiles().values(), ids=lambda profile: profile.id)
 
@@ -56,4 +56,4 @@ def test_a_call_costs_what_the_price_list_says():
 )
 def test_a_message_speaks_of_a_model_only_by_its_whole_id(message, named):
     """An error about another model, or about none, is never taken for this one's end."""
-    assert speaks_of(message, "gemini-2.5-flash") is named
+    assert names_model(message, "gemini-2.5-flash") is named

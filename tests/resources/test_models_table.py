@@ -126,7 +126,7 @@ def test_who_answered_is_priced_and_who_cannot_be_known_is_dear() -> None:
 )
 def test_what_changes_is_said_with_its_day(model: str, moment: datetime, said: list[str]) -> None:
     """Ends and new prices of the model that is configured and of those who take over from it."""
-    assert [change.said for change in changes(model, moment)] == said
+    assert [change.sentence for change in changes(model, moment)] == said
 
 
 def table(tmp_path: Path, **wrong: str) -> Mapping[str, ModelProfile]:

@@ -144,13 +144,13 @@ CHECKS = [
     Check(
         "characters",
         "relations_exist",
-        "Every relation is with somebody of this world, and with somebody else.",
+        "Every relation is with another person of this world.",
         asking(_relations_exist, again_by_job(RERUN_CHARACTER, "character"), good="people, all related to people who exist"),
     ),
     Check(
         "posts",
         "mentions_exist",
-        "Every @ in a post, and every mention recorded with it, leads to somebody of this world.",
+        "Every @ in a post, and every mention recorded with it, names a person of this world.",
         asking(_mentions_exist, again_by_job(RERUN_POST, "post"), good="posts, all mentioning people who exist"),
     ),
     Check(
@@ -171,7 +171,7 @@ CHECKS = [
         "posts",
         "mentions_returned",
         f"Between {_RETURNED[0]:.0%} and {_RETURNED[1]:.0%} of those who are named in posts name the other one, too: in a network "
-        f"most people look to somebody else. Judged from {_PAIRS_FROM} pairs on.",
+        f"most mentions are not returned. Judged from {_PAIRS_FROM} pairs on.",
         asking(_mentions, lambda _: "", good="posts", severity=_WARN),
     ),
 ]

@@ -101,8 +101,10 @@ CHECKS = [
     Check(
         "post_briefs",
         "wishes_dealt",
-        "Every post is dealt one idea of the user's sentence, and none comes twice before each came once.",
-        asking(_wishes_balanced, again_by_keys("post_briefs", "posts", "post_images"), good="posts with a wish, dealt evenly"),
+        "Every post has one idea of the user's sentence, and none comes twice before each came once.",
+        asking(
+            _wishes_balanced, again_by_keys("post_briefs", "posts", "post_images"), good="posts with a wish, evenly distributed"
+        ),
     ),
     Check(
         "posts",

@@ -133,7 +133,7 @@ CHECKS = [
     Check(
         "characters",
         "people_in_language",
-        "Everybody is described in the world's language.",
+        "All people are described in the world's language.",
         asking(_people_language, _PERSON_AGAIN, good="people in the language asked for"),
     ),
     Check(
@@ -145,8 +145,8 @@ CHECKS = [
     Check(
         "characters",
         "people_in_full",
-        "Nobody is told by their concept alone or drawn by lot, which is what is left when moderation refuses the rest or all.",
-        asking(_in_full, _PERSON_AGAIN, good="people, all told in full", severity=_WARN),
+        "No person has only a concept or is a fallback character, which replace profiles that moderation refuses.",
+        asking(_in_full, _PERSON_AGAIN, good="people, all described in full", severity=_WARN),
     ),
     Check(
         "posts",

@@ -131,8 +131,7 @@ _POST_AGAIN, _PERSON_AGAIN = again_by_job(RERUN_POST, "post"), again_by_job(RERU
 CHECKS = [
     _post(
         "wishes_show",
-        "In a third of the posts at least, a word begins like a word of the wish that was dealt to the post. "
-        f"Judged from {_SILENT_FROM} posts on.",
+        f"In a third of the posts at least, a word begins like a word of the post's wish. Judged from {_SILENT_FROM} posts on.",
         _wishes_show,
         _POST_AGAIN,
         "posts with a wish",
