@@ -69,8 +69,8 @@ class WorldRequestConfig(dg.Config):
     )
     seed: int | None = Field(
         None,
-        description="The same seed, prompt and counts give the same random choices of people, ties and posts. 0 to
-        9223372036854775807. " "Left out: derived from the world's id.",
+        description="The same seed, prompt and counts give the same people, ties and posts. 0 to 9223372036854775807. "
+        "Left out: derived from the world's id.",
     )
 
     def parameters(self) -> WorldParameters | None:

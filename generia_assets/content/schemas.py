@@ -13,7 +13,6 @@ from functools import lru_cache
 
 from pydantic import BaseModel
 
-
 Schema = dict[str, object]
 
 _KEPT = ("type", "items", "enum", "minItems", "maxItems", "minimum", "maximum", "anyOf")

@@ -202,8 +202,8 @@ CHECKS = [
     Check(
         "posts",
         "replies_fit",
-        f"A reply answers an earlier post of an acquaintance of its author, in a chain of {LONGEST_CHAIN} at most. A warning: it
-        does " f"not name whom it answers, or fewer than {_LEAST_REPLIES:.0%} of {_REPLIES_FROM} posts and more are replies.",
+        f"A reply answers an acquaintance's earlier post, in a chain of {LONGEST_CHAIN} at most. A warning: it does "
+        f"not name whom it answers, or fewer than {_LEAST_REPLIES:.0%} of {_REPLIES_FROM} posts and more are replies.",
         asking(_replies, again_by_job(RERUN_POST, "post"), good="posts"),
     ),
     Check(
