@@ -64,7 +64,8 @@ def command(host: str, port: int) -> list[str]:
 
 
 class Watch:
-    """Asks a code server every two seconds, on a thread of its own. ``begin`` is called at the start of each server."""
+    """Asks a code server every two seconds, on a thread of its own, from ``begin`` on. ``begin`` may be called for each new
+    server."""
 
     def __init__(self, address: str, stuck_seconds: float) -> None:
         """``stuck_seconds``: a server that has not answered for so long is stuck."""

@@ -73,7 +73,8 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """RUNNING while the code server that started the run has its process; FAILED when the process or the server is gone."""
+        """RUNNING while the code server that started the run still has its process; FAILED when the process or the server
+        is gone."""
         if not hasattr(self, "_silent"):
             self._silent = defaultdict(int)
         client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]  # Dagster's own

@@ -18,6 +18,7 @@ from generia_assets.settings import Settings, settings
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoResource
 from resources.mongodb.io_manager import mongo_io_manager
+from resources.providers import GeminiResource, ImagesResource, PlatformResource
 from sensors.kafka import build_kafka_sensor
 from sensors.run_status import build_watchdog
 
@@ -39,8 +40,16 @@ def build_resources(settings: Settings) -> dict[str, object]:
         api_version=settings.kafka_api_version,
     )
     io_manager = mongo_io_manager(mongo, patience_seconds=settings.patience_seconds)
-    generator = generator_resource(settings, mongo, kafka)
-    return {"mongo": mongo, "kafka": kafka, "generator": generator, "mongo_io_manager": io_manager, "documents": io_manager}
+    return {
+        "mongo": mongo,
+        "kafka": kafka,
+        "gemini": GeminiResource(settings, settings),
+        "images": ImagesResource(settings, settings),
+        "platform": PlatformResource(settings, settings),
+        "generator": generator_resource(settings),
+        "mongo_io_manager": io_manager,
+        "documents": io_manager,
+    }
 
 
 def build_defs(settings: Settings) -> dg.Definitions:

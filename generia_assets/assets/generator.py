@@ -22,7 +22,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pymongo.errors import PyMongoError
 
 from generia_assets.assets.materialized import mark_superseded
-from generia_assets.assets.providers import open_providers
+from generia_assets.assets.providers import API_RESOURCES, ApiResources
 from generia_assets.assets.worker import Worker, is_of_dagsters_storage, record_failure
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.check import require_good_content
@@ -54,7 +54,7 @@ from resources.settings import spare_loopback
 ResultT = TypeVar("ResultT")
 
 
-def generator_resource(settings: Settings, mongo: MongoResource, kafka: KafkaResource) -> dg.ResourceDefinition:
+def generator_resource(settings: Settings) -> dg.ResourceDefinition:
     """The generator of each run: its event loop starts with the run and ends with it."""
 
     @contextmanager
@@ -67,23 +67,28 @@ def generator_resource(settings: Settings, mongo: MongoResource, kafka: KafkaRes
         about = {"world": run.tags.get(PARTITION_NAME_TAG, ""), "run": run.run_id} if run else {}
         ended = ended_by_dagster(context.instance, run.run_id) if run and context.instance else nullcontext()
         with levelled_lines(), log_context(**about), start_blocking_portal("asyncio") as portal, ended:
-            generator = GeneratorResource(settings, mongo, kafka, portal)
+            found = context.resources
+            apis = ApiResources(*(getattr(found, name) for name in API_RESOURCES))
+            generator = GeneratorResource(settings, found.mongo, found.kafka, apis, portal)
             try:
                 yield generator
             finally:
                 # This runs in a finally clause of Dagster's: sys.exception() is the error that ends the run, if any.
                 generator.close(sys.exception(), context)
 
-    return dg.ResourceDefinition(resource_fn=running)
+    return dg.ResourceDefinition(resource_fn=running, required_resource_keys={"mongo", "kafka", *API_RESOURCES})
 
 
 class GeneratorResource:
     """The generator of one run: settings, the event loop, and the session of the run's world."""
 
-    def __init__(self, settings: Settings, mongo: MongoResource, kafka: KafkaResource, portal: BlockingPortal) -> None:
+    def __init__(
+        self, settings: Settings, mongo: MongoResource, kafka: KafkaResource, apis: ApiResources, portal: BlockingPortal
+    ) -> None:
         self.settings = settings
         self.mongo = mongo
         self._kafka = kafka
+        self._apis = apis
         self._portal = portal
         self._session: WorldSession | None = None
         self._closing: AsyncExitStack | None = None
@@ -170,7 +175,7 @@ class GeneratorResource:
             database = client[self.mongo.database]
             try:
                 require_good_content()  # the files may have been edited since this process's parent looked at them
-                providers = await open_providers(settings, database, run.run_id, stack)
+                providers = await self._apis.open(settings, database, run.run_id, stack)
             except Exception as error:
                 # the watchdog orders the world again after these errors
                 if not isinstance(error, TransientError) and not is_outage(error):

@@ -1,11 +1,13 @@
-"""The external APIs of a run: the API gateway with its limiters and breakers, the model, the image API, the platform.
+"""A run's calls: the API gateway over the resources Gemini, images and platform, opened on the run's event loop.
 
-Here: how a run builds them from the settings. Not here: the clients (resources/) and how a task calls them (durable/calls).
+Here: how they are put together. Not here: which settings decide about an API (resources/providers.py), and how a task calls them
+(durable/calls).
 """
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 
 from pymongo.errors import PyMongoError
 
@@ -13,66 +15,59 @@ from generia_assets.durable.calls.api_status import BreakerStatusStore, is_trust
 from generia_assets.durable.calls.task_calls import Providers
 from generia_assets.durable.collections import FLEET
 from generia_assets.settings import Settings
-from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy
-from resources.gateway.breaker import Breaker
-from resources.gateway.concurrency import ConcurrencyLimiter
-from resources.gemini.client import GeminiClient
-from resources.gemini.model_resolver import ModelResolver
-from resources.images import open_images
+from resources.gateway.api_gateway import Api, ApiGateway
 from resources.mongodb.connection import AsyncMongoDatabase
-from resources.platform.local import LocalPlatform
+from resources.providers import GeminiResource, ImagesResource, PlatformResource
+
+API_RESOURCES = ("gemini", "images", "platform")
+"""The names of the resources, by which a run's form and Dagster's pages know them."""
 
 
-async def open_providers(settings: Settings, database: AsyncMongoDatabase, run_id: str, stack: AsyncExitStack) -> Providers:
-    """Open everything that this run calls, on the running event loop.
+@dataclass(frozen=True)
+class ApiResources:
+    """The APIs that a run calls."""
 
-    Args:
-        settings: Addresses, keys, limits, time-outs.
-        database: The generator's database: leases, breakers, models (collection ``fleet``).
-        run_id: The run that reports the state of its breakers.
-        stack: Closes what is opened here, in the reverse order.
+    gemini: GeminiResource
+    images: ImagesResource
+    platform: PlatformResource
 
-    Raises:
-        FatalCallError: A provider cannot be made of these settings. The message names the setting.
-    """
-    key = settings.gemini_api_key.get_secret_value()
-    gemini = GeminiClient(api_key=key, base_url=settings.gemini_base_url, timeout_seconds=settings.gemini_timeout_seconds)
-    stack.push_async_callback(gemini.aclose)
-    images = open_images(settings)
-    stack.push_async_callback(images.aclose)
-    platform = LocalPlatform(database.client[settings.platform_database], settings.media_dir)
-    await platform.ensure_indexes()
-    fleet = database[FLEET]
-    breakers = BreakerStatusStore(fleet, run_id, lease_seconds=settings.slot_lease_seconds)
-    stack.push_async_callback(breakers.aclose)
-    limits = {Api.LLM: settings.llm_concurrency, Api.IMAGE: settings.image_concurrency, Api.PLATFORM: settings.platform_concurrency}
-    policies = {
-        api: ApiPolicy(
-            ConcurrencyLimiter(fleet, api.value, limit=limit, lease_seconds=settings.slot_lease_seconds),
-            Breaker(api.value, settings, breakers.breaker(api)),
+    async def open(self, settings: Settings, database: AsyncMongoDatabase, run_id: str, stack: AsyncExitStack) -> Providers:
+        """Open everything that this run calls, on the running event loop.
+
+        Args:
+            settings: How often and how long a call is tried.
+            database: The generator's database: leases, breakers, models (collection ``fleet``).
+            run_id: The run under whose name the state of its breakers is shown.
+            stack: Closes what is opened here, in the reverse order.
+
+        Raises:
+            FatalCallError: A provider cannot be made of these settings. The message names the setting.
+        """
+        client = self.gemini.open()
+        stack.push_async_callback(client.aclose)
+        images = self.images.open()
+        stack.push_async_callback(images.aclose)
+        platform = await self.platform.open(database)
+        fleet = database[FLEET]
+        breakers = BreakerStatusStore(fleet, run_id, lease_seconds=settings.slot_lease_seconds)
+        stack.push_async_callback(breakers.aclose)
+        each = {one.api: one for one in (self.gemini, self.images, self.platform)}
+        policies = {api: one.policy(fleet, breakers.breaker(api)) for api, one in each.items()}
+        names = {api: name_of(api, *one.identity) for api, one in each.items() if one.identity}
+        for api, name in names.items():
+            policies[api].tally.trusted = await is_trusted(fleet, name)
+
+        async def note_trust() -> None:
+            with suppress(PyMongoError):  # a later run notes it
+                for api, name in names.items():
+                    if policies[api].tally.answered:  # also when it was trusted before: trust ends a month after the last answer
+                        await trust(fleet, name)
+
+        stack.push_async_callback(note_trust)
+        gateway = ApiGateway(policies, patience_seconds=settings.patience_seconds)
+        stack.push_async_callback(gateway.aclose)
+        timeouts: dict[Api, float] = {api: one.timeout_seconds for api, one in each.items()}
+        resolver = self.gemini.resolver(fleet)
+        return Providers(
+            gateway, client, resolver, images, platform, timeouts, settings.gemini_max_reasks, settings.patience_seconds
         )
-        for api, limit in limits.items()
-    }
-    names = {
-        Api.LLM: name_of(Api.LLM, settings.gemini_base_url, key),
-        Api.IMAGE: name_of(Api.IMAGE, settings.image_provider),  # it reads its own address and key
-    }
-    for api, name in names.items():
-        policies[api].tally.trusted = await is_trusted(fleet, name)
-
-    async def note_trust() -> None:
-        with suppress(PyMongoError):  # a later run notes it
-            for api, name in names.items():
-                if policies[api].tally.answered:  # also when it was trusted before: trust ends a month after the last answer
-                    await trust(fleet, name)
-
-    stack.push_async_callback(note_trust)
-    gateway = ApiGateway(policies, patience_seconds=settings.patience_seconds)
-    stack.push_async_callback(gateway.aclose)
-    timeouts = {
-        Api.LLM: settings.gemini_timeout_seconds,
-        Api.IMAGE: settings.image_timeout_seconds,
-        Api.PLATFORM: settings.platform_timeout_seconds,
-    }
-    resolver = ModelResolver(settings.gemini_model, fleet)
-    return Providers(gateway, gemini, resolver, images, platform, timeouts, settings.gemini_max_reasks, settings.patience_seconds)

@@ -1,0 +1,98 @@
+"""Gemini, the image API and the platform as Dagster resources: each opens its provider, behind its limit of calls at once.
+
+Here: which settings decide about an API. Plain objects without a config schema: a run's form would hide its one field behind them,
+and a secret that is not config appears in no form, event or document. Not here: how a run puts them together
+(generia_assets/assets/providers.py), and the path of a call (gateway/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from pymongo.asynchronous.collection import AsyncCollection
+
+from resources.gateway.api_gateway import Api, ApiPolicy
+from resources.gateway.breaker import Breaker, BreakerState
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gemini.client import GeminiClient
+from resources.gemini.model_resolver import ModelResolver
+from resources.images import ImageGenerator, open_images
+from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
+from resources.platform.local import LocalPlatform
+from resources.platform.protocol import Platform
+from resources.settings import GatewaySettings, GeminiSettings, ImageSettings, PlatformSettings
+
+
+class ApiResource:
+    """An external API.
+
+    Attributes:
+        api: Which one.
+        limit: Calls at once over all runs and machines (R17).
+        timeout_seconds: Of one call.
+        identity: What the API knows this installation by: address, key, class. Holds secrets.
+    """
+
+    api: ClassVar[Api]
+
+    def __init__(self, limit: int, timeout_seconds: float, gateway: GatewaySettings, *identity: str) -> None:
+        self.limit = limit
+        self.timeout_seconds = timeout_seconds
+        self.identity = identity
+        self._gateway = gateway
+
+    def policy(self, fleet: AsyncCollection[MongoDocument], on_breaker: Callable[[BreakerState, float], None]) -> ApiPolicy:
+        """The limiter, shared by the fleet, and one run's breaker, which reports its state and the seconds until its next probe."""
+        limiter = ConcurrencyLimiter(fleet, self.api.value, limit=self.limit, lease_seconds=self._gateway.slot_lease_seconds)
+        return ApiPolicy(limiter, Breaker(self.api.value, self._gateway, on_breaker))
+
+
+class GeminiResource(ApiResource):
+    """The language model."""
+
+    api = Api.LLM
+
+    def __init__(self, settings: GeminiSettings, gateway: GatewaySettings) -> None:
+        self._key = settings.gemini_api_key.get_secret_value()
+        self._settings = settings
+        super().__init__(gateway.llm_concurrency, settings.gemini_timeout_seconds, gateway, settings.gemini_base_url, self._key)
+
+    def open(self) -> GeminiClient:
+        """A client on the running event loop; close it there."""
+        return GeminiClient(api_key=self._key, base_url=self._settings.gemini_base_url, timeout_seconds=self.timeout_seconds)
+
+    def resolver(self, fleet: AsyncCollection[MongoDocument]) -> ModelResolver:
+        """Which model is asked, with what the fleet knows of models that are gone."""
+        return ModelResolver(self._settings.gemini_model, fleet)
+
+
+class ImagesResource(ApiResource):
+    """The image API: the class that IMAGE_PROVIDER names, or the stub, which draws."""
+
+    api = Api.IMAGE
+
+    def __init__(self, settings: ImageSettings, gateway: GatewaySettings) -> None:
+        self._settings = settings
+        # A class has an address and a key of its own, which nobody else knows.
+        super().__init__(gateway.image_concurrency, settings.image_timeout_seconds, gateway, settings.image_provider)
+
+    def open(self) -> ImageGenerator:
+        """A generator on the running event loop; close it there. Raises ``FatalCallError`` where it cannot be made."""
+        return open_images(self._settings)
+
+
+class PlatformResource(ApiResource):
+    """The platform's services: for now their local fake."""
+
+    api = Api.PLATFORM
+
+    def __init__(self, settings: PlatformSettings, gateway: GatewaySettings) -> None:
+        self._settings = settings
+        super().__init__(gateway.platform_concurrency, settings.platform_timeout_seconds, gateway)
+
+    async def open(self, database: AsyncMongoDatabase) -> Platform:
+        """The platform, through the client of this database."""
+        platform = LocalPlatform(database.client[self._settings.platform_database], self._settings.media_dir)
+        await platform.ensure_indexes()
+        return platform
