@@ -357,7 +357,7 @@ def test_a_rerun_that_an_outage_parked_is_taken_up_by_the_watchdog_and_makes_not
     worlds.gemini.set_faults(requests_per_day=2)
     parked = worlds.launch("rerun_character", world_id, character="c0000")
     worlds.gemini.set_faults(requests_per_day=None)
-    assert "parked and can be resumed" in parked.failure
+    assert "suspended and can be resumed" in parked.failure
     assert stored(worlds, world_id) == before
     status = worlds.status(world_id)
     request = order_again(status, None, assets_of(worlds.database, status))

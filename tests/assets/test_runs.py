@@ -70,7 +70,7 @@ def test_a_run_that_failed_in_the_middle_is_re_executed_in_its_generation_and_as
     worlds.gemini.set_faults(requests_per_day=quota)
     world_id, failed = worlds.make(f"quota-{quota}")
     assert not failed.success
-    assert "parked and can be resumed" in failed.failure
+    assert "suspended and can be resumed" in failed.failure
     status = worlds.status(world_id)
     assert (status.status, status.resumable, status.owner.run_id) == (State.IN_PROGRESS, True, None)
     before = answered(worlds, world_id)

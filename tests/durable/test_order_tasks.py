@@ -89,7 +89,7 @@ def test_an_order_is_in_its_runs_hands_until_the_watchdogs_run_has_completed_it(
     worlds.gemini.set_faults(requests_per_day=1)
     parked = carry_out(worlds, task_id)
     worlds.gemini.set_faults(requests_per_day=None)
-    assert "parked and can be resumed" in parked.failure
+    assert "suspended and can be resumed" in parked.failure
     assert told(worlds, task_id) == ("in_progress", parked.run_id)
     assert counters_agree(worlds, world_id)
     again = taken_up(worlds, world_id)

@@ -100,7 +100,7 @@ def never_begun(scenes: Scenes) -> Scene:
 def suspended(scenes: Scenes) -> Scene:
     scene = scenes.back_to("never begun")
     made = with_faults(scene, lambda: as_requested(scene, run_request(recorded(scene).order)), requests_per_day=ANSWERED_FIRST)
-    assert "parked and can be resumed" in made.failure
+    assert "suspended and can be resumed" in made.failure
     return replace(scene, parent=made)
 
 
