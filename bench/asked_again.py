@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from emulators.gemini.stats import RecordedRequest
-from generia_assets.durable.calls.clients import CONTROL_REQUEST
+from generia_assets.durable.calls.clients import CONTROL_REQUEST, MOST_OUTPUT
 
 COMPLAINT = "Your last answer could not be used."
 """How the part of a request begins that says what was wrong about the last answer (content/prompt.py)."""
@@ -61,7 +61,8 @@ def not_asked_again(requests: Sequence[RecordedRequest]) -> list[str]:
         anew = bool(one.complaint and later)  # the last answer of an attempt: the next attempt begins without complaints
         if one.outcome in SPOILED and not harmless and not anew and not any(other.complaint for other in later):
             wrong.append(f"{one.outcome}: not asked again with what was wrong: {one.item[-1][:60]!r}")
-        if one.outcome == "truncated_json" and not any(other.room > one.room for other in later):
+        most = MOST_OUTPUT * min(other.room for other in all_asked if other.item == one.item)  # then the attempt has failed
+        if one.outcome == "truncated_json" and one.room < most and not any(other.room > one.room for other in later):
             wrong.append(f"cut short: not asked again with more room: {one.item[-1][:60]!r}")
         if one.outcome in BY_CHANCE and not later:
             wrong.append(f"{one.outcome}: not asked again: {one.item[-1][:60]!r}")

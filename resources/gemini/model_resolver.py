@@ -139,7 +139,8 @@ class ModelResolver:
     async def current(self) -> ModelProfile:
         """The profile to ask now; reads the fleet's notes once."""
         if self._notes is None:
-            self._notes = fleet_notes(await self._fleet.find_one({"_id": _ID}))
+            found = fleet_notes(await self._fleet.find_one({"_id": _ID}))
+            self._notes = self._notes or found  # another call may have read them meanwhile, and learned since
         return self._notes.asked(self._configured, models.now())
 
     def worst_price(self, asked: ModelProfile) -> Price:

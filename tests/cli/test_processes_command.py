@@ -19,7 +19,6 @@ import pytest
 
 from emulators import lifecycle
 from emulators.lifecycle import accepts_connections, free_port
-from generia_assets.assets import providers
 from generia_assets.cli import data_dir
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.data_dir import RunningGenerator, lock_data_dir
@@ -27,6 +26,7 @@ from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import new_status
 from generia_assets.processes import start
 from local_services import demo
+from resources import providers
 from tests.conftest import python_module
 from tests.support.command import Command
 from tests.support.dagster_internals import WorkspaceOpts, workspace_opts_to_load_target

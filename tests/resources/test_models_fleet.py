@@ -8,7 +8,7 @@ import pytest
 from pymongo.errors import PyMongoError
 
 from resources.gateway.outcomes import FatalCallError, ModelMissingError
-from resources.gemini import model_resolver as model_roster
+from resources.gemini import model_resolver
 from resources.gemini.model_resolver import ModelReplacedError, ModelResolver, fleet_notes
 from resources.gemini.models import model_profiles
 from resources.mongodb.connection import connect_async
@@ -64,7 +64,7 @@ async def test_successors_that_are_gone_are_passed_over(fleet):
 async def test_a_model_that_was_gone_is_tried_again(fleet, monkeypatch, caplog):
     """A note holds for its time, here as in the fleet; then the model is asked, and can be noted again."""
     await gone(ModelResolver("gemini-2.5-flash", fleet), "gemini-2.5-flash")
-    long_ago = datetime.now(UTC) - model_roster.RETIRED_FOR - timedelta(seconds=1)
+    long_ago = datetime.now(UTC) - model_resolver.RETIRED_FOR - timedelta(seconds=1)
     await fleet.update_one({"_id": "models"}, {"$set": {"retired.0.at": long_ago}})
     later = ModelResolver("gemini-2.5-flash", fleet)
     assert (await later.current()).id == "gemini-2.5-flash"
@@ -72,7 +72,7 @@ async def test_a_model_that_was_gone_is_tried_again(fleet, monkeypatch, caplog):
     await gone(later, "gemini-2.5-flash")
     assert await noted(fleet) == ["gemini-2.5-flash"]
     assert "takes over for a day" in caplog.text
-    monkeypatch.setattr(model_roster, "RETIRED_FOR", timedelta(0))
+    monkeypatch.setattr(model_resolver, "RETIRED_FOR", timedelta(0))
     other = ModelResolver("gemini-3.8-flash", fleet)
     await gone(other, "gemini-3.8-flash")
     assert (await other.current()).id == "gemini-3.8-flash"
