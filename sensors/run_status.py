@@ -1,4 +1,4 @@
-"""The watchdog: a world that nobody works on although it should be is ordered again, and what it has left to tell is told.
+"""The watchdog: it orders an unfinished world without a run again, and sends what a world has left in its outbox.
 
 Here: the last line of liveness. A killed run is retried by Dagster itself; this catches what Dagster cannot see: an order recorded
 whose run never came, a world whose owner fell silent with no run left, one whose owner lives on although Dagster gave it up and
@@ -84,8 +84,8 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
                 again = [(world, last) for world, last in last_runs if world.world_id not in stopped and is_due(world, last, now)]
                 parts = list(reordered(database, context.instance, on_their_way))
                 if not again and not parts:  # worlds first: Kafka may keep this tick waiting
-                    told = _caught_up(context, database, kafka, settings)
-                    return dg.SkipReason(f"every unfinished world is being worked on{told}")
+                    notes = _caught_up(context, database, kafka, settings)
+                    return dg.SkipReason(f"every unfinished world is being worked on{notes}")
         except (MongoUnavailableError, PyMongoError) as error:
             return dg.SkipReason(str(error))
         for world, last in again:
@@ -108,16 +108,16 @@ def _caught_up(context: dg.SensorEvaluationContext, database: MongoDatabase, kaf
     silence = settings.world_lease_seconds * SILENCE_LEASES
     try:
         sent = catch_up(database, kafka.progress, silence_seconds=silence, seconds=CATCH_UP_SECONDS)
-        told = f"; {sent} live events were caught up" if sent else ""
+        notes = f"; {sent} live events were caught up" if sent else ""
     except (ConnectionError, PyMongoError) as error:
         context.log.warning(f"live events wait in the outbox: {error}")
-        told = "; live events wait in the outbox"
+        notes = "; live events wait in the outbox"
     try:
         letters = send_kept(database, kafka, CATCH_UP_SECONDS)
     except (ConnectionError, PyMongoError) as error:
         context.log.warning(f"dead letters wait in MongoDB: {error}")
-        return told + "; dead letters wait in MongoDB"
-    return told + (f"; {letters} dead letters that had waited were sent" if letters else "")
+        return notes + "; dead letters wait in MongoDB"
+    return notes + (f"; {letters} dead letters that had waited were sent" if letters else "")
 
 
 def worlds_with_runs(instance: dg.DagsterInstance) -> list[str]:

@@ -126,7 +126,7 @@ def _assumed(settings: Settings) -> CallLatency:
 
 _NEEDED = [asset for asset in ASSETS.values() if asset.name in NEEDED_BY_POSTS]
 _ONE_BY_ONE = tuple(call.request_type for asset in _NEEDED if not asset.unit.of_item for call in asset.llm_calls)
-"""Made one after the other: everything needs the description, and each batch of ten people is told of all before it."""
+"""Made one after the other: everything needs the description, and each batch of ten people gets all people before it."""
 _STEPS = tuple(call.request_type for asset in _NEEDED if asset.unit.of_item for call in asset.llm_calls)
 """Made in sequence for each person and post."""
 _BESIDE = tuple(name for name in LLM_CALLS if name not in (*_ONE_BY_ONE, *_STEPS))

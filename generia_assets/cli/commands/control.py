@@ -25,7 +25,7 @@ from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDatabase
 
 STOP_S = 10.0
-"""How long a run that is told to end may take. Then its world is taken from it, and it is left to itself."""
+"""How long a run may take to end. Then its world is taken from it, and it is left to itself."""
 TIDY_S = 30.0
 """How long the run of a world that is over may take to give it back."""
 POLL_S = 0.2

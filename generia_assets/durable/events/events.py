@@ -88,9 +88,9 @@ class LiveEvent(BaseModel):
 
     def numbered(self, world_id: str, generation: str | None, seq: int, standing: Standing, *, run_id: str | None = None) -> Self:
         """The event at its place. ``standing`` goes into those events that tell it."""
-        told = {name: getattr(standing, name) for name in Standing.model_fields if name in type(self).model_fields}
+        known = {name: getattr(standing, name) for name in Standing.model_fields if name in type(self).model_fields}
         place = {"world_id": world_id, "generation": generation, "run_id": run_id, "seq": seq}
-        return self.model_copy(update={**told, **place})
+        return self.model_copy(update={**known, **place})
 
 
 class WorldCreated(LiveEvent):

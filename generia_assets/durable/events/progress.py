@@ -28,7 +28,7 @@ class StageTracker:
     states: dict[Stage, State] = field(default_factory=lambda: dict.fromkeys(Stage, State.PENDING))
     ended: dict[Stage, int] = field(default_factory=lambda: dict.fromkeys(Stage, 0))
     _under_way: set[Stage] = field(default_factory=set)
-    """Told as started and not as finished, in this run or an earlier one."""
+    """Reported as started and not as finished, in this run or an earlier one."""
     _news: list[LiveEvent] = field(default_factory=list)
 
     def news(self) -> list[LiveEvent]:
