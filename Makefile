@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Not another environment's: what is installed is installed here.
 unexport VIRTUAL_ENV
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast coverage lint schemas world-page format clean
+.PHONY: help demo dev test test-fast coverage lint schemas protos world-page format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,9 @@ lint: $(VENV)/.installed-dev  ## style, types, imports between packages, and tha
 
 schemas: $(VENV)/.installed  ## docs/schemas: the JSON Schema of every message, in and out, from the models
 	@exec $(BIN)/python -m generia_assets.schemas
+
+protos: $(VENV)/.installed-dev  ## the platform's messages: what is generated from resources/platform/proto/*.proto
+	@exec $(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. resources/platform/proto/*.proto
 
 world-page: $(VENV)/.installed  ## docs/a-world.md: the demo's world in prompts and answers, as the templates are now
 	@exec $(BIN)/generia prompts --answers emulators/gemini/recorded/lull --as-page docs/a-world.md
