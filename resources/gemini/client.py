@@ -25,6 +25,7 @@ from resources.gemini import models
 from resources.gemini.answers import LONGEST_BODY, AnswerT, HttpAnswer, read_answer
 from resources.gemini.errors import failed_call
 from resources.gemini.models import ModelProfile
+from resources.gemini.tiers import CallTier
 from resources.redaction import hide
 from resources.settings import is_loopback
 
@@ -43,6 +44,7 @@ class TextRequest(Generic[AnswerT]):
     schema: Mapping[str, object]
     answer: type[AnswerT]
     max_output_tokens: int
+    tier: CallTier = CallTier.STANDARD
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -67,7 +69,7 @@ class AnswerArrived(Exception):  # noqa: N818  no error: it carries an answer pa
 class GeminiClient:
     """One client for each process (import 0.5 s, first client 0.1 s). Make it on the event loop; ``aclose`` it there."""
 
-    def __init__(self, *, api_key: str, base_url: str, timeout_seconds: float) -> None:
+    def __init__(self, *, api_key: str, base_url: str, timeout_seconds: float, flex_timeout_seconds: float = 900.0) -> None:
         from google import genai  # 0.5 s: only a process that calls pays for it
         from google.genai import types
 
@@ -78,6 +80,7 @@ class GeminiClient:
             )
         hide(api_key)
         self._types = types
+        self._flex_timeout = int(flex_timeout_seconds * 1000)
         self._base_url = base_url
         try:
             self._http = httpx2.AsyncClient(
@@ -114,6 +117,8 @@ class GeminiClient:
             max_output_tokens=request.max_output_tokens,
             thinking_config=_thinking(profile),
             temperature=1.0 if profile.sampling else None,
+            service_tier=None if request.tier is CallTier.STANDARD else types.ServiceTier(request.tier.value),
+            http_options=types.HttpOptions(timeout=self._flex_timeout) if request.tier is CallTier.FLEX else None,
         )
         contents = types.Content(role="user", parts=[types.Part(text=part) for part in request.parts if part])
         try:
