@@ -3,10 +3,11 @@
 Here: which tasks the first posts need, and how many of these posts count. It depends on nothing but the request. Not here: what a
 tier costs (resources/gemini/models.yaml), and how the calls at flex are made (resources/gateway).
 
-At economy the text bill is at most 0.55 of the standard one: everything costs half, and what is asked at standard is at most
-``SHARE`` of the standard bill. Up to ``FIRST_POSTS`` posts count, as many as that share pays for, and always the first one: in a
-world of 25 people and 150 posts three or four, from about 600 posts on all ten. In a world of fewer than about 50 posts the first
-one alone takes more than the share, since it needs the description, ten concepts, a person, their plan and its text.
+At economy the text bill is at most 0.55 of the standard one: a call at flex costs half, or a little more where its input is
+cached, and what is asked at standard is at most ``SHARE`` of the standard bill. Up to ``FIRST_POSTS`` posts count, as many as
+that share pays for, and always the first one: in a world of 25 people and 150 posts that one alone, in one of 100 and 600 nine
+or ten. In a world of fewer than about 120 posts the first one takes more than the share: it needs the description, ten
+concepts, a person, their plan and its text.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ Task: TypeAlias = tuple[TaskType, str]
 
 FIRST_POSTS = 10
 """Most posts that count as the first ones."""
-SHARE = 0.08
-"""Most of the standard bill that is paid at standard: 0.5 + 0.08 / 2 = 0.54, which leaves room for shed calls and cached input."""
+SHARE = 0.05
+"""Most of the standard bill that is paid at standard: 0.5 + 0.05 / 2 = 0.525. What is left to 0.55 is room for shed
+calls, and for cached input, which flex does not halve on every model."""
 OUTPUT_WEIGHT = 8
 """Price of an output token in input tokens: the dearest of all models, with which the first posts' share is largest."""
 
