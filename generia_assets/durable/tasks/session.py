@@ -20,6 +20,7 @@ from pymongo import AsyncMongoClient, UpdateOne
 from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.clients import TaskImageClient, TaskTextClient
 from generia_assets.durable.calls.ledger import CALL_LIMIT, BudgetLedger, item_limits, lost_call_allowance
+from generia_assets.durable.calls.pending_pictures import PendingPictures
 from generia_assets.durable.calls.platform_client import Publications, TaskPlatformClient
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.calls.usage import usage_of
@@ -85,6 +86,7 @@ class WorldSession:
     runner: TaskRunner
     stages: StageTracker
     relay: Relay
+    pending: PendingPictures
     renewal: asyncio.Task[None]
     suspended_before: Suspension | None
     ended: bool = False
@@ -114,6 +116,7 @@ class WorldSession:
         await self.commits.flush()
         await self.commits.commit(Change(values={"superseded": dict(superseded)}, records=await self._usage()))
         await self._end(State.COMPLETED)
+        await self.pending.remove_all()
 
     async def fail(self, message: str, reason: SuspendReason | None = None) -> None:
         """The generation is over without success; what exists stays, and a re-execution continues it."""
@@ -250,12 +253,12 @@ async def open_session(
         await release_lease(database, token)
         await relay.aclose()
         raise
-    publications = Publications(database, commits)
+    publications, pending = Publications(database, commits), PendingPictures(settings.pending_dir, world_id)
 
     def clients(task: TaskContext, checkpoints: Checkpoints) -> TaskClients:
         calls = TaskCalls(task, checkpoints, providers, ledger)
         platform = TaskPlatformClient(world_id, calls, publications)
-        return TaskClients(TaskTextClient(calls), TaskImageClient(calls, platform), platform)
+        return TaskClients(TaskTextClient(calls), TaskImageClient(calls, platform, pending), platform)
 
     runner = TaskRunner(
         database,
@@ -267,7 +270,9 @@ async def open_session(
         task_concurrency=settings.task_concurrency,
         planned=None if generation.keys else generation.tasks,
     )
-    return WorldSession(database, assignment, generation, parameters, commits, runner, stages, relay, renewal, status.parked)
+    return WorldSession(
+        database, assignment, generation, parameters, commits, runner, stages, relay, pending, renewal, status.parked
+    )
 
 
 async def _choose(database: AsyncMongoDatabase, assignment: Assignment, settings: Settings) -> Choice:
