@@ -18,16 +18,12 @@ from resources.gateway.breaker import Breaker, BreakerState
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gemini.client import GeminiClient
 from resources.gemini.model_resolver import ModelResolver
+from resources.gemini.tiers import flex_at_once
 from resources.images import ImageGenerator, open_images
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 from resources.platform.local import LocalPlatform
 from resources.platform.protocol import Platform
 from resources.settings import GatewaySettings, GeminiSettings, ImageSettings, PlatformSettings
-
-
-def flex_at_once(limit: int) -> int:
-    """Calls at flex at once, of so many at all tiers (R17): a third of the slots is kept for calls that somebody waits for."""
-    return limit - limit // 3
 
 
 class ApiResource:

@@ -36,6 +36,11 @@ class ServiceTier(StrEnum):
     ECONOMY = "economy"
 
 
+def flex_at_once(limit: int) -> int:
+    """Calls at flex at once, of so many at all tiers (R17): a third of the slots is kept for calls that somebody waits for."""
+    return limit - limit // 3
+
+
 def tiers_served(named: object, asked: CallTier) -> tuple[CallTier, ...]:
     """The tiers at which an answer may be billed, where it names its tier like this and this one was asked for.
 

@@ -29,7 +29,6 @@ from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import OURS, State, WorldStatus, statuses
 from generia_assets.queries.in_flight import InFlightCalls, in_flight
 from generia_assets.settings import settings
-from resources.gemini.tiers import ServiceTier
 from resources.mongodb.connection import MongoDocument
 from resources.mongodb.stored import UnreadableRecord
 
@@ -165,7 +164,7 @@ def _show(world: WorldStatus, calls: InFlightCalls, *, json: bool) -> None:
         ("calls", f"{world.api_calls_made_LLM} of at most {world.api_call_limits_LLM} of the model"),
         ("pictures", f"{world.api_calls_made_images} of at most {world.api_call_limits_images}"),
         ("cost", _cost(world)),
-        ("tier", str(world.parameters.get("service_tier") or ServiceTier.STANDARD)),
+        ("tier", world.service_tier.value),
         ("ordered", f"{moment(world.created_at)} UTC, changed {ago(world.updated_at)}"),
         ("owner", _owner(world)),
         ("generation", f"{world.generation or 'none yet'}, resumed {plural(world.takeovers, 'time')} after a death"),
