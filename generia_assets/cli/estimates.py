@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
@@ -116,9 +116,6 @@ def world_latency(database: MongoDatabase, world_id: str, since: datetime, expec
     slower = median(seconds / expected.of(name) for name, seconds in texts.items()) if texts else 1.0
     every = {name: texts.get(name, slower * expected.of(name)) for name in LLM_CALLS}
     return replace(expected, seconds=every, image=expected.image if image is None else image)
-
-
-_Measured: TypeAlias = tuple[dict[str, float], dict[str, float], float | None]
 
 
 def _measured(
