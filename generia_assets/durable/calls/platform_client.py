@@ -1,14 +1,19 @@
 """A task's calls of the platform: what is created there is created once, although the platform knows no idempotency keys.
 
-A creation is a publication: its intent is written (fenced, durable) before the call, its answer with the task's next commit. Where
-an intent has no answer after a death, the platform is asked for it, where it can be asked, before anything is sent again; so is a
-create whose answer was lost while its run lived on. Not here: the platform itself (resources/platform/protocol.py).
+A creation is a publication: its intent is written (fenced, durable) before the call, its answer with the task's next commit. An
+intent without an answer after a death, and a create whose answer was lost while its run lived on, are in doubt, which is settled
+before anything is sent again: a post is looked for, a character is created again and the possible orphan is recorded, an upload is
+made again (docs/decisions/in-doubt.md). Not here: the platform itself (resources/platform/protocol.py).
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -22,14 +27,36 @@ from generia_assets.durable.collections import PUBLICATIONS
 from generia_assets.durable.leases.commits import Change, Commits, WriteOperation
 from generia_assets.tasks.clients import ImageRequest, NewCharacter, NewPost
 from resources.gateway.api_gateway import Answer, Api
+from resources.gateway.outcomes import CallError, TransientError
 from resources.images import GeneratedImage
-from resources.mongodb.connection import AsyncMongoDatabase
+from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 from resources.platform.protocol import StoredMedia
+
+logger = logging.getLogger(__name__)
 
 ValueT = TypeVar("ValueT")
 
+LATE_SECONDS = 5.0
+"""A post that timed out is looked for after so long: the platform's services give up, or commit, soon after a call's deadline."""
+_SENT, _NOT_CREATED = "sent", "not_created"
 _STORED = TypeAdapter(StoredMedia)
 _IMAGE_SUFFIX = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
+
+
+class PublishedBeforeError(CallError):
+    """The platform has made what is in doubt. No call was made. ``answer`` is its id."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__(f"it was published before, as {answer}")
+        self.answer = answer
+
+
+@dataclass
+class Doubt:
+    """Whether the platform may have made a thing whose answer is not known; ``late``: it may still be making it."""
+
+    exists: bool
+    late: bool = False
 
 
 class Publications:
@@ -47,32 +74,46 @@ class Publications:
         checkpoints: Checkpoints,
         *,
         resumed: bool,
-        find: Callable[[str], Awaitable[str | None]] | None,
-        send: Callable[[str], Awaitable[str]],
+        send: Callable[[str, Doubt], Awaitable[str]],
         turn: Callable[[], Awaitable[None]] | None = None,
     ) -> str:
-        """The platform's answer for ``key``: as recorded, by asking the platform, or by sending now. ``send`` is given the key.
+        """The platform's answer for ``key``: as recorded, or by ``send``, which is given the key and settles what is in doubt.
 
-        What ``checkpoints`` has not written yet becomes durable with the intent, before anything is sent. ``find`` asks the
-        platform; None: what is in doubt is sent again, since a second copy harms nobody (an upload that nothing refers to).
-        ``turn`` is awaited between the intent and the sending, so that nothing but the sending takes time then.
+        What ``checkpoints`` has not written yet becomes durable with the intent, before anything is sent. ``turn`` is awaited
+        between the intent and the sending: what an earlier post has in doubt is settled then.
         """
+        doubt = Doubt(exists=False)
         if resumed:
             known = await self._commits.retry(lambda: self._database[PUBLICATIONS].find_one({"_id": key}))
-            if known is not None:
-                answer = known.get("answer")
-                if answer is None and find is not None:
-                    answer = await find(key)
-                if answer is not None:
-                    self._answered(key, answer)
-                    return str(answer)
+            if known is not None and (answer := known.get("answer")) is not None:
+                self._answered(key, answer)
+                return str(answer)
+            doubt.exists = known is not None and known["status"] == _SENT
         intent: dict[str, list[WriteOperation]] = {PUBLICATIONS: [self._intent(key, kind, task_id)]}
         await self._commits.commit(Change(records=checkpoints.unwritten() | intent, releases=task_id))
-        if turn is not None:
-            await turn()
-        answer = await send(key)
+        try:
+            if turn is not None:
+                await turn()
+            answer = await send(key, doubt)
+        except Exception:
+            if not doubt.exists:
+                self._update(key, {"status": _NOT_CREATED})
+            raise
         self._answered(key, answer)
         return answer
+
+    async def not_of_others(self, key: str, ids: Sequence[str]) -> list[str]:
+        """Those of these posts that are not the recorded answer of another publication of this world."""
+        await self._commits.flush()
+        others = {"kind": "post", "world_id": self._commits.token.world_id, "_id": {"$ne": key}, "answer": {"$in": list(ids)}}
+        known = await self._commits.retry(lambda: self._database[PUBLICATIONS].distinct("answer", others))
+        return [one for one in ids if one not in known]
+
+    async def note_orphan(self, key: str) -> None:
+        """Record, before it is created again, that there may be one more on the platform than anybody refers to."""
+        logger.warning("%s is created again, since an answer was lost: an orphan may be on the platform (docs/operating.md)", key)
+        update = UpdateOne({"_id": key}, {"$inc": {"possible_orphans": 1}})
+        await self._commits.commit(Change(records={PUBLICATIONS: [update]}))
 
     def _intent(self, key: str, kind: str, task_id: str) -> UpdateOne:
         token = self._commits.token
@@ -80,14 +121,16 @@ class Publications:
             {"_id": key},
             {
                 "$setOnInsert": {"kind": kind, "task_id": task_id, "world_id": token.world_id, "created_at": datetime.now(UTC)},
-                "$set": {"status": "sent", "run_id": token.run_id, "epoch": token.epoch},
+                "$set": {"status": _SENT, "run_id": token.run_id, "epoch": token.epoch},
             },
             upsert=True,
         )
 
     def _answered(self, key: str, answer: str) -> None:
-        update = UpdateOne({"_id": key}, {"$set": {"status": "answered", "answer": answer, "answered_at": datetime.now(UTC)}})
-        self._commits.enqueue(Change(records={PUBLICATIONS: [update]}))
+        self._update(key, {"status": "answered", "answer": answer, "answered_at": datetime.now(UTC)})
+
+    def _update(self, key: str, values: MongoDocument) -> None:
+        self._commits.enqueue(Change(records={PUBLICATIONS: [UpdateOne({"_id": key}, {"$set": values})]}))
 
 
 class TaskPlatformClient:
@@ -121,7 +164,7 @@ class TaskPlatformClient:
     async def character(self, character: NewCharacter) -> str:
         """Create the character, once."""
 
-        async def send(key: str) -> str:
+        async def send(key: str, doubt: Doubt) -> str:
             create = partial(
                 self._platform.create_character,
                 key=key,
@@ -129,7 +172,15 @@ class TaskPlatformClient:
                 display_name=character.display_name,
                 meta=character.meta,
             )
-            return await self._create("create_character", {"key": key, "display_name": character.display_name}, key, create)
+
+            async def settle() -> None:
+                """The platform cannot be asked for it."""
+                if not self._platform.has_keys:
+                    await self._publications.note_orphan(key)
+                doubt.exists = False
+
+            data = {"key": key, "display_name": character.display_name}
+            return await self._create("create_character", data, create, doubt, settle)
 
         return await self._once("character", send)
 
@@ -150,7 +201,7 @@ class TaskPlatformClient:
     async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
         """Publish the post, once, in its turn."""
 
-        async def send(key: str) -> str:
+        async def send(key: str, doubt: Doubt) -> str:
             create = partial(
                 self._platform.create_post,
                 key=key,
@@ -160,7 +211,19 @@ class TaskPlatformClient:
                 media_id=post.media_id,
                 tags=post.tags,
             )
-            return await self._create("create_post", {"key": key, "character_id": post.character_id}, key, create)
+            find = partial(self._platform.find_posts, world_id=self._world_id, character_id=post.character_id, caption=post.caption)
+            data: dict[str, object] = {"key": key, "character_id": post.character_id}
+
+            async def settle() -> None:
+                if doubt.late:
+                    await asyncio.sleep(LATE_SECONDS)
+                if found := await self._publications.not_of_others(key, await self._call("find_posts", data, find)):
+                    raise PublishedBeforeError(found[0])
+                if doubt.late and not self._platform.has_keys:
+                    await self._publications.note_orphan(key)
+                doubt.late = False
+
+            return await self._create("create_post", data, create, doubt, settle)
 
         return await self._once("post", send, turn=turn)
 
@@ -168,7 +231,7 @@ class TaskPlatformClient:
         """Upload a picture; the recorded answer is the stored media as JSON."""
         kind = picture.media_type.name.lower()
 
-        async def send(key: str) -> str:
+        async def send(key: str, _: Doubt) -> str:
             upload = partial(
                 self._platform.upload_media,
                 key=key,
@@ -183,43 +246,53 @@ class TaskPlatformClient:
             return _STORED.dump_json(media).decode()
 
         digest = hashlib.sha256(image.data).hexdigest()[:12]
-        return _STORED.validate_json(await self._once(f"media:{kind}:{digest}", send, readable=False))
+        return _STORED.validate_json(await self._once(f"media:{kind}:{digest}", send))
 
     async def _once(
-        self,
-        kind: str,
-        send: Callable[[str], Awaitable[str]],
-        *,
-        readable: bool = True,
-        turn: Callable[[], Awaitable[None]] | None = None,
+        self, kind: str, send: Callable[[str, Doubt], Awaitable[str]], turn: Callable[[], Awaitable[None]] | None = None
     ) -> str:
-        task, find = self._calls.task, self._find if readable else None
-        key, checkpoints = f"{task.task_id}:{kind}", self._calls.checkpoints
-        return await self._publications.once(
-            key, kind, task.task_id, checkpoints, resumed=task.resumed, find=find, send=send, turn=turn
-        )
+        task, checkpoints = self._calls.task, self._calls.checkpoints
+        key = f"{task.task_id}:{kind}"
+        return await self._publications.once(key, kind, task.task_id, checkpoints, resumed=task.resumed, send=send, turn=turn)
 
-    async def _find(self, key: str) -> str | None:
-        """The id of what the platform made under this key, if it did."""
-        return await self._call("find", {"key": key}, partial(self._platform.find, key=key))
+    async def _create(
+        self,
+        request_type: str,
+        data: Mapping[str, object],
+        create: Callable[[], Awaitable[str]],
+        doubt: Doubt,
+        settle: Callable[[], Awaitable[None]],
+    ) -> str:
+        """Create. While an attempt before is in doubt, also one of an earlier run, ``settle`` comes before the next one."""
 
-    async def _create(self, request_type: str, data: dict[str, object], key: str, create: Callable[[], Awaitable[str]]) -> str:
-        """Create; where an attempt was sent and its answer never came, the next one first asks whether it was carried out."""
-        sent = False
+        @asynccontextmanager
+        async def attempt() -> AsyncIterator[None]:
+            if doubt.exists:
+                await settle()
+            before, doubt.exists = doubt.exists, True
+            try:
+                yield
+            except CallError as error:
+                failed = error if isinstance(error, TransientError) else None
+                doubt.exists = before or (failed is not None and failed.in_doubt)
+                doubt.late |= failed is not None and failed.late
+                raise
 
-        async def once() -> str:
-            nonlocal sent
-            if sent and (found := await self._platform.find(key=key)) is not None:
-                return found
-            sent = True
-            return await create()
+        try:
+            return await self._call(request_type, data, create, attempt)
+        except PublishedBeforeError as before:
+            return before.answer
 
-        return await self._call(request_type, data, once)
-
-    async def _call(self, request_type: str, data: dict[str, object], send: Callable[[], Awaitable[ValueT]]) -> ValueT:
+    async def _call(
+        self,
+        request_type: str,
+        data: Mapping[str, object],
+        send: Callable[[], Awaitable[ValueT]],
+        attempt: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> ValueT:
         async def answer() -> Answer[ValueT]:
             value = await send()
             return Answer(value, {"answer": str(value) if value is not None else "ok"})
 
-        call = self._calls.new(Api.PLATFORM, request_type, data, answer)
+        call = self._calls.new(Api.PLATFORM, request_type, data, answer, attempt=attempt)
         return await self._calls.providers.gateway.call(call, self._calls.ledger)
