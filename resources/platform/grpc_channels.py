@@ -24,8 +24,8 @@ OPTIONS = (
     ("grpc.enable_retries", 0),
     ("grpc.service_config_disable_resolution", 1),  # a service config could bring retries back
     ("grpc.enable_http_proxy", 0),  # the services are inside the cluster
-    # A server ends a connection that is pinged more often than every five minutes. With keep-alive Linux also ends one whose packets
-    # nobody acknowledges, so that the next call makes a new one.
+    # A server ends a connection that is pinged more often than every five minutes. With keep-alive Linux also ends one whose
+    # packets nobody acknowledges, so that the next call makes a new one.
     ("grpc.keepalive_time_ms", 300_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.initial_reconnect_backoff_ms", 100),

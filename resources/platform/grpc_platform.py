@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 import httpx2
@@ -38,6 +39,8 @@ CREATE_POST = Method("post-service", f"{_POSTS}/CreateAIPost", post_pb2.CreatePo
 CHARACTER_POSTS = Method("post-service", f"{_POSTS}/GetCharacterPosts", post_pb2.PostList)
 WORLD_PARAMS = Method("world-service", f"{_WORLDS}/UpdateWorldParams", world_pb2.UpdateWorldParamsResponse)
 WORLD_IMAGE = Method("world-service", f"{_WORLDS}/UpdateWorldImage", world_pb2.UpdateWorldImageResponse)
+
+WorldAnswerT = TypeVar("WorldAnswerT", world_pb2.UpdateWorldParamsResponse, world_pb2.UpdateWorldImageResponse)
 
 PAGE = 100
 """Posts asked for at once."""
@@ -160,7 +163,7 @@ class GrpcPlatform:
 
     async def _update_world(
         self,
-        method: Method[world_pb2.UpdateWorldParamsResponse] | Method[world_pb2.UpdateWorldImageResponse],
+        method: Method[WorldAnswerT],
         request: world_pb2.UpdateWorldParamsRequest | world_pb2.UpdateWorldImageRequest,
         world_id: str,
     ) -> None:

@@ -11,7 +11,8 @@ import pytest
 from generia_assets.catalog import TaskType
 from generia_assets.durable.calls import platform_client
 from generia_assets.durable.calls.ledger import BudgetLedger
-from generia_assets.durable.calls.platform_client import Publications, TaskPlatformClient
+from generia_assets.durable.calls.platform_client import TaskPlatformClient
+from generia_assets.durable.calls.publications import Publications
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import HISTORY, PUBLICATIONS
 from generia_assets.tasks.clients import NewCharacter, NewPost

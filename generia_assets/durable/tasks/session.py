@@ -19,7 +19,9 @@ from pymongo import AsyncMongoClient
 
 from generia_assets.durable.calls.clients import TaskImageClient, TaskTextClient
 from generia_assets.durable.calls.ledger import CALL_LIMIT, BudgetLedger, item_limits, lost_call_allowance
-from generia_assets.durable.calls.platform_client import Publications, TaskPlatformClient
+from generia_assets.durable.calls.pending_pictures import PendingPictures
+from generia_assets.durable.calls.platform_client import TaskPlatformClient
+from generia_assets.durable.calls.publications import Publications
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events.progress import StageTracker
@@ -83,6 +85,7 @@ class WorldSession:
     runner: TaskRunner
     stages: StageTracker
     relay: Relay
+    pending: PendingPictures
     renewal: asyncio.Task[None]
     suspended_before: Suspension | None
     ended: bool = False
@@ -111,6 +114,7 @@ class WorldSession:
         """Everything is written: the world is completed. ``superseded``: what the platform has too much of, by kind."""
         await self.commits.commit(Change(values={"superseded": dict(superseded)}))
         await self._end(State.COMPLETED)
+        await self.pending.remove_all()
 
     async def fail(self, message: str, reason: SuspendReason | None = None) -> None:
         """The generation is over without success; what exists stays, and a re-execution continues it."""
@@ -238,12 +242,12 @@ async def open_session(
         await release_lease(database, token)
         await relay.aclose()
         raise
-    publications = Publications(database, commits)
+    publications, pending = Publications(database, commits), PendingPictures(settings.pending_dir, world_id)
 
     def clients(task: TaskContext, checkpoints: Checkpoints) -> TaskClients:
         calls = TaskCalls(task, checkpoints, providers, ledger)
         platform = TaskPlatformClient(world_id, calls, publications)
-        return TaskClients(TaskTextClient(calls), TaskImageClient(calls, platform), platform)
+        return TaskClients(TaskTextClient(calls), TaskImageClient(calls, platform, pending), platform)
 
     runner = TaskRunner(
         database,
@@ -255,7 +259,9 @@ async def open_session(
         task_concurrency=settings.task_concurrency,
         planned=None if generation.keys else generation.tasks,
     )
-    return WorldSession(database, assignment, generation, parameters, commits, runner, stages, relay, renewal, status.parked)
+    return WorldSession(
+        database, assignment, generation, parameters, commits, runner, stages, relay, pending, renewal, status.parked
+    )
 
 
 async def _choose(database: AsyncMongoDatabase, assignment: Assignment, settings: Settings) -> Choice:
