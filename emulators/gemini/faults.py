@@ -107,6 +107,12 @@ class Faults(BaseModel):
 
     latency: float = Field(default=0.0, ge=0, description="seconds until an answer")
     jitter: float = Field(default=0.0, ge=0, description="at most so many seconds more, drawn for each call")
+    length_spread: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="how far the lengths of people's texts differ: standard deviation of the logarithm; of worlds' a third of it",
+    )
 
     max_in_flight: int | None = Field(default=None, ge=0, description="calls at once; one more is refused with a bare 429")
     requests_per_minute: int | None = Field(default=None, ge=0, description="quota of answered calls in the last minute")

@@ -138,6 +138,8 @@ class Emulator:
             return JSONResponse({})
         prompt, cached = self._cache.measure(model, request.prompt_text())
         scene = read_scene(request)
+        if faults.length_spread:
+            scene = replace(scene, length_spread=faults.length_spread)
         recorded = None if fault in WRITTEN_ANEW or schema is None else self._recorded(scene, schema, call)
         asked = ReadRequest(request, scene, model, schema, digest, dice, Usage(prompt, cached))
         body, call.usage = _said(asked, faults, fault, recorded)
