@@ -1,8 +1,8 @@
 """The settings of external systems: addresses, secrets, limits and time-outs, one model for each resource.
 
 Here: names, units, defaults and rules of these settings. Field names in capitals are the names of the environment's variables. Not
-here: where values come from, and the settings of the generator itself (generia_assets/settings.py, which inherits these models, so
-that the one ``Settings`` object can be passed to each resource).
+here: Kafka's, which are many (kafka/settings.py), where values come from, and the settings of the generator itself
+(generia_assets/settings.py, which inherits these models, so that the one ``Settings`` object can be passed to each resource).
 """
 
 from __future__ import annotations
@@ -17,14 +17,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo
 
 DEFAULT_MONGODB_URI = "mongodb://127.0.0.1:27017/?directConnection=true"
-DEFAULT_KAFKA = "127.0.0.1:9092"
 
 SHORTEST_DEADLINE_SECONDS = 10.0
 LONGEST_DEADLINE_SECONDS = 3600.0
 """Of one call to Gemini, which gets it as a header (X-Server-Timeout)."""
 
 _MONGODB_URI = re.compile(r"mongodb(\+srv)?://([^@/\s]+@)?[^@/\s,]+(,[^@/\s,]+)*(/\S*)?")
-_BROKER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -57,14 +55,6 @@ def _mongodb_uri(uri: SecretStr) -> SecretStr:
             "written as %40, %3A and %2F"
         )
     return uri
-
-
-def _brokers(servers: str) -> str:
-    for server in servers.split(","):
-        broker = _BROKER.fullmatch(server)
-        if broker is None or not 0 < int(broker[2]) < 65_536:
-            raise ValueError(f"must be host:port[,host:port], and {server!r} is not")
-    return servers
 
 
 def _gemini_key(key: SecretStr) -> SecretStr:
@@ -112,19 +102,6 @@ class MongoSettings(_Settings):
         SecretStr(DEFAULT_MONGODB_URI), description="MongoDB, a replica set (transactions)"
     )
     mongodb_database: str = Field("generia_ai_worker", description="database of tasks, status and worlds (docs/requirements.md)")
-
-
-class KafkaSettings(_Settings):
-    """The broker and its topics."""
-
-    kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
-        DEFAULT_KAFKA, description="Kafka brokers, host:port[,host:port]"
-    )
-    kafka_api_version: str = Field("", pattern=r"^(\d+\.\d+(\.\d+)?)?$", description="protocol version; '' asks the broker")
-    kafka_tasks_topic: str = "generia-tasks"
-    kafka_progress_topic: str = "generia-progress"
-    kafka_dead_letters_topic: str = "generia-tasks-dlq"
-    kafka_group_id: str = Field("generia-world-generator", description="group whose offsets lag tools look at")
 
 
 class GeminiSettings(_Settings):

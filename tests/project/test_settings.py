@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from generia_assets.settings import SECRETS, Settings, SettingsError, load_settings
 from local_services import apache_kafka
 from local_services.mongod import MissingServiceError, find_mongod
-from resources.settings import DEFAULT_KAFKA, DEFAULT_MONGODB_URI
+from resources.kafka.settings import DEFAULT_KAFKA
+from resources.settings import DEFAULT_MONGODB_URI
 
 ROOT = Path(__file__).parents[2]
 ENV_FILE = ROOT / ".env"
