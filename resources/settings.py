@@ -142,6 +142,11 @@ class PlatformSettings(_Settings):
         """Where the local platform keeps pictures."""
         return self.generia_data_dir / "media"
 
+    @property
+    def pending_dir(self) -> Path:
+        """Where pictures wait for their upload."""
+        return self.generia_data_dir / "pending"
+
 
 class GatewaySettings(_Settings):
     """The limits of every call (R17), the breakers, one for each API (R9), and how long calls are retried through an outage."""

@@ -117,12 +117,10 @@ class LocalPlatform:
             await self._characters.update_one({"_id": character_id}, {"$set": {**given, "updated_at": _now()}})
 
     async def upload_media(
-        self, *, key: str, world_id: str, character_id: str | None, filename: str, content_type: str, media_type: int, data: bytes
+        self, *, key: str, world_id: str, character_id: str | None, filename: str, content_type: str, media_type: int, path: Path
     ) -> StoredMedia:
         """See ``Platform``. ``filename`` is remembered and never part of a path. The file is there before its record is."""
-        path = media_path(world_id=world_id, media_type=media_type, media_id=id_of(key), content_type=content_type)
-        if not data:
-            raise FatalCallError(f"Media {filename!r} is empty: there is no picture to keep.")
+        kept = media_path(world_id=world_id, media_type=media_type, media_id=id_of(key), content_type=content_type)
         if character_id is not None:
             await self._ai_character(character_id, world_id=world_id)
         media: MongoDocument = {
@@ -130,12 +128,12 @@ class LocalPlatform:
             "media_type": media_type,
             "content_type": content_type,
             "filename": filename,
-            "path": str(path),
+            "path": str(kept),
         }
         with _database_errors():
             stored = await self._media.find_one({"_id": id_of(key)})
         if stored is None:
-            await asyncio.to_thread(write_whole, self._media_root / path, data)
+            await asyncio.to_thread(_copy, path, self._media_root / kept)
             stored = await self._create(self._media, key, world_id, media)
         _check_world(stored, world_id)
         return StoredMedia(media_id=stored["_id"], url=f"media/{stored['path']}")
@@ -200,6 +198,16 @@ class LocalPlatform:
         if known is None:
             whose = f"the character {character_id!r}" if character_id else f"the world {world_id!r}"
             raise FatalCallError(f"Media {media_id!r} does not belong to {whose}: upload it for it first.")
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise FatalCallError(f"{source} cannot be read ({error.strerror}): there is no picture to keep.") from error
+    if not data:
+        raise FatalCallError(f"{source} is empty: there is no picture to keep.")
+    write_whole(target, data)
 
 
 def _check_world(stored: MongoDocument, world_id: str) -> None:

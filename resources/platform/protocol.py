@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 
@@ -58,12 +59,12 @@ class Platform(Protocol):
         ...
 
     async def upload_media(
-        self, *, key: str, world_id: str, character_id: str | None, filename: str, content_type: str, media_type: int, data: bytes
+        self, *, key: str, world_id: str, character_id: str | None, filename: str, content_type: str, media_type: int, path: Path
     ) -> StoredMedia:
         """Keep a picture for a character, or for the world itself (``character_id`` None).
 
         ``media_type``: 1 world header, 2 world icon, 3 avatar, 4 post image (contracts, MediaService). ``content_type`` is
-        the MIME type of ``data``. Returns when the picture can be shown.
+        the MIME type of the file at ``path``, which is read while it is sent. Returns when the picture can be shown.
         """
         ...
 

@@ -51,14 +51,23 @@ def cli(worlds: Worlds, mongodb_uri: str) -> Command:
 def pair(worlds: Worlds) -> tuple[str, str]:
     """Two finished worlds that are made alike, each with a page written as a file: one to be deleted, one to be retired."""
     ids = []
-    for _ in range(2):
-        world_id, made = worlds.make(users=1, posts=1)
+    for number in range(2):
+        world_id = f"pair-{number}"
+        leave_pending(worlds, world_id)
+        _, made = worlds.make(world_id, users=1, posts=1)
         assert made.success, made.failure
         page = worlds.settings.generia_data_dir / "gallery" / world_id / "index.html"
         page.parent.mkdir(parents=True)
         page.write_text(world_id)
         ids.append(world_id)
     return ids[0], ids[1]
+
+
+def leave_pending(worlds: Worlds, world_id: str) -> None:
+    """A picture whose upload died with its run."""
+    folder = worlds.settings.pending_dir / world_id
+    folder.mkdir(parents=True)
+    (folder / "left.jpg").write_bytes(b"a picture")
 
 
 def everything(worlds: Worlds, world_id: str) -> dict[str, list[bytes]]:
@@ -91,13 +100,14 @@ def test_a_deleted_world_leaves_no_trace(worlds: Worlds, cli: Command, pair: tup
     before = everything(worlds, neighbour)
     runs = [run.run_id for run in worlds.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": gone}))]
     assert len(everything(worlds, gone)) > 12
+    leave_pending(worlds, gone)
     assert in_dagster(worlds, [gone, *runs])
 
     assert cli.call("delete", gone) == (2, "", cli.call("delete", gone)[2])  # nobody can be asked here
     status, out, err = cli.call("delete", gone, "--yes", "--json")
     assert status == 0, err
     told = json.loads(out)
-    assert (told["world_id"], told["runs"], told["pictures"], told["pages"]) == (gone, 1, 4, 1)
+    assert (told["world_id"], told["runs"], told["pictures"], told["pages"]) == (gone, 1, 5, 1)
     assert told["documents"][STATUS] == 1
     assert told["platform"]["platform_posts"] == 1
 
@@ -208,6 +218,8 @@ def test_a_retired_world_keeps_its_documents(worlds: Worlds, cli: Command, pair:
     long_ago = datetime.now(UTC) - timedelta(days=40)
     worlds.database[STATUS].update_one({"_id": world_id}, {"$set": {"updated_at": long_ago}})
     before = everything(worlds, world_id)
+    assert not (worlds.settings.pending_dir / world_id).exists()  # the world's end has removed what died before it
+    leave_pending(worlds, world_id)
     status, out, err = cli.call("retire", "--older-than", "30", "--yes", "--json")
     assert (status, json.loads(out)) == (0, {"world_id": world_id, "retired": True, "runs": 1}), err
     assert everything(worlds, world_id) == before

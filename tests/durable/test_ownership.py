@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from pymongo.errors import OperationFailure
 
+from generia_assets.durable.calls.pending_pictures import PendingPictures
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.events.relay import Relay, Sender
 from generia_assets.durable.leases.ownership import LeaseHeldError, release_lease, renew_lease
@@ -117,7 +119,7 @@ def no_broker() -> Sender:
     raise ConnectionError("no broker")
 
 
-async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld) -> None:
+async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld, tmp_path: Path) -> None:
     """Work in the middle of a call is cancelled as soon as the heartbeat sees another owner, and the loss is what it raises."""
     run = await world.run("former")
     heart = asyncio.create_task(renew_lease(world.database, run.fence, lease_seconds=0.3))
@@ -127,8 +129,9 @@ async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld) 
         world.world_id, RunIdentity("former"), RunScope(frozenset()), lambda parameters: pytest.fail("not asked")
     )
     journal = run.journal(Outside())
+    order, pending = parse_world(PARAMETERS), PendingPictures(tmp_path, world.world_id)
     session = WorldSession(
-        world.database, assignment, generation, parse_world(PARAMETERS), run.commits, journal, run.stages, relay, heart, None
+        world.database, assignment, generation, order, run.commits, journal, run.stages, relay, pending, heart, None
     )
     at_work, stopped = asyncio.Event(), asyncio.Event()
 

@@ -1,6 +1,8 @@
 """The local platform on a real MongoDB: one thing per key, the real platform's rules, pictures that stay below their root."""
 
 import asyncio
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 from pymongo import AsyncMongoClient
@@ -34,9 +36,14 @@ async def create(platform: Platform, key="c0", world_id=WORLD, name="Ada"):
     )
 
 
-async def upload(platform: Platform, character_id, key="m0", world_id=WORLD, media_type=4, **changes):
-    order = {"filename": "post.jpg", "content_type": "image/jpeg", "data": PICTURE} | changes
-    return await platform.upload_media(key=key, world_id=world_id, character_id=character_id, media_type=media_type, **order)
+async def upload(platform: Platform, character_id, key="m0", world_id=WORLD, media_type=4, data=PICTURE, **changes):
+    order = {"filename": "post.jpg", "content_type": "image/jpeg"} | changes
+    with NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return await platform.upload_media(
+            key=key, world_id=world_id, character_id=character_id, media_type=media_type, path=Path(file.name), **order
+        )
 
 
 async def counts(database):

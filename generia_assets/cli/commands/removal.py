@@ -56,6 +56,7 @@ def delete(world: World, keep_platform: KeepPlatform = False, yes: Yes = False, 
     with database_at(where.mongodb_uri, chosen) as database, _dagster(where) as instance:
         world, what = _to_be_deleted(database, world)
         media, pages = _inside(chosen.media_dir, world), _inside(chosen.generia_data_dir / "gallery", world)
+        pending = _inside(chosen.pending_dir, world)
         if instance is not None:
             refuse_active(instance, world)
         _ask(f"Delete world {what} with all its documents and pictures?", yes=yes)
@@ -65,7 +66,7 @@ def delete(world: World, keep_platform: KeepPlatform = False, yes: Yes = False, 
             world_id=world,
             runs=None if instance is None else forget(instance, world),
             platform={} if keep_platform else remove_documents(database.client[chosen.platform_database], world),
-            pictures=0 if keep_platform else remove_folder(media),
+            pictures=remove_folder(pending) + (0 if keep_platform else remove_folder(media)),
             pages=remove_folder(pages) + remove_folder(pages.with_name(f".{world}.new")),
             documents=remove_documents(database, world),
             kept_on_platform=kept,
@@ -131,6 +132,8 @@ def retire(world: Worlds = None, older_than: OlderThan = None, yes: Yes = False,
         if retired:
             _ask(f"Take {plural(len(retired), 'world')} out of Dagster? Documents and pictures stay.", yes=yes)
         runs = {one: forget(instance, one) for one in retired}
+        for one in retired:
+            remove_folder(_inside(chosen.pending_dir, one))
     if json:
         for one, count in runs.items():
             typer.echo(as_json({"world_id": one, "retired": True, "runs": count}))

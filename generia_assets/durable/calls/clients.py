@@ -1,9 +1,8 @@
 """A task's language model and image API, each call of them a checkpoint and made through the gateway.
 
 Here: asking again after an answer that cannot be used, and asking another way when a model turned out to be gone or changed; a
-picture as two checkpoints, the making (its bytes are kept until the upload is recorded) and the upload. Not here: the protocols of
-Gemini and of image providers (resources/gemini/, resources/images/), and what is wrong with an answer
-(resources/gemini/answers.py).
+picture, which is made, waits in a file (pending_pictures.py) and is uploaded. Not here: the protocols of Gemini and of image
+providers (resources/gemini/, resources/images.py), and what is wrong with an answer (resources/gemini/answers.py).
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from pydantic import BaseModel
 from generia_assets.content.documents import Media
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.schemas import schema_of
+from generia_assets.durable.calls.pending_pictures import PendingPicture, PendingPictures
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.task_calls import TaskCalls
 from generia_assets.durable.leases.commits import retry_on_outage
@@ -121,22 +121,32 @@ class TaskTextClient:
 class TaskImageClient:
     """See ``tasks.clients.ImageClient``."""
 
-    def __init__(self, calls: TaskCalls, platform: TaskPlatformClient) -> None:
+    def __init__(self, calls: TaskCalls, platform: TaskPlatformClient, pending: PendingPictures) -> None:
         self._calls = calls
         self._platform = platform
+        self._pending = pending
 
     async def paint(self, picture: ImageRequest, *, character_id: str | None = None) -> Media:
         """Make the picture, upload it, and return where it is kept."""
-        image = await self._calls.checkpoints.run(partial(self._generate, picture), dump=_dump_image, load=_load_image)
-        stored = await self._platform.media(picture, image, character_id)
+
+        async def usable(made: PendingPicture) -> bool:
+            return await self._pending.holds(made) or await self._platform.has_media(picture, made)
+
+        made = await self._calls.checkpoints.run(
+            partial(self._generate, picture),
+            dump=lambda value: value.model_dump_json(),
+            load=PendingPicture.model_validate_json,
+            usable=usable,
+        )
+        stored = await self._platform.media(picture, made, self._pending, character_id)
         return Media(media_id=stored.media_id, url=stored.url, prompt=picture.prompt, width=picture.width, height=picture.height)
 
-    async def _generate(self, picture: ImageRequest) -> GeneratedImage:
+    async def _generate(self, picture: ImageRequest) -> PendingPicture:
         control = self._call(CONTROL, picture.model_copy(update={"prompt": CONTROL_PICTURE}), uuid.uuid4().hex)
         named = f"{self._calls.task.task_id}/{picture.model_dump_json()}".encode()
         key = hashlib.sha256(named).hexdigest()[:32]
         call = self._call(picture.media_type.name.lower(), picture, key, control)
-        return await self._calls.providers.gateway.call(call, self._calls.ledger)
+        return await self._pending.keep(key, await self._calls.providers.gateway.call(call, self._calls.ledger))
 
     def _call(
         self, request_type: str, picture: ImageRequest, key: str, control: Call[object] | None = None
@@ -161,23 +171,3 @@ class TaskImageClient:
 
         data, cost_usd = picture.model_dump(mode="json"), images.cost_per_image_usd
         return self._calls.new(Api.IMAGE, request_type, data, send, worst_case_usd=cost_usd, control=control)
-
-
-class _ImageHeader(BaseModel):
-    """What is remembered of a picture beside its bytes."""
-
-    mime: str
-    cost_usd: float
-    provider_id: str
-
-
-def _dump_image(image: GeneratedImage) -> bytes:
-    header = _ImageHeader(mime=image.mime, cost_usd=image.cost_usd, provider_id=image.provider_id).model_dump_json().encode()
-    return len(header).to_bytes(4, "big") + header + image.data
-
-
-def _load_image(stored: str | bytes) -> GeneratedImage:
-    data = bytes(stored) if isinstance(stored, bytes) else stored.encode()
-    end = 4 + int.from_bytes(data[:4], "big")
-    header = _ImageHeader.model_validate_json(data[4:end])
-    return GeneratedImage(data=data[end:], mime=header.mime, cost_usd=header.cost_usd, provider_id=header.provider_id)

@@ -7,29 +7,32 @@ create whose answer was lost while its run lived on. Not here: the platform itse
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import TypeAdapter
 from pymongo import UpdateOne
 
 from generia_assets.content.documents import Media
+from generia_assets.durable.calls.pending_pictures import PendingPicture, PendingPictures
 from generia_assets.durable.calls.task_calls import Checkpoints, TaskCalls
 from generia_assets.durable.collections import PUBLICATIONS
 from generia_assets.durable.leases.commits import Change, Commits, WriteOperation
 from generia_assets.tasks.clients import ImageRequest, NewCharacter, NewPost
 from resources.gateway.api_gateway import Answer, Api
-from resources.images import GeneratedImage
-from resources.mongodb.connection import AsyncMongoDatabase
+from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 from resources.platform.protocol import StoredMedia
 
 ValueT = TypeVar("ValueT")
 
 _STORED = TypeAdapter(StoredMedia)
-_IMAGE_SUFFIX = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
+
+
+def _media_kind(picture: ImageRequest, made: PendingPicture) -> str:
+    return f"media:{picture.media_type.name.lower()}:{made.sha256[:12]}"
 
 
 class Publications:
@@ -50,29 +53,39 @@ class Publications:
         find: Callable[[str], Awaitable[str | None]] | None,
         send: Callable[[str], Awaitable[str]],
         turn: Callable[[], Awaitable[None]] | None = None,
+        recorded: Callable[[], None] | None = None,
     ) -> str:
         """The platform's answer for ``key``: as recorded, by asking the platform, or by sending now. ``send`` is given the key.
 
         What ``checkpoints`` has not written yet becomes durable with the intent, before anything is sent. ``find`` asks the
         platform; None: what is in doubt is sent again, since a second copy harms nobody (an upload that nothing refers to).
-        ``turn`` is awaited between the intent and the sending, so that nothing but the sending takes time then.
+        ``turn`` is awaited between the intent and the sending, so that nothing but the sending takes time then. ``recorded`` is
+        called when the answer is durable.
         """
         if resumed:
-            known = await self._commits.retry(lambda: self._database[PUBLICATIONS].find_one({"_id": key}))
+            known = await self._known(key)
             if known is not None:
                 answer = known.get("answer")
                 if answer is None and find is not None:
                     answer = await find(key)
                 if answer is not None:
-                    self._answered(key, answer)
+                    self._answered(key, answer, recorded)
                     return str(answer)
         intent: dict[str, list[WriteOperation]] = {PUBLICATIONS: [self._intent(key, kind, task_id)]}
         await self._commits.commit(Change(records=checkpoints.unwritten() | intent, releases=task_id))
         if turn is not None:
             await turn()
         answer = await send(key)
-        self._answered(key, answer)
+        self._answered(key, answer, recorded)
         return answer
+
+    async def is_answered(self, key: str) -> bool:
+        """Whether the platform's answer for ``key`` is recorded."""
+        known = await self._known(key)
+        return known is not None and known.get("answer") is not None
+
+    async def _known(self, key: str) -> MongoDocument | None:
+        return await self._commits.retry(lambda: self._database[PUBLICATIONS].find_one({"_id": key}))
 
     def _intent(self, key: str, kind: str, task_id: str) -> UpdateOne:
         token = self._commits.token
@@ -85,9 +98,11 @@ class Publications:
             upsert=True,
         )
 
-    def _answered(self, key: str, answer: str) -> None:
+    def _answered(self, key: str, answer: str, recorded: Callable[[], None] | None) -> None:
         update = UpdateOne({"_id": key}, {"$set": {"status": "answered", "answer": answer, "answered_at": datetime.now(UTC)}})
-        self._commits.enqueue(Change(records={PUBLICATIONS: [update]}))
+        written = self._commits.enqueue(Change(records={PUBLICATIONS: [update]}))
+        if recorded is not None:
+            written.add_done_callback(lambda done: None if done.cancelled() or done.exception() else recorded())
 
 
 class TaskPlatformClient:
@@ -164,8 +179,14 @@ class TaskPlatformClient:
 
         return await self._once("post", send, turn=turn)
 
-    async def media(self, picture: ImageRequest, image: GeneratedImage, character_id: str | None) -> StoredMedia:
-        """Upload a picture; the recorded answer is the stored media as JSON."""
+    async def has_media(self, picture: ImageRequest, made: PendingPicture) -> bool:
+        """Whether the upload of this picture is recorded."""
+        return await self._publications.is_answered(self._key(_media_kind(picture, made)))
+
+    async def media(
+        self, picture: ImageRequest, made: PendingPicture, pending: PendingPictures, character_id: str | None
+    ) -> StoredMedia:
+        """Upload a picture, whose file goes when that is recorded; the recorded answer is the stored media as JSON."""
         kind = picture.media_type.name.lower()
 
         async def send(key: str) -> str:
@@ -174,16 +195,19 @@ class TaskPlatformClient:
                 key=key,
                 world_id=self._world_id,
                 character_id=character_id,
-                filename=f"{kind}{_IMAGE_SUFFIX.get(image.mime, '')}",
-                content_type=image.mime,
+                filename=f"{kind}{Path(made.name).suffix}",
+                content_type=made.mime,
                 media_type=int(picture.media_type),
-                data=image.data,
+                path=pending.path(made),
             )
-            media = await self._call("upload_media", {"key": key, "kind": kind, "bytes": len(image.data)}, upload)
+            media = await self._call("upload_media", {"key": key, "kind": kind, "bytes": made.size}, upload)
             return _STORED.dump_json(media).decode()
 
-        digest = hashlib.sha256(image.data).hexdigest()[:12]
-        return _STORED.validate_json(await self._once(f"media:{kind}:{digest}", send, readable=False))
+        recorded = partial(pending.remove, made)
+        return _STORED.validate_json(await self._once(_media_kind(picture, made), send, readable=False, recorded=recorded))
+
+    def _key(self, kind: str) -> str:
+        return f"{self._calls.task.task_id}:{kind}"
 
     async def _once(
         self,
@@ -192,11 +216,19 @@ class TaskPlatformClient:
         *,
         readable: bool = True,
         turn: Callable[[], Awaitable[None]] | None = None,
+        recorded: Callable[[], None] | None = None,
     ) -> str:
         task, find = self._calls.task, self._find if readable else None
-        key, checkpoints = f"{task.task_id}:{kind}", self._calls.checkpoints
         return await self._publications.once(
-            key, kind, task.task_id, checkpoints, resumed=task.resumed, find=find, send=send, turn=turn
+            self._key(kind),
+            kind,
+            task.task_id,
+            self._calls.checkpoints,
+            resumed=task.resumed,
+            find=find,
+            send=send,
+            turn=turn,
+            recorded=recorded,
         )
 
     async def _find(self, key: str) -> str | None:

@@ -6,14 +6,14 @@ platform_client.py), and how a call passes limits and outages (resources/gateway
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from bson import Binary
-from pymongo import DeleteMany, UpdateOne
+from pymongo import DeleteMany, ReplaceOne
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.ledger import BudgetLedger
@@ -26,6 +26,8 @@ from resources.gemini.model_resolver import ModelResolver
 from resources.images import ImageGenerator
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 from resources.platform.protocol import Platform
+
+logger = logging.getLogger(__name__)
 
 ValueT = TypeVar("ValueT")
 
@@ -81,11 +83,16 @@ class Checkpoints:
         self._task_id = task_id
         self._known: dict[int, MongoDocument] | None = None if resumed else {}
         self._number = 0
-        self._unwritten: UpdateOne | None = None
+        self._unwritten: WriteOperation | None = None
         self._written = resumed
 
     async def run(
-        self, call: Callable[[], Awaitable[ValueT]], *, dump: Callable[[ValueT], str | bytes], load: Callable[[str | bytes], ValueT]
+        self,
+        call: Callable[[], Awaitable[ValueT]],
+        *,
+        dump: Callable[[ValueT], str],
+        load: Callable[[str], ValueT],
+        usable: Callable[[ValueT], Awaitable[bool]] | None = None,
     ) -> ValueT:
         """The outcome of the task's next call: as it was recorded, or by making the call now.
 
@@ -93,6 +100,7 @@ class Checkpoints:
             call: Makes the call.
             dump: The value as it is stored.
             load: The value of what was stored.
+            usable: Whether a stored value is of use yet. If not, the call is made again, and its outcome replaces the stored one.
 
         Returns:
             The value, made now or by an earlier run.
@@ -105,7 +113,14 @@ class Checkpoints:
         if self._known is None:
             self._known = await self._commits.retry(self._read)
         if (known := self._known.get(number)) is not None:
-            return _outcome(known, load)
+            try:
+                value = _outcome(known, load)
+            except ValueError:
+                logger.warning("task %s: call %d is made again: another version stored its answer", self._task_id, number)
+            else:
+                if usable is None or await usable(value):
+                    return value
+                logger.warning("task %s: call %d is made again: what it brought is gone", self._task_id, number)
         if records := self.unwritten():
             await self._commits.commit(Change(records=records, releases=self._task_id))
         try:
@@ -116,8 +131,7 @@ class Checkpoints:
         except InvalidAnswerError as error:
             self._remember(number, {"invalid": str(error), "cut": error.cut, "chance": error.chance})
             raise
-        dumped = dump(value)
-        self._remember(number, {"value": Binary(dumped) if isinstance(dumped, bytes) else dumped})
+        self._remember(number, {"value": dump(value)})
         return value
 
     def unwritten(self) -> dict[str, list[WriteOperation]]:
@@ -142,15 +156,15 @@ class Checkpoints:
             "created_at": datetime.now(UTC),
             **outcome,
         }
-        self._unwritten = UpdateOne({"_id": f"{self._task_id}:{number}"}, {"$setOnInsert": document}, upsert=True)
+        self._unwritten = ReplaceOne({"_id": f"{self._task_id}:{number}"}, document, upsert=True)
 
 
-def _outcome(step: MongoDocument, load: Callable[[str | bytes], ValueT]) -> ValueT:
+def _outcome(step: MongoDocument, load: Callable[[str], ValueT]) -> ValueT:
     if "refused" in step:
         raise RefusedError(step["refused"], reason=step["reason"])
     if "invalid" in step:
         raise InvalidAnswerError(step["invalid"], cut=step["cut"], chance=step.get("chance", False))
-    value: str | bytes = step["value"]
+    value: str = step["value"]
     return load(value)
 
 

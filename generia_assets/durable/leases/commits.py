@@ -21,7 +21,7 @@ from functools import partial
 from itertools import chain
 from typing import TypeAlias, TypeVar
 
-from pymongo import DeleteMany, InsertOne, ReturnDocument, UpdateMany, UpdateOne
+from pymongo import DeleteMany, InsertOne, ReplaceOne, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception, stop_after_delay, wait_exponential_jitter
@@ -40,7 +40,7 @@ ResultT = TypeVar("ResultT")
 LATEST_SECONDS = 0.5
 """When a change that is held for its task is written without it."""
 
-WriteOperation: TypeAlias = InsertOne[MongoDocument] | UpdateOne | UpdateMany | DeleteMany
+WriteOperation: TypeAlias = InsertOne[MongoDocument] | ReplaceOne[MongoDocument] | UpdateOne | UpdateMany | DeleteMany
 
 
 async def retry_on_outage(operation: Callable[[], Awaitable[ResultT]], *, timeout_seconds: float) -> ResultT:

@@ -1,0 +1,158 @@
+"""Pictures between their making and their upload: bytes in files, never in MongoDB, and no picture made twice without need."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from PIL import Image
+
+from generia_assets.catalog import TaskType
+from generia_assets.content.documents import Media
+from generia_assets.durable.calls.clients import TaskImageClient
+from generia_assets.durable.calls.ledger import BudgetLedger
+from generia_assets.durable.calls.pending_pictures import PendingPictures
+from generia_assets.durable.calls.platform_client import Publications, TaskPlatformClient
+from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
+from generia_assets.durable.collections import PUBLICATIONS, STATUS, STEPS
+from generia_assets.tasks.clients import ImageRequest, MediaType
+from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy
+from resources.gateway.breaker import Breaker
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.images import GeneratedImage
+from resources.platform.protocol import StoredMedia
+from resources.settings import GatewaySettings
+from tests.support.durable_world import DurableWorld, Run, durable_world
+from tests.support.slots_tools import until
+
+HEADER = ImageRequest(media_type=MediaType.WORLD_HEADER, prompt="a harbour", width=96, height=40, seed=1)
+ICON = HEADER.model_copy(update={"media_type": MediaType.WORLD_ICON, "prompt": "a boat"})
+
+
+def picture(number: int) -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", (96, 40), (number, 90, 160)).save(data, "PNG")
+    return data.getvalue()
+
+
+class Outside:
+    """An image API that makes a new picture each time, and a platform that reads what it is given; ``dies`` before it answers."""
+
+    cost_per_image_usd = 0.25
+
+    def __init__(self) -> None:
+        self.made: list[bytes] = []
+        self.uploaded: list[bytes] = []
+        self.dies = False
+
+    async def generate(self, **request: Any) -> GeneratedImage:
+        self.made.append(picture(len(self.made)))
+        return GeneratedImage(data=self.made[-1], mime="image/png", cost_usd=0.25, provider_id=f"n{len(self.made)}")
+
+    async def upload_media(self, *, path: Path, **order: Any) -> StoredMedia:
+        if self.dies:
+            raise ConnectionResetError("the process died")
+        self.uploaded.append(await asyncio.to_thread(path.read_bytes))
+        return StoredMedia(f"media-{len(self.uploaded)}", path.name)
+
+
+@pytest.fixture
+async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[DurableWorld]:
+    async with durable_world(mongodb_uri, mongo_database_name) as world:
+        world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_images": 100}})
+        yield world
+
+
+@pytest.fixture
+async def gateway(world: DurableWorld) -> AsyncIterator[ApiGateway]:
+    def policy(api: Api) -> ApiPolicy:
+        limiter = ConcurrencyLimiter(world.database.fleet, api.value, limit=4, lease_seconds=30)
+        return ApiPolicy(limiter, Breaker(api.value, GatewaySettings(), lambda state, probe_in: None))
+
+    gateway = ApiGateway({api: policy(api) for api in (Api.IMAGE, Api.PLATFORM)}, patience_seconds=10)
+    yield gateway
+    await gateway.aclose()
+
+
+def images(run: Run, gateway: ApiGateway, outside: Outside, folder: Path, *, resumed: bool = False) -> TaskImageClient:
+    """The image client of a task that paints, first begun or resumed."""
+    nobody = cast("Any", None)
+    times = {Api.IMAGE: 10.0, Api.PLATFORM: 10.0}
+    providers = Providers(gateway, nobody, nobody, cast("Any", outside), cast("Any", outside), times, 0, 5)
+    task = TaskContext("task-1", TaskType.GENERATE_WORLD_IMAGE, "world", resumed)
+    steps = Checkpoints(run.database, run.commits, "task-1", resumed=resumed)
+    calls = TaskCalls(task, steps, providers, BudgetLedger(run.database, run.commits, run.generation))
+    platform = TaskPlatformClient("world-1", calls, Publications(run.database, run.commits))
+    return TaskImageClient(calls, platform, PendingPictures(folder, "world-1"))
+
+
+async def died(world: DurableWorld, gateway: ApiGateway, outside: Outside, folder: Path) -> None:
+    """A run makes the header and dies while it uploads it."""
+    outside.dies = True
+    with pytest.raises(ConnectionResetError):
+        await images(await world.run(), gateway, outside, folder).paint(HEADER)
+    outside.dies = False
+
+
+def files(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+
+
+def bytes_in(database: Any) -> int:
+    """How many documents of this database hold a part of a picture."""
+    documents = [document for name in database.list_collection_names() for document in database[name].find()]
+    return sum("PNG" in repr(document) and "IHDR" in repr(document) for document in documents)
+
+
+async def test_a_death_before_the_upload_loses_no_picture_and_leaves_none_in_mongodb(
+    world: DurableWorld, gateway: ApiGateway, tmp_path: Path
+) -> None:
+    """The bytes wait in a file, whose checkpoint is written before the upload begins; the resumed task uploads that file."""
+    outside = Outside()
+    await died(world, gateway, outside, tmp_path)
+    assert files(tmp_path) == outside.made
+    assert (world.see[STEPS].count_documents({}), bytes_in(world.see)) == (1, 0)
+    run = await world.run("later")
+    assert isinstance(await images(run, gateway, outside, tmp_path, resumed=True).paint(HEADER), Media)
+    await run.commits.flush()
+    assert (outside.uploaded, len(outside.made)) == (outside.made, 1)
+    await until(lambda: not files(tmp_path))
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["another machine", "a damaged file"])
+async def test_a_picture_whose_file_is_not_there_is_made_again_once_and_paid_for(
+    world: DurableWorld, gateway: ApiGateway, tmp_path: Path, damaged: bool
+) -> None:
+    """It replaces the lost one in its checkpoint, so that the task's next picture stays the next, also when it dies again."""
+    outside, folder = Outside(), tmp_path / "here"
+    await died(world, gateway, outside, folder)
+    if damaged:
+        next(path for path in folder.rglob("*.png")).write_bytes(b"half of it")
+    else:
+        folder = tmp_path / "there"
+    second = images(await world.run("second"), gateway, outside, folder, resumed=True)
+    assert (await second.paint(HEADER)).prompt == "a harbour"
+    outside.dies = True
+    with pytest.raises(ConnectionResetError):
+        await second.paint(ICON)
+    outside.dies = False
+    third = images(await world.run("third"), gateway, outside, folder, resumed=True)
+    assert [(await third.paint(one)).prompt for one in (HEADER, ICON)] == ["a harbour", "a boat"]
+    assert outside.uploaded == outside.made[1:]
+    assert (len(outside.made), world.status["api_calls_made_images"], world.status["image_cost_total"]) == (3, 3, 0.75)
+
+
+async def test_a_picture_whose_upload_is_recorded_needs_no_file(world: DurableWorld, gateway: ApiGateway, tmp_path: Path) -> None:
+    """The file goes when the upload is durable; a task that is resumed later neither makes nor uploads the picture again."""
+    outside, run = Outside(), await world.run()
+    first = await images(run, gateway, outside, tmp_path).paint(HEADER)
+    await run.commits.flush()
+    await until(lambda: not files(tmp_path))
+    assert [row["status"] for row in world.see[PUBLICATIONS].find()] == ["answered"]
+    again = images(await world.run("later"), gateway, outside, tmp_path, resumed=True)
+    assert await again.paint(HEADER) == first
+    assert (len(outside.made), len(outside.uploaded)) == (1, 1)
