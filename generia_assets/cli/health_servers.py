@@ -147,8 +147,10 @@ def kafka_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]
                 yield ok("Kafka", f"{where.kafka.bootstrap_servers} answers{_as_whom(settings)}")
                 yield from _exposed_secrets(settings)
             log = reader.look()
-            if number == 0 and log is not None and log.rights is not None and "READ" not in (reader.group_rights() or {"READ"}):
-                yield wrong(f"group {settings.kafka_group_id}", "this user has no right READ on it", RIGHTS_ADVICE)
+            if number == 0 and log is not None and log.rights is not None:
+                rights = reader.group_rights()
+                if rights is not None and "READ" not in rights:
+                    yield wrong(f"group {settings.kafka_group_id}", "this user has no right READ on it", RIGHTS_ADVICE)
         except KafkaUnavailableError as error:
             found, _, advice = str(error).partition(". ")
             yield wrong(f"topic {topic}", found, advice)

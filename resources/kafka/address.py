@@ -98,11 +98,11 @@ class KafkaAddress:
 
         return token_provider(self.settings)
 
-    def unavailable(self, error: BaseException) -> KafkaUnavailableError:
-        """The error to raise for an address that does not answer, or refuses."""
+    def unavailable(self, error: BaseException, *, connecting: bool = False) -> KafkaUnavailableError:
+        """The error to raise for an address that does not answer, or refuses. ``connecting``: it never has, for this client."""
         from resources.kafka.refusals import explained  # as below
 
-        what, advice = explained(error, self.settings)
+        what, advice = explained(error, self.settings, connecting=connecting)
         return KafkaUnavailableError(f"Kafka at {self.bootstrap_servers} {what}. {advice}.")
 
     def connect(self, make: Callable[..., ClientT], **options: object) -> ClientT:
@@ -137,4 +137,4 @@ class KafkaAddress:
             reason = next((client.reason for client in made if client.reason is not None), error)
             if provider is not None and isinstance(reason, SaslAuthenticationFailedError):
                 provider.forget()
-            raise self.unavailable(reason) from None
+            raise self.unavailable(reason, connecting=True) from None

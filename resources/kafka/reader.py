@@ -16,7 +16,7 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError, LeaderNotAvailableError, UnknownTopicOrPartitionError, for_code
+from kafka.errors import GroupAuthorizationFailedError, KafkaError, LeaderNotAvailableError, UnknownTopicOrPartitionError, for_code
 from kafka.structs import OffsetAndMetadata
 
 from resources.kafka.address import REQUEST_TIMEOUT_S, KafkaAddress, KafkaUnavailableError
@@ -112,12 +112,14 @@ class TopicReader:
         return self.log
 
     def group_rights(self) -> frozenset[str] | None:
-        """The operations on the group that this user is allowed; None: the broker does not say, or the group is not there yet.
+        """The operations on the group that this user is allowed; None: the broker does not say, as before the first report.
 
         Raises ``KafkaUnavailableError``.
         """
         try:
             return _rights(self._cluster.describe_groups([self._group_id])[self._group_id])
+        except GroupAuthorizationFailedError:
+            return frozenset()
         except KafkaError as error:
             raise self._address.unavailable(error) from None
 

@@ -36,7 +36,7 @@ _NOT_ITS_TIME = (9, 10)
 _START = "Start a broker with `make dev`, which sets everything up, or point KAFKA_BOOTSTRAP_SERVERS at a running one"
 
 
-def explained(error: BaseException, settings: KafkaSettings) -> tuple[str, str]:
+def explained(error: BaseException, settings: KafkaSettings, *, connecting: bool) -> tuple[str, str]:
     """What to say after the broker's address, and what to do. Holds no secret."""
     said = str(error.args[0]) if error.args else ""
     words = kept_line(said.removeprefix(f"{type(error).__name__}: ") or type(error).__name__, 600)
@@ -65,7 +65,7 @@ def explained(error: BaseException, settings: KafkaSettings) -> tuple[str, str]:
             return f"refused: {_RIGHTS.get(type(error), 'a right is missing')} ({words})", _ALLOW
         case InvalidReceiveError():
             return f"did not answer in Kafka's protocol ({words})", _other_protocol(settings)
-        case KafkaConnectionError(args=("socket disconnected",)):
+        case KafkaConnectionError(args=("socket disconnected",)) if connecting:
             return "ended the connection", _other_protocol(settings)
     return f"did not answer ({words})", _START
 

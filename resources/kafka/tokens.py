@@ -96,7 +96,7 @@ class AccessToken(AbstractTokenProvider):  # type: ignore[misc]
                 f"{place} refused ({answer.status_code} {words}): check KAFKA_OAUTH_CLIENT_ID, KAFKA_OAUTH_CLIENT_SECRET and "
                 "KAFKA_OAUTH_SCOPE"
             )
-        if not answer.ok or not isinstance(said, dict):
+        if answer.status_code != requests.codes.ok or not isinstance(said, dict):
             raise TokenError(f"{place} answered {answer.status_code} and gave no token")
         lifetime = said.get("expires_in")
         return _good(said.get("access_token"), place), float(lifetime) if isinstance(lifetime, int | float) else 0.0

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 from cryptography import x509
@@ -35,6 +36,7 @@ from kafka.admin import (
 )
 
 from emulators.lifecycle import LOOPBACK, free_port
+from resources.kafka.settings import TLS, KafkaSettings
 
 PASSWORD = "a-word-of-the-tests"
 USERS = ("generator", "reader", "stranger")
@@ -53,6 +55,7 @@ class GuardedKafka:
     plain: str
     folder: Path
     ports: dict[str, int]
+    issuer: Issuer
 
     def at(self, listener: str) -> str:
         """The address of a listener."""
@@ -61,6 +64,30 @@ class GuardedKafka:
     @property
     def ca(self) -> Path:
         return self.folder / "ca.pem"
+
+    def settings(self, listener: str, **settings: Any) -> KafkaSettings:
+        """The settings of a client at this listener, which trusts the broker's authority where there is one."""
+        protocol = LISTENERS[listener]
+        trust = {"kafka_ssl_ca_file": self.ca} if protocol in TLS else {}
+        known = {"kafka_bootstrap_servers": self.at(listener), "kafka_security_protocol": protocol}
+        return KafkaSettings(**known | trust | settings)
+
+    def as_user(
+        self, user: str = "generator", *, mechanism: str = "PLAIN", listener: str = "SASL_SSL", **settings: Any
+    ) -> KafkaSettings:
+        """The settings of a user with a password."""
+        known = {"kafka_sasl_mechanism": mechanism, "kafka_sasl_username": user, "kafka_sasl_password": PASSWORD}
+        return self.settings(listener, **known | settings)
+
+    def as_client(self, **settings: Any) -> KafkaSettings:
+        """The settings of a client of the identity provider."""
+        known = {
+            "kafka_sasl_mechanism": "OAUTHBEARER",
+            "kafka_oauth_token_url": self.issuer.url,
+            "kafka_oauth_client_id": "generator",
+            "kafka_oauth_client_secret": PASSWORD,
+        }
+        return self.settings("SASL_SSL", **known | settings)
 
     @contextmanager
     def admin(self) -> Iterator[KafkaAdminClient]:
@@ -95,10 +122,10 @@ class Authority:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write("ca", self._sign("tests' authority", self.key.public_key(), days=30, host="", authority=True), None)
 
-    def issue(self, name: str, *, host: str = "", days: int = 30, password: bytes = b"") -> Path:
+    def issue(self, name: str, *, common_name: str = "", host: str = "", days: int = 30, password: bytes = b"") -> Path:
         """``NAME.pem`` with key and certificate; ``NAME.crt`` and ``NAME.key`` hold one each. ``days``: until it ends."""
         key = new_key()
-        return self._write(name, self._sign(name, key.public_key(), days=days, host=host), key, password)
+        return self._write(name, self._sign(common_name or name, key.public_key(), days=days, host=host), key, password)
 
     def _sign(
         self, name: str, key: ec.EllipticCurvePublicKey, *, days: int, host: str, authority: bool = False
@@ -141,11 +168,7 @@ class Issuer:
 
     def __init__(self) -> None:
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self.clients = {"generator": PASSWORD}
-        self.lifetime_s = 300
-        self.given = 0
-        """Tokens given so far."""
-        self.requests: list[dict[str, list[str]]] = []
+        self.reset()
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -154,15 +177,17 @@ class Issuer:
                 issuer.requests.append(form)
                 scheme, _, credentials = self.headers.get("Authorization", "").partition(" ")
                 client, _, secret = base64.b64decode(credentials).decode().partition(":")
-                if scheme == "Basic" and issuer.clients.get(client) == secret:
+                if issuer.answer is not None:
+                    self._answer(*issuer.answer)
+                elif scheme == "Basic" and issuer.clients.get(client) == secret:
                     issuer.given += 1
                     said = {"access_token": issuer.token(client), "token_type": "Bearer", "expires_in": issuer.lifetime_s}
-                    self._answer(200, said)
+                    self._answer(200, json.dumps(said).encode())
                 else:
-                    self._answer(401, {"error": "invalid_client", "error_description": f"unknown secret {secret}"})
+                    said = {"error": "invalid_client", "error_description": f"unknown secret {secret}"}
+                    self._answer(401, json.dumps(said).encode())
 
-            def _answer(self, status: int, body: dict[str, object]) -> None:
-                data = json.dumps(body).encode()
+            def _answer(self, status: int, data: bytes) -> None:
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
@@ -175,6 +200,14 @@ class Issuer:
         self.url = f"http://{LOOPBACK}:{self._server.server_port}/token"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
+    def reset(self) -> None:
+        """Begin anew."""
+        self.clients = {"generator": PASSWORD}
+        self.lifetime_s = 300
+        self.given = 0
+        self.requests: list[dict[str, list[str]]] = []
+        self.answer: tuple[int, bytes] | None = None
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -183,7 +216,7 @@ class Issuer:
         """A signed token."""
         now = time.time()
         ends = now + (self.lifetime_s if seconds is None else seconds)
-        claims = {"sub": subject, "aud": AUDIENCE, "iss": "tests", "iat": int(now) - 5, "exp": int(ends), "scope": "kafka"}
+        claims = {"sub": subject, "aud": AUDIENCE, "iss": "tests", "iat": int(now) - 5, "exp": int(ends) + 1, "scope": "kafka"}
         signed = f"{_base64(json.dumps({'alg': 'RS256', 'kid': KEY_ID}).encode())}.{_base64(json.dumps(claims).encode())}"
         return f"{signed}.{_base64(self._key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
 
@@ -199,6 +232,18 @@ def _base64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+def guarded(plain: str, folder: Path, ports: dict[str, int], issuer: Issuer) -> GuardedKafka:
+    """The running broker; the user ``generator`` may do what the generator does."""
+    kafka = GuardedKafka(plain, folder, ports, issuer)
+    rights = {
+        ResourceType.TOPIC: (ACLOperation.READ, ACLOperation.WRITE, ACLOperation.CREATE),
+        ResourceType.GROUP: (ACLOperation.READ,),
+    }
+    for resource, operations in rights.items():
+        kafka.allow("generator", resource, "*", *operations)
+    return kafka
+
+
 def broker_files(folder: Path, issuer: Issuer) -> tuple[Path, dict[str, int], dict[str, str]]:
     """Write what the broker needs; gives its file of properties, the ports of its listeners, and its environment."""
     authority = Authority(folder)
@@ -206,7 +251,7 @@ def broker_files(folder: Path, issuer: Issuer) -> tuple[Path, dict[str, int], di
     authority.issue("expired", host=LOOPBACK, days=-1)
     authority.issue("elsewhere", host="kafka.elsewhere.example")
     authority.issue("generator")
-    authority.issue("generator-locked", password=PASSWORD.encode())
+    authority.issue("generator-locked", common_name="generator", password=PASSWORD.encode())
     Authority(folder / "other").issue("generator")
     keys = folder / "keys.json"
     keys.write_text(issuer.keys)
