@@ -27,6 +27,9 @@ from kafka.net.transport import KafkaTCPTransport
 
 from resources.kafka.tokens import TokenError
 
+REFUSED_MS = 1000.0
+"""How long the producer's thread leaves a broker alone that has refused."""
+
 _FINAL = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError, IllegalSaslStateError, InvalidReceiveError, TokenError)
 
 
@@ -56,18 +59,27 @@ class Network(KafkaNetClient):  # type: ignore[misc]  # kafka-python is not type
         """Why no connection was made, as far as a broker or the way to it told."""
         return self._manager.reason  # type: ignore[no-any-return]
 
+    def maybe_connect(self, node_id: object, **_: object) -> None:
+        """Asked by the producer's thread, which tries again at once whatever is raised: who has refused is just not ready."""
+        if node_id not in self._manager.refusals:
+            super().maybe_connect(node_id)
+
+    def connection_delay(self, node_id: object) -> float:
+        """Milliseconds, as the producer takes it; kafka-python gives seconds, and the producer runs round and round."""
+        return REFUSED_MS if node_id in self._manager.refusals else 1000 * float(super().connection_delay(node_id))
+
 
 class _Connections(KafkaConnectionManager):  # type: ignore[misc]
     def __init__(self, net: NetworkSelector, **options: object) -> None:
         super().__init__(net, **options)
         self.reason: Exception | None = None
-        self._refusals: dict[object, Exception] = {}
+        self.refusals: dict[object, Exception] = {}
         self._noted: set[KafkaConnection] = set()
 
     def get_connection(self, node_id: object, **options: object) -> KafkaConnection:
         """Raises what a node has refused with, for good: this client does not ask it again."""
-        if node_id in self._refusals:
-            raise self._refusals[node_id]
+        if node_id in self.refusals:
+            raise self.refusals[node_id]
         connection = super().get_connection(node_id, **options)
         if connection not in self._noted:
             self._noted.add(connection)
@@ -82,8 +94,8 @@ class _Connections(KafkaConnectionManager):  # type: ignore[misc]
 
     def _note(self, node_id: object, error: Exception) -> None:
         if is_final(error):
-            self._refusals[node_id] = self.reason = error
-        elif not self._refusals and not isinstance(error, (KafkaTimeoutError, RequestTimedOutError)):
+            self.refusals[node_id] = self.reason = error
+        elif not self.refusals and not isinstance(error, (KafkaTimeoutError, RequestTimedOutError)):
             self.reason = error
 
     async def _build_transport(self, node: object, timeout_at: float | None = None) -> KafkaTCPTransport:

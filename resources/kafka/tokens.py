@@ -16,7 +16,7 @@ from resources.kafka.settings import KafkaSettings
 from resources.redaction import kept_line
 
 TIME_OUTS_S = (3.0, 4.0)
-"""To connect to the token URL, and to wait for its answer: within the time-out of a request to Kafka."""
+"""To connect to the token URL, and to wait for its answer."""
 RENEWED_AT = 0.8
 """Share of a token's life after which another one is fetched; until its end it is used where none can be had."""
 

@@ -7,8 +7,10 @@ import threading
 import time
 
 import pytest
+from kafka.errors import SaslAuthenticationFailedError
 
 from resources.kafka.address import KafkaAddress, KafkaUnavailableError
+from resources.kafka.network import REFUSED_MS, Network
 from resources.kafka.producer import EventProducer
 from resources.kafka.settings import KafkaSettings
 
@@ -42,6 +44,19 @@ def test_nobody_at_the_address() -> None:
     """A port that nobody listens at is said as such, with what to do."""
     with pytest.raises(KafkaUnavailableError, match=r"127\.0\.0\.1:9 did not answer \(.*ECONNREFUSED\)\. Start a broker"):
         EventProducer(KafkaAddress(KafkaSettings(kafka_bootstrap_servers="127.0.0.1:9"), connect_s=0.3))
+
+
+def test_the_producers_thread_does_not_run_round_and_round() -> None:
+    """It is told to wait for a broker that has refused, in milliseconds; nothing is raised, which it would try again at once."""
+    network = Network(bootstrap_servers="127.0.0.1:9", security_protocol="SSL")
+    try:
+        network._manager.refusals["bootstrap-0"] = SaslAuthenticationFailedError("no")
+        network.maybe_connect("bootstrap-0", wakeup=False)
+        assert network.connection_delay("bootstrap-0") == REFUSED_MS
+        network._manager._backoff["bootstrap-1"] = (1, time.monotonic() + 2, 100)
+        assert 1900 < network.connection_delay("bootstrap-1") <= 2000
+    finally:
+        network.close()
 
 
 def test_scram_writes_two_characters_in_its_own_way() -> None:

@@ -163,6 +163,11 @@ REFUSALS: dict[str, tuple[Callable[[GuardedKafka], KafkaSettings], str, str]] = 
         "did not answer in TLS",
         "KAFKA_SECURITY_PROTOCOL=SSL",
     ),
+    "mechanism that the listener does not take": (
+        lambda guarded: guarded.as_user(mechanism="SCRAM-SHA-512", listener="SASL_PLAINTEXT"),
+        "refused: it does not take KAFKA_SASL_MECHANISM=SCRAM-SHA-512",
+        "Set one that its listener takes",
+    ),
     "a user where none is asked for": (
         lambda guarded: guarded.as_user(listener="SASL_PLAINTEXT", kafka_bootstrap_servers=guarded.plain),
         "refused: this listener asks for no user",

@@ -258,6 +258,7 @@ def broker_files(folder: Path, issuer: Issuer) -> tuple[Path, dict[str, int], di
     ports = {listener: free_port() for listener in LISTENERS}
     addresses = ",".join(f"{listener}://{{host}}:{port}" for listener, port in ports.items())
     users = " ".join(f'user_{user}="{PASSWORD}"' for user in USERS)
+    of, plain = "listener.name.sasl_ssl", f"sasl.jaas.config={_MODULES}.plain.PlainLoginModule required {users};"
     lines = [
         f"listeners=PLAINTEXT://{{host}}:{{port}},CONTROLLER://{{host}}:{{controller_port}},{addresses}",
         f"advertised.listeners=PLAINTEXT://{{host}}:{{port}},{addresses}",
@@ -272,22 +273,18 @@ def broker_files(folder: Path, issuer: Issuer) -> tuple[Path, dict[str, int], di
             f"listener.name.{name}.ssl.keystore.type=PEM\nlistener.name.{name}.ssl.keystore.location={folder}/{name}.pem"
             for name in ("expired", "elsewhere")
         ),
-        f"sasl.enabled.mechanisms={','.join(MECHANISMS)}",
         "connections.max.reauth.ms=3600000",
+        f"listener.name.sasl_plaintext.sasl.enabled.mechanisms=PLAIN\nlistener.name.sasl_plaintext.plain.{plain}",
+        f"{of}.sasl.enabled.mechanisms={','.join(MECHANISMS)}\n{of}.plain.{plain}",
+        *(
+            f"{of}.{scram}.sasl.jaas.config={_MODULES}.scram.ScramLoginModule required;"
+            for scram in ("scram-sha-256", "scram-sha-512")
+        ),
+        f"{of}.oauthbearer.sasl.jaas.config={_MODULES}.oauthbearer.OAuthBearerLoginModule required;",
+        f"{of}.oauthbearer.sasl.server.callback.handler.class={_MODULES}.oauthbearer.OAuthBearerValidatorCallbackHandler",
+        f"{of}.oauthbearer.sasl.oauthbearer.jwks.endpoint.url=file://{keys}",
+        f"{of}.oauthbearer.sasl.oauthbearer.expected.audience={AUDIENCE}",
     ]
-    for listener in ("sasl_ssl", "sasl_plaintext"):
-        of = f"listener.name.{listener}"
-        lines += [
-            f"{of}.plain.sasl.jaas.config={_MODULES}.plain.PlainLoginModule required {users};",
-            *(
-                f"{of}.{scram}.sasl.jaas.config={_MODULES}.scram.ScramLoginModule required;"
-                for scram in ("scram-sha-256", "scram-sha-512")
-            ),
-            f"{of}.oauthbearer.sasl.jaas.config={_MODULES}.oauthbearer.OAuthBearerLoginModule required;",
-            f"{of}.oauthbearer.sasl.server.callback.handler.class={_MODULES}.oauthbearer.OAuthBearerValidatorCallbackHandler",
-            f"{of}.oauthbearer.sasl.oauthbearer.jwks.endpoint.url=file://{keys}",
-            f"{of}.oauthbearer.sasl.oauthbearer.expected.audience={AUDIENCE}",
-        ]
     properties = folder / "guarded.properties"
     properties.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return properties, ports, {"JDK_JAVA_OPTIONS": f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://{keys}"}
