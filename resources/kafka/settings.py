@@ -5,12 +5,13 @@ Here: their rules; a contradiction is refused with the name of the setting. Not 
 
 from __future__ import annotations
 
-import re
 import ssl
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+
+from resources.settings import is_host_and_port
 
 DEFAULT_KAFKA = "127.0.0.1:9092"
 TLS = ("SSL", "SASL_SSL")
@@ -18,7 +19,6 @@ SASL = ("SASL_PLAINTEXT", "SASL_SSL")
 PASSWORDS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 TOKENS = ("OAUTHBEARER",)
 
-_BROKER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
 _PROTOCOL, _MECHANISM = "kafka_security_protocol", "kafka_sasl_mechanism"
 _URL, _CERTIFICATE = "kafka_oauth_token_url", "kafka_ssl_cert_file"
 _ANY = ()
@@ -42,8 +42,7 @@ _USED_WITH: dict[str, tuple[str, tuple[str, ...], bool]] = {
 
 def _brokers(servers: str) -> str:
     for server in servers.split(","):
-        broker = _BROKER.fullmatch(server)
-        if broker is None or not 0 < int(broker[2]) < 65_536:
+        if not is_host_and_port(server):
             raise ValueError(f"must be host:port[,host:port], and {server!r} is not")
     return servers
 
