@@ -135,7 +135,7 @@ async def test_a_character_in_doubt_is_created_again_and_its_orphan_can_be_found
         one for one in scene.control.world(scene.world_id).characters if json.loads(one.meta or "")["generator_key"] == row["_id"]
     ]
     assert len(made) == 2
-    assert {len(one.display_name) for one in made} == {99}
+    assert {len(one.display_name) for one in made} == {100}
     assert character_id == made[1].id
 
 
