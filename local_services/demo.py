@@ -18,7 +18,6 @@ from generia_assets.cli.connections import database_at
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_block, safe_line, short_path
 from generia_assets.cli.dagster_link import world_runs
 from generia_assets.cli.data_dir import DataDir, lock_data_dir
-from generia_assets.cli.estimates import cap_warning
 from generia_assets.cli.options import (
     DEFAULT_POSTS,
     DEFAULT_PROMPT,
@@ -36,6 +35,7 @@ from generia_assets.cli.options import (
 )
 from generia_assets.cli.order import hand_over, new_order, world_parameters
 from generia_assets.cli.parsers import flag
+from generia_assets.cli.quotes import cap_warning, knowledge, order_quote
 from generia_assets.cli.rendering.displays import display_on
 from generia_assets.cli.rendering.summary import WorldResult, print_summary, world_result
 from generia_assets.cli.watching import Images, Log, Snapshot, Texts, WatchOptions, watch_world
@@ -98,7 +98,7 @@ def demo(
         chosen, users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd, seed=seed
     )
     order = new_order(parameters)
-    if warning := cap_warning(chosen, parameters):
+    if max_cost_usd is not None and (warning := cap_warning(order_quote(chosen, knowledge(chosen), parameters), max_cost_usd)):
         remarks().print(warning)
     console = remarks() if json else results()
     with interruptible(), lock_data_dir(chosen.generia_data_dir, allow_beside=True) as data_dir:

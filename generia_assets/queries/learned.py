@@ -126,13 +126,17 @@ class Experience:
     def texts(self, planned: Mapping[str, int], cost: Cost) -> Interval:
         """US dollars of these calls, repeated ones included.
 
-        Another model may cache less of the same prompts: where worlds of others are learned from, the high end is that of no cache.
+        Another model caches more or less of the same prompts. Where worlds of others are learned from, half as much is expected,
+        and nothing at the high end.
         """
-        expected = self._expected(planned, cost)
+        as_before = self._expected(planned, cost)
         if self.same_model:
-            return expected
-        dear = self._expected(planned, lambda name, tokens: cost(name, replace(tokens, cached=0)))
-        return replace(expected, high=max(expected.high, dear.high))
+            return as_before
+        half, nothing = (
+            self._expected(planned, lambda name, tokens, part=part: cost(name, replace(tokens, cached=part * tokens.cached)))
+            for part in (0.5, 0)
+        )
+        return Interval(as_before.low, half.middle, nothing.high)
 
     def _expected(self, planned: Mapping[str, int], cost: Cost) -> Interval:
         def dollars(calls: Mapping[str, int], tokens: Mapping[str, CallTokens]) -> float:
