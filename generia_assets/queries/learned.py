@@ -132,11 +132,11 @@ class Experience:
         as_before = self._expected(planned, cost)
         if self.same_model:
             return as_before
-        half, nothing = (
-            self._expected(planned, lambda name, tokens, part=part: cost(name, replace(tokens, cached=part * tokens.cached)))
-            for part in (0.5, 0)
-        )
-        return Interval(as_before.low, half.middle, nothing.high)
+
+        def caching(part: float) -> Interval:
+            return self._expected(planned, lambda name, tokens: cost(name, replace(tokens, cached=part * tokens.cached)))
+
+        return Interval(as_before.low, caching(0.5).middle, caching(0).high)
 
     def _expected(self, planned: Mapping[str, int], cost: Cost) -> Interval:
         def dollars(calls: Mapping[str, int], tokens: Mapping[str, CallTokens]) -> float:
