@@ -88,8 +88,9 @@ class ServiceCatalog:
     def kafka(self) -> KafkaAddress:
         """Where Kafka is. The embedded broker's address is known when it is ready."""
         if is_set(self._settings, "kafka_bootstrap_servers"):
-            return KafkaAddress(self._settings.kafka_bootstrap_servers, self._settings.kafka_api_version)
-        return KafkaAddress(self.services.address(KAFKA), EMBEDDED_KAFKA_VERSION)
+            return KafkaAddress(self._settings)
+        started = {"kafka_bootstrap_servers": self.services.address(KAFKA), "kafka_api_version": EMBEDDED_KAFKA_VERSION}
+        return KafkaAddress(self._settings.model_copy(update=started))
 
     @property
     def code_server(self) -> str:
@@ -130,7 +131,7 @@ class ServiceCatalog:
             pid=os.getpid(),
             mongodb_uri=self.mongodb_uri,
             kafka_bootstrap_servers=self.kafka.bootstrap_servers,
-            kafka_api_version=self.kafka.api_version,
+            kafka_api_version=self.kafka.settings.kafka_api_version,
             dagster_home=str(self.dagster_home),
             code_server=self.code_server,
         )
@@ -147,6 +148,12 @@ class ServiceCatalog:
         settings = self._settings
         if is_set(settings, "kafka_bootstrap_servers"):
             return Service(KAFKA, Ownership.YOURS, address=settings.kafka_bootstrap_servers)
+        if settings.kafka_security_protocol != "PLAINTEXT":
+            raise CommandError(
+                f"KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol}: the embedded broker has neither TLS nor users. Set "
+                "KAFKA_BOOTSTRAP_SERVERS to the broker that has them, or leave it out",
+                2,
+            )
         _require("confluent-kafka", "Kafka", "export KAFKA_BOOTSTRAP_SERVERS=host:port of a broker")
         topics = (settings.kafka_tasks_topic, settings.kafka_progress_topic, settings.kafka_dead_letters_topic)
         return self._embedded(KAFKA, "local_services.broker", "--topics", ",".join(f"{topic}:{PARTITIONS}" for topic in topics))
@@ -225,7 +232,7 @@ class ServiceCatalog:
         environment = {
             "MONGODB_URI": self.mongodb_uri,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
-            "KAFKA_API_VERSION": self.kafka.api_version,
+            "KAFKA_API_VERSION": self.kafka.settings.kafka_api_version,
             "GENERIA_DATA_DIR": str(self._data_dir.root),
             "DAGSTER_HOME": str(self.dagster_home),
             "CODE_SERVER": self.code_server,

@@ -72,5 +72,5 @@ def _print_next_steps(console: Console, catalog: ServiceCatalog) -> None:
 
 def client_address(kafka: KafkaAddress) -> str:
     """The broker's address, with what a client of one's own has to be told; docs/events.md has examples."""
-    version = kafka.api_version.replace(".", ", ")
+    version = kafka.settings.kafka_api_version.replace(".", ", ")
     return kafka.bootstrap_servers + (f"  (kafka-python needs api_version=({version}))" if version else "")
