@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase
 
 ASSUMED = Interval(0.4, 1, 2)
-"""How far a price of the catalogue's estimates may be off: shorter texts, cached prompts; or a script that takes twice the tokens."""
+"""How far a price of the catalogue's estimates may be off: shorter texts and cached prompts, or a script with twice the tokens."""
 
 
 @dataclass(frozen=True)
