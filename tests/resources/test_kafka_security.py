@@ -1,4 +1,4 @@
-"""Apache Kafka behind TLS, client certificates, passwords and tokens: who may come in reads and writes, who may not is told why."""
+"""Apache Kafka behind TLS, client certificates, passwords and tokens (K10): who may come in reads and writes, who may not is told."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ WAYS_IN: dict[str, Callable[[GuardedKafka], KafkaSettings]] = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS_IN.values(), ids=WAYS_IN)
+@pytest.mark.parametrize("way", WAYS_IN.values(), ids=map("K10 {}".format, WAYS_IN))
 def test_every_way_in_reads_and_writes(guarded_kafka: GuardedKafka, way: Callable[[GuardedKafka], KafkaSettings]) -> None:
     """Producer, reader, admin client and the reader of dead letters all come in."""
     assert round_trip(way(guarded_kafka), new_topic(guarded_kafka)) == [b"value"] * 2
@@ -175,7 +175,7 @@ REFUSALS: dict[str, tuple[Callable[[GuardedKafka], KafkaSettings], str, str]] = 
 }
 
 
-@pytest.mark.parametrize(("way", "found", "advice"), REFUSALS.values(), ids=REFUSALS)
+@pytest.mark.parametrize(("way", "found", "advice"), REFUSALS.values(), ids=map("K10 {}".format, REFUSALS))
 def test_who_is_not_let_in_is_told_why(
     guarded_kafka: GuardedKafka,
     way: Callable[[GuardedKafka], KafkaSettings],
