@@ -1,8 +1,8 @@
 """The settings of external systems: addresses, secrets, limits and time-outs, one model for each resource.
 
 Here: names, units, defaults and rules of these settings. Field names in capitals are the names of the environment's variables. Not
-here: where values come from, and the settings of the generator itself (generia_assets/settings.py, which inherits these models, so
-that the one ``Settings`` object can be passed to each resource).
+here: Kafka's, which are many (kafka/settings.py), where values come from, and the settings of the generator itself
+(generia_assets/settings.py, which inherits these models, so that the one ``Settings`` object can be passed to each resource).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo
@@ -19,14 +19,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from resources.gemini.tiers import ServiceTier
 
 DEFAULT_MONGODB_URI = "mongodb://127.0.0.1:27017/?directConnection=true"
-DEFAULT_KAFKA = "127.0.0.1:9092"
 
 SHORTEST_DEADLINE_SECONDS = 10.0
 LONGEST_DEADLINE_SECONDS = 3600.0
 """Of one call to Gemini, which gets it as a header (X-Server-Timeout)."""
 
 _MONGODB_URI = re.compile(r"mongodb(\+srv)?://([^@/\s]+@)?[^@/\s,]+(,[^@/\s,]+)*(/\S*)?")
-_BROKER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
+_HOST_AND_PORT = re.compile(r"([^\s,:/@\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
+
+SERVICE_NAMES = ("character_service", "media_service", "post_service", "world_service")
+"""The platform's services by their settings; Consul knows them by the same names with ``-``."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -61,12 +63,23 @@ def _mongodb_uri(uri: SecretStr) -> SecretStr:
     return uri
 
 
-def _brokers(servers: str) -> str:
-    for server in servers.split(","):
-        broker = _BROKER.fullmatch(server)
-        if broker is None or not 0 < int(broker[2]) < 65_536:
-            raise ValueError(f"must be host:port[,host:port], and {server!r} is not")
-    return servers
+def is_host_and_port(address: str) -> bool:
+    """Whether the address has this form."""
+    found = _HOST_AND_PORT.fullmatch(address)
+    return found is not None and 0 < int(found[2]) < 65_536
+
+
+def _service(address: str) -> str:
+    if address and not is_host_and_port(address):
+        raise ValueError("must be host:port")
+    return address
+
+
+def _consul(address: str, info: ValidationInfo) -> str:
+    lacking = [name.upper() for name in SERVICE_NAMES if not info.data.get(name)]
+    if info.data.get("platform") == "grpc" and lacking and not address:
+        raise ValueError(f"PLATFORM=grpc needs the addresses {', '.join(lacking)}, or CONSUL_ADDRESS to find them")
+    return _service(address)
 
 
 def _gemini_key(key: SecretStr) -> SecretStr:
@@ -116,19 +129,6 @@ class MongoSettings(_Settings):
     mongodb_database: str = Field("generia_ai_worker", description="database of tasks, status and worlds (docs/requirements.md)")
 
 
-class KafkaSettings(_Settings):
-    """The broker and its topics."""
-
-    kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
-        DEFAULT_KAFKA, description="Kafka brokers, host:port[,host:port]"
-    )
-    kafka_api_version: str = Field("", pattern=r"^(\d+\.\d+(\.\d+)?)?$", description="protocol version; '' asks the broker")
-    kafka_tasks_topic: str = "generia-tasks"
-    kafka_progress_topic: str = "generia-progress"
-    kafka_dead_letters_topic: str = "generia-tasks-dlq"
-    kafka_group_id: str = Field("generia-world-generator", description="group whose offsets lag tools look at")
-
-
 class GeminiSettings(_Settings):
     """The language model."""
 
@@ -162,11 +162,26 @@ class ImageSettings(_Settings):
 
 
 class PlatformSettings(_Settings):
-    """The platform's services: for now a local fake, media in a folder and records in a database of its own."""
+    """The platform: its services over gRPC, or the local fake with media in a folder and records in a database of its own."""
 
+    platform: Literal["local", "grpc"] = Field(
+        "local", description="local: the fake on this machine; grpc: the platform's services"
+    )
+    character_service: Annotated[str, AfterValidator(_service)] = Field("", description="host:port; '' = asked of Consul")
+    media_service: Annotated[str, AfterValidator(_service)] = Field("", description="host:port; '' = asked of Consul")
+    post_service: Annotated[str, AfterValidator(_service)] = Field("", description="host:port; '' = asked of Consul")
+    world_service: Annotated[str, AfterValidator(_service)] = Field("", description="host:port; '' = asked of Consul")
+    consul_address: Annotated[str, AfterValidator(_consul)] = Field(
+        "", validate_default=True, description="host:port of Consul's HTTP API"
+    )
     platform_database: str = Field("generia_platform", description="database of the local fake of the platform")
     generia_data_dir: Path = Field(Path(".generia"), description="media, embedded servers' data, logs")
     platform_timeout_seconds: Seconds = 30.0
+
+    @property
+    def service_addresses(self) -> dict[str, str]:
+        """The fixed address of each service, by Consul's name of it; '' where Consul is asked."""
+        return {name.replace("_", "-"): getattr(self, name) for name in SERVICE_NAMES}
 
     @property
     def media_dir(self) -> Path:

@@ -17,7 +17,7 @@ from typing import Annotated
 
 from generia_assets.catalog import TaskType
 from generia_assets.cli.console import CommandError, command_name, safe_line
-from generia_assets.cli.estimates import CallCounts, CallLatency, count_calls, recent_latency_of, world_latency
+from generia_assets.cli.estimates import CallCounts, CallLatency, count_calls, recent_latency, world_latency
 from generia_assets.cli.parsers import flag, option
 from generia_assets.cli.texts import WAIT_MS, PictureFolder, Text, TextStream
 from generia_assets.durable.collections import GENERATIONS, TASKS
@@ -108,7 +108,7 @@ def follow(
     Pictures are among the texts only with a ``folder``. Raises ``CommandError`` when the world or the task is still unknown after
     ``wait_s``.
     """
-    expected = options.latency or recent_latency_of(database, settings)
+    expected = options.latency or recent_latency(database, settings)
     generation, began, looking_since = None, datetime.now(UTC), time.monotonic()
     time_left = TimeLeft(None, lambda: expected)
     with ExitStack() as stack:

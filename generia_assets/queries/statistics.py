@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
@@ -18,6 +19,8 @@ from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
 from generia_assets.queries.records import OK, WITHOUT_TEXTS, RequestRecord, read_requests, read_tasks
 from resources.mongodb.connection import MongoDatabase
+
+NumberT = TypeVar("NumberT", int, float)
 
 
 class RequestFigures(BaseModel):
@@ -173,7 +176,7 @@ def _request_figures(kind: tuple[str, str, str, str], calls: _Calls) -> RequestF
     )
 
 
-def percentile(values: list[int], share: float) -> int:
-    """The nearest-rank percentile: the smallest value that at least this share (0 to 1) of the values does not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, ceil(share * len(ordered)) - 1)] if ordered else 0
+def percentile(values: Iterable[NumberT], share: float) -> NumberT:
+    """The nearest-rank percentile: the smallest value that at least this share (0 to 1) of the values does not exceed, or 0."""
+    ordered = sorted(values) or [0]
+    return ordered[max(0, ceil(share * len(ordered)) - 1)]

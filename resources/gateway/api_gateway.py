@@ -25,6 +25,7 @@ from resources.gateway.breaker import Breaker, BreakerOpenError, BreakerState
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import (
     COST_LIMIT,
+    AmbiguousError,
     BudgetExhaustedError,
     CallError,
     CallTimeoutError,
@@ -36,7 +37,7 @@ from resources.gateway.outcomes import (
     ShedError,
     TransientError,
 )
-from resources.gateway.poison import Suspicion, Tally
+from resources.gateway.poison import MOST_AMBIGUOUS, Suspicion, Tally
 from resources.gateway.waits import Outage, Stopwatch, milliseconds_since
 
 ValueT = TypeVar("ValueT")
@@ -250,7 +251,7 @@ class ApiGateway:
         """
         policy, outage, stopwatch = self._policies[call.api].of(call), Outage(self._outage_timeout), Stopwatch()
         suspicion, too_large = Suspicion(policy.tally), Suspicion(policy.tally, limited=True)
-        shed = 0
+        ambiguous = shed = 0
         while True:
             try:
                 if suspicion.exists and call.control and policy.breaker.state is not BreakerState.CLOSED:
@@ -277,6 +278,9 @@ class ApiGateway:
                     too_large.failed()
                 elif not isinstance(error, BreakerOpenError):
                     suspicion.failed()
+                    ambiguous += isinstance(error, AmbiguousError)
+                    if ambiguous == MOST_AMBIGUOUS:
+                        raise RequestFailedError(f"{call.api} failed this {ambiguous} times; the last time: {error}") from error
                     if suspicion.is_proven():
                         raise _poisonous(call, error) from error
                     if call.control is not None and suspicion.needs_control:
@@ -347,7 +351,7 @@ class ApiGateway:
                 raise error from raised
             raise
         except TimeoutError:
-            late = CallTimeoutError(f"{call.api}: no answer within {call.timeout_seconds:.0f} s", in_doubt=True)
+            late = CallTimeoutError(f"{call.api}: no answer within {call.timeout_seconds:.0f} s", late=True)
             outcome = _failed(late, call)
             raise late from None
         except Exception as error:
