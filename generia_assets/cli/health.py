@@ -5,6 +5,7 @@ None of the checks spends anything, waits longer than a few seconds, or shows a 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ from generia_assets.cli.connections import Addresses
 from generia_assets.cli.data_dir import running_generator
 from generia_assets.content.check import files, mistakes
 from generia_assets.settings import Settings
+from resources.gateway.outcomes import FatalCallError
 from resources.gemini import models
 from resources.gemini.model_resolver import fleet_notes
 from resources.gemini.models import asked_at, names_model
@@ -181,11 +183,32 @@ def templates_found(settings: Settings, where: Addresses) -> Iterator[HealthFind
         yield ok("templates", f"{len(files())} templates and data files have no mistake")
 
 
-def fakes_in_use(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
-    """Which image API and which platform a world is made with."""
+def platform_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """Which platform worlds are published on; of the real one, whether each service says that it serves."""
+    del where
+    if settings.platform == "local":
+        yield ok("platform", f"the local fake: records in database {settings.platform_database}; nothing is published elsewhere")
+        return
+    from resources.platform.grpc_platform import check_services  # with gRPC, for which other commands do not wait
+
+    quick = settings.model_copy(update={"platform_timeout_seconds": min(TIMEOUT_S, settings.platform_timeout_seconds)})
+    try:
+        answers = asyncio.run(check_services(quick))
+    except FatalCallError as error:
+        yield wrong("platform", str(error), "correct what it names")
+        return
+    for service, found in answers.items():
+        if isinstance(found, str):
+            yield ok(service, f"{found} serves")
+        else:
+            setting = service.replace("-", "_").upper()
+            yield wrong(service, str(found), f"start the service, or correct {setting} or CONSUL_ADDRESS; worlds wait meanwhile")
+
+
+def image_api_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """Which image API a world is made with."""
     del where
     yield ok("image API", settings.image_provider or "the stub that draws; IMAGE_PROVIDER names a real provider")
-    yield ok("platform", f"the local fake: records in database {settings.platform_database}; nothing is published elsewhere")
 
 
 def models_by_date(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:

@@ -61,6 +61,15 @@ Seed = Annotated[
     ),
 ]
 Latency = Annotated[float, option("--latency", "SECONDS", "Seconds the Gemini emulator takes for an answer, 0 to 60.", seconds)]
+PlatformOption = Annotated[
+    str | None,
+    option(
+        "--platform",
+        "local|grpc",
+        "grpc: through the platform's services; an emulator of them is started if no address is set. Without it as PLATFORM says.",
+        choice(("local", "grpc")),
+    ),
+]
 Json = Annotated[bool, flag("--json", "One JSON object on standard output, everything else on standard error.")]
 JsonLines = Annotated[bool, flag("--json", "One JSON object a line on standard output.")]
 
