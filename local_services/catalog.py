@@ -1,4 +1,4 @@
-"""Which services a running generator has: MongoDB, Kafka, Gemini, the code server, the daemon, the web pages.
+"""Which services a running generator has: MongoDB, Kafka, Gemini, the platform, the code server, the daemon, the web pages.
 
 What is set (the environment, .env) is used as it is; an embedded service takes the place of what is not. Servers are started as
 modules, never imported. Not here: starting and ending (services.py).
@@ -30,6 +30,7 @@ from local_services.mongod import MissingServiceError, find_mongod
 from local_services.services import Ownership, Probe, Service, ServiceSet, ready_value
 from resources.kafka.address import KafkaAddress
 from resources.mongodb.connection import mongo_address
+from resources.settings import SERVICE_NAMES
 
 EMBEDDED_KAFKA_VERSION = "2.3"
 """The embedded broker cannot tell its protocol's version."""
@@ -37,7 +38,7 @@ PARTITIONS = 3
 INSTANCE_FILE = Path(__file__).parents[1] / "docker" / "dagster.yaml"
 
 MONGODB, KAFKA, GEMINI, CODE_SERVER, DAEMON, WEBSERVER = "MongoDB", "Kafka", "Gemini", "code server", "daemon", "web page"
-PAGES = "worlds' pages"
+PLATFORM, PAGES = "platform", "worlds' pages"
 EMULATOR_TIMEOUT_S = 10.0
 SENSOR_LOOKS = b"Checking for new runs for sensor: kafka_orders"
 """What the daemon writes when its first look for orders begins: from now on messages are read at once."""
@@ -51,10 +52,13 @@ DAEMON_GRACE_S = 1.5
 class ServiceChoice:
     """What the command asked for.
 
-    ``latency``: seconds until the Gemini emulator answers. A port of None: no such pages; of 0: at any free one.
+    ``latency``: seconds until the Gemini emulator answers. ``platform``: local, grpc, or None: as PLATFORM says. ``any_world``: the
+    platform emulator has every world. A port of None: no such pages; of 0: at any free one.
     """
 
     latency: float
+    platform: str | None = None
+    any_world: bool = False
     webserver_port: int | None = None
     pages_port: int | None = None
 
@@ -69,8 +73,12 @@ class ServiceCatalog:
         self._webserver_port = _page_port("--port", choice.webserver_port)
         self._pages_port = _page_port("--pages-port", choice.pages_port)
         self._mongodb_port, self._gemini_port, self._code_server_port = free_port(), free_port(), free_port()
+        self._platform_kind = choice.platform or settings.platform
+        self._platform_port, self._platform_http_port = free_port(), free_port()
         self.dagster_home = set_dagster_home() or data_dir.dagster
         services = [self._mongodb(), self._kafka(), self._gemini(), self._code_server(), self._daemon()]
+        if not self.platform_is_local:
+            services.append(self._platform(any_world=choice.any_world))
         if self._webserver_port is not None:
             services.append(self._webserver(self._webserver_port))
         if self._pages_port is not None:
@@ -116,6 +124,17 @@ class ServiceCatalog:
             stats = session.get(f"http://{LOOPBACK}:{self._gemini_port}/emulator/stats", timeout=EMULATOR_TIMEOUT_S)
             return int(stats.json().get("recorded", 0))
         return 0
+
+    @property
+    def platform_is_local(self) -> bool:
+        """Whether pictures are kept in the data directory."""
+        return self._platform_kind == "local"
+
+    @property
+    def platform_emulator(self) -> str | None:
+        """URL of the platform emulator's control, None where there is none."""
+        set_by_user = self._settings.consul_address or any(self._settings.service_addresses.values())
+        return f"http://{LOOPBACK}:{self._platform_http_port}" if not (self.platform_is_local or set_by_user) else None
 
     def start(self, on_change: Callable[[], None]) -> None:
         """Start what is to be started; see ``ServiceSet.start``. Raises ``CommandError`` if DAGSTER_HOME is not free for it."""
@@ -164,6 +183,15 @@ class ServiceCatalog:
             return Service(GEMINI, Ownership.YOURS, address=address)
         _require("faker", "the Gemini emulator", "export GEMINI_API_KEY=… for the real API, which costs money")
         return self._embedded(GEMINI, "emulators.gemini", "--port", self._gemini_port, "--latency", self._latency)
+
+    def _platform(self, *, any_world: bool) -> Service:
+        if self.platform_emulator is None:
+            named = [f"{name} {address}" for name, address in self._settings.service_addresses.items() if address]
+            consul = self._settings.consul_address
+            return Service(PLATFORM, Ownership.YOURS, address=", ".join(named + [f"by Consul {consul}"] * bool(consul)))
+        address = f"{LOOPBACK}:{self._platform_port}"
+        arguments = ("--port", self._platform_port, "--http-port", self._platform_http_port, *["--any-world"] * any_world)
+        return self._embedded(PLATFORM, "emulators.platform", *arguments, probe=lambda child: address if child.ready() else None)
 
     def _code_server(self) -> Service:
         return self._generator(
@@ -237,11 +265,14 @@ class ServiceCatalog:
             "DAGSTER_HOME": str(self.dagster_home),
             "CODE_SERVER": self.code_server,
             "ALLOWED_HOSTS": self._settings.allowed_hosts,
+            "PLATFORM": self._platform_kind,
             # Seconds until a run that died is ordered again (default 5).
             "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",
         }
         if self._pages_port is not None and self._settings.pages_url == Settings.model_fields["pages_url"].default:
             environment["PAGES_URL"] = f"http://{LOOPBACK}:{self._pages_port}"
+        if self.platform_emulator is not None:
+            environment |= dict.fromkeys(map(str.upper, SERVICE_NAMES), f"{LOOPBACK}:{self._platform_port}")
         if not self.real_model:
             environment["GEMINI_BASE_URL"] = f"http://{LOOPBACK}:{self._gemini_port}"
         return environment

@@ -119,7 +119,7 @@ def _intake(database: MongoDatabase) -> Iterator[HealthFinding]:
 
 def _rights(database: MongoDatabase, settings: Settings) -> Iterator[HealthFinding]:
     """What MongoDB's user may not do in the generator's database, and in the local platform's."""
-    for name in (database.name, settings.platform_database):
+    for name in (database.name, *((settings.platform_database,) if settings.platform == "local" else ())):
         grant = f'db.grantRolesToUser("the user", [{{role: "readWrite", db: "{name}"}}]), as MongoDB\'s administrator'
         one = database.client[name]
         if missing := missing_rights(one, NEEDED_RIGHTS):

@@ -35,8 +35,8 @@ from resources.images import open_images
 if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase
 
-ASSUMED = Interval(0.5, 1, 2)
-"""How far a price of the catalogue's estimates may be off: texts of half the length, or in a script with twice the tokens."""
+ASSUMED = Interval(0.4, 1, 2)
+"""How far a price of the catalogue's estimates may be off: shorter texts and cached prompts, or a script with twice the tokens."""
 
 
 @dataclass(frozen=True)

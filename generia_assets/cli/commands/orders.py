@@ -21,6 +21,7 @@ from generia_assets.cli.options import (
     Prompt,
     QualityOption,
     Seed,
+    TierOption,
     Users,
     World,
 )
@@ -75,6 +76,7 @@ def send(
     quality: QualityOption = Quality.STANDARD,
     world_id: WorldId = None,
     max_cost_usd: MaxCost = None,
+    service_tier: TierOption = None,
     seed: Seed = None,
     json: Json = False,
 ) -> None:
@@ -89,7 +91,14 @@ def send(
     """
     chosen = settings()
     parameters = world_parameters(
-        chosen, users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd, seed=seed
+        chosen,
+        users=users,
+        posts=posts,
+        prompt=prompt,
+        quality=quality,
+        max_cost_usd=max_cost_usd,
+        service_tier=service_tier,
+        seed=seed,
     )
     order = new_order(parameters, world_id)
     kafka = addresses(chosen).kafka
