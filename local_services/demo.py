@@ -107,7 +107,9 @@ def demo(
         seed=seed,
     )
     order = new_order(parameters)
-    if max_cost_usd is not None and (warning := cap_warning(order_quote(chosen, knowledge(chosen), parameters), max_cost_usd)):
+    if max_cost_usd is not None and (
+        warning := cap_warning(order_quote(chosen, knowledge(chosen), order.world_id, parameters), max_cost_usd)
+    ):
         remarks().print(warning)
     console = remarks() if json else results()
     with interruptible(), lock_data_dir(chosen.generia_data_dir, allow_beside=True) as data_dir:
