@@ -22,7 +22,8 @@ from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 
 from resources.gateway.outcomes import FatalCallError, TransientError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, MongoDocument, as_forbidden, missing_indexes
-from resources.platform.media_files import media_path, safe_id, write_whole
+from resources.pictures import write_whole
+from resources.platform.media_files import media_path, safe_id
 from resources.platform.protocol import StoredMedia
 
 _IDS = uuid.UUID("5c6b7a3e-3f0c-5e58-9d0e-6a2f6f0f4b11")

@@ -12,7 +12,7 @@ from generia_assets.durable.collections import PUBLICATIONS, STATUS
 from generia_assets.durable.status import Failure, status_of
 from generia_assets.queries.completeness import mend, missing
 from resources.mongodb.connection import MongoDocument
-from resources.platform.media_files import PictureError, picture
+from resources.pictures import PictureError, picture
 
 _PAGE = 2_000
 """Publications looked up at once."""
