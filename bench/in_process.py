@@ -16,6 +16,7 @@ import dagster as dg
 from generia_assets.definitions import build_defs
 from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.settings import Settings, settings
+from tests.support.dagster_internals import in_memory_instance
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -55,7 +56,7 @@ def make(order: Order, *, generation: str | None = None) -> Made:
     """One run of the whole world on an instance of its own; with ``generation``, one that continues it."""
     job = _job(settings())
     config = dict(QUIET) if generation else {**QUIET, "ops": {"world_request": {"config": order.form}}}
-    with dg.DagsterInstance.ephemeral() as instance:
+    with in_memory_instance() as instance:
         instance.add_dynamic_partitions("worlds", [order.world_id])
         result = job.execute_in_process(
             run_config=config,

@@ -1,8 +1,8 @@
 """Reliable cancellation of asyncio tasks.
 
-Here: ``cancel_and_wait`` for the code that cancels a task, ``raise_if_cancelled`` for the cancelled task. On Python 3.11
-``asyncio.wait_for``, which pymongo uses for each write, swallows a cancellation that arrives just as the write is done (fixed in
-3.12): a caller that cancels once and then awaits the task may wait for ever.
+Here: ``cancel_and_wait`` and ``ReliableTaskGroup`` for the code that cancels tasks, ``raise_if_cancelled`` for the cancelled task.
+On Python 3.11 ``asyncio.wait_for``, which pymongo uses for each write, swallows a cancellation that arrives just as the write is
+done (fixed in 3.12): a caller that cancels once and then awaits the task may wait for ever.
 """
 
 from __future__ import annotations
@@ -21,6 +21,15 @@ async def cancel_and_wait(task: asyncio.Future[Any]) -> None:
         await asyncio.wait({task}, timeout=AGAIN_SECONDS)
     if not task.cancelled():
         task.exception()  # retrieved, so that asyncio does not warn about it
+
+
+class ReliableTaskGroup(asyncio.TaskGroup):
+    """A task group that ends: when one of its tasks fails, the others are cancelled repeatedly. ``TaskGroup`` cancels them once."""
+
+    def _abort(self) -> None:
+        super()._abort()  # type: ignore[misc]  # private: tests/resources/test_stopping.py fails if it is called differently
+        if self._tasks:
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._abort)
 
 
 def raise_if_cancelled() -> None:

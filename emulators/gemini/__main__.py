@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import socket
 import sys
 from pathlib import Path
 
-import uvicorn
-
 from emulators import lifecycle
 from emulators.gemini.app import build_app
-from emulators.gemini.connections import Connections
 from emulators.gemini.faults import Faults
 from emulators.gemini.recordings import FOLDER, RecordingError
 from emulators.gemini.service import Emulator
 from emulators.gemini.writing.people import warm_up
+from emulators.http_server import Connections, serve
 
 
 def main() -> None:
@@ -37,39 +34,22 @@ def main() -> None:
         )
     except RecordingError as error:
         sys.exit(str(error))
-    config = uvicorn.Config(
-        build_app(emulator),
-        http=connections.protocol(),
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_level="warning",
-        timeout_graceful_shutdown=1,
-        backlog=2048,
-    )
     listener = socket.create_server((options.host, options.port), backlog=2048)
-    url = f"http://{options.host}:{listener.getsockname()[1]}"
-    server = _AnnouncedServer(config, url, options.ready_file)
-    # uvicorn raises the signal again after its shutdown; with nothing to do then, the process ends with exit code 0.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    lifecycle.end_with_parent(options.parent_pid)
-    server.run(sockets=[listener])
+    serve(
+        build_app(emulator),
+        listener,
+        connections,
+        name="gemini emulator",
+        address=f"http://{options.host}:{listener.getsockname()[1]}",
+        ready_file=options.ready_file,
+        parent_pid=options.parent_pid,
+        on_ready=_warm_up,
+    )
 
 
-class _AnnouncedServer(uvicorn.Server):
-    """A server that says when it is ready: one line on stdout, and its URL in a file if there is one to write."""
-
-    def __init__(self, config: uvicorn.Config, url: str, ready_file: Path | None) -> None:
-        super().__init__(config)
-        self._url = url
-        self._ready_file = ready_file
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        lifecycle.announce("gemini emulator", self._url, self._ready_file)
-        # Names and words take longer to load than the server to start; nobody has to wait for them.
-        self._warming = asyncio.get_running_loop().run_in_executor(None, warm_up)
+def _warm_up() -> None:
+    """Names and words take longer to load than the server to start; nobody has to wait for them."""
+    asyncio.get_running_loop().run_in_executor(None, warm_up)
 
 
 def _options() -> argparse.Namespace:

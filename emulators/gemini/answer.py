@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
+from emulators.dice import Dice
 from emulators.gemini.api.models import Model
 from emulators.gemini.api.schema import Schema
 from emulators.gemini.api.wire import GenerateRequest
 from emulators.gemini.damaged import continued
-from emulators.gemini.faults import BlockReason, Dice, FaultName, Faults, FinishReason, StopReason
+from emulators.gemini.faults import BlockReason, FaultName, Faults, FinishReason, StopReason
 from emulators.gemini.spoil import looped, spoiled_text, spoiled_value, truncated
 from emulators.gemini.usage import Usage, thinking_tokens, tokens
 from emulators.gemini.writing.scene import Scene

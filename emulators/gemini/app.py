@@ -5,9 +5,7 @@ Not here: what happens to a call (service.py).
 
 from __future__ import annotations
 
-import json
-
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -17,6 +15,7 @@ from emulators.gemini.api.errors import GoogleError
 from emulators.gemini.faults import Faults
 from emulators.gemini.service import Emulator
 from emulators.gemini.stats import RecordedRequest
+from emulators.http_server import as_json, fault_routes
 
 _VERSIONS = frozenset({"v1", "v1beta", "v1alpha"})
 _RECORDS = TypeAdapter(list[RecordedRequest])
@@ -40,26 +39,11 @@ def build_app(emulator: Emulator) -> Starlette:
             return JSONResponse(error.body(), error.code, error.headers)
 
     async def stats(_: Request) -> Response:
-        return _json(emulator.counts.stats())
-
-    async def show_faults(_: Request) -> Response:
-        return _json(emulator.faults)
-
-    async def set_faults(http: Request) -> Response:
-        try:
-            changes = json.loads(await http.body())
-            if http.method == "PATCH":
-                changes = {**emulator.faults.model_dump(), **changes}
-            emulator.faults = Faults.model_validate(changes)
-        except ValidationError as error:
-            return Response(error.json(include_url=False), 422, media_type="application/json")
-        except (ValueError, TypeError) as error:
-            return JSONResponse([{"msg": f"send a JSON object of faults: {error}"}], 422)
-        return _json(emulator.faults)
+        return as_json(emulator.counts.stats())
 
     async def reset(_: Request) -> Response:
         emulator.reset()
-        return _json(emulator.counts.stats())
+        return as_json(emulator.counts.stats())
 
     async def requests(http: Request) -> Response:
         limit = int(http.query_params.get("limit", "100"))
@@ -71,13 +55,8 @@ def build_app(emulator: Emulator) -> Starlette:
             Route("/{version}/models/{model}", generate, methods=["POST"]),
             Route("/{version}/models/{model}", model, methods=["GET"]),
             Route("/emulator/stats", stats, methods=["GET"]),
-            Route("/emulator/faults", show_faults, methods=["GET"]),
-            Route("/emulator/faults", set_faults, methods=["PUT", "PATCH"]),
+            *fault_routes(emulator, Faults),
             Route("/emulator/reset", reset, methods=["POST"]),
             Route("/emulator/requests", requests, methods=["GET"]),
         ]
     )
-
-
-def _json(document: BaseModel) -> Response:
-    return Response(document.model_dump_json(), media_type="application/json")

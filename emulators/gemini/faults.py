@@ -1,14 +1,15 @@
-"""What goes wrong, how often, and when: the faults as one model that is set while the emulator runs, and the dice.
+"""What goes wrong, how often, and when: the faults as one model that is set while the emulator runs.
 
 Here: which fault meets a call. Not here: what a fault does to the call (service.py, answer.py, spoil.py).
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from emulators.dice import Dice
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 FinishReason = Literal[
@@ -106,6 +107,12 @@ class Faults(BaseModel):
 
     latency: float = Field(default=0.0, ge=0, description="seconds until an answer")
     jitter: float = Field(default=0.0, ge=0, description="at most so many seconds more, drawn for each call")
+    length_spread: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="how far the lengths of people's texts differ: standard deviation of the logarithm; of worlds' a third of it",
+    )
 
     max_in_flight: int | None = Field(default=None, ge=0, description="calls at once; one more is refused with a bare 429")
     requests_per_minute: int | None = Field(default=None, ge=0, description="quota of answered calls in the last minute")
@@ -184,21 +191,6 @@ class Faults(BaseModel):
         "relations that call everybody their mother",
     )
     split_text: Rate = Field(default=0.0, description="the text comes in several parts; no fault, callers must join them")
-
-
-class Dice:
-    """Throws that depend on the seed and the call, never on time or on the order in which calls arrive."""
-
-    def __init__(self, seed: int, digest: bytes, repetition: int) -> None:
-        self._seed = seed
-        self._digest = digest
-        self._repetition = repetition
-
-    def throw(self, name: str, *, sticky: bool = False) -> float:
-        """A number from 0 to 1 for this name. ``sticky``: the same for every repetition of the same request."""
-        repetition = 0 if sticky else self._repetition
-        key = f"{self._seed}:{name}:{repetition}:".encode() + self._digest
-        return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") / 2**64
 
 
 def draw(faults: Faults, dice: Dice, *, call: int, body: bytes) -> FaultName | None:

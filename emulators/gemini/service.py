@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,25 +16,25 @@ from pydantic import JsonValue
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from emulators.dice import Dice, Repetitions
 from emulators.gemini.answer import ReadRequest, answer, blocked_prompt, empty_answer, stopped_answer
 from emulators.gemini.api import errors
 from emulators.gemini.api.models import MODELS, Model
 from emulators.gemini.api.rules import check
 from emulators.gemini.api.schema import Schema, checked_schema
 from emulators.gemini.api.wire import parse
-from emulators.gemini.connections import Connections
 from emulators.gemini.damaged import damaged
-from emulators.gemini.faults import SPELL, Dice, FaultName, Faults, Retirement, draw
+from emulators.gemini.faults import SPELL, FaultName, Faults, Retirement, draw
 from emulators.gemini.quotas import Quotas
 from emulators.gemini.recordings import FOLDER, recorded_answer, recordings
 from emulators.gemini.spoil import WRITTEN_ANEW
 from emulators.gemini.stats import Counts, EmulatedCall
 from emulators.gemini.usage import PrefixCache, Usage
 from emulators.gemini.writing.scene import Scene, read_scene
+from emulators.http_server import Connections
 
 log = logging.getLogger(__name__)
 
-_REMEMBERED_REQUESTS = 100_000
 _HTML = (
     "<!doctype html><html><head><title>Error</title></head><body><h1>Our systems have detected unusual traffic</h1></body></html>"
 )
@@ -67,7 +66,7 @@ class Emulator:
         self.counts = Counts(self._keep)
         self._quotas = Quotas()
         self._cache = PrefixCache()
-        self._repetitions: OrderedDict[bytes, int] = OrderedDict()
+        self._repetitions = Repetitions()
         self._complained: set[tuple[str, str]] = set()
 
     def model(self, name: str, version: str, key: str | None) -> Model:
@@ -120,7 +119,7 @@ class Emulator:
         self._quotas.take(faults, model.name, time.monotonic())
 
         digest = hashlib.blake2b(f"{self._seed}:{model.name}:".encode() + call.body, digest_size=24).digest()
-        dice = Dice(faults.seed, digest, self._repetition(digest))
+        dice = Dice(faults.seed, digest, self._repetitions.count(digest))
         fault = draw(faults, dice, call=call.sequence, body=call.body)
         _refuse_by_rate(fault, faults, model)
         if fault == "hang":
@@ -139,6 +138,8 @@ class Emulator:
             return JSONResponse({})
         prompt, cached = self._cache.measure(model, request.prompt_text())
         scene = read_scene(request)
+        if faults.length_spread:
+            scene = replace(scene, length_spread=faults.length_spread)
         recorded = None if fault in WRITTEN_ANEW or schema is None else self._recorded(scene, schema, call)
         asked = ReadRequest(request, scene, model, schema, digest, dice, Usage(prompt, cached))
         body, call.usage = _said(asked, faults, fault, recorded)
@@ -158,14 +159,6 @@ class Emulator:
         if not fitting:
             log.warning("The recorded answer %s does not fit the schema of its request; another is written", position)
         return value if fitting else None
-
-    def _repetition(self, digest: bytes) -> int:
-        """How often this very request was made before."""
-        times = self._repetitions.pop(digest, -1) + 1
-        self._repetitions[digest] = times
-        if len(self._repetitions) > _REMEMBERED_REQUESTS:
-            self._repetitions.popitem(last=False)
-        return times
 
 
 def _said(asked: ReadRequest, faults: Faults, fault: FaultName | None, recorded: JsonValue) -> tuple[dict[str, JsonValue], Usage]:

@@ -37,6 +37,7 @@ from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot, TaskS
 from generia_assets.tasks.generate_post import generate_post
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.task_definition import TaskParameters, task_of
+from resources.cancellation import ReliableTaskGroup
 
 logger = logging.getLogger(__name__)
 
@@ -62,14 +63,14 @@ class WorldOrchestrator:
     async def run(self) -> None:
         """Make everything selected. Raises the errors that stop a whole world (as an exception group)."""
         self._run.runner.priority_of = Priorities(self._run.request)
-        async with asyncio.TaskGroup() as group:
+        async with ReliableTaskGroup() as group:
             self._people = CharacterPool(group, self._run)
             group.create_task(self._follow_all("world_description", self._run.world), name="world")
             group.create_task(self._open(group), name="timeline")
             group.create_task(self._open_more_people(), name="first_post")
             group.create_task(self._publish_postponed(), name="postponed")
 
-    async def _open(self, group: asyncio.TaskGroup) -> None:
+    async def _open(self, group: ReliableTaskGroup) -> None:
         """Open people and posts in the order of the timeline, within the limits of open ones."""
         joining = deque(sorted(range(self._run.request.users_count), key=self._run.line.joined))
         for t in range(len(self._run.line)):
@@ -89,7 +90,7 @@ class WorldOrchestrator:
         for _ in range(OPEN_PEOPLE - FIRST_PEOPLE):
             self._open_people.release()
 
-    async def _open_person(self, group: asyncio.TaskGroup, index: int) -> None:
+    async def _open_person(self, group: ReliableTaskGroup, index: int) -> None:
         key, makes = character_key(index), self._run.selection.makes
         makes_person = makes(TaskType.GENERATE_CHARACTER, key) or self._run.selection.follows("characters", key)
         makes_concept = any(makes(TaskType.GENERATE_CHARACTER_BATCH, made) for made in (batch_key(index), key))

@@ -43,6 +43,7 @@ from generia_assets.tasks.generate_character_batch import (
 )
 from generia_assets.tasks.generate_post_batch import PostBatchParameters, PostBriefs, generate_post_batch
 from generia_assets.tasks.task_definition import TaskParameters
+from resources.cancellation import ReliableTaskGroup
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class Memo(Generic[ValueT]):
     """
 
     def __init__(
-        self, group: asyncio.TaskGroup, make: Callable[[int, bool], Awaitable[ValueT]], *, numbers: int, kept: int
+        self, group: ReliableTaskGroup, make: Callable[[int, bool], Awaitable[ValueT]], *, numbers: int, kept: int
     ) -> None:
         self._group = group
         self._make = make
@@ -106,7 +107,7 @@ class CharacterRun:
 class CharacterPool:
     """Makes concepts, characters and plans, or loads them. An item that failed for good is None, or a plan without posts."""
 
-    def __init__(self, group: asyncio.TaskGroup, run: WorldRun) -> None:
+    def __init__(self, group: ReliableTaskGroup, run: WorldRun) -> None:
         self._run = run
         self.before = PreviousState(run)
         self._characters = CharacterIndex()

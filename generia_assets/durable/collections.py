@@ -75,6 +75,8 @@ INDEXES: dict[str, list[IndexModel]] = {
     GENERATIONS: [
         IndexModel([("world_id", ASCENDING), ("started_at", DESCENDING)]),
         IndexModel([("runs", ASCENDING)]),
+        # quotes learn from the worlds that were completed last
+        IndexModel([("updated_at", DESCENDING)], partialFilterExpression={"usage": {"$exists": True}}),
     ],
     # what a process wrote of its breakers (durable/calls/breaker_status.py) and did not take away, because it died
     FLEET: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0)],

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from resources.explanation import explain
 from resources.gateway.api_gateway import TokenUsage
+from resources.gemini.tiers import CallTier, TierFactors
 
 TABLE = Path(__file__).parent / "models.yaml"
 PROVIDER_BEHIND_UTC = timedelta(hours=8)
@@ -74,6 +75,15 @@ class Price(BaseModel):
         """An upper bound of a call's cost: a token is at least one byte, nothing is cached, the whole output limit is used."""
         return (prompt_bytes * max(self.input, self.cached) + max_output_tokens * self.output) / 1e6
 
+    def at_tier(self, factors: TierFactors) -> Price:
+        """The price of a call at another tier, where this is the standard price."""
+        prices = {
+            "input": factors.tokens * self.input,
+            "output": factors.tokens * self.output,
+            "cached": factors.cached * self.cached,
+        }
+        return self.model_copy(update=prices)
+
     def __str__(self) -> str:
         return f"${self.input:.2f} in and ${self.output:.2f} out per million tokens"
 
@@ -89,7 +99,7 @@ def dearest(prices: Iterable[Price]) -> Price:
 
 
 class ModelProfile(BaseModel):
-    """The profile of a model. ``thinking`` None: requests have no thinking parameter."""
+    """The profile of a model. ``thinking`` None: requests have no thinking parameter. ``tiers``: those beside standard."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -99,6 +109,7 @@ class ModelProfile(BaseModel):
     max_output_tokens: int = Field(ge=1)
     cache_minimum: int = Field(ge=0)
     prices: tuple[Price, ...] = Field(min_length=1)
+    tiers: Mapping[CallTier, TierFactors] = {}
     until: date | None = None
     successor: str | None = None
 
@@ -107,6 +118,8 @@ class ModelProfile(BaseModel):
         dates = [price.since for price in self.prices]
         if dates[0] != date.min or dates != sorted(set(dates)):
             raise ValueError("prices: the first has no 'from', the others have one each, in their order")
+        if CallTier.STANDARD in self.tiers:
+            raise ValueError("tiers: standard is what 'prices' say")
         if self.until is not None and self.successor is None:
             raise ValueError(f"until: whoever ends ({self.until}) needs a successor")
         return self
@@ -115,13 +128,22 @@ class ModelProfile(BaseModel):
         """Whether the model is asked no more. The day counts by UTC: its successor is asked before the provider's day begins."""
         return self.until is not None and moment.astimezone(UTC).date() >= self.until
 
-    def price(self, first: datetime, last: datetime | None = None) -> Price:
-        """The price of a call between these moments; the dearer where it changed meanwhile, or may have by the provider's clock."""
+    def tier(self, wanted: CallTier) -> CallTier:
+        """The tier at which a call is made where this one is wanted: standard if the model does not take it."""
+        return wanted if wanted in self.tiers else CallTier.STANDARD
+
+    def price(self, first: datetime, last: datetime | None = None, tier: CallTier = CallTier.STANDARD) -> Price:
+        """The price of a call at this tier between these moments.
+
+        The dearer one where it changed meanwhile, or may have by the provider's clock; the standard one where the model does not
+        take the tier.
+        """
         from_day = (first.astimezone(UTC) - PROVIDER_BEHIND_UTC).date()
         to_day = (last or first).astimezone(UTC).date()
         following = [price.since for price in self.prices[1:]] + [date.max]
         held = zip(self.prices, following, strict=True)
-        return dearest(price for price, replaced in held if price.since <= to_day and replaced > from_day)
+        standard = dearest(price for price, replaced in held if price.since <= to_day and replaced > from_day)
+        return standard.at_tier(self.tiers[tier]) if tier in self.tiers else standard
 
 
 @cache
@@ -170,15 +192,16 @@ def profile_of(version: str) -> ModelProfile | None:
     return model_profiles()[max(ids, key=len)] if ids else None
 
 
-def price_of(version: str, asked: ModelProfile, first: datetime, last: datetime) -> Price:
-    """What a call costs that this ``modelVersion`` answered; the dearest there is for one that we do not know.
+def price_of(version: str, asked: ModelProfile, first: datetime, last: datetime, tier: CallTier = CallTier.STANDARD) -> Price:
+    """What a call costs that this ``modelVersion`` answered at this tier; the dearest there is for one that we do not know.
 
     An answer without a version may be of the model asked, or of a successor.
     """
     answered = profile_of(version) if version else None
     if answered is not None:
-        return answered.price(first, last)
-    return dearest(profile.price(first, last) for profile in (model_profiles().values() if version else with_successors(asked)))
+        return answered.price(first, last, tier)
+    able = model_profiles().values() if version else with_successors(asked)
+    return dearest(profile.price(first, last, tier) for profile in able)
 
 
 class PriceChange(NamedTuple):

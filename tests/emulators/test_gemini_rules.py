@@ -8,11 +8,12 @@ import random
 import pytest
 from pydantic import JsonValue, ValidationError
 
+from emulators.dice import Dice
 from emulators.gemini.api.errors import GoogleError
 from emulators.gemini.api.models import MODELS
 from emulators.gemini.api.schema import checked_schema
 from emulators.gemini.api.wire import GenerationConfig, ThinkingConfig, parse
-from emulators.gemini.faults import Dice, Faults, draw
+from emulators.gemini.faults import Faults, draw
 from emulators.gemini.quotas import Quotas
 from emulators.gemini.spoil import HOSTILE, spoiled_text, spoiled_value, truncated
 from emulators.gemini.usage import PrefixCache, Usage, thinking_tokens, tokens

@@ -10,6 +10,7 @@ from genai_prices import data
 from genai_prices.types import ModelInfo, ModelPrice
 
 from resources.gemini.models import ModelProfile, model_profiles, profile_of
+from resources.gemini.tiers import CallTier
 
 pytestmark = pytest.mark.case("A20")
 
@@ -57,3 +58,26 @@ def test_every_model_that_writes_text_has_a_profile_or_a_reason() -> None:
 def test_none_of_our_models_is_deprecated_by_genai_prices() -> None:
     """What the package calls deprecated is nothing that we offer."""
     assert [model for model in model_profiles() if theirs(model).deprecated] == []
+
+
+@pytest.mark.parametrize("day", DAYS, ids=lambda day: f"{day:%Y-%m-%d}")
+@pytest.mark.parametrize("profile", model_profiles().values(), ids=lambda profile: profile.id)
+def test_flex_costs_what_the_price_list_says_of_it(profile: ModelProfile, day: datetime) -> None:
+    """Flex costs what batch costs, where the package has that price; input and output are half in any case."""
+    info, ours, standard = theirs(profile.id), profile.price(day, tier=CallTier.FLEX), profile.price(day)
+    assert (ours.input, ours.output) == pytest.approx((standard.input / 2, standard.output / 2))
+    if info.price_variants:
+        batch = info.get_prices(day, {"processing": "batch"})
+        found = [float(str(value)) for value in (batch.input_mtok, batch.output_mtok, batch.cache_read_mtok)]
+        assert [ours.input, ours.output, ours.cached] == pytest.approx(found, abs=1e-4)
+
+
+@pytest.mark.parametrize("profile", model_profiles().values(), ids=lambda profile: profile.id)
+def test_priority_costs_what_the_price_list_says_of_it(profile: ModelProfile) -> None:
+    """1.8 times the standard price, which the package says where it says anything."""
+    comments = theirs(profile.id).price_comments or ""
+    assert "Priority" not in comments or "Priority tier is 1.8x" in comments
+    standard, ours = profile.price(DAYS[0]), profile.price(DAYS[0], tier=CallTier.PRIORITY)
+    assert (ours.input, ours.output, ours.cached) == pytest.approx(
+        (1.8 * standard.input, 1.8 * standard.output, 1.8 * standard.cached)
+    )

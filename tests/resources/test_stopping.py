@@ -1,25 +1,56 @@
-"""Ending a task for certain."""
+"""Ending tasks for certain, however often a cancellation is lost on the way."""
 
 import asyncio
 
-from resources.cancellation import cancel_and_wait
+import pytest
+
+from resources.cancellation import ReliableTaskGroup, cancel_and_wait
+
+LOST = 3
 
 
-async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same():
-    """However often the cancellation is lost on the way, ``cancel_and_wait`` returns when the task has ended."""
-    lost = 0
+async def deaf(lost: list[int]) -> None:
+    """A task that swallows its first cancellations, as ``asyncio.wait_for`` of Python 3.11 may, and then waits for nothing."""
+    while len(lost) < LOST:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            lost.append(1)
+    await asyncio.Event().wait()
 
-    async def deaf():
-        nonlocal lost
-        for _ in range(3):
-            try:
-                await asyncio.sleep(3)
-            except asyncio.CancelledError:
-                lost += 1
-        await asyncio.sleep(3)
 
-    task = asyncio.create_task(deaf())
+async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same() -> None:
+    """``cancel_and_wait`` returns when the task has ended."""
+    lost: list[int] = []
+    task = asyncio.create_task(deaf(lost))
     await asyncio.sleep(0)
     await asyncio.wait_for(cancel_and_wait(task), timeout=5)
     assert task.cancelled()
-    assert lost == 3
+    assert len(lost) == LOST
+
+
+@pytest.mark.parametrize("cancelled", [False, True], ids=["a task fails", "the group is cancelled"])
+async def test_a_task_group_ends_though_a_task_swallows_its_cancellation(cancelled: bool) -> None:
+    """The group ends with the failure of one of its tasks, or with its own cancellation, when all others have ended."""
+    lost: list[int] = []
+
+    async def fails() -> None:
+        if not cancelled:
+            raise LookupError
+
+    async def group() -> None:
+        async with ReliableTaskGroup() as tasks:
+            tasks.create_task(deaf(lost))
+            tasks.create_task(fails())
+
+    running = asyncio.create_task(group())
+    await asyncio.sleep(0)
+    if cancelled:
+        running.cancel()
+    done, _ = await asyncio.wait({running}, timeout=5)
+    assert done, "the group waits for ever"
+    assert len(lost) == LOST
+    if cancelled:
+        assert running.cancelled()
+    else:
+        assert isinstance(running.exception(), ExceptionGroup)

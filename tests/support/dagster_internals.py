@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
 from dagster._cli.workspace.cli_target import workspace_opts_to_load_target as workspace_opts_to_load_target
 from dagster._core.definitions.job_base import InMemoryJob as InMemoryJob
 from dagster._core.definitions.sensor_definition import SensorExecutionData as SensorExecutionData
@@ -17,8 +22,30 @@ from dagster._core.storage.event_log.sqlite import sqlite_event_log as sqlite_ev
 from dagster._core.storage.partition_status_cache import (
     get_and_update_asset_status_cache_value as get_and_update_asset_status_cache_value,
 )
+from dagster._core.storage.runs import InMemoryRunStorage
 from dagster._core.storage.tags import RETRY_NUMBER_TAG as RETRY_NUMBER_TAG
 from dagster._core.storage.tags import TagType as TagType
 from dagster._core.storage.tags import get_tag_type as get_tag_type
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin as LoadableTargetOrigin
 from dagster_shared.cli import WorkspaceOpts as WorkspaceOpts
+from sqlalchemy.engine import Connection
+
+
+def in_memory_instance() -> dg.DagsterInstance:
+    """Dagster's ephemeral instance, for runs that read their own status on a second thread (generia_assets/dagster_instance.py).
+
+    Its runs are in a SQLite database in memory with a shared cache. There a write fails at once ("table is locked"), whatever the
+    busy timeout, while another thread reads. Dagster locks the event log against that, but not the runs.
+    """
+    instance = dg.DagsterInstance.ephemeral()
+    runs, lock = instance.run_storage, threading.RLock()
+    assert isinstance(runs, InMemoryRunStorage)
+    connect = runs.connect
+
+    @contextmanager
+    def connect_alone() -> Iterator[Connection]:
+        with lock, connect() as connection:
+            yield connection
+
+    runs.connect = connect_alone  # type: ignore[method-assign]
+    return instance

@@ -37,6 +37,7 @@ from tests.support.dagster_internals import (
     LoadableTargetOrigin,
     ReexecutionStrategy,
     execute_run,
+    in_memory_instance,
 )
 
 USERS, POSTS = 3, 6
@@ -102,7 +103,7 @@ class Worlds:
         self.database = self.client[settings.mongodb_database]
         self.platform = self.client[settings.platform_database]
         self.gemini = EmulatorControl(gemini) if gemini else None
-        self.instance = dg.DagsterInstance.ephemeral()
+        self.instance = in_memory_instance()
         self._numbers = itertools.count()
         _IN_USE.append(self)
 

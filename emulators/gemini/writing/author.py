@@ -114,11 +114,15 @@ class Author:
         """Paragraphs of sentences from a deck, separated by blank lines."""
         rng = self._rng
         paragraphs = [
-            self._language.space.join(self.sentence(deck) for _ in range(rng.randint(*length.sentences)))
+            self._language.space.join(self.sentence(deck) for _ in range(self._sentences(length)))
             for _ in range(rng.randint(*length.paragraphs))
         ]
         text = "\n\n".join(paragraphs)
         return text if length.characters is None else shortened(text, length.characters)
+
+    def _sentences(self, length: TextLength) -> int:
+        count = self._rng.randint(*length.sentences)
+        return max(1, int(count * self._scene.verbosity + self._rng.random())) if self._scene.length_spread else count
 
     def sentence(self, deck: str) -> str:
         """The deck's next sentence."""

@@ -5,6 +5,8 @@ Not here: anything said in answer to it.
 
 from __future__ import annotations
 
+import math
+import random
 import re
 import zlib
 from collections import Counter
@@ -76,6 +78,8 @@ class Scene:
     """The user's sentence, or ''."""
     code: str = ""
     """The code of the world's tags, or ''."""
+    length_spread: float = 0.0
+    """See ``faults.Faults``."""
 
     @property
     def seed(self) -> str:
@@ -121,6 +125,13 @@ class Scene:
     def numbers(self) -> tuple[int, ...]:
         """The numbers of the lines "Number N" by which the prompt asks for several things at once."""
         return tuple(int(number) for number in _NUMBER.findall(self.item))
+
+    @cached_property
+    def verbosity(self) -> float:
+        """How long the texts are, 1 as usual: drawn for the world, and for the person the item is about."""
+        world = random.Random(f"{self.seed}:verbosity").gauss(0, self.length_spread / 3)
+        person = random.Random(f"{self.seed}:verbosity:{self.own_handle}").gauss(0, self.length_spread) if self.own_handle else 0.0
+        return math.exp(world + person)
 
     @property
     def bare_hashtags(self) -> bool:

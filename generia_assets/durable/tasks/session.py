@@ -15,14 +15,16 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, UpdateOne
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.clients import TaskImageClient, TaskTextClient
 from generia_assets.durable.calls.ledger import CALL_LIMIT, BudgetLedger, item_limits, lost_call_allowance
 from generia_assets.durable.calls.pending_pictures import PendingPictures
 from generia_assets.durable.calls.platform_client import Publications, TaskPlatformClient
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
-from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.calls.usage import usage_of
+from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events.progress import StageTracker
 from generia_assets.durable.events.relay import Relay, Sender
 from generia_assets.durable.leases.commits import Change, Commits, retry_on_outage
@@ -30,7 +32,7 @@ from generia_assets.durable.leases.ownership import acquire_lease, release_lease
 from generia_assets.durable.orders.decisions import Choice, RefusedRunError, RunIdentity, RunScope, choose, goes_on_by_itself
 from generia_assets.durable.orders.order import OrderError, WorldParameters, parse_stored
 from generia_assets.durable.orders.records import mark_given_up
-from generia_assets.durable.orders.workload import Workload
+from generia_assets.durable.orders.workload import Workload, plan_of
 from generia_assets.durable.status import State, SuspendReason, Suspension, WorldStatus, status_of
 from generia_assets.durable.tasks.generations import Generation, begin, end, generation_of, new_generation
 from generia_assets.durable.tasks.runner import TaskRunner
@@ -111,7 +113,8 @@ class WorldSession:
 
     async def complete(self, superseded: Mapping[str, int]) -> None:
         """Everything is written: the world is completed. ``superseded``: what the platform has too much of, by kind."""
-        await self.commits.commit(Change(values={"superseded": dict(superseded)}))
+        await self.commits.flush()
+        await self.commits.commit(Change(values={"superseded": dict(superseded)}, records=await self._usage()))
         await self._end(State.COMPLETED)
         await self.pending.remove_all()
 
@@ -144,6 +147,15 @@ class WorldSession:
         """The run ends before its work does, and another one is to go on as soon as it can."""
         await self.commits.commit(Change(values={"message": message, "resumable": True}))
         self.ended = True
+
+    async def _usage(self) -> dict[str, list[UpdateOne]]:
+        """The record of what a new world used. A part that is made again says little of the price of a world."""
+        made, world_id = self.generation, self.assignment.world_id
+        if made.finished or made.keys or made.tasks.keys() != set(TaskType):
+            return {}
+        planned = plan_of(world_id, self.parameters, made.tasks)
+        usage = await self.commits.retry(lambda: usage_of(self.database, world_id, made.id, planned))
+        return {GENERATIONS: [UpdateOne({"_id": made.id}, {"$set": {"usage": usage.model_dump()}})]}
 
     async def _end(
         self, state: State, message: str = "", reason: SuspendReason | None = None, *, until: datetime | None = None, **counted: int

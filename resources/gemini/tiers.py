@@ -1,0 +1,45 @@
+"""Service tiers of the Gemini API (facts of 2026-11): what a world is ordered at, and what one call asks for and gets.
+
+* **flex** costs half. It is synchronous, may take up to 15 minutes, and is shed with a 429 or 503 while the API is busy.
+* **priority** costs 1.8 times as much and is never shed. What exceeds its quota is served, and billed, as standard.
+* **economy** is ours: what the first posts of a world need is asked at standard, everything else at flex.
+
+A request names its tier in ``serviceTier``. An answer names the tier that served it in ``usageMetadata.serviceTier``, and in the
+header ``x-gemini-service-tier``. Not here: prices (models.py), which call of a world gets which tier
+(generia_assets/content/economy.py), and what happens to a shed call (resources/gateway/api_gateway.py).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Factor = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
+
+
+class CallTier(StrEnum):
+    """The tier of one call."""
+
+    STANDARD = "standard"
+    FLEX = "flex"
+    PRIORITY = "priority"
+
+
+class ServiceTier(StrEnum):
+    """The tier of a world, by the values of SERVICE_TIER and of an order's ``service_tier``."""
+
+    STANDARD = "standard"
+    FLEX = "flex"
+    PRIORITY = "priority"
+    ECONOMY = "economy"
+
+
+class TierFactors(BaseModel):
+    """The price of a service tier as a part of the standard price: of input and output, and of cached input."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tokens: Factor
+    cached: Factor
