@@ -15,15 +15,17 @@ import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import import_module
 from typing import Protocol
 
 from resources.gateway.outcomes import FatalCallError
+from resources.gemini.image_models import asked_at
 from resources.pictures import size_of
-from resources.settings import ImageSettings
+from resources.settings import GEMINI, STUB, GeminiSettings, ImageSettings
 
-STUB = "emulators.image_stub:StubImageGenerator"
-"""The provider where IMAGE_PROVIDER names none: it draws, needs no API, and takes its latency and price as arguments."""
+STUB_CLASS = "emulators.image_stub:StubImageGenerator"
+"""The provider that draws: it needs no API, and takes its latency and price as arguments."""
 
 
 @dataclass(frozen=True)
@@ -117,16 +119,34 @@ def open_provider(name: str, **options: object) -> ImageGenerator:
     return made
 
 
-def open_images(settings: ImageSettings) -> ImageGenerator:
-    """The generator that the settings choose. Raises ``FatalCallError`` where it cannot be made."""
-    if settings.image_provider:
+def open_images(settings: ImageSettings, gemini: GeminiSettings) -> ImageGenerator:
+    """The generator that the settings choose, on the running event loop. Raises ``FatalCallError`` where it cannot be made."""
+    if settings.image_provider == GEMINI:
+        from resources.gemini.images import GeminiImages  # imports what only this provider needs
+
+        return GeminiImages(
+            model=settings.image_model,
+            api_key=gemini.gemini_api_key.get_secret_value(),
+            base_url=gemini.gemini_base_url,
+            timeout_seconds=settings.image_timeout_seconds,
+        )
+    if settings.image_provider != STUB:
         return open_provider(settings.image_provider)
     return open_provider(
-        STUB,
+        STUB_CLASS,
         latency_seconds=settings.image_stub_latency_seconds,
         cost_usd=settings.image_stub_cost_usd,
         refused_words=[word.strip() for word in settings.image_stub_refused_words.split(",") if word.strip()],
     )
+
+
+def usual_usd(settings: ImageSettings, moment: datetime) -> float:
+    """What one picture usually costs, in US dollars, for quotes: no client is opened. Raises ``FatalCallError``."""
+    if settings.image_provider == GEMINI:
+        return asked_at(settings.image_model, moment).usual_usd(moment)
+    if settings.image_provider == STUB:
+        return settings.image_stub_cost_usd
+    return open_provider(settings.image_provider).cost_per_image_usd
 
 
 def takes_references(images: ImageGenerator) -> bool:

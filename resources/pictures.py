@@ -57,12 +57,18 @@ def size_of(data: bytes, media_type: str) -> tuple[int, int]:
         raise PictureError(f"has {len(data):,} bytes, more than {MOST_BYTES:,}")
     with picture(data) as opened:
         opened.load()
-        found = Image.MIME.get(opened.format or "", opened.format)
+        found = Image.MIME.get(opened.format or "", "image/unknown")
         if found not in EXTENSIONS:
             raise PictureError(f"is {found}; there are {', '.join(EXTENSIONS)}")
         if found != media_type:
             raise PictureError(f"is {found} and was called {media_type}")
         return opened.size
+
+
+def media_type_of(data: bytes) -> str:
+    """The media type of a picture, by its first bytes. Raises ``PictureError``."""
+    with picture(data) as opened:
+        return Image.MIME.get(opened.format or "", "image/unknown")
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -27,7 +27,7 @@ from generia_assets.settings import Settings
 from resources.gateway.api_gateway import Api, TokenUsage
 from resources.gemini import models
 from resources.gemini.model_resolver import FleetNotes, fleet_notes
-from resources.images import open_images
+from resources.images import usual_usd
 
 if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -236,7 +236,7 @@ def quote_of(
         image_call_limit=limits[Api.IMAGE],
         input_tokens=tokens.prompt,
         output_tokens=tokens.output,
-        cost_usd=round(profile.price(moment).cost_usd(tokens) + calls.images * open_images(settings).cost_per_image_usd, 6),
+        cost_usd=round(profile.price(moment).cost_usd(tokens) + calls.images * usual_usd(settings, moment), 6),
         minutes=round((latency.start + seconds) / 60, 2),
         measured=latency.measured,
         changes=[change.sentence for change in models.changes(settings.gemini_model, moment)] + latency.notes.sentences(),

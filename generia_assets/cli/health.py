@@ -183,7 +183,7 @@ def templates_found(settings: Settings, where: Addresses) -> Iterator[HealthFind
 def fakes_in_use(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     """Which image API and which platform a world is made with."""
     del where
-    yield ok("image API", settings.image_provider or "the stub that draws; IMAGE_PROVIDER names a real provider")
+    yield ok("image API", settings.image_provider)
     yield ok("platform", f"the local fake: records in database {settings.platform_database}; nothing is published elsewhere")
 
 
