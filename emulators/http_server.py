@@ -29,10 +29,10 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 """SO_LINGER with a time of zero: closing sends RST instead of FIN."""
 
 
-def reset_connection(transport: asyncio.BaseTransport) -> None:
+def reset_connection(transport: asyncio.WriteTransport) -> None:
     """Close a connection with RST: the other side gets an error, whatever it waits for."""
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-    transport.abort()  # type: ignore[attr-defined]
+    transport.abort()
 
 
 class Connections:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from resources.gateway.outcomes import FatalCallError
+from resources.gateway.outcomes import FatalCallError, RequestRejectedError
 
 MOST_PIXELS = 40_000_000
 """Larger ones are not decoded: a file of a few kilobytes can claim to be gigabytes of pixels. Ours have one or two million."""
@@ -86,6 +86,16 @@ def write_whole(path: Path, data: bytes) -> None:
             raise
     except OSError as error:
         raise FatalCallError(f"{path} cannot be written ({error.strerror}): see to the disk's space and rights.") from error
+
+
+def read_whole(path: Path, most: int) -> bytes:
+    """The file's bytes. Blocks; raises ``RequestRejectedError`` where it cannot be read, or has more than ``most`` bytes."""
+    try:
+        if path.stat().st_size > most:
+            raise RequestRejectedError(f"{path} has more than {most:,} bytes.")
+        return path.read_bytes()
+    except OSError as error:
+        raise RequestRejectedError(f"{path} cannot be read ({error.strerror}): make the picture again.") from error
 
 
 def _has_bytes(source: Path | bytes) -> bool:

@@ -86,16 +86,21 @@ class ImagesResource(ApiResource):
 
 
 class PlatformResource(ApiResource):
-    """The platform's services: for now their local fake."""
+    """The platform: its services over gRPC, or their local fake."""
 
     api = Api.PLATFORM
 
     def __init__(self, settings: PlatformSettings, gateway: GatewaySettings) -> None:
         self._settings = settings
-        super().__init__(gateway.platform_concurrency, settings.platform_timeout_seconds, gateway)
+        identity = () if settings.platform == "local" else (settings.consul_address, *settings.service_addresses.values())
+        super().__init__(gateway.platform_concurrency, settings.platform_timeout_seconds, gateway, *identity)
 
     async def open(self, database: AsyncMongoDatabase) -> Platform:
-        """The platform, through the client of this database."""
+        """The platform on the running event loop, the local one through the client of this database; close it there."""
+        if self._settings.platform == "grpc":
+            from resources.platform.grpc_platform import open_platform  # with gRPC, for which other runs do not wait
+
+            return open_platform(self._settings)
         platform = LocalPlatform(database.client[self._settings.platform_database], self._settings.media_dir)
         await platform.ensure_indexes()
         return platform

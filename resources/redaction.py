@@ -50,11 +50,29 @@ def redacted(text: str) -> str:
     return text
 
 
+def fit(text: str) -> str:
+    """The text without what no other system takes: control characters but tab and line ends, halves of surrogate pairs."""
+    return _UNFIT.sub("\ufffd", text)
+
+
+def fit_json(value: object) -> object:
+    """The JSON value with ``fit`` texts, keys included."""
+    match value:
+        case str():
+            return fit(value)
+        case Mapping():
+            return {fit(str(key)): fit_json(one) for key, one in value.items()}
+        case list() | tuple():
+            return [fit_json(one) for one in value]
+        case _:
+            return value
+
+
 def kept(text: str, limit: int = LONGEST_ERROR) -> str:
     """The text as it may be stored, logged and shown: cleaned, redacted, at most ``limit`` characters."""
     # A secret that begins before the cut ends well behind it; what lies further back is not looked at, be it 20 MB.
-    fit = redacted(_UNFIT.sub("\ufffd", text[: limit + 1_000]))
-    return fit if len(fit) <= limit and len(text) <= limit + 1_000 else fit[: limit - 1] + "…"
+    whole = redacted(fit(text[: limit + 1_000]))
+    return whole if len(whole) <= limit and len(text) <= limit + 1_000 else whole[: limit - 1] + "…"
 
 
 def kept_line(text: str, limit: int = LONGEST_ERROR) -> str:

@@ -11,7 +11,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo
@@ -24,7 +24,10 @@ LONGEST_DEADLINE_SECONDS = 3600.0
 """Of one call to Gemini, which gets it as a header (X-Server-Timeout)."""
 
 _MONGODB_URI = re.compile(r"mongodb(\+srv)?://([^@/\s]+@)?[^@/\s,]+(,[^@/\s,]+)*(/\S*)?")
-_BROKER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
+_HOST_AND_PORT = re.compile(r"([^\s,:/@\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
+
+SERVICE_NAMES = ("character_service", "media_service", "post_service", "world_service")
+"""The platform's services by their settings; Consul knows them by the same names with ``-``."""
 
 STUB, GEMINI = "stub", "gemini"
 """The image providers that have a name of their own."""
@@ -62,12 +65,29 @@ def _mongodb_uri(uri: SecretStr) -> SecretStr:
     return uri
 
 
+def _is_host_and_port(address: str) -> bool:
+    found = _HOST_AND_PORT.fullmatch(address)
+    return found is not None and 0 < int(found[2]) < 65_536
+
+
 def _brokers(servers: str) -> str:
     for server in servers.split(","):
-        broker = _BROKER.fullmatch(server)
-        if broker is None or not 0 < int(broker[2]) < 65_536:
+        if not _is_host_and_port(server):
             raise ValueError(f"must be host:port[,host:port], and {server!r} is not")
     return servers
+
+
+def _service(address: str) -> str:
+    if address and not _is_host_and_port(address):
+        raise ValueError("must be host:port")
+    return address
+
+
+def _consul(address: str, info: ValidationInfo) -> str:
+    lacking = [name.upper() for name in SERVICE_NAMES if not info.data.get(name)]
+    if info.data.get("platform") == "grpc" and lacking and not address:
+        raise ValueError(f"PLATFORM=grpc needs the addresses {', '.join(lacking)}, or CONSUL_ADDRESS to find them")
+    return _service(address)
 
 
 def _gemini_key(key: SecretStr) -> SecretStr:
@@ -167,11 +187,26 @@ class ImageSettings(_Settings):
 
 
 class PlatformSettings(_Settings):
-    """The platform's services: for now a local fake, media in a folder and records in a database of its own."""
+    """The platform: its services over gRPC, or the local fake with media in a folder and records in a database of its own."""
 
+    platform: Literal["local", "grpc"] = Field(
+        "local", description="local: the fake on this machine; grpc: the platform's services"
+    )
+    character_service: Annotated[str, AfterValidator(_service)] = Field("", description="host:port; '' = asked of Consul")
+    media_service: Annotated[str, AfterValidator(_service)] = Field("", description="host:port; '' = asked of Consul")
+    post_service: Annotated[str, AfterValidator(_service)] = Field("", description="host:port; '' = asked of Consul")
+    world_service: Annotated[str, AfterValidator(_service)] = Field("", description="host:port; '' = asked of Consul")
+    consul_address: Annotated[str, AfterValidator(_consul)] = Field(
+        "", validate_default=True, description="host:port of Consul's HTTP API"
+    )
     platform_database: str = Field("generia_platform", description="database of the local fake of the platform")
     generia_data_dir: Path = Field(Path(".generia"), description="media, embedded servers' data, logs")
     platform_timeout_seconds: Seconds = 30.0
+
+    @property
+    def service_addresses(self) -> dict[str, str]:
+        """The fixed address of each service, by Consul's name of it; '' where Consul is asked."""
+        return {name.replace("_", "-"): getattr(self, name) for name in SERVICE_NAMES}
 
     @property
     def media_dir(self) -> Path:

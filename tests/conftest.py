@@ -33,7 +33,7 @@ MEMORY_BYTES = 4 * 1024**3
 BROKER_TOPICS = "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1"
 
 
-SERVERS = {"mongodb_uri", "broker", "apache_kafka", "gemini_process"}
+SERVERS = {"mongodb_uri", "broker", "apache_kafka", "gemini_process", "platform_process"}
 """Fixtures that start a server. A test that uses one is marked ``servers``, and so is one that starts Dagster's processes; one that
 starts another process that serves marks itself."""
 LONGEST = ("test_frozen.py", "test_demo.py", "test_ways_and_states.py")
@@ -141,6 +141,22 @@ def gemini(gemini_process: str) -> str:
     """Base URL of the Gemini emulator, without the orders, failures and counts of earlier tests."""
     requests.post(f"{gemini_process}/emulator/reset", timeout=10).raise_for_status()
     return gemini_process
+
+
+@pytest.fixture(scope="session")
+def platform_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The platform emulator's gRPC address and its HTTP URL; tests take ``platform``, which begins from a clean one."""
+    home = tmp_path_factory.mktemp("platform")
+    with start("platform", python_module("emulators.platform"), log_path=home / "server.log") as server:
+        grpc_address, url = server.ready_value.split()
+        yield grpc_address, url
+
+
+@pytest.fixture
+def platform(platform_process: tuple[str, str]) -> tuple[str, str]:
+    """The platform emulator's two addresses, without the worlds, failures and counts of earlier tests."""
+    requests.post(f"{platform_process[1]}/emulator/reset", timeout=10).raise_for_status()
+    return platform_process
 
 
 @pytest.fixture

@@ -124,9 +124,19 @@ def _parts(asked: ReadRequest, text: str, *, in_pieces: bool) -> list[JsonValue]
 
 
 def _body(asked: ReadRequest, usage: Usage, said: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return _with_usage(asked.model, asked.digest, usage, said)
+
+
+def answer_body(model: Model, digest: bytes, usage: Usage, parts: list[JsonValue], finish: str) -> dict[str, JsonValue]:
+    """The body of an answer with these parts."""
+    candidate: JsonValue = {"content": {"parts": parts, "role": "model"}, "finishReason": finish, "index": 0}
+    return _with_usage(model, digest, usage, {"candidates": [candidate]})
+
+
+def _with_usage(model: Model, digest: bytes, usage: Usage, said: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {
         **said,
         "usageMetadata": usage.metadata(),
-        "modelVersion": asked.model.name,
-        "responseId": base64.urlsafe_b64encode(asked.digest[:15]).decode(),
+        "modelVersion": model.name,
+        "responseId": base64.urlsafe_b64encode(digest[:15]).decode(),
     }

@@ -31,6 +31,10 @@ class Usage:
     cached: int = 0
     candidates: int = 0
     thoughts: int = 0
+    seen: int = 0
+    """Of ``prompt``: of reference pictures."""
+    pictured: int = 0
+    """Of ``candidates``: of pictures."""
 
     def metadata(self) -> dict[str, JsonValue]:
         """``usageMetadata``: counts that are zero are left out, and the total adds up."""
@@ -41,8 +45,15 @@ class Usage:
             "cachedContentTokenCount": self.cached,
             "thoughtsTokenCount": self.thoughts,
         }
-        details: list[JsonValue] = [{"modality": "TEXT", "tokenCount": self.prompt}]
-        return {**{name: count for name, count in counts.items() if count}, "promptTokensDetails": details}
+        details = {"promptTokensDetails": _by_modality(self.prompt, self.seen)}
+        if self.pictured:
+            details["candidatesTokensDetails"] = _by_modality(self.candidates, self.pictured)
+        return {**{name: count for name, count in counts.items() if count}, **details}
+
+
+def _by_modality(all_tokens: int, of_pictures: int) -> JsonValue:
+    counts = {"TEXT": all_tokens - of_pictures, "IMAGE": of_pictures}
+    return [{"modality": modality, "tokenCount": count} for modality, count in counts.items() if count]
 
 
 def tokens(text: str) -> int:

@@ -48,6 +48,7 @@ class ApiResources:
         images = self.images.open()
         stack.push_async_callback(images.aclose)
         platform = await self.platform.open(database)
+        stack.push_async_callback(platform.aclose)
         fleet = database[FLEET]
         breakers = BreakerStatusStore(fleet, run_id, lease_seconds=settings.slot_lease_seconds)
         stack.push_async_callback(breakers.aclose)

@@ -34,7 +34,7 @@ class RecordSection:
     type_field: str
     order: str
     ids: tuple[str, ...]
-    only: Mapping[str, str] = field(default_factory=dict)
+    only: Mapping[str, object] = field(default_factory=dict)
     world_field: str = "world_id"
 
     def of(self, world_id: str) -> MongoDocument:
@@ -48,6 +48,8 @@ RECORDS: Mapping[str, RecordSection] = {
     "publications": RecordSection(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer")),
     # Publications that the platform still has and the world no longer refers to, by the platform's ids (``answer``).
     "superseded": RecordSection(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer"), {"status": "superseded"}),
+    # Publications of which the platform may have one more than it answered with: their creation was sent again.
+    "orphans": RecordSection(PUBLICATIONS, "kind", "created_at", ("_id", "task_id", "answer"), {"possible_orphans": {"$gt": 0}}),
     "events": RecordSection(WORLD_EVENTS, "event.event_type", "seq", ("_id", "event.key", "event.post_id", "event.character_id")),
     "generations": RecordSection(GENERATIONS, "status", "started_at", ("_id", "runs", "order")),
     # The checkpoints of unfinished tasks (deleted when a task is completed), and the pointers to the visible documents.

@@ -24,6 +24,7 @@ from typing import Generic, Protocol, TypeVar
 from resources.gateway.breaker import Breaker, BreakerOpenError, BreakerState
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import (
+    AmbiguousError,
     CallError,
     FatalCallError,
     LeaseLostError,
@@ -32,7 +33,7 @@ from resources.gateway.outcomes import (
     RequestFailedError,
     TransientError,
 )
-from resources.gateway.poison import Suspicion, Tally
+from resources.gateway.poison import MOST_AMBIGUOUS, Suspicion, Tally
 from resources.gateway.waits import Outage, Stopwatch, milliseconds_since
 
 ValueT = TypeVar("ValueT")
@@ -215,7 +216,7 @@ class ApiGateway:
             CallError: Whatever ``CallLedger.reserve`` raises.
         """
         policy, outage, stopwatch = self._policies[call.api], Outage(self._outage_timeout), Stopwatch()
-        suspicion, too_large = Suspicion(policy.tally), Suspicion(policy.tally, limited=True)
+        suspicion, too_large, ambiguous = Suspicion(policy.tally), Suspicion(policy.tally, limited=True), 0
         while True:
             try:
                 if suspicion.exists and call.control and policy.breaker.state is not BreakerState.CLOSED:
@@ -231,6 +232,9 @@ class ApiGateway:
                     too_large.failed()
                 elif not isinstance(error, BreakerOpenError):
                     suspicion.failed()
+                    ambiguous += isinstance(error, AmbiguousError)
+                    if ambiguous == MOST_AMBIGUOUS:
+                        raise RequestFailedError(f"{call.api} failed this {ambiguous} times; the last time: {error}") from error
                     if suspicion.is_proven():
                         raise _poisonous(call, error) from error
                     if call.control is not None and suspicion.needs_control:
@@ -301,7 +305,7 @@ class ApiGateway:
                 raise error from raised
             raise
         except TimeoutError:
-            late = TransientError(f"{call.api}: no answer within {call.timeout_seconds:.0f} s", in_doubt=True)
+            late = TransientError(f"{call.api}: no answer within {call.timeout_seconds:.0f} s", late=True)
             outcome = _failed(late, call)
             raise late from None
         except Exception as error:

@@ -53,20 +53,33 @@ class RateLimitedError(CallError):
 class TransientError(CallError):
     """The provider or the way to it failed for now: 5xx, time-out, reset or refused connection. Counts in the breaker.
 
-    ``in_doubt`` says that the request may have been carried out (and billed) although no answer came.
+    ``in_doubt`` says that the request may have been carried out (and billed) although no answer came; ``late``, that no answer
+    came in time, so that the server may still be working on it.
     """
 
     outcome = "transient"
 
-    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+    def __init__(self, message: str, *, in_doubt: bool = False, late: bool = False) -> None:
         super().__init__(message)
-        self.carried_out = self.in_doubt = in_doubt
+        self.carried_out = self.in_doubt = in_doubt or late
+        self.late = late
+
+
+class AmbiguousError(TransientError):
+    """An error that is neither proof of an outage nor of a bad request: the platform's INTERNAL and UNKNOWN. In doubt.
+
+    The call is tried again like any other in an outage, but at most ``MOST_AMBIGUOUS`` times (poison.py).
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, in_doubt=True)
 
 
 class RequestFailedError(CallError):
     """This one request fails, for whatever reason; other requests continue. It uses up an attempt of its task.
 
-    Raised as this class for a poisonous call: every attempt failed while other calls of the API were answered (poison.py).
+    Raised as this class for a poisonous call: every attempt failed while other calls of the API were answered, or too many ended
+    in an ``AmbiguousError`` (poison.py).
     """
 
     outcome = "poisonous"

@@ -2,8 +2,8 @@
 
 Moderation's reasons are refusals; so is RECITATION, since another prompt helps. A model that answers with text, with nothing, or
 with bytes that cannot be read is asked again as it was. A model that thinks may send drafts before its picture, as parts with
-``thought`` or as several pictures: the last one is the picture. Some models mark the picture itself as a thought, so that such a part
-counts where there is no other. Not here: what texts and pictures have in common (answers.py), and whether bytes are a picture
+``thought`` or as several pictures: the last one is the picture. Some models mark the picture itself as a thought, so that such a
+part counts where there is no other. Not here: what texts and pictures have in common (answers.py), and whether bytes are a picture
 (resources/images.py).
 """
 

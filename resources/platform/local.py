@@ -20,9 +20,9 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 
-from resources.gateway.outcomes import FatalCallError, TransientError
+from resources.gateway.outcomes import FatalCallError, RequestRejectedError, TransientError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, MongoDocument, as_forbidden, missing_indexes
-from resources.pictures import write_whole
+from resources.pictures import MOST_BYTES, read_whole, write_whole
 from resources.platform.media_files import media_path, safe_id
 from resources.platform.protocol import StoredMedia
 
@@ -62,6 +62,8 @@ class LocalPlatform:
 
     Call ``ensure_indexes`` once before the first call. The database's client belongs to the caller.
     """
+
+    has_keys = True
 
     def __init__(self, database: AsyncMongoDatabase, media_root: Path) -> None:
         self._worlds = database["platform_worlds"]
@@ -150,13 +152,20 @@ class LocalPlatform:
         post: MongoDocument = {"character_id": character_id, "caption": caption, "media_id": media_id, "tags": list(tags)}
         return str((await self._create(self._posts, key, world_id, post))["_id"])
 
-    async def find(self, *, key: str) -> str | None:
+    async def find_posts(self, *, world_id: str, character_id: str, caption: str) -> list[str]:
+        """See ``Platform``."""
+        wanted = {"world_id": world_id, "character_id": character_id, "caption": caption}
+        with _database_errors():
+            found = self._posts.find(wanted, {"_id": 1}).sort([("created_at", ASCENDING), ("_id", ASCENDING)])
+            return [str(post["_id"]) async for post in found]
+
+    async def download_media(self, *, media_id: str) -> bytes:
         """See ``Platform``."""
         with _database_errors():
-            for collection in (self._characters, self._media, self._posts):
-                if await collection.find_one({"_id": id_of(key)}, {"_id": 1}) is not None:
-                    return id_of(key)
-        return None
+            media = await self._media.find_one({"_id": media_id}, {"path": 1})
+        if media is None:
+            raise RequestRejectedError(f"Media {media_id!r} is not known: upload it first.")
+        return await asyncio.to_thread(read_whole, self._media_root / media["path"], MOST_BYTES)
 
     async def aclose(self) -> None:
         """Nothing to give back: the database's client belongs to the caller."""

@@ -26,11 +26,15 @@ class StoredMedia:
 class Platform(Protocol):
     """The platform's character, media, post and world services.
 
-    A ``key`` is the deterministic id of a publication: creating twice under one key gives one thing where the platform can do
-    that, and ``find`` returns what exists. All ids are UUIDs as text. Every method raises ``FatalCallError`` for a call that can
-    never succeed as it is (an unknown id, a post without media, a human's character) and ``TransientError`` when the
-    platform does not answer.
+    A ``key`` is the deterministic id of a publication. All ids are UUIDs as text. Every method raises ``RequestRejectedError`` or
+    ``FatalCallError`` for a call that can never succeed as it is (an unknown id, a post without media, a human's character),
+    ``TransientError`` when the platform does not answer, and ``AmbiguousError`` for an error that may be either.
+
+    Attributes:
+        has_keys: Whether creating twice under one key gives one thing. Without, a create whose answer was lost may make a second.
     """
+
+    has_keys: bool
 
     async def update_world_params(
         self, *, world_id: str, params: Mapping[str, object], name: str, users_count: int, posts_count: int
@@ -74,8 +78,12 @@ class Platform(Protocol):
         """Publish an AI's post and return its id. The media must belong to the character."""
         ...
 
-    async def find(self, *, key: str) -> str | None:
-        """The id that an earlier create or upload under this key returned, or None: decides a call in doubt after a crash."""
+    async def find_posts(self, *, world_id: str, character_id: str, caption: str) -> list[str]:
+        """The ids of the character's posts with exactly this caption, the oldest first: decides about a create in doubt."""
+        ...
+
+    async def download_media(self, *, media_id: str) -> bytes:
+        """The picture's bytes, at most ``resources.pictures.MOST_BYTES``."""
         ...
 
     async def aclose(self) -> None:

@@ -9,45 +9,84 @@ from typing import Any, cast
 import pytest
 
 from generia_assets.catalog import TaskType
+from generia_assets.durable.calls import platform_client
 from generia_assets.durable.calls.ledger import BudgetLedger
-from generia_assets.durable.calls.platform_client import Publications, TaskPlatformClient
+from generia_assets.durable.calls.platform_client import TaskPlatformClient
+from generia_assets.durable.calls.publications import Publications
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import HISTORY, PUBLICATIONS
-from generia_assets.tasks.clients import NewPost
+from generia_assets.tasks.clients import NewCharacter, NewPost
+from resources.gateway import waits
 from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker
 from resources.gateway.concurrency import ConcurrencyLimiter
-from resources.gateway.outcomes import TransientError
+from resources.gateway.outcomes import AmbiguousError, RequestFailedError, RequestRejectedError, TransientError
+from resources.gateway.poison import MOST_AMBIGUOUS
 from resources.settings import GatewaySettings
 from tests.support.durable_world import DurableWorld, Run, durable_world
 from tests.support.slots_tools import until
 
+TIMEOUT = 0.2
 POST = NewPost(character_id="character-1", caption="Rain again.", media_id="media-1", tags=("rain",))
 
 
 class Keyless:
-    """A platform that makes a post for every create it hears, and can be asked; ``late``: creates it answers too late."""
+    """A platform that makes something for every create it hears, and can be asked for posts by their caption.
 
-    def __init__(self, *, late: int = 0, silent: int = 0) -> None:
-        self.posts: list[str] = []
+    ``late``: creates it answers too late; ``slow``: of these, those it only makes when nobody listens any more.
+    """
+
+    has_keys = False
+
+    def __init__(self, *, late: int = 0, slow: int = 0, silent: int = 0, raises: list[Exception] | None = None) -> None:
+        self.made: list[str] = []
+        """Captions of posts and names of characters, in the order of their making."""
         self.late = late
+        self.slow = slow
         self.silent = silent
         """Questions it fails to answer."""
+        self.raises = raises or []
+        """Errors with which the next creates end, without making anything."""
         self.asked = 0
+        self.working: list[asyncio.Task[None]] = []
 
-    async def create_post(self, *, key: str, **post: Any) -> str:
-        self.posts.append(key)
+    async def _create(self, what: str) -> str:
+        if self.raises:
+            raise self.raises.pop(0)
+        if self.slow:
+            self.slow -= 1
+            self.working.append(asyncio.create_task(self._make_late(what)))
+            await asyncio.sleep(60)
+        self.made.append(what)
+        number = len(self.made)
         if self.late:
             self.late -= 1
             await asyncio.sleep(60)
-        return f"post-{len(self.posts)}"
+        return f"made-{number}"
 
-    async def find(self, *, key: str) -> str | None:
+    async def _make_late(self, what: str) -> None:
+        await asyncio.sleep(TIMEOUT + 0.1)
+        self.made.append(what)
+
+    async def create_post(self, *, caption: str, **post: Any) -> str:
+        return await self._create(caption)
+
+    async def create_character(self, *, display_name: str, **character: Any) -> str:
+        return await self._create(display_name)
+
+    async def find_posts(self, *, world_id: str, character_id: str, caption: str) -> list[str]:
         self.asked += 1
         if self.silent:
             self.silent -= 1
             raise TransientError("the platform does not answer")
-        return f"post-{self.posts.index(key) + 1}" if key in self.posts else None
+        return [f"made-{number}" for number, made in enumerate(self.made, 1) if made == caption]
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short waits: before the next attempt, and before what timed out is looked for."""
+    monkeypatch.setattr(waits, "FIRST_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(platform_client, "LATE_SECONDS", 0.5)
 
 
 @pytest.fixture
@@ -72,7 +111,9 @@ async def outside(world: DurableWorld) -> AsyncIterator[ApiGateway]:
     await outside.aclose()
 
 
-def publisher(run: Run, outside: ApiGateway, platform: Keyless, *, resumed: bool = False) -> TaskPlatformClient:
+def publisher(
+    run: Run, outside: ApiGateway, platform: Keyless, *, resumed: bool = False, task_id: str = "task-1"
+) -> TaskPlatformClient:
     """The way to this platform of a task that posts, with a time-out short enough for a test."""
     providers = Providers(
         outside,
@@ -80,12 +121,12 @@ def publisher(run: Run, outside: ApiGateway, platform: Keyless, *, resumed: bool
         models=cast("Any", None),
         images=cast("Any", None),
         platform=cast("Any", platform),
-        timeouts={Api.PLATFORM: 0.2},
+        timeouts={Api.PLATFORM: TIMEOUT},
         max_reasks=0,
         outage_timeout=5,
     )
-    task = TaskContext("task-1", TaskType.GENERATE_POST_IMAGE, "c0000-p0000", resumed)
-    steps = Checkpoints(run.database, run.commits, "task-1", resumed=resumed)
+    task = TaskContext(task_id, TaskType.GENERATE_POST_IMAGE, "c0000-p0000", resumed)
+    steps = Checkpoints(run.database, run.commits, task_id, resumed=resumed)
     account = BudgetLedger(run.database, run.commits, run.generation)
     return TaskPlatformClient("world-1", TaskCalls(task, steps, providers, account), Publications(run.database, run.commits))
 
@@ -106,9 +147,9 @@ async def test_a_post_that_waits_for_its_turn_is_durable_and_not_sent(world: Dur
     posting = asyncio.create_task(publisher(run, outside, platform).post(POST, its_turn))
     await asyncio.wait_for(waits.wait(), 5)
     assert [row["status"] for row in world.see[PUBLICATIONS].find()] == ["sent"]
-    assert not platform.posts
+    assert not platform.made
     turn.set()
-    assert await posting == "post-1"
+    assert await posting == "made-1"
 
 
 async def test_a_create_whose_answer_never_came_is_looked_for_before_it_is_sent_again(
@@ -116,19 +157,19 @@ async def test_a_create_whose_answer_never_came_is_looked_for_before_it_is_sent_
 ) -> None:
     """The platform makes the post and answers too late: the next attempt finds it, and there is one post."""
     run, platform = await world.run(), Keyless(late=1)
-    assert await publisher(run, outside, platform).post(POST, at_once) == "post-1"
+    assert await publisher(run, outside, platform).post(POST, at_once) == "made-1"
     await run.commits.flush()
-    assert len(platform.posts) == 1
+    assert len(platform.made) == 1
     assert platform.asked == 1
-    assert [row["outcome"] for row in world.see[HISTORY].find({"request_type": "create_post"})] == ["transient", "ok"]
-    assert [row["answer"] for row in world.see[PUBLICATIONS].find()] == ["post-1"]
+    assert [row["outcome"] for row in world.see[HISTORY].find({"request_type": "create_post"})] == ["transient"]
+    assert [row["answer"] for row in world.see[PUBLICATIONS].find()] == ["made-1"]
 
 
 async def test_a_create_that_is_answered_is_not_looked_for(world: DurableWorld, outside: ApiGateway) -> None:
     """Asking costs a call, so nobody is asked without need."""
     run, platform = await world.run(), Keyless()
-    assert await publisher(run, outside, platform).post(POST, at_once) == "post-1"
-    assert (len(platform.posts), platform.asked) == (1, 0)
+    assert await publisher(run, outside, platform).post(POST, at_once) == "made-1"
+    assert (len(platform.made), platform.asked) == (1, 0)
 
 
 async def test_after_a_death_the_platform_is_asked_on_the_one_path_however_often_it_does_not_answer(
@@ -137,11 +178,56 @@ async def test_after_a_death_the_platform_is_asked_on_the_one_path_however_often
     """An outage while a publication in doubt is settled is waited out like any other: recorded, and no failure of the world."""
     run, platform = await world.run(), Keyless(late=1)
     dying = asyncio.create_task(publisher(run, outside, platform).post(POST, at_once))
-    await until(lambda: platform.posts)
+    await until(lambda: platform.made)
     dying.cancel()
     await asyncio.gather(dying, return_exceptions=True)
     later, platform.silent = await world.run("later"), 2
-    assert await publisher(later, outside, platform, resumed=True).post(POST, at_once) == "post-1"
+    assert await publisher(later, outside, platform, resumed=True).post(POST, at_once) == "made-1"
     await later.commits.flush()
-    assert len(platform.posts) == 1
-    assert [row["outcome"] for row in world.see[HISTORY].find({"request_type": "find"})] == ["transient", "transient", "ok"]
+    assert len(platform.made) == 1
+    assert [row["outcome"] for row in world.see[HISTORY].find({"request_type": "find_posts"})] == ["transient", "transient", "ok"]
+
+
+async def test_a_post_that_is_made_after_the_deadline_is_found(world: DurableWorld, outside: ApiGateway) -> None:
+    """After a time-out the platform may still be at work: the next attempt comes late enough to find what it makes."""
+    run, platform = await world.run(), Keyless(slow=1)
+    assert await publisher(run, outside, platform).post(POST, at_once) == "made-1"
+    assert (len(platform.made), platform.asked) == (1, 1)
+
+
+async def test_a_caption_that_another_post_has_is_not_taken_for_the_one_in_doubt(world: DurableWorld, outside: ApiGateway) -> None:
+    """Two posts of a person with one caption are two: the look for the second does not find the first, recorded or not."""
+    run, platform = await world.run(), Keyless()
+    assert await publisher(run, outside, platform, task_id="first").post(POST, at_once) == "made-1"
+    platform.raises = [TransientError("reset", in_doubt=True)]
+    assert await publisher(run, outside, platform, task_id="second").post(POST, at_once) == "made-2"
+    assert platform.asked == 1
+
+
+async def test_a_character_in_doubt_is_created_again_and_the_orphan_recorded(world: DurableWorld, outside: ApiGateway) -> None:
+    """Nobody can ask for a character: it is made twice, the second one counts, and the record says that there may be another."""
+    run, platform = await world.run(), Keyless(late=1)
+    assert await publisher(run, outside, platform).character(NewCharacter("Ada", {})) == "made-2"
+    await run.commits.flush()
+    (row,) = world.see[PUBLICATIONS].find()
+    assert (row["answer"], row["possible_orphans"]) == ("made-2", 1)
+
+
+async def test_what_the_platform_refused_is_not_in_doubt(world: DurableWorld, outside: ApiGateway) -> None:
+    """A refused creation has made nothing: neither is it looked for nor counted as an orphan when its task tries again."""
+    run, platform = await world.run(), Keyless(raises=[RequestRejectedError("no such character")])
+    with pytest.raises(RequestRejectedError):
+        await publisher(run, outside, platform).character(NewCharacter("Ada", {}))
+    await run.commits.flush()
+    assert await publisher(run, outside, platform, resumed=True).character(NewCharacter("Ada", {})) == "made-1"
+    await run.commits.flush()
+    assert [row.get("possible_orphans") for row in world.see[PUBLICATIONS].find()] == [None]
+
+
+async def test_an_error_that_may_be_anything_fails_the_item_after_some_attempts(world: DurableWorld, outside: ApiGateway) -> None:
+    """INTERNAL for ever is no outage for ever: the call ends with the platform's words, and before each attempt it was asked."""
+    run = await world.run()
+    platform = Keyless(raises=[AmbiguousError("INTERNAL: violates foreign key constraint") for _ in range(20)])
+    with pytest.raises(RequestFailedError, match="foreign key"):
+        await publisher(run, outside, platform).post(POST, at_once)
+    assert (20 - len(platform.raises), platform.asked) == (MOST_AMBIGUOUS, MOST_AMBIGUOUS - 1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from generia_assets.durable.calls.platform_client import Publications
+from generia_assets.durable.calls.publications import Doubt, Publications
 from generia_assets.durable.calls.task_calls import Checkpoints
 from generia_assets.durable.collections import PUBLICATIONS, STEPS
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
@@ -78,95 +79,74 @@ async def test_a_stored_value_that_is_of_no_use_any_more_is_asked_for_again_and_
 
 
 class Counter:
-    """A platform that counts what it is sent and can be asked what it has."""
+    """Sends, and remembers of each whether what came before it was in doubt."""
 
     def __init__(self) -> None:
-        self.sent: list[str] = []
-        self.asked: list[str] = []
-        self.has: dict[str, str] = {}
+        self.in_doubt: list[bool] = []
 
-    async def send(self, key: str) -> str:
-        self.sent.append(key)
-        self.has[key] = f"id-{len(self.sent)}"
-        return self.has[key]
+    async def send(self, key: str, doubt: Doubt) -> str:
+        self.in_doubt.append(doubt.exists)
+        return f"id-{len(self.in_doubt)}"
 
-    async def send_and_die(self, key: str) -> str:
-        await self.send(key)
-        raise ConnectionResetError("the process died before the answer was read")
-
-    async def die_before_sending(self, key: str) -> str:
-        raise ConnectionResetError("the process died before it sent anything")
-
-    async def find(self, key: str) -> str | None:
-        self.asked.append(key)
-        return self.has.get(key)
+    async def send_and_die(self, key: str, doubt: Doubt) -> str:
+        await self.send(key, doubt)
+        raise asyncio.CancelledError
 
 
 async def published(
-    run: Run,
-    platform: Counter,
-    *,
-    resumed: bool,
-    readable: bool = True,
-    send: Callable[[str], Awaitable[str]] | None = None,
-    log: Checkpoints | None = None,
+    run: Run, send: Callable[[str, Doubt], Awaitable[str]], *, resumed: bool, log: Checkpoints | None = None
 ) -> str:
-    find = platform.find if readable else None
     publications = Publications(run.database, run.commits)
-    answer = await publications.once(
-        KEY, "post", "task-1", log or steps(run), resumed=resumed, find=find, send=send or platform.send
-    )
+    answer = await publications.once(KEY, "post", "task-1", log or steps(run), resumed=resumed, send=send)
     await run.commits.flush()
     return answer
 
 
 async def test_what_was_answered_is_never_sent_again(world: DurableWorld) -> None:
-    """A later run takes the platform's answer from the record, without asking or sending."""
+    """A later run takes the platform's answer from the record, without sending."""
     platform = Counter()
-    first = await published(await world.run(), platform, resumed=False)
-    assert await published(await world.run("later"), platform, resumed=True) == first
-    assert (platform.sent, platform.asked) == ([KEY], [])
+    first = await published(await world.run(), platform.send, resumed=False)
+    assert await published(await world.run("later"), platform.send, resumed=True) == first
+    assert platform.in_doubt == [False]
 
 
-async def test_what_was_sent_but_not_answered_is_settled_by_asking_before_anything_is_sent_again(world: DurableWorld) -> None:
-    """An intent without an answer is in doubt: the platform has it, so it is not sent a second time, then or later."""
+async def test_what_was_sent_but_not_answered_is_in_doubt(world: DurableWorld) -> None:
+    """An intent without an answer: who sends it later is told, and settles that first. The run after that takes the answer."""
     platform = Counter()
-    with pytest.raises(ConnectionResetError):
-        await published(await world.run(), platform, resumed=False, send=platform.send_and_die)
+    with pytest.raises(asyncio.CancelledError):
+        await published(await world.run(), platform.send_and_die, resumed=False)
     for run_id in ("later", "much later"):
-        assert await published(await world.run(run_id), platform, resumed=True) == "id-1"
-    assert (platform.sent, platform.asked) == ([KEY], [KEY])
+        assert await published(await world.run(run_id), platform.send, resumed=True) == "id-2"
+    assert platform.in_doubt == [False, True]
 
 
-async def test_what_the_platform_does_not_have_is_sent(world: DurableWorld) -> None:
-    """An intent whose call never reached the platform is carried out, once."""
-    platform = Counter()
-    with pytest.raises(ConnectionResetError):
-        await published(await world.run(), platform, resumed=False, send=platform.die_before_sending)
-    assert await published(await world.run("later"), platform, resumed=True) == "id-1"
-    assert (platform.sent, platform.asked) == ([KEY], [KEY])
+async def test_what_failed_before_it_was_sent_is_not_in_doubt(world: DurableWorld) -> None:
+    """A post that gave up its turn was never sent: when it is taken up again nobody has to ask for it."""
+    platform, run = Counter(), await world.run()
+
+    async def postponed() -> None:
+        raise RuntimeError("too many wait")
+
+    with pytest.raises(RuntimeError):
+        await Publications(run.database, run.commits).once(
+            KEY, "post", "task-1", steps(run), resumed=False, send=platform.send, turn=postponed
+        )
+    await run.commits.flush()
+    await published(run, platform.send, resumed=True)
+    assert platform.in_doubt == [False]
 
 
 async def test_the_intent_is_durable_before_anything_is_sent(world: DurableWorld) -> None:
     """At the moment of sending the record says so, and what the task had learned before is written with it."""
-    run, platform = await world.run(), Counter()
+    run = await world.run()
     log = steps(run)
     await log.run(lambda: Outside().answer("learned"), dump=str, load=str)
     seen: list[Any] = []
 
-    async def send(key: str) -> str:
+    async def send(key: str, _: Doubt) -> str:
         intent = world.see[PUBLICATIONS].find_one({"_id": key}) or {}
         seen.append((intent.get("status"), world.see[STEPS].count_documents({"task_id": "task-1"})))
         return "id"
 
-    await published(run, platform, resumed=False, send=send, log=log)
+    await published(run, send, resumed=False, log=log)
     assert seen == [("sent", 1)]
-
-
-async def test_an_unreadable_publication_in_doubt_is_sent_again(world: DurableWorld) -> None:
-    """A second upload that nothing refers to harms nobody: the platform is not asked."""
-    platform = Counter()
-    with pytest.raises(ConnectionResetError):
-        await published(await world.run(), platform, resumed=False, readable=False, send=platform.send_and_die)
-    assert await published(await world.run("later"), platform, resumed=True, readable=False) == "id-2"
-    assert platform.asked == []

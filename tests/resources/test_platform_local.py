@@ -8,7 +8,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from emulators import lifecycle
-from resources.gateway.outcomes import FatalCallError, TransientError
+from resources.gateway.outcomes import FatalCallError, RequestRejectedError, TransientError
 from resources.mongodb.connection import connect_async
 from resources.platform.local import LocalPlatform
 from resources.platform.protocol import Platform
@@ -117,12 +117,26 @@ async def test_an_upload_that_died_between_file_and_record_is_made_good(platform
     assert (await counts(database))[1] == 1
 
 
-async def test_find_settles_what_is_in_doubt(platform):
-    """A key finds what was made under it, of whatever kind, and nothing else."""
-    character_id = await create(platform)
-    image = await upload(platform, character_id)
-    post_id = await publish(platform, character_id, image.media_id)
-    assert [await platform.find(key=key) for key in ("c0", "m0", "p0", "never")] == [character_id, image.media_id, post_id, None]
+async def test_posts_are_found_by_their_caption(platform):
+    """Of this character, in this world, with exactly this caption, the oldest first; nothing else."""
+    ada, bob = await create(platform), await create(platform, key="c1", name="Bob")
+    hers, his = await upload(platform, ada), await upload(platform, bob, key="m1")
+    first, second = await publish(platform, ada, hers.media_id), await publish(platform, ada, hers.media_id, key="p1")
+    await publish(platform, bob, his.media_id, key="p2")
+    found = {"world_id": WORLD, "character_id": ada, "caption": "Hello"}
+    assert await platform.find_posts(**found) == [first, second]
+    assert await platform.find_posts(**{**found, "caption": "Hello!"}) == []
+    assert await platform.find_posts(**{**found, "world_id": "another-world"}) == []
+
+
+async def test_a_picture_comes_back_as_it_was_uploaded(platform, tmp_path):
+    """Its bytes, by its id; one that is unknown, or whose file is gone, is refused."""
+    image = await upload(platform, None, media_type=1)
+    assert await platform.download_media(media_id=image.media_id) == PICTURE
+    (tmp_path / image.url).unlink()
+    for media_id in (image.media_id, "nowhere"):
+        with pytest.raises(RequestRejectedError):
+            await platform.download_media(media_id=media_id)
 
 
 async def test_one_key_in_two_worlds_is_refused(platform):
@@ -237,7 +251,11 @@ async def test_a_database_that_does_not_answer_is_transient(tmp_path):
     """Without MongoDB every call ends as a transient outcome, which the breaker counts."""
     async with AsyncMongoClient(f"mongodb://127.0.0.1:{lifecycle.free_port()}", serverSelectionTimeoutMS=50) as client:
         platform = LocalPlatform(client["platform"], tmp_path)
-        for call in (create(platform), platform.find(key="c0"), upload(platform, None, media_type=1)):
+        for call in (
+            create(platform),
+            platform.find_posts(world_id=WORLD, character_id="c", caption="x"),
+            upload(platform, None, media_type=1),
+        ):
             with pytest.raises(TransientError):
                 await call
 

@@ -1,108 +1,50 @@
 """A task's calls of the platform: what is created there is created once, although the platform knows no idempotency keys.
 
-A creation is a publication: its intent is written (fenced, durable) before the call, its answer with the task's next commit. Where
-an intent has no answer after a death, the platform is asked for it, where it can be asked, before anything is sent again; so is a
-create whose answer was lost while its run lived on. Not here: the platform itself (resources/platform/protocol.py).
+A create whose answer was lost is in doubt (publications.py), also one of a run that died. That is settled before anything is sent
+again: a post is looked for, a character is created again and the possible orphan is recorded, an upload is made again
+(docs/decisions/in-doubt.md). Not here: the platform itself (resources/platform/protocol.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import TypeAdapter
-from pymongo import UpdateOne
 
 from generia_assets.content.documents import Media
+from generia_assets.content.text import cut
 from generia_assets.durable.calls.pending_pictures import PendingPicture, PendingPictures
-from generia_assets.durable.calls.task_calls import Checkpoints, TaskCalls
-from generia_assets.durable.collections import PUBLICATIONS
-from generia_assets.durable.leases.commits import Change, Commits, WriteOperation
+from generia_assets.durable.calls.publications import Doubt, Publications
+from generia_assets.durable.calls.task_calls import TaskCalls
 from generia_assets.tasks.clients import ImageRequest, NewCharacter, NewPost
 from resources.gateway.api_gateway import Answer, Api
-from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
+from resources.gateway.outcomes import CallError, TransientError
 from resources.platform.protocol import StoredMedia
 
 ValueT = TypeVar("ValueT")
 
+LATE_SECONDS = 5.0
+"""A post that timed out is looked for after so long: the platform's services give up, or commit, soon after a call's deadline."""
+LONGEST_NAME = 100
+"""Characters of a name that the platform takes (docs/requirements.md)."""
 _STORED = TypeAdapter(StoredMedia)
+
+
+class PublishedBeforeError(CallError):
+    """The platform has made what is in doubt. No call was made. ``answer`` is its id."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__(f"it was published before, as {answer}")
+        self.answer = answer
 
 
 def _media_kind(picture: ImageRequest, made: PendingPicture) -> str:
     return f"media:{picture.media_type.name.lower()}:{made.sha256[:12]}"
-
-
-class Publications:
-    """The publications of one world for the run that owns it."""
-
-    def __init__(self, database: AsyncMongoDatabase, commits: Commits) -> None:
-        self._database = database
-        self._commits = commits
-
-    async def once(
-        self,
-        key: str,
-        kind: str,
-        task_id: str,
-        checkpoints: Checkpoints,
-        *,
-        resumed: bool,
-        find: Callable[[str], Awaitable[str | None]] | None,
-        send: Callable[[str], Awaitable[str]],
-        turn: Callable[[], Awaitable[None]] | None = None,
-        recorded: Callable[[], None] | None = None,
-    ) -> str:
-        """The platform's answer for ``key``: as recorded, by asking the platform, or by sending now. ``send`` is given the key.
-
-        What ``checkpoints`` has not written yet becomes durable with the intent, before anything is sent. ``find`` asks the
-        platform; None: what is in doubt is sent again, since a second copy harms nobody (an upload that nothing refers to).
-        ``turn`` is awaited between the intent and the sending, so that nothing but the sending takes time then. ``recorded`` is
-        called when the answer is durable.
-        """
-        if resumed:
-            known = await self._known(key)
-            if known is not None:
-                answer = known.get("answer")
-                if answer is None and find is not None:
-                    answer = await find(key)
-                if answer is not None:
-                    self._answered(key, answer, recorded)
-                    return str(answer)
-        intent: dict[str, list[WriteOperation]] = {PUBLICATIONS: [self._intent(key, kind, task_id)]}
-        await self._commits.commit(Change(records=checkpoints.unwritten() | intent, releases=task_id))
-        if turn is not None:
-            await turn()
-        answer = await send(key)
-        self._answered(key, answer, recorded)
-        return answer
-
-    async def is_answered(self, key: str) -> bool:
-        """Whether the platform's answer for ``key`` is recorded."""
-        known = await self._known(key)
-        return known is not None and known.get("answer") is not None
-
-    async def _known(self, key: str) -> MongoDocument | None:
-        return await self._commits.retry(lambda: self._database[PUBLICATIONS].find_one({"_id": key}))
-
-    def _intent(self, key: str, kind: str, task_id: str) -> UpdateOne:
-        token = self._commits.token
-        return UpdateOne(
-            {"_id": key},
-            {
-                "$setOnInsert": {"kind": kind, "task_id": task_id, "world_id": token.world_id, "created_at": datetime.now(UTC)},
-                "$set": {"status": "sent", "run_id": token.run_id, "epoch": token.epoch},
-            },
-            upsert=True,
-        )
-
-    def _answered(self, key: str, answer: str, recorded: Callable[[], None] | None) -> None:
-        update = UpdateOne({"_id": key}, {"$set": {"status": "answered", "answer": answer, "answered_at": datetime.now(UTC)}})
-        written = self._commits.enqueue(Change(records={PUBLICATIONS: [update]}))
-        if recorded is not None:
-            written.add_done_callback(lambda done: None if done.cancelled() or done.exception() else recorded())
 
 
 class TaskPlatformClient:
@@ -120,7 +62,7 @@ class TaskPlatformClient:
             self._platform.update_world_params,
             world_id=self._world_id,
             params=params,
-            name=name,
+            name=cut(name, LONGEST_NAME),
             users_count=users_count,
             posts_count=posts_count,
         )
@@ -136,24 +78,31 @@ class TaskPlatformClient:
     async def character(self, character: NewCharacter) -> str:
         """Create the character, once."""
 
-        async def send(key: str) -> str:
+        async def send(key: str, doubt: Doubt) -> str:
             create = partial(
                 self._platform.create_character,
                 key=key,
                 world_id=self._world_id,
-                display_name=character.display_name,
+                display_name=cut(character.display_name, LONGEST_NAME),
                 meta=character.meta,
             )
-            return await self._create("create_character", {"key": key, "display_name": character.display_name}, key, create)
+
+            async def settle() -> None:
+                """The platform cannot be asked for it."""
+                if not self._platform.has_keys:
+                    await self._publications.note_orphan(key)
+                doubt.exists = False
+
+            data = {"key": key, "display_name": character.display_name}
+            return await self._create("create_character", data, create, doubt, settle)
 
         return await self._once("character", send)
 
     async def character_changed(self, character_id: str, character: NewCharacter) -> None:
         """Update the character; repeating it changes nothing."""
-        send = partial(
-            self._platform.update_character, character_id=character_id, display_name=character.display_name, meta=character.meta
-        )
-        await self._call("update_character", {"character_id": character_id, "display_name": character.display_name}, send)
+        name = cut(character.display_name, LONGEST_NAME)
+        send = partial(self._platform.update_character, character_id=character_id, display_name=name, meta=character.meta)
+        await self._call("update_character", {"character_id": character_id, "display_name": name}, send)
 
     async def avatar(self, character_id: str, media: Media) -> None:
         """Give the character its avatar; repeating it changes nothing."""
@@ -165,7 +114,7 @@ class TaskPlatformClient:
     async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
         """Publish the post, once, in its turn."""
 
-        async def send(key: str) -> str:
+        async def send(key: str, doubt: Doubt) -> str:
             create = partial(
                 self._platform.create_post,
                 key=key,
@@ -175,7 +124,19 @@ class TaskPlatformClient:
                 media_id=post.media_id,
                 tags=post.tags,
             )
-            return await self._create("create_post", {"key": key, "character_id": post.character_id}, key, create)
+            find = partial(self._platform.find_posts, world_id=self._world_id, character_id=post.character_id, caption=post.caption)
+            data: dict[str, object] = {"key": key, "character_id": post.character_id}
+
+            async def settle() -> None:
+                if doubt.late:
+                    await asyncio.sleep(LATE_SECONDS)
+                if found := await self._publications.not_of_others(key, await self._call("find_posts", data, find)):
+                    raise PublishedBeforeError(found[0])
+                if doubt.late and not self._platform.has_keys:
+                    await self._publications.note_orphan(key)
+                doubt.late = False
+
+            return await self._create("create_post", data, create, doubt, settle)
 
         return await self._once("post", send, turn=turn)
 
@@ -189,7 +150,7 @@ class TaskPlatformClient:
         """Upload a picture, whose file goes when that is recorded; the recorded answer is the stored media as JSON."""
         kind = picture.media_type.name.lower()
 
-        async def send(key: str) -> str:
+        async def send(key: str, _: Doubt) -> str:
             upload = partial(
                 self._platform.upload_media,
                 key=key,
@@ -204,7 +165,7 @@ class TaskPlatformClient:
             return _STORED.dump_json(media).decode()
 
         recorded = partial(pending.remove, made)
-        return _STORED.validate_json(await self._once(_media_kind(picture, made), send, readable=False, recorded=recorded))
+        return _STORED.validate_json(await self._once(_media_kind(picture, made), send, recorded=recorded))
 
     def _key(self, kind: str) -> str:
         return f"{self._calls.task.task_id}:{kind}"
@@ -212,46 +173,53 @@ class TaskPlatformClient:
     async def _once(
         self,
         kind: str,
-        send: Callable[[str], Awaitable[str]],
-        *,
-        readable: bool = True,
+        send: Callable[[str, Doubt], Awaitable[str]],
         turn: Callable[[], Awaitable[None]] | None = None,
         recorded: Callable[[], None] | None = None,
     ) -> str:
-        task, find = self._calls.task, self._find if readable else None
+        task, checkpoints = self._calls.task, self._calls.checkpoints
         return await self._publications.once(
-            self._key(kind),
-            kind,
-            task.task_id,
-            self._calls.checkpoints,
-            resumed=task.resumed,
-            find=find,
-            send=send,
-            turn=turn,
-            recorded=recorded,
+            self._key(kind), kind, task.task_id, checkpoints, resumed=task.resumed, send=send, turn=turn, recorded=recorded
         )
 
-    async def _find(self, key: str) -> str | None:
-        """The id of what the platform made under this key, if it did."""
-        return await self._call("find", {"key": key}, partial(self._platform.find, key=key))
+    async def _create(
+        self,
+        request_type: str,
+        data: Mapping[str, object],
+        create: Callable[[], Awaitable[str]],
+        doubt: Doubt,
+        settle: Callable[[], Awaitable[None]],
+    ) -> str:
+        """Create. While an attempt before is in doubt, also one of an earlier run, ``settle`` comes before the next one."""
 
-    async def _create(self, request_type: str, data: dict[str, object], key: str, create: Callable[[], Awaitable[str]]) -> str:
-        """Create; where an attempt was sent and its answer never came, the next one first asks whether it was carried out."""
-        sent = False
+        @asynccontextmanager
+        async def attempt() -> AsyncIterator[None]:
+            if doubt.exists:
+                await settle()
+            before, doubt.exists = doubt.exists, True
+            try:
+                yield
+            except CallError as error:
+                failed = error if isinstance(error, TransientError) else None
+                doubt.exists = before or (failed is not None and failed.in_doubt)
+                doubt.late |= failed is not None and failed.late
+                raise
 
-        async def once() -> str:
-            nonlocal sent
-            if sent and (found := await self._platform.find(key=key)) is not None:
-                return found
-            sent = True
-            return await create()
+        try:
+            return await self._call(request_type, data, create, attempt)
+        except PublishedBeforeError as before:
+            return before.answer
 
-        return await self._call(request_type, data, once)
-
-    async def _call(self, request_type: str, data: dict[str, object], send: Callable[[], Awaitable[ValueT]]) -> ValueT:
+    async def _call(
+        self,
+        request_type: str,
+        data: Mapping[str, object],
+        send: Callable[[], Awaitable[ValueT]],
+        attempt: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> ValueT:
         async def answer() -> Answer[ValueT]:
             value = await send()
             return Answer(value, {"answer": str(value) if value is not None else "ok"})
 
-        call = self._calls.new(Api.PLATFORM, request_type, data, answer)
+        call = self._calls.new(Api.PLATFORM, request_type, data, answer, attempt=attempt)
         return await self._calls.providers.gateway.call(call, self._calls.ledger)

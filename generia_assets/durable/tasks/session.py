@@ -21,7 +21,8 @@ from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.clients import TaskImageClient, TaskTextClient
 from generia_assets.durable.calls.ledger import CALL_LIMIT, BudgetLedger, item_limits, lost_call_allowance
 from generia_assets.durable.calls.pending_pictures import PendingPictures
-from generia_assets.durable.calls.platform_client import Publications, TaskPlatformClient
+from generia_assets.durable.calls.platform_client import TaskPlatformClient
+from generia_assets.durable.calls.publications import Publications
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.calls.usage import usage_of
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS

@@ -1,0 +1,172 @@
+"""A gRPC call's way through the server: counted, met by a fault or not, worked on, answered with the code of its refusal.
+
+Here: what a fault does to a call, and the server. Not here: the work (services.py), which fault it is (faults.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from emulators.dice import Dice, Repetitions
+from emulators.lifecycle import LOOPBACK
+from emulators.platform.database import RefusalError
+from emulators.platform.faults import CALL_FAULTS, CODES, PlatformFaults, draw
+from emulators.platform.media import MediaService
+from emulators.platform.objects import ObjectStore
+from emulators.platform.proxy import Proxy
+from emulators.platform.services import CharacterService, PostService, WorldService
+from emulators.platform.state import PlatformState, ServedCall
+from emulators.platform.stats import PlatformCounts
+from resources.platform.proto import character_pb2_grpc, media_pb2_grpc, post_pb2_grpc, world_pb2_grpc
+
+SERVICES = (
+    (CharacterService, "generia.character.CharacterService", character_pb2_grpc.add_CharacterServiceServicer_to_server),
+    (MediaService, "media.MediaService", media_pb2_grpc.add_MediaServiceServicer_to_server),
+    (PostService, "generia.post.PostService", post_pb2_grpc.add_PostServiceServicer_to_server),
+    (WorldService, "generia.world.WorldService", world_pb2_grpc.add_WorldServiceServicer_to_server),
+)
+_GRACE_SECONDS = 0.5
+_EXPIRED_SECONDS = -1.0
+
+Work = Callable[[Any, ServedCall], Message]
+
+
+class PlatformEmulator:
+    """The emulator's whole state. ``start`` are the faults, ``worlds`` the worlds that a reset returns to."""
+
+    def __init__(
+        self, objects: Callable[[], ObjectStore], proxy: Proxy, *, start: PlatformFaults, worlds: list[str], any_world: bool
+    ) -> None:
+        self._objects = objects
+        self._proxy = proxy
+        self._start = start
+        self._worlds = worlds
+        self._any_world = any_world
+        self._late: set[asyncio.Task[Message]] = set()
+        self.state = self._fresh_state()
+        self.reset()
+
+    def _fresh_state(self) -> PlatformState:
+        return PlatformState(self._objects(), self._worlds, any_world=self._any_world)
+
+    def reset(self) -> None:
+        """As if just started."""
+        self.state.objects.close()
+        self.state = self._fresh_state()
+        self.faults = self._start
+        self.counts = PlatformCounts()
+        self._repetitions = Repetitions()
+
+    def dice(self, name: str, request: bytes) -> Dice:
+        """The dice of a call of this name."""
+        digest = hashlib.blake2b(f"{name}:".encode() + request, digest_size=24).digest()
+        return Dice(self.faults.seed, digest, self._repetitions.count(digest))
+
+    async def serve(self, name: str, work: Work, request: Message, context: grpc.aio.ServicerContext) -> Message:
+        """Serve one call of a service's method."""
+        counts = self.counts
+        counts.calls[name] += 1
+        counts.in_flight += 1
+        outcome = "cancelled by the caller"
+        try:
+            outcome, answer = await self._served(name, work, request, context)
+        except RefusalError as error:
+            outcome = error.outcome
+            await context.abort(error.code, str(error))
+            raise
+        else:
+            return answer
+        finally:
+            counts.in_flight -= 1
+            counts.outcomes[outcome] += 1
+
+    async def _served(self, name: str, work: Work, request: Message, context: grpc.aio.ServicerContext) -> tuple[str, Message]:
+        """The outcome's name, and the answer. Raises ``RefusalError``."""
+        faults, spared = self.faults, self._spared(name)
+        dice = self.dice(name, request.SerializeToString(deterministic=True))
+        fault = None if spared else draw(faults, CALL_FAULTS, dice)
+        expired = not spared and name == "GetPresignedUploadURL" and draw(faults, ("url_expired",), dice) is not None
+        call = ServedCall(dice, _EXPIRED_SECONDS if expired else faults.url_seconds)
+        if fault in CODES:
+            raise _refusal(fault, fault)
+        before = faults.latency * dice.throw("latency")
+        await asyncio.sleep(before)
+        if fault == "reset":
+            self._proxy.reset(context.peer())
+            raise _refusal(fault)
+        if fault == "slow":
+            await asyncio.sleep(faults.slow_seconds)
+        if fault == "slow_commits_late":
+            late = asyncio.create_task(_later(faults.slow_seconds, lambda: work(request, call)))
+            self._late.add(late)
+            late.add_done_callback(self._late.discard)
+            return fault, await asyncio.shield(late)
+        answer = work(request, call)
+        if fault == "slow_committed":
+            await asyncio.sleep(faults.slow_seconds)
+        if fault == "lost_reset":
+            self._proxy.reset(context.peer())
+        if fault is not None and fault.startswith("lost_"):
+            raise _refusal(fault, fault.removeprefix("lost_"))
+        await asyncio.sleep(faults.latency - before)
+        return fault or ("url_expired" if expired else "ok"), answer
+
+    def _spared(self, name: str) -> bool:
+        faults = self.faults
+        served = sum(self.counts.calls[one] for one in METHODS)
+        return bool(faults.methods and name not in faults.methods) or (faults.for_calls is not None and served > faults.for_calls)
+
+    async def start_server(self) -> tuple[grpc.aio.Server, int]:
+        """The gRPC server on a free port of the loopback interface, behind the proxy."""
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        checks = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+        await checks.set("", health_pb2.HealthCheckResponse.SERVING)
+        for service, name, add in SERVICES:
+            add(_Servicer(self, service), server)  # type: ignore[no-untyped-call]
+            await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+        port: int = server.add_insecure_port(f"{LOOPBACK}:0")
+        await server.start()
+        return server, port
+
+    async def stop_server(self, server: grpc.aio.Server) -> None:
+        """Stop it, and delete what it kept."""
+        for late in self._late:
+            late.cancel()
+        await server.stop(_GRACE_SECONDS)
+        self.state.objects.close()
+
+
+METHODS = [name for service, _, _ in SERVICES for name in vars(service) if name[0].isupper()]
+
+
+def _refusal(fault: str, code: str = "unavailable") -> RefusalError:
+    """After a reset nobody receives it."""
+    return RefusalError(CODES.get(code, grpc.StatusCode.UNAVAILABLE), f"a fault of the emulator: {fault}", fault)
+
+
+async def _later(seconds: float, work: Callable[[], Message]) -> Message:
+    await asyncio.sleep(seconds)
+    return work()
+
+
+class _Servicer:
+    """A service for the generated ``add_…_to_server``: each method is served by the emulator, with the state it has then."""
+
+    def __init__(self, emulator: PlatformEmulator, service: type[Any]) -> None:
+        self._emulator = emulator
+        self._service = service
+
+    def __getattr__(self, name: str) -> Callable[[Message, Any], Awaitable[Message]]:
+        async def served(request: Message, context: grpc.aio.ServicerContext) -> Message:
+            work: Work = getattr(self._service(self._emulator.state), name)
+            return await self._emulator.serve(name, work, request, context)
+
+        return served

@@ -1,0 +1,90 @@
+"""gRPC channels to the platform's services: one for each address, made at its first call.
+
+Here: sending one request, with a deadline and without retries, which belong to the gateway. Not here: what is sent
+(grpc_platform.py), and the classification of errors (grpc_errors.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2
+
+from resources.gateway.outcomes import TransientError
+from resources.platform.addresses import ServiceAddresses
+from resources.platform.grpc_errors import classified
+
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+OPTIONS = (
+    ("grpc.enable_retries", 0),
+    ("grpc.service_config_disable_resolution", 1),  # a service config could bring retries back
+    ("grpc.enable_http_proxy", 0),  # the services are inside the cluster
+    # A server ends a connection that is pinged more often than every five minutes. With keep-alive Linux also ends one whose
+    # packets nobody acknowledges, so that the next call makes a new one.
+    ("grpc.keepalive_time_ms", 300_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # time-out of a connection
+    ("grpc.max_reconnect_backoff_ms", 2_000),  # the breaker waits longer where that is needed
+)
+
+
+@dataclass(frozen=True)
+class Method(Generic[ResponseT]):
+    """A method of a service.
+
+    Attributes:
+        service: The service by Consul's name.
+        path: ``/package.Service/Method``.
+        response: The class of its answer.
+    """
+
+    service: str
+    path: str
+    response: type[ResponseT]
+
+
+class GrpcChannels:
+    """The channels of one process. Make it on the event loop; ``aclose`` it there."""
+
+    def __init__(self, addresses: ServiceAddresses, timeout_seconds: float) -> None:
+        self._addresses = addresses
+        self._timeout_seconds = timeout_seconds
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    async def call(self, method: Method[ResponseT], request: Message) -> ResponseT:
+        """Send the request once. Raises the ``CallError`` of a call without an answer."""
+        address = await self._addresses.of(method.service)
+        if address not in self._channels:
+            self._channels[address] = grpc.aio.insecure_channel(address, options=OPTIONS)
+        send = self._channels[address].unary_unary(
+            method.path, request_serializer=type(request).SerializeToString, response_deserializer=method.response.FromString
+        )
+        try:
+            answer: ResponseT = await send(request, timeout=self._timeout_seconds)
+        except grpc.aio.AioRpcError as error:
+            outcome = classified(error, f"{method.service} at {address}, {method.path.rpartition('/')[2]}")
+            if isinstance(outcome, TransientError):
+                self._addresses.forget(method.service)
+            raise outcome from error
+        return answer
+
+    async def check(self, service: str) -> str:
+        """Ask the service, by the standard health protocol, whether it serves; return its address. Raises ``CallError``."""
+        answer = await self.call(
+            Method(service, "/grpc.health.v1.Health/Check", health_pb2.HealthCheckResponse), health_pb2.HealthCheckRequest()
+        )
+        address = await self._addresses.of(service)
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            raise TransientError(f"{service} at {address} does not serve")
+        return address
+
+    async def aclose(self) -> None:
+        """Close all channels."""
+        for channel in self._channels.values():
+            await channel.close()
