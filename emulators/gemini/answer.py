@@ -64,9 +64,7 @@ def answer(
         written, thoughts = tokens(text), min(thoughts, thoughts + room)
     usage = replace(asked.usage, candidates=written, thoughts=thoughts)
     parts = _parts(asked, text, in_pieces=asked.dice.throw("split_text") < faults.split_text)
-    content: dict[str, JsonValue] = {"parts": parts, "role": "model"} if text else {"role": "model"}
-    candidate: dict[str, JsonValue] = {"content": content, "finishReason": finish, "index": 0}
-    body = _body(asked, usage, {"candidates": [candidate]})
+    body = answer_body(asked, usage, parts if text else [], finish)
     if fault == "no_usage":
         del body["usageMetadata"]
     return continued(body) if fault == "continued" else body, usage
@@ -74,8 +72,7 @@ def answer(
 
 def empty_answer(asked: ReadRequest) -> tuple[dict[str, JsonValue], Usage]:
     """A candidate that stopped by itself and says nothing."""
-    candidate: JsonValue = {"content": {"role": "model"}, "finishReason": "STOP", "index": 0}
-    return _body(asked, asked.usage, {"candidates": [candidate]}), asked.usage
+    return answer_body(asked, asked.usage, [], "STOP"), asked.usage
 
 
 def blocked_prompt(asked: ReadRequest, reasons: list[BlockReason]) -> tuple[dict[str, JsonValue], Usage]:
@@ -123,20 +120,16 @@ def _parts(asked: ReadRequest, text: str, *, in_pieces: bool) -> list[JsonValue]
     return list(parts)
 
 
-def _body(asked: ReadRequest, usage: Usage, said: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    return _with_usage(asked.model, asked.digest, usage, said)
-
-
-def answer_body(model: Model, digest: bytes, usage: Usage, parts: list[JsonValue], finish: str) -> dict[str, JsonValue]:
+def answer_body(asked: ReadRequest, usage: Usage, parts: list[JsonValue], finish: str) -> dict[str, JsonValue]:
     """The body of an answer with these parts."""
-    candidate: JsonValue = {"content": {"parts": parts, "role": "model"}, "finishReason": finish, "index": 0}
-    return _with_usage(model, digest, usage, {"candidates": [candidate]})
+    content: dict[str, JsonValue] = {"parts": parts, "role": "model"} if parts else {"role": "model"}
+    return _body(asked, usage, {"candidates": [{"content": content, "finishReason": finish, "index": 0}]})
 
 
-def _with_usage(model: Model, digest: bytes, usage: Usage, said: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def _body(asked: ReadRequest, usage: Usage, said: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {
         **said,
         "usageMetadata": usage.metadata(),
-        "modelVersion": model.name,
-        "responseId": base64.urlsafe_b64encode(digest[:15]).decode(),
+        "modelVersion": asked.model.name,
+        "responseId": base64.urlsafe_b64encode(asked.digest[:15]).decode(),
     }

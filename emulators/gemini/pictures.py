@@ -13,9 +13,8 @@ from dataclasses import replace
 from PIL import Image, ImageDraw
 from pydantic import JsonValue
 
-from emulators.dice import Dice
-from emulators.gemini.answer import answer_body
-from emulators.gemini.api.models import PICTURE_SIZES, Model
+from emulators.gemini.answer import ReadRequest, answer_body
+from emulators.gemini.api.models import PICTURE_SIZES
 from emulators.gemini.api.rules import REFERENCE_TOKENS, reference
 from emulators.gemini.api.wire import GenerateRequest
 from emulators.gemini.faults import FaultName
@@ -32,16 +31,14 @@ def prompt_usage(request: GenerateRequest) -> Usage:
     return Usage(prompt=tokens(request.prompt_text()) + seen, seen=seen)
 
 
-def picture_answer(
-    request: GenerateRequest, model: Model, digest: bytes, dice: Dice, usage: Usage, fault: FaultName | None
-) -> tuple[dict[str, JsonValue], Usage]:
+def picture_answer(asked: ReadRequest, fault: FaultName | None) -> tuple[dict[str, JsonValue], Usage]:
     """The model's picture, after its drafts; spoiled by the fault if it is one of pictures."""
-    thoughts = thinking_tokens(request.generation_config, model, dice.throw("thoughts"))
-    pictures, finish, mime = model.drafts + 1 + (fault == "two_pictures"), "STOP", "image/png"
+    drafts, finish, mime = asked.model.drafts, "STOP", "image/png"
+    thoughts = thinking_tokens(asked.request.generation_config, asked.model, asked.dice.throw("thoughts"))
     if fault == "text_only":
-        used = replace(usage, candidates=tokens(_REFUSING), thoughts=thoughts)
-        return answer_body(model, digest, used, [{"text": _REFUSING}], finish), used
-    data = _paint(request, digest)
+        used = replace(asked.usage, candidates=tokens(_REFUSING), thoughts=thoughts)
+        return answer_body(asked, used, [{"text": _REFUSING}], finish), used
+    data = _paint(asked.request, asked.digest)
     encoded = base64.b64encode(data).decode()
     match fault:
         case "cut_picture":
@@ -50,13 +47,14 @@ def picture_answer(
             encoded = f"{encoded[:40]}*{encoded[41:]}"
         case "wrong_mime":
             mime = "image/jpeg"
-    parts: list[dict[str, JsonValue]] = [{"inlineData": {"mimeType": mime, "data": encoded}} for _ in range(pictures)]
-    for draft in parts[: model.drafts]:
+    pictures = 1 + (fault == "two_pictures")
+    parts: list[dict[str, JsonValue]] = [{"inlineData": {"mimeType": mime, "data": encoded}} for _ in range(drafts + pictures)]
+    for draft in parts[:drafts]:
         draft["thought"] = True
-    parts[-1]["thoughtSignature"] = base64.b64encode(digest).decode()
-    made = PICTURE_TOKENS * (1 + (fault == "two_pictures"))  # drafts are not billed
-    used = replace(usage, candidates=made, pictured=made, thoughts=thoughts)
-    body = answer_body(model, digest, used, list(parts), finish)
+    parts[-1]["thoughtSignature"] = base64.b64encode(asked.digest).decode()
+    made = PICTURE_TOKENS * pictures  # drafts are not billed
+    used = replace(asked.usage, candidates=made, pictured=made, thoughts=thoughts)
+    body = answer_body(asked, used, list(parts), finish)
     if fault == "no_usage":
         del body["usageMetadata"]
     return body, used

@@ -84,7 +84,7 @@ async def paint_with_fallback(
             log.warning("a picture (%s) was not made (%s); painting a milder one", picture.media_type.name, error)
             why = f"refused by moderation: {error.reason}" if isinstance(error, RefusedError) else f"no picture came: {error}"
             reason = reason or why
-            picture = picture.model_copy(update={"prompt": prompt})
+            picture = picture.model_copy(update={"prompt": prompt, "references": ()})
         else:
             return media.model_copy(update={"moderation": reason})
     media = await client.paint(picture, character_id=character_id)

@@ -27,6 +27,8 @@ LONGEST_BODY = 40_000_000
 """Bytes of a body that are read: a few pictures of 1K as base64 have less."""
 LONGEST_QUOTATION = 300
 RECITATION = "RECITATION"
+_STANDARD = str.maketrans("-_", "+/")
+"""JSON of protobuf may have either alphabet of base64."""
 
 
 class _Blob(BaseModel):
@@ -93,6 +95,6 @@ def _picture(body: AnswerBody) -> tuple[bytes, str] | CallError:
     finished = [part for part in pictures if not part.thought] or pictures
     blob = _Blob.model_validate(finished[-1].inlineData)
     try:
-        return base64.b64decode(blob.data, validate=True), blob.mimeType
+        return base64.b64decode(blob.data.translate(_STANDARD), validate=True), blob.mimeType
     except binascii.Error as error:
         return InvalidAnswerError(f"the picture's base64 cannot be read: {error}", chance=True)

@@ -18,10 +18,10 @@ import grpc
 import httpx2
 
 from resources.gateway.outcomes import AmbiguousError, CallError, FatalCallError, RequestRejectedError
+from resources.pictures import EXTENSIONS, MOST_BYTES
 from resources.platform import object_store
 from resources.platform.addresses import ServiceAddresses
 from resources.platform.grpc_channels import GrpcChannels, Method
-from resources.pictures import EXTENSIONS, MOST_BYTES
 from resources.platform.object_store import UrlExpiredError
 from resources.platform.proto import character_pb2, media_pb2, post_pb2, world_pb2
 from resources.platform.protocol import StoredMedia

@@ -18,6 +18,7 @@ from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.calls.pending_pictures import PendingPictures
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.publications import Publications
+from generia_assets.durable.calls.reference_pictures import ReferencePictures
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import HISTORY, PUBLICATIONS, STATUS, STEPS
 from generia_assets.tasks.clients import ImageRequest, MediaType
@@ -93,7 +94,7 @@ def images(
     steps = Checkpoints(run.database, run.commits, "task-1", resumed=resumed)
     calls = TaskCalls(task, steps, providers, BudgetLedger(run.database, run.commits, run.generation))
     platform = TaskPlatformClient("world-1", calls, Publications(run.database, run.commits))
-    return TaskImageClient(calls, platform, PendingPictures(folder, "world-1"))
+    return TaskImageClient(calls, platform, PendingPictures(folder, "world-1"), ReferencePictures())
 
 
 async def died(world: DurableWorld, gateway: ApiGateway, outside: Outside, folder: Path) -> None:

@@ -98,9 +98,7 @@ MODELS: dict[str, Model] = {
         replace(_3_7, name="gemini-3.7-flash", display_name="Gemini 3.7 Flash"),
         replace(_3_7, name="gemini-3.8-flash", display_name="Gemini 3.8 Flash", version="3.0"),
         replace(_3_7, name="gemini-4-argon", display_name="Gemini 4 Argon", output_token_limit=32_768),
-        replace(
-            _IMAGE, name="gemini-3.1-flash-lite-image", display_name="Gemini 3.1 Flash Lite Image", output_token_limit=4_096
-        ),
+        replace(_IMAGE, name="gemini-3.1-flash-lite-image", display_name="Gemini 3.1 Flash Lite Image", output_token_limit=4_096),
         replace(
             _IMAGE,
             name="gemini-3.1-flash-image",

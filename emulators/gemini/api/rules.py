@@ -22,6 +22,9 @@ REFERENCE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/heic", "image
 MOST_REFERENCES = 14
 REFERENCE_TOKENS = 1_120
 
+_STANDARD = str.maketrans("-_", "+/")
+"""Both alphabets of base64 are read; the SDK sends the one of URLs."""
+
 _CONFIG = "* GenerateContentRequest.generation_config"
 
 
@@ -128,7 +131,7 @@ def reference(mime_type: str, data: str) -> Image.Image:
     if mime_type not in REFERENCE_TYPES:
         raise invalid_argument(f"Unsupported MIME type: {mime_type}")
     try:
-        picture = Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
+        picture = Image.open(io.BytesIO(base64.b64decode(data.translate(_STANDARD), validate=True)))
         picture.load()
     except (binascii.Error, UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise invalid_argument("Unable to process input image. Please retry with another image.") from error

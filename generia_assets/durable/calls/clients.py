@@ -11,15 +11,18 @@ import hashlib
 import json
 import logging
 import uuid
+from collections.abc import Sequence
 from functools import partial
 
 from pydantic import BaseModel
 
 from generia_assets.content.documents import Media
+from generia_assets.content.pictures import Shown, with_references
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.schemas import schema_of
 from generia_assets.durable.calls.pending_pictures import PendingPicture, PendingPictures
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
+from generia_assets.durable.calls.reference_pictures import ReferencePictures
 from generia_assets.durable.calls.task_calls import TaskCalls
 from generia_assets.durable.leases.commits import retry_on_outage
 from generia_assets.tasks.clients import DraftT, ImageRequest
@@ -29,7 +32,7 @@ from resources.gemini.answers import AnswerT
 from resources.gemini.client import TextRequest
 from resources.gemini.model_resolver import ModelReplacedError
 from resources.gemini.models import ModelProfile
-from resources.images import CheckedImage, checked, wrong_with
+from resources.images import CheckedImage, checked, takes_references, wrong_with
 from resources.pictures import PictureError
 
 logger = logging.getLogger(__name__)
@@ -124,10 +127,13 @@ class TaskTextClient:
 class TaskImageClient:
     """See ``tasks.clients.ImageClient``."""
 
-    def __init__(self, calls: TaskCalls, platform: TaskPlatformClient, pending: PendingPictures) -> None:
+    def __init__(
+        self, calls: TaskCalls, platform: TaskPlatformClient, pending: PendingPictures, references: ReferencePictures
+    ) -> None:
         self._calls = calls
         self._platform = platform
         self._pending = pending
+        self._references = references
 
     async def paint(self, picture: ImageRequest, *, character_id: str | None = None) -> Media:
         """Make the picture, upload it, and return where it is kept."""
@@ -154,13 +160,25 @@ class TaskImageClient:
         return Media(media_id=stored.media_id, url=stored.url, prompt=picture.prompt, width=made.width, height=made.height)
 
     async def _generate(self, picture: ImageRequest) -> PendingPicture:
-        control = self._call(CONTROL, picture.model_copy(update={"prompt": CONTROL_PICTURE}), uuid.uuid4().hex)
+        control = self._call(CONTROL, picture.model_copy(update={"prompt": CONTROL_PICTURE, "references": ()}), uuid.uuid4().hex)
         named = f"{self._calls.task.task_id}/{picture.model_dump_json()}".encode()
         key = hashlib.sha256(named).hexdigest()[:32]
-        call = self._call(picture.media_type.name.lower(), picture, key, control)
+        found: list[tuple[Shown, bytes]] = []
+        if takes_references(self._calls.providers.images):
+            found = await self._references.load(self._calls, picture.references)
+        people = tuple(one for one, _ in found)
+        sent = picture.model_copy(update={"prompt": with_references(picture.prompt, people), "references": people})
+        call = self._call(picture.media_type.name.lower(), sent, key, control, [data for _, data in found])
         return await self._pending.keep(key, await self._calls.providers.gateway.call(call, self._calls.ledger))
 
-    def _call(self, request_type: str, picture: ImageRequest, key: str, control: Call[object] | None = None) -> Call[CheckedImage]:
+    def _call(
+        self,
+        request_type: str,
+        picture: ImageRequest,
+        key: str,
+        control: Call[object] | None = None,
+        references: Sequence[bytes] = (),
+    ) -> Call[CheckedImage]:
         images, gateway = self._calls.providers.images, self._calls.providers.gateway
 
         async def send() -> Answer[CheckedImage]:
@@ -170,7 +188,7 @@ class TaskImageClient:
                     width=picture.width,
                     height=picture.height,
                     seed=picture.seed,
-                    references=(),
+                    references=references,
                     idempotency_key=key,
                 )
                 wrong = wrong_with(image)
