@@ -59,6 +59,8 @@ class Outcome:
     repeated: int
     missing: int
     doubled: int
+    orphans: int
+    spare: int
     again: float | None
     complete: float
     complaints: list[str]
@@ -110,7 +112,7 @@ def judge(
     complaints: Sequence[str],
 ) -> Outcome:
     """The verdict, once the world has had its last word."""
-    findings = exactness(database, stack.folder / "media", moment.world_id)
+    findings = exactness(stack, database, moment.world_id)
     calls, asked = call_counts(database, moment.world_id), stack.gemini.stats()
     repeated = asked.calls - calls.planned_llm - calls.asked_again + calls.images - calls.planned_images
     # What the account closed as cut off was in the air when its run ended. A run that stood still before it was killed noted
@@ -132,6 +134,8 @@ def judge(
         repeated=repeated,
         missing=findings.missing,
         doubled=findings.doubled,
+        orphans=findings.orphans,
+        spare=findings.spare,
         again=again,
         complete=complete,
         complaints=[*complaints, *findings.complaints],

@@ -1,7 +1,7 @@
 """Whether a finished world is exact: nothing missing, nothing twice, counters that agree, by everybody's own count.
 
-Here: the look at MongoDB, the platform's collections, the pictures on disk and the emulator's count once a world is over. Not
-here: what was done to the world before.
+Here: the look at MongoDB, the platform and the emulator's count once a world is over. Not here: what the platform has
+(published.py), and what was done to the world before.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from pymongo import ASCENDING
-
+from bench.published import Published, published
+from bench.stack import TestStack
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.plan import plan
 from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS, WORLD_EVENTS
@@ -24,15 +23,19 @@ from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.document_store import POINTERS
 
-PLATFORM_DATABASE = "generia_platform"
-
 
 @dataclass
 class Findings:
-    """What is wrong with a world. ``missing`` and ``doubled`` count documents and publications."""
+    """What is wrong with a world. ``missing`` and ``doubled`` count documents and publications.
+
+    ``orphans`` and ``spare``: characters and pictures on the platform that nothing refers to, since the answer to their creation
+    was lost. They are not wrong; each orphan must be recorded.
+    """
 
     missing: int = 0
     doubled: int = 0
+    orphans: int = 0
+    spare: int = 0
     complaints: list[str] = field(default_factory=list)
 
     @property
@@ -75,8 +78,8 @@ class CallCounts:
         return self.cut_off_llm + self.cut_off_images
 
 
-def exactness(database: MongoDatabase, media: Path, world_id: str) -> Findings:
-    """Everything that must be true of a completed world whose calls all went well; ``media`` is the folder of pictures."""
+def exactness(stack: TestStack, database: MongoDatabase, world_id: str) -> Findings:
+    """Everything that must be true of a completed world whose calls all went well."""
     findings = Findings()
     raw: MongoDocument = database[STATUS].find_one({"_id": world_id}) or {}
     status = WorldStatus.model_validate(raw)
@@ -87,8 +90,9 @@ def exactness(database: MongoDatabase, media: Path, world_id: str) -> Findings:
     _tasks(findings, database, status, planned.tasks)
     _documents(findings, database, status, users, posts)
     _events(findings, database, world_id, users, posts)
-    _platform(findings, database.client[PLATFORM_DATABASE], media, world_id, users, posts)
-    _order(findings, database, database.client[PLATFORM_DATABASE], world_id, posts)
+    there = published(stack, database, world_id)
+    _platform(findings, database, there, world_id, users, posts)
+    _order(findings, database, there, world_id, posts)
     findings.count("generations", (str(row["_id"]) for row in database[GENERATIONS].find({"world_id": world_id})), 1)
     findings.expect("steps left over", database[STEPS].count_documents({"world_id": world_id}), 0)
     unanswered = database[PUBLICATIONS].count_documents({"world_id": world_id, "status": "sent"})
@@ -186,25 +190,22 @@ def _events(findings: Findings, database: MongoDatabase, world_id: str, users: i
         findings.count(f"events {event_type}", (event[field_name] for event in told if event["event_type"] == event_type), wanted)
 
 
-def _order(findings: Findings, database: MongoDatabase, platform: MongoDatabase, world_id: str, posts: int) -> None:
+def _order(findings: Findings, database: MongoDatabase, there: Published, world_id: str, posts: int) -> None:
     """Published in the order of the timeline, by the platform's clock, by ours, and as it was told."""
     place_of = {row["post_id"]: row["t"] for row in database[ASSETS["post_images"].collection].find({"world_id": world_id})}
-    created = platform["platform_posts"].find({"world_id": world_id}).sort([("created_at", ASCENDING), ("_id", ASCENDING)])
-    findings.expect("order on the platform", [place_of.get(row["_id"]) for row in created], list(range(posts)))
+    findings.expect("order on the platform", [place_of.get(post_id) for post_id in there.feed], list(range(posts)))
     told = database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
     findings.expect("order of the events", [row["event"]["t"] for row in told], list(range(posts)))
 
 
-def _platform(findings: Findings, platform: MongoDatabase, media: Path, world_id: str, users: int, posts: int) -> None:
-    """Nothing on the platform twice, nothing missing, and nothing that nobody refers to."""
-    for collection, wanted in (("characters", users), ("posts", posts), ("media", 2 + users + posts)):
-        keys = [row["key"] for row in platform[f"platform_{collection}"].find({"world_id": world_id}, {"key": 1})]
-        findings.count(f"platform {collection}", keys, wanted)
-    world = platform["platform_worlds"].find_one({"_id": world_id}) or {}
-    shown = [world.get("image_uuid"), world.get("icon_uuid")]
-    shown += platform["platform_characters"].distinct("avatar_media_id", {"world_id": world_id})
-    shown += platform["platform_posts"].distinct("media_id", {"world_id": world_id})
-    stored = platform["platform_media"].distinct("_id", {"world_id": world_id})
-    findings.expect("media shown", sorted(map(str, shown)), sorted(map(str, stored)))
-    files = [path for path in (media / world_id).rglob("*") if path.is_file()]
-    findings.expect("pictures on disk", sorted(path.stem for path in files), sorted(map(str, stored)))
+def _platform(findings: Findings, database: MongoDatabase, there: Published, world_id: str, users: int, posts: int) -> None:
+    """Nothing on the platform twice, nothing missing, and nothing that nobody refers to, but recorded orphans."""
+    findings.count("characters on the platform", there.characters, users)
+    findings.count("posts on the platform", there.posts, posts)
+    findings.count("media on the platform", there.media, 2 + users + posts)
+    findings.expect("media shown", sorted(there.shown), sorted(there.media))
+    if there.files is not None:
+        findings.expect("pictures on disk", sorted(there.files), sorted(there.media))
+    findings.orphans, findings.spare = there.orphans, there.spare
+    noted = sum(row.get("possible_orphans", 0) for row in database[PUBLICATIONS].find({"world_id": world_id}))
+    findings.expect("orphans that are not recorded", max(0, there.orphans - noted), 0)

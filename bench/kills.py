@@ -26,6 +26,8 @@ from resources.mongodb.connection import MongoDatabase
 
 USERS, POSTS = 3, 8
 LATENCY_SECONDS = 0.2
+PLATFORM_LATENCY_SECONDS = 0.2
+"""A platform that takes a while for each call, so that deaths hit calls before and after it has carried them out."""
 RECOVERY_SECONDS = 60.0
 """The configurable minute: from the death until the world is complete, for a world that takes a few seconds."""
 BESIDE_TESTS_SECONDS = 180.0
@@ -198,6 +200,8 @@ def harness(options: Options, console: Console) -> Report:
     outcomes: list[Outcome] = []
     with TestStack(settings=SETTINGS, seed=options.seed) as stack:
         stack.start_servers(latency=LATENCY_SECONDS)
+        if options.platform == "grpc":
+            stack.start_platform(latency=PLATFORM_LATENCY_SECONDS)
         stack.start_dagster()
         with stack.database() as database:
             kills = Harness(stack, database, console, BESIDE_TESTS_SECONDS if options.quick else RECOVERY_SECONDS)
@@ -222,6 +226,8 @@ def _report(outcomes: Sequence[Outcome]) -> Report:
             outcome.repeated,
             outcome.missing,
             outcome.doubled,
+            outcome.orphans,
+            outcome.spare,
             "-" if outcome.again is None else f"{outcome.again:.1f}",
             f"{outcome.complete:.1f}",
             "exact" if not outcome.complaints else "WRONG",
@@ -236,10 +242,15 @@ def _report(outcomes: Sequence[Outcome]) -> Report:
             "in_air": sum(outcome.in_air for outcome in outcomes),
             "missing": sum(outcome.missing for outcome in outcomes),
             "doubled": sum(outcome.doubled for outcome in outcomes),
+            "orphans": sum(outcome.orphans for outcome in outcomes),
+            "spare_pictures": sum(outcome.spare for outcome in outcomes),
             "slowest_s": round(max((outcome.complete for outcome in outcomes), default=0.0), 1),
             "again_median_s": {kill.value: round(median(times), 1) for kill, times in again.items()},
         },
-        headings=("#", "killed", "at", "in the air", "repeated", "missing", "doubled", "taken up, s", "complete, s", "verdict"),
+        headings=(
+            *("#", "killed", "at", "in the air", "repeated", "missing", "doubled", "orphans", "spare pictures"),
+            *("taken up, s", "complete, s", "verdict"),
+        ),
         rows=rows,
         remarks=[
             *(f"{outcome.death.kill}: {complaint}" for outcome in outcomes for complaint in outcome.complaints),

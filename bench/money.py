@@ -250,7 +250,7 @@ class Money:
 
     def _finished(self, scenario: Scenario, failure: str) -> None:
         with self._stack.database() as database:
-            exact = exactness(database, self._stack.folder / "media", scenario.order.world_id)
+            exact = exactness(self._stack, database, scenario.order.world_id)
         found = [complaint for complaint in exact.complaints if not complaint.startswith("attempts of tasks")]
         scenario.wrong += [f"{failure} {complaint}".strip() for complaint in found]
 

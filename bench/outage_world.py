@@ -112,7 +112,7 @@ class World:
 
     def complaints(self) -> list[str]:
         """What is not as it must be in a completed world (no attempt but the first is allowed there)."""
-        findings = exactness(self._database, self._stack.folder / "media", self.order.world_id)
+        findings = exactness(self._stack, self._database, self.order.world_id)
         return findings.complaints
 
     def closed(self) -> bool | None:

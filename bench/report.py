@@ -29,6 +29,8 @@ class Options:
     json: bool
     tries: int | None = None
     """How often of each kind, for a harness of tries; None: as many as it thinks right."""
+    platform: str = "local"
+    """Where worlds are published, for a harness that can choose: local, or grpc (the emulator of the platform's services)."""
 
 
 @dataclass
@@ -52,8 +54,8 @@ def run(name: str, description: str, harness: Callable[[Options, Console], Repor
     parser.add_argument("--seed", type=int, default=1, help="the faults come from it; the same seed, the same faults")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
     parser.add_argument("--tries", type=int, metavar="N", help="tries of each kind, where the harness makes tries")
-    arguments = parser.parse_args()
-    options = Options(quick=arguments.quick, seed=arguments.seed, json=arguments.json, tries=arguments.tries)
+    parser.add_argument("--platform", choices=("local", "grpc"), default="local", help="where worlds are published (kills)")
+    options = Options(**vars(parser.parse_args()))
     shown_on = sys.stderr if options.json else sys.stdout
     console = Console(file=shown_on, width=None if shown_on.isatty() else PIPED_WIDTH)
     report = harness(options, console)

@@ -1,7 +1,7 @@
 """The stack: what a harness starts, every part a process of its own that can be killed and started again.
 
-Here: MongoDB, broker (or Apache Kafka), Gemini emulator, code server and daemon on free ports in a folder of the harness's own; and
-orders, sent as the platform sends them. Not here: what a harness does to them.
+Here: MongoDB, broker (or Apache Kafka), the emulators of Gemini and the platform, code server and daemon on free ports in a folder
+of the harness's own; and orders, sent as the platform sends them. Not here: what a harness does to them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from kafka import KafkaProducer
 
 from emulators.gemini.client import EmulatorControl
 from emulators.lifecycle import accepts_connections, free_port
+from emulators.platform.client import PlatformControl, addresses
 from generia_assets.code_server import command
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import WorldStatus
 from generia_assets.processes import Child, spawn, start
 from resources.mongodb.connection import MongoDatabase, connect
+from resources.settings import SERVICE_NAMES
 
 FoundT = TypeVar("FoundT")
 
@@ -54,6 +56,7 @@ class TestStack:
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="generia-bench-")))
     parts: dict[str, Child] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
+    _platform_url: str = ""
 
     def __enter__(self) -> Self:
         self._dice = random.Random(self.seed)
@@ -78,6 +81,12 @@ class TestStack:
         broker = ("-m", "local_services.broker", "--topics", "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1")
         self.env["KAFKA_BOOTSTRAP_SERVERS"] = self._start("broker", *broker)
         self.env["GEMINI_BASE_URL"] = self._start("gemini", "-m", "emulators.gemini", "--latency", str(latency))
+
+    def start_platform(self, *, latency: float = 0.0) -> None:
+        """The platform emulator; worlds are published through its services from here on."""
+        grpc_address, url = addresses(self._start("platform", "-m", "emulators.platform", "--latency", str(latency)))
+        self.env |= {"PLATFORM": "grpc", **dict.fromkeys(map(str.upper, SERVICE_NAMES), grpc_address)}
+        self._platform_url = url
 
     def start_mongod(self, *, port: int = 0) -> None:
         """MongoDB; again on the same port with its data after it was stopped."""
@@ -141,6 +150,11 @@ class TestStack:
             yield client["generia_ai_worker"]
 
     @property
+    def platform(self) -> PlatformControl | None:
+        """The platform emulator's control plane; None: worlds are published on the local platform."""
+        return PlatformControl(self._platform_url) if self._platform_url else None
+
+    @property
     def gemini(self) -> EmulatorControl:
         """The emulator's control plane."""
         return EmulatorControl(self.env["GEMINI_BASE_URL"])
@@ -148,6 +162,9 @@ class TestStack:
     def order(self, *, users: int, posts: int, prompt: str = "a city where dreams turn solid until dawn", **more: object) -> str:
         """Send one order as the platform does; return the world's id."""
         world_id = self._new_id()
+        if self.platform is not None:
+            with self.platform as control:
+                control.add_world(world_id)
         message = {
             "event_type": "task_created",
             "task_id": self._new_id(),

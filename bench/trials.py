@@ -10,7 +10,6 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from bench.exact import exactness
 from bench.in_process import Made, Order, change_settings, make
@@ -110,7 +109,7 @@ class Bench:
             if status is None:
                 raise RuntimeError(f"{trial.name}: the world has no status record: {made.failure}")
             wrong = [] if made.success else [f"the run failed: {made.failure or status.message}"]
-            exact = exactness(database, Path(self._stack.folder) / "media", order.world_id)
+            exact = exactness(self._stack, database, order.world_id)
             # A task may have needed its second attempt: that is what attempts are for.
             wrong += [complaint for complaint in exact.complaints if not complaint.startswith("attempts of tasks")]
             wrong += damage(database, order.world_id, language=trial.language)

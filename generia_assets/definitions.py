@@ -31,18 +31,10 @@ def build_resources(settings: Settings) -> dict[str, object]:
     document.
     """
     mongo = MongoResource(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
-    kafka = KafkaResource(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        tasks_topic=settings.kafka_tasks_topic,
-        progress_topic=settings.kafka_progress_topic,
-        dead_letters_topic=settings.kafka_dead_letters_topic,
-        group_id=settings.kafka_group_id,
-        api_version=settings.kafka_api_version,
-    )
     io_manager = mongo_io_manager(mongo, patience_seconds=settings.patience_seconds)
     return {
         "mongo": mongo,
-        "kafka": kafka,
+        "kafka": KafkaResource(settings),
         "gemini": GeminiResource(settings, settings),
         "images": ImagesResource(settings, settings, settings),
         "platform": PlatformResource(settings, settings),

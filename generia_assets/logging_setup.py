@@ -23,6 +23,8 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from urllib.parse import unquote_plus
 
+from pydantic import SecretStr
+
 from generia_assets.content.text import clean, one_line
 from generia_assets.settings import Settings, settings
 from resources.redaction import hide, redacted
@@ -88,4 +90,5 @@ class LineFormatter(logging.Formatter):
 def _secrets(chosen: Settings) -> set[str]:
     user, at, _ = chosen.mongodb_uri.get_secret_value().partition("://")[2].rpartition("@")
     password = user.partition(":")[2] if at else ""
-    return {chosen.gemini_api_key.get_secret_value(), password, unquote_plus(password)}
+    secrets = {value.get_secret_value() for name, value in chosen if isinstance(value, SecretStr) and name != "mongodb_uri"}
+    return {*secrets, password, unquote_plus(password)}

@@ -20,17 +20,17 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from resources.explanation import reason_of
+from resources.kafka.settings import KafkaSettings
 from resources.settings import (
     GatewaySettings,
     GeminiSettings,
     ImageSettings,
-    KafkaSettings,
     MongoSettings,
     PlatformSettings,
     Seconds,
 )
 
-SECRETS = ("GEMINI_API_KEY",)
+SECRETS = ("GEMINI_API_KEY", "KAFKA_SASL_PASSWORD", "KAFKA_OAUTH_CLIENT_SECRET", "KAFKA_SSL_KEY_PASSWORD")
 """Variables whose values are secrets: refused in ``.env``, masked in messages."""
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[?[0-9a-fA-F:]*:[0-9a-fA-F:.]*\]?")

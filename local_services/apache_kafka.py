@@ -90,10 +90,11 @@ def fetch_libs() -> Path:
     return directory
 
 
-def start(data: Path, port: int) -> Child:
+def start(data: Path, port: int, more: str = "") -> Child:
     """Start the broker on the loopback interface and return when it takes connections; ``ready_value`` is its address.
 
-    For port 0 it chooses one. Raises ``PortTakenError``, and ``ApacheKafkaError`` if it is not available or cannot serve
+    For port 0 it chooses one. ``more``: properties that come after its own and win; {host}, {port} and {controller_port} are filled
+    in. Raises ``PortTakenError``, and ``ApacheKafkaError`` if it is not available or cannot serve
     from this directory.
     """
     reason = available()
@@ -105,7 +106,7 @@ def start(data: Path, port: int) -> Child:
     logs.mkdir(parents=True, exist_ok=True)
     properties = data / "server.properties"
     properties.write_text(
-        _PROPERTIES.format(host=lifecycle.LOOPBACK, port=port, controller_port=lifecycle.choose_port(0), logs=logs)
+        (_PROPERTIES + more).format(host=lifecycle.LOOPBACK, port=port, controller_port=lifecycle.choose_port(0), logs=logs)
     )
     if not (logs / "meta.properties").exists():
         _run([*java, "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", properties], _START_S)
@@ -138,12 +139,14 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="data directory, made if it is not there")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
+    parser.add_argument("--properties", type=Path, help="a file of more properties, such as listeners with TLS and passwords")
     lifecycle.add_arguments(parser)
     options = parser.parse_args()
     lifecycle.exit_on_signals()
     lifecycle.end_with_parent(options.parent_pid)
     try:
-        with start(options.data, options.port) as kafka:
+        more = options.properties.read_text(encoding="utf-8") if options.properties else ""
+        with start(options.data, options.port, more) as kafka:
             lifecycle.announce("kafka", kafka.ready_value, options.ready_file)
             while True:
                 kafka.check()

@@ -1,4 +1,4 @@
-"""Which services a running generator has: MongoDB, Kafka, Gemini, the code server, the daemon, the web pages.
+"""Which services a running generator has: MongoDB, Kafka, Gemini, the platform, the code server, the daemon, the web pages.
 
 What is set (the environment, .env) is used as it is; an embedded service takes the place of what is not. Servers are started as
 modules, never imported. Not here: starting and ending (services.py).
@@ -30,6 +30,7 @@ from local_services.mongod import MissingServiceError, find_mongod
 from local_services.services import Ownership, Probe, Service, ServiceSet, ready_value
 from resources.kafka.address import KafkaAddress
 from resources.mongodb.connection import mongo_address
+from resources.settings import SERVICE_NAMES
 
 EMBEDDED_KAFKA_VERSION = "2.3"
 """The embedded broker cannot tell its protocol's version."""
@@ -37,7 +38,7 @@ PARTITIONS = 3
 INSTANCE_FILE = Path(__file__).parents[1] / "docker" / "dagster.yaml"
 
 MONGODB, KAFKA, GEMINI, CODE_SERVER, DAEMON, WEBSERVER = "MongoDB", "Kafka", "Gemini", "code server", "daemon", "web page"
-PAGES = "worlds' pages"
+PLATFORM, PAGES = "platform", "worlds' pages"
 EMULATOR_TIMEOUT_S = 10.0
 SENSOR_LOOKS = b"Checking for new runs for sensor: kafka_orders"
 """What the daemon writes when its first look for orders begins: from now on messages are read at once."""
@@ -51,10 +52,13 @@ DAEMON_GRACE_S = 1.5
 class ServiceChoice:
     """What the command asked for.
 
-    ``latency``: seconds until the Gemini emulator answers. A port of None: no such pages; of 0: at any free one.
+    ``latency``: seconds until the Gemini emulator answers. ``platform``: local, grpc, or None: as PLATFORM says. ``any_world``: the
+    platform emulator has every world. A port of None: no such pages; of 0: at any free one.
     """
 
     latency: float
+    platform: str | None = None
+    any_world: bool = False
     webserver_port: int | None = None
     pages_port: int | None = None
 
@@ -69,8 +73,12 @@ class ServiceCatalog:
         self._webserver_port = _page_port("--port", choice.webserver_port)
         self._pages_port = _page_port("--pages-port", choice.pages_port)
         self._mongodb_port, self._gemini_port, self._code_server_port = free_port(), free_port(), free_port()
+        self._platform_kind = choice.platform or settings.platform
+        self._platform_port, self._platform_http_port = free_port(), free_port()
         self.dagster_home = set_dagster_home() or data_dir.dagster
         services = [self._mongodb(), self._kafka(), self._gemini(), self._code_server(), self._daemon()]
+        if not self.platform_is_local:
+            services.append(self._platform(any_world=choice.any_world))
         if self._webserver_port is not None:
             services.append(self._webserver(self._webserver_port))
         if self._pages_port is not None:
@@ -88,8 +96,9 @@ class ServiceCatalog:
     def kafka(self) -> KafkaAddress:
         """Where Kafka is. The embedded broker's address is known when it is ready."""
         if is_set(self._settings, "kafka_bootstrap_servers"):
-            return KafkaAddress(self._settings.kafka_bootstrap_servers, self._settings.kafka_api_version)
-        return KafkaAddress(self.services.address(KAFKA), EMBEDDED_KAFKA_VERSION)
+            return KafkaAddress(self._settings)
+        started = {"kafka_bootstrap_servers": self.services.address(KAFKA), "kafka_api_version": EMBEDDED_KAFKA_VERSION}
+        return KafkaAddress(self._settings.model_copy(update=started))
 
     @property
     def code_server(self) -> str:
@@ -116,6 +125,17 @@ class ServiceCatalog:
             return int(stats.json().get("recorded", 0))
         return 0
 
+    @property
+    def platform_is_local(self) -> bool:
+        """Whether pictures are kept in the data directory."""
+        return self._platform_kind == "local"
+
+    @property
+    def platform_emulator(self) -> str | None:
+        """URL of the platform emulator's control, None where there is none."""
+        set_by_user = self._settings.consul_address or any(self._settings.service_addresses.values())
+        return f"http://{LOOPBACK}:{self._platform_http_port}" if not (self.platform_is_local or set_by_user) else None
+
     def start(self, on_change: Callable[[], None]) -> None:
         """Start what is to be started; see ``ServiceSet.start``. Raises ``CommandError`` if DAGSTER_HOME is not free for it."""
         if set_dagster_home() is not None:
@@ -130,7 +150,7 @@ class ServiceCatalog:
             pid=os.getpid(),
             mongodb_uri=self.mongodb_uri,
             kafka_bootstrap_servers=self.kafka.bootstrap_servers,
-            kafka_api_version=self.kafka.api_version,
+            kafka_api_version=self.kafka.settings.kafka_api_version,
             dagster_home=str(self.dagster_home),
             code_server=self.code_server,
         )
@@ -147,6 +167,12 @@ class ServiceCatalog:
         settings = self._settings
         if is_set(settings, "kafka_bootstrap_servers"):
             return Service(KAFKA, Ownership.YOURS, address=settings.kafka_bootstrap_servers)
+        if settings.kafka_security_protocol != "PLAINTEXT":
+            raise CommandError(
+                f"KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol}: the embedded broker has neither TLS nor users. Set "
+                "KAFKA_BOOTSTRAP_SERVERS to the broker that has them, or leave it out",
+                2,
+            )
         _require("confluent-kafka", "Kafka", "export KAFKA_BOOTSTRAP_SERVERS=host:port of a broker")
         topics = (settings.kafka_tasks_topic, settings.kafka_progress_topic, settings.kafka_dead_letters_topic)
         return self._embedded(KAFKA, "local_services.broker", "--topics", ",".join(f"{topic}:{PARTITIONS}" for topic in topics))
@@ -157,6 +183,15 @@ class ServiceCatalog:
             return Service(GEMINI, Ownership.YOURS, address=address)
         _require("faker", "the Gemini emulator", "export GEMINI_API_KEY=… for the real API, which costs money")
         return self._embedded(GEMINI, "emulators.gemini", "--port", self._gemini_port, "--latency", self._latency)
+
+    def _platform(self, *, any_world: bool) -> Service:
+        if self.platform_emulator is None:
+            named = [f"{name} {address}" for name, address in self._settings.service_addresses.items() if address]
+            consul = self._settings.consul_address
+            return Service(PLATFORM, Ownership.YOURS, address=", ".join(named + [f"by Consul {consul}"] * bool(consul)))
+        address = f"{LOOPBACK}:{self._platform_port}"
+        arguments = ("--port", self._platform_port, "--http-port", self._platform_http_port, *["--any-world"] * any_world)
+        return self._embedded(PLATFORM, "emulators.platform", *arguments, probe=lambda child: address if child.ready() else None)
 
     def _code_server(self) -> Service:
         return self._generator(
@@ -225,16 +260,19 @@ class ServiceCatalog:
         environment = {
             "MONGODB_URI": self.mongodb_uri,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
-            "KAFKA_API_VERSION": self.kafka.api_version,
+            "KAFKA_API_VERSION": self.kafka.settings.kafka_api_version,
             "GENERIA_DATA_DIR": str(self._data_dir.root),
             "DAGSTER_HOME": str(self.dagster_home),
             "CODE_SERVER": self.code_server,
             "ALLOWED_HOSTS": self._settings.allowed_hosts,
+            "PLATFORM": self._platform_kind,
             # Seconds until a run that died is ordered again (default 5).
             "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",
         }
         if self._pages_port is not None and self._settings.pages_url == Settings.model_fields["pages_url"].default:
             environment["PAGES_URL"] = f"http://{LOOPBACK}:{self._pages_port}"
+        if self.platform_emulator is not None:
+            environment |= dict.fromkeys(map(str.upper, SERVICE_NAMES), f"{LOOPBACK}:{self._platform_port}")
         if not self.real_model:
             environment["GEMINI_BASE_URL"] = f"http://{LOOPBACK}:{self._gemini_port}"
         return environment

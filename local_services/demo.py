@@ -18,7 +18,6 @@ from generia_assets.cli.connections import database_at
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_block, safe_line, short_path
 from generia_assets.cli.dagster_link import world_runs
 from generia_assets.cli.data_dir import DataDir, lock_data_dir
-from generia_assets.cli.estimates import cap_warning
 from generia_assets.cli.options import (
     DEFAULT_POSTS,
     DEFAULT_PROMPT,
@@ -27,14 +26,17 @@ from generia_assets.cli.options import (
     Json,
     Latency,
     MaxCost,
+    PlatformOption,
     Posts,
     Prompt,
     QualityOption,
     Seed,
+    TierOption,
     Users,
 )
 from generia_assets.cli.order import hand_over, new_order, world_parameters
 from generia_assets.cli.parsers import flag
+from generia_assets.cli.quotes import cap_warning, knowledge, order_quote
 from generia_assets.cli.rendering.displays import display_on
 from generia_assets.cli.rendering.summary import WorldResult, print_summary, world_result
 from generia_assets.cli.watching import Images, Log, Snapshot, Texts, WatchOptions, watch_world
@@ -48,6 +50,7 @@ from generia_assets.pages.gallery import write_gallery
 from generia_assets.queries.worlds import world_status
 from generia_assets.settings import Settings, settings
 from local_services.catalog import ServiceCatalog, ServiceChoice
+from local_services.platform_world import add_world, arrived
 from local_services.services import show_services
 from resources.kafka.producer import EventProducer
 from resources.mongodb.connection import MongoDatabase
@@ -67,8 +70,10 @@ def demo(
     prompt: Prompt = DEFAULT_PROMPT,
     quality: QualityOption = Quality.STANDARD,
     max_cost_usd: MaxCost = None,
+    service_tier: TierOption = None,
     seed: Seed = None,
     latency: Latency = 0.0,
+    platform: PlatformOption = None,
     json: Json = False,
     keep: Keep = False,
     texts: Texts = False,
@@ -77,13 +82,14 @@ def demo(
 ) -> None:
     """Start a whole generator, make one world, show it, and end.
 
-    What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL, DAGSTER_HOME)
-    is used as it is; an embedded service is started for everything else. For the order without any option the Gemini emulator has
-    recorded answers; every other order gets text that it makes up.
+    What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL, DAGSTER_HOME,
+    the platform's addresses) is used as it is; an embedded service is started for everything else. For the order without any option
+    the Gemini emulator has recorded answers; every other order gets text that it makes up.
 
     \b
     generia demo --users 3 --posts 6
     generia demo --texts --log --images pictures --prompt "a lighthouse that collects shadows"
+    generia demo --platform grpc
     GEMINI_API_KEY=… generia demo --users 25 --posts 150 --max-cost-usd 1
     """
     chosen = settings()
@@ -91,14 +97,21 @@ def demo(
     if seed is None and (users, posts, prompt) == (DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_PROMPT):
         seed = DEFAULT_SEED
     parameters = world_parameters(
-        chosen, users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd, seed=seed
+        chosen,
+        users=users,
+        posts=posts,
+        prompt=prompt,
+        quality=quality,
+        max_cost_usd=max_cost_usd,
+        service_tier=service_tier,
+        seed=seed,
     )
     order = new_order(parameters)
-    if warning := cap_warning(chosen, parameters):
+    if max_cost_usd is not None and (warning := cap_warning(order_quote(chosen, knowledge(chosen), parameters), max_cost_usd)):
         remarks().print(warning)
     console = remarks() if json else results()
     with interruptible(), lock_data_dir(chosen.generia_data_dir, allow_beside=True) as data_dir:
-        run = _Demo(ServiceCatalog(data_dir, chosen, ServiceChoice(latency)), data_dir, chosen, order, console)
+        run = _Demo(ServiceCatalog(data_dir, chosen, ServiceChoice(latency, platform)), data_dir, chosen, order, console)
         try:
             result = run.make_world(prompt, WatchOptions(log, images), full_texts=texts)
             if json:
@@ -140,6 +153,8 @@ class _Demo:
                 data_dir.announce(catalog.running("demo"))
                 producer = stack.enter_context(EventProducer(catalog.kafka))
                 database = stack.enter_context(database_at(catalog.mongodb_uri, self._settings))
+                if catalog.platform_emulator is not None:
+                    add_world(catalog.platform_emulator, self._world_id)
                 sent = datetime.now(UTC)
                 hand_over(self._order, producer, self._settings.kafka_tasks_topic)
                 display.begin("ordered", prompt)
@@ -154,10 +169,12 @@ class _Demo:
             gallery = self._gallery(database) if status.status is State.COMPLETED else None
             result = world_result(database, status, sent, gallery=None if gallery is None else str(gallery))
             if status.status is State.COMPLETED:
-                media = short_path(data_dir.media / self._world_id)
+                media = short_path(data_dir.media / self._world_id) if catalog.platform_is_local else None
                 print_summary(
                     self._console, database, status, result, media=media, gallery=gallery and short_path(gallery), bill=self._bill()
                 )
+                if catalog.platform_emulator is not None:
+                    self._console.print(f"  {arrived(catalog.platform_emulator, database, self._world_id)}")
                 self._console.print(f"  logs: {short_path(data_dir.logs)}")
                 self._console.print(
                     f"\nTo look around: {self._prefix}make dev (with Dagster's pages), and beside it, for example:\n"

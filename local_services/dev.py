@@ -9,7 +9,7 @@ from rich.console import Console
 
 from generia_assets.cli.console import command_name, results
 from generia_assets.cli.data_dir import lock_data_dir
-from generia_assets.cli.options import Latency
+from generia_assets.cli.options import Latency, PlatformOption
 from generia_assets.cli.parsers import option, whole
 from generia_assets.cli.rendering.displays import display_on
 from generia_assets.content.check import require_good_content
@@ -26,11 +26,12 @@ PagesPort = Annotated[
 CHECK_S = 0.5
 
 
-def dev(latency: Latency = 0.0, port: Port = 3000, pages_port: PagesPort = 3001) -> None:
+def dev(latency: Latency = 0.0, platform: PlatformOption = None, port: Port = 3000, pages_port: PagesPort = 3001) -> None:
     """Start the generator and Dagster's pages, and stay until Ctrl-C.
 
-    What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL, DAGSTER_HOME)
-    is used as it is; an embedded service is started for everything else. Worlds and Dagster's history are kept in GENERIA_DATA_DIR.
+    What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL, DAGSTER_HOME,
+    the platform's addresses) is used as it is; an embedded service is started for everything else. Worlds and Dagster's history are
+    kept in GENERIA_DATA_DIR.
 
     \b
     generia dev --latency 0.5
@@ -40,7 +41,9 @@ def dev(latency: Latency = 0.0, port: Port = 3000, pages_port: PagesPort = 3001)
     require_good_content()
     console = results()
     with interruptible(), lock_data_dir(chosen.generia_data_dir, allow_beside=False) as data_dir:
-        catalog = ServiceCatalog(data_dir, chosen, ServiceChoice(latency, webserver_port=port, pages_port=pages_port))
+        catalog = ServiceCatalog(
+            data_dir, chosen, ServiceChoice(latency, platform, any_world=True, webserver_port=port, pages_port=pages_port)
+        )
         try:
             with display_on(console) as display:
                 catalog.start(lambda: show_services(display, catalog.services))
@@ -72,5 +75,5 @@ def _print_next_steps(console: Console, catalog: ServiceCatalog) -> None:
 
 def client_address(kafka: KafkaAddress) -> str:
     """The broker's address, with what a client of one's own has to be told; docs/events.md has examples."""
-    version = kafka.api_version.replace(".", ", ")
+    version = kafka.settings.kafka_api_version.replace(".", ", ")
     return kafka.bootstrap_servers + (f"  (kafka-python needs api_version=({version}))" if version else "")

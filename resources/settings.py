@@ -1,8 +1,8 @@
 """The settings of external systems: addresses, secrets, limits and time-outs, one model for each resource.
 
 Here: names, units, defaults and rules of these settings. Field names in capitals are the names of the environment's variables. Not
-here: where values come from, and the settings of the generator itself (generia_assets/settings.py, which inherits these models, so
-that the one ``Settings`` object can be passed to each resource).
+here: Kafka's, which are many (kafka/settings.py), where values come from, and the settings of the generator itself
+(generia_assets/settings.py, which inherits these models, so that the one ``Settings`` object can be passed to each resource).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo
 
+from resources.gemini.tiers import ServiceTier
+
 DEFAULT_MONGODB_URI = "mongodb://127.0.0.1:27017/?directConnection=true"
-DEFAULT_KAFKA = "127.0.0.1:9092"
 
 SHORTEST_DEADLINE_SECONDS = 10.0
 LONGEST_DEADLINE_SECONDS = 3600.0
@@ -65,20 +66,14 @@ def _mongodb_uri(uri: SecretStr) -> SecretStr:
     return uri
 
 
-def _is_host_and_port(address: str) -> bool:
+def is_host_and_port(address: str) -> bool:
+    """Whether the address has this form."""
     found = _HOST_AND_PORT.fullmatch(address)
     return found is not None and 0 < int(found[2]) < 65_536
 
 
-def _brokers(servers: str) -> str:
-    for server in servers.split(","):
-        if not _is_host_and_port(server):
-            raise ValueError(f"must be host:port[,host:port], and {server!r} is not")
-    return servers
-
-
 def _service(address: str) -> str:
-    if address and not _is_host_and_port(address):
+    if address and not is_host_and_port(address):
         raise ValueError("must be host:port")
     return address
 
@@ -144,19 +139,6 @@ class MongoSettings(_Settings):
     mongodb_database: str = Field("generia_ai_worker", description="database of tasks, status and worlds (docs/requirements.md)")
 
 
-class KafkaSettings(_Settings):
-    """The broker and its topics."""
-
-    kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
-        DEFAULT_KAFKA, description="Kafka brokers, host:port[,host:port]"
-    )
-    kafka_api_version: str = Field("", pattern=r"^(\d+\.\d+(\.\d+)?)?$", description="protocol version; '' asks the broker")
-    kafka_tasks_topic: str = "generia-tasks"
-    kafka_progress_topic: str = "generia-progress"
-    kafka_dead_letters_topic: str = "generia-tasks-dlq"
-    kafka_group_id: str = Field("generia-world-generator", description="group whose offsets lag tools look at")
-
-
 class GeminiSettings(_Settings):
     """The language model."""
 
@@ -167,6 +149,12 @@ class GeminiSettings(_Settings):
     )
     gemini_timeout_seconds: Annotated[float, AfterValidator(_gemini_timeout)] = Field(
         120.0, gt=0, le=LONGEST_DEADLINE_SECONDS, description="time-out of one call"
+    )
+    gemini_flex_timeout_seconds: float = Field(
+        900.0, gt=0, le=LONGEST_DEADLINE_SECONDS, description="time-out of one call at flex, which may take 15 minutes"
+    )
+    service_tier: ServiceTier = Field(
+        ServiceTier.STANDARD, description="of worlds whose order names none: standard, flex (half price, slow), priority, economy"
     )
     gemini_max_reasks: int = Field(5, ge=0, le=20, description="times a damaged answer is asked again within an attempt")
 

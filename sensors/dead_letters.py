@@ -96,7 +96,7 @@ def send_to_dlq(kafka: KafkaResource, letters: Sequence[InvalidMessage], databas
     result = DlqResult()
     if not letters:
         return result
-    topic = kafka.dead_letters_topic
+    topic = kafka.settings.kafka_dead_letters_topic
     try:
         waiting = kept(database(), 1)
     except (MongoUnavailableError, PyMongoError):  # then the topic is all there is
@@ -128,7 +128,7 @@ def send_kept(database: MongoDatabase, kafka: KafkaResource, seconds: float) -> 
     letters = kept(database, MOST_KEPT)
     if not letters:
         return 0
-    events = [Event(kafka.dead_letters_topic, one.key, one.value, tuple(one.headers.items())) for one in letters]
+    events = [Event(kafka.settings.kafka_dead_letters_topic, one.key, one.value, tuple(one.headers.items())) for one in letters]
     with kafka.producer() as producer:
         errors = _deliver(producer, events, seconds)
     taken = [letter for letter, error in zip(letters, errors, strict=True) if error is None]

@@ -139,10 +139,10 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         except (KafkaUnavailableError, ReaderBusyError, MongoUnavailableError, PyMongoError) as error:
             return dg.SensorResult(skip_reason=str(error))
         if reading is None:
-            return dg.SensorResult(skip_reason=f"topic {kafka.tasks_topic} does not exist yet")
+            return dg.SensorResult(skip_reason=f"topic {kafka.settings.kafka_tasks_topic} does not exist yet")
         handled = handle(
             reading.fetched.messages,
-            lambda order: record_order(database(), order, **limits),
+            lambda order: record_order(database(), order, **limits, service_tier=settings.service_tier),
             lambda refusal: record_refusal(database(), refusal) if refusal.world_id is not None else None,
             deadline=started + HANDLING_S,
         )
@@ -187,7 +187,7 @@ def _read(
 ) -> Reading | None:
     """Read on from the cursor; None: there is no such topic. Raises ``KafkaUnavailableError``, ``ReaderBusyError``, and what
     MongoDB raises at a first start."""
-    cursor, notes = parse_cursor(context.cursor, kafka.tasks_topic)
+    cursor, notes = parse_cursor(context.cursor, kafka.settings.kafka_tasks_topic)
     with kafka.tasks() as reader:
         log = reader.await_topic(deadline)
         if log is None:
@@ -230,7 +230,7 @@ def pass_skipped(
 
 
 def _pass(kafka: KafkaResource, database: Callable[[], MongoDatabase], batch: UnreadableBatch, offsets: dict[int, int]) -> str:
-    topic = kafka.tasks_topic
+    topic = kafka.settings.kafka_tasks_topic
     held = HeldPartition(topic, batch.partition, batch.offset, batch.next_offset, batch.reason[:500], datetime.now(UTC))
     try:
         skipped = hold(database(), held)

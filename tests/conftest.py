@@ -11,6 +11,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from local_services import apache_kafka as apache
 
 if TYPE_CHECKING:
     from tests.support.command import Command
+    from tests.support.guarded_kafka import GuardedKafka
     from tests.support.worlds_in_process import Worlds
 
 CONTENT = yaml_files.FOLDER.parent
@@ -33,7 +35,7 @@ MEMORY_BYTES = 4 * 1024**3
 BROKER_TOPICS = "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1"
 
 
-SERVERS = {"mongodb_uri", "broker", "apache_kafka", "gemini_process", "platform_process"}
+SERVERS = {"mongodb_uri", "broker", "guarded_kafka", "gemini_process", "platform_process"}
 """Fixtures that start a server. A test that uses one is marked ``servers``, and so is one that starts Dagster's processes; one that
 starts another process that serves marks itself."""
 LONGEST = ("test_frozen.py", "test_demo.py", "test_ways_and_states.py")
@@ -108,8 +110,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``host:port`` of Apache Kafka itself. Where it cannot be had the test is skipped with the reason.
+def guarded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedKafka]:
+    """Apache Kafka itself, with listeners of every kind. Where it cannot be had the test is skipped with the reason.
 
     On a CI machine with Java and Maven there is no reason to skip: what fails there is an error.
     """
@@ -122,10 +124,20 @@ def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
+    from tests.support.guarded_kafka import Issuer, broker_files, guarded
+
     home = tmp_path_factory.mktemp("kafka")
-    command = python_module("local_services.apache_kafka", "--data", home / "data")
-    with start("kafka", command, log_path=home / "server.log", timeout=90) as server:
-        yield server.ready_value
+    with closing(Issuer()) as issuer:
+        properties, ports, environment = broker_files(home, issuer)
+        command = python_module("local_services.apache_kafka", "--data", home / "data", "--properties", properties)
+        with start("kafka", command, log_path=home / "server.log", env=environment, timeout=90) as server:
+            yield guarded(server.ready_value, home, ports, issuer)
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(guarded_kafka: GuardedKafka) -> str:
+    """``host:port`` of Apache Kafka's plain listener, where a client may do everything."""
+    return guarded_kafka.plain
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,8 @@ class Usage:
     """Of ``prompt``: of reference pictures."""
     pictured: int = 0
     """Of ``candidates``: of pictures."""
+    tier: str = "standard"
+    """The service tier at which the call was served."""
 
     def metadata(self) -> dict[str, JsonValue]:
         """``usageMetadata``: counts that are zero are left out, and the total adds up."""
@@ -48,7 +50,7 @@ class Usage:
         details = {"promptTokensDetails": _by_modality(self.prompt, self.seen)}
         if self.pictured:
             details["candidatesTokensDetails"] = _by_modality(self.candidates, self.pictured)
-        return {**{name: count for name, count in counts.items() if count}, **details}
+        return {**{name: count for name, count in counts.items() if count}, **details, "serviceTier": self.tier}
 
 
 def _by_modality(all_tokens: int, of_pictures: int) -> JsonValue:

@@ -39,9 +39,7 @@ class Proxy:
         port = str(to_server.get_extra_info("sockname")[1])
         self._callers[port] = caller
         try:
-            async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(_pump(reader, to_server))
-                pumps.create_task(_pump(from_server, caller))
+            await asyncio.gather(_pump(reader, to_server), _pump(from_server, caller))
         finally:
             del self._callers[port]
 

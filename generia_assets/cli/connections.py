@@ -56,14 +56,15 @@ def addresses(settings: Settings) -> Addresses:
     """The addresses for these settings."""
     dagster_home = set_dagster_home()
     mongodb_uri = settings.mongodb_uri.get_secret_value()
-    kafka = KafkaAddress(settings.kafka_bootstrap_servers, settings.kafka_api_version, connect_s=ANSWER_S)
+    kafka = KafkaAddress(settings, connect_s=ANSWER_S)
     code_server = settings.code_server
     running = running_generator(settings.generia_data_dir)
     if running is not None:
         if not is_set(settings, "mongodb_uri"):
             mongodb_uri = running.mongodb_uri
         if not is_set(settings, "kafka_bootstrap_servers"):
-            kafka = KafkaAddress(running.kafka_bootstrap_servers, running.kafka_api_version, connect_s=ANSWER_S)
+            known = {"kafka_bootstrap_servers": running.kafka_bootstrap_servers, "kafka_api_version": running.kafka_api_version}
+            kafka = KafkaAddress(settings.model_copy(update=known), connect_s=ANSWER_S)
         dagster_home = dagster_home or Path(running.dagster_home)
         code_server = code_server or running.code_server
     return Addresses(mongodb_uri, kafka, dagster_home, code_server)

@@ -5,6 +5,7 @@ None of the checks spends anything, waits longer than a few seconds, or shows a 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -19,9 +20,11 @@ from generia_assets.cli.connections import Addresses
 from generia_assets.cli.data_dir import running_generator
 from generia_assets.content.check import files, mistakes
 from generia_assets.settings import Settings
+from resources.gateway.outcomes import FatalCallError
 from resources.gemini import models
 from resources.gemini.model_resolver import fleet_notes
 from resources.gemini.models import asked_at, names_model
+from resources.gemini.tiers import CallTier, ServiceTier
 from resources.mongodb.connection import MongoDocument
 
 
@@ -180,11 +183,32 @@ def templates_found(settings: Settings, where: Addresses) -> Iterator[HealthFind
         yield ok("templates", f"{len(files())} templates and data files have no mistake")
 
 
-def fakes_in_use(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
-    """Which image API and which platform a world is made with."""
+def platform_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """Which platform worlds are published on; of the real one, whether each service says that it serves."""
+    del where
+    if settings.platform == "local":
+        yield ok("platform", f"the local fake: records in database {settings.platform_database}; nothing is published elsewhere")
+        return
+    from resources.platform.grpc_platform import check_services  # with gRPC, for which other commands do not wait
+
+    quick = settings.model_copy(update={"platform_timeout_seconds": min(TIMEOUT_S, settings.platform_timeout_seconds)})
+    try:
+        answers = asyncio.run(check_services(quick))
+    except FatalCallError as error:
+        yield wrong("platform", str(error), "correct what it names")
+        return
+    for service, found in answers.items():
+        if isinstance(found, str):
+            yield ok(service, f"{found} serves")
+        else:
+            setting = service.replace("-", "_").upper()
+            yield wrong(service, str(found), f"start the service, or correct {setting} or CONSUL_ADDRESS; worlds wait meanwhile")
+
+
+def image_api_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+    """Which image API a world is made with."""
     del where
     yield ok("image API", settings.image_provider)
-    yield ok("platform", f"the local fake: records in database {settings.platform_database}; nothing is published elsewhere")
 
 
 def models_by_date(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
@@ -193,6 +217,13 @@ def models_by_date(settings: Settings, where: Addresses) -> Iterator[HealthFindi
     moment = models.now()
     asked = models.asked_at(settings.gemini_model, moment)
     yield ok("model", f"{asked.id} is asked today, at {asked.price(moment)}")
+    flex, tier = (ServiceTier.FLEX, ServiceTier.ECONOMY), settings.service_tier
+    wanted = CallTier.FLEX if tier in flex else CallTier(tier)
+    if asked.tier(wanted) is not wanted:
+        found = f"{asked.id} takes no {wanted}: with SERVICE_TIER={tier} its calls are made, and cost, as at standard"
+        yield note("service tier", found, "Set GEMINI_MODEL to a model that takes it, or SERVICE_TIER=standard.")
+    elif tier is not ServiceTier.STANDARD:
+        yield ok("service tier", f"{tier}, where an order names none; a call at {wanted} costs {asked.price(moment, tier=wanted)}")
     for change in models.changes(settings.gemini_model, moment):
         if change.day > moment.date():
             yield note(

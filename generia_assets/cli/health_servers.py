@@ -33,7 +33,9 @@ from resources.mongodb.connection import (
     mongo_address,
 )
 from resources.platform.local import lacks_indexes as platform_lacks_indexes
+from resources.settings import is_loopback
 
+RIGHTS_ADVICE = "docs/operating.md (Kafka with a password or TLS) lists the rights, with the commands that give them"
 MOST_NAMED = 5
 """Worlds of one kind that are named."""
 
@@ -117,7 +119,7 @@ def _intake(database: MongoDatabase) -> Iterator[HealthFinding]:
 
 def _rights(database: MongoDatabase, settings: Settings) -> Iterator[HealthFinding]:
     """What MongoDB's user may not do in the generator's database, and in the local platform's."""
-    for name in (database.name, settings.platform_database):
+    for name in (database.name, *((settings.platform_database,) if settings.platform == "local" else ())):
         grant = f'db.grantRolesToUser("the user", [{{role: "readWrite", db: "{name}"}}]), as MongoDB\'s administrator'
         one = database.client[name]
         if missing := missing_rights(one, NEEDED_RIGHTS):
@@ -127,13 +129,13 @@ def _rights(database: MongoDatabase, settings: Settings) -> Iterator[HealthFindi
 
 
 def kafka_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
-    """The broker and the three topics."""
+    """The broker, the three topics, and this user's rights to them and to the group."""
     topics = (
-        (settings.kafka_tasks_topic, "orders", "KAFKA_TASKS_TOPIC"),
-        (settings.kafka_progress_topic, "live events", "KAFKA_PROGRESS_TOPIC"),
-        (settings.kafka_dead_letters_topic, "broken messages", "KAFKA_DEAD_LETTERS_TOPIC"),
+        (settings.kafka_tasks_topic, "orders", "KAFKA_TASKS_TOPIC", "READ"),
+        (settings.kafka_progress_topic, "live events", "KAFKA_PROGRESS_TOPIC", "WRITE"),
+        (settings.kafka_dead_letters_topic, "broken messages", "KAFKA_DEAD_LETTERS_TOPIC", "WRITE"),
     )
-    for number, (topic, holds, setting) in enumerate(topics):
+    for number, (topic, holds, setting, needed) in enumerate(topics):
         try:
             reader = TopicReader(where.kafka, topic, settings.kafka_group_id)
         except KafkaUnavailableError as error:
@@ -142,10 +144,16 @@ def kafka_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]
             return
         try:
             if number == 0:
-                yield ok("Kafka", f"{where.kafka.bootstrap_servers} answers")
+                yield ok("Kafka", f"{where.kafka.bootstrap_servers} answers{_as_whom(settings)}")
+                yield from _exposed_secrets(settings)
             log = reader.look()
+            if number == 0 and log is not None and log.rights is not None:
+                rights = reader.group_rights()
+                if rights is not None and "READ" not in rights:
+                    yield wrong(f"group {settings.kafka_group_id}", "this user has no right READ on it", RIGHTS_ADVICE)
         except KafkaUnavailableError as error:
-            yield wrong(f"topic {topic}", str(error).partition(". ")[0], "try again")
+            found, _, advice = str(error).partition(". ")
+            yield wrong(f"topic {topic}", found, advice)
             continue
         finally:
             reader.close()
@@ -161,9 +169,30 @@ def kafka_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]
                 f"partitions without a leader: {', '.join(str(one) for one in log.leaderless)}",
                 "look at the brokers: what is in them waits",
             )
+        elif log.rights is not None and needed not in log.rights:
+            yield wrong(f"topic {topic}", f"this user has no right {needed} on it (for {holds})", RIGHTS_ADVICE)
         else:
             held = sum(bound.end - bound.earliest for bound in log.bounds.values())
             yield ok(f"topic {topic}", f"{plural(len(log.bounds), 'partition')}, {plural(held, 'message')} ({holds})")
+
+
+def _as_whom(settings: Settings) -> str:
+    """How the brokers are reached, where it is not the plain way."""
+    if settings.kafka_security_protocol == "PLAINTEXT":
+        return ""
+    who = " ".join(filter(None, (settings.kafka_sasl_mechanism, settings.kafka_sasl_username or settings.kafka_oauth_client_id)))
+    return f" ({settings.kafka_security_protocol}{f', {who}' if who else ''})"
+
+
+def _exposed_secrets(settings: Settings) -> Iterator[HealthFinding]:
+    if settings.kafka_security_protocol == "SASL_PLAINTEXT":
+        yield note(
+            "Kafka",
+            "SASL_PLAINTEXT: nothing is encrypted; with PLAIN and OAUTHBEARER anybody on the way can read the password or token",
+            "use a listener with SASL_SSL, except within a network of your own",
+        )
+    if settings.kafka_oauth_token_url.startswith("http://") and not is_loopback(settings.kafka_oauth_token_url):
+        yield note("Kafka", "KAFKA_OAUTH_TOKEN_URL is http: the client secret is sent unencrypted", "use https")
 
 
 def dagster_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:

@@ -17,6 +17,7 @@ from generia_assets.cli.parsers import Completer, choice, dollars, flag, option,
 from generia_assets.content.documents import Quality
 from generia_assets.content.seeding import LARGEST_SEED
 from generia_assets.durable.orders.order import WORLD_ID_PATTERN
+from resources.gemini.tiers import ServiceTier
 
 if TYPE_CHECKING:
     from generia_assets.settings import Settings
@@ -41,6 +42,15 @@ MaxCost = Annotated[
     float | None,
     option("--max-cost-usd", "DOLLARS", "Cap for this world, US dollars; without it the installation's MAX_COST_USD.", dollars),
 ]
+TierOption = Annotated[
+    ServiceTier | None,
+    option(
+        "--service-tier",
+        "standard|flex|priority|economy",
+        "flex: half the price, slow; priority: 1.8 times the price; economy: flex after the first posts. Without it SERVICE_TIER.",
+        choice(ServiceTier),
+    ),
+]
 Seed = Annotated[
     int | None,
     option(
@@ -51,6 +61,15 @@ Seed = Annotated[
     ),
 ]
 Latency = Annotated[float, option("--latency", "SECONDS", "Seconds the Gemini emulator takes for an answer, 0 to 60.", seconds)]
+PlatformOption = Annotated[
+    str | None,
+    option(
+        "--platform",
+        "local|grpc",
+        "grpc: through the platform's services; an emulator of them is started if no address is set. Without it as PLATFORM says.",
+        choice(("local", "grpc")),
+    ),
+]
 Json = Annotated[bool, flag("--json", "One JSON object on standard output, everything else on standard error.")]
 JsonLines = Annotated[bool, flag("--json", "One JSON object a line on standard output.")]
 

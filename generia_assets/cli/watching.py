@@ -17,7 +17,7 @@ from typing import Annotated
 
 from generia_assets.catalog import TaskType
 from generia_assets.cli.console import CommandError, command_name, safe_line
-from generia_assets.cli.estimates import CallCounts, CallLatency, count_calls, recent_latency_of, world_latency
+from generia_assets.cli.estimates import CallCounts, CallLatency, count_calls, recent_latency, world_latency
 from generia_assets.cli.parsers import flag, option
 from generia_assets.cli.texts import WAIT_MS, PictureFolder, Text, TextStream
 from generia_assets.durable.collections import GENERATIONS, TASKS
@@ -108,7 +108,7 @@ def follow(
     Pictures are among the texts only with a ``folder``. Raises ``CommandError`` when the world or the task is still unknown after
     ``wait_s``.
     """
-    expected = options.latency or recent_latency_of(database, settings)
+    expected = options.latency or recent_latency(database, settings)
     generation, began, looking_since = None, datetime.now(UTC), time.monotonic()
     time_left = TimeLeft(None, lambda: expected)
     with ExitStack() as stack:
@@ -121,7 +121,8 @@ def follow(
             status = world_status(database, world_id)  # before the texts: the last snapshot has all of them
             if status is not None and (generation is None or generation != status.generation):
                 generation, began = status.generation, _began_at(database, status)
-                time_left = TimeLeft(calls_left(database, status), partial(world_latency, database, world_id, began, expected))
+                latency = partial(world_latency, database, world_id, began, expected.at(status.service_tier))
+                time_left = TimeLeft(calls_left(database, status), latency)
             end = status.finished_at if status is not None and status.finished_at else datetime.now(UTC)
             lines: tuple[LogLine, ...] = ()
             if log is not None and status is not None and (now - log_read_at >= LOG_S or over(status)):

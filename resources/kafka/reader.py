@@ -11,11 +11,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError, LeaderNotAvailableError, UnknownTopicOrPartitionError, for_code
+from kafka.errors import GroupAuthorizationFailedError, KafkaError, LeaderNotAvailableError, UnknownTopicOrPartitionError, for_code
 from kafka.structs import OffsetAndMetadata
 
 from resources.kafka.address import REQUEST_TIMEOUT_S, KafkaAddress, KafkaUnavailableError
@@ -64,7 +65,8 @@ class Bounds:
 class TopicLog:
     """The present state of a topic. The two ids distinguish a recreated topic from the previous one of its name; '' = unknown.
 
-    ``leaderless`` partitions exist and cannot be read at the moment; they are not in ``bounds``.
+    ``leaderless`` partitions exist and cannot be read at the moment; they are not in ``bounds``. ``rights`` are the operations that
+    this user is allowed, such as READ; None: the broker does not say.
     """
 
     topic: str
@@ -72,6 +74,7 @@ class TopicLog:
     topic_id: str = ""
     bounds: Mapping[int, Bounds] = field(default_factory=dict)
     leaderless: tuple[int, ...] = ()
+    rights: frozenset[str] | None = None
 
 
 class TopicReader:
@@ -81,6 +84,7 @@ class TopicReader:
         """Connect. ``group_id`` names the group under which offsets are reported. Raises ``KafkaUnavailableError``."""
         self._address = address
         self._topic = topic
+        self._group_id = group_id
         self._reported: dict[int, int] = {}
         self.log: TopicLog | None = None
         """The topic as the last ``look()`` found it; None: it does not exist."""
@@ -107,6 +111,18 @@ class TopicReader:
             raise self._address.unavailable(error) from None
         return self.log
 
+    def group_rights(self) -> frozenset[str] | None:
+        """The operations on the group that this user is allowed; None: the broker does not say, as before the first report.
+
+        Raises ``KafkaUnavailableError``.
+        """
+        try:
+            return _rights(self._cluster.describe_groups([self._group_id])[self._group_id])
+        except GroupAuthorizationFailedError:
+            return frozenset()
+        except KafkaError as error:
+            raise self._address.unavailable(error) from None
+
     def await_topic(self, deadline: float) -> TopicLog | None:
         """``look()`` until the topic exists or ``deadline`` (of ``time.monotonic``) is there."""
         while self.log is None and time.monotonic() + _LOOK_AGAIN_S < deadline:
@@ -129,6 +145,7 @@ class TopicReader:
             topic_id=str(topic.get("topic_id") or ""),
             bounds=self._bounds(sorted(partition for partition, led in partitions.items() if led)),
             leaderless=tuple(sorted(partition for partition, led in partitions.items() if not led)),
+            rights=_rights(topic),
         )
 
     def _bounds(self, partitions: list[int]) -> dict[int, Bounds]:
@@ -222,6 +239,11 @@ class TopicReader:
         """End both connections."""
         self._consumer.close(autocommit=False, timeout_ms=1000)
         self._cluster.close()
+
+
+def _rights(described: Mapping[str, Any]) -> frozenset[str] | None:
+    operations = described.get("authorized_operations")
+    return None if operations is None else frozenset(operations)
 
 
 def _log_failed_report(offsets: object, outcome: object) -> None:

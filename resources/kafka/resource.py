@@ -10,11 +10,11 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from resources.kafka.address import KafkaAddress, KafkaUnavailableError
 from resources.kafka.producer import EventProducer, InOrder
 from resources.kafka.reader import TopicReader
+from resources.kafka.settings import KafkaSettings
 
 
 class ReaderBusyError(RuntimeError):
@@ -68,30 +68,12 @@ class _KeptReader:
 _kept = _KeptReader()
 
 
-@dataclass(frozen=True)
 class KafkaResource:
-    """Kafka as a Dagster resource.
+    """Kafka as a Dagster resource."""
 
-    Attributes:
-        bootstrap_servers: Brokers, ``host:port[,host:port]``.
-        tasks_topic: Orders.
-        progress_topic: Live events.
-        dead_letters_topic: Orders that cannot be carried out.
-        group_id: The group whose offsets lag tools look at.
-        api_version: '' asks the broker; the embedded one needs '2.3'.
-    """
-
-    bootstrap_servers: str
-    tasks_topic: str
-    progress_topic: str
-    dead_letters_topic: str
-    group_id: str
-    api_version: str = ""
-
-    @property
-    def address(self) -> KafkaAddress:
-        """Where Kafka is."""
-        return KafkaAddress(self.bootstrap_servers, self.api_version)
+    def __init__(self, settings: KafkaSettings) -> None:
+        self.settings = settings
+        self.address = KafkaAddress(settings)
 
     @contextmanager
     def tasks(self) -> Iterator[TopicReader]:
@@ -99,12 +81,12 @@ class KafkaResource:
 
         Raises ``KafkaUnavailableError``, and ``ReaderBusyError`` while another thread has it.
         """
-        with _kept.lease(self.address, self.tasks_topic, self.group_id) as reader:
+        with _kept.lease(self.address, self.settings.kafka_tasks_topic, self.settings.kafka_group_id) as reader:
             yield reader
 
     def progress(self) -> InOrder:
         """A connected sender of the progress topic; close it. Raises ``KafkaUnavailableError``."""
-        return InOrder(self.producer(), self.progress_topic)
+        return InOrder(self.producer(), self.settings.kafka_progress_topic)
 
     def producer(self) -> EventProducer:
         """A connected producer; close it, or use it as a context manager. Raises ``KafkaUnavailableError``."""

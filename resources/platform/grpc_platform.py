@@ -7,6 +7,7 @@ Here: the calls of the ``Platform`` protocol as requests of the four services. N
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
@@ -217,16 +218,17 @@ def open_platform(settings: PlatformSettings) -> GrpcPlatform:
 async def check_services(settings: PlatformSettings) -> dict[str, str | CallError]:
     """For each service its address, if it says that it serves, or what is wrong."""
     platform = open_platform(settings)
-    found: dict[str, str | CallError] = {}
+
+    async def check(service: str) -> str | CallError:
+        try:
+            return await platform._channels.check(service)
+        except CallError as error:
+            return error
+
     try:
-        for service in settings.service_addresses:
-            try:
-                found[service] = await platform._channels.check(service)
-            except CallError as error:
-                found[service] = error
+        return dict(zip(settings.service_addresses, await asyncio.gather(*map(check, settings.service_addresses)), strict=True))
     finally:
         await platform.aclose()
-    return found
 
 
 def _json(value: Mapping[str, object]) -> str:

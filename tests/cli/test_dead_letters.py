@@ -13,7 +13,6 @@ from typer.testing import CliRunner, Result
 
 from generia_assets.cli.main import app
 from generia_assets.settings import settings
-from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters, letter_at
 from resources.kafka.producer import Event
 from resources.kafka.resource import KafkaResource
@@ -30,8 +29,8 @@ def kafka(
     for name, value in {
         "KAFKA_BOOTSTRAP_SERVERS": broker,
         "KAFKA_API_VERSION": "2.3",
-        "KAFKA_TASKS_TOPIC": kafka.tasks_topic,
-        "KAFKA_DEAD_LETTERS_TOPIC": kafka.dead_letters_topic,
+        "KAFKA_TASKS_TOPIC": kafka.settings.kafka_tasks_topic,
+        "KAFKA_DEAD_LETTERS_TOPIC": kafka.settings.kafka_dead_letters_topic,
         "MONGODB_URI": mongodb_uri,
         "MONGODB_DATABASE": mongo_database_name,
         "GENERIA_DATA_DIR": str(tmp_path),
@@ -53,9 +52,10 @@ def bury(kafka: KafkaResource, *values: bytes, reason: str = "parameters.users_c
 
     with kafka.producer() as producer:
         letters = [
-            InvalidMessage(KafkaRecord(kafka.tasks_topic, 1, 40 + n, b"one key", value), reason) for n, value in enumerate(values)
+            InvalidMessage(KafkaRecord(kafka.settings.kafka_tasks_topic, 1, 40 + n, b"one key", value), reason)
+            for n, value in enumerate(values)
         ]
-        arrived, problems = send_dead_letters(producer, letters, kafka.dead_letters_topic)
+        arrived, problems = send_dead_letters(producer, letters, kafka.settings.kafka_dead_letters_topic)
     assert (len(arrived), problems) == (len(values), [])
 
 
@@ -65,12 +65,16 @@ def generia(*arguments: str) -> Result:
 
 def resent(kafka: KafkaResource) -> list[dict[str, Any]]:
     """What the command put into the orders' topic."""
-    return [json.loads(letter.value) for letter in last_letters(kafka.address, kafka.tasks_topic, 10)]
+    return [json.loads(letter.value) for letter in last_letters(kafka.address, kafka.settings.kafka_tasks_topic, 10)]
 
 
 def place_of(kafka: KafkaResource, value: bytes) -> str:
     """Where a letter lies, as the list names it."""
-    return next(letter.place for letter in last_letters(kafka.address, kafka.dead_letters_topic, 100) if letter.value == value)
+    return next(
+        letter.place
+        for letter in last_letters(kafka.address, kafka.settings.kafka_dead_letters_topic, 100)
+        if letter.value == value
+    )
 
 
 def test_the_list_shows_reason_origin_and_message_and_no_terminal_codes(kafka: KafkaResource):
@@ -79,7 +83,7 @@ def test_the_list_shows_reason_origin_and_message_and_no_terminal_codes(kafka: K
     bury(kafka, b'{"a": "\x1b[2Jcleared"}', b"second")
     shown = generia()
     assert shown.exit_code == 0
-    assert f"{kafka.tasks_topic}[1]@40" in shown.output
+    assert f"{kafka.settings.kafka_tasks_topic}[1]@40" in shown.output
     assert "parameters.users_count='3'" in shown.output
     assert "\x1b" not in shown.output
     told = [json.loads(line) for line in generia("--json", "--limit", "1").stdout.splitlines()]
@@ -94,9 +98,9 @@ def test_the_last_letters_are_the_last_of_all_partitions(kafka: KafkaResource):
             began = time.time_ns() // 1_000_000
             while time.time_ns() // 1_000_000 == began:
                 pass
-            event = Event(kafka.dead_letters_topic, b"k%d" % number, value.encode(), (("reason", "broken"),))
+            event = Event(kafka.settings.kafka_dead_letters_topic, b"k%d" % number, value.encode(), (("reason", "broken"),))
             producer.send(event).wait(10)
-    assert len({one.partition for one in last_letters(kafka.address, kafka.dead_letters_topic, None)}) > 1
+    assert len({one.partition for one in last_letters(kafka.address, kafka.settings.kafka_dead_letters_topic, None)}) > 1
     whole = generia("--json")
     assert [json.loads(line)["message"] for line in whole.stdout.splitlines()] == values
     assert whole.stderr == ""
@@ -115,11 +119,11 @@ def test_an_edited_letter_is_sent_again_with_the_other_fields_as_they_were(kafka
     sent = generia("resend", place_of(kafka, letter), "--edit", "parameters.users_count=3", "--edit", "priority=", "--json")
     assert sent.exit_code == 0, sent.output
     said = json.loads(sent.stdout)
-    assert (said["topic"], said["message"]) == (kafka.tasks_topic, right)
+    assert (said["topic"], said["message"]) == (kafka.settings.kafka_tasks_topic, right)
     assert resent(kafka) == [right]
-    (message,) = last_letters(kafka.address, kafka.tasks_topic, 10)
+    (message,) = last_letters(kafka.address, kafka.settings.kafka_tasks_topic, 10)
     assert message.key == str(right["world_id"]).encode()
-    assert message.headers["resent_from"].startswith(kafka.dead_letters_topic)
+    assert message.headers["resent_from"].startswith(kafka.settings.kafka_dead_letters_topic)
     assert place_of(kafka, letter)
 
 
@@ -151,7 +155,7 @@ def test_what_cannot_be_sent_again_says_why(kafka: KafkaResource, arguments: lis
     for number in range(8):
         bury(kafka, b'{"number": %d}' % number)
     # The small broker makes topics with four partitions: which letter is where is not the test's business.
-    places = {letter.place for letter in last_letters(kafka.address, kafka.dead_letters_topic, 100)}
+    places = {letter.place for letter in last_letters(kafka.address, kafka.settings.kafka_dead_letters_topic, 100)}
     arguments = [sorted(places)[0] if argument == "0" else argument for argument in arguments]
     ended = generia("resend", *arguments)
     assert ended.exit_code == status, ended.output
@@ -162,7 +166,9 @@ def test_what_cannot_be_sent_again_says_why(kafka: KafkaResource, arguments: lis
 def test_a_cut_letter_is_not_edited(kafka: KafkaResource):
     """Of a giant only the beginning is among the dead letters, so that it is mended from the whole."""
     with kafka.producer() as producer:
-        event = Event(kafka.dead_letters_topic, b"k", b'{"a": 1}', (("reason", "too large"), ("cut", "8 of 9000000 bytes")))
+        event = Event(
+            kafka.settings.kafka_dead_letters_topic, b"k", b'{"a": 1}', (("reason", "too large"), ("cut", "8 of 9000000 bytes"))
+        )
         producer.send(event).wait(5)
     ended = generia("resend", place_of(kafka, b'{"a": 1}'), "--edit", "a=2")
     assert ended.exit_code == 1
@@ -183,7 +189,7 @@ def test_a_broker_that_is_away_is_one_line(mongodb_uri: str, monkeypatch: pytest
 def test_a_place_that_holds_nothing_is_none(kafka: KafkaResource):
     """Neither a partition nor an offset that does not exist is an error of the reader's."""
     bury(kafka, b"one")
-    address = KafkaAddress(kafka.bootstrap_servers, "2.3")
-    assert letter_at(address, kafka.dead_letters_topic, 99, 0) is None
-    assert letter_at(address, kafka.dead_letters_topic, 0, 10_000) is None
+    address = kafka.address
+    assert letter_at(address, kafka.settings.kafka_dead_letters_topic, 99, 0) is None
+    assert letter_at(address, kafka.settings.kafka_dead_letters_topic, 0, 10_000) is None
     assert letter_at(address, "no-such-topic-yet", 0, 0) is None

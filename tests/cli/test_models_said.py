@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from generia_assets.cli.connections import addresses
-from generia_assets.cli.estimates import CallLatency, Quote, quote_for, recent_latency_of
 from generia_assets.cli.health import Health, models_by_date, models_learned
 from generia_assets.cli.main import app
+from generia_assets.cli.quotes import Knowledge, Quote, knowledge_of, quote_for
 from generia_assets.content.documents import Quality
 from generia_assets.durable.collections import FLEET
 from generia_assets.settings import Settings
@@ -25,9 +25,9 @@ OLD, NEW, LATER = "gemini-2.5-flash", "gemini-3.5-flash-lite", "gemini-3.8-flash
 BEFORE, AFTER = datetime(2026, 11, 28, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 
 
-def quoted(model: str, now: datetime, pace: CallLatency | None = None) -> Quote:
+def quoted(model: str, now: datetime, known: Knowledge | None = None) -> Quote:
     settings = Settings(_env_file=None, gemini_model=model)
-    return quote_for(settings, pace or CallLatency(), users=3, posts=6, quality=Quality.STANDARD, now=now)
+    return quote_for(settings, known or Knowledge(), users=3, posts=6, quality=Quality.STANDARD, now=now)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ async def test_what_the_fleet_has_learned_is_quoted_and_said(
         await resolver.write_down()
     with connect(mongodb_uri) as client:
         database = client[mongo_database_name]
-        quote = quoted(OLD, BEFORE, recent_latency_of(database, Settings(_env_file=None)))
+        quote = quoted(OLD, BEFORE, knowledge_of(database, Settings(_env_file=None)))
         found = list(models_learned(database[FLEET].find_one({"_id": "models"})))
     assert quote.model == NEW
     assert [finding.health for finding in found] == [Health.NOTE] * 2

@@ -25,10 +25,10 @@ from generia_assets.durable.collections import STATUS
 from generia_assets.durable.orders.order import Order, parse_world
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import new_status
-from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters
 from sensors.messages import read_message
 from tests.support.command import Command, interrupt, on_a_terminal
+from tests.support.kafka_stand_in import kafka_address
 
 FIRST, SECOND = "0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10", "0b6f9a53-6a7c-4f0e-9d39-5a9a3f2f6c10"
 NAMED, NEWEST = "harbour", "c1d2e3f4-6a7c-4f0e-9d39-5a9a3f2f6c10"
@@ -233,7 +233,7 @@ def test_a_world_from_the_launch_form_is_made_again_by_message(
     kafka = {"KAFKA_BOOTSTRAP_SERVERS": broker, "KAFKA_API_VERSION": "2.3", "KAFKA_TASKS_TOPIC": topic}
     exit_code, out, err = Command(generia.folder, generia.settings | kafka).call("rerun", "har", "--part", "posts")
     assert exit_code == 0, err
-    (letter,) = last_letters(KafkaAddress(broker, "2.3"), topic, 10)
+    (letter,) = last_letters(kafka_address(broker), topic, 10)
     order = read_message(letter.value)
     assert isinstance(order, Order)
     recorded = record_order(mongo_client[generia.settings["MONGODB_DATABASE"]], order, max_users=10, max_posts=10)

@@ -18,11 +18,11 @@ from generia_assets.durable.collections import HISTORY, STATUS, STEPS
 from generia_assets.durable.orders.order import PartParameters
 from generia_assets.queries.critical_path import critical_path
 from generia_assets.queries.traces import trace
-from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters
 from resources.mongodb.document_store import POINTERS
 from sensors.messages import read_message
 from tests.support.command import Command
+from tests.support.kafka_stand_in import kafka_address
 from tests.support.worlds_in_process import Worlds
 
 PEOPLE, POSTS = 3, 6
@@ -349,7 +349,7 @@ def test_worlds_are_listed_by_state(worlds: Worlds, generia: Command, world: str
 
 def test_a_part_is_ordered_and_nothing_without_need(generia: Command, world: str, broker: str) -> None:
     """`rerun` says what it takes and sends one message, which the sensor reads as this order; --dry-run sends none."""
-    topic, address = generia.settings["KAFKA_TASKS_TOPIC"], KafkaAddress(broker, "2.3")
+    topic, address = generia.settings["KAFKA_TASKS_TOPIC"], kafka_address(broker)
     quoted = as_json(generia, "rerun", world, "--post", "c0000-p0000", "--dry-run")
     assert quoted["task_id"] is None
     assert (quoted["quote"]["llm_calls"], quoted["quote"]["image_calls"]) == (1, 1)

@@ -204,7 +204,18 @@ def test_secrets_are_passed_through(file, name):
     """A secret is never written in a compose file, and only the container that calls the API is given it."""
     environment = services(file)[name].get("environment", {})
     given = {secret: environment[secret] for secret in SECRETS if secret in environment}
-    assert given == (dict.fromkeys(SECRETS) if name in ("code", "generator") else {})
+    assert given == dict.fromkeys({"code": SECRETS, "generator": ("GEMINI_API_KEY",)}.get(name, ()))
+
+
+@pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
+def test_only_the_code_location_is_told_of_kafkas_users(file, name):
+    """Whoever else reads .env has Kafka's TLS and users blanked: without secret and files these settings would be refused."""
+    service = services(file)[name]
+    told = [field.upper() for field in Settings.model_fields if re.match("kafka_(security|sasl|oauth|ssl)_", field)]
+    if "env_file" in service and name != "code":
+        assert {setting: service["environment"].get(setting) for setting in told if setting not in SECRETS} == {
+            setting: "" for setting in told if setting not in SECRETS
+        }
 
 
 def test_image_holds_no_secret_and_no_settings():
@@ -229,7 +240,8 @@ def test_addresses_name_services(file, name):
     environment = stack[name]["environment"]
     assert re.match(r"mongodb://(\w+):27017/\?replicaSet=(\w+)$", environment["MONGODB_URI"]).groups() == ("mongo", "generia")  # type: ignore[union-attr]
     assert "--replSet=generia" in stack["mongo"]["command"]
-    assert f"://{environment['KAFKA_BOOTSTRAP_SERVERS']}," in stack["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    servers = re.sub(r"\$\{KAFKA_BOOTSTRAP_SERVERS:-(.*)\}", r"\1", environment["KAFKA_BOOTSTRAP_SERVERS"])
+    assert f"://{servers}," in stack["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
     if "EMULATOR_URL" in environment:
         assert environment["EMULATOR_URL"] == "http://gemini:" + command_of("emulator")[-1]
 

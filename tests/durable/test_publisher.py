@@ -1,29 +1,22 @@
-"""Publishing through the one path: what a platform without idempotency keys did is not asked of it a second time."""
+"""Publishing through the gateway: what a platform without idempotency keys did is not asked of it a second time."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from generia_assets.catalog import TaskType
 from generia_assets.durable.calls import platform_client
-from generia_assets.durable.calls.ledger import BudgetLedger
-from generia_assets.durable.calls.platform_client import TaskPlatformClient
-from generia_assets.durable.calls.publications import Publications
-from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import HISTORY, PUBLICATIONS
 from generia_assets.tasks.clients import NewCharacter, NewPost
 from resources.gateway import waits
-from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy
-from resources.gateway.breaker import Breaker
-from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.api_gateway import ApiGateway
 from resources.gateway.outcomes import AmbiguousError, RequestFailedError, RequestRejectedError, TransientError
 from resources.gateway.poison import MOST_AMBIGUOUS
-from resources.settings import GatewaySettings
-from tests.support.durable_world import DurableWorld, Run, durable_world
+from tests.support.durable_world import DurableWorld, durable_world
+from tests.support.publishing import at_once, platform_gateway, publisher
 from tests.support.slots_tools import until
 
 TIMEOUT = 0.2
@@ -97,42 +90,8 @@ async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Dur
 
 @pytest.fixture
 async def outside(world: DurableWorld) -> AsyncIterator[ApiGateway]:
-    slots = ConcurrencyLimiter(world.database.fleet, "platform", limit=4, lease_seconds=30)
-    breaker = Breaker(
-        "platform",
-        GatewaySettings(
-            breaker_open_seconds=0.05,
-            breaker_open_max_seconds=0.1,
-        ),
-        lambda state, probe_in: None,
-    )
-    outside = ApiGateway({Api.PLATFORM: ApiPolicy(slots, breaker)}, patience_seconds=10)
-    yield outside
-    await outside.aclose()
-
-
-def publisher(
-    run: Run, outside: ApiGateway, platform: Keyless, *, resumed: bool = False, task_id: str = "task-1"
-) -> TaskPlatformClient:
-    """The way to this platform of a task that posts, with a time-out short enough for a test."""
-    providers = Providers(
-        outside,
-        gemini=cast("Any", None),
-        models=cast("Any", None),
-        images=cast("Any", None),
-        platform=cast("Any", platform),
-        timeouts={Api.PLATFORM: TIMEOUT},
-        max_reasks=0,
-        outage_timeout=5,
-    )
-    task = TaskContext(task_id, TaskType.GENERATE_POST_IMAGE, "c0000-p0000", resumed)
-    steps = Checkpoints(run.database, run.commits, task_id, resumed=resumed)
-    account = BudgetLedger(run.database, run.commits, run.generation)
-    return TaskPlatformClient("world-1", TaskCalls(task, steps, providers, account), Publications(run.database, run.commits))
-
-
-async def at_once() -> None:
-    """A turn that has come."""
+    async with platform_gateway(world) as gateway:
+        yield gateway
 
 
 async def test_a_post_that_waits_for_its_turn_is_durable_and_not_sent(world: DurableWorld, outside: ApiGateway) -> None:
@@ -225,9 +184,14 @@ async def test_what_the_platform_refused_is_not_in_doubt(world: DurableWorld, ou
 
 
 async def test_an_error_that_may_be_anything_fails_the_item_after_some_attempts(world: DurableWorld, outside: ApiGateway) -> None:
-    """INTERNAL for ever is no outage for ever: the call ends with the platform's words, and before each attempt it was asked."""
+    """INTERNAL for ever is no outage for ever: the call ends with the platform's words; a post, which is asked for, even sooner."""
     run = await world.run()
     platform = Keyless(raises=[AmbiguousError("INTERNAL: violates foreign key constraint") for _ in range(20)])
     with pytest.raises(RequestFailedError, match="foreign key"):
-        await publisher(run, outside, platform).post(POST, at_once)
-    assert (20 - len(platform.raises), platform.asked) == (MOST_AMBIGUOUS, MOST_AMBIGUOUS - 1)
+        await publisher(run, outside, platform).character(NewCharacter("Ada", {}))
+    assert 20 - len(platform.raises) == MOST_AMBIGUOUS
+    platform.raises += [AmbiguousError("INTERNAL: violates foreign key constraint") for _ in range(20)]
+    left = len(platform.raises)
+    with pytest.raises(RequestFailedError, match="foreign key"):
+        await publisher(run, outside, platform, task_id="post").post(POST, at_once)
+    assert left - len(platform.raises) == platform.asked + 1 < MOST_AMBIGUOUS

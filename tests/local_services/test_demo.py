@@ -90,10 +90,10 @@ def test_what_is_set_is_used_and_an_interruption_ends_in_order(
 
 @pytest.fixture(scope="module")
 def generia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    """A running `generia dev`, whose parts the other commands find by themselves."""
+    """A running `generia dev` with the platform's services, whose parts the other commands find by themselves."""
     folder = tmp_path_factory.mktemp("dev")
     command = Command(folder)
-    dev = command.start("dev", "--latency", "1", "--port", "0", "--pages-port", "0")
+    dev = command.start("dev", "--platform", "grpc", "--latency", "1", "--port", "0", "--pages-port", "0")
     try:
         wait_for("dagster_home", folder / "running.json")
         yield command

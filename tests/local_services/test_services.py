@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from generia_assets.cli.console import CommandError
-from generia_assets.cli.data_dir import RunningGenerator, lock_data_dir, running_generator
+from generia_assets.cli.data_dir import DataDir, RunningGenerator, lock_data_dir, running_generator
 from generia_assets.processes import Child, ChildFailedError, spawn
+from generia_assets.settings import Settings
+from local_services.catalog import ServiceCatalog, ServiceChoice
 from local_services.services import Ownership, Service, ServiceSet
 
 WAITS = "import signal; print('up', flush=True); signal.pause()"
@@ -113,3 +115,13 @@ def test_what_a_dead_user_announced_is_not_believed(tmp_path: Path) -> None:
     (tmp_path / "lock").touch()
     (tmp_path / "running.json").write_text(announced.model_dump_json())
     assert running_generator(tmp_path) is None
+
+
+def test_the_embedded_broker_takes_the_place_of_no_guarded_one(tmp_path: Path) -> None:
+    """Who asks for TLS or users and names no broker is told so, and gets none without them."""
+    chosen = Settings(_env_file=None, kafka_security_protocol="SSL")
+    with pytest.raises(CommandError, match="KAFKA_SECURITY_PROTOCOL=SSL: the embedded broker has neither TLS nor users"):
+        ServiceCatalog(DataDir(tmp_path), chosen, ServiceChoice(0.0))
+    named = Settings(_env_file=None, kafka_security_protocol="SSL", kafka_bootstrap_servers="broker:9093")
+    catalog = ServiceCatalog(DataDir(tmp_path), named, ServiceChoice(0.0))
+    assert catalog.kafka.settings.kafka_security_protocol == "SSL"

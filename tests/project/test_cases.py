@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 TOP = Path(__file__).parents[2]
-ROW = re.compile(r"^\| ([AKESP]\d+) \|.*\| (.*) \|$", re.MULTILINE)
-NUMBER = re.compile(r"""(?:\(|=)["']([AKESP]\d+)\b""")
+ROW = re.compile(r"^\| ([AEGKPS]\d+) \|.*\| (.*) \|$", re.MULTILINE)
+NUMBER = re.compile(r"""(?:\(|=)["']([AEGKPS]\d+)\b""")
 """In a parameter's id, or in the mark ``case``."""
 
 

@@ -31,8 +31,8 @@ from generia_assets.pages import metrics
 from generia_assets.processes import Child, spawn
 from generia_assets.settings import settings
 from local_services.services import Ownership, Service, ServiceSet
-from resources.kafka.address import KafkaAddress
 from resources.mongodb.connection import MongoDatabase
+from tests.support.kafka_stand_in import kafka_address
 
 pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(240)]
 
@@ -168,7 +168,8 @@ def test_a_start_that_does_not_return_is_seen(house: TestStack, database: MongoD
         assert health_check(house).returncode == 1
         assert "does not" in health_check(house).stderr
         assert [
-            finding.health for finding in code_server_found(settings(), Addresses("", KafkaAddress("", ""), None, address(house)))
+            finding.health
+            for finding in code_server_found(settings(), Addresses("", kafka_address("127.0.0.1:1"), None, address(house)))
         ] == [Health.WRONG]
         assert b"\ngeneria_code_server_starts_runs 0.0\n" in metrics.Metrics(database).text()
     finally:

@@ -12,7 +12,9 @@ from pydantic import SecretStr
 from generia_assets.settings import SECRETS, Settings, SettingsError, load_settings
 from local_services import apache_kafka
 from local_services.mongod import MissingServiceError, find_mongod
-from resources.settings import DEFAULT_KAFKA, DEFAULT_MONGODB_URI
+from resources.kafka.settings import DEFAULT_KAFKA
+from resources.settings import DEFAULT_MONGODB_URI
+from tests.support.guarded_kafka import Authority
 
 ROOT = Path(__file__).parents[2]
 ENV_FILE = ROOT / ".env"
@@ -102,6 +104,100 @@ def test_a_wrong_value_is_named_with_what_is_allowed(monkeypatch, name, value, a
     message = str(wrong.value)
     assert f"{name}={value!r}" in message
     assert allowed in message
+
+
+TLS = {"KAFKA_SECURITY_PROTOCOL": "SSL"}
+USER = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "PLAIN"}
+TOKEN = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "OAUTHBEARER"}
+CLIENT = {"KAFKA_OAUTH_CLIENT_ID": "me", "KAFKA_OAUTH_CLIENT_SECRET": "hunter2"}  # pragma: allowlist secret
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = Authority(folder)
+    authority.issue("me")
+    authority.issue("other")
+    authority.issue("locked", password=b"hunter2")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (
+            {"KAFKA_SASL_MECHANISM": "PLAIN"},
+            "KAFKA_SASL_MECHANISM='PLAIN': is used only with KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT or ",
+        ),
+        ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_SASL_MECHANISM='': must be set with KAFKA_SECURITY_PROTOCOL=SASL_SSL"),
+        ({"KAFKA_SECURITY_PROTOCOL": "TLS"}, "KAFKA_SECURITY_PROTOCOL='TLS': Input should be 'PLAINTEXT', 'SSL', "),
+        (USER, "KAFKA_SASL_USERNAME='': must be set with KAFKA_SASL_MECHANISM=PLAIN"),
+        (USER, "KAFKA_SASL_PASSWORD=(hidden): must be set with KAFKA_SASL_MECHANISM=PLAIN"),
+        (
+            TLS | {"KAFKA_SASL_USERNAME": "me"},
+            "KAFKA_SASL_USERNAME='me': is used only with KAFKA_SASL_MECHANISM=PLAIN or SCRAM-SHA-256 ",
+        ),
+        ({"KAFKA_SASL_PASSWORD": "hunter2"}, "KAFKA_SASL_PASSWORD=(hidden): is used only with KAFKA_SASL_MECHANISM="),
+        ({"KAFKA_SSL_CA_FILE": "FOLDER/ca.pem"}, "ca.pem': is used only with KAFKA_SECURITY_PROTOCOL=SSL or SASL_SSL"),
+        (
+            TLS | {"KAFKA_SSL_CA_FILE": "FOLDER/none.pem"},
+            "none.pem': must be a file that this process can read (No such file or directory)",
+        ),
+        (TLS | {"KAFKA_SSL_CA_FILE": "FOLDER/me.key"}, "me.key': must be a PEM file of certificates"),
+        (TLS | {"KAFKA_SSL_CERT_FILE": "FOLDER/me.crt"}, "KAFKA_SSL_KEY_FILE=None: must be the key of KAFKA_SSL_CERT_FILE"),
+        (TLS | {"KAFKA_SSL_KEY_FILE": "FOLDER/me.key"}, "me.key': is used only with KAFKA_SSL_CERT_FILE"),
+        (
+            TLS | {"KAFKA_SSL_CERT_FILE": "FOLDER/me.crt", "KAFKA_SSL_KEY_FILE": "FOLDER/other.key"},
+            "other.key': must be the key of KAFKA_SSL_CERT_FILE, opened by KAFKA_SSL_KEY_PASSWORD if it is encrypted (KEY_",
+        ),
+        (
+            TLS | {"KAFKA_SSL_CERT_FILE": "FOLDER/locked.pem"},
+            "KAFKA_SSL_KEY_FILE=None: must be the key of KAFKA_SSL_CERT_FILE, opened by",
+        ),
+        (TOKEN, "KAFKA_OAUTH_TOKEN_URL='': must be set with KAFKA_SASL_MECHANISM=OAUTHBEARER, or KAFKA_OAUTH_TOKEN_FILE"),
+        (
+            TOKEN | CLIENT | {"KAFKA_OAUTH_TOKEN_URL": "https://id/token", "KAFKA_OAUTH_TOKEN_FILE": "FOLDER/me.key"},
+            "KAFKA_OAUTH_TOKEN_URL='https://id/token': cannot be set beside KAFKA_OAUTH_TOKEN_FILE",
+        ),
+        (
+            TOKEN | {"KAFKA_OAUTH_TOKEN_URL": "https://id/token"},
+            "KAFKA_OAUTH_CLIENT_ID='': must be set with KAFKA_OAUTH_TOKEN_URL=https",
+        ),
+        (
+            TOKEN | {"KAFKA_OAUTH_TOKEN_URL": "https://id/token"},
+            "KAFKA_OAUTH_CLIENT_SECRET=(hidden): must be set with KAFKA_OAUTH_TOKEN",
+        ),
+        (TOKEN | {"KAFKA_OAUTH_EXTENSIONS": "team"}, "KAFKA_OAUTH_EXTENSIONS='team': "),
+    ],
+)
+def test_contradictions_about_kafka_are_named(monkeypatch, certificates, variables, told):
+    """What is needed and missing, set and not used, or cannot be read: the message names the variable, and shows no secret."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.replace("FOLDER", str(certificates)))
+    with pytest.raises(SettingsError) as wrong:
+        load_settings(ENV_FILE)
+    assert told in str(wrong.value)
+    assert "hunter2" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        TLS,
+        TLS | {"KAFKA_SSL_CA_FILE": "FOLDER/ca.pem", "KAFKA_SSL_CERT_FILE": "FOLDER/me.pem"},
+        TLS | {"KAFKA_SSL_CERT_FILE": "FOLDER/me.crt", "KAFKA_SSL_KEY_FILE": "FOLDER/me.key"},
+        TLS | {"KAFKA_SSL_CERT_FILE": "FOLDER/locked.pem", "KAFKA_SSL_KEY_PASSWORD": "hunter2"},
+        USER | {"KAFKA_SASL_USERNAME": "me", "KAFKA_SASL_PASSWORD": "hunter2"},
+        TOKEN | CLIENT | {"KAFKA_OAUTH_TOKEN_URL": "https://id.example/realms/a/token", "KAFKA_OAUTH_EXTENSIONS": "a=b,c=d"},
+        TOKEN | {"KAFKA_OAUTH_TOKEN_FILE": "FOLDER/me.key"},
+    ],
+)
+def test_every_way_into_kafka_is_taken(monkeypatch, certificates, variables):
+    """TLS alone, with a client certificate, whose key may lie beside it or be encrypted; a user; tokens."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.replace("FOLDER", str(certificates)))
+    assert load_settings(ENV_FILE).kafka_security_protocol == variables["KAFKA_SECURITY_PROTOCOL"]
+    assert "hunter2" not in repr(load_settings(ENV_FILE))
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ import pytest
 
 from generia_assets.durable.orders.order import Order
 from local_services.dev import client_address
-from resources.kafka.address import KafkaAddress
 from resources.kafka.dead_letters import last_letters
 from resources.kafka.producer import Event, EventProducer
 from sensors.messages import read_message
+from tests.support.kafka_stand_in import kafka_address
 
 SNIPPETS = dict(re.findall(r"```python\n# (\S+): [^\n]*\n(.*?)```", Path("docs/events.md").read_text(encoding="utf-8"), re.DOTALL))
 
@@ -25,7 +25,7 @@ SNIPPETS = dict(re.findall(r"```python\n# (\S+): [^\n]*\n(.*?)```", Path("docs/e
 def test_a_snippet_sends_an_order_and_reads_events(broker: str, client: str) -> None:
     """Run as it stands in docs/events.md against the embedded broker: its message is an order, and it prints what was told."""
     topics = {name: f"{name}-{uuid.uuid4().hex[:8]}" for name in ("generia-tasks", "generia-progress")}
-    address = KafkaAddress(broker, "2.3")
+    address = kafka_address(broker)
     with EventProducer(address) as producer:
         producer.send(Event(topics["generia-progress"], b"world", b'{"event_type": "world_created"}')).wait(10)
     snippet = SNIPPETS[client]
@@ -51,4 +51,4 @@ def test_a_snippet_sends_an_order_and_reads_events(broker: str, client: str) -> 
 )
 def test_the_dev_screen_says_what_a_client_needs(version: str, said: str) -> None:
     """The version that kafka-python has to be told stands beside the broker's address."""
-    assert client_address(KafkaAddress("b:1", version)) == said
+    assert client_address(kafka_address("b:1", version)) == said

@@ -53,10 +53,10 @@ def ticks(instance: dg.DagsterInstance, broker: str, mongo: MongoResource) -> Ti
 def generia(ticks: Ticks, monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> str:
     """What a command prints that is told of the test's servers and topics."""
     for name, value in {
-        "KAFKA_BOOTSTRAP_SERVERS": ticks.kafka.bootstrap_servers,
+        "KAFKA_BOOTSTRAP_SERVERS": ticks.kafka.settings.kafka_bootstrap_servers,
         "KAFKA_API_VERSION": "2.3",
-        "KAFKA_TASKS_TOPIC": ticks.kafka.tasks_topic,
-        "KAFKA_DEAD_LETTERS_TOPIC": ticks.kafka.dead_letters_topic,
+        "KAFKA_TASKS_TOPIC": ticks.kafka.settings.kafka_tasks_topic,
+        "KAFKA_DEAD_LETTERS_TOPIC": ticks.kafka.settings.kafka_dead_letters_topic,
         "MONGODB_URI": ticks.mongo.uri,
         "MONGODB_DATABASE": ticks.mongo.database,
         "GENERIA_DATA_DIR": str(folder),
@@ -103,9 +103,9 @@ def test_a_topic_that_cannot_be_written_holds_up_nothing(
     said: str,
 ) -> None:
     """The tick stays within its time, good orders run, the cursor moves; MongoDB keeps the letters, and they follow in order."""
-    ticks.kafka = kafka_resource(cluster.bootstrap_servers, ticks.kafka.tasks_topic)
+    ticks.kafka = kafka_resource(cluster.bootstrap_servers, ticks.kafka.settings.kafka_tasks_topic)
     ticks.settings = sensor_settings(sensor_max_records=2_000)
-    let_fail(cluster, ticks.kafka.dead_letters_topic, error)
+    let_fail(cluster, ticks.kafka.settings.kafka_dead_letters_topic, error)
     good = order()
     send(ticks.kafka, *(b"broken %d" % number for number in range(broken)), good)
     began = time.monotonic()
@@ -124,7 +124,7 @@ def test_a_topic_that_cannot_be_written_holds_up_nothing(
     listed = generia(ticks, monkeypatch, tmp_path, "dead-letters", "--limit", "2000")
     assert f"broken {broken - 1} kept in MongoDB until its topic takes it" in listed
     assert max(len(bytes(one["value"])) for one in database["dead_letters"].find()) <= 64 * 1024
-    let_fail(cluster, ticks.kafka.dead_letters_topic, NO_ERROR)
+    let_fail(cluster, ticks.kafka.settings.kafka_dead_letters_topic, NO_ERROR)
     while list(kept(database)):
         assert send_kept(database, ticks.kafka, 5) > 0
     letters = sorted(dead_letters(ticks.kafka, broken + 1), key=lambda letter: int(headers(letter)["offset"]))
@@ -139,7 +139,7 @@ def test_a_kept_letter_can_be_sent_again(
     """The list names its place, and `resend` takes it from there."""
     good = order()
     value = json.dumps({**good, "task_type": "make_coffee"}).encode()
-    place = f"{ticks.kafka.tasks_topic}[0]@7"
+    place = f"{ticks.kafka.settings.kafka_tasks_topic}[0]@7"
     database["dead_letters"].insert_one(
         {"_id": place, "at": datetime.now(UTC), "key": None, "value": value, "headers": {"reason": "task_type"}, "why": "no topic"}
     )
@@ -166,8 +166,8 @@ def test_a_letter_with_any_headers_is_listed(
     ticks: Ticks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, letter_headers: list[Any]
 ) -> None:
     """Whatever is in the topic is shown, without anything that a terminal obeys."""
-    producer = Producer({"bootstrap.servers": ticks.kafka.bootstrap_servers, "log_level": 0})
-    producer.produce(ticks.kafka.dead_letters_topic, b"a letter", headers=letter_headers)
+    producer = Producer({"bootstrap.servers": ticks.kafka.settings.kafka_bootstrap_servers, "log_level": 0})
+    producer.produce(ticks.kafka.settings.kafka_dead_letters_topic, b"a letter", headers=letter_headers)
     assert producer.flush(10) == 0
     listed = generia(ticks, monkeypatch, tmp_path, "dead-letters")
     assert "a letter" in listed

@@ -61,10 +61,12 @@ def one_by_one(message: dict[str, Any]) -> bytes:
 @pytest.mark.parametrize("codec", ["none", "gzip", "lz4", "snappy", "zstd"], ids=lambda codec: f"K1 {codec}")
 def test_every_codec_is_read(ticks: Ticks, codec: str) -> None:
     """A batch that librdkafka compressed with any of Kafka's codecs is read."""
-    producer = Producer({"bootstrap.servers": ticks.kafka.bootstrap_servers, "compression.type": codec, "linger.ms": 50})
+    producer = Producer(
+        {"bootstrap.servers": ticks.kafka.settings.kafka_bootstrap_servers, "compression.type": codec, "linger.ms": 50}
+    )
     messages = [order() for _ in range(3)]
     for message in messages:
-        producer.produce(ticks.kafka.tasks_topic, one_by_one(message) + b" " * 500, partition=2)
+        producer.produce(ticks.kafka.settings.kafka_tasks_topic, one_by_one(message) + b" " * 500, partition=2)
     assert producer.flush(10) == 0
     assert run_keys(ticks.tick()) == [message["task_id"] for message in messages]
 
@@ -120,10 +122,10 @@ UNREADABLE = [
 def command(ticks: Ticks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CliRunner]:
     """The command line, told of the test's servers and topics."""
     for name, value in {
-        "KAFKA_BOOTSTRAP_SERVERS": ticks.kafka.bootstrap_servers,
+        "KAFKA_BOOTSTRAP_SERVERS": ticks.kafka.settings.kafka_bootstrap_servers,
         "KAFKA_API_VERSION": "2.3",
-        "KAFKA_TASKS_TOPIC": ticks.kafka.tasks_topic,
-        "KAFKA_DEAD_LETTERS_TOPIC": ticks.kafka.dead_letters_topic,
+        "KAFKA_TASKS_TOPIC": ticks.kafka.settings.kafka_tasks_topic,
+        "KAFKA_DEAD_LETTERS_TOPIC": ticks.kafka.settings.kafka_dead_letters_topic,
         "MONGODB_URI": ticks.mongo.uri,
         "MONGODB_DATABASE": ticks.mongo.database,
         "GENERIA_DATA_DIR": str(tmp_path),
@@ -151,7 +153,7 @@ def test_a_batch_that_cannot_be_read_holds_up_its_own_partition_until_it_is_left
     something_else = bytes(batch(b'{"event_type": "task_updated"}'))  # so that the tick need not wait
     send_batch(ticks.kafka, 3, something_else)
     said = str(ticks.tick().skip_message)
-    assert f"offsets 1 to 2 in {ticks.kafka.tasks_topic}[1] cannot be read" in said
+    assert f"offsets 1 to 2 in {ticks.kafka.settings.kafka_tasks_topic}[1] cannot be read" in said
     assert "generia dead-letters skip 1:1" in said
     assert ticks.offsets()["1"] == 1
     assert "cannot be read" in command.invoke(app, ["dead-letters"]).output
@@ -195,7 +197,7 @@ def apache_ticks(apache_kafka: str, instance: dg.DagsterInstance, mongodb_uri: s
     """Ticks over a topic of the test's own with one partition, on Apache Kafka."""
     kafka = kafka_resource(apache_kafka, f"orders-{uuid.uuid4().hex[:8]}", api_version="")
     with KafkaAdminClient(bootstrap_servers=apache_kafka) as admin:
-        for topic in (kafka.tasks_topic, kafka.dead_letters_topic):
+        for topic in (kafka.settings.kafka_tasks_topic, kafka.settings.kafka_dead_letters_topic):
             admin.create_topics([NewTopic(topic, 1, 1)])
             admin.wait_for_topics([topic])
     return Ticks(instance, kafka, MongoResource(uri=mongodb_uri, database=mongo_database_name))
@@ -219,7 +221,7 @@ def test_the_first_start_begins_where_the_setting_says(apache_ticks: Ticks, star
     messages = [order() for _ in range(4)]
     ages = (timedelta(days=3), timedelta(hours=1), timedelta(minutes=3), timedelta())
     sent = [(now - age, message) for age, message in zip(ages, messages, strict=True)]
-    send_at(ticks.kafka.bootstrap_servers, ticks.kafka.tasks_topic, *sent, api_version=None)
+    send_at(ticks.kafka.settings.kafka_bootstrap_servers, ticks.kafka.settings.kafka_tasks_topic, *sent, api_version=None)
     assert run_keys(ticks.tick()) == [messages[number]["task_id"] for number in read]
     new = order()
     send(ticks.kafka, new)
@@ -234,7 +236,7 @@ def test_a_lost_cursor_begins_at_the_installation_again(apache_ticks: Ticks, mon
     old, since = order(), order()
     mongo_client[ticks.mongo.database]["fleet"].insert_one({"_id": "installation", "at": long_ago})
     sent = ((long_ago - timedelta(hours=1), old), (long_ago + timedelta(hours=1), since))
-    send_at(ticks.kafka.bootstrap_servers, ticks.kafka.tasks_topic, *sent, api_version=None)
+    send_at(ticks.kafka.settings.kafka_bootstrap_servers, ticks.kafka.settings.kafka_tasks_topic, *sent, api_version=None)
     assert run_keys(ticks.tick()) == [since["task_id"]]
     ticks.cursor = None
     assert run_keys(ticks.tick()) == [since["task_id"]]
@@ -264,8 +266,10 @@ def test_a_part_of_a_world_of_the_former_worker_is_not_made_again(ticks: Ticks, 
 def test_records_of_an_aborted_transaction_are_not_read(apache_ticks: Ticks) -> None:
     """Only what was committed makes a world, and the cursor passes aborted records and markers, at the end of the topic too."""
     ticks = apache_ticks
-    topic = ticks.kafka.tasks_topic
-    producer = Producer({"bootstrap.servers": ticks.kafka.bootstrap_servers, "transactional.id": topic, "log_level": 0})
+    topic = ticks.kafka.settings.kafka_tasks_topic
+    producer = Producer(
+        {"bootstrap.servers": ticks.kafka.settings.kafka_bootstrap_servers, "transactional.id": topic, "log_level": 0}
+    )
     producer.init_transactions(20)
 
     def transaction(*messages: dict[str, Any]) -> None:

@@ -96,12 +96,12 @@ def test_a_broken_message_among_good_ones_stops_nobody(ticks: Ticks) -> None:
     place = headers(letter)
     assert place.pop("reason").startswith("value: not JSON")
     assert place == {
-        "topic": ticks.kafka.tasks_topic,
+        "topic": ticks.kafka.settings.kafka_tasks_topic,
         "partition": max(ticks.offsets(), key=lambda name: ticks.offsets()[name]),
         "offset": "1",
     }
     assert sum(ticks.offsets().values()) == 4
-    assert ticks.tick().skip_message == f"no message in {ticks.kafka.tasks_topic}"
+    assert ticks.tick().skip_message == f"no message in {ticks.kafka.settings.kafka_tasks_topic}"
 
 
 def test_other_events_are_skipped_without_a_dead_letter(ticks: Ticks) -> None:
@@ -195,8 +195,8 @@ def test_a_tick_takes_no_more_than_its_share(ticks: Ticks) -> None:
 
 def test_a_topic_may_come_later(ticks: Ticks) -> None:
     """While the topic does not exist the tick is skipped and creates nothing; the first message in it is then read."""
-    assert ticks.tick().skip_message == f"topic {ticks.kafka.tasks_topic} does not exist yet"
-    assert ticks.tick().skip_message == f"topic {ticks.kafka.tasks_topic} does not exist yet"
+    assert ticks.tick().skip_message == f"topic {ticks.kafka.settings.kafka_tasks_topic} does not exist yet"
+    assert ticks.tick().skip_message == f"topic {ticks.kafka.settings.kafka_tasks_topic} does not exist yet"
     message = order()
     send(ticks.kafka, message)
     assert run_keys(ticks.tick()) == [message["task_id"]]
@@ -228,7 +228,7 @@ def test_a_cursor_beyond_the_end_starts_over(ticks: Ticks) -> None:
 
 def test_another_broker_under_the_same_name_is_read_from_its_start(ticks: Ticks, tmp_path: Path) -> None:
     """When the cluster was made anew no message is missed, although its log is longer than the cursor's offset already."""
-    topic = ticks.kafka.tasks_topic
+    topic = ticks.kafka.settings.kafka_tasks_topic
     send(ticks.kafka, order())
     ticks.tick()
     with own_broker(tmp_path, f"{topic}:4") as other:
@@ -240,7 +240,7 @@ def test_another_broker_under_the_same_name_is_read_from_its_start(ticks: Ticks,
 
 def test_without_mongodb_nothing_is_lost(ticks: Ticks, mongo: MongoResource) -> None:
     """While MongoDB is away, what needs it waits in Kafka and what does not is done; the skip says who did not answer."""
-    assert ticks.tick().skip_message == f"topic {ticks.kafka.tasks_topic} does not exist yet"
+    assert ticks.tick().skip_message == f"topic {ticks.kafka.settings.kafka_tasks_topic} does not exist yet"
     send(ticks.kafka, {"event_type": "task_updated"})
     ticks.tick()  # the place in the topic is known from now on
     message = order()
@@ -257,15 +257,15 @@ def test_without_mongodb_nothing_is_lost(ticks: Ticks, mongo: MongoResource) -> 
 
 def test_without_a_broker_the_tick_is_skipped(ticks: Ticks, tmp_path: Path) -> None:
     """A broker that goes away makes a skip that names the address and keeps the cursor, and leaves no thread behind."""
-    with own_broker(tmp_path, f"{ticks.kafka.tasks_topic}:1") as broker:
-        ticks.kafka = kafka_resource(broker.ready_value, ticks.kafka.tasks_topic)
+    with own_broker(tmp_path, f"{ticks.kafka.settings.kafka_tasks_topic}:1") as broker:
+        ticks.kafka = kafka_resource(broker.ready_value, ticks.kafka.settings.kafka_tasks_topic)
         send(ticks.kafka, order())
         ticks.tick()
         cursor = ticks.cursor
         broker.stop()
     for _ in range(2):
         data = ticks.tick()
-        assert f"Kafka at {ticks.kafka.bootstrap_servers} did not answer" in str(data.skip_message)
+        assert f"Kafka at {ticks.kafka.settings.kafka_bootstrap_servers} did not answer" in str(data.skip_message)
         assert "make dev" in str(data.skip_message)
         assert ticks.cursor == cursor
     assert not [thread.name for thread in threading.enumerate() if "kafka" in thread.name]

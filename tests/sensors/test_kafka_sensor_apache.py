@@ -27,8 +27,8 @@ def admin(apache_kafka: str) -> Iterator[KafkaAdminClient]:
 def ticks(apache_kafka: str, admin: KafkaAdminClient, mongodb_uri: str, mongo_database_name: str) -> Iterator[Ticks]:
     """Ticks over a topic of the test's own with one partition, and a dead letters' topic that takes at most 100,000 bytes."""
     kafka = kafka_resource(apache_kafka, f"orders-{uuid.uuid4().hex[:8]}", api_version="")
-    create(admin, kafka.tasks_topic)
-    create(admin, kafka.dead_letters_topic, {"max.message.bytes": "100000"})
+    create(admin, kafka.settings.kafka_tasks_topic)
+    create(admin, kafka.settings.kafka_dead_letters_topic, {"max.message.bytes": "100000"})
     with dg.instance_for_test() as instance:
         yield Ticks(instance, kafka, MongoResource(uri=mongodb_uri, database=mongo_database_name))
 
@@ -46,12 +46,12 @@ def test_the_same_holds_on_apache_kafka(ticks: Ticks) -> None:
     (letter,) = dead_letters(ticks.kafka, 1)
     assert (letter.value, letter.key, headers(letter)["offset"]) == (b"broken", b"one partition", "1")
     assert ticks.offsets() == {"0": 5}
-    assert ticks.tick().skip_message == f"no message in {ticks.kafka.tasks_topic}"
+    assert ticks.tick().skip_message == f"no message in {ticks.kafka.settings.kafka_tasks_topic}"
 
 
 def test_partitions_added_later_are_read_from_their_start(ticks: Ticks, admin: KafkaAdminClient) -> None:
     """Messages that were in a new partition before the sensor knew of it are read."""
-    topic = ticks.kafka.tasks_topic
+    topic = ticks.kafka.settings.kafka_tasks_topic
     send(ticks.kafka, order())
     ticks.tick()
     admin.create_partitions({topic: NewPartitions(total_count=4)})
@@ -69,7 +69,7 @@ def test_a_topic_made_anew_loses_no_message(ticks: Ticks, admin: KafkaAdminClien
     """When the topic was deleted and made again, all of its messages are read, although it is longer than the cursor already."""
     send(ticks.kafka, order())
     ticks.tick()
-    topic = ticks.kafka.tasks_topic
+    topic = ticks.kafka.settings.kafka_tasks_topic
     admin.delete_topics([topic])
     assert ticks.tick().skip_message == f"topic {topic} does not exist yet"
     create(admin, topic)
@@ -83,7 +83,7 @@ def test_what_was_deleted_before_it_was_read_is_passed(ticks: Ticks, admin: Kafk
     send(ticks.kafka, order())
     ticks.tick()
     send(ticks.kafka, order(), order())
-    admin.delete_records({TopicPartition(ticks.kafka.tasks_topic, 0): 3})
+    admin.delete_records({TopicPartition(ticks.kafka.settings.kafka_tasks_topic, 0): 3})
     message = order()
     send(ticks.kafka, message)
     assert run_keys(ticks.tick()) == [message["task_id"]]
@@ -118,10 +118,12 @@ def test_lag_tools_see_the_offsets_one_tick_late(ticks: Ticks) -> None:
     send(ticks.kafka, order(), order())
     ticks.tick()
     ticks.tick()
-    consumer = KafkaConsumer(bootstrap_servers=ticks.kafka.bootstrap_servers, group_id=ticks.kafka.group_id)
+    consumer = KafkaConsumer(
+        bootstrap_servers=ticks.kafka.settings.kafka_bootstrap_servers, group_id=ticks.kafka.settings.kafka_group_id
+    )
     try:
         deadline = time.monotonic() + 10
-        partition = TopicPartition(ticks.kafka.tasks_topic, 0)
+        partition = TopicPartition(ticks.kafka.settings.kafka_tasks_topic, 0)
         while (committed := consumer.committed(partition)) is None and time.monotonic() < deadline:
             time.sleep(0.05)
         assert committed == 2

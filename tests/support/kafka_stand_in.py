@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import struct
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +27,10 @@ from kafka.record.util import calc_crc32c
 from generia_assets.catalog import ASSETS
 from generia_assets.partitions import worlds
 from generia_assets.settings import Settings
+from resources.kafka.address import KafkaAddress
 from resources.kafka.producer import Event
 from resources.kafka.resource import KafkaResource
+from resources.kafka.settings import KafkaSettings
 from resources.mongodb.connection import MongoResource
 from sensors.kafka import build_kafka_sensor
 from tests.support.dagster_internals import SensorExecutionData
@@ -59,13 +62,32 @@ def sensor_settings(**changes: Any) -> Settings:
 def kafka_resource(bootstrap_servers: str, topic: str, *, api_version: str = "2.3", dead_letters: str = "") -> KafkaResource:
     """The resource for a topic of a test's own."""
     return KafkaResource(
-        bootstrap_servers=bootstrap_servers,
-        api_version=api_version,
-        tasks_topic=topic,
-        progress_topic=f"{topic}-progress",
-        dead_letters_topic=dead_letters or f"{topic}-dlq",
-        group_id=f"{topic}-group",
+        KafkaSettings(
+            kafka_bootstrap_servers=bootstrap_servers,
+            kafka_api_version=api_version,
+            **topics(topic) | ({"kafka_dead_letters_topic": dead_letters} if dead_letters else {}),
+        )
     )
+
+
+def topics(orders: str) -> dict[str, Any]:
+    """The settings of topics and group that belong to this topic of orders."""
+    return {
+        "kafka_tasks_topic": orders,
+        "kafka_progress_topic": f"{orders}-progress",
+        "kafka_dead_letters_topic": f"{orders}-dlq",
+        "kafka_group_id": f"{orders}-group",
+    }
+
+
+def kafka_address(bootstrap_servers: str, api_version: str = "2.3") -> KafkaAddress:
+    """A broker without TLS and users; the small one needs to be told its version."""
+    return KafkaAddress(KafkaSettings(kafka_bootstrap_servers=bootstrap_servers, kafka_api_version=api_version))
+
+
+def kafka_threads() -> set[threading.Thread]:
+    """The threads of kafka-python's clients."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("kafka")}
 
 
 def order(**changes: Any) -> dict[str, Any]:
@@ -84,14 +106,17 @@ def send(kafka: KafkaResource, *values: Mapping[str, object] | bytes, key: bytes
     with kafka.producer() as producer:
         for value in values:
             data = value if isinstance(value, bytes) else json.dumps(value).encode()
-            producer.send(Event(kafka.tasks_topic, key, data)).wait(5)
+            producer.send(Event(kafka.settings.kafka_tasks_topic, key, data)).wait(5)
 
 
 def dead_letters(kafka: KafkaResource, expected: int) -> list[ConsumerRecord]:
     """What lies in the dead letters' topic, once there are ``expected`` of them or ten seconds have passed."""
     options = kafka.address.options() | {"max_partition_fetch_bytes": 64 * 1024 * 1024}
     with contextmanager(_closing)(KafkaConsumer(**options)) as consumer:
-        names = [TopicPartition(kafka.dead_letters_topic, part) for part in consumer.partitions_for_topic(kafka.dead_letters_topic)]
+        names = [
+            TopicPartition(kafka.settings.kafka_dead_letters_topic, part)
+            for part in consumer.partitions_for_topic(kafka.settings.kafka_dead_letters_topic)
+        ]
         if not names:
             return []
         consumer.assign(names)
@@ -182,14 +207,14 @@ def send_batch(kafka: KafkaResource, partition: int, data: bytes) -> None:
     def text(value: str) -> bytes:
         return struct.pack(">h", len(value)) + value.encode()
 
-    topic = text(kafka.tasks_topic) + struct.pack(">iii", 1, partition, len(data)) + data
+    topic = text(kafka.settings.kafka_tasks_topic) + struct.pack(">iii", 1, partition, len(data)) + data
     body = struct.pack(">hhii", -1, -1, 5000, 1) + topic  # no transaction, all replicas, 5 s, one topic
     request = struct.pack(">hhi", 0, 3, 1) + text("test") + body
-    host, _, port = kafka.bootstrap_servers.rpartition(":")
+    host, _, port = kafka.settings.kafka_bootstrap_servers.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=5) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)
         answer = connection.makefile("rb")
         (length,) = struct.unpack(">i", answer.read(4))
         said = answer.read(length)
-    error = struct.unpack_from(">h", said, 4 + 4 + len(text(kafka.tasks_topic)) + 4 + 4)[0]
+    error = struct.unpack_from(">h", said, 4 + 4 + len(text(kafka.settings.kafka_tasks_topic)) + 4 + 4)[0]
     assert error == 0, f"the broker answered error {error}"

@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from generia_assets.durable.events.events import EVENTS, LiveEvent
 from resources.kafka.resource import KafkaResource
+from resources.kafka.settings import KafkaSettings
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,11 @@ class Told:
 def events_kafka(broker: str, *, api_version: str = "2.3", topic: str = "") -> KafkaResource:
     """Kafka with a progress topic of the test's own."""
     return KafkaResource(
-        bootstrap_servers=broker,
-        api_version=api_version,
-        tasks_topic="not-used",
-        progress_topic=topic or f"events-{uuid.uuid4().hex[:10]}",
-        dead_letters_topic="not-used",
-        group_id="not-used",
+        KafkaSettings(
+            kafka_bootstrap_servers=broker,
+            kafka_api_version=api_version,
+            kafka_progress_topic=topic or f"events-{uuid.uuid4().hex[:10]}",
+        )
     )
 
 
@@ -51,10 +51,10 @@ def read_topic(kafka: KafkaResource, enough: Callable[[list[Told]], bool], *, se
     consumer = KafkaConsumer(**kafka.address.options(), enable_auto_commit=False)
     try:
         deadline = time.monotonic() + seconds
-        while not (partitions := consumer.partitions_for_topic(kafka.progress_topic)):
-            assert time.monotonic() < deadline, f"topic {kafka.progress_topic} was never written to"
+        while not (partitions := consumer.partitions_for_topic(kafka.settings.kafka_progress_topic)):
+            assert time.monotonic() < deadline, f"topic {kafka.settings.kafka_progress_topic} was never written to"
             time.sleep(0.05)
-        consumer.assign([TopicPartition(kafka.progress_topic, partition) for partition in partitions])
+        consumer.assign([TopicPartition(kafka.settings.kafka_progress_topic, partition) for partition in partitions])
         consumer.seek_to_beginning()
         told: list[Told] = []
         while not enough(told):

@@ -49,6 +49,8 @@ class Model:
     signs_thoughts: bool = False
     """Whether parts carry a ``thoughtSignature``."""
     output_token_limit: int = OUTPUT_TOKEN_LIMIT
+    service_tiers: frozenset[str] = frozenset({"flex", "priority"})
+    """Accepted ``service_tier``s beside standard; a model of pictures has none."""
     input_token_limit: int = INPUT_TOKEN_LIMIT
     image_sizes: tuple[str, ...] = ()
     """Accepted ``image_size``s; empty: the model makes no pictures."""
@@ -82,7 +84,12 @@ _ALL_LEVELS = frozenset({"MINIMAL", "LOW", "MEDIUM", "HIGH"})
 _2_5 = Model("", "", "001", cache_minimum=2048, explains_states=True)
 _3 = Model("", "", "001", cache_minimum=4096, thinking_levels=_ALL_LEVELS, zero_budget=False, prefill=False, signs_thoughts=True)
 _IMAGE = replace(
-    _3, thinking_levels=frozenset({"MINIMAL", "HIGH"}), output_token_limit=32_768, input_token_limit=65_536, image_sizes=("1K",)
+    _3,
+    thinking_levels=frozenset({"MINIMAL", "HIGH"}),
+    output_token_limit=32_768,
+    input_token_limit=65_536,
+    image_sizes=("1K",),
+    service_tiers=frozenset(),
 )
 _3_7 = replace(_3, thinking_levels=_ALL_LEVELS - {"MINIMAL"}, default_thoughts=240)
 

@@ -30,7 +30,8 @@ CHECKS: tuple[Check, ...] = (
     servers.kafka_found,
     health.models_by_date,
     health.gemini_found,
-    health.fakes_in_use,
+    health.image_api_found,
+    health.platform_found,
     health.media_found,
     servers.dagster_found,
     servers.code_server_found,
@@ -42,8 +43,8 @@ def doctor(json: JsonLines = False) -> None:
     """Say what is reachable, what is misconfigured, and what to do about it.
 
     Looks at the settings, MongoDB (a replica set, its indexes), Kafka and its topics, Gemini (whether it knows the model and takes
-    the key: a question that costs nothing), the pictures' folder and its disk, and Dagster's daemons by their heartbeats. Shows no
-    secret.
+    the key: a question that costs nothing), the platform's services (with PLATFORM=grpc), the pictures' folder and its disk, and
+    Dagster's daemons by their heartbeats. Shows no secret.
 
     \b
     generia doctor

@@ -17,11 +17,11 @@ from generia_assets.assets.materialized import refuse_another_plan
 from generia_assets.catalog import ASSETS, PARTS, TaskType, Unit, with_downstream
 from generia_assets.cli.connections import addresses, get_world, open_database
 from generia_assets.cli.console import CommandError, command_name, remarks, results
-from generia_assets.cli.estimates import Quote, quote_of, recent_latency
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.order import send
 from generia_assets.cli.parsers import choice, flag, option
-from generia_assets.cli.rendering.formats import about, as_json, dollars
+from generia_assets.cli.quotes import Quote, knowledge_of, likely_language, quote_of
+from generia_assets.cli.rendering.formats import about, as_json
 from generia_assets.content.text import plural
 from generia_assets.durable.orders.decisions import unfinished
 from generia_assets.durable.orders.order import Order, PartParameters, parse_stored
@@ -123,7 +123,8 @@ def rerun(
         scope = _scope(database, status, part, character, post, begin, alone=alone)
         refuse_another_plan(database, status.world_id, scope.makes, scope.keys)
         order = parse_stored(status.parameters)
-        quote = quote_of(chosen, recent_latency(chosen), status.world_id, order, scope.makes, keys=scope.keys)
+        known, language = knowledge_of(database, chosen), likely_language(order)
+        quote = quote_of(chosen, known, status.world_id, order, scope.makes, keys=scope.keys, language=language)
     task_id = None if dry_run else str(uuid.uuid4())
     if not json:
         _print_plan(results() if dry_run else remarks(), scope, quote)
@@ -180,8 +181,8 @@ def _print_plan(console: Console, scope: _RerunScope, quote: Quote) -> None:
     if scope.alone and scope.follows:
         console.print(f"What was made of it stays, here and on the platform, and may no longer fit: {_names(scope.follows)}.")
     console.print(
-        f"Takes {plural(quote.llm_calls, 'call')} of {quote.model} and {plural(quote.image_calls, 'picture')}, about "
-        f"{dollars(quote.cost_usd)} and {about(60 * quote.minutes)}; never more than {plural(quote.llm_call_limit, 'call')} and "
+        f"Takes {plural(quote.llm_calls, 'call')} of {quote.model} and {plural(quote.image_calls, 'picture')}, "
+        f"about {quote.price} and {about(60 * quote.minutes)}; never more than {plural(quote.llm_call_limit, 'call')} and "
         f"{plural(quote.image_call_limit, 'picture')}."
     )
 

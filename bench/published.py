@@ -1,0 +1,80 @@
+"""A world as it stands on the platform, by the platform's own records: the local one's collections, or the emulator's report.
+
+Not here: what must be true of it (exact.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymongo import ASCENDING
+
+from bench.stack import TestStack
+from emulators.platform.stats import WorldReport, generator_key
+from resources.mongodb.connection import MongoDatabase
+
+PLATFORM_DATABASE = "generia_platform"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the platform has of a world.
+
+    ``characters`` and ``posts``: what each was made from, so that one that is there twice shows. ``feed``: the posts' ids in the
+    order of creation. ``media``: the pictures that are there, but for those that nothing has to show (``spare``). ``files``:
+    pictures on this machine, None where the platform keeps them. ``orphans``: characters that were made again, since their answer
+    was lost.
+    """
+
+    characters: list[str]
+    posts: list[str]
+    feed: list[str]
+    media: list[str]
+    shown: list[str]
+    files: list[str] | None = None
+    orphans: int = 0
+    spare: int = 0
+
+
+def published(stack: TestStack, database: MongoDatabase, world_id: str) -> Published:
+    """The world on the platform of this stack."""
+    if stack.platform is None:
+        return _on_local_platform(database.client[PLATFORM_DATABASE], stack.folder / "media", world_id)
+    with stack.platform as control:
+        return _on_services(control.world(world_id))
+
+
+def _on_local_platform(platform: MongoDatabase, media: Path, world_id: str) -> Published:
+    keys = {
+        name: [row["key"] for row in platform[f"platform_{name}"].find({"world_id": world_id}, {"key": 1})]
+        for name in ("characters", "posts")
+    }
+    created = platform["platform_posts"].find({"world_id": world_id}).sort([("created_at", ASCENDING), ("_id", ASCENDING)])
+    world = platform["platform_worlds"].find_one({"_id": world_id}) or {}
+    shown = [world.get("image_uuid"), world.get("icon_uuid")]
+    shown += platform["platform_characters"].distinct("avatar_media_id", {"world_id": world_id})
+    shown += platform["platform_posts"].distinct("media_id", {"world_id": world_id})
+    return Published(
+        characters=keys["characters"],
+        posts=keys["posts"],
+        feed=[row["_id"] for row in created],
+        media=platform["platform_media"].distinct("_id", {"world_id": world_id}),
+        shown=[str(one) for one in shown],
+        files=[path.stem for path in (media / world_id).rglob("*") if path.is_file()],
+    )
+
+
+def _on_services(report: WorldReport) -> Published:
+    characters = [row for row in report.characters if row.id not in report.orphans]
+    shown = [report.world.image_uuid, report.world.icon_uuid]
+    shown += [row.avatar_media_id for row in characters] + [row.media_id for row in report.posts]
+    return Published(
+        characters=[generator_key(row) or f"without a key: {row.id}" for row in characters],
+        posts=[f"{row.character_id}|{row.caption}" for row in report.posts],
+        feed=[row.id for row in report.posts],
+        media=[row.id for row in report.media if row.confirmed and row.id not in report.unused_media],
+        shown=[str(one) for one in shown],
+        orphans=len(report.orphans),
+        spare=len(report.unused_media),
+    )

@@ -1,0 +1,38 @@
+"""The world of a demo in the platform emulator: its row is made, and what has arrived there is told."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from generia_assets.catalog import ASSETS
+from generia_assets.cli.console import CommandError
+from local_services.platform_world import add_world, arrived
+from tests.support.platform_caller import caller
+
+
+async def test_what_has_arrived_is_counted_and_its_order_is_compared(
+    platform: tuple[str, str], mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str
+) -> None:
+    """The sentence has the numbers of the platform; it says when the feed is not in the order of the timeline."""
+    database = mongo_client[mongo_database_name]
+    async with caller(platform) as me:
+        me.world_id = str(uuid.uuid4())
+        add_world(platform[1], me.world_id)
+        character = await me.character()
+        posts = [await me.post(character_id=character, media_id=await me.picture(character), caption=f"{t}") for t in range(2)]
+        images = database[ASSETS["post_images"].collection]
+        images.insert_many([{"world_id": me.world_id, "t": t, "post_id": post} for t, post in enumerate(posts)])
+        assert arrived(platform[1], database, me.world_id).endswith("1 character, 2 pictures, 2 posts in the world's order")
+        for t, post in enumerate(reversed(posts)):
+            images.update_one({"post_id": post}, {"$set": {"t": t}})
+        assert "NOT in the world's order" in arrived(platform[1], database, me.world_id)
+
+
+def test_an_emulator_that_refuses_is_an_error_of_the_command(platform: tuple[str, str]) -> None:
+    """An id that is no UUID is refused, and said in one line."""
+    with pytest.raises(CommandError, match="the platform emulator does not answer as it should"):
+        add_world(platform[1], "lull")

@@ -1,0 +1,76 @@
+"""Connecting to Kafka: what ends by itself, what clients are given, and what nobody can read."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+from kafka.errors import SaslAuthenticationFailedError
+
+from resources.kafka.address import KafkaAddress, KafkaUnavailableError
+from resources.kafka.network import REFUSED_MS, Network
+from resources.kafka.producer import EventProducer
+from resources.kafka.settings import KafkaSettings
+from tests.support.kafka_stand_in import kafka_threads
+
+SECRET = "a-word-of-the-tests"
+
+
+def with_user(**changes: str) -> KafkaSettings:
+    known = {
+        "kafka_security_protocol": "SASL_SSL",
+        "kafka_sasl_mechanism": "SCRAM-SHA-512",
+        "kafka_sasl_username": "gen,er=ator",
+        "kafka_sasl_password": SECRET,
+    }
+    return KafkaSettings.model_validate(known | changes)
+
+
+def test_a_peer_that_never_answers_the_handshake_is_left() -> None:
+    """TLS with somebody who takes connections and says nothing costs no more than any broker that is away, and no thread."""
+    before = kafka_threads()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        chosen = KafkaSettings(kafka_bootstrap_servers=address, kafka_security_protocol="SSL")
+        began = time.monotonic()
+        with pytest.raises(KafkaUnavailableError, match="the TLS handshake was not answered"):
+            EventProducer(KafkaAddress(chosen, connect_s=0.5))
+    assert time.monotonic() - began < 3
+    assert kafka_threads() <= before
+
+
+def test_nobody_at_the_address() -> None:
+    """A port that nobody listens at is said as such, with what to do."""
+    with pytest.raises(KafkaUnavailableError, match=r"127\.0\.0\.1:9 did not answer \(.*ECONNREFUSED\)\. Start a broker"):
+        EventProducer(KafkaAddress(KafkaSettings(kafka_bootstrap_servers="127.0.0.1:9"), connect_s=0.3))
+
+
+def test_the_producers_thread_does_not_run_round_and_round() -> None:
+    """It is told to wait for a broker that has refused, in milliseconds; nothing is raised, which it would try again at once."""
+    network = Network(bootstrap_servers="127.0.0.1:9", security_protocol="SSL")
+    try:
+        network._manager.refusals["bootstrap-0"] = SaslAuthenticationFailedError("no")
+        network.maybe_connect("bootstrap-0", wakeup=False)
+        assert network.connection_delay("bootstrap-0") == REFUSED_MS
+        network._manager._backoff["bootstrap-1"] = (1, time.monotonic() + 2, 100)
+        assert 1900 < network.connection_delay("bootstrap-1") <= 2000
+    finally:
+        network.close()
+
+
+def test_scram_writes_two_characters_in_its_own_way() -> None:
+    """A comma and an equals sign would end the name (RFC 5802, section 5.1); PLAIN takes them as they are."""
+    assert KafkaAddress(with_user()).options()["sasl_plain_username"] == "gen=2Cer=3Dator"
+    assert KafkaAddress(with_user(kafka_sasl_mechanism="PLAIN")).options()["sasl_plain_username"] == "gen,er=ator"
+
+
+def test_a_client_can_use_the_password_and_nobody_can_print_it() -> None:
+    """kafka-python logs what it is given: there, and in every text of settings and address, the password is hidden."""
+    address = KafkaAddress(with_user())
+    password = address.options()["sasl_plain_password"]
+    assert isinstance(password, str)
+    assert password.encode() == SECRET.encode()
+    assert "\0".join(["", password]) == f"\0{SECRET}"
+    shown = f"{address.options()} {address!r} {address} {password} {password!r} {address.settings.model_dump_json()}"
+    assert SECRET not in shown

@@ -1,0 +1,25 @@
+"""The platform's services at the emulator, as a run opens them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from resources.platform.grpc_platform import GrpcPlatform, open_platform
+from resources.settings import SERVICE_NAMES, PlatformSettings
+
+
+def service_settings(grpc_address: str, **changes: object) -> PlatformSettings:
+    """All four services at one address, with a time-out short enough for a test."""
+    fixed = dict.fromkeys(SERVICE_NAMES, grpc_address)
+    return PlatformSettings.model_validate({"platform": "grpc", "platform_timeout_seconds": 2.0, **fixed, **changes})
+
+
+@asynccontextmanager
+async def services(settings: PlatformSettings) -> AsyncIterator[GrpcPlatform]:
+    """The platform of these settings, closed at the end."""
+    platform = open_platform(settings)
+    try:
+        yield platform
+    finally:
+        await platform.aclose()
