@@ -71,6 +71,14 @@ def media_type_of(data: bytes) -> str:
         return Image.MIME.get(opened.format or "", "image/unknown")
 
 
+def as_jpeg(data: bytes) -> bytes:
+    """The picture as JPEG, a tenth as large as PNG: for requests that carry it. Raises ``PictureError``. Blocks."""
+    packed = io.BytesIO()
+    with picture(data) as opened:
+        opened.convert("RGB").save(packed, "JPEG", quality=90)
+    return packed.getvalue()
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file atomically. Blocks; raises ``FatalCallError`` when the disk refuses."""
     try:

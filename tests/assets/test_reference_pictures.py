@@ -13,7 +13,7 @@ import pytest
 from emulators.gemini.client import EmulatorControl
 from generia_assets.catalog import ASSETS, pictures_of
 from generia_assets.durable.collections import HISTORY
-from resources.pictures import picture
+from resources.pictures import as_jpeg, picture
 from tests.support.worlds_in_process import Worlds, worlds_in_process
 
 LITE = "gemini-3.1-flash-lite-image"
@@ -35,11 +35,11 @@ def requests_of(gemini: str) -> list[Any]:
 
 
 def test_everybody_keeps_one_face(worlds: Worlds, gemini_process: str) -> None:
-    """Each picture of a post that shows somebody carries their avatar, byte for byte, and says who that is; all pictures decode."""
+    """Each picture of a post that shows somebody carries their avatar and says who that is; all pictures decode."""
     world, made = worlds.make(users=3, posts=12)
     assert made.success, made.failure
     root = worlds.settings.media_dir.parent
-    avatars = {one.key: (root / one.avatar.url).read_bytes() for one in worlds.documents("character_avatars", world)}
+    avatars = {one.key: as_jpeg((root / one.avatar.url).read_bytes()) for one in worlds.documents("character_avatars", world)}
     posts = {one.key: one for one in worlds.documents("posts", world)}
     assert len(avatars) == 3
     assert any(post.pictured for post in posts.values())
@@ -61,6 +61,21 @@ def test_everybody_keeps_one_face(worlds: Worlds, gemini_process: str) -> None:
                     assert media.width / media.height == pytest.approx(slot.size[0] / slot.size[1], rel=0.1)
     named = ("world_pictures", "avatar_pictures", "post_pictures")
     assert [made.checks[name].passed for name in named] == [True] * 3
+
+
+def test_a_neutral_picture_in_place_of_an_avatar_is_nobodys_face(worlds: Worlds, gemini_process: str) -> None:
+    """Where moderation refuses every avatar, the pictures of posts are made from the words alone."""
+    with EmulatorControl(gemini_process) as control:
+        control.reset()
+        control.set_faults(answer_blocked=1, finish_reasons=["IMAGE_SAFETY"], only_matching="Square profile picture")
+        world, made = worlds.make(users=2, posts=6)
+        sent = [body for body in requests_of(gemini_process) if len(body["contents"][0]["parts"]) > 1]
+        control.reset()
+    assert made.success, made.failure
+    avatars = worlds.documents("character_avatars", world)
+    assert [one.avatar.moderation for one in avatars] == ["refused by moderation: IMAGE_SAFETY"] * 2
+    assert any(post.pictured for post in worlds.documents("posts", world))
+    assert sent == []
 
 
 def test_pictures_are_paid_for_as_they_are_billed(worlds: Worlds) -> None:

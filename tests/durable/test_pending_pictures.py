@@ -115,6 +115,7 @@ def bytes_in(database: Any) -> int:
     return sum("PNG" in repr(document) and "IHDR" in repr(document) for document in documents)
 
 
+@pytest.mark.case("E7")
 async def test_a_death_before_the_upload_loses_no_picture_and_leaves_none_in_mongodb(
     world: DurableWorld, gateway: ApiGateway, tmp_path: Path
 ) -> None:

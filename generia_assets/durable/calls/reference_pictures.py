@@ -6,6 +6,7 @@ reference pictures (content/pictures.py).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,11 +16,12 @@ from generia_assets.content.pictures import Shown
 from generia_assets.durable.calls.task_calls import TaskCalls
 from resources.gateway.api_gateway import Answer, Api
 from resources.gateway.outcomes import RequestFailedError
+from resources.pictures import PictureError, as_jpeg
 
 logger = logging.getLogger(__name__)
 
-KEPT = 24
-"""Pictures in memory, one to three megabytes each."""
+KEPT = 100
+"""Pictures in memory, up to 300 KB each."""
 
 
 class ReferencePictures:
@@ -34,7 +36,7 @@ class ReferencePictures:
         for one in people:
             try:
                 data = self._kept.get(one.media_id) or await self._download(calls, one.media_id)
-            except RequestFailedError as error:
+            except (RequestFailedError, PictureError) as error:
                 logger.warning("a picture is made without the reference picture %s: %s", one.media_id, error)
                 continue
             self._kept[one.media_id] = data
@@ -52,4 +54,4 @@ class ReferencePictures:
             return Answer(data, {"bytes": len(data)})
 
         call = calls.new(Api.PLATFORM, "download_media", {"media_id": media_id}, send)
-        return await calls.providers.gateway.call(call, calls.ledger)
+        return await asyncio.to_thread(as_jpeg, await calls.providers.gateway.call(call, calls.ledger))
