@@ -214,12 +214,9 @@ def _lines(quoted: Quote) -> Iterator[tuple[str, str]]:
     yield "calls", f"{quoted.llm_calls} of the language model, {plural(quoted.image_calls, 'picture')}"
     yield "tokens", f"about {quoted.input_tokens:,} in ({quoted.cached_tokens:,} of them cached), {quoted.output_tokens:,} out"
     yield "dollars", f"about {quoted.price}"
-    for name, usd, interval in (
-        ("texts", quoted.texts_usd, quoted.texts_interval_usd),
-        ("pictures", quoted.pictures_usd, quoted.pictures_interval_usd),
-    ):
-        of = f", of {quoted.images}" if name == "pictures" else ""
-        yield f"  {name}", f"{price_sentence(usd, interval)}, {share(usd / (quoted.cost_usd or 1))}{of}"
+    of_texts, of_pictures = (share(usd / (quoted.cost_usd or 1)) for usd in (quoted.texts_usd, quoted.pictures_usd))
+    yield "  texts", f"{price_sentence(quoted.texts_usd, quoted.texts_interval_usd)}, {of_texts}"
+    yield "  pictures", f"{price_sentence(quoted.pictures_usd, quoted.pictures_interval_usd)}, {of_pictures}, by {quoted.images}"
     if quoted.learned_worlds:
         yield "learned", f"from {plural(quoted.learned_worlds, 'world')} that were finished here {quoted.learned}"
     else:
