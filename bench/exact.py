@@ -201,7 +201,7 @@ def _order(findings: Findings, database: MongoDatabase, there: Published, world_
 def _platform(findings: Findings, database: MongoDatabase, there: Published, world_id: str, users: int, posts: int) -> None:
     """Nothing on the platform twice, nothing missing, and nothing that nobody refers to, but recorded orphans."""
     findings.count("characters on the platform", there.characters, users)
-    findings.count("posts on the platform", there.posts, posts)
+    findings.count("posts on the platform", there.feed, posts)
     findings.count("media on the platform", there.media, 2 + users + posts)
     findings.expect("media shown", sorted(there.shown), sorted(there.media))
     if there.files is not None:

@@ -21,14 +21,17 @@ PLATFORM_DATABASE = "generia_platform"
 class Published:
     """What the platform has of a world.
 
-    ``characters`` and ``posts``: what each was made from, so that one that is there twice shows. ``feed``: the posts' ids in the
-    order of creation. ``media``: the pictures that are there, but for those that nothing has to show (``spare``). ``files``:
-    pictures on this machine, None where the platform keeps them. ``orphans``: characters that were made again, since their answer
-    was lost.
+    Attributes:
+        characters: The key each was made under, so that one that is there twice shows.
+        feed: The posts' ids in the order of creation.
+        media: The pictures that are there and have to be shown.
+        shown: The pictures that are shown.
+        files: Pictures on this machine; None where the platform keeps them.
+        orphans: Characters beyond the first of a key that nothing refers to: made again, since the answer was lost.
+        spare: Pictures that nothing has to show, for the same reason.
     """
 
     characters: list[str]
-    posts: list[str]
     feed: list[str]
     media: list[str]
     shown: list[str]
@@ -46,18 +49,14 @@ def published(stack: TestStack, database: MongoDatabase, world_id: str) -> Publi
 
 
 def _on_local_platform(platform: MongoDatabase, media: Path, world_id: str) -> Published:
-    keys = {
-        name: [row["key"] for row in platform[f"platform_{name}"].find({"world_id": world_id}, {"key": 1})]
-        for name in ("characters", "posts")
-    }
+    characters = platform["platform_characters"].find({"world_id": world_id}, {"key": 1})
     created = platform["platform_posts"].find({"world_id": world_id}).sort([("created_at", ASCENDING), ("_id", ASCENDING)])
     world = platform["platform_worlds"].find_one({"_id": world_id}) or {}
     shown = [world.get("image_uuid"), world.get("icon_uuid")]
     shown += platform["platform_characters"].distinct("avatar_media_id", {"world_id": world_id})
     shown += platform["platform_posts"].distinct("media_id", {"world_id": world_id})
     return Published(
-        characters=keys["characters"],
-        posts=keys["posts"],
+        characters=[row["key"] for row in characters],
         feed=[row["_id"] for row in created],
         media=platform["platform_media"].distinct("_id", {"world_id": world_id}),
         shown=[str(one) for one in shown],
@@ -71,7 +70,6 @@ def _on_services(report: WorldReport) -> Published:
     shown += [row.avatar_media_id for row in characters] + [row.media_id for row in report.posts]
     return Published(
         characters=[generator_key(row) or f"without a key: {row.id}" for row in characters],
-        posts=[f"{row.character_id}|{row.caption}" for row in report.posts],
         feed=[row.id for row in report.posts],
         media=[row.id for row in report.media if row.confirmed and row.id not in report.unused_media],
         shown=[str(one) for one in shown],

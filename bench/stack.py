@@ -82,11 +82,12 @@ class TestStack:
         self.env["KAFKA_BOOTSTRAP_SERVERS"] = self._start("broker", *broker)
         self.env["GEMINI_BASE_URL"] = self._start("gemini", "-m", "emulators.gemini", "--latency", str(latency))
 
-    def start_platform(self, *, latency: float = 0.0) -> None:
-        """The platform emulator; worlds are published through its services from here on."""
+    def start_platform(self, *, latency: float = 0.0) -> PlatformControl:
+        """The platform emulator; worlds are published through its services from here on. Returns its control plane."""
         grpc_address, url = addresses(self._start("platform", "-m", "emulators.platform", "--latency", str(latency)))
         self.env |= {"PLATFORM": "grpc", **dict.fromkeys(map(str.upper, SERVICE_NAMES), grpc_address)}
         self._platform_url = url
+        return PlatformControl(url)
 
     def start_mongod(self, *, port: int = 0) -> None:
         """MongoDB; again on the same port with its data after it was stopped."""

@@ -108,7 +108,8 @@ async def test_a_post_that_is_refused(me: Caller, fields: Any, code: str) -> Non
     """CreateAIPost wants an AI's character, exactly this character's picture and a world that exists."""
     character, other, human = await me.character(), await me.character(), await me.character(human=True)
     given = {"character_id": character, "media_id": await me.picture(character), **fields}
-    given["character_id"] = {"human": human}.get(given["character_id"], given["character_id"])
+    if given["character_id"] == "human":
+        given |= {"character_id": human, "media_id": await me.picture(human)}
     if "'s" in given["media_id"]:
         given["media_id"] = await me.picture("" if "world" in given["media_id"] else other)
     with pytest.raises(grpc.aio.AioRpcError) as error:

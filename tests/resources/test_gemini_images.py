@@ -83,14 +83,14 @@ def test_the_picture_of_an_answer_is_its_last_one(body: dict[str, Any]) -> None:
     assert found.cost_usd == pytest.approx(PRICE)
 
 
-A21, A22 = pytest.mark.case("A21"), pytest.mark.case("A22")
+A23, A24 = pytest.mark.case("A23"), pytest.mark.case("A24")
 REFUSALS = (
     "SAFETY", "PROHIBITED_CONTENT", "RECITATION", "SPII", "BLOCKLIST",
     "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION",
 )  # fmt: skip
 
 
-@A21
+@A23
 @pytest.mark.parametrize("reason", REFUSALS)
 def test_moderation_is_a_refusal_whatever_it_is_called(reason: str) -> None:
     """Of the answer, and of the prompt: the fallback chain asks for a milder picture. What the request cost is known."""
@@ -141,7 +141,7 @@ async def test_bytes_of_another_kind_are_found_by_the_check_of_every_provider(da
         await checked(found)
 
 
-@A22
+@A24
 @pytest.mark.parametrize(
     ("usage", "cost"),
     [

@@ -1,4 +1,4 @@
-"""Apache Kafka behind TLS, client certificates, passwords and tokens (K10): who may come in reads and writes, others are told why."""
+"""Apache Kafka behind TLS, certificates, passwords and tokens (row K10): who may come in reads and writes, others are told why."""
 
 from __future__ import annotations
 

@@ -1,0 +1,157 @@
+"""``python -m bench.platform``: worlds published through the platform's services while a fifth of the calls meets a fault.
+
+One world for each fault. What a fault has left undone is made when it is over; then the world must be exact: nothing missing,
+nothing twice, the feed in the order of the timeline, each orphan recorded. Not here: deaths of our own processes (kills.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+from bench.exact import Findings, exactness
+from bench.in_process import Order, change_settings, make
+from bench.report import Options, Report, run
+from bench.stack import TestStack, status_of
+from emulators.platform.client import PlatformControl
+from emulators.platform.faults import CODES, PlatformFaults
+from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.tasks.control import ResumeOptions, resume_world
+from resources.mongodb.connection import MongoDatabase
+from resources.settings import SERVICE_NAMES
+
+SETTINGS = {
+    "WORLD_LEASE_SECONDS": "2",
+    "SLOT_LEASE_SECONDS": "2",
+    "BREAKER_OPEN_SECONDS": "0.3",
+    "BREAKER_OPEN_MAX_SECONDS": "2",
+    "PLATFORM_TIMEOUT_SECONDS": "1",
+    "IMAGE_STUB_REFUSED_WORDS": "",
+}
+SLOW_SECONDS = 2.0
+"""A slow call ends, or commits, a second after its deadline."""
+RATE = 0.2
+PROMPT = "a city where dreams turn solid until dawn"
+MOST_RUNS = 3
+CONSUL = frozenset({"no_instance", "consul_500"})
+FAULTS = (
+    *CODES,
+    *("slow", "slow_committed", "slow_commits_late", "reset", "lost_reset", "lost_unavailable", "lost_internal"),
+    *("no_instance", "consul_500", "url_expired", "put_403", "put_500", "put_reset", "put_lost_reset"),
+)
+QUICK = {"unavailable": 0.1, "internal": 0.1, "lost_reset": 0.1, "url_expired": 0.1, "put_500": 0.1}
+HEADINGS = ("fault", "calls", "met", "seconds", "ended", "people", "posts", "runs", "twice", "orphans", "spare pictures", "verdict")
+_WORLDS = uuid.UUID("6b0f2f64-52b5-4f0e-8d5b-1d7f5c3f9a21")
+
+
+@dataclass
+class Trial:
+    """What came of a fault. ``status``: as the first run left the world; ``runs``: how many it needed in all."""
+
+    name: str
+    calls: int
+    met: int
+    seconds: float
+    status: WorldStatus
+    runs: int
+    findings: Findings = field(default_factory=Findings)
+
+    @property
+    def wrong(self) -> list[str]:
+        """What must not be. A task may have needed its second attempt."""
+        return [complaint for complaint in self.findings.complaints if not complaint.startswith("attempts of tasks")]
+
+    @property
+    def row(self) -> Sequence[object]:
+        """Its row in the table."""
+        status, found = self.status, self.findings
+        ended = f"{status.status.value}{f', {status.tasks_failed} failed' if status.tasks_failed else ''}"
+        counts = (f"{status.users_created}/{status.users_predicted}", f"{status.posts_created}/{status.posts_predicted}", self.runs)
+        end = (found.doubled, found.orphans, found.spare, "WRONG" if self.wrong else "exact")
+        return (self.name, self.calls, self.met, f"{self.seconds:.1f}", ended, *counts, *end)
+
+
+class Trials:
+    """Worlds in one stack, one after the other."""
+
+    def __init__(self, stack: TestStack, control: PlatformControl, database: MongoDatabase, *, seed: int) -> None:
+        self._stack = stack
+        self._control = control
+        self._database = database
+        self._seed = seed
+
+    def make(self, name: str, rates: Mapping[str, float], *, users: int, posts: int) -> Trial:
+        """Make a world under these faults, then what they left undone without them."""
+        order = Order(str(uuid.uuid5(_WORLDS, f"{self._seed}/{name}")), users, posts, PROMPT)
+        self._control.reset()
+        self._control.add_world(order.world_id)
+        self._control.replace_faults(
+            PlatformFaults.model_validate({"seed": self._seed, "rates": rates, "slow_seconds": SLOW_SECONDS})
+        )
+        change_settings(self._stack.env | (self._by_consul() if CONSUL & set(rates) else {}))
+        began = time.monotonic()
+        made = make(order)
+        seconds = time.monotonic() - began
+        first, stats = self._status(order, made.failure), self._control.stats()
+        met = sum(stats.outcomes.get(fault, 0) for fault in rates)
+        trial = Trial(name, sum(stats.calls.values()), met, seconds, first, runs=1)
+        self._control.set_faults(rates={})
+        while trial.runs < MOST_RUNS and not _whole(status := self._status(order, made.failure)):
+            resume_world(self._database, order.world_id, ResumeOptions(retry_failed=True))
+            made = make(order, generation=status.generation)
+            trial.runs += 1
+        trial.findings = exactness(self._stack, self._database, order.world_id)
+        return trial
+
+    def _by_consul(self) -> dict[str, str]:
+        return {
+            "CONSUL_ADDRESS": self._control.base_url.removeprefix("http://"),
+            **dict.fromkeys(map(str.upper, SERVICE_NAMES), ""),
+        }
+
+    def _status(self, order: Order, failure: str) -> WorldStatus:
+        status = status_of(self._database, order.world_id)
+        if status is None:
+            raise RuntimeError(f"world {order.world_id} has no status record: {failure}")
+        return status
+
+
+def _whole(status: WorldStatus) -> bool:
+    return status.status is State.COMPLETED and not status.tasks_failed
+
+
+def harness(options: Options, console: Console) -> Report:
+    """Make the worlds, and see."""
+    logging.disable(logging.WARNING)  # a thousand warnings about faults that were ordered
+    wanted = {"several": QUICK} if options.quick else {"none": {}, **{fault: {fault: RATE} for fault in FAULTS}}
+    users, posts = (2, 5) if options.quick else (25, 150)
+    made: list[Trial] = []
+    with TestStack(settings=SETTINGS, seed=options.seed) as stack:
+        stack.start_servers()
+        with stack.start_platform() as control, stack.database() as database:
+            trials = Trials(stack, control, database, seed=options.seed)
+            for name, rates in wanted.items():
+                made.append(trial := trials.make(name, rates, users=users, posts=posts))
+                console.print(f"{name}: {'; '.join(trial.wrong) or 'exact'}, {trial.seconds:.1f} s", markup=False)
+    return Report(
+        ok=not any(trial.wrong for trial in made),
+        figures={
+            "worlds": len(made),
+            "met": sum(trial.met for trial in made),
+            "missing": sum(trial.findings.missing for trial in made),
+            "doubled": sum(trial.findings.doubled for trial in made),
+            "orphans": sum(trial.findings.orphans for trial in made),
+        },
+        headings=HEADINGS,
+        rows=[trial.row for trial in made],
+        remarks=[f"{trial.name}: {complaint}" for trial in made for complaint in trial.wrong],
+    )
+
+
+if __name__ == "__main__":
+    run("platform", "Publishes worlds through the platform's services under faults, and checks that each ends exact.", harness)
