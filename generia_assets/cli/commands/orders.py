@@ -189,18 +189,16 @@ def quote(
     chosen = settings()
     order = world_parameters(chosen, users=users, posts=posts, prompt="a quote", quality=quality, service_tier=service_tier)
     size, console = f"{plural(users, 'person')}, {plural(posts, 'post')}, quality {quality.value}", results()
-    if compare:
-        if service_tier is not None:
-            raise CommandError("--service-tier: --compare shows all of them; leave one of the two out", 2)
-        quotes = compare_quotes(chosen, knowledge(chosen), order, language=language)
-        if json:
-            typer.echo(as_json(quotes))
-        else:
-            print_comparison(console, size, quotes, quote_for(chosen, knowledge(chosen), order, language=language))
-        return
-    quoted = quote_for(chosen, knowledge(chosen), order, language=language)
+    if compare and service_tier is not None:
+        raise CommandError("--service-tier: --compare shows all of them; leave one of the two out", 2)
+    known = knowledge(chosen)
+    quoted = quote_for(chosen, known, order, language=language)
+    quotes = compare_quotes(chosen, known, order, language=language) if compare else []
     if json:
-        typer.echo(as_json(quoted))
+        typer.echo(as_json(quotes or quoted))
+        return
+    if quotes:
+        print_comparison(console, size, quotes, quoted)
         return
     console.print(f"{size}, with {quoted.model} at {quoted.service_tier.value}:")
     for name, text in _lines(quoted):
