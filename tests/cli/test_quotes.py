@@ -154,7 +154,7 @@ def test_the_command_refuses_what_it_cannot_answer(arguments: list[str], said: s
 
 
 def test_the_command_compares_for_programs() -> None:
-    """`--compare --json` is one list of quotes."""
+    """`--compare --json` is one object with all quotes."""
     shown = CliRunner().invoke(app, ["quote", "--compare", "--json"])
     assert shown.exit_code == 0
-    assert all(Quote.model_validate(one) for one in json.loads(shown.stdout))
+    assert all(Quote.model_validate(one) for one in json.loads(shown.stdout)["quotes"])

@@ -195,7 +195,7 @@ def quote(
     quoted = quote_for(chosen, known, order, language=language)
     quotes = compare_quotes(chosen, known, order, language=language) if compare else []
     if json:
-        typer.echo(as_json(quotes or quoted))
+        typer.echo(as_json({"quotes": quotes} if compare else quoted))
         return
     if quotes:
         print_comparison(console, size, quotes, quoted)
