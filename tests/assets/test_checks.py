@@ -130,7 +130,7 @@ def no_file(asset: str, field: str) -> Callable[[Worlds], str]:
 
 def too_small(worlds: Worlds) -> str:
     smaller(picture_of(worlds, "character_avatars", "avatar"))
-    return "64×64, not 512×512"
+    return "64×64, and its document says 512×512"
 
 
 def no_picture(worlds: Worlds) -> str:

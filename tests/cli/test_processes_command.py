@@ -44,7 +44,7 @@ def worlds(tmp_path: Path, mongodb_uri: str, broker: str, gemini: str) -> Iterat
 @pytest.mark.case("P5")
 def test_a_provider_that_cannot_be_opened_fails_the_world(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
     """The world says at once why it cannot be made, instead of being begun again and again."""
-    monkeypatch.setattr(providers, "open_images", lambda _settings: SimpleNamespace(name="a provider without aclose"))
+    monkeypatch.setattr(providers, "open_images", lambda *_settings: SimpleNamespace(name="a provider without aclose"))
     world, made = worlds.make()
     assert not made.success
     status = worlds.status(world)
