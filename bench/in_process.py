@@ -30,12 +30,15 @@ class Order:
     posts: int
     prompt: str
     max_cost_usd: float | None = None
+    service_tier: str | None = None
+    seed: int | None = None
 
     @property
     def form(self) -> dict[str, object]:
         """The launch form of the asset ``world_request``."""
         form: dict[str, object] = {"prompt": self.prompt, "users": self.users, "posts": self.posts}
-        return form if self.max_cost_usd is None else {**form, "max_cost_usd": self.max_cost_usd}
+        named = {"max_cost_usd": self.max_cost_usd, "service_tier": self.service_tier, "seed": self.seed}
+        return form | {name: value for name, value in named.items() if value is not None}
 
 
 @dataclass(frozen=True)

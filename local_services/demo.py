@@ -31,6 +31,7 @@ from generia_assets.cli.options import (
     Prompt,
     QualityOption,
     Seed,
+    TierOption,
     Users,
 )
 from generia_assets.cli.order import hand_over, new_order, world_parameters
@@ -69,6 +70,7 @@ def demo(
     prompt: Prompt = DEFAULT_PROMPT,
     quality: QualityOption = Quality.STANDARD,
     max_cost_usd: MaxCost = None,
+    service_tier: TierOption = None,
     seed: Seed = None,
     latency: Latency = 0.0,
     platform: PlatformOption = None,
@@ -95,10 +97,19 @@ def demo(
     if seed is None and (users, posts, prompt) == (DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_PROMPT):
         seed = DEFAULT_SEED
     parameters = world_parameters(
-        chosen, users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd, seed=seed
+        chosen,
+        users=users,
+        posts=posts,
+        prompt=prompt,
+        quality=quality,
+        max_cost_usd=max_cost_usd,
+        service_tier=service_tier,
+        seed=seed,
     )
     order = new_order(parameters)
-    if max_cost_usd is not None and (warning := cap_warning(order_quote(chosen, knowledge(chosen), parameters), max_cost_usd)):
+    if max_cost_usd is not None and (
+        warning := cap_warning(order_quote(chosen, knowledge(chosen), order.world_id, parameters), max_cost_usd)
+    ):
         remarks().print(warning)
     console = remarks() if json else results()
     with interruptible(), lock_data_dir(chosen.generia_data_dir, allow_beside=True) as data_dir:

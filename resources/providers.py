@@ -8,6 +8,7 @@ and a secret that is not config appears in no form, event or document. Not here:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 from pymongo.asynchronous.collection import AsyncCollection
@@ -17,6 +18,7 @@ from resources.gateway.breaker import Breaker, BreakerState
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gemini.client import GeminiClient
 from resources.gemini.model_resolver import ModelResolver
+from resources.gemini.tiers import flex_at_once
 from resources.images import ImageGenerator, open_images
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 from resources.platform.local import LocalPlatform
@@ -42,10 +44,12 @@ class ApiResource:
         self.identity = identity
         self._gateway = gateway
 
+    def _limiter(self, fleet: AsyncCollection[MongoDocument], kind: str, limit: int) -> ConcurrencyLimiter:
+        return ConcurrencyLimiter(fleet, kind, limit=limit, lease_seconds=self._gateway.slot_lease_seconds)
+
     def policy(self, fleet: AsyncCollection[MongoDocument], on_breaker: Callable[[BreakerState, float], None]) -> ApiPolicy:
         """The limiter, shared by the fleet, and one run's breaker, which reports its state and the seconds until its next probe."""
-        limiter = ConcurrencyLimiter(fleet, self.api.value, limit=self.limit, lease_seconds=self._gateway.slot_lease_seconds)
-        return ApiPolicy(limiter, Breaker(self.api.value, self._gateway, on_breaker))
+        return ApiPolicy(self._limiter(fleet, self.api.value, self.limit), Breaker(self.api.value, self._gateway, on_breaker))
 
 
 class GeminiResource(ApiResource):
@@ -56,11 +60,27 @@ class GeminiResource(ApiResource):
     def __init__(self, settings: GeminiSettings, gateway: GatewaySettings) -> None:
         self._key = settings.gemini_api_key.get_secret_value()
         self._settings = settings
+        self.flex_timeout_seconds = settings.gemini_flex_timeout_seconds
         super().__init__(gateway.llm_concurrency, settings.gemini_timeout_seconds, gateway, settings.gemini_base_url, self._key)
+
+    def policy(self, fleet: AsyncCollection[MongoDocument], on_breaker: Callable[[BreakerState, float], None]) -> ApiPolicy:
+        """As of every API. Calls at flex take slots of both limiters, so that some of the API's stay free of slow calls.
+
+        The breaker of flex is logged, and not shown as the API's: the API answers.
+        """
+        api = super().policy(fleet, on_breaker)
+        limiter = self._limiter(fleet, f"{self.api}:flex", flex_at_once(self.limit))
+        breaker = Breaker(f"{self.api} at flex", self._gateway, lambda state, probe_in: None)
+        return replace(api, flex=ApiPolicy(limiter, breaker, within=api.limiter))
 
     def open(self) -> GeminiClient:
         """A client on the running event loop; close it there."""
-        return GeminiClient(api_key=self._key, base_url=self._settings.gemini_base_url, timeout_seconds=self.timeout_seconds)
+        return GeminiClient(
+            api_key=self._key,
+            base_url=self._settings.gemini_base_url,
+            timeout_seconds=self.timeout_seconds,
+            flex_timeout_seconds=self.flex_timeout_seconds,
+        )
 
     def resolver(self, fleet: AsyncCollection[MongoDocument]) -> ModelResolver:
         """Which model is asked, with what the fleet knows of models that are gone."""

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo
 
+from resources.gemini.tiers import ServiceTier
+
 DEFAULT_MONGODB_URI = "mongodb://127.0.0.1:27017/?directConnection=true"
 
 SHORTEST_DEADLINE_SECONDS = 10.0
@@ -137,6 +139,12 @@ class GeminiSettings(_Settings):
     )
     gemini_timeout_seconds: Annotated[float, AfterValidator(_gemini_timeout)] = Field(
         120.0, gt=0, le=LONGEST_DEADLINE_SECONDS, description="time-out of one call"
+    )
+    gemini_flex_timeout_seconds: float = Field(
+        900.0, gt=0, le=LONGEST_DEADLINE_SECONDS, description="time-out of one call at flex, which may take 15 minutes"
+    )
+    service_tier: ServiceTier = Field(
+        ServiceTier.STANDARD, description="of worlds whose order names none: standard, flex (half price, slow), priority, economy"
     )
     gemini_max_reasks: int = Field(5, ge=0, le=20, description="times a damaged answer is asked again within an attempt")
 

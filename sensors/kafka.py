@@ -142,7 +142,7 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
             return dg.SensorResult(skip_reason=f"topic {kafka.settings.kafka_tasks_topic} does not exist yet")
         handled = handle(
             reading.fetched.messages,
-            lambda order: record_order(database(), order, **limits),
+            lambda order: record_order(database(), order, **limits, service_tier=settings.service_tier),
             lambda refusal: record_refusal(database(), refusal) if refusal.world_id is not None else None,
             deadline=started + HANDLING_S,
         )

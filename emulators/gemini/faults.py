@@ -114,6 +114,10 @@ class Faults(BaseModel):
         description="how far the lengths of people's texts differ: standard deviation of the logarithm; of worlds' a third of it",
     )
 
+    flex_slower: float = Field(default=1.0, ge=1, description="how many times as long as at standard an answer at flex takes")
+    flex_shed: Rate = Field(default=0.0, description="calls at flex that are shed at once: half with a 429, half with a 503")
+    priority_served_as_standard: Rate = Field(default=0.0, description="calls at priority beyond its quota")
+
     max_in_flight: int | None = Field(default=None, ge=0, description="calls at once; one more is refused with a bare 429")
     requests_per_minute: int | None = Field(default=None, ge=0, description="quota of answered calls in the last minute")
     requests_per_day: int | None = Field(default=None, ge=0, description="quota of answered calls in the last day")

@@ -121,12 +121,14 @@ class Emulator:
         digest = hashlib.blake2b(f"{self._seed}:{model.name}:".encode() + call.body, digest_size=24).digest()
         dice = Dice(faults.seed, digest, self._repetitions.count(digest))
         fault = draw(faults, dice, call=call.sequence, body=call.body)
+        tier = _tier(request.service_tier, faults, dice)
         _refuse_by_rate(fault, faults, model)
         if fault == "hang":
             call.outcome = "hang"
             await _wait(http, faults.hang_limit)
             raise errors.deadline_exceeded()
-        await _wait(http, faults.latency + faults.jitter * dice.throw("jitter"))
+        slower = faults.flex_slower if tier == "flex" else 1.0
+        await _wait(http, slower * (faults.latency + faults.jitter * dice.throw("jitter")))
         _fail(fault)
         call.outcome = fault or "ok"
         if fault == "reset_connection":
@@ -141,9 +143,9 @@ class Emulator:
         if faults.length_spread:
             scene = replace(scene, length_spread=faults.length_spread)
         recorded = None if fault in WRITTEN_ANEW or schema is None else self._recorded(scene, schema, call)
-        asked = ReadRequest(request, scene, model, schema, digest, dice, Usage(prompt, cached))
+        asked = ReadRequest(request, scene, model, schema, digest, dice, Usage(prompt, cached, tier=tier))
         body, call.usage = _said(asked, faults, fault, recorded)
-        return damaged(fault, body, dice.throw("damage")) or JSONResponse(body)
+        return damaged(fault, body, dice.throw("damage")) or JSONResponse(body, headers={"x-gemini-service-tier": tier})
 
     def _recorded(self, scene: Scene, schema: Schema, call: EmulatedCall) -> JsonValue:
         """The answer recorded for this request, or None. Asked for again with a complaint it comes once more, and no more."""
@@ -173,6 +175,15 @@ def _said(asked: ReadRequest, faults: Faults, fault: FaultName | None, recorded:
             return stopped_answer(asked, faults.stop_reasons, sticky=False)
         case _:
             return answer(asked, faults, fault, recorded)
+
+
+def _tier(asked: str | None, faults: Faults, dice: Dice) -> str:
+    """The tier that serves the call. Raises GoogleError for a call at flex that is shed."""
+    if asked == "flex" and dice.throw("shed") < faults.flex_shed:
+        raise errors.shed(limited=dice.throw("shed by a limit") < 0.5)
+    if asked == "priority" and dice.throw("beyond priority") < faults.priority_served_as_standard:
+        return "standard"
+    return "standard" if asked in (None, "unspecified") else asked
 
 
 def _refuse_by_rate(fault: FaultName | None, faults: Faults, model: Model) -> None:

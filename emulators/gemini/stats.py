@@ -28,6 +28,7 @@ class Stats(BaseModel):
         default={}, description="finished calls by outcome: ok, a fault's name, or why it was refused"
     )
     by_model: dict[str, int] = Field(default={}, description="calls received, by model id")
+    by_service_tier: dict[str, int] = Field(default={}, description="calls that were served, by the tier that served them")
     prompt_tokens: int = Field(default=0, description="of answered calls, cached ones included")
     cached_tokens: int = 0
     candidates_tokens: int = 0
@@ -70,6 +71,7 @@ class Counts:
         self._stats = Stats()
         self._outcomes: Counter[str] = Counter()
         self._models: Counter[str] = Counter()
+        self._tiers: Counter[str] = Counter()
         self._ring: deque[EmulatedCall] = deque(maxlen=keep)
 
     @property
@@ -102,10 +104,13 @@ class Counts:
         stats.recorded += call.recorded == "recorded"
         stats.recorded_unfit += call.recorded == "unfit"
         self._outcomes[call.outcome] += 1
+        self._tiers[call.usage.tier] += call.usage.prompt > 0
 
     def stats(self) -> Stats:
         """The counts as they stand."""
-        return self._stats.model_copy(update={"by_outcome": dict(self._outcomes), "by_model": dict(self._models)})
+        return self._stats.model_copy(
+            update={"by_outcome": dict(self._outcomes), "by_model": dict(self._models), "by_service_tier": dict(self._tiers)}
+        )
 
     def requests(self, limit: int, contains: str = "") -> list[RecordedRequest]:
         """The last requests, oldest first, at most ``limit`` of those whose body contains the text."""

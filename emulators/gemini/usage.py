@@ -31,6 +31,8 @@ class Usage:
     cached: int = 0
     candidates: int = 0
     thoughts: int = 0
+    tier: str = "standard"
+    """The service tier at which the call was served."""
 
     def metadata(self) -> dict[str, JsonValue]:
         """``usageMetadata``: counts that are zero are left out, and the total adds up."""
@@ -42,7 +44,11 @@ class Usage:
             "thoughtsTokenCount": self.thoughts,
         }
         details: list[JsonValue] = [{"modality": "TEXT", "tokenCount": self.prompt}]
-        return {**{name: count for name, count in counts.items() if count}, "promptTokensDetails": details}
+        return {
+            **{name: count for name, count in counts.items() if count},
+            "promptTokensDetails": details,
+            "serviceTier": self.tier,
+        }
 
 
 def tokens(text: str) -> int:

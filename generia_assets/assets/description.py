@@ -204,7 +204,8 @@ def _rows(document: Document) -> Iterable[Row]:
         case WorldRequest():
             cap = document.max_cost_usd
             counts: Row = {"people": document.users_count, "posts": document.posts_count, "quality": document.quality.value}
-            yield {"prompt": document.user_prompt, **counts, "cap_usd": "none" if cap is None else cap}
+            tier = document.service_tier.value
+            yield {"prompt": document.user_prompt, **counts, "service_tier": tier, "cap_usd": "none" if cap is None else cap}
         case WorldDescription():
             for event in document.calendar:
                 yield {"event": event.name, "when": event.moment, "what_happens": event.what_happens, "who_cares": event.who_cares}

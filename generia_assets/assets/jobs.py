@@ -42,6 +42,15 @@ class QualityOption(Enum):
     high = "high"
 
 
+class TierOption(Enum):
+    """The service tier of a world, by the names the form shows."""
+
+    standard = "standard"
+    flex = "flex"
+    priority = "priority"
+    economy = "economy"
+
+
 PartOption = Enum("PartOption", {name: name for name in CONTENT})  # type: ignore[misc]  # of the catalogue
 """What of a world's content can be made again as a whole: an asset, by its name."""
 
@@ -67,6 +76,11 @@ class WorldRequestConfig(dg.Config):
         description="Cap in US dollars, held before every call: the world is cancelled when it is reached. "
         "0: the installation's default (MAX_COST_USD, or none).",
     )
+    service_tier: TierOption | None = Field(
+        None,
+        description="Of the language model's calls. flex: half the price, and slow; priority: 1.8 times the price; economy: flex, "
+        "and standard for the first posts. Left out: the installation's (SERVICE_TIER).",
+    )
     seed: int | None = Field(
         None,
         description="The same seed, prompt and counts give the same people, ties and posts. 0 to 9223372036854775807. "
@@ -78,7 +92,8 @@ class WorldRequestConfig(dg.Config):
         if not self.prompt:
             return None
         given = {"user_prompt": self.prompt, "users_count": self.users, "posts_count": self.posts, "quality": self.quality.value}
-        return parse_world({**given, "max_cost_usd": self.max_cost_usd or None, "seed": self.seed})
+        tier = {"service_tier": self.service_tier.value} if self.service_tier else {}
+        return parse_world({**given, **tier, "max_cost_usd": self.max_cost_usd or None, "seed": self.seed})
 
 
 class ContentConfig(dg.Config):

@@ -56,12 +56,16 @@ class ApiResources:
         policies = {api: one.policy(fleet, breakers.breaker(api)) for api, one in each.items()}
         names = {api: name_of(api, *one.identity) for api, one in each.items() if one.identity}
         for api, name in names.items():
-            policies[api].tally.trusted = await is_trusted(fleet, name)
+            trusted = await is_trusted(fleet, name)
+            for policy in policies[api].every:
+                policy.tally.trusted = trusted
 
         async def note_trust() -> None:
             with suppress(PyMongoError):  # a later run notes it
                 for api, name in names.items():
-                    if policies[api].tally.answered:  # also when it was trusted before: trust ends a month after the last answer
+                    if any(
+                        policy.tally.answered for policy in policies[api].every
+                    ):  # also when it was trusted before: trust ends a month after the last answer
                         await trust(fleet, name)
 
         stack.push_async_callback(note_trust)
@@ -70,5 +74,13 @@ class ApiResources:
         timeouts: dict[Api, float] = {api: one.timeout_seconds for api, one in each.items()}
         resolver = self.gemini.resolver(fleet)
         return Providers(
-            gateway, client, resolver, images, platform, timeouts, settings.gemini_max_reasks, settings.patience_seconds
+            gateway,
+            client,
+            resolver,
+            images,
+            platform,
+            timeouts,
+            settings.gemini_max_reasks,
+            settings.patience_seconds,
+            self.gemini.flex_timeout_seconds,
         )

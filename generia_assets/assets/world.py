@@ -74,7 +74,7 @@ def _order(world_id: str, config: WorldRequestConfig, generator: GeneratorResour
         if known is None or known.get("refused"):  # then the run belongs to a message, and the world was never ordered
             if given is None:
                 raise OrderError(f"world {world_id} was never ordered: give prompt, users and posts in the launch form")
-            record_order(database, Order(world_id, given), **limits)
+            record_order(database, Order(world_id, given), **limits, service_tier=generator.settings.service_tier)
             return None
     if given is not None:
         given.require_within(**limits)

@@ -18,6 +18,7 @@ from generia_assets.durable.orders.order import WorldParameters
 from generia_assets.durable.orders.workload import plan_of
 from generia_assets.settings import Settings
 from resources.gateway.api_gateway import Api
+from resources.gemini.tiers import CallTier, ServiceTier, flex_at_once
 
 if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -26,6 +27,8 @@ FIRST_TOKEN_S = 0.7
 TOKENS_PER_SECOND = 180.0
 """Assumed of a fast model without thinking, until calls were measured."""
 IMAGE_S = 0.1
+FLEX_S = 60.0
+"""Assumed of a call at flex until some were measured: Google names 1 to 15 minutes."""
 EMULATOR_S = 0.1
 """An answer of the emulator without latency, while a world is made on two cores."""
 RUN_START_S = 3.0
@@ -38,12 +41,17 @@ MIN_SAMPLES = 3
 
 @dataclass(frozen=True)
 class CallLatency:
-    """Seconds of one call by request type. ``start``: until a world's run has begun."""
+    """Seconds of one call by request type. ``start``: until a world's run has begun.
+
+    ``flex``: the same of calls at flex; ``at_flex``: it is these that ``seconds`` has.
+    """
 
     seconds: Mapping[str, float] = field(default_factory=dict)
     image: float = IMAGE_S
     start: float = RUN_START_S
     measured: bool = False
+    flex: Mapping[str, float] = field(default_factory=dict)
+    at_flex: bool = False
 
     def of(self, request_type: str) -> float:
         """Seconds of a call of the model."""
@@ -51,10 +59,18 @@ class CallLatency:
             return self.seconds[request_type]
         return FIRST_TOKEN_S + LLM_CALLS[request_type].output / TOKENS_PER_SECOND
 
+    def at(self, tier: ServiceTier) -> CallLatency:
+        """As the calls of a world of this tier take. At economy nearly all are made at flex."""
+        if tier not in (ServiceTier.FLEX, ServiceTier.ECONOMY):
+            return self
+        seconds = {name: self.flex.get(name, FLEX_S) for name in LLM_CALLS}
+        return replace(self, seconds=seconds, measured="post" in self.flex, at_flex=True)
+
 
 def emulated_latency(seconds: float) -> CallLatency:
     """The Gemini emulator takes as long as its option says."""
-    return CallLatency(dict.fromkeys(LLM_CALLS, seconds + EMULATOR_S))
+    every = dict.fromkeys(LLM_CALLS, seconds + EMULATOR_S)
+    return CallLatency(every, flex=every)
 
 
 def assumed_latency(settings: Settings) -> CallLatency:
@@ -64,37 +80,45 @@ def assumed_latency(settings: Settings) -> CallLatency:
 
 def recent_latency(database: MongoDatabase, settings: Settings) -> CallLatency:
     """How long the newest calls took, in all worlds; of kinds with few of them, assumptions."""
-    texts, image = _measured(database, {}, MIN_SAMPLES)
-    return CallLatency(texts, assumed_latency(settings).image if image is None else image, measured="post" in texts)
+    texts, flex, image = _measured(database, {}, MIN_SAMPLES)
+    image = assumed_latency(settings).image if image is None else image
+    return CallLatency(texts, image, measured="post" in texts, flex=flex)
 
 
 def world_latency(database: MongoDatabase, world_id: str, since: datetime, expected: CallLatency) -> CallLatency:
     """How long this world's calls take since then; of types without a call yet: expected, scaled as the others."""
-    texts, image = _measured(database, {"world_id": world_id, "created_at": {"$gte": since}}, 1)
+    standard, flex, image = _measured(database, {"world_id": world_id, "created_at": {"$gte": since}}, 1)
+    texts = standard | flex if expected.at_flex else standard
     slower = median(seconds / expected.of(name) for name, seconds in texts.items()) if texts else 1.0
     every = {name: texts.get(name, slower * expected.of(name)) for name in LLM_CALLS}
     return replace(expected, seconds=every, image=expected.image if image is None else image)
 
 
-def _measured(database: MongoDatabase, which: MongoDocument, enough: int) -> tuple[dict[str, float], float | None]:
-    """Medians of the newest of these calls: of the model by request type, and of pictures; of kinds with ``enough`` of them."""
+def _measured(
+    database: MongoDatabase, which: MongoDocument, enough: int
+) -> tuple[dict[str, float], dict[str, float], float | None]:
+    """Medians of the newest of these calls, of kinds with ``enough`` of them.
+
+    Of the model by request type: at standard or priority, and at flex; and of pictures.
+    """
     from pymongo import DESCENDING
 
     from generia_assets.durable.collections import HISTORY
 
-    durations: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-    fields = dict.fromkeys(("api_type", "request_type", "duration_ms"), 1)
+    durations: defaultdict[tuple[bool, str], list[float]] = defaultdict(list)
+    pictures: list[float] = []
+    fields = dict.fromkeys(("api_type", "request_type", "service_tier", "duration_ms"), 1)
     found = database[HISTORY].find({"outcome": "ok", **which}, fields).sort("created_at", DESCENDING).limit(RECENT_CALLS)
     for row in found:
-        kind = "" if row["api_type"] == Api.IMAGE.value else row["request_type"]
-        durations[row["api_type"], kind].append(row["duration_ms"] / 1000)
-    texts = {
-        request_type: median(values)
-        for (api, request_type), values in durations.items()
-        if api == Api.LLM.value and request_type in LLM_CALLS and len(values) >= enough
-    }
-    images = durations[Api.IMAGE.value, ""]
-    return texts, median(images) if len(images) >= enough else None
+        if row["api_type"] == Api.IMAGE.value:
+            pictures.append(row["duration_ms"] / 1000)
+        elif row["api_type"] == Api.LLM.value and row["request_type"] in LLM_CALLS:
+            durations[row.get("service_tier") == CallTier.FLEX.value, row["request_type"]].append(row["duration_ms"] / 1000)
+    medians = {kind: median(values) for kind, values in durations.items() if len(values) >= enough}
+    standard, flex = (
+        {name: seconds for (at_flex, name), seconds in medians.items() if at_flex is wanted} for wanted in (False, True)
+    )
+    return standard, flex, median(pictures) if len(pictures) >= enough else None
 
 
 _NEEDED = [asset for asset in ASSETS.values() if asset.name in NEEDED_BY_POSTS]
@@ -131,6 +155,7 @@ class CallCounts:
 
     def seconds(self, latency: CallLatency, *, llm_at_once: int, images_at_once: int) -> float:
         """How long it takes once a run works on it: one step after the other, each as wide as the calls at once allow."""
+        llm_at_once = flex_at_once(llm_at_once) if latency.at_flex else llm_at_once
 
         def rounds(name: str) -> float:
             """How often all calls of a type, so many at once, take as long as one of them."""

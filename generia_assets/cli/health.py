@@ -24,6 +24,7 @@ from resources.gateway.outcomes import FatalCallError
 from resources.gemini import models
 from resources.gemini.model_resolver import fleet_notes
 from resources.gemini.models import asked_at, names_model
+from resources.gemini.tiers import CallTier, ServiceTier
 from resources.mongodb.connection import MongoDocument
 
 
@@ -216,6 +217,13 @@ def models_by_date(settings: Settings, where: Addresses) -> Iterator[HealthFindi
     moment = models.now()
     asked = models.asked_at(settings.gemini_model, moment)
     yield ok("model", f"{asked.id} is asked today, at {asked.price(moment)}")
+    flex, tier = (ServiceTier.FLEX, ServiceTier.ECONOMY), settings.service_tier
+    wanted = CallTier.FLEX if tier in flex else CallTier(tier)
+    if asked.tier(wanted) is not wanted:
+        found = f"{asked.id} takes no {wanted}: with SERVICE_TIER={tier} its calls are made, and cost, as at standard"
+        yield note("service tier", found, "Set GEMINI_MODEL to a model that takes it, or SERVICE_TIER=standard.")
+    elif tier is not ServiceTier.STANDARD:
+        yield ok("service tier", f"{tier}, where an order names none; a call at {wanted} costs {asked.price(moment, tier=wanted)}")
     for change in models.changes(settings.gemini_model, moment):
         if change.day > moment.date():
             yield note(

@@ -17,6 +17,7 @@ from generia_assets.cli.parsers import Completer, choice, dollars, flag, option,
 from generia_assets.content.documents import Quality
 from generia_assets.content.seeding import LARGEST_SEED
 from generia_assets.durable.orders.order import WORLD_ID_PATTERN
+from resources.gemini.tiers import ServiceTier
 
 if TYPE_CHECKING:
     from generia_assets.settings import Settings
@@ -40,6 +41,15 @@ QualityOption = Annotated[
 MaxCost = Annotated[
     float | None,
     option("--max-cost-usd", "DOLLARS", "Cap for this world, US dollars; without it the installation's MAX_COST_USD.", dollars),
+]
+TierOption = Annotated[
+    ServiceTier | None,
+    option(
+        "--service-tier",
+        "standard|flex|priority|economy",
+        "flex: half the price, slow; priority: 1.8 times the price; economy: flex after the first posts. Without it SERVICE_TIER.",
+        choice(ServiceTier),
+    ),
 ]
 Seed = Annotated[
     int | None,

@@ -15,6 +15,7 @@ from generia_assets.content.documents import Quality
 from generia_assets.durable.orders.order import Order, WorldParameters
 from generia_assets.settings import Settings
 from resources.explanation import reason_of
+from resources.gemini.tiers import ServiceTier
 from resources.kafka.address import REQUEST_TIMEOUT_S, KafkaAddress
 from resources.kafka.producer import Event, EventProducer
 
@@ -24,6 +25,7 @@ _OPTION_OF = {
     "posts_count": "--posts",
     "quality": "--quality",
     "max_cost_usd": "--max-cost-usd",
+    "service_tier": "--service-tier",
     "seed": "--seed",
 }
 
@@ -36,6 +38,7 @@ def world_parameters(
     prompt: str,
     quality: Quality = Quality.STANDARD,
     max_cost_usd: float | None = None,
+    service_tier: ServiceTier | None = None,
     seed: int | None = None,
 ) -> WorldParameters:
     """The parameters that these options make.
@@ -50,7 +53,13 @@ def world_parameters(
             raise CommandError(f"{option} {value}: at most {limit} ({setting})", 2)
     try:
         return WorldParameters(
-            user_prompt=prompt, users_count=users, posts_count=posts, quality=quality, max_cost_usd=max_cost_usd, seed=seed
+            user_prompt=prompt,
+            users_count=users,
+            posts_count=posts,
+            quality=quality,
+            max_cost_usd=max_cost_usd,
+            service_tier=service_tier,
+            seed=seed,
         )
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False)[0]

@@ -8,6 +8,7 @@ estimates. Where MongoDB does not answer at once, assumptions are used. Not here
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,27 +17,51 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.catalog import TaskType
-from generia_assets.cli.estimates import CallCounts, CallLatency, assumed_latency, count_calls, recent_latency
-from generia_assets.cli.order import world_parameters
+from generia_assets.cli.estimates import CallLatency, assumed_latency, count_calls, recent_latency
 from generia_assets.cli.rendering.formats import dollars
 from generia_assets.content import languages
-from generia_assets.content.documents import Quality
+from generia_assets.content.documents import WorldRequest
+from generia_assets.content.economy import calls_of, tasks_at_standard
+from generia_assets.content.plan import plan
 from generia_assets.durable.calls.usage import Usage
 from generia_assets.durable.orders.order import WorldParameters
-from generia_assets.durable.orders.workload import workload
-from generia_assets.queries.learned import ASSUMED_TOKENS, CERTAIN, CallTokens, Experience, Interval, finished_worlds, learn
+from generia_assets.durable.orders.workload import request_of, workload
+from generia_assets.queries.learned import (
+    ASSUMED_TOKENS,
+    CERTAIN,
+    CallTokens,
+    Cost,
+    Experience,
+    Interval,
+    finished_worlds,
+    learn,
+)
 from generia_assets.settings import Settings
 from resources.gateway.api_gateway import Api
 from resources.gemini import models
 from resources.gemini.model_resolver import FleetNotes, fleet_notes
-from resources.gemini.models import ModelProfile
+from resources.gemini.models import ModelProfile, Price
+from resources.gemini.tiers import CallTier, ServiceTier
 from resources.images import open_images
 
 if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase
 
-ASSUMED = Interval(0.5, 1, 2)
-"""How far a price of the catalogue's estimates may be off: texts of half the length, or in a script with twice the tokens."""
+GEMINI, STUB = "gemini", ""
+_IMAGE_USD = {"gemini-3.1-flash-lite-image": 0.034, "gemini-3.1-flash-image": 0.068, "gemini-3-pro-image": 0.137}
+
+
+def usual_usd(settings: Settings) -> float:
+    """What one picture usually costs."""
+    if settings.image_provider == GEMINI:
+        return _IMAGE_USD[getattr(settings, "image_model", "")]
+    return open_images(settings).cost_per_image_usd
+
+
+ANY_WORLD = str(uuid.UUID(int=0))
+"""The id of a world that is quoted without an order."""
+ASSUMED = Interval(0.4, 1, 2)
+"""How far a price of the catalogue's estimates may be off: shorter texts and cached prompts, or a script with twice the tokens."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +71,13 @@ class Knowledge:
     latency: CallLatency = field(default_factory=CallLatency)
     notes: FleetNotes = field(default_factory=FleetNotes)
     worlds: Sequence[Usage] = ()
+    _learned: dict[tuple[str, str | None], Experience | None] = field(default_factory=dict, repr=False)
+
+    def learned(self, model: str, language: str | None) -> Experience | None:
+        """What the worlds tell of one in this language (None: in any) with this model."""
+        if (model, language) not in self._learned:
+            self._learned[model, language] = learn(self.worlds, model=model, language=language)
+        return self._learned[model, language]
 
 
 def knowledge(settings: Settings) -> Knowledge:
@@ -77,6 +109,7 @@ class Quote(BaseModel):
 
     Attributes:
         model: The one that is asked now, at its price of now.
+        images: The image model, or else the image provider.
         cost_usd: Texts and pictures.
         learned_worlds: Finished worlds that texts are priced by; 0: by the catalogue's estimates.
         learned: Which worlds these are.
@@ -87,6 +120,8 @@ class Quote(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     model: str
+    service_tier: ServiceTier
+    images: str
     llm_calls: int
     image_calls: int
     llm_call_limit: int
@@ -112,53 +147,50 @@ class Quote(BaseModel):
         return price_sentence(self.cost_usd, self.cost_interval_usd)
 
 
-def quote_for(
-    settings: Settings,
-    known: Knowledge,
-    *,
-    users: int,
-    posts: int,
-    quality: Quality,
-    language: str | None = None,
-    now: datetime | None = None,
-) -> Quote:
-    """A new world's quote; ``language`` None: of any. How posts fall to people is drawn from the world's id, so an order's own may
-    differ by a few calls."""
-    parameters = world_parameters(settings, users=users, posts=posts, prompt="a quote", quality=quality)
-    return quote_of(settings, known, str(uuid.uuid4()), parameters, list(TaskType), language=language, now=now)
-
-
 def quote_of(
     settings: Settings,
     known: Knowledge,
     world_id: str,
     order: WorldParameters,
-    makes: Collection[TaskType],
+    makes: Collection[TaskType] = tuple(TaskType),
     *,
     keys: Collection[str] = (),
     language: str | None = None,
     now: datetime | None = None,
 ) -> Quote:
-    """The quote for these task types of a world, or for these items of them. Raises ``OrderError`` for a key of no item."""
-    moment = now or models.now()
+    """The quote for these task types of a world, or for these items of them; ``language`` None: of any.
+
+    Raises ``OrderError`` for a key of no item.
+    """
+    moment, tier = now or models.now(), order.service_tier or settings.service_tier
     profile = known.notes.asked(models.model_profiles()[settings.gemini_model], moment)
+    latency = known.latency.at(tier)
     calls = count_calls(world_id, order, makes, keys)
     limits = workload(world_id, order, makes, spare=settings.budget_spare, max_cost_usd=None, keys=keys).call_limits
-    seconds = calls.seconds(known.latency, llm_at_once=settings.llm_concurrency, images_at_once=settings.image_concurrency)
-    learned = learn(known.worlds, model=profile.id, language=language)
-    texts = _texts(calls, profile, moment, learned)
-    pictures = _pictures(calls, open_images(settings).cost_per_image_usd, learned)
-    total = texts.plus(pictures)
+    seconds = calls.seconds(latency, llm_at_once=settings.llm_concurrency, images_at_once=settings.image_concurrency)
+    learned, cost = known.learned(profile.id, language), _cost(profile, tier, request_of(world_id, order), moment)
     tokens = learned.tokens if learned else ASSUMED_TOKENS
+    if learned:
+        texts = learned.texts(calls.llm, cost)
+    else:
+        texts = ASSUMED.times(sum(count * cost(name, ASSUMED_TOKENS[name]) for name, count in calls.llm.items()))
+    pictures = (learned.pictures(calls.images) if learned else CERTAIN).times(calls.images * usual_usd(settings))
+    total = texts.plus(pictures)
+
+    def all_calls(field: str) -> int:
+        return round(sum(getattr(tokens[name], field) * count for name, count in calls.llm.items()))
+
     return Quote(
         model=profile.id,
+        service_tier=tier,
+        images=_images(settings, moment),
         llm_calls=calls.llm_calls,
         image_calls=calls.images,
         llm_call_limit=limits[Api.LLM],
         image_call_limit=limits[Api.IMAGE],
-        input_tokens=round(sum(tokens[name].prompt * count for name, count in calls.llm.items())),
-        cached_tokens=round(sum(tokens[name].cached * count for name, count in calls.llm.items())),
-        output_tokens=round(sum(tokens[name].output * count for name, count in calls.llm.items())),
+        input_tokens=all_calls("prompt"),
+        cached_tokens=all_calls("cached"),
+        output_tokens=all_calls("output"),
         cost_usd=round(total.middle, 6),
         cost_interval_usd=_ends(total),
         texts_usd=round(texts.middle, 6),
@@ -167,28 +199,68 @@ def quote_of(
         pictures_interval_usd=_ends(pictures),
         learned_worlds=len(learned.worlds) if learned else 0,
         learned=learned.source if learned else "",
-        minutes=round((known.latency.start + seconds) / 60, 2),
-        measured=known.latency.measured,
+        minutes=round((latency.start + seconds) / 60, 2),
+        measured=latency.measured,
         changes=[change.sentence for change in models.changes(settings.gemini_model, moment)] + known.notes.sentences(),
     )
 
 
-def _texts(calls: CallCounts, profile: ModelProfile, moment: datetime, learned: Experience | None) -> Interval:
-    """US dollars of the calls of the model."""
-    price = profile.price(moment)
+def quote_for(
+    settings: Settings, known: Knowledge, order: WorldParameters, *, language: str | None = None, now: datetime | None = None
+) -> Quote:
+    """The quote for a world that is not ordered yet; always the same one. How posts fall to people is drawn from the world's id, so
+    an order's own may differ by a few calls."""
+    return quote_of(settings, known, ANY_WORLD, order, language=language, now=now)
+
+
+def order_quote(settings: Settings, known: Knowledge, world_id: str, order: WorldParameters) -> Quote:
+    """The quote for a world as it is ordered."""
+    return quote_of(settings, known, world_id, order, language=likely_language(order))
+
+
+def compare(settings: Settings, known: Knowledge, order: WorldParameters, *, language: str | None = None) -> list[Quote]:
+    """The quote for this world at every tier, by every model that is asked today, with every image provider; the cheapest first."""
+    moment = models.now()
+    asked = [name for name, profile in models.model_profiles().items() if known.notes.asked(profile, moment).id == name]
+    offered = [{"image_provider": GEMINI, "image_model": name} for name in _IMAGE_USD]
+    providers = [{"image_provider": name} for name in dict.fromkeys((STUB, settings.image_provider)) if name != GEMINI]
+    quotes = [
+        quote_for(
+            settings.model_copy(update={"gemini_model": model, **images}),
+            known,
+            order.model_copy(update={"service_tier": tier}),
+            language=language,
+            now=moment,
+        )
+        for tier in ServiceTier
+        for model in asked
+        for images in (*providers, *offered)
+    ]
+    return sorted(quotes, key=lambda quote: (quote.cost_usd, quote.minutes))
+
+
+def _cost(profile: ModelProfile, tier: ServiceTier, request: WorldRequest, moment: datetime) -> Cost:
+    """The price of a call by this model at this tier. At economy some calls of a type are made at standard, the others at flex."""
+    economy = tier is ServiceTier.ECONOMY
+    usual = profile.price(moment, tier=CallTier.FLEX if economy else CallTier(tier))
+    dearer = profile.price(moment)
+    first = calls_of(request, tasks_at_standard(request)) if economy else Counter[str]()
+    every = plan(request).llm_calls
 
     def cost(name: str, tokens: CallTokens) -> float:
-        fresh = tokens.prompt - tokens.cached
-        return (fresh * price.input + tokens.cached * price.cached + tokens.output * price.output) / 1e6
+        part = first[name] / every[name] if every.get(name) else 0.0
+        return part * _usd(dearer, tokens) + (1 - part) * _usd(usual, tokens)
 
-    if learned is not None:
-        return learned.texts(calls.llm, cost)
-    return ASSUMED.times(sum(count * cost(name, ASSUMED_TOKENS[name]) for name, count in calls.llm.items()))
+    return cost
 
 
-def _pictures(calls: CallCounts, each_usd: float, learned: Experience | None) -> Interval:
-    """US dollars of the pictures at this price each."""
-    return (learned.pictures(calls.images) if learned else CERTAIN).times(calls.images * each_usd)
+def _usd(price: Price, tokens: CallTokens) -> float:
+    fresh = tokens.prompt - tokens.cached
+    return (fresh * price.input + tokens.cached * price.cached + tokens.output * price.output) / 1e6
+
+
+def _images(settings: Settings, moment: datetime) -> str:
+    return getattr(settings, "image_model", "") if settings.image_provider == GEMINI else settings.image_provider or "stub"
 
 
 def _ends(interval: Interval) -> tuple[float, float]:
@@ -199,11 +271,6 @@ def price_sentence(usd: float, interval: tuple[float, float]) -> str:
     """A price in words: the expected one and, where it is uncertain, the interval."""
     low, high = interval
     return f"{dollars(usd)} ({dollars(low)} to {dollars(high)})" if low < high else dollars(usd)
-
-
-def order_quote(settings: Settings, known: Knowledge, order: WorldParameters) -> Quote:
-    """The quote for a world as it is ordered."""
-    return quote_of(settings, known, str(uuid.uuid4()), order, list(TaskType), language=likely_language(order))
 
 
 def likely_language(order: WorldParameters) -> str | None:

@@ -121,7 +121,8 @@ def follow(
             status = world_status(database, world_id)  # before the texts: the last snapshot has all of them
             if status is not None and (generation is None or generation != status.generation):
                 generation, began = status.generation, _began_at(database, status)
-                time_left = TimeLeft(calls_left(database, status), partial(world_latency, database, world_id, began, expected))
+                latency = partial(world_latency, database, world_id, began, expected.at(status.service_tier))
+                time_left = TimeLeft(calls_left(database, status), latency)
             end = status.finished_at if status is not None and status.finished_at else datetime.now(UTC)
             lines: tuple[LogLine, ...] = ()
             if log is not None and status is not None and (now - log_read_at >= LOG_S or over(status)):

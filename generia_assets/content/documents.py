@@ -15,6 +15,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from generia_assets.content.keys import WORLD_KEY
+from resources.gemini.tiers import ServiceTier
 
 
 class Quality(StrEnum):
@@ -43,6 +44,7 @@ class WorldRequest(Document):
     language: str = Field(default="", description="language the user wrote in, as an English name; '' = let the model tell")
     seed: int = Field(description="source of all random choices of the program for this world")
     max_cost_usd: float | None = Field(default=None, gt=0, description="cap in US dollars; None = no cap")
+    service_tier: ServiceTier = ServiceTier.STANDARD
     created_at: datetime
 
 

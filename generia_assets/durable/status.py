@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 from pydantic_core import to_jsonable_python
 
 from generia_assets.durable.collections import STATUS
+from resources.gemini.tiers import ServiceTier
 from resources.mongodb.connection import MongoDocument
 from resources.mongodb.stored import Moment, UnreadableRecord, readable, required
 
@@ -181,6 +182,12 @@ class WorldStatus(BaseModel):
     def order_task(self) -> str | None:
         """The task that ordered the world."""
         return self.parameters.get("task_id")
+
+    @property
+    def service_tier(self) -> ServiceTier:
+        """At which the world's calls of the language model are made; standard where the order is older than tiers."""
+        named = self.parameters.get("service_tier")
+        return ServiceTier(named) if named in list(ServiceTier) else ServiceTier.STANDARD
 
     @property
     def owned(self) -> bool:

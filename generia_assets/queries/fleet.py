@@ -17,6 +17,7 @@ from generia_assets.durable.collections import FLEET, HISTORY, STATUS, TASKS
 from generia_assets.durable.status import HISTORY_LACKS, State
 from generia_assets.queries.in_flight import breakers_not_closed
 from generia_assets.queries.records import read_tasks
+from generia_assets.queries.statistics import percentile
 from resources.gateway.api_gateway import Api
 from resources.gateway.breaker import BreakerState
 from resources.gateway.slot_shares import SlotShares
@@ -147,9 +148,9 @@ def task_times(database: MongoDatabase) -> Iterator[TaskTimes]:
         query = {"world_id": {"$in": worlds}, "status": State.COMPLETED.value, "type": task_type.value}
         last = database[TASKS].find(query, {"type": 1, "status": 1, "started_at": 1, "updated_at": 1})
         timed = read_tasks(last.sort("updated_at", -1).limit(TASKS_TIMED))
-        took = sorted((task.updated_at - task.started_at).total_seconds() for task in timed if task.started_at)
+        took = [(task.updated_at - task.started_at).total_seconds() for task in timed if task.started_at]
         if took:
-            yield TaskTimes(task_type=task_type, p50_s=took[(len(took) - 1) // 2], p95_s=took[(len(took) - 1) * 95 // 100])
+            yield TaskTimes(task_type=task_type, p50_s=percentile(took, 0.5), p95_s=percentile(took, 0.95))
 
 
 def recent_calls(database: MongoDatabase) -> list[CallFigures]:

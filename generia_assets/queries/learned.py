@@ -14,7 +14,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from statistics import mean, median, stdev
 
 from pydantic import ValidationError
@@ -132,11 +132,11 @@ class Experience:
         as_before = self._expected(planned, cost)
         if self.same_model:
             return as_before
-        half, nothing = (
-            self._expected(planned, lambda name, tokens, part=part: cost(name, replace(tokens, cached=part * tokens.cached)))
-            for part in (0.5, 0)
-        )
-        return Interval(as_before.low, half.middle, nothing.high)
+
+        def caching(part: float) -> Interval:
+            return self._expected(planned, lambda name, tokens: cost(name, replace(tokens, cached=part * tokens.cached)))
+
+        return Interval(as_before.low, caching(0.5).middle, caching(0).high)
 
     def _expected(self, planned: Mapping[str, int], cost: Cost) -> Interval:
         def dollars(calls: Mapping[str, int], tokens: Mapping[str, CallTokens]) -> float:
@@ -159,13 +159,13 @@ class Experience:
         reach = _student(worlds) * math.hypot(stdev(ratios) * math.sqrt(1 + 1 / worlds), *deviations)
         middle = median(ratios)
         texts = Interval(*(typical * math.exp(middle + end) for end in (-reach, 0, reach)))
-        bills = [(world.planned_calls, world.planned_usd, world.usage.texts_usd) for world in self.worlds]
+        bills = tuple((world.planned_calls, world.planned_usd, world.usage.texts_usd) for world in self.worlds)
         return texts.times(_repeats(bills, sum(planned.values())))
 
     def pictures(self, count: int) -> Interval:
         """US dollars of so many pictures, refused and lost ones included, as a multiple of their price."""
         priced = [world.usage for world in self.worlds if world.usage.pictures * world.usage.picture_usd > 0]
-        bills = [(one.pictures, one.pictures * one.picture_usd, one.pictures_usd) for one in priced]
+        bills = tuple((one.pictures, one.pictures * one.picture_usd, one.pictures_usd) for one in priced)
         return _repeats(bills, count) if len(bills) >= FEWEST_WORLDS else CERTAIN
 
 
@@ -217,7 +217,8 @@ def _student(count: int) -> float:
     return _DEVIATIONS * (1 + (_DEVIATIONS**2 + 1) / (4 * (count - 1)))
 
 
-def _repeats(bills: Sequence[tuple[int, float, float]], size: int) -> Interval:
+@lru_cache(maxsize=64)
+def _repeats(bills: tuple[tuple[int, float, float], ...], size: int) -> Interval:
     """What bills of this size are, as a multiple of what was planned: of each bill its size, what was planned, and the bill.
 
     A larger one is put together from bills that are drawn, always the same ones.

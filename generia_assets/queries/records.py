@@ -88,6 +88,7 @@ class RequestRecord(BaseModel):
     duration_ms: Milliseconds = 0
     waited_ms: Milliseconds = 0
     model: str
+    tier: str
     prompt_tokens: Count = Field(0, validation_alias=AliasPath("tokens", "prompt"))
     cached_tokens: Count = Field(0, validation_alias=AliasPath("tokens", "cached"))
     output_tokens: Count = Field(0, validation_alias=AliasPath("tokens", "output"))
@@ -105,6 +106,7 @@ class RequestRecord(BaseModel):
             **record,
             "outcome": record.get("outcome") or ("failed" if record.get("error") else OK),
             "model": str(response.get("model") or request.get("model") or ""),
+            "tier": str(record.get("service_tier") or (record.get("labels") or {}).get("service_tier") or ""),
             "request": request,
             "response": response,
         }

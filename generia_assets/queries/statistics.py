@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
@@ -19,15 +20,21 @@ from generia_assets.durable.status import State
 from generia_assets.queries.records import OK, WITHOUT_TEXTS, RequestRecord, read_requests, read_tasks
 from resources.mongodb.connection import MongoDatabase
 
+NumberT = TypeVar("NumberT", int, float)
+
 
 class RequestFigures(BaseModel):
-    """Requests of one type with one outcome. Durations in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``."""
+    """Requests of one type with one outcome, at one service tier ('' for none).
+
+    Durations in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     api: str
     request_type: str
     outcome: str
+    tier: str
     calls: int
     prompt_tokens: int
     cached_tokens: int
@@ -108,10 +115,10 @@ class _Tasks:
 
 def world_figures(database: MongoDatabase, world_id: str) -> WorldFigures:
     """The figures of a world, finished or not. Reads every task and request once; memory grows by one number for each."""
-    by_request: defaultdict[tuple[str, str, str], _Calls] = defaultdict(_Calls)
+    by_request: defaultdict[tuple[str, str, str, str], _Calls] = defaultdict(_Calls)
     by_type: defaultdict[str, _Calls] = defaultdict(_Calls)
     for call in read_requests(database[HISTORY].find({"world_id": world_id}, WITHOUT_TEXTS, batch_size=1000)):
-        by_request[call.api, call.request_type, call.outcome].add(call)
+        by_request[call.api, call.request_type, call.outcome, call.tier].add(call)
         by_type[call.task_type].add(call)
     return WorldFigures(
         tasks=tuple(_task_figures(task_type, made, by_type[task_type]) for task_type, made in _tasks(database, world_id)),
@@ -152,12 +159,13 @@ def _task_figures(task_type: TaskType, tasks: _Tasks, calls: _Calls) -> TaskFigu
     )
 
 
-def _request_figures(kind: tuple[str, str, str], calls: _Calls) -> RequestFigures:
-    api, request_type, outcome = kind
+def _request_figures(kind: tuple[str, str, str, str], calls: _Calls) -> RequestFigures:
+    api, request_type, outcome, tier = kind
     return RequestFigures(
         api=api,
         request_type=request_type,
         outcome=outcome,
+        tier=tier,
         calls=len(calls.durations),
         prompt_tokens=calls.prompt,
         cached_tokens=calls.cached,
@@ -168,7 +176,7 @@ def _request_figures(kind: tuple[str, str, str], calls: _Calls) -> RequestFigure
     )
 
 
-def percentile(values: list[int], share: float) -> int:
-    """The nearest-rank percentile: the smallest value that at least this share (0 to 1) of the values does not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, ceil(share * len(ordered)) - 1)] if ordered else 0
+def percentile(values: Iterable[NumberT], share: float) -> NumberT:
+    """The nearest-rank percentile: the smallest value that at least this share (0 to 1) of the values does not exceed, or 0."""
+    ordered = sorted(values) or [0]
+    return ordered[max(0, ceil(share * len(ordered)) - 1)]

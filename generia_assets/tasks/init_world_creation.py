@@ -11,6 +11,7 @@ from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.content.keys import WORLD_KEY
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.task_definition import TaskParameters, durable_task
+from resources.gemini.tiers import ServiceTier
 
 
 class InitWorldParameters(TaskParameters):
@@ -24,6 +25,7 @@ class InitWorldParameters(TaskParameters):
     quality: Quality = Quality.STANDARD
     language: str = Field(default="", description="English or own name of a language; '' = the language of the prompt")
     max_cost_usd: float | None = None
+    service_tier: ServiceTier = ServiceTier.STANDARD
     seed: int | None = Field(default=None, description="None: derived from the world's id")
     created_at: datetime
 
@@ -40,5 +42,6 @@ async def init_world_creation(parameters: InitWorldParameters, clients: TaskClie
         language=languages.canonical(parameters.language),
         seed=seeding.world_seed(parameters.world_id, parameters.seed),
         max_cost_usd=parameters.max_cost_usd,
+        service_tier=parameters.service_tier,
         created_at=parameters.created_at,
     )

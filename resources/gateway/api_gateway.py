@@ -14,8 +14,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -24,13 +24,17 @@ from typing import Generic, Protocol, TypeVar
 from resources.gateway.breaker import Breaker, BreakerOpenError, BreakerState
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import (
+    COST_LIMIT,
     AmbiguousError,
+    BudgetExhaustedError,
     CallError,
+    CallTimeoutError,
     FatalCallError,
     LeaseLostError,
     OutageTimeoutError,
     RateLimitedError,
     RequestFailedError,
+    ShedError,
     TransientError,
 )
 from resources.gateway.poison import MOST_AMBIGUOUS, Suspicion, Tally
@@ -43,6 +47,8 @@ logger = logging.getLogger(__name__)
 
 CONTROL = "control"
 """Request type of the control calls, which only find out whether an API answers."""
+MOST_SHED = 3
+"""Times that a call at flex is shed before its fallback is made."""
 CUT_OFF = "cut_off"
 """Outcome of an attempt that was stopped, or died with its run, before its answer was recorded."""
 
@@ -105,6 +111,7 @@ class Call(Generic[ValueT_co]):
         attempt: Entered before each attempt waits for its slot; sees how the attempt ended.
         control: A small call of the same API that is known to be right, made to find out whether the API answers (poison.py).
         item_calls: The calls of the task so far, where a ledger bounds them.
+        fallback: Of a call that the provider may shed (flex): the same call at a tier that is not shed, and costs more.
     """
 
     api: Api
@@ -119,6 +126,7 @@ class Call(Generic[ValueT_co]):
     attempt: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     control: Call[object] | None = None
     item_calls: ItemCalls | None = None
+    fallback: Call[ValueT_co] | None = None
 
     @property
     def is_control(self) -> bool:
@@ -184,11 +192,36 @@ class CallLedger(Protocol):
 
 @dataclass(frozen=True)
 class ApiPolicy:
-    """The gateway's parts for one API: the concurrency limiter, the breaker, and the tally of outcomes."""
+    """The gateway's parts for one API: the concurrency limiter, the breaker, and the tally of outcomes.
+
+    Attributes:
+        flex: The parts for calls that the provider may shed: shed and slow calls are no evidence about the others, so they have a
+            breaker, a tally and a ceiling of their own. None: there are none.
+        within: Of ``flex``: the API's limiter, whose slots these calls take, too.
+    """
 
     limiter: ConcurrencyLimiter
     breaker: Breaker
     tally: Tally = field(default_factory=Tally)
+    flex: ApiPolicy | None = None
+    within: ConcurrencyLimiter | None = None
+
+    @property
+    def every(self) -> Iterator[ApiPolicy]:
+        """This one and that of its flex calls."""
+        yield self
+        if self.flex is not None:
+            yield self.flex
+
+    def of(self, call: Call[ValueT]) -> ApiPolicy:
+        """The parts for this call."""
+        return self.flex if self.flex is not None and call.fallback is not None else self
+
+    @asynccontextmanager
+    async def slot(self, priority: int) -> AsyncIterator[None]:
+        """Hold a slot, and for a flex call also one of the API's."""
+        async with self.limiter.slot(priority), self.within.slot(priority) if self.within else nullcontext():
+            yield
 
 
 class ApiGateway:
@@ -203,7 +236,8 @@ class ApiGateway:
         """Make the call, and repeat it through outages and rate limits, which never use up a task's attempts.
 
         Args:
-            call: The call, its API and its worst case.
+            call: The call, its API and its worst case. After ``MOST_SHED`` times that it was shed, or one time-out, its fallback is
+                made, if the cap in dollars holds that; if not, the call is repeated as it is.
             ledger: The budget and record of the world that pays for it.
 
         Returns:
@@ -215,8 +249,9 @@ class ApiGateway:
             OutageTimeoutError: An outage lasted longer than ``patience_seconds``, or the provider named an end beyond that.
             CallError: Whatever ``CallLedger.reserve`` raises.
         """
-        policy, outage, stopwatch = self._policies[call.api], Outage(self._outage_timeout), Stopwatch()
-        suspicion, too_large, ambiguous = Suspicion(policy.tally), Suspicion(policy.tally, limited=True), 0
+        policy, outage, stopwatch = self._policies[call.api].of(call), Outage(self._outage_timeout), Stopwatch()
+        suspicion, too_large = Suspicion(policy.tally), Suspicion(policy.tally, limited=True)
+        ambiguous = shed = 0
         while True:
             try:
                 if suspicion.exists and call.control and policy.breaker.state is not BreakerState.CLOSED:
@@ -224,11 +259,22 @@ class ApiGateway:
                 return await self._attempt(call, ledger, policy, stopwatch, suspicion)
             except (RateLimitedError, TransientError) as error:
                 limited = isinstance(error, RateLimitedError)
+                shed += MOST_SHED if isinstance(error, CallTimeoutError) else isinstance(error, ShedError)
                 if self._too_far_away(error):
                     raise OutageTimeoutError(f"{call.api}: {error}", retry_after=_named_end(error)) from error
                 if (since := outage.worth_reporting(error)) is not None:
                     ledger.waiting(call.api, str(error), since)
-                if limited:
+                if call.fallback is not None and shed >= MOST_SHED:
+                    shed = 0
+                    try:
+                        return await self.call(call.fallback, ledger)
+                    except BudgetExhaustedError as full:
+                        if full.limit != COST_LIMIT:
+                            raise
+                        logger.info("%s %s stays at flex: %s", call.api, call.request_type, full)
+                if isinstance(error, ShedError):
+                    pass  # no evidence: the provider chooses which calls it sheds
+                elif limited:
                     too_large.failed()
                 elif not isinstance(error, BreakerOpenError):
                     suspicion.failed()
@@ -266,7 +312,7 @@ class ApiGateway:
     async def _attempt(
         self, call: Call[ValueT], ledger: CallLedger, policy: ApiPolicy, stopwatch: Stopwatch, suspicion: Suspicion
     ) -> ValueT:
-        async with call.attempt(), policy.limiter.slot(call.priority):
+        async with call.attempt(), policy.slot(call.priority):
             try:
                 with policy.breaker.attempt(counts=not suspicion.exists):
                     answer = await self._send(call, ledger, policy, stopwatch)
@@ -295,7 +341,7 @@ class ApiGateway:
             why, error_text = (answer.error.outcome, str(answer.error)) if answer.error else ("ok", None)
             outcome = CallOutcome(why, cost_usd, answer.tokens, answer.data, error_text)
         except CallError as raised:
-            error = _outage_after_answers(raised, tally)
+            error = _outage_after_answers(raised, tally, answered_before=self.has_answered(call.api))
             outcome = _failed(error, call)
             if isinstance(error, RateLimitedError) and not self._too_far_away(
                 error
@@ -305,7 +351,7 @@ class ApiGateway:
                 raise error from raised
             raise
         except TimeoutError:
-            late = TransientError(f"{call.api}: no answer within {call.timeout_seconds:.0f} s", late=True)
+            late = CallTimeoutError(f"{call.api}: no answer within {call.timeout_seconds:.0f} s", late=True)
             outcome = _failed(late, call)
             raise late from None
         except Exception as error:
@@ -325,12 +371,13 @@ class ApiGateway:
 
     def has_answered(self, api: Api) -> bool:
         """Whether this API has answered before, so that its configuration was right."""
-        return self._policies[api].tally.has_answered
+        return any(policy.tally.has_answered for policy in self._policies[api].every)
 
     async def aclose(self) -> None:
         """Give all slots back."""
-        for policy in self._policies.values():
-            await policy.limiter.aclose()
+        for api in self._policies.values():
+            for policy in api.every:
+                await policy.limiter.aclose()
 
 
 def _failed(error: CallError, call: Call[ValueT]) -> CallOutcome:
@@ -339,9 +386,9 @@ def _failed(error: CallError, call: Call[ValueT]) -> CallOutcome:
     return CallOutcome(error.outcome, cost_usd, error=str(error), carried_out=error.carried_out)
 
 
-def _outage_after_answers(error: CallError, tally: Tally) -> CallError:
+def _outage_after_answers(error: CallError, tally: Tally, *, answered_before: bool) -> CallError:
     """The error as an outage, if the API has answered before: its refusal may then be corrected without a change here."""
-    if isinstance(error, FatalCallError) and error.may_heal and tally.has_answered:
+    if isinstance(error, FatalCallError) and error.may_heal and answered_before:
         tally.refuses = True
         return TransientError(str(error))
     return error

@@ -10,6 +10,8 @@ import math
 
 from resources.redaction import kept
 
+COST_LIMIT = "cost_limit_usd"
+"""``BudgetExhaustedError.limit`` of the cap in dollars."""
 LONGEST_RETRY_AFTER = 86_400.0
 """Seconds; no provider's demand to wait counts for more than a day."""
 
@@ -48,6 +50,12 @@ class RateLimitedError(CallError):
         self.daily = daily
 
 
+class ShedError(RateLimitedError):
+    """The provider shed a call at flex (429 or 503): it is busy with dearer ones. Says nothing about calls at standard."""
+
+    outcome = "shed"
+
+
 class TransientError(CallError):
     """The provider or the way to it failed for now: 5xx, time-out, reset or refused connection. Counts in the breaker.
 
@@ -71,6 +79,10 @@ class AmbiguousError(TransientError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, in_doubt=True)
+
+
+class CallTimeoutError(TransientError):
+    """No answer came within the time-out of the call."""
 
 
 class RequestFailedError(CallError):

@@ -16,14 +16,13 @@ it ends with ``RequestFailedError``, which uses up an attempt of its task.
 * A rate limit (429) is no failure of this kind. But a call that gets nothing else until the end, while
   others are answered, asks for more than its quota ever holds: the same rule with ``CHANCE_AT_THE_END`` holds for its 429s,
   compared with those of the others. Controls prove nothing here, since they ask for little.
-
 * Some errors prove neither an outage nor a poisonous call (``AmbiguousError``). A call gets ``MOST_AMBIGUOUS`` of them at most,
-  with the usual pauses between; while the breaker is open it makes no attempt, so a restart of a database uses up few.
+  with the usual pauses between, 25 seconds in all, and no attempt while the breaker is open: a database can restart meanwhile.
 
 "The others" are the other calls of this process. Calls of the platform have no control: a health check says nothing about a
-database, and reading says little about writing. Alone, they wait, but for a post: before each of its attempts the platform is asked
-whether the one before has made it (durable/calls/platform_client.py), and the answers to that are compared with. The rule is the
-same for items (2 attempts, then the world goes on without) and for a world's own tasks (4, then the world fails).
+database, and reading says little about writing. Alone, they wait. Only a post is never alone: between its attempts the platform
+is asked whether it was made (durable/calls/platform_client.py), and these calls are others. The rule is the same for items (2
+attempts, then the world goes on without) and for a world's own tasks (4, then the world fails).
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from dataclasses import dataclass
 LEAST = 3
 CHANCE = 0.001
 CHANCE_AT_THE_END = 0.1
-MOST_AMBIGUOUS = 5
+MOST_AMBIGUOUS = 8
 
 
 @dataclass

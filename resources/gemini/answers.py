@@ -35,7 +35,8 @@ from resources.gateway.api_gateway import Answer, TokenUsage
 from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError, RefusedError, TransientError
 from resources.gemini import models
 from resources.gemini.errors import classify_error, error_of
-from resources.gemini.models import ModelProfile, price_of
+from resources.gemini.models import ModelProfile, dearest, price_of
+from resources.gemini.tiers import CallTier, tiers_served
 from resources.redaction import kept, kept_line
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class _Body(BaseModel):
 def read_answer(
     http: HttpAnswer, request: TextRequest[AnswerT], profile: ModelProfile, *, sent: datetime | None = None, base_url: str = ""
 ) -> Answer[AnswerT]:
-    """Judge an answer, and price it by who gave it, between when the request was ``sent`` (None: now) and now.
+    """Judge an answer, and price it by the model and the tier that gave it, from when it was ``sent`` (None: now) to now.
 
     Raises the ``CallError`` of a response that is no answer; returns a paid answer with its value or ``error``.
     """
@@ -125,7 +126,9 @@ def read_answer(
     error = error_of(body) if http.status != 200 or not fields.get("candidates") else None
     status = _status(http.status, error)
     if status != 200:
-        outcome = classify_error(status, error, page, http.headers, model=profile.id, base_url=base_url)
+        outcome = classify_error(
+            status, error, page, http.headers, model=profile.id, base_url=base_url, sheddable=request.tier is CallTier.FLEX
+        )
         if http.status == 200 and isinstance(outcome, TransientError):
             outcome.carried_out = outcome.in_doubt = True  # the status was sent when the work had begun
         raise outcome
@@ -142,10 +145,14 @@ def read_answer(
     else:
         text, finish = _text_and_finish(read)
         value, failure = _judged(read, text, finish, request.answer)
-    tokens = read_usage(fields.get("usageMetadata"), text, request, profile)
+    usage = fields.get("usageMetadata")
+    tokens = read_usage(usage, text, request, profile)
     version = _name(fields.get("modelVersion"))
-    price = price_of(version, profile, sent or models.now(), models.now())
+    named = (usage.get("serviceTier") if isinstance(usage, dict) else None) or http.headers.get("x-gemini-service-tier")
+    first, last = sent or models.now(), models.now()
+    price = dearest(price_of(version, profile, first, last, tier) for tier in tiers_served(named, request.tier))
     data = {"text": text[:LONGEST_ANSWER], "finish_reason": finish, "model": version or profile.id}
+    data["service_tier"] = _name(named) or request.tier.value
     if response_id := _name(fields.get("responseId")):  # Google's support asks for this id
         data["response_id"] = response_id
     return Answer(value, data, price.cost_usd(tokens) if tokens else None, tokens or TokenUsage(), failure)

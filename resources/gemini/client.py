@@ -17,6 +17,7 @@ from resources.gemini import models
 from resources.gemini.answers import LONGEST_BODY, AnswerT, read_answer
 from resources.gemini.errors import failed_call
 from resources.gemini.models import ModelProfile
+from resources.gemini.tiers import CallTier
 from resources.gemini.transport import GeminiTransport
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class TextRequest(Generic[AnswerT]):
     schema: Mapping[str, object]
     answer: type[AnswerT]
     max_output_tokens: int
+    tier: CallTier = CallTier.STANDARD
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -48,7 +50,8 @@ class TextRequest(Generic[AnswerT]):
 class GeminiClient:
     """The language model, one client for each process. Make it on the event loop; ``aclose`` it there."""
 
-    def __init__(self, *, api_key: str, base_url: str, timeout_seconds: float) -> None:
+    def __init__(self, *, api_key: str, base_url: str, timeout_seconds: float, flex_timeout_seconds: float = 900.0) -> None:
+        self._flex_timeout = int(flex_timeout_seconds * 1000)
         self._transport = GeminiTransport(
             api_key=api_key, base_url=base_url, timeout_seconds=timeout_seconds, longest_body=LONGEST_BODY
         )
@@ -68,6 +71,8 @@ class GeminiClient:
             max_output_tokens=request.max_output_tokens,
             thinking_config=_thinking(profile),
             temperature=1.0 if profile.sampling else None,
+            service_tier=None if request.tier is CallTier.STANDARD else types.ServiceTier(request.tier.value),
+            http_options=types.HttpOptions(timeout=self._flex_timeout) if request.tier is CallTier.FLEX else None,
         )
         parts = [types.Part(text=part) for part in request.parts if part]
         try:

@@ -15,12 +15,14 @@ import httpx2
 
 from resources.gateway.outcomes import (
     CallError,
+    CallTimeoutError,
     FatalCallError,
     InvalidAnswerError,
     ModelMissingError,
     ParameterRefusedError,
     RateLimitedError,
     RequestRejectedError,
+    ShedError,
     TransientError,
 )
 from resources.gemini.models import names_model
@@ -41,6 +43,7 @@ _NO_CREDIT = re.compile(
 )
 _BAD_KEY = re.compile(r"\bAPI[ _]key\b.*\b(?:invalid|expired|not valid|not found)", re.IGNORECASE)
 _PARAMETERS = {
+    "service_tier": re.compile(r"service[ _]?tier|\b(?:flex|priority) (?:api|inference|tier)\b", re.IGNORECASE),
     "thinking": re.compile(r"thinking|\bbudget -?\d+ is invalid", re.IGNORECASE),
     "temperature": re.compile(r"\btemperature\b", re.IGNORECASE),
     "top_p": re.compile(r"\btop_?p\b", re.IGNORECASE),
@@ -59,6 +62,8 @@ def failed_call(error: Exception) -> CallError:
         return FatalCallError(f"no request can be made of GEMINI_BASE_URL and GEMINI_API_KEY ({what}): correct them")
     if isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)):
         return TransientError(f"Gemini cannot be reached: {what}")
+    if isinstance(error, httpx2.TimeoutException):
+        return CallTimeoutError(f"the call to Gemini took too long: {what}", in_doubt=True)
     if isinstance(error, httpx2.RequestError):
         return TransientError(f"the call to Gemini broke off: {what}", in_doubt=True)
     return InvalidAnswerError(f"the call to Gemini ended in a way that nobody foresaw ({what})", chance=True)
@@ -72,9 +77,19 @@ def error_of(body: object) -> Mapping[str, object] | None:
 
 
 def classify_error(
-    status: int, error: Mapping[str, object] | None, page: str, headers: Mapping[str, str], *, model: str, base_url: str = ""
+    status: int,
+    error: Mapping[str, object] | None,
+    page: str,
+    headers: Mapping[str, str],
+    *,
+    model: str,
+    base_url: str = "",
+    sheddable: bool = False,
 ) -> CallError:
-    """The outcome of an error response. ``error`` is Google's own, if the body has one; ``page`` is the body's text."""
+    """The outcome of an error response. ``error`` is Google's own, if the body has one; ``page`` is the body's text.
+
+    ``sheddable``: the call was made at flex.
+    """
     word = kept_line(_text(error.get("status")), LONGEST_PAGE) if error else ""
     reported = kept_line(_text(error.get("message")), LONGEST_MESSAGE) if error else kept_line(page, LONGEST_PAGE)
     message = f"Gemini answered {status} {word}".strip() + f": {reported}"
@@ -86,8 +101,12 @@ def classify_error(
         )
     if status == 429:
         wait, daily = _retry_after(headers, details), _daily(details)
+        if sheddable and not daily:
+            return ShedError(message, retry_after=wait)
         reset = _until_reset(datetime.now(UTC)) if daily else 0.0
         return RateLimitedError(message, retry_after=max(wait or 0.0, reset) if daily else wait, daily=daily)
+    if sheddable and status == 503:
+        return ShedError(message, retry_after=_retry_after(headers, details))
     if status in (408, 409, 425, 499) or status >= 500:
         return TransientError(message, in_doubt=status not in NOT_BILLED)
     if any(detail.get("reason") == "API_KEY_INVALID" for detail in details) or _BAD_KEY.search(reported) or status in (401, 403):

@@ -20,6 +20,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from resources.gateway.outcomes import CallError, FatalCallError, ModelMissingError, ParameterRefusedError
 from resources.gemini import models
 from resources.gemini.models import ModelProfile, Price, dearest, model_profiles, profile_of, with_successors
+from resources.gemini.tiers import CallTier
 from resources.mongodb.connection import MongoDocument
 
 logger = logging.getLogger(__name__)
@@ -30,11 +31,11 @@ RESERVED_AHEAD = timedelta(days=1)
 """A call is reserved at the dearest price until then: it may wait, and be answered after a change."""
 
 _ID = "models"
-Sending = Literal["thinking", "sampling"]
+Sending = Literal["thinking", "sampling", "tiers"]
 """A field of a profile that says which parameters are sent."""
-_FIELD_OF: dict[str, Sending] = {"thinking": "thinking", "temperature": "sampling"}
+_FIELD_OF: dict[str, Sending] = {"thinking": "thinking", "temperature": "sampling", "service_tier": "tiers"}
 """The field by a part of the parameter's name."""
-_LEFT_OUT: dict[Sending, bool | None] = {"thinking": None, "sampling": False}
+_LEFT_OUT: dict[Sending, object] = {"thinking": None, "sampling": False, "tiers": {}}
 """The field's value when the parameter is not sent."""
 
 
@@ -113,7 +114,7 @@ class FleetNotes(BaseModel):
                 break
             asked = follower
             passed.add(asked.id)
-        without: dict[str, bool | None] = {note.field: _LEFT_OUT[note.field] for note in holding.refused if note.model == asked.id}
+        without: dict[str, object] = {note.field: _LEFT_OUT[note.field] for note in holding.refused if note.model == asked.id}
         return asked.model_copy(update=without) if without else asked
 
 
@@ -143,12 +144,12 @@ class ModelResolver:
             self._notes = self._notes or found  # another call may have read them meanwhile, and learned since
         return self._notes.asked(self._configured, models.now())
 
-    def worst_price(self, asked: ModelProfile) -> Price:
-        """The highest possible price of a call, whether the model asked or a successor answers it."""
+    def worst_price(self, asked: ModelProfile, tier: CallTier = CallTier.STANDARD) -> Price:
+        """The highest possible price of a call at this tier, whether the model asked or a successor answers it."""
         moment = models.now()
         unknown = self._notes is not None and any(note.model == asked.id for note in self._notes.holding().unknown)
         able = model_profiles().values() if unknown else with_successors(asked)
-        return dearest(profile.price(moment, moment + RESERVED_AHEAD) for profile in able)
+        return dearest(profile.price(moment, moment + RESERVED_AHEAD, tier) for profile in able)
 
     @asynccontextmanager
     async def attempt(self, asked: ModelProfile) -> AsyncIterator[None]:
@@ -200,7 +201,8 @@ class ModelResolver:
             self._replace(asked, asked.successor, "is gone (404)", str(error))
             return
         field = next((field for part, field in _FIELD_OF.items() if part in error.parameter), None)
-        if successor is not None and (field is None or getattr(successor, field) != getattr(asked, field)):
+        sent_otherwise = successor is not None and (field is None or getattr(successor, field) != getattr(asked, field))
+        if successor is not None and sent_otherwise and field != "tiers":  # without its tiers a model is asked at standard
             self._replace(asked, successor.id, f"refuses {error.parameter} (400)", str(error))
         elif field is not None and getattr(asked, field) != _LEFT_OUT[field]:
             warning = f"model {asked.id} refuses {error.parameter}: it is asked without for a day, by the whole fleet ({error})"

@@ -36,6 +36,22 @@ class ServiceTier(StrEnum):
     ECONOMY = "economy"
 
 
+def flex_at_once(limit: int) -> int:
+    """Calls at flex at once, of so many at all tiers (R17): a third of the slots is kept for calls that somebody waits for."""
+    return limit - limit // 3
+
+
+def tiers_served(named: object, asked: CallTier) -> tuple[CallTier, ...]:
+    """The tiers at which an answer may be billed, where it names its tier like this and this one was asked for.
+
+    The tier that it names. Where it names none, the one that was asked for or standard; where we do not know the name, any.
+    """
+    if not isinstance(named, str) or not named:
+        return tuple({asked, CallTier.STANDARD})
+    known = {tier.value: (tier,) for tier in CallTier} | {"unspecified": (CallTier.STANDARD,)}
+    return known.get(named.strip().lower(), tuple(CallTier))
+
+
 class TierFactors(BaseModel):
     """The price of a service tier as a part of the standard price: of input and output, and of cached input."""
 

@@ -12,7 +12,6 @@ import time
 
 from kafka.errors import (
     IllegalSaslStateError,
-    InvalidReceiveError,
     KafkaConnectionError,
     KafkaTimeoutError,
     RequestTimedOutError,
@@ -30,7 +29,7 @@ from resources.kafka.tokens import TokenError
 REFUSED_MS = 1000.0
 """How long the producer's thread leaves a broker alone that has refused."""
 
-_FINAL = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError, IllegalSaslStateError, InvalidReceiveError, TokenError)
+_FINAL = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError, IllegalSaslStateError, TokenError)
 
 
 def tls_error(error: BaseException | None) -> ssl.SSLError | None:

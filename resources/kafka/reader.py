@@ -16,7 +16,15 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import GroupAuthorizationFailedError, KafkaError, LeaderNotAvailableError, UnknownTopicOrPartitionError, for_code
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    LeaderNotAvailableError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from kafka.structs import OffsetAndMetadata
 
 from resources.kafka.address import REQUEST_TIMEOUT_S, KafkaAddress, KafkaUnavailableError
@@ -120,6 +128,8 @@ class TopicReader:
             return _rights(self._cluster.describe_groups([self._group_id])[self._group_id])
         except GroupAuthorizationFailedError:
             return frozenset()
+        except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError):  # until a cluster's first group has its place
+            return None
         except KafkaError as error:
             raise self._address.unavailable(error) from None
 

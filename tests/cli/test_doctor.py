@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from emulators import lifecycle
 from tests.cli.test_worlds import lines, told
 from tests.support.command import Command
 
@@ -31,3 +32,20 @@ def test_a_doctor_finds_what_is_wrong_and_shows_no_secret(generia: Command, tmp_
     wrong = {one["part"] for one in map(json.loads, out.splitlines()) if one["health"] == "wrong"}
     assert wrong == {"MongoDB", "Kafka", "Gemini", "Dagster"}
     assert all(one["advice"] for one in map(json.loads, out.splitlines()) if one["health"] == "wrong")
+
+
+def test_the_doctor_asks_each_of_the_platforms_services(platform_process: tuple[str, str], tmp_path: Path) -> None:
+    """One that serves is named with its address, one that does not with what to do."""
+    wrong = f"127.0.0.1:{lifecycle.free_port()}"
+    addresses = dict.fromkeys(("CHARACTER_SERVICE", "MEDIA_SERVICE", "WORLD_SERVICE"), platform_process[0])
+    elsewhere = {"MONGODB_URI": "mongodb://127.0.0.1:9/", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}
+    _, out, err = Command(tmp_path, {"PLATFORM": "grpc", **addresses, "POST_SERVICE": wrong, **elsewhere}).call("doctor", "--json")
+    found = {finding["part"]: finding for finding in map(json.loads, out.splitlines())}
+    assert found["media-service"] == {
+        "part": "media-service",
+        "health": "ok",
+        "found": f"{platform_process[0]} serves",
+        "advice": "",
+    }
+    assert found["post-service"]["health"] == "wrong", err
+    assert "POST_SERVICE" in found["post-service"]["advice"]

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from generia_assets.cli.connections import addresses
 from generia_assets.cli.health import Health, models_by_date, models_learned
 from generia_assets.cli.main import app
+from generia_assets.cli.order import world_parameters
 from generia_assets.cli.quotes import Knowledge, Quote, knowledge_of, quote_for
-from generia_assets.content.documents import Quality
 from generia_assets.durable.collections import FLEET
 from generia_assets.settings import Settings
 from resources.gateway.outcomes import ModelMissingError
@@ -27,7 +27,7 @@ BEFORE, AFTER = datetime(2026, 11, 28, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=
 
 def quoted(model: str, now: datetime, known: Knowledge | None = None) -> Quote:
     settings = Settings(_env_file=None, gemini_model=model)
-    return quote_for(settings, known or Knowledge(), users=3, posts=6, quality=Quality.STANDARD, now=now)
+    return quote_for(settings, known or Knowledge(), world_parameters(settings, users=3, posts=6, prompt="a quote"), now=now)
 
 
 @pytest.mark.parametrize(

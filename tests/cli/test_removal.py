@@ -152,6 +152,14 @@ def test_what_was_published_can_stay(worlds: Worlds, cli: Command, made_up: Made
     assert len([name for name in left if name.endswith(".png")]) == 4
 
 
+def test_what_the_platforms_services_have_stays_and_is_listed(worlds: Worlds, cli: Command, made_up: MadeUp) -> None:
+    """They have no call that deletes: the operator gets the ids."""
+    cli.settings |= {"PLATFORM": "grpc", "CONSUL_ADDRESS": "127.0.0.1:1"}
+    status, out, err = cli.call("delete", made_up.world_id, "--yes", "--json")
+    assert (status, json.loads(out)["platform"]) == (0, {}), err
+    assert json.loads(out)["kept_on_platform"] == {"post": [f"post of {made_up.world_id}"]}
+
+
 @pytest.mark.case("E6")
 @pytest.mark.parametrize("dies_at", [0, 3, 8, 12])
 def test_dying_in_the_middle_is_finished_by_the_same_command(

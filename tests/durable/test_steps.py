@@ -136,6 +136,19 @@ async def test_what_failed_before_it_was_sent_is_not_in_doubt(world: DurableWorl
     assert platform.in_doubt == [False]
 
 
+async def test_an_answer_that_is_not_written_yet_is_known(world: DurableWorld) -> None:
+    """A post that was published a moment ago is not taken for the next one with its caption, stored or not."""
+    run = await world.run()
+    publications = Publications(run.database, run.commits)
+
+    async def send(key: str, _: Doubt) -> str:
+        return f"post of {key}"
+
+    answer = await publications.once("first", "post", "task-1", steps(run), resumed=False, send=send)
+    assert await publications.not_of_others("second", [answer, "another"]) == ["another"]
+    assert await publications.not_of_others("first", [answer]) == [answer]
+
+
 async def test_the_intent_is_durable_before_anything_is_sent(world: DurableWorld) -> None:
     """At the moment of sending the record says so, and what the task had learned before is written with it."""
     run = await world.run()

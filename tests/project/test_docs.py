@@ -145,6 +145,7 @@ def errors_of_the_code() -> Iterator[tuple[str, str]]:
     classes = [node for path in files for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ClassDef)]
     bases = {node.name: [ast.unparse(base).split(".")[-1] for base in node.bases] for node in classes}
     known = {name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)}
+    known.add("KafkaError")  # kafka-python's
     while more := {name for name, above in bases.items() if name not in known and known.intersection(above)}:
         known |= more
         for name in more:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -91,7 +92,7 @@ async def test_a_service_that_moved_is_found_again(platform, control, http):
     async with services(settings) as served:
         gone = f"127.0.0.1:{lifecycle.free_port()}"
         served._channels._addresses._found["character-service"] = gone, float("inf")
-        create = {"key": "k", "world_id": world_id, "display_name": "Ada", "meta": {}}
+        create: dict[str, Any] = {"key": "k", "world_id": world_id, "display_name": "Ada", "meta": {}}
         with pytest.raises(TransientError):
             await served.create_character(**create)
         assert await served.create_character(**create)

@@ -62,7 +62,7 @@ async def create(served: GrpcPlatform, world_id: str, name: str = "Ada", **meta:
 
 
 async def upload(served: GrpcPlatform, world_id: str, character_id: str | None, path: Path, **changes: Any) -> Any:
-    order = {"filename": "post.png", "content_type": "image/jpeg", "media_type": 4} | changes
+    order: dict[str, Any] = {"filename": "post.png", "content_type": "image/jpeg", "media_type": 4} | changes
     return await served.upload_media(key="task:media", world_id=world_id, character_id=character_id, path=path, **order)
 
 
@@ -229,7 +229,6 @@ async def test_no_text_is_too_strange_for_the_platform(served, control, world_id
 async def test_no_signature_is_logged_or_told(served, control, world_id, picture, caplog):
     """A presigned URL is a secret: neither a log line nor an error has it, whatever happens to the upload."""
     caplog.set_level(logging.DEBUG)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # as the module sets it; caplog has changed nothing there
     await upload(served, world_id, None, picture, media_type=1)
     for fault in ("put_403", "put_500", "put_reset"):
         control.set_faults(rates={fault: 1.0})

@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import struct
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -82,6 +83,11 @@ def topics(orders: str) -> dict[str, Any]:
 def kafka_address(bootstrap_servers: str, api_version: str = "2.3") -> KafkaAddress:
     """A broker without TLS and users; the small one needs to be told its version."""
     return KafkaAddress(KafkaSettings(kafka_bootstrap_servers=bootstrap_servers, kafka_api_version=api_version))
+
+
+def kafka_threads() -> set[threading.Thread]:
+    """The threads of kafka-python's clients."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("kafka")}
 
 
 def order(**changes: Any) -> dict[str, Any]:

@@ -182,6 +182,14 @@ def unavailable() -> GoogleError:
     return GoogleError(503, "UNAVAILABLE", "The model is overloaded. Please try again later.", outcome="unavailable")
 
 
+def shed(*, limited: bool) -> GoogleError:
+    """What a call at flex gets while there is no room for it: a 429 or a 503, both without a wait."""
+    if limited:
+        return exhausted("shed")
+    message = "This model is currently experiencing high demand. Spikes in demand are usually temporary. Please try again later."
+    return GoogleError(503, "UNAVAILABLE", message, outcome="shed")
+
+
 def deadline_exceeded() -> GoogleError:
     """The 504."""
     message = "The request timed out. Please try again."

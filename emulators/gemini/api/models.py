@@ -35,6 +35,8 @@ class Model:
     signs_thoughts: bool = False
     """Whether parts carry a ``thoughtSignature``."""
     output_token_limit: int = OUTPUT_TOKEN_LIMIT
+    service_tiers: frozenset[str] = frozenset({"flex", "priority"})
+    """Accepted ``service_tier``s beside standard; a model of pictures has none."""
 
     def description(self) -> dict[str, JsonValue]:
         """The body of ``GET /models/{model}``."""

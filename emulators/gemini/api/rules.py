@@ -21,6 +21,8 @@ def check(request: GenerateRequest, model: Model) -> None:
     _check_thinking(request.generation_config, model)
     _check_sampling(request.generation_config)
     _check_output(request.generation_config, model)
+    if request.service_tier in ("flex", "priority") and request.service_tier not in model.service_tiers:
+        raise invalid_argument(f"{request.service_tier.capitalize()} API is not supported for model: {model.name}.")
 
 
 def _check_contents(request: GenerateRequest, model: Model) -> None:

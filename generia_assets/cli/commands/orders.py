@@ -21,13 +21,16 @@ from generia_assets.cli.options import (
     Prompt,
     QualityOption,
     Seed,
+    TierOption,
     Users,
     World,
 )
 from generia_assets.cli.order import new_order, world_parameters
 from generia_assets.cli.order import send as send_order
-from generia_assets.cli.parsers import option, task_id, whole
+from generia_assets.cli.parsers import flag, option, task_id, whole
 from generia_assets.cli.quotes import Quote, cap_warning, knowledge, order_quote, price_sentence, quote_for
+from generia_assets.cli.quotes import compare as compare_quotes
+from generia_assets.cli.rendering.comparison import print_comparison
 from generia_assets.cli.rendering.displays import LINES, display_on
 from generia_assets.cli.rendering.formats import about, as_json, progress_line, share
 from generia_assets.cli.rendering.summary import page_of, world_result
@@ -59,6 +62,7 @@ LanguageOption = Annotated[
         _language,
     ),
 ]
+Compare = Annotated[bool, flag("--compare", "A table of all service tiers, models and image providers.")]
 WorldId = Annotated[str | None, option("--world-id", "UUID", "UUID for the world; without it a new one.")]
 Task = Annotated[
     str | None, option("--task", "ID", "Until this order for a part of it is carried out, too: the id `rerun` prints.", task_id)
@@ -75,6 +79,7 @@ def send(
     quality: QualityOption = Quality.STANDARD,
     world_id: WorldId = None,
     max_cost_usd: MaxCost = None,
+    service_tier: TierOption = None,
     seed: Seed = None,
     json: Json = False,
 ) -> None:
@@ -89,16 +94,24 @@ def send(
     """
     chosen = settings()
     parameters = world_parameters(
-        chosen, users=users, posts=posts, prompt=prompt, quality=quality, max_cost_usd=max_cost_usd, seed=seed
+        chosen,
+        users=users,
+        posts=posts,
+        prompt=prompt,
+        quality=quality,
+        max_cost_usd=max_cost_usd,
+        service_tier=service_tier,
+        seed=seed,
     )
     order = new_order(parameters, world_id)
     kafka = addresses(chosen).kafka
+    if not json:
+        expected = order_quote(chosen, knowledge(chosen), order.world_id, parameters)
+        remarks().print(cap_warning(expected, max_cost_usd) or f"A world like this takes about {expected.price}.")
     send_order(order, kafka, chosen.kafka_tasks_topic)
     if json:
         typer.echo(as_json({"world_id": order.world_id, "task_id": order.task_id, "topic": chosen.kafka_tasks_topic}))
         return
-    expected = order_quote(chosen, knowledge(chosen), parameters)
-    remarks().print(cap_warning(expected, max_cost_usd) or f"A world like this takes about {expected.price}.")
     remarks().print(
         f"Ordered in {chosen.kafka_tasks_topic} at {kafka.bootstrap_servers}. To watch it: {command_name()} watch {order.world_id}"
     )
@@ -155,27 +168,41 @@ def quote(
     users: Users = DEFAULT_USERS,
     posts: Posts = DEFAULT_POSTS,
     quality: QualityOption = Quality.STANDARD,
+    service_tier: TierOption = None,
     language: LanguageOption = None,
+    compare: Compare = False,
     json: Json = False,
 ) -> None:
     """Say what a world takes before it is ordered.
 
     Calls and pictures are exact, if every answer is usable. Tokens, US dollars and minutes are estimates: texts by what the worlds
     used that were finished here, at today's price of the model that is asked (GEMINI_MODEL or who took over from it), or else by
-    assumptions; minutes by the pace of recent calls, or else of a fast model. 19 of 20 bills are in the interval in brackets. Says
-    what ends or changes when. Needs no server and spends nothing.
+    assumptions; minutes by the pace of recent calls, or else of a fast model. 19 of 20 bills are in the interval in brackets, once
+    enough worlds were finished here. Says what ends or changes when. With --compare a table of all service tiers, models and image
+    providers, the cheapest first. Needs no server and spends nothing.
 
     \b
     generia quote --users 25 --posts 150 --language Japanese
+    generia quote --users 25 --posts 150 --compare
     generia quote --users 1000 --posts 10000 --quality high --json | jq .cost_usd
     """
     chosen = settings()
-    quoted = quote_for(chosen, knowledge(chosen), users=users, posts=posts, quality=quality, language=language)
+    order = world_parameters(chosen, users=users, posts=posts, prompt="a quote", quality=quality, service_tier=service_tier)
+    size, console = f"{plural(users, 'person')}, {plural(posts, 'post')}, quality {quality.value}", results()
+    if compare:
+        if service_tier is not None:
+            raise CommandError("--service-tier: --compare shows all of them; leave one of the two out", 2)
+        quotes = compare_quotes(chosen, knowledge(chosen), order, language=language)
+        if json:
+            typer.echo(as_json(quotes))
+        else:
+            print_comparison(console, size, quotes, quote_for(chosen, knowledge(chosen), order, language=language))
+        return
+    quoted = quote_for(chosen, knowledge(chosen), order, language=language)
     if json:
         typer.echo(as_json(quoted))
         return
-    console = results()
-    console.print(f"{plural(users, 'person')}, {plural(posts, 'post')}, quality {quality.value}, with {quoted.model}:")
+    console.print(f"{size}, with {quoted.model} at {quoted.service_tier.value}:")
     for name, text in _lines(quoted):
         console.print(f"  {name:12}{text}")
     console.print(f"To order it: {command_name()} send --users {users} --posts {posts} --prompt TEXT [--max-cost-usd DOLLARS]")
@@ -191,7 +218,8 @@ def _lines(quoted: Quote) -> Iterator[tuple[str, str]]:
         ("texts", quoted.texts_usd, quoted.texts_interval_usd),
         ("pictures", quoted.pictures_usd, quoted.pictures_interval_usd),
     ):
-        yield f"  {name}", f"{price_sentence(usd, interval)}, {share(usd / (quoted.cost_usd or 1))}"
+        of = f", of {quoted.images}" if name == "pictures" else ""
+        yield f"  {name}", f"{price_sentence(usd, interval)}, {share(usd / (quoted.cost_usd or 1))}{of}"
     if quoted.learned_worlds:
         yield "learned", f"from {plural(quoted.learned_worlds, 'world')} that were finished here {quoted.learned}"
     else:

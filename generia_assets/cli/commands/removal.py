@@ -44,8 +44,9 @@ def delete(world: World, keep_platform: KeepPlatform = False, yes: Yes = False, 
     """Delete a world: documents, pictures, pages, partition and runs in Dagster.
 
     Requests and answers, tasks and events go, too. Nothing of it can be had back. A world that is being made is refused: stop it
-    first. What was published goes from the local platform, unless --keep-platform says otherwise. If it is cut off in the
-    middle, the same command finishes it. Messages in Kafka expire by the topics' own retention.
+    first. What was published goes from the local platform, unless --keep-platform says otherwise; from the platform's services
+    (PLATFORM=grpc) nothing goes, and the ids are listed. If it is cut off in the middle, the same command finishes it. Messages in
+    Kafka expire by the topics' own retention.
 
     \b
     generia delete WORLD
@@ -53,6 +54,7 @@ def delete(world: World, keep_platform: KeepPlatform = False, yes: Yes = False, 
     """
     chosen = settings()
     where = addresses(chosen)
+    keep_platform = keep_platform or chosen.platform == "grpc"  # which has no call that deletes
     with database_at(where.mongodb_uri, chosen) as database, _dagster(where) as instance:
         world, what = _to_be_deleted(database, world)
         media, pages = _inside(chosen.media_dir, world), _inside(chosen.generia_data_dir / "gallery", world)

@@ -102,15 +102,16 @@ def _tasks(figures: tuple[TaskFigures, ...]) -> FittedTable:
 
 def _requests(figures: tuple[RequestFigures, ...]) -> FittedTable:
     table = FittedTable(
-        ("requests", "of", "outcome", "calls", "p50", "p95", "tokens in", "cached", "out", "dollars"),
-        texts=3,
-        gives_way=("of", "cached", "p50", "out", "tokens in", "p95", "dollars"),
+        ("requests", "of", "tier", "outcome", "calls", "p50", "p95", "tokens in", "cached", "out", "dollars"),
+        texts=4,
+        gives_way=("of", "cached", "p50", "out", "tokens in", "p95", "dollars", "tier"),
     )
     for one in figures:
         table.rows.append(
             (
                 Line(safe_line(one.request_type)),
                 _API_WORDS.get(one.api, one.api),
+                safe_line(one.tier) or "-",
                 Line(safe_line(one.outcome), "" if one.outcome == "ok" else "yellow"),
                 str(one.calls),
                 duration(one.p50_ms),

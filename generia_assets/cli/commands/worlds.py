@@ -164,6 +164,7 @@ def _show(world: WorldStatus, calls: InFlightCalls, *, json: bool) -> None:
         ("calls", f"{world.api_calls_made_LLM} of at most {world.api_call_limits_LLM} of the model"),
         ("pictures", f"{world.api_calls_made_images} of at most {world.api_call_limits_images}"),
         ("cost", _cost(world)),
+        ("tier", world.service_tier.value),
         ("ordered", f"{moment(world.created_at)} UTC, changed {ago(world.updated_at)}"),
         ("owner", _owner(world)),
         ("generation", f"{world.generation or 'none yet'}, resumed {plural(world.takeovers, 'time')} after a death"),

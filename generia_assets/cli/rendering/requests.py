@@ -13,6 +13,7 @@ from generia_assets.cli.console import indented, safe_block, safe_line
 from generia_assets.cli.rendering.formats import clock, compact, dollars, duration
 from generia_assets.queries.log import LogLine
 from generia_assets.queries.records import OK, RequestRecord
+from resources.gemini.tiers import CallTier
 
 Depth = Literal["figures", "texts", "all"]
 """How much is shown: the line of figures; with texts cut short; with whole texts."""
@@ -41,7 +42,8 @@ def print_request(console: Console, request: RequestRecord, depth: Depth, *, tas
     if task:
         line.append(f"  {safe_line(f'{request.task_type} {request.key}')}", "cyan")
     if request.model:
-        line.append(f"  {safe_line(request.model)}")
+        tier = "" if request.tier in ("", CallTier.STANDARD) else f" at {request.tier}"
+        line.append(f"  {safe_line(request.model + tier)}")
     line.append(f"  {safe_line(request.outcome)}", "green" if request.outcome == OK else "bold yellow")
     line.append(f"  {figures(request)}")
     console.print(line)

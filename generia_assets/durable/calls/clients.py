@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import uuid
+from dataclasses import replace
 from functools import partial
 
 from pydantic import BaseModel
@@ -29,6 +30,7 @@ from resources.gemini.answers import AnswerT
 from resources.gemini.client import TextRequest
 from resources.gemini.model_resolver import ModelReplacedError
 from resources.gemini.models import ModelProfile
+from resources.gemini.tiers import CallTier
 from resources.images import GeneratedImage, wrong_with
 
 logger = logging.getLogger(__name__)
@@ -81,7 +83,8 @@ class TaskTextClient:
         while True:
             profile = await retry_on_outage(models.current, timeout_seconds=outage_timeout)
             max_output_tokens = min(prompt.max_output_tokens, profile.max_output_tokens)
-            request = TextRequest(prompt.system, prompt.parts, prompt.schema, draft, max_output_tokens)
+            tier = profile.tier(self._calls.task.tier)
+            request = TextRequest(prompt.system, prompt.parts, prompt.schema, draft, max_output_tokens, tier)
             try:
                 return await self._providers.gateway.call(self._call(prompt.request_type, request, profile), self._calls.ledger)
             except (ModelMissingError, ParameterRefusedError, ModelReplacedError) as error:
@@ -110,12 +113,21 @@ class TaskTextClient:
             "schema": json.dumps(request.schema, ensure_ascii=False),
             "max_output_tokens": request.max_output_tokens,
         }
-        worst_case_usd = models.worst_price(profile).worst_case_usd(
-            prompt_bytes=request.prompt_bytes, max_output_tokens=request.max_output_tokens
+        at_standard = replace(request, tier=CallTier.STANDARD)
+        control = replace(CONTROL_REQUEST, tier=request.tier)
+        return self._calls.new(
+            Api.LLM,
+            request_type,
+            data,
+            send,
+            worst_case_usd=models.worst_price(profile, request.tier).worst_case_usd(
+                prompt_bytes=request.prompt_bytes, max_output_tokens=request.max_output_tokens
+            ),
+            attempt=partial(models.attempt, profile),
+            control=None if request_type == CONTROL else self._call(CONTROL, control, profile),
+            tier=request.tier,
+            fallback=self._call(request_type, at_standard, profile) if request.tier is CallTier.FLEX else None,
         )
-        control = None if request_type == CONTROL else self._call(CONTROL, CONTROL_REQUEST, profile)
-        attempt = partial(models.attempt, profile)
-        return self._calls.new(Api.LLM, request_type, data, send, worst_case_usd=worst_case_usd, attempt=attempt, control=control)
 
 
 class TaskImageClient:

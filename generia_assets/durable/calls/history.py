@@ -46,6 +46,8 @@ def request_record(token: FencingToken, generation: str, attempt_id: str, call: 
         "error": kept(outcome.error) if outcome.error else None,
         "outcome": outcome.outcome,
         "cost_usd": outcome.cost_usd,
+        "service_tier": outcome.data.get("service_tier")
+        or call.labels.get("service_tier"),  # that served it, else that was asked for
         "tokens": asdict(outcome.tokens),
         "duration_ms": outcome.duration_ms,
         "waited_ms": outcome.waited_ms,

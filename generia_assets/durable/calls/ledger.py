@@ -39,6 +39,7 @@ from generia_assets.durable.leases.commits import Change, Commits
 from resources.cancellation import raise_if_cancelled
 from resources.gateway.api_gateway import CUT_OFF, Api, Call, CallOutcome, TokenUsage
 from resources.gateway.outcomes import (
+    COST_LIMIT,
     BudgetExhaustedError,
     LeaseLostError,
     LostCallAllowanceError,
@@ -252,7 +253,7 @@ class BudgetLedger:
             raise BudgetExhaustedError(
                 f"the next call may cost up to ${call.worst_case_usd:.4f}, and ${spent:.4f} of the cap of ${cap:.4f} are spent; "
                 f"the generation is cancelled and what exists stays. To go on: generia resume {world_id} --max-cost-usd X",
-                limit="cost_limit_usd",
+                limit=COST_LIMIT,
             )
 
     async def _require_owned(self) -> None:

@@ -23,6 +23,7 @@ from resources.gateway.api_gateway import Answer, Api, ApiGateway, Call, ItemCal
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from resources.gemini.client import GeminiClient
 from resources.gemini.model_resolver import ModelResolver
+from resources.gemini.tiers import CallTier
 from resources.images import ImageGenerator
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 from resources.platform.protocol import Platform
@@ -38,6 +39,7 @@ class Providers:
 
     Attributes:
         timeouts: Seconds that one call of each API may take.
+        flex_timeout: The same of a call of the language model at flex.
         max_reasks: How often an answer of the model that cannot be used is asked for again.
         outage_timeout: Seconds that an outage is waited out.
     """
@@ -50,6 +52,7 @@ class Providers:
     timeouts: Mapping[Api, float]
     max_reasks: int
     outage_timeout: float
+    flex_timeout: float = 900.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class TaskContext:
         resumed: An earlier run or attempt may have made some of the calls.
         item_calls: Of an item's task, over its attempts; None for a world's own task, which has no bound.
         priority: Lower goes first when calls of this process wait for slots.
+        tier: The service tier of its calls of the language model.
     """
 
     task_id: str
@@ -68,6 +72,7 @@ class TaskContext:
     resumed: bool
     item_calls: ItemCalls | None = None
     priority: int = 0
+    tier: CallTier = CallTier.STANDARD
 
 
 class Checkpoints:
@@ -187,19 +192,22 @@ class TaskCalls:
         worst_case_usd: float = 0.0,
         attempt: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
         control: Call[object] | None = None,
+        tier: CallTier | None = None,
+        fallback: Call[ValueT] | None = None,
     ) -> Call[ValueT]:
-        """A call in the task's name."""
+        """A call in the task's name. ``tier``: of a call of the language model."""
         return Call(
             api=api,
             request_type=request_type,
             task_id=self.task.task_id,
             priority=self.task.priority,
-            labels={"task_type": self.task.task_type.value, "key": self.task.key},
+            labels={"task_type": self.task.task_type.value, "key": self.task.key} | ({"service_tier": tier.value} if tier else {}),
             request_data=request_data,
             send=send,
             worst_case_usd=worst_case_usd,
-            timeout_seconds=self.providers.timeouts[api],
+            timeout_seconds=self.providers.flex_timeout if tier is CallTier.FLEX else self.providers.timeouts[api],
             attempt=attempt,
             control=control,
             item_calls=self.task.item_calls,
+            fallback=fallback,
         )

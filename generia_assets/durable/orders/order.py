@@ -35,6 +35,7 @@ from generia_assets.content.keys import WORLD_KEY
 from generia_assets.content.seeding import LARGEST_SEED
 from generia_assets.content.text import clean
 from resources.explanation import explain, shortened
+from resources.gemini.tiers import ServiceTier
 from resources.mongodb.connection import MongoDocument
 
 WORLD_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -129,6 +130,12 @@ class WorldParameters(BaseModel):
         None, description="when the user ordered it, 1970 to 2199; without a time zone it is UTC"
     )
     max_cost_usd: float | None = Field(None, gt=0, allow_inf_nan=False, description="cap in US dollars; absent: the installation's")
+    service_tier: ServiceTier | None = Field(
+        None,
+        strict=False,
+        description="of the language model's calls: flex costs half and is slow, priority costs 1.8 times as much, economy is "
+        "standard for the first posts and flex for the rest; absent: the installation's",
+    )
     seed: Count | None = Field(
         None,
         ge=0,
@@ -139,6 +146,10 @@ class WorldParameters(BaseModel):
     def document(self) -> MongoDocument:
         """The parameters as messages and MongoDB's tasks have them."""
         return self.model_dump(mode="json", exclude_none=True)
+
+    def at_tier(self, installed: ServiceTier) -> WorldParameters:
+        """The parameters with a tier: their own, else this one (SERVICE_TIER), which stays the world's."""
+        return self if self.service_tier else self.model_copy(update={"service_tier": installed})
 
     def require_within(self, *, max_users: int, max_posts: int) -> None:
         """Raise ``OrderError`` for a world that is larger than this installation accepts."""

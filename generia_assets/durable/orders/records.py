@@ -32,6 +32,7 @@ from generia_assets.durable.orders.order import (
 from generia_assets.durable.orders.workload import request_of, tasks_of
 from generia_assets.durable.status import UNFINISHED, HistoryWorldError, State, WorldStatus, new_status, world_to_work_on
 from resources.explanation import shortened
+from resources.gemini.tiers import ServiceTier
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.stored import UnreadableRecordError
 
@@ -54,7 +55,9 @@ class RecordedOrder:
     overruled: str = ""
 
 
-def record_order(database: MongoDatabase, order: Order, *, max_users: int, max_posts: int) -> RecordedOrder:
+def record_order(
+    database: MongoDatabase, order: Order, *, max_users: int, max_posts: int, service_tier: ServiceTier = ServiceTier.STANDARD
+) -> RecordedOrder:
     """Record the order's task and a new world's status record, once; a repetition finds what the first one wrote.
 
     Args:
@@ -62,6 +65,7 @@ def record_order(database: MongoDatabase, order: Order, *, max_users: int, max_p
         order: The order; where it has no parameters, those of its task in MongoDB count.
         max_users: Users of a world that this installation accepts at most (MAX_USERS).
         max_posts: Posts, likewise (MAX_POSTS).
+        service_tier: Of a new world whose order names none (SERVICE_TIER). Its status record keeps it.
 
     Returns:
         The order as it stands: parameters in MongoDB count against the order's own.
@@ -70,11 +74,13 @@ def record_order(database: MongoDatabase, order: Order, *, max_users: int, max_p
         OrderError: MongoDB and the order do not fit together; nothing has been recorded. The message names the field.
     """
     if order.task_type is TaskType.INIT_WORLD_CREATION:
-        return _record_world(database, order, max_users=max_users, max_posts=max_posts)
+        return _record_world(database, order, max_users=max_users, max_posts=max_posts, service_tier=service_tier)
     return _record_part(database, order)
 
 
-def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_posts: int) -> RecordedOrder:
+def _record_world(
+    database: MongoDatabase, order: Order, *, max_users: int, max_posts: int, service_tier: ServiceTier
+) -> RecordedOrder:
     offered = cast("WorldParameters | None", order.parameters)
     task, new = _task(database, order), False
     if task is None:
@@ -93,7 +99,7 @@ def _record_world(database: MongoDatabase, order: Order, *, max_users: int, max_
     )  # when it was ordered may differ: both sides took the time
     overruled = _accept(database, task, offered or stored, stored, named)
     finished = task["status"] == State.COMPLETED.value
-    ordered_by = order.task_id if finished else _ordered_by(database, order, stored)
+    ordered_by = order.task_id if finished else _ordered_by(database, order, stored.at_tier(service_tier))
     if ordered_by != order.task_id:
         if new:
             database[TASKS].delete_one({"_id": order.task_id, "status": State.PENDING.value})

@@ -31,6 +31,7 @@ from generia_assets.content.shares import BATCH, shares
 from generia_assets.durable.orders.order import OrderError, WorldParameters
 from resources.explanation import shortened
 from resources.gateway.api_gateway import Api
+from resources.gemini.tiers import ServiceTier
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,11 @@ def plan_of(world_id: str, order: WorldParameters, makes: Collection[TaskType], 
 
 def request_of(world_id: str, order: WorldParameters) -> WorldRequest:
     """The order as a request, before its task has checked it: enough for planning and for a quote."""
-    computed = {"seed": seeding.world_seed(world_id, order.seed), "created_at": order.created_at or datetime.now(UTC)}
+    computed = {
+        "seed": seeding.world_seed(world_id, order.seed),
+        "service_tier": order.service_tier or ServiceTier.STANDARD,
+        "created_at": order.created_at or datetime.now(UTC),
+    }
     return WorldRequest(**dict(order) | computed)
 
 

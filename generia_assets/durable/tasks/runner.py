@@ -34,6 +34,7 @@ from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters, UnfitTaskError
 from resources.gateway.api_gateway import ItemCalls
 from resources.gateway.outcomes import CallError, FatalCallError, LeaseLostError, RequestFailedError, RequestRejectedError
+from resources.gemini.tiers import CallTier
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
 logger = logging.getLogger(__name__)
@@ -138,11 +139,13 @@ class TaskRunner:
         adopted: Mapping[TaskType, str],
         task_concurrency: int,
         planned: Mapping[TaskType, int] | None = None,
+        tier_of: Callable[[TaskType, str], CallTier] = lambda task_type, key: CallTier.STANDARD,
     ) -> None:
         """``clients`` makes a task's clients, whose calls are recorded under the task and in its checkpoints.
 
         ``adopted``: tasks that existed before the generation, by type. ``task_concurrency``: tasks at once in this process.
         ``planned``: how many tasks of each type there will be; None where these are some items of a world that exists.
+        ``tier_of``: the service tier of a task's calls, by its type and key.
         """
         self._adopted = adopted
         self.generation = generation
@@ -153,6 +156,7 @@ class TaskRunner:
         self._stages = stages
         self._slots = asyncio.Semaphore(task_concurrency)
         self._planned = planned or {}
+        self._tier_of = tier_of
         self._rejected: defaultdict[TaskType, set[str]] = defaultdict(set)
         self.priority_of: Callable[[TaskType, str], int] = priority_by_type
 
@@ -197,7 +201,8 @@ class TaskRunner:
                         self._database, self._commits, claim.task_id, resumed=claim.resumed and attempt == first
                     )
                     resumed, priority = claim.resumed or attempt > 1, self.priority_of(task.task_type, parameters.key)
-                    present = TaskContext(claim.task_id, task.task_type, parameters.key, resumed, item_calls, priority)
+                    tier = self._tier_of(task.task_type, parameters.key)
+                    present = TaskContext(claim.task_id, task.task_type, parameters.key, resumed, item_calls, priority, tier)
                     try:
                         result = await task.function(parameters, self._clients(present, checkpoints), *context, **named)
                     except (RequestFailedError, UnfitTaskError) as error:

@@ -18,6 +18,7 @@ from typing import TypeVar
 from pymongo import AsyncMongoClient, UpdateOne
 
 from generia_assets.catalog import TaskType
+from generia_assets.content.economy import tier_of_calls
 from generia_assets.durable.calls.clients import TaskImageClient, TaskTextClient
 from generia_assets.durable.calls.ledger import CALL_LIMIT, BudgetLedger, item_limits, lost_call_allowance
 from generia_assets.durable.calls.pending_pictures import PendingPictures
@@ -33,7 +34,7 @@ from generia_assets.durable.leases.ownership import acquire_lease, release_lease
 from generia_assets.durable.orders.decisions import Choice, RefusedRunError, RunIdentity, RunScope, choose, goes_on_by_itself
 from generia_assets.durable.orders.order import OrderError, WorldParameters, parse_stored
 from generia_assets.durable.orders.records import mark_given_up
-from generia_assets.durable.orders.workload import Workload, plan_of
+from generia_assets.durable.orders.workload import Workload, plan_of, request_of
 from generia_assets.durable.status import State, SuspendReason, Suspension, WorldStatus, status_of
 from generia_assets.durable.tasks.generations import Generation, begin, end, generation_of, new_generation
 from generia_assets.durable.tasks.runner import TaskRunner
@@ -236,7 +237,7 @@ async def open_session(
             generation = generation_of(choice, choice.generation, run)
         else:
             if wanted.parameters is not None:
-                ordered = {**wanted.parameters.document(), "task_id": status.order_task}
+                ordered = {**wanted.parameters.at_tier(settings.service_tier).document(), "task_id": status.order_task}
                 status = status.model_copy(update={"parameters": ordered})
             workload = await _workload(commits, assignment, status)
             generation = await commits.retry(partial(new_generation, database, choice, run, workload, wanted.keys))
@@ -270,6 +271,7 @@ async def open_session(
         adopted=generation.adopted,
         task_concurrency=settings.task_concurrency,
         planned=None if generation.keys else generation.tasks,
+        tier_of=tier_of_calls(request_of(world_id, parameters)),
     )
     return WorldSession(
         database, assignment, generation, parameters, commits, runner, stages, relay, pending, renewal, status.parked

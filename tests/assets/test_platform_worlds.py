@@ -1,0 +1,99 @@
+"""Whole worlds on the platform's services (the emulator): there once, in order, whatever fails on the way."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from emulators.platform.client import PlatformControl
+from generia_assets.durable.calls import platform_client
+from generia_assets.durable.collections import PUBLICATIONS
+from generia_assets.durable.status import State
+from resources.gateway import waits
+from resources.platform.grpc_platform import GrpcPlatform
+from resources.settings import SERVICE_NAMES
+from tests.support.worlds_in_process import POSTS, USERS, Worlds, worlds_in_process
+
+SETTINGS: dict[str, Any] = {"breaker_open_seconds": 0.1, "breaker_open_max_seconds": 0.1, "platform_timeout_seconds": 1.0}
+
+
+@pytest.fixture(scope="module")
+def all_worlds(
+    tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str, platform_process: tuple[str, str]
+) -> Iterator[Worlds]:
+    home, addresses = tmp_path_factory.mktemp("platform-worlds"), dict.fromkeys(SERVICE_NAMES, platform_process[0])
+    settings = {"platform": "grpc", **addresses, **SETTINGS}
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, **settings) as worlds:
+        yield worlds
+
+
+@pytest.fixture
+def worlds(all_worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worlds]:
+    monkeypatch.setattr(waits, "FIRST_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(platform_client, "LATE_SECONDS", 2.0)
+    with all_worlds.undamaged():
+        yield all_worlds
+
+
+@pytest.fixture
+def control(platform: tuple[str, str]) -> Iterator[PlatformControl]:
+    with PlatformControl(platform[1]) as control:
+        yield control
+
+
+def ordered(worlds: Worlds, control: PlatformControl) -> str:
+    """A world that a user ordered on the platform."""
+    world_id = worlds._next_world_id()
+    control.add_world(world_id)
+    return world_id
+
+
+def test_a_world_through_all_faults_is_there_once_and_in_order(worlds: Worlds, control: PlatformControl) -> None:
+    """Codes, lost answers, resets, slow calls, expired URLs, a failing store: nothing twice, nothing missing, orphans recorded."""
+    codes = ("unavailable", "internal", "unknown", "resource_exhausted", "aborted")
+    lost = ("lost_reset", "lost_unavailable", "lost_internal", "reset", "slow_committed", "slow_commits_late")
+    upload = ("url_expired", "put_403", "put_500", "put_reset", "put_lost_reset")
+    control.set_faults(rates={**dict.fromkeys(codes + lost, 0.02), **dict.fromkeys(upload, 0.05)}, slow_seconds=1.5, seed=3)
+    world_id, made = worlds.make(ordered(worlds, control))
+    assert made.success, made.failure
+    report = control.world(world_id)
+    images = sorted(worlds.documents("post_images", world_id), key=lambda image: image.t)
+    assert [post.id for post in report.posts] == [image.post_id for image in images]
+    assert len(images) == POSTS
+    assert (report.doubled_posts, report.doubled_characters, report.broken_media) == ([], [], [])
+    assert len(report.characters) - len(report.orphans) == USERS == len(worlds.documents("characters", world_id))
+    noted = worlds.database[PUBLICATIONS].find({"world_id": world_id, "kind": "character"})
+    assert sum(row.get("possible_orphans", 0) for row in noted) >= len(report.orphans)
+
+
+def test_a_post_that_the_platform_refuses_for_ever_gives_up_its_turn(
+    worlds: Worlds, control: PlatformControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """UNKNOWN for the first post whenever it is tried: it fails with the platform's words, and all later ones are published."""
+    create, poisonous = GrpcPlatform.create_post, list[str]()
+
+    async def create_post(self: GrpcPlatform, *, caption: str, media_id: str, **post: Any) -> str:
+        poisonous[:] = poisonous or [caption]
+        unknown = str(uuid.uuid4())  # the media service answers UNKNOWN
+        return await create(self, caption=caption, media_id=unknown if caption in poisonous else media_id, **post)
+
+    monkeypatch.setattr(GrpcPlatform, "create_post", create_post)
+    world_id, made = worlds.make(ordered(worlds, control))
+    assert made.success, made.failure
+    status = worlds.status(world_id)
+    assert (status.status, status.tasks_failed) == (State.COMPLETED, 1)
+    assert len(control.world(world_id).posts) == POSTS - 1
+    assert "UNKNOWN: failed to get media" in status.failures[0].error
+
+
+def test_a_world_that_was_ordered_elsewhere_fails_after_its_description(worlds: Worlds, control: PlatformControl) -> None:
+    """The platform has no row of it: the message says where to order it, and nothing else is paid for."""
+    world_id, made = worlds.make()
+    assert not made.success
+    assert "Order it on the platform, or set PLATFORM=local" in made.failure
+    status = worlds.status(world_id)
+    assert (status.status, status.api_calls_made_images) == (State.FAILED, 0)
+    assert "Order it on the platform" in status.message

@@ -1,0 +1,162 @@
+"""Quotes: what a finished world leaves for them, what they consist of, and the comparison of tiers, models and image providers."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from generia_assets.cli.main import app
+from generia_assets.cli.order import world_parameters
+from generia_assets.cli.quotes import Knowledge, Quote, cap_warning, compare, knowledge_of, order_quote, quote_for
+from generia_assets.cli.rendering.comparison import print_comparison
+from generia_assets.durable.collections import HISTORY
+from generia_assets.durable.orders.order import parse_stored
+from generia_assets.queries.learned import FEWEST_WORLDS, finished_worlds
+from generia_assets.settings import Settings
+from resources.gemini.model_resolver import FleetNotes
+from resources.gemini.models import model_profiles, now
+from resources.gemini.tiers import ServiceTier
+from tests.support.worlds_in_process import Worlds
+
+SETTINGS = Settings(_env_file=None, gemini_model="gemini-3.5-flash-lite", image_stub_cost_usd=0.01)
+ORDER = world_parameters(SETTINGS, users=25, posts=150, prompt="a quote")
+
+
+def test_a_finished_world_counts_once_for_quotes(worlds: Worlds) -> None:
+    """The sums of its requests are kept when it completes; finished again or made again in part, it does not count twice."""
+    world_id, made = worlds.make(users=2, posts=3)
+    assert made.success, made.failure
+    (usage,) = finished_worlds(worlds.database)
+    rows = list(worlds.database[HISTORY].find({"world_id": world_id, "api_type": "llm"}))
+    assert usage.language == "English"
+    assert usage.texts_usd == pytest.approx(sum(row["cost_usd"] for row in rows))
+    assert Counter({call.request_type: call.calls for call in usage.calls}) == Counter(row["request_type"] for row in rows)
+    assert sum(call.prompt for call in usage.calls) == sum(row["tokens"]["prompt"] for row in rows)
+    assert usage.planned == {call.request_type: call.calls for call in usage.calls}
+    assert usage.pictures == 2 + 2 + 3
+
+    again = worlds.resume(world_id)
+    assert again.success, again.failure
+    part = worlds.run(world_id, select=["character_avatars"], keys=["c0001"])
+    assert part.success, part.failure
+    assert finished_worlds(worlds.database) == [usage]
+
+
+def test_a_world_is_quoted_at_what_worlds_like_it_cost(worlds: Worlds) -> None:
+    """The quote of a world, by others that used the same, is what its ledger says."""
+    world_id, made = worlds.make(users=2, posts=3)
+    assert made.success, made.failure
+    known = knowledge_of(worlds.database, worlds.settings)
+    last = finished_worlds(worlds.database)[0]
+    alike = Knowledge(known.latency, known.notes, [last] * FEWEST_WORLDS)
+    status = worlds.status(world_id)
+    quote = order_quote(worlds.settings, alike, world_id, parse_stored(status.parameters))
+    assert quote.learned == f"in English with {quote.model}"
+    assert quote.texts_usd == pytest.approx(status.llm_cost_total, rel=1e-4)
+    assert quote.texts_interval_usd[0] < quote.texts_usd < quote.texts_interval_usd[1]
+
+
+def test_a_price_is_texts_and_pictures() -> None:
+    """Both have an interval, and so has their sum; a picture costs what its provider says."""
+    quote = quote_for(SETTINGS, Knowledge(), ORDER)
+    assert quote.pictures_usd == pytest.approx(177 * 0.01)
+    assert quote.cost_usd == pytest.approx(quote.texts_usd + quote.pictures_usd)
+    for end in (0, 1):
+        assert quote.cost_interval_usd[end] == pytest.approx(quote.texts_interval_usd[end] + quote.pictures_interval_usd[end])
+    assert quote.cost_interval_usd[0] < quote.cost_usd < quote.cost_interval_usd[1]
+    assert quote_for(SETTINGS, Knowledge(), ORDER) == quote
+
+
+@pytest.mark.parametrize(
+    ("cap", "said"),
+    [
+        pytest.param(0.1, "will probably cancel", id="below the expected price"),
+        pytest.param(3.0, "may cancel", id="in the interval"),
+        pytest.param(50.0, None, id="above it"),
+        pytest.param(None, None, id="no cap"),
+    ],
+)
+def test_a_cap_is_compared_with_the_interval(cap: float | None, said: str | None) -> None:
+    """Below the expected price a cap will probably cancel the world, within the interval it may."""
+    warning = cap_warning(quote_for(SETTINGS, Knowledge(), ORDER), cap)
+    assert warning is None if said is None else warning is not None and said in warning
+
+
+def as_chosen(quote: Quote) -> Quote:
+    """The quote of the settings and the order that this row of the comparison stands for."""
+    gemini = quote.images.startswith("gemini-")
+    images = {"image_provider": "gemini", "image_model": quote.images} if gemini else {}
+    settings = SETTINGS.model_copy(update={"gemini_model": quote.model, "service_tier": quote.service_tier, **images})
+    return quote_for(settings, Knowledge(), ORDER)
+
+
+def test_the_comparison_says_of_each_choice_what_its_quote_says() -> None:
+    """Every tier with every model that is asked and every image provider once, the cheapest first, each as `quote` has it."""
+    quotes = compare(SETTINGS, Knowledge(), ORDER)
+    models = [name for name, profile in model_profiles().items() if not profile.ended(now())]
+    kinds = [(quote.service_tier, quote.model, quote.images) for quote in quotes]
+    images = {quote.images for quote in quotes}
+    assert len(images) >= 4
+    assert sorted(kinds) == sorted((tier, model, image) for tier in ServiceTier for model in models for image in images)
+    assert [quote.cost_usd for quote in quotes] == sorted(quote.cost_usd for quote in quotes)
+    for row in (quotes[0], quotes[len(quotes) // 2], quotes[-1]):
+        assert as_chosen(row).model_dump(exclude={"changes"}) == row.model_dump(exclude={"changes"})
+
+
+def test_tiers_differ_in_price_and_time() -> None:
+    """Flex costs half and takes longer, economy little more than flex, priority more than standard."""
+    standard, flex, priority, economy = (
+        quote_for(SETTINGS, Knowledge(), ORDER.model_copy(update={"service_tier": tier})) for tier in ServiceTier
+    )
+    assert flex.texts_usd == pytest.approx(standard.texts_usd / 2)
+    assert flex.texts_usd < economy.texts_usd <= 0.55 * standard.texts_usd
+    assert priority.texts_usd > standard.texts_usd
+    assert flex.minutes > standard.minutes
+
+
+def test_a_model_that_is_gone_is_not_compared() -> None:
+    """A model of which the fleet has noted that it is gone is no choice."""
+    note = {"model": "gemini-3.8-flash", "at": now(), "successor": "gemini-3.5-flash-lite"}
+    known = Knowledge(notes=FleetNotes.model_validate({"retired": [note]}))
+    assert "gemini-3.8-flash" not in {quote.model for quote in compare(SETTINGS, known, ORDER)}
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_the_comparison_fits_its_window(width: int) -> None:
+    """No row is wrapped at 80 and at 40 columns; model, tier and a price with pictures are always there."""
+    out = io.StringIO()
+    console = Console(file=out, width=width, markup=False, highlight=False)
+    print_comparison(console, "25 people", compare(SETTINGS, Knowledge(), ORDER), quote_for(SETTINGS, Knowledge(), ORDER))
+    lines = out.getvalue().splitlines()
+    rows = [
+        line for line in lines if line.partition(" ")[0].strip("*") in {name.removeprefix("gemini-") for name in model_profiles()}
+    ]
+    assert len(rows) == len(list(ServiceTier)) * len([one for one in model_profiles().values() if not one.ended(now())])
+    assert max(map(len, lines)) <= width
+    (header,) = (line.split() for line in lines if line.startswith("model "))
+    assert header[:2] == ["model", "tier"]
+    assert "+flash-lite" in header
+    assert sum("*" in row for row in rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--language", "Qwertish"], "is no language"), (["--compare", "--service-tier", "flex"], "leave one of the two out")],
+)
+def test_the_command_refuses_what_it_cannot_answer(arguments: list[str], said: str) -> None:
+    """An unknown language and a tier beside a comparison of all end with one sentence and status 2."""
+    shown = CliRunner().invoke(app, ["quote", *arguments])
+    assert shown.exit_code in (1, 2)
+    assert said in (shown.stderr + str(shown.exception)).replace("\n", " ")
+
+
+def test_the_command_compares_for_programs() -> None:
+    """`--compare --json` is one list of quotes."""
+    shown = CliRunner().invoke(app, ["quote", "--compare", "--json"])
+    assert shown.exit_code == 0
+    assert all(Quote.model_validate(one) for one in json.loads(shown.stdout))

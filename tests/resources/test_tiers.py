@@ -1,0 +1,283 @@
+"""Service tiers of single calls: what is asked, what an answer costs, and what a shed call at flex does and does not do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from emulators.gemini.client import EmulatorControl
+from resources.gateway import waits
+from resources.gateway.api_gateway import MOST_SHED, Answer, Api, ApiGateway, ApiPolicy, Call
+from resources.gateway.breaker import Breaker, BreakerState
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.outcomes import (
+    COST_LIMIT,
+    BudgetExhaustedError,
+    CallError,
+    CallTimeoutError,
+    OutageTimeoutError,
+    ParameterRefusedError,
+    RateLimitedError,
+    ShedError,
+    TransientError,
+)
+from resources.gemini.answers import HttpAnswer, read_answer
+from resources.gemini.client import GeminiClient
+from resources.gemini.models import dearest, model_profiles, now
+from resources.gemini.tiers import CallTier, flex_at_once, tiers_served
+from resources.mongodb.connection import connect_async
+from resources.settings import GatewaySettings
+from tests.resources.test_outside import RecordingAccount
+from tests.support.gemini_server import FLASH, KEY, as_bytes, failed, question, said
+from tests.support.slots_tools import until
+
+USED = {"promptTokenCount": 1_000, "candidatesTokenCount": 100, "totalTokenCount": 1_100, "cachedContentTokenCount": 400}
+
+
+def at(tier: CallTier) -> Any:
+    return replace(question(), tier=tier)
+
+
+def price(*tiers: CallTier) -> Any:
+    return dearest(FLASH.price(now(), tier=tier) for tier in tiers)
+
+
+@pytest.mark.case("A21")
+@pytest.mark.parametrize(
+    ("asked", "named", "billed"),
+    [
+        pytest.param(CallTier.FLEX, "flex", (CallTier.FLEX,), id="A21 served at flex"),
+        pytest.param(CallTier.FLEX, "standard", (CallTier.STANDARD,), id="A21 served at standard, billed at standard"),
+        pytest.param(CallTier.PRIORITY, "standard", (CallTier.STANDARD,), id="A21 beyond the quota of priority"),
+        pytest.param(CallTier.PRIORITY, "PRIORITY", (CallTier.PRIORITY,), id="any case"),
+        pytest.param(CallTier.STANDARD, "priority", (CallTier.PRIORITY,), id="more than was asked for"),
+        pytest.param(CallTier.FLEX, None, (CallTier.FLEX, CallTier.STANDARD), id="nobody says: the dearer one"),
+        pytest.param(CallTier.PRIORITY, "", (CallTier.PRIORITY,), id="nobody says: the dearer one, priority"),
+        pytest.param(CallTier.STANDARD, "turbo", tuple(CallTier), id="an unknown one: the dearest"),
+        pytest.param(CallTier.FLEX, 7, (CallTier.STANDARD,), id="no name"),
+    ],
+)
+def test_an_answer_costs_what_the_tier_costs_that_served_it(asked: CallTier, named: object, billed: tuple[CallTier, ...]) -> None:
+    """Whatever tier the answer names is billed, in the body or in the header."""
+    usage = USED if named is None else {**USED, "serviceTier": named}
+    in_body = read_answer(HttpAnswer(200, {}, as_bytes(said(usage=usage))), at(asked), FLASH)
+    assert in_body.cost_usd == pytest.approx(price(*billed).cost_usd(in_body.tokens))
+    headers = {"x-gemini-service-tier": named} if isinstance(named, str) else {}
+    in_header = read_answer(HttpAnswer(200, headers, as_bytes(said(usage=USED))), at(asked), FLASH)
+    assert in_header.cost_usd == in_body.cost_usd
+    assert in_header.data["service_tier"] == (named if isinstance(named, str) and named else asked)
+
+
+def test_a_tier_that_a_model_does_not_take_is_standard() -> None:
+    """It is asked at standard, and priced so."""
+    plain = FLASH.model_copy(update={"tiers": {}})
+    assert plain.tier(CallTier.FLEX) is CallTier.STANDARD
+    assert plain.price(now(), tier=CallTier.PRIORITY) == FLASH.price(now())
+    assert set(tiers_served("unspecified", CallTier.FLEX)) == {CallTier.STANDARD}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "sheds"),
+    [
+        (503, failed(503, "UNAVAILABLE", "high demand"), True),
+        (429, failed(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota)."), True),
+        (500, failed(500, "INTERNAL"), False),
+        (429, failed(429, "RESOURCE_EXHAUSTED", "no", {"violations": [{"quotaId": "RequestsPerDay"}]}), False),
+    ],
+)
+def test_a_429_and_a_503_at_flex_are_sheds_and_at_standard_are_not(status: int, body: object, sheds: bool) -> None:
+    """A day's quota is no shed: waiting a moment cures nothing."""
+    for tier in CallTier:
+        with pytest.raises(CallError) as raised:
+            read_answer(HttpAnswer(status, {}, as_bytes(body)), at(tier), FLASH)
+        assert isinstance(raised.value, ShedError) is (sheds and tier is CallTier.FLEX)
+        assert not (sheds and tier is CallTier.FLEX and raised.value.carried_out)
+
+
+def test_a_tier_that_the_api_refuses_is_a_refused_parameter() -> None:
+    """It is then asked at standard for a day, and no other model takes over (test_models_retired.py)."""
+    refusal = failed(400, "INVALID_ARGUMENT", f"Flex API is not supported for model: {FLASH.id}.")
+    with pytest.raises(ParameterRefusedError) as raised:
+        read_answer(HttpAnswer(400, {}, as_bytes(refusal)), at(CallTier.FLEX), FLASH)
+    assert raised.value.parameter == "service_tier"
+
+
+@pytest.mark.parametrize("tier", CallTier)
+async def test_the_emulator_serves_a_tier_as_it_is_asked_for(gemini: str, tier: CallTier) -> None:
+    """The field is on the request beside the configuration, and the answer names the tier in body and bill."""
+    client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=5)
+    answer = await client.ask(at(tier), model_profiles()["gemini-3.5-flash-lite"])
+    await client.aclose()
+    with EmulatorControl(gemini) as control:
+        (request,) = control.requests()
+        assert control.stats().by_service_tier == {tier.value: 1}
+    assert isinstance(request.body, dict)
+    assert request.body.get("serviceTier") == (None if tier is CallTier.STANDARD else tier.value)
+    assert answer.data["service_tier"] == tier
+    expected = model_profiles()["gemini-3.5-flash-lite"].price(now(), tier=tier).cost_usd(answer.tokens)
+    assert answer.cost_usd == pytest.approx(expected)
+
+
+async def test_flex_has_a_time_out_of_its_own(gemini: str) -> None:
+    """An answer at flex may take longer than one at standard ever may, and ends after its own time."""
+    with EmulatorControl(gemini) as control:
+        control.set_faults(latency=0.1, flex_slower=6)
+    patient = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=0.4, flex_timeout_seconds=5)
+    hasty = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=5, flex_timeout_seconds=0.4)
+    assert (await patient.ask(at(CallTier.FLEX), FLASH)).value is not None
+    with pytest.raises(CallTimeoutError):
+        await hasty.ask(at(CallTier.FLEX), FLASH)
+    await patient.aclose()
+    await hasty.aclose()
+
+
+# The gateway
+
+
+class Account(RecordingAccount):
+    """One of several calls at once, which end in any order."""
+
+    def finalize(self, attempt_id: str, call: Call[str], settlement: object) -> None:
+        self.events.append("finalize")
+        self.settlements.append(settlement)
+
+
+@dataclass
+class Way:
+    """A gateway with its policies, and an account."""
+
+    gateway: ApiGateway
+    policy: ApiPolicy
+    account: Account
+
+    @property
+    def flex(self) -> ApiPolicy:
+        assert self.policy.flex is not None
+        return self.policy.flex
+
+
+@pytest.fixture
+async def way(mongodb_uri: str, mongo_database_name: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Way]:
+    monkeypatch.setattr(waits, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(waits, "LONGEST_WAIT_SECONDS", 0.02)
+    config = GatewaySettings(breaker_open_seconds=0.05, breaker_open_max_seconds=0.1)
+
+    def breaker(name: str) -> Breaker:
+        return Breaker(name, config, lambda state, probe_in: None)
+
+    async with connect_async(mongodb_uri) as client:
+        fleet = client[mongo_database_name].fleet
+        slots, flex = (ConcurrencyLimiter(fleet, name, limit=limit, lease_seconds=30) for name, limit in (("llm", 6), ("flex", 4)))
+        policy = ApiPolicy(slots, breaker("llm"), flex=ApiPolicy(flex, breaker("flex"), within=slots))
+        gateway = ApiGateway({Api.LLM: policy}, patience_seconds=1.0)
+        yield Way(gateway, policy, Account())
+        await gateway.aclose()
+
+
+def a_call(*outcomes: Exception | str, fallback: Call[str] | None = None) -> Call[str]:
+    """A call whose attempts end like this; the last one stays."""
+    left = list(outcomes)
+
+    async def send() -> Answer[str]:
+        outcome = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return Answer(outcome, {})
+
+    return Call(Api.LLM, "post", "task", 1, {}, send, fallback=fallback)
+
+
+SHED = ShedError("503 high demand")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "value", "attempts"),
+    [
+        ((SHED, SHED, "at flex"), "at flex", 3),
+        ((SHED, SHED, SHED, "at flex"), "at standard", MOST_SHED + 1),
+        ((CallTimeoutError("too long", in_doubt=True), "at flex"), "at standard", 2),
+        ((TransientError("500"), TransientError("500"), "at flex"), "at flex", 3),
+    ],
+    ids=["tried again", "shed three times", "a time-out is enough", "an outage is no shed"],
+)
+async def test_a_shed_call_is_tried_again_and_then_made_at_standard(
+    way: Way, outcomes: tuple[Exception | str, ...], value: str, attempts: int
+) -> None:
+    """A bounded number of sheds, then the fallback; every attempt is reserved and recorded."""
+    assert await way.gateway.call(a_call(*outcomes, fallback=a_call("at standard")), way.account) == value
+    assert (way.account.events.count("reserve"), way.account.events.count("finalize")) == (attempts, attempts)
+
+
+@pytest.mark.case("A22")
+async def test_shed_calls_lower_no_ceiling_and_open_no_breaker_of_the_others(way: Way) -> None:
+    """Fifty sheds: calls at standard find their slots and their breaker as if nothing had happened; flex is slowed down itself."""
+    shed = [a_call(SHED, SHED, end, fallback=a_call("at standard")) for end in ("at flex", SHED) for _ in range(8)]
+    assert set(await asyncio.gather(*(way.gateway.call(call, way.account) for call in shed))) == {"at flex", "at standard"}
+    with pytest.raises(OutageTimeoutError):  # never proven poisonous, however many others are answered
+        await way.gateway.call(a_call(SHED, fallback=a_call(BudgetExhaustedError("no", limit=COST_LIMIT))), way.account)
+    assert way.policy.breaker.state is BreakerState.CLOSED
+    assert (way.policy.tally.failed, way.flex.breaker.state) == (0, BreakerState.CLOSED)
+    await way.gateway.call(a_call("fine"), way.account)
+    assert way.policy.limiter.view.ceiling == 6
+    assert way.flex.limiter.view.ceiling < 4
+
+
+async def test_time_outs_at_flex_open_the_breaker_of_flex_alone(way: Way) -> None:
+    """Calls at standard go on while flex does not answer at all."""
+    down = [a_call(TransientError("504", in_doubt=True), fallback=a_call("at standard")) for _ in range(12)]
+    flex = asyncio.gather(*(way.gateway.call(call, way.account) for call in down), return_exceptions=True)
+    await until(lambda: way.flex.breaker.state is not BreakerState.CLOSED)
+    assert await way.gateway.call(a_call("fine"), way.account) == "fine"
+    assert way.policy.breaker.state is BreakerState.CLOSED
+    assert all(isinstance(error, CallError) for error in await flex)
+
+
+async def test_where_the_cap_does_not_hold_standard_the_call_stays_at_flex(way: Way) -> None:
+    """A refusal of the dollars is the only one that is passed over."""
+    dear = a_call(BudgetExhaustedError("cap", limit=COST_LIMIT))
+    assert await way.gateway.call(a_call(*[SHED] * 5, "at flex", fallback=dear), way.account) == "at flex"
+    with pytest.raises(BudgetExhaustedError):
+        await way.gateway.call(a_call(*[SHED] * 5, fallback=a_call(BudgetExhaustedError("calls", limit="calls"))), way.account)
+
+
+async def test_calls_at_once_hold_over_all_tiers_and_some_stay_free_of_slow_ones(way: Way) -> None:
+    """Ten slow calls at flex never have more than their part of the slots; a call at standard finds one at once."""
+    running: list[int] = []
+    go = asyncio.Event()
+
+    async def slow() -> Answer[str]:
+        running.append(way.policy.limiter.view.in_use)
+        await go.wait()
+        return Answer("slow", {})
+
+    async def quick() -> Answer[str]:
+        return Answer("quick", {})
+
+    flex = [Call(Api.LLM, "post", "task", 0, {}, slow, fallback=a_call("dear")) for _ in range(10)]
+    under_way = asyncio.gather(*(way.gateway.call(call, way.account) for call in flex))
+    await until(lambda: len(running) == 4)
+    quick_calls = [Call(Api.LLM, "post", "task", 9, {}, quick) for _ in range(8)]
+    assert await asyncio.wait_for(asyncio.gather(*(way.gateway.call(call, way.account) for call in quick_calls)), 3)
+    assert len(running) == 4
+    assert way.policy.limiter.view.in_use == 4
+    go.set()
+    await under_way
+    assert max(running) <= 6
+
+
+@pytest.mark.parametrize(("limit", "flex"), [(15, 10), (1, 1), (2, 2), (3, 2), (100, 67)])
+def test_a_third_of_the_slots_is_kept_from_flex(limit: int, flex: int) -> None:
+    """One slot alone may be anyone's."""
+    assert flex_at_once(limit) == flex
+
+
+def test_a_shed_is_a_rate_limit_of_its_own_name() -> None:
+    """So that the record tells one from the other."""
+    assert isinstance(SHED, RateLimitedError)
+    assert (SHED.outcome, SHED.carried_out, SHED.is_answer) == ("shed", False, True)
+    assert json.dumps(SHED.args)
