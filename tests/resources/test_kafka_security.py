@@ -253,7 +253,7 @@ def look_until(reader: TopicReader, moment: float) -> None:
 
 
 def test_a_connection_outlives_its_token(guarded_kafka: GuardedKafka, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connected reader shows a new token before the last one ends; when it can have none, the next one is told so. No thread stays."""
+    """A connected reader shows a new token before the last one ends; when there is none, the next one is told. No thread stays."""
     issuer, before = guarded_kafka.issuer, kafka_threads()
     monkeypatch.setattr(issuer, "lifetime_s", 2)
     monkeypatch.setitem(issuer.clients, "short", PASSWORD)
@@ -269,7 +269,7 @@ def test_a_connection_outlives_its_token(guarded_kafka: GuardedKafka, monkeypatc
         asked = len(issuer.requests)
         with pytest.raises(KafkaUnavailableError):  # by then the broker may just have ended the session
             look_until(reader, began + 15)
-        with pytest.raises(KafkaUnavailableError, match="no access token.* refused"):
+        with pytest.raises(KafkaUnavailableError, match=r"no access token.* refused"):
             TopicReader(address, topic, "any")
         assert len(issuer.requests) - asked < 12
     finally:
