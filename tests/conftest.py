@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 from pymongo import MongoClient
+from xdist.scheduler import LoadFileScheduling
 
 from generia_assets.content import check, rendering, yaml_files
 from generia_assets.interrupts import restore_interrupts
@@ -39,7 +40,29 @@ BROKER_TOPICS = "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1"
 SERVERS = {"mongodb_uri", "broker", "guarded_kafka", "gemini_process", "platform_process"}
 """Fixtures that start a server. A test that uses one is marked ``servers``, and so is one that starts Dagster's processes; one that
 starts another process that serves marks itself."""
-LONGEST = ("test_frozen.py", "test_demo.py", "test_ways_and_states.py")
+ON_APACHE_KAFKA = (
+    "test_kafka_security.py",
+    "test_kafka_sensor_apache.py",
+    "test_kafka_reading.py",
+    "test_servers.py",
+    "test_events_apache.py",
+)
+"""Files that take ``guarded_kafka``: one worker runs them all, so that Apache Kafka, which costs six seconds, is started once."""
+LONGEST = ("test_frozen.py", "test_ways_and_states.py", "test_demo.py", *ON_APACHE_KAFKA, "test_runs_unusual.py", "test_money.py")
+
+
+class FilesByServer(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """A worker takes a file at a time, and the files that share Apache Kafka as one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "Apache Kafka" if file.endswith(ON_APACHE_KAFKA) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesByServer | None:
+    """Instead of ``--dist loadfile``. (``loadgroup`` adds to the tests' names, which then cannot be given to pytest again.)"""
+    return FilesByServer(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,7 +72,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("servers")
     with_servers = {item.path for item in items if item.get_closest_marker("servers")}
     with_processes = {item.path for item in items if item.get_closest_marker("dagster_process")}
-    items.sort(key=lambda item: (item.path.name not in LONGEST, item.path not in with_processes, item.path not in with_servers))
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    strangers = {item.path.name for item in items if "guarded_kafka" in getattr(item, "fixturenames", ())} - set(ON_APACHE_KAFKA)
+    assert not strangers, f"add to ON_APACHE_KAFKA: {strangers}"
+    items.sort(
+        key=lambda item: (rank.get(item.path.name, len(rank)), item.path not in with_processes, item.path not in with_servers)
+    )
 
 
 def pytest_collection_finish() -> None:

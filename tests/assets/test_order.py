@@ -21,7 +21,7 @@ from resources.gateway.api_gateway import CUT_OFF
 from tests.support.items_worlds import faults
 from tests.support.worlds_in_process import Worlds, wait_for
 
-PEOPLE, POSTS = 12, 30
+PEOPLE, POSTS = 8, 20
 HANG_SECONDS = 5.0
 """The deadline of a call in these worlds."""
 
@@ -114,15 +114,30 @@ def test_posts_that_are_let_go_are_published_in_order_and_painted_once(worlds: W
         narrow.instance.dispose()
 
 
+@pytest.mark.timeout(300)
 def test_a_hanging_call_holds_up_the_feed_for_no_longer_than_its_deadline(worlds: Worlds) -> None:
-    """One early post's call hangs once: the others are written meanwhile, and all come out, in order, right after its deadline."""
+    """One early post's call hangs once: the others are written meanwhile, and all come out, in order, right after its deadline.
+
+    Where a machine is too slow to write the others within the deadline, the next world has a longer one.
+    """
     named = ((f"hanging-{number}", t) for number in range(50) for t in range(POSTS // 3))
-    world_id, hanging = next((world_id, t) for world_id, t in named if matches_once(world_id, t))
+    hanging = ((world_id, t) for world_id, t in named if matches_once(world_id, t))
+    for seconds in (HANG_SECONDS, 3 * HANG_SECONDS, 12 * HANG_SECONDS):
+        with worlds.changed_settings(gemini_timeout_seconds=seconds):
+            world_id, t = next(hanging)
+            late = late_when_one_hangs(worlds, world_id, t, seconds)
+        if late == set():
+            return
+    pytest.fail(f"the call at {t} of {world_id} hung for {seconds:g} s, and after that came what needs not wait for it: {late}")
+
+
+def late_when_one_hangs(worlds: Worlds, world_id: str, hanging: int, seconds: float) -> set[str]:
+    """What comes too late of a world whose post at ``hanging`` hangs once: posts that do not reply to it, by their keys."""
     faults(worlds, hang=1.0, only_matching=only_post(world_id, hanging))
 
     def heal() -> None:
         control = EmulatorControl(worlds.settings.gemini_base_url)
-        wait_for(lambda: control.requests(contains=only_post(world_id, hanging)), what="the call that hangs")
+        wait_for(lambda: control.requests(contains=only_post(world_id, hanging)), what="the call that hangs", seconds=60)
         control.set_faults(hang=0.0)
         control.close()
 
@@ -135,18 +150,21 @@ def test_a_hanging_call_holds_up_the_feed_for_no_longer_than_its_deadline(worlds
     asked = list(worlds.database[HISTORY].find({"world_id": world_id, "request_type": "post"}))
     hung = next(call for call in asked if call["outcome"] != "ok")
     assert hung["labels"]["key"] == key_at(world_id, hanging)
-    assert hung["duration_ms"] >= HANG_SECONDS * 1000
+    assert hung["duration_ms"] >= seconds * 1000
     released = hung["created_at"] + timedelta(milliseconds=hung["duration_ms"])
     line, waiting_for_it = line_of(world_id), {hanging}  # its replies, and replies to those
     for t in range(POSTS):
         if line.replies[t] in waiting_for_it:
             waiting_for_it.add(t)
     written = {call["labels"]["key"] for call in asked if call["outcome"] == "ok" and call["created_at"] < released}
-    assert written == {key_at(world_id, t) for t in range(POSTS) if t not in waiting_for_it}
+    need_not_wait = {key_at(world_id, t) for t in range(POSTS) if t not in waiting_for_it}
+    assert written <= need_not_wait
     at = [image.published_at for image in sorted(worlds.documents("post_images", world_id), key=lambda image: image.t)]
-    assert all(moment < released for moment in at[:hanging])
+    assert released < at[hanging]
     # Nothing comes after the deadline but the making of that post and of its replies, and the publishing itself.
-    assert timedelta() < at[hanging] - released <= at[-1] - released < timedelta(seconds=HANG_SECONDS)
+    before_it = {key_at(world_id, t) for t in range(hanging) if at[t] >= released}
+    after_it = {key_at(world_id, t) for t in range(hanging, POSTS) if at[t] - released >= timedelta(seconds=seconds)}
+    return (need_not_wait - written) | before_it | after_it
 
 
 def test_a_post_that_fails_for_good_leaves_the_others_in_order_and_can_come_later(worlds: Worlds) -> None:
@@ -177,7 +195,7 @@ def test_a_post_that_fails_for_good_leaves_the_others_in_order_and_can_come_late
     assert out(worlds, world_id)[-1] == failed
 
 
-@pytest.mark.parametrize("after_calls", [9, 25, 40])
+@pytest.mark.parametrize("after_calls", [7, 17, 28])
 def test_a_world_that_is_stopped_anywhere_goes_on_in_order_with_the_same_requests(
     worlds: Worlds, monkeypatch: pytest.MonkeyPatch, after_calls: int
 ) -> None:

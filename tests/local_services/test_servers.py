@@ -15,7 +15,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from pymongo import MongoClient
 
-from generia_assets.processes import ChildFailedError, start
+from generia_assets.processes import Child, ChildFailedError, start
 from tests.conftest import python_module
 
 pytestmark = pytest.mark.servers
@@ -127,17 +127,15 @@ def test_killed_keeper_takes_mongod_along(tmp_path: Path) -> None:
         ("local_services.mongod", ("--dbpath", "data"), 2),
         ("local_services.broker", (), 1),
         ("emulators.gemini", (), 1),
-        pytest.param("local_services.apache_kafka", ("--data", "data"), 2, marks=pytest.mark.apache_kafka),
     ],
 )
-def test_stopped_server_leaves_no_process(
-    module: str, arguments: tuple[str, ...], size: int, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_stopped_server_leaves_no_process(module: str, arguments: tuple[str, ...], size: int, tmp_path: Path) -> None:
     """A stopped server ends with exit code 0 and neither it nor a process it started lives on."""
-    if module == "local_services.apache_kafka":
-        request.getfixturevalue("apache_kafka")  # skips where it cannot be had
-    command = python_module(module, *arguments)
-    server = start(module, command, log_path=tmp_path / "server.log", timeout=90, cwd=tmp_path)
+    server = start(module, python_module(module, *arguments), log_path=tmp_path / "server.log", cwd=tmp_path)
+    stops_whole(server, size)
+
+
+def stops_whole(server: Child, size: int) -> None:
     alive = family(server.pid)
     assert len(alive) == size
     assert server.stop() == 0
@@ -210,7 +208,7 @@ def test_apache_kafka_keeps_order_within_partitions(apache_kafka: str) -> None:
 
 @pytest.mark.apache_kafka
 def test_apache_kafka_comes_back_with_its_data(apache_kafka: str, tmp_path: Path) -> None:
-    """Apache Kafka started again on its directory, on another port, still has the messages."""
+    """Apache Kafka is stopped and leaves no process; started again on its directory, on another port, it still has the messages."""
     del apache_kafka  # skips where it cannot be had
     command = python_module("local_services.apache_kafka", "--data", tmp_path / "data")
     partition = TopicPartition("generia-tasks", 0)
@@ -218,6 +216,7 @@ def test_apache_kafka_comes_back_with_its_data(apache_kafka: str, tmp_path: Path
         producer = KafkaProducer(bootstrap_servers=server.ready_value)
         producer.send(partition.topic, b"kept", partition=partition.partition).get(timeout=20)
         producer.close()
+        stops_whole(server, 2)
     with start("kafka", command, log_path=tmp_path / "server.log", timeout=90) as server:
         consumer = KafkaConsumer(bootstrap_servers=server.ready_value, enable_auto_commit=False)
         assert consumer.end_offsets([partition]) == {partition: 1}

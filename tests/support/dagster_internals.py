@@ -31,6 +31,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin as L
 from dagster_shared.cli import WorkspaceOpts as WorkspaceOpts
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection
+from sqlalchemy.event import listen
 from sqlalchemy.pool import QueuePool
 
 
@@ -39,7 +40,8 @@ def in_memory_instance() -> dg.DagsterInstance:
 
     Its runs are in a SQLite database in memory with a shared cache. There a write fails at once ("table is locked"), whatever the
     busy timeout, while another thread reads. Dagster locks the event log against that, but not the runs. And it opens a connection
-    for every row that is read or written, a tenth of what a small world costs: here connections stay open.
+    for every row that is read or written, a tenth of what a small world costs: here connections stay open. For the event log it
+    says two PRAGMAs with every row, more statements than the rows: here they are said when a connection is opened.
     """
     instance = dg.DagsterInstance.ephemeral()
     runs, events, lock = instance.run_storage, instance.event_log_storage, threading.RLock()
@@ -47,6 +49,7 @@ def in_memory_instance() -> dg.DagsterInstance:
     assert isinstance(events, InMemoryEventLogStorage)
     for storage in (runs, events):
         storage._engine = create_engine(storage._engine.url, poolclass=QueuePool, connect_args={"check_same_thread": False})
+    listen(events._engine, "connect", lambda opened, _: opened.execute("PRAGMA foreign_keys=ON"))
     connect = runs.connect
 
     @contextmanager
@@ -54,5 +57,11 @@ def in_memory_instance() -> dg.DagsterInstance:
         with lock, connect() as connection:
             yield connection
 
+    @contextmanager
+    def connect_to_events() -> Iterator[Connection]:
+        with events._db_lock, events._engine.begin() as connection:
+            yield connection
+
     runs.connect = connect_alone  # type: ignore[method-assign]
+    events._connect = connect_to_events  # type: ignore[method-assign]
     return instance
