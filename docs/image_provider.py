@@ -8,6 +8,7 @@ retries and uploads; a provider must not.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import httpx2
 
@@ -23,8 +24,10 @@ class HttpImages:
     def __init__(self) -> None:
         self._http = httpx2.AsyncClient(base_url=os.environ["IMAGES_URL"])
 
-    async def generate(self, *, prompt: str, width: int, height: int, seed: int, idempotency_key: str) -> GeneratedImage:
-        """Request one picture. Each failure becomes an outcome class."""
+    async def generate(
+        self, *, prompt: str, width: int, height: int, seed: int, references: Sequence[bytes], idempotency_key: str
+    ) -> GeneratedImage:
+        """Request one picture. Each failure becomes an outcome class. ``references`` is empty: this API takes none."""
         request = {"prompt": prompt, "width": width, "height": height, "seed": seed}
         try:
             answer = await self._http.post("/images", json=request, headers={"Idempotency-Key": idempotency_key}, timeout=None)

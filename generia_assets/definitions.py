@@ -36,7 +36,7 @@ def build_resources(settings: Settings) -> dict[str, object]:
         "mongo": mongo,
         "kafka": KafkaResource(settings),
         "gemini": GeminiResource(settings, settings),
-        "images": ImagesResource(settings, settings),
+        "images": ImagesResource(settings, settings, settings),
         "platform": PlatformResource(settings, settings),
         "generator": generator_resource(settings),
         "mongo_io_manager": io_manager,

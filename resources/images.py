@@ -1,7 +1,8 @@
-"""The image API: its protocol, the result of a call, and how a provider is loaded and checked.
+"""The image API: its protocol, the result of a call and its check, and how a provider is loaded.
 
-Here: ``ImageGenerator``, ``GeneratedImage``, ``open_provider``. Not here: the stub that draws without any API
-(emulators/image_stub), the limits of a call (resources/gateway) and where the picture is stored (resources/platform).
+Here: ``ImageGenerator``, ``GeneratedImage``, ``open_images``. Not here: the stub that draws without any API (emulators/image_stub),
+Gemini's image models (gemini/images.py), the limits of a call (resources/gateway) and where the picture is stored
+(resources/platform).
 
 A new provider is one class with this protocol, named by IMAGE_PROVIDER (docs/image_provider.py is an example). It turns its own
 errors into ``resources.gateway.outcomes`` and does no retries.
@@ -9,17 +10,22 @@ errors into ``resources.gateway.outcomes`` and does no retries.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import import_module
 from typing import Protocol
 
 from resources.gateway.outcomes import FatalCallError
-from resources.settings import ImageSettings
+from resources.gemini.image_models import asked_at
+from resources.pictures import size_of
+from resources.settings import GEMINI, STUB, GeminiSettings, ImageSettings
 
-STUB = "emulators.image_stub:StubImageGenerator"
-"""The provider where IMAGE_PROVIDER names none: it draws, needs no API, and takes its latency and price as arguments."""
+STUB_CLASS = "emulators.image_stub:StubImageGenerator"
+"""The provider that draws: it needs no API, and takes its latency and price as arguments."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +41,30 @@ class GeneratedImage:
     """The provider's own id of the picture, for support questions and bills."""
 
 
+@dataclass(frozen=True)
+class CheckedImage(GeneratedImage):
+    """A picture whose pixels decode; its size in pixels is its own, whatever size was asked for."""
+
+    width: int
+    height: int
+
+
 class ImageGenerator(Protocol):
-    """An image API."""
+    """An image API. A class attribute ``takes_references = True`` says that it keeps the faces of reference pictures."""
 
     @property
     def cost_per_image_usd(self) -> float:
         """The most one picture can cost, in US dollars: what a budget reserves before the call."""
         ...
 
-    async def generate(self, *, prompt: str, width: int, height: int, seed: int, idempotency_key: str) -> GeneratedImage:
-        """Make one picture of ``width`` x ``height`` pixels.
+    async def generate(
+        self, *, prompt: str, width: int, height: int, seed: int, references: Sequence[bytes], idempotency_key: str
+    ) -> GeneratedImage:
+        """Make one picture of ``width`` x ``height`` pixels, or the nearest size that the API has.
 
-        The same ``seed`` with the same prompt and size asks for the same picture; providers keep that more or less well.
+        ``references`` are the pictures that the prompt calls the first picture, the second picture, and so on. A provider whose
+        ``takes_references`` is not true gets none. The same ``seed`` with the same prompt and size asks for the same picture;
+        providers keep that more or less well.
         ``idempotency_key`` is passed to providers that support such keys, so that a repeated request is not billed twice.
         Raises ``RefusedError`` when moderation refuses the prompt, ``RateLimitedError``, ``TransientError`` or
         ``FatalCallError`` as any other call.
@@ -101,26 +119,55 @@ def open_provider(name: str, **options: object) -> ImageGenerator:
     return made
 
 
-def open_images(settings: ImageSettings) -> ImageGenerator:
-    """The generator that the settings choose. Raises ``FatalCallError`` where it cannot be made."""
-    if settings.image_provider:
+def open_images(settings: ImageSettings, gemini: GeminiSettings) -> ImageGenerator:
+    """The generator that the settings choose, on the running event loop. Raises ``FatalCallError`` where it cannot be made."""
+    if settings.image_provider == GEMINI:
+        from resources.gemini.images import GeminiImages  # imports what only this provider needs
+
+        return GeminiImages(
+            model=settings.image_model,
+            api_key=gemini.gemini_api_key.get_secret_value(),
+            base_url=gemini.gemini_base_url,
+            timeout_seconds=settings.image_timeout_seconds,
+        )
+    if settings.image_provider != STUB:
         return open_provider(settings.image_provider)
     return open_provider(
-        STUB,
+        STUB_CLASS,
         latency_seconds=settings.image_stub_latency_seconds,
         cost_usd=settings.image_stub_cost_usd,
         refused_words=[word.strip() for word in settings.image_stub_refused_words.split(",") if word.strip()],
     )
 
 
+def usual_usd(settings: ImageSettings, moment: datetime) -> float:
+    """What one picture usually costs, in US dollars, for quotes: no client is opened. Raises ``FatalCallError``."""
+    if settings.image_provider == GEMINI:
+        return asked_at(settings.image_model, moment).usual_usd(moment)
+    if settings.image_provider == STUB:
+        return settings.image_stub_cost_usd
+    return open_provider(settings.image_provider).cost_per_image_usd
+
+
+def takes_references(images: ImageGenerator) -> bool:
+    """Whether this provider is given pictures of the people that a picture shows."""
+    return getattr(images, "takes_references", False) is True
+
+
 def wrong_with(image: object) -> str:
-    """What is wrong with a provider's result, or ''."""
+    """What a provider's result has against the protocol, or ''. Its bytes may still be no picture (``checked``)."""
     if not isinstance(image, GeneratedImage):
         return f"generate() must return a GeneratedImage and returned {type(image).__name__}"
-    if not isinstance(image.data, bytes) or not image.data:
+    if type(image.data) is not bytes:
         return "GeneratedImage.data must be the picture's bytes"
     if not isinstance(image.mime, str) or not image.mime.startswith("image/"):
         return f"GeneratedImage.mime={image.mime!r}: must be a media type such as image/jpeg"
     if not isinstance(image.cost_usd, (int, float)) or not 0 <= image.cost_usd < math.inf:
         return f"GeneratedImage.cost_usd={image.cost_usd!r}: must be US dollars from 0 on"
     return ""
+
+
+async def checked(image: GeneratedImage) -> CheckedImage:
+    """The picture with its size, decoded in a thread. Raises ``PictureError`` for bytes that are not the picture they claim."""
+    width, height = await asyncio.to_thread(size_of, image.data, image.mime)
+    return CheckedImage(image.data, image.mime, image.cost_usd, image.provider_id, width, height)

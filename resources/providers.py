@@ -23,7 +23,7 @@ from resources.images import ImageGenerator, open_images
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 from resources.platform.local import LocalPlatform
 from resources.platform.protocol import Platform
-from resources.settings import GatewaySettings, GeminiSettings, ImageSettings, PlatformSettings
+from resources.settings import GEMINI, GatewaySettings, GeminiSettings, ImageSettings, PlatformSettings
 
 
 class ApiResource:
@@ -88,18 +88,21 @@ class GeminiResource(ApiResource):
 
 
 class ImagesResource(ApiResource):
-    """The image API: the class that IMAGE_PROVIDER names, or the stub, which draws."""
+    """The image API that IMAGE_PROVIDER names."""
 
     api = Api.IMAGE
 
-    def __init__(self, settings: ImageSettings, gateway: GatewaySettings) -> None:
+    def __init__(self, settings: ImageSettings, gemini: GeminiSettings, gateway: GatewaySettings) -> None:
         self._settings = settings
-        # A class has an address and a key of its own, which nobody else knows.
-        super().__init__(gateway.image_concurrency, settings.image_timeout_seconds, gateway, settings.image_provider)
+        self._gemini = gemini
+        identity = [settings.image_provider]  # a class has an address and a key of its own, which nobody else knows
+        if settings.image_provider == GEMINI:
+            identity += [gemini.gemini_base_url, gemini.gemini_api_key.get_secret_value()]
+        super().__init__(gateway.image_concurrency, settings.image_timeout_seconds, gateway, *identity)
 
     def open(self) -> ImageGenerator:
         """A generator on the running event loop; close it there. Raises ``FatalCallError`` where it cannot be made."""
-        return open_images(self._settings)
+        return open_images(self._settings, self._gemini)
 
 
 class PlatformResource(ApiResource):

@@ -30,6 +30,9 @@ _HOST_AND_PORT = re.compile(r"([^\s,:/@\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
 SERVICE_NAMES = ("character_service", "media_service", "post_service", "world_service")
 """The platform's services by their settings; Consul knows them by the same names with ``-``."""
 
+STUB, GEMINI = "stub", "gemini"
+"""The image providers that have a name of their own."""
+
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -110,10 +113,17 @@ def _gemini_timeout(seconds: float, info: ValidationInfo) -> float:
 def _image_provider(name: str) -> str:
     from resources.images import provider_class
 
-    if name in ("", "stub"):
-        return ""
-    provider_class(name)
+    if name not in (STUB, GEMINI):
+        provider_class(name)
     return name
+
+
+def _image_model(model: str) -> str:
+    from resources.gemini.image_models import image_models
+
+    if model not in image_models():
+        raise ValueError(f"must be one of {', '.join(image_models())}, or stand in resources/gemini/image_models.yaml")
+    return model
 
 
 class _Settings(BaseModel):
@@ -153,7 +163,10 @@ class ImageSettings(_Settings):
     """The image API. What begins with ``image_stub`` is for the stub alone."""
 
     image_provider: Annotated[str, AfterValidator(_image_provider)] = Field(
-        "", description="module:Class of an image provider (resources/images.py); '' or stub = the stub that draws"
+        STUB, description="stub (draws), gemini, or module:Class of another image provider (resources/images.py)"
+    )
+    image_model: Annotated[str, AfterValidator(_image_model)] = Field(
+        "gemini-3.1-flash-lite-image", description="of IMAGE_PROVIDER=gemini: a model of resources/gemini/image_models.yaml"
     )
     image_stub_latency_seconds: float = Field(0.0, ge=0)
     image_stub_cost_usd: float = Field(0.0, ge=0, description="US dollars per picture of the stub")

@@ -64,9 +64,7 @@ def answer(
         written, thoughts = tokens(text), min(thoughts, thoughts + room)
     usage = replace(asked.usage, candidates=written, thoughts=thoughts)
     parts = _parts(asked, text, in_pieces=asked.dice.throw("split_text") < faults.split_text)
-    content: dict[str, JsonValue] = {"parts": parts, "role": "model"} if text else {"role": "model"}
-    candidate: dict[str, JsonValue] = {"content": content, "finishReason": finish, "index": 0}
-    body = _body(asked, usage, {"candidates": [candidate]})
+    body = answer_body(asked, usage, parts if text else [], finish)
     if fault == "no_usage":
         del body["usageMetadata"]
     return continued(body) if fault == "continued" else body, usage
@@ -74,8 +72,7 @@ def answer(
 
 def empty_answer(asked: ReadRequest) -> tuple[dict[str, JsonValue], Usage]:
     """A candidate that stopped by itself and says nothing."""
-    candidate: JsonValue = {"content": {"role": "model"}, "finishReason": "STOP", "index": 0}
-    return _body(asked, asked.usage, {"candidates": [candidate]}), asked.usage
+    return answer_body(asked, asked.usage, [], "STOP"), asked.usage
 
 
 def blocked_prompt(asked: ReadRequest, reasons: list[BlockReason]) -> tuple[dict[str, JsonValue], Usage]:
@@ -121,6 +118,12 @@ def _parts(asked: ReadRequest, text: str, *, in_pieces: bool) -> list[JsonValue]
     if asked.model.signs_thoughts:
         parts[-1]["thoughtSignature"] = base64.b64encode(asked.digest).decode()
     return list(parts)
+
+
+def answer_body(asked: ReadRequest, usage: Usage, parts: list[JsonValue], finish: str) -> dict[str, JsonValue]:
+    """The body of an answer with these parts."""
+    content: dict[str, JsonValue] = {"parts": parts, "role": "model"} if parts else {"role": "model"}
+    return _body(asked, usage, {"candidates": [{"content": content, "finishReason": finish, "index": 0}]})
 
 
 def _body(asked: ReadRequest, usage: Usage, said: dict[str, JsonValue]) -> dict[str, JsonValue]:

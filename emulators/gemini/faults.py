@@ -19,12 +19,13 @@ FinishReason = Literal[
     "SPII",
     "MODEL_ARMOR",
     "ESCALATION",
+    "IMAGE_SAFETY",
     "IMAGE_PROHIBITED_CONTENT",
     "IMAGE_RECITATION",
     "PUP_LIMITED_DISABLED",
 ]
-StopReason = Literal["RECITATION", "OTHER", "LANGUAGE", "IMAGE_OTHER", "MALFORMED_RESPONSE"]
-BlockReason = Literal["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "MODEL_ARMOR", "JAILBREAK", "OTHER"]
+StopReason = Literal["RECITATION", "OTHER", "LANGUAGE", "IMAGE_OTHER", "NO_IMAGE", "MALFORMED_RESPONSE"]
+BlockReason = Literal["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "IMAGE_SAFETY", "MODEL_ARMOR", "JAILBREAK", "OTHER"]
 
 FaultName = Literal[
     "rate_limited",
@@ -68,10 +69,25 @@ FaultName = Literal[
     "same_length",
     "same_phrases",
     "wrong_kin",
+    "text_only",
+    "two_pictures",
+    "cut_picture",
+    "damaged_base64",
+    "wrong_mime",
 ]
 """Every fault that is drawn, in the order in which they are drawn: the first that comes up is the call's only one."""
 
 _FAULTS: tuple[FaultName, ...] = FaultName.__args__  # type: ignore[attr-defined]
+
+_OF_PICTURES: frozenset[FaultName] = frozenset({"text_only", "two_pictures", "cut_picture", "damaged_base64", "wrong_mime"})
+_OF_TEXTS: frozenset[FaultName] = frozenset(
+    {
+        "truncated_json", "broken_json", "fenced_json", "too_few", "too_many", "repeated_names", "wrong_types", "wrong_language",
+        "hostile_text", "looped", "continued", "wish_ignored", "future_told", "same_opening", "reply_ignored", "same_length",
+        "same_phrases", "wrong_kin",
+    }
+)  # fmt: skip
+"""Faults inside an answer that meet only requests for pictures, or only those for texts."""
 
 _STICKY: frozenset[FaultName] = frozenset({"prompt_blocked", "answer_blocked"})
 """Moderation judges the request: asking the same again is refused again, a changed prompt is judged anew."""
@@ -194,17 +210,24 @@ class Faults(BaseModel):
         description="ages in figures that contradict the drawn ones (a grown-up is 7, a child is 70), kinds of both at once, and "
         "relations that call everybody their mother",
     )
+    text_only: Rate = Field(default=0.0, description="a text, where a picture was asked for")
+    two_pictures: Rate = Field(default=0.0, description="two pictures, where one was asked for; both are billed")
+    cut_picture: Rate = Field(default=0.0, description="a picture whose bytes end half-way, finishReason MAX_TOKENS")
+    damaged_base64: Rate = Field(default=0.0, description="a picture whose base64 cannot be read")
+    wrong_mime: Rate = Field(default=0.0, description="a picture whose mimeType is not that of its bytes")
     split_text: Rate = Field(default=0.0, description="the text comes in several parts; no fault, callers must join them")
 
 
-def draw(faults: Faults, dice: Dice, *, call: int, body: bytes) -> FaultName | None:
-    """The fault that meets this call, the ``call``-th since the reset (from 1), or None."""
+def draw(faults: Faults, dice: Dice, *, call: int, body: bytes, of_picture: bool = False) -> FaultName | None:
+    """The fault that meets this call, the ``call``-th since the reset (from 1), or None; ``of_picture``: it asks for one."""
     last = None if faults.for_calls is None else faults.after_calls + faults.for_calls
     if call <= faults.after_calls or (last is not None and call > last):
         return None
     if faults.only_matching and not _contains(body, faults.only_matching):
         return None
     for name in _FAULTS:
+        if name in (_OF_TEXTS if of_picture else _OF_PICTURES):
+            continue
         rate: float = getattr(faults, name)
         if rate and dice.throw(name, sticky=name in _STICKY) < rate:
             return name

@@ -25,6 +25,7 @@ from emulators.gemini.api.schema import Schema, checked_schema
 from emulators.gemini.api.wire import parse
 from emulators.gemini.damaged import damaged
 from emulators.gemini.faults import SPELL, FaultName, Faults, Retirement, draw
+from emulators.gemini.pictures import picture_answer, prompt_usage
 from emulators.gemini.quotas import Quotas
 from emulators.gemini.recordings import FOLDER, recorded_answer, recordings
 from emulators.gemini.spoil import WRITTEN_ANEW
@@ -120,7 +121,7 @@ class Emulator:
 
         digest = hashlib.blake2b(f"{self._seed}:{model.name}:".encode() + call.body, digest_size=24).digest()
         dice = Dice(faults.seed, digest, self._repetitions.count(digest))
-        fault = draw(faults, dice, call=call.sequence, body=call.body)
+        fault = draw(faults, dice, call=call.sequence, body=call.body, of_picture=model.makes_pictures)
         tier = _tier(request.service_tier, faults, dice)
         _refuse_by_rate(fault, faults, model)
         if fault == "hang":
@@ -138,12 +139,12 @@ class Emulator:
             return HTMLResponse(_HTML)
         if fault == "empty_body":
             return JSONResponse({})
-        prompt, cached = self._cache.measure(model, request.prompt_text())
+        usage = prompt_usage(request) if model.makes_pictures else Usage(*self._cache.measure(model, request.prompt_text()))
         scene = read_scene(request)
         if faults.length_spread:
             scene = replace(scene, length_spread=faults.length_spread)
         recorded = None if fault in WRITTEN_ANEW or schema is None else self._recorded(scene, schema, call)
-        asked = ReadRequest(request, scene, model, schema, digest, dice, Usage(prompt, cached, tier=tier))
+        asked = ReadRequest(request, scene, model, schema, digest, dice, replace(usage, tier=tier))
         body, call.usage = _said(asked, faults, fault, recorded)
         return damaged(fault, body, dice.throw("damage")) or JSONResponse(body, headers={"x-gemini-service-tier": tier})
 
@@ -173,6 +174,8 @@ def _said(asked: ReadRequest, faults: Faults, fault: FaultName | None, recorded:
             return stopped_answer(asked, faults.finish_reasons, sticky=True)
         case "stopped":
             return stopped_answer(asked, faults.stop_reasons, sticky=False)
+        case _ if asked.model.makes_pictures:
+            return picture_answer(asked, fault)
         case _:
             return answer(asked, faults, fault, recorded)
 

@@ -31,6 +31,10 @@ class Usage:
     cached: int = 0
     candidates: int = 0
     thoughts: int = 0
+    seen: int = 0
+    """Of ``prompt``: of reference pictures."""
+    pictured: int = 0
+    """Of ``candidates``: of pictures."""
     tier: str = "standard"
     """The service tier at which the call was served."""
 
@@ -43,12 +47,15 @@ class Usage:
             "cachedContentTokenCount": self.cached,
             "thoughtsTokenCount": self.thoughts,
         }
-        details: list[JsonValue] = [{"modality": "TEXT", "tokenCount": self.prompt}]
-        return {
-            **{name: count for name, count in counts.items() if count},
-            "promptTokensDetails": details,
-            "serviceTier": self.tier,
-        }
+        details = {"promptTokensDetails": _by_modality(self.prompt, self.seen)}
+        if self.pictured:
+            details["candidatesTokensDetails"] = _by_modality(self.candidates, self.pictured)
+        return {**{name: count for name, count in counts.items() if count}, **details, "serviceTier": self.tier}
+
+
+def _by_modality(all_tokens: int, of_pictures: int) -> JsonValue:
+    counts = {"TEXT": all_tokens - of_pictures, "IMAGE": of_pictures}
+    return [{"modality": modality, "tokenCount": count} for modality, count in counts.items() if count]
 
 
 def tokens(text: str) -> int:

@@ -11,7 +11,7 @@ import hashlib
 import io
 import random
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
@@ -88,11 +88,13 @@ class StubImageGenerator:
         """What every picture is charged, in US dollars."""
         return self._cost_usd
 
-    async def generate(self, *, prompt: str, width: int, height: int, seed: int, idempotency_key: str) -> GeneratedImage:
+    async def generate(
+        self, *, prompt: str, width: int, height: int, seed: int, references: Sequence[bytes] = (), idempotency_key: str
+    ) -> GeneratedImage:
         """Draw a picture of the prompt: landscape for an oblong order, portrait or emblem for a square one.
 
-        ``idempotency_key`` makes no difference: the same order is the same picture anyway. Raises ``FatalCallError`` for
-        a size that cannot be meant, ``RefusedError`` for a refused word.
+        ``references`` and ``idempotency_key`` make no difference: the same order is the same picture anyway. Raises
+        ``FatalCallError`` for a size that cannot be meant, ``RefusedError`` for a refused word.
         """
         if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
             raise FatalCallError(f"A picture of {width} x {height} pixels cannot be drawn; sides go from 1 to {MAX_SIDE}.")

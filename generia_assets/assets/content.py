@@ -56,7 +56,15 @@ def world_content(
         async def make(session: WorldSession) -> None:
             selection = Selection(selected_types(context), frozenset(session.generation.keys))
             materialized = Materialized(WorldDocuments(store, world_id))
-            await WorldOrchestrator(WorldRun(session.runner, materialized, selection, world_request, world_description)).run()
+            run = WorldRun(
+                session.runner,
+                materialized,
+                selection,
+                world_request,
+                world_description,
+                takes_references=session.takes_references,
+            )
+            await WorldOrchestrator(run).run()
             await session.finishing()
 
         worker.run(make)

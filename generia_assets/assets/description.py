@@ -36,7 +36,7 @@ from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
 from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDatabase
-from resources.platform.media_files import PictureError, picture
+from resources.pictures import PictureError, picture
 
 SAMPLES = 3
 BANNED_TERMS_SHOWN = 8

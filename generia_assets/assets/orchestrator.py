@@ -7,9 +7,10 @@ after that document's task. Not here: people and their plans (people.py), how on
 (durable/), and Dagster's assets (content.py).
 
 No deadlock: beside calls, a post needs only things of its own or an earlier place: its person and plan, ideas and one text of
-earlier posts, and the publication of every earlier post. An earlier place was opened before, has a coroutine of its own, and is
-settled (published, or given up) even when it fails. A post that waits for its turn to publish holds neither a place among the open
-posts nor a task slot. So the earliest place that is not settled can always proceed.
+earlier posts, and the publication of every earlier post; and the avatars of those whom its picture shows, since people never wait
+for posts. An earlier place was opened before, has a coroutine of its own, and is settled (published, or given up) even when it
+fails. A post that waits for its turn to publish holds neither a place among the open posts nor a task slot. So the earliest place
+that is not settled can always proceed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from generia_assets.assets.selection import WorldRun
 from generia_assets.catalog import ASSETS, AssetSpec, TaskType, followers_of
 from generia_assets.content import social
 from generia_assets.content.documents import CharacterAvatar, Document, Post, PostImage
-from generia_assets.content.keys import batch_key, character_key, post_key
+from generia_assets.content.keys import batch_key, character_index, character_key, post_key
 from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import heard_before
 from generia_assets.durable.events.events import LiveEvent, post_published
@@ -59,44 +60,52 @@ class WorldOrchestrator:
         self._open_people = asyncio.Semaphore(FIRST_PEOPLE)
         self._texts: dict[int, asyncio.Future[Post | None]] = {}
         """The texts of the open posts, for their replies."""
+        self._opened = bytearray(run.request.users_count)
+        self._avatar_ended = bytearray(run.request.users_count)
+        self._avatar_waits: dict[int, asyncio.Event] = {}
+        """By person: set when the avatar has been made or has failed."""
 
     async def run(self) -> None:
         """Make everything selected. Raises the errors that stop a whole world (as an exception group)."""
-        self._run.runner.priority_of = Priorities(self._run.request)
+        self._run.runner.priority_of = Priorities(self._run.request, avatars_first=self._run.takes_references)
         async with ReliableTaskGroup() as group:
-            self._people = CharacterPool(group, self._run)
+            self._group, self._people = group, CharacterPool(group, self._run)
             group.create_task(self._follow_all("world_description", self._run.world), name="world")
-            group.create_task(self._open(group), name="timeline")
+            group.create_task(self._open(), name="timeline")
             group.create_task(self._open_more_people(), name="first_post")
             group.create_task(self._publish_postponed(), name="postponed")
 
-    async def _open(self, group: ReliableTaskGroup) -> None:
+    async def _open(self) -> None:
         """Open people and posts in the order of the timeline, within the limits of open ones."""
         joining = deque(sorted(range(self._run.request.users_count), key=self._run.line.joined))
         for t in range(len(self._run.line)):
             while joining and self._run.line.joined(joining[0]) <= t:
-                await self._open_person(group, joining.popleft())
+                await self._open_person(joining.popleft())
             if not self._makes_of(t):
                 self._order.settle(t)
                 continue
             await self._open_posts.acquire()
             self._texts[t] = asyncio.get_running_loop().create_future()
-            group.create_task(self._post(t), name=self._key(t))
+            self._group.create_task(self._post(t), name=self._key(t))
         for index in joining:
-            await self._open_person(group, index)
+            await self._open_person(index)
 
     async def _open_more_people(self) -> None:
         await self._order.first_settled.wait()
         for _ in range(OPEN_PEOPLE - FIRST_PEOPLE):
             self._open_people.release()
 
-    async def _open_person(self, group: ReliableTaskGroup, index: int) -> None:
+    async def _open_person(self, index: int) -> None:
+        """Let this person join: when the timeline says so, or earlier where a picture shows them."""
+        if self._opened[index]:
+            return
+        self._opened[index] = 1
         key, makes = character_key(index), self._run.selection.makes
         makes_person = makes(TaskType.GENERATE_CHARACTER, key) or self._run.selection.follows("characters", key)
         makes_concept = any(makes(TaskType.GENERATE_CHARACTER_BATCH, made) for made in (batch_key(index), key))
         if makes_person or makes_concept or self._run.selection.follows("character_briefs", key):
             await self._open_people.acquire()
-            group.create_task(self._join(index, makes_person=makes_person), name=key)
+            self._group.create_task(self._join(index, makes_person=makes_person), name=key)
 
     async def _join(self, index: int, *, makes_person: bool) -> None:
         """Make the person, also one without posts, and each person's dependent items; or only the concept."""
@@ -107,9 +116,33 @@ class WorldOrchestrator:
                 async for made in self._follow("characters", person.character):
                     if isinstance(made, CharacterAvatar):
                         self._people.show_avatar(index, made)
+                        self._avatar_has_ended(index)
             await self._follow_all("character_briefs", character_key(index))
         finally:
+            self._avatar_has_ended(index)
             self._open_people.release()
+
+    def _avatar_has_ended(self, index: int) -> None:
+        self._avatar_ended[index] = 1
+        if (waited := self._avatar_waits.pop(index, None)) is not None:
+            waited.set()
+
+    async def _faces(self, post: Post) -> dict[str, str]:
+        """The media ids of the avatars of those whom the post's picture shows, by key, as soon as each has been made or has failed.
+
+        A picture that replaces a refused avatar shows nobody.
+        """
+        faces = {}
+        for key in post.pictured if self._run.takes_references else ():
+            if self._run.makes(TaskType.GENERATE_CHARACTER_AVATAR, key):
+                index = character_index(key)
+                await self._open_person(index)
+                if not self._avatar_ended[index]:
+                    await self._avatar_waits.setdefault(index, asyncio.Event()).wait()
+            avatar = await self._document(ASSETS["character_avatars"], key)
+            if isinstance(avatar, CharacterAvatar) and not avatar.avatar.moderation:
+                faces[key] = avatar.avatar.media_id
+        return faces
 
     async def _follow(self, name: str, document: Document) -> AsyncIterator[Document]:
         """Execute the task types that follow each document of this asset, and theirs in turn; yield the results."""
@@ -227,7 +260,8 @@ class WorldOrchestrator:
 
         parameters, made = TaskParameters(key=post.key), None
         try:
-            made = await self._run.execute(after, generate_post_image, parameters, person.character, post, turn)
+            faces = await self._faces(post)
+            made = await self._run.execute(after, generate_post_image, parameters, person.character, post, turn, faces)
         except PostponedError:
             return
         except TaskFailedError as error:

@@ -27,13 +27,16 @@ WAITING = 100
 class Priorities:
     """The priority of each task of a world, from its type and key alone; lower goes first (``TaskRunner.priority_of``)."""
 
-    def __init__(self, request: WorldRequest) -> None:
+    def __init__(self, request: WorldRequest, *, avatars_first: bool = False) -> None:
+        """``avatars_first``: posts need the avatars of those whom their pictures show."""
+        avatars = {TaskType.GENERATE_CHARACTER_AVATAR.asset.name} if avatars_first else set()
+        self._needed = NEEDED_BY_POSTS | avatars
         self._seed, self._people = request.seed, request.users_count
         self._line = timeline(request.seed, request.users_count, request.posts_count)
 
     def __call__(self, task_type: TaskType, key: str) -> int:
         """The place of the earliest post that needs the task, then how near the task is to the post's end."""
-        later = 0 if task_type.asset.name in NEEDED_BY_POSTS else NOT_NEEDED_AFTER
+        later = 0 if task_type.asset.name in self._needed else NOT_NEEDED_AFTER
         return (self._place(task_type.asset.unit, key) + later) * len(_STAGES) + _STAGES.index(task_type)
 
     def _place(self, unit: Unit, key: str) -> int:

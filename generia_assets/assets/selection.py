@@ -70,13 +70,17 @@ class Selection:
 
 @dataclass(frozen=True)
 class WorldRun:
-    """A run's work on one world: the task runner, the selection, and the arguments of every task."""
+    """A run's work on one world: the task runner, the selection, and the arguments of every task.
+
+    ``takes_references``: a post's picture is made from the avatars of those it shows, and waits for them.
+    """
 
     runner: TaskRunner
     materialized: Materialized
     selection: Selection
     request: WorldRequest
     world: WorldDescription
+    takes_references: bool = False
 
     @cached_property
     def line(self) -> Timeline:

@@ -21,11 +21,12 @@ from generia_assets.cli.data_dir import running_generator
 from generia_assets.content.check import files, mistakes
 from generia_assets.settings import Settings
 from resources.gateway.outcomes import FatalCallError
-from resources.gemini import models
+from resources.gemini import image_models, models
 from resources.gemini.model_resolver import fleet_notes
 from resources.gemini.models import asked_at, names_model
 from resources.gemini.tiers import CallTier, ServiceTier
 from resources.mongodb.connection import MongoDocument
+from resources.settings import GEMINI
 
 
 class Health(StrEnum):
@@ -81,9 +82,13 @@ def generator_found(settings: Settings, where: Addresses) -> Iterator[HealthFind
 
 
 def gemini_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
-    """Whether Gemini knows the model and takes the key; the question costs nothing."""
+    """Whether Gemini knows the models and takes the key; the questions cost nothing."""
     del where
-    profile = asked_at(settings.gemini_model, models.now())
+    asked: dict[str, models.ModelProfile | image_models.ImageModel] = {
+        "GEMINI_MODEL": asked_at(settings.gemini_model, models.now())
+    }
+    if settings.image_provider == GEMINI:
+        asked |= {"IMAGE_MODEL": image_models.asked_at(settings.image_model, models.now())}
     key, base = settings.gemini_api_key.get_secret_value(), settings.gemini_base_url
     if not key and not base:
         embedded = running_generator(settings.generia_data_dir) is not None
@@ -95,29 +100,30 @@ def gemini_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding
         )
         return
     address = (base or GOOGLE).rstrip("/")
-    try:
-        answer = requests.get(
-            f"{address}/v1beta/models/{profile.id}", headers={"x-goog-api-key": key or "emulator"}, timeout=TIMEOUT_S
-        )
-    except requests.RequestException as error:
-        yield wrong(
-            "Gemini",
-            f"{address} cannot be reached ({type(error).__name__})",
-            "check the network, and GEMINI_BASE_URL" if base else "check the network",
-        )
-        return
-    gone = "NOT_FOUND" in answer.text and names_model(answer.text, profile.id)
-    yield _answer_means(answer.status_code, address, profile.id, profile.successor, gone=gone)
+    for setting, model in asked.items():
+        try:
+            answer = requests.get(
+                f"{address}/v1beta/models/{model.id}", headers={"x-goog-api-key": key or "emulator"}, timeout=TIMEOUT_S
+            )
+        except requests.RequestException as error:
+            yield wrong(
+                "Gemini",
+                f"{address} cannot be reached ({type(error).__name__})",
+                "check the network, and GEMINI_BASE_URL" if base else "check the network",
+            )
+            return
+        gone = "NOT_FOUND" in answer.text and names_model(answer.text, model.id)
+        yield _answer_means(answer.status_code, address, setting, model.id, model.successor, gone=gone)
 
 
-def _answer_means(status: int, address: str, model: str, successor: str | None, *, gone: bool) -> HealthFinding:
+def _answer_means(status: int, address: str, setting: str, model: str, successor: str | None, *, gone: bool) -> HealthFinding:
     """What the answer to a question about the model means; such a question costs nothing."""
     if status == 200:
         return ok("Gemini", f"{address} knows {model}, and takes the key")
     if status == 404 and not gone:
         return wrong("Gemini", f"{address} answers 404, and not as Gemini does", "correct GEMINI_BASE_URL, or look for a proxy")
     if status == 404:
-        advice = f"{successor} takes over by itself; set GEMINI_MODEL={successor}" if successor else "choose another GEMINI_MODEL"
+        advice = f"{successor} takes over by itself; set {setting}={successor}" if successor else f"choose another {setting}"
         return (note if successor else wrong)("Gemini", f"{address} does not know {model} (404)", advice)
     if status in (400, 401, 403):
         return wrong(
@@ -208,7 +214,8 @@ def platform_found(settings: Settings, where: Addresses) -> Iterator[HealthFindi
 def image_api_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     """Which image API a world is made with."""
     del where
-    yield ok("image API", settings.image_provider or "the stub that draws; IMAGE_PROVIDER names a real provider")
+    model = f", {settings.image_model}" if settings.image_provider == GEMINI else ""
+    yield ok("image API", f"{settings.image_provider}{model}")
 
 
 def models_by_date(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -39,29 +39,24 @@ from generia_assets.queries.learned import (
 from generia_assets.settings import Settings
 from resources.gateway.api_gateway import Api
 from resources.gemini import models
+from resources.gemini.image_models import asked_at as image_asked_at
+from resources.gemini.image_models import image_models
 from resources.gemini.model_resolver import FleetNotes, fleet_notes
 from resources.gemini.models import ModelProfile, Price
 from resources.gemini.tiers import CallTier, ServiceTier
-from resources.images import open_images
+from resources.images import usual_usd
+from resources.settings import GEMINI, STUB
 
 if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase
-
-GEMINI, STUB = "gemini", ""
-_IMAGE_USD = {"gemini-3.1-flash-lite-image": 0.034, "gemini-3.1-flash-image": 0.068, "gemini-3-pro-image": 0.137}
-
-
-def usual_usd(settings: Settings) -> float:
-    """What one picture usually costs."""
-    if settings.image_provider == GEMINI:
-        return _IMAGE_USD[getattr(settings, "image_model", "")]
-    return open_images(settings).cost_per_image_usd
-
 
 ANY_WORLD = str(uuid.UUID(int=0))
 """The id of a world that is quoted without an order."""
 ASSUMED = Interval(0.4, 1, 2)
 """How far a price of the catalogue's estimates may be off: shorter texts and cached prompts, or a script with twice the tokens."""
+
+GEMINI_IMAGE_S = 4.0
+"""Assumed of a picture by Gemini, at least."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +160,8 @@ def quote_of(
     moment, tier = now or models.now(), order.service_tier or settings.service_tier
     profile = known.notes.asked(models.model_profiles()[settings.gemini_model], moment)
     latency = known.latency.at(tier)
+    if settings.image_provider == GEMINI:
+        latency = replace(latency, image=max(latency.image, GEMINI_IMAGE_S))  # what was measured may be the stub's
     calls = count_calls(world_id, order, makes, keys)
     limits = workload(world_id, order, makes, spare=settings.budget_spare, max_cost_usd=None, keys=keys).call_limits
     seconds = calls.seconds(latency, llm_at_once=settings.llm_concurrency, images_at_once=settings.image_concurrency)
@@ -174,7 +171,7 @@ def quote_of(
         texts = learned.texts(calls.llm, cost)
     else:
         texts = ASSUMED.times(sum(count * cost(name, ASSUMED_TOKENS[name]) for name, count in calls.llm.items()))
-    pictures = (learned.pictures(calls.images) if learned else CERTAIN).times(calls.images * usual_usd(settings))
+    pictures = (learned.pictures(calls.images) if learned else CERTAIN).times(calls.images * usual_usd(settings, moment))
     total = texts.plus(pictures)
 
     def all_calls(field: str) -> int:
@@ -222,7 +219,7 @@ def compare(settings: Settings, known: Knowledge, order: WorldParameters, *, lan
     """The quote for this world at every tier, by every model that is asked today, with every image provider; the cheapest first."""
     moment = models.now()
     asked = [name for name, profile in models.model_profiles().items() if known.notes.asked(profile, moment).id == name]
-    offered = [{"image_provider": GEMINI, "image_model": name} for name in _IMAGE_USD]
+    offered = [{"image_provider": GEMINI, "image_model": name} for name, one in image_models().items() if not one.ended(moment)]
     providers = [{"image_provider": name} for name in dict.fromkeys((STUB, settings.image_provider)) if name != GEMINI]
     quotes = [
         quote_for(
@@ -260,7 +257,7 @@ def _usd(price: Price, tokens: CallTokens) -> float:
 
 
 def _images(settings: Settings, moment: datetime) -> str:
-    return getattr(settings, "image_model", "") if settings.image_provider == GEMINI else settings.image_provider or "stub"
+    return image_asked_at(settings.image_model, moment).id if settings.image_provider == GEMINI else settings.image_provider
 
 
 def _ends(interval: Interval) -> tuple[float, float]:

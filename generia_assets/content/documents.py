@@ -287,6 +287,9 @@ class Post(Document):
     content: str
     image_prompt: str = Field(description="English, image-ready")
     image_style: str
+    pictured: tuple[str, ...] = Field(
+        default=(), description="keys of the characters whose looks are in image_prompt, in its order"
+    )
     hashtags: tuple[str, ...]
     mood: str
     context: str

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import BaseModel, ConfigDict
+
 from generia_assets.content.documents import WorldDescription
 from generia_assets.content.rendering import render
 from generia_assets.content.text import one_line, sentence
@@ -20,6 +22,10 @@ POST_SIZE = (1024, 768)
 
 PLAIN_STYLE = "Plain colour photograph in soft daylight."
 """Replaces a world's own style when an image API refuses that."""
+KEEP_FACES = (
+    "Keep these faces: the same features, hair, skin and age, so that everybody is recognized. "
+    "Clothes, pose, light and background are those of the scene, not those of the reference pictures."
+)
 UNSEEN_SCENE = "Somebody seen from behind at a window, the face turned away, one hand on the sill."
 UNSEEN_LOOK = "a figure in a plain grey coat, seen from behind"
 """A person whose looks are refused or not described."""
@@ -52,7 +58,30 @@ def _two_lines(rendered: str) -> str:
     return f"{one_line(style)}\n{one_line(scene)}"
 
 
-def scene_with_people(image_prompt: str, looks: Sequence[str]) -> str:
-    """A post's image prompt with the looks of the people in it: the author, then an acquaintance."""
-    titles = ("The author, face visible:", "The friend, face visible:")
-    return " ".join((sentence(image_prompt), *(f"{title} {sentence(look)}" for title, look in zip(titles, looks, strict=False))))
+class Shown(BaseModel):
+    """A person in a picture: what the prompt calls them, their appearance in words, and their avatar's media id, if known."""
+
+    model_config = ConfigDict(frozen=True)
+
+    who: str
+    look: str = ""
+    media_id: str = ""
+
+
+AUTHOR, FRIEND = "The author", "The friend"
+"""What image prompts call the people in a post's picture."""
+
+
+def scene_with_people(image_prompt: str, people: Sequence[Shown]) -> str:
+    """A post's image prompt with the looks of the people in it."""
+    looks = (f"{one.who}, face visible: {sentence(one.look)}" for one in people)
+    return " ".join((sentence(image_prompt), *looks))
+
+
+def with_references(prompt: str, people: Sequence[Shown]) -> str:
+    """The prompt of a request that has reference pictures of these people, in this order."""
+    if not people:
+        return prompt
+    ordinals = ("first", "second", "third", "fourth")
+    named = (f"{one.who} is the person in the {ordinal} picture." for ordinal, one in zip(ordinals, people, strict=False))
+    return "\n".join((prompt, " ".join((*named, KEEP_FACES))))

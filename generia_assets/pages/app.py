@@ -43,7 +43,7 @@ from generia_assets.queries.worlds import WorldView, world, worlds_page
 from resources.gateway.waits import milliseconds_since
 from resources.mongodb.connection import connect, connect_async
 from resources.mongodb.stored import Moment, UnreadableRecordError
-from resources.platform.media_files import EXTENSIONS
+from resources.pictures import EXTENSIONS
 
 logger = logging.getLogger(__name__)
 

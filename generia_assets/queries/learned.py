@@ -89,6 +89,11 @@ class _World:
             by_type[call.request_type].append(call)
         return {name: _of_one(calls) for name, calls in by_type.items()}
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its answers named their tokens, and had a price."""
+        return self.planned_usd > 0 and all(call.prompt > 0 for call in self.usage.calls)
+
     @cached_property
     def planned_usd(self) -> float:
         """What the planned calls alone cost."""
@@ -140,7 +145,8 @@ class Experience:
 
     def _expected(self, planned: Mapping[str, int], cost: Cost) -> Interval:
         def dollars(calls: Mapping[str, int], tokens: Mapping[str, CallTokens]) -> float:
-            return sum(count * cost(name, tokens.get(name, self.tokens[name])) for name, count in calls.items())
+            known = {**self.tokens, **tokens}
+            return sum(count * cost(name, known[name]) for name, count in calls.items() if name in known)
 
         typical = dollars(planned, self.tokens)
         if typical <= 0:
@@ -186,7 +192,7 @@ def learn(worlds: Iterable[Usage], *, model: str, language: str | None = None) -
 
     Too few of the language: those of all languages. Too few of the model: those of all models. Too few of these: None.
     """
-    every = [world for world in map(_World, worlds) if world.planned_usd > 0]
+    every = [world for world in map(_World, worlds) if world.is_whole]
     same = [world for world in every if world.models == {model}]
     spoken = [world for world in same if world.usage.language == language]
     for chosen, source in (

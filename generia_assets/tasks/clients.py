@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.content.documents import Media
+from generia_assets.content.pictures import Shown
 from generia_assets.content.prompt import Prompt
 
 DraftT = TypeVar("DraftT", bound=BaseModel)
@@ -31,7 +32,10 @@ class MediaType(IntEnum):
 
 
 class ImageRequest(BaseModel):
-    """A request for an image. Sizes in pixels; the same prompt and ``seed`` give the same image."""
+    """A request for an image. Sizes in pixels; the same prompt and ``seed`` give the same image.
+
+    ``references``: people in it whose avatars exist; an image API that takes reference pictures keeps their faces.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,6 +44,7 @@ class ImageRequest(BaseModel):
     width: int
     height: int
     seed: int
+    references: tuple[Shown, ...] = ()
 
 
 class TextClient(Protocol):

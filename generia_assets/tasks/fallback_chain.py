@@ -16,7 +16,7 @@ from generia_assets.content.documents import Media
 from generia_assets.content.drafts import PicturePromptDraft
 from generia_assets.content.prompt import Prompt
 from generia_assets.tasks.clients import ImageClient, ImageRequest, TextClient
-from resources.gateway.outcomes import LostCallAllowanceError, RefusedError, RequestFailedError
+from resources.gateway.outcomes import InvalidAnswerError, LostCallAllowanceError, RefusedError, RequestFailedError
 
 log = logging.getLogger(__name__)
 
@@ -69,19 +69,22 @@ async def improve_or_keep(client: TextClient, prompt: Prompt, draft: type[DraftT
 async def paint_with_fallback(
     client: ImageClient, picture: ImageRequest, milder: Sequence[str], *, character_id: str | None = None
 ) -> Media:
-    """Generate the image, or that of the first of the ``milder`` prompts that is accepted, with the reason of the refusal.
+    """Generate the image, or that of the first of the ``milder`` prompts that gives one, with the reason why.
 
     Raises:
-        RefusedError: every prompt was refused.
+        RefusedError, InvalidAnswerError: no prompt gave an image; of the last one.
     """
     reason = ""
     for prompt in milder:
         try:
             media = await client.paint(picture, character_id=character_id)
-        except RefusedError as refusal:
-            log.warning("a picture (%s) was refused (%s); painting a milder one", picture.media_type.name, refusal.reason)
-            reason = reason or f"refused by moderation: {refusal.reason}"
-            picture = picture.model_copy(update={"prompt": prompt})
+        except (RefusedError, InvalidAnswerError) as error:
+            if isinstance(error, InvalidAnswerError) and not error.chance:
+                raise  # the provider breaks its protocol, whatever the prompt
+            log.warning("a picture (%s) was not made (%s); painting a milder one", picture.media_type.name, error)
+            why = f"refused by moderation: {error.reason}" if isinstance(error, RefusedError) else f"no picture came: {error}"
+            reason = reason or why
+            picture = picture.model_copy(update={"prompt": prompt, "references": ()})
         else:
             return media.model_copy(update={"moderation": reason})
     media = await client.paint(picture, character_id=character_id)

@@ -11,7 +11,7 @@ from generia_assets.content.data_files import PictureKind
 from generia_assets.content.documents import Acquaintance, Character, Post, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import PostDraft, in_language
 from generia_assets.content.names import resolve_mentions
-from generia_assets.content.pictures import neutral_prompt, scene_with_people
+from generia_assets.content.pictures import AUTHOR, FRIEND, Shown, neutral_prompt, scene_with_people
 from generia_assets.content.text import hashtags
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.fallback_chain import write_with_fallback
@@ -60,13 +60,16 @@ def post_of(
     folded = content.casefold()
     by_name = [other.username for other in acquaintances if other.display_name.casefold() in folded]
     note = f" [asked for again in softer words: moderation had refused it ({softened})]" if softened else ""
-    seen = [character.look] if picture.shows in ("author", "both") else []
-    seen += [other.look for other in acquaintances if picture.shows == "both" and other.username in brief.mentions]
+    friends = [other for other in acquaintances if picture.shows == "both" and other.username in brief.mentions]
+    shown = {character.key: Shown(who=AUTHOR, look=character.look)} if picture.shows != "nobody" else {}
+    shown |= {friend.key: Shown(who=FRIEND, look=friend.look) for friend in friends}
+    pictured = {key: one for key, one in shown.items() if one.look}
     return _written(
         brief,
         character,
         content=content,
-        image_prompt=scene_with_people(draft.image_prompt, [look for look in seen if look]),
+        image_prompt=scene_with_people(draft.image_prompt, tuple(pictured.values())),
+        pictured=tuple(pictured),
         image_style=draft.image_style,
         hashtags=hashtags(draft.hashtags),
         mood=draft.mood,

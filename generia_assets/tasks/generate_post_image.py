@@ -5,12 +5,13 @@ No call of the language model; one at quality ``high``.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from generia_assets.content import ask_world, seeding
 from generia_assets.content.documents import Character, Post, PostImage, Quality, WorldDescription, WorldRequest
-from generia_assets.content.pictures import POST_SIZE, milder_prompts, picture_prompt
+from generia_assets.content.pictures import AUTHOR, FRIEND, POST_SIZE, Shown, milder_prompts, picture_prompt
 from generia_assets.tasks.clients import ImageRequest, MediaType, NewPost, TaskClients
 from generia_assets.tasks.fallback_chain import paint_with_fallback, refined_scene
 from generia_assets.tasks.task_definition import TaskParameters, durable_task
@@ -25,10 +26,13 @@ async def generate_post_image(
     character: Character,
     post: Post,
     turn: Callable[[], Awaitable[None]],
+    faces: Mapping[str, str] = MappingProxyType({}),
 ) -> PostImage:
     """Paint the picture in the world's style (a refused one becomes a milder one) and publish the post with it.
 
-    ``turn`` returns when every earlier post of the world is published, or will not be.
+    Args:
+        turn: returns when every earlier post of the world is published, or will not be.
+        faces: media ids of the avatars of people in the picture, by their keys.
     """
     milder = milder_prompts(world, "post")
     if post.deleted_reason:
@@ -46,6 +50,9 @@ async def generate_post_image(
         width=width,
         height=height,
         seed=seeding.number(request.seed, "picture", "post", post.key),
+        references=tuple(
+            Shown(who=AUTHOR if key == character.key else FRIEND, media_id=faces[key]) for key in post.pictured if key in faces
+        ),
     )
     media = await paint_with_fallback(clients.images, picture, milder, character_id=character.character_id)
     post_id = await clients.platform.post(

@@ -382,7 +382,7 @@ class ApiGateway:
 
 def _failed(error: CallError, call: Call[ValueT]) -> CallOutcome:
     in_doubt = isinstance(error, TransientError) and error.in_doubt
-    cost_usd = call.worst_case_usd if in_doubt else 0.0
+    cost_usd = call.worst_case_usd if in_doubt else error.cost_usd
     return CallOutcome(error.outcome, cost_usd, error=str(error), carried_out=error.carried_out)
 
 

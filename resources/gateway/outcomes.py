@@ -23,11 +23,13 @@ class CallError(Exception):
         outcome: The name in the record of requests.
         is_answer: Whether the provider answered at all, so that it is not down.
         carried_out: Whether the provider may have done the work. If not, the call is given back to the limit of calls.
+        cost_usd: What the provider charged all the same, in US dollars, where that is known.
     """
 
     outcome = "error"
     is_answer = False
     carried_out = True
+    cost_usd = 0.0
 
     def __init__(self, message: str) -> None:
         super().__init__(kept(message))

@@ -93,6 +93,7 @@ class HttpAnswer:
 class _Part(BaseModel):
     text: str | None = None
     thought: bool | None = None
+    inlineData: object = None  # noqa: N815  Google's spelling; of pictures alone (image_answers.py)
 
 
 class _Content(BaseModel):
@@ -101,16 +102,29 @@ class _Content(BaseModel):
 
 class _Candidate(BaseModel):
     content: _Content | None = None
-    finishReason: str | None = None  # noqa: N815  Google's spelling
+    finishReason: str | None = None  # noqa: N815
 
 
 class _Feedback(BaseModel):
     blockReason: str | None = None  # noqa: N815
 
 
-class _Body(BaseModel):
+class AnswerBody(BaseModel):
+    """The part of an answer that is judged; its other fields are ignored."""
+
     candidates: list[_Candidate] | None = None
     promptFeedback: _Feedback | None = None  # noqa: N815
+
+    @property
+    def parts(self) -> list[_Part]:
+        """The parts of the first candidate."""
+        candidate = self.candidates[0] if self.candidates else _Candidate()
+        return (candidate.content.parts if candidate.content else None) or []
+
+    @property
+    def finish(self) -> str:
+        """Why the first candidate ended."""
+        return kept_line((self.candidates[0].finishReason if self.candidates else None) or "NONE", LONGEST_NAME)
 
 
 def read_answer(
@@ -120,42 +134,47 @@ def read_answer(
 
     Raises the ``CallError`` of a response that is no answer; returns a paid answer with its value or ``error``.
     """
+    page, body = body_of(http, model=profile.id, base_url=base_url, sheddable=request.tier is CallTier.FLEX)
+    fields = body if isinstance(body, dict) else {}
+    value: AnswerT | None = None
+    failure: CallError | None
+    try:
+        read = AnswerBody.model_validate(body)
+    except ValidationError as unreadable_body:
+        text, finish = page, "UNREADABLE"
+        failure = unreadable(unreadable_body, http, LONGEST_BODY)
+    else:
+        text, finish = _text_and_finish(read)
+        value, failure = _judged(read, text, finish, request.answer)
+    usage = fields.get("usageMetadata")
+    tokens = read_usage(usage, text, request, profile)
+    version = name_of(fields.get("modelVersion"))
+    named = (usage.get("serviceTier") if isinstance(usage, dict) else None) or http.headers.get("x-gemini-service-tier")
+    first, last = sent or models.now(), models.now()
+    price = dearest(price_of(version, profile, first, last, tier) for tier in tiers_served(named, request.tier))
+    data = {"text": text[:LONGEST_ANSWER], "finish_reason": finish, "model": version or profile.id}
+    data["service_tier"] = name_of(named) or request.tier.value
+    if response_id := name_of(fields.get("responseId")):  # Google's support asks for this id
+        data["response_id"] = response_id
+    return Answer(value, data, price.cost_usd(tokens) if tokens else None, tokens or TokenUsage(), failure)
+
+
+def body_of(http: HttpAnswer, *, model: str, base_url: str = "", sheddable: bool = False) -> tuple[str, object]:
+    """A response's body as text and as JSON. Raises the ``CallError`` of a response that is no answer."""
     page = http.body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     body = _json(page)
-    fields = body if isinstance(body, dict) else {}
-    error = error_of(body) if http.status != 200 or not fields.get("candidates") else None
+    has_candidates = isinstance(body, dict) and body.get("candidates")
+    error = error_of(body) if http.status != 200 or not has_candidates else None
     status = _status(http.status, error)
     if status != 200:
-        outcome = classify_error(
-            status, error, page, http.headers, model=profile.id, base_url=base_url, sheddable=request.tier is CallTier.FLEX
-        )
+        outcome = classify_error(status, error, page, http.headers, model=model, base_url=base_url, sheddable=sheddable)
         if http.status == 200 and isinstance(outcome, TransientError):
             outcome.carried_out = outcome.in_doubt = True  # the status was sent when the work had begun
         raise outcome
     if page and page[0] not in "{[":
         begin = kept_line(page, LONGEST_NAME)
         raise TransientError(f"a page came with status 200 that is no answer of Gemini: {begin}", in_doubt=True)
-    value: AnswerT | None = None
-    failure: CallError | None
-    try:
-        read = _Body.model_validate(body)
-    except ValidationError as unreadable:
-        text, finish = page, "UNREADABLE"
-        failure = _unreadable(unreadable, http)
-    else:
-        text, finish = _text_and_finish(read)
-        value, failure = _judged(read, text, finish, request.answer)
-    usage = fields.get("usageMetadata")
-    tokens = read_usage(usage, text, request, profile)
-    version = _name(fields.get("modelVersion"))
-    named = (usage.get("serviceTier") if isinstance(usage, dict) else None) or http.headers.get("x-gemini-service-tier")
-    first, last = sent or models.now(), models.now()
-    price = dearest(price_of(version, profile, first, last, tier) for tier in tiers_served(named, request.tier))
-    data = {"text": text[:LONGEST_ANSWER], "finish_reason": finish, "model": version or profile.id}
-    data["service_tier"] = _name(named) or request.tier.value
-    if response_id := _name(fields.get("responseId")):  # Google's support asks for this id
-        data["response_id"] = response_id
-    return Answer(value, data, price.cost_usd(tokens) if tokens else None, tokens or TokenUsage(), failure)
+    return page, body
 
 
 def read_usage(usage: object, text: str, request: TextRequest[AnswerT], profile: ModelProfile) -> TokenUsage | None:
@@ -169,7 +188,7 @@ def read_usage(usage: object, text: str, request: TextRequest[AnswerT], profile:
     """
     figures = usage if isinstance(usage, dict) else {}
     prompt, candidates, thinking, cached, total = (
-        _count(figures.get(f"{name}TokenCount")) for name in ("prompt", "candidates", "thoughts", "cachedContent", "total")
+        count_of(figures.get(f"{name}TokenCount")) for name in ("prompt", "candidates", "thoughts", "cachedContent", "total")
     )
     if not any((prompt, candidates, thinking, total)):
         return None
@@ -206,40 +225,50 @@ def _json(page: str) -> object:
 
 def _status(status: int, error: Mapping[str, object] | None) -> int:
     """The status code that counts: of a 200 that carries an error the error's."""
-    code = _count(error.get("code")) if error and status == 200 else 0
+    code = count_of(error.get("code")) if error and status == 200 else 0
     return int(code) if 400 <= code < 600 else status
 
 
-def _unreadable(error: ValidationError, http: HttpAnswer) -> InvalidAnswerError:
-    if len(http.body) > LONGEST_BODY:
-        return InvalidAnswerError(f"the answer was longer than {LONGEST_BODY} bytes; it was read no further", chance=True)
+def unreadable(error: ValidationError, http: HttpAnswer, longest_body: int) -> InvalidAnswerError:
+    """What is wrong with a body that is not of the API's shape."""
+    if len(http.body) > longest_body:
+        return InvalidAnswerError(f"the answer was longer than {longest_body} bytes; it was read no further", chance=True)
     return InvalidAnswerError(f"the answer cannot be read: {explain_invalid(error)}", chance=True)
 
 
-def _text_and_finish(body: _Body) -> tuple[str, str]:
+def _text_and_finish(body: AnswerBody) -> tuple[str, str]:
     """The first candidate's text, all parts but thoughts, and why it stopped."""
-    candidate = body.candidates[0] if body.candidates else _Candidate()
-    parts = (candidate.content.parts if candidate.content else None) or []
-    text = "".join(part.text for part in parts if part.text and not part.thought)
-    return text, kept_line(candidate.finishReason or "NONE", LONGEST_NAME)
+    text = "".join(part.text for part in body.parts if part.text and not part.thought)
+    return text, body.finish
 
 
-def _judged(body: _Body, text: str, finish: str, answer: type[AnswerT]) -> tuple[AnswerT | None, CallError | None]:
-    """The value, or what is wrong."""
+def stopped(body: AnswerBody, *, empty: bool) -> CallError | None:
+    """What kept the model from an answer: moderation, a disabled account, another reason to stop; None: it answered.
+
+    ``empty``: nothing came that can be used.
+    """
     block = kept_line((body.promptFeedback.blockReason if body.promptFeedback else None) or "", LONGEST_NAME)
     if block and block not in UNNAMED_BLOCKS:
-        return None, RefusedError(f"Gemini refused the prompt: {block}", reason=block)
-    if block and not text:
-        return None, InvalidAnswerError(f"Gemini answered nothing to the prompt ({block})", chance=True)
+        return RefusedError(f"Gemini refused the prompt: {block}", reason=block)
+    if block and empty:
+        return InvalidAnswerError(f"Gemini answered nothing to the prompt ({block})", chance=True)
+    finish = body.finish
     if finish in MODERATION:
-        return None, RefusedError(f"Gemini refused to answer: {finish}", reason=finish)
+        return RefusedError(f"Gemini refused to answer: {finish}", reason=finish)
     if finish == DISABLED:
-        return None, FatalCallError(
+        return FatalCallError(
             f"Gemini has limited or disabled the account behind GEMINI_API_KEY for prohibited use ({finish}): appeal at "
             "https://aistudio.google.com, or use another account"
         )
     if finish in STOPPED:
-        return None, InvalidAnswerError(f"the model stopped without an answer ({finish})", chance=True)
+        return InvalidAnswerError(f"the model stopped without an answer ({finish})", chance=True)
+    return None
+
+
+def _judged(body: AnswerBody, text: str, finish: str, answer: type[AnswerT]) -> tuple[AnswerT | None, CallError | None]:
+    """The value, or what is wrong."""
+    if (failure := stopped(body, empty=not text)) is not None:
+        return None, failure
     if finish == "MAX_TOKENS":
         if repeats_itself(text):
             return None, InvalidAnswerError("the answer repeats itself up to the output limit", chance=True)
@@ -261,7 +290,7 @@ def _without_code_fence(text: str) -> str:
     return bare[opening.end() : -len(_FENCE)] if opening and bare.endswith(_FENCE) else text
 
 
-def _count(value: object) -> float:
+def count_of(value: object) -> float:
     """A count of tokens, rounded up; 0 where there is none, infinite where it cannot be one."""
     if value is None:
         return 0
@@ -276,5 +305,6 @@ def _size(*texts: str) -> int:
     return sum(len(text.encode("utf-8", "replace")) for text in texts)
 
 
-def _name(value: object) -> str:
+def name_of(value: object) -> str:
+    """A name or an id in a body, cut; '' where there is none."""
     return kept(value, LONGEST_NAME) if isinstance(value, str) else ""

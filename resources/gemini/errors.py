@@ -118,7 +118,7 @@ def classify_error(
     if status not in WRONG_REQUEST:
         return FatalCallError(_another_server(message, base_url), may_heal=True)
     if "deadline" in reported and "too short" in reported:
-        return FatalCallError(f"{message}. Raise GEMINI_TIMEOUT_SECONDS")
+        return FatalCallError(f"{message}. Raise GEMINI_TIMEOUT_SECONDS, of pictures IMAGE_TIMEOUT_SECONDS")
     for parameter, refusal in _PARAMETERS.items():
         if error and refusal.search(reported):
             return ParameterRefusedError(f"model {model}: {message}", parameter=parameter)

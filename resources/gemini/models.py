@@ -1,35 +1,25 @@
 """The profiles of known models (models.yaml): parameters, prices by day, the end of a model and its successor.
 
-Here: the table, validated when it is read, and functions of the table and the date. Not here: the fleet's notes about models from
-the API's answers (model_resolver.py), and sending requests (client.py).
+Here: the table, and functions of the table and the date. Not here: how tables are read and checked (tables.py), the fleet's notes
+about models from the API's answers (model_resolver.py), and sending requests (client.py).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from resources.explanation import explain
 from resources.gateway.api_gateway import TokenUsage
+from resources.gemini.tables import DatedPrice, Dollars, TableEntry, entry_of, line_of, read_table
 from resources.gemini.tiers import CallTier, TierFactors
 
 TABLE = Path(__file__).parent / "models.yaml"
-PROVIDER_BEHIND_UTC = timedelta(hours=8)
-"""A day of the provider's begins at midnight Pacific time, at the latest so long after the same day began by UTC."""
-
-_VERSION = re.compile(r"(-(\d[\w.-]*|preview[\w.-]*|exp[\w.-]*|latest))?")
-"""What may follow a model's id in the name of one of its versions: -001, -preview-09-2026, -latest; but not -lite or -image."""
-
-
-class ModelTableError(ValueError):
-    """The table of models is inconsistent. The message names the model and the entry."""
 
 
 def now() -> datetime:
@@ -53,15 +43,9 @@ class Thinking(BaseModel):
         return self
 
 
-Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class Price(BaseModel):
+class Price(DatedPrice):
     """US dollars per million tokens, from a day on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    since: date = Field(date.min, alias="from")
     input: Dollars
     output: Dollars
     cached: Dollars
@@ -98,35 +82,20 @@ def dearest(prices: Iterable[Price]) -> Price:
     )
 
 
-class ModelProfile(BaseModel):
+class ModelProfile(TableEntry[Price]):
     """The profile of a model. ``thinking`` None: requests have no thinking parameter. ``tiers``: those beside standard."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    id: str
     thinking: Thinking | None
     sampling: bool
     max_output_tokens: int = Field(ge=1)
     cache_minimum: int = Field(ge=0)
-    prices: tuple[Price, ...] = Field(min_length=1)
     tiers: Mapping[CallTier, TierFactors] = {}
-    until: date | None = None
-    successor: str | None = None
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        dates = [price.since for price in self.prices]
-        if dates[0] != date.min or dates != sorted(set(dates)):
-            raise ValueError("prices: the first has no 'from', the others have one each, in their order")
+    def _has_other_tiers(self) -> Self:
         if CallTier.STANDARD in self.tiers:
             raise ValueError("tiers: standard is what 'prices' say")
-        if self.until is not None and self.successor is None:
-            raise ValueError(f"until: whoever ends ({self.until}) needs a successor")
         return self
-
-    def ended(self, moment: datetime) -> bool:
-        """Whether the model is asked no more. The day counts by UTC: its successor is asked before the provider's day begins."""
-        return self.until is not None and moment.astimezone(UTC).date() >= self.until
 
     def tier(self, wanted: CallTier) -> CallTier:
         """The tier at which a call is made where this one is wanted: standard if the model does not take it."""
@@ -138,46 +107,19 @@ class ModelProfile(BaseModel):
         The dearer one where it changed meanwhile, or may have by the provider's clock; the standard one where the model does not
         take the tier.
         """
-        from_day = (first.astimezone(UTC) - PROVIDER_BEHIND_UTC).date()
-        to_day = (last or first).astimezone(UTC).date()
-        following = [price.since for price in self.prices[1:]] + [date.max]
-        held = zip(self.prices, following, strict=True)
-        standard = dearest(price for price, replaced in held if price.since <= to_day and replaced > from_day)
+        standard = dearest(self.prices_between(first, last or first))
         return standard.at_tier(self.tiers[tier]) if tier in self.tiers else standard
 
 
 @cache
 def model_profiles() -> Mapping[str, ModelProfile]:
     """All profiles by model id. Raises ``ModelTableError``."""
-    return read_profiles(TABLE)
-
-
-def read_profiles(path: Path) -> Mapping[str, ModelProfile]:
-    """Read and check a table of models. Raises ``ModelTableError`` with every wrong entry."""
-    try:
-        raw = yaml.safe_load(path.read_text("utf-8"))
-        entries = {name: {"id": name, **body} for name, body in raw.items()}
-        profiles = TypeAdapter(dict[str, ModelProfile]).validate_python(entries)
-    except ValidationError as error:
-        raise ModelTableError(f"{path}: {explain(error)}") from None
-    except (yaml.YAMLError, AttributeError, TypeError) as error:
-        raise ModelTableError(f"{path} is no table of models by id: {' '.join(str(error).split())}") from None
-    for profile in profiles.values():
-        line = [profile.id]
-        while (successor := profiles[line[-1]].successor) is not None:
-            if successor not in profiles or successor in line:
-                known = "is its own successor in the end" if successor in line else "has no profile"
-                raise ModelTableError(f"{path}: {line[-1]}.successor: {successor} {known}")
-            line.append(successor)
-    return profiles
+    return read_table(TABLE, ModelProfile)
 
 
 def with_successors(profile: ModelProfile) -> Iterator[ModelProfile]:
     """The model, its successor, and so on."""
-    yield profile
-    while profile.successor is not None:
-        profile = model_profiles()[profile.successor]
-        yield profile
+    return line_of(model_profiles(), profile.id)
 
 
 def asked_at(model: str, moment: datetime) -> ModelProfile:
@@ -186,10 +128,8 @@ def asked_at(model: str, moment: datetime) -> ModelProfile:
 
 
 def profile_of(version: str) -> ModelProfile | None:
-    """The profile of a ``modelVersion`` (``models/gemini-2.5-flash-001``): the longest id that fits; None: unknown."""
-    name = version.rpartition("/")[2]
-    ids = [each for each in model_profiles() if name.startswith(each) and _VERSION.fullmatch(name, len(each))]
-    return model_profiles()[max(ids, key=len)] if ids else None
+    """The profile of a ``modelVersion``; None: unknown."""
+    return entry_of(model_profiles(), version)
 
 
 def price_of(version: str, asked: ModelProfile, first: datetime, last: datetime, tier: CallTier = CallTier.STANDARD) -> Price:

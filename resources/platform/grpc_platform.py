@@ -19,13 +19,13 @@ import grpc
 import httpx2
 
 from resources.gateway.outcomes import AmbiguousError, CallError, FatalCallError, RequestRejectedError
+from resources.pictures import EXTENSIONS, MOST_BYTES
 from resources.platform import object_store
 from resources.platform.addresses import ServiceAddresses
 from resources.platform.grpc_channels import GrpcChannels, Method
-from resources.platform.media_files import EXTENSIONS
 from resources.platform.object_store import UrlExpiredError
 from resources.platform.proto import character_pb2, media_pb2, post_pb2, world_pb2
-from resources.platform.protocol import MOST_MEDIA_BYTES, StoredMedia
+from resources.platform.protocol import StoredMedia
 from resources.redaction import fit, fit_json
 from resources.settings import PlatformSettings, spare_loopback
 
@@ -153,7 +153,7 @@ class GrpcPlatform:
 
     async def download_media(self, *, media_id: str) -> bytes:
         """See ``Platform``."""
-        return await object_store.get(self._http, await self._url(_dashed(media_id, "media_id"), 600), MOST_MEDIA_BYTES)
+        return await object_store.get(self._http, await self._url(_dashed(media_id, "media_id"), 600), MOST_BYTES)
 
     async def aclose(self) -> None:
         """Close channels and connections."""

@@ -22,8 +22,9 @@ from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 
 from resources.gateway.outcomes import FatalCallError, RequestRejectedError, TransientError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, MongoDocument, as_forbidden, missing_indexes
-from resources.platform.media_files import media_path, read_whole, safe_id, write_whole
-from resources.platform.protocol import MOST_MEDIA_BYTES, StoredMedia
+from resources.pictures import MOST_BYTES, read_whole, write_whole
+from resources.platform.media_files import media_path, safe_id
+from resources.platform.protocol import StoredMedia
 
 _IDS = uuid.UUID("5c6b7a3e-3f0c-5e58-9d0e-6a2f6f0f4b11")
 """Namespace of the ids made from keys."""
@@ -164,7 +165,7 @@ class LocalPlatform:
             media = await self._media.find_one({"_id": media_id}, {"path": 1})
         if media is None:
             raise RequestRejectedError(f"Media {media_id!r} is not known: upload it first.")
-        return await asyncio.to_thread(read_whole, self._media_root / media["path"], MOST_MEDIA_BYTES)
+        return await asyncio.to_thread(read_whole, self._media_root / media["path"], MOST_BYTES)
 
     async def aclose(self) -> None:
         """Nothing to give back: the database's client belongs to the caller."""

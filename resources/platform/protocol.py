@@ -14,9 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-MOST_MEDIA_BYTES = 20_000_000
-"""A larger picture is not downloaded; ours have 30 to 3,000 KB."""
-
 
 @dataclass(frozen=True)
 class StoredMedia:
@@ -86,7 +83,7 @@ class Platform(Protocol):
         ...
 
     async def download_media(self, *, media_id: str) -> bytes:
-        """The picture's bytes, at most ``MOST_MEDIA_BYTES``."""
+        """The picture's bytes, at most ``resources.pictures.MOST_BYTES``."""
         ...
 
     async def aclose(self) -> None:

@@ -37,7 +37,7 @@ class NothingThere:
 
 
 def world_run(runner: Any, materialized: Any, selection: Selection, request: WorldRequest) -> WorldRun:
-    return WorldRun(runner, materialized, selection, request, WORLD)
+    return WorldRun(runner, materialized, selection, request, WORLD, takes_references=runner.references)
 
 
 @dataclass
@@ -48,6 +48,8 @@ class DicedJournal:
     dice: random.Random
     room: asyncio.Semaphore
     failing: set[str] = field(default_factory=set)
+    references: bool = False
+    """Whether pictures are made from the avatars of those they show."""
     results: dict[str, Any] = field(default_factory=dict)
     told: dict[str, Any] = field(default_factory=dict)
     """By task, what it was told of others."""
@@ -148,9 +150,19 @@ class DicedJournal:
         )
         words = dict.fromkeys(("username", "image_prompt", "image_style", "mood", "context", "location", "time_of_day"), "")
         told = {"key": idea.key, "character": idea.character, "character_id": "", "order": idea.order, "moment": "", "t": idea.t}
+        anybody = f"c{(idea.t * 7 + 3) % self.request.users_count:04d}"  # also somebody who joins later
+        told["pictured"] = tuple(dict.fromkeys((character.key, anybody)))
         return Post.model_validate({**words, **told, "content": f"text {idea.t}", "hashtags": (), "mentions": ()})
 
-    async def generate_post_image(self, parameters: Any, _r: object, _w: object, _c: object, post: Post, turn: Any) -> PostImage:
+    def face_of(self, person: str) -> bool:
+        """Whether this person gets an avatar."""
+        made_by = (TaskType.GENERATE_CHARACTER, TaskType.GENERATE_CHARACTER_AVATAR)
+        return not self.failing.intersection(f"{task_type}:{person}" for task_type in made_by)
+
+    async def generate_post_image(
+        self, parameters: Any, _r: object, _w: object, _c: object, post: Post, turn: Any, faces: dict[str, str]
+    ) -> PostImage:
+        assert faces == {person: MEDIA.media_id for person in post.pictured if self.references and self.face_of(person)}
         if parameters.key not in self.painted:  # a recorded step
             await self.work()
             self.painted.append(parameters.key)
@@ -176,10 +188,16 @@ def some_failing(request: WorldRequest, dice: random.Random, share: float) -> se
 
 
 async def made(
-    request: WorldRequest, seed: int, failing: set[str], *, room: int = 100, selection: Selection | None = None
+    request: WorldRequest,
+    seed: int,
+    failing: set[str],
+    *,
+    room: int = 100,
+    selection: Selection | None = None,
+    references: bool = False,
 ) -> DicedJournal:
     """The world, made by a conductor whose tasks take random times; it must end."""
-    journal = DicedJournal(request, random.Random(seed), asyncio.Semaphore(room), failing)
+    journal = DicedJournal(request, random.Random(seed), asyncio.Semaphore(room), failing, references)
     selection = selection or Selection(frozenset(TaskType))
     async with asyncio.timeout(20):
         await WorldOrchestrator(world_run(journal, NothingThere(), selection, request)).run()
@@ -206,21 +224,23 @@ def small_worlds(count: int) -> Iterable[tuple[int, WorldRequest, random.Random]
         yield seed, a_request(users=dice.choice((1, 2, 3, 5, 12, 23)), posts=dice.choice((0, 1, 3, 8, 20, 45)), seed=seed), dice
 
 
+@pytest.mark.parametrize("references", [False, True])
 @pytest.mark.parametrize("share", [0.0, 0.15])
 @pytest.mark.parametrize(
     ("open_posts", "waiting", "room", "kept"), [(80, 100, 100, 300), (1, 0, 1, 10), (3, 2, 2, 10), (10, 3, 5, 20)]
 )
 async def test_posts_are_published_in_the_order_of_the_timeline_whatever_finishes_first(
-    monkeypatch: pytest.MonkeyPatch, share: float, open_posts: int, waiting: int, room: int, kept: int
+    monkeypatch: pytest.MonkeyPatch, references: bool, share: float, open_posts: int, waiting: int, room: int, kept: int
 ) -> None:
     """In random worlds with random times and failures, all that can come is published once, in order, within every bound; nothing
-    waits for ever, however few may be at work, wait or be remembered.
+    waits for ever, however few may be at work, wait or be remembered. With reference pictures each picture gets the avatars of
+    those it shows, but for those that failed.
     """
     monkeypatch.setattr(orchestrator, "OPEN_POSTS", open_posts)
     monkeypatch.setattr(people, "KEPT_PEOPLE", kept)
     monkeypatch.setattr(publication.PublicationOrder.__init__, "__kwdefaults__", {"waiting": waiting})
     for seed, request, dice in small_worlds(25):
-        journal = await made(request, seed, some_failing(request, dice, share), room=room)
+        journal = await made(request, seed, some_failing(request, dice, share), room=room, references=references)
         wanted = [journal.key(t) for t in range(request.posts_count) if will_come(journal, t)]
         assert journal.published == wanted
         assert len(journal.painted) == len(set(journal.painted))

@@ -13,24 +13,26 @@ from PIL import Image
 
 from generia_assets.catalog import TaskType
 from generia_assets.content.documents import Media
-from generia_assets.durable.calls.clients import TaskImageClient
+from generia_assets.durable.calls.clients import MOST_REPAINTS, TaskImageClient
 from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.calls.pending_pictures import PendingPictures
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.publications import Publications
+from generia_assets.durable.calls.reference_pictures import ReferencePictures
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
-from generia_assets.durable.collections import PUBLICATIONS, STATUS, STEPS
+from generia_assets.durable.collections import HISTORY, PUBLICATIONS, STATUS, STEPS
 from generia_assets.tasks.clients import ImageRequest, MediaType
 from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker
 from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.outcomes import InvalidAnswerError
 from resources.images import GeneratedImage
 from resources.platform.protocol import StoredMedia
 from resources.settings import GatewaySettings
 from tests.support.durable_world import DurableWorld, Run, durable_world
 from tests.support.slots_tools import until
 
-HEADER = ImageRequest(media_type=MediaType.WORLD_HEADER, prompt="a harbour", width=96, height=40, seed=1)
+HEADER = ImageRequest(media_type=MediaType.WORLD_HEADER, prompt="a harbour", width=1536, height=640, seed=1)
 ICON = HEADER.model_copy(update={"media_type": MediaType.WORLD_ICON, "prompt": "a boat"})
 
 
@@ -41,17 +43,19 @@ def picture(number: int) -> bytes:
 
 
 class Outside:
-    """An image API that makes a new picture each time, and a platform that reads what it is given; ``dies`` before it answers."""
+    """An image API that makes a new picture each time, but ``wrong`` ones first, and a platform that reads what it is given, or
+    ``dies`` before it answers."""
 
     cost_per_image_usd = 0.25
 
     def __init__(self) -> None:
         self.made: list[bytes] = []
         self.uploaded: list[bytes] = []
+        self.wrong: list[bytes] = []
         self.dies = False
 
     async def generate(self, **request: Any) -> GeneratedImage:
-        self.made.append(picture(len(self.made)))
+        self.made.append(self.wrong.pop() if self.wrong else picture(len(self.made)))
         return GeneratedImage(data=self.made[-1], mime="image/png", cost_usd=0.25, provider_id=f"n{len(self.made)}")
 
     async def upload_media(self, *, path: Path, **order: Any) -> StoredMedia:
@@ -79,16 +83,18 @@ async def gateway(world: DurableWorld) -> AsyncIterator[ApiGateway]:
     await gateway.aclose()
 
 
-def images(run: Run, gateway: ApiGateway, outside: Outside, folder: Path, *, resumed: bool = False) -> TaskImageClient:
+def images(
+    run: Run, gateway: ApiGateway, outside: Outside, folder: Path, *, resumed: bool = False, reasks: int = 5
+) -> TaskImageClient:
     """The image client of a task that paints, first begun or resumed."""
     nobody = cast("Any", None)
     times = {Api.IMAGE: 10.0, Api.PLATFORM: 10.0}
-    providers = Providers(gateway, nobody, nobody, cast("Any", outside), cast("Any", outside), times, 0, 5)
+    providers = Providers(gateway, nobody, nobody, cast("Any", outside), cast("Any", outside), times, reasks, 5)
     task = TaskContext("task-1", TaskType.GENERATE_WORLD_IMAGE, "world", resumed)
     steps = Checkpoints(run.database, run.commits, "task-1", resumed=resumed)
     calls = TaskCalls(task, steps, providers, BudgetLedger(run.database, run.commits, run.generation))
     platform = TaskPlatformClient("world-1", calls, Publications(run.database, run.commits))
-    return TaskImageClient(calls, platform, PendingPictures(folder, "world-1"))
+    return TaskImageClient(calls, platform, PendingPictures(folder, "world-1"), ReferencePictures())
 
 
 async def died(world: DurableWorld, gateway: ApiGateway, outside: Outside, folder: Path) -> None:
@@ -109,6 +115,7 @@ def bytes_in(database: Any) -> int:
     return sum("PNG" in repr(document) and "IHDR" in repr(document) for document in documents)
 
 
+@pytest.mark.case("E7")
 async def test_a_death_before_the_upload_loses_no_picture_and_leaves_none_in_mongodb(
     world: DurableWorld, gateway: ApiGateway, tmp_path: Path
 ) -> None:
@@ -157,3 +164,29 @@ async def test_a_picture_whose_upload_is_recorded_needs_no_file(world: DurableWo
     again = images(await world.run("later"), gateway, outside, tmp_path, resumed=True)
     assert await again.paint(HEADER) == first
     assert (len(outside.made), len(outside.uploaded)) == (1, 1)
+
+
+async def test_bytes_that_are_no_picture_are_asked_for_again_and_paid_for(
+    world: DurableWorld, gateway: ApiGateway, tmp_path: Path
+) -> None:
+    """A picture that is cut is an answer of no use: it is recorded with the reason and its price, and no file is written of it."""
+    outside, run = Outside(), await world.run()
+    outside.wrong = [picture(7)[:-30]]
+    made = await images(run, gateway, outside, tmp_path).paint(HEADER)
+    await run.commits.flush()
+    assert (made.width, made.height) == (96, 40)  # the picture's own size, not the one that was asked for
+    assert outside.uploaded == outside.made[1:]
+    calls = [(row["outcome"], row["cost_usd"]) for row in world.see[HISTORY].find({"api_type": "image_generation"})]
+    assert calls == [("invalid", 0.25), ("ok", 0.25)]
+    assert "the picture is damaged" in str(world.see[HISTORY].find_one({"outcome": "invalid"}))
+
+
+async def test_a_picture_that_is_wrong_each_time_is_refused_after_a_few_calls(
+    world: DurableWorld, gateway: ApiGateway, tmp_path: Path
+) -> None:
+    """Then another prompt may help (tasks/fallback_chain.py)."""
+    outside, run = Outside(), await world.run()
+    outside.wrong = [b"<html>a page</html>"] * 9
+    with pytest.raises(InvalidAnswerError, match="the picture is no picture"):
+        await images(run, gateway, outside, tmp_path).paint(HEADER)
+    assert len(outside.made) == 1 + MOST_REPAINTS

@@ -36,7 +36,7 @@ async def generator():
 
 
 async def draw(generator: ImageGenerator, prompt: str, width: int = 640, height: int = 480, seed: int = 1) -> GeneratedImage:
-    return await generator.generate(prompt=prompt, width=width, height=height, seed=seed, idempotency_key="k")
+    return await generator.generate(prompt=prompt, width=width, height=height, seed=seed, references=(), idempotency_key="k")
 
 
 def opened(image: GeneratedImage) -> Image.Image:

@@ -104,6 +104,16 @@ def test_a_world_of_two_models_is_neithers() -> None:
     assert learn([mixed] * FEWEST_WORLDS, model=MODEL, language="English").same_model is False  # type: ignore[union-attr]
 
 
+def test_a_world_whose_answers_named_no_tokens_tells_nothing() -> None:
+    """Its bill is of worst cases; so is one whose task types the catalogue does not have any more, but for that type."""
+    blind = world()
+    blind = blind.model_copy(update={"calls": tuple(call.model_copy(update={"prompt": 0, "output": 0}) for call in blind.calls)})
+    assert learn([blind] * 100, model=MODEL, language="English") is None
+    assert bill_of([*[blind] * 100, *[world()] * FEWEST_WORLDS]) == bill_of([world()] * FEWEST_WORLDS)
+    former = world().model_copy(update={"planned": {**PLANNED, "former_type": 5}})
+    assert bill_of([former] * FEWEST_WORLDS) == pytest.approx(bill_of([world()] * FEWEST_WORLDS))
+
+
 def test_with_another_model_the_high_end_counts_on_no_cache() -> None:
     """What other models had cached may be billed in full."""
     learned = learn([world(model=OTHER)] * FEWEST_WORLDS, model=MODEL, language="English")

@@ -11,15 +11,14 @@ import pytest
 from resources.gateway.api_gateway import TokenUsage
 from resources.gemini.models import (
     ModelProfile,
-    ModelTableError,
     asked_at,
     changes,
     dearest,
     model_profiles,
     price_of,
     profile_of,
-    read_profiles,
 )
+from resources.gemini.tables import ModelTableError, read_table
 
 pytestmark = pytest.mark.case("A20")
 
@@ -135,7 +134,7 @@ def table(tmp_path: Path, **wrong: str) -> Mapping[str, ModelProfile]:
     entries = {"sampling": "false", "max_output_tokens": "100", "cache_minimum": "4096", **entries}
     path = tmp_path / "models.yaml"
     path.write_text("m:\n" + "".join(f"  {name}: {value}\n" for name, value in entries.items()))
-    return read_profiles(path)
+    return read_table(path, ModelProfile)
 
 
 @pytest.mark.parametrize(

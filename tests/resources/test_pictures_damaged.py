@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from emulators.image_stub import paint
 from generia_assets.assets.checks.counts import _problem
 from generia_assets.assets.description import previews
 from generia_assets.content.documents import CharacterAvatar, Media
+from resources.pictures import MOST_BYTES, PictureError, size_of
 
 SIZE = (64, 64)
 
@@ -84,6 +86,27 @@ def test_a_damaged_picture_costs_its_preview_and_is_named(tmp_path: Path, data: 
     problem = _problem(world, bad, SIZE)  # type: ignore[arg-type]
     assert problem.startswith("media/bad.jpg ")
     assert says in problem
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type", "says"),
+    [
+        *(
+            pytest.param(data(), "image/jpeg" if "JPEG" in name else "image/webp" if "WEBP" in name else "image/png", says, id=name)
+            for name, data, says in DAMAGED
+            if name != "E5 not there"
+        ),
+        pytest.param(image("PNG"), "image/jpeg", "is image/png and was called image/jpeg", id="E5 another media type"),
+        pytest.param(image("GIF"), "image/gif", "is image/gif; there are", id="E5 a media type that we do not keep"),
+        pytest.param(image("PNG") + bytes(MOST_BYTES), "image/png", "bytes, more than", id="E5 too many bytes"),
+    ],
+)
+def test_what_a_provider_sends_is_decoded_before_anything_is_kept(data: bytes | None, media_type: str, says: str) -> None:
+    """A picture counts when its pixels decode, its bytes are of the type they claim, and it is not too large."""
+    assert data is not None
+    with pytest.raises(PictureError, match=re.escape(says)):
+        size_of(data, media_type)
+    assert size_of(image("WEBP"), "image/webp") == SIZE
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.support.command import Command
 from tests.support.worlds_in_process import worlds_in_process
 
 EXAMPLES = Path(__file__).parents[2] / "docs"
-GENERATE = "async def generate(self, *, prompt, width, height, seed, idempotency_key):"
+GENERATE = "async def generate(self, *, prompt, width, height, seed, references, idempotency_key):"
 ACLOSE = "async def aclose(self): pass"
 COST = "cost_per_image_usd = 0.01"
 

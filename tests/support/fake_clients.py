@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from generia_assets.content.documents import Media
 from generia_assets.content.prompt import Prompt
 from generia_assets.tasks.clients import ImageRequest, NewCharacter, NewPost, TaskClients
-from resources.gateway.outcomes import RefusedError
+from resources.gateway.outcomes import CallError, RefusedError
 
 DraftT = TypeVar("DraftT", bound=BaseModel)
 Answer = dict[str, Any] | Exception | Callable[[Prompt], dict[str, Any]]
@@ -42,6 +42,7 @@ class FakeImageClient:
     """Refuses the first ``refusals`` pictures, paints the others, and remembers all orders."""
 
     refusals: int = 0
+    refusal: CallError = field(default_factory=refused)
     pictures: list[ImageRequest] = field(default_factory=list)
     owners: list[str | None] = field(default_factory=list)
 
@@ -49,7 +50,7 @@ class FakeImageClient:
         self.pictures.append(picture)
         self.owners.append(character_id)
         if len(self.pictures) <= self.refusals:
-            raise refused()
+            raise self.refusal
         name = f"media-{len(self.pictures)}"
         return Media(media_id=name, url=f"/{name}", prompt=picture.prompt, width=picture.width, height=picture.height)
 

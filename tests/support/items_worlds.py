@@ -52,12 +52,12 @@ class PoisonedPainter(StubImageGenerator):
     def __init__(self) -> None:
         super().__init__(latency_seconds=0, cost_usd=0, refused_words=[])
 
-    async def generate(self, *, prompt: str, width: int, height: int, seed: int, idempotency_key: str) -> GeneratedImage:
+    async def generate(self, *, prompt: str, width: int, height: int, seed: int, **order: Any) -> GeneratedImage:
         if (width, height) == POST_SIZE and type(self).poisonous is None:
             type(self).poisonous = seed
         if seed == type(self).poisonous and "grey wall" not in prompt:
             raise self.error
-        return await super().generate(prompt=prompt, width=width, height=height, seed=seed, idempotency_key=idempotency_key)
+        return await super().generate(prompt=prompt, width=width, height=height, seed=seed, **order)
 
 
 class ClumsyPainter(PoisonedPainter):

@@ -263,6 +263,15 @@ async def test_the_last_act_publishes_the_post():
     assert published.post_id == "post-1"
 
 
+async def test_a_picture_that_does_not_come_becomes_a_neutral_one():
+    """An API that answers with something else than a picture each time is asked with a milder prompt, like one that refuses."""
+    bench = a_bench(refused_pictures=1)
+    bench.images.refusal = InvalidAnswerError("the model answered with text instead of a picture", chance=True)
+    made = await generate_post_image(POST, bench.clients, REQUEST, WORLD, PERSON, await a_post(a_bench(post_answer())), at_once)
+    assert made.image.moderation == "no picture came: the model answered with text instead of a picture"
+    assert "quiet empty place" in bench.images.pictures[1].prompt
+
+
 async def test_a_refused_picture_becomes_a_neutral_one():
     """The post is published all the same; when the mildest picture is refused too nothing is published."""
     post = await a_post(a_bench(post_answer()))

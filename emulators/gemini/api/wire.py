@@ -24,13 +24,21 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True)
 
 
+class Blob(Message):
+    """Bytes in a part, such as a reference picture."""
+
+    mime_type: str | None = None
+    data: str | None = None
+    display_name: str | None = None
+
+
 class Part(Message):
-    """A part of a turn. Only text is read; the other kinds are accepted unread."""
+    """A part of a turn. Texts and pictures are read; the other kinds are accepted unread."""
 
     text: str | None = None
     thought: bool | None = None
     thought_signature: str | None = None
-    inline_data: JsonValue = None
+    inline_data: Blob | None = None
     file_data: JsonValue = None
     function_call: JsonValue = None
     function_response: JsonValue = None
@@ -111,6 +119,14 @@ class OpenApiSchema(Message):
     ref: str | None = None
 
 
+class ImageConfig(Message):
+    """What a picture must be like."""
+
+    aspect_ratio: str | None = None
+    image_size: str | None = None
+    person_generation: str | None = None
+
+
 class GenerationConfig(Message):
     """What the answer must be like."""
 
@@ -128,11 +144,11 @@ class GenerationConfig(Message):
     response_mime_type: str | None = None
     response_schema: OpenApiSchema | None = None
     response_json_schema: JsonValue = None
-    response_modalities: list[str] | None = None
+    response_modalities: list[Literal["MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO", "VIDEO"]] | None = None
     media_resolution: str | None = None
     speech_config: JsonValue = None
     thinking_config: ThinkingConfig | None = None
-    image_config: JsonValue = None
+    image_config: ImageConfig | None = None
     enable_enhanced_civic_answers: bool | None = None
 
 
@@ -157,6 +173,10 @@ class GenerateRequest(Message):
     def user_text(self) -> str:
         """What the user's turns say, oldest first."""
         return "\n".join(turn.text() for turn in self.contents if turn.role != "model")
+
+    def blobs(self) -> list[Blob]:
+        """The pictures that the model sees."""
+        return [part.inline_data for turn in self.contents for part in turn.parts if part.inline_data is not None]
 
     def prompt_text(self) -> str:
         """Everything the model reads, in the order in which the implicit cache sees it."""
@@ -196,7 +216,8 @@ def _violation(raw: JsonValue, loc: tuple[str | int, ...], kind: str) -> tuple[s
 def _type_name(kind: str, path: str) -> str:
     field = re.sub(r"\[\d+\]", "", path).rsplit(".", maxsplit=1)[-1]
     if kind == "literal_error":
-        return _TYPES + {"thinking_level": "ThinkingConfig.ThinkingLevel", "type": "Type"}.get(field, "ServiceTier")
+        names = {"thinking_level": "ThinkingConfig.ThinkingLevel", "type": "Type", "response_modalities": "Modality"}
+        return _TYPES + names.get(field, "ServiceTier")
     for prefix, name in (("int", "TYPE_INT32"), ("float", "TYPE_FLOAT"), ("bool", "TYPE_BOOL"), ("string", "TYPE_STRING")):
         if kind.startswith(prefix):
             return name

@@ -12,8 +12,10 @@ from generia_assets.durable.collections import PUBLICATIONS, STATUS
 from generia_assets.durable.status import Failure, status_of
 from generia_assets.queries.completeness import mend, missing
 from resources.mongodb.connection import MongoDocument
-from resources.platform.media_files import PictureError, picture
+from resources.pictures import PictureError, picture
 
+SHAPE_SPREAD = 1.1
+"""An image API has few shapes; the nearest one is never further from the ordered one than by this factor."""
 _PAGE = 2_000
 """Publications looked up at once."""
 
@@ -135,7 +137,7 @@ def _within_budget(world: World) -> dg.AssetCheckResult:
 
 
 def _pictures(asset: AssetSpec, world: World) -> CheckFinding:
-    """Every picture of the asset is a whole file of the size that was ordered. Each is decoded once."""
+    """Every picture of the asset is a whole file of the size in its document and of the shape ordered. Each is decoded once."""
     found, elsewhere = CheckFinding(), 0
     for document in world.all(asset.document):
         for slot, media in pictures_of(document):
@@ -156,9 +158,11 @@ def _problem(world: World, media: Media, size: tuple[int, int]) -> str:
         return f"{media.url} is not there"
     try:
         with picture(path) as opened:
-            found = opened.size
-            if found != size:
-                return f"{media.url} is {found[0]}×{found[1]}, not {size[0]}×{size[1]}"
+            width, height = opened.size
+            if (width, height) != (media.width, media.height):
+                return f"{media.url} is {width}×{height}, and its document says {media.width}×{media.height}"
+            if not 1 / SHAPE_SPREAD < (width * size[1]) / (height * size[0]) < SHAPE_SPREAD:
+                return f"{media.url} is {width}×{height}, not of the shape {size[0]}×{size[1]}"
             opened.draft(None, (1, 1))  # of a JPEG every byte is read, and few pixels are made
             opened.load()
     except PictureError as error:
@@ -193,8 +197,8 @@ CHECKS = [
         Check(
             asset.name,
             name,
-            f"{what}: there, a picture that is whole, and of the size that was ordered.",
-            asking(partial(_pictures, asset), again_by_keys(asset.name), good="pictures of the right size"),
+            f"{what}: there, a picture that is whole, and of the shape that was ordered.",
+            asking(partial(_pictures, asset), again_by_keys(asset.name), good="pictures of the right shape"),
         )
         for asset in ASSETS.values()
         if asset.pictures

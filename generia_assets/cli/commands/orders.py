@@ -189,18 +189,16 @@ def quote(
     chosen = settings()
     order = world_parameters(chosen, users=users, posts=posts, prompt="a quote", quality=quality, service_tier=service_tier)
     size, console = f"{plural(users, 'person')}, {plural(posts, 'post')}, quality {quality.value}", results()
-    if compare:
-        if service_tier is not None:
-            raise CommandError("--service-tier: --compare shows all of them; leave one of the two out", 2)
-        quotes = compare_quotes(chosen, knowledge(chosen), order, language=language)
-        if json:
-            typer.echo(as_json(quotes))
-        else:
-            print_comparison(console, size, quotes, quote_for(chosen, knowledge(chosen), order, language=language))
-        return
-    quoted = quote_for(chosen, knowledge(chosen), order, language=language)
+    if compare and service_tier is not None:
+        raise CommandError("--service-tier: --compare shows all of them; leave one of the two out", 2)
+    known = knowledge(chosen)
+    quoted = quote_for(chosen, known, order, language=language)
+    quotes = compare_quotes(chosen, known, order, language=language) if compare else []
     if json:
-        typer.echo(as_json(quoted))
+        typer.echo(as_json({"quotes": quotes} if compare else quoted))
+        return
+    if quotes:
+        print_comparison(console, size, quotes, quoted)
         return
     console.print(f"{size}, with {quoted.model} at {quoted.service_tier.value}:")
     for name, text in _lines(quoted):
@@ -214,12 +212,9 @@ def _lines(quoted: Quote) -> Iterator[tuple[str, str]]:
     yield "calls", f"{quoted.llm_calls} of the language model, {plural(quoted.image_calls, 'picture')}"
     yield "tokens", f"about {quoted.input_tokens:,} in ({quoted.cached_tokens:,} of them cached), {quoted.output_tokens:,} out"
     yield "dollars", f"about {quoted.price}"
-    for name, usd, interval in (
-        ("texts", quoted.texts_usd, quoted.texts_interval_usd),
-        ("pictures", quoted.pictures_usd, quoted.pictures_interval_usd),
-    ):
-        of = f", of {quoted.images}" if name == "pictures" else ""
-        yield f"  {name}", f"{price_sentence(usd, interval)}, {share(usd / (quoted.cost_usd or 1))}{of}"
+    of_texts, of_pictures = (share(usd / (quoted.cost_usd or 1)) for usd in (quoted.texts_usd, quoted.pictures_usd))
+    yield "  texts", f"{price_sentence(quoted.texts_usd, quoted.texts_interval_usd)}, {of_texts}"
+    yield "  pictures", f"{price_sentence(quoted.pictures_usd, quoted.pictures_interval_usd)}, {of_pictures}, by {quoted.images}"
     if quoted.learned_worlds:
         yield "learned", f"from {plural(quoted.learned_worlds, 'world')} that were finished here {quoted.learned}"
     else:

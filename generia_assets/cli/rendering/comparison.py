@@ -37,7 +37,7 @@ def print_comparison(console: Console, size: str, quotes: Sequence[Quote], confi
             _cents(of.texts_usd),
             "-".join(map(_cents, of.texts_interval_usd)),
             *(_cents(row[quote.images].cost_usd) for quote in providers),
-            about(60 * of.minutes),
+            about(60 * max(quote.minutes for quote in row.values())),
         )
         table.rows.append([Line(cell, "bold" if star else "") for cell in cells])
     calls = f"{plural(configured.llm_calls, 'call')} of the model, {plural(configured.image_calls, 'picture')}"

@@ -11,16 +11,19 @@ import hashlib
 import json
 import logging
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from pydantic import BaseModel
 
 from generia_assets.content.documents import Media
+from generia_assets.content.pictures import Shown, with_references
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.schemas import schema_of
 from generia_assets.durable.calls.pending_pictures import PendingPicture, PendingPictures
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
+from generia_assets.durable.calls.reference_pictures import ReferencePictures
 from generia_assets.durable.calls.task_calls import TaskCalls
 from generia_assets.durable.leases.commits import retry_on_outage
 from generia_assets.tasks.clients import DraftT, ImageRequest
@@ -31,7 +34,8 @@ from resources.gemini.client import TextRequest
 from resources.gemini.model_resolver import ModelReplacedError
 from resources.gemini.models import ModelProfile
 from resources.gemini.tiers import CallTier
-from resources.images import GeneratedImage, wrong_with
+from resources.images import CheckedImage, checked, takes_references, wrong_with
+from resources.pictures import PictureError
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +51,8 @@ class _Word(BaseModel):
 
 
 CONTROL_REQUEST = TextRequest("You answer in one word.", ("What is the colour of grass?",), schema_of(_Word), _Word, 256)
+MOST_REPAINTS = 2
+"""Times a picture that cannot be shown is asked for again before a milder prompt is tried: each of them may be paid for."""
 CONTROL_PICTURE = "A plain grey wall in daylight"
 """What a control of the image API asks for: nobody refuses it."""
 
@@ -133,10 +139,13 @@ class TaskTextClient:
 class TaskImageClient:
     """See ``tasks.clients.ImageClient``."""
 
-    def __init__(self, calls: TaskCalls, platform: TaskPlatformClient, pending: PendingPictures) -> None:
+    def __init__(
+        self, calls: TaskCalls, platform: TaskPlatformClient, pending: PendingPictures, references: ReferencePictures
+    ) -> None:
         self._calls = calls
         self._platform = platform
         self._pending = pending
+        self._references = references
 
     async def paint(self, picture: ImageRequest, *, character_id: str | None = None) -> Media:
         """Make the picture, upload it, and return where it is kept."""
@@ -144,31 +153,55 @@ class TaskImageClient:
         async def usable(made: PendingPicture) -> bool:
             return await self._pending.holds(made) or await self._platform.has_media(picture, made)
 
-        made = await self._calls.checkpoints.run(
-            partial(self._generate, picture),
-            dump=lambda value: value.model_dump_json(),
-            load=PendingPicture.model_validate_json,
-            usable=usable,
-        )
+        reasks = min(MOST_REPAINTS, self._calls.providers.max_reasks)
+        while True:
+            try:
+                made = await self._calls.checkpoints.run(
+                    partial(self._generate, picture),
+                    dump=lambda value: value.model_dump_json(),
+                    load=PendingPicture.model_validate_json,
+                    usable=usable,
+                )
+                break
+            except InvalidAnswerError as error:
+                if reasks == 0 or not error.chance:
+                    raise
+                reasks -= 1
+                logger.info("%s: asked again: %s", picture.media_type.name.lower(), error)
         stored = await self._platform.media(picture, made, self._pending, character_id)
-        return Media(media_id=stored.media_id, url=stored.url, prompt=picture.prompt, width=picture.width, height=picture.height)
+        return Media(media_id=stored.media_id, url=stored.url, prompt=picture.prompt, width=made.width, height=made.height)
 
     async def _generate(self, picture: ImageRequest) -> PendingPicture:
-        control = self._call(CONTROL, picture.model_copy(update={"prompt": CONTROL_PICTURE}), uuid.uuid4().hex)
+        control = self._call(CONTROL, picture.model_copy(update={"prompt": CONTROL_PICTURE, "references": ()}), uuid.uuid4().hex)
         named = f"{self._calls.task.task_id}/{picture.model_dump_json()}".encode()
         key = hashlib.sha256(named).hexdigest()[:32]
-        call = self._call(picture.media_type.name.lower(), picture, key, control)
+        found: list[tuple[Shown, bytes]] = []
+        if takes_references(self._calls.providers.images):
+            found = await self._references.load(self._calls, picture.references)
+        people = tuple(one for one, _ in found)
+        sent = picture.model_copy(update={"prompt": with_references(picture.prompt, people), "references": people})
+        call = self._call(picture.media_type.name.lower(), sent, key, control, [data for _, data in found])
         return await self._pending.keep(key, await self._calls.providers.gateway.call(call, self._calls.ledger))
 
     def _call(
-        self, request_type: str, picture: ImageRequest, key: str, control: Call[object] | None = None
-    ) -> Call[GeneratedImage]:
+        self,
+        request_type: str,
+        picture: ImageRequest,
+        key: str,
+        control: Call[object] | None = None,
+        references: Sequence[bytes] = (),
+    ) -> Call[CheckedImage]:
         images, gateway = self._calls.providers.images, self._calls.providers.gateway
 
-        async def send() -> Answer[GeneratedImage]:
+        async def send() -> Answer[CheckedImage]:
             try:
                 image = await images.generate(
-                    prompt=picture.prompt, width=picture.width, height=picture.height, seed=picture.seed, idempotency_key=key
+                    prompt=picture.prompt,
+                    width=picture.width,
+                    height=picture.height,
+                    seed=picture.seed,
+                    references=references,
+                    idempotency_key=key,
                 )
                 wrong = wrong_with(image)
             except (CallError, TimeoutError):
@@ -179,7 +212,11 @@ class TaskImageClient:
                 kind = InvalidAnswerError if gateway.has_answered(Api.IMAGE) else FatalCallError
                 return Answer(None, {}, None, error=kind(f"{type(images).__name__}: {wrong}"))
             data = {"mime": image.mime, "bytes": len(image.data), "provider_id": image.provider_id}
-            return Answer(image, data, image.cost_usd)
+            try:
+                return Answer(await checked(image), data, image.cost_usd)
+            except PictureError as error:
+                unusable = InvalidAnswerError(f"{type(images).__name__}: the picture {error}", chance=True)
+                return Answer(None, data, image.cost_usd, error=unusable)
 
         data, cost_usd = picture.model_dump(mode="json"), images.cost_per_image_usd
         return self._calls.new(Api.IMAGE, request_type, data, send, worst_case_usd=cost_usd, control=control)

@@ -15,14 +15,15 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from resources.images import GeneratedImage
-from resources.platform.media_files import EXTENSIONS, safe_id, write_whole
+from resources.images import CheckedImage
+from resources.pictures import EXTENSIONS, write_whole
+from resources.platform.media_files import safe_id
 
 logger = logging.getLogger(__name__)
 
 
 class PendingPicture(BaseModel):
-    """A picture whose bytes are in a file. ``name``: of the file; ``size``: in bytes."""
+    """A picture whose bytes are in a file. ``name``: of the file; ``size``: in bytes; width and height in pixels."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,6 +31,8 @@ class PendingPicture(BaseModel):
     size: int
     sha256: str
     mime: str
+    width: int
+    height: int
     cost_usd: float
     provider_id: str
 
@@ -44,13 +47,15 @@ class PendingPictures:
         """The picture's file."""
         return self.folder / picture.name
 
-    async def keep(self, key: str, image: GeneratedImage) -> PendingPicture:
+    async def keep(self, key: str, image: CheckedImage) -> PendingPicture:
         """Write the bytes under this key, atomically. Raises ``FatalCallError`` when the disk refuses."""
         picture = PendingPicture(
-            name=f"{key}.{EXTENSIONS.get(image.mime, 'image')}",
+            name=f"{key}.{EXTENSIONS[image.mime]}",
             size=len(image.data),
             sha256=hashlib.sha256(image.data).hexdigest(),
             mime=image.mime,
+            width=image.width,
+            height=image.height,
             cost_usd=image.cost_usd,
             provider_id=image.provider_id,
         )

@@ -7,8 +7,9 @@ The requests themselves expire (HISTORY_TTL_DAYS); these sums stay, about 2 KB a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from generia_assets.catalog import TaskType
 from generia_assets.content.keys import WORLD_KEY
@@ -29,7 +30,7 @@ class CallUsage(BaseModel):
 
     request_type: str
     model: str
-    calls: int
+    calls: Annotated[int, Field(ge=1)]
     prompt: int
     cached: int
     output: int

@@ -24,6 +24,7 @@ from generia_assets.durable.calls.ledger import CALL_LIMIT, BudgetLedger, item_l
 from generia_assets.durable.calls.pending_pictures import PendingPictures
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.publications import Publications
+from generia_assets.durable.calls.reference_pictures import ReferencePictures
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.calls.usage import usage_of
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
@@ -42,6 +43,7 @@ from generia_assets.settings import Settings
 from generia_assets.tasks.clients import TaskClients
 from resources.cancellation import cancel_and_wait
 from resources.gateway.outcomes import LeaseLostError
+from resources.images import takes_references
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
 logger = logging.getLogger(__name__)
@@ -78,6 +80,7 @@ class WorldSession:
         parameters: The world's order as it stands for this generation.
         runner: Executes the generation's tasks.
         ended: Whether this run has recorded the world's last state.
+        takes_references: Whether pictures are made from the avatars of those they show.
     """
 
     database: AsyncMongoDatabase
@@ -92,6 +95,7 @@ class WorldSession:
     renewal: asyncio.Task[None]
     suspended_before: Suspension | None
     ended: bool = False
+    takes_references: bool = False
 
     async def work(self, work: Awaitable[ResultT]) -> ResultT:
         """Do this, and stop doing it the moment the lease is lost (``LeaseLostError``)."""
@@ -256,11 +260,12 @@ async def open_session(
         await relay.aclose()
         raise
     publications, pending = Publications(database, commits), PendingPictures(settings.pending_dir, world_id)
+    references = ReferencePictures()
 
     def clients(task: TaskContext, checkpoints: Checkpoints) -> TaskClients:
         calls = TaskCalls(task, checkpoints, providers, ledger)
         platform = TaskPlatformClient(world_id, calls, publications)
-        return TaskClients(TaskTextClient(calls), TaskImageClient(calls, platform, pending), platform)
+        return TaskClients(TaskTextClient(calls), TaskImageClient(calls, platform, pending, references), platform)
 
     runner = TaskRunner(
         database,
@@ -274,7 +279,18 @@ async def open_session(
         tier_of=tier_of_calls(request_of(world_id, parameters)),
     )
     return WorldSession(
-        database, assignment, generation, parameters, commits, runner, stages, relay, pending, renewal, status.parked
+        database,
+        assignment,
+        generation,
+        parameters,
+        commits,
+        runner,
+        stages,
+        relay,
+        pending,
+        renewal,
+        status.parked,
+        takes_references=takes_references(providers.images),
     )
 
 

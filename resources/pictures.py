@@ -1,0 +1,115 @@
+"""Pictures as bytes and as files: atomic writing, and reading one that may be damaged.
+
+Here: what is a picture at all (media type, size, pixels that decode), and every way in which reading fails as one error. Not here:
+where the platform keeps pictures (platform/media_files.py), and image providers (images.py).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from resources.gateway.outcomes import FatalCallError, RequestRejectedError
+
+MOST_PIXELS = 40_000_000
+"""Larger ones are not decoded: a file of a few kilobytes can claim to be gigabytes of pixels. Ours have one or two million."""
+MOST_BYTES = 20_000_000
+"""Of one picture. A picture of one or two million pixels has up to three million bytes."""
+
+EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/avif": "avif"}
+"""The media types that browsers show, with the extension of their files."""
+
+
+class PictureError(ValueError):
+    """The bytes cannot be shown as a picture. The message is the predicate of a sentence that begins with the picture's name."""
+
+
+@contextmanager
+def picture(source: Path | bytes) -> Iterator[Image.Image]:
+    """The picture, whose pixels are read within this block. Raises ``PictureError``, within the block too. Blocks."""
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+            _check_size(*opened.size)
+            yield opened
+    except PictureError:
+        raise
+    except FileNotFoundError:
+        raise PictureError("is not there") from None
+    except UnidentifiedImageError:
+        raise PictureError("is no picture" if _has_bytes(source) else "is empty") from None
+    except Image.DecompressionBombError:
+        raise PictureError(f"has more than {MOST_PIXELS:,} pixels") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:  # whatever Pillow's decoders raise
+        raise PictureError(f"is damaged ({error})") from None
+
+
+def size_of(data: bytes, media_type: str) -> tuple[int, int]:
+    """Width and height of a picture all of whose pixels decode. Raises ``PictureError``. Blocks for some milliseconds."""
+    if len(data) > MOST_BYTES:
+        raise PictureError(f"has {len(data):,} bytes, more than {MOST_BYTES:,}")
+    with picture(data) as opened:
+        opened.load()
+        found = Image.MIME.get(opened.format or "", "image/unknown")
+        if found not in EXTENSIONS:
+            raise PictureError(f"is {found}; there are {', '.join(EXTENSIONS)}")
+        if found != media_type:
+            raise PictureError(f"is {found} and was called {media_type}")
+        return opened.size
+
+
+def media_type_of(data: bytes) -> str:
+    """The media type of a picture, by its first bytes. Raises ``PictureError``."""
+    with picture(data) as opened:
+        return Image.MIME.get(opened.format or "", "image/unknown")
+
+
+def as_jpeg(data: bytes) -> bytes:
+    """The picture as JPEG, a tenth as large as PNG: for requests that carry it. Raises ``PictureError``. Blocks."""
+    packed = io.BytesIO()
+    with picture(data) as opened:
+        opened.convert("RGB").save(packed, "JPEG", quality=90)
+    return packed.getvalue()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file atomically. Blocks; raises ``FatalCallError`` when the disk refuses."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            Path(unfinished).chmod(0o644)
+            Path(unfinished).replace(path)
+        except BaseException:
+            Path(unfinished).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise FatalCallError(f"{path} cannot be written ({error.strerror}): see to the disk's space and rights.") from error
+
+
+def read_whole(path: Path, most: int) -> bytes:
+    """The file's bytes. Blocks; raises ``RequestRejectedError`` where it cannot be read, or has more than ``most`` bytes."""
+    try:
+        if path.stat().st_size > most:
+            raise RequestRejectedError(f"{path} has more than {most:,} bytes.")
+        return path.read_bytes()
+    except OSError as error:
+        raise RequestRejectedError(f"{path} cannot be read ({error.strerror}): make the picture again.") from error
+
+
+def _has_bytes(source: Path | bytes) -> bool:
+    return bool(source if isinstance(source, bytes) else source.stat().st_size)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise PictureError(f"is {width}×{height}, more than {MOST_PIXELS:,} pixels")
