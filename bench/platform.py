@@ -50,9 +50,9 @@ ITEMS = ("CreateCharacter", "UpdateCharacter", "CreateAIPost")
 LATE_POSTS = ("order on the platform", "order of the events")
 """What is not exact where a failed post was published after the others."""
 FAULTS = (
-    *CODES,
-    *("slow", "slow_committed", "slow_commits_late", "reset", "lost_reset", "lost_unavailable", "lost_internal"),
+    *("reset", "lost_reset", "lost_unavailable", "lost_internal", "slow", "slow_committed", "slow_commits_late"),
     *("no_instance", "consul_500", "url_expired", "put_403", "put_500", "put_reset", "put_lost_reset"),
+    *CODES,
 )
 QUICK = {"unavailable": 0.1, "internal": 0.1, "lost_reset": 0.1, "url_expired": 0.1, "put_500": 0.1}
 HEADINGS = ("fault", "calls", "met", "seconds", "ended", "people", "posts", "runs", "twice", "orphans", "spare pictures", "verdict")
@@ -157,7 +157,7 @@ def harness(options: Options, console: Console) -> Report:
             trials = PlatformTrials(stack, control, database, seed=options.seed)
             for name, rates in wanted.items():
                 made.append(trial := trials.make(name, rates, users=users, posts=posts))
-                console.print(f"{name}: {'; '.join(trial.wrong) or 'exact'}, {trial.seconds:.1f} s", markup=False)
+                console.print(f"{' | '.join(map(str, trial.row))}: {'; '.join(trial.wrong) or 'exact'}", markup=False)
     return Report(
         ok=not any(trial.wrong for trial in made),
         figures={
