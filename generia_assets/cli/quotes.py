@@ -175,7 +175,7 @@ def quote_of(
     total = texts.plus(pictures)
 
     def all_calls(field: str) -> int:
-        return round(sum(getattr(tokens[name], field) * count for name, count in calls.llm.items()))
+        return round(sum(float(getattr(tokens[name], field)) * count for name, count in calls.llm.items()))
 
     return Quote(
         model=profile.id,
