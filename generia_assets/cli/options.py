@@ -46,8 +46,9 @@ TierOption = Annotated[
     ServiceTier | None,
     option(
         "--service-tier",
-        "standard|flex|priority|economy",
-        "flex: half the price, slow; priority: 1.8 times the price; economy: flex after the first posts. Without it SERVICE_TIER.",
+        "TIER",
+        "standard; flex: half the price, slow; priority: 1.8 times the price; economy: flex after the first posts. Without it "
+        "SERVICE_TIER.",
         choice(ServiceTier),
     ),
 ]
