@@ -47,8 +47,7 @@ TierOption = Annotated[
     option(
         "--service-tier",
         "TIER",
-        "standard; flex: half the price, slow; priority: 1.8 times the price; economy: flex after the first posts. Without it "
-        "SERVICE_TIER.",
+        "standard; flex: half price, slow; priority: 1.8 times the price; economy: flex after the first posts. Else SERVICE_TIER.",
         choice(ServiceTier),
     ),
 ]

@@ -21,6 +21,7 @@ from generia_assets.settings import Settings
 from resources.gemini.model_resolver import FleetNotes
 from resources.gemini.models import model_profiles, now
 from resources.gemini.tiers import ServiceTier
+from tests.support.dagster_internals import ReexecutionStrategy
 from tests.support.worlds_in_process import Worlds
 
 CHOSEN = Settings(_env_file=None, gemini_model="gemini-3.5-flash-lite", image_stub_cost_usd=0.01)
@@ -40,7 +41,7 @@ def test_a_finished_world_counts_once_for_quotes(worlds: Worlds) -> None:
     assert usage.planned == {call.request_type: call.calls for call in usage.calls}
     assert usage.pictures == 2 + 2 + 3
 
-    again = worlds.resume(world_id)
+    again = worlds.re_execute(made, ReexecutionStrategy.ALL_STEPS, retry=True)
     assert again.success, again.failure
     part = worlds.run(world_id, select=["character_avatars"], keys=["c0001"])
     assert part.success, part.failure
