@@ -37,8 +37,8 @@ test: lint  ## lint, then all tests, WORKERS=4 files at a time (ARGS="-k name" c
 	@exec $(PYTEST) $(ARGS)
 
 test-fast: WORKERS = 2
-test-fast: $(VENV)/.installed-dev  ## the tests that start no server; half a minute
-	@exec $(PYTEST) -m "not servers" $(ARGS)
+test-fast: $(VENV)/.installed-dev  ## the tests that start no server and take no second; half a minute
+	@exec $(PYTEST) -m "not servers and not slow" $(ARGS)
 
 coverage: $(VENV)/.installed-dev  ## all tests, and how much of the product they run through
 	@exec $(PYTEST) $(ARGS) --cov

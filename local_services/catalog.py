@@ -11,11 +11,8 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import requests
 
 from emulators.lifecycle import LOOPBACK, accepts_connections, free_port
 from generia_assets.cli.connections import is_set, set_dagster_home
@@ -26,6 +23,7 @@ from generia_assets.cli.estimates import CallLatency, emulated_latency
 from generia_assets.code_server import Watch, command
 from generia_assets.processes import launch, spawn
 from generia_assets.settings import Settings
+from local_services.emulator_control import recorded_answers
 from local_services.mongod import MissingServiceError, find_mongod
 from local_services.services import Ownership, Probe, Service, ServiceSet, ready_value
 from resources.kafka.address import KafkaAddress
@@ -39,7 +37,6 @@ INSTANCE_FILE = Path(__file__).parents[1] / "docker" / "dagster.yaml"
 
 MONGODB, KAFKA, GEMINI, CODE_SERVER, DAEMON, WEBSERVER = "MongoDB", "Kafka", "Gemini", "code server", "daemon", "web page"
 PLATFORM, PAGES = "platform", "worlds' pages"
-EMULATOR_TIMEOUT_S = 10.0
 SENSOR_LOOKS = b"Checking for new runs for sensor: kafka_orders"
 """What the daemon writes when its first look for orders begins: from now on messages are read at once."""
 CODE_SERVER_GRACE_S = 5.0
@@ -117,13 +114,7 @@ class ServiceCatalog:
 
     def recorded_answers(self) -> int:
         """How many answers of the embedded Gemini emulator were recorded ones; 0 for a real model, and where it does not say."""
-        if self.real_model:
-            return 0
-        with requests.Session() as session, suppress(requests.RequestException):  # no world fails for want of this number
-            session.trust_env = False  # no proxy stands before an emulator
-            stats = session.get(f"http://{LOOPBACK}:{self._gemini_port}/emulator/stats", timeout=EMULATOR_TIMEOUT_S)
-            return int(stats.json().get("recorded", 0))
-        return 0
+        return 0 if self.real_model else recorded_answers(f"http://{LOOPBACK}:{self._gemini_port}")
 
     @property
     def platform_is_local(self) -> bool:

@@ -50,7 +50,7 @@ from generia_assets.pages.gallery import write_gallery
 from generia_assets.queries.worlds import world_status
 from generia_assets.settings import Settings, settings
 from local_services.catalog import ServiceCatalog, ServiceChoice
-from local_services.platform_world import add_world, arrived
+from local_services.emulator_control import add_world, describe_arrived
 from local_services.services import show_services
 from resources.kafka.producer import EventProducer
 from resources.mongodb.connection import MongoDatabase
@@ -176,7 +176,7 @@ class _Demo:
                     self._console, database, status, result, media=media, gallery=gallery and short_path(gallery), bill=self._bill()
                 )
                 if catalog.platform_emulator is not None:
-                    self._console.print(f"  {arrived(catalog.platform_emulator, database, self._world_id)}")
+                    self._console.print(f"  {describe_arrived(catalog.platform_emulator, database, self._world_id)}")
                 self._console.print(f"  logs: {short_path(data_dir.logs)}")
                 self._console.print(
                     f"\nTo look around: {self._prefix}make dev (with Dagster's pages), and beside it, for example:\n"

@@ -85,13 +85,5 @@ def calls_of(request: WorldRequest, tasks: Collection[Task]) -> Counter[str]:
     return calls
 
 
-def calls_by_tier(request: WorldRequest, calls: Mapping[str, int]) -> dict[CallTier, Counter[str]]:
-    """These calls of the world, or of a part of it, by tier and request type."""
-    if request.service_tier is not ServiceTier.ECONOMY:
-        return {CallTier(request.service_tier): Counter(calls)}
-    standard = calls_of(request, tasks_at_standard(request)) & Counter(calls)
-    return {CallTier.STANDARD: standard, CallTier.FLEX: Counter(calls) - standard}
-
-
 def _weight(calls: Mapping[str, int]) -> float:
     return sum(count * (LLM_CALLS[name].input + OUTPUT_WEIGHT * LLM_CALLS[name].output) for name, count in calls.items())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
-from tests.support.checked_world import WORLD, restored_after
+from tests.support.checked_world import WORLD, all_asked, restored_after
 from tests.support.worlds_in_process import Worlds, worlds_in_process
 
 
@@ -26,3 +27,12 @@ def restored(checked: Worlds) -> Iterator[Worlds]:
     """That world, which is as it was when the test is over."""
     with restored_after(checked) as damaged:
         yield damaged
+
+
+@pytest.fixture(scope="module")
+def undamaged(checked: Worlds) -> Iterator[Mapping[str, Any]]:
+    """What each check says of the undamaged world; whether each passes is the same again when the module's tests are over."""
+    before = all_asked(checked)
+    yield before
+    after = all_asked(checked)
+    assert {name: one.passed for name, one in after.items()} == {name: one.passed for name, one in before.items()}

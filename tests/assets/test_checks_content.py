@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -20,11 +21,16 @@ from tests.support.worlds_in_process import Worlds
     ("asset", "name", "severity", "plant", "again"), FAULTS, ids=[f"{fault[1]}-{number}" for number, fault in enumerate(FAULTS)]
 )
 def test_a_planted_fault_of_content_is_found_and_named(
-    restored: Worlds, asset: str, name: str, severity: str, plant: Callable[[Worlds], str], again: str
+    undamaged: Mapping[str, Any],
+    restored: Worlds,
+    asset: str,
+    name: str,
+    severity: str,
+    plant: Callable[[Worlds], str],
+    again: str,
 ) -> None:
     """The check passes before; afterwards it fails, says what is wrong, and what to ask for again."""
-    before = asked(restored, asset, name)
-    assert before.passed, before.description
+    assert undamaged[name].passed, undamaged[name].description
     wrong = plant(restored)
     found = asked(restored, asset, name)
     assert not found.passed

@@ -94,6 +94,7 @@ def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+@pytest.mark.slow
 def test_no_help_text_is_too_much_for_a_console(encoding: str) -> None:
     """On a console that has no Cyrillic letters the help text that shows some ends well, too."""
     environment = os.environ | {"PYTHONIOENCODING": f"{encoding}:strict", "COLUMNS": "200"}
@@ -120,6 +121,7 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
     assert all(f"  {name} " in out for name in COMMANDS)
 
 
+@pytest.mark.servers
 def test_no_command_that_looks_at_worlds_needs_dagster() -> None:
     """A look at a world starts in a fraction of a second: none of these commands imports Dagster, which takes one."""
     modules = sorted({entry.path for entry in COMMANDS.values()} - set(WITH_DAGSTER))

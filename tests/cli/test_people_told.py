@@ -91,6 +91,7 @@ def test_a_parts_log_is_piped_without_its_colours(tmp_path: Path, how: list[str]
 
 
 @pytest.mark.case("P17")
+@pytest.mark.servers
 def test_a_parts_log_on_a_terminal_has_no_colours_either(tmp_path: Path) -> None:
     """NO_COLOR is honoured on a terminal: not one colour code of the log gets there."""
     (tmp_path / "logs").mkdir()

@@ -86,6 +86,7 @@ def _no_licence() -> None:
 
 
 @pytest.mark.case("P15")
+@pytest.mark.servers
 def test_a_free_port_is_kept_for_the_server_that_is_told_its_number(tmp_path: Path) -> None:
     """Nobody else is given it, the server can listen at it, and so can its successor."""
     mine = free_port()
@@ -183,6 +184,7 @@ def a_generator() -> RunningGenerator:
 
 
 @pytest.mark.case("P16")
+@pytest.mark.servers
 def test_a_command_says_where_it_looked(tmp_path: Path) -> None:
     """Where no generator is found, the one line names the folder in which it was looked for."""
     exit_code, _, err = Command(tmp_path / "data", {"MONGODB_URI": ""}).run("list", timeout=60)
@@ -207,6 +209,7 @@ def test_plain_dagster_dev_is_the_same_location(monkeypatch: pytest.MonkeyPatch)
         pytest.param("confluent-kafka", ("Kafka is missing", "KAFKA_BOOTSTRAP_SERVERS"), id="P28 broker"),
     ],
 )
+@pytest.mark.servers
 def test_a_missing_part_is_named_at_once(tmp_path: Path, wheel: str, told: tuple[str, ...]) -> None:
     """Where a part does not exist for this machine, `demo` says so before it starts anything: which, and how to bring one's own."""
     hidden = f"""

@@ -51,6 +51,7 @@ def test_two_runs_write_the_same_bytes(generia: Command, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("template", ["post", "post_batch", "character", "character_batch", "world_images"])
+@pytest.mark.slow
 def test_a_changed_template_changes_the_requests_of_its_type_alone(
     generia: Command, tmp_path: Path, content: Path, template: str
 ) -> None:

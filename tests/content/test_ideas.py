@@ -3,6 +3,8 @@
 import random
 import time
 
+import pytest
+
 from generia_assets.content.similarity import COPY, REPEATED_IDEA, Ideas
 from tests.support.worlds import a_character, a_post_brief, a_request
 
@@ -28,6 +30,7 @@ def test_near_copies_repeat_and_others_do_not():
     assert not ideas.repeats("🐢")
 
 
+@pytest.mark.slow
 def test_the_short_cut_finds_exactly_what_comparing_with_all_finds():
     """Ideas with some words exchanged are repeats exactly if some earlier one shares so many words, at both thresholds."""
     lot = random.Random(3)
@@ -46,6 +49,7 @@ def test_the_short_cut_finds_exactly_what_comparing_with_all_finds():
     assert len(seen) == 4
 
 
+@pytest.mark.slow
 def test_thousands_of_ideas_are_checked_in_seconds():
     """All of four thousand ideas are known, and checking each against all before it takes seconds, not minutes."""
     lot = random.Random(5)

@@ -100,6 +100,7 @@ def test_a_mistake_is_told_with_file_and_line(content: Path, file: str, old: str
 
 @pytest.mark.parametrize("template", sorted(path.name for path in (CONTENT / "prompts").glob("*.j2")))
 @pytest.mark.case("P3")
+@pytest.mark.slow
 def test_every_name_and_attribute_of_every_template_is_tried(content: Path, template: str) -> None:
     """The samples reach every line of every branch: an attribute that is misspelt there is found, with its line."""
     file = content / "prompts" / template
@@ -144,6 +145,7 @@ def test_every_script_has_its_letters() -> None:
 
 
 @pytest.mark.case("P3")
+@pytest.mark.servers
 def test_check_tells_every_mistake_and_demo_begins_nothing(content: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`check` and `doctor` tell each mistake with exit status 1; `demo`, `dev` and the code location do not start with one."""
     generia = Command(tmp_path / "data", {"MONGODB_URI": "mongodb://127.0.0.1:9/", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"})

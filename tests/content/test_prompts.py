@@ -186,6 +186,7 @@ def test_a_second_request_of_a_batch_knows_the_first_answer():
     assert "Number 3\n" not in prompt.item
 
 
+@pytest.mark.slow
 def test_a_huge_world_keeps_its_requests_short():
     """However many people exist, a batch's request stays below 40,000 characters: 300 have a line each, 300 a name."""
     request, world = a_request(users=3000, posts=9000), a_world()
@@ -197,6 +198,7 @@ def test_a_huge_world_keeps_its_requests_short():
     assert "Wicket 1700 Hall (@wicket_1700): the chock seller" in prompt.item
 
 
+@pytest.mark.slow
 def test_a_person_of_thousands_of_posts_keeps_their_requests_short():
     """However many ideas a person has had, the next ten are asked for in some 40,000 characters, whatever the model writes."""
     request, world = a_request(users=1, posts=10_000), a_world()

@@ -46,6 +46,7 @@ def test_texts_about_the_same_things_are_different_texts(one: str, other: str) -
     assert similarity(one, other) < 0.15 < NEAR_DUPLICATE
 
 
+@pytest.mark.slow
 def test_among_many_texts_exactly_the_planted_ones_are_found_in_seconds() -> None:
     """Three thousand texts of one vocabulary: the copy and the changed one are found with whom they copy, and nothing else is."""
     lot = random.Random(7)

@@ -109,6 +109,7 @@ def test_the_first_posts_need_the_first_batch_of_people_only(people, posts):
         assert max(batch_of(line.people[t]) for t in range(6)) == 0
 
 
+@pytest.mark.servers
 def test_a_timeline_is_the_same_in_every_process():
     """Another process, with another seed of Python's own hashes, draws the same."""
     told = "from generia_assets.content.timeline import timeline; print([timeline(7, *size) for size in ((5, 12), (25, 150))])"
@@ -155,6 +156,7 @@ def test_where_nothing_happens_nothing_has_happened():
     assert {events_before(1, 12, 0, t) for t in range(12)} == {0}
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_posts_are_ordered_in_seconds():
     """Of ten thousand people: what each run of a large world draws anew."""
     begun = time.process_time()

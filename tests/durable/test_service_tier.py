@@ -209,6 +209,6 @@ async def test_a_model_that_takes_no_flex_is_asked_at_standard_and_by_no_other_m
         await client.write(_PROMPT, _Line)
         assert asked == [CallTier.FLEX, CallTier.STANDARD]
         assert await attempts(world, run) == [("flex", "parameter_refused"), ("standard", "ok")]
-        noted = await world.database[FLEET].find_one({"_id": "models"})
+        noted = await world.database[FLEET].find_one({"_id": "models"}) or {}
         assert [(note["model"], note["field"]) for note in noted["refused"]] == [(MODEL.id, "tiers")]
         assert "retired" not in noted

@@ -11,6 +11,7 @@ from pydantic import JsonValue, ValidationError
 from emulators.dice import Dice
 from emulators.gemini.api.errors import GoogleError
 from emulators.gemini.api.models import MODELS
+from emulators.gemini.api.rules import check
 from emulators.gemini.api.schema import checked_schema
 from emulators.gemini.api.wire import GenerationConfig, ThinkingConfig, parse
 from emulators.gemini.faults import Faults, draw
@@ -245,3 +246,21 @@ def test_hostile_text_is_json_whose_text_nobody_can_use(seed: int):
     name = hostile["name"]
     assert isinstance(name, str)
     assert len(name) == 1_000_000 or any(mark in name for mark in HOSTILE)
+
+
+@pytest.mark.parametrize("tier", ["flex", "priority"])
+@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
+def test_models_of_text_take_every_service_tier_and_models_of_pictures_none(tier: str, model) -> None:
+    """A model without the tier says so by a 400 that names the tier and the model; an unknown tier is no value of the field."""
+    request = parse(json.dumps({"contents": [{"parts": [{"text": "a wall"}]}], "serviceTier": tier}).encode())
+    if "image" not in model.name:
+        check(request, model)
+        return
+    with pytest.raises(GoogleError, match=f"{tier.capitalize()} API is not supported for model: {model.name}"):
+        check(request, model)
+
+
+def test_an_unknown_service_tier_is_refused() -> None:
+    """Named as a value of the field."""
+    with pytest.raises(GoogleError, match="service_tier"):
+        parse(b'{"contents": [], "serviceTier": "turbo"}')

@@ -220,6 +220,7 @@ def test_both_sides_of_a_tie_tell_the_same_of_it():
             assert first_sentences(tie.description, 9)[-30:] == first_sentences(told[other, one].description, 9)[-30:]
 
 
+@pytest.mark.slow
 def test_a_large_world_keeps_short_and_long_posts():
     """Of 150 posts one in eight has fewer than twenty words, some more than eighty; the mean stays at what readers like."""
     counts = [len(post.content.split()) for post in world(people=25, posts=150).posts]

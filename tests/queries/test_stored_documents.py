@@ -92,6 +92,7 @@ documents = st.one_of(
 @example(ours("x", updated_at="9999-12-31T23:59:59-12:00"))
 @example(ours("x", parameters={"picture": b"\xff"}))
 @pytest.mark.case("E3")
+@pytest.mark.slow
 def test_any_document_is_a_record_or_named(document: dict[str, Any]) -> None:
     """Whatever lies in the collection, the door never raises, and what it gives can be shown whole."""
     stored = bson.decode(bson.encode(document), codec_options=AS_WE_READ)

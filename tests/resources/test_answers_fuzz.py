@@ -130,6 +130,7 @@ def check(found: Answer[Village] | CallError) -> None:
 
 @settings(max_examples=2000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(status=st.one_of(statuses, st.integers(100, 999)), body=bodies, wait=waits)
+@pytest.mark.slow
 def test_any_answer_has_one_outcome(status: int, body: bytes, wait: str) -> None:
     """Any status, any bytes, any JSON, any wait."""
     check(meaning(status, body, {"retry-after": wait} if wait else {}))
@@ -182,6 +183,7 @@ class Scripted:
         writer.close()
 
 
+@pytest.mark.slow
 def test_any_answer_has_one_outcome_through_the_sdk() -> None:
     """The same over HTTP through Google's own SDK: one request, one outcome."""
     with Scripted() as server:

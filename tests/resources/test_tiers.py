@@ -142,7 +142,7 @@ async def test_flex_has_a_time_out_of_its_own(gemini: str) -> None:
 class Account(RecordingAccount):
     """One of several calls at once, which end in any order."""
 
-    def finalize(self, attempt_id: str, call: Call[str], settlement: object) -> None:
+    def finalize(self, attempt_id, call, settlement):
         self.events.append("finalize")
         self.settlements.append(settlement)
 

@@ -167,6 +167,7 @@ QUICK = settings(max_examples=400, derandomize=True, deadline=None, database=Non
 
 @QUICK
 @given(st.none() | st.binary() | DUMPED | CUT)
+@pytest.mark.slow
 def test_a_record_is_exactly_one_of_three_things(value: bytes | None) -> None:
     """Nothing raises; a refusal's reason begins with a field, is short, and can be sent as a header and stored."""
     meaning = read_message(value)
@@ -186,6 +187,7 @@ def test_a_record_is_exactly_one_of_three_things(value: bytes | None) -> None:
 
 @QUICK
 @given(MUTATED)
+@pytest.mark.slow
 def test_what_is_an_order_can_be_carried_out(content: dict[str, Any]) -> None:
     """The parameters of an accepted order are what their model says: stored, compared and priced without a further error."""
     meaning = read_message(json.dumps(content).encode())

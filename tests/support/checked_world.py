@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,11 +31,19 @@ def restored_after(worlds: Worlds) -> Iterator[Worlds]:
 
 def asked(worlds: Worlds, asset: str, name: str) -> Any:
     """What this check says of the world, asked by itself as by the button on the asset's page."""
-    key = dg.AssetCheckKey(dg.AssetKey(asset), name)
-    job = worlds.defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection={key})
-    made = job.execute_in_process(instance=worlds.instance, partition_key=WORLD, raise_on_error=True)
-    (evaluation,) = made.get_asset_check_evaluations()
+    (evaluation,) = _asked(worlds, {dg.AssetCheckKey(dg.AssetKey(asset), name)})
     return evaluation
+
+
+def all_asked(worlds: Worlds) -> dict[str, Any]:
+    """What every check says of the world, by the check's name."""
+    return {answer.check_name: answer for answer in _asked(worlds, worlds.defs.resolve_asset_graph().asset_check_keys)}
+
+
+def _asked(worlds: Worlds, keys: Iterable[dg.AssetCheckKey]) -> Sequence[Any]:
+    job = worlds.defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection=set(keys))
+    made = job.execute_in_process(instance=worlds.instance, partition_key=WORLD, raise_on_error=True)
+    return made.get_asset_check_evaluations()
 
 
 def change(worlds: Worlds, asset: str, key: str, values: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin as Register
 from dagster._core.remote_origin import RemoteJobOrigin as RemoteJobOrigin
 from dagster._core.remote_origin import RemoteRepositoryOrigin as RemoteRepositoryOrigin
 from dagster._core.remote_representation.code_location import InProcessCodeLocation as InProcessCodeLocation
+from dagster._core.storage.event_log.in_memory import InMemoryEventLogStorage
 from dagster._core.storage.event_log.sqlite import sqlite_event_log as sqlite_event_log
 from dagster._core.storage.partition_status_cache import (
     get_and_update_asset_status_cache_value as get_and_update_asset_status_cache_value,
@@ -28,18 +29,24 @@ from dagster._core.storage.tags import TagType as TagType
 from dagster._core.storage.tags import get_tag_type as get_tag_type
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin as LoadableTargetOrigin
 from dagster_shared.cli import WorkspaceOpts as WorkspaceOpts
+from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection
+from sqlalchemy.pool import QueuePool
 
 
 def in_memory_instance() -> dg.DagsterInstance:
     """Dagster's ephemeral instance, for runs that read their own status on a second thread (generia_assets/dagster_instance.py).
 
     Its runs are in a SQLite database in memory with a shared cache. There a write fails at once ("table is locked"), whatever the
-    busy timeout, while another thread reads. Dagster locks the event log against that, but not the runs.
+    busy timeout, while another thread reads. Dagster locks the event log against that, but not the runs. And it opens a connection
+    for every row that is read or written, a tenth of what a small world costs: here connections stay open.
     """
     instance = dg.DagsterInstance.ephemeral()
-    runs, lock = instance.run_storage, threading.RLock()
+    runs, events, lock = instance.run_storage, instance.event_log_storage, threading.RLock()
     assert isinstance(runs, InMemoryRunStorage)
+    assert isinstance(events, InMemoryEventLogStorage)
+    for storage in (runs, events):
+        storage._engine = create_engine(storage._engine.url, poolclass=QueuePool, connect_args={"check_same_thread": False})
     connect = runs.connect
 
     @contextmanager

@@ -10,7 +10,7 @@ from pymongo import MongoClient
 
 from generia_assets.catalog import ASSETS
 from generia_assets.cli.console import CommandError
-from local_services.platform_world import add_world, arrived
+from local_services.emulator_control import add_world, describe_arrived
 from tests.support.platform_caller import caller
 
 
@@ -26,13 +26,15 @@ async def test_what_has_arrived_is_counted_and_its_order_is_compared(
         posts = [await me.post(character_id=character, media_id=await me.picture(character), caption=f"{t}") for t in range(2)]
         images = database[ASSETS["post_images"].collection]
         images.insert_many([{"world_id": me.world_id, "t": t, "post_id": post} for t, post in enumerate(posts)])
-        assert arrived(platform[1], database, me.world_id).endswith("1 character, 2 pictures, 2 posts in the world's order")
+        assert describe_arrived(platform[1], database, me.world_id).endswith(
+            "1 character, 2 pictures, 2 posts in the world's order"
+        )
         for t, post in enumerate(reversed(posts)):
             images.update_one({"post_id": post}, {"$set": {"t": t}})
-        assert "NOT in the world's order" in arrived(platform[1], database, me.world_id)
+        assert "NOT in the world's order" in describe_arrived(platform[1], database, me.world_id)
 
 
 def test_an_emulator_that_refuses_is_an_error_of_the_command(platform: tuple[str, str]) -> None:
     """An id that is no UUID is refused, and said in one line."""
-    with pytest.raises(CommandError, match="the platform emulator does not answer as it should"):
+    with pytest.raises(CommandError, match="the emulator does not answer as it should"):
         add_world(platform[1], "lull")
