@@ -178,7 +178,7 @@ def quote(
     Calls and pictures are exact, if every answer is usable. Tokens, US dollars and minutes are estimates: texts by what the worlds
     used that were finished here, at today's price of the model that is asked (GEMINI_MODEL or who took over from it), or else by
     assumptions; minutes by the pace of recent calls, or else of a fast model. 19 of 20 bills are in the interval in brackets, once
-    enough worlds were finished here. Says what ends or changes when. `--compare` shows all service tiers, models and image providers
+    enough worlds were finished here. Says what ends or changes when. `--compare` has all service tiers, models and image providers
     in one table, the cheapest first. Needs no server and spends nothing.
 
     \b
