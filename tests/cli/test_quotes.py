@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import socket
+import time
 from collections import Counter
 
 import pytest
+from pydantic import SecretStr
 from rich.console import Console
 from typer.testing import CliRunner
 
+from generia_assets.cli.estimates import assumed_latency
 from generia_assets.cli.main import app
+from generia_assets.cli.options import SECONDS
 from generia_assets.cli.order import world_parameters
-from generia_assets.cli.quotes import Knowledge, Quote, cap_warning, compare, knowledge_of, order_quote, quote_for
+from generia_assets.cli.quotes import Knowledge, Quote, cap_warning, compare, knowledge, knowledge_of, order_quote, quote_for
 from generia_assets.cli.rendering.comparison import print_comparison
 from generia_assets.durable.collections import HISTORY
 from generia_assets.durable.orders.order import parse_stored
@@ -159,3 +164,15 @@ def test_the_command_compares_for_programs() -> None:
     shown = CliRunner().invoke(app, ["quote", "--compare", "--json"])
     assert shown.exit_code == 0
     assert all(Quote.model_validate(one) for one in json.loads(shown.stdout)["quotes"])
+
+
+def test_a_quote_does_not_wait_for_a_server_that_is_not_there() -> None:
+    """Where connections are refused, nothing is known, at once: not after the time that a query may take."""
+    with socket.socket() as unused:  # bound, and listening to nobody
+        unused.bind(("127.0.0.1", 0))
+        uri = f"mongodb://127.0.0.1:{unused.getsockname()[1]}/"
+        began = time.monotonic()
+        known = knowledge(CHOSEN.model_copy(update={"mongodb_uri": SecretStr(uri)}))
+        assert time.monotonic() - began < SECONDS
+    assert list(known.worlds) == []
+    assert known.latency == assumed_latency(CHOSEN)
