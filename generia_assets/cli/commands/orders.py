@@ -105,13 +105,12 @@ def send(
     )
     order = new_order(parameters, world_id)
     kafka = addresses(chosen).kafka
-    if not json:
-        expected = order_quote(chosen, knowledge(chosen), order.world_id, parameters)
-        remarks().print(cap_warning(expected, max_cost_usd) or f"A world like this takes about {expected.price}.")
+    expected = order_quote(chosen, knowledge(chosen), order.world_id, parameters)
     send_order(order, kafka, chosen.kafka_tasks_topic)
     if json:
         typer.echo(as_json({"world_id": order.world_id, "task_id": order.task_id, "topic": chosen.kafka_tasks_topic}))
         return
+    remarks().print(cap_warning(expected, max_cost_usd) or f"A world like this takes about {expected.price}.")
     remarks().print(
         f"Ordered in {chosen.kafka_tasks_topic} at {kafka.bootstrap_servers}. To watch it: {command_name()} watch {order.world_id}"
     )
