@@ -14,18 +14,17 @@ from emulators.gemini.client import EmulatorControl
 from generia_assets.catalog import ASSETS, pictures_of
 from generia_assets.durable.collections import HISTORY
 from resources.pictures import as_jpeg, picture
-from tests.support.worlds_in_process import Worlds, worlds_in_process
+from tests.support.worlds_in_process import Worlds
 
-LITE = "gemini-3.1-flash-lite-image"
+SETTINGS = {"image_provider": "gemini", "image_model": "gemini-3.1-flash-lite-image"}
 
 
-@pytest.fixture(scope="module")
-def worlds(mongodb_uri: str, broker: str, gemini_process: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
-    home = tmp_path_factory.mktemp("real_pictures")
-    chosen = {"image_provider": "gemini", "image_model": LITE}
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, **chosen) as made:
-        EmulatorControl(gemini_process).reset()
-        yield made
+@pytest.fixture(autouse=True)
+def undisturbed(gemini_process: str) -> Iterator[None]:
+    """The emulator without faults, and without the requests of other tests."""
+    EmulatorControl(gemini_process).reset()
+    yield
+    EmulatorControl(gemini_process).reset()
 
 
 def requests_of(gemini: str) -> list[Any]:
@@ -66,11 +65,9 @@ def test_everybody_keeps_one_face(worlds: Worlds, gemini_process: str) -> None:
 def test_a_neutral_picture_in_place_of_an_avatar_is_nobodys_face(worlds: Worlds, gemini_process: str) -> None:
     """Where moderation refuses every avatar, the pictures of posts are made from the words alone."""
     with EmulatorControl(gemini_process) as control:
-        control.reset()
         control.set_faults(answer_blocked=1, finish_reasons=["IMAGE_SAFETY"], only_matching="Square profile picture")
         world, made = worlds.make(users=2, posts=6)
         sent = [body for body in requests_of(gemini_process) if len(body["contents"][0]["parts"]) > 1]
-        control.reset()
     assert made.success, made.failure
     avatars = worlds.documents("character_avatars", world)
     assert [one.avatar.moderation for one in avatars] == ["refused by moderation: IMAGE_SAFETY"] * 2
@@ -102,7 +99,6 @@ def test_pictures_that_cannot_be_used_cost_no_post(worlds: Worlds, gemini_proces
             seed=4,
         )
         world, made = worlds.make(users=3, posts=9)
-        control.reset()
     assert made.success, made.failure
     status = worlds.status(world)
     assert (status.posts_created, status.tasks_failed) == (9, 0)

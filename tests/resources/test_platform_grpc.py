@@ -192,7 +192,7 @@ async def test_a_picture_that_cannot_be_read_fails_its_item(served, world_id, tm
 async def test_a_picture_that_is_too_large_is_not_downloaded(served, world_id, picture, monkeypatch):
     """The download stops at its bound; an unknown picture is an outcome, too."""
     image = await upload(served, world_id, None, picture, media_type=1)
-    monkeypatch.setattr(grpc_platform, "MOST_MEDIA_BYTES", 100_000)
+    monkeypatch.setattr(grpc_platform, "MOST_BYTES", 100_000)
     with pytest.raises(RequestRejectedError, match="more than 100,000 bytes"):
         await served.download_media(media_id=image.media_id)
     for unknown in (str(uuid.uuid4()), "no-uuid"):
