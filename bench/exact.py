@@ -177,9 +177,9 @@ def _events(findings: Findings, database: MongoDatabase, world_id: str, users: i
     findings.expect("numbers of events", [event["seq"] for event in told], list(range(1, len(told) + 1)))
     findings.expect("last event", told[-1]["event_type"] if told else None, "completed")
     stopped = max((place for place, event in enumerate(told[:-1]) if event["event_type"] in _ENDS), default=-1)
-    before = {event["stage"] for event in told[: stopped + 1] if event["event_type"] == "stage_started"}
+    stages = [(event["event_type"], event.get("stage")) for event in told[: stopped + 1]]
     # A stage is started again when a world goes on that was cancelled or failed, or was completed without some items.
-    again = [event for event in told[stopped + 1 :] if event["event_type"] == "stage_started" and event["stage"] in before]
+    again = [event for event in told[stopped + 1 :] if "stage" in event and (event["event_type"], event["stage"]) in stages]
     told = [event for event in told if event not in again]
     for event_type, field_name, wanted in (
         ("character_created", "key", users),

@@ -35,6 +35,7 @@ SETTINGS = {
     "BREAKER_OPEN_MAX_SECONDS": "2",
     "PLATFORM_TIMEOUT_SECONDS": "1",
     "IMAGE_STUB_REFUSED_WORDS": "",
+    "BUDGET_SPARE": "9",  # an item that is rejected is painted again
 }
 SLOW_SECONDS = 2.0
 """A slow call ends, or commits, a second after its deadline."""
