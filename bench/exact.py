@@ -168,7 +168,7 @@ def _documents(findings: Findings, database: MongoDatabase, status: WorldStatus,
         findings.expect(f"materialized {kind.collection}", pointer.get("count"), number)
 
 
-_ENDS = ("cancelled", "failed")
+_ENDS = ("cancelled", "failed", "completed")
 
 
 def _events(findings: Findings, database: MongoDatabase, world_id: str, users: int, posts: int) -> None:
@@ -176,10 +176,10 @@ def _events(findings: Findings, database: MongoDatabase, world_id: str, users: i
     told = [row["event"] for row in database[WORLD_EVENTS].find({"world_id": world_id}).sort("seq")]
     findings.expect("numbers of events", [event["seq"] for event in told], list(range(1, len(told) + 1)))
     findings.expect("last event", told[-1]["event_type"] if told else None, "completed")
-    stopped = max((place for place, event in enumerate(told) if event["event_type"] in _ENDS), default=-1)
-    before = {event["stage"] for event in told[: stopped + 1] if event["event_type"] == "stage_started"}
-    # A stage that the world was cancelled or failed in is started again when the world goes on.
-    again = [event for event in told[stopped + 1 :] if event["event_type"] == "stage_started" and event["stage"] in before]
+    stopped = max((place for place, event in enumerate(told[:-1]) if event["event_type"] in _ENDS), default=-1)
+    stages = [(event["event_type"], event.get("stage")) for event in told[: stopped + 1]]
+    # A stage is started again when a world goes on that was cancelled or failed, or was completed without some items.
+    again = [event for event in told[stopped + 1 :] if "stage" in event and (event["event_type"], event["stage"]) in stages]
     told = [event for event in told if event not in again]
     for event_type, field_name, wanted in (
         ("character_created", "key", users),
