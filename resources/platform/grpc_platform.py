@@ -92,7 +92,6 @@ class GrpcPlatform:
         display_name: str | None = None,
         meta: Mapping[str, object] | None = None,
         avatar_media_id: str | None = None,
-        avatar_url: str | None = None,
     ) -> None:
         """See ``Platform``."""
         request = character_pb2.UpdateCharacterRequest(
@@ -100,7 +99,6 @@ class GrpcPlatform:
             display_name=None if display_name is None else fit(display_name),
             meta=None if meta is None else _json(meta),
             avatar_media_id=None if avatar_media_id is None else _dashed(avatar_media_id, "avatar_media_id"),
-            avatar_url=avatar_url,
         )
         await self._call(UPDATE_CHARACTER, request)
 
@@ -169,10 +167,11 @@ class GrpcPlatform:
         world_id: str,
     ) -> None:
         try:
+            _dashed(world_id, "world_id")  # the database's answer to another one is INTERNAL
             answer = await self._call(method, request)
         except RequestRejectedError as error:
             cause = error.__cause__
-            if not isinstance(cause, grpc.aio.AioRpcError) or cause.code() is not grpc.StatusCode.NOT_FOUND:
+            if isinstance(cause, grpc.aio.AioRpcError) and cause.code() is not grpc.StatusCode.NOT_FOUND:
                 raise
             raise FatalCallError(
                 f"The platform does not know world {world_id}. It makes a world's row when the world is ordered there; one that "
