@@ -49,7 +49,7 @@ MOST_URLS = 3
 """Presigned URLs asked for in one upload."""
 EXPIRES_SOON_SECONDS = 5
 SHOWN_SECONDS = 7 * 86_400
-"""How long a picture's URL is good where the media service names no lasting one: the longest that S3 signs."""
+"""How long a picture's URL in documents and events is good: the longest that S3 signs. ConfirmUpload's are good for an hour."""
 
 
 class GrpcPlatform:
@@ -121,8 +121,7 @@ class GrpcPlatform:
         if not confirmed.success:
             raise AmbiguousError("ConfirmUpload: the media service did not confirm the upload")
         media_id = _dashed(given_id, "GetPresignedUploadURL's media_id")
-        lasting = next((variant.url for variant in confirmed.variants if variant.url), "")
-        return StoredMedia(media_id=media_id, url=lasting or await self._url(media_id, SHOWN_SECONDS))
+        return StoredMedia(media_id=media_id, url=await self._url(media_id, SHOWN_SECONDS))
 
     async def create_post(
         self, *, key: str, world_id: str, character_id: str, caption: str, media_id: str, tags: Sequence[str]
@@ -198,7 +197,7 @@ class GrpcPlatform:
         raise AssertionError("the last URL was neither used nor refused")  # pragma: no cover
 
     async def _url(self, media_id: str, seconds: int) -> str:
-        request = media_pb2.GetMediaURLRequest(media_id=media_id, expires_in=seconds)
+        request = media_pb2.GetMediaURLRequest(media_id=media_id, variant="original", expires_in=seconds)
         return (await self._call(MEDIA_URL, request)).url
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import grpc
 import grpc.aio
@@ -223,6 +225,12 @@ async def test_a_picture_that_is_too_large_is_not_downloaded(served, world_id, p
     for unknown in (str(uuid.uuid4()), "no-uuid"):
         with pytest.raises(CallError):
             await served.download_media(media_id=unknown)
+
+
+async def test_a_pictures_url_is_good_for_seven_days(served, world_id, picture):
+    """ConfirmUpload's own URLs, which are good for an hour, are not kept: documents and events show the picture for longer."""
+    image = await upload(served, world_id, None, picture, media_type=1)
+    assert int(parse_qs(urlsplit(image.url).query)["X-Expires"][0]) / 1000 - time.time() > 6 * 86_400
 
 
 async def test_a_refused_url_rejects_the_download(served, world_id, picture):

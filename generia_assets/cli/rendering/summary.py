@@ -121,7 +121,8 @@ def _figures(database: MongoDatabase, status: WorldStatus, result: WorldResult, 
     people, posts, pictures = plural(result.characters, "person"), plural(result.posts, "post"), plural(result.images, "picture")
     return [
         f"{people}, {posts}, {pictures} in {result.seconds:.1f} s{first}{failed}",
-        f"{plural(result.llm_calls, 'call')} of the language model, {plural(tokens, 'token')}: ${result.cost_usd:.4f} {bill}",
+        f"{plural(result.llm_calls, 'call')} of the language model, {plural(tokens, 'token')}, and "
+        f"{plural(result.image_calls, 'call')} for pictures: ${result.cost_usd:.4f} {bill}",
         f"world id: {result.world_id}",
     ]
 
