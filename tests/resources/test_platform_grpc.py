@@ -165,11 +165,9 @@ async def test_an_answer_that_cannot_be_read_leaves_a_doubt(world_id):
     async def answer(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
         return b"\xff\xff\xff"
 
-    class Handler(grpc.GenericRpcHandler):
-        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
-            return grpc.unary_unary_rpc_method_handler(answer)
-
-    server = grpc.aio.server(handlers=[Handler()])
+    methods = {"CreateCharacter": grpc.unary_unary_rpc_method_handler(answer)}
+    handler = grpc.method_handlers_generic_handler("generia.character.CharacterService", methods)
+    server = grpc.aio.server(handlers=[handler])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
